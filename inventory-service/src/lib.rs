@@ -1,0 +1,1 @@
+//! Owns products, stock and reservations.

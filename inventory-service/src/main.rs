@@ -1,0 +1,2 @@
+//! Owns products, stock and reservations.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Owns what customers were told.
+fn main() {}

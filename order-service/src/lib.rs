@@ -1,0 +1,1 @@
+//! Owns orders: the public REST API, the order's saga, its deadline.

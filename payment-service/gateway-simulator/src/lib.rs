@@ -1,0 +1,1 @@
+//! A payment gateway with faults, as a process of its own: the independent witness of every charge.

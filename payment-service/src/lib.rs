@@ -1,0 +1,1 @@
+//! Owns payments; the only service that talks to the gateway.

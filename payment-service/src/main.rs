@@ -1,0 +1,2 @@
+//! Owns payments; the only service that talks to the gateway.
+fn main() {}

@@ -1,0 +1,115 @@
+//! What every domain core in this workspace is made of.
+//!
+//! **Architecture invariant:** a decider is two pure, synchronous functions. Time and ids arrive
+//! in the command; what is to be said or done comes back as events.
+
+use std::{collections::HashMap, fmt::Debug, hash::Hash};
+
+/// A domain core: two pure functions over one state.
+///
+/// Law: `evolve` need only be defined for events that `decide` returned for that very state, so it
+/// cannot fail.
+pub trait Decider {
+    /// What is known before the decision.
+    type State: Clone + Debug + PartialEq;
+    /// What is asked.
+    type Command: Debug;
+    /// What has happened.
+    type Event: Clone + Debug + PartialEq;
+    /// Why the answer is no.
+    type Rejection: Debug + PartialEq;
+
+    /// The state before anything has happened.
+    fn initial() -> Self::State;
+
+    /// Answers a command with the events that follow from it.
+    ///
+    /// No events means the command has nothing left to do: it is a repeat, and harmless.
+    fn decide(
+        state: &Self::State,
+        command: &Self::Command,
+    ) -> Result<Vec<Self::Event>, Self::Rejection>;
+
+    /// Takes one event into the state.
+    fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
+}
+
+/// What a decider answers to one command.
+pub type Decision<D> = Result<Vec<<D as Decider>::Event>, <D as Decider>::Rejection>;
+
+/// Decides one command and takes what happened into the state.
+pub fn step<D: Decider>(state: &mut D::State, command: &D::Command) -> Decision<D> {
+    let events = D::decide(state, command)?;
+    for event in &events {
+        *state = D::evolve(state.clone(), event);
+    }
+    Ok(events)
+}
+
+/// Decides many commands in their order; those of one key follow each other in memory.
+///
+/// `states` holds what was loaded; a key that is missing starts from [`Decider::initial`].
+/// Afterwards it holds what is to be saved. Answers stand in the order of the commands.
+pub fn fold<'c, D, K>(
+    states: &mut HashMap<K, D::State>,
+    commands: impl IntoIterator<Item = (&'c K, &'c D::Command)>,
+) -> Vec<Decision<D>>
+where
+    D: Decider,
+    D::Command: 'c,
+    K: Clone + Eq + Hash + 'c,
+{
+    commands
+        .into_iter()
+        .map(|(key, command)| {
+            let state = states.entry(key.clone()).or_insert_with(D::initial);
+            step::<D>(state, command)
+        })
+        .collect()
+}
+
+/// The state that a history leads to.
+pub fn replay<D: Decider>(history: &[D::Event]) -> D::State {
+    history.iter().fold(D::initial(), D::evolve)
+}
+
+/// Starts a test from a history: `given(..).when(..).then(..)`.
+pub fn given<D: Decider>(history: impl Into<Vec<D::Event>>) -> Given<D> {
+    Given(replay::<D>(&history.into()))
+}
+
+/// A state to decide from.
+#[derive(Debug)]
+pub struct Given<D: Decider>(D::State);
+
+/// A decision to check.
+#[derive(Debug)]
+pub struct When<D: Decider>(Decision<D>);
+
+impl<D: Decider> Given<D> {
+    /// Decides.
+    #[must_use]
+    pub fn when(self, command: &D::Command) -> When<D> {
+        When(D::decide(&self.0, command))
+    }
+}
+
+impl<D: Decider> When<D> {
+    /// Checks that exactly these events follow.
+    #[track_caller]
+    pub fn then(self, expected: impl Into<Vec<D::Event>>) {
+        assert_eq!(self.0, Ok(expected.into()));
+    }
+
+    /// Checks that nothing follows: the command is a repeat.
+    #[track_caller]
+    pub fn then_nothing(self) {
+        assert_eq!(self.0, Ok(vec![]));
+    }
+
+    /// Checks that the answer is no.
+    #[track_caller]
+    pub fn then_rejected(self, expected: D::Rejection) {
+        assert_eq!(self.0, Err(expected));
+    }
+}

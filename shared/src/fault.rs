@@ -1,0 +1,61 @@
+//! Why something was not taken in, and so what becomes of it.
+//!
+//! Every road asks one question of a failure: whose fault is it? The world's: try the same again,
+//! for as long as it takes. The message's: trying again cannot help.
+
+use std::error::Error as StdError;
+
+/// A failure, sorted by whose fault it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The world's fault (database, broker, registry out of reach): try again.
+    #[error("cannot be done now")]
+    Transient(#[source] Source),
+    /// The input's fault: trying again cannot help.
+    #[error("can never be done")]
+    Poison(#[source] Source),
+}
+
+/// What lies behind a fault.
+pub type Source = Box<dyn StdError + Send + Sync + 'static>;
+
+impl Fault {
+    /// The world's fault.
+    pub fn transient(source: impl Into<Source>) -> Self {
+        Self::Transient(source.into())
+    }
+
+    /// The input's fault.
+    pub fn poison(source: impl Into<Source>) -> Self {
+        Self::Poison(source.into())
+    }
+}
+
+impl From<sqlx::Error> for Fault {
+    /// Sorted by SQLSTATE class: 22 (data) and 23 (constraints) are the input's fault, and so are
+    /// values that cannot be encoded; everything else is the world's.
+    fn from(error: sqlx::Error) -> Self {
+        let poison = match &error {
+            sqlx::Error::Database(database) => database
+                .code()
+                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+            sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
+                true
+            }
+            _ => false,
+        };
+        if poison { Self::poison(error) } else { Self::transient(error) }
+    }
+}
+
+/// The whole chain of an error in one line, for reasons that are kept and for logs.
+pub fn chain(error: &(dyn StdError + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,37 @@
+//! The roads between the services: what a message is, and how it is sent, received and kept.
+//!
+//! Modules stand in the order in which a message travels. Whoever knows one service knows four,
+//! because every service is built from these rooms and no other.
+//!
+//! **Architecture invariant:** only [`contract`] knows what the services talk about. No other
+//! module here may name an order, a product, a payment: other workflows run on the same roads.
+
+pub mod contract;
+
+pub mod codec;
+pub mod message;
+pub mod registry;
+pub mod topics;
+
+pub mod decider;
+pub mod effects;
+pub mod intake;
+pub mod outbox;
+pub mod relay;
+
+pub mod consumer;
+pub mod dead_letter;
+pub mod inbox;
+
+pub mod backoff;
+pub mod jobs;
+
+pub mod http;
+pub mod idempotency;
+
+pub mod clock;
+pub mod config;
+pub mod db;
+pub mod fault;
+pub mod lifecycle;
+pub mod telemetry;

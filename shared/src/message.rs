@@ -1,0 +1,142 @@
+//! The unit that travels, and what is written on its outside.
+//!
+//! Headers follow `CloudEvents` 1.0 in Kafka's binary mode: `ce_id`, `ce_source`, `ce_type`,
+//! `ce_time`, `ce_subject`, the extension `ce_sequence`, and the W3C `traceparent`.
+
+use std::borrow::Cow;
+
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
+
+pub use headers::Headers;
+pub use trace::TraceParent;
+
+mod headers;
+mod trace;
+
+/// A message on its way out: what a decision returns and the outbox keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Names the message for good; the receiver's inbox knows it by this.
+    pub id: Uuid,
+    /// Where it goes, without the deployment's prefix.
+    pub topic: Cow<'static, str>,
+    /// Messages of one key stay in order.
+    pub key: Option<Vec<u8>>,
+    /// What stands on its outside.
+    pub headers: Headers,
+    /// The encoded body; none is a tombstone.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// A message as it came in, nothing yet believed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Incoming {
+    /// Where it came from, without the deployment's prefix.
+    pub topic: String,
+    /// Partition it was read from.
+    pub partition: i32,
+    /// Place in that partition.
+    pub offset: i64,
+    /// When the broker took it, in milliseconds since 1970.
+    pub timestamp_ms: Option<i64>,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// What stands on its outside.
+    pub headers: Headers,
+    /// The encoded body.
+    pub payload: Option<Vec<u8>>,
+}
+
+/// A message whose outside has been read and found in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// As it came.
+    pub incoming: Incoming,
+    /// What its headers say.
+    pub envelope: Envelope,
+}
+
+/// What the headers of a message say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// `ce_id`: the sender's name for the message, a `UUIDv7`.
+    pub id: Uuid,
+    /// `ce_type`: what kind of thing happened.
+    pub event_type: Cow<'static, str>,
+    /// `ce_source`: which service says so.
+    pub source: Cow<'static, str>,
+    /// `ce_subject`: what it happened to; the same text as the key.
+    pub subject: String,
+    /// `ce_sequence`: the n-th message that this subject said through this source.
+    pub sequence: i64,
+    /// `ce_time`: when it happened.
+    pub time: OffsetDateTime,
+    /// `traceparent`: the trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}
+
+/// What is wrong with the outside of a message.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// A header that must be there is not.
+    #[error("header {0} is missing")]
+    Missing(&'static str),
+    /// A header stands there more than once.
+    #[error("header {0} stands there more than once")]
+    Repeated(&'static str),
+    /// A header cannot be read.
+    #[error("header {0} is not {1}")]
+    Malformed(&'static str, &'static str),
+}
+
+impl Envelope {
+    /// The headers that say this.
+    pub fn to_headers(&self) -> Headers {
+        let mut headers = Headers::default();
+        headers.push("ce_specversion", "1.0");
+        headers.push("ce_id", &self.id.to_string());
+        headers.push("ce_source", &self.source);
+        headers.push("ce_type", &self.event_type);
+        headers.push("ce_time", &self.time.format(&Rfc3339).unwrap_or_default());
+        headers.push("ce_subject", &self.subject);
+        headers.push("ce_sequence", &self.sequence.to_string());
+        headers.push("content-type", "application/avro");
+        if let Some(trace) = &self.trace {
+            headers.push("traceparent", &trace.to_string());
+        }
+        headers
+    }
+
+    /// Reads what the headers say. An unreadable `traceparent` is dropped, as W3C asks.
+    pub fn from_headers(headers: &Headers) -> Result<Self, EnvelopeError> {
+        let id = text(headers, "ce_id")?;
+        let id = Uuid::parse_str(id)
+            .ok()
+            .filter(|it| it.get_version_num() == 7)
+            .ok_or(EnvelopeError::Malformed("ce_id", "a UUIDv7"))?;
+        let time = OffsetDateTime::parse(text(headers, "ce_time")?, &Rfc3339)
+            .map_err(|_unread| EnvelopeError::Malformed("ce_time", "a time as in RFC 3339"))?;
+        let sequence = text(headers, "ce_sequence")?
+            .parse()
+            .ok()
+            .filter(|it| *it > 0)
+            .ok_or(EnvelopeError::Malformed("ce_sequence", "a positive number"))?;
+        Ok(Self {
+            id,
+            event_type: text(headers, "ce_type")?.to_owned().into(),
+            source: text(headers, "ce_source")?.to_owned().into(),
+            subject: text(headers, "ce_subject")?.to_owned(),
+            sequence,
+            time,
+            trace: headers.text("traceparent").ok().flatten().and_then(TraceParent::parse),
+        })
+    }
+}
+
+fn text<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, EnvelopeError> {
+    headers.text(name)?.ok_or(EnvelopeError::Missing(name))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! Kafka headers, in their order, and their form in a column.
+
+use super::EnvelopeError;
+
+/// Names and values in the order in which they stand on the message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Option<Vec<u8>>)>);
+
+impl Headers {
+    /// Adds a header with a text.
+    pub fn push(&mut self, name: &str, value: &str) {
+        self.push_raw(name, Some(value.as_bytes()));
+    }
+
+    /// Adds a header as it is.
+    pub fn push_raw(&mut self, name: &str, value: Option<&[u8]>) {
+        self.0.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The text of the one header of that name; an error if there are several or it is no text.
+    pub fn text(&self, name: &'static str) -> Result<Option<&str>, EnvelopeError> {
+        let mut found = self.0.iter().filter(|(it, _)| it == name);
+        let Some((_, value)) = found.next() else { return Ok(None) };
+        if found.next().is_some() {
+            return Err(EnvelopeError::Repeated(name));
+        }
+        let value = value.as_deref().ok_or(EnvelopeError::Malformed(name, "there"))?;
+        std::str::from_utf8(value)
+            .map(Some)
+            .map_err(|_not_utf8| EnvelopeError::Malformed(name, "UTF-8"))
+    }
+
+    /// The form in which the database keeps them: counts and lengths as big-endian numbers.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let size = self.0.iter().map(|(n, v)| 8 + n.len() + v.as_ref().map_or(0, Vec::len)).sum();
+        let mut bytes = Vec::with_capacity(size);
+        for (name, value) in &self.0 {
+            put(&mut bytes, Some(name.as_bytes()));
+            put(&mut bytes, value.as_deref());
+        }
+        bytes
+    }
+
+    /// Reads that form; none if it is something else.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let mut headers = Self::default();
+        while !bytes.is_empty() {
+            let name = std::str::from_utf8(take(&mut bytes)??).ok()?.to_owned();
+            let value = take(&mut bytes)?.map(<[u8]>::to_vec);
+            headers.0.push((name, value));
+        }
+        Some(headers)
+    }
+}
+
+/// A length, then the bytes; the length of nothing is -1.
+fn put(bytes: &mut Vec<u8>, part: Option<&[u8]>) {
+    let length = part.map_or(-1, |it| i32::try_from(it.len()).unwrap_or(i32::MAX));
+    bytes.extend(length.to_be_bytes());
+    bytes.extend(part.unwrap_or_default());
+}
+
+fn take<'b>(bytes: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    *bytes = rest;
+    let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { return Some(None) };
+    let (part, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(Some(part))
+}

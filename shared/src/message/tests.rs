@@ -1,0 +1,91 @@
+use proptest::prelude::*;
+use time::macros::datetime;
+
+use super::*;
+
+fn envelope() -> Envelope {
+    Envelope {
+        id: crate::clock::first_id_at(datetime!(2026-01-02 03:04:05 UTC)),
+        event_type: "thing-happened".into(),
+        source: "/some-service".into(),
+        subject: "a-subject".to_owned(),
+        sequence: 7,
+        time: datetime!(2026-01-02 03:04:05.000006 UTC),
+        trace: Some(TraceParent::start()),
+    }
+}
+
+#[test]
+fn what_the_headers_say_is_read_back() {
+    let envelope = envelope();
+    assert_eq!(Envelope::from_headers(&envelope.to_headers()), Ok(envelope));
+}
+
+fn without(name: &str, instead: Option<&str>) -> Headers {
+    let mut headers = Headers::default();
+    for (it, value) in envelope().to_headers().iter() {
+        if it != name {
+            headers.push_raw(it, value);
+        } else if let Some(value) = instead {
+            headers.push(it, value);
+        }
+    }
+    headers
+}
+
+#[test]
+fn each_header_that_is_missing_or_wrong_is_named() {
+    for name in ["ce_id", "ce_type", "ce_source", "ce_subject", "ce_sequence", "ce_time"] {
+        let error = Envelope::from_headers(&without(name, None)).unwrap_err();
+        assert_eq!(error.to_string(), format!("header {name} is missing"));
+    }
+    for (name, value) in [
+        ("ce_id", "not-a-uuid"),
+        ("ce_id", "8c0d0b2e-5f3a-4b62-9f4e-0d3b7c1a2f00"),
+        ("ce_sequence", "0"),
+        ("ce_sequence", "many"),
+        ("ce_time", "yesterday"),
+    ] {
+        let error = Envelope::from_headers(&without(name, Some(value))).unwrap_err();
+        assert!(error.to_string().starts_with(&format!("header {name} is not")), "{error}");
+    }
+}
+
+#[test]
+fn a_header_that_stands_there_twice_is_refused() {
+    let mut headers = envelope().to_headers();
+    headers.push("ce_id", "another");
+    assert_eq!(Envelope::from_headers(&headers), Err(EnvelopeError::Repeated("ce_id")));
+}
+
+#[test]
+fn an_unreadable_traceparent_is_dropped_and_the_message_kept() {
+    let headers = without("traceparent", Some("00-xyz"));
+    assert_eq!(Envelope::from_headers(&headers).unwrap().trace, None);
+}
+
+proptest! {
+    #[test]
+    fn headers_survive_the_column(
+        pairs in prop::collection::vec(
+            (".*", prop::option::of(prop::collection::vec(any::<u8>(), 0..50))), 0..8)
+    ) {
+        let mut headers = Headers::default();
+        for (name, value) in &pairs {
+            headers.push_raw(name, value.as_deref());
+        }
+        prop_assert_eq!(Headers::from_bytes(&headers.to_bytes()), Some(headers));
+    }
+
+    #[test]
+    fn no_bytes_make_the_header_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _read = Headers::from_bytes(&bytes);
+    }
+
+    #[test]
+    fn no_text_makes_the_traceparent_reader_panic(text in "[0-9a-f-]{0,60}") {
+        if let Some(trace) = TraceParent::parse(&text) {
+            prop_assert_eq!(TraceParent::parse(&trace.to_string()), Some(trace));
+        }
+    }
+}

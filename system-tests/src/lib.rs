@@ -1,0 +1,1 @@
+//! The four services together: walkthroughs, faults, house rules.
