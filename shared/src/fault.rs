@@ -36,9 +36,9 @@ impl From<sqlx::Error> for Fault {
     /// values that cannot be encoded; everything else is the world's.
     fn from(error: sqlx::Error) -> Self {
         let poison = match &error {
-            sqlx::Error::Database(database) => database
-                .code()
-                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+            sqlx::Error::Database(database) => {
+                database.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            }
             sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
                 true
             }

@@ -33,5 +33,7 @@ pub mod clock;
 pub mod config;
 pub mod db;
 pub mod fault;
+pub mod health;
+pub mod kafka;
 pub mod lifecycle;
 pub mod telemetry;

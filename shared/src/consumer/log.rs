@@ -1,0 +1,257 @@
+//! The Kafka side of a consumer: gathering, holding back, storing offsets.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use rdkafka::{
+    ClientContext, Message as _, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers as _},
+};
+use tokio::time::Instant;
+
+use super::Error;
+use crate::{
+    kafka,
+    message::{Headers, Incoming},
+};
+
+/// How a consumer reads.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the broker is.
+    pub kafka: kafka::Settings,
+    /// Messages in a batch, at most.
+    pub batch_messages_max: usize,
+    /// Bytes of bodies in a batch, at which gathering ends.
+    pub batch_bytes_max: usize,
+}
+
+impl Settings {
+    /// The defaults of this house.
+    pub fn new(kafka: kafka::Settings) -> Self {
+        Self { kafka, batch_messages_max: 1_000, batch_bytes_max: 8 * 1024 * 1024 }
+    }
+}
+
+/// A wait for messages ends after this long at the latest: the client can lose a wake-up.
+const POLL_LIMIT: Duration = Duration::from_secs(1);
+
+/// Leaving the group may take this long; a broker that is away is not waited for.
+const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+
+/// Counts the times that partitions were taken away: a batch gathered before is void after.
+#[derive(Debug, Default)]
+struct Assignment {
+    generation: AtomicU64,
+    partitions: AtomicUsize,
+}
+
+struct Context(Arc<Assignment>);
+
+impl ClientContext for Context {}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if !matches!(rebalance, Rebalance::Assign(_)) {
+            self.0.partitions.store(0, Ordering::SeqCst);
+            self.0.generation.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(partitions) = rebalance {
+            self.0.partitions.store(partitions.count(), Ordering::SeqCst);
+        }
+    }
+}
+
+/// A membership in a group.
+pub struct Log {
+    consumer: StreamConsumer<Context>,
+    assignment: Arc<Assignment>,
+    settings: Settings,
+    /// What a new assignment delivered while an older batch was held back.
+    early: Gathered,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("assignment", &self.assignment).finish_non_exhaustive()
+    }
+}
+
+/// Messages that were gathered under one assignment.
+#[derive(Clone, Debug, Default)]
+pub struct Gathered {
+    /// In the order of each partition.
+    pub messages: Vec<Incoming>,
+    generation: u64,
+}
+
+impl Log {
+    /// Joins `group` and reads `topics`.
+    pub fn subscribe(settings: &Settings, group: &str, topics: &[&str]) -> Result<Self, Error> {
+        let assignment = Arc::new(Assignment::default());
+        let consumer: StreamConsumer<Context> = settings
+            .kafka
+            .consumer(group)
+            .create_with_context(Context(Arc::clone(&assignment)))
+            .map_err(Error::Client)?;
+        let topics: Vec<String> = topics.iter().map(|it| settings.kafka.topic(it)).collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics).map_err(Error::Client)?;
+        Ok(Self { consumer, assignment, settings: settings.clone(), early: Gathered::default() })
+    }
+
+    /// Whether this member has partitions to read.
+    pub fn is_assigned(&self) -> bool {
+        self.assignment.partitions.load(Ordering::SeqCst) > 0
+    }
+
+    /// Waits a moment for a message, then takes whatever else is there, up to the limits.
+    pub async fn gather(&mut self) -> Result<Gathered, Error> {
+        let mut batch = std::mem::take(&mut self.early);
+        let mut bytes = 0;
+        while batch.messages.len() < self.settings.batch_messages_max
+            && bytes < self.settings.batch_bytes_max
+        {
+            let received = if batch.messages.is_empty() {
+                tokio::time::timeout(POLL_LIMIT, self.consumer.recv()).await.ok()
+            } else {
+                self.consumer.recv().now_or_never()
+            };
+            let Some(received) = received else { break };
+            let Some(incoming) = self.read(received)? else { break };
+            bytes += incoming.payload.as_ref().map_or(0, Vec::len);
+            self.add(&mut batch, Some(incoming));
+        }
+        self.add(&mut batch, None);
+        Ok(batch)
+    }
+
+    /// Adds a message. If partitions went away since the batch was begun, what came before is not
+    /// ours any more: whoever has them now reads it again.
+    fn add(&self, batch: &mut Gathered, incoming: Option<Incoming>) {
+        if batch.generation != self.generation() {
+            batch.generation = self.generation();
+            batch.messages.clear();
+        }
+        batch.messages.extend(incoming);
+    }
+
+    /// Waits out `delay` with the partitions paused, polling all the while so that the group keeps
+    /// this member. Answers whether the batch is still ours.
+    pub async fn hold(&mut self, batch: &Gathered, delay: Duration) -> Result<bool, Error> {
+        let until = Instant::now() + delay;
+        let assigned = self.consumer.assignment().map_err(Error::Client)?;
+        self.consumer.pause(&assigned).map_err(Error::Client)?;
+        while batch.generation == self.generation() {
+            let limit = until.min(Instant::now() + POLL_LIMIT);
+            let received = tokio::time::timeout_at(limit, self.consumer.recv()).await;
+            if let Ok(received) = received
+                && let Some(incoming) = self.read(received)?
+            {
+                let mut early = std::mem::take(&mut self.early);
+                self.add(&mut early, Some(incoming));
+                self.early = early;
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        let assigned = self.consumer.assignment().map_err(Error::Client)?;
+        self.consumer.resume(&assigned).map_err(Error::Client)?;
+        Ok(batch.generation == self.generation())
+    }
+
+    /// Marks the batch as taken in. Does nothing for a batch that is not ours any more: whoever has
+    /// its partitions reads it again, and the inbox knows it.
+    pub fn store(&self, batch: &Gathered) -> Result<(), Error> {
+        if batch.generation != self.generation() {
+            return Ok(());
+        }
+        let mut offsets = TopicPartitionList::new();
+        for incoming in &batch.messages {
+            let topic = self.settings.kafka.topic(&incoming.topic);
+            // Unlike `store_offset`, the list form wants the offset of the next message.
+            let next = rdkafka::Offset::Offset(incoming.offset + 1);
+            if let Some(mut known) = offsets.find_partition(&topic, incoming.partition) {
+                known.set_offset(next).map_err(Error::Client)?;
+            } else {
+                offsets
+                    .add_partition_offset(&topic, incoming.partition, next)
+                    .map_err(Error::Client)?;
+            }
+        }
+        match self.consumer.store_offsets(&offsets) {
+            // Lost between the check and the call: the same as above.
+            Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) | Ok(()) => Ok(()),
+            Err(error) => Err(Error::Client(error)),
+        }
+    }
+
+    /// Commits what is stored and leaves the group, within a limit: the client can hang in its
+    /// drop when the broker is away, so that happens on a thread nobody waits for longer.
+    pub async fn close(self) {
+        let (closed, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            if let Err(error) =
+                self.consumer.commit_consumer_state(rdkafka::consumer::CommitMode::Sync)
+            {
+                tracing::debug!(%error, "offsets were not committed; the inbox knows the repeats");
+            }
+            drop(self.consumer);
+            closed.send(()).ok();
+        });
+        if tokio::time::timeout(CLOSE_LIMIT, told).await.is_err() {
+            tracing::warn!("the group could not be left in time; the broker will notice by itself");
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        self.assignment.generation.load(Ordering::SeqCst)
+    }
+
+    /// The client recovers by itself from every error that is not fatal: keep polling.
+    fn read(
+        &self,
+        received: Result<BorrowedMessage<'_>, KafkaError>,
+    ) -> Result<Option<Incoming>, Error> {
+        match received {
+            Ok(message) => Ok(Some(self.detach(&message))),
+            Err(error @ KafkaError::MessageConsumptionFatal(_)) => Err(Error::Fatal(error)),
+            Err(error) => {
+                if let Some((code, reason)) = self.consumer.client().fatal_error() {
+                    tracing::error!(?code, reason, "the Kafka client failed for good");
+                    return Err(Error::Fatal(error));
+                }
+                tracing::debug!(%error, "the Kafka client recovers by itself");
+                Ok(None)
+            }
+        }
+    }
+
+    fn detach(&self, message: &BorrowedMessage<'_>) -> Incoming {
+        let mut headers = Headers::default();
+        for header in message.headers().iter().flat_map(|it| it.iter()) {
+            headers.push_raw(header.key, header.value);
+        }
+        Incoming {
+            topic: self.settings.kafka.strip(message.topic()).to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            headers,
+            payload: message.payload().map(<[u8]>::to_vec),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The database: pools, transactions that cannot leak, migrations.
+//!
+//! **Architecture invariant:** a transaction that was neither committed nor rolled back closes its
+//! connection. `sqlx` 0.9 would hand a connection on whose transaction is still open when a future
+//! is dropped at the wrong moment, so nothing here relies on its `begin`.
+
+use std::{
+    ops::{Deref, DerefMut},
+    str::FromStr as _,
+    time::Duration,
+};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use sqlx::{
+    Connection as _, Executor as _, PgConnection, PgPool, Postgres,
+    migrate::Migrator,
+    pool::PoolConnection,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+/// The tables of the roads, in the schema `messaging` of each service's database.
+static MESSAGING: Migrator = sqlx::migrate!("./migrations");
+
+/// How a database is used.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `postgres://user:password@host:port/database`.
+    pub url: SecretString,
+    /// Connections that the pool holds at most.
+    pub connections_max: u32,
+    /// The server ends a statement that takes longer.
+    pub statement_timeout: Duration,
+    /// The server ends a statement that waits longer for a lock.
+    pub lock_timeout: Duration,
+}
+
+impl Settings {
+    /// A database at `url`, with the defaults of this house.
+    pub fn new(url: SecretString) -> Self {
+        Self {
+            url,
+            connections_max: 16,
+            statement_timeout: Duration::from_secs(15),
+            lock_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The options of every connection: named, and with the server's own limits set.
+pub fn options(settings: &Settings, name: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    let millis = |limit: Duration| limit.as_millis().to_string();
+    Ok(PgConnectOptions::from_str(settings.url.expose_secret())?.application_name(name).options([
+        ("statement_timeout", millis(settings.statement_timeout)),
+        ("lock_timeout", millis(settings.lock_timeout)),
+        ("idle_in_transaction_session_timeout", "15000".to_owned()),
+        ("tcp_keepalives_idle", "10".to_owned()),
+        ("tcp_keepalives_interval", "5".to_owned()),
+        ("tcp_keepalives_count", "3".to_owned()),
+    ]))
+}
+
+/// A pool that connects when first asked: the database may still be on its way up.
+pub fn pool(settings: &Settings, name: &str) -> Result<PgPool, sqlx::Error> {
+    Ok(PgPoolOptions::new()
+        .max_connections(settings.connections_max)
+        .acquire_timeout(Duration::from_secs(5))
+        .max_lifetime(Duration::from_mins(30))
+        .connect_lazy_with(options(settings, name)?))
+}
+
+/// Brings the tables of the roads and then those of the service up to date.
+///
+/// Safe to run from several instances at once: the migrator takes an advisory lock.
+pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Error> {
+    let mut conn = pool.acquire().await?.detach();
+    // A migration may rewrite a table and then takes as long as it takes.
+    conn.execute(
+        "SET statement_timeout = 0; SET lock_timeout = 0; CREATE SCHEMA IF NOT EXISTS messaging",
+    )
+    .await?;
+    conn.execute("SET search_path = messaging").await?;
+    MESSAGING.run(&mut conn).await?;
+    conn.execute("SET search_path = public").await?;
+    service.run(&mut conn).await?;
+    conn.close().await
+}
+
+/// A transaction. Dropping it closes its connection, so that nothing of it can leak.
+#[derive(Debug)]
+pub struct Tx(Option<PoolConnection<Postgres>>);
+
+/// Begins a transaction. May be dropped at any moment.
+pub async fn begin(pool: &PgPool) -> Result<Tx, sqlx::Error> {
+    let mut tx = Tx(Some(pool.acquire().await?));
+    tx.execute("BEGIN").await?;
+    Ok(tx)
+}
+
+impl Tx {
+    /// Commits. An error leaves the outcome open: what was written may be there or not, and is to
+    /// be looked up by its key.
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.execute("COMMIT").await?;
+        // Ended: the connection goes back to the pool.
+        drop(self.0.take());
+        Ok(())
+    }
+
+    /// Undoes everything.
+    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.execute("ROLLBACK").await?;
+        drop(self.0.take());
+        Ok(())
+    }
+}
+
+impl Drop for Tx {
+    fn drop(&mut self) {
+        if let Some(conn) = self.0.take() {
+            drop(conn.detach());
+        }
+    }
+}
+
+impl Deref for Tx {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0.as_deref().unwrap_or_else(|| unreachable!("a transaction ends by being consumed"))
+    }
+}
+
+impl DerefMut for Tx {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0
+            .as_deref_mut()
+            .unwrap_or_else(|| unreachable!("a transaction ends by being consumed"))
+    }
+}
+
+/// Gives up on work whose connection has gone silent: `sqlx` sets no keepalive, so a query to a
+/// host that vanished would wait for ever. What is given up is dropped, and with it its connection.
+pub async fn within<T, E: From<sqlx::Error>>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match tokio::time::timeout(limit, work).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()).into()),
+    }
+}

@@ -1,0 +1,60 @@
+//! What the parts of a process say of themselves: ready, or not and why.
+//!
+//! **Architecture invariant:** a service that lost a dependency is not ready, but alive: it waits
+//! and recovers by itself. Only a fatal error ends it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+/// Everything that has to be up before this process is ready.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<RwLock<BTreeMap<&'static str, Result<(), String>>>>);
+
+/// One part's word in it.
+#[derive(Clone, Debug)]
+pub struct Component {
+    health: Health,
+    name: &'static str,
+}
+
+impl Health {
+    /// Adds a part; it is not ready until it says so.
+    pub fn component(&self, name: &'static str) -> Component {
+        let component = Component { health: self.clone(), name };
+        component.not_ready("starting");
+        component
+    }
+
+    /// Whether every part is ready.
+    pub fn is_ready(&self) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().all(Result::is_ok)
+    }
+
+    /// Each part's name and what keeps it from being ready.
+    pub fn report(&self) -> BTreeMap<&'static str, Result<(), String>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Component {
+    /// The part can work.
+    pub fn ready(&self) {
+        self.set(Ok(()));
+    }
+
+    /// The part cannot work, and why.
+    pub fn not_ready(&self, reason: &str) {
+        self.set(Err(reason.to_owned()));
+    }
+
+    fn set(&self, state: Result<(), String>) {
+        let known = self.health.0.read().unwrap_or_else(PoisonError::into_inner);
+        if known.get(self.name) == Some(&state) {
+            return;
+        }
+        drop(known);
+        self.health.0.write().unwrap_or_else(PoisonError::into_inner).insert(self.name, state);
+    }
+}

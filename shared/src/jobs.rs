@@ -1,0 +1,153 @@
+//! Durable work on the outside world: what cannot be part of a transaction.
+//!
+//! The transaction that decides also writes the job. A worker claims due jobs under a lease,
+//! performs them at the same time with a stable key, and brings the results home in one batch
+//! through the same road as every command.
+//!
+//! **Architecture invariant:** an attempt is counted and committed before it is made. So "never
+//! tried" is a fact, and a worker that dies in the middle leaves an attempt whose outcome is open,
+//! never one that is forgotten.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    backoff::Backoff,
+    effects::Effects,
+    fault::{Fault, Source},
+    message::TraceParent,
+};
+
+/// Names a job for good: what is done (`kind`) for whom (`key`). One of each at most.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey {
+    /// What is done.
+    pub kind: &'static str,
+    /// For whom; the stable part of the effect's idempotency key.
+    pub key: String,
+}
+
+/// A job to be kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewJob {
+    /// Its name.
+    pub key: JobKey,
+    /// What the worker needs to know.
+    pub payload: Value,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}
+
+/// A job in a worker's hands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    /// For whom.
+    pub key: String,
+    /// What the worker needs to know.
+    pub payload: Value,
+    /// Which attempt this is, counted from 1.
+    pub attempt: i32,
+    /// Whether an earlier attempt ended with its outcome open.
+    pub in_doubt: bool,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}
+
+/// Why an attempt did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The outside refused this attempt for sure, or could not be reached at all: nothing happened.
+    #[error("the attempt failed and had no effect")]
+    Refused {
+        /// What it said.
+        #[source]
+        source: Source,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// Nobody knows whether it happened: to be tried again with the same key.
+    #[error("the attempt's outcome is unknown")]
+    Unknown {
+        /// What went wrong.
+        #[source]
+        source: Source,
+    },
+    /// Trying again cannot help.
+    #[error("the attempt can never succeed")]
+    Final {
+        /// Why.
+        #[source]
+        source: Source,
+    },
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ended<D> {
+    /// It was done.
+    Done(D),
+    /// It was given up.
+    GaveUp {
+        /// Whether an attempt's outcome is still open: it may have happened.
+        in_doubt: bool,
+        /// The last failure.
+        reason: String,
+    },
+}
+
+/// What a kind of job does.
+pub trait Effect: Send + Sync + 'static {
+    /// Its kind.
+    const KIND: &'static str;
+    /// What is known once it is done.
+    type Done: Send + Sync;
+
+    /// Does it. Must carry the job's key to the outside, so that twice is once.
+    fn perform(&self, job: &Claimed) -> impl Future<Output = Result<Self::Done, Failure>> + Send;
+
+    /// Brings the results home, within the transaction that also ends the jobs.
+    fn settle(
+        &self,
+        conn: &mut PgConnection,
+        ended: &[(Claimed, Ended<Self::Done>)],
+    ) -> impl Future<Output = Result<Effects, Fault>> + Send;
+}
+
+/// How a kind of job is worked on.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Waits between attempts.
+    pub backoff: Backoff,
+    /// Given up after so many attempts; never, if none.
+    pub attempts_max: Option<u32>,
+    /// One attempt may take this long; the lease outlives it.
+    pub attempt_limit: Duration,
+    /// Performed at the same time, at most.
+    pub concurrency_max: usize,
+    /// Looks for due jobs at least this often.
+    pub poll: Duration,
+}
+
+/// Keeps jobs as part of the caller's transaction. One that is there already stays as it is.
+pub async fn append(_conn: &mut PgConnection, _jobs: &[NewJob]) -> Result<(), Fault> {
+    unimplemented!()
+}
+
+/// Removes jobs that nobody is performing at this moment.
+pub async fn stop(_conn: &mut PgConnection, _keys: &[JobKey]) -> Result<(), Fault> {
+    unimplemented!()
+}
+
+/// Which of these jobs were never tried. They stay untried until the caller's transaction ends:
+/// their rows are locked, and claims skip locked rows.
+pub async fn lock_untried(
+    _conn: &mut PgConnection,
+    _kind: &'static str,
+    _keys: &[String],
+) -> Result<Vec<String>, Fault> {
+    let _id: Option<Uuid> = None;
+    unimplemented!()
+}

@@ -1,0 +1,90 @@
+//! How this house talks to a broker: the client's settings, in one place.
+//!
+//! The defaults that hurt (silent loss, reordering, half-minute stalls) are overridden here and
+//! nowhere else; each line says why.
+
+use rdkafka::ClientConfig;
+
+/// Where the broker is and what everything of this deployment is called there.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `host:port,host:port`.
+    pub brokers: String,
+    /// Stands before each topic and group: one cluster can serve several deployments.
+    pub prefix: String,
+    /// Names the client in the broker's logs.
+    pub client_id: String,
+}
+
+impl Settings {
+    /// A topic's name at the broker.
+    pub fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// A topic's name without the deployment's prefix.
+    pub fn strip<'t>(&self, topic: &'t str) -> &'t str {
+        topic.strip_prefix(self.prefix.as_str()).unwrap_or(topic)
+    }
+
+    /// What every client needs.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.brokers)
+            .set("client.id", &self.client_id)
+            // A half-open connection is noticed.
+            .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.ms", "50")
+            .set("reconnect.backoff.max.ms", "2000")
+            // Topics are created on purpose, with their partitions and retention.
+            .set("allow.auto.create.topics", "false");
+        config
+    }
+
+    /// What the relay's producer needs: see [`crate::relay`] for why each matters.
+    pub fn producer(&self, batch_max: usize) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // A message that times out lets later ones of its key overtake it: never.
+            .set("message.timeout.ms", "0")
+            // A message that is refused lets later ones of its key overtake it: never.
+            .set("enable.gapless.guarantee", "true")
+            // Two requests on the way, and a success of the second would be taken for the first's.
+            .set("max.in.flight.requests.per.connection", "1")
+            // The same key, the same partition, whatever client writes it.
+            .set("partitioner", "murmur2_random")
+            .set("compression.type", "lz4")
+            .set("linger.ms", "1")
+            .set("queue.buffering.max.messages", (2 * batch_max).to_string())
+            .set("topic.metadata.propagation.max.ms", "60000");
+        config
+    }
+
+    /// What a consumer of the group needs: see [`crate::consumer`] for why each matters.
+    pub fn consumer(&self, group: &str) -> ClientConfig {
+        let mut config = self.client();
+        config
+            .set("group.id", format!("{}{group}", self.prefix))
+            // Offsets are stored by hand after the commit, and told to the broker in the background.
+            .set("enable.auto.commit", "true")
+            .set("auto.commit.interval.ms", "1000")
+            .set("enable.auto.offset.store", "false")
+            // A new group, or one whose offsets expired, reads everything; the inbox knows the rest.
+            .set("auto.offset.reset", "earliest")
+            // Eager: a rebalance gives everything up, so a batch in hand is either ours whole or not.
+            // Partition n of every topic goes to the same member: one order, one process.
+            .set("partition.assignment.strategy", "range")
+            .set("session.timeout.ms", "10000")
+            .set("heartbeat.interval.ms", "3000")
+            .set("max.poll.interval.ms", "120000")
+            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.min.messages", "10000")
+            .set("fetch.queue.backoff.ms", "20")
+            .set("fetch.wait.max.ms", "500")
+            .set("check.crcs", "true");
+        config
+    }
+}

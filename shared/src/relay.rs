@@ -1,0 +1,204 @@
+//! From the outbox to the log: one active relay per service, in the order of the outbox.
+//!
+//! ```text
+//! lead (advisory lock, epoch + 1) ──> head ──> publish, wait for each confirmation ──> settle (same epoch?)
+//!                                      ^                                                   │
+//!                                      └───────────────────────────────────────────────────┘
+//! ```
+//!
+//! **Architecture invariant:** a row is deleted only after the broker confirmed its message, and
+//! per key only as far as everything before it was confirmed. A lost confirmation means a repeat,
+//! never a loss, and never a swap of first occurrences within a key.
+//!
+//! **Architecture invariant:** after any doubt (a refused or unconfirmed message, a lost connection,
+//! a lost lease) the producer is thrown away and the outbox is read again from its head.
+//!
+//! A relay that was replaced while it slept may still publish what it holds: late repeats, which
+//! the receivers' inboxes know. It cannot settle: the epoch is checked in the deleting transaction.
+
+use std::{collections::HashSet, future::Future, time::Duration};
+
+use sqlx::postgres::PgConnectOptions;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    backoff::Backoff,
+    db,
+    effects::Wakers,
+    fault,
+    health::Component,
+    outbox::{self, Kept},
+};
+
+pub use self::{kafka::KafkaPublisher, leader::Leader};
+
+mod kafka;
+mod leader;
+
+/// Where messages are published.
+pub trait Publish: Send {
+    /// Publishes the messages in order and waits for the log. Answers, per message, whether the log
+    /// confirmed it. After a message that it did not confirm, the publisher has forgotten
+    /// everything and can be used again.
+    fn publish(&mut self, messages: &[Kept]) -> impl Future<Output = Vec<bool>> + Send;
+}
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// So many messages were published and settled; there may be more.
+    Published(usize),
+    /// There was nothing to publish.
+    Idle,
+    /// Some messages were not confirmed; so many were.
+    Unconfirmed(usize),
+    /// Another relay leads.
+    Standby,
+    /// Another relay took over: what was published last was not settled here.
+    Deposed,
+}
+
+/// How a step fails. All of it is transient.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The outbox could not be read or settled.
+    #[error("the outbox is out of reach")]
+    Outbox(#[from] sqlx::Error),
+}
+
+/// How a relay works.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The connections' options; the relay keeps one of its own, outside any pool.
+    pub database: PgConnectOptions,
+    /// Names the outbox among others of the database, and the holder in its lease.
+    pub service: &'static str,
+    /// Messages in a batch, at most.
+    pub batch_max: usize,
+    /// Looks at least this often, whether it was woken or not.
+    pub poll: Duration,
+}
+
+/// Any one statement of the relay is given up after this long, and its connection with it.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
+
+/// A batch that is on its way when the process is to stop may take this long.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+/// The relay of one service.
+#[derive(Debug)]
+pub struct Relay<P> {
+    settings: Settings,
+    publisher: P,
+    wakers: Wakers,
+    health: Component,
+    leader: Option<Leader>,
+}
+
+impl<P: Publish> Relay<P> {
+    /// A relay that does not lead yet.
+    pub fn new(settings: Settings, publisher: P, wakers: Wakers, health: Component) -> Self {
+        Self { settings, publisher, wakers, health, leader: None }
+    }
+
+    /// Steps until told to stop.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let backoff = Backoff::hold();
+        let mut failures = 0;
+        while !stop.is_cancelled() {
+            // Interest is registered before the outbox is read, so that a wake-up in between counts.
+            let wakers = self.wakers.clone();
+            let woken = wakers.relay.notified();
+            let outcome = tokio::select! {
+                outcome = self.step() => outcome,
+                // A batch on its way may arrive; a broker that is away is not waited for.
+                () = stopped_for(&stop, STOP_GRACE) => break,
+            };
+            let wait = match outcome {
+                Ok(Step::Published(_)) => {
+                    failures = 0;
+                    self.health.ready();
+                    continue;
+                }
+                Ok(Step::Idle | Step::Standby) => {
+                    failures = 0;
+                    self.health.ready();
+                    self.settings.poll
+                }
+                Ok(Step::Unconfirmed(_) | Step::Deposed) => {
+                    self.health.not_ready("the log does not confirm");
+                    failures += 1;
+                    backoff.delay(failures)
+                }
+                Err(error) => {
+                    tracing::warn!(error = fault::chain(&error), "the relay starts over");
+                    self.health.not_ready("the outbox is out of reach");
+                    failures += 1;
+                    backoff.delay(failures)
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => (),
+                () = woken, if failures == 0 => (),
+                () = tokio::time::sleep(wait) => (),
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes one batch from the head of the outbox.
+    pub async fn step(&mut self) -> Result<Step, Error> {
+        // Taken out, and put back only when all went well: an error ends the leadership, whose
+        // connection is closed, whose lock is then free.
+        let leader = match self.leader.take() {
+            Some(leader) => Some(leader),
+            None => db::within(STATEMENT_LIMIT, Leader::elect(&self.settings)).await?,
+        };
+        let Some(mut leader) = leader else { return Ok(Step::Standby) };
+        let n_max = i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX);
+        let batch = db::within(STATEMENT_LIMIT, outbox::head(&mut leader.conn, n_max)).await?;
+        if batch.is_empty() {
+            self.leader = Some(leader);
+            return Ok(Step::Idle);
+        }
+        let confirmed = self.publisher.publish(&batch).await;
+        let settled = settleable(&batch, &confirmed);
+        let settle = outbox::settle(&mut leader.conn, leader.epoch, &settled);
+        if !db::within(STATEMENT_LIMIT, settle).await? {
+            tracing::warn!(epoch = leader.epoch, "another relay took over");
+            return Ok(Step::Deposed);
+        }
+        metrics::counter!("relay_published_total", "service" => self.settings.service)
+            .increment(settled.len() as u64);
+        self.leader = Some(leader);
+        if settled.len() < batch.len() {
+            return Ok(Step::Unconfirmed(settled.len()));
+        }
+        Ok(Step::Published(settled.len()))
+    }
+}
+
+async fn stopped_for(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(grace).await;
+}
+
+/// The rows that may be deleted: confirmed, with everything before them of the same key confirmed.
+fn settleable(batch: &[Kept], confirmed: &[bool]) -> Vec<i64> {
+    let mut blocked = HashSet::new();
+    batch
+        .iter()
+        .zip(confirmed)
+        .filter_map(|(kept, confirmed)| {
+            let lane = (&kept.message.topic, &kept.message.key);
+            if *confirmed && !blocked.contains(&lane) {
+                return Some(kept.outbox_id);
+            }
+            blocked.insert(lane);
+            None
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The log that is Kafka: an idempotent producer whose every confirmation is counted.
+//!
+//! The client's settings are in [`crate::kafka`]. What is special here: a confirmation without an
+//! offset is none (the client infers it from a later one), and after any failure the producer is
+//! purged and dropped, because only a fresh one starts from a known place.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientContext, Message as _,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{Header, OwnedHeaders},
+    producer::{
+        BaseRecord, DeliveryResult, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+    },
+};
+use tokio::sync::Notify;
+
+use super::Publish;
+use crate::{kafka, outbox::Kept};
+
+/// No confirmation at all for this long, and the producer is thrown away.
+const CONFIRMATION_LIMIT: Duration = Duration::from_secs(30);
+
+/// Publishes to Kafka.
+pub struct KafkaPublisher {
+    settings: kafka::Settings,
+    batch_max: usize,
+    producer: Option<ThreadedProducer<Confirmations>>,
+}
+
+impl std::fmt::Debug for KafkaPublisher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaPublisher").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Which messages of the batch in flight the broker has answered for. Shared with the client's
+/// own thread, which must never wait or panic.
+#[derive(Clone, Default)]
+struct Confirmations {
+    state: Arc<Mutex<State>>,
+    changed: Arc<Notify>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    confirmed: Vec<bool>,
+    missing: usize,
+    failure: Option<KafkaError>,
+}
+
+impl ClientContext for Confirmations {}
+
+impl ProducerContext for Confirmations {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(message) if message.offset() >= 0 => {
+                if let Some(confirmed) = state.confirmed.get_mut(place)
+                    && !std::mem::replace(confirmed, true)
+                {
+                    state.missing -= 1;
+                }
+            }
+            Ok(_without_offset) => {
+                state.failure = Some(KafkaError::MessageProduction(RDKafkaErrorCode::NoError));
+            }
+            Err((error, _)) => state.failure = Some(error.clone()),
+        }
+        if state.missing == 0 || state.failure.is_some() {
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl Confirmations {
+    fn expect(&self, n: usize) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
+            State { confirmed: vec![false; n], missing: n, failure: None };
+    }
+
+    /// Waits until all is confirmed, something failed, or nothing moved for too long.
+    async fn wait(&self) -> Result<(), KafkaError> {
+        let mut missing_before = usize::MAX;
+        loop {
+            let changed = tokio::time::timeout(CONFIRMATION_LIMIT, self.changed.notified()).await;
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(failure) = state.failure.take() {
+                return Err(failure);
+            }
+            if state.missing == 0 {
+                return Ok(());
+            }
+            if changed.is_err() && state.missing == missing_before {
+                return Err(KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut));
+            }
+            missing_before = state.missing;
+        }
+    }
+
+    fn take(&self) -> Vec<bool> {
+        std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner)).confirmed
+    }
+}
+
+impl KafkaPublisher {
+    /// A publisher for batches of at most `batch_max` messages.
+    pub fn new(settings: kafka::Settings, batch_max: usize) -> Self {
+        Self { settings, batch_max, producer: None }
+    }
+
+    async fn try_publish(&mut self, messages: &[Kept]) -> Result<(), KafkaError> {
+        if self.producer.is_none() {
+            let config = self.settings.producer(self.batch_max);
+            self.producer = Some(config.create_with_context(Confirmations::default())?);
+        }
+        let Some(producer) = &self.producer else { unreachable!("it was made above") };
+        let confirmations = producer.context().clone();
+        confirmations.expect(messages.len());
+        for (place, kept) in messages.iter().enumerate() {
+            send(producer, &self.settings, place, kept)?;
+        }
+        confirmations.wait().await
+    }
+
+    /// Throws the producer away with everything that it holds. Its drop can wait for the broker,
+    /// so it happens on a thread that nobody waits for.
+    fn start_over(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            producer.purge(PurgeConfig::default().queue().inflight());
+            std::thread::spawn(move || drop(producer));
+        }
+    }
+}
+
+fn send(
+    producer: &ThreadedProducer<Confirmations>,
+    settings: &kafka::Settings,
+    place: usize,
+    kept: &Kept,
+) -> Result<(), KafkaError> {
+    let message = &kept.message;
+    let topic = settings.topic(&message.topic);
+    let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+    for (key, value) in message.headers.iter() {
+        headers = headers.insert(Header { key, value });
+    }
+    let mut record: BaseRecord<'_, [u8], [u8], usize> =
+        BaseRecord::with_opaque_to(&topic, place).headers(headers);
+    record.key = message.key.as_deref();
+    record.payload = message.payload.as_deref();
+    producer.send(record).map_err(|(error, _)| error)
+}
+
+impl Publish for KafkaPublisher {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<bool> {
+        let outcome = self.try_publish(messages).await;
+        let confirmed = match &self.producer {
+            Some(producer) => producer.context().take(),
+            None => vec![],
+        };
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "the log did not confirm a message; the producer starts over");
+            self.start_over();
+        }
+        if confirmed.len() == messages.len() { confirmed } else { vec![false; messages.len()] }
+    }
+}
