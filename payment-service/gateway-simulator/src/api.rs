@@ -1,0 +1,164 @@
+//! What the gateway is asked: the requests, and what makes one well-formed.
+//!
+//! The shapes follow Stripe's. Unknown fields are refused, because a simulator that takes a typing
+//! mistake for a default is a poor teacher.
+
+pub mod answer;
+pub mod refusal;
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use refusal::Refusal;
+
+/// The largest amount of one charge; low enough that a million of them add up within 64 bits.
+pub const AMOUNT_MAX: u64 = 999_999_999_999;
+const ORDER_ID_BYTES_MAX: usize = 255;
+
+/// What is done to money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// Money is taken.
+    Charge,
+    /// Money is given back.
+    Refund,
+}
+
+/// A well-formed request; equal requests under one key are one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// `POST /charges`
+    Charge(ChargeRequest),
+    /// `POST /refunds`
+    Refund(RefundRequest),
+}
+
+/// The body of `POST /charges`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChargeRequest {
+    /// In minor units, greater than zero.
+    pub amount: u64,
+    /// Three letters; upper-case from here on.
+    pub currency: String,
+    /// The card token, which decides what happens.
+    pub source: Card,
+    /// Whose charge it is.
+    pub metadata: Metadata,
+}
+
+/// What the caller hangs on to a charge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metadata {
+    /// The order that the charge is for.
+    pub order_id: String,
+}
+
+/// The body of `POST /refunds`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RefundRequest {
+    /// The charge's id.
+    pub charge: String,
+    /// In minor units; what is left of the charge when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amount: Option<u64>,
+}
+
+/// The card tokens that the gateway knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Card {
+    /// Succeeds.
+    #[serde(rename = "tok_visa")]
+    Visa,
+    /// Succeeds.
+    #[serde(rename = "tok_mastercard")]
+    Mastercard,
+    /// Declined without a reason.
+    #[serde(rename = "tok_chargeDeclined")]
+    ChargeDeclined,
+    /// Declined for lack of money.
+    #[serde(rename = "tok_insufficientFunds")]
+    InsufficientFunds,
+    /// Declined as too old.
+    #[serde(rename = "tok_expired")]
+    Expired,
+    /// Succeeds late.
+    #[serde(rename = "tok_slow")]
+    Slow,
+    /// Succeeds, and the answer of the attempt that executed it is lost.
+    #[serde(rename = "tok_lost")]
+    Lost,
+    /// Succeeds with an amount that is one too high.
+    #[serde(rename = "tok_wrongAmount")]
+    WrongAmount,
+}
+
+/// Why a card is declined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decline {
+    /// The error's code.
+    pub code: &'static str,
+    /// The issuer's code.
+    pub decline_code: &'static str,
+    /// For people.
+    pub message: &'static str,
+}
+
+impl Card {
+    /// Why the card is declined, if it is.
+    pub fn decline(self) -> Option<Decline> {
+        let (code, decline_code, message) = match self {
+            Self::Visa | Self::Mastercard | Self::Slow | Self::Lost | Self::WrongAmount => {
+                return None;
+            }
+            Self::ChargeDeclined => ("card_declined", "generic_decline", "Your card was declined."),
+            Self::InsufficientFunds => {
+                ("card_declined", "insufficient_funds", "Your card has insufficient funds.")
+            }
+            Self::Expired => ("expired_card", "expired_card", "Your card has expired."),
+        };
+        Some(Decline { code, decline_code, message })
+    }
+}
+
+impl ChargeRequest {
+    /// Reads a body.
+    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        let mut request: Self = from_json(body)?;
+        request.currency.make_ascii_uppercase();
+        check_amount(request.amount)?;
+        if request.currency.len() != 3 || !request.currency.bytes().all(|b| b.is_ascii_alphabetic())
+        {
+            return Err(Refusal::Invalid("currency must be three letters".to_owned()));
+        }
+        let order_id_bytes = request.metadata.order_id.len();
+        if order_id_bytes == 0 || order_id_bytes > ORDER_ID_BYTES_MAX {
+            let message = format!("metadata.order_id must have 1 to {ORDER_ID_BYTES_MAX} bytes");
+            return Err(Refusal::Invalid(message));
+        }
+        Ok(request)
+    }
+}
+
+impl RefundRequest {
+    /// Reads a body.
+    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        let request: Self = from_json(body)?;
+        request.amount.map_or(Ok(()), check_amount)?;
+        Ok(request)
+    }
+}
+
+fn check_amount(amount: u64) -> Result<(), Refusal> {
+    if (1..=AMOUNT_MAX).contains(&amount) {
+        return Ok(());
+    }
+    Err(Refusal::Invalid(format!("amount must be from 1 to {AMOUNT_MAX} minor units")))
+}
+
+/// Reads JSON; what serde says of a mistake is precise enough to be told to the caller.
+pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body).map_err(|error| Refusal::Invalid(error.to_string()))
+}

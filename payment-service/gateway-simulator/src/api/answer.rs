@@ -1,0 +1,80 @@
+//! What the gateway answers: the objects, and an answer as it is kept.
+
+use axum::body::Bytes;
+use serde::Serialize;
+
+use super::Metadata;
+
+/// A status and the bytes of a body: what a key is answered, the first time and every time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// HTTP's.
+    pub status: u16,
+    /// JSON. A clone shares the bytes.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// An answer that carries `body` as JSON.
+    pub fn of(status: u16, body: &impl Serialize) -> Self {
+        Self { status, body: Bytes::from(to_json(body)) }
+    }
+}
+
+/// A charge that was executed.
+#[derive(Clone, Debug, Serialize)]
+pub struct ChargeObject {
+    /// `ch_…`
+    pub id: String,
+    /// Always `charge`.
+    pub object: &'static str,
+    /// What was taken.
+    pub amount: u64,
+    /// As it was asked for, in upper case.
+    pub currency: String,
+    /// Always `succeeded`.
+    pub status: &'static str,
+    /// Seconds since 1970.
+    pub created: u64,
+    /// Whether all of it was given back.
+    pub refunded: bool,
+    /// How much was given back.
+    pub amount_refunded: u64,
+    /// As it was asked for.
+    pub metadata: Metadata,
+}
+
+/// A refund that was executed.
+#[derive(Clone, Debug, Serialize)]
+pub struct RefundObject {
+    /// `re_…`
+    pub id: String,
+    /// Always `refund`.
+    pub object: &'static str,
+    /// The charge's id.
+    pub charge: String,
+    /// What was given back.
+    pub amount: u64,
+    /// The charge's.
+    pub currency: String,
+    /// Always `succeeded`.
+    pub status: &'static str,
+    /// Seconds since 1970.
+    pub created: u64,
+}
+
+/// One page, newest first.
+#[derive(Debug, Serialize)]
+pub struct List<T> {
+    /// Always `list`.
+    pub object: &'static str,
+    /// The page.
+    pub data: Vec<T>,
+    /// Whether something older follows.
+    pub has_more: bool,
+}
+
+/// JSON of one of this crate's own types, none of which can fail to be JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("no map keys but strings, no foreign Serialize")
+}

@@ -1,0 +1,106 @@
+//! Why a request is turned away; the only place where an error's status is chosen.
+//!
+//! A refusal is not kept for its key: nothing was executed, so the same key may be tried again. A
+//! declined card is not a refusal but an executed request with a bad end; it is kept.
+
+use serde::Serialize;
+
+use super::{
+    Decline,
+    answer::{Answer, to_json},
+};
+
+/// Why nothing was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The request makes no sense.
+    Invalid(String),
+    /// The key is not one.
+    BadKey,
+    /// The key belongs to another request.
+    KeyReused,
+    /// The key's request is being executed.
+    KeyInUse,
+    /// There is no such thing.
+    NotFound(&'static str),
+    /// More than what is left of the charge.
+    RefundTooLarge,
+    /// Nothing is left of the charge.
+    AlreadyRefunded,
+    /// The gateway does not take requests.
+    Unavailable,
+    /// The gateway broke after it had done its work. Only a fault says so.
+    Broken,
+}
+
+#[derive(Serialize)]
+struct Envelope<'a> {
+    error: ErrorObject<'a>,
+}
+
+#[derive(Serialize)]
+struct ErrorObject<'a> {
+    r#type: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline_code: Option<&'a str>,
+    message: &'a str,
+}
+
+impl Refusal {
+    /// The refusal as an answer.
+    pub fn answer(&self) -> Answer {
+        let (status, r#type, code, message) = match self {
+            Self::Invalid(message) => {
+                (400, "invalid_request_error", "parameter_invalid", message.as_str())
+            }
+            Self::BadKey => (
+                400,
+                "invalid_request_error",
+                "idempotency_key_invalid",
+                "Idempotency-Key must be given: 1 to 255 visible ASCII characters.",
+            ),
+            Self::KeyReused => (
+                400,
+                "idempotency_error",
+                "idempotency_key_reused",
+                "This key was used for a request with other parameters.",
+            ),
+            Self::KeyInUse => (
+                409,
+                "idempotency_error",
+                "idempotency_key_in_use",
+                "A request with this key is being executed.",
+            ),
+            Self::NotFound(message) => (404, "invalid_request_error", "resource_missing", *message),
+            Self::RefundTooLarge => (
+                400,
+                "invalid_request_error",
+                "amount_too_large",
+                "The refund is greater than what is left of the charge.",
+            ),
+            Self::AlreadyRefunded => (
+                400,
+                "invalid_request_error",
+                "charge_already_refunded",
+                "Nothing is left of the charge.",
+            ),
+            Self::Unavailable => {
+                (503, "api_error", "unavailable", "Nothing was executed. Try again later.")
+            }
+            Self::Broken => (500, "api_error", "internal", "Something went wrong on our side."),
+        };
+        Answer::of(
+            status,
+            &Envelope { error: ErrorObject { r#type, code, decline_code: None, message } },
+        )
+    }
+}
+
+/// The body of a decline's answer.
+pub(crate) fn decline_body(decline: &Decline) -> String {
+    let Decline { code, decline_code, message } = *decline;
+    let error =
+        ErrorObject { r#type: "card_error", code, decline_code: Some(decline_code), message };
+    to_json(&Envelope { error })
+}

@@ -1,0 +1,92 @@
+//! The gateway over HTTP: what it sells (`/charges`, `/refunds`), which faults strike, and the
+//! tester's side door (`/faults`, `/summary`, `/livez`), which no fault touches.
+
+mod attempts;
+mod reads;
+mod side_door;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::DefaultBodyLimit,
+    http::{HeaderValue, Response, StatusCode, header},
+    middleware,
+    routing::{get, post},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    api::{answer::Answer, refusal::Refusal},
+    desk::Desk,
+    faults::{Ending, Switches},
+    line::{Cut, Switchboard},
+};
+
+const BODY_BYTES_MAX: usize = 16 * 1_024;
+
+/// What the handlers share.
+#[derive(Debug)]
+pub(crate) struct Gateway {
+    pub(crate) desk: Desk,
+    pub(crate) switches: Switches,
+    pub(crate) switchboard: Switchboard,
+    /// Calls that wait for their time and go on without their client.
+    pub(crate) waiting: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+/// All routes.
+pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+    let reads = Router::new()
+        .route("/charges", get(reads::charges))
+        .route("/charges/{id}", get(reads::charge))
+        .route("/refunds", get(reads::refunds))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&gateway), reads::with_faults));
+    let writes = Router::new()
+        .route("/charges", post(attempts::charge))
+        .route("/refunds", post(attempts::refund));
+    let side_door = Router::new()
+        .route(
+            "/faults",
+            get(side_door::faults).put(side_door::switch_faults).delete(side_door::reset_faults),
+        )
+        .route("/summary", get(side_door::summary))
+        .route("/livez", get(side_door::livez));
+    reads
+        .merge(writes)
+        .merge(side_door)
+        .fallback(async || respond(Refusal::NotFound("No such route.").answer()))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(gateway)
+}
+
+/// An answer on its way out.
+fn respond(answer: Answer) -> Response<Body> {
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() =
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+fn refuse(refusal: &Refusal) -> Response<Body> {
+    respond(refusal.answer())
+}
+
+/// Ends a call as its fate wants it.
+fn end(ending: Ending, response: Response<Body>, cut: &Cut) -> Response<Body> {
+    match ending {
+        Ending::Answer => response,
+        Ending::Error => refuse(&Refusal::Broken),
+        Ending::Drop => {
+            cut.cut();
+            response
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! `GET /charges` and `GET /refunds`: what a client of the gateway may ask. Faults strike here
+//! too, but looking is not noted in the journal.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{ConnectInfo, Path, Query, Request, State, rejection::QueryRejection},
+    http::Response,
+    middleware::Next,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::{Gateway, end, refuse, respond};
+use crate::{
+    api::{answer::Answer, refusal::Refusal},
+    desk::Closed,
+    faults::{Ending, Start},
+    ledger::{Filter, Page},
+    line::Cut,
+};
+
+/// What is asked of `GET /charges`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ChargesQuery {
+    order_id: Option<String>,
+    key: Option<String>,
+    limit: Option<usize>,
+    starting_after: Option<String>,
+}
+
+/// What is asked of `GET /refunds`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefundsQuery {
+    charge: Option<String>,
+    limit: Option<usize>,
+    starting_after: Option<String>,
+}
+
+/// `GET /charges/{id}`
+pub(super) async fn charge(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+) -> Response<Body> {
+    show(gateway.desk.look(move |ledger| ledger.charge(&id)).await)
+}
+
+/// `GET /charges`
+pub(super) async fn charges(
+    State(gateway): State<Arc<Gateway>>,
+    query: Result<Query<ChargesQuery>, QueryRejection>,
+) -> Response<Body> {
+    let Query(ChargesQuery { order_id, key, limit, starting_after }) = match query {
+        Ok(query) => query,
+        Err(rejection) => return refuse(&Refusal::Invalid(rejection.body_text())),
+    };
+    let (filter, page) = (Filter { order_id, key }, Page { limit, starting_after });
+    show(gateway.desk.look(move |ledger| ledger.charges(&filter, &page)).await)
+}
+
+/// `GET /refunds`
+pub(super) async fn refunds(
+    State(gateway): State<Arc<Gateway>>,
+    query: Result<Query<RefundsQuery>, QueryRejection>,
+) -> Response<Body> {
+    let Query(RefundsQuery { charge, limit, starting_after }) = match query {
+        Ok(query) => query,
+        Err(rejection) => return refuse(&Refusal::Invalid(rejection.body_text())),
+    };
+    let page = Page { limit, starting_after };
+    show(gateway.desk.look(move |ledger| ledger.refunds(charge.as_deref(), &page)).await)
+}
+
+fn show<T: Serialize>(seen: Result<Result<T, Refusal>, Closed>) -> Response<Body> {
+    match seen {
+        Ok(Ok(object)) => respond(Answer::of(200, &object)),
+        Ok(Err(refusal)) => refuse(&refusal),
+        Err(Closed) => refuse(&Refusal::Unavailable),
+    }
+}
+
+/// Lets faults strike a call that only looks.
+pub(super) async fn with_faults(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let fate = gateway.switches.draw();
+    match fate.start {
+        Start::Pass => {}
+        Start::Refuse => return refuse(&Refusal::Unavailable),
+        Start::Drop => return end(Ending::Drop, refuse(&Refusal::Unavailable), &cut),
+    }
+    if !fate.delay.is_zero() {
+        sleep(fate.delay).await;
+    }
+    end(fate.ending, next.run(request).await, &cut)
+}

@@ -1,0 +1,237 @@
+//! The journal: every executed charge, decline and refund and every attempt, one JSON line each.
+//!
+//! It is the witness's memory and the only thing that outlives the process. A batch of lines goes
+//! out in one write. A write survives `kill -9`; it is not synced, so it does not promise to
+//! survive the machine.
+//!
+//! **Architecture invariant:** a line is whole when its newline is there. A last line without one
+//! was never answered, so it is cut off at start; any other broken line stops the start, because a
+//! witness with a hole in its memory is none.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, BufRead as _, BufReader, Write as _},
+    path::Path,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::{ChargeRequest, Operation, RefundRequest};
+
+/// The layout of the lines, told in the first of them.
+pub const FORMAT: u32 = 1;
+
+/// What can go wrong with the journal.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file cannot be opened, read or written.
+    #[error("the log cannot be read or written")]
+    Io(#[from] io::Error),
+    /// Another gateway writes to it.
+    #[error("the log belongs to another running gateway")]
+    Taken,
+    /// A line that is whole and makes no sense.
+    #[error("line {number} of the log makes no sense")]
+    Line {
+        /// From one.
+        number: u64,
+        /// What JSON says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The first line does not say that this is such a log.
+    #[error("the log does not begin as a gateway's log in format {FORMAT}")]
+    Format,
+}
+
+/// A line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Record {
+    /// The first line: whose log it is.
+    Opened(Opened),
+    /// Money was taken.
+    Charge(Charged),
+    /// A card was declined.
+    Decline(Declined),
+    /// Money was given back.
+    Refund(Refunded),
+    /// Somebody called; stands after what it executed.
+    Attempt(Attempted),
+}
+
+/// The first line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The layout of the lines.
+    pub format: u32,
+    /// Part of every id, so that two gateways never give the same one.
+    pub gateway: String,
+}
+
+/// A charge and the answer that its key gets for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Charged {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The idempotency key.
+    pub key: String,
+    /// What was asked.
+    pub request: ChargeRequest,
+    /// `ch_…`
+    pub id: String,
+    /// What was taken, which is not what was asked for a card that errs.
+    pub amount: u64,
+    /// HTTP's.
+    pub status: u16,
+    /// The stored answer.
+    pub body: String,
+}
+
+/// A decline and the answer that its key gets for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Declined {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The idempotency key.
+    pub key: String,
+    /// What was asked.
+    pub request: ChargeRequest,
+    /// The issuer's code.
+    pub decline_code: String,
+    /// HTTP's.
+    pub status: u16,
+    /// The stored answer.
+    pub body: String,
+}
+
+/// A refund and the answer that its key gets for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refunded {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// The idempotency key.
+    pub key: String,
+    /// What was asked.
+    pub request: RefundRequest,
+    /// `re_…`
+    pub id: String,
+    /// What was given back.
+    pub amount: u64,
+    /// HTTP's.
+    pub status: u16,
+    /// The stored answer.
+    pub body: String,
+}
+
+/// An attempt and how the gateway set out to end it; whether the answer arrived it cannot know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempted {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
+    /// What was asked for.
+    pub operation: Operation,
+    /// The idempotency key, if it was one.
+    pub key: Option<String>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What HTTP said; none when the connection was dropped.
+    pub status: Option<u16>,
+    /// Whether this very attempt executed the request.
+    pub executed: bool,
+    /// Whether the stored answer was given again.
+    pub replayed: bool,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// With the answer that belongs to it, good or bad.
+    Answered,
+    /// With 500 in place of its answer.
+    Errored,
+    /// With a closed connection.
+    Dropped,
+    /// With 503, before it was looked at.
+    Refused,
+}
+
+/// An open journal; one process at a time has it.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: File,
+}
+
+impl Journal {
+    /// Opens the journal, cuts off a torn last line, and tells every line to `replay`.
+    pub(crate) fn open(
+        path: &Path,
+        now_ms: u64,
+        mut replay: impl FnMut(Record),
+    ) -> Result<Self, Error> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => Error::Taken,
+            TryLockError::Error(error) => Error::Io(error),
+        })?;
+        let whole_bytes = read_lines(&file, &mut replay)?;
+        file.set_len(whole_bytes)?;
+        let mut journal = Self { file };
+        if whole_bytes == 0 {
+            let gateway = format!("{:08x}", fastrand::u32(..));
+            let opened = Record::Opened(Opened { at_ms: now_ms, format: FORMAT, gateway });
+            let mut line = Vec::new();
+            push_line(&mut line, &opened);
+            journal.append(&line)?;
+            replay(opened);
+        }
+        Ok(journal)
+    }
+
+    /// Appends whole lines in one write.
+    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), Error> {
+        self.file.write_all(lines)?;
+        Ok(self.file.flush()?)
+    }
+}
+
+/// Adds a record to a batch.
+pub(crate) fn push_line(lines: &mut Vec<u8>, record: &Record) {
+    serde_json::to_writer(&mut *lines, record).expect("a record is always JSON");
+    lines.push(b'\n');
+}
+
+/// Reads the whole lines of a journal that may be growing: for tests and tools.
+pub fn read(path: &Path) -> Result<Vec<Record>, Error> {
+    let mut records = Vec::new();
+    read_lines(&File::open(path)?, &mut |record| records.push(record))?;
+    Ok(records)
+}
+
+/// Answers with the length of the whole lines.
+fn read_lines(file: &File, each: &mut impl FnMut(Record)) -> Result<u64, Error> {
+    let mut reader = BufReader::with_capacity(1 << 16, file);
+    let (mut line, mut number, mut whole_bytes) = (Vec::new(), 0, 0);
+    loop {
+        line.clear();
+        let bytes = reader.read_until(b'\n', &mut line)?;
+        if line.last() != Some(&b'\n') {
+            return Ok(whole_bytes);
+        }
+        number += 1;
+        let record =
+            serde_json::from_slice(&line).map_err(|source| Error::Line { number, source })?;
+        let opens = matches!(&record, Record::Opened(opened) if opened.format == FORMAT);
+        if opens != (number == 1) {
+            return Err(Error::Format);
+        }
+        each(record);
+        whole_bytes += bytes as u64;
+    }
+}

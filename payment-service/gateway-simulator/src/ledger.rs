@@ -1,0 +1,286 @@
+//! The ledger: who was charged what, and what each key is answered.
+//!
+//! Pure: no file, no clock, no lock. [`Ledger::decide`] makes a record of what a request does and
+//! changes nothing; [`Ledger::apply`] takes a record in. Living and replaying go the same way.
+//!
+//! **Architecture invariant:** the ledger is what its records make of it. A key that has a record
+//! has that answer for ever; a request that has none was not executed.
+
+mod read;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::{
+    api::{
+        Card, ChargeRequest, Metadata, RefundRequest, Request,
+        answer::{self, Answer, ChargeObject, RefundObject},
+        refusal::{self, Refusal},
+    },
+    journal::{Charged, Declined, Record, Refunded},
+};
+
+pub(crate) use read::{Filter, Page};
+
+/// A charge and what became of it.
+#[derive(Debug)]
+struct Charge {
+    id: String,
+    order_id: String,
+    amount: u64,
+    currency: String,
+    created: u64,
+    amount_refunded: u64,
+    /// Places in `refunds`, rising.
+    refunds: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Refund {
+    id: String,
+    charge: usize,
+    amount: u64,
+    created: u64,
+}
+
+/// What a key did, and what it is answered.
+#[derive(Debug)]
+struct Kept {
+    request: Request,
+    answer: Answer,
+    charge: Option<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Order {
+    /// Places in `charges`, rising.
+    charges: Vec<usize>,
+    /// How many of them still hold money.
+    unrefunded: usize,
+}
+
+/// How a key stands towards a request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Never executed.
+    Fresh,
+    /// Executed: this is its answer.
+    Kept(Answer),
+    /// Not to be executed.
+    Refused(Refusal),
+}
+
+/// The book. Charges and refunds stand in the order in which they were executed.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    gateway: String,
+    charges: Vec<Charge>,
+    refunds: Vec<Refund>,
+    charge_by_id: HashMap<String, usize>,
+    refund_by_id: HashMap<String, usize>,
+    orders: HashMap<String, Order>,
+    /// Orders with more than one charge that still holds money.
+    duplicates: BTreeSet<String>,
+    kept: HashMap<String, Kept>,
+    held: HashMap<String, Request>,
+    charged: BTreeMap<String, u64>,
+    refunded: BTreeMap<String, u64>,
+    declined: usize,
+    attempts: usize,
+}
+
+impl Ledger {
+    /// How `key` stands towards `request`.
+    pub(crate) fn standing(&self, key: &str, request: &Request) -> Standing {
+        if let Some(kept) = self.kept.get(key) {
+            if kept.request == *request {
+                return Standing::Kept(kept.answer.clone());
+            }
+            return Standing::Refused(Refusal::KeyReused);
+        }
+        match self.held.get(key) {
+            None => Standing::Fresh,
+            Some(held) if held == request => Standing::Refused(Refusal::KeyInUse),
+            Some(_) => Standing::Refused(Refusal::KeyReused),
+        }
+    }
+
+    /// Marks a fresh key as being executed; forgotten with the process, as nothing has happened.
+    pub(crate) fn hold(&mut self, key: String, request: Request) {
+        self.held.insert(key, request);
+    }
+
+    /// Ends a hold.
+    pub(crate) fn release(&mut self, key: &str) {
+        self.held.remove(key);
+    }
+
+    /// What a fresh request does.
+    pub(crate) fn decide(
+        &self,
+        key: &str,
+        request: &Request,
+        now_ms: u64,
+    ) -> Result<Record, Refusal> {
+        match request {
+            Request::Charge(request) => Ok(self.decide_charge(key, request, now_ms)),
+            Request::Refund(request) => self.decide_refund(key, request, now_ms),
+        }
+    }
+
+    fn decide_charge(&self, key: &str, request: &ChargeRequest, at_ms: u64) -> Record {
+        let (key, request) = (key.to_owned(), request.clone());
+        if let Some(decline) = request.source.decline() {
+            let decline_code = decline.decline_code.to_owned();
+            let body = refusal::decline_body(&decline);
+            return Record::Decline(Declined {
+                at_ms,
+                key,
+                request,
+                decline_code,
+                status: 402,
+                body,
+            });
+        }
+        let amount = request.amount + u64::from(request.source == Card::WrongAmount);
+        let id = format!("ch_{}{:012}", self.gateway, self.charges.len() + 1);
+        let object = ChargeObject {
+            id: id.clone(),
+            object: "charge",
+            amount,
+            currency: request.currency.clone(),
+            status: "succeeded",
+            created: at_ms / 1_000,
+            refunded: false,
+            amount_refunded: 0,
+            metadata: request.metadata.clone(),
+        };
+        let body = answer::to_json(&object);
+        Record::Charge(Charged { at_ms, key, request, id, amount, status: 200, body })
+    }
+
+    fn decide_refund(
+        &self,
+        key: &str,
+        request: &RefundRequest,
+        at_ms: u64,
+    ) -> Result<Record, Refusal> {
+        let place =
+            *self.charge_by_id.get(&request.charge).ok_or(Refusal::NotFound("No such charge."))?;
+        let charge = &self.charges[place];
+        let left = charge.amount - charge.amount_refunded;
+        let amount = request.amount.unwrap_or(left);
+        if left == 0 {
+            return Err(Refusal::AlreadyRefunded);
+        }
+        if amount > left {
+            return Err(Refusal::RefundTooLarge);
+        }
+        let id = format!("re_{}{:012}", self.gateway, self.refunds.len() + 1);
+        let object = RefundObject {
+            id: id.clone(),
+            object: "refund",
+            charge: charge.id.clone(),
+            amount,
+            currency: charge.currency.clone(),
+            status: "succeeded",
+            created: at_ms / 1_000,
+        };
+        let (key, request, body) = (key.to_owned(), request.clone(), answer::to_json(&object));
+        Ok(Record::Refund(Refunded { at_ms, key, request, id, amount, status: 200, body }))
+    }
+
+    /// Takes a record in.
+    pub(crate) fn apply(&mut self, record: Record) {
+        match record {
+            Record::Opened(opened) => self.gateway = opened.gateway,
+            Record::Charge(charged) => self.apply_charge(charged),
+            Record::Decline(declined) => {
+                self.declined += 1;
+                let Declined { key, request, status, body, .. } = declined;
+                self.keep(key, Request::Charge(request), into_answer(status, body), None);
+            }
+            Record::Refund(refunded) => self.apply_refund(refunded),
+            Record::Attempt(_) => self.attempts += 1,
+        }
+    }
+
+    fn apply_charge(&mut self, charged: Charged) {
+        let Charged { at_ms, key, request, id, amount, status, body } = charged;
+        let (place, order_id) = (self.charges.len(), request.metadata.order_id.clone());
+        let order = self.orders.entry(order_id.clone()).or_default();
+        order.charges.push(place);
+        order.unrefunded += 1;
+        if order.unrefunded > 1 {
+            self.duplicates.insert(order_id.clone());
+        }
+        add(&mut self.charged, &request.currency, amount);
+        self.charge_by_id.insert(id.clone(), place);
+        self.charges.push(Charge {
+            id,
+            order_id,
+            amount,
+            currency: request.currency.clone(),
+            created: at_ms / 1_000,
+            amount_refunded: 0,
+            refunds: Vec::new(),
+        });
+        self.keep(key, Request::Charge(request), into_answer(status, body), Some(place));
+    }
+
+    fn apply_refund(&mut self, refunded: Refunded) {
+        let Refunded { at_ms, key, request, id, amount, status, body } = refunded;
+        let place = self.refunds.len();
+        let charge_place =
+            *self.charge_by_id.get(&request.charge).expect("a refund follows its charge");
+        let charge = &mut self.charges[charge_place];
+        charge.amount_refunded += amount;
+        charge.refunds.push(place);
+        add(&mut self.refunded, &charge.currency, amount);
+        if charge.amount_refunded == charge.amount
+            && let Some(order) = self.orders.get_mut(&charge.order_id)
+        {
+            order.unrefunded -= 1;
+            if order.unrefunded <= 1 {
+                self.duplicates.remove(&charge.order_id);
+            }
+        }
+        self.refund_by_id.insert(id.clone(), place);
+        self.refunds.push(Refund { id, charge: charge_place, amount, created: at_ms / 1_000 });
+        self.keep(key, Request::Refund(request), into_answer(status, body), None);
+    }
+
+    fn keep(&mut self, key: String, request: Request, answer: Answer, charge: Option<usize>) {
+        self.kept.insert(key, Kept { request, answer, charge });
+    }
+}
+
+fn into_answer(status: u16, body: String) -> Answer {
+    Answer { status, body: body.into() }
+}
+
+fn add(sums: &mut BTreeMap<String, u64>, currency: &str, amount: u64) {
+    match sums.get_mut(currency) {
+        Some(sum) => *sum += amount,
+        None => {
+            sums.insert(currency.to_owned(), amount);
+        }
+    }
+}
+
+impl Charge {
+    fn object(&self) -> ChargeObject {
+        ChargeObject {
+            id: self.id.clone(),
+            object: "charge",
+            amount: self.amount,
+            currency: self.currency.clone(),
+            status: "succeeded",
+            created: self.created,
+            refunded: self.amount_refunded == self.amount,
+            amount_refunded: self.amount_refunded,
+            metadata: Metadata { order_id: self.order_id.clone() },
+        }
+    }
+}
