@@ -1,3 +1,5 @@
+//! The dice: one seed, one row of fates; what is out of bounds is refused.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! What each card does, and what is no request at all.
+
 use gateway_simulator::journal::{Outcome, Record};
 use serde_json::json;
 

@@ -1,3 +1,5 @@
+//! Each fault, seen from the client and in the log.
+
 use gateway_simulator::journal::Outcome;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;

@@ -1,3 +1,5 @@
+//! One key is one request and one answer.
+
 use std::sync::Arc;
 
 use serde_json::json;

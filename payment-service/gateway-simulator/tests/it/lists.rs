@@ -1,3 +1,5 @@
+//! Reading what was charged and refunded, page by page.
+
 use serde_json::{Value, json};
 
 use crate::simulator::{Simulator, charge};

@@ -1,3 +1,5 @@
+//! Money goes back once, and never more than was taken.
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};

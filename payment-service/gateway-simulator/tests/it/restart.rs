@@ -1,3 +1,5 @@
+//! What the log promises: kill -9, torn lines, holes, a full disk.
+
 use std::{
     fs::{self, OpenOptions},
     io::Write as _,

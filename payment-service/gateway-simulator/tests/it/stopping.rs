@@ -1,3 +1,5 @@
+//! Signals end the gateway well.
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
