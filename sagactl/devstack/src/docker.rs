@@ -1,0 +1,298 @@
+//! The stack as containers, by the same images that are shipped with.
+//!
+//! testcontainers removes a container when its handle is dropped, which a killed process never does.
+//! So the sweeper removes them, by a label that is this stack's own, and the handles are forgotten.
+
+use std::{borrow::Cow, fmt::Display};
+
+use testcontainers_modules::{
+    kafka::apache::{KAFKA_PORT, Kafka},
+    postgres::Postgres,
+    testcontainers::{
+        ContainerAsync, Image, ImageExt as _,
+        core::{ContainerPort, WaitFor, client::docker_client_instance},
+        runners::AsyncRunner as _,
+    },
+};
+
+use crate::{
+    Durability, Error, Part, Parts, Progress, State, Urls,
+    native::{POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, Sweeper},
+    probe::{PATIENCE, Probe},
+    unique_prefix,
+};
+
+/// Marks the containers of one stack.
+const LABEL: &str = "saga.devstack";
+const POSTGRES_PORT: ContainerPort = ContainerPort::Tcp(5432);
+/// What the shipped broker is told beyond what the module tells it, as in `server.properties`.
+const KAFKA_SETTINGS: [(&str, &str); 8] = [
+    ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
+    ("KAFKA_GROUP_INITIAL_REBALANCE_DELAY_MS", "0"),
+    ("KAFKA_NUM_PARTITIONS", "6"),
+    ("KAFKA_OFFSETS_TOPIC_NUM_PARTITIONS", "4"),
+    ("KAFKA_TRANSACTION_STATE_LOG_REPLICATION_FACTOR", "1"),
+    ("KAFKA_TRANSACTION_STATE_LOG_MIN_ISR", "1"),
+    ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR", "1"),
+    ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1"),
+];
+
+/// Does a Docker engine answer?
+pub async fn docker_answers() -> bool {
+    let Ok(client) = docker_client_instance().await else { return false };
+    client.ping().await.is_ok()
+}
+
+/// The containers of one stack.
+#[derive(Debug)]
+pub(crate) struct Containers {
+    sweeper: Sweeper,
+}
+
+impl Containers {
+    /// Starts the wanted parts, side by side.
+    pub(crate) async fn start(
+        parts: &Parts,
+        progress: &dyn Progress,
+    ) -> Result<(Urls, Self), Error> {
+        if !docker_answers().await {
+            return Err(Error::NoDocker);
+        }
+        let label = format!("{}{}", unique_prefix(), std::process::id());
+        let found = format!("docker ps --all --quiet --filter label={LABEL}={label}");
+        let remove = format!("{found} | xargs -r docker rm --force --volumes");
+        let containers = Self { sweeper: Sweeper::start(&["/bin/sh", "-c", &remove])? };
+        let starter = Starter { label, parts, progress };
+        let (brokers, postgres, registry, mail) = tokio::try_join!(
+            starter.kafka(),
+            starter.postgres(),
+            starter.registry(),
+            starter.mail()
+        )?;
+        let (smtp, mail_api) = mail.unwrap_or_default();
+        let urls = Urls {
+            brokers: brokers.unwrap_or_default(),
+            postgres: postgres.unwrap_or_default(),
+            registry: registry.unwrap_or_default(),
+            smtp,
+            mail_api,
+        };
+        Ok((urls, containers))
+    }
+
+    /// Removes them and waits until they are gone.
+    pub(crate) async fn stop(self) {
+        self.sweeper.done().await;
+    }
+}
+
+struct Starter<'a> {
+    label: String,
+    parts: &'a Parts,
+    progress: &'a dyn Progress,
+}
+
+impl Starter<'_> {
+    async fn kafka(&self) -> Result<Option<String>, Error> {
+        if !self.begins(Part::Kafka) {
+            return Ok(None);
+        }
+        let mut request = Kafka::default().with_jvm_image().with_tag("4.3.1").with_label(LABEL, &self.label);
+        for (name, value) in KAFKA_SETTINGS {
+            request = request.with_env_var(name, value);
+        }
+        let container = Running::of(Part::Kafka, request.start().await)?;
+        let brokers = format!("127.0.0.1:{}", container.port(KAFKA_PORT).await?);
+        let probe = Probe::Kafka { brokers: brokers.clone() };
+        self.answers(container, &probe, &brokers).await?;
+        Ok(Some(brokers))
+    }
+
+    async fn postgres(&self) -> Result<Option<String>, Error> {
+        if !self.begins(Part::Postgres) {
+            return Ok(None);
+        }
+        let mut image = Postgres::default();
+        if self.parts.durability == Durability::Durable {
+            image = image.with_fsync_enabled();
+        }
+        let mut command: Vec<_> = image.cmd().into_iter().map(|word| word.into().into_owned()).collect();
+        command.extend(POSTGRES_SETTINGS.into_iter().flat_map(|it| ["-c".to_owned(), it.to_owned()]));
+        let request = image
+            .with_tag("18.6-alpine3.24")
+            .with_cmd(command)
+            .with_label(LABEL, &self.label);
+        let container = Running::of(Part::Postgres, request.start().await)?;
+        let server = container.address(POSTGRES_PORT).await?;
+        let url = format!("postgres://postgres:postgres@{server}/postgres");
+        self.answers(container, &Probe::Postgres { url: url.clone() }, &server).await?;
+        Ok(Some(url))
+    }
+
+    async fn registry(&self) -> Result<Option<String>, Error> {
+        if !self.begins(Part::Registry) {
+            return Ok(None);
+        }
+        let request = Apicurio.with_label(LABEL, &self.label);
+        let container = Running::of(Part::Registry, request.start().await)?;
+        let address = container.address(Apicurio::PORT).await?;
+        let url = format!("http://{address}{REGISTRY_PATH}");
+        let probe = Probe::Http { address, path: REGISTRY_SUBJECTS };
+        self.answers(container, &probe, &url).await?;
+        Ok(Some(url))
+    }
+
+    async fn mail(&self) -> Result<Option<(String, String)>, Error> {
+        if !self.begins(Part::Mail) {
+            return Ok(None);
+        }
+        let request = Mailpit.with_label(LABEL, &self.label);
+        let container = Running::of(Part::Mail, request.start().await)?;
+        let smtp = container.address(Mailpit::SMTP).await?;
+        let address = container.address(Mailpit::WEB).await?;
+        let api = format!("http://{address}");
+        self.answers(container, &Probe::Http { address, path: "/readyz" }, &api).await?;
+        Ok(Some((smtp, api)))
+    }
+
+    fn begins(&self, part: Part) -> bool {
+        let wanted = self.parts.has(part);
+        if wanted {
+            self.progress.state(part, &State::Starting);
+        }
+        wanted
+    }
+
+    async fn answers<I: Image>(
+        &self,
+        running: Running<I>,
+        probe: &Probe,
+        shown: &str,
+    ) -> Result<(), Error> {
+        let part = running.part;
+        if !probe.answered(|| Ok(())).await? {
+            return Err(running.too_slow().await);
+        }
+        self.progress.state(part, &State::Ready(shown.to_owned()));
+        // From here on the sweeper answers for it; see the top of this file.
+        std::mem::forget(running.container);
+        Ok(())
+    }
+}
+
+/// A container, and the part that it plays.
+struct Running<I: Image> {
+    part: Part,
+    container: ContainerAsync<I>,
+}
+
+impl<I: Image> Running<I> {
+    fn of<E>(part: Part, started: Result<ContainerAsync<I>, E>) -> Result<Self, Error>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        match started {
+            Ok(container) => Ok(Self { part, container }),
+            Err(source) => Err(Error::Docker { part, source: Box::new(source) }),
+        }
+    }
+
+    async fn port(&self, inside: ContainerPort) -> Result<u16, Error> {
+        self.container.get_host_port_ipv4(inside).await.map_err(|source| self.failed(source))
+    }
+
+    async fn address(&self, inside: ContainerPort) -> Result<String, Error> {
+        let host = self.container.get_host().await.map_err(|source| self.failed(source))?;
+        Ok(join(&host, self.port(inside).await?))
+    }
+
+    fn failed<E>(&self, source: E) -> Error
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        Error::Docker { part: self.part, source: Box::new(source) }
+    }
+
+    async fn too_slow(&self) -> Error {
+        let log = self.container.stderr_to_vec().await.unwrap_or_default();
+        Error::TooSlow {
+            part: self.part,
+            what: "answer",
+            seconds: PATIENCE.as_secs(),
+            log: String::from_utf8_lossy(&log).into_owned(),
+        }
+    }
+}
+
+fn join(host: &impl Display, port: u16) -> String {
+    // The engine publishes on IPv4 loopback; the name may lead to IPv6 first.
+    match host.to_string().as_str() {
+        "localhost" => format!("127.0.0.1:{port}"),
+        host => format!("{host}:{port}"),
+    }
+}
+
+/// Apicurio Registry, which keeps its schemas in memory.
+#[derive(Clone, Copy, Debug, Default)]
+struct Apicurio;
+
+impl Apicurio {
+    const PORT: ContainerPort = ContainerPort::Tcp(8080);
+}
+
+impl Image for Apicurio {
+    fn name(&self) -> &'static str {
+        "apicurio/apicurio-registry"
+    }
+
+    fn tag(&self) -> &'static str {
+        "3.3.3"
+    }
+
+    fn ready_conditions(&self) -> Vec<WaitFor> {
+        Vec::new()
+    }
+
+    fn env_vars(
+        &self,
+    ) -> impl IntoIterator<Item = (impl Into<Cow<'_, str>>, impl Into<Cow<'_, str>>)> {
+        [("APICURIO_RULES_GLOBAL_COMPATIBILITY", "FULL_TRANSITIVE")]
+    }
+
+    fn expose_ports(&self) -> &[ContainerPort] {
+        &[Self::PORT]
+    }
+}
+
+/// Mailpit, which takes every mail and delivers none.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mailpit;
+
+impl Mailpit {
+    const SMTP: ContainerPort = ContainerPort::Tcp(1025);
+    const WEB: ContainerPort = ContainerPort::Tcp(8025);
+}
+
+impl Image for Mailpit {
+    fn name(&self) -> &'static str {
+        "axllent/mailpit"
+    }
+
+    fn tag(&self) -> &'static str {
+        "v1.30.5"
+    }
+
+    fn ready_conditions(&self) -> Vec<WaitFor> {
+        Vec::new()
+    }
+
+    fn env_vars(
+        &self,
+    ) -> impl IntoIterator<Item = (impl Into<Cow<'_, str>>, impl Into<Cow<'_, str>>)> {
+        [("MP_SMTP_AUTH_ACCEPT_ANY", "1"), ("MP_SMTP_AUTH_ALLOW_INSECURE", "1")]
+    }
+
+    fn expose_ports(&self) -> &[ContainerPort] {
+        &[Self::SMTP, Self::WEB]
+    }
+}

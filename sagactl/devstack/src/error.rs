@@ -1,0 +1,118 @@
+//! Why a stack could not be had, in words that say what to do about it.
+
+use std::path::Path;
+
+use crate::Part;
+
+/// Why a stack, or a part of it, could not be started, stopped or reached.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The environment names a stack, but not all of it.
+    #[error("the environment names a stack, but {0} is not set")]
+    NotSet(&'static str),
+    /// A setting that means nothing.
+    #[error("{name} is `{value}`; it may be {allowed}")]
+    Setting {
+        /// The variable.
+        name: &'static str,
+        /// What it says.
+        value: String,
+        /// What it may say.
+        allowed: &'static str,
+    },
+    /// Tools are missing that only the user can install.
+    #[error("missing: {missing}; install with: {command}")]
+    Missing {
+        /// The tools.
+        missing: String,
+        /// The command that installs them.
+        command: String,
+    },
+    /// There are no binaries of this part for this machine.
+    #[error("{part} has no binaries for {platform}: give its address in the environment, or use Docker")]
+    Platform {
+        /// The part.
+        part: Part,
+        /// The machine's system and architecture.
+        platform: String,
+    },
+    /// An installer failed.
+    #[error("`{command}` failed: {output}")]
+    Command {
+        /// Its command line.
+        command: String,
+        /// The last of what it said.
+        output: String,
+    },
+    /// A part ended while it was waited for.
+    #[error("{part} ended by itself ({status}); the end of its log:\n{log}")]
+    Ended {
+        /// The part.
+        part: Part,
+        /// How it ended.
+        status: String,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// A part did not become ready, or did not end, in time.
+    #[error("{part} did not {what} within {seconds} s; the end of its log:\n{log}")]
+    TooSlow {
+        /// The part.
+        part: Part,
+        /// What was waited for.
+        what: &'static str,
+        /// How long.
+        seconds: u64,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// Only what was started as a local process can be stopped and started again.
+    #[error("{0} is not a local process of this stack")]
+    NotOurs(Part),
+    /// The part is already running.
+    #[error("{0} is running")]
+    Running(Part),
+    /// No Docker engine answers.
+    #[error("no Docker engine answers")]
+    NoDocker,
+    /// Docker answers, but not as hoped.
+    #[error("{part} could not be started in Docker")]
+    Docker {
+        /// The part.
+        part: Part,
+        /// What Docker said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database refused.
+    #[error("the database could not {what}")]
+    Database {
+        /// What was asked of it.
+        what: &'static str,
+        /// Its answer.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A file or a process could not be handled.
+    #[error("{what}")]
+    System {
+        /// What was tried.
+        what: String,
+        /// The system's answer.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// For `map_err` on what the system answers.
+    pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source }
+    }
+
+    /// For `map_err` on what the system answers about a path.
+    pub(crate) fn path(verb: &str, path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        Self::system(format!("cannot {verb} {}", path.display()))
+    }
+}

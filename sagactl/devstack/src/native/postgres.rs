@@ -1,0 +1,160 @@
+//! PostgreSQL as a local process. It refuses to run as root, so root runs it as somebody else.
+
+use std::{
+    fs,
+    os::unix::fs::chown,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{Uid, User};
+use tokio::process::Command;
+
+use super::{
+    cache::{Cache, Recipe},
+    server::Server,
+    supervisor::{Launch, Workspace},
+    tool,
+};
+use crate::{Durability, Error, Part, probe::Probe};
+
+const POM: &str = include_str!("../../native/postgres/pom.xml");
+/// The superuser of every stack.
+const SUPERUSER: &str = "saga";
+/// What this project asks of any Postgres: room for the pools of all services, and counted statements.
+pub(crate) const SETTINGS: [&str; 2] =
+    ["max_connections=400", "shared_preload_libraries=pg_stat_statements"];
+/// Nothing waits for the disk; a crash of the machine may cost everything.
+const FORGETFUL: [&str; 3] = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"];
+/// Users that may run it for root: the system's own if there is one.
+const STAND_INS: [&str; 2] = ["postgres", "nobody"];
+
+/// Fetches the server and unpacks it.
+pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
+    let platform = platform()?;
+    let recipe = Recipe { part: Part::Postgres, name: "postgres-18.6", inputs: &[POM, platform] };
+    cache
+        .folder(&recipe, async |home| {
+            let jars = home.join("jars");
+            let output = format!("-DoutputDirectory={}", jars.display());
+            let goal = "dependency:copy-dependencies";
+            let of_platform = format!("-Dplatform={platform}");
+            tool::maven(home, POM, &[goal, &of_platform, &output]).await?;
+            for (ending, kind, into) in
+                [("jar", "zipfile", jars.as_path()), ("txz", "tarfile", home)]
+            {
+                tool::unpack(kind, &only_file(&jars, ending)?, into).await?;
+            }
+            fs::remove_dir_all(&jars).map_err(Error::path("remove", &jars))
+        })
+        .await
+}
+
+/// A started server.
+pub(crate) struct Started {
+    pub server: Server,
+    /// The superuser's URL.
+    pub url: String,
+}
+
+/// Makes an empty cluster and starts a server on it.
+pub(crate) async fn start(
+    home: &Path,
+    workspace: &Workspace,
+    durability: Durability,
+) -> Result<Started, Error> {
+    let folder = workspace.folder("postgres")?;
+    let user = somebody_else()?;
+    if let Some((user, group)) = user {
+        chown(&folder, Some(user), Some(group)).map_err(Error::path("give away", &folder))?;
+    }
+    let password = super::password();
+    initialise(home, &folder, user, &password).await?;
+    let url = |port: u16| format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres");
+    let (server, [port, _]) = Server::start(workspace, |ports| {
+        let launch = Launch {
+            part: Part::Postgres,
+            program: home.join("bin/postgres"),
+            arguments: arguments(&folder, ports[0], durability),
+            environment: vec![("LC_ALL", "C".to_owned())],
+            folder: folder.clone(),
+            user,
+        };
+        Ok((launch, Probe::Postgres { url: url(ports[0]) }))
+    })
+    .await?;
+    Ok(Started { server, url: url(port) })
+}
+
+async fn initialise(
+    home: &Path,
+    folder: &Path,
+    user: Option<(u32, u32)>,
+    password: &str,
+) -> Result<(), Error> {
+    let password_file = folder.join("password");
+    fs::write(&password_file, password).map_err(Error::path("write", &password_file))?;
+    let mut command = Command::new(home.join("bin/initdb"));
+    command.args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--username", SUPERUSER]);
+    // The same order of text on every machine, whatever locales it has.
+    command.args(["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]);
+    command.arg("--pwfile").arg(&password_file).arg("-D").arg(folder.join("data"));
+    command.env("LC_ALL", "C").current_dir(folder);
+    if let Some((user, group)) = user {
+        chown(&password_file, Some(user), Some(group)).map_err(Error::path("give away", folder))?;
+        command.uid(user).gid(group);
+    }
+    tool::run(command).await?;
+    fs::remove_file(&password_file).map_err(Error::path("remove", &password_file))
+}
+
+fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
+    let mut settings: Vec<_> = SETTINGS.map(str::to_owned).into();
+    settings.extend(
+        ["listen_addresses=127.0.0.1", "unix_socket_permissions=0700"].map(str::to_owned),
+    );
+    settings.push(format!("unix_socket_directories={}", folder.display()));
+    settings.push(format!("port={port}"));
+    if durability == Durability::Forgetful {
+        settings.extend(FORGETFUL.map(str::to_owned));
+    }
+    let mut arguments = vec!["-D".to_owned(), folder.join("data").display().to_string()];
+    arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
+    arguments
+}
+
+/// Who runs it, if we are root.
+fn somebody_else() -> Result<Option<(u32, u32)>, Error> {
+    if !Uid::effective().is_root() {
+        return Ok(None);
+    }
+    let known = STAND_INS.into_iter().find_map(|name| User::from_name(name).ok().flatten());
+    match known {
+        Some(user) => Ok(Some((user.uid.as_raw(), user.gid.as_raw()))),
+        None => Err(Error::Missing {
+            missing: "a user that may run Postgres, which root may not".to_owned(),
+            command: "useradd --system postgres".to_owned(),
+        }),
+    }
+}
+
+fn platform() -> Result<&'static str, Error> {
+    match (std::env::consts::OS, std::env::consts::ARCH) {
+        ("linux", "x86_64") => Ok("linux-amd64"),
+        ("linux", "aarch64") => Ok("linux-arm64v8"),
+        ("macos", "x86_64") => Ok("darwin-amd64"),
+        ("macos", "aarch64") => Ok("darwin-arm64v8"),
+        (system, machine) => {
+            let platform = format!("{system} on {machine}");
+            Err(Error::Platform { part: Part::Postgres, platform })
+        }
+    }
+}
+
+fn only_file(folder: &Path, ending: &str) -> Result<PathBuf, Error> {
+    let entries = fs::read_dir(folder).map_err(Error::path("read", folder))?;
+    let mut paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    paths.find(|path| path.extension().is_some_and(|it| it == ending)).ok_or_else(|| {
+        let what = format!("no .{ending} in {}", folder.display());
+        Error::System { what, source: std::io::ErrorKind::NotFound.into() }
+    })
+}

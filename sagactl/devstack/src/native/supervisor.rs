@@ -1,0 +1,247 @@
+//! Processes that cannot outlive us.
+//!
+//! Each server runs under a few lines of shell that hold it on a leash: a pipe whose other end is
+//! ours. The system closes our end however we go (return, panic, Ctrl-C, `kill -9`), and then the
+//! server is ended. A second such shell, the sweeper, removes the data when the last of them is gone.
+
+use std::{
+    fs, io,
+    io::{PipeWriter, Write as _},
+    os::unix::{
+        fs::PermissionsExt as _,
+        process::{CommandExt as _, ExitStatusExt as _},
+    },
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{Error, Halt, Part};
+
+/// How often a process is asked whether it has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// How long a process may take to end before it is killed.
+const GRACE: Duration = Duration::from_secs(10);
+/// How much of a log is shown when something goes wrong.
+const LOG_LINES: usize = 25;
+
+/// Does something when we and all that hold it are gone.
+#[derive(Debug)]
+pub(crate) struct Sweeper {
+    held: PipeWriter,
+    shell: Child,
+}
+
+impl Sweeper {
+    /// One that will run this command.
+    pub(crate) fn start(command: &[&str]) -> Result<Self, Error> {
+        let what = "cannot start the process that cleans up";
+        let (reader, held) = io::pipe().map_err(Error::system(what))?;
+        let shell = shell(include_str!("../../native/sweep.sh"))
+            .args(command)
+            .stdin(reader)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(Error::system(what))?;
+        Ok(Self { held, shell })
+    }
+
+    /// Lets go, and waits until it has done its work.
+    pub(crate) async fn done(self) {
+        let Self { held, mut shell } = self;
+        drop(held);
+        if exit_within(&mut shell, 3 * GRACE).await.is_none() {
+            tracing::warn!("the clean-up of the stack takes too long; it goes on by itself");
+        }
+    }
+}
+
+/// A folder that lives as long as the servers that use it.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    folder: PathBuf,
+    sweeper: Sweeper,
+}
+
+impl Workspace {
+    /// A fresh folder.
+    pub(crate) fn new() -> Result<Self, Error> {
+        let what = "cannot make a folder for the servers' data";
+        let folder = tempfile::Builder::new()
+            .prefix("saga-devstack-")
+            .tempdir()
+            .map_err(Error::system(what))?;
+        // Postgres runs as another user than root, and must be able to pass through.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))
+            .map_err(Error::system(what))?;
+        let sweeper = Sweeper::start(&["rm", "-rf", "--", &folder.path().to_string_lossy()])?;
+        Ok(Self { folder: folder.keep(), sweeper })
+    }
+
+    /// The folder of one part.
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Error> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder).map_err(Error::path("make", &folder))?;
+        Ok(folder)
+    }
+
+    /// Waits until the folder is gone; all servers in it must have been let go.
+    pub(crate) async fn swept(self) {
+        self.sweeper.done().await;
+    }
+}
+
+/// What is needed to start a server, once or again.
+#[derive(Clone, Debug)]
+pub(crate) struct Launch {
+    pub part: Part,
+    pub program: PathBuf,
+    pub arguments: Vec<String>,
+    pub environment: Vec<(&'static str, String)>,
+    /// The working folder, with the log in it.
+    pub folder: PathBuf,
+    /// User and group, if not ours.
+    pub user: Option<(u32, u32)>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Process {
+    part: Part,
+    supervisor: Child,
+    leash: Option<ChildStdin>,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it; it does not answer yet.
+    pub(crate) fn start(launch: &Launch, workspace: &Workspace) -> Result<Self, Error> {
+        let what = || format!("cannot start the {}", launch.part);
+        let log = launch.folder.join("log");
+        let held = workspace.sweeper.held.try_clone().map_err(Error::system(what()))?;
+        let mut command = shell(include_str!("../../native/supervise.sh"));
+        command
+            .arg(&log)
+            .arg(last_signal(launch.part))
+            .arg(GRACE.as_secs().to_string())
+            .arg(&launch.program)
+            .args(&launch.arguments)
+            .envs(launch.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&launch.folder)
+            .stdin(Stdio::piped())
+            .stdout(held)
+            .stderr(Stdio::null());
+        if let Some((user, group)) = launch.user {
+            command.uid(user).gid(group);
+        }
+        let mut supervisor = command.spawn().map_err(Error::system(what()))?;
+        let leash = supervisor.stdin.take();
+        Ok(Self { part: launch.part, supervisor, leash, log })
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.supervisor.try_wait().ok().flatten()
+    }
+
+    /// The error to give if it has ended.
+    pub(crate) fn must_live(&mut self) -> Result<(), Error> {
+        match self.ended() {
+            None => Ok(()),
+            Some(status) => {
+                let status = status.to_string();
+                Err(Error::Ended { part: self.part, status, log: self.log_tail() })
+            }
+        }
+    }
+
+    /// Ends it this way, and waits until it has ended.
+    pub(crate) async fn stop(mut self, how: Halt) -> Result<(), Error> {
+        let signal = match how {
+            Halt::Ask => polite_signal(self.part),
+            Halt::Kill => "KILL",
+        };
+        if let Some(leash) = &mut self.leash {
+            // A pipe that is broken has no process at its end: that is what we want.
+            writeln!(leash, "{signal}").ok();
+        }
+        match exit_within(&mut self.supervisor, 3 * GRACE).await {
+            Some(_) => Ok(()),
+            None => Err(self.too_slow("end", 3 * GRACE)),
+        }
+    }
+
+    /// The error to give when it does not do this in time.
+    pub(crate) fn too_slow(&self, what: &'static str, limit: Duration) -> Error {
+        let seconds = limit.as_secs();
+        Error::TooSlow { part: self.part, what, seconds, log: self.log_tail() }
+    }
+
+    fn log_tail(&self) -> String {
+        let log = fs::read(&self.log).unwrap_or_default();
+        last_lines(&String::from_utf8_lossy(&log), LOG_LINES)
+    }
+}
+
+/// The last lines of a text.
+pub(crate) fn last_lines(text: &str, count: usize) -> String {
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// Was the process ended by a signal, or did it fail by itself?
+pub(crate) fn describe(status: ExitStatus) -> String {
+    status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}"))
+}
+
+/// What makes a server stop in good order. Postgres would wait for its clients on TERM.
+fn polite_signal(part: Part) -> &'static str {
+    match part {
+        Part::Postgres => "INT",
+        Part::Kafka | Part::Registry | Part::Mail | Part::Ui => "TERM",
+    }
+}
+
+/// What ends a server whose data goes with it. Killed, Postgres would leave shared memory behind.
+fn last_signal(part: Part) -> &'static str {
+    match part {
+        Part::Postgres => "QUIT",
+        Part::Kafka | Part::Registry | Part::Mail => "KILL",
+        // It has children of its own, one per open tab.
+        Part::Ui => "TERM",
+    }
+}
+
+/// A shell in a process group of its own, so that Ctrl-C in a terminal reaches us and not it.
+fn shell(script: &str) -> Command {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, "devstack"]).process_group(0);
+    command
+}
+
+async fn exit_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let deadline = Instant::now() + limit;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return Some(status),
+            Ok(None) if Instant::now() < deadline => tokio::time::sleep(LOOK_AGAIN).await,
+            Ok(None) | Err(_) => return None,
+        }
+    }
+}
+
+/// Lets everybody read what is below `folder`.
+pub(crate) fn open_to_all(folder: &Path) -> Result<(), Error> {
+    let status = Command::new("chmod").args(["-R", "a+rX"]).arg(folder).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Error::Command {
+            command: format!("chmod -R a+rX {}", folder.display()),
+            output: describe(status),
+        }),
+        Err(source) => Err(Error::System { what: "cannot run chmod".to_owned(), source }),
+    }
+}

@@ -1,0 +1,146 @@
+//! The package clients that servers are fetched with, and how a missing one is had.
+//!
+//! They are needed once per machine; what is installed runs without them.
+
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+    time::Duration,
+};
+
+use tokio::{process::Command, sync::Mutex, time::timeout};
+
+use super::supervisor::{describe, last_lines};
+use crate::{Error, config};
+
+/// How long one installer may take: some compile, and some machines are slow.
+const PATIENCE: Duration = Duration::from_secs(900);
+/// How much of what an installer said is kept when it fails.
+const OUTPUT_LINES: usize = 15;
+
+/// One installation of tools at a time.
+static INSTALLING: Mutex<()> = Mutex::const_new(());
+
+/// A program that must be on the machine to install something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// Fetches jars.
+    Maven,
+    /// Fetches wheels, and unpacks archives.
+    Python,
+}
+
+impl Tool {
+    /// The Debian packages that bring it.
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Self::Maven => &["maven"],
+            Self::Python => &["python3", "python3-pip"],
+        }
+    }
+
+    fn question(self) -> Command {
+        let (program, arguments): (_, &[&str]) = match self {
+            Self::Maven => ("mvn", &["-v"]),
+            Self::Python => ("python3", &["-m", "pip", "--version"]),
+        };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        command
+    }
+
+    /// Is it here, and does it work?
+    pub async fn works(self) -> bool {
+        run(self.question()).await.is_ok()
+    }
+
+    /// Has it, installing it if that is in our power; says what to do if it is not.
+    pub(crate) async fn ensure(self) -> Result<(), Error> {
+        let _one_at_a_time = INSTALLING.lock().await;
+        if self.works().await {
+            return Ok(());
+        }
+        let packages = self.packages();
+        if !nix::unistd::geteuid().is_root() || on_path("apt-get").is_none() {
+            return Err(Error::Missing {
+                missing: packages.join(", "),
+                command: format!("sudo apt-get install --no-install-recommends {}", packages.join(" ")),
+            });
+        }
+        run(apt(&["update"])).await?;
+        let mut install = apt(&["install", "--yes", "--no-install-recommends"]);
+        install.args(packages);
+        run(install).await.map(drop)
+    }
+}
+
+fn apt(arguments: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+/// Where a program is, if it is anywhere.
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
+    config::program_folders().into_iter().map(|folder| folder.join(program)).find(|it| it.is_file())
+}
+
+/// Runs Maven on this project in this folder.
+pub(crate) async fn maven(
+    folder: &Path,
+    pom: &str,
+    arguments: &[&str],
+) -> Result<(), Error> {
+    Tool::Maven.ensure().await?;
+    let file = folder.join("pom.xml");
+    std::fs::write(&file, pom).map_err(Error::path("write", &file))?;
+    let mut command = Command::new("mvn");
+    command.args(["-q", "-B", "-f"]).arg(&file).args(arguments).current_dir(folder);
+    run(command).await.map(drop)
+}
+
+/// Puts wheels into a folder of their own. A folder, and not a virtual environment: it can be renamed.
+pub(crate) async fn pip(target: &Path, requirements: &str, arguments: &[&str]) -> Result<(), Error> {
+    Tool::Python.ensure().await?;
+    std::fs::create_dir_all(target).map_err(Error::path("make", target))?;
+    let file = target.join("requirements.txt");
+    std::fs::write(&file, requirements).map_err(Error::path("write", &file))?;
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
+    command.args(["--root-user-action=ignore"]).args(arguments);
+    command.arg("--target").arg(target).arg("-r").arg(&file);
+    run(command).await.map(drop)
+}
+
+/// Unpacks an archive: `zipfile` or `tarfile`. Python does it on machines without `unzip` or `xz`.
+pub(crate) async fn unpack(kind: &str, archive: &Path, into: &Path) -> Result<(), Error> {
+    Tool::Python.ensure().await?;
+    let mut command = Command::new("python3");
+    command.args(["-m", kind, "-e"]).arg(archive).arg(into);
+    run(command).await.map(drop)
+}
+
+/// Runs a command to its end; the error has the last of what it said.
+pub(crate) async fn run(mut command: Command) -> Result<Output, Error> {
+    let line = command_line(&command);
+    let failed = |output: String| Error::Command { command: line.clone(), output };
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    let output = timeout(PATIENCE, command.output())
+        .await
+        .map_err(|_elapsed| failed(format!("no end after {} s", PATIENCE.as_secs())))?
+        .map_err(|error| failed(error.to_string()))?;
+    if output.status.success() {
+        return Ok(output);
+    }
+    let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
+    said.push_str(&String::from_utf8_lossy(&output.stderr));
+    Err(failed(format!("{}\n{}", describe(output.status), last_lines(&said, OUTPUT_LINES))))
+}
+
+fn command_line(command: &Command) -> String {
+    let command = command.as_std();
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,109 @@
+//! Questions that only a server that is ready answers.
+
+use std::time::Duration;
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    client::DefaultClientContext,
+};
+use sqlx::{Connection as _, PgConnection};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+use crate::Error;
+
+/// How long a server may take to answer for the first time; machines are slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one question may take.
+const ANSWER: Duration = Duration::from_secs(3);
+/// The pause between questions.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What to ask, and where.
+#[derive(Clone, Debug)]
+pub(crate) enum Probe {
+    /// Would a topic be made? Then there is a controller, and a broker that it knows.
+    Kafka { brokers: String },
+    /// Does a superuser's connection work?
+    Postgres { url: String },
+    /// Is a page there?
+    Http { address: String, path: &'static str },
+}
+
+impl Probe {
+    /// Asks until the server answers. False if it does not in time; an error as soon as `alive` says
+    /// that there is nothing to wait for.
+    pub(crate) async fn answered(
+        &self,
+        mut alive: impl FnMut() -> Result<(), Error>,
+    ) -> Result<bool, Error> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut asker = Asker::default();
+        while Instant::now() < deadline {
+            alive()?;
+            if timeout(ANSWER, asker.ask(self)).await.unwrap_or(false) {
+                return Ok(true);
+            }
+            sleep(ASK_AGAIN).await;
+        }
+        Ok(false)
+    }
+}
+
+/// Keeps the Kafka client between questions: each has threads of its own.
+#[derive(Default)]
+struct Asker {
+    admin: Option<AdminClient<DefaultClientContext>>,
+}
+
+impl Asker {
+    async fn ask(&mut self, probe: &Probe) -> bool {
+        match probe {
+            Probe::Kafka { brokers } => self.kafka(brokers).await.unwrap_or(false),
+            Probe::Postgres { url } => postgres(url).await.is_ok(),
+            Probe::Http { address, path } => http(address, path).await.unwrap_or(false),
+        }
+    }
+
+    async fn kafka(&mut self, brokers: &str) -> Option<bool> {
+        // The client complains in the log of what cannot be reached, so look first.
+        TcpStream::connect(brokers).await.ok()?;
+        let admin = match &mut self.admin {
+            Some(admin) => admin,
+            none => none.insert(admin(brokers)?),
+        };
+        let topic = NewTopic::new("devstack-probe", 1, TopicReplication::Fixed(1));
+        let options = AdminOptions::new().validate_only(true).request_timeout(Some(ANSWER));
+        let answers = admin.create_topics([&topic], &options).await.ok()?;
+        Some(answers.iter().all(Result::is_ok))
+    }
+}
+
+fn admin(brokers: &str) -> Option<AdminClient<DefaultClientContext>> {
+    ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "200")
+        .create()
+        .ok()
+}
+
+async fn postgres(url: &str) -> Result<(), sqlx::Error> {
+    let mut connection = PgConnection::connect(url).await?;
+    sqlx::query("SELECT 1").execute(&mut connection).await?;
+    connection.close().await
+}
+
+/// Is the answer to a GET a success? Spoken by hand, so that waiting needs no HTTP client.
+async fn http(address: &str, path: &str) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await?;
+    Ok(status.starts_with(b"HTTP/1.") && status.ends_with(b" 200"))
+}
