@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use crate::{Error, Part, Urls};
 
 /// The Kafka brokers, `host:port,…`.
-pub const BROKERS: &str = "SAGA_STACK_BROKERS";
+pub(crate) const BROKERS: &str = "SAGA_STACK_BROKERS";
 /// The URL of a Postgres superuser's connection to the database `postgres`.
-pub const POSTGRES: &str = "SAGA_STACK_POSTGRES";
+pub(crate) const POSTGRES: &str = "SAGA_STACK_POSTGRES";
 /// The schema registry's base URL, with its path.
-pub const REGISTRY: &str = "SAGA_STACK_REGISTRY";
+pub(crate) const REGISTRY: &str = "SAGA_STACK_REGISTRY";
 /// The mail server, `host:port`.
-pub const SMTP: &str = "SAGA_STACK_SMTP";
+pub(crate) const SMTP: &str = "SAGA_STACK_SMTP";
 /// The base URL under which Mailpit shows what was mailed.
-pub const MAIL_API: &str = "SAGA_STACK_MAIL_API";
+pub(crate) const MAIL_API: &str = "SAGA_STACK_MAIL_API";
 /// Where a stack comes from when none is given: `native` or `docker`.
 const STACK: &str = "SAGA_STACK";
 /// Where servers are installed, instead of the system's cache folder.

@@ -97,7 +97,8 @@ impl Starter<'_> {
         if !self.begins(Part::Kafka) {
             return Ok(None);
         }
-        let mut request = Kafka::default().with_jvm_image().with_tag("4.3.1").with_label(LABEL, &self.label);
+        let mut request =
+            Kafka::default().with_jvm_image().with_tag("4.3.1").with_label(LABEL, &self.label);
         for (name, value) in KAFKA_SETTINGS {
             request = request.with_env_var(name, value);
         }
@@ -116,12 +117,12 @@ impl Starter<'_> {
         if self.parts.durability == Durability::Durable {
             image = image.with_fsync_enabled();
         }
-        let mut command: Vec<_> = image.cmd().into_iter().map(|word| word.into().into_owned()).collect();
-        command.extend(POSTGRES_SETTINGS.into_iter().flat_map(|it| ["-c".to_owned(), it.to_owned()]));
-        let request = image
-            .with_tag("18.6-alpine3.24")
-            .with_cmd(command)
-            .with_label(LABEL, &self.label);
+        let mut command: Vec<_> =
+            image.cmd().into_iter().map(|word| word.into().into_owned()).collect();
+        command
+            .extend(POSTGRES_SETTINGS.into_iter().flat_map(|it| ["-c".to_owned(), it.to_owned()]));
+        let request =
+            image.with_tag("18.6-alpine3.24").with_cmd(command).with_label(LABEL, &self.label);
         let container = Running::of(Part::Postgres, request.start().await)?;
         let server = container.address(POSTGRES_PORT).await?;
         let url = format!("postgres://postgres:postgres@{server}/postgres");

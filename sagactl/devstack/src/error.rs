@@ -29,7 +29,9 @@ pub enum Error {
         command: String,
     },
     /// There are no binaries of this part for this machine.
-    #[error("{part} has no binaries for {platform}: give its address in the environment, or use Docker")]
+    #[error(
+        "{part} has no binaries for {platform}: give its address in the environment, or use Docker"
+    )]
     Platform {
         /// The part.
         part: Part,
@@ -69,9 +71,6 @@ pub enum Error {
     /// Only what was started as a local process can be stopped and started again.
     #[error("{0} is not a local process of this stack")]
     NotOurs(Part),
-    /// The part is already running.
-    #[error("{0} is running")]
-    Running(Part),
     /// No Docker engine answers.
     #[error("no Docker engine answers")]
     NoDocker,

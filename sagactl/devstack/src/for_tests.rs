@@ -60,7 +60,9 @@ pub async fn database(name_hint: &str) -> String {
     let hint: String = name_hint.chars().filter(char::is_ascii_alphanumeric).take(40).collect();
     let name = format!("{}_{:016x}", hint.to_lowercase(), fastrand::u64(..));
     match create(server, &name).await {
-        Ok(()) => server.rsplit_once('/').map_or(name.clone(), |(base, _)| format!("{base}/{name}")),
+        Ok(()) => {
+            server.rsplit_once('/').map_or_else(String::new, |(base, _)| format!("{base}/{name}"))
+        }
         Err(error) => panic!("no database to test with: {error}"),
     }
 }

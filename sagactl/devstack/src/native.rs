@@ -17,12 +17,7 @@ pub(crate) use postgres::SETTINGS as POSTGRES_SETTINGS;
 pub(crate) use registry::{PATH as REGISTRY_PATH, SUBJECTS as REGISTRY_SUBJECTS};
 pub(crate) use supervisor::Sweeper;
 
-use self::{
-    cache::Cache,
-    registry::Storage,
-    server::Server,
-    supervisor::Workspace,
-};
+use self::{cache::Cache, registry::Storage, server::Server, supervisor::Workspace};
 use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls};
 
 /// The servers that were started, and the folder in which they work.
@@ -46,7 +41,9 @@ impl Native {
             progress,
         };
         let (kafka, stores, mail) = tokio::try_join!(
-            async { if parts.has(Part::Kafka) { starter.kafka().await.map(Some) } else { Ok(None) } },
+            async {
+                if parts.has(Part::Kafka) { starter.kafka().await.map(Some) } else { Ok(None) }
+            },
             starter.stores(parts),
             async { if parts.has(Part::Mail) { starter.mail().await.map(Some) } else { Ok(None) } },
         )?;
@@ -123,7 +120,11 @@ impl Starter<'_> {
             if parts.has(Part::Postgres) { self.postgres().await.map(Some) } else { Ok(None) }
         };
         let registry = async |storage| {
-            if parts.has(Part::Registry) { self.registry(storage).await.map(Some) } else { Ok(None) }
+            if parts.has(Part::Registry) {
+                self.registry(storage).await.map(Some)
+            } else {
+                Ok(None)
+            }
         };
         let (postgres, registry) = if durable {
             let postgres = postgres.await?;

@@ -17,7 +17,7 @@ use tokio::{
 use crate::Error;
 
 /// How long a server may take to answer for the first time; machines are slow.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(3);
 /// The pause between questions.

@@ -65,8 +65,7 @@ impl Installed {
 
     async fn learn(&self) -> Result<(), Error> {
         let workspace = Workspace::new()?;
-        let (server, _) =
-            self.run(&workspace, Durability::Forgetful, Lesson::Learn).await?;
+        let (server, _) = self.run(&workspace, Durability::Forgetful, Lesson::Learn).await?;
         server.stop(Halt::Ask).await?;
         workspace.swept().await;
         Ok(())

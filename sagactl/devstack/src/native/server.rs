@@ -83,11 +83,7 @@ impl Server {
     }
 }
 
-async fn launched(
-    launch: &Launch,
-    probe: &Probe,
-    workspace: &Workspace,
-) -> Result<Process, Error> {
+async fn launched(launch: &Launch, probe: &Probe, workspace: &Workspace) -> Result<Process, Error> {
     let mut process = Process::start(launch, workspace)?;
     if probe.answered(|| process.must_live()).await? {
         Ok(process)

@@ -15,7 +15,7 @@ use super::supervisor::{describe, last_lines};
 use crate::{Error, config};
 
 /// How long one installer may take: some compile, and some machines are slow.
-const PATIENCE: Duration = Duration::from_secs(900);
+const PATIENCE: Duration = Duration::from_mins(15);
 /// How much of what an installer said is kept when it fails.
 const OUTPUT_LINES: usize = 15;
 
@@ -65,7 +65,10 @@ impl Tool {
         if !nix::unistd::geteuid().is_root() || on_path("apt-get").is_none() {
             return Err(Error::Missing {
                 missing: packages.join(", "),
-                command: format!("sudo apt-get install --no-install-recommends {}", packages.join(" ")),
+                command: format!(
+                    "sudo apt-get install --no-install-recommends {}",
+                    packages.join(" ")
+                ),
             });
         }
         run(apt(&["update"])).await?;
@@ -88,11 +91,7 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// Runs Maven on this project in this folder.
-pub(crate) async fn maven(
-    folder: &Path,
-    pom: &str,
-    arguments: &[&str],
-) -> Result<(), Error> {
+pub(crate) async fn maven(folder: &Path, pom: &str, arguments: &[&str]) -> Result<(), Error> {
     Tool::Maven.ensure().await?;
     let file = folder.join("pom.xml");
     std::fs::write(&file, pom).map_err(Error::path("write", &file))?;
@@ -102,7 +101,11 @@ pub(crate) async fn maven(
 }
 
 /// Puts wheels into a folder of their own. A folder, and not a virtual environment: it can be renamed.
-pub(crate) async fn pip(target: &Path, requirements: &str, arguments: &[&str]) -> Result<(), Error> {
+pub(crate) async fn pip(
+    target: &Path,
+    requirements: &str,
+    arguments: &[&str],
+) -> Result<(), Error> {
     Tool::Python.ensure().await?;
     std::fs::create_dir_all(target).map_err(Error::path("make", target))?;
     let file = target.join("requirements.txt");

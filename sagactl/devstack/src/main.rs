@@ -1,0 +1,41 @@
+//! Holds one stack for as long as a command runs: `devstack cargo test`. Without a command, it says
+//! what to put into the environment, and holds the stack until Ctrl-C.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use devstack::{Part, Parts, Progress, Source, Stack, State};
+
+struct Lines;
+
+impl Progress for Lines {
+    #[expect(clippy::print_stderr, reason = "told to the person at the terminal")]
+    fn state(&self, part: Part, state: &State) {
+        eprintln!("{part:>15}: {state}");
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<ExitCode> {
+    let mut words = std::env::args_os().skip(1);
+    let stack = Stack::start(Source::Auto, Parts::all().forgetful(), &Lines).await?;
+    let status = if let Some(program) = words.next() {
+        let mut command = tokio::process::Command::new(&program);
+        command.args(words).envs(stack.exports());
+        let status = command.status().await;
+        status.with_context(|| format!("cannot run {}", program.display()))?.code()
+    } else {
+        say(&stack);
+        tokio::signal::ctrl_c().await?;
+        Some(0)
+    };
+    stack.stop().await;
+    Ok(status.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
+#[expect(clippy::print_stdout, reason = "this is its output, to be read by a shell")]
+fn say(stack: &Stack) {
+    for (name, value) in stack.exports() {
+        println!("export {name}='{value}'");
+    }
+}
