@@ -1,0 +1,3 @@
+//! What is told to customers, and when. No I/O, no clock, no wire.
+
+pub mod notification;
