@@ -30,9 +30,16 @@ pub struct Effects {
 impl Effects {
     /// Takes in what another decision wants done, after this.
     pub fn extend(&mut self, more: Self) {
+        more.stopped.into_iter().for_each(|key| self.stop(key));
         self.messages.extend(more.messages);
         self.jobs.extend(more.jobs);
-        self.stopped.extend(more.stopped);
+    }
+
+    /// A job is not to be done any more, even if an earlier decision of the same batch wants it:
+    /// that one is not kept yet, so it would not be found by stopping.
+    pub fn stop(&mut self, key: JobKey) {
+        self.jobs.retain(|job| job.key != key);
+        self.stopped.push(key);
     }
 
     /// Keeps all of it as part of the caller's transaction.
@@ -65,5 +72,35 @@ impl Wakers {
         if !effects.jobs.is_empty() {
             self.jobs.notify_waiters();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn key(name: &str) -> JobKey {
+        JobKey { kind: "a-kind", key: name.to_owned() }
+    }
+
+    fn job(name: &str) -> NewJob {
+        NewJob { key: key(name), payload: Value::Null, trace: None }
+    }
+
+    #[test]
+    fn a_job_that_is_stopped_in_the_batch_that_wants_it_is_not_kept() {
+        let mut effects = Effects { jobs: vec![job("one"), job("two")], ..Effects::default() };
+        effects.extend(Effects { stopped: vec![key("one")], ..Effects::default() });
+        assert_eq!(effects.jobs, [job("two")]);
+        assert_eq!(effects.stopped, [key("one")]);
+    }
+
+    #[test]
+    fn a_job_that_is_wanted_again_after_it_was_stopped_is_kept() {
+        let mut effects = Effects { stopped: vec![key("one")], ..Effects::default() };
+        effects.extend(Effects { jobs: vec![job("one")], ..Effects::default() });
+        assert_eq!(effects.jobs, [job("one")]);
     }
 }
