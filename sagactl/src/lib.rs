@@ -1,1 +1,17 @@
-//! The operator's command line: demo, load, verify.
+//! What the operator's command line is made of: the native stack and the services as processes, a
+//! client for them, the demo, the load, the audit, and the whole test run.
+//!
+//! Nothing here is part of a service, and no service knows of it.
+
+pub mod cli;
+
+pub mod client;
+pub mod fleet;
+pub mod screen;
+
+pub mod audit;
+pub mod cpu;
+pub mod demo;
+pub mod load;
+pub mod stack;
+pub mod verify;

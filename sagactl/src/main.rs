@@ -1,2 +1,22 @@
-//! The operator's command line: demo, load, verify.
-fn main() {}
+//! The operator's command line.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use sagactl::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return cli::failed(&error.into()),
+    };
+    runtime.block_on(async {
+        // Ctrl-C ends the work by dropping it: every process that was started goes with it.
+        let outcome = tokio::select! {
+            outcome = cli.run() => outcome,
+            () = cli::interrupted() => Ok(ExitCode::from(130)),
+        };
+        outcome.unwrap_or_else(|error| cli::failed(&error))
+    })
+}

@@ -1,0 +1,77 @@
+//! The commands and their options.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use devstack::Source;
+
+use crate::{demo, load, screen, stack, verify};
+
+/// Runs, watches and checks the order system.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts everything on this machine, places orders that go each way, shows them moving.
+    Demo(demo::Options),
+    /// Places many orders at once and says what that costs.
+    Load(load::Options),
+    /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
+    Stack(stack::Options),
+    /// Runs every check of this repository.
+    Verify(verify::Options),
+}
+
+/// Where broker, database, registry and mail sink come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum From {
+    /// From the environment if it names them, else as local processes.
+    #[default]
+    Auto,
+    /// As local processes, from packages.
+    Native,
+    /// In containers.
+    Docker,
+}
+
+impl From {
+    /// The same, in the words of the stack.
+    pub fn source(self) -> Source {
+        match self {
+            Self::Auto => Source::Auto,
+            Self::Native => Source::Native,
+            Self::Docker => Source::Docker,
+        }
+    }
+}
+
+impl Cli {
+    /// Does what was asked.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            Command::Demo(options) => demo::run(options).await,
+            Command::Load(options) => load::run(options).await,
+            Command::Stack(options) => stack::run(options).await,
+            Command::Verify(options) => verify::run(options).await,
+        }
+    }
+}
+
+/// Waits for Ctrl-C.
+pub async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        // Without a handler there is nothing to wait for, and the default action still works.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Says why it failed, in one place.
+pub fn failed(error: &anyhow::Error) -> ExitCode {
+    screen::complain(&format!("sagactl: {error:#}"));
+    ExitCode::FAILURE
+}

@@ -1,0 +1,136 @@
+//! A client of the public API, as any customer would write one.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use reqwest::{StatusCode, header};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// One call may take this long.
+const CALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// An HTTP client with this house's limits.
+pub fn http() -> anyhow::Result<reqwest::Client> {
+    // A second call finds the provider installed, which is as good.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    reqwest::Client::builder()
+        .timeout(CALL_LIMIT)
+        .pool_max_idle_per_host(256)
+        .build()
+        .context("no HTTP client")
+}
+
+/// The order service, seen from outside.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// What a customer wants.
+#[derive(Clone, Debug)]
+pub struct Wish {
+    /// What, and how many.
+    pub lines: Vec<(String, i32)>,
+    /// The payment method's token.
+    pub payment_method: String,
+    /// Where to tell.
+    pub email: String,
+}
+
+/// An order as the API shows it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Order {
+    /// Its id.
+    pub id: Uuid,
+    /// `pending`, `confirmed` or `cancelled`.
+    pub status: String,
+    /// Why it was cancelled.
+    pub reason: Option<String>,
+    /// What has happened, oldest first.
+    #[serde(default)]
+    pub history: Vec<Entry>,
+}
+
+/// Something that has happened to an order.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Entry {
+    /// What.
+    pub what: String,
+}
+
+/// How a POST was answered.
+#[derive(Debug)]
+pub enum Answer {
+    /// Accepted.
+    Accepted(Order),
+    /// Too much at once: to be asked again after a moment.
+    Busy(Duration),
+    /// Refused.
+    Refused(StatusCode, Value),
+}
+
+impl Orders {
+    /// The order service at `base`.
+    pub fn at(http: reqwest::Client, base: &str) -> Self {
+        Self { http, base: base.trim_end_matches('/').to_owned() }
+    }
+
+    /// Places an order. The same `key` again is the same order.
+    pub async fn place(&self, key: &str, wish: &Wish) -> anyhow::Result<Answer> {
+        let lines: Vec<Value> = wish
+            .lines
+            .iter()
+            .map(|(sku, quantity)| json!({ "sku": sku, "quantity": quantity }))
+            .collect();
+        let body = json!({
+            "lines": lines,
+            "currency": "EUR",
+            "payment_method": wish.payment_method,
+            "customer": { "email": wish.email },
+        });
+        let request = self.http.post(format!("{}/orders", self.base));
+        answer(request.header("Idempotency-Key", format!("\"{key}\"")).json(&body).send().await?)
+            .await
+    }
+
+    /// Asks for an order to be cancelled.
+    pub async fn cancel(&self, id: Uuid) -> anyhow::Result<Answer> {
+        answer(self.http.post(format!("{}/orders/{id}/cancel", self.base)).send().await?).await
+    }
+
+    /// How an order stands.
+    pub async fn get(&self, id: Uuid) -> anyhow::Result<Order> {
+        let response = self.http.get(format!("{}/orders/{id}", self.base)).send().await?;
+        response.error_for_status()?.json().await.context("an unreadable order")
+    }
+
+    /// Whether the catalogue has reached the order service.
+    pub async fn knows_products(&self, n: usize) -> anyhow::Result<bool> {
+        let url = format!("{}/products?limit={n}", self.base);
+        let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
+        let items = page.get("items").and_then(Value::as_array).map_or(0, Vec::len);
+        Ok(items >= n)
+    }
+}
+
+async fn answer(response: reqwest::Response) -> anyhow::Result<Answer> {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|it| it.to_str().ok()?.parse().ok())
+        .map_or(Duration::from_secs(1), Duration::from_secs);
+    let body = response.bytes().await?;
+    match status {
+        StatusCode::ACCEPTED | StatusCode::OK => {
+            Ok(Answer::Accepted(serde_json::from_slice(&body).context("an unreadable answer")?))
+        }
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            Ok(Answer::Busy(retry_after))
+        }
+        refused => Ok(Answer::Refused(refused, serde_json::from_slice(&body).unwrap_or_default())),
+    }
+}

@@ -1,0 +1,247 @@
+//! `cargo demo`: everything on this machine, a handful of orders that go each way, live.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use devstack::{Parts, Stack};
+use futures_util::future::try_join_all;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    cli,
+    client::{self, Answer, Order, Orders, Wish},
+    fleet::{self, Fleet, Member},
+    screen::{Board, say},
+};
+
+/// How the demo is run.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Ends when every order has ended: with success only if each ended as it should.
+    #[arg(long)]
+    once: bool,
+    /// Shows topics and messages in the browser, too.
+    #[arg(long)]
+    ui: bool,
+    /// Where broker, database, registry and mail sink come from.
+    #[arg(long, value_enum, default_value_t)]
+    from: cli::From,
+}
+
+/// An order must have ended after this long, on a busy machine.
+const END_LIMIT: Duration = Duration::from_secs(90);
+
+/// How often an order is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// An order and how it should end.
+struct Scene {
+    name: &'static str,
+    wish: Wish,
+    cancel: bool,
+    ends: &'static str,
+    reason: Option<&'static str>,
+}
+
+/// How an order did end.
+struct Ended {
+    name: &'static str,
+    order: Order,
+    as_it_should: bool,
+}
+
+/// Starts everything, places the orders, shows them, stays until Ctrl-C.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    build().await?;
+    let board = Board::new();
+    say("Starting broker, database, schema registry and mail sink");
+    let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
+    say("Starting the services");
+    let fleet = Fleet::start(stack.urls(), fleet::Options::default(), &board).await?;
+    let http = client::http()?;
+    let orders = Orders::at(http.clone(), &fleet.url(Member::Orders));
+    wait_for_products(&orders).await?;
+
+    say("\nPlacing orders");
+    let board = Board::new();
+    let ended = try_join_all(scenes().into_iter().map(|it| play(&orders, &board, it))).await?;
+    let mails = mails(&http, &stack).await?;
+    summary(&ended, mails);
+    let ui = if options.ui { Some(stack.start_ui().await?) } else { None };
+    addresses(&fleet, &stack, ui.as_deref());
+    if !options.once {
+        say("\nEverything stays up until Ctrl-C.");
+        cli::interrupted().await;
+    }
+    let unwell = fleet.stop().await?;
+    for complaint in &unwell {
+        say(format_args!("  {complaint}"));
+    }
+    stack.stop().await;
+    let well = unwell.is_empty() && ended.iter().all(|it| it.as_it_should);
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The services' programs stand beside this one; cargo knows whether they are up to date.
+pub(crate) async fn build() -> anyhow::Result<()> {
+    let release = cfg!(not(debug_assertions));
+    let mut cargo = tokio::process::Command::new("cargo");
+    cargo.args(["build", "--workspace", "--bins", "--quiet", "--locked"]).kill_on_drop(true);
+    if release {
+        cargo.arg("--release");
+    }
+    say("Building the services");
+    let status = cargo.status().await.context("cargo cannot be run")?;
+    anyhow::ensure!(status.success(), "the services do not build");
+    Ok(())
+}
+
+fn scenes() -> Vec<Scene> {
+    let wish = |sku: &str, payment_method: &str, who: &str| Wish {
+        lines: vec![(sku.to_owned(), 1)],
+        payment_method: payment_method.to_owned(),
+        email: format!("{who}@example.org"),
+    };
+    vec![
+        Scene {
+            name: "all is well",
+            wish: Wish {
+                lines: vec![("espresso-machine".to_owned(), 1), ("coffee-beans".to_owned(), 3)],
+                ..wish("", "tok_visa", "ada")
+            },
+            cancel: false,
+            ends: "confirmed",
+            reason: None,
+        },
+        Scene {
+            name: "out of stock",
+            wish: wish("unobtainium", "tok_visa", "ben"),
+            cancel: false,
+            ends: "cancelled",
+            reason: Some("out-of-stock"),
+        },
+        Scene {
+            name: "card declined",
+            wish: wish("coffee-beans", "tok_chargeDeclined", "cleo"),
+            cancel: false,
+            ends: "cancelled",
+            reason: Some("payment-declined"),
+        },
+        Scene {
+            name: "customer cancels",
+            wish: wish("coffee-beans", "tok_slow", "dan"),
+            cancel: true,
+            ends: "cancelled",
+            reason: Some("requested"),
+        },
+        Scene {
+            name: "gateway's answer lost",
+            wish: wish("coffee-beans", "tok_lost", "eve"),
+            cancel: false,
+            ends: "confirmed",
+            reason: None,
+        },
+    ]
+}
+
+/// Places one order and shows it until its end.
+async fn play(orders: &Orders, board: &Board, scene: Scene) -> anyhow::Result<Ended> {
+    let key = format!("demo-{}", fastrand::u64(..));
+    let accepted = match orders.place(&key, &scene.wish).await? {
+        Answer::Accepted(order) => order,
+        other => anyhow::bail!("{}: {other:?}", scene.name),
+    };
+    board.set(scene.name, "accepted");
+    if scene.cancel {
+        // Once the stock is held and the slow card is being charged: the hardest moment.
+        follow(orders, accepted.id, |it| has(it, "stock-reserved"), |_| ()).await?;
+        orders.cancel(accepted.id).await?;
+    }
+    let show = |order: &Order| board.set(scene.name, &way(order));
+    let order = follow(orders, accepted.id, |it| it.status != "pending", show).await?;
+    // What follows the end: stock let go, money given back, the customer told.
+    let order = follow(orders, order.id, |it| has(it, "notification-sent"), show).await?;
+    let as_it_should = order.status == scene.ends && order.reason.as_deref() == scene.reason;
+    let sign = if as_it_should { "✔" } else { "✘" };
+    board.end(scene.name, &format!("{sign} {}", way(&order)));
+    Ok(Ended { name: scene.name, order, as_it_should })
+}
+
+/// Looks at an order until it has come so far.
+async fn follow(
+    orders: &Orders,
+    id: Uuid,
+    far_enough: impl Fn(&Order) -> bool,
+    show: impl Fn(&Order),
+) -> anyhow::Result<Order> {
+    let until = Instant::now() + END_LIMIT;
+    loop {
+        let order = orders.get(id).await?;
+        show(&order);
+        if far_enough(&order) {
+            return Ok(order);
+        }
+        anyhow::ensure!(Instant::now() < until, "order {id} is stuck: {order:?}");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+fn has(order: &Order, what: &str) -> bool {
+    order.history.iter().any(|it| it.what == what)
+}
+
+/// The way an order has gone, in its own words.
+fn way(order: &Order) -> String {
+    let mut steps: Vec<&str> = order.history.iter().map(|it| it.what.as_str()).collect();
+    steps.dedup();
+    format!("{:<10} {}", order.status, steps.join(" → "))
+}
+
+async fn wait_for_products(orders: &Orders) -> anyhow::Result<()> {
+    let until = Instant::now() + END_LIMIT;
+    while !orders.knows_products(3).await? {
+        anyhow::ensure!(Instant::now() < until, "the catalogue does not reach the order service");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+/// How many mails have arrived.
+async fn mails(http: &reqwest::Client, stack: &Stack) -> anyhow::Result<u64> {
+    let url = format!("{}/api/v1/messages?limit=1", stack.urls().mail_api);
+    let page: serde_json::Value = http.get(url).send().await?.json().await?;
+    page.get("total").and_then(serde_json::Value::as_u64).context("the mail sink does not count")
+}
+
+fn summary(ended: &[Ended], mails: u64) {
+    say("");
+    for it in ended {
+        let verdict = if it.as_it_should { "as it should" } else { "NOT as it should" };
+        let reason = it.order.reason.as_deref().map_or(String::new(), |it| format!(" ({it})"));
+        say(format_args!("  {:<22} {}{reason}, {verdict}", it.name, it.order.status));
+    }
+    say(format_args!("  mails sent             {mails}"));
+}
+
+fn addresses(fleet: &Fleet, stack: &Stack, ui: Option<&str>) {
+    say("\nLook around");
+    let orders = fleet.url(Member::Orders);
+    for (what, url) in [
+        ("orders, Swagger UI", format!("{orders}/swagger-ui/")),
+        ("stock, Swagger UI", format!("{}/swagger-ui/", fleet.url(Member::Inventory))),
+        ("payments, Swagger UI", format!("{}/swagger-ui/", fleet.url(Member::Payments))),
+        ("notifications", format!("{}/swagger-ui/", fleet.url(Member::Notify))),
+        ("gateway's own account", format!("{}/summary", fleet.url(Member::Gateway))),
+        ("metrics", format!("{}/metrics", fleet.admin(Member::Orders))),
+        ("mail", format!("{}/api/v1/messages", stack.urls().mail_api)),
+        ("schemas", format!("{}/subjects", stack.urls().registry)),
+        ("Kafka", stack.urls().brokers.clone()),
+    ] {
+        say(format_args!("  {what:<22} {url}"));
+    }
+    if let Some(ui) = ui {
+        say(format_args!("  {:<22} {ui}", "Kafka UI"));
+    }
+}

@@ -1,0 +1,298 @@
+//! The four services and the gateway as processes, beside a stack.
+//!
+//! **Architecture invariant:** what is started here does not outlive whoever started it, and each
+//! process can be killed and started again where it was, which is how crashes are tried.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use devstack::Urls;
+use nix::sys::signal::Signal;
+use tempfile::TempDir;
+
+use self::{databases::Databases, process::Process};
+use crate::{client, screen::Board};
+
+mod databases;
+mod process;
+
+/// A member of the fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Member {
+    /// The gateway simulator.
+    Gateway,
+    /// order-service.
+    Orders,
+    /// inventory-service.
+    Inventory,
+    /// payment-service.
+    Payments,
+    /// notify-service.
+    Notify,
+}
+
+impl Member {
+    /// All of them, in the order in which they are started.
+    pub const ALL: [Self; 5] =
+        [Self::Gateway, Self::Inventory, Self::Orders, Self::Payments, Self::Notify];
+
+    /// The services: all but the gateway, which is another firm's.
+    pub const SERVICES: [Self; 4] = [Self::Orders, Self::Inventory, Self::Payments, Self::Notify];
+
+    /// The name of its program.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway-simulator",
+            Self::Orders => "order-service",
+            Self::Inventory => "inventory-service",
+            Self::Payments => "payment-service",
+            Self::Notify => "notify-service",
+        }
+    }
+
+    /// The name of its database; the gateway has none.
+    pub fn database(self) -> Option<&'static str> {
+        match self {
+            Self::Gateway => None,
+            Self::Orders => Some("orders"),
+            Self::Inventory => Some("inventory"),
+            Self::Payments => Some("payments"),
+            Self::Notify => Some("notify"),
+        }
+    }
+}
+
+impl fmt::Display for Member {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.program())
+    }
+}
+
+/// How a fleet is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Stands before topics and groups, and behind database names: several fleets, one stack.
+    pub prefix: String,
+    /// Products for a load, beside those of the demo.
+    pub products: u32,
+    /// Settings beside the usual ones, for all services.
+    pub environment: Vec<(String, String)>,
+}
+
+/// Where one member answers.
+#[derive(Clone, Debug)]
+struct Place {
+    http: SocketAddr,
+    admin: SocketAddr,
+}
+
+/// The members and where they are.
+#[derive(Debug)]
+pub struct Fleet {
+    urls: Urls,
+    options: Options,
+    databases: Databases,
+    places: BTreeMap<Member, Place>,
+    processes: BTreeMap<Member, Process>,
+    folder: TempDir,
+    programs: PathBuf,
+    http: reqwest::Client,
+}
+
+/// A service may take this long until it is ready, on a busy machine.
+const READY_LIMIT: Duration = Duration::from_secs(90);
+
+impl Fleet {
+    /// Makes the databases, starts every member, waits until all are ready.
+    pub async fn start(urls: &Urls, options: Options, board: &Board) -> anyhow::Result<Self> {
+        let databases = Databases::create(&urls.postgres, &options.prefix).await?;
+        let mut places = BTreeMap::new();
+        for member in Member::ALL {
+            places.insert(member, Place { http: free()?, admin: free()? });
+        }
+        let mut fleet = Self {
+            urls: urls.clone(),
+            options,
+            databases,
+            places,
+            processes: BTreeMap::new(),
+            folder: tempfile::Builder::new().prefix("sagactl-").tempdir()?,
+            programs: programs()?,
+            http: client::http()?,
+        };
+        for member in Member::ALL {
+            board.set(member.program(), "starting");
+            fleet.launch(member)?;
+        }
+        for member in Member::ALL {
+            fleet.ready(member).await?;
+            board.end(member.program(), &format!("ready at {}", fleet.url(member)));
+        }
+        Ok(fleet)
+    }
+
+    /// The base URL of a member's API.
+    pub fn url(&self, member: Member) -> String {
+        format!("http://{}", self.places[&member].http)
+    }
+
+    /// The base URL of a service's admin port.
+    pub fn admin(&self, member: Member) -> String {
+        match member {
+            Member::Gateway => self.url(member),
+            _service => format!("http://{}", self.places[&member].admin),
+        }
+    }
+
+    /// The URL of a service's database.
+    pub fn database(&self, member: Member) -> Option<&str> {
+        self.databases.url(member)
+    }
+
+    /// The stack beside it.
+    pub fn stack(&self) -> &Urls {
+        &self.urls
+    }
+
+    /// What stands before its topics.
+    pub fn prefix(&self) -> &str {
+        &self.options.prefix
+    }
+
+    /// Process ids of those that run.
+    pub fn pids(&self) -> BTreeMap<String, u32> {
+        self.processes.iter().map(|(member, it)| (member.to_string(), it.pid())).collect()
+    }
+
+    /// Sends a signal and waits until the member has ended; answers its exit code, if it had one.
+    pub async fn end(&mut self, member: Member, signal: Signal) -> anyhow::Result<Option<i32>> {
+        let process =
+            self.processes.remove(&member).with_context(|| format!("{member} is not running"))?;
+        process.end(signal).await
+    }
+
+    /// Starts a member again where it was, with its data.
+    pub async fn restart(&mut self, member: Member) -> anyhow::Result<()> {
+        self.launch(member)?;
+        self.ready(member).await
+    }
+
+    /// Ends all members in good order; answers those that did not end well.
+    pub async fn stop(mut self) -> anyhow::Result<Vec<String>> {
+        let mut unwell = Vec::new();
+        for member in Member::ALL.into_iter().rev() {
+            if self.processes.contains_key(&member) {
+                match self.end(member, Signal::SIGTERM).await? {
+                    Some(0) => (),
+                    code => unwell.push(format!("{member} ended with {code:?}")),
+                }
+            }
+        }
+        Ok(unwell)
+    }
+
+    /// The end of a member's log, for when something went wrong.
+    pub fn log(&self, member: Member) -> String {
+        process::tail(&self.folder.path().join(member.program()))
+    }
+
+    fn launch(&mut self, member: Member) -> anyhow::Result<()> {
+        let log = self.folder.path().join(member.program());
+        let program = self.programs.join(member.program());
+        let process =
+            Process::start(&program, &self.arguments(member), &self.environment(member), &log)?;
+        self.processes.insert(member, process);
+        Ok(())
+    }
+
+    fn arguments(&self, member: Member) -> Vec<String> {
+        match member {
+            Member::Gateway => vec![
+                "--listen".to_owned(),
+                self.places[&member].http.to_string(),
+                "--log".to_owned(),
+                self.gateway_log().to_string_lossy().into_owned(),
+            ],
+            Member::Orders | Member::Inventory | Member::Payments | Member::Notify => vec![],
+        }
+    }
+
+    /// The gateway's own log: the witness of every charge.
+    pub fn gateway_log(&self) -> PathBuf {
+        self.folder.path().join("gateway.jsonl")
+    }
+
+    fn environment(&self, member: Member) -> Vec<(String, String)> {
+        let place = &self.places[&member];
+        let mut settings = vec![
+            ("KAFKA_BROKERS", self.urls.brokers.clone()),
+            ("KAFKA_TOPIC_PREFIX", self.options.prefix.clone()),
+            ("SCHEMA_REGISTRY_URL", self.urls.registry.clone()),
+            ("HTTP_LISTEN", place.http.to_string()),
+            ("ADMIN_LISTEN", place.admin.to_string()),
+            ("LOG_FORMAT", "json".to_owned()),
+        ];
+        settings.extend(self.database(member).map(|url| ("DATABASE_URL", url.to_owned())));
+        match member {
+            Member::Inventory => {
+                settings.push(("SEED", "demo".to_owned()));
+                settings.push(("SEED_PRODUCTS", self.options.products.to_string()));
+            }
+            Member::Payments => settings.push(("GATEWAY_URL", self.url(Member::Gateway))),
+            Member::Notify => settings.push(("SMTP_URL", format!("smtp://{}", self.urls.smtp))),
+            Member::Gateway | Member::Orders => (),
+        }
+        let own = settings.into_iter().map(|(name, value)| (name.to_owned(), value));
+        own.chain(self.options.environment.iter().cloned()).collect()
+    }
+
+    async fn ready(&mut self, member: Member) -> anyhow::Result<()> {
+        let path = if member == Member::Gateway { "livez" } else { "readyz" };
+        let url = format!("{}/{path}", self.admin(member));
+        let until = Instant::now() + READY_LIMIT;
+        loop {
+            let ended = self.processes.get_mut(&member).is_none_or(|it| it.has_ended());
+            anyhow::ensure!(!ended, "{member} ended:\n{}", self.log(member));
+            let answer = self.http.get(&url).send().await;
+            if answer.as_ref().is_ok_and(|it| it.status().is_success()) {
+                return Ok(());
+            }
+            if Instant::now() > until {
+                let said = match answer {
+                    Ok(answer) => answer.text().await.unwrap_or_default(),
+                    Err(error) => error.to_string(),
+                };
+                anyhow::bail!("{member} is not ready: {said}\n{}", self.log(member));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
+/// An address on this machine that nobody listens on at this moment.
+fn free() -> anyhow::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
+    listener.local_addr().context("no free port")
+}
+
+/// Where the programs are: beside this one. Tests stand one folder deeper.
+fn programs() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program has no path")?;
+    let beside = own.parent().unwrap_or(Path::new("."));
+    let folder = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside };
+    for member in Member::ALL {
+        let program = folder.join(member.program());
+        anyhow::ensure!(
+            program.exists(),
+            "{} is missing: build it with `cargo build --workspace`",
+            program.display()
+        );
+    }
+    Ok(folder.to_owned())
+}

@@ -1,0 +1,49 @@
+//! `sagactl stack -- COMMAND`: a command beside a real broker, database, registry and mail sink.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+use devstack::{Parts, Stack};
+
+use crate::{cli, screen::Board};
+
+/// What to run, and beside what.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Where broker, database, registry and mail sink come from.
+    #[arg(long, value_enum, default_value_t)]
+    from: cli::From,
+    /// The command and its arguments; without one, the stack stays up until Ctrl-C.
+    #[arg(last = true)]
+    command: Vec<String>,
+}
+
+/// Starts the stack, runs the command, ends the stack.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let board = Board::new();
+    let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
+    for (name, value) in stack.exports() {
+        board.note(format!("export {name}={value}"));
+    }
+    let code = match options.command.split_first() {
+        Some((program, arguments)) => command(&stack, program, arguments).await?,
+        None => {
+            cli::interrupted().await;
+            ExitCode::SUCCESS
+        }
+    };
+    stack.stop().await;
+    Ok(code)
+}
+
+async fn command(stack: &Stack, program: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
+    let status = tokio::process::Command::new(program)
+        .args(arguments)
+        .envs(stack.exports())
+        .kill_on_drop(true)
+        .status()
+        .await
+        .with_context(|| format!("{program} cannot be run"))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,151 @@
+//! `cargo verify`: every check of this repository, in the order that fails fastest.
+//!
+//! One stack is started for all tests; the demo starts one of its own, as a person would. What ran
+//! and how long it took is printed at the end: nothing is skipped in silence.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use devstack::{Parts, Source, Stack};
+use tokio::process::Command;
+
+use crate::screen::{self, Board};
+
+/// Which checks to run.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only the checks whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// Where the parts that a check needs come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    /// It needs none, or starts its own.
+    Nothing,
+    /// Local processes.
+    Native,
+    /// Containers.
+    Docker,
+}
+
+struct Check {
+    name: &'static str,
+    command: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+    beside: Beside,
+}
+
+const fn check(name: &'static str, command: &'static [&'static str]) -> Check {
+    Check { name, command, environment: &[], beside: Beside::Nothing }
+}
+
+/// The checks. `--workspace` in all of them: one set of features, one build of each dependency.
+const CHECKS: [Check; 8] = [
+    check("format", &["cargo", "fmt", "--all", "--check"]),
+    check("dependencies", &["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"]),
+    check(
+        "lints",
+        &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    ),
+    Check {
+        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+        ..check(
+            "documents",
+            &["cargo", "doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
+        )
+    },
+    check("build", &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
+    Check {
+        beside: Beside::Native,
+        ..check("tests", &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
+    },
+    check(
+        "demo",
+        &["cargo", "run", "--bin", "sagactl", "--", "demo", "--once", "--from", "native"],
+    ),
+    Check {
+        beside: Beside::Docker,
+        ..check("tests in Docker", &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
+    },
+];
+
+/// Runs them all, one after the other, and ends at the first that fails.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let mut report = Vec::new();
+    for check in &CHECKS {
+        if options.only.as_ref().is_some_and(|only| !check.name.contains(only.as_str())) {
+            continue;
+        }
+        if check.beside == Beside::Docker && !devstack::docker_answers().await {
+            report.push((check.name, "not run: no Docker daemon answers here".to_owned()));
+            continue;
+        }
+        screen::say(format_args!("\n==> {}: {}", check.name, check.command.join(" ")));
+        let began = Instant::now();
+        let passed = perform(check).await?;
+        let outcome = if passed { "passed" } else { "FAILED" };
+        report.push((check.name, format!("{outcome} in {}", seconds(began.elapsed()))));
+        if !passed {
+            break;
+        }
+    }
+    screen::say("\nWhat ran:");
+    for (name, outcome) in &report {
+        screen::say(format_args!("  {name:<16} {outcome}"));
+    }
+    let failed = report.iter().any(|(_, outcome)| outcome.starts_with("FAILED"));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn perform(check: &Check) -> anyhow::Result<bool> {
+    let source = match check.beside {
+        Beside::Nothing => return execute(check, &[]).await,
+        Beside::Native => Source::Native,
+        Beside::Docker => Source::Docker,
+    };
+    let stack = Stack::start(source, Parts::all().forgetful(), &Board::new()).await?;
+    let outcome = execute(check, &stack.exports()).await;
+    stack.stop().await;
+    outcome
+}
+
+async fn execute(check: &Check, stack: &[(&'static str, String)]) -> anyhow::Result<bool> {
+    if check.command.starts_with(&["cargo", "deny"]) {
+        provide_cargo_deny().await?;
+    }
+    let status = Command::new(check.command[0])
+        .args(&check.command[1..])
+        .envs(check.environment.iter().copied())
+        .envs(stack.iter().map(|(name, value)| (*name, value.as_str())))
+        .kill_on_drop(true)
+        .status()
+        .await
+        .with_context(|| format!("{} cannot be run", check.command[0]))?;
+    Ok(status.success())
+}
+
+/// The one tool that a toolchain does not bring along. Its version is pinned: rules change.
+async fn provide_cargo_deny() -> anyhow::Result<()> {
+    let known = Command::new("cargo").args(["deny", "--version"]).output().await?;
+    if known.status.success() {
+        return Ok(());
+    }
+    screen::say("installing cargo-deny, once per machine");
+    let status = Command::new("cargo")
+        .args(["install", "--locked", "--quiet", "cargo-deny@0.18.9"])
+        .kill_on_drop(true)
+        .status()
+        .await?;
+    anyhow::ensure!(status.success(), "cargo-deny cannot be installed");
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
+}

@@ -1,0 +1,263 @@
+//! The consumer: each message has one effect; the poison one is dead and the others go on.
+
+use std::sync::{Arc, atomic::AtomicU32};
+
+use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
+use shared::{
+    consumer::{Consumer, Settings, Step, TakenIn},
+    db, dead_letter,
+    fault::Fault,
+    health::{Component, Health},
+    kafka,
+    message::{Incoming, Outgoing},
+    outbox,
+};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::{
+    NUMBERS, PATIENCE, Tally, broker, create_topics, database, dead, incoming, number, parts,
+    totals,
+};
+
+fn batch(messages: &[Outgoing]) -> Vec<Incoming> {
+    (0..).zip(messages).map(|(offset, it)| incoming(it, offset)).collect()
+}
+
+async fn said(pool: &PgPool, topic: &str) -> usize {
+    let mut conn = pool.acquire().await.unwrap();
+    let kept = outbox::head(&mut conn, 10_000).await.unwrap();
+    kept.iter().filter(|it| it.message.topic == topic).count()
+}
+
+#[tokio::test]
+async fn a_batch_that_is_read_again_has_no_second_effect() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let batch = batch(&[number(NUMBERS, "a", 1, 1), number(NUMBERS, "a", 2, 2)]);
+    let first = parts.take_in(&batch).await.unwrap();
+    assert_eq!(first, TakenIn { fresh: 2, repeats: 0, dead: 0 });
+    let again = parts.take_in(&batch).await.unwrap();
+    assert_eq!(again, TakenIn { fresh: 0, repeats: 2, dead: 0 });
+    assert_eq!(totals(&pool).await["a"], 3);
+    assert_eq!(said(&pool, "sums").await, 1);
+}
+
+#[tokio::test]
+async fn each_kind_of_poison_is_dead_with_its_reason_and_the_others_go_on() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let good = number(NUMBERS, "a", 1, 1);
+    let mut no_id = incoming(&number(NUMBERS, "a", 2, 1), 1);
+    no_id.headers = shared::message::Headers::default();
+    let mut no_number = number(NUMBERS, "a", 3, 1);
+    no_number.payload = Some(b"one".to_vec());
+    let negative = number(NUMBERS, "a", 4, -1);
+    let mut imposter = good.clone();
+    imposter.payload = Some(b"100".to_vec());
+    let mut other_key = incoming(&number(NUMBERS, "a", 5, 1), 5);
+    other_key.key = Some(b"b".to_vec());
+    let batch = vec![
+        incoming(&good, 0),
+        no_id,
+        incoming(&no_number, 2),
+        incoming(&negative, 3),
+        incoming(&imposter, 4),
+        other_key,
+        incoming(&number(NUMBERS, "a", 6, 5), 6),
+    ];
+    let taken = parts.take_in(&batch).await.unwrap();
+    assert_eq!(taken, TakenIn { fresh: 2, repeats: 0, dead: 5 });
+    assert_eq!(totals(&pool).await["a"], 6);
+    let expected = [
+        ("envelope", "header ce_id is missing"),
+        ("body", "not a number"),
+        ("contradiction", "it is negative"),
+        ("imposter", "its ce_id was used before, for another message"),
+        ("envelope", "its key is not its ce_subject"),
+    ];
+    let dead = dead(&pool).await;
+    assert_eq!(dead.iter().map(|(r, d)| (r.as_str(), d.as_str())).collect::<Vec<_>>(), expected);
+    assert_eq!(said(&pool, "tally.dlq").await, 5);
+    parts.take_in(&batch).await.unwrap();
+    assert_eq!(said(&pool, "tally.dlq").await, 5, "a letter that is read again is kept once");
+}
+
+#[tokio::test]
+async fn a_message_that_panics_or_breaks_a_constraint_is_isolated() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let batch = batch(&[
+        number(NUMBERS, "a", 1, 1),
+        number(NUMBERS, "b", 1, 13),
+        number(NUMBERS, "c", 1, 7),
+        number(NUMBERS, "d", 1, 2),
+    ]);
+    let taken = parts.take_in_or_isolate(&batch).await.unwrap();
+    assert_eq!(taken, TakenIn { fresh: 2, repeats: 0, dead: 2 });
+    let totals = totals(&pool).await;
+    assert_eq!((totals["a"], totals["d"], totals.len()), (1, 2, 2));
+    let reasons: Vec<_> = dead(&pool).await.into_iter().map(|(reason, _)| reason).collect();
+    assert_eq!(reasons, ["unprocessable", "unprocessable"]);
+}
+
+#[tokio::test]
+async fn an_outage_is_no_reason_to_die() {
+    let (pool, _) = database().await;
+    let outages = Arc::new(AtomicU32::new(1));
+    let parts = parts(&pool, Tally { outages });
+    let batch = batch(&[number(NUMBERS, "a", 1, 1), number(NUMBERS, "a", 2, 99)]);
+    let fault = parts.take_in_or_isolate(&batch).await.unwrap_err();
+    assert!(matches!(fault, Fault::Transient(_)));
+    assert!(dead(&pool).await.is_empty());
+    parts.take_in_or_isolate(&batch).await.unwrap();
+    assert_eq!(totals(&pool).await["a"], 100);
+}
+
+#[tokio::test]
+async fn a_dead_letter_keeps_the_bytes_as_they_came_however_large() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let mut large = incoming(&number(NUMBERS, "a", 1, 1), 0);
+    large.payload = Some(vec![0xff; outbox::MESSAGE_BYTES_MAX]);
+    large.headers.push_raw("odd", Some(&[0, 0xff]));
+    parts.take_in(std::slice::from_ref(&large)).await.unwrap();
+    let (payload, headers): (Vec<u8>, Vec<u8>) =
+        sqlx::query_as("SELECT payload, headers FROM messaging.dead_letter")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    assert_eq!(Some(payload), large.payload);
+    assert_eq!(headers, large.headers.to_bytes());
+    assert_eq!(said(&pool, "tally.dlq").await, 1);
+}
+
+#[tokio::test]
+async fn a_dead_letter_is_undone_with_its_transaction() {
+    let (pool, _) = database().await;
+    let message = incoming(&number(NUMBERS, "a", 1, 1), 0);
+    let letter = dead_letter::DeadLetter {
+        incoming: &message,
+        reason: dead_letter::Reason::Body,
+        detail: "a reason with a \0 in it".to_owned(),
+    };
+    let mut tx = db::begin(&pool).await.unwrap();
+    let clock = shared::clock::Clock::System;
+    let copies = dead_letter::keep(&mut tx, "tally", &clock, &[letter]).await.unwrap();
+    assert_eq!(copies.len(), 1);
+    drop(tx);
+    assert!(dead(&pool).await.is_empty());
+}
+
+async fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
+    let kafka = kafka.clone();
+    let messages = messages.to_vec();
+    tokio::task::spawn_blocking(move || {
+        let producer: ThreadedProducer<_> = kafka.client().create().unwrap();
+        for message in &messages {
+            let topic = kafka.topic(&message.topic);
+            let mut headers = rdkafka::message::OwnedHeaders::new();
+            for (key, value) in message.headers.iter() {
+                headers = headers.insert(rdkafka::message::Header { key, value });
+            }
+            producer
+                .send(
+                    BaseRecord::to(&topic)
+                        .key(message.key.as_ref().unwrap())
+                        .payload(message.payload.as_ref().unwrap())
+                        .headers(headers),
+                )
+                .map_err(|(error, _)| error)
+                .unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+    })
+    .await
+    .unwrap();
+}
+
+fn component() -> Component {
+    Health::default().component("consumer")
+}
+
+/// Runs consumers until `pool`'s tally has seen all numbers, then stops them.
+async fn consume_until(pool: &PgPool, consumers: Vec<Consumer<Tally>>, sum: i64) {
+    let stop = CancellationToken::new();
+    let running = consumers.into_iter().map(|it| it.run(stop.clone()));
+    let watching = async {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while totals(pool).await.values().sum::<i64>() < sum {
+            assert!(tokio::time::Instant::now() < until, "{:?}", totals(pool).await);
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(futures_util::future::join_all(running), watching);
+    ended.into_iter().for_each(|it| it.unwrap());
+}
+
+#[tokio::test]
+async fn a_consumer_reads_from_the_beginning_and_goes_on_where_it_stopped() {
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 3).await;
+    let numbers: Vec<_> =
+        (1..=50).map(|it| number(NUMBERS, &(it % 5).to_string(), it, 1)).collect();
+    publish(&kafka, &numbers).await;
+    let consumer = || {
+        Consumer::new(parts(&pool, Tally::default()), &Settings::new(kafka.clone()), component())
+    };
+    consume_until(&pool, vec![consumer().unwrap()], 50).await;
+    publish(&kafka, &(1..=5).map(|it| number(NUMBERS, &it.to_string(), 99, 1)).collect::<Vec<_>>())
+        .await;
+
+    let mut second = consumer().unwrap();
+    let stop = CancellationToken::new();
+    let (mut fresh, mut repeats) = (0, 0);
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while fresh < 5 {
+        assert!(tokio::time::Instant::now() < until, "{fresh} fresh, {repeats} repeats");
+        if let Step::TakenIn(taken) = second.step(&stop).await.unwrap() {
+            fresh += taken.fresh;
+            repeats += taken.repeats;
+        }
+    }
+    assert_eq!((fresh, repeats), (5, 0), "offsets were committed when the first one stopped");
+    stop.cancel();
+    second.run(stop).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_held_batch_is_tried_again_until_the_outage_is_over() {
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[number(NUMBERS, "a", 1, 99), number(NUMBERS, "b", 1, 1)]).await;
+    let outages = Arc::new(AtomicU32::new(3));
+    let parts = parts(&pool, Tally { outages: Arc::clone(&outages) });
+    let consumer = Consumer::new(parts, &Settings::new(kafka), component()).unwrap();
+    consume_until(&pool, vec![consumer], 100).await;
+    assert!(dead(&pool).await.is_empty());
+    assert_eq!(outages.load(std::sync::atomic::Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn members_that_come_and_go_take_each_message_in_once() {
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 6).await;
+    let numbers: Vec<_> =
+        (1..=600).map(|it| number(NUMBERS, &(it % 60).to_string(), it, 1)).collect();
+    let mut settings = Settings::new(kafka.clone());
+    settings.batch_messages_max = 7;
+    let member = || Consumer::new(parts(&pool, Tally::default()), &settings, component()).unwrap();
+    publish(&kafka, &numbers[..300]).await;
+    consume_until(&pool, vec![member()], 100).await;
+    publish(&kafka, &numbers[300..]).await;
+    consume_until(&pool, vec![member(), member()], 400).await;
+    consume_until(&pool, vec![member(), member(), member()], 600).await;
+    assert_eq!(totals(&pool).await.values().sum::<i64>(), 600);
+    let taken: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM messaging.inbox").fetch_one(&pool).await.unwrap();
+    assert_eq!(taken, 600);
+}

@@ -1,0 +1,74 @@
+//! The inbox: what is new, what is a repeat, what only pretends to be one.
+
+use shared::{
+    db, inbox,
+    message::{Envelope, Message, Outgoing},
+};
+
+use crate::kit::{NUMBERS, database, incoming, number};
+
+fn message(outgoing: &Outgoing) -> Message {
+    let incoming = incoming(outgoing, 0);
+    let envelope = Envelope::from_headers(&incoming.headers).unwrap();
+    Message { incoming, envelope }
+}
+
+#[tokio::test]
+async fn a_message_is_new_once() {
+    let (pool, _) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let (a, b) = (message(&number(NUMBERS, "a", 1, 1)), message(&number(NUMBERS, "b", 1, 2)));
+    let first = inbox::admit(&mut conn, &[&a, &a, &b]).await.unwrap();
+    assert_eq!((first.fresh, first.repeats), (vec![0, 2], vec![1]));
+    let second = inbox::admit(&mut conn, &[&b, &a]).await.unwrap();
+    assert_eq!((second.fresh, second.repeats), (vec![], vec![0, 1]));
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_is_new_again() {
+    let (pool, _) = database().await;
+    let a = message(&number(NUMBERS, "a", 1, 1));
+    let mut tx = db::begin(&pool).await.unwrap();
+    assert_eq!(inbox::admit(&mut tx, &[&a]).await.unwrap().fresh, [0]);
+    tx.rollback().await.unwrap();
+    let mut conn = pool.acquire().await.unwrap();
+    assert_eq!(inbox::admit(&mut conn, &[&a]).await.unwrap().fresh, [0]);
+}
+
+#[tokio::test]
+async fn another_message_under_a_known_id_is_an_imposter() {
+    let (pool, _) = database().await;
+    let mut conn = pool.acquire().await.unwrap();
+    let a = message(&number(NUMBERS, "a", 1, 1));
+    let mut other = a.clone();
+    other.incoming.payload = Some(b"2".to_vec());
+    let together = inbox::admit(&mut conn, &[&a, &other]).await.unwrap();
+    assert_eq!((together.fresh, together.imposters), (vec![0], vec![1]));
+    let later = inbox::admit(&mut conn, &[&other, &a]).await.unwrap();
+    assert_eq!((later.imposters, later.repeats), (vec![0], vec![1]));
+}
+
+#[tokio::test]
+async fn two_consumers_with_the_same_batch_do_not_deadlock_and_one_of_them_gets_each_message() {
+    let (pool, _) = database().await;
+    let messages: Vec<Message> =
+        (0..200).map(|it| message(&number(NUMBERS, &it.to_string(), 1, it))).collect();
+    let admit = |reverse: bool| {
+        let (pool, messages) = (pool.clone(), &messages);
+        async move {
+            let mut batch: Vec<&Message> = messages.iter().collect();
+            if reverse {
+                batch.reverse();
+            }
+            let mut fresh = 0;
+            for chunk in batch.chunks(20) {
+                let mut tx = db::begin(&pool).await.unwrap();
+                fresh += inbox::admit(&mut tx, chunk).await.unwrap().fresh.len();
+                tx.commit().await.unwrap();
+            }
+            fresh
+        }
+    };
+    let (one, other) = tokio::join!(admit(false), admit(true));
+    assert_eq!(one + other, 200);
+}

@@ -1,0 +1,206 @@
+//! What the tests of the roads have in common: a database, a topic, a handler that counts.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rdkafka::{
+    ClientConfig, Message as _,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use secrecy::SecretString;
+use shared::{
+    clock::Clock,
+    consumer::{Handled, Handler, Parts, Taken},
+    db,
+    effects::{Effects, Wakers},
+    fault::Fault,
+    kafka,
+    message::{Envelope, Incoming, Message, Outgoing, TraceParent},
+};
+use sqlx::{Executor as _, PgConnection, PgPool};
+
+/// How long a condition may take to come true on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The topic that the test handler reads, and the one it says its sums on.
+pub(crate) const NUMBERS: &str = "numbers";
+pub(crate) const SUMS: &str = "sums";
+
+/// A database with the tables of the roads and of the test handler.
+pub(crate) async fn database() -> (PgPool, db::Settings) {
+    let url = devstack::database("roads").await;
+    let settings = db::Settings::new(SecretString::from(url));
+    let pool = db::pool(&settings, "test").unwrap();
+    db::migrate(&pool, &sqlx::migrate::Migrator::DEFAULT).await.unwrap();
+    pool.execute(
+        "CREATE TABLE tally (key text PRIMARY KEY, total bigint NOT NULL, said bigint NOT NULL)",
+    )
+    .await
+    .unwrap();
+    (pool, settings)
+}
+
+/// A broker, under a prefix of its own.
+pub(crate) async fn broker() -> kafka::Settings {
+    kafka::Settings {
+        brokers: devstack::shared().await.urls().brokers.clone(),
+        prefix: devstack::unique_prefix(),
+        client_id: "test".to_owned(),
+    }
+}
+
+/// A message to be said about `key`, with a number in it.
+pub(crate) fn number(topic: &'static str, key: &str, sequence: i64, number: i64) -> Outgoing {
+    let clock = Clock::System;
+    let envelope = Envelope {
+        id: clock.new_id(),
+        event_type: "number".into(),
+        source: "/test".into(),
+        subject: key.to_owned(),
+        sequence,
+        time: clock.now(),
+        trace: Some(TraceParent::start()),
+    };
+    Outgoing {
+        id: envelope.id,
+        topic: topic.into(),
+        key: Some(key.as_bytes().to_vec()),
+        headers: envelope.to_headers(),
+        payload: Some(number.to_string().into_bytes()),
+    }
+}
+
+/// The same message as it comes in at `offset`.
+pub(crate) fn incoming(outgoing: &Outgoing, offset: i64) -> Incoming {
+    Incoming {
+        topic: outgoing.topic.to_string(),
+        partition: 0,
+        offset,
+        timestamp_ms: None,
+        key: outgoing.key.clone(),
+        headers: outgoing.headers.clone(),
+        payload: outgoing.payload.clone(),
+    }
+}
+
+/// Adds up numbers per key. A negative number is refused, 13 panics, 7 breaks a constraint, 99
+/// meets an outage for as many times as `outages` says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub(crate) outages: Arc<AtomicU32>,
+}
+
+impl Handler for Tally {
+    type Input = i64;
+
+    fn topics(&self) -> Vec<&'static str> {
+        vec![NUMBERS]
+    }
+
+    async fn decode(&self, message: &Message) -> Result<i64, Fault> {
+        let payload = message.incoming.payload.as_deref().unwrap_or_default();
+        std::str::from_utf8(payload)
+            .map_err(Fault::poison)?
+            .parse()
+            .map_err(|_unread| Fault::poison("not a number"))
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut PgConnection,
+        batch: &[Taken<'_, i64>],
+    ) -> Result<Handled, Fault> {
+        let mut handled = Handled::default();
+        let mut sums = BTreeMap::new();
+        for (place, taken) in batch.iter().enumerate() {
+            match *taken.input {
+                13 => panic!("unlucky"),
+                99 if self.outages.load(Ordering::SeqCst) > 0 => {
+                    self.outages.fetch_sub(1, Ordering::SeqCst);
+                    return Err(Fault::transient("an outage"));
+                }
+                number if number < 0 => handled.refused.push((place, "it is negative".to_owned())),
+                number => {
+                    *sums.entry(taken.message.envelope.subject.clone()).or_insert(0) += number;
+                }
+            }
+        }
+        let said: Vec<(String, i64, i64)> = sqlx::query_as(
+            "INSERT INTO tally (key, total, said)
+             SELECT key, CASE WHEN number = 7 THEN NULL ELSE number END, 1
+             FROM unnest($1::text[], $2::int8[]) AS new (key, number)
+             ON CONFLICT (key) DO UPDATE
+             SET total = tally.total + excluded.total, said = tally.said + 1
+             RETURNING key, said, total",
+        )
+        .bind(sums.keys().cloned().collect::<Vec<_>>())
+        .bind(sums.values().copied().collect::<Vec<i64>>())
+        .fetch_all(conn)
+        .await?;
+        let messages = said.iter().map(|(key, said, total)| number(SUMS, key, *said, *total));
+        handled.effects = Effects { messages: messages.collect(), ..Effects::default() };
+        Ok(handled)
+    }
+}
+
+/// The parts of a service that only counts.
+pub(crate) fn parts(pool: &PgPool, handler: Tally) -> Parts<Tally> {
+    Parts {
+        service: "tally",
+        handler,
+        pool: pool.clone(),
+        wakers: Wakers::default(),
+        clock: Clock::System,
+    }
+}
+
+/// What the handler has added up.
+pub(crate) async fn totals(pool: &PgPool) -> BTreeMap<String, i64> {
+    let rows: Vec<(String, i64)> =
+        sqlx::query_as("SELECT key, total FROM tally").fetch_all(pool).await.unwrap();
+    rows.into_iter().collect()
+}
+
+/// The reasons in the dead letters, in order.
+pub(crate) async fn dead(pool: &PgPool) -> Vec<(String, String)> {
+    sqlx::query_as("SELECT reason, detail FROM messaging.dead_letter ORDER BY \"offset\"")
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+/// Makes topics with one partition or more.
+pub(crate) async fn create_topics(kafka: &kafka::Settings, names: &[&str], partitions: i32) {
+    use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+    let admin: AdminClient<_> = kafka.client().create().unwrap();
+    let names: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
+    let topics: Vec<_> =
+        names.iter().map(|it| NewTopic::new(it, partitions, TopicReplication::Fixed(1))).collect();
+    for made in admin.create_topics(&topics, &AdminOptions::new()).await.unwrap() {
+        made.unwrap();
+    }
+}
+
+/// Reads a topic from its beginning until `n` messages were seen: key and body of each.
+pub(crate) fn read_topic(kafka: &kafka::Settings, name: &str, n: usize) -> Vec<(String, String)> {
+    let mut config: ClientConfig = kafka.client();
+    config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = config.create().unwrap();
+    consumer.subscribe(&[&kafka.topic(name)]).unwrap();
+    let until = std::time::Instant::now() + PATIENCE;
+    let mut seen = Vec::new();
+    while seen.len() < n {
+        assert!(std::time::Instant::now() < until, "{} of {n} messages on {name}", seen.len());
+        let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let text =
+            |bytes: Option<&[u8]>| String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned();
+        seen.push((text(message.key()), text(message.payload())));
+    }
+    seen
+}

@@ -1,0 +1,221 @@
+//! The relay: nothing lost, first occurrences in order, a zombie settles nothing.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use shared::{
+    db,
+    effects::Wakers,
+    health::Health,
+    outbox::{self, Kept},
+    relay::{KafkaPublisher, Publish, Relay, Settings, Step},
+};
+use sqlx::{Executor as _, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::{NUMBERS, PATIENCE, broker, create_topics, database, number, read_topic};
+
+/// A log that keeps what it is given and confirms what `rule` says.
+#[derive(Clone)]
+struct Recorder {
+    log: Arc<Mutex<Vec<(String, i64)>>>,
+    rule: fn(usize) -> bool,
+    rounds: usize,
+}
+
+impl Recorder {
+    fn confirming(rule: fn(usize) -> bool) -> Self {
+        Self { log: Arc::default(), rule, rounds: 0 }
+    }
+
+    /// The first occurrence of each message, per key, in the order of the log.
+    fn first_occurrences(&self) -> HashMap<String, Vec<i64>> {
+        let mut seen: HashMap<String, Vec<i64>> = HashMap::new();
+        for (key, number) in self.log.lock().unwrap().iter() {
+            let known = seen.entry(key.clone()).or_default();
+            if !known.contains(number) {
+                known.push(*number);
+            }
+        }
+        seen
+    }
+}
+
+impl Publish for Recorder {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<bool> {
+        self.rounds += 1;
+        let mut log = self.log.lock().unwrap();
+        messages
+            .iter()
+            .enumerate()
+            .map(|(place, kept)| {
+                let text = |it: &Option<Vec<u8>>| String::from_utf8(it.clone().unwrap()).unwrap();
+                log.push((text(&kept.message.key), text(&kept.message.payload).parse().unwrap()));
+                (self.rule)(place + self.rounds)
+            })
+            .collect()
+    }
+}
+
+fn settings(database: &db::Settings) -> Settings {
+    Settings {
+        database: db::options(database, "relay").unwrap(),
+        service: "test",
+        batch_max: 10,
+        poll: Duration::from_millis(20),
+    }
+}
+
+fn relay<P: Publish>(database: &db::Settings, publisher: P) -> Relay<P> {
+    let health = Health::default().component("relay");
+    Relay::new(settings(database), publisher, Wakers::default(), health)
+}
+
+async fn keep(pool: &PgPool, keys: i64, each: i64) {
+    let mut conn = pool.acquire().await.unwrap();
+    for sequence in 1..=each {
+        let messages: Vec<_> =
+            (0..keys).map(|key| number(NUMBERS, &key.to_string(), sequence, sequence)).collect();
+        outbox::append(&mut conn, &messages).await.unwrap();
+    }
+}
+
+async fn backlog(pool: &PgPool) -> i64 {
+    let mut conn = pool.acquire().await.unwrap();
+    outbox::backlog(&mut conn, 1_000_000).await.unwrap().0
+}
+
+#[tokio::test]
+async fn lost_confirmations_mean_repeats_never_a_loss_and_never_a_swap() {
+    let (pool, database) = database().await;
+    keep(&pool, 7, 20).await;
+    // Two of three confirmations arrive, others each time.
+    let recorder = Recorder::confirming(|it| it % 3 != 0);
+    let mut relay = relay(&database, recorder.clone());
+    let mut unconfirmed = 0;
+    loop {
+        match relay.step().await.unwrap() {
+            Step::Idle => break,
+            Step::Unconfirmed(_) => unconfirmed += 1,
+            Step::Published(_) | Step::Standby | Step::Deposed => (),
+        }
+    }
+    assert!(unconfirmed > 0);
+    assert_eq!(backlog(&pool).await, 0);
+    let seen = recorder.first_occurrences();
+    assert_eq!(seen.len(), 7);
+    assert!(seen.values().all(|it| *it == (1..=20).collect::<Vec<_>>()), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_second_relay_stands_by_and_takes_over_when_the_first_is_gone() {
+    let (pool, database) = database().await;
+    keep(&pool, 1, 15).await;
+    let recorder = Recorder::confirming(|_| true);
+    let mut first = relay(&database, recorder.clone());
+    let mut second = relay(&database, recorder.clone());
+    assert_eq!(first.step().await.unwrap(), Step::Published(10));
+    assert_eq!(second.step().await.unwrap(), Step::Standby);
+    drop(first);
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while second.step().await.unwrap() == Step::Standby {
+        assert!(tokio::time::Instant::now() < until, "the lock is never freed");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(recorder.first_occurrences()["0"], (1..=15).collect::<Vec<_>>());
+}
+
+/// Publishes, and then loses its lock before it can settle.
+struct Zombie {
+    inner: Recorder,
+    pool: PgPool,
+}
+
+impl Publish for Zombie {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<bool> {
+        let confirmed = self.inner.publish(messages).await;
+        // Another relay took over: its epoch is one higher.
+        self.pool.execute("UPDATE messaging.relay_lease SET epoch = epoch + 1").await.unwrap();
+        confirmed
+    }
+}
+
+#[tokio::test]
+async fn a_relay_that_was_replaced_while_it_published_settles_nothing() {
+    let (pool, database) = database().await;
+    keep(&pool, 1, 3).await;
+    let inner = Recorder::confirming(|_| true);
+    let mut zombie = relay(&database, Zombie { inner, pool: pool.clone() });
+    assert_eq!(zombie.step().await.unwrap(), Step::Deposed);
+    assert_eq!(backlog(&pool).await, 3);
+}
+
+#[tokio::test]
+async fn a_relay_whose_connection_is_cut_starts_over_and_loses_nothing() {
+    let (pool, database) = database().await;
+    keep(&pool, 3, 20).await;
+    let recorder = Recorder::confirming(|_| true);
+    let mut relay = relay(&database, recorder.clone());
+    relay.step().await.unwrap();
+    pool.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE application_name = 'relay' AND datname = current_database()",
+    )
+    .await
+    .unwrap();
+    relay.step().await.unwrap_err();
+    while relay.step().await.unwrap() != Step::Idle {}
+    assert_eq!(backlog(&pool).await, 0);
+    assert!(recorder.first_occurrences().values().all(|it| *it == (1..=20).collect::<Vec<_>>()));
+}
+
+#[tokio::test]
+async fn messages_reach_kafka_with_key_headers_and_order() {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 3).await;
+    keep(&pool, 5, 40).await;
+    let mut relay = relay(&database, KafkaPublisher::new(kafka.clone(), 10));
+    while relay.step().await.unwrap() != Step::Idle {}
+    assert_eq!(backlog(&pool).await, 0);
+    let mut seen: HashMap<String, Vec<String>> = HashMap::new();
+    let read = tokio::task::spawn_blocking(move || read_topic(&kafka, NUMBERS, 200)).await.unwrap();
+    for (key, number) in read {
+        seen.entry(key).or_default().push(number);
+    }
+    let expected: Vec<String> = (1..=40).map(|it| it.to_string()).collect();
+    assert_eq!(seen.len(), 5);
+    assert!(seen.values().all(|it| *it == expected), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_missing_holds_the_outbox_and_loses_nothing() {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    keep(&pool, 2, 5).await;
+    let stop = CancellationToken::new();
+    let health = Health::default();
+    let relay = Relay::new(
+        settings(&database),
+        KafkaPublisher::new(kafka.clone(), 10),
+        Wakers::default(),
+        health.component("relay"),
+    );
+    let running = relay.run(stop.clone());
+    let mending = async {
+        create_topics(&kafka, &[NUMBERS], 1).await;
+        let until = tokio::time::Instant::now() + PATIENCE;
+        while backlog(&pool).await > 0 {
+            assert!(tokio::time::Instant::now() < until, "the outbox does not drain");
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(running, mending);
+    ended.unwrap();
+    let read = tokio::task::spawn_blocking(move || read_topic(&kafka, NUMBERS, 10)).await.unwrap();
+    assert_eq!(read.len(), 10);
+}
