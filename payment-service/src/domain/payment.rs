@@ -1,0 +1,273 @@
+//! One payment for one order, whatever comes in whatever order.
+//!
+//! ```text
+//!              placed                 reserved
+//! unheard ───────────> awaiting stock ────────┐          ┌────────> done ──────────┐
+//!    │ │   reserved                    placed v  charged │ accept                   │ cancelled
+//!    │ └─────────────> awaiting order ──> charging ──────┼────────> needs review    │
+//!    │                       │            │   │  │ wrong │ amount    │  refund      │
+//!    │ cancelled             │  cancelled │   │  └───────┼────> failed              │
+//!    v                       v            v   │ in doubt │ declined, refused        v
+//!  fenced                abandoned <─ cancelling ──> unresolved ──found──> refunding ──> refunded
+//!                                         └──────────charged──────────────────^ │ ^
+//!                                                                  gave up      v │ refund
+//!                                                                        needs review
+//! ```
+//!
+//! Read as a table; what stands in no row does nothing, because it is a repeat or came late, or is
+//! a [`Rejection`], because the gateway or we ourselves contradict what was said before.
+//!
+//! | stage | command | happens | said | job |
+//! | --- | --- | --- | --- | --- |
+//! | unheard | order placed | awaiting stock | | |
+//! | unheard | stock reserved | awaiting order | | |
+//! | unheard | order cancelled | fenced | | |
+//! | awaiting stock | stock reserved | charging | | charge |
+//! | awaiting order | order placed | charging | | charge |
+//! | awaiting stock, awaiting order | order cancelled | abandoned | | |
+//! | fenced, abandoned | order placed, stock reserved | nothing | | |
+//! | charging | charged, amount right | done | `payment-done` | |
+//! | charging | charged, amount wrong | needs review (wrong amount) | | |
+//! | charging | declined | failed (declined) | `payment-failed` | |
+//! | charging | gave up, refused for sure | failed (unavailable) | `payment-failed` | |
+//! | charging | gave up, in doubt | failed (unavailable), unresolved | `payment-failed` | resolve |
+//! | charging | order cancelled, charge never tried | abandoned | | charge is stopped |
+//! | charging | order cancelled, charge tried | cancelling | | |
+//! | cancelling | charged, whatever amount | refunding | | refund |
+//! | cancelling | declined, gave up refused for sure | abandoned | | |
+//! | cancelling | gave up, in doubt | unresolved | | resolve |
+//! | unresolved | found charged | refunding | | refund |
+//! | unresolved | found not charged | failed (unavailable) | | |
+//! | done | order cancelled | refunding | | refund |
+//! | refunding | refunded | refunded | `payment-refunded` | |
+//! | refunding | refund gave up | needs review (refund failed) | | |
+//! | needs review (wrong amount) | accept | done | `payment-done` | |
+//! | needs review (wrong amount) | refund | failed (unavailable), refunding | `payment-failed` | refund |
+//! | needs review (wrong amount) | order cancelled | refunding | | refund |
+//! | needs review (refund failed) | refund | refunding | | refund |
+//! | needs review (refund failed) | refunded (a redriven job) | refunded | `payment-refunded` | |
+//!
+//! **Architecture invariant:** an order hears one word of its payment, `payment-done` or
+//! `payment-failed`, and never `payment-done` after its cancellation was heard. At most one charge
+//! job is ever asked for, and an outcome in doubt is resolved, never forgotten.
+
+use shared::decider::Decider;
+
+pub use terms::{Charge, Currency, Money, Terms, Token};
+pub use words::{Command, Event, Rejection};
+
+mod decide;
+mod terms;
+mod words;
+
+#[cfg(test)]
+mod laws;
+#[cfg(test)]
+mod tests;
+
+/// A payment is the stage at which it stands, with what is known there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payment {
+    /// Nothing has been heard of it.
+    Unheard,
+    /// The order is known; its stock is not held yet.
+    AwaitingStock {
+        /// What is to be paid.
+        terms: Terms,
+    },
+    /// The stock is held; the order has not been read yet.
+    AwaitingOrder,
+    /// The charge job is on its way.
+    Charging {
+        /// What is to be paid.
+        terms: Terms,
+    },
+    /// The order was cancelled while the charge was being tried: its outcome decides.
+    Cancelling {
+        /// What was to be paid.
+        terms: Terms,
+    },
+    /// Nobody knows whether the charge happened: the resolve job finds out.
+    Unresolved {
+        /// What was to be paid.
+        terms: Terms,
+    },
+    /// Paid.
+    Done {
+        /// What was to be paid.
+        terms: Terms,
+        /// What was paid.
+        charge: Charge,
+    },
+    /// The refund job is on its way.
+    Refunding {
+        /// What was to be paid.
+        terms: Terms,
+        /// What was paid.
+        charge: Charge,
+    },
+    /// Given back. The end.
+    Refunded {
+        /// What was to be paid.
+        terms: Terms,
+        /// What was paid.
+        charge: Charge,
+        /// The gateway's name for the refund.
+        refund_id: String,
+    },
+    /// A person has to decide.
+    NeedsReview {
+        /// What was to be paid.
+        terms: Terms,
+        /// What was paid.
+        charge: Charge,
+        /// Why.
+        review: Review,
+    },
+    /// Not paid. The end.
+    Failed {
+        /// What was to be paid.
+        terms: Terms,
+        /// Why.
+        failure: Failure,
+    },
+    /// The order was cancelled and nothing was paid. The end.
+    Abandoned {
+        /// What was to be paid, where that was known.
+        terms: Option<Terms>,
+    },
+    /// The cancellation came first: nothing will ever be paid. The end.
+    Fenced,
+}
+
+/// Why a person has to decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Review {
+    /// The gateway charged another amount than it was asked to.
+    WrongAmount,
+    /// The refund was given up.
+    RefundFailed,
+}
+
+/// Why a payment failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The bank said no.
+    Declined {
+        /// The gateway's code.
+        code: String,
+    },
+    /// The gateway could not be brought to answer, or to take the request at all.
+    Unavailable,
+}
+
+impl Decider for Payment {
+    type State = Payment;
+    type Command = Command;
+    type Event = Event;
+    type Rejection = Rejection;
+
+    fn initial() -> Payment {
+        Payment::Unheard
+    }
+
+    fn decide(payment: &Payment, command: &Command) -> Result<Vec<Event>, Rejection> {
+        match command {
+            Command::OrderPlaced { terms } => Ok(decide::order_placed(payment, terms)),
+            Command::StockReserved => Ok(decide::stock_reserved(payment)),
+            Command::OrderCancelled { charge_untried } => {
+                Ok(decide::order_cancelled(payment, *charge_untried))
+            }
+            Command::Charged { charge } => decide::charged(payment, charge),
+            Command::Declined { code } => decide::declined(payment, code),
+            Command::GaveUp { in_doubt } => decide::gave_up(payment, *in_doubt),
+            Command::FoundCharged { charge } => decide::found_charged(payment, charge),
+            Command::FoundNotCharged => decide::found_not_charged(payment),
+            Command::Refunded { refund_id } => decide::refunded(payment, refund_id),
+            Command::RefundGaveUp => decide::refund_gave_up(payment),
+            Command::Accept => decide::accept(payment),
+            Command::Refund => decide::refund(payment),
+        }
+    }
+
+    fn evolve(payment: Payment, event: &Event) -> Payment {
+        match event.clone() {
+            Event::Awaited { terms } => Payment::AwaitingStock { terms },
+            Event::StockHeld => Payment::AwaitingOrder,
+            Event::ChargeDue { terms } => Payment::Charging { terms },
+            Event::Paid { charge } => Payment::Done { terms: payment.into_terms(), charge },
+            Event::Failed { failure } => Payment::Failed { terms: payment.into_terms(), failure },
+            Event::Mischarged { charge } => {
+                let (terms, review) = (payment.into_terms(), Review::WrongAmount);
+                Payment::NeedsReview { terms, charge, review }
+            }
+            Event::ResolveDue { terms } => Payment::Unresolved { terms },
+            Event::FoundUnpaid => {
+                Payment::Failed { terms: payment.into_terms(), failure: Failure::Unavailable }
+            }
+            Event::Recalled => Payment::Cancelling { terms: payment.into_terms() },
+            Event::ChargeStopped | Event::Abandoned => {
+                Payment::Abandoned { terms: payment.terms().cloned() }
+            }
+            Event::Fenced => Payment::Fenced,
+            Event::RefundDue { charge } => {
+                Payment::Refunding { terms: payment.into_terms(), charge }
+            }
+            Event::Refunded { charge, refund_id } => {
+                Payment::Refunded { terms: payment.into_terms(), charge, refund_id }
+            }
+            Event::RefundFailed => {
+                let Some(charge) = payment.charge().cloned() else {
+                    unreachable!("{event:?} was not decided for {payment:?}")
+                };
+                let (terms, review) = (payment.into_terms(), Review::RefundFailed);
+                Payment::NeedsReview { terms, charge, review }
+            }
+        }
+    }
+}
+
+impl Payment {
+    /// What is or was to be paid, where that is known.
+    pub fn terms(&self) -> Option<&Terms> {
+        match self {
+            Self::AwaitingStock { terms }
+            | Self::Charging { terms }
+            | Self::Cancelling { terms }
+            | Self::Unresolved { terms }
+            | Self::Done { terms, .. }
+            | Self::Refunding { terms, .. }
+            | Self::Refunded { terms, .. }
+            | Self::NeedsReview { terms, .. }
+            | Self::Failed { terms, .. } => Some(terms),
+            Self::Abandoned { terms } => terms.as_ref(),
+            Self::Unheard | Self::AwaitingOrder | Self::Fenced => None,
+        }
+    }
+
+    /// What was paid.
+    pub fn charge(&self) -> Option<&Charge> {
+        match self {
+            Self::Done { charge, .. }
+            | Self::Refunding { charge, .. }
+            | Self::Refunded { charge, .. }
+            | Self::NeedsReview { charge, .. } => Some(charge),
+            Self::Unheard
+            | Self::AwaitingStock { .. }
+            | Self::AwaitingOrder
+            | Self::Charging { .. }
+            | Self::Cancelling { .. }
+            | Self::Unresolved { .. }
+            | Self::Failed { .. }
+            | Self::Abandoned { .. }
+            | Self::Fenced => None,
+        }
+    }
+
+    fn into_terms(self) -> Terms {
+        match self.terms() {
+            Some(terms) => terms.clone(),
+            None => unreachable!("nothing is charged before its terms are known: {self:?}"),
+        }
+    }
+}

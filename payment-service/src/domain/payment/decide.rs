@@ -1,0 +1,256 @@
+//! The table, one command a function; each looks at every stage.
+
+use super::{Charge, Event, Failure, Payment as P, Rejection, Review, Terms};
+
+type Decision = Result<Vec<Event>, Rejection>;
+
+pub(super) fn order_placed(payment: &P, terms: &Terms) -> Vec<Event> {
+    match payment {
+        P::Unheard => vec![Event::Awaited { terms: terms.clone() }],
+        P::AwaitingOrder => vec![Event::ChargeDue { terms: terms.clone() }],
+        // Repeats, and what comes after the cancellation.
+        P::AwaitingStock { .. }
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Unresolved { .. }
+        | P::Done { .. }
+        | P::Refunding { .. }
+        | P::Refunded { .. }
+        | P::NeedsReview { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => vec![],
+    }
+}
+
+pub(super) fn stock_reserved(payment: &P) -> Vec<Event> {
+    match payment {
+        P::Unheard => vec![Event::StockHeld],
+        P::AwaitingStock { terms } => vec![Event::ChargeDue { terms: terms.clone() }],
+        // Repeats, and what comes after the cancellation.
+        P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Unresolved { .. }
+        | P::Done { .. }
+        | P::Refunding { .. }
+        | P::Refunded { .. }
+        | P::NeedsReview { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => vec![],
+    }
+}
+
+pub(super) fn order_cancelled(payment: &P, charge_untried: bool) -> Vec<Event> {
+    match payment {
+        P::Unheard => vec![Event::Fenced],
+        P::AwaitingStock { .. } | P::AwaitingOrder => vec![Event::Abandoned],
+        P::Charging { .. } if charge_untried => vec![Event::ChargeStopped],
+        P::Charging { .. } => vec![Event::Recalled],
+        // What was paid goes back, and whether its amount was right is no question any more.
+        P::Done { charge, .. } | P::NeedsReview { charge, review: Review::WrongAmount, .. } => {
+            vec![Event::RefundDue { charge: charge.clone() }]
+        }
+        // On their way back already, or nothing was paid.
+        P::Cancelling { .. }
+        | P::Unresolved { .. }
+        | P::Refunding { .. }
+        | P::Refunded { .. }
+        | P::NeedsReview { review: Review::RefundFailed, .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => vec![],
+    }
+}
+
+pub(super) fn charged(payment: &P, charge: &Charge) -> Decision {
+    match payment {
+        P::Charging { terms } if charge.amount == terms.amount => {
+            Ok(vec![Event::Paid { charge: charge.clone() }])
+        }
+        P::Charging { .. } => Ok(vec![Event::Mischarged { charge: charge.clone() }]),
+        P::Cancelling { .. } => Ok(vec![Event::RefundDue { charge: charge.clone() }]),
+        // The resolve job finds the same.
+        P::Unresolved { .. } => Ok(vec![]),
+        P::Done { charge: known, .. }
+        | P::Refunding { charge: known, .. }
+        | P::Refunded { charge: known, .. }
+        | P::NeedsReview { charge: known, .. } => repeat_of(known, charge),
+        P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn declined(payment: &P, code: &str) -> Decision {
+    match payment {
+        P::Charging { .. } => {
+            Ok(vec![Event::Failed { failure: Failure::Declined { code: code.to_owned() } }])
+        }
+        P::Cancelling { .. } => Ok(vec![Event::Abandoned]),
+        // The resolve job finds the same; and repeats.
+        P::Unresolved { .. } | P::Failed { .. } | P::Abandoned { .. } => Ok(vec![]),
+        P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Done { .. }
+        | P::Refunding { .. }
+        | P::Refunded { .. }
+        | P::NeedsReview { .. }
+        | P::Fenced => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn gave_up(payment: &P, in_doubt: bool) -> Decision {
+    let failed = Event::Failed { failure: Failure::Unavailable };
+    match (payment, in_doubt) {
+        (P::Charging { .. }, false) => Ok(vec![failed]),
+        (P::Charging { terms }, true) => {
+            Ok(vec![failed, Event::ResolveDue { terms: terms.clone() }])
+        }
+        (P::Cancelling { .. }, false) => Ok(vec![Event::Abandoned]),
+        (P::Cancelling { terms }, true) => Ok(vec![Event::ResolveDue { terms: terms.clone() }]),
+        // Repeats.
+        (P::Unresolved { .. } | P::Failed { .. } | P::Abandoned { .. }, _) => Ok(vec![]),
+        (
+            P::Unheard
+            | P::AwaitingStock { .. }
+            | P::AwaitingOrder
+            | P::Done { .. }
+            | P::Refunding { .. }
+            | P::Refunded { .. }
+            | P::NeedsReview { .. }
+            | P::Fenced,
+            _,
+        ) => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn found_charged(payment: &P, charge: &Charge) -> Decision {
+    match payment {
+        P::Unresolved { .. } => Ok(vec![Event::RefundDue { charge: charge.clone() }]),
+        P::Refunding { charge: known, .. }
+        | P::Refunded { charge: known, .. }
+        | P::NeedsReview { charge: known, .. } => repeat_of(known, charge),
+        P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Done { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn found_not_charged(payment: &P) -> Decision {
+    match payment {
+        P::Unresolved { .. } => Ok(vec![Event::FoundUnpaid]),
+        P::Failed { .. } => Ok(vec![]),
+        P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Done { .. }
+        | P::Refunding { .. }
+        | P::Refunded { .. }
+        | P::NeedsReview { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn refunded(payment: &P, refund_id: &str) -> Decision {
+    match payment {
+        P::Refunding { charge, .. }
+        | P::NeedsReview { charge, review: Review::RefundFailed, .. } => {
+            Ok(vec![Event::Refunded { charge: charge.clone(), refund_id: refund_id.to_owned() }])
+        }
+        P::Refunded { .. } => Ok(vec![]),
+        P::NeedsReview { review: Review::WrongAmount, .. }
+        | P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Unresolved { .. }
+        | P::Done { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn refund_gave_up(payment: &P) -> Decision {
+    match payment {
+        P::Refunding { .. } => Ok(vec![Event::RefundFailed]),
+        P::Refunded { .. } | P::NeedsReview { review: Review::RefundFailed, .. } => Ok(vec![]),
+        P::NeedsReview { review: Review::WrongAmount, .. }
+        | P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Unresolved { .. }
+        | P::Done { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn accept(payment: &P) -> Decision {
+    match payment {
+        P::NeedsReview { charge, review: Review::WrongAmount, .. } => {
+            Ok(vec![Event::Paid { charge: charge.clone() }])
+        }
+        P::Done { .. } => Ok(vec![]),
+        P::NeedsReview { review: Review::RefundFailed, .. }
+        | P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Unresolved { .. }
+        | P::Refunding { .. }
+        | P::Refunded { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::NotUnderReview),
+    }
+}
+
+pub(super) fn refund(payment: &P) -> Decision {
+    match payment {
+        // The order still waits for a word: it hears that it is not paid for.
+        P::NeedsReview { charge, review: Review::WrongAmount, .. } => Ok(vec![
+            Event::Failed { failure: Failure::Unavailable },
+            Event::RefundDue { charge: charge.clone() },
+        ]),
+        P::NeedsReview { charge, review: Review::RefundFailed, .. } => {
+            Ok(vec![Event::RefundDue { charge: charge.clone() }])
+        }
+        P::Refunding { .. } | P::Refunded { .. } => Ok(vec![]),
+        P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Unresolved { .. }
+        | P::Done { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::NotUnderReview),
+    }
+}
+
+/// A charge that is known by its name is a repeat; a second one breaks the gateway's word.
+fn repeat_of(known: &Charge, charge: &Charge) -> Decision {
+    if known.id == charge.id { Ok(vec![]) } else { Err(Rejection::SecondCharge) }
+}

@@ -1,0 +1,78 @@
+//! The values that a payment is made of.
+
+use std::fmt;
+
+/// An amount of money.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Money {
+    /// In minor units.
+    pub minor: i64,
+    /// Of which currency.
+    pub currency: Currency,
+}
+
+/// A currency's ISO 4217 code, in upper case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Currency(String);
+
+impl Currency {
+    /// Reads a code in either case.
+    pub fn parse(code: &str) -> Option<Self> {
+        let is_code = code.len() == 3 && code.bytes().all(|it| it.is_ascii_alphabetic());
+        is_code.then(|| Self(code.to_ascii_uppercase()))
+    }
+
+    /// The code.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The gateway's name for a customer's means of payment. Never shown: its `Debug` is masked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Keeps a token.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// The token itself, for the gateway and the store only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// What people may see of it: where it comes from, not what it is.
+    pub fn masked(&self) -> String {
+        let visible = self.0.split_once('_').map_or("", |(kind, _)| kind);
+        if visible.is_empty() || visible.len() > 4 {
+            return "****".to_owned();
+        }
+        format!("{visible}_****")
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.masked())
+    }
+}
+
+/// What an order asks to be paid, and by what means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How much.
+    pub amount: Money,
+    /// The customer's means of payment.
+    pub method: Token,
+}
+
+/// What the gateway says was charged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// The gateway's name for it.
+    pub id: String,
+    /// How much.
+    pub amount: Money,
+}

@@ -1,0 +1,323 @@
+//! The table, cell by cell: the rows where something happens by name, all others in one matrix.
+
+use shared::decider::{self, Given, given};
+
+use super::*;
+
+pub(super) fn euros(minor: i64) -> Money {
+    Money { minor, currency: Currency::parse("EUR").unwrap() }
+}
+
+pub(super) fn terms() -> Terms {
+    Terms { amount: euros(4_200), method: Token::new("tok_visa") }
+}
+
+pub(super) fn charge() -> Charge {
+    Charge { id: "ch_1".to_owned(), amount: euros(4_200) }
+}
+
+pub(super) fn wrong_charge() -> Charge {
+    Charge { id: "ch_1".to_owned(), amount: euros(4_201) }
+}
+
+const CANCELLED: Command = Command::OrderCancelled { charge_untried: false };
+const CANCELLED_UNTRIED: Command = Command::OrderCancelled { charge_untried: true };
+const REFUSED: Command = Command::GaveUp { in_doubt: false };
+const IN_DOUBT: Command = Command::GaveUp { in_doubt: true };
+
+pub(super) fn placed() -> Command {
+    Command::OrderPlaced { terms: terms() }
+}
+
+fn declined() -> Command {
+    Command::Declined { code: "insufficient_funds".to_owned() }
+}
+
+fn refunded() -> Command {
+    Command::Refunded { refund_id: "re_1".to_owned() }
+}
+
+fn unavailable() -> Event {
+    Event::Failed { failure: Failure::Unavailable }
+}
+
+fn refund_due() -> Event {
+    Event::RefundDue { charge: charge() }
+}
+
+fn resolve_due() -> Event {
+    Event::ResolveDue { terms: terms() }
+}
+
+/// The history that leads to each stage, by its name.
+fn history(stage: &str) -> Vec<Event> {
+    let charging = || vec![Event::Awaited { terms: terms() }, Event::ChargeDue { terms: terms() }];
+    let after = |mut before: Vec<Event>, more: Vec<Event>| {
+        before.extend(more);
+        before
+    };
+    let done = || after(charging(), vec![Event::Paid { charge: charge() }]);
+    let refunding = || after(done(), vec![refund_due()]);
+    match stage {
+        "unheard" => vec![],
+        "awaiting stock" => vec![Event::Awaited { terms: terms() }],
+        "awaiting order" => vec![Event::StockHeld],
+        "charging" => charging(),
+        "cancelling" => after(charging(), vec![Event::Recalled]),
+        "unresolved" => after(charging(), vec![unavailable(), resolve_due()]),
+        "done" => done(),
+        "refunding" => refunding(),
+        "refunded" => {
+            let refund_id = "re_1".to_owned();
+            after(refunding(), vec![Event::Refunded { charge: charge(), refund_id }])
+        }
+        "wrong amount" => after(charging(), vec![Event::Mischarged { charge: wrong_charge() }]),
+        "refund failed" => after(refunding(), vec![Event::RefundFailed]),
+        "failed" => after(charging(), vec![unavailable()]),
+        "abandoned" => vec![Event::Awaited { terms: terms() }, Event::Abandoned],
+        "fenced" => vec![Event::Fenced],
+        _ => panic!("no stage is called {stage}"),
+    }
+}
+
+fn at(stage: &str) -> Given<Payment> {
+    given(history(stage))
+}
+
+// The way forward.
+
+#[test]
+fn an_order_waits_for_its_stock() {
+    at("unheard").when(&placed()).then([Event::Awaited { terms: terms() }]);
+}
+
+#[test]
+fn stock_that_is_held_before_the_order_is_read_waits_for_it() {
+    at("unheard").when(&Command::StockReserved).then([Event::StockHeld]);
+}
+
+#[test]
+fn the_charge_is_due_once_the_stock_is_held() {
+    let due = Event::ChargeDue { terms: terms() };
+    at("awaiting stock").when(&Command::StockReserved).then([due]);
+}
+
+#[test]
+fn the_charge_is_due_once_the_order_is_read_last() {
+    at("awaiting order").when(&placed()).then([Event::ChargeDue { terms: terms() }]);
+}
+
+#[test]
+fn the_right_amount_is_paid() {
+    let charged = Command::Charged { charge: charge() };
+    at("charging").when(&charged).then([Event::Paid { charge: charge() }]);
+}
+
+// The way back.
+
+#[test]
+fn a_cancellation_that_comes_first_is_a_fence() {
+    at("unheard").when(&CANCELLED).then([Event::Fenced]);
+    at("unheard").when(&CANCELLED_UNTRIED).then([Event::Fenced]);
+}
+
+#[test]
+fn a_cancellation_before_the_charge_is_due_ends_the_payment() {
+    for stage in ["awaiting stock", "awaiting order"] {
+        at(stage).when(&CANCELLED).then([Event::Abandoned]);
+        at(stage).when(&CANCELLED_UNTRIED).then([Event::Abandoned]);
+    }
+}
+
+#[test]
+fn a_cancellation_before_the_charge_was_tried_stops_it() {
+    at("charging").when(&CANCELLED_UNTRIED).then([Event::ChargeStopped]);
+}
+
+#[test]
+fn a_cancellation_while_the_charge_is_tried_waits_for_its_outcome() {
+    at("charging").when(&CANCELLED).then([Event::Recalled]);
+}
+
+#[test]
+fn what_is_charged_after_the_cancellation_goes_back_whatever_it_is() {
+    for charge in [charge(), wrong_charge()] {
+        let charged = Command::Charged { charge: charge.clone() };
+        at("cancelling").when(&charged).then([Event::RefundDue { charge }]);
+    }
+}
+
+#[test]
+fn what_is_not_charged_after_the_cancellation_is_abandoned() {
+    at("cancelling").when(&declined()).then([Event::Abandoned]);
+    at("cancelling").when(&REFUSED).then([Event::Abandoned]);
+}
+
+#[test]
+fn what_was_paid_for_a_cancelled_order_goes_back() {
+    for cancelled in [CANCELLED, CANCELLED_UNTRIED] {
+        at("done").when(&cancelled).then([refund_due()]);
+        let wrong = Event::RefundDue { charge: wrong_charge() };
+        at("wrong amount").when(&cancelled).then([wrong]);
+    }
+}
+
+#[test]
+fn a_refund_is_the_end() {
+    for stage in ["refunding", "refund failed"] {
+        let refund_id = "re_1".to_owned();
+        at(stage).when(&refunded()).then([Event::Refunded { charge: charge(), refund_id }]);
+    }
+}
+
+// What goes wrong.
+
+#[test]
+fn a_declined_charge_fails_the_payment() {
+    let failure = Failure::Declined { code: "insufficient_funds".to_owned() };
+    at("charging").when(&declined()).then([Event::Failed { failure }]);
+}
+
+#[test]
+fn a_charge_that_was_refused_for_sure_fails_the_payment() {
+    at("charging").when(&REFUSED).then([unavailable()]);
+}
+
+#[test]
+fn a_charge_in_doubt_fails_the_payment_and_is_resolved() {
+    at("charging").when(&IN_DOUBT).then([unavailable(), resolve_due()]);
+}
+
+#[test]
+fn a_charge_in_doubt_after_the_cancellation_is_resolved_without_a_word() {
+    at("cancelling").when(&IN_DOUBT).then([resolve_due()]);
+}
+
+#[test]
+fn what_is_found_charged_goes_back_whatever_it_is() {
+    for charge in [charge(), wrong_charge()] {
+        let found = Command::FoundCharged { charge: charge.clone() };
+        at("unresolved").when(&found).then([Event::RefundDue { charge }]);
+    }
+}
+
+#[test]
+fn what_is_found_not_charged_has_failed() {
+    at("unresolved").when(&Command::FoundNotCharged).then([Event::FoundUnpaid]);
+}
+
+#[test]
+fn a_wrong_amount_or_currency_needs_a_review() {
+    let dollars = Currency::parse("USD").unwrap();
+    let other = Charge { id: "ch_1".to_owned(), amount: Money { minor: 4_200, currency: dollars } };
+    for charge in [wrong_charge(), other] {
+        let charged = Command::Charged { charge: charge.clone() };
+        at("charging").when(&charged).then([Event::Mischarged { charge }]);
+    }
+}
+
+#[test]
+fn a_refund_that_was_given_up_needs_a_review() {
+    at("refunding").when(&Command::RefundGaveUp).then([Event::RefundFailed]);
+}
+
+#[test]
+fn a_wrong_amount_that_is_accepted_is_paid() {
+    at("wrong amount").when(&Command::Accept).then([Event::Paid { charge: wrong_charge() }]);
+}
+
+#[test]
+fn a_wrong_amount_that_is_not_accepted_fails_the_payment_and_goes_back() {
+    let back = Event::RefundDue { charge: wrong_charge() };
+    at("wrong amount").when(&Command::Refund).then([unavailable(), back]);
+}
+
+#[test]
+fn a_refund_that_failed_is_tried_again_when_told_to() {
+    at("refund failed").when(&Command::Refund).then([refund_due()]);
+}
+
+#[test]
+fn a_second_charge_under_one_key_is_refused() {
+    let second = Charge { id: "ch_2".to_owned(), ..charge() };
+    let charged = Command::Charged { charge: second.clone() };
+    let found = Command::FoundCharged { charge: second };
+    for stage in ["refunding", "refunded", "wrong amount", "refund failed"] {
+        at(stage).when(&charged).then_rejected(Rejection::SecondCharge);
+        at(stage).when(&found).then_rejected(Rejection::SecondCharge);
+    }
+    at("done").when(&charged).then_rejected(Rejection::SecondCharge);
+}
+
+/// Every stage under every command: `+` something happens (told above), `.` nothing, `x` refused.
+const MATRIX: &str = "
+    stage          | placed reserved cancelled untried charged declined refused doubt found unfound refunded gave-up accept refund
+    unheard        | +      +        +         +       x       x        x       x     x     x       x        x       x      x
+    awaiting stock | .      +        +         +       x       x        x       x     x     x       x        x       x      x
+    awaiting order | +      .        +         +       x       x        x       x     x     x       x        x       x      x
+    charging       | .      .        +         +       +       +        +       +     x     x       x        x       x      x
+    cancelling     | .      .        .         .       +       +        +       +     x     x       x        x       x      x
+    unresolved     | .      .        .         .       .       .        .       .     +     +       x        x       x      x
+    done           | .      .        +         +       .       x        x       x     x     x       x        x       .      x
+    refunding      | .      .        .         .       .       x        x       x     .     x       +        +       x      .
+    refunded       | .      .        .         .       .       x        x       x     .     x       .        .       x      .
+    wrong amount   | .      .        +         +       .       x        x       x     .     x       x        x       +      +
+    refund failed  | .      .        .         .       .       x        x       x     .     x       +        .       x      +
+    failed         | .      .        .         .       x       .        .       .     x     .       x        x       x      x
+    abandoned      | .      .        .         .       x       .        .       .     x     x       x        x       x      x
+    fenced         | .      .        .         .       x       x        x       x     x     x       x        x       x      x
+";
+
+fn columns() -> [Command; 14] {
+    [
+        placed(),
+        Command::StockReserved,
+        CANCELLED,
+        CANCELLED_UNTRIED,
+        Command::Charged { charge: charge() },
+        declined(),
+        REFUSED,
+        IN_DOUBT,
+        Command::FoundCharged { charge: charge() },
+        Command::FoundNotCharged,
+        refunded(),
+        Command::RefundGaveUp,
+        Command::Accept,
+        Command::Refund,
+    ]
+}
+
+#[test]
+fn every_cell_of_the_table_is_as_the_matrix_says() {
+    let rows: Vec<_> = MATRIX.trim().lines().skip(1).collect();
+    assert_eq!(rows.len(), 14);
+    for row in rows {
+        let (stage, cells) = row.split_once('|').unwrap();
+        let payment = decider::replay::<Payment>(&history(stage.trim()));
+        let cells: Vec<_> = cells.split_whitespace().collect();
+        assert_eq!(cells.len(), columns().len(), "{stage}");
+        for (cell, command) in cells.into_iter().zip(columns()) {
+            let seen = match Payment::decide(&payment, &command) {
+                Ok(events) if events.is_empty() => ".",
+                Ok(_) => "+",
+                Err(_) => "x",
+            };
+            assert_eq!(seen, cell, "{stage}, {command:?}");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_not_shown() {
+    assert_eq!(format!("{:?}", Token::new("tok_visa")), "tok_****");
+    assert_eq!(Token::new("4242424242424242").masked(), "****");
+    assert_eq!(Token::new("4242424242424242_1").masked(), "****");
+}
+
+#[test]
+fn a_currency_is_three_letters_in_upper_case() {
+    assert_eq!(Currency::parse("eur").unwrap().as_str(), "EUR");
+    for wrong in ["", "EU", "EURO", "E1R", "€"] {
+        assert_eq!(Currency::parse(wrong), None, "{wrong}");
+    }
+}

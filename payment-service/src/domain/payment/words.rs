@@ -1,0 +1,128 @@
+//! What may be asked of a payment, what may happen to it, and how it may refuse.
+
+use super::{Charge, Failure, Terms};
+
+/// What may be asked of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// The order was placed.
+    OrderPlaced {
+        /// What is to be paid.
+        terms: Terms,
+    },
+    /// The order's stock is held.
+    StockReserved,
+    /// The order was cancelled.
+    OrderCancelled {
+        /// Whether a charge, if one is asked for, was never tried and will not be from now on.
+        charge_untried: bool,
+    },
+    /// The charge job: paid.
+    Charged {
+        /// What was paid.
+        charge: Charge,
+    },
+    /// The charge job: the bank said no.
+    Declined {
+        /// The gateway's code.
+        code: String,
+    },
+    /// The charge job was given up.
+    GaveUp {
+        /// Whether the charge may have happened all the same.
+        in_doubt: bool,
+    },
+    /// The resolve job: it had happened, or has now.
+    FoundCharged {
+        /// What was paid.
+        charge: Charge,
+    },
+    /// The resolve job: it has not happened and never will.
+    FoundNotCharged,
+    /// The refund job: given back.
+    Refunded {
+        /// The gateway's name for the refund.
+        refund_id: String,
+    },
+    /// The refund job was given up.
+    RefundGaveUp,
+    /// The operator takes the amount that was charged for the right one.
+    Accept,
+    /// The operator wants the money given back.
+    Refund,
+}
+
+/// What has happened to a payment. Each has one effect outside, at most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The order came first.
+    Awaited {
+        /// What is to be paid.
+        terms: Terms,
+    },
+    /// The stock came first.
+    StockHeld,
+    /// Order and stock are known. Asks for the charge.
+    ChargeDue {
+        /// What is to be paid.
+        terms: Terms,
+    },
+    /// Paid. Says `payment-done`.
+    Paid {
+        /// What was paid.
+        charge: Charge,
+    },
+    /// Not paid. Says `payment-failed`.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// Another amount was charged than was asked for.
+    Mischarged {
+        /// What was paid.
+        charge: Charge,
+    },
+    /// Nobody knows whether the charge happened. Asks for the resolve job.
+    ResolveDue {
+        /// What was to be paid.
+        terms: Terms,
+    },
+    /// It has not happened and never will. The order has been told, or was cancelled.
+    FoundUnpaid,
+    /// The order was cancelled while the charge was being tried.
+    Recalled,
+    /// The order was cancelled before the charge was tried. Stops the charge.
+    ChargeStopped,
+    /// The order was cancelled and nothing was paid.
+    Abandoned,
+    /// The order was cancelled before anything was heard of it.
+    Fenced,
+    /// The money goes back. Asks for the refund.
+    RefundDue {
+        /// What was paid.
+        charge: Charge,
+    },
+    /// Given back. Says `payment-refunded`.
+    Refunded {
+        /// What was given back.
+        charge: Charge,
+        /// The gateway's name for the refund.
+        refund_id: String,
+    },
+    /// The refund was given up.
+    RefundFailed,
+}
+
+/// Why the answer is no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// An outcome of something that was not under way.
+    #[error("the payment is not at a stage where this can be its outcome")]
+    OutOfTurn,
+    /// The same key was charged twice.
+    #[error("the payment has been charged under another charge id")]
+    SecondCharge,
+    /// The operator decided on what is not up for decision.
+    #[error("the payment does not wait for this decision")]
+    NotUnderReview,
+}
