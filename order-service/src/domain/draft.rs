@@ -1,0 +1,212 @@
+//! What a customer asks for, and what becomes of it once it has its prices.
+//!
+//! A [`Draft`] holds what can be checked without knowing any product. [`Draft::price`] checks the
+//! rest against the products and makes a [`Placement`] of it: what an order starts from.
+
+use std::collections::{HashMap, HashSet};
+
+use time::OffsetDateTime;
+
+use super::{
+    contact::{CustomerName, EmailAddress, PaymentMethod},
+    money::{Currency, Money, Quantity},
+};
+
+/// Names a product: letters, digits, `.`, `_`, `-`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sku(String);
+
+/// Not the name of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a SKU has 1 to 64 letters, digits, '.', '_' or '-'")]
+pub struct BadSku;
+
+/// What is wished for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// What.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: Quantity,
+}
+
+/// Who is told, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Customer {
+    /// Where.
+    pub email: EmailAddress,
+    /// Who.
+    pub name: Option<CustomerName>,
+}
+
+/// An order as asked for: well-formed, but its products are not looked up yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draft {
+    wishes: Vec<Wish>,
+    currency: Currency,
+    payment_method: PaymentMethod,
+    customer: Customer,
+}
+
+/// A product as it is offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// The price of one.
+    pub price: Money,
+    /// Whether it can be ordered.
+    pub active: bool,
+}
+
+/// A line of an order, with the price at which it was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// What.
+    pub sku: Sku,
+    /// How many.
+    pub quantity: Quantity,
+    /// The price of one.
+    pub unit_price: Money,
+}
+
+/// What an order starts from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// At least one, each SKU once.
+    pub lines: Vec<Line>,
+    /// All lines together.
+    pub total: Money,
+    /// How it is paid.
+    pub payment_method: PaymentMethod,
+    /// Who is told.
+    pub customer: Customer,
+    /// When it was accepted.
+    pub placed_at: OffsetDateTime,
+    /// When it is cancelled if it has not ended by then.
+    pub due_at: OffsetDateTime,
+}
+
+/// What is wrong with a draft. `line` is a place among its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// None, or too many.
+    #[error("an order has 1 to {} lines", Draft::LINES_MAX)]
+    LineCount,
+    /// Two lines name the same product.
+    #[error("the same SKU stands in an earlier line; say the quantity once")]
+    SkuTwice {
+        /// The later one.
+        line: usize,
+    },
+    /// There is no such product.
+    #[error("there is no such product")]
+    UnknownSku {
+        /// Where.
+        line: usize,
+    },
+    /// The product is not sold now.
+    #[error("this product is not sold now")]
+    Inactive {
+        /// Where.
+        line: usize,
+    },
+    /// The product is sold for another currency.
+    #[error("this product is sold for {sold_for}")]
+    OtherCurrency {
+        /// Where.
+        line: usize,
+        /// For which.
+        sold_for: Currency,
+    },
+    /// The total does not fit.
+    #[error("the total is larger than {} minor units", Money::MINOR_MAX)]
+    TotalTooLarge,
+}
+
+impl Sku {
+    /// Reads a SKU.
+    pub fn parse(text: &str) -> Result<Self, BadSku> {
+        let allowed = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
+        let ok = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
+        ok.then(|| Self(text.to_owned())).ok_or(BadSku)
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Draft {
+    /// The largest number of lines.
+    pub const LINES_MAX: usize = 100;
+
+    /// Checks what can be checked without knowing any product; says everything that is wrong.
+    pub fn new(
+        wishes: Vec<Wish>,
+        currency: Currency,
+        payment_method: PaymentMethod,
+        customer: Customer,
+    ) -> Result<Self, Vec<Fault>> {
+        match check(&wishes) {
+            faults if faults.is_empty() => Ok(Self { wishes, currency, payment_method, customer }),
+            faults => Err(faults),
+        }
+    }
+
+    /// What is wished for.
+    pub fn wishes(&self) -> &[Wish] {
+        &self.wishes
+    }
+
+    /// Looks each product up and adds the prices; says everything that is wrong.
+    pub fn price(
+        &self,
+        offers: &HashMap<Sku, Offer>,
+        placed_at: OffsetDateTime,
+        due_at: OffsetDateTime,
+    ) -> Result<Placement, Vec<Fault>> {
+        let mut lines = Vec::with_capacity(self.wishes.len());
+        let mut faults = Vec::new();
+        for (line, Wish { sku, quantity }) in self.wishes.iter().enumerate() {
+            match offers.get(sku) {
+                None => faults.push(Fault::UnknownSku { line }),
+                Some(Offer { active: false, .. }) => faults.push(Fault::Inactive { line }),
+                Some(Offer { price, .. }) if price.currency() != self.currency => {
+                    faults.push(Fault::OtherCurrency { line, sold_for: price.currency() });
+                }
+                Some(Offer { price, .. }) => {
+                    lines.push(Line { sku: sku.clone(), quantity: *quantity, unit_price: *price });
+                }
+            }
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let total = self.add(&lines).ok_or_else(|| vec![Fault::TotalTooLarge])?;
+        let Self { payment_method, customer, .. } = self.clone();
+        Ok(Placement { lines, total, payment_method, customer, placed_at, due_at })
+    }
+
+    fn add(&self, lines: &[Line]) -> Option<Money> {
+        let nothing = Money::new(0, self.currency).ok()?;
+        lines.iter().try_fold(nothing, |sum, line| sum.plus(line.unit_price.times(line.quantity)?))
+    }
+}
+
+/// What is wrong with the lines, whatever the products are.
+fn check(wishes: &[Wish]) -> Vec<Fault> {
+    if !(1..=Draft::LINES_MAX).contains(&wishes.len()) {
+        return vec![Fault::LineCount];
+    }
+    let mut seen = HashSet::with_capacity(wishes.len());
+    let mut faults = Vec::new();
+    for (line, Wish { sku, .. }) in wishes.iter().enumerate() {
+        if !seen.insert(sku) {
+            faults.push(Fault::SkuTwice { line });
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests;
