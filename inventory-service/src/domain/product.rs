@@ -1,0 +1,167 @@
+//! What the shop offers, and how much of it there is.
+//!
+//! | product | command | happens |
+//! | --- | --- | --- |
+//! | none | put | listed, with no stock |
+//! | any | put, anything different | changed |
+//! | any | put, all the same | nothing |
+//! | none | restock | rejected: unknown |
+//! | any | restock, within the limit | restocked |
+//! | any | restock, beyond it | rejected |
+//!
+//! A product that is not active is still in stock: an order accepted while it was gets what it was
+//! promised.
+
+use super::{
+    inventory::Rejection,
+    naming::{Quantity, Sku},
+    stock::Stock,
+};
+
+/// A product and its stock.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Product {
+    /// What people are offered.
+    pub offer: Offer,
+    /// How much of it there is.
+    pub stock: Stock,
+}
+
+/// What people are offered.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Offer {
+    name: String,
+    price_minor: i64,
+    currency: String,
+    active: bool,
+}
+
+/// How an offer can be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOffer {
+    /// The name is empty, too long or not printable.
+    #[error("name is not 1 to {} printable characters", Offer::NAME_CHARS_MAX)]
+    Name,
+    /// The price is negative or too high.
+    #[error("price_minor is not between 0 and {}", Offer::PRICE_MAX)]
+    Price,
+    /// The currency is no ISO 4217 code.
+    #[error("currency is not three capital letters, as in ISO 4217")]
+    Currency,
+}
+
+impl Offer {
+    /// Characters that a name has at most.
+    pub const NAME_CHARS_MAX: usize = 200;
+    /// The highest price: a line of the largest quantity still costs less than 64 bits can say.
+    pub const PRICE_MAX: i64 = 1_000_000_000;
+
+    /// An offer, checked.
+    pub fn new(
+        name: String,
+        price_minor: i64,
+        currency: String,
+        active: bool,
+    ) -> Result<Self, InvalidOffer> {
+        let printable = !name.trim().is_empty() && !name.chars().any(char::is_control);
+        if !printable || name.chars().count() > Self::NAME_CHARS_MAX {
+            return Err(InvalidOffer::Name);
+        }
+        if !(0..=Self::PRICE_MAX).contains(&price_minor) {
+            return Err(InvalidOffer::Price);
+        }
+        if currency.len() != 3 || !currency.bytes().all(|it| it.is_ascii_uppercase()) {
+            return Err(InvalidOffer::Currency);
+        }
+        Ok(Self { name, price_minor, currency, active })
+    }
+
+    /// What people call it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The price of one, in minor units.
+    pub fn price_minor(&self) -> i64 {
+        self.price_minor
+    }
+
+    /// ISO 4217.
+    pub fn currency(&self) -> &str {
+        &self.currency
+    }
+
+    /// Whether it can be ordered.
+    pub fn active(&self) -> bool {
+        self.active
+    }
+}
+
+/// What may be asked of a product.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Command {
+    /// It is to be offered like this, whether it is new or not.
+    Put {
+        /// How.
+        offer: Offer,
+    },
+    /// So many more were delivered.
+    Restock {
+        /// How many.
+        quantity: Quantity,
+    },
+}
+
+/// What has happened to a product.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Event {
+    /// It is new.
+    Listed {
+        /// What people are offered.
+        offer: Offer,
+    },
+    /// It is offered differently.
+    Changed {
+        /// What people are offered now.
+        offer: Offer,
+    },
+    /// There is more of it.
+    Restocked {
+        /// How many more.
+        quantity: Quantity,
+    },
+}
+
+/// The table.
+pub(super) fn decide(
+    product: Option<&Product>,
+    command: &Command,
+) -> Result<Vec<Event>, Rejection> {
+    match (product, command) {
+        (None, Command::Put { offer }) => Ok(vec![Event::Listed { offer: offer.clone() }]),
+        (Some(product), Command::Put { offer }) if product.offer == *offer => Ok(vec![]),
+        (Some(_), Command::Put { offer }) => Ok(vec![Event::Changed { offer: offer.clone() }]),
+        (None, Command::Restock { .. }) => Err(Rejection::UnknownProduct),
+        (Some(product), Command::Restock { quantity }) => {
+            if product.stock.has_room_for(quantity.count()) {
+                Ok(vec![Event::Restocked { quantity: *quantity }])
+            } else {
+                Err(Rejection::StockLimit)
+            }
+        }
+    }
+}
+
+/// The product after an event.
+pub(super) fn evolve(product: Option<Product>, sku: &Sku, event: &Event) -> Product {
+    match (product, event) {
+        (None, Event::Listed { offer }) => {
+            Product { offer: offer.clone(), stock: Stock::default() }
+        }
+        (Some(product), Event::Changed { offer }) => Product { offer: offer.clone(), ..product },
+        (Some(product), Event::Restocked { quantity }) => {
+            Product { stock: product.stock.restock(quantity.count()), ..product }
+        }
+        (product, event) => unreachable!("{event:?} was not decided for {sku}: {product:?}"),
+    }
+}
