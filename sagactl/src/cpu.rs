@@ -22,7 +22,12 @@ pub fn of_tree(pid: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let own = parse(&stat)? + ticks(&stat, 13)? + ticks(&stat, 14)?;
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    Some(own + children.split_whitespace().filter_map(|it| of_tree(it.parse().ok()?)).sum::<Duration>())
+    Some(
+        own + children
+            .split_whitespace()
+            .filter_map(|it| of_tree(it.parse().ok()?))
+            .sum::<Duration>(),
+    )
 }
 
 fn parse(stat: &str) -> Option<Duration> {

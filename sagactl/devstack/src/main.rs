@@ -22,8 +22,7 @@ async fn main() -> anyhow::Result<ExitCode> {
     let status = if let Some(program) = words.next() {
         let mut command = tokio::process::Command::new(&program);
         command.args(words).envs(stack.exports());
-        let status = command.status().await;
-        status.with_context(|| format!("cannot run {}", program.display()))?.code()
+        command.status().await.with_context(|| format!("cannot run {}", program.display()))?.code()
     } else {
         say(&stack);
         tokio::signal::ctrl_c().await?;

@@ -10,12 +10,14 @@ mod registry;
 mod server;
 mod supervisor;
 pub(crate) mod tool;
+mod ui;
 
 use std::iter::repeat_with;
 
 pub(crate) use postgres::SETTINGS as POSTGRES_SETTINGS;
 pub(crate) use registry::{PATH as REGISTRY_PATH, SUBJECTS as REGISTRY_SUBJECTS};
 pub(crate) use supervisor::Sweeper;
+pub(crate) use ui::Ui;
 
 use self::{cache::Cache, registry::Storage, server::Server, supervisor::Workspace};
 use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls};

@@ -2,7 +2,13 @@
 
 use std::fmt;
 
-use crate::{Error, Progress, State, config, docker::Containers, native::Native};
+use tokio::sync::Mutex;
+
+use crate::{
+    Error, Progress, State, config,
+    docker::Containers,
+    native::{Native, Ui},
+};
 
 /// A server that the system is built upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -113,6 +119,7 @@ pub enum Halt {
 pub struct Stack {
     urls: Urls,
     origin: Origin,
+    ui: Mutex<Option<Ui>>,
 }
 
 #[derive(Debug)]
@@ -134,13 +141,17 @@ impl Stack {
             Resolved::Given => given(&parts, progress),
             Resolved::Docker => {
                 let (urls, containers) = Box::pin(Containers::start(&parts, progress)).await?;
-                Ok(Self { urls, origin: Origin::Docker(containers) })
+                Ok(Self::new(urls, Origin::Docker(containers)))
             }
             Resolved::Native => {
                 let (urls, native) = Box::pin(Native::start(&parts, progress)).await?;
-                Ok(Self { urls, origin: Origin::Native(Box::new(native)) })
+                Ok(Self::new(urls, Origin::Native(Box::new(native))))
             }
         }
+    }
+
+    fn new(urls: Urls, origin: Origin) -> Self {
+        Self { urls, origin, ui: Mutex::new(None) }
     }
 
     /// Where the parts answer.
@@ -166,11 +177,22 @@ impl Stack {
 
     /// Ends what was started, and waits until it is gone, its data included.
     pub async fn stop(self) {
+        drop(self.ui);
         match self.origin {
             Origin::Given => {}
             Origin::Docker(containers) => containers.stop().await,
             Origin::Native(native) => native.stop().await,
         }
+    }
+
+    /// Shows Kafka in the browser; gives the address. Started once, for the life of the stack.
+    pub async fn start_ui(&self, progress: &dyn Progress) -> Result<String, Error> {
+        let mut ui = self.ui.lock().await;
+        let ui = match &mut *ui {
+            Some(ui) => ui,
+            none => none.insert(Ui::start(&self.urls, progress).await?),
+        };
+        Ok(ui.url().to_owned())
     }
 
     /// Stops one part, which keeps its data and its address.
@@ -225,7 +247,7 @@ fn given(parts: &Parts, progress: &dyn Progress) -> Result<Stack, Error> {
     for part in &parts.wanted {
         progress.state(*part, &State::Ready(urls.of(*part).to_owned()));
     }
-    Ok(Stack { urls, origin: Origin::Given })
+    Ok(Stack::new(urls, Origin::Given))
 }
 
 impl Urls {

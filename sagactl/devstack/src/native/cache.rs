@@ -4,6 +4,9 @@
 //! process at a time, and renamed when it is done; an installation that is killed leaves only what
 //! the next one throws away.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs,
     hash::{DefaultHasher, Hash as _, Hasher as _},

@@ -10,11 +10,11 @@ use crate::{Error, Part};
 
 pub(crate) const REQUIREMENTS: &str = include_str!("../../native/java/requirements.txt");
 
-/// The folder name of what Java has learnt about a program by watching one start.
+/// The file of what Java has learnt about a program by watching one start.
 const LEARNT: &str = "start.aot";
 
 /// Flags of every server: no file of statistics in the shared temporary folder, no remarks about
-/// what was learnt, a collector that suits a small heap, and no thread pool per core.
+/// what was learnt, and a collector that suits a small heap.
 const ALWAYS: [&str; 3] = ["-XX:-UsePerfData", "-Xlog:disable", "-XX:+UseSerialGC"];
 
 /// The path of `java`.

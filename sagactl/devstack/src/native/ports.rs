@@ -25,3 +25,16 @@ pub(crate) fn free<const COUNT: usize>() -> [u16; COUNT] {
     let mut ports = held.iter().filter_map(|it| it.local_addr().ok()).map(|it| it.port());
     std::array::from_fn(|_| ports.next().unwrap_or(0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_free_and_different_and_no_clients_get_them() {
+        let ports = free::<8>();
+        let held: Vec<_> = ports.map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap()).into();
+        assert_eq!(held.len(), 8);
+        assert!(ports.iter().all(|port| RANGE.contains(port)));
+    }
+}

@@ -1,0 +1,63 @@
+//! A folder that is there is whole, whoever made it and whoever failed to.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::Silent;
+
+const RECIPE: Recipe<'_> = Recipe { part: Part::Mail, name: "thing-1.0", inputs: &["input"] };
+
+fn cache(root: &TempDir) -> Cache<'static> {
+    Cache { root: root.path().to_owned(), progress: &Silent }
+}
+
+fn fill(folder: &Path) -> Result<(), Error> {
+    let file = folder.join("whole");
+    fs::write(&file, "").map_err(Error::path("write", &file))
+}
+
+#[tokio::test]
+async fn what_is_there_is_not_made_again() {
+    let root = TempDir::new().unwrap();
+    let first = cache(&root).folder(&RECIPE, async |folder| fill(folder)).await.unwrap();
+    let made_again = async |_: &Path| -> Result<(), Error> { panic!("it is there") };
+    let second = cache(&root).folder(&RECIPE, made_again).await.unwrap();
+    assert_eq!(first, second);
+    assert!(second.join("whole").exists());
+}
+
+#[tokio::test]
+async fn another_input_makes_another_folder() {
+    let root = TempDir::new().unwrap();
+    let first = cache(&root).folder(&RECIPE, async |folder| fill(folder)).await.unwrap();
+    let other = Recipe { inputs: &["other"], ..RECIPE };
+    let second = cache(&root).folder(&other, async |folder| fill(folder)).await.unwrap();
+    assert_ne!(first, second);
+}
+
+#[tokio::test]
+async fn what_was_left_half_done_is_thrown_away() {
+    let root = TempDir::new().unwrap();
+    let given_up = cache(&root)
+        .folder(&RECIPE, async |folder| {
+            fs::write(folder.join("half"), "").map_err(Error::path("write", folder))?;
+            Err(Error::NoDocker)
+        })
+        .await;
+    assert!(matches!(given_up, Err(Error::NoDocker)));
+    let folder = cache(&root).folder(&RECIPE, async |folder| fill(folder)).await.unwrap();
+    assert!(folder.join("whole").exists());
+    assert!(!folder.join("half").exists());
+}
+
+#[tokio::test]
+async fn two_that_want_the_same_make_it_once() {
+    let root = TempDir::new().unwrap();
+    let (one, other) = (cache(&root), cache(&root));
+    let slowly = async |folder: &Path| {
+        tokio::task::yield_now().await;
+        fs::create_dir(folder.join("once")).map_err(Error::path("make", folder))
+    };
+    let (one, other) = tokio::join!(one.folder(&RECIPE, slowly), other.folder(&RECIPE, slowly));
+    assert_eq!(one.unwrap(), other.unwrap());
+}

@@ -1,0 +1,83 @@
+//! Kaskade in the browser: a look into Kafka for people, whatever the stack comes from.
+
+use std::{fs, path::PathBuf};
+
+use tokio::process::Command;
+
+use super::{
+    cache::{Cache, Recipe},
+    server::Server,
+    supervisor::{Launch, Workspace},
+    tool,
+};
+use crate::{Error, Part, Progress, State, Urls, probe::Probe};
+
+const REQUIREMENTS: &str = include_str!("../../native/kafka-ui/requirements.txt");
+const PROGRAM: &str = include_str!("../../native/kafka-ui/serve.py");
+
+/// The running UI.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    url: String,
+    // Dropped first; see `Native`.
+    _server: Server,
+    _workspace: Workspace,
+}
+
+impl Ui {
+    /// Installs it if it is missing, and starts it upon this stack.
+    pub(crate) async fn start(urls: &Urls, progress: &dyn Progress) -> Result<Self, Error> {
+        let home = install(&Cache::open(progress)?).await?;
+        progress.state(Part::Ui, &State::Starting);
+        let workspace = Workspace::new()?;
+        let folder = workspace.folder("ui")?;
+        let (server, [port, _]) = Server::start(&workspace, |[port, _]| {
+            let mut arguments = vec![home.join("serve.py").display().to_string()];
+            let options = [
+                ["--brokers", &urls.brokers],
+                ["--registry", &urls.registry],
+                ["--port", &port.to_string()],
+            ];
+            arguments.extend(options.into_iter().flatten().map(str::to_owned));
+            let launch = Launch {
+                part: Part::Ui,
+                program: "python3".into(),
+                arguments,
+                environment: vec![
+                    ("PYTHONPATH", home.display().to_string()),
+                    ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
+                ],
+                folder: folder.clone(),
+                user: None,
+            };
+            Ok((launch, Probe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
+        })
+        .await?;
+        let url = format!("http://127.0.0.1:{port}/");
+        progress.state(Part::Ui, &State::Ready(url.clone()));
+        Ok(Self { url, _server: server, _workspace: workspace })
+    }
+
+    /// Where the browser finds it.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+}
+
+async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
+    // Some of the wheels are compiled for one Python and no other.
+    tool::Tool::Python.ensure().await?;
+    let mut version = Command::new("python3");
+    version.arg("--version");
+    let version = tool::run(version).await?.stdout;
+    let version = String::from_utf8_lossy(&version);
+    let inputs = [REQUIREMENTS, PROGRAM, version.trim()];
+    let recipe = Recipe { part: Part::Ui, name: "kaskade-5.1.0", inputs: &inputs };
+    cache
+        .folder(&recipe, async |home| {
+            tool::pip(home, REQUIREMENTS, &[]).await?;
+            let program = home.join("serve.py");
+            fs::write(&program, PROGRAM).map_err(Error::path("write", &program))
+        })
+        .await
+}

@@ -1,0 +1,65 @@
+//! Where a stack comes from is said by the environment.
+
+use std::process::{Command, Output};
+
+use devstack::shared;
+
+const ADDRESSES: [&str; 5] = [
+    "SAGA_STACK_BROKERS",
+    "SAGA_STACK_POSTGRES",
+    "SAGA_STACK_REGISTRY",
+    "SAGA_STACK_SMTP",
+    "SAGA_STACK_MAIL_API",
+];
+
+/// The command, in an environment that names no stack.
+pub(crate) fn without_a_stack(mut command: Command) -> Command {
+    for name in ADDRESSES {
+        command.env_remove(name);
+    }
+    command.env("SAGA_STACK", "native");
+    command
+}
+
+fn devstack(arguments: &[&str]) -> Command {
+    let mut command = without_a_stack(Command::new(env!("CARGO_BIN_EXE_devstack")));
+    command.args(arguments);
+    command
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[tokio::test]
+async fn a_stack_in_the_environment_is_used_and_passed_on() {
+    let exports = shared().await.exports();
+    let printed = devstack(&["env"]).envs(exports.iter().cloned()).output().unwrap();
+    assert!(printed.status.success(), "{}", said(&printed));
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    for (name, value) in exports {
+        assert!(printed.lines().any(|line| line == format!("{name}={value}")), "{name}");
+    }
+}
+
+#[test]
+fn half_a_stack_in_the_environment_is_refused_by_name() {
+    let output = devstack(&["true"]).env("SAGA_STACK_BROKERS", "127.0.0.1:1").output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("SAGA_STACK_POSTGRES is not set"), "{}", said(&output));
+}
+
+#[test]
+fn an_unknown_source_is_refused_with_those_that_are_known() {
+    let output = devstack(&["true"]).env("SAGA_STACK", "magic").output().unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("`native` or `docker`"), "{}", said(&output));
+}
+
+#[test]
+fn the_commands_exit_code_is_passed_on() {
+    let given = ADDRESSES.map(|name| (name, "nowhere"));
+    let status =
+        devstack(&["sh", "-c", "exit 7"]).envs(given).stderr(std::process::Stdio::null()).status();
+    assert_eq!(status.unwrap().code(), Some(7));
+}
