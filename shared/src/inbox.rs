@@ -4,13 +4,20 @@
 //! the effect. A repeat finds it and has no effect; a crash takes both away together. Ids go in
 //! sorted, so that two consumers with overlapping batches cannot deadlock.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::message::Message;
+
+/// For so long a message is known again. Longer than any topic keeps it, with time to spare for
+/// those who redrive dead letters.
+pub const RETENTION: Duration = Duration::from_hours(21 * 24);
 
 /// What became of a batch at the door. Indices are places in the batch.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

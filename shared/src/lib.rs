@@ -32,6 +32,7 @@ pub mod idempotency;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod dependency;
 pub mod fault;
 pub mod health;
 pub mod kafka;

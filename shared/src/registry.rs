@@ -1,1 +1,252 @@
-//! registry
+//! A client of a schema registry that speaks Confluent's API.
+//!
+//! Stateless: what was learnt is kept by [`crate::codec`]. Every call ends by a deadline and reads
+//! a bounded answer.
+//!
+//! **Architecture invariant:** only the registry's own word that it does not know a schema (404
+//! with its error code) counts as that. Every other failure to answer is the world's, not the
+//! message's: a proxy's error page must not turn messages into dead letters.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode, Url, redirect::Policy};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// How long a call may take as a whole.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// What an answer may weigh.
+const ANSWER_BYTES_MAX: usize = 1024 * 1024;
+/// How much of a refusal's text is kept.
+const MESSAGE_CHARS_MAX: usize = 500;
+
+/// A schema registry.
+#[derive(Clone)]
+pub struct Registry {
+    base: Url,
+    client: reqwest::Client,
+}
+
+impl std::fmt::Debug for Registry {
+    /// The URL may hold a password, so only its host is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("host", &self.base.host_str()).finish_non_exhaustive()
+    }
+}
+
+/// Why the registry did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Its address is not a URL.
+    #[error("the schema registry's address is not an http URL")]
+    Address,
+    /// The HTTP client could not be made.
+    #[error("the client of the schema registry could not be made")]
+    Client(#[source] reqwest::Error),
+    /// No answer came.
+    #[error("the schema registry is out of reach")]
+    Unreachable(#[source] reqwest::Error),
+    /// It is in trouble, or something that stands before it is.
+    #[error("the schema registry cannot answer now ({0})")]
+    Unavailable(StatusCode),
+    /// Something answered that is no registry, or at a wrong path.
+    #[error("what answered is no schema registry: {0}")]
+    Unreadable(String),
+    /// There is no such subject (40401).
+    #[error("the schema registry does not know the subject")]
+    UnknownSubject,
+    /// There is no schema of that id (40403).
+    #[error("the schema registry does not know the schema")]
+    UnknownSchema,
+    /// The schema could not be read by, or could not read, an earlier one of its subject (409).
+    #[error("the schema is not compatible with an earlier version: {0}")]
+    Incompatible(String),
+    /// It is no schema (42201).
+    #[error("the schema registry does not accept the schema: {0}")]
+    Invalid(String),
+    /// Another refusal.
+    #[error("the schema registry refuses ({status}): {message}")]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// In its own words.
+        message: String,
+    },
+}
+
+impl Error {
+    /// Whether the same call may work later.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Unavailable(_) | Self::Unreadable(_) => true,
+            Self::Address
+            | Self::Client(_)
+            | Self::UnknownSubject
+            | Self::UnknownSchema
+            | Self::Incompatible(_)
+            | Self::Invalid(_)
+            | Self::Refused { .. } => false,
+        }
+    }
+}
+
+/// A schema as the registry keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Schema {
+    /// Its text.
+    #[serde(rename = "schema")]
+    pub text: String,
+    /// `AVRO`, `JSON`, `PROTOBUF`; none is Avro.
+    #[serde(rename = "schemaType")]
+    pub kind: Option<String>,
+}
+
+/// The newest schema of a subject.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Latest {
+    /// Its id.
+    pub id: u32,
+    /// The schema.
+    #[serde(flatten)]
+    pub schema: Schema,
+}
+
+#[derive(Serialize)]
+struct Compatibility {
+    compatibility: &'static str,
+}
+
+#[derive(Serialize)]
+struct NewSchema<'s> {
+    schema: &'s str,
+}
+
+#[derive(Deserialize)]
+struct Registered {
+    id: u32,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error_code: u32,
+    #[serde(default)]
+    message: String,
+}
+
+/// An answer that is only looked at for its status.
+#[derive(Deserialize)]
+struct Ignored {}
+
+impl Registry {
+    /// The registry at this base URL, whose path is kept.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let base = Url::parse(url)
+            .ok()
+            .filter(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
+            .ok_or(Error::Address)?;
+        // Whoever comes second finds it installed: that is as good.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(CALL_LIMIT)
+            .redirect(Policy::none())
+            .build()
+            .map_err(Error::Client)?;
+        Ok(Self { base, client })
+    }
+
+    /// From now on the subject takes only schemas that read, and are read by, all earlier ones.
+    /// Works before the subject has its first.
+    pub async fn require_full_compatibility(&self, subject: &str) -> Result<(), Error> {
+        let body = Compatibility { compatibility: "FULL_TRANSITIVE" };
+        let url = self.url(&["config", subject]);
+        let _done: Ignored = self.call(Method::PUT, url, Some(&body)).await?;
+        Ok(())
+    }
+
+    /// Registers a schema and answers with its id; one that is there already keeps its id.
+    pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, Error> {
+        let url = self.url(&["subjects", subject, "versions"]);
+        let registered: Registered =
+            self.call(Method::POST, url, Some(&NewSchema { schema })).await?;
+        Ok(registered.id)
+    }
+
+    /// The schema of an id.
+    pub async fn schema(&self, id: u32) -> Result<Schema, Error> {
+        self.get(&["schemas", "ids", &id.to_string()]).await
+    }
+
+    /// The newest schema of a subject, if it has any.
+    pub async fn latest(&self, subject: &str) -> Result<Option<Latest>, Error> {
+        match self.get(&["subjects", subject, "versions", "latest"]).await {
+            Ok(latest) => Ok(Some(latest)),
+            Err(Error::UnknownSubject) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Error> {
+        self.call(Method::GET, self.url(path), None::<&Compatibility>).await
+    }
+
+    async fn call<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<&impl Serialize>,
+    ) -> Result<T, Error> {
+        let mut request = self.client.request(method, url);
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        // The URL may hold a password: it does not belong into an error.
+        let lost = |error: reqwest::Error| Error::Unreachable(error.without_url());
+        let mut response = request.send().await.map_err(lost)?;
+        let status = response.status();
+        let mut answer = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(lost)? {
+            answer.extend_from_slice(&chunk);
+            if answer.len() > ANSWER_BYTES_MAX {
+                return Err(Error::Unreadable(format!("over {ANSWER_BYTES_MAX} bytes ({status})")));
+            }
+        }
+        if !status.is_success() {
+            return Err(refusal(status, &answer));
+        }
+        serde_json::from_slice(&answer).map_err(|error| Error::Unreadable(error.to_string()))
+    }
+}
+
+/// What a refusal means: its error code counts, and its status only where that is enough.
+fn refusal(status: StatusCode, answer: &[u8]) -> Error {
+    if status.is_server_error()
+        || status == StatusCode::TOO_MANY_REQUESTS
+        || status == StatusCode::REQUEST_TIMEOUT
+    {
+        return Error::Unavailable(status);
+    }
+    let Ok(refusal) = serde_json::from_slice::<Refusal>(answer) else {
+        return Error::Unreadable(format!("{status} without an error code"));
+    };
+    let message = refusal.message.chars().take(MESSAGE_CHARS_MAX).collect();
+    match refusal.error_code {
+        40_401 => Error::UnknownSubject,
+        40_403 => Error::UnknownSchema,
+        409 => Error::Incompatible(message),
+        42_201 => Error::Invalid(message),
+        _ => Error::Refused { status, message },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,215 @@
-//! topics
+//! Topics: how each is made, and making them.
+//!
+//! **Architecture invariant:** a topic is created on purpose, with what the contract declares of
+//! it; a broker never makes one up. All topics of events have the same number of partitions, so
+//! that what belongs to one key lies in the partition of the same number everywhere.
+//!
+//! **Architecture invariant:** an inbox remembers longer than a topic keeps, so that whatever is
+//! read again is known again.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    dependency::{self, Waited},
+    health::Component,
+    kafka,
+};
+
+use admin::Admin;
+
+mod admin;
+
+/// How long the broker keeps events.
+pub const EVENT_RETENTION: Duration = Duration::from_hours(7 * 24);
+/// How long the broker keeps copies of dead letters, for people to look at.
+pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(14 * 24);
+/// Only whole segments are deleted or compacted, and never the one that is being written: what is
+/// kept is kept up to this much longer.
+pub const SEGMENT_SPAN: Duration = Duration::from_hours(24);
+/// A topic of latest values keeps each value at least this long, for those who follow closely.
+const COMPACTION_LAG_MIN: Duration = Duration::from_hours(1);
+/// Partitions of each topic of events.
+const EVENT_PARTITIONS: i32 = 6;
+
+/// A topic and how it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name, without the deployment's prefix.
+    pub name: &'static str,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// How long messages are kept; of a compacted topic, how long tombstones are.
+    pub retention: Duration,
+    /// What happens to messages in the end.
+    pub cleanup: Cleanup,
+}
+
+/// What happens to messages in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cleanup {
+    /// They are deleted when they are old.
+    Delete,
+    /// The last one of each key stays for ever.
+    Compact,
+}
+
+impl Topic {
+    /// Events, kept for a week.
+    pub const fn events(name: &'static str) -> Self {
+        Self {
+            name,
+            partitions: EVENT_PARTITIONS,
+            retention: EVENT_RETENTION,
+            cleanup: Cleanup::Delete,
+        }
+    }
+
+    /// The last word per key, kept for ever.
+    pub const fn latest(name: &'static str) -> Self {
+        Self { cleanup: Cleanup::Compact, ..Self::events(name) }
+    }
+
+    /// Copies of dead letters, for people.
+    pub const fn dead_letters(name: &'static str) -> Self {
+        Self { name, partitions: 1, retention: DEAD_LETTER_RETENTION, cleanup: Cleanup::Delete }
+    }
+
+    /// What the broker is told of it.
+    fn settings(&self, replication: i32) -> Vec<(&'static str, String)> {
+        let millis = |it: Duration| it.as_millis().to_string();
+        // With acks=all, what was confirmed is on a majority: one broker may be lost.
+        let in_sync_min = replication / 2 + 1;
+        let mut settings = vec![
+            ("segment.ms", millis(SEGMENT_SPAN)),
+            ("min.insync.replicas", in_sync_min.to_string()),
+        ];
+        settings.extend(match self.cleanup {
+            Cleanup::Delete => vec![
+                ("cleanup.policy", "delete".to_owned()),
+                ("retention.ms", millis(self.retention)),
+            ],
+            Cleanup::Compact => vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("min.compaction.lag.ms", millis(COMPACTION_LAG_MIN)),
+                // Old values are gone after this, however quiet the topic is.
+                ("max.compaction.lag.ms", millis(SEGMENT_SPAN)),
+                // Who is away longer than this may miss that a key is gone.
+                ("delete.retention.ms", millis(self.retention)),
+            ],
+        });
+        settings
+    }
+}
+
+/// Why topics are not as declared.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client could not be made.
+    #[error("the Kafka client could not be made")]
+    Client(#[source] rdkafka::error::KafkaError),
+    /// The broker did not answer.
+    #[error("the broker is out of reach")]
+    Unreachable(#[source] rdkafka::error::KafkaError),
+    /// The broker did not make a topic.
+    #[error("the broker did not create topic {topic}")]
+    NotCreated {
+        /// Its name at the broker.
+        topic: String,
+        /// The broker's reason.
+        #[source]
+        reason: rdkafka::types::RDKafkaErrorCode,
+    },
+    /// A topic was made but cannot be seen yet.
+    #[error("topic {0} cannot be seen yet")]
+    Unseen(String),
+    /// A topic is there, made otherwise: keys would lie in other partitions than those of its
+    /// siblings.
+    #[error("topic {topic} has {found} partitions, and {declared} are declared")]
+    Partitions {
+        /// Its name at the broker.
+        topic: String,
+        /// How many it has.
+        found: i32,
+        /// How many it should have.
+        declared: i32,
+    },
+    /// We were told to stop first.
+    #[error("told to stop before the topics were there")]
+    Stopped,
+}
+
+impl Error {
+    /// Whether the same may work later.
+    pub fn is_transient(&self) -> bool {
+        use rdkafka::types::RDKafkaErrorCode as Code;
+        match self {
+            Self::Unreachable(_) | Self::Unseen(_) => true,
+            // Too few brokers for the replication is among what passes: they are still starting.
+            Self::NotCreated { reason, .. } => ![
+                Code::InvalidTopic,
+                Code::InvalidPartitions,
+                Code::InvalidConfig,
+                Code::PolicyViolation,
+                Code::TopicAuthorizationFailed,
+                Code::ClusterAuthorizationFailed,
+            ]
+            .contains(reason),
+            Self::Client(_) | Self::Partitions { .. } | Self::Stopped => false,
+        }
+    }
+}
+
+/// Creates the topics that are missing, and checks the partitions of those that are there.
+pub async fn create(
+    settings: &kafka::Settings,
+    topics: &[Topic],
+    replication: i32,
+) -> Result<(), Error> {
+    let admin = Admin::new(settings)?;
+    let present = admin.partitions().await?;
+    let missing: Vec<Topic> = topics
+        .iter()
+        .filter(|it| !present.contains_key(&settings.topic(it.name)))
+        .copied()
+        .collect();
+    let present = if missing.is_empty() {
+        present
+    } else {
+        admin.create(settings, &missing, replication).await?;
+        admin.partitions().await?
+    };
+    for topic in topics {
+        let name = settings.topic(topic.name);
+        match present.get(&name) {
+            None => return Err(Error::Unseen(name)),
+            Some(found) if *found != topic.partitions => {
+                let (found, declared) = (*found, topic.partitions);
+                return Err(Error::Partitions { topic: name, found, declared });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the broker and then [creates](create) the topics. Says through `health` what is
+/// waited for.
+pub async fn ensure(
+    settings: &kafka::Settings,
+    topics: &[Topic],
+    replication: i32,
+    health: &Component,
+    stop: &CancellationToken,
+) -> Result<(), Error> {
+    let attempt = async || create(settings, topics, replication).await;
+    match dependency::wait(health, stop, Error::is_transient, attempt).await {
+        Waited::Up(()) => Ok(()),
+        Waited::Refused(error) => Err(error),
+        Waited::Stopped => Err(Error::Stopped),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+//! One record as Avro's binary form, without the wire format around it.
+
+use std::{
+    any::TypeId,
+    collections::HashMap,
+    io,
+    marker::PhantomData,
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, LazyLock, PoisonError, RwLock},
+};
+
+use apache_avro::{
+    AvroResult, Schema, from_value, reader::datum::GenericDatumReader, util::max_allocation_bytes,
+    writer::datum::GenericDatumWriter,
+};
+
+use crate::{contract::Record, fault};
+
+use super::Unreadable;
+
+/// What one value inside a body may make the decoder allocate.
+const ALLOCATION_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The shapes in use. There are as many as kinds of record in the program; they live as long as it.
+static SHAPES: LazyLock<RwLock<HashMap<TypeId, &'static Shape>>> = LazyLock::new(RwLock::default);
+
+/// A record's committed schema, ready for use.
+pub struct Shape {
+    text: &'static str,
+    schema: &'static Schema,
+    canonical: String,
+    name: String,
+    writer: GenericDatumWriter<'static>,
+    reader: GenericDatumReader<'static>,
+}
+
+impl std::fmt::Debug for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shape").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Shape {
+    /// The shape of `R`.
+    ///
+    /// # Panics
+    /// If the schema of `R` is none: it is part of the program.
+    pub fn of<R: Record>() -> &'static Self {
+        let id = TypeId::of::<R>();
+        let known = SHAPES.read().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        known.unwrap_or_else(|| {
+            let mut shapes = SHAPES.write().unwrap_or_else(PoisonError::into_inner);
+            shapes.entry(id).or_insert_with(|| match Self::parse(R::SCHEMA) {
+                Ok(shape) => Box::leak(Box::new(shape)),
+                Err(error) => panic!("the schema of {} is none: {error}", R::TYPE),
+            })
+        })
+    }
+
+    fn parse(text: &'static str) -> AvroResult<Self> {
+        // The library keeps the first value it is given, for the whole process.
+        max_allocation_bytes(ALLOCATION_BYTES_MAX);
+        let schema: &'static Schema = Box::leak(Box::new(Schema::parse_str(text)?));
+        Ok(Self {
+            text,
+            schema,
+            canonical: schema.canonical_form(),
+            name: schema.name().map(ToString::to_string).unwrap_or_default(),
+            // Readable by people means: an id is the string that its schema says it is.
+            writer: GenericDatumWriter::builder(schema).human_readable(true).build()?,
+            reader: GenericDatumReader::builder(schema).human_readable(true).build()?,
+        })
+    }
+
+    /// The schema, as committed.
+    pub fn text(&self) -> &'static str {
+        self.text
+    }
+
+    /// The schema, parsed.
+    pub fn schema(&self) -> &'static Schema {
+        self.schema
+    }
+
+    /// The full name of the record.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether data of that schema lies in memory as data of this one does.
+    pub(super) fn is_laid_out_as(&self, schema: &Schema) -> bool {
+        self.canonical == schema.canonical_form()
+    }
+
+    /// Appends a record.
+    pub fn write<R: Record>(&self, record: &R, bytes: &mut Vec<u8>) -> AvroResult<()> {
+        self.writer.write_ser(bytes, record)?;
+        Ok(())
+    }
+}
+
+/// How to read records that were written with one certain schema.
+#[derive(Clone, Debug)]
+pub(super) enum Reading {
+    /// Their writer used our schema: straight from the bytes.
+    Same,
+    /// Their writer used another version: through its schema to ours, with our defaults.
+    Resolved(Arc<Schema>),
+    /// Not at all.
+    Refused(Unreadable),
+}
+
+/// Reads data as `R`.
+#[derive(Clone, Debug)]
+pub struct Datum<R>(Reading, PhantomData<fn() -> R>);
+
+impl<R: Record> Datum<R> {
+    pub(super) fn new(reading: Reading) -> Self {
+        Self(reading, PhantomData)
+    }
+
+    /// Reads data written with `R`'s own schema.
+    pub fn same() -> Self {
+        Self::new(Reading::Same)
+    }
+
+    /// Reads data written with another version of `R`'s schema.
+    pub fn resolved(writer: Schema) -> Self {
+        Self::new(Reading::Resolved(Arc::new(writer)))
+    }
+
+    /// Reads one record and nothing else.
+    pub fn read(&self, bytes: &[u8]) -> Result<R, Unreadable> {
+        let mut input = Input { rest: bytes, is_short: false };
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
+            match &self.0 {
+                Reading::Same => Shape::of::<R>().reader.read_deser(&mut input),
+                Reading::Resolved(writer) => resolve(writer, Shape::of::<R>(), &mut input),
+                Reading::Refused(why) => return Err(why.clone()),
+            }
+            .map_err(|error| Unreadable::Datum(fault::chain(&error)))
+        }));
+        // The library takes a body that ends early for one with nulls at its end.
+        if input.is_short {
+            return Err(Unreadable::Truncated);
+        }
+        let record = outcome.unwrap_or(Err(Unreadable::Panicked))?;
+        match input.rest.len() {
+            0 => Ok(record),
+            trailing => Err(Unreadable::Trailing(trailing)),
+        }
+    }
+}
+
+fn resolve<R: Record>(writer: &Schema, shape: &Shape, input: &mut Input<'_>) -> AvroResult<R> {
+    let value = GenericDatumReader::builder(writer)
+        .reader_schema(shape.schema)
+        .build()?
+        .read_value(input)?;
+    from_value(&value)
+}
+
+/// A body being read, which remembers whether more was wanted than there is.
+struct Input<'b> {
+    rest: &'b [u8],
+    is_short: bool,
+}
+
+impl io::Read for Input<'_> {
+    fn read(&mut self, wanted: &mut [u8]) -> io::Result<usize> {
+        self.is_short |= wanted.len() > self.rest.len();
+        self.rest.read(wanted)
+    }
+
+    fn read_exact(&mut self, wanted: &mut [u8]) -> io::Result<()> {
+        self.is_short |= wanted.len() > self.rest.len();
+        self.rest.read_exact(wanted)
+    }
+}

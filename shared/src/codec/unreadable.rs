@@ -1,0 +1,64 @@
+//! What can be wrong with a body.
+
+use super::BODY_BYTES_MAX;
+
+/// Why a body cannot be read. Each is the message's own fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unreadable {
+    /// It says that it is something else than its topic carries.
+    #[error("its ce_type is {found}, and its topic carries {wanted}")]
+    OtherType {
+        /// What it says.
+        found: String,
+        /// What it should be.
+        wanted: &'static str,
+    },
+    /// It has none.
+    #[error("it has no body")]
+    NoBody,
+    /// It is larger than [`BODY_BYTES_MAX`].
+    #[error("its body has {0} bytes, more than {BODY_BYTES_MAX}")]
+    TooLarge(usize),
+    /// It does not even hold a schema's id.
+    #[error("its body has {0} bytes, too few for a schema id")]
+    TooShort(usize),
+    /// It is not in the wire format.
+    #[error("its body begins with {0:#04x} instead of 0x00 and a schema id")]
+    NoMagic(u8),
+    /// No registry gives this id.
+    #[error("its schema id is {0}, which no registry gives")]
+    NoId(u32),
+    /// The registry does not know the id.
+    #[error("its schema id is {0}, which the registry does not know")]
+    UnknownId(u32),
+    /// The schema is not one of Avro, or not one that is decoded with.
+    #[error("its schema {id} is not used: {reason}")]
+    Schema {
+        /// Its id.
+        id: u32,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The schema describes another record.
+    #[error("its schema {id} describes {found}, and its topic carries {wanted}")]
+    OtherRecord {
+        /// Its id.
+        id: u32,
+        /// What it describes.
+        found: String,
+        /// What it should describe.
+        wanted: String,
+    },
+    /// The bytes are not what the schema describes.
+    #[error("its body does not fit its schema: {0}")]
+    Datum(String),
+    /// The bytes end before the record does.
+    #[error("its body ends in the middle of the record")]
+    Truncated,
+    /// Bytes follow the record.
+    #[error("{0} bytes follow the record in its body")]
+    Trailing(usize),
+    /// The decoder itself failed.
+    #[error("its body makes the decoder panic")]
+    Panicked,
+}

@@ -1,0 +1,53 @@
+//! Waiting for what we depend on: it may come up after us, and it may come back.
+//!
+//! **Architecture invariant:** a service whose dependency is not there yet waits and is not ready;
+//! it does not end, and nobody has to start it again.
+
+use std::error::Error as StdError;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{backoff::Backoff, fault, health::Component};
+
+/// What came of waiting.
+#[derive(Debug)]
+pub enum Waited<T, E> {
+    /// It worked.
+    Up(T),
+    /// It will never work.
+    Refused(E),
+    /// We were told to stop first.
+    Stopped,
+}
+
+/// Tries until it works, with backoff, for as long as the error is `transient`. Says through
+/// `health` what is being waited for. An attempt is dropped at once when told to stop.
+pub async fn wait<T, E: StdError + 'static>(
+    health: &Component,
+    stop: &CancellationToken,
+    transient: impl Fn(&E) -> bool,
+    mut attempt: impl AsyncFnMut() -> Result<T, E>,
+) -> Waited<T, E> {
+    let backoff = Backoff::hold();
+    let mut failures = 0;
+    loop {
+        let Some(outcome) = stop.run_until_cancelled(attempt()).await else {
+            return Waited::Stopped;
+        };
+        let error = match outcome {
+            Ok(value) => {
+                health.ready();
+                return Waited::Up(value);
+            }
+            Err(error) if !transient(&error) => return Waited::Refused(error),
+            Err(error) => fault::chain(&error),
+        };
+        health.not_ready(&error);
+        let delay = backoff.delay(failures);
+        failures = failures.saturating_add(1);
+        tracing::warn!(error, failures, delay_ms = delay.as_millis(), "waiting for a dependency");
+        if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
+            return Waited::Stopped;
+        }
+    }
+}
