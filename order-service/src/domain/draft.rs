@@ -8,18 +8,10 @@ use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
 
 use super::{
+    catalogue::{Offer, Sku},
     contact::{CustomerName, EmailAddress, PaymentMethod},
     money::{Currency, Money, Quantity},
 };
-
-/// Names a product: letters, digits, `.`, `_`, `-`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Sku(String);
-
-/// Not the name of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a SKU has 1 to 64 letters, digits, '.', '_' or '-'")]
-pub struct BadSku;
 
 /// What is wished for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,15 +38,6 @@ pub struct Draft {
     currency: Currency,
     payment_method: PaymentMethod,
     customer: Customer,
-}
-
-/// A product as it is offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// The price of one.
-    pub price: Money,
-    /// Whether it can be ordered.
-    pub active: bool,
 }
 
 /// A line of an order, with the price at which it was accepted.
@@ -120,20 +103,6 @@ pub enum Fault {
     /// The total does not fit.
     #[error("the total is larger than {} minor units", Money::MINOR_MAX)]
     TotalTooLarge,
-}
-
-impl Sku {
-    /// Reads a SKU.
-    pub fn parse(text: &str) -> Result<Self, BadSku> {
-        let allowed = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
-        let ok = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
-        ok.then(|| Self(text.to_owned())).ok_or(BadSku)
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 impl Draft {

@@ -93,6 +93,44 @@ pub enum CancelReason {
     Requested,
 }
 
+impl Stage {
+    /// Its stable name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+}
+
+impl CancelReason {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::OutOfStock,
+        Self::PaymentDeclined,
+        Self::PaymentUnavailable,
+        Self::TimedOut,
+        Self::Requested,
+    ];
+
+    /// Its stable name.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::OutOfStock => "out-of-stock",
+            Self::PaymentDeclined => "payment-declined",
+            Self::PaymentUnavailable => "payment-unavailable",
+            Self::TimedOut => "timed-out",
+            Self::Requested => "requested",
+        }
+    }
+
+    /// The reason of that name.
+    pub fn from_code(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.code() == code)
+    }
+}
+
 /// What may be asked of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -142,6 +180,17 @@ pub enum Event {
     Noted(News),
 }
 
+impl Event {
+    /// When it happened, if it is ours to say; what is only noted is somebody else's word.
+    pub fn said_at(&self) -> Option<OffsetDateTime> {
+        match self {
+            Self::Placed(placement) => Some(placement.placed_at),
+            Self::Confirmed { at, .. } | Self::Cancelled { at, .. } => Some(*at),
+            Self::Noted(_) => None,
+        }
+    }
+}
+
 /// Why the answer is no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -155,7 +204,7 @@ pub enum Rejection {
     #[error("the order is confirmed, so this cannot have happened")]
     Contradiction,
     /// Not the order's total was paid.
-    #[error("{paid} were paid for an order of {total}")]
+    #[error("what was paid is {paid}, what the order costs is {total}")]
     PaidOtherwise {
         /// What was paid.
         paid: Money,

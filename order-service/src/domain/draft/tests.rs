@@ -41,7 +41,7 @@ fn the_total_is_the_sum_of_all_lines() {
     let offers = offers(&[("tea", 250, "EUR", true), ("cup", 1_000, "EUR", true)]);
     let draft = draft(vec![wish("tea", 3), wish("cup", 2)]).unwrap();
     let placement = draft.price(&offers, NOW, DUE).unwrap();
-    assert_eq!(placement.total.to_string(), "2750 EUR");
+    assert_eq!(placement.total.to_string(), "2750 minor units of EUR");
     assert_eq!(placement.lines.len(), 2);
     assert_eq!(placement.due_at, DUE);
 }
@@ -76,13 +76,6 @@ fn a_total_that_does_not_fit_is_refused() {
     for wishes in [vec![wish("gold", 2)], vec![wish("gold", 1), wish("tea", 1)]] {
         let draft = draft(wishes).unwrap();
         assert_eq!(draft.price(&offers, NOW, DUE), Err(vec![Fault::TotalTooLarge]));
-    }
-}
-
-#[test]
-fn a_sku_is_plain_text() {
-    for bad in ["", "a b", "a/b", "tee\u{301}", "a\0", "a\r\n", &"a".repeat(65)] {
-        assert_eq!(Sku::parse(bad), Err(BadSku), "{bad:?}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! What other services say of an order, as far as an order cares.
 
-use crate::domain::{draft::Sku, money::Money};
+use crate::domain::{catalogue::Sku, money::Money};
 
 /// What another service said.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,9 @@ use time::macros::datetime;
 
 use super::*;
 use crate::domain::{
+    catalogue::Sku,
     contact::{EmailAddress, PaymentMethod},
-    draft::{Customer, Line, Sku},
+    draft::{Customer, Line},
     money::{Currency, Quantity},
 };
 

@@ -1,0 +1,65 @@
+//! What other services say becomes commands for orders, and words on products.
+
+use shared::{
+    consumer::{Handled, Handler, Taken},
+    fault::Fault,
+    message::Message,
+};
+use sqlx::PgConnection;
+
+use crate::{
+    app::{self, Addressed, Voice},
+    domain::order::Command,
+    store::catalogue,
+    wire::{self, Heard},
+};
+
+/// Takes messages in.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// What is needed to speak.
+    pub voice: Voice,
+}
+
+impl Handler for Listener {
+    type Input = Heard;
+
+    fn topics(&self) -> Vec<&'static str> {
+        wire::topics()
+    }
+
+    async fn decode(&self, message: &Message) -> Result<Heard, Fault> {
+        wire::hear(&self.voice.codec, message).await
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut PgConnection,
+        batch: &[Taken<'_, Heard>],
+    ) -> Result<Handled, Fault> {
+        let now = self.voice.clock.now();
+        let (mut places, mut commands, mut words) = (vec![], vec![], vec![]);
+        for (place, Taken { message, input }) in batch.iter().enumerate() {
+            match input {
+                Heard::Product(word) => words.push(word),
+                Heard::Order { order_id, news } => {
+                    places.push(place);
+                    commands.push(Addressed {
+                        order_id: *order_id,
+                        command: Command::Record { news: news.clone(), now },
+                        heard: Some((&message.envelope).into()),
+                        trace: message.envelope.trace,
+                    });
+                }
+            }
+        }
+        catalogue::learn(conn, &words).await?;
+        let outcome = app::execute(conn, &self.voice, &commands).await?;
+        let refused = places
+            .into_iter()
+            .zip(outcome.answers)
+            .filter_map(|(place, answer)| Some((place, answer.err()?.to_string())))
+            .collect();
+        Ok(Handled { effects: outcome.effects, refused })
+    }
+}

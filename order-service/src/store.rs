@@ -1,0 +1,226 @@
+//! All SQL of this service. One statement for a whole batch, never one per order.
+//!
+//! **Architecture invariant:** nothing here begins or ends a transaction: that belongs to the roads.
+//! Rows are locked in the order of their keys, so that two batches cannot deadlock.
+
+use std::collections::HashMap;
+
+use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::{
+    draft::{Line, Placement},
+    money::{Currency, Money},
+    order::{CancelReason, Order, Stage},
+};
+
+pub mod catalogue;
+pub mod history;
+pub mod view;
+
+/// An order as it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Where it stands.
+    pub order: Order,
+    /// How many messages it has said.
+    pub said: i64,
+}
+
+/// An order that is new.
+#[derive(Clone, Copy, Debug)]
+pub struct New<'p> {
+    /// Its id.
+    pub order_id: Uuid,
+    /// What it starts from.
+    pub placement: &'p Placement,
+    /// Where it stands by now.
+    pub kept: Kept,
+}
+
+/// Locks these orders until the transaction ends, and reads them. Those that do not exist are
+/// missing in the answer.
+pub async fn load_for_update(
+    conn: &mut PgConnection,
+    order_ids: &[Uuid],
+) -> Result<HashMap<Uuid, Kept>, sqlx::Error> {
+    if order_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    sqlx::query(
+        "SELECT order_id, stage, reason, total_minor, currency,
+                placed_at, due_at, confirmed_at, cancelled_at, said
+         FROM orders WHERE order_id = ANY ($1) ORDER BY order_id FOR NO KEY UPDATE",
+    )
+    .bind(order_ids)
+    .fetch_all(conn)
+    .await?
+    .iter()
+    .map(|row| {
+        let kept = Kept { order: order(row)?, said: row.try_get("said")? };
+        Ok((row.try_get("order_id")?, kept))
+    })
+    .collect()
+}
+
+/// Locks up to `n_max` orders that are overdue by the database's clock, and that nobody else is
+/// working on; answers them with the time.
+pub async fn lock_overdue(
+    conn: &mut PgConnection,
+    n_max: i64,
+) -> Result<Vec<(Uuid, OffsetDateTime)>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT order_id, now() FROM orders
+         WHERE stage = 'pending' AND due_at <= now()
+         ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED",
+    )
+    .bind(n_max)
+    .fetch_all(conn)
+    .await
+}
+
+/// Keeps new orders.
+pub async fn insert(conn: &mut PgConnection, new: &[New<'_>]) -> Result<(), sqlx::Error> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(new.iter().map(|it| (it.order_id, it.kept)));
+    let lines: Vec<_> = new.iter().map(|it| Json(stored(&it.placement.lines))).collect();
+    sqlx::query(
+        "INSERT INTO orders (order_id, stage, reason, confirmed_at, cancelled_at, said,
+                             lines, total_minor, currency, placed_at, due_at)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[],
+                              $5::timestamptz[], $6::int8[], $7::jsonb[], $8::int8[], $9::text[],
+                              $10::timestamptz[], $11::timestamptz[])",
+    )
+    .bind(columns.order_id)
+    .bind(columns.stage)
+    .bind(columns.reason)
+    .bind(columns.confirmed_at)
+    .bind(columns.cancelled_at)
+    .bind(columns.said)
+    .bind(lines)
+    .bind(new.iter().map(|it| it.placement.total.minor()).collect::<Vec<_>>())
+    .bind(new.iter().map(|it| it.placement.total.currency().to_string()).collect::<Vec<_>>())
+    .bind(new.iter().map(|it| it.placement.placed_at).collect::<Vec<_>>())
+    .bind(new.iter().map(|it| it.placement.due_at).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Keeps where these orders stand by now. What an order was placed with never changes.
+pub async fn update(conn: &mut PgConnection, changed: &[(Uuid, Kept)]) -> Result<(), sqlx::Error> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let columns = Columns::of(changed.iter().copied());
+    let updated = sqlx::query(
+        "UPDATE orders
+         SET stage = new.stage, reason = new.reason, said = new.said,
+             confirmed_at = coalesce(new.confirmed_at, orders.confirmed_at),
+             cancelled_at = new.cancelled_at
+         FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
+                     $6::int8[]) AS new (order_id, stage, reason, confirmed_at, cancelled_at, said)
+         WHERE orders.order_id = new.order_id",
+    )
+    .bind(columns.order_id)
+    .bind(columns.stage)
+    .bind(columns.reason)
+    .bind(columns.confirmed_at)
+    .bind(columns.cancelled_at)
+    .bind(columns.said)
+    .execute(conn)
+    .await?;
+    debug_assert_eq!(updated.rows_affected(), changed.len() as u64, "orders are locked and there");
+    Ok(())
+}
+
+/// What can change of many orders, column by column.
+#[derive(Default)]
+struct Columns {
+    order_id: Vec<Uuid>,
+    stage: Vec<&'static str>,
+    reason: Vec<Option<&'static str>>,
+    confirmed_at: Vec<Option<OffsetDateTime>>,
+    cancelled_at: Vec<Option<OffsetDateTime>>,
+    said: Vec<i64>,
+}
+
+impl Columns {
+    fn of(rows: impl Iterator<Item = (Uuid, Kept)>) -> Self {
+        let mut columns = Self::default();
+        for (order_id, Kept { order, said }) in rows {
+            let (reason, confirmed_at, cancelled_at) = match order.stage {
+                Stage::Pending { .. } => (None, None, None),
+                Stage::Confirmed { at } => (None, Some(at), None),
+                Stage::Cancelled { reason, at } => (Some(reason.code()), None, Some(at)),
+            };
+            columns.order_id.push(order_id);
+            columns.stage.push(order.stage.name());
+            columns.reason.push(reason);
+            columns.confirmed_at.push(confirmed_at);
+            columns.cancelled_at.push(cancelled_at);
+            columns.said.push(said);
+        }
+        columns
+    }
+}
+
+/// A line as it is kept.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct StoredLine {
+    /// What.
+    pub sku: String,
+    /// How many.
+    pub quantity: u16,
+    /// The price of one, in minor units.
+    pub unit_price_minor: i64,
+}
+
+fn stored(lines: &[Line]) -> Vec<StoredLine> {
+    lines
+        .iter()
+        .map(|line| StoredLine {
+            sku: line.sku.as_str().to_owned(),
+            quantity: line.quantity.get(),
+            unit_price_minor: line.unit_price.minor(),
+        })
+        .collect()
+}
+
+fn order(row: &PgRow) -> Result<Order, sqlx::Error> {
+    Ok(Order { placed_at: row.try_get("placed_at")?, total: total(row)?, stage: stage(row)? })
+}
+
+fn total(row: &PgRow) -> Result<Money, sqlx::Error> {
+    let currency = Currency::parse(row.try_get("currency")?).map_err(unreadable("currency"))?;
+    Money::new(row.try_get("total_minor")?, currency).map_err(unreadable("total_minor"))
+}
+
+fn stage(row: &PgRow) -> Result<Stage, sqlx::Error> {
+    let reason = |row: &PgRow| CancelReason::from_code(row.try_get("reason").ok()?);
+    match row.try_get("stage")? {
+        "pending" => Ok(Stage::Pending { due_at: row.try_get("due_at")? }),
+        "confirmed" => Ok(Stage::Confirmed { at: row.try_get("confirmed_at")? }),
+        "cancelled" => Ok(Stage::Cancelled {
+            reason: reason(row).ok_or(Unknown).map_err(unreadable("reason"))?,
+            at: row.try_get("cancelled_at")?,
+        }),
+        _ => Err(unreadable("stage")(Unknown)),
+    }
+}
+
+/// A column holds what no version of this service has written.
+fn unreadable<E>(column: &'static str) -> impl FnOnce(E) -> sqlx::Error
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    move |error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) }
+}
+
+/// A name that is not known here.
+#[derive(Debug, thiserror::Error)]
+#[error("a name that is not known here")]
+struct Unknown;

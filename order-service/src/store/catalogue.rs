@@ -1,0 +1,76 @@
+//! The replica of the products.
+
+use std::collections::{BTreeMap, HashMap};
+
+use sqlx::{PgConnection, Row as _};
+
+use super::unreadable;
+use crate::domain::{
+    catalogue::{Offer, Sku, Word},
+    money::{Currency, Money},
+};
+
+/// Takes in what was said of products: of each, the word with the highest sequence holds, whatever
+/// the order in which they are read.
+pub async fn learn(conn: &mut PgConnection, words: &[&Word]) -> Result<(), sqlx::Error> {
+    // The last word of each, sorted, so that two batches cannot deadlock.
+    let mut last: BTreeMap<&Sku, &Word> = BTreeMap::new();
+    for word in words {
+        let known = last.entry(&word.sku).or_insert(word);
+        if known.sequence < word.sequence {
+            *known = word;
+        }
+    }
+    if last.is_empty() {
+        return Ok(());
+    }
+    let product = || last.values().map(|it| it.product.as_ref());
+    sqlx::query(
+        "INSERT INTO products (sku, sequence, name, price_minor, currency, active, changed_at)
+         SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::int8[], $5::text[],
+                              $6::bool[], $7::timestamptz[])
+         ON CONFLICT (sku) DO UPDATE
+         SET sequence = excluded.sequence, name = excluded.name,
+             price_minor = excluded.price_minor, currency = excluded.currency,
+             active = excluded.active, changed_at = excluded.changed_at
+         WHERE products.sequence < excluded.sequence",
+    )
+    .bind(last.keys().map(|it| it.as_str()).collect::<Vec<_>>())
+    .bind(last.values().map(|it| it.sequence).collect::<Vec<_>>())
+    .bind(product().map(|it| it.map(|it| it.name.as_str())).collect::<Vec<_>>())
+    .bind(product().map(|it| it.map(|it| it.offer.price.minor())).collect::<Vec<_>>())
+    .bind(
+        product().map(|it| it.map(|it| it.offer.price.currency().to_string())).collect::<Vec<_>>(),
+    )
+    .bind(product().map(|it| it.map(|it| it.offer.active)).collect::<Vec<_>>())
+    .bind(product().map(|it| it.map(|it| it.changed_at)).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// For how much these products are offered; those that do not exist are missing in the answer.
+pub async fn offers(
+    conn: &mut PgConnection,
+    skus: &[&str],
+) -> Result<HashMap<Sku, Offer>, sqlx::Error> {
+    if skus.is_empty() {
+        return Ok(HashMap::new());
+    }
+    sqlx::query(
+        "SELECT sku, price_minor, currency, active
+         FROM products WHERE sku = ANY ($1) AND name IS NOT NULL",
+    )
+    .bind(skus)
+    .fetch_all(conn)
+    .await?
+    .iter()
+    .map(|row| {
+        let currency = Currency::parse(row.try_get("currency")?).map_err(unreadable("currency"))?;
+        let price =
+            Money::new(row.try_get("price_minor")?, currency).map_err(unreadable("price_minor"))?;
+        let sku = Sku::parse(row.try_get("sku")?).map_err(unreadable("sku"))?;
+        Ok((sku, Offer { price, active: row.try_get("active")? }))
+    })
+    .collect()
+}

@@ -1,0 +1,53 @@
+//! What has happened to each order, for people.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+/// Something that has happened to an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The message that says so.
+    pub message_id: Uuid,
+    /// Which service says so.
+    pub source: String,
+    /// What, in the words of the topics.
+    pub what: &'static str,
+    /// What is particular about it.
+    pub detail: Option<String>,
+    /// When.
+    pub happened_at: OffsetDateTime,
+}
+
+/// Longer details are cut: they are for people, and a batch has to stay small.
+const DETAIL_CHARS_MAX: usize = 400;
+
+/// Keeps entries. One that is known by its message stays as it is.
+///
+/// To be called while the orders are locked.
+pub async fn note(conn: &mut PgConnection, entries: &[(Uuid, Entry)]) -> Result<(), sqlx::Error> {
+    if entries.is_empty() {
+        return Ok(());
+    }
+    let each = || entries.iter().map(|(_, entry)| entry);
+    sqlx::query(
+        "INSERT INTO order_history (order_id, message_id, source, what, detail, happened_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
+                              $6::timestamptz[])
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(entries.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>())
+    .bind(each().map(|it| it.message_id).collect::<Vec<_>>())
+    .bind(each().map(|it| printable(&it.source)).collect::<Vec<_>>())
+    .bind(each().map(|it| it.what).collect::<Vec<_>>())
+    .bind(each().map(|it| it.detail.as_deref().map(printable)).collect::<Vec<_>>())
+    .bind(each().map(|it| it.happened_at).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// What other services say is shown to people and kept by Postgres, which takes no NUL.
+fn printable(text: &str) -> String {
+    text.chars().take(DETAIL_CHARS_MAX).map(|it| if it.is_control() { ' ' } else { it }).collect()
+}

@@ -1,0 +1,320 @@
+//! The order's words ⇄ the records of the contract. The only file that knows both.
+//!
+//! **Architecture invariant:** what comes in is checked here, before any transaction: a record that
+//! no order could have caused is poison with its own reason.
+
+use shared::{
+    codec::{Codec, Kind, Says},
+    contract::{self, Record},
+    fault::Fault,
+    message::{Message, Outgoing},
+};
+use uuid::Uuid;
+
+use crate::domain::{
+    catalogue::{BadSku, Offer, Product, Sku, Word},
+    draft::Placement,
+    money::{BadAmount, BadCurrency, Currency, Money},
+    order::{CancelReason, Channel, Event, Failure, Missing, News},
+};
+
+/// What this service says.
+pub fn says() -> [Kind; 3] {
+    [
+        Kind::of::<contract::OrderPlaced>(),
+        Kind::of::<contract::OrderConfirmed>(),
+        Kind::of::<contract::OrderCancelled>(),
+    ]
+}
+
+/// What it reads.
+pub fn reads() -> [Kind; 9] {
+    [
+        Kind::of::<contract::StockReserved>(),
+        Kind::of::<contract::StockRejected>(),
+        Kind::of::<contract::StockReleased>(),
+        Kind::of::<contract::PaymentDone>(),
+        Kind::of::<contract::PaymentFailed>(),
+        Kind::of::<contract::PaymentRefunded>(),
+        Kind::of::<contract::NotificationSent>(),
+        Kind::of::<contract::NotificationFailed>(),
+        Kind::of::<contract::ProductChanged>(),
+    ]
+}
+
+/// The topics of what it reads.
+pub fn topics() -> Vec<&'static str> {
+    vec![
+        contract::STOCK_RESERVED,
+        contract::STOCK_REJECTED,
+        contract::STOCK_RELEASED,
+        contract::PAYMENT_DONE,
+        contract::PAYMENT_FAILED,
+        contract::PAYMENT_REFUNDED,
+        contract::NOTIFICATION_SENT,
+        contract::NOTIFICATION_FAILED,
+        contract::PRODUCT_CHANGED,
+    ]
+}
+
+/// The message that says what happened to an order; none for what is only noted.
+pub fn say(
+    codec: &Codec,
+    says: Says,
+    order_id: Uuid,
+    event: &Event,
+) -> Result<Option<Outgoing>, Fault> {
+    match event {
+        Event::Placed(placement) => codec.message(says, &placed(order_id, placement)).map(Some),
+        Event::Confirmed { total, at } => {
+            let record = contract::OrderConfirmed {
+                order_id,
+                total_minor: total.minor(),
+                currency: total.currency().to_string(),
+                confirmed_at: *at,
+            };
+            codec.message(says, &record).map(Some)
+        }
+        Event::Cancelled { reason, at } => {
+            let record = contract::OrderCancelled {
+                order_id,
+                reason: reason.code().to_owned(),
+                cancelled_by: cancelled_by(*reason).to_owned(),
+                cancelled_at: *at,
+            };
+            codec.message(says, &record).map(Some)
+        }
+        Event::Noted(_) => Ok(None),
+    }
+}
+
+fn placed(order_id: Uuid, placement: &Placement) -> contract::OrderPlaced {
+    let line = |line: &crate::domain::draft::Line| contract::Line {
+        sku: line.sku.as_str().to_owned(),
+        quantity: line.quantity.get().into(),
+        unit_price_minor: line.unit_price.minor(),
+    };
+    contract::OrderPlaced {
+        order_id,
+        lines: placement.lines.iter().map(line).collect(),
+        total_minor: placement.total.minor(),
+        currency: placement.total.currency().to_string(),
+        payment_method: placement.payment_method.as_str().to_owned(),
+        email: placement.customer.email.as_str().to_owned(),
+        customer_name: placement.customer.name.as_ref().map(|it| it.as_str().to_owned()),
+        placed_at: placement.placed_at,
+        due_at: placement.due_at,
+    }
+}
+
+fn cancelled_by(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::Requested => "customer",
+        CancelReason::OutOfStock
+        | CancelReason::PaymentDeclined
+        | CancelReason::PaymentUnavailable
+        | CancelReason::TimedOut => "system",
+    }
+}
+
+/// What happened, in the words of the topics.
+pub fn what(event: &Event) -> &'static str {
+    match event {
+        Event::Placed(_) => contract::ORDER_PLACED,
+        Event::Confirmed { .. } => contract::ORDER_CONFIRMED,
+        Event::Cancelled { .. } => contract::ORDER_CANCELLED,
+        Event::Noted(news) => match news {
+            News::StockReserved => contract::STOCK_RESERVED,
+            News::StockRejected { .. } => contract::STOCK_REJECTED,
+            News::StockReleased => contract::STOCK_RELEASED,
+            News::PaymentDone { .. } => contract::PAYMENT_DONE,
+            News::PaymentFailed { .. } => contract::PAYMENT_FAILED,
+            News::PaymentRefunded { .. } => contract::PAYMENT_REFUNDED,
+            News::NotificationSent { .. } => contract::NOTIFICATION_SENT,
+            News::NotificationFailed { .. } => contract::NOTIFICATION_FAILED,
+        },
+    }
+}
+
+/// What is particular about it, in a few words for people.
+pub fn detail(event: &Event) -> Option<String> {
+    match event {
+        Event::Placed(_) | Event::Confirmed { .. } => None,
+        Event::Cancelled { reason, .. } => Some(reason.code().to_owned()),
+        Event::Noted(news) => match news {
+            News::StockReserved | News::StockReleased => None,
+            News::StockRejected { missing } => {
+                let line = |it: &Missing| {
+                    format!("{}: {} wanted, {} there", it.sku.as_str(), it.requested, it.available)
+                };
+                Some(missing.iter().map(line).collect::<Vec<_>>().join("; "))
+            }
+            News::PaymentDone { charge, .. } => Some(charge.clone()),
+            News::PaymentFailed { failure: Failure::Declined, code } => {
+                let code = code.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+                Some(format!("declined{code}"))
+            }
+            News::PaymentFailed { failure: Failure::Unavailable, .. } => {
+                Some("unavailable".to_owned())
+            }
+            News::PaymentRefunded { refund, .. } => Some(refund.clone()),
+            News::NotificationSent { channel } => {
+                Some(format!("{} by {}", channel.kind, channel.name))
+            }
+            News::NotificationFailed { channel, reason } => {
+                Some(format!("{} by {}: {reason}", channel.kind, channel.name))
+            }
+        },
+    }
+}
+
+/// What a message tells this service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Something of an order.
+    Order {
+        /// Which.
+        order_id: Uuid,
+        /// What.
+        news: News,
+    },
+    /// Something of a product.
+    Product(Word),
+}
+
+/// A record that can be read but cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Absurd {
+    /// The outside speaks of another than the body.
+    #[error("it is about {body}, but its ce_subject is {subject}")]
+    OtherSubject {
+        /// Of whom the outside speaks.
+        subject: String,
+        /// Of whom the body speaks.
+        body: String,
+    },
+    /// No product is called that.
+    #[error("its SKU is none")]
+    Sku(#[from] BadSku),
+    /// No currency is called that.
+    #[error("its currency is none")]
+    Currency(#[from] BadCurrency),
+    /// Nobody pays that.
+    #[error("its amount is none")]
+    Amount(#[from] BadAmount),
+    /// A name that people could not read.
+    #[error("its name is empty, longer than 500 characters, or has control characters")]
+    Name,
+    /// The topic is not one that this service reads.
+    #[error("{0} is not read here")]
+    Topic(String),
+}
+
+/// Reads what a message tells.
+pub async fn hear(codec: &Codec, message: &Message) -> Result<Heard, Fault> {
+    match message.incoming.topic.as_str() {
+        contract::STOCK_RESERVED => news::<contract::StockReserved>(codec, message).await,
+        contract::STOCK_REJECTED => news::<contract::StockRejected>(codec, message).await,
+        contract::STOCK_RELEASED => news::<contract::StockReleased>(codec, message).await,
+        contract::PAYMENT_DONE => news::<contract::PaymentDone>(codec, message).await,
+        contract::PAYMENT_FAILED => news::<contract::PaymentFailed>(codec, message).await,
+        contract::PAYMENT_REFUNDED => news::<contract::PaymentRefunded>(codec, message).await,
+        contract::NOTIFICATION_SENT => news::<contract::NotificationSent>(codec, message).await,
+        contract::NOTIFICATION_FAILED => news::<contract::NotificationFailed>(codec, message).await,
+        contract::PRODUCT_CHANGED => {
+            let record = codec.decode_optional(message).await?;
+            let word = product(message, record).map_err(Fault::poison)?;
+            Ok(Heard::Product(word))
+        }
+        other => Err(Fault::poison(Absurd::Topic(other.to_owned()))),
+    }
+}
+
+async fn news<R: OfOrder>(codec: &Codec, message: &Message) -> Result<Heard, Fault> {
+    let record: R = codec.decode(message).await?;
+    let order_id = record.order_id();
+    same_subject(message, &order_id.to_string()).map_err(Fault::poison)?;
+    let news = record.news().map_err(Fault::poison)?;
+    Ok(Heard::Order { order_id, news })
+}
+
+fn product(message: &Message, record: Option<contract::ProductChanged>) -> Result<Word, Absurd> {
+    let sequence = message.envelope.sequence;
+    let Some(record) = record else {
+        return Ok(Word { sku: Sku::parse(&message.envelope.subject)?, sequence, product: None });
+    };
+    same_subject(message, &record.sku)?;
+    let price = Money::new(record.price_minor, Currency::parse(&record.currency)?)?;
+    let readable = !record.name.is_empty() && !record.name.chars().any(char::is_control);
+    if !readable || record.name.chars().count() > 500 {
+        return Err(Absurd::Name);
+    }
+    let offer = Offer { price, active: record.active };
+    let product = Product { name: record.name, offer, changed_at: record.changed_at };
+    Ok(Word { sku: Sku::parse(&record.sku)?, sequence, product: Some(product) })
+}
+
+fn same_subject(message: &Message, body: &str) -> Result<(), Absurd> {
+    let subject = &message.envelope.subject;
+    if subject == body {
+        return Ok(());
+    }
+    Err(Absurd::OtherSubject { subject: subject.clone(), body: body.to_owned() })
+}
+
+/// A record that tells something of an order.
+trait OfOrder: Record {
+    fn order_id(&self) -> Uuid;
+    fn news(self) -> Result<News, Absurd>;
+}
+
+/// All of them name their order in the same way.
+macro_rules! of_order {
+    ($($record:ident: $it:ident => $news:expr;)*) => {$(
+        impl OfOrder for contract::$record {
+            fn order_id(&self) -> Uuid {
+                self.order_id
+            }
+
+            fn news(self) -> Result<News, Absurd> {
+                let $it = self;
+                Ok($news)
+            }
+        }
+    )*};
+}
+
+of_order! {
+    StockReserved: _it => News::StockReserved;
+    StockRejected: it => News::StockRejected { missing: missing(it.missing)? };
+    StockReleased: _it => News::StockReleased;
+    PaymentDone: it => News::PaymentDone {
+        paid: Money::new(it.amount_minor, Currency::parse(&it.currency)?)?,
+        charge: it.charge_id,
+    };
+    PaymentFailed: it => News::PaymentFailed { failure: failure(&it.reason), code: it.code };
+    PaymentRefunded: it => News::PaymentRefunded {
+        refunded: Money::new(it.amount_minor, Currency::parse(&it.currency)?)?,
+        refund: it.refund_id,
+    };
+    NotificationSent: it => News::NotificationSent {
+        channel: Channel { name: it.channel, kind: it.kind },
+    };
+    NotificationFailed: it => News::NotificationFailed {
+        channel: Channel { name: it.channel, kind: it.kind },
+        reason: it.reason,
+    };
+}
+
+fn missing(lines: Vec<contract::MissingLine>) -> Result<Vec<Missing>, Absurd> {
+    let read = |line: contract::MissingLine| {
+        let contract::MissingLine { sku, requested, available } = line;
+        Ok(Missing { sku: Sku::parse(&sku)?, requested, available })
+    };
+    lines.into_iter().map(read).collect()
+}
+
+/// Whatever the reason is called, nobody will pay; only a decline is the customer's to mend.
+fn failure(reason: &str) -> Failure {
+    if reason == "declined" { Failure::Declined } else { Failure::Unavailable }
+}

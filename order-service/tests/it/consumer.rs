@@ -1,0 +1,232 @@
+//! What other services say, taken in by batches, against a real Postgres and a real registry.
+
+use order_service::store::catalogue;
+use shared::{
+    consumer::TakenIn,
+    contract::{
+        MissingLine, NotificationFailed, NotificationSent, PaymentDone, PaymentFailed,
+        PaymentRefunded, ProductChanged, StockLine, StockRejected, StockReleased, StockReserved,
+    },
+};
+use uuid::Uuid;
+
+use crate::kit::{NOW, Shop};
+
+fn reserved(order_id: Uuid) -> StockReserved {
+    let lines = vec![StockLine { sku: "tea".to_owned(), quantity: 2 }];
+    StockReserved { order_id, lines, reserved_at: NOW }
+}
+
+fn rejected(order_id: Uuid) -> StockRejected {
+    let missing = vec![MissingLine { sku: "tea".to_owned(), requested: 2, available: 1 }];
+    StockRejected { order_id, missing, rejected_at: NOW }
+}
+
+fn paid(order_id: Uuid, amount_minor: i64) -> PaymentDone {
+    let (charge_id, currency) = ("ch_1".to_owned(), "EUR".to_owned());
+    PaymentDone { order_id, charge_id, amount_minor, currency, paid_at: NOW }
+}
+
+fn failed(order_id: Uuid, reason: &str) -> PaymentFailed {
+    PaymentFailed { order_id, reason: reason.to_owned(), code: None, failed_at: NOW }
+}
+
+fn fresh(n: usize) -> TakenIn {
+    TakenIn { fresh: n, ..TakenIn::default() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_paid_order_is_confirmed_whatever_the_order_of_the_words() {
+    let shop = Shop::open().await;
+    for turned in [false, true] {
+        let order = shop.place().await;
+        let mut batch = vec![shop.say(order, &reserved(order)), shop.say(order, &paid(order, 500))];
+        if turned {
+            batch.reverse();
+        }
+        assert_eq!(shop.consumer.take_in(&batch).await.unwrap(), fresh(2));
+        assert_eq!(shop.stands(order).await, "confirmed");
+        let said = [("order-placed".to_owned(), 1), ("order-confirmed".to_owned(), 2)];
+        assert_eq!(shop.said(order).await, said);
+        let mut history = shop.history(order).await;
+        history.sort();
+        let happened = ["order-confirmed", "order-placed", "payment-done: ch_1", "stock-reserved"];
+        assert_eq!(history, happened);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_bad_news_cancels_with_its_reason() {
+    let shop = Shop::open().await;
+    let [short, declined, away, odd] =
+        [shop.place().await, shop.place().await, shop.place().await, shop.place().await];
+    let batch = [
+        shop.say(short, &rejected(short)),
+        shop.say(declined, &failed(declined, "declined")),
+        shop.say(away, &failed(away, "unavailable")),
+        shop.say(odd, &failed(odd, "a reason of next year")),
+    ];
+    assert_eq!(shop.consumer.take_in(&batch).await.unwrap(), fresh(4));
+    assert_eq!(shop.stands(short).await, "cancelled: out-of-stock");
+    assert_eq!(shop.stands(declined).await, "cancelled: payment-declined");
+    assert_eq!(shop.stands(away).await, "cancelled: payment-unavailable");
+    assert_eq!(shop.stands(odd).await, "cancelled: payment-unavailable");
+    let said = [("order-placed".to_owned(), 1), ("order-cancelled".to_owned(), 2)];
+    assert_eq!(shop.said(short).await, said);
+    assert!(
+        shop.history(short).await.contains(&"stock-rejected: tea: 2 wanted, 1 there".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_words_on_one_order_in_one_batch_follow_each_other() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let refunded = PaymentRefunded {
+        order_id: order,
+        refund_id: "re_1".to_owned(),
+        amount_minor: 500,
+        currency: "EUR".to_owned(),
+        refunded_at: NOW,
+    };
+    let told = |kind: &str| NotificationSent {
+        order_id: order,
+        channel: "email".to_owned(),
+        kind: kind.to_owned(),
+        message_id: "<1@shop>".to_owned(),
+        sent_at: NOW,
+    };
+    let untold = NotificationFailed {
+        order_id: order,
+        channel: "email".to_owned(),
+        kind: "refunded".to_owned(),
+        reason: "no\0such\r\nmailbox".to_owned(),
+        failed_at: NOW,
+    };
+    let released = StockReleased { order_id: order, lines: vec![], released_at: NOW };
+    let batch = [
+        shop.say(order, &rejected(order)),
+        shop.say(order, &paid(order, 500)),
+        shop.say(order, &refunded),
+        shop.say(order, &released),
+        shop.say(order, &told("cancelled")),
+        shop.say(order, &untold),
+    ];
+    assert_eq!(shop.consumer.take_in(&batch).await.unwrap(), fresh(6));
+    assert_eq!(shop.stands(order).await, "cancelled: out-of-stock");
+    let history = shop.history(order).await;
+    assert_eq!(history.len(), 8, "{history:?}");
+    assert!(
+        history.contains(&"notification-failed: refunded by email: no such  mailbox".to_owned())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_is_read_twice_happens_once() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let batch = [shop.say(order, &paid(order, 500))];
+    shop.consumer.take_in(&batch).await.unwrap();
+    let again = shop.consumer.take_in(&batch).await.unwrap();
+    assert_eq!(again, TakenIn { repeats: 1, ..TakenIn::default() });
+    assert_eq!(shop.said(order).await.len(), 2);
+    assert_eq!(shop.history(order).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contradiction_is_a_dead_letter_and_the_others_go_on() {
+    let shop = Shop::open().await;
+    let (order, other, nobody) = (shop.place().await, shop.place().await, Uuid::from_u128(7));
+    let batch = [
+        shop.say(order, &paid(order, 500)),
+        shop.say(order, &failed(order, "declined")),
+        shop.say(nobody, &reserved(nobody)),
+        shop.say(other, &paid(other, 499)),
+        shop.say(other, &paid(other, 500)),
+    ];
+    let taken = shop.consumer.take_in(&batch).await.unwrap();
+    assert_eq!(taken, TakenIn { fresh: 2, repeats: 0, dead: 3 });
+    assert_eq!(shop.stands(order).await, "confirmed");
+    assert_eq!(shop.stands(other).await, "confirmed");
+    let reasons: Vec<_> = shop.dead().await;
+    assert!(reasons.iter().all(|(reason, _)| reason == "contradiction"), "{reasons:?}");
+    assert_eq!(reasons[0].1, "the order is confirmed, so this cannot have happened");
+    assert_eq!(reasons[1].1, "there is no such order");
+    assert!(reasons[2].1.contains("499 minor units of EUR"), "{reasons:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_cannot_be_is_a_dead_letter_that_says_why() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let subject = order.to_string();
+    let absurd = [
+        (shop.says_of(&subject, 1, &reserved(Uuid::from_u128(7))), "but its ce_subject is"),
+        (shop.says_of(&subject, 1, &paid(order, -1)), "its amount is none"),
+        (
+            shop.says_of(
+                &subject,
+                1,
+                &PaymentDone { currency: "euros".to_owned(), ..paid(order, 500) },
+            ),
+            "its currency is none",
+        ),
+        (shop.says_of("tea", 2, &product("coffee", 1)), "but its ce_subject is"),
+        (shop.says_of("t\0", 2, &product("t\0", 1)), "its SKU is none"),
+        (
+            shop.says_of("tea", 2, &ProductChanged { name: "\0".to_owned(), ..product("tea", 1) }),
+            "its name is",
+        ),
+        (shop.says_gone("two words", 1), "its SKU is none"),
+    ];
+    let batch: Vec<_> = absurd.iter().map(|(incoming, _)| incoming.clone()).collect();
+    let taken = shop.consumer.take_in(&batch).await.unwrap();
+    assert_eq!(taken, TakenIn { dead: absurd.len(), ..TakenIn::default() });
+    for ((reason, detail), (_, expected)) in shop.dead().await.iter().zip(&absurd) {
+        assert_eq!(reason, "body");
+        assert!(detail.contains(expected), "{detail}");
+    }
+    assert_eq!(shop.stands(order).await, "pending");
+}
+
+fn product(sku: &str, price_minor: i64) -> ProductChanged {
+    ProductChanged {
+        sku: sku.to_owned(),
+        name: "Tea, green".to_owned(),
+        price_minor,
+        currency: "EUR".to_owned(),
+        active: true,
+        changed_at: NOW,
+    }
+}
+
+async fn price(shop: &Shop, sku: &str) -> Option<i64> {
+    let mut conn = shop.pool.acquire().await.unwrap();
+    let offers = catalogue::offers(&mut conn, &[sku]).await.unwrap();
+    offers.values().next().map(|it| it.price.minor())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_words_on_a_product_the_later_one_holds_whichever_is_read_first() {
+    let shop = Shop::open().await;
+    let word = |n, minor| shop.says_of("tea", n, &product("tea", minor));
+    // Within one batch, and between batches.
+    shop.consumer.take_in(&[word(4, 400), word(3, 300)]).await.unwrap();
+    assert_eq!(price(&shop, "tea").await, Some(400));
+    shop.consumer.take_in(&[word(2, 200)]).await.unwrap();
+    assert_eq!(price(&shop, "tea").await, Some(400));
+    shop.consumer.take_in(&[word(5, 500)]).await.unwrap();
+    assert_eq!(price(&shop, "tea").await, Some(500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_product_that_is_gone_is_not_brought_back_by_an_older_word() {
+    let shop = Shop::open().await;
+    shop.consumer.take_in(&[shop.says_gone("tea", 9), shop.says_gone("ghost", 9)]).await.unwrap();
+    for sku in ["tea", "ghost"] {
+        shop.consumer.take_in(&[shop.says_of(sku, 8, &product(sku, 1))]).await.unwrap();
+        assert_eq!(price(&shop, sku).await, None);
+    }
+    shop.consumer.take_in(&[shop.says_of("tea", 10, &product("tea", 1))]).await.unwrap();
+    assert_eq!(price(&shop, "tea").await, Some(1));
+}

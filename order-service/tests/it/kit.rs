@@ -1,0 +1,209 @@
+//! A shop to test in: a database, a voice, and the voices of the other services.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use order_service::{
+    MIGRATOR, SERVICE,
+    app::{self, Addressed, Voice},
+    consumer::Listener,
+    domain::{
+        catalogue::{Offer, Product, Sku, Word},
+        contact::{EmailAddress, PaymentMethod},
+        draft::{Customer, Draft, Wish},
+        money::{Currency, Money, Quantity},
+        order::Command,
+    },
+    store::{catalogue, view},
+    wire,
+};
+use secrecy::SecretString;
+use shared::{
+    clock::Clock,
+    codec::{Codec, Kind, Says},
+    consumer::Parts,
+    contract::{self, Record},
+    db,
+    effects::Wakers,
+    health::Health,
+    message::{Incoming, Outgoing},
+};
+use sqlx::PgPool;
+use time::{Duration, OffsetDateTime, macros::datetime};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// When everything happens, until the clock is moved.
+pub(crate) const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
+/// How long a placed order may take.
+pub(crate) const PATIENCE: Duration = Duration::minutes(5);
+
+/// A shop.
+pub(crate) struct Shop {
+    pub(crate) pool: PgPool,
+    pub(crate) clock: Clock,
+    pub(crate) voice: Voice,
+    pub(crate) consumer: Parts<Listener>,
+    /// Speaks for everybody else.
+    others: Codec,
+    offset: AtomicI64,
+}
+
+impl Shop {
+    /// A shop that sells tea for 250 and cups for 1000 cents, whose clock stands still.
+    pub(crate) async fn open() -> Self {
+        let clock = Clock::fixed(NOW);
+        let pool = pool().await;
+        let prefix = devstack::unique_prefix();
+        let voice = Voice {
+            codec: codec(&prefix, SERVICE, &wire::says(), &wire::reads()).await,
+            clock: clock.clone(),
+        };
+        let others = codec(&prefix, "others", &wire::reads(), &[]).await;
+        let consumer = Parts {
+            service: SERVICE,
+            handler: Listener { voice: voice.clone() },
+            pool: pool.clone(),
+            wakers: Wakers::default(),
+            clock: clock.clone(),
+        };
+        let shop = Self { pool, clock, voice, consumer, others, offset: AtomicI64::new(0) };
+        shop.offer("tea", 250, "EUR", true).await;
+        shop.offer("cup", 1_000, "EUR", true).await;
+        shop
+    }
+
+    /// Puts a product on offer.
+    pub(crate) async fn offer(&self, sku: &str, minor: i64, currency: &str, active: bool) {
+        let price = Money::new(minor, Currency::parse(currency).unwrap()).unwrap();
+        let product =
+            Product { name: sku.to_owned(), offer: Offer { price, active }, changed_at: NOW };
+        let word = Word { sku: Sku::parse(sku).unwrap(), sequence: 1, product: Some(product) };
+        let mut conn = self.pool.acquire().await.unwrap();
+        catalogue::learn(&mut conn, &[&word]).await.unwrap();
+    }
+
+    /// Places an order for two teas, 500 cents.
+    pub(crate) async fn place(&self) -> Uuid {
+        let mut tx = db::begin(&self.pool).await.unwrap();
+        let wish = Wish { sku: Sku::parse("tea").unwrap(), quantity: Quantity::new(2).unwrap() };
+        let draft = Draft::new(
+            vec![wish],
+            Currency::parse("EUR").unwrap(),
+            PaymentMethod::parse("tok_visa").unwrap(),
+            Customer { email: EmailAddress::parse("ada@example.org").unwrap(), name: None },
+        );
+        let offers = catalogue::offers(&mut tx, &["tea"]).await.unwrap();
+        let now = self.clock.now();
+        let placement = draft.unwrap().price(&offers, now, now + PATIENCE).unwrap();
+        let order_id = self.clock.new_id();
+        let command = Command::Place(placement);
+        let placed = Addressed { order_id, command, heard: None, trace: None };
+        let outcome = app::execute(&mut tx, &self.voice, &[placed]).await.unwrap();
+        assert!(outcome.answers[0].is_ok());
+        outcome.effects.save(&mut tx).await.unwrap();
+        tx.commit().await.unwrap();
+        order_id
+    }
+
+    /// What somebody else says of an order, as it is read.
+    pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> Incoming {
+        self.read(&self.others.message(self.says(&order_id.to_string(), 1), record).unwrap())
+    }
+
+    /// What somebody else says under that subject, as it is read.
+    pub(crate) fn says_of<R: Record>(&self, subject: &str, n: i64, record: &R) -> Incoming {
+        self.read(&self.others.message(self.says(subject, n), record).unwrap())
+    }
+
+    /// What somebody else says of a product that is gone.
+    pub(crate) fn says_gone(&self, sku: &str, n: i64) -> Incoming {
+        self.read(&self.others.tombstone::<contract::ProductChanged>(self.says(sku, n)))
+    }
+
+    fn says(&self, subject: &str, sequence: i64) -> Says {
+        Says {
+            id: self.clock.new_id(),
+            subject: subject.to_owned(),
+            sequence,
+            at: self.clock.now(),
+            trace: None,
+        }
+    }
+
+    /// A message as it is read from its topic.
+    pub(crate) fn read(&self, outgoing: &Outgoing) -> Incoming {
+        Incoming {
+            topic: outgoing.topic.to_string(),
+            partition: 0,
+            offset: self.offset.fetch_add(1, Ordering::Relaxed),
+            timestamp_ms: None,
+            key: outgoing.key.clone(),
+            headers: outgoing.headers.clone(),
+            payload: outgoing.payload.clone(),
+        }
+    }
+
+    /// Where an order stands, and why.
+    pub(crate) async fn stands(&self, order_id: Uuid) -> String {
+        let mut conn = self.pool.acquire().await.unwrap();
+        let (stage, reason): (String, Option<String>) =
+            sqlx::query_as("SELECT stage, reason FROM orders WHERE order_id = $1")
+                .bind(order_id)
+                .fetch_one(&mut *conn)
+                .await
+                .unwrap();
+        reason.map_or_else(|| stage.clone(), |reason| format!("{stage}: {reason}"))
+    }
+
+    /// What has happened to an order, oldest first.
+    pub(crate) async fn history(&self, order_id: Uuid) -> Vec<String> {
+        let mut conn = self.pool.acquire().await.unwrap();
+        let entries = view::history(&mut conn, order_id).await.unwrap();
+        entries
+            .into_iter()
+            .map(|it| {
+                it.detail.map_or_else(|| it.what.clone(), |detail| format!("{}: {detail}", it.what))
+            })
+            .collect()
+    }
+
+    /// What is in the outbox of that key: topic and number.
+    pub(crate) async fn said(&self, order_id: Uuid) -> Vec<(String, i64)> {
+        let mut conn = self.pool.acquire().await.unwrap();
+        let kept = shared::outbox::head(&mut conn, 10_000).await.unwrap();
+        let key = order_id.to_string().into_bytes();
+        kept.into_iter()
+            .filter(|it| it.message.key.as_ref() == Some(&key))
+            .map(|it| {
+                let sequence = it.message.headers.text("ce_sequence").unwrap().unwrap();
+                (it.message.topic.to_string(), sequence.parse().unwrap())
+            })
+            .collect()
+    }
+
+    /// The dead letters: reason and detail.
+    pub(crate) async fn dead(&self) -> Vec<(String, String)> {
+        sqlx::query_as("SELECT reason, detail FROM messaging.dead_letter ORDER BY \"offset\"")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+}
+
+async fn pool() -> PgPool {
+    let url = devstack::database("orders").await;
+    let settings = db::Settings::new(SecretString::from(url));
+    let pool = db::pool(&settings, "test").unwrap();
+    db::migrate(&pool, &MIGRATOR).await.unwrap();
+    pool
+}
+
+async fn codec(prefix: &str, service: &str, says: &[Kind], reads: &[Kind]) -> Codec {
+    let settings = shared::codec::Settings {
+        source: contract::source(service),
+        registry_url: devstack::shared().await.urls().registry.clone(),
+        prefix: prefix.to_owned(),
+    };
+    let health = Health::default().component("codec");
+    Codec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
+}

@@ -1,0 +1,5 @@
+//! The one integration test binary of the crate: the service's rooms against real parts.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod consumer;
+mod kit;
