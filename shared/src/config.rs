@@ -1,1 +1,222 @@
-//! config
+//! Settings: read once, from the command line and the environment, and checked before anything
+//! starts.
+//!
+//! Every service has the same settings under the same names, by flattening [`Common`] into its own.
+//! What is wrong is said in one line on standard error, without the values of secrets, and the
+//! process exits with code 2.
+//!
+//! ```ignore
+//! #[derive(clap::Parser)]
+//! struct Settings {
+//!     #[command(flatten)]
+//!     common: config::Common,
+//! }
+//! impl config::Check for Settings {
+//!     fn check(&self) -> Result<(), config::Invalid> {
+//!         self.common.check()
+//!     }
+//! }
+//! ```
+
+use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::{db, kafka, telemetry};
+
+pub use self::duration::{BadDuration, parse_duration};
+
+mod duration;
+
+/// What every service needs to know.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// Where the database is: `postgres://user:password@host:port/database`.
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    #[arg(required_unless_present = "database_url_file")]
+    pub database_url: Option<SecretString>,
+    /// A file that holds the database's URL, in place of `DATABASE_URL`.
+    #[arg(long, env = "DATABASE_URL_FILE", conflicts_with = "database_url")]
+    pub database_url_file: Option<PathBuf>,
+    /// Connections to the database, at most.
+    #[arg(long, env = "DATABASE_CONNECTIONS_MAX", default_value_t = 16)]
+    pub database_connections_max: u32,
+    /// Where the brokers are: `host:port,host:port`.
+    #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
+    pub kafka_brokers: String,
+    /// Stands before the name of each topic and group: one cluster can serve several deployments.
+    #[arg(long, env = "KAFKA_TOPIC_PREFIX", default_value = "")]
+    pub kafka_topic_prefix: String,
+    /// Copies of each partition that are made when a topic is created.
+    #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
+    pub kafka_replication: i32,
+    /// Where the schema registry is, with its path.
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        default_value = "http://127.0.0.1:8081/apis/ccompat/v7"
+    )]
+    pub schema_registry_url: String,
+    /// Where the service answers the world.
+    #[arg(long, env = "HTTP_LISTEN", default_value = "127.0.0.1:8080")]
+    pub http_listen: SocketAddr,
+    /// Where the service answers its operators: health and metrics.
+    #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9464")]
+    pub admin_listen: SocketAddr,
+    /// How log lines look.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: telemetry::Format,
+    /// Which log lines are written, as `level` or `target=level,...`.
+    #[arg(long, env = "LOG_FILTER", default_value = "info")]
+    pub log_filter: String,
+    /// How long the parts may take to stop: `500ms`, `8s`, `1m`.
+    #[arg(long, env = "SHUTDOWN_GRACE", default_value = "8s", value_parser = parse_duration)]
+    pub shutdown_grace: Duration,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {reason}")]
+pub struct Invalid {
+    name: &'static str,
+    reason: String,
+}
+
+impl Invalid {
+    /// The setting `name` (as in the environment) cannot be, for this reason. The reason is printed:
+    /// it must not hold a secret.
+    pub fn new(name: &'static str, reason: impl Into<String>) -> Self {
+        Self { name, reason: reason.into() }
+    }
+}
+
+/// Settings that can be checked beyond their types.
+pub trait Check {
+    /// What is wrong with them.
+    fn check(&self) -> Result<(), Invalid>;
+}
+
+impl Check for Common {
+    fn check(&self) -> Result<(), Invalid> {
+        self.database()?;
+        within("DATABASE_CONNECTIONS_MAX", self.database_connections_max.into(), 2, 1_000)?;
+        within("KAFKA_REPLICATION", self.kafka_replication.into(), 1, 7)?;
+        brokers(&self.kafka_brokers)?;
+        topic_prefix(&self.kafka_topic_prefix)?;
+        http_url("SCHEMA_REGISTRY_URL", &self.schema_registry_url)?;
+        if self.shutdown_grace < Duration::from_secs(1) {
+            return Err(Invalid::new("SHUTDOWN_GRACE", "less than 1s leaves no time to stop"));
+        }
+        Ok(())
+    }
+}
+
+impl Common {
+    /// How the database is used.
+    pub fn database(&self) -> Result<db::Settings, Invalid> {
+        let url = match (&self.database_url, &self.database_url_file) {
+            (Some(url), _) => url.clone(),
+            (None, Some(file)) => secret_file("DATABASE_URL_FILE", file)?,
+            (None, None) => return Err(Invalid::new("DATABASE_URL", "it is not set")),
+        };
+        let settings = db::Settings {
+            connections_max: self.database_connections_max,
+            ..db::Settings::new(url)
+        };
+        // The parser's own words could hold the password.
+        let known = ["postgres://", "postgresql://"]
+            .iter()
+            .any(|it| settings.url.expose_secret().starts_with(it));
+        if !known || db::options(&settings, "check").is_err() {
+            return Err(Invalid::new("DATABASE_URL", "it is not a postgres:// URL"));
+        }
+        Ok(settings)
+    }
+
+    /// How the broker is used, by a client of this name.
+    pub fn kafka(&self, client_id: &str) -> kafka::Settings {
+        kafka::Settings {
+            brokers: self.kafka_brokers.clone(),
+            prefix: self.kafka_topic_prefix.clone(),
+            client_id: client_id.to_owned(),
+        }
+    }
+}
+
+/// Reads and checks the settings. What is wrong has been printed when this is an error, and so has
+/// `--help`.
+pub fn parse<T: clap::Parser + Check>() -> Result<T, ExitCode> {
+    parse_from(std::env::args_os())
+}
+
+/// As [`parse`], from these arguments.
+pub fn parse_from<T: clap::Parser + Check>(
+    args: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<T, ExitCode> {
+    let settings = match T::try_parse_from(args) {
+        Ok(settings) => settings,
+        Err(error) => {
+            drop(error.print());
+            return Err(if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS });
+        }
+    };
+    match settings.check() {
+        Ok(()) => Ok(settings),
+        Err(invalid) => {
+            drop(writeln!(std::io::stderr(), "error: {invalid}"));
+            Err(ExitCode::from(2))
+        }
+    }
+}
+
+/// A parser of secrets: it takes anything, so that no message of the command line shows one.
+pub fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+    Ok(SecretString::from(text))
+}
+
+/// A secret that is kept in a file, without the line's end.
+pub fn secret_file(name: &'static str, path: &std::path::Path) -> Result<SecretString, Invalid> {
+    match std::fs::read_to_string(path) {
+        Ok(text) if !text.trim().is_empty() => Ok(SecretString::from(text.trim())),
+        Ok(_) => Err(Invalid::new(name, format!("{} is empty", path.display()))),
+        Err(error) => Err(Invalid::new(name, format!("{}: {error}", path.display()))),
+    }
+}
+
+/// Checks that a number is between two others.
+pub fn within(name: &'static str, value: i64, least: i64, most: i64) -> Result<(), Invalid> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(Invalid::new(name, format!("{value} is not between {least} and {most}")))
+}
+
+/// Checks that a text is a URL that HTTP can go to.
+pub fn http_url(name: &'static str, text: &str) -> Result<(), Invalid> {
+    match reqwest::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
+        Ok(_) => Err(Invalid::new(name, "it is not an http:// or https:// URL")),
+        Err(error) => Err(Invalid::new(name, format!("it is not a URL: {error}"))),
+    }
+}
+
+fn brokers(text: &str) -> Result<(), Invalid> {
+    let ok = text.split(',').all(|broker| {
+        broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|it| it > 0)
+        })
+    });
+    if ok { Ok(()) } else { Err(Invalid::new("KAFKA_BROKERS", "it is not host:port,host:port")) }
+}
+
+fn topic_prefix(text: &str) -> Result<(), Invalid> {
+    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    if text.len() <= 100 && text.bytes().all(legal) {
+        return Ok(());
+    }
+    let reason = "more than 100 characters, or others than letters, digits, '.', '_' and '-'";
+    Err(Invalid::new("KAFKA_TOPIC_PREFIX", reason))
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,7 @@
 //! Every road asks one question of a failure: whose fault is it? The world's: try the same again,
 //! for as long as it takes. The message's: trying again cannot help.
 
-use std::error::Error as StdError;
+use std::{borrow::Cow, error::Error as StdError};
 
 /// A failure, sorted by whose fault it is.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,38 @@ impl Fault {
         Self::Poison(source.into())
     }
 }
+
+impl Fault {
+    /// The SQLSTATE that lies at the bottom of it, if the database said one.
+    pub fn sqlstate(&self) -> Option<String> {
+        let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
+        while let Some(error) = cause {
+            if let Some(sqlx::Error::Database(database)) = error.downcast_ref() {
+                return database.code().map(Cow::into_owned);
+            }
+            cause = error.source();
+        }
+        None
+    }
+
+    /// Whether another transaction was in the way and nothing was done: the same again will see
+    /// what that one did. A deadlock, a serialization failure, or a [`Collision`].
+    pub fn is_collision(&self) -> bool {
+        let (Self::Transient(source) | Self::Poison(source)) = self;
+        source.is::<Collision>()
+            || self.sqlstate().is_some_and(|code| matches!(&*code, "40001" | "40P01"))
+    }
+
+    /// Whether a lock was waited for in vain.
+    pub fn is_lock_timeout(&self) -> bool {
+        self.sqlstate().as_deref() == Some("55P03")
+    }
+}
+
+/// Another transaction was first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("another transaction was first")]
+pub struct Collision;
 
 impl From<sqlx::Error> for Fault {
     /// Sorted by SQLSTATE class: 22 (data) and 23 (constraints) are the input's fault, and so are

@@ -1,1 +1,75 @@
-//! http
+//! How a service is asked and how it answers: one server, one form of refusal, one way to read.
+//!
+//! ```text
+//! connection ──> context (ids, span, numbers) ──> panic and time limits ──> route ──> extract ──> handler
+//!                   └── every refusal leaves as a Problem with the request's ids
+//! ```
+//!
+//! A service builds its routes, hands them to [`finish`], binds with [`bind`] and serves them with
+//! [`serve`]; [`admin`] is the second server, for its operators.
+//!
+//! **Architecture invariant:** every answer that is not a success is a [`Problem`]: a page not
+//! found, a body that cannot be read, a panic. One that is our fault (5xx) says nothing of its
+//! cause; that is in the log, under the same trace.
+
+use std::time::Duration;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+
+pub use self::{
+    admin::admin,
+    context::RequestContext,
+    extract::{Idempotent, Json, Path, Query},
+    pages::{Page, problem_pages},
+    problem::{FieldError, Problem, ProblemDocument, ProblemType},
+    server::{bind, serve},
+};
+
+mod admin;
+mod context;
+mod extract;
+mod guard;
+mod pages;
+pub mod problem;
+mod server;
+
+/// What a server allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// What a body may weigh.
+    pub body_bytes_max: usize,
+    /// From a request's head to its answer's head, at most.
+    pub request_limit: Duration,
+    /// Connections at the same time; more wait to be accepted.
+    pub connections_max: usize,
+    /// How long a client may take for a request's head; also how long an idle connection stays.
+    pub header_limit: Duration,
+    /// How long requests may go on after the server was told to stop.
+    pub stop_limit: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 256 * 1024,
+            request_limit: Duration::from_secs(10),
+            connections_max: 10_000,
+            header_limit: Duration::from_secs(20),
+            stop_limit: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Puts around a service's routes what every server needs: limits, ids, numbers, and a problem for
+/// whatever has no route. To be called last, with the state given.
+pub fn finish(routes: Router, settings: &Settings) -> Router {
+    routes
+        .fallback(async || problem::NOT_FOUND.problem())
+        .method_not_allowed_fallback(async || problem::METHOD_NOT_ALLOWED.problem())
+        .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+        .layer(middleware::from_fn_with_state(settings.request_limit, guard::limits))
+        .layer(middleware::from_fn(context::context))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,151 @@
-//! idempotency
+//! The same request twice, one effect and the same answer: `Idempotency-Key` as in the IETF draft.
+//!
+//! The answer is kept in the transaction of its effect, so there is no state "in progress" that a
+//! crash could leave behind: either both are there, or neither. Two transactions that answer the
+//! same key meet at the primary key; the second one waits, is told of a [`Collision`], and finds
+//! the first one's answer when it is taken in again.
+//!
+//! What is kept lives for a day by the database's clock; then the key is free again.
+//!
+//! **Architecture invariant:** a key is bound to one fingerprint (method, path, body). Under another
+//! one it is refused, never answered with what belongs to somebody else.
+
+use std::{collections::HashMap, time::Duration};
+
+use sqlx::{PgConnection, Row as _};
+
+use crate::fault::{Collision, Fault};
+
+pub use self::{
+    batch::{Verdict, sort_out},
+    fingerprint::Fingerprint,
+    key::{BadKey, Key},
+};
+
+mod batch;
+mod fingerprint;
+mod key;
+
+/// How long an answer is kept.
+pub const KEPT: Duration = Duration::from_hours(24);
+
+/// A key and the scope within which it is one: who asks, and what for.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ScopedKey {
+    /// For example `POST /orders`, with the caller's identity where there is one.
+    pub scope: String,
+    /// The caller's name for the request.
+    pub key: Key,
+}
+
+/// An answer that was given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// To which request.
+    pub fingerprint: Fingerprint,
+    /// Its HTTP status.
+    pub status: u16,
+    /// Its `Location`.
+    pub location: Option<String>,
+    /// Its body.
+    pub body: String,
+}
+
+/// An answer to be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Under which key.
+    pub key: ScopedKey,
+    /// The answer.
+    pub answer: Stored,
+}
+
+/// The answers that were given under these keys and have not expired.
+pub async fn find(
+    conn: &mut PgConnection,
+    keys: &[ScopedKey],
+) -> Result<HashMap<ScopedKey, Stored>, sqlx::Error> {
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    sqlx::query(
+        "SELECT scope, key, fingerprint, status, location, body
+         FROM messaging.idempotency
+         JOIN unnest($1::text[], $2::text[]) AS asked (scope, key) USING (scope, key)
+         WHERE expires_at > now()",
+    )
+    .bind(keys.iter().map(|it| it.scope.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| {
+        let key = Key::from_kept(row.try_get("key")?);
+        let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
+        let fingerprint = Fingerprint::from_bytes(&fingerprint)
+            .ok_or_else(|| sqlx::Error::Decode("a kept fingerprint is unreadable".into()))?;
+        let status: i16 = row.try_get("status")?;
+        let stored = Stored {
+            fingerprint,
+            status: u16::try_from(status).map_err(|error| sqlx::Error::Decode(error.into()))?,
+            location: row.try_get("location")?,
+            body: row.try_get("body")?,
+        };
+        Ok((ScopedKey { scope: row.try_get("scope")?, key }, stored))
+    })
+    .collect()
+}
+
+/// Keeps the answers as part of the caller's transaction. Each key may stand there once.
+///
+/// If another transaction answered one of the keys in the meantime, this is a [`Collision`]: the
+/// caller's transaction is to be undone and taken again, and will then find that answer.
+pub async fn keep(conn: &mut PgConnection, records: &[Record]) -> Result<(), Fault> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    // Sorted, so that two transactions with the same keys wait for each other and do not deadlock.
+    let mut records: Vec<&Record> = records.iter().collect();
+    records.sort_unstable_by_key(|it| &it.key);
+    let kept = sqlx::query(
+        "INSERT INTO messaging.idempotency AS kept
+             (scope, key, fingerprint, status, location, body, expires_at)
+         SELECT scope, key, fingerprint, status, location, body, now() + make_interval(secs => $7)
+         FROM unnest($1::text[], $2::text[], $3::bytea[], $4::int2[], $5::text[], $6::text[])
+             AS asked (scope, key, fingerprint, status, location, body)
+         ON CONFLICT (scope, key) DO UPDATE
+         SET fingerprint = excluded.fingerprint, status = excluded.status,
+             location = excluded.location, body = excluded.body,
+             created_at = now(), expires_at = excluded.expires_at
+         WHERE kept.expires_at <= now()",
+    )
+    .bind(records.iter().map(|it| it.key.scope.as_str()).collect::<Vec<_>>())
+    .bind(records.iter().map(|it| it.key.key.as_str()).collect::<Vec<_>>())
+    .bind(records.iter().map(|it| it.answer.fingerprint.as_bytes()).collect::<Vec<_>>())
+    .bind(records.iter().map(|it| it.answer.status.cast_signed()).collect::<Vec<_>>())
+    .bind(records.iter().map(|it| it.answer.location.as_deref()).collect::<Vec<_>>())
+    .bind(records.iter().map(|it| it.answer.body.as_str()).collect::<Vec<_>>())
+    .bind(KEPT.as_secs_f64())
+    .execute(conn)
+    .await?
+    .rows_affected();
+    if kept == records.len() as u64 { Ok(()) } else { Err(Fault::transient(Collision)) }
+}
+
+/// Deletes up to `n_max` answers that have expired; says how many. To be called until it says less.
+pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Error> {
+    let purged = sqlx::query(
+        "DELETE FROM messaging.idempotency
+         WHERE (scope, key) IN (
+             SELECT scope, key FROM messaging.idempotency
+             WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
+         ) AND expires_at <= now()",
+    )
+    .bind(n_max)
+    .execute(conn)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
+#[cfg(test)]
+mod tests;

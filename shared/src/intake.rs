@@ -5,10 +5,26 @@
 //!
 //! **Architecture invariant:** a caller that goes away does not take its command's transaction
 //! with it: the work runs in the intake's own task.
+//!
+//! A batch that fails for a reason of its own, or that waits for a lock in vain, is taken in again
+//! one by one through the same function, so that only the command at fault is refused.
 
-use sqlx::PgConnection;
+use std::{fmt, sync::Arc, time::Duration};
 
-use crate::{effects::Effects, fault::Fault};
+use sqlx::{PgConnection, PgPool};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
+
+use crate::{
+    effects::{Effects, Wakers},
+    fault::Fault,
+};
+
+pub use self::worker::Worker;
+
+mod worker;
 
 /// What takes a batch of commands in.
 pub trait Batch: Send + Sync + 'static {
@@ -44,4 +60,115 @@ pub enum Refused {
     /// The process is stopping.
     #[error("the process is stopping")]
     Stopping,
+}
+
+impl Refused {
+    /// Its stable name, for numbers.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Unavailable => "unavailable",
+            Self::Busy => "busy",
+            Self::Failed => "failed",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// What an intake works with.
+#[derive(Clone, Debug)]
+pub struct Parts<B> {
+    /// What takes commands in.
+    pub batch: B,
+    /// Its database.
+    pub pool: PgPool,
+    /// Who is woken after a commit.
+    pub wakers: Wakers,
+}
+
+/// How much an intake holds and how long it tries.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Commands that may wait.
+    pub queue_max: usize,
+    /// Commands that one transaction takes in.
+    pub batch_max: usize,
+    /// One transaction may take this long.
+    pub transaction_limit: Duration,
+    /// A batch waits this long for a lock, before its commands are tried one by one.
+    pub lock_limit: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            queue_max: 5_000,
+            batch_max: 500,
+            transaction_limit: Duration::from_secs(5),
+            lock_limit: Duration::from_secs(1),
+        }
+    }
+}
+
+/// A command that waits, and who waits for its answer.
+struct Queued<B: Batch> {
+    command: B::Command,
+    caller: oneshot::Sender<Result<B::Answer, Refused>>,
+}
+
+/// The door: commands go in here. Clones lead to the same queue.
+pub struct Intake<B: Batch> {
+    queue: mpsc::Sender<Queued<B>>,
+}
+
+impl<B: Batch> Intake<B> {
+    /// A door, and the worker behind it.
+    pub fn new(parts: Parts<B>, settings: Settings) -> (Self, Worker<B>) {
+        let (queue, waiting) = mpsc::channel(settings.queue_max);
+        (Self { queue }, Worker::new(Arc::new(parts), settings, waiting))
+    }
+
+    /// Takes a command in and waits for its answer. Refused at once if there is no room. A caller
+    /// that stops waiting does not undo its command.
+    pub async fn submit(&self, command: B::Command) -> Result<B::Answer, Refused> {
+        let answer = self.enqueue(command);
+        let outcome = match answer {
+            // A worker that is gone took the answer with it: nobody knows.
+            Ok(answer) => answer.await.unwrap_or(Err(Refused::Unavailable)),
+            Err(refused) => Err(refused),
+        };
+        if let Err(refused) = &outcome {
+            metrics::counter!("intake_refused_total", "reason" => refused.code()).increment(1);
+        }
+        outcome
+    }
+
+    /// Commands that wait at this moment.
+    pub fn depth(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
+    }
+
+    fn enqueue(
+        &self,
+        command: B::Command,
+    ) -> Result<oneshot::Receiver<Result<B::Answer, Refused>>, Refused> {
+        let (caller, answer) = oneshot::channel();
+        match self.queue.try_send(Queued { command, caller }) {
+            Ok(()) => Ok(answer),
+            Err(TrySendError::Full(_)) => Err(Refused::Full),
+            Err(TrySendError::Closed(_)) => Err(Refused::Stopping),
+        }
+    }
+}
+
+impl<B: Batch> Clone for Intake<B> {
+    fn clone(&self) -> Self {
+        Self { queue: self.queue.clone() }
+    }
+}
+
+impl<B: Batch> fmt::Debug for Intake<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("depth", &self.depth()).finish_non_exhaustive()
+    }
 }

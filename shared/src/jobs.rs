@@ -7,19 +7,45 @@
 //! **Architecture invariant:** an attempt is counted and committed before it is made. So "never
 //! tried" is a fact, and a worker that dies in the middle leaves an attempt whose outcome is open,
 //! never one that is forgotten.
+//!
+//! ```text
+//! waiting ──claim (attempt + 1, lease)──> performing ──done──> (row gone, settle)
+//!    ^                                       │  └──final, or attempts used up──> dead (settle)
+//!    ├───── refused, unknown (in doubt) ─────┤
+//!    └── the lease ran out (in doubt) ───────┘
+//! ```
+//!
+//! **Architecture invariant:** an outcome counts for the attempt that it belongs to. If the lease ran
+//! out and somebody else claimed the job, the outcome is dropped, because the other attempt carries
+//! the same key and will learn the same. One outcome counts from whoever learns it: *done* is a fact
+//! that no later attempt can undo, so it ends the job as long as the job is there. Each job ends
+//! once, because ending it takes its row away in the transaction that settles.
+//!
+//! **Architecture invariant:** whoever settles locks in one order: what the effect settles first,
+//! the job's row last, as a decision does that stops or looks at a job.
 
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::PgConnection;
-use uuid::Uuid;
+use sqlx::{PgConnection, PgPool};
 
 use crate::{
     backoff::Backoff,
-    effects::Effects,
+    effects::{Effects, Wakers},
     fault::{Fault, Source},
+    health::Component,
     message::TraceParent,
 };
+
+pub use self::{
+    store::{append, lock_untried, stop},
+    worker::{Step, Worker},
+};
+
+mod outcome;
+mod settle;
+mod store;
+mod worker;
 
 /// Names a job for good: what is done (`kind`) for whom (`key`). One of each at most.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -103,7 +129,7 @@ pub trait Effect: Send + Sync + 'static {
     /// Its kind.
     const KIND: &'static str;
     /// What is known once it is done.
-    type Done: Send + Sync;
+    type Done: Send + Sync + 'static;
 
     /// Does it. Must carry the job's key to the outside, so that twice is once.
     fn perform(&self, job: &Claimed) -> impl Future<Output = Result<Self::Done, Failure>> + Send;
@@ -131,23 +157,17 @@ pub struct Policy {
     pub poll: Duration,
 }
 
-/// Keeps jobs as part of the caller's transaction. One that is there already stays as it is.
-pub async fn append(_conn: &mut PgConnection, _jobs: &[NewJob]) -> Result<(), Fault> {
-    unimplemented!()
-}
-
-/// Removes jobs that nobody is performing at this moment.
-pub async fn stop(_conn: &mut PgConnection, _keys: &[JobKey]) -> Result<(), Fault> {
-    unimplemented!()
-}
-
-/// Which of these jobs were never tried. They stay untried until the caller's transaction ends:
-/// their rows are locked, and claims skip locked rows.
-pub async fn lock_untried(
-    _conn: &mut PgConnection,
-    _kind: &'static str,
-    _keys: &[String],
-) -> Result<Vec<String>, Fault> {
-    let _id: Option<Uuid> = None;
-    unimplemented!()
+/// What a worker works with.
+#[derive(Clone, Debug)]
+pub struct Parts<E> {
+    /// What it does.
+    pub effect: E,
+    /// How.
+    pub policy: Policy,
+    /// Its database.
+    pub pool: PgPool,
+    /// Who wakes it, and whom it wakes.
+    pub wakers: Wakers,
+    /// Its word in the process's health.
+    pub health: Component,
 }

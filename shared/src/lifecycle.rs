@@ -1,1 +1,187 @@
-//! lifecycle
+//! Starting, stopping, and noticing that a part has died.
+//!
+//! ```text
+//! start ──> running ──signal──> Edges told ──ended──> Work told ──ended──> Last told ──ended──> exit 0
+//!              └── a part ends unasked ──> the same way, exit 1
+//! ```
+//!
+//! The stages stop one after the other, so that what was accepted at the edges is worked on, and
+//! what was decided is published. Each stage has its share of the grace; one that needs longer does
+//! not keep the next from being told.
+//!
+//! **Architecture invariant:** every task of the process is started here, has a name, and is waited
+//! for. A part that ends unasked, fails or panics takes the process down: half a service is worse
+//! than one that is started anew.
+
+use std::{
+    convert::Infallible,
+    error::Error as StdError,
+    panic::AssertUnwindSafe,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument as _;
+
+use crate::{
+    fault,
+    health::{Component, Health},
+};
+
+pub use self::process::process;
+
+mod process;
+pub mod signal;
+
+/// When a part is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// First: where new work comes in from people (the public HTTP server).
+    Edges,
+    /// Then: intake, consumer, jobs, sweepers.
+    Work,
+    /// At the end: the relay, and what tells the world about this process (the admin server).
+    Last,
+}
+
+impl Stage {
+    const ALL: [Self; 3] = [Self::Edges, Self::Work, Self::Last];
+
+    /// By when, in eighths of the grace, a stage should have ended.
+    fn share(self) -> u32 {
+        match self {
+            Self::Edges => 3,
+            Self::Work => 6,
+            Self::Last => 8,
+        }
+    }
+}
+
+/// The parts of one process and the order in which they stop. Clones are one and the same.
+#[derive(Clone, Debug)]
+pub struct Lifecycle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    stopping: CancellationToken,
+    stages: [StageParts; 3],
+    failed: AtomicBool,
+    grace: Duration,
+    health: Health,
+    component: Component,
+}
+
+#[derive(Debug, Default)]
+struct StageParts {
+    stop: CancellationToken,
+    parts: TaskTracker,
+}
+
+impl Lifecycle {
+    /// A life that ends within `grace` of being asked to.
+    pub fn new(grace: Duration) -> Self {
+        let health = Health::default();
+        let component = health.component("lifecycle");
+        component.ready();
+        Self(Arc::new(Inner {
+            stopping: CancellationToken::new(),
+            stages: Default::default(),
+            failed: AtomicBool::new(false),
+            grace,
+            health,
+            component,
+        }))
+    }
+
+    /// What the parts say of themselves. Not ready from the moment of the first stop signal on.
+    pub fn health(&self) -> &Health {
+        &self.0.health
+    }
+
+    /// Cancelled once the process is to stop, before any part is told.
+    pub fn stopping(&self) -> CancellationToken {
+        self.0.stopping.child_token()
+    }
+
+    /// Starts a part. Its token tells it to stop; if it ends before that, the process stops.
+    pub fn start<F, Fut, E>(&self, stage: Stage, name: &'static str, part: F)
+    where
+        F: FnOnce(CancellationToken) -> Fut,
+        Fut: Future<Output = Result<(), E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        let StageParts { stop, parts } = &self.0.stages[stage as usize];
+        let stop = stop.clone();
+        let work = AssertUnwindSafe(part(stop.child_token())).catch_unwind();
+        let life = self.clone();
+        let span = tracing::info_span!("part", name);
+        parts.spawn(
+            async move {
+                let ended = match work.await {
+                    Ok(outcome) => outcome.map_err(|error| fault::chain(&*error.into())),
+                    Err(_panic) => Err("it panicked".to_owned()),
+                };
+                life.ended(name, &stop, ended);
+            }
+            .instrument(span),
+        );
+    }
+
+    fn ended(&self, name: &str, stop: &CancellationToken, ended: Result<(), String>) {
+        match ended {
+            Err(error) => tracing::error!(error, "{name} failed"),
+            Ok(()) if !stop.is_cancelled() => tracing::error!("{name} ended before it was told to"),
+            Ok(()) => return tracing::debug!("{name} has stopped"),
+        }
+        self.fail();
+    }
+
+    fn fail(&self) {
+        self.0.failed.store(true, Ordering::Relaxed);
+        self.0.stopping.cancel();
+    }
+
+    /// Lives until `signal` or until a part dies; then stops the rest, stage by stage.
+    pub async fn run(&self, signal: impl Future<Output = ()>) -> ExitCode {
+        tokio::select! {
+            () = signal => tracing::info!("told to stop"),
+            () = self.0.stopping.cancelled() => (),
+        }
+        self.stop().await
+    }
+
+    /// Stops now. Success if every part ended within the grace, and none unasked.
+    pub async fn stop(&self) -> ExitCode {
+        self.0.component.not_ready("stopping");
+        self.0.stopping.cancel();
+        let began = Instant::now();
+        for stage in Stage::ALL {
+            let StageParts { stop, parts } = &self.0.stages[stage as usize];
+            stop.cancel();
+            parts.close();
+            let deadline = began + self.0.grace * stage.share() / 8;
+            if tokio::time::timeout_at(deadline, parts.wait()).await.is_err() {
+                tracing::warn!(?stage, "parts of this stage need longer to stop");
+            }
+        }
+        let left = self.0.stages.iter().any(|it| !it.parts.is_empty());
+        if left {
+            tracing::error!("some parts did not stop in time");
+        }
+        if left || self.0.failed.load(Ordering::Relaxed) {
+            ExitCode::FAILURE
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// What a part that cannot fail answers.
+pub type Unfailing = Result<(), Infallible>;

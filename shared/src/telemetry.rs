@@ -1,1 +1,96 @@
-//! telemetry
+//! What a process tells of itself: log lines, spans, numbers.
+//!
+//! Logs go to standard output, one line an event, for people or as JSON. Numbers are kept in
+//! Prometheus' form and rendered when asked for; nothing is pushed.
+//!
+//! **Architecture invariant:** an error is logged once, where it is turned into an answer or a
+//! decision. No secret and nothing personal is logged.
+
+use std::{panic, sync::OnceLock};
+
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+mod names;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Pretty,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// How telemetry cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The filter cannot be read.
+    #[error("the log filter cannot be read")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// The recorder of the numbers cannot be installed.
+    #[error("the recorder of metrics cannot be installed")]
+    Recorder(#[from] BuildError),
+}
+
+/// The numbers of this process.
+#[derive(Clone, Debug)]
+pub struct Metrics(PrometheusHandle);
+
+impl Metrics {
+    /// All of them, in Prometheus' text form.
+    pub fn render(&self) -> String {
+        self.0.run_upkeep();
+        self.0.render()
+    }
+}
+
+static METRICS: OnceLock<Metrics> = OnceLock::new();
+
+/// Seconds, from a statement's to a patient caller's.
+const SECONDS: &[f64] =
+    &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Sizes of batches.
+const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
+
+/// Starts logs, numbers and the panic hook. The first call in a process counts; later ones get the
+/// same numbers.
+pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
+    if let Some(metrics) = METRICS.get() {
+        return Ok(metrics.clone());
+    }
+    let filter = EnvFilter::try_new(filter)?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let installed = match format {
+        Format::Pretty => lines.with_target(false).try_init(),
+        Format::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
+    };
+    if let Err(error) = installed {
+        // A test's own subscriber, or that of a program which holds several services.
+        tracing::debug!(error, "logs go where they went before");
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
+        .install_recorder();
+    let metrics = match handle {
+        Ok(handle) => METRICS.get_or_init(|| Metrics(handle)).clone(),
+        // Another thread was quicker.
+        Err(error) => METRICS.get().cloned().ok_or(error)?,
+    };
+    names::describe();
+    log_panics();
+    Ok(metrics)
+}
+
+/// A panic is one log line like any other error.
+fn log_panics() {
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let reason = panic.payload_as_str().unwrap_or("of a kind that cannot be printed");
+        let thread = std::thread::current();
+        tracing::error!(place, reason, thread = thread.name(), "a panic");
+    }));
+}

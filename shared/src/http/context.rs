@@ -1,0 +1,129 @@
+//! Which request this is: its ids, its span, its numbers.
+
+use std::{convert::Infallible, time::Instant};
+
+use axum::{
+    extract::{FromRequestParts, MatchedPath, Request},
+    http::{
+        HeaderValue, Method,
+        header::{self, HeaderName},
+        request::Parts,
+    },
+    middleware::Next,
+    response::Response,
+};
+use tracing::Instrument as _;
+
+use super::Problem;
+use crate::{clock::Clock, message::TraceParent};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The ids of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestContext {
+    /// Names the request: the caller's word for it (`x-request-id`), or ours.
+    pub request_id: String,
+    /// The trace that it belongs to: the caller's (`traceparent`), or a new one.
+    pub trace: TraceParent,
+}
+
+impl RequestContext {
+    fn of(request: &Request) -> Self {
+        let only = |name: &str| {
+            let mut values = request.headers().get_all(name).iter();
+            // A header that stands there twice is nobody's word.
+            values.next().filter(|_| values.next().is_none()).and_then(|it| it.to_str().ok())
+        };
+        let request_id = only(REQUEST_ID.as_str())
+            .filter(|it| (1..=128).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_graphic()));
+        Self {
+            request_id: request_id
+                .map_or_else(|| Clock::System.new_id().to_string(), ToOwned::to_owned),
+            trace: only("traceparent")
+                .and_then(TraceParent::parse)
+                .map_or_else(TraceParent::start, TraceParent::child),
+        }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for RequestContext {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().cloned().unwrap_or_else(|| Self {
+            request_id: Clock::System.new_id().to_string(),
+            trace: TraceParent::start(),
+        }))
+    }
+}
+
+/// Gives the request its ids and span, its answer the same ids, and counts both.
+pub(super) async fn context(mut request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let context = RequestContext::of(&request);
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "none".to_owned(), |it| it.as_str().to_owned());
+    let method = method_name(request.method());
+    let span = tracing::info_span!(
+        "request",
+        method,
+        route,
+        request_id = context.request_id,
+        trace_id = context.trace.trace_id(),
+    );
+    request.extensions_mut().insert(context.clone());
+    async {
+        let mut response = next.run(request).await;
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            response = with_ids(problem, &response, &context);
+        }
+        if let Ok(id) = HeaderValue::from_str(&context.request_id) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        let status = response.status().as_u16();
+        tracing::debug!(status, micros = began.elapsed().as_micros(), "answered");
+        count(method, route, status, began);
+        response
+    }
+    .instrument(span)
+    .await
+}
+
+/// The problem again, now with the ids, and with the headers that were set around it.
+fn with_ids(problem: Problem, plain: &Response, context: &RequestContext) -> Response {
+    let mut response = problem.response(Some(context));
+    response.extensions_mut().remove::<Problem>();
+    for (name, value) in plain.headers() {
+        if *name != header::CONTENT_LENGTH && !response.headers().contains_key(name) {
+            response.headers_mut().append(name, value.clone());
+        }
+    }
+    response
+}
+
+/// Methods are a closed set, so that a caller cannot make up names of numbers.
+fn method_name(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "PATCH" => "PATCH",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn count(method: &'static str, route: String, status: u16, began: Instant) {
+    let labels = [
+        ("method", metrics::SharedString::const_str(method)),
+        ("route", metrics::SharedString::from_owned(route)),
+        ("status", metrics::SharedString::from_owned(status.to_string())),
+    ];
+    metrics::counter!("http_requests_total", &labels).increment(1);
+    metrics::histogram!("http_request_duration_seconds", &labels).record(began.elapsed());
+}

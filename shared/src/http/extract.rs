@@ -1,0 +1,177 @@
+//! Reading a request: as axum does, but every refusal is a [`Problem`].
+
+use axum::{
+    body::Bytes,
+    extract::{
+        FromRequest, FromRequestParts, OptionalFromRequestParts, Request,
+        rejection::{BytesRejection, FailedToBufferBody},
+    },
+    http::{HeaderMap, StatusCode, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+use serde_path_to_error::{Path as Place, Segment};
+
+use super::{Problem, problem};
+use crate::idempotency::{Fingerprint, Key};
+
+/// A body in JSON, in and out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<T>(pub T);
+
+/// The parts of the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path<T>(pub T);
+
+/// The parts of the query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Query<T>(pub T);
+
+/// A body in JSON under an `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotent<T> {
+    /// The caller's name for this request.
+    pub key: Key,
+    /// Tells a repeat from another request under the same name.
+    pub fingerprint: Fingerprint,
+    /// The body.
+    pub body: T,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let bytes = json_bytes(request, state).await?;
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let place = pointer(error.path());
+            let error = error.into_inner();
+            match error.classify() {
+                serde_json::error::Category::Data => mismatch(place, &error),
+                _ => problem::MALFORMED_JSON.detail(error.to_string()),
+            }
+        })?;
+        reader.end().map_err(|error| problem::MALFORMED_JSON.detail(error.to_string()))?;
+        Ok(Self(body))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Idempotent<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let key = Key::from_headers(request.headers())?;
+        let method = request.method().clone();
+        let path = request.uri().path().to_owned();
+        let Json(value) = Json::<Value>::from_request(request, state).await?;
+        let fingerprint = Fingerprint::of(method.as_str(), &path, &value);
+        let body = serde_path_to_error::deserialize(value)
+            .map_err(|error| mismatch(pointer(error.path()), error.inner()))?;
+        Ok(Self { key, fingerprint, body })
+    }
+}
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state)
+            .await
+            .map(|axum::extract::Path(path)| Self(path))
+            .map_err(|rejection| refused(rejection.status(), rejection.body_text()))
+    }
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match axum::extract::Query::from_request_parts(parts, state).await {
+            Ok(axum::extract::Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(refused(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        Ok(Self::from_headers(&parts.headers)?)
+    }
+}
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for Key {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Problem> {
+        Ok(Self::optional_from_headers(&parts.headers)?)
+    }
+}
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        axum::Json(self.0).into_response()
+    }
+}
+
+async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    if !is_json(request.headers()) {
+        return Err(problem::UNSUPPORTED_MEDIA_TYPE.problem());
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
+            problem::BODY_TOO_LARGE.problem()
+        }
+        other => refused(other.status(), other.body_text()),
+    })
+}
+
+/// `application/json`, or something that is JSON underneath (`application/…+json`).
+fn is_json(headers: &HeaderMap) -> bool {
+    let essence = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|it| it.to_str().ok())
+        .and_then(|it| it.split(';').next())
+        .map(|it| it.trim().to_ascii_lowercase());
+    essence.is_some_and(|it| {
+        it.strip_prefix("application/").is_some_and(|it| it == "json" || it.ends_with("+json"))
+    })
+}
+
+fn refused(status: StatusCode, detail: String) -> Problem {
+    if status.is_server_error() {
+        // A handler that asks for parts which its route does not have: our fault.
+        tracing::error!(detail, "a request cannot be read by its handler");
+        return problem::INTERNAL.problem();
+    }
+    problem::MALFORMED_REQUEST.detail(detail)
+}
+
+fn mismatch(pointer: String, error: &serde_json::Error) -> Problem {
+    // Line and column speak of the text, the pointer of the value; the latter is enough.
+    let text = error.to_string();
+    let detail = text.split(" at line ").next().unwrap_or_default();
+    problem::INVALID_BODY.problem().with_error(pointer, "mismatch", detail)
+}
+
+/// A place in a body as a JSON pointer (RFC 6901).
+fn pointer(place: &Place) -> String {
+    let mut pointer = String::new();
+    for segment in place {
+        match segment {
+            Segment::Seq { index } => {
+                pointer.push('/');
+                pointer.push_str(&index.to_string());
+            }
+            Segment::Map { key } => {
+                pointer.push('/');
+                pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
+            }
+            Segment::Enum { .. } | Segment::Unknown => (),
+        }
+    }
+    pointer
+}

@@ -1,0 +1,30 @@
+//! What a handler cannot do to its server: panic through it, or keep it for ever.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use futures_util::FutureExt as _;
+
+use super::problem;
+
+/// Answers for a handler that panics or takes too long. What it began in another task goes on.
+pub(super) async fn limits(
+    State(limit): State<Duration>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let handler = AssertUnwindSafe(next.run(request)).catch_unwind();
+    match tokio::time::timeout(limit, handler).await {
+        Ok(Ok(response)) => response,
+        // The panic hook has logged it.
+        Ok(Err(_panic)) => problem::INTERNAL.problem().into_response(),
+        Err(_elapsed) => {
+            tracing::warn!(limit_ms = limit.as_millis(), "a request took too long");
+            problem::TIMEOUT.problem().retry_after(Duration::from_secs(1)).into_response()
+        }
+    }
+}

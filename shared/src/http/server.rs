@@ -1,0 +1,113 @@
+//! Connections: how many, how long, and how they end.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, extract::Request};
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::Settings;
+
+/// When no more sockets can be had, the next one is asked for after this long.
+const EXHAUSTED: Duration = Duration::from_millis(100);
+
+/// Listens at `address`; port 0 takes a free one. The real address is logged.
+pub async fn bind(name: &'static str, address: SocketAddr) -> io::Result<TcpListener> {
+    let listener = TcpListener::bind(address).await?;
+    tracing::info!(server = name, address = %listener.local_addr()?, "listens");
+    Ok(listener)
+}
+
+/// Serves connections until told to stop; then finishes the requests that are there, within limits.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    settings: Settings,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let free = Arc::new(Semaphore::new(settings.connections_max));
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = accept(&listener, &free) => accepted,
+        };
+        match accepted {
+            Ok((stream, permit)) => {
+                let connection = connection(stream, router.clone(), settings, stop.clone());
+                connections.spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "no connection was accepted"
+                );
+                tokio::time::sleep(EXHAUSTED).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+    drop(listener);
+    let finished = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(settings.stop_limit, finished).await.is_err() {
+        tracing::warn!(connections = connections.len(), "requests are cut off");
+    }
+    Ok(())
+}
+
+/// Takes a connection when there is room for one; until then clients wait with the kernel.
+async fn accept(
+    listener: &TcpListener,
+    free: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+    let permit = Arc::clone(free).acquire_owned().await.map_err(io::Error::other)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Ok((stream, permit)),
+            // The client's own affair: it went away while it waited.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    settings: Settings,
+    stop: CancellationToken,
+) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection is delayed");
+    }
+    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(settings.header_limit)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+    }
+}

@@ -1,0 +1,46 @@
+//! Many requests at once: which are new, which are repeats, which are imposters.
+
+use std::collections::HashMap;
+
+use super::{Fingerprint, ScopedKey, Stored};
+
+/// What is to be done about one request of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict<'s> {
+    /// It is new: to be taken in, and its answer kept.
+    First,
+    /// It was answered before: the same answer again.
+    Replay(&'s Stored),
+    /// It repeats an earlier request of this batch (its place is given): the same answer.
+    RepeatOf(usize),
+    /// Its key belongs to another request: to be refused.
+    Mismatch,
+}
+
+/// Sorts the requests of a batch out, in their order, given what was answered before.
+pub fn sort_out<'k, 's>(
+    requests: impl IntoIterator<Item = (&'k ScopedKey, Fingerprint)>,
+    answered: &'s HashMap<ScopedKey, Stored>,
+) -> Vec<Verdict<'s>> {
+    let mut seen: HashMap<&ScopedKey, (usize, Fingerprint)> = HashMap::new();
+    requests
+        .into_iter()
+        .enumerate()
+        .map(|(place, (key, fingerprint))| {
+            if let Some(stored) = answered.get(key) {
+                return match stored.fingerprint == fingerprint {
+                    true => Verdict::Replay(stored),
+                    false => Verdict::Mismatch,
+                };
+            }
+            match seen.get(key) {
+                None => {
+                    seen.insert(key, (place, fingerprint));
+                    Verdict::First
+                }
+                Some((first, of_first)) if *of_first == fingerprint => Verdict::RepeatOf(*first),
+                Some(_) => Verdict::Mismatch,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! The header `Idempotency-Key`.
+
+use axum::http::HeaderMap;
+
+/// A caller's name for a request: 1 to 255 visible ASCII characters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+/// Why a request has no usable key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadKey {
+    /// There is none.
+    #[error("the header Idempotency-Key is missing")]
+    Missing,
+    /// There are several.
+    #[error("the header Idempotency-Key stands there more than once")]
+    Repeated,
+    /// It is not one.
+    #[error("the header Idempotency-Key is not 1 to 255 visible ASCII characters")]
+    Malformed,
+}
+
+impl Key {
+    /// Reads the key of a request that must have one.
+    pub fn from_headers(headers: &HeaderMap) -> Result<Self, BadKey> {
+        Self::optional_from_headers(headers)?.ok_or(BadKey::Missing)
+    }
+
+    /// Reads the key of a request that may have one.
+    pub fn optional_from_headers(headers: &HeaderMap) -> Result<Option<Self>, BadKey> {
+        let mut values = headers.get_all("idempotency-key").iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
+            return Err(BadKey::Repeated);
+        }
+        let text = value.to_str().map_err(|_unread| BadKey::Malformed)?;
+        Self::parse(text).map(Some)
+    }
+
+    /// Reads a key: a string in quotes as in the draft, or bare as most clients send it.
+    pub fn parse(text: &str) -> Result<Self, BadKey> {
+        let text = text.trim();
+        let key = match text.strip_prefix('"') {
+            Some(rest) => unquote(rest).ok_or(BadKey::Malformed)?,
+            None => text.to_owned(),
+        };
+        let visible = key.bytes().all(|b| b.is_ascii_graphic());
+        if visible && (1..=255).contains(&key.len()) {
+            Ok(Self(key))
+        } else {
+            Err(BadKey::Malformed)
+        }
+    }
+
+    /// A key that was checked when it came in.
+    pub(super) fn from_kept(text: String) -> Self {
+        Self(text)
+    }
+
+    /// As a text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The inside of a structured field's string (RFC 8941), whose first quote is gone.
+fn unquote(rest: &str) -> Option<String> {
+    let mut key = String::with_capacity(rest.len());
+    let mut chars = rest.chars();
+    loop {
+        match chars.next()? {
+            '"' => return chars.as_str().is_empty().then_some(key),
+            '\\' => key.push(chars.next().filter(|it| matches!(it, '"' | '\\'))?),
+            other => key.push(other),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Behind the door: batch after batch, each one transaction.
+
+use std::{convert::Infallible, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use sqlx::Executor as _;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{Batch, Parts, Queued, Refused, Settings};
+use crate::{
+    db,
+    effects::Effects,
+    fault::{self, Fault},
+};
+
+/// A batch that collided with another transaction is taken in again so often.
+const COLLISIONS_MAX: u32 = 3;
+
+/// A command that is tried alone waits this long for a lock: others wait behind it.
+const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// So many commands were answered, one way or the other.
+    Answered(usize),
+    /// The door is closed and nobody waits any more.
+    Closed,
+}
+
+/// Takes in what waits behind the door.
+pub struct Worker<B: Batch> {
+    parts: Arc<Parts<B>>,
+    settings: Settings,
+    waiting: mpsc::Receiver<Queued<B>>,
+}
+
+impl<B: Batch> fmt::Debug for Worker<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl<B: Batch> Worker<B> {
+    pub(super) fn new(
+        parts: Arc<Parts<B>>,
+        settings: Settings,
+        waiting: mpsc::Receiver<Queued<B>>,
+    ) -> Self {
+        Self { parts, settings, waiting }
+    }
+
+    /// Steps until told to stop; then refuses what is new and takes in what waits already.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        loop {
+            let batch = tokio::select! {
+                batch = self.gather() => batch,
+                () = stop.cancelled() => break,
+            };
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.answer(batch).await;
+        }
+        self.waiting.close();
+        while self.step().await != Step::Closed {}
+        Ok(())
+    }
+
+    /// Waits for commands and takes in what is there, up to a batch.
+    pub async fn step(&mut self) -> Step {
+        let batch = self.gather().await;
+        if batch.is_empty() {
+            return Step::Closed;
+        }
+        let answered = batch.len();
+        self.answer(batch).await;
+        Step::Answered(answered)
+    }
+
+    /// May be dropped at any moment: a command that was not returned is still in the queue.
+    async fn gather(&mut self) -> Vec<Queued<B>> {
+        let mut batch = Vec::new();
+        self.waiting.recv_many(&mut batch, self.settings.batch_max).await;
+        batch
+    }
+
+    async fn answer(&self, batch: Vec<Queued<B>>) {
+        metrics::histogram!("intake_batch_size").record(u32::try_from(batch.len()).unwrap_or(0));
+        metrics::gauge!("intake_queue_depth").set(u32::try_from(self.waiting.len()).unwrap_or(0));
+        let (commands, callers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|it| (it.command, it.caller)).unzip();
+        let answers = self.take_in_or_isolate(&commands).await;
+        for (caller, answer) in callers.into_iter().zip(answers) {
+            // A caller that has gone away does not mind.
+            drop(caller.send(answer));
+        }
+    }
+
+    /// Takes commands in, all together or else one by one; answers each.
+    async fn take_in_or_isolate(&self, commands: &[B::Command]) -> Vec<Result<B::Answer, Refused>> {
+        let fault = match self.take_in(commands, self.settings.lock_limit).await {
+            Ok(answers) => return answers.into_iter().map(Ok).collect(),
+            Err(fault) => fault,
+        };
+        let of_its_own = matches!(fault, Fault::Poison(_)) || fault.is_lock_timeout();
+        if commands.len() == 1 || !of_its_own {
+            let refused = refusal(&fault);
+            log(&fault, &refused, commands.len());
+            return commands.iter().map(|_| Err(refused.clone())).collect();
+        }
+        tracing::warn!(
+            error = fault::chain(&fault),
+            commands = commands.len(),
+            "a batch failed for a reason of its own and is taken in one by one"
+        );
+        let deadline = Instant::now() + self.settings.transaction_limit;
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(self.take_in_alone(command, deadline).await);
+        }
+        answers
+    }
+
+    async fn take_in_alone(
+        &self,
+        command: &B::Command,
+        deadline: Instant,
+    ) -> Result<B::Answer, Refused> {
+        if Instant::now() >= deadline {
+            return Err(Refused::Unavailable);
+        }
+        let outcome = self.take_in(std::slice::from_ref(command), LOCK_LIMIT_ALONE).await;
+        let fault = match outcome {
+            Ok(mut answers) => return answers.pop().ok_or(Refused::Failed),
+            Err(fault) => fault,
+        };
+        let refused = refusal(&fault);
+        log(&fault, &refused, 1);
+        Err(refused)
+    }
+
+    /// One batch, one transaction; again, if another one was in the way.
+    async fn take_in(
+        &self,
+        commands: &[B::Command],
+        lock_limit: Duration,
+    ) -> Result<Vec<B::Answer>, Fault> {
+        let mut collisions = 0;
+        loop {
+            let work = AssertUnwindSafe(self.transact(commands, lock_limit)).catch_unwind();
+            let work = work.map(|caught| {
+                caught.unwrap_or_else(|_panic| Err(Fault::poison("taking commands in panicked")))
+            });
+            match db::within(self.settings.transaction_limit, work).await {
+                Ok((answers, effects)) => {
+                    self.parts.wakers.wake(&effects);
+                    return Ok(answers);
+                }
+                Err(fault) if fault.is_collision() && collisions < COLLISIONS_MAX => {
+                    collisions += 1;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    async fn transact(
+        &self,
+        commands: &[B::Command],
+        lock_limit: Duration,
+    ) -> Result<(Vec<B::Answer>, Effects), Fault> {
+        let mut tx = db::begin(&self.parts.pool).await?;
+        let limit = format!("SET LOCAL lock_timeout = {}", lock_limit.as_millis());
+        tx.execute(sqlx::AssertSqlSafe(limit)).await?;
+        let (answers, effects) = self.parts.batch.take_in(&mut tx, commands).await?;
+        if answers.len() != commands.len() {
+            return Err(Fault::poison("not as many answers as commands"));
+        }
+        effects.save(&mut tx).await?;
+        tx.commit().await?;
+        Ok((answers, effects))
+    }
+}
+
+fn refusal(fault: &Fault) -> Refused {
+    match fault {
+        Fault::Poison(_) => Refused::Failed,
+        Fault::Transient(_) if fault.is_lock_timeout() || fault.is_collision() => Refused::Busy,
+        Fault::Transient(_) => Refused::Unavailable,
+    }
+}
+
+fn log(fault: &Fault, refused: &Refused, commands: usize) {
+    let (error, refused) = (fault::chain(fault), refused.code());
+    match fault {
+        Fault::Poison(_) => tracing::error!(error, refused, commands, "commands fail"),
+        Fault::Transient(_) => tracing::warn!(error, refused, commands, "commands are refused"),
+    }
+}

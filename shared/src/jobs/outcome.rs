@@ -1,0 +1,168 @@
+//! What follows from an attempt: pure.
+
+use std::{collections::HashMap, time::Duration};
+
+use time::OffsetDateTime;
+
+use super::{Claimed, Ended, Failure, Policy, store::Present};
+use crate::fault;
+
+/// A job under this worker's lease.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Leased {
+    pub(super) job: Claimed,
+    pub(super) fence: Fence,
+}
+
+/// By which the row is known again: this attempt of this life of the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Fence {
+    pub(super) attempt: i32,
+    pub(super) created_at: OffsetDateTime,
+}
+
+/// What becomes of a row that stays.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stays {
+    pub(super) key: String,
+    pub(super) fence: Fence,
+    pub(super) next: Next,
+    pub(super) in_doubt: bool,
+    pub(super) error: String,
+}
+
+/// When its next attempt is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// After this long.
+    In(Duration),
+    /// Never.
+    Dead,
+}
+
+/// What follows from an attempt.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict<D> {
+    /// The job has ended.
+    Ended(Ended<D>),
+    /// The job is tried again.
+    Again { delay: Duration, in_doubt: bool, error: String },
+}
+
+/// Whether an attempt is one too many: earlier ones ended with the worker that made them.
+pub(super) fn is_used_up(policy: &Policy, job: &Claimed) -> bool {
+    policy.attempts_max.is_some_and(|most| i64::from(job.attempt) > i64::from(most))
+}
+
+/// Judges an attempt.
+pub(super) fn judge<D>(policy: &Policy, job: &Claimed, outcome: Result<D, Failure>) -> Verdict<D> {
+    let failure = match outcome {
+        Ok(done) => return Verdict::Ended(Ended::Done(done)),
+        Err(failure) => failure,
+    };
+    let reason = fault::chain(&failure);
+    let (in_doubt, retry_after) = match failure {
+        Failure::Refused { retry_after, .. } => (job.in_doubt, retry_after),
+        Failure::Unknown { .. } => (true, None),
+        Failure::Final { .. } => {
+            return Verdict::Ended(Ended::GaveUp { in_doubt: job.in_doubt, reason });
+        }
+    };
+    let last = policy.attempts_max.is_some_and(|most| i64::from(job.attempt) >= i64::from(most));
+    if last {
+        return Verdict::Ended(Ended::GaveUp { in_doubt, reason });
+    }
+    Verdict::Again { delay: delay(policy, job.attempt, retry_after), in_doubt, error: reason }
+}
+
+/// The wait after an attempt, with jitter. What the outside asked for is honoured up to the cap.
+pub(super) fn delay(policy: &Policy, attempt: i32, retry_after: Option<Duration>) -> Duration {
+    let failures = u32::try_from(attempt - 1).unwrap_or(0);
+    let jitter = policy.backoff.delay(failures);
+    let asked = retry_after.unwrap_or_default();
+    asked.saturating_add(jitter).min(policy.backoff.cap)
+}
+
+/// What was learned and is still to be brought home.
+#[derive(Debug)]
+pub(super) struct Outcomes<D> {
+    /// Jobs that have ended.
+    pub(super) ended: Vec<(Claimed, Ended<D>)>,
+    /// Their fences, in the same order.
+    pub(super) fences: Vec<Fence>,
+    /// Jobs that go on.
+    pub(super) stays: Vec<Stays>,
+}
+
+impl<D> Default for Outcomes<D> {
+    fn default() -> Self {
+        Self { ended: vec![], fences: vec![], stays: vec![] }
+    }
+}
+
+impl<D> Outcomes<D> {
+    pub(super) fn len(&self) -> usize {
+        self.ended.len() + self.stays.len()
+    }
+
+    pub(super) fn push(&mut self, leased: Leased, verdict: Verdict<D>) {
+        let Leased { job, fence } = leased;
+        match verdict {
+            Verdict::Ended(ended) => {
+                self.ended.push((job, ended));
+                self.fences.push(fence);
+            }
+            Verdict::Again { delay, in_doubt, error } => {
+                let next = Next::In(delay);
+                self.stays.push(Stays { key: job.key, fence, next, in_doubt, error });
+            }
+        }
+    }
+
+    /// The keys of all of them.
+    pub(super) fn keys(&self) -> Vec<&str> {
+        let ended = self.ended.iter().map(|(job, _)| job.key.as_str());
+        ended.chain(self.stays.iter().map(|it| it.key.as_str())).collect()
+    }
+
+    /// Drops the last of those that have ended.
+    pub(super) fn drop_last(&mut self) {
+        self.ended.pop();
+        self.fences.pop();
+    }
+
+    /// Turns the last of those that have ended into one that stays, because its end cannot be
+    /// settled: done is tried again (the same key, so it is done once), given up is dead.
+    pub(super) fn hold_last(&mut self, delay: Duration, error: String) {
+        let (Some((job, ended)), Some(fence)) = (self.ended.pop(), self.fences.pop()) else {
+            return;
+        };
+        let (next, in_doubt) = match ended {
+            Ended::Done(_) => (Next::In(delay), true),
+            Ended::GaveUp { in_doubt, .. } => (Next::Dead, in_doubt),
+        };
+        self.stays.push(Stays { key: job.key, fence, next, in_doubt, error });
+    }
+
+    /// Keeps those that still count, given the rows as they are now.
+    pub(super) fn keep_those_of(&mut self, present: &HashMap<String, Present>) {
+        let ours = |key: &str, fence: Fence| {
+            present.get(key).is_some_and(|it| it.performing && it.fence == fence)
+        };
+        let ended = std::mem::take(&mut self.ended);
+        let fences = std::mem::take(&mut self.fences);
+        for ((job, ended), fence) in ended.into_iter().zip(fences) {
+            // Done counts from whoever learns it, for the row as it is.
+            let now = present.get(&job.key).map(|it| it.fence);
+            let same_life = now.filter(|it| it.created_at == fence.created_at);
+            let fence = match (&ended, same_life) {
+                (Ended::Done(_), Some(now)) => now,
+                (Ended::GaveUp { .. }, _) if ours(&job.key, fence) => fence,
+                _ => continue,
+            };
+            self.ended.push((job, ended));
+            self.fences.push(fence);
+        }
+        self.stays.retain(|it| ours(&it.key, it.fence));
+    }
+}

@@ -1,0 +1,170 @@
+//! Bringing outcomes home: one transaction for all of them, ended jobs and those that go on.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt as _;
+
+use super::{
+    Claimed, Effect, Ended, Parts,
+    outcome::{self, Fence, Next, Outcomes, Stays},
+    store,
+};
+use crate::{
+    db,
+    effects::Effects,
+    fault::{self, Collision, Fault},
+};
+
+/// A transaction of outcomes is given up after this long.
+const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+
+/// Outcomes that met another transaction are sorted out and brought home again so often at once.
+const COLLISIONS_MAX: u32 = 3;
+
+/// What was brought home.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub(super) done: usize,
+    pub(super) gave_up: usize,
+    pub(super) again: usize,
+    pub(super) lost: usize,
+}
+
+/// Some of the outcomes, borrowed.
+type Some<'o, D> = (&'o [(Claimed, Ended<D>)], &'o [Fence], &'o [Stays]);
+
+impl<E: Effect> Parts<E> {
+    /// Brings all outcomes home. After a transient fault, those that are not yet home are still in
+    /// `outcomes`.
+    pub(super) async fn settle(&self, outcomes: &mut Outcomes<E::Done>) -> Result<Settled, Fault> {
+        let mut settled = Settled::default();
+        let mut collisions = 0;
+        while outcomes.len() > 0 {
+            let all = (&*outcomes.ended, &*outcomes.fences, &*outcomes.stays);
+            match self.bring_home(all).await {
+                Ok(()) => {
+                    settled.count(outcomes);
+                    *outcomes = Outcomes::default();
+                }
+                Err(fault) if fault.is_collision() && collisions < COLLISIONS_MAX => {
+                    collisions += 1;
+                    settled.lost += self.drop_lost(outcomes).await?;
+                }
+                Err(Fault::Poison(error)) => {
+                    tracing::warn!(
+                        kind = E::KIND,
+                        error = fault::chain(&*error),
+                        "outcomes cannot be brought home together and are taken one by one"
+                    );
+                    self.isolate(outcomes, &mut settled).await?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(settled)
+    }
+
+    /// One transaction: the effect's own rows, the jobs' rows, what is to be said.
+    async fn bring_home(&self, some: Some<'_, E::Done>) -> Result<(), Fault> {
+        let work = AssertUnwindSafe(self.transact(some)).catch_unwind();
+        let work = work
+            .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("settling panicked"))));
+        let effects = db::within(SETTLE_LIMIT, work).await?;
+        self.wakers.wake(&effects);
+        Ok(())
+    }
+
+    async fn transact(&self, (ended, fences, stays): Some<'_, E::Done>) -> Result<Effects, Fault> {
+        let mut tx = db::begin(&self.pool).await?;
+        let effects = match ended {
+            [] => Effects::default(),
+            ended => self.effect.settle(&mut tx, ended).await?,
+        };
+        let mut done = Vec::new();
+        let mut dead = Vec::new();
+        for ((job, ended), fence) in ended.iter().zip(fences) {
+            match ended {
+                Ended::Done(_) => done.push((job.key.as_str(), *fence)),
+                Ended::GaveUp { in_doubt, reason } => dead.push(Stays {
+                    key: job.key.clone(),
+                    fence: *fence,
+                    next: Next::Dead,
+                    in_doubt: *in_doubt,
+                    error: reason.clone(),
+                }),
+            }
+        }
+        let stay: Vec<&Stays> = stays.iter().chain(&dead).collect();
+        let removed = store::remove(&mut tx, E::KIND, &done).await?;
+        let released = store::release(&mut tx, E::KIND, &stay).await?;
+        if removed != done.len() as u64 || released != stay.len() as u64 {
+            return Err(Fault::transient(Collision));
+        }
+        effects.save(&mut tx).await?;
+        tx.commit().await?;
+        Ok(effects)
+    }
+
+    /// Drops outcomes that do not count any more; says how many.
+    async fn drop_lost(&self, outcomes: &mut Outcomes<E::Done>) -> Result<usize, Fault> {
+        let before = outcomes.len();
+        let present = db::within(SETTLE_LIMIT, async {
+            let mut tx = db::begin(&self.pool).await?;
+            let present = store::present(&mut tx, E::KIND, &outcomes.keys()).await?;
+            tx.commit().await?;
+            Ok::<_, Fault>(present)
+        });
+        outcomes.keep_those_of(&present.await?);
+        let lost = before - outcomes.len();
+        if lost > 0 {
+            tracing::warn!(kind = E::KIND, lost, "outcomes came after their leases had ended");
+        }
+        Ok(lost)
+    }
+
+    /// Brings outcomes home one by one. What cannot be, even alone, stays: a job that was done or
+    /// given up and cannot be settled is in doubt and tried again, at last dead.
+    async fn isolate(
+        &self,
+        outcomes: &mut Outcomes<E::Done>,
+        settled: &mut Settled,
+    ) -> Result<(), Fault> {
+        while let Some(last) = outcomes.ended.len().checked_sub(1) {
+            let one = (&outcomes.ended[last..], &outcomes.fences[last..], &[][..]);
+            let fault = match self.bring_home(one).await {
+                Ok(()) => {
+                    settled.count_ended(&outcomes.ended[last].1);
+                    outcomes.drop_last();
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            if fault.is_collision() {
+                settled.lost += self.drop_lost(outcomes).await?;
+                continue;
+            }
+            let Fault::Poison(error) = fault else { return Err(fault) };
+            let error = fault::chain(&*error);
+            let key = outcomes.ended[last].0.key.as_str();
+            tracing::error!(kind = E::KIND, key, error, "the outcome of a job cannot be taken in");
+            outcomes.hold_last(outcome::delay(&self.policy, i32::MAX, None), error);
+        }
+        Ok(())
+    }
+}
+
+impl Settled {
+    fn count<D>(&mut self, outcomes: &Outcomes<D>) {
+        self.again += outcomes.stays.len();
+        for (_, ended) in &outcomes.ended {
+            self.count_ended(ended);
+        }
+    }
+
+    fn count_ended<D>(&mut self, ended: &Ended<D>) {
+        match ended {
+            Ended::Done(_) => self.done += 1,
+            Ended::GaveUp { .. } => self.gave_up += 1,
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! All SQL of the jobs. Bulk statements; keys are locked in their order.
+
+use std::{collections::HashMap, time::Duration};
+
+use serde_json::Value;
+use sqlx::{PgConnection, Row as _, types::Json};
+use time::OffsetDateTime;
+
+use super::{
+    Claimed, JobKey, NewJob,
+    outcome::{Fence, Leased, Next, Stays},
+};
+use crate::{fault::Fault, message::TraceParent};
+
+/// Keeps jobs as part of the caller's transaction. One that is there already stays as it is.
+pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Fault> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut jobs: Vec<&NewJob> = jobs.iter().collect();
+    jobs.sort_by_key(|it| &it.key);
+    sqlx::query(
+        "INSERT INTO messaging.job (kind, key, payload, trace)
+         SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(jobs.iter().map(|it| it.key.kind).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|it| it.key.key.as_str()).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|it| Json(&it.payload)).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|it| it.trace.map(|it| it.to_string())).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Removes jobs that nobody is performing at this moment. One whose earlier attempt is in doubt goes
+/// too: where that matters, ask [`lock_untried`] first.
+pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "WITH stopped AS MATERIALIZED (
+             SELECT kind, key
+             FROM messaging.job
+             JOIN unnest($1::text[], $2::text[]) AS asked (kind, key) USING (kind, key)
+             WHERE state = 'waiting'
+             ORDER BY kind, key
+             FOR UPDATE OF job
+         )
+         DELETE FROM messaging.job USING stopped
+         WHERE job.kind = stopped.kind AND job.key = stopped.key",
+    )
+    .bind(keys.iter().map(|it| it.kind).collect::<Vec<_>>())
+    .bind(keys.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Which of these jobs were never tried. They stay untried until the caller's transaction ends:
+/// their rows are locked, and claims skip locked rows.
+pub async fn lock_untried(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    keys: &[String],
+) -> Result<Vec<String>, Fault> {
+    if keys.is_empty() {
+        return Ok(vec![]);
+    }
+    let untried = sqlx::query_scalar(
+        "SELECT key FROM messaging.job
+         WHERE kind = $1 AND key = ANY ($2) AND attempt = 0 AND state = 'waiting'
+         ORDER BY key
+         FOR UPDATE",
+    )
+    .bind(kind)
+    .bind(keys)
+    .fetch_all(conn)
+    .await?;
+    Ok(untried)
+}
+
+/// Claims jobs that are due, counts the attempt, and holds them until the lease ends. One whose
+/// lease ran out without an outcome is in doubt from now on.
+pub(super) async fn claim(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    lease: Duration,
+    n_max: usize,
+) -> Result<Vec<Leased>, sqlx::Error> {
+    sqlx::query(
+        "WITH due AS MATERIALIZED (
+             SELECT kind, key
+             FROM messaging.job
+             WHERE kind = $1 AND state <> 'dead' AND due_at <= now()
+             ORDER BY due_at
+             LIMIT $2
+             FOR UPDATE SKIP LOCKED
+         )
+         UPDATE messaging.job
+         SET state = 'performing', attempt = attempt + 1,
+             in_doubt = in_doubt OR state = 'performing',
+             due_at = now() + make_interval(secs => $3)
+         FROM due
+         WHERE job.kind = due.kind AND job.key = due.key
+         RETURNING job.key, payload, attempt, in_doubt, trace, created_at",
+    )
+    .bind(kind)
+    .bind(i64::try_from(n_max).unwrap_or(i64::MAX))
+    .bind(lease.as_secs_f64())
+    .fetch_all(conn)
+    .await?
+    .into_iter()
+    .map(|row| {
+        let attempt = row.try_get("attempt")?;
+        let trace: Option<String> = row.try_get("trace")?;
+        let job = Claimed {
+            key: row.try_get("key")?,
+            payload: row.try_get::<Value, _>("payload")?,
+            attempt,
+            in_doubt: row.try_get("in_doubt")?,
+            trace: trace.as_deref().and_then(TraceParent::parse),
+        };
+        Ok(Leased { job, fence: Fence { attempt, created_at: row.try_get("created_at")? } })
+    })
+    .collect()
+}
+
+/// Takes away the rows of jobs that were done, each if it is still the one of its fence; says how
+/// many were.
+pub(super) async fn remove(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    done: &[(&str, Fence)],
+) -> Result<u64, sqlx::Error> {
+    if done.is_empty() {
+        return Ok(0);
+    }
+    let removed = sqlx::query(
+        "WITH done AS MATERIALIZED (
+             SELECT key
+             FROM messaging.job
+             JOIN unnest($2::text[], $3::int4[], $4::timestamptz[])
+                 AS fence (key, attempt, created_at) USING (key, attempt, created_at)
+             WHERE kind = $1 AND state <> 'dead'
+             ORDER BY key
+             FOR UPDATE OF job
+         )
+         DELETE FROM messaging.job USING done WHERE job.kind = $1 AND job.key = done.key",
+    )
+    .bind(kind)
+    .bind(done.iter().map(|(key, _)| *key).collect::<Vec<_>>())
+    .bind(done.iter().map(|(_, fence)| fence.attempt).collect::<Vec<_>>())
+    .bind(done.iter().map(|(_, fence)| fence.created_at).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(removed.rows_affected())
+}
+
+/// Gives up the lease of jobs that stay, waiting or dead, each if it is still the one of its fence;
+/// says how many were.
+pub(super) async fn release(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    stays: &[&Stays],
+) -> Result<u64, sqlx::Error> {
+    if stays.is_empty() {
+        return Ok(0);
+    }
+    let seconds = |it: &&Stays| match it.next {
+        Next::In(delay) => Some(delay.as_secs_f64()),
+        Next::Dead => None,
+    };
+    let released = sqlx::query(
+        "WITH held AS MATERIALIZED (
+             SELECT key, fence.seconds, fence.in_doubt, fence.error
+             FROM messaging.job
+             JOIN unnest($2::text[], $3::int4[], $4::timestamptz[], $5::float8[], $6::bool[], $7::text[])
+                 AS fence (key, attempt, created_at, seconds, in_doubt, error)
+                 USING (key, attempt, created_at)
+             WHERE kind = $1 AND state = 'performing'
+             ORDER BY key
+             FOR UPDATE OF job
+         )
+         UPDATE messaging.job
+         SET state = CASE WHEN held.seconds IS NULL THEN 'dead' ELSE 'waiting' END,
+             due_at = now() + make_interval(secs => coalesce(held.seconds, 0)),
+             in_doubt = held.in_doubt, last_error = held.error
+         FROM held
+         WHERE job.kind = $1 AND job.key = held.key",
+    )
+    .bind(kind)
+    .bind(stays.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
+    .bind(stays.iter().map(|it| it.fence.attempt).collect::<Vec<_>>())
+    .bind(stays.iter().map(|it| it.fence.created_at).collect::<Vec<_>>())
+    .bind(stays.iter().map(seconds).collect::<Vec<_>>())
+    .bind(stays.iter().map(|it| it.in_doubt).collect::<Vec<_>>())
+    .bind(stays.iter().map(|it| it.error.as_str()).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(released.rows_affected())
+}
+
+/// A row as it is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Present {
+    pub(super) fence: Fence,
+    pub(super) performing: bool,
+}
+
+/// The rows of these jobs, dead ones left out. Locks nothing.
+pub(super) async fn present(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    keys: &[&str],
+) -> Result<HashMap<String, Present>, sqlx::Error> {
+    let rows: Vec<(String, i32, OffsetDateTime, bool)> = sqlx::query_as(
+        "SELECT key, attempt, created_at, state = 'performing'
+         FROM messaging.job
+         WHERE kind = $1 AND key = ANY ($2) AND state <> 'dead'",
+    )
+    .bind(kind)
+    .bind(keys)
+    .fetch_all(conn)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|(key, attempt, created_at, performing)| {
+            (key, Present { fence: Fence { attempt, created_at }, performing })
+        })
+        .collect())
+}

@@ -1,0 +1,297 @@
+//! Who does the jobs of one kind: claims, performs, brings home.
+//!
+//! ```text
+//! claim (as many as there is room for) ──> perform, each its own task ──> gather what ended ──> settle
+//!    ^                                                                                           │
+//!    └───────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! Outcomes go home in waves: what has ended by the time the first one is a few milliseconds old, or
+//! everything, if nothing is performed any more. So a slow attempt holds nobody back, one alone
+//! waits for nobody, and under load a wave is a batch, because attempts go on while it is settled.
+//!
+//! An outcome that cannot be brought home now is kept and tried again for as long as the process
+//! lives; nothing is claimed meanwhile. Its lease may run out: then somebody else may claim the job,
+//! and the rules of [`super`] say whose outcome counts.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{
+    Effect, Ended, Failure, Parts,
+    outcome::{self, Leased, Outcomes, Verdict},
+    settle::Settled,
+    store,
+};
+use crate::{backoff::Backoff, db, fault, fault::Fault};
+
+/// A lease outlives its attempt by this long: the time to bring the outcome home.
+const LEASE_MARGIN: Duration = Duration::from_secs(10);
+
+/// The first outcome of a wave waits this long for others.
+const GATHER: Duration = Duration::from_millis(5);
+
+/// A claim is given up after this long.
+const CLAIM_LIMIT: Duration = Duration::from_secs(10);
+
+/// Attempts may go on for so long after the worker was told to stop.
+const STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Step {
+    /// Jobs that were claimed.
+    pub claimed: usize,
+    /// Jobs that were done.
+    pub done: usize,
+    /// Jobs that were given up.
+    pub gave_up: usize,
+    /// Jobs that will be tried again.
+    pub again: usize,
+    /// Outcomes that came after their lease had ended, and do not count.
+    pub lost: usize,
+}
+
+/// Does the jobs of one kind. Any number of workers may do the same kind.
+pub struct Worker<E: Effect> {
+    parts: Arc<Parts<E>>,
+    performing: JoinSet<Result<E::Done, Failure>>,
+    in_hand: HashMap<Id, Leased>,
+    outcomes: Outcomes<E::Done>,
+}
+
+impl<E: Effect> fmt::Debug for Worker<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("kind", &E::KIND)
+            .field("performing", &self.in_hand.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: Effect> Worker<E> {
+    /// A worker with nothing in its hands.
+    pub fn new(parts: Parts<E>) -> Self {
+        Self {
+            parts: Arc::new(parts),
+            performing: JoinSet::new(),
+            in_hand: HashMap::new(),
+            outcomes: Outcomes::default(),
+        }
+    }
+
+    /// Works until told to stop; then lets attempts end, within a limit.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        let backoff = Backoff::hold();
+        let mut failures = 0;
+        let wakers = self.parts.wakers.clone();
+        while !stop.is_cancelled() {
+            // Interest is registered before the table is read, so that a wake-up in between counts.
+            let mut woken = std::pin::pin!(wakers.jobs.notified());
+            woken.as_mut().enable();
+            let wait = match self.claim().await {
+                Ok(_) => {
+                    failures = 0;
+                    self.parts.health.ready();
+                    self.parts.policy.poll
+                }
+                Err(fault) => {
+                    failures += 1;
+                    self.complain(&fault, "jobs cannot be claimed");
+                    backoff.delay(failures)
+                }
+            };
+            if self.outcomes.len() == 0 {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    joined = self.performing.join_next_with_id(), if !self.in_hand.is_empty() => {
+                        self.note(joined);
+                        self.gather().await;
+                    }
+                    () = woken, if failures == 0 && self.room() > 0 => (),
+                    () = tokio::time::sleep(wait) => (),
+                }
+            }
+            self.settle_until(stop.cancelled()).await;
+        }
+        self.finish().await;
+        Ok(())
+    }
+
+    /// Claims what is due, performs all of it, brings all of it home.
+    pub async fn step(&mut self) -> Result<Step, Fault> {
+        let claimed = self.claim().await?;
+        while !self.in_hand.is_empty() {
+            let joined = self.performing.join_next_with_id().await;
+            self.note(joined);
+        }
+        let Settled { done, gave_up, again, lost } = self.settle().await?;
+        Ok(Step { claimed, done, gave_up, again, lost })
+    }
+
+    /// How many more jobs may be claimed.
+    fn room(&self) -> usize {
+        let held = self.in_hand.len() + self.outcomes.len();
+        self.parts.policy.concurrency_max.saturating_sub(held)
+    }
+
+    /// Claims jobs and begins to perform them. The attempts are committed before they are made.
+    async fn claim(&mut self) -> Result<usize, Fault> {
+        let room = self.room();
+        if room == 0 {
+            return Ok(0);
+        }
+        // Counted from before the claim, so that every attempt has ended when its lease does.
+        let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
+        let lease = self.parts.policy.attempt_limit + LEASE_MARGIN;
+        let claimed = db::within(CLAIM_LIMIT, async {
+            let mut tx = db::begin(&self.parts.pool).await?;
+            let claimed = store::claim(&mut tx, E::KIND, lease, room).await?;
+            tx.commit().await?;
+            Ok::<_, sqlx::Error>(claimed)
+        })
+        .await?;
+        let n = claimed.len();
+        for leased in claimed {
+            if outcome::is_used_up(&self.parts.policy, &leased.job) {
+                let (in_doubt, reason) = (leased.job.in_doubt, "no attempt ended".to_owned());
+                self.outcomes.push(leased, Verdict::Ended(Ended::GaveUp { in_doubt, reason }));
+            } else {
+                self.perform(leased, limit);
+            }
+        }
+        Ok(n)
+    }
+
+    fn perform(&mut self, leased: Leased, limit: tokio::time::Instant) {
+        let parts = Arc::clone(&self.parts);
+        let job = leased.job.clone();
+        let trace_id = job.trace.map(crate::message::TraceParent::trace_id);
+        let span = tracing::info_span!(
+            "job",
+            kind = E::KIND,
+            key = job.key,
+            attempt = job.attempt,
+            trace_id
+        );
+        let attempt = async move {
+            let began = Instant::now();
+            let outcome = tokio::time::timeout_at(limit, parts.effect.perform(&job))
+                .await
+                .unwrap_or_else(|elapsed| Err(Failure::Unknown { source: elapsed.into() }));
+            metrics::histogram!("job_attempt_duration_seconds", "kind" => E::KIND)
+                .record(began.elapsed());
+            outcome
+        };
+        let task = self.performing.spawn(attempt.instrument(span));
+        self.in_hand.insert(task.id(), leased);
+    }
+
+    /// Takes note of an attempt that ended.
+    fn note(&mut self, joined: Option<Result<(Id, Result<E::Done, Failure>), JoinError>>) {
+        let (id, outcome) = match joined {
+            Some(Ok((id, outcome))) => (id, outcome),
+            // It panicked, or was cut off because the process stops.
+            Some(Err(error)) => (error.id(), Err(Failure::Unknown { source: error.into() })),
+            None => return,
+        };
+        let Some(leased) = self.in_hand.remove(&id) else { return };
+        let label = match &outcome {
+            Ok(_) => "done",
+            Err(Failure::Refused { .. }) => "refused",
+            Err(Failure::Unknown { .. }) => "unknown",
+            Err(Failure::Final { .. }) => "final",
+        };
+        metrics::counter!("job_attempts_total", "kind" => E::KIND, "outcome" => label).increment(1);
+        if let Err(failure) = &outcome {
+            let (key, attempt) = (&leased.job.key, leased.job.attempt);
+            tracing::info!(
+                kind = E::KIND,
+                key,
+                attempt,
+                error = fault::chain(failure),
+                "an attempt failed"
+            );
+        }
+        let verdict = outcome::judge(&self.parts.policy, &leased.job, outcome);
+        self.outcomes.push(leased, verdict);
+    }
+
+    /// Waits for more outcomes, as long as there can be any and the wave is young.
+    async fn gather(&mut self) {
+        let mut grown = std::pin::pin!(tokio::time::sleep(GATHER));
+        while !self.in_hand.is_empty() {
+            tokio::select! {
+                joined = self.performing.join_next_with_id() => self.note(joined),
+                () = &mut grown => return,
+            }
+        }
+    }
+
+    async fn settle(&mut self) -> Result<Settled, Fault> {
+        let n = self.outcomes.len();
+        if n == 0 {
+            return Ok(Settled::default());
+        }
+        let settled = self.parts.settle(&mut self.outcomes).await?;
+        metrics::histogram!("job_settle_batch_size", "kind" => E::KIND)
+            .record(u32::try_from(n).unwrap_or(u32::MAX));
+        for (how, n) in [("done", settled.done), ("gave up", settled.gave_up)] {
+            metrics::counter!("job_ended_total", "kind" => E::KIND, "how" => how)
+                .increment(n as u64);
+        }
+        Ok(settled)
+    }
+
+    /// Brings outcomes home, however often it takes, until `enough`.
+    async fn settle_until(&mut self, enough: impl Future<Output = ()>) {
+        let mut enough = std::pin::pin!(enough);
+        let backoff = Backoff::hold();
+        let mut failures = 0;
+        while let Err(fault) = self.settle().await {
+            self.complain(&fault, "outcomes cannot be brought home");
+            tokio::select! {
+                () = &mut enough => return,
+                () = tokio::time::sleep(backoff.delay(failures)) => failures += 1,
+            }
+            while let Some(joined) = self.performing.try_join_next_with_id() {
+                self.note(Some(joined));
+            }
+        }
+    }
+
+    /// Lets attempts end, cuts off those that take too long, and brings home what is known.
+    async fn finish(&mut self) {
+        let limit = tokio::time::Instant::now() + STOP_LIMIT;
+        while !self.in_hand.is_empty() {
+            match tokio::time::timeout_at(limit, self.performing.join_next_with_id()).await {
+                Ok(joined) => self.note(joined),
+                Err(_elapsed) => break,
+            }
+        }
+        // Cut off, their outcome is unknown; they are free for the next worker at once.
+        self.performing.abort_all();
+        while let Some(joined) = self.performing.join_next_with_id().await {
+            self.note(Some(joined));
+        }
+        self.settle_until(tokio::time::sleep_until(limit)).await;
+        if self.outcomes.len() > 0 {
+            let lost = self.outcomes.len();
+            tracing::warn!(kind = E::KIND, lost, "outcomes are left to the next attempt");
+        }
+    }
+
+    fn complain(&self, fault: &Fault, what: &'static str) {
+        self.parts.health.not_ready(what);
+        tracing::warn!(kind = E::KIND, error = fault::chain(fault), "{what}");
+    }
+}

@@ -1,0 +1,82 @@
+//! A whole process: its runtime, its signals, its end.
+
+use std::{error::Error as StdError, process::ExitCode, thread, time::Duration};
+
+use super::{Lifecycle, signal::Shutdown};
+use crate::fault;
+
+/// What hangs (a C library, a lookup of a name) is left behind so long after the grace.
+const HANGING_MAX: Duration = Duration::from_secs(2);
+
+/// Runs a process from `set_up` to its exit code.
+///
+/// `set_up` starts the parts and may wait for dependencies while it does; a signal ends the wait.
+/// The first signal stops softly, the second one at once; so does the end of the grace, whatever
+/// still hangs.
+pub fn process<F, Fut, E>(grace: Duration, set_up: F) -> ExitCode
+where
+    F: FnOnce(Lifecycle) -> Fut,
+    Fut: Future<Output = Result<(), E>>,
+    E: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed("the runtime cannot start", &error),
+    };
+    let code = runtime.block_on(async {
+        let life = Lifecycle::new(grace);
+        match Shutdown::listen() {
+            Ok(signals) => live(&life, signals, set_up(life.clone())).await,
+            Err(error) => failed("signals cannot be listened to", &error),
+        }
+    });
+    // What hangs is not waited for.
+    runtime.shutdown_background();
+    code
+}
+
+async fn live<E: Into<Box<dyn StdError + Send + Sync>>>(
+    life: &Lifecycle,
+    mut signals: Shutdown,
+    set_up: impl Future<Output = Result<(), E>>,
+) -> ExitCode {
+    let stopping = life.stopping();
+    let mut started = Ok(true);
+    tokio::select! {
+        outcome = set_up => started = outcome.map(|()| true),
+        () = signals.next() => started = Ok(false),
+        () = stopping.cancelled() => (),
+    }
+    match started {
+        Ok(true) => tokio::select! {
+            () = signals.next() => tracing::info!("told to stop"),
+            () = stopping.cancelled() => (),
+        },
+        Ok(false) => tracing::info!("told to stop before it had started"),
+        Err(error) => {
+            life.fail();
+            failed("the process cannot start", &*error.into());
+        }
+    }
+    exit_after(life.0.grace + HANGING_MAX);
+    tokio::select! {
+        code = life.stop() => code,
+        () = signals.next() => {
+            tracing::warn!("told to stop again: at once");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends the process from outside the runtime, whose threads may all hang.
+fn exit_after(limit: Duration) {
+    thread::spawn(move || {
+        thread::sleep(limit);
+        std::process::exit(1);
+    });
+}
+
+fn failed(what: &str, error: &(dyn StdError + 'static)) -> ExitCode {
+    tracing::error!(error = fault::chain(error), "{what}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,39 @@
+//! What the operating system wants of this process.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// SIGTERM and SIGINT, listened to from now on.
+#[derive(Debug)]
+pub struct Shutdown {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Shutdown {
+    /// Begins to listen: from here on, neither signal kills the process by itself.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// The next signal.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => (),
+            _ = self.interrupt.recv() => (),
+        }
+    }
+}
+
+/// Waits for SIGTERM or SIGINT. Never ends if they cannot be listened to.
+pub async fn shutdown() {
+    match Shutdown::listen() {
+        Ok(mut signals) => signals.next().await,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "signals are not heard");
+            std::future::pending().await
+        }
+    }
+}
