@@ -1,9 +1,189 @@
-//! load
-use std::process::ExitCode;
-/// Options.
-#[derive(Debug, clap::Args)]
-pub struct Options {}
-/// Runs.
-pub async fn run(_: Options) -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+//! `sagactl load`: many orders at once, what they cost, and whether every promise was kept.
+//!
+//! ```text
+//! cargo run --release --bin sagactl -- load --orders 20000 --clients 64
+//! ```
+//!
+//! Times from POST to the end are read from the order service's own rows afterwards, so that looking
+//! does not slow down what is looked at.
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use clap::Args;
+use devstack::{Parts, Stack};
+use indicatif::ProgressBar;
+use tokio::{task::JoinSet, time::Instant};
+
+use self::report::{Posts, Report};
+use crate::{
+    audit::{self, Expected},
+    cli,
+    client::{self, Answer, Orders, Wish},
+    cpu, demo,
+    fleet::{self, Fleet, Member},
+    screen::{Board, say},
+};
+
+pub mod report;
+
+/// How much load.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// Orders to place.
+    #[arg(long, default_value_t = 2_000)]
+    pub orders: u64,
+    /// Clients that place them at the same time.
+    #[arg(long, default_value_t = 32)]
+    pub clients: usize,
+    /// Products that they choose from.
+    #[arg(long, default_value_t = 100)]
+    pub products: u32,
+    /// Gives up when an order has not ended after so many seconds.
+    #[arg(long, default_value_t = 600)]
+    pub limit_seconds: u64,
+    /// Where broker, database, registry and mail sink come from.
+    #[arg(long, value_enum, default_value_t)]
+    pub from: cli::From,
+}
+
+/// How often the number of open orders is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// Starts everything, places the load, prints what it cost.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    demo::build().await?;
+    let board = Board::new();
+    let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
+    let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };
+    let fleet = Fleet::start(stack.urls(), set_up, &board).await?;
+    let report = drive(&fleet, &options, &Board::new()).await?;
+    report.print();
+    say("\nChecking every promise from outside");
+    let audit = audit::audit(&fleet, Expected::default()).await?;
+    for (promise, faults) in &audit.checks {
+        let sign = if faults.is_empty() { "✔" } else { "✘" };
+        say(format_args!("  {sign} {promise}"));
+        faults.iter().take(10).for_each(|it| say(format_args!("      {it}")));
+    }
+    say(format_args!(
+        "  {} messages on the topics, {} repeats",
+        audit.said.messages, audit.said.repeats
+    ));
+    let unwell = fleet.stop().await?;
+    unwell.iter().for_each(|it| say(format_args!("  ✘ {it}")));
+    stack.stop().await;
+    let well = audit.faults().is_empty() && unwell.is_empty();
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Places the load and waits until every order has ended and the roads are empty.
+pub async fn drive(fleet: &Fleet, options: &Options, board: &Board) -> anyhow::Result<Report> {
+    let orders = Orders::at(client::http()?, &fleet.url(Member::Orders));
+    wait_for_products(&orders).await?;
+    let before = cpu::of_all(&fleet.pids());
+    let began = Instant::now();
+    let bar = board.count("placed", options.orders);
+    let posts = place_all(&orders, options, &bar).await?;
+    let placed = began.elapsed();
+    bar.finish();
+    let bar = board.count("ended", options.orders);
+    wait_for_ends(fleet, options, &bar).await?;
+    bar.finish();
+    report::make(fleet, posts, placed, &before).await
+}
+
+async fn wait_for_products(orders: &Orders) -> anyhow::Result<()> {
+    let until = Instant::now() + Duration::from_secs(90);
+    while !orders.knows_products(8).await? {
+        anyhow::ensure!(Instant::now() < until, "the catalogue does not reach the order service");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
+
+async fn place_all(orders: &Orders, options: &Options, bar: &ProgressBar) -> anyhow::Result<Posts> {
+    let next = Arc::new(AtomicU64::new(0));
+    let mut clients = JoinSet::new();
+    for _ in 0..options.clients {
+        let (orders, next, bar, options) =
+            (orders.clone(), Arc::clone(&next), bar.clone(), options.clone());
+        clients.spawn(async move {
+            let mut posts = Posts::new()?;
+            loop {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                if n >= options.orders {
+                    return anyhow::Ok(posts);
+                }
+                place(&orders, n, &options, &mut posts).await?;
+                bar.inc(1);
+            }
+        });
+    }
+    let mut posts = Posts::new()?;
+    while let Some(done) = clients.join_next().await {
+        posts.add(&done??)?;
+    }
+    Ok(posts)
+}
+
+/// Places the n-th order, again and again under its key while the service is busy.
+async fn place(
+    orders: &Orders,
+    n: u64,
+    options: &Options,
+    posts: &mut Posts,
+) -> anyhow::Result<()> {
+    let wish = wish(n, options.products);
+    let key = format!("load-{n}");
+    loop {
+        let began = Instant::now();
+        match orders.place(&key, &wish).await? {
+            Answer::Accepted(order) => {
+                posts.record(began.elapsed());
+                if n % 20 == 3 {
+                    orders.cancel(order.id).await?;
+                }
+                return Ok(());
+            }
+            Answer::Busy(wait) => {
+                posts.busy += 1;
+                tokio::time::sleep(wait).await;
+            }
+            Answer::Refused(status, problem) => anyhow::bail!("order {n}: {status} {problem}"),
+        }
+    }
+}
+
+/// Of twenty orders, one is declined, one is out of stock, one is cancelled, one wants two things.
+fn wish(n: u64, products: u32) -> Wish {
+    let sku = |n: u64| format!("load-{:04}", n % u64::from(products.max(1)) + 1);
+    let mut lines = vec![(sku(n), 1)];
+    match n % 20 {
+        1 => lines = vec![("unobtainium".to_owned(), 1)],
+        4 if products > 1 => lines.push((sku(n + 1), 2)),
+        _others => (),
+    }
+    let card = if n % 20 == 2 { "tok_chargeDeclined" } else { "tok_visa" };
+    Wish { lines, payment_method: card.to_owned(), email: format!("customer-{n}@example.org") }
+}
+
+/// Waits until no order is open and no message, job or notice waits.
+async fn wait_for_ends(fleet: &Fleet, options: &Options, bar: &ProgressBar) -> anyhow::Result<()> {
+    let until = Instant::now() + Duration::from_secs(options.limit_seconds);
+    loop {
+        let open = report::open(fleet).await?;
+        bar.set_position(options.orders.saturating_sub(open.orders));
+        if open.is_nothing() {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < until, "not everything ends: {open:?}");
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }

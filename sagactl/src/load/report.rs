@@ -1,0 +1,211 @@
+//! What a load cost, in figures.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context as _;
+use hdrhistogram::Histogram;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::{
+    cpu,
+    fleet::{Fleet, Member},
+    screen::say,
+};
+
+/// The longest time that a histogram can hold, in microseconds.
+const LONGEST_US: u64 = 3_600_000_000;
+
+/// How POSTs were answered.
+#[derive(Clone, Debug)]
+pub struct Posts {
+    /// Microseconds until the 202.
+    pub latency_us: Histogram<u64>,
+    /// Answers that said to come back later.
+    pub busy: u64,
+}
+
+impl Posts {
+    /// None yet.
+    pub fn new() -> anyhow::Result<Self> {
+        Ok(Self { latency_us: histogram()?, busy: 0 })
+    }
+
+    /// One more.
+    pub fn record(&mut self, latency: Duration) {
+        let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST_US);
+        self.latency_us.saturating_record(micros);
+    }
+
+    /// Those of another client.
+    pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
+        self.busy += other.busy;
+        self.latency_us.add(&other.latency_us).context("histograms differ")
+    }
+}
+
+fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, LONGEST_US, 3).context("no histogram")
+}
+
+/// What has not ended yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Open {
+    /// Orders that are pending.
+    pub orders: u64,
+    /// Messages in outboxes, jobs, and payments or notices on their way.
+    pub work: u64,
+}
+
+impl Open {
+    /// Whether all has ended.
+    pub fn is_nothing(self) -> bool {
+        self.orders == 0 && self.work == 0
+    }
+}
+
+/// Counts what has not ended yet.
+pub async fn open(fleet: &Fleet) -> anyhow::Result<Open> {
+    let pending =
+        count(fleet, Member::Orders, "SELECT count(*) FROM orders WHERE stage = 'pending'");
+    let mut open = Open { orders: pending.await?, work: 0 };
+    if open.orders > 0 {
+        return Ok(open);
+    }
+    // Orders that have ended, and the last mail of each: nothing may be on its way any more.
+    let ended = count(fleet, Member::Orders, "SELECT count(*) FROM orders").await?;
+    let told = count(
+        fleet,
+        Member::Notify,
+        "SELECT count(DISTINCT order_id) FROM notices WHERE stage IN ('sent', 'failed')",
+    );
+    open.work += ended.saturating_sub(told.await?);
+    for member in Member::SERVICES {
+        let waiting = "SELECT (SELECT count(*) FROM messaging.outbox)
+                            + (SELECT count(*) FROM messaging.job)";
+        open.work += count(fleet, member, waiting).await?;
+    }
+    let refunds = "SELECT count(*) FROM payments
+                   WHERE stage IN ('charging', 'cancelling', 'unresolved', 'refunding')";
+    open.work += count(fleet, Member::Payments, refunds).await?;
+    let reserved = "SELECT count(*) FROM stock WHERE reserved > 0";
+    open.work += count(fleet, Member::Inventory, reserved).await?;
+    Ok(open)
+}
+
+/// Counts the orders that were accepted.
+pub async fn accepted(fleet: &Fleet) -> anyhow::Result<u64> {
+    count(fleet, Member::Orders, "SELECT count(*) FROM orders").await
+}
+
+async fn count(fleet: &Fleet, member: Member, sql: &'static str) -> anyhow::Result<u64> {
+    let url = fleet.database(member).context("no database")?;
+    let mut conn = PgConnection::connect(url).await?;
+    let n: i64 = sqlx::query_scalar(sql).fetch_one(&mut conn).await?;
+    conn.close().await?;
+    Ok(u64::try_from(n)?)
+}
+
+/// What a load cost.
+#[derive(Debug)]
+pub struct Report {
+    posts: Posts,
+    placed: Duration,
+    sagas: u64,
+    /// From the first POST to the last end.
+    whole: Duration,
+    ends: BTreeMap<String, u64>,
+    to_end_us: Histogram<u64>,
+    cpu: BTreeMap<String, Duration>,
+}
+
+/// Reads the orders and the processes' accounts.
+pub async fn make(
+    fleet: &Fleet,
+    posts: Posts,
+    placed: Duration,
+    before: &BTreeMap<String, Duration>,
+) -> anyhow::Result<Report> {
+    let cpu = cpu::of_all(&fleet.pids())
+        .into_iter()
+        .map(|(name, now)| {
+            let spent = now.saturating_sub(before.get(&name).copied().unwrap_or_default());
+            (name, spent)
+        })
+        .collect();
+    let mut conn =
+        PgConnection::connect(fleet.database(Member::Orders).context("no database")?).await?;
+    let rows: Vec<(String, i64)> = sqlx::query_as(
+        "SELECT concat_ws(', ', stage, reason),
+                (extract(epoch FROM least(confirmed_at, cancelled_at) - placed_at) * 1e6)::int8
+         FROM orders WHERE stage <> 'pending'",
+    )
+    .fetch_all(&mut conn)
+    .await?;
+    let whole: f64 = sqlx::query_scalar(
+        "SELECT coalesce(extract(epoch FROM max(least(confirmed_at, cancelled_at)) - min(placed_at)), 0)::float8
+         FROM orders",
+    )
+    .fetch_one(&mut conn)
+    .await?;
+    conn.close().await?;
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
+    let mut to_end_us = histogram()?;
+    for (end, micros) in rows {
+        *ends.entry(end).or_default() += 1;
+        to_end_us.saturating_record(u64::try_from(micros).unwrap_or_default());
+    }
+    let sagas = ends.values().sum();
+    let whole = Duration::try_from_secs_f64(whole)?;
+    Ok(Report { posts, placed, sagas, whole, ends, to_end_us, cpu })
+}
+
+impl Report {
+    /// Says it.
+    pub fn print(&self) {
+        say("\nHow they ended");
+        for (end, n) in &self.ends {
+            say(format_args!("  {n:>8}  {end}"));
+        }
+        say("\nHow fast");
+        say(format_args!(
+            "  {:>8.0}  orders accepted per second ({} answers said to come back later)",
+            rate(self.posts.latency_us.len(), self.placed),
+            self.posts.busy
+        ));
+        say(format_args!(
+            "  {:>8.0}  whole sagas per second (target 5000)",
+            rate(self.sagas, self.whole)
+        ));
+        latency("POST to 202", &self.posts.latency_us, " (target: p99 below 10 ms)");
+        latency("POST to the end", &self.to_end_us, "");
+        say("\nProcessor time per order, microseconds");
+        let mut total = 0.0;
+        for (name, spent) in &self.cpu {
+            let per_order = spent.as_secs_f64() * 1e6 / count_as_float(self.sagas.max(1));
+            if name != Member::Gateway.program() {
+                total += per_order;
+            }
+            say(format_args!("  {per_order:>8.0}  {name}"));
+        }
+        say(format_args!("  {total:>8.0}  the four services together"));
+    }
+}
+
+fn rate(n: u64, time: Duration) -> f64 {
+    count_as_float(n) / time.as_secs_f64().max(1e-9)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a load are far below 2^52")]
+fn count_as_float(n: u64) -> f64 {
+    n as f64
+}
+
+fn latency(name: &str, micros: &Histogram<u64>, target: &str) {
+    let ms = |us: u64| count_as_float(us) / 1e3;
+    say(format_args!(
+        "  {name}: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms{target}",
+        ms(micros.value_at_quantile(0.5)),
+        ms(micros.value_at_quantile(0.99)),
+        ms(micros.max())
+    ));
+}

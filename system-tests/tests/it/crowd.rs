@@ -1,0 +1,25 @@
+//! Many orders at once, each way, and every promise kept.
+
+use sagactl::{audit::Expected, cli, load, screen::Board};
+
+use crate::stage;
+
+fn load(orders: u64) -> load::Options {
+    load::Options {
+        orders,
+        clients: 32,
+        products: 20,
+        limit_seconds: 300,
+        from: cli::From::Auto,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_thousand_orders_at_once_end_and_every_promise_is_kept() {
+    let stage = stage::open().await;
+    load::drive(&stage.fleet, &load(2_000), &Board::new()).await.unwrap();
+    let report = stage.close(Expected::default()).await;
+    assert_eq!(report.orders.values().sum::<i64>(), 2_000);
+    assert!(report.orders["confirmed"] >= 1_600, "{:?}", report.orders);
+    assert_eq!(report.said.by_topic["order-placed"], 2_000);
+}

@@ -1,0 +1,97 @@
+//! Where the system tests play: a fleet of their own on the stack of this test process.
+//!
+//! One fleet at a time: five processes, a broker and a database are enough for two cores.
+
+use std::time::Duration;
+
+use sagactl::{
+    audit::{self, Expected},
+    client::{self, Answer, Order, Orders, Wish},
+    fleet::{Fleet, Member, Options},
+    screen::Board,
+};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
+use uuid::Uuid;
+
+/// How long anything may take on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
+
+/// A fleet and a customer.
+pub(crate) struct Stage {
+    pub(crate) fleet: Fleet,
+    pub(crate) orders: Orders,
+    _turn: MutexGuard<'static, ()>,
+}
+
+/// Starts a fleet whose topics and databases nobody else has.
+pub(crate) async fn open() -> Stage {
+    let turn = ONE_AT_A_TIME.lock().await;
+    let options = Options { prefix: devstack::unique_prefix(), products: 20, environment: vec![] };
+    let stack = devstack::shared().await;
+    let fleet = Fleet::start(stack.urls(), options, &Board::new()).await.unwrap();
+    let orders = Orders::at(client::http().unwrap(), &fleet.url(Member::Orders));
+    let stage = Stage { fleet, orders, _turn: turn };
+    until("the catalogue is known", async || stage.orders.knows_products(8).await.unwrap()).await;
+    stage
+}
+
+impl Stage {
+    /// Places an order that is accepted.
+    pub(crate) async fn place(&self, sku: &str, card: &str) -> Order {
+        let wish = wish(sku, card);
+        match self.orders.place(&devstack::unique_prefix(), &wish).await.unwrap() {
+            Answer::Accepted(order) => order,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the order's history has all of these.
+    pub(crate) async fn history(&self, id: Uuid, expected: &[&str]) -> Order {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let order = self.orders.get(id).await.unwrap();
+            let has = |what: &&str| order.history.iter().any(|it| it.what == **what);
+            if expected.iter().all(has) {
+                return order;
+            }
+            assert!(Instant::now() < deadline, "{expected:?} is not in {order:?}");
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Checks every promise from outside, once nothing is on its way; then ends the fleet, every
+    /// member of which must end well.
+    pub(crate) async fn close(self, expected: Expected) -> audit::Report {
+        until("nothing is on its way", async || {
+            sagactl::load::report::open(&self.fleet).await.unwrap().is_nothing()
+        })
+        .await;
+        let report = audit::audit(&self.fleet, expected).await.unwrap();
+        assert_eq!(report.faults(), Vec::<String>::new());
+        assert_eq!(self.fleet.stop().await.unwrap(), Vec::<String>::new());
+        report
+    }
+}
+
+/// One of `sku`, paid with `card`.
+pub(crate) fn wish(sku: &str, card: &str) -> Wish {
+    Wish {
+        lines: vec![(sku.to_owned(), 1)],
+        payment_method: card.to_owned(),
+        email: "customer@example.org".to_owned(),
+    }
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,114 @@
+//! Each way that an order can go, over HTTP and Kafka.
+
+use sagactl::{
+    audit::Expected,
+    client::Answer,
+    fleet::Member,
+};
+use serde_json::Value;
+
+use crate::stage::{self, Stage, until};
+
+const SKU: &str = "load-0001";
+
+async fn ended(stage: &Stage, id: uuid::Uuid, status: &str, reason: Option<&str>, ways: &[&str]) {
+    let order = stage.history(id, ways).await;
+    assert_eq!((order.status.as_str(), order.reason.as_deref()), (status, reason), "{order:?}");
+}
+
+#[tokio::test]
+async fn an_order_goes_each_way_to_its_end() {
+    let stage = stage::open().await;
+
+    let confirmed = stage.place(SKU, "tok_visa").await;
+    let way = ["order-placed", "stock-reserved", "payment-done", "order-confirmed", "notification-sent"];
+    ended(&stage, confirmed.id, "confirmed", None, &way).await;
+
+    let short = stage.place("unobtainium", "tok_visa").await;
+    let way = ["stock-rejected", "order-cancelled", "notification-sent"];
+    ended(&stage, short.id, "cancelled", Some("out-of-stock"), &way).await;
+
+    let declined = stage.place(SKU, "tok_chargeDeclined").await;
+    let way = ["payment-failed", "order-cancelled", "stock-released", "notification-sent"];
+    ended(&stage, declined.id, "cancelled", Some("payment-declined"), &way).await;
+
+    let lost = stage.place(SKU, "tok_lost").await;
+    ended(&stage, lost.id, "confirmed", None, &["payment-done", "notification-sent"]).await;
+
+    let changed = stage.place(SKU, "tok_visa").await;
+    stage.history(changed.id, &["order-confirmed"]).await;
+    stage.orders.cancel(changed.id).await.unwrap();
+    let way = ["order-cancelled", "stock-released", "payment-refunded", "notification-sent"];
+    ended(&stage, changed.id, "cancelled", Some("requested"), &way).await;
+
+    let hasty = stage.place(SKU, "tok_slow").await;
+    stage.history(hasty.id, &["stock-reserved"]).await;
+    stage.orders.cancel(hasty.id).await.unwrap();
+    let way = ["order-cancelled", "stock-released", "notification-sent"];
+    ended(&stage, hasty.id, "cancelled", Some("requested"), &way).await;
+
+    let report = stage.close(Expected::default()).await;
+    assert_eq!(report.orders["confirmed"], 2);
+    assert_eq!(report.orders["cancelled"], 4);
+}
+
+#[tokio::test]
+async fn one_key_is_one_order_however_often_it_is_sent() {
+    let stage = stage::open().await;
+    let wish = stage::wish(SKU, "tok_visa");
+    let posts = (0..50).map(|_| stage.orders.place("the-one-key", &wish));
+    let mut ids = Vec::new();
+    for answer in futures_util::future::join_all(posts).await {
+        match answer.unwrap() {
+            Answer::Accepted(order) => ids.push(order.id),
+            Answer::Busy(_) => (),
+            Answer::Refused(status, _) => assert_eq!(status, 409),
+        }
+    }
+    ids.dedup();
+    assert_eq!(ids.len(), 1);
+    let other = stage::wish(SKU, "tok_mastercard");
+    match stage.orders.place("the-one-key", &other).await.unwrap() {
+        Answer::Refused(status, problem) => {
+            assert_eq!((status.as_u16(), problem["status"].as_u64()), (422, Some(422)));
+        }
+        answer => panic!("{answer:?}"),
+    }
+    stage.history(ids[0], &["notification-sent"]).await;
+    assert_eq!(stage.close(Expected::default()).await.orders["confirmed"], 1);
+}
+
+#[tokio::test]
+async fn a_customer_is_told_by_a_mail_with_a_stable_message_id() {
+    let stage = stage::open().await;
+    let order = stage.place(SKU, "tok_visa").await;
+    stage.history(order.id, &["notification-sent"]).await;
+    let http = sagactl::client::http().unwrap();
+    let search = format!("{}/api/v1/search?query={}", stage.fleet.stack().mail_api, order.id);
+    let mut found = Value::Null;
+    until("the mail has arrived", async || {
+        found = http.get(&search).send().await.unwrap().json().await.unwrap();
+        found["messages_count"].as_u64() == Some(1)
+    })
+    .await;
+    let message_id = found["messages"][0]["MessageID"].as_str().unwrap();
+    assert!(message_id.contains(&order.id.to_string()), "{message_id}");
+    stage.close(Expected::default()).await;
+}
+
+#[tokio::test]
+async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
+    let stage = stage::open().await;
+    let http = sagactl::client::http().unwrap();
+    let status = async |url: String| http.get(url).send().await.unwrap().status().as_u16();
+    for member in Member::SERVICES {
+        let (admin, public) = (stage.fleet.admin(member), stage.fleet.url(member));
+        assert_eq!(status(format!("{admin}/livez")).await, 200, "{member}");
+        assert_eq!(status(format!("{admin}/readyz?verbose")).await, 200, "{member}");
+        let metrics = http.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+        assert!(metrics.contains("consumer_messages_total"), "{member}: {metrics}");
+        assert_eq!(status(format!("{public}/metrics")).await, 404, "{member}");
+        assert_eq!(status(format!("{public}/openapi.json")).await, 200, "{member}");
+    }
+    stage.close(Expected::default()).await;
+}
