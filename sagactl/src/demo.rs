@@ -69,7 +69,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let ended = try_join_all(scenes().into_iter().map(|it| play(&orders, &board, it))).await?;
     let mails = mails(&http, &stack).await?;
     summary(&ended, mails);
-    let ui = if options.ui { Some(stack.start_ui().await?) } else { None };
+    let ui = if options.ui { Some(stack.start_ui(&board).await?) } else { None };
     addresses(&fleet, &stack, ui.as_deref());
     if !options.once {
         say("\nEverything stays up until Ctrl-C.");
