@@ -48,7 +48,7 @@ const fn check(name: &'static str, command: &'static [&'static str]) -> Check {
 /// The checks. `--workspace` in all of them: one set of features, one build of each dependency.
 const CHECKS: [Check; 8] = [
     check("format", &["cargo", "fmt", "--all", "--check"]),
-    check("dependencies", &["cargo", "deny", "--offline", "check", "bans", "licenses", "sources"]),
+    check("dependencies", &["cargo", "deny", "check", "bans", "licenses", "sources"]),
     check(
         "lints",
         &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
@@ -138,7 +138,7 @@ async fn provide_cargo_deny() -> anyhow::Result<()> {
     }
     screen::say("installing cargo-deny, once per machine");
     let status = Command::new("cargo")
-        .args(["install", "--locked", "--quiet", "cargo-deny@0.18.9"])
+        .args(["install", "--locked", "--quiet", "cargo-deny@0.20.2"])
         .kill_on_drop(true)
         .status()
         .await?;

@@ -34,7 +34,7 @@ impl Clock {
         now.replace_nanosecond(now.nanosecond() / 1_000 * 1_000).unwrap_or(now)
     }
 
-    /// Mints an id that sorts by time (UUIDv7).
+    /// Mints an id that sorts by time (`UUIDv7`).
     pub fn new_id(&self) -> Uuid {
         match self {
             #[expect(clippy::disallowed_methods, reason = "this is where ids are minted")]
@@ -51,7 +51,7 @@ impl Clock {
     }
 }
 
-/// The smallest UUIDv7 of a moment: ids below it were minted earlier.
+/// The smallest `UUIDv7` of a moment: ids below it were minted earlier.
 pub fn first_id_at(moment: OffsetDateTime) -> Uuid {
     let millis = u64::try_from(moment.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
     let mut bytes = [0; 16];

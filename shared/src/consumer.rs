@@ -163,9 +163,10 @@ impl<H: Handler> Parts<H> {
         let fresh: Vec<_> = admitted.fresh.iter().map(|index| &opened[*index]).collect();
         let batch: Vec<_> =
             fresh.iter().map(|(_, message, input)| Taken { message, input }).collect();
-        let Handled { mut effects, refused } = match batch.is_empty() {
-            true => Handled::default(),
-            false => self.handler.handle(&mut tx, &batch).await?,
+        let Handled { mut effects, refused } = if batch.is_empty() {
+            Handled::default()
+        } else {
+            self.handler.handle(&mut tx, &batch).await?
         };
         let mut taken = TakenIn {
             fresh: fresh.len() - refused.len(),

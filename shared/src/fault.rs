@@ -67,16 +67,15 @@ impl From<sqlx::Error> for Fault {
     /// Sorted by SQLSTATE class: 22 (data) and 23 (constraints) are the input's fault, and so are
     /// values that cannot be encoded; everything else is the world's.
     fn from(error: sqlx::Error) -> Self {
-        let poison = match &error {
-            sqlx::Error::Database(database) => {
-                database.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
-            }
-            sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => {
-                true
-            }
-            _ => false,
-        };
-        if poison { Self::poison(error) } else { Self::transient(error) }
+        let refused = error
+            .as_database_error()
+            .and_then(|it| it.code())
+            .is_some_and(|code| code.starts_with("22") || code.starts_with("23"));
+        let unspeakable = matches!(
+            error,
+            sqlx::Error::Encode(_) | sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)
+        );
+        if refused || unspeakable { Self::poison(error) } else { Self::transient(error) }
     }
 }
 

@@ -103,7 +103,6 @@ impl<P: Publish> Relay<P> {
 
     /// Steps until told to stop.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        let backoff = Backoff::hold();
         let mut failures = 0;
         while !stop.is_cancelled() {
             // Interest is registered before the outbox is read, so that a wake-up in between counts.
@@ -114,29 +113,13 @@ impl<P: Publish> Relay<P> {
                 // A batch on its way may arrive; a broker that is away is not waited for.
                 () = stopped_for(&stop, STOP_GRACE) => break,
             };
-            let wait = match outcome {
-                Ok(Step::Published(_)) => {
-                    failures = 0;
-                    self.health.ready();
-                    continue;
-                }
-                Ok(Step::Idle | Step::Standby) => {
-                    failures = 0;
-                    self.health.ready();
-                    self.settings.poll
-                }
-                Ok(Step::Unconfirmed(_) | Step::Deposed) => {
-                    self.health.not_ready("the log does not confirm");
-                    failures += 1;
-                    backoff.delay(failures)
-                }
-                Err(error) => {
-                    tracing::warn!(error = fault::chain(&error), "the relay starts over");
-                    self.health.not_ready("the outbox is out of reach");
-                    failures += 1;
-                    backoff.delay(failures)
-                }
-            };
+            let more = matches!(outcome, Ok(Step::Published(_)));
+            failures = if self.note(outcome) { 0 } else { failures + 1 };
+            if more {
+                continue;
+            }
+            let wait =
+                if failures == 0 { self.settings.poll } else { Backoff::hold().delay(failures) };
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = woken, if failures == 0 => (),
@@ -144,6 +127,25 @@ impl<P: Publish> Relay<P> {
             }
         }
         Ok(())
+    }
+
+    /// Says how the relay stands; answers whether all is well.
+    fn note(&self, outcome: Result<Step, Error>) -> bool {
+        match outcome {
+            Ok(Step::Published(_) | Step::Idle | Step::Standby) => {
+                self.health.ready();
+                true
+            }
+            Ok(Step::Unconfirmed(_) | Step::Deposed) => {
+                self.health.not_ready("the log does not confirm");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(error = fault::chain(&error), "the relay starts over");
+                self.health.not_ready("the outbox is out of reach");
+                false
+            }
+        }
     }
 
     /// Publishes one batch from the head of the outbox.

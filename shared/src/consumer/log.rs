@@ -225,18 +225,17 @@ impl Log {
         &self,
         received: Result<BorrowedMessage<'_>, KafkaError>,
     ) -> Result<Option<Incoming>, Error> {
-        match received {
-            Ok(message) => Ok(Some(self.detach(&message))),
-            Err(error @ KafkaError::MessageConsumptionFatal(_)) => Err(Error::Fatal(error)),
-            Err(error) => {
-                if let Some((code, reason)) = self.consumer.client().fatal_error() {
-                    tracing::error!(?code, reason, "the Kafka client failed for good");
-                    return Err(Error::Fatal(error));
-                }
-                tracing::debug!(%error, "the Kafka client recovers by itself");
-                Ok(None)
-            }
+        let error = match received {
+            Ok(message) => return Ok(Some(self.detach(&message))),
+            Err(error) => error,
+        };
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+            || self.consumer.client().fatal_error().is_some();
+        if fatal {
+            return Err(Error::Fatal(error));
         }
+        tracing::debug!(%error, "the Kafka client recovers by itself");
+        Ok(None)
     }
 
     fn detach(&self, message: &BorrowedMessage<'_>) -> Incoming {

@@ -60,8 +60,12 @@ impl Headers {
     pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let mut headers = Self::default();
         while !bytes.is_empty() {
-            let name = std::str::from_utf8(take(&mut bytes)??).ok()?.to_owned();
-            let value = take(&mut bytes)?.map(<[u8]>::to_vec);
+            let Part::There(name) = take(&mut bytes)? else { return None };
+            let name = std::str::from_utf8(name).ok()?.to_owned();
+            let value = match take(&mut bytes)? {
+                Part::There(value) => Some(value.to_vec()),
+                Part::Nothing => None,
+            };
             headers.0.push((name, value));
         }
         Some(headers)
@@ -75,11 +79,19 @@ fn put(bytes: &mut Vec<u8>, part: Option<&[u8]>) {
     bytes.extend(part.unwrap_or_default());
 }
 
-fn take<'b>(bytes: &mut &'b [u8]) -> Option<Option<&'b [u8]>> {
+/// A name or a value.
+enum Part<'b> {
+    There(&'b [u8]),
+    Nothing,
+}
+
+fn take<'b>(bytes: &mut &'b [u8]) -> Option<Part<'b>> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     *bytes = rest;
-    let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else { return Some(None) };
+    let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
+        return Some(Part::Nothing);
+    };
     let (part, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
-    Some(Some(part))
+    Some(Part::There(part))
 }

@@ -121,7 +121,7 @@ impl KafkaPublisher {
             self.producer = Some(config.create_with_context(Confirmations::default())?);
         }
         let Some(producer) = &self.producer else { unreachable!("it was made above") };
-        let confirmations = producer.context().clone();
+        let confirmations = Arc::clone(producer.context());
         confirmations.expect(messages.len());
         for (place, kept) in messages.iter().enumerate() {
             send(producer, &self.settings, place, kept)?;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use apache_avro::{Schema, from_avro_datum, types::Value};
+use apache_avro::{GenericDatumReader, Schema, types::Value};
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{BaseConsumer, Consumer as _},
@@ -28,10 +28,17 @@ async fn a_reader_that_knows_only_the_registry_reads_every_field() {
 
     let http = sagactl::client::http().unwrap();
     let registry = &stage.fleet.stack().registry;
-    let answer: HashMap<String, serde_json::Value> =
-        http.get(format!("{registry}/schemas/ids/{id}")).send().await.unwrap().json().await.unwrap();
+    let answer: HashMap<String, serde_json::Value> = http
+        .get(format!("{registry}/schemas/ids/{id}"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     let schema = Schema::parse_str(answer["schema"].as_str().unwrap()).unwrap();
-    let value = from_avro_datum(&schema, &mut &body[5..], None).unwrap();
+    let reader = GenericDatumReader::builder(&schema).build().unwrap();
+    let value = reader.read_value(&mut &body[5..]).unwrap();
     let Value::Record(fields) = value else { panic!("{value:?}") };
     let fields: HashMap<_, _> = fields.into_iter().collect();
     assert_eq!(fields["currency"], Value::String("EUR".to_owned()));

@@ -1,10 +1,6 @@
 //! Each way that an order can go, over HTTP and Kafka.
 
-use sagactl::{
-    audit::Expected,
-    client::Answer,
-    fleet::Member,
-};
+use sagactl::{audit::Expected, client::Answer, fleet::Member};
 use serde_json::Value;
 
 use crate::stage::{self, Stage, until};
@@ -21,7 +17,8 @@ async fn an_order_goes_each_way_to_its_end() {
     let stage = stage::open().await;
 
     let confirmed = stage.place(SKU, "tok_visa").await;
-    let way = ["order-placed", "stock-reserved", "payment-done", "order-confirmed", "notification-sent"];
+    let way =
+        ["order-placed", "stock-reserved", "payment-done", "order-confirmed", "notification-sent"];
     ended(&stage, confirmed.id, "confirmed", None, &way).await;
 
     let short = stage.place("unobtainium", "tok_visa").await;
@@ -105,7 +102,8 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
         let (admin, public) = (stage.fleet.admin(member), stage.fleet.url(member));
         assert_eq!(status(format!("{admin}/livez")).await, 200, "{member}");
         assert_eq!(status(format!("{admin}/readyz?verbose")).await, 200, "{member}");
-        let metrics = http.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
+        let metrics =
+            http.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
         assert!(metrics.contains("consumer_messages_total"), "{member}: {metrics}");
         assert_eq!(status(format!("{public}/metrics")).await, 404, "{member}");
         assert_eq!(status(format!("{public}/openapi.json")).await, 200, "{member}");
