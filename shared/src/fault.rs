@@ -69,7 +69,7 @@ impl From<sqlx::Error> for Fault {
     fn from(error: sqlx::Error) -> Self {
         let refused = error
             .as_database_error()
-            .and_then(|it| it.code())
+            .and_then(sqlx::error::DatabaseError::code)
             .is_some_and(|code| code.starts_with("22") || code.starts_with("23"));
         let unspeakable = matches!(
             error,
