@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use apache_avro::{GenericDatumReader, Schema, types::Value};
+use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value};
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{BaseConsumer, Consumer as _},
