@@ -3,11 +3,7 @@
 //! **Architecture invariant:** a decider is two pure, synchronous functions. Time and ids arrive
 //! in the command; what is to be said or done comes back as events.
 
-use std::{
-    collections::HashMap,
-    fmt::Debug,
-    hash::{BuildHasher, Hash},
-};
+use std::{collections::HashMap, fmt::Debug, hash::Hash};
 
 /// A domain core: two pure functions over one state.
 ///
@@ -57,15 +53,15 @@ pub fn step<D: Decider>(state: &mut D::State, command: &D::Command) -> Decision<
 ///
 /// `states` holds what was loaded; a key that is missing starts from [`Decider::initial`].
 /// Afterwards it holds what is to be saved. Answers stand in the order of the commands.
-pub fn fold<'c, D, K, S>(
-    states: &mut HashMap<K, D::State, S>,
+#[expect(clippy::implicit_hasher, reason = "states are made for this call and by one hasher")]
+pub fn fold<'c, D, K>(
+    states: &mut HashMap<K, D::State>,
     commands: impl IntoIterator<Item = (&'c K, &'c D::Command)>,
 ) -> Vec<Decision<D>>
 where
     D: Decider,
     D::Command: 'c,
     K: Clone + Eq + Hash + 'c,
-    S: BuildHasher,
 {
     commands
         .into_iter()
