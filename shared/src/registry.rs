@@ -53,7 +53,7 @@ pub enum Error {
     /// Something answered that is no registry, or at a wrong path.
     #[error("what answered is no schema registry: {0}")]
     Unreadable(String),
-    /// There is no such subject (40401).
+    /// There is no such subject, or no version of it (40401, 40402).
     #[error("the schema registry does not know the subject")]
     UnknownSubject,
     /// There is no schema of that id (40403).
@@ -240,7 +240,7 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Error {
     };
     let message = refusal.message.chars().take(MESSAGE_CHARS_MAX).collect();
     match refusal.error_code {
-        40_401 => Error::UnknownSubject,
+        40_401 | 40_402 => Error::UnknownSubject,
         40_403 => Error::UnknownSchema,
         409 => Error::Incompatible(message),
         42_201 => Error::Invalid(message),

@@ -7,7 +7,7 @@
 //! **Architecture invariant:** an inbox remembers longer than a topic keeps, so that whatever is
 //! read again is known again.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -32,6 +32,11 @@ pub const SEGMENT_SPAN: Duration = Duration::from_hours(24);
 const COMPACTION_LAG_MIN: Duration = Duration::from_hours(1);
 /// Partitions of each topic of events.
 const EVENT_PARTITIONS: i32 = 6;
+
+/// A broker answers that it made a topic before all of it has heard of it: so often, and after such
+/// a wait, it is looked for.
+const LOOKS_MAX: u32 = 50;
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A topic and how it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,7 +166,7 @@ impl Error {
     }
 }
 
-/// Creates the topics that are missing, and checks the partitions of those that are there.
+/// Creates the topics that are missing, and checks the partitions of all of them.
 pub async fn create(
     settings: &kafka::Settings,
     topics: &[Topic],
@@ -174,12 +179,26 @@ pub async fn create(
         .filter(|it| !present.contains_key(&settings.topic(it.name)))
         .copied()
         .collect();
-    let present = if missing.is_empty() {
-        present
-    } else {
-        admin.create(settings, &missing, replication).await?;
-        admin.partitions().await?
-    };
+    if missing.is_empty() {
+        return check(settings, topics, &present);
+    }
+    admin.create(settings, &missing, replication).await?;
+    let mut looks = 0;
+    loop {
+        match check(settings, topics, &admin.partitions().await?) {
+            Err(Error::Unseen(_)) if looks < LOOKS_MAX => looks += 1,
+            outcome => return outcome,
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
+/// Compares what is declared with what is there.
+fn check(
+    settings: &kafka::Settings,
+    topics: &[Topic],
+    present: &HashMap<String, i32>,
+) -> Result<(), Error> {
     for topic in topics {
         let name = settings.topic(topic.name);
         match present.get(&name) {

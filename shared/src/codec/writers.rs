@@ -93,12 +93,19 @@ impl Writers {
         })
     }
 
-    fn forget_for_a_while(&self, id: u32) {
+    pub(super) fn forget_for_a_while(&self, id: u32) {
         let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
         if unknown.len() >= KNOWN_MAX {
             unknown.clear();
         }
         unknown.insert(id, Instant::now());
+    }
+
+    /// How much is kept.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).len();
+        known + self.unknown.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     async fn fetch(&self, id: u32) -> Result<Option<registry::Schema>, registry::Error> {

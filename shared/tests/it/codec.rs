@@ -1,0 +1,243 @@
+//! The codec against a real registry: who speaks first, who reads later, and a registry that goes
+//! away in between.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use shared::{
+    clock::Clock,
+    codec::{Codec, Error, Kind, Says, Settings, Unreadable},
+    contract::{OrderCancelled, OrderConfirmed, Record},
+    fault::Fault,
+    health::Health,
+    message::{Envelope, Incoming, Message, Outgoing},
+    registry::{self, Registry},
+};
+use time::macros::datetime;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::{door::Door, patience::until};
+
+async fn url() -> &'static str {
+    &devstack::shared().await.urls().registry
+}
+
+async fn settings() -> Settings {
+    Settings {
+        source: "/test".to_owned(),
+        registry_url: url().await.to_owned(),
+        prefix: devstack::unique_prefix(),
+    }
+}
+
+async fn connect(settings: &Settings, says: &[Kind], reads: &[Kind]) -> Result<Codec, Error> {
+    let health = Health::default();
+    let component = health.component("registry");
+    let codec = Codec::connect(settings, says, reads, &component, &CancellationToken::new()).await;
+    assert_eq!(health.is_ready(), codec.is_ok());
+    codec
+}
+
+fn confirmed() -> OrderConfirmed {
+    OrderConfirmed {
+        order_id: Uuid::nil(),
+        total_minor: 1_250,
+        currency: "EUR".to_owned(),
+        confirmed_at: datetime!(2026-01-02 03:04:05.000006 UTC),
+    }
+}
+
+fn says() -> Says {
+    let clock = Clock::System;
+    let id = clock.new_id();
+    Says { id, subject: "a-key".to_owned(), sequence: 1, at: clock.now(), trace: None }
+}
+
+fn arrived(outgoing: Outgoing) -> Message {
+    let envelope = Envelope::from_headers(&outgoing.headers).unwrap();
+    let incoming = Incoming {
+        topic: outgoing.topic.into_owned(),
+        partition: 0,
+        offset: 0,
+        timestamp_ms: None,
+        key: outgoing.key,
+        headers: outgoing.headers,
+        payload: outgoing.payload,
+    };
+    Message { incoming, envelope }
+}
+
+fn reason(fault: Fault) -> Unreadable {
+    match fault {
+        Fault::Poison(why) => why.downcast_ref::<Unreadable>().unwrap().clone(),
+        transient @ Fault::Transient(_) => panic!("not poison: {transient:?}"),
+    }
+}
+
+/// `OrderConfirmed` as a later version might have it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "OrderConfirmed")]
+struct Later {
+    order_id: Uuid,
+    total_minor: i64,
+    currency: String,
+    confirmed_at: i64,
+    priority: i32,
+}
+
+impl Record for Later {
+    const TOPIC: &'static str = OrderConfirmed::TOPIC;
+    const TYPE: &'static str = OrderConfirmed::TYPE;
+    const SCHEMA: &'static str = r#"{
+        "type": "record", "name": "OrderConfirmed", "namespace": "shop.orders", "fields": [
+            { "name": "order_id", "type": { "type": "string", "logicalType": "uuid" } },
+            { "name": "total_minor", "type": "long" },
+            { "name": "currency", "type": "string" },
+            { "name": "confirmed_at", "type": { "type": "long", "logicalType": "timestamp-micros" } },
+            { "name": "priority", "type": "int", "default": 5 }
+        ]
+    }"#;
+}
+
+/// `OrderConfirmed` as nobody who has read it could go on to read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename = "OrderConfirmed")]
+struct Broken {
+    order_id: i64,
+}
+
+impl Record for Broken {
+    const TOPIC: &'static str = OrderConfirmed::TOPIC;
+    const TYPE: &'static str = OrderConfirmed::TYPE;
+    const SCHEMA: &'static str = r#"{
+        "type": "record", "name": "OrderConfirmed", "namespace": "shop.orders", "fields": [
+            { "name": "order_id", "type": "long" }
+        ]
+    }"#;
+}
+
+#[tokio::test]
+async fn what_one_service_says_another_reads() {
+    let settings = settings().await;
+    let kind = Kind::of::<OrderConfirmed>();
+    // The reader is up first and knows of nothing yet.
+    let reader = connect(&settings, &[], &[kind]).await.unwrap();
+    let writer = connect(&settings, &[kind], &[]).await.unwrap();
+    let message = arrived(writer.message(says(), &confirmed()).unwrap());
+    assert_eq!(reader.decode::<OrderConfirmed>(&message).await.unwrap(), confirmed());
+}
+
+#[tokio::test]
+async fn old_and_new_versions_read_each_other() {
+    let settings = settings().await;
+    let (ours, later) = (Kind::of::<OrderConfirmed>(), Kind::of::<Later>());
+    let old = connect(&settings, &[ours], &[ours]).await.unwrap();
+    let new = connect(&settings, &[later], &[later]).await.unwrap();
+
+    let message = arrived(old.message(says(), &confirmed()).unwrap());
+    let read = new.decode::<Later>(&message).await.unwrap();
+    assert_eq!((read.total_minor, read.priority), (1_250, 5));
+
+    let message = arrived(new.message(says(), &Later { priority: 1, ..read }).unwrap());
+    assert_eq!(old.decode::<OrderConfirmed>(&message).await.unwrap(), confirmed());
+}
+
+#[tokio::test]
+async fn a_service_whose_schema_would_break_readers_does_not_start() {
+    let settings = settings().await;
+    connect(&settings, &[Kind::of::<OrderConfirmed>()], &[]).await.unwrap();
+    let error = connect(&settings, &[Kind::of::<Broken>()], &[]).await.unwrap_err();
+    let Error::Registry(subject, registry::Error::Incompatible(_)) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(subject, format!("{}order-confirmed-value", settings.prefix));
+}
+
+#[tokio::test]
+async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
+    let settings = settings().await;
+    let kinds = [Kind::of::<OrderConfirmed>(), Kind::of::<OrderCancelled>()];
+    let codec = connect(&settings, &kinds, &[]).await.unwrap();
+    let mut message = arrived(codec.message(says(), &confirmed()).unwrap());
+    let cancelled = Registry::new(&settings.registry_url).unwrap();
+    let subject = format!("{}order-cancelled-value", settings.prefix);
+    let others_id = cancelled.latest(&subject).await.unwrap().unwrap().id;
+
+    let id = |message: &mut Message, id: u32| {
+        let payload = message.incoming.payload.as_mut().unwrap();
+        payload[1..5].copy_from_slice(&id.to_be_bytes());
+    };
+    id(&mut message, others_id);
+    let why = reason(codec.decode::<OrderConfirmed>(&message).await.unwrap_err());
+    assert!(matches!(why, Unreadable::OtherRecord { id, .. } if id == others_id), "{why}");
+
+    let nobodys = 2_000_000_123;
+    id(&mut message, nobodys);
+    for _again in 0..2 {
+        let why = reason(codec.decode::<OrderConfirmed>(&message).await.unwrap_err());
+        assert_eq!(why, Unreadable::UnknownId(nobodys));
+    }
+}
+
+#[tokio::test]
+async fn a_service_waits_for_the_registry_and_says_so() {
+    let (mut door, through) = Door::before_url(url().await).await;
+    let settings = Settings { registry_url: through, ..settings().await };
+    let (health, stop) = (Health::default(), CancellationToken::new());
+    let component = health.component("registry");
+    let kinds = [Kind::of::<OrderConfirmed>()];
+    let connecting = Codec::connect(&settings, &kinds, &kinds, &component, &stop);
+    let opening = async {
+        until(|| reported(&health).contains("out of reach")).await;
+        door.open().await;
+    };
+    let (codec, ()) = tokio::join!(connecting, opening);
+    codec.unwrap();
+    assert!(health.is_ready());
+}
+
+#[tokio::test]
+async fn a_service_that_waits_for_the_registry_stops_when_told_to() {
+    let (_shut, through) = Door::before_url(url().await).await;
+    let settings = Settings { registry_url: through, ..settings().await };
+    let (health, stop) = (Health::default(), CancellationToken::new());
+    let component = health.component("registry");
+    let reads = [Kind::of::<OrderConfirmed>()];
+    let connecting = Codec::connect(&settings, &[], &reads, &component, &stop);
+    let stopping = async {
+        until(|| reported(&health).contains("out of reach")).await;
+        stop.cancel();
+    };
+    let (codec, ()) = tokio::join!(connecting, stopping);
+    assert!(matches!(codec, Err(Error::Stopped)));
+}
+
+#[tokio::test]
+async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
+    let (mut door, through) = Door::before_url(url().await).await;
+    door.open().await;
+    let direct = settings().await;
+    let behind_door = Settings { registry_url: through, ..direct.clone() };
+    let (ours, later) = (Kind::of::<OrderConfirmed>(), Kind::of::<Later>());
+    let writer = connect(&direct, &[ours], &[]).await.unwrap();
+    let reader = connect(&behind_door, &[], &[ours]).await.unwrap();
+    let known = arrived(writer.message(says(), &confirmed()).unwrap());
+    let newer = connect(&direct, &[later], &[]).await.unwrap();
+    let record = serde_json::json!({
+        "order_id": Uuid::nil(), "total_minor": 1_250, "currency": "EUR", "priority": 1,
+        "confirmed_at": Value::from(1_767_323_045_000_006_i64),
+    });
+    let record: Later = serde_json::from_value(record).unwrap();
+    let unknown = arrived(newer.message(says(), &record).unwrap());
+
+    door.shut().await;
+    assert_eq!(reader.decode::<OrderConfirmed>(&known).await.unwrap(), confirmed());
+    let fault = reader.decode::<OrderConfirmed>(&unknown).await.unwrap_err();
+    assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
+    door.open().await;
+    assert_eq!(reader.decode::<OrderConfirmed>(&unknown).await.unwrap(), confirmed());
+}
+
+fn reported(health: &Health) -> String {
+    health.report().remove("registry").unwrap().err().unwrap_or_default()
+}

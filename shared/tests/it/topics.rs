@@ -1,0 +1,112 @@
+//! The declared topics on a real broker.
+
+use std::collections::HashMap;
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    client::DefaultClientContext,
+};
+use shared::{
+    contract::{PRODUCT_CHANGED, TOPICS},
+    health::Health,
+    kafka::Settings,
+    topics::{self, Error, Topic},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::patience::until;
+
+async fn broker() -> Settings {
+    Settings {
+        brokers: devstack::shared().await.urls().brokers.clone(),
+        prefix: devstack::unique_prefix(),
+        client_id: "test".to_owned(),
+    }
+}
+
+/// The settings of a topic, as the broker has them.
+async fn described(settings: &Settings, topic: &str) -> HashMap<String, String> {
+    let admin: AdminClient<DefaultClientContext> = settings.client().create().unwrap();
+    let name = settings.topic(topic);
+    let wanted = [ResourceSpecifier::Topic(&name)];
+    let described = admin.describe_configs(&wanted, &AdminOptions::new()).await.unwrap();
+    let entries = described.into_iter().next().unwrap().unwrap().entries;
+    entries.into_iter().map(|it| (it.name, it.value.unwrap_or_default())).collect()
+}
+
+#[tokio::test]
+async fn the_contracts_topics_are_created_once_and_found_again() {
+    let settings = broker().await;
+    topics::create(&settings, &TOPICS, 1).await.unwrap();
+    topics::create(&settings, &TOPICS, 1).await.unwrap();
+
+    let latest = described(&settings, PRODUCT_CHANGED).await;
+    assert_eq!(latest["cleanup.policy"], "compact");
+    assert_eq!(latest["delete.retention.ms"], "604800000");
+    assert_eq!(latest["min.compaction.lag.ms"], "3600000");
+    let events = described(&settings, "order-placed").await;
+    assert_eq!(events["cleanup.policy"], "delete");
+    assert_eq!(events["retention.ms"], "604800000");
+    assert_eq!(events["segment.ms"], "86400000");
+    assert_eq!(described(&settings, "order-service.dlq").await["retention.ms"], "1209600000");
+}
+
+#[tokio::test]
+async fn services_that_start_at_once_do_not_hinder_each_other() {
+    let settings = broker().await;
+    let (health, stop) = (Health::default(), CancellationToken::new());
+    let component = health.component("topics");
+    let create = || topics::ensure(&settings, &TOPICS, 1, &component, &stop);
+    let (one, two, three) = tokio::join!(create(), create(), create());
+    one.and(two).and(three).unwrap();
+    assert!(health.is_ready());
+}
+
+#[tokio::test]
+async fn a_topic_with_other_partitions_than_declared_is_reported() {
+    let settings = broker().await;
+    let declared = Topic::events("a-topic");
+    topics::create(&settings, &[Topic { partitions: 2, ..declared }], 1).await.unwrap();
+    let error = topics::create(&settings, &[declared], 1).await.unwrap_err();
+    assert!(!error.is_transient());
+    let Error::Partitions { topic, found, declared } = error else { panic!("{error:?}") };
+    assert_eq!((topic, found, declared), (settings.topic("a-topic"), 2, 6));
+}
+
+#[tokio::test]
+async fn a_name_that_no_broker_takes_is_refused_for_good() {
+    let settings = broker().await;
+    let error = topics::create(&settings, &[Topic::events("no topic!")], 1).await.unwrap_err();
+    assert!(matches!(error, Error::NotCreated { .. }), "{error}");
+    assert!(!error.is_transient());
+}
+
+#[tokio::test]
+async fn more_replicas_than_brokers_may_still_come() {
+    let settings = broker().await;
+    let error = topics::create(&settings, &[Topic::events("a-topic")], 3).await.unwrap_err();
+    assert!(matches!(error, Error::NotCreated { .. }), "{error}");
+    assert!(error.is_transient());
+}
+
+#[tokio::test]
+async fn a_service_that_waits_for_the_broker_says_so_and_stops_when_told_to() {
+    let settings = Settings {
+        brokers: "127.0.0.1:1".to_owned(),
+        prefix: String::new(),
+        client_id: "test".to_owned(),
+    };
+    let (health, stop) = (Health::default(), CancellationToken::new());
+    let component = health.component("topics");
+    let waiting = topics::ensure(&settings, &TOPICS, 1, &component, &stop);
+    let stopping = async {
+        until(|| {
+            let report = health.report();
+            report["topics"].as_ref().is_err_and(|it| it.contains("broker is out of reach"))
+        })
+        .await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(waiting, stopping);
+    assert!(matches!(ended, Err(Error::Stopped)));
+}
