@@ -6,6 +6,7 @@ CREATE TABLE messaging.job (
     attempt    integer NOT NULL DEFAULT 0,
     due_at     timestamptz NOT NULL DEFAULT now(),
     in_doubt   boolean NOT NULL DEFAULT false,
+    stopped    boolean NOT NULL DEFAULT false,
     last_error text,
     trace      text,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -27,6 +28,7 @@ COMMENT ON COLUMN messaging.job.state IS 'waiting: for its time. performing: und
 COMMENT ON COLUMN messaging.job.attempt IS 'Attempts begun. Counted and committed before the attempt is made: 0 means never tried. Also the fence: an outcome counts only for the attempt that it belongs to.';
 COMMENT ON COLUMN messaging.job.due_at IS 'waiting: not before. performing: when the lease ends, and somebody else may claim it.';
 COMMENT ON COLUMN messaging.job.in_doubt IS 'An earlier attempt ended without a known outcome: it may have happened.';
+COMMENT ON COLUMN messaging.job.stopped IS 'Not wanted any more, while an attempt was being made: gone as soon as that fails or its lease ends.';
 COMMENT ON COLUMN messaging.job.last_error IS 'Why the last attempt failed.';
 COMMENT ON COLUMN messaging.job.trace IS 'traceparent of the decision.';
 COMMENT ON COLUMN messaging.job.created_at IS 'When it was decided; tells apart two lives of one name.';

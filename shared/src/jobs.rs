@@ -15,6 +15,10 @@
 //!    └── the lease ran out (in doubt) ───────┘
 //! ```
 //!
+//! A job that is stopped is gone at once, or, if it is performed at that moment, as soon as the
+//! attempt has failed or its lease has run out: it is not attempted again. Only *done* is still
+//! brought home.
+//!
 //! **Architecture invariant:** an outcome counts for the attempt that it belongs to. If the lease ran
 //! out and somebody else claimed the job, the outcome is dropped, because the other attempt carries
 //! the same key and will learn the same. One outcome counts from whoever learns it: *done* is a fact

@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{fault::Fault, message::TraceParent};
 
-/// Keeps jobs as part of the caller's transaction. One that is there already stays as it is.
+/// Keeps jobs as part of the caller's transaction. One that is there already stays as it is; if it
+/// was stopped, it is wanted again.
 pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Fault> {
     if jobs.is_empty() {
         return Ok(());
@@ -22,7 +23,7 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
     sqlx::query(
         "INSERT INTO messaging.job (kind, key, payload, trace)
          SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
-         ON CONFLICT DO NOTHING",
+         ON CONFLICT (kind, key) DO UPDATE SET stopped = false WHERE job.stopped",
     )
     .bind(jobs.iter().map(|it| it.key.kind).collect::<Vec<_>>())
     .bind(jobs.iter().map(|it| it.key.key.as_str()).collect::<Vec<_>>())
@@ -33,23 +34,27 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
     Ok(())
 }
 
-/// Removes jobs that nobody is performing at this moment. One whose earlier attempt is in doubt goes
-/// too: where that matters, ask [`lock_untried`] first.
+/// Stops jobs: none of them is attempted again. An attempt that is being made goes on, and is
+/// brought home if it succeeds. One whose earlier attempt is in doubt is stopped too: where that
+/// matters, ask [`lock_untried`] first.
 pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault> {
     if keys.is_empty() {
         return Ok(());
     }
     sqlx::query(
-        "WITH stopped AS MATERIALIZED (
-             SELECT kind, key
+        "WITH asked AS MATERIALIZED (
+             SELECT kind, key, state
              FROM messaging.job
              JOIN unnest($1::text[], $2::text[]) AS asked (kind, key) USING (kind, key)
-             WHERE state = 'waiting'
              ORDER BY kind, key
              FOR UPDATE OF job
+         ), held AS (
+             UPDATE messaging.job SET stopped = true
+             FROM asked
+             WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state = 'performing'
          )
-         DELETE FROM messaging.job USING stopped
-         WHERE job.kind = stopped.kind AND job.key = stopped.key",
+         DELETE FROM messaging.job USING asked
+         WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state <> 'performing'",
     )
     .bind(keys.iter().map(|it| it.kind).collect::<Vec<_>>())
     .bind(keys.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
@@ -82,7 +87,7 @@ pub async fn lock_untried(
 }
 
 /// Claims jobs that are due, counts the attempt, and holds them until the lease ends. One whose
-/// lease ran out without an outcome is in doubt from now on.
+/// lease ran out without an outcome is in doubt from now on, or gone, if it was stopped meanwhile.
 pub(super) async fn claim(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -91,19 +96,22 @@ pub(super) async fn claim(
 ) -> Result<Vec<Leased>, sqlx::Error> {
     sqlx::query(
         "WITH due AS MATERIALIZED (
-             SELECT kind, key
+             SELECT kind, key, stopped
              FROM messaging.job
              WHERE kind = $1 AND state <> 'dead' AND due_at <= now()
              ORDER BY due_at
              LIMIT $2
              FOR UPDATE SKIP LOCKED
+         ), gone AS (
+             DELETE FROM messaging.job USING due
+             WHERE job.kind = due.kind AND job.key = due.key AND due.stopped
          )
          UPDATE messaging.job
          SET state = 'performing', attempt = attempt + 1,
              in_doubt = in_doubt OR state = 'performing',
              due_at = now() + make_interval(secs => $3)
          FROM due
-         WHERE job.kind = due.kind AND job.key = due.key
+         WHERE job.kind = due.kind AND job.key = due.key AND NOT due.stopped
          RETURNING job.key, payload, attempt, in_doubt, trace, created_at",
     )
     .bind(kind)
@@ -159,7 +167,7 @@ pub(super) async fn remove(
 }
 
 /// Gives up the lease of jobs that stay, waiting or dead, each if it is still the one of its fence;
-/// says how many were.
+/// says how many were. Those that were stopped meanwhile do not stay.
 pub(super) async fn release(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -172,9 +180,9 @@ pub(super) async fn release(
         Next::In(delay) => Some(delay.as_secs_f64()),
         Next::Dead => None,
     };
-    let released = sqlx::query(
+    let released: i64 = sqlx::query_scalar(
         "WITH held AS MATERIALIZED (
-             SELECT key, fence.seconds, fence.in_doubt, fence.error
+             SELECT key, stopped, fence.seconds, fence.in_doubt, fence.error
              FROM messaging.job
              JOIN unnest($2::text[], $3::int4[], $4::timestamptz[], $5::float8[], $6::bool[], $7::text[])
                  AS fence (key, attempt, created_at, seconds, in_doubt, error)
@@ -182,13 +190,18 @@ pub(super) async fn release(
              WHERE kind = $1 AND state = 'performing'
              ORDER BY key
              FOR UPDATE OF job
+         ), gone AS (
+             DELETE FROM messaging.job USING held
+             WHERE job.kind = $1 AND job.key = held.key AND held.stopped
+         ), released AS (
+             UPDATE messaging.job
+             SET state = CASE WHEN held.seconds IS NULL THEN 'dead' ELSE 'waiting' END,
+                 due_at = now() + make_interval(secs => coalesce(held.seconds, 0)),
+                 in_doubt = held.in_doubt, last_error = held.error
+             FROM held
+             WHERE job.kind = $1 AND job.key = held.key AND NOT held.stopped
          )
-         UPDATE messaging.job
-         SET state = CASE WHEN held.seconds IS NULL THEN 'dead' ELSE 'waiting' END,
-             due_at = now() + make_interval(secs => coalesce(held.seconds, 0)),
-             in_doubt = held.in_doubt, last_error = held.error
-         FROM held
-         WHERE job.kind = $1 AND job.key = held.key",
+         SELECT count(*) FROM held",
     )
     .bind(kind)
     .bind(stays.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
@@ -197,9 +210,9 @@ pub(super) async fn release(
     .bind(stays.iter().map(seconds).collect::<Vec<_>>())
     .bind(stays.iter().map(|it| it.in_doubt).collect::<Vec<_>>())
     .bind(stays.iter().map(|it| it.error.as_str()).collect::<Vec<_>>())
-    .execute(conn)
+    .fetch_one(conn)
     .await?;
-    Ok(released.rows_affected())
+    Ok(released.unsigned_abs())
 }
 
 /// A row as it is at this moment.

@@ -1,0 +1,163 @@
+//! Stopping a job: it is not attempted again, whatever it was doing at that moment.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use serde_json::Value;
+use shared::{
+    backoff::Backoff,
+    effects::{Effects, Wakers},
+    fault::Fault,
+    health::Health,
+    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Step, Worker},
+};
+use sqlx::{PgConnection, PgPool};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+use crate::kit::database;
+
+/// Does what it is told to, once it is let.
+#[derive(Clone, Debug, Default)]
+struct Errand {
+    fails: bool,
+    begun: Arc<Notify>,
+    go_on: Arc<Notify>,
+    brought_home: Arc<AtomicU32>,
+}
+
+impl Effect for Errand {
+    const KIND: &'static str = "errand";
+    type Done = ();
+
+    async fn perform(&self, _job: &Claimed) -> Result<(), Failure> {
+        self.begun.notify_one();
+        self.go_on.notified().await;
+        if self.fails {
+            return Err(Failure::Refused { source: "not now".into(), retry_after: None });
+        }
+        Ok(())
+    }
+
+    async fn settle(
+        &self,
+        _conn: &mut PgConnection,
+        ended: &[(Claimed, Ended<()>)],
+    ) -> Result<Effects, Fault> {
+        let n = u32::try_from(ended.len()).unwrap();
+        self.brought_home.fetch_add(n, Ordering::SeqCst);
+        Ok(Effects::default())
+    }
+}
+
+fn worker(pool: &PgPool, errand: &Errand) -> Worker<Errand> {
+    let backoff = Backoff { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
+    let policy = Policy {
+        backoff,
+        attempts_max: None,
+        attempt_limit: Duration::from_secs(30),
+        concurrency_max: 4,
+        poll: Duration::from_secs(1),
+    };
+    let health = Health::default().component("jobs");
+    let (effect, pool, wakers) = (errand.clone(), pool.clone(), Wakers::default());
+    Worker::new(Parts { effect, policy, pool, wakers, health })
+}
+
+fn key() -> JobKey {
+    JobKey { kind: Errand::KIND, key: "one".to_owned() }
+}
+
+async fn keep(pool: &PgPool) {
+    let job = NewJob { key: key(), payload: Value::Null, trace: None };
+    jobs::append(&mut pool.acquire().await.unwrap(), &[job]).await.unwrap();
+}
+
+async fn stop(pool: &PgPool) {
+    jobs::stop(&mut pool.acquire().await.unwrap(), &[key()]).await.unwrap();
+}
+
+async fn rows(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM messaging.job").fetch_one(pool).await.unwrap()
+}
+
+/// Stops the job while its attempt is made; then lets that end.
+async fn stopped_in_the_middle(pool: &PgPool, errand: &Errand) -> Step {
+    keep(pool).await;
+    let mut worker = worker(pool, errand);
+    let stopping = async {
+        errand.begun.notified().await;
+        stop(pool).await;
+        errand.go_on.notify_one();
+    };
+    tokio::join!(worker.step(), stopping).0.unwrap()
+}
+
+#[tokio::test]
+async fn a_job_that_waits_is_gone_when_it_is_stopped() {
+    let (pool, _) = database().await;
+    keep(&pool).await;
+    stop(&pool).await;
+    assert_eq!(worker(&pool, &Errand::default()).step().await.unwrap().claimed, 0);
+}
+
+#[tokio::test]
+async fn a_job_that_fails_after_it_was_stopped_is_not_attempted_again() {
+    let (pool, _) = database().await;
+    let errand = Errand { fails: true, ..Errand::default() };
+    assert_eq!(stopped_in_the_middle(&pool, &errand).await.again, 1);
+    assert_eq!(rows(&pool).await, 0);
+    assert_eq!(worker(&pool, &errand).step().await.unwrap().claimed, 0);
+}
+
+#[tokio::test]
+async fn a_job_that_succeeds_after_it_was_stopped_is_brought_home() {
+    let (pool, _) = database().await;
+    let errand = Errand::default();
+    assert_eq!(stopped_in_the_middle(&pool, &errand).await.done, 1);
+    assert_eq!(errand.brought_home.load(Ordering::SeqCst), 1);
+    assert_eq!(rows(&pool).await, 0);
+}
+
+#[tokio::test]
+async fn a_stopped_job_whose_worker_died_is_not_attempted_again() {
+    let (pool, _) = database().await;
+    let errand = Errand::default();
+    keep(&pool).await;
+    let mut dying = worker(&pool, &errand);
+    tokio::select! {
+        _step = dying.step() => panic!("the attempt ended by itself"),
+        () = errand.begun.notified() => drop(dying),
+    }
+    stop(&pool).await;
+    sqlx::query("UPDATE messaging.job SET due_at = now()").execute(&pool).await.unwrap();
+    assert_eq!(worker(&pool, &errand).step().await.unwrap().claimed, 0);
+    assert_eq!(rows(&pool).await, 0);
+}
+
+#[tokio::test]
+async fn a_job_that_is_wanted_again_while_it_is_stopped_goes_on() {
+    let (pool, _) = database().await;
+    let errand = Errand { fails: true, ..Errand::default() };
+    keep(&pool).await;
+    let mut worker = worker(&pool, &errand);
+    let meanwhile = async {
+        errand.begun.notified().await;
+        stop(&pool).await;
+        keep(&pool).await;
+        errand.go_on.notify_one();
+    };
+    tokio::join!(worker.step(), meanwhile).0.unwrap();
+    assert_eq!(rows(&pool).await, 1);
+}
+
+#[tokio::test]
+async fn a_job_that_was_given_up_is_gone_when_it_is_stopped() {
+    let (pool, _) = database().await;
+    keep(&pool).await;
+    sqlx::query("UPDATE messaging.job SET state = 'dead'").execute(&pool).await.unwrap();
+    stop(&pool).await;
+    assert_eq!(rows(&pool).await, 0);
+}
