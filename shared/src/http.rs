@@ -20,8 +20,9 @@ pub use self::{
     admin::admin,
     context::RequestContext,
     extract::{Idempotent, Json, Path, Query},
-    pages::{Page, problem_pages},
+    pages::{Page, has_pages, problem_pages},
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
+    replay::stored,
     server::{bind, serve},
 };
 
@@ -31,6 +32,7 @@ mod extract;
 mod guard;
 mod pages;
 pub mod problem;
+mod replay;
 mod server;
 
 /// What a server allows.

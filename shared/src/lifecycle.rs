@@ -135,11 +135,12 @@ impl Lifecycle {
     }
 
     fn ended(&self, name: &str, stop: &CancellationToken, ended: Result<(), String>) {
-        match ended {
-            Err(error) => tracing::error!(error, "{name} failed"),
-            Ok(()) if !stop.is_cancelled() => tracing::error!("{name} ended before it was told to"),
-            Ok(()) => return tracing::debug!("{name} has stopped"),
-        }
+        let error = match ended {
+            Err(error) => error,
+            Ok(()) if stop.is_cancelled() => return,
+            Ok(()) => "it ended before it was told to".to_owned(),
+        };
+        tracing::error!(part = name, error, "a part has died");
         self.fail();
     }
 
@@ -148,10 +149,14 @@ impl Lifecycle {
         self.0.stopping.cancel();
     }
 
+    fn grace(&self) -> Duration {
+        self.0.grace
+    }
+
     /// Lives until `signal` or until a part dies; then stops the rest, stage by stage.
     pub async fn run(&self, signal: impl Future<Output = ()>) -> ExitCode {
         tokio::select! {
-            () = signal => tracing::info!("told to stop"),
+            () = signal => (),
             () = self.0.stopping.cancelled() => (),
         }
         self.stop().await
@@ -159,29 +164,33 @@ impl Lifecycle {
 
     /// Stops now. Success if every part ended within the grace, and none unasked.
     pub async fn stop(&self) -> ExitCode {
+        tracing::info!("stopping");
         self.0.component.not_ready("stopping");
         self.0.stopping.cancel();
         let began = Instant::now();
         for stage in Stage::ALL {
-            let StageParts { stop, parts } = &self.0.stages[stage as usize];
-            stop.cancel();
-            parts.close();
-            let deadline = began + self.0.grace * stage.share() / 8;
-            if tokio::time::timeout_at(deadline, parts.wait()).await.is_err() {
-                tracing::warn!(?stage, "parts of this stage need longer to stop");
-            }
+            self.stop_stage(stage, began + self.grace() * stage.share() / 8).await;
         }
         let left = self.0.stages.iter().any(|it| !it.parts.is_empty());
-        if left {
-            tracing::error!("some parts did not stop in time");
-        }
         if left || self.0.failed.load(Ordering::Relaxed) {
             ExitCode::FAILURE
         } else {
             ExitCode::SUCCESS
         }
     }
+
+    async fn stop_stage(&self, stage: Stage, deadline: Instant) {
+        let StageParts { stop, parts } = &self.0.stages[stage as usize];
+        stop.cancel();
+        parts.close();
+        if tokio::time::timeout_at(deadline, parts.wait()).await.is_err() {
+            tracing::warn!(?stage, parts = parts.len(), "parts do not stop in time");
+        }
+    }
 }
 
 /// What a part that cannot fail answers.
 pub type Unfailing = Result<(), Infallible>;
+
+#[cfg(test)]
+mod tests;

@@ -2,15 +2,12 @@
 
 use axum::{
     body::Bytes,
-    extract::{
-        FromRequest, FromRequestParts, OptionalFromRequestParts, Request,
-        rejection::{BytesRejection, FailedToBufferBody},
-    },
+    extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde_json::{Value, error::Category};
 use serde_path_to_error::{Path as Place, Segment};
 
 use super::{Problem, problem};
@@ -49,8 +46,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
             let place = pointer(error.path());
             let error = error.into_inner();
             match error.classify() {
-                serde_json::error::Category::Data => mismatch(place, &error),
-                _ => problem::MALFORMED_JSON.detail(error.to_string()),
+                Category::Data => mismatch(place, &error),
+                Category::Io | Category::Syntax | Category::Eof => {
+                    problem::MALFORMED_JSON.detail(error.to_string())
+                }
             }
         })?;
         reader.end().map_err(|error| problem::MALFORMED_JSON.detail(error.to_string()))?;
@@ -121,11 +120,9 @@ async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes
     if !is_json(request.headers()) {
         return Err(problem::UNSUPPORTED_MEDIA_TYPE.problem());
     }
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            problem::BODY_TOO_LARGE.problem()
-        }
-        other => refused(other.status(), other.body_text()),
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => problem::BODY_TOO_LARGE.problem(),
+        status => refused(status, rejection.body_text()),
     })
 }
 

@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Path, problem};
+use super::{Path, ProblemType, problem};
 
 /// The page of one kind of problem.
 #[derive(Clone, Copy, Debug)]
@@ -18,8 +18,48 @@ pub struct Page {
     pub text: &'static str,
 }
 
+/// The pages of these codes, from the project's `docs/errors`, built into the program.
+#[macro_export]
+macro_rules! pages {
+    ($($code:literal),* $(,)?) => {
+        &[$($crate::http::Page {
+            code: $code,
+            text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors/", $code, ".md")),
+        }),*]
+    };
+}
+
 /// The pages of the kinds that every service has.
-const SHARED: &[Page] = &[];
+const SHARED: &[Page] = crate::pages![
+    "body-too-large",
+    "busy",
+    "idempotency-key-malformed",
+    "idempotency-key-missing",
+    "idempotency-key-reused",
+    "internal",
+    "invalid-body",
+    "malformed-json",
+    "malformed-request",
+    "method-not-allowed",
+    "not-found",
+    "overloaded",
+    "stopping",
+    "timeout",
+    "unavailable",
+    "unsupported-media-type",
+];
+
+/// Whether each of these kinds has its page, headed by its title: for the tests of a service.
+pub fn has_pages(kinds: &[ProblemType], own: &[Page]) -> Result<(), String> {
+    for kind in kinds {
+        let page = own.iter().chain(SHARED).find(|it| it.code == kind.code);
+        let heading = page.and_then(|it| it.text.lines().next()).unwrap_or_default();
+        if heading != format!("# {}", kind.title) {
+            return Err(format!("docs/errors/{}.md is not headed `# {}`", kind.code, kind.title));
+        }
+    }
+    Ok(())
+}
 
 /// Serves the pages of a service, and those that every service has.
 pub fn problem_pages(own: &'static [Page]) -> Router {

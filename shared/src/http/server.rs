@@ -37,11 +37,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let free = Arc::new(Semaphore::new(settings.connections_max));
     let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            () = stop.cancelled() => break,
-            accepted = accept(&listener, &free) => accepted,
-        };
+    while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &free)).await {
         match accepted {
             Ok((stream, permit)) => {
                 let connection = connection(stream, router.clone(), settings, stop.clone());
@@ -91,8 +87,9 @@ async fn connection(
     settings: Settings,
     stop: CancellationToken,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(error = &error as &dyn std::error::Error, "a connection is delayed");
+    if stream.set_nodelay(true).is_err() {
+        // It is gone already.
+        return;
     }
     let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
     let connection = http1::Builder::new()

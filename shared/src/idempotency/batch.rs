@@ -1,6 +1,6 @@
 //! Many requests at once: which are new, which are repeats, which are imposters.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, hash::BuildHasher};
 
 use super::{Fingerprint, ScopedKey, Stored};
 
@@ -18,9 +18,9 @@ pub enum Verdict<'s> {
 }
 
 /// Sorts the requests of a batch out, in their order, given what was answered before.
-pub fn sort_out<'k, 's>(
+pub fn sort_out<'k, 's, S: BuildHasher>(
     requests: impl IntoIterator<Item = (&'k ScopedKey, Fingerprint)>,
-    answered: &'s HashMap<ScopedKey, Stored>,
+    answered: &'s HashMap<ScopedKey, Stored, S>,
 ) -> Vec<Verdict<'s>> {
     let mut seen: HashMap<&ScopedKey, (usize, Fingerprint)> = HashMap::new();
     requests
@@ -28,10 +28,8 @@ pub fn sort_out<'k, 's>(
         .enumerate()
         .map(|(place, (key, fingerprint))| {
             if let Some(stored) = answered.get(key) {
-                return match stored.fingerprint == fingerprint {
-                    true => Verdict::Replay(stored),
-                    false => Verdict::Mismatch,
-                };
+                let same = stored.fingerprint == fingerprint;
+                return if same { Verdict::Replay(stored) } else { Verdict::Mismatch };
             }
             match seen.get(key) {
                 None => {

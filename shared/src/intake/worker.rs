@@ -192,10 +192,17 @@ fn refusal(fault: &Fault) -> Refused {
     }
 }
 
+/// Says once why commands are refused: the callers are told less.
 fn log(fault: &Fault, refused: &Refused, commands: usize) {
-    let (error, refused) = (fault::chain(fault), refused.code());
+    let error = fault::chain(fault);
     match fault {
-        Fault::Poison(_) => tracing::error!(error, refused, commands, "commands fail"),
-        Fault::Transient(_) => tracing::warn!(error, refused, commands, "commands are refused"),
+        Fault::Poison(_) => log_failure(&error, commands),
+        Fault::Transient(_) => {
+            tracing::warn!(error, refused = refused.code(), commands, "commands are refused");
+        }
     }
+}
+
+fn log_failure(error: &str, commands: usize) {
+    tracing::error!(error, commands, "commands fail");
 }

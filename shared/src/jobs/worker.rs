@@ -61,6 +61,9 @@ pub struct Step {
     pub lost: usize,
 }
 
+/// An attempt that ended, as its task tells.
+type Joined<D> = Result<(Id, Result<D, Failure>), JoinError>;
+
 /// Does the jobs of one kind. Any number of workers may do the same kind.
 pub struct Worker<E: Effect> {
     parts: Arc<Parts<E>>,
@@ -197,7 +200,7 @@ impl<E: Effect> Worker<E> {
     }
 
     /// Takes note of an attempt that ended.
-    fn note(&mut self, joined: Option<Result<(Id, Result<E::Done, Failure>), JoinError>>) {
+    fn note(&mut self, joined: Option<Joined<E::Done>>) {
         let (id, outcome) = match joined {
             Some(Ok((id, outcome))) => (id, outcome),
             // It panicked, or was cut off because the process stops.

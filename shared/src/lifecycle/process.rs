@@ -40,30 +40,39 @@ async fn live<E: Into<Box<dyn StdError + Send + Sync>>>(
     mut signals: Shutdown,
     set_up: impl Future<Output = Result<(), E>>,
 ) -> ExitCode {
-    let stopping = life.stopping();
-    let mut started = Ok(true);
-    tokio::select! {
-        outcome = set_up => started = outcome.map(|()| true),
-        () = signals.next() => started = Ok(false),
-        () = stopping.cancelled() => (),
-    }
-    match started {
-        Ok(true) => tokio::select! {
-            () = signals.next() => tracing::info!("told to stop"),
-            () = stopping.cancelled() => (),
-        },
-        Ok(false) => tracing::info!("told to stop before it had started"),
-        Err(error) => {
-            life.fail();
-            failed("the process cannot start", &*error.into());
-        }
-    }
-    exit_after(life.0.grace + HANGING_MAX);
+    run_until_told(life, &mut signals, set_up).await;
+    exit_after(life.grace() + HANGING_MAX);
     tokio::select! {
         code = life.stop() => code,
         () = signals.next() => {
             tracing::warn!("told to stop again: at once");
             ExitCode::FAILURE
+        }
+    }
+}
+
+/// Sets up and runs, until a signal or until something dies.
+async fn run_until_told<E: Into<Box<dyn StdError + Send + Sync>>>(
+    life: &Lifecycle,
+    signals: &mut Shutdown,
+    set_up: impl Future<Output = Result<(), E>>,
+) {
+    let stopping = life.stopping();
+    let mut told = std::pin::pin!(async {
+        tokio::select! {
+            () = signals.next() => (),
+            () = stopping.cancelled() => (),
+        }
+    });
+    let outcome = tokio::select! {
+        outcome = set_up => outcome,
+        () = &mut told => return,
+    };
+    match outcome {
+        Ok(()) => told.await,
+        Err(error) => {
+            failed("the process cannot start", &*error.into());
+            life.fail();
         }
     }
 }

@@ -33,7 +33,7 @@ pub async fn shutdown() {
         Ok(mut signals) => signals.next().await,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "signals are not heard");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

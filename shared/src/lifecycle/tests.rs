@@ -1,0 +1,100 @@
+use std::{convert::Infallible, process::ExitCode, sync::Mutex};
+
+use tokio::sync::oneshot;
+
+use super::*;
+
+fn life() -> Lifecycle {
+    Lifecycle::new(Duration::from_secs(60))
+}
+
+/// A part that waits for its token.
+async fn patient(stop: CancellationToken) -> Unfailing {
+    stop.cancelled().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_life_that_is_told_to_stop_ends_well() {
+    let life = life();
+    life.start(Stage::Work, "patient", patient);
+    assert_eq!(life.run(async {}).await, ExitCode::SUCCESS);
+}
+
+#[tokio::test]
+async fn a_part_that_ends_unasked_ends_the_process() {
+    let life = life();
+    life.start(Stage::Work, "patient", patient);
+    life.start(Stage::Work, "hasty", |_stop| async { Ok::<_, Infallible>(()) });
+    assert_eq!(life.run(std::future::pending()).await, ExitCode::FAILURE);
+}
+
+#[tokio::test]
+async fn a_part_that_fails_ends_the_process() {
+    let life = life();
+    life.start(Stage::Last, "patient", patient);
+    life.start(Stage::Edges, "broken", |_stop| async { Err(std::io::Error::other("broken")) });
+    assert_eq!(life.run(std::future::pending()).await, ExitCode::FAILURE);
+}
+
+#[tokio::test]
+async fn a_part_that_panics_ends_the_process() {
+    let life = life();
+    life.start(Stage::Work, "patient", patient);
+    life.start(Stage::Work, "clumsy", |stop| async move {
+        assert!(stop.is_cancelled(), "it panics");
+        Ok::<_, Infallible>(())
+    });
+    assert_eq!(life.run(std::future::pending()).await, ExitCode::FAILURE);
+}
+
+#[tokio::test]
+async fn a_part_that_fails_while_it_stops_is_a_failure() {
+    let life = life();
+    life.start(Stage::Work, "sour", |stop| async move {
+        stop.cancelled().await;
+        Err(std::io::Error::other("could not finish"))
+    });
+    assert_eq!(life.run(async {}).await, ExitCode::FAILURE);
+}
+
+#[tokio::test]
+async fn the_stages_stop_one_after_the_other() {
+    let life = life();
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for (stage, name) in [(Stage::Last, "relay"), (Stage::Work, "consumer"), (Stage::Edges, "http")]
+    {
+        let order = Arc::clone(&order);
+        life.start(stage, name, async move |stop: CancellationToken| {
+            stop.cancelled().await;
+            tokio::task::yield_now().await;
+            order.lock().unwrap().push(name);
+            Ok::<_, Infallible>(())
+        });
+    }
+    assert_eq!(life.stop().await, ExitCode::SUCCESS);
+    assert_eq!(*order.lock().unwrap(), ["http", "consumer", "relay"]);
+}
+
+#[tokio::test]
+async fn a_part_that_hangs_does_not_outlive_the_grace() {
+    let life = Lifecycle::new(Duration::from_millis(100));
+    let (told, hears) = oneshot::channel();
+    life.start(Stage::Edges, "deaf", |_stop| std::future::pending::<Unfailing>());
+    life.start(Stage::Last, "relay", async |stop: CancellationToken| {
+        stop.cancelled().await;
+        drop(told.send(()));
+        Ok::<_, Infallible>(())
+    });
+    assert_eq!(life.stop().await, ExitCode::FAILURE);
+    // The next stages were told all the same.
+    hears.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_process_that_stops_is_not_ready() {
+    let life = life();
+    assert!(life.health().is_ready());
+    life.stop().await;
+    assert!(!life.health().is_ready());
+}
