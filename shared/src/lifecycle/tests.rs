@@ -83,7 +83,7 @@ async fn a_part_that_hangs_does_not_outlive_the_grace() {
     life.start(Stage::Edges, "deaf", |_stop| std::future::pending::<Unfailing>());
     life.start(Stage::Last, "relay", async |stop: CancellationToken| {
         stop.cancelled().await;
-        drop(told.send(()));
+        told.send(()).unwrap();
         Ok::<_, Infallible>(())
     });
     assert_eq!(life.stop().await, ExitCode::FAILURE);
