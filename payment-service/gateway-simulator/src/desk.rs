@@ -10,6 +10,9 @@
 //! **Architecture invariant:** when the journal cannot be written, the gateway stops: no answer
 //! leaves that is not in the journal.
 
+#[cfg(test)]
+mod tests;
+
 use std::{io, thread};
 
 use tokio::sync::{mpsc, oneshot};

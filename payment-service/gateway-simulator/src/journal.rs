@@ -194,6 +194,12 @@ impl Journal {
         Ok(journal)
     }
 
+    /// A journal that cannot be written.
+    #[cfg(test)]
+    pub(crate) fn broken() -> Self {
+        Self { file: File::open("/dev/null").unwrap() }
+    }
+
     /// Appends whole lines in one write.
     pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), Error> {
         self.file.write_all(lines)?;

@@ -16,7 +16,7 @@ use reqwest::{Client, Response, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     process::{Child, Command},
     time::{interval, timeout},
@@ -77,6 +77,14 @@ pub(crate) async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<
         }
     });
     found.await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+}
+
+/// What still comes on a connection that the gateway ends, with an end or with a reset.
+pub(crate) async fn rest_of(stream: &mut TcpStream) -> Vec<u8> {
+    let mut received = Vec::new();
+    let ended = timeout(DEADLINE, stream.read_to_end(&mut received)).await;
+    drop(ended.expect("the gateway ends the connection"));
+    received
 }
 
 fn client() -> Client {
