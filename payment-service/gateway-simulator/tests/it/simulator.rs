@@ -100,6 +100,13 @@ pub(crate) fn command(log: &Path) -> Command {
     command
 }
 
+/// The exit code of a gateway that does not come up.
+pub(crate) async fn refuses_to_start(log: &Path) -> Option<i32> {
+    let mut command = command(log);
+    let output = command.kill_on_drop(true).output();
+    timeout(DEADLINE, output).await.expect("the gateway ends by itself").unwrap().status.code()
+}
+
 async fn spawn(mut command: Command) -> (Child, String) {
     command.env("RUST_BACKTRACE", "0");
     let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
