@@ -10,7 +10,7 @@ use gateway_simulator::journal::Record;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::simulator::{Simulator, charge, command, refuses_to_start};
+use crate::simulator::{Simulator, charge, refuses_to_start};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_gateway-simulator");
 
