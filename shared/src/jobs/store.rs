@@ -19,7 +19,10 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
         return Ok(());
     }
     let mut jobs: Vec<&NewJob> = jobs.iter().collect();
+    // Sorted, so that two who keep the same jobs do not deadlock; and each once, because one
+    // statement may not touch a row twice.
     jobs.sort_by_key(|it| &it.key);
+    jobs.dedup_by_key(|it| &it.key);
     sqlx::query(
         "INSERT INTO messaging.job (kind, key, payload, trace)
          SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])

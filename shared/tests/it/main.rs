@@ -2,13 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod codec;
-mod door;
-mod patience;
-mod registry;
-mod topics;
 mod consumer;
+mod door;
 mod inbox;
+mod job_outcomes;
+mod jobs;
 mod kit;
 mod outbox;
+mod patience;
+mod probe;
+mod registry;
 mod relay;
 mod stopped_jobs;
+mod topics;

@@ -1,0 +1,248 @@
+//! An effect that does what the test says, and remembers what it did.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::json;
+use shared::{
+    backoff::Backoff,
+    effects::{Effects, Wakers},
+    fault::Fault,
+    health::Health,
+    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Worker},
+};
+use sqlx::{Executor as _, PgConnection, PgPool};
+use tokio::sync::Semaphore;
+
+use crate::kit::{self, number};
+
+/// What an attempt does.
+#[derive(Clone, Debug)]
+pub(crate) enum Act {
+    /// It is done.
+    Done,
+    /// It is refused, and asks to be tried again after this long.
+    Refused(Option<Duration>),
+    /// Nobody knows.
+    Unknown,
+    /// It can never be done.
+    Final,
+    /// It panics.
+    Panic,
+    /// It never ends.
+    Hang,
+    /// It is done once the gate is opened.
+    Gate(Arc<Semaphore>),
+    /// It is refused once the gate is opened.
+    GateThenRefused(Arc<Semaphore>),
+}
+
+/// How bringing the outcomes home fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The world's fault, once.
+    Outage,
+    /// The outcome of this job can never be taken in.
+    Poison(&'static str),
+    /// It panics on the outcome of this job.
+    Panic(&'static str),
+}
+
+#[derive(Debug, Default)]
+struct State {
+    plan: HashMap<String, VecDeque<Act>>,
+    trouble: Vec<Trouble>,
+    attempts: Vec<Claimed>,
+    performing: HashSet<String>,
+    overlaps: usize,
+    settles: Vec<usize>,
+}
+
+/// The effect. Clones share what they remember.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Probe(Arc<Mutex<State>>);
+
+impl Probe {
+    /// The attempts at this job, in order; when they are used up, it is done.
+    pub(crate) fn plan(&self, key: &str, acts: impl IntoIterator<Item = Act>) {
+        self.0.lock().unwrap().plan.insert(key.to_owned(), acts.into_iter().collect());
+    }
+
+    /// What goes wrong when outcomes are brought home.
+    pub(crate) fn trouble(&self, trouble: Trouble) {
+        self.0.lock().unwrap().trouble.push(trouble);
+    }
+
+    /// The attempts that were made.
+    pub(crate) fn attempts(&self) -> Vec<Claimed> {
+        self.0.lock().unwrap().attempts.clone()
+    }
+
+    /// How many attempts at one job have overlapped.
+    pub(crate) fn overlaps(&self) -> usize {
+        self.0.lock().unwrap().overlaps
+    }
+
+    /// How many outcomes were brought home together, each time.
+    pub(crate) fn settles(&self) -> Vec<usize> {
+        self.0.lock().unwrap().settles.clone()
+    }
+
+    fn begin(&self, job: &Claimed) -> Act {
+        let mut state = self.0.lock().unwrap();
+        state.attempts.push(job.clone());
+        if !state.performing.insert(job.key.clone()) {
+            state.overlaps += 1;
+        }
+        state.plan.get_mut(&job.key).and_then(VecDeque::pop_front).unwrap_or(Act::Done)
+    }
+
+    fn end(&self, job: &Claimed) {
+        self.0.lock().unwrap().performing.remove(&job.key);
+    }
+}
+
+impl Effect for Probe {
+    const KIND: &'static str = "probe";
+    type Done = String;
+
+    async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
+        let act = self.begin(job);
+        tokio::task::yield_now().await;
+        let outcome = match act {
+            Act::Done => Ok(()),
+            Act::Refused(retry_after) => {
+                Err(Failure::Refused { source: "refused".into(), retry_after })
+            }
+            Act::Unknown => Err(Failure::Unknown { source: "no answer".into() }),
+            Act::Final => Err(Failure::Final { source: "never".into() }),
+            Act::Panic => panic!("the attempt panics"),
+            Act::Hang => std::future::pending().await,
+            Act::Gate(gate) => {
+                gate.acquire().await.unwrap().forget();
+                Ok(())
+            }
+            Act::GateThenRefused(gate) => {
+                gate.acquire().await.unwrap().forget();
+                Err(Failure::Refused { source: "refused late".into(), retry_after: None })
+            }
+        };
+        self.end(job);
+        outcome.map(|()| format!("done {}", job.attempt))
+    }
+
+    async fn settle(
+        &self,
+        conn: &mut PgConnection,
+        ended: &[(Claimed, Ended<String>)],
+    ) -> Result<Effects, Fault> {
+        let troubles = self.0.lock().unwrap().trouble.clone();
+        for trouble in troubles {
+            let meets = |key: &str| ended.iter().any(|(job, _)| job.key == key);
+            match trouble {
+                Trouble::Outage => {
+                    self.0.lock().unwrap().trouble.retain(|it| *it != Trouble::Outage);
+                    return Err(Fault::transient("an outage"));
+                }
+                Trouble::Poison(key) if meets(key) => return Err(Fault::poison("cannot be")),
+                Trouble::Panic(key) => assert!(!meets(key), "settling panics"),
+                Trouble::Poison(_) => (),
+            }
+        }
+        self.0.lock().unwrap().settles.push(ended.len());
+        let mut messages = Vec::new();
+        for (job, how) in ended {
+            let how = match how {
+                Ended::Done(done) => done.clone(),
+                Ended::GaveUp { in_doubt: true, reason } => format!("gave up in doubt: {reason}"),
+                Ended::GaveUp { in_doubt: false, reason } => format!("gave up: {reason}"),
+            };
+            sqlx::query("INSERT INTO ended (key, how) VALUES ($1, $2)")
+                .bind(&job.key)
+                .bind(how)
+                .execute(&mut *conn)
+                .await?;
+            messages.push(number("ended", &job.key, 1, i64::from(job.attempt)));
+        }
+        Ok(Effects { messages, ..Effects::default() })
+    }
+}
+
+/// A database with the tables of the roads and a list of what ended how.
+pub(crate) async fn database() -> PgPool {
+    let (pool, _) = kit::database().await;
+    pool.execute("CREATE TABLE ended (key text NOT NULL, how text NOT NULL)").await.unwrap();
+    pool
+}
+
+/// A policy that never gives up and waits long between attempts.
+pub(crate) fn policy() -> Policy {
+    let cap = Duration::from_mins(10);
+    Policy {
+        backoff: Backoff { first: Duration::from_mins(1), factor: 2.0, cap },
+        attempts_max: None,
+        attempt_limit: Duration::from_secs(30),
+        concurrency_max: 16,
+        poll: Duration::from_millis(20),
+    }
+}
+
+/// A worker of this effect.
+pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: Policy) -> Worker<Probe> {
+    let (pool, effect, wakers) = (pool.clone(), probe.clone(), Wakers::default());
+    let health = Health::default().component("jobs");
+    Worker::new(Parts { effect, policy, pool, wakers, health })
+}
+
+/// Keeps jobs of these names.
+pub(crate) async fn append(pool: &PgPool, keys: &[&str]) {
+    let jobs: Vec<_> = keys.iter().map(|key| job(key)).collect();
+    jobs::append(&mut *pool.acquire().await.unwrap(), &jobs).await.unwrap();
+}
+
+/// A job of this name.
+pub(crate) fn job(key: &str) -> NewJob {
+    NewJob { key: job_key(key), payload: json!({ "for": key }), trace: None }
+}
+
+/// The name of a job.
+pub(crate) fn job_key(key: &str) -> JobKey {
+    JobKey { kind: Probe::KIND, key: key.to_owned() }
+}
+
+/// What ended how, in the order of the names.
+pub(crate) async fn ended(pool: &PgPool) -> Vec<(String, String)> {
+    sqlx::query_as("SELECT key, how FROM ended ORDER BY key, how").fetch_all(pool).await.unwrap()
+}
+
+/// A row as the tests look at it.
+#[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
+pub(crate) struct Row {
+    pub(crate) key: String,
+    pub(crate) state: String,
+    pub(crate) attempt: i32,
+    pub(crate) in_doubt: bool,
+    pub(crate) last_error: Option<String>,
+    /// Seconds from now until it is due.
+    pub(crate) due_in: f64,
+}
+
+/// The rows that are there, in the order of the names.
+pub(crate) async fn rows(pool: &PgPool) -> Vec<Row> {
+    sqlx::query_as(
+        "SELECT key, state, attempt, in_doubt, last_error,
+                extract(epoch FROM due_at - now())::float8 AS due_in
+         FROM messaging.job ORDER BY key",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+/// Time passes: whatever is held or waits is due.
+pub(crate) async fn time_passes(pool: &PgPool) {
+    pool.execute("UPDATE messaging.job SET due_at = now() - interval '1 second'").await.unwrap();
+}
