@@ -17,7 +17,7 @@ use testcontainers_modules::{
 
 use crate::{
     Durability, Error, Part, Parts, Progress, State, Urls,
-    native::{POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, Sweeper},
+    native::{POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, Sweeper, tool::on_path},
     probe::{PATIENCE, Probe},
     unique_prefix,
 };
@@ -57,6 +57,12 @@ impl Containers {
     ) -> Result<(Urls, Self), Error> {
         if !docker_answers().await {
             return Err(Error::NoDocker);
+        }
+        if on_path("docker").is_none() {
+            return Err(Error::Missing {
+                missing: "the docker command, which removes the containers".to_owned(),
+                command: "apt-get install docker-cli".to_owned(),
+            });
         }
         let label = format!("{}{}", unique_prefix(), std::process::id());
         let found = format!("docker ps --all --quiet --filter label={LABEL}={label}");

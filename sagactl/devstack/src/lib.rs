@@ -1,6 +1,17 @@
 //! A real Kafka, Postgres, schema registry and mail sink: given, in Docker, or as local processes.
 //!
 //! Tests, the demo and the load generator all begin here, so that none of them ever meets a stand-in.
+//! Tests ask [`shared`]; others [`Stack::start`]; the binary `devstack` holds a stack for a command.
+//!
+//! | environment | says |
+//! | --- | --- |
+//! | `SAGA_STACK` | `native` (as if unset) or `docker`: what is started if no addresses are given |
+//! | `SAGA_STACK_BROKERS` | Kafka's `host:port` |
+//! | `SAGA_STACK_POSTGRES` | a superuser's URL, with the database `postgres` |
+//! | `SAGA_STACK_REGISTRY` | the schema registry's base URL, with its path |
+//! | `SAGA_STACK_SMTP` | the mail server's `host:port` |
+//! | `SAGA_STACK_MAIL_API` | the base URL of Mailpit's API |
+//! | `SAGA_STACK_CACHE` | where servers are installed; else the system's cache folder |
 //!
 //! **Architecture invariant:** nothing that is started here outlives the process that started it,
 //! whatever becomes of that process.

@@ -20,7 +20,7 @@ pub(crate) use supervisor::Sweeper;
 pub(crate) use ui::Ui;
 
 use self::{cache::Cache, registry::Storage, server::Server, supervisor::Workspace};
-use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls};
+use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls, stack::server_of};
 
 /// The servers that were started, and the folder in which they work.
 #[derive(Debug)]
@@ -151,8 +151,7 @@ impl Starter<'_> {
         let home = postgres::install(&self.cache).await?;
         self.progress.state(Part::Postgres, &State::Starting);
         let started = postgres::start(&home, &self.workspace, self.durability).await?;
-        let shown = started.url.rsplit_once('@').map_or("", |(_, server)| server);
-        self.ready(Part::Postgres, shown);
+        self.ready(Part::Postgres, server_of(&started.url));
         Ok(started)
     }
 

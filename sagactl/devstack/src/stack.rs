@@ -40,8 +40,8 @@ impl fmt::Display for Part {
 /// Does what was stored survive the machine's crash, or does it only have to be fast?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// As in production: each commit reaches the disk, schemas are kept in Postgres, the broker's
-    /// code is fully optimised.
+    /// As in production: each commit reaches the disk, the broker's code is fully optimised, and a
+    /// local registry keeps its schemas in Postgres.
     Durable,
     /// For tests: nothing is flushed, schemas are kept in memory, servers start as fast as they can.
     Forgetful,
@@ -251,14 +251,20 @@ fn given(parts: &Parts, progress: &dyn Progress) -> Result<Stack, Error> {
 }
 
 impl Urls {
-    /// What to show as the address of a part. Postgres' holds a password, so only its host is shown.
+    /// What to show as the address of a part. That of Postgres holds a password: its server is shown.
     pub(crate) fn of(&self, part: Part) -> &str {
         match part {
             Part::Kafka => &self.brokers,
-            Part::Postgres => self.postgres.rsplit_once('@').map_or("", |(_, host)| host),
+            Part::Postgres => server_of(&self.postgres),
             Part::Registry => &self.registry,
             Part::Mail => &self.mail_api,
             Part::Ui => "",
         }
     }
+}
+
+/// The `host:port` in a Postgres URL.
+pub(crate) fn server_of(postgres: &str) -> &str {
+    let rest = postgres.rsplit_once('@').map_or(postgres, |(_, rest)| rest);
+    rest.split_once('/').map_or(rest, |(server, _)| server)
 }

@@ -1,29 +1,48 @@
-//! Free ports on loopback.
+//! Free ports on loopback, claimed for as long as a server may want them.
 //!
 //! They are chosen below the range from which the system gives ports to clients. A client that
 //! knocks again and again at a stopped server's port would else be given that very port some day,
 //! talk to itself, and keep the server from coming back.
+//!
+//! **Architecture invariant:** two stacks never mean the same port. A server's port is claimed by
+//! holding the UDP port of the same number, which no server here uses and which the system frees
+//! when the process ends; so a stack neither takes the port of another's stopped server, nor
+//! takes another's server for its own.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 
 /// Where ports are looked for.
 const RANGE: std::ops::Range<u16> = 20_000..32_000;
-/// How often one is tried.
+/// How many are tried.
 const TRIES: usize = 1_000;
 
-/// As many free ports as asked for. Another process may be quicker to take one: then the server
-/// says so, and it is started with others.
-pub(crate) fn free<const COUNT: usize>() -> [u16; COUNT] {
-    // All are held until the last is found, so that no two are the same.
-    let mut held = Vec::new();
-    for _ in 0..TRIES {
-        if held.len() == COUNT {
-            break;
+/// Two free ports: no server needs more.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    /// Their numbers.
+    pub numbers: [u16; 2],
+    _claims: Vec<UdpSocket>,
+}
+
+impl Ports {
+    /// Claims two. Something that knows nothing of claims may be quicker to listen there: then the
+    /// server ends by saying so, and is started on others.
+    pub(crate) fn claim() -> Self {
+        let mut claims = Vec::new();
+        for _ in 0..TRIES {
+            if claims.len() == 2 {
+                break;
+            }
+            let address = ("127.0.0.1", fastrand::u16(RANGE));
+            if let (Ok(claim), Ok(_)) = (UdpSocket::bind(address), TcpListener::bind(address)) {
+                claims.push(claim);
+            }
         }
-        held.extend(TcpListener::bind(("127.0.0.1", fastrand::u16(RANGE))));
+        let mut numbers = claims.iter().filter_map(|it| it.local_addr().ok()).map(|it| it.port());
+        // Zero if there is none: the server will say what it thinks of that.
+        let numbers = std::array::from_fn(|_| numbers.next().unwrap_or(0));
+        Self { numbers, _claims: claims }
     }
-    let mut ports = held.iter().filter_map(|it| it.local_addr().ok()).map(|it| it.port());
-    std::array::from_fn(|_| ports.next().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -31,10 +50,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_free_and_different_and_no_clients_get_them() {
-        let ports = free::<8>();
-        let held: Vec<_> = ports.map(|port| TcpListener::bind(("127.0.0.1", port)).unwrap()).into();
-        assert_eq!(held.len(), 8);
-        assert!(ports.iter().all(|port| RANGE.contains(port)));
+    fn claimed_ports_are_free_and_no_client_is_given_them() {
+        let ports = Ports::claim();
+        assert_ne!(ports.numbers[0], ports.numbers[1]);
+        for number in ports.numbers {
+            assert!(RANGE.contains(&number));
+            assert!(TcpListener::bind(("127.0.0.1", number)).is_ok());
+        }
+    }
+
+    #[test]
+    fn a_claim_is_held_until_it_is_dropped() {
+        let ports = Ports::claim();
+        let [number, _] = ports.numbers;
+        assert!(UdpSocket::bind(("127.0.0.1", number)).is_err());
+        drop(ports);
+        assert!(UdpSocket::bind(("127.0.0.1", number)).is_ok());
     }
 }

@@ -14,7 +14,7 @@ use super::{
     supervisor::{Launch, Workspace},
     tool,
 };
-use crate::{Error, Halt, Part, probe::Probe};
+use crate::{Error, Halt, Part, probe::Probe, stack::server_of};
 
 const POM: &str = include_str!("../../native/registry/pom.xml");
 const SETTINGS: &str = include_str!("../../native/registry/application.properties");
@@ -139,10 +139,7 @@ impl Storage {
                 make_database(superuser, &password)
                     .await
                     .map_err(|source| Error::Database { what: "be made for schemas", source })?;
-                let server = superuser
-                    .rsplit_once('@')
-                    .and_then(|(_, server)| server.split_once('/'))
-                    .map_or(superuser.as_str(), |(server, _)| server);
+                let server = server_of(superuser);
                 Ok(Datasource {
                     kind: "postgresql",
                     url: format!("jdbc:postgresql://{server}/registry"),

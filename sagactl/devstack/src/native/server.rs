@@ -1,11 +1,14 @@
 //! One server of the stack: started until it answers, stopped, and started again as it was.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use tokio::{sync::Mutex, time::sleep};
 
 use super::{
-    ports,
+    ports::Ports,
     supervisor::{Launch, Process, Workspace},
 };
 use crate::{
@@ -27,6 +30,8 @@ pub(crate) struct Server {
     launch: Launch,
     probe: Probe,
     process: Mutex<Option<Process>>,
+    // Its own also while it is stopped.
+    _ports: Ports,
 }
 
 impl Server {
@@ -38,12 +43,12 @@ impl Server {
     ) -> Result<(Self, [u16; 2]), Error> {
         let mut attempt = 1;
         loop {
-            let ports = ports::free();
-            let (launch, probe) = plan(ports)?;
+            let ports = Ports::claim();
+            let (launch, probe) = plan(ports.numbers)?;
             match launched(&launch, &probe, workspace).await {
                 Ok(process) => {
-                    let process = Mutex::new(Some(process));
-                    return Ok((Self { launch, probe, process }, ports));
+                    let (process, numbers) = (Mutex::new(Some(process)), ports.numbers);
+                    return Ok((Self { launch, probe, process, _ports: ports }, numbers));
                 }
                 Err(Error::Ended { log, .. }) if attempt < ATTEMPTS && port_taken(&log) => {
                     attempt += 1;

@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use devstack::docker_answers;
 use tempfile::TempDir;
 
 use crate::sources::without_a_stack;
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 #[test]
 fn a_killed_process_leaves_no_server_and_no_data_behind() {
     let data = folder();
-    let mut holder = Holder::start(data.path());
+    let mut holder = Holder::start(&mut holder(data.path()));
     let servers = descendants(holder.process.id());
     assert!(servers.len() > 8, "four servers, each with its supervisor: {servers:?}");
     assert!(!is_empty(data.path()));
@@ -40,6 +41,30 @@ fn a_stopped_stack_is_gone_with_its_data() {
     let brokers = String::from_utf8(output.stdout).unwrap();
     assert!(TcpStream::connect(brokers.trim()).is_err());
     assert!(is_empty(data.path()), "nothing is left when it has stopped");
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_no_container_behind() {
+    if !docker_answers().await {
+        eprintln!("no Docker engine answers: nothing to be tried");
+        return;
+    }
+    let before = containers();
+    let data = folder();
+    let mut holder = Holder::start(holder(data.path()).env("SAGA_STACK", "docker"));
+    let ours: Vec<_> = containers().difference(&before).cloned().collect();
+    assert!(ours.len() >= 4, "{ours:?}");
+    holder.process.kill().unwrap();
+    holder.process.wait().unwrap();
+    until("all containers are gone", || containers().iter().all(|it| !ours.contains(it)));
+}
+
+/// The ids of all containers of all stacks.
+fn containers() -> HashSet<String> {
+    let mut command = Command::new("docker");
+    command.args(["ps", "--all", "--quiet", "--filter", "label=saga.devstack"]);
+    let listed = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    listed.lines().map(str::to_owned).collect()
 }
 
 /// A folder for the data of a stack, through which Postgres' user can pass.
@@ -66,8 +91,7 @@ struct Holder {
 }
 
 impl Holder {
-    fn start(data: &Path) -> Self {
-        let mut command = holder(data);
+    fn start(command: &mut Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let said = BufReader::new(process.stdout.take().unwrap()).lines().take(5);
         assert!(said.map(Result::unwrap).all(|line| line.starts_with("export SAGA_STACK_")));

@@ -3,6 +3,7 @@
 use std::process::{Command, Output};
 
 use devstack::shared;
+use tempfile::TempDir;
 
 const ADDRESSES: [&str; 5] = [
     "SAGA_STACK_BROKERS",
@@ -54,6 +55,20 @@ fn an_unknown_source_is_refused_with_those_that_are_known() {
     let output = devstack(&["true"]).env("SAGA_STACK", "magic").output().unwrap();
     assert!(!output.status.success());
     assert!(said(&output).contains("`native` or `docker`"), "{}", said(&output));
+}
+
+#[test]
+fn a_missing_tool_is_named_with_the_command_that_brings_it() {
+    let empty = TempDir::new().unwrap();
+    let output = devstack(&["true"])
+        .env("SAGA_STACK_CACHE", empty.path().join("cache"))
+        .env("TMPDIR", empty.path())
+        // Nothing is found there, not even what could install the rest.
+        .env("PATH", empty.path())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    assert!(said(&output).contains("apt-get install --no-install-recommends"), "{}", said(&output));
 }
 
 #[test]
