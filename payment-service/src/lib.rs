@@ -4,3 +4,24 @@
 //! its words, and the doors that lead in.
 
 pub mod domain;
+
+pub mod app;
+mod store;
+mod wire;
+
+pub mod consumer;
+pub mod http;
+
+pub mod gateway;
+pub mod jobs;
+
+pub mod config;
+mod service;
+
+pub use service::{Error, run};
+
+/// This service: its consumer group, and the prefix of its dead-letter topic.
+pub const NAME: &str = "payment-service";
+
+/// The tables of this service.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();

@@ -1,2 +1,18 @@
-//! Owns payments; the only service that talks to the gateway.
-fn main() {}
+//! payment-service as a process.
+
+use std::process::ExitCode;
+
+use payment_service::config::Settings;
+use shared::{config, lifecycle, telemetry};
+
+fn main() -> ExitCode {
+    let settings: Settings = match config::parse() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    lifecycle::process(settings.common.shutdown_grace, |life| async {
+        let metrics = telemetry::init(settings.common.log_format, &settings.common.log_filter)?;
+        payment_service::run(settings, life, metrics).await?;
+        anyhow::Ok(())
+    })
+}

@@ -53,10 +53,12 @@
 
 use shared::decider::Decider;
 
+pub use stage::Stage;
 pub use terms::{Charge, Currency, Money, Terms, Token};
 pub use words::{Command, Event, Rejection};
 
 mod decide;
+mod stage;
 mod terms;
 mod words;
 
@@ -262,6 +264,21 @@ impl Payment {
             | Self::Abandoned { .. }
             | Self::Fenced => None,
         }
+    }
+
+    /// The gateway's name for the refund.
+    pub fn refund_id(&self) -> Option<&str> {
+        if let Self::Refunded { refund_id, .. } = self { Some(refund_id) } else { None }
+    }
+
+    /// Why a person has to decide.
+    pub fn review(&self) -> Option<Review> {
+        if let Self::NeedsReview { review, .. } = self { Some(*review) } else { None }
+    }
+
+    /// Why it was not paid.
+    pub fn failure(&self) -> Option<&Failure> {
+        if let Self::Failed { failure, .. } = self { Some(failure) } else { None }
     }
 
     fn into_terms(self) -> Terms {

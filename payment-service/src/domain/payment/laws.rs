@@ -48,13 +48,19 @@ enum Settled {
     Declined,
 }
 
+/// The jobs under way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Jobs {
+    charge: Option<Job>,
+    resolve: bool,
+    refund: bool,
+}
+
 #[derive(Debug)]
 struct World {
     payment: Payment,
     history: Vec<Event>,
-    charge: Option<Job>,
-    resolve: bool,
-    refund: bool,
+    jobs: Jobs,
     gateway: Settled,
     /// What the gateway charges for this order.
     amount: Charge,
@@ -68,9 +74,7 @@ impl World {
         Self {
             payment: Payment::initial(),
             history: vec![],
-            charge: None,
-            resolve: false,
-            refund: false,
+            jobs: Jobs::default(),
             gateway: Settled::Open,
             amount,
             returned: false,
@@ -104,26 +108,28 @@ impl World {
             Act::Reserved => Some(Command::StockReserved),
             Act::Cancelled => {
                 self.cancelled = true;
-                Some(Command::OrderCancelled { charge_untried: self.charge == Some(Job::Untried) })
+                Some(Command::OrderCancelled {
+                    charge_untried: self.jobs.charge == Some(Job::Untried),
+                })
             }
             Act::Try => {
-                self.charge = self.charge.map(|_| Job::Tried);
+                self.jobs.charge = self.jobs.charge.map(|_| Job::Tried);
                 None
             }
             Act::ChargeAnswered(answer) => {
-                self.charge.filter(|job| *job == Job::Tried)?;
+                self.jobs.charge.filter(|job| *job == Job::Tried)?;
                 let command = self.charge_answer(answer)?;
-                self.charge = None;
+                self.jobs.charge = None;
                 Some(command)
             }
             Act::ResolveAnswered(answer) => {
-                let command = self.resolve.then(|| self.resolve_answer(answer))?;
-                self.resolve = false;
+                let command = self.jobs.resolve.then(|| self.resolve_answer(answer))?;
+                self.jobs.resolve = false;
                 Some(command)
             }
             Act::RefundAnswered(answer) => {
-                let command = self.refund.then(|| self.refund_answer(answer))?;
-                self.refund = false;
+                let command = self.jobs.refund.then(|| self.refund_answer(answer))?;
+                self.jobs.refund = false;
                 Some(command)
             }
             Act::Accept => Some(Command::Accept),
@@ -177,13 +183,17 @@ impl World {
 
     fn obey(&mut self, event: &Event) {
         match event {
-            Event::ChargeDue { .. } => self.charge = Some(Job::Untried),
+            Event::ChargeDue { .. } => self.jobs.charge = Some(Job::Untried),
             Event::ChargeStopped => {
-                assert_eq!(self.charge, Some(Job::Untried), "only what was never tried is stopped");
-                self.charge = None;
+                assert_eq!(
+                    self.jobs.charge,
+                    Some(Job::Untried),
+                    "only what was never tried is stopped"
+                );
+                self.jobs.charge = None;
             }
-            Event::ResolveDue { .. } => self.resolve = true,
-            Event::RefundDue { .. } => self.refund = true,
+            Event::ResolveDue { .. } => self.jobs.resolve = true,
+            Event::RefundDue { .. } => self.jobs.refund = true,
             Event::Paid { .. } => {
                 assert!(!self.cancelled, "nothing is said to be paid after the cancellation");
             }
@@ -212,7 +222,7 @@ impl World {
 
     /// Jobs under way: charge, resolve, refund.
     fn jobs(&self) -> [bool; 3] {
-        [self.charge.is_some(), self.resolve, self.refund]
+        [self.jobs.charge.is_some(), self.jobs.resolve, self.jobs.refund]
     }
 
     /// The job that the stage waits for. Where there is none, it waits for a message or a person,

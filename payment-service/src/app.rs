@@ -1,0 +1,185 @@
+//! The one road by which a payment changes: consumer, jobs and operators all come through here.
+//!
+//! load → decide → save → say, for a whole batch at once.
+
+use std::collections::{BTreeSet, HashMap};
+
+use shared::{
+    clock::Clock,
+    codec::{Codec, Says},
+    decider::{self, Decision},
+    effects::Effects,
+    fault::Fault,
+    jobs::lock_untried,
+    message::TraceParent,
+};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    domain::payment::{Command, Event, Payment},
+    jobs,
+    store::{self, Kept},
+    wire,
+};
+
+/// What is asked of a payment, and on whose behalf.
+#[derive(Clone, Debug)]
+pub struct Addressed {
+    /// The order that the payment is for.
+    pub order_id: Uuid,
+    /// What is asked.
+    pub ask: Ask,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}
+
+/// What is asked of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// The order was cancelled. Whether its charge was tried is looked up on this road, where it
+    /// can be held still.
+    Cancel,
+    /// Anything that needs no looking up.
+    Command(Command),
+}
+
+/// What became of a batch.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What each was answered, in order.
+    pub answers: Vec<Decision<Payment>>,
+    /// What is to be said and done.
+    pub effects: Effects,
+}
+
+/// The road.
+#[derive(Clone, Debug)]
+pub struct App {
+    codec: Codec,
+    clock: Clock,
+}
+
+impl App {
+    /// A road that writes with this codec and reads this clock.
+    pub fn new(codec: Codec, clock: Clock) -> Self {
+        Self { codec, clock }
+    }
+
+    /// Takes a batch in, in order, as part of the caller's transaction, who saves the effects.
+    pub async fn execute(
+        &self,
+        conn: &mut PgConnection,
+        batch: &[Addressed],
+    ) -> Result<Outcome, Fault> {
+        let order_ids: BTreeSet<Uuid> = batch.iter().map(|it| it.order_id).collect();
+        let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
+        let mut kept = store::load_for_update(conn, &order_ids).await?;
+        let commands = commands(conn, batch, &kept).await?;
+
+        let mut payments: HashMap<Uuid, Payment> =
+            kept.iter().map(|(id, it)| (*id, it.payment.clone())).collect();
+        let pairs = batch.iter().zip(&commands).map(|(it, command)| (&it.order_id, command));
+        let answers = decider::fold::<Payment, Uuid>(&mut payments, pairs);
+
+        let mut effects = Effects::default();
+        let mut changed = BTreeSet::new();
+        for (addressed, events) in batch.iter().zip(&answers) {
+            let Ok(events) = events else { continue };
+            let kept = kept.entry(addressed.order_id).or_insert_with(Kept::unheard);
+            for event in events {
+                changed.insert(addressed.order_id);
+                self.take_effect(addressed, event, &mut kept.said, &mut effects)?;
+            }
+        }
+        for order_id in &changed {
+            if let (Some(kept), Some(payment)) = (kept.get_mut(order_id), payments.remove(order_id))
+            {
+                kept.payment = payment;
+                kept.version += 1;
+            }
+        }
+        let rows: Vec<(Uuid, &Kept)> =
+            changed.iter().filter_map(|id| Some((*id, kept.get(id)?))).collect();
+        store::save(conn, &rows, self.clock.now()).await?;
+        Ok(Outcome { answers, effects })
+    }
+
+    /// Adds what an event says, asks for and stops.
+    fn take_effect(
+        &self,
+        addressed: &Addressed,
+        event: &Event,
+        said: &mut i64,
+        effects: &mut Effects,
+    ) -> Result<(), Fault> {
+        let order_id = addressed.order_id;
+        let trace = addressed.trace.map(TraceParent::child);
+        let says = || {
+            *said += 1;
+            Says {
+                id: self.clock.new_id(),
+                subject: order_id.to_string(),
+                sequence: *said,
+                at: self.clock.now(),
+                trace,
+            }
+        };
+        effects.messages.extend(wire::message(&self.codec, order_id, event, says)?);
+        jobs::follow(effects, order_id, event, trace)?;
+        count(event);
+        Ok(())
+    }
+}
+
+/// The commands of a batch. For a cancellation it is settled here, and held until the transaction
+/// ends, whether the charge was tried: a charge that this batch itself asks for was not.
+async fn commands(
+    conn: &mut PgConnection,
+    batch: &[Addressed],
+    kept: &HashMap<Uuid, Kept>,
+) -> Result<Vec<Command>, Fault> {
+    let is_charging =
+        |id: &Uuid| matches!(kept.get(id), Some(Kept { payment: Payment::Charging { .. }, .. }));
+    let doubtful: BTreeSet<Uuid> = batch
+        .iter()
+        .filter(|it| it.ask == Ask::Cancel)
+        .map(|it| it.order_id)
+        .filter(is_charging)
+        .collect();
+    let untried: BTreeSet<String> = if doubtful.is_empty() {
+        BTreeSet::new()
+    } else {
+        let keys: Vec<String> = doubtful.iter().map(Uuid::to_string).collect();
+        lock_untried(conn, jobs::CHARGE, &keys).await?.into_iter().collect()
+    };
+    let command = |it: &Addressed| match &it.ask {
+        Ask::Command(command) => command.clone(),
+        Ask::Cancel => Command::OrderCancelled {
+            charge_untried: !is_charging(&it.order_id)
+                || untried.contains(&it.order_id.to_string()),
+        },
+    };
+    Ok(batch.iter().map(command).collect())
+}
+
+/// Counts how payments go; what wants a person is counted apart.
+fn count(event: &Event) {
+    let outcome = match event {
+        Event::Paid { .. } => "paid",
+        Event::Failed { .. } => "failed",
+        Event::Refunded { .. } => "refunded",
+        Event::ResolveDue { .. } => "in-doubt",
+        Event::FoundUnpaid => "found-unpaid",
+        Event::Mischarged { .. } => "wrong-amount",
+        Event::RefundFailed => "refund-failed",
+        Event::ChargeStopped | Event::Abandoned => "abandoned",
+        Event::Fenced => "fenced",
+        Event::Awaited { .. }
+        | Event::StockHeld
+        | Event::ChargeDue { .. }
+        | Event::Recalled
+        | Event::RefundDue { .. } => return,
+    };
+    metrics::counter!("payment_outcomes_total", "outcome" => outcome).increment(1);
+}

@@ -1,0 +1,105 @@
+//! This service's settings, read once.
+
+use std::time::Duration;
+
+use reqwest::Url;
+use secrecy::SecretString;
+use shared::{
+    config::{self, Check, Common, Invalid},
+    jobs::Policy,
+};
+
+pub use self::retry::{BadRetry, Retry};
+
+use crate::gateway;
+
+mod retry;
+
+/// Owns payments; the only service that talks to the gateway.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(version)]
+pub struct Settings {
+    /// What every service has.
+    #[command(flatten)]
+    pub common: Common,
+    /// Where the payment gateway is.
+    #[arg(long, env = "GATEWAY_URL", default_value = "http://127.0.0.1:8090")]
+    pub gateway_url: String,
+    /// What the gateway knows us by; sent as a bearer token.
+    #[arg(long, env = "GATEWAY_API_KEY", hide_env_values = true, value_parser = config::secret)]
+    pub gateway_api_key: Option<SecretString>,
+    /// One call to the gateway may take this long.
+    #[arg(long, env = "GATEWAY_CALL_LIMIT", default_value = "8s")]
+    #[arg(value_parser = config::parse_duration)]
+    pub gateway_call_limit: Duration,
+    /// Calls to the gateway at the same time, of each kind, at most.
+    #[arg(long, env = "GATEWAY_CALLS_MAX", default_value_t = 64)]
+    pub gateway_calls_max: u32,
+    /// How a charge is tried again. By itself it is given up after a minute or two, well before the
+    /// order's own deadline.
+    #[arg(long, env = "CHARGE_RETRY", default_value = "first=500ms,factor=2,cap=30s,attempts=10")]
+    pub charge_retry: Retry,
+    /// How a charge in doubt is asked after, for as long as it takes.
+    #[arg(
+        long,
+        env = "RESOLVE_RETRY",
+        default_value = "first=1s,factor=2,cap=5m,attempts=unlimited"
+    )]
+    pub resolve_retry: Retry,
+    /// How a refund is tried again. By itself it is given up, and a person told, after an hour or
+    /// two.
+    #[arg(long, env = "REFUND_RETRY", default_value = "first=1s,factor=2,cap=5m,attempts=30")]
+    pub refund_retry: Retry,
+}
+
+/// What is left of an attempt for its two ends, beside the call itself.
+const ATTEMPT_MARGIN: Duration = Duration::from_secs(1);
+
+/// Due jobs are looked for at least this often.
+const JOBS_POLL: Duration = Duration::from_millis(500);
+
+impl Check for Settings {
+    fn check(&self) -> Result<(), Invalid> {
+        self.common.check()?;
+        self.gateway()?;
+        config::within("GATEWAY_CALLS_MAX", self.gateway_calls_max.into(), 1, 10_000)?;
+        let limits = Duration::from_millis(100)..=Duration::from_mins(1);
+        if !limits.contains(&self.gateway_call_limit) {
+            return Err(Invalid::new("GATEWAY_CALL_LIMIT", "it is not between 100ms and 1m"));
+        }
+        if self.charge_retry.attempts_max.is_none() {
+            let reason = "a charge without limit would keep its order waiting without limit";
+            return Err(Invalid::new("CHARGE_RETRY", reason));
+        }
+        if self.resolve_retry.attempts_max.is_some() {
+            let reason = "a charge in doubt cannot be given up: attempts has to be unlimited";
+            return Err(Invalid::new("RESOLVE_RETRY", reason));
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// How the gateway is spoken to.
+    pub fn gateway(&self) -> Result<gateway::Settings, Invalid> {
+        config::http_url("GATEWAY_URL", &self.gateway_url)?;
+        let url = Url::parse(&self.gateway_url)
+            .map_err(|error| Invalid::new("GATEWAY_URL", error.to_string()))?;
+        let (api_key, call_limit) = (self.gateway_api_key.clone(), self.gateway_call_limit);
+        Ok(gateway::Settings { url, api_key, call_limit })
+    }
+
+    /// How a kind of job is worked on that is tried again like this.
+    pub fn policy(&self, retry: &Retry) -> Policy {
+        Policy {
+            backoff: retry.backoff,
+            attempts_max: retry.attempts_max,
+            attempt_limit: self.gateway_call_limit + ATTEMPT_MARGIN,
+            concurrency_max: self.gateway_calls_max as usize,
+            poll: JOBS_POLL,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

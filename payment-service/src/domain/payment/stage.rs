@@ -1,0 +1,94 @@
+//! The names of the stages, for rows, pages and people.
+
+use super::Payment;
+
+/// Where a payment stands, without what is known there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The order is known; its stock is not held yet.
+    AwaitingStock,
+    /// The stock is held; the order has not been read yet.
+    AwaitingOrder,
+    /// The charge is on its way.
+    Charging,
+    /// The order was cancelled while the charge was being tried.
+    Cancelling,
+    /// Nobody knows yet whether the charge happened.
+    Unresolved,
+    /// Paid.
+    Done,
+    /// The money is on its way back.
+    Refunding,
+    /// Given back.
+    Refunded,
+    /// A person has to decide.
+    NeedsReview,
+    /// Not paid.
+    Failed,
+    /// The order was cancelled and nothing was paid.
+    Abandoned,
+    /// The cancellation came first.
+    Fenced,
+}
+
+impl Stage {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::AwaitingStock,
+        Self::AwaitingOrder,
+        Self::Charging,
+        Self::Cancelling,
+        Self::Unresolved,
+        Self::Done,
+        Self::Refunding,
+        Self::Refunded,
+        Self::NeedsReview,
+        Self::Failed,
+        Self::Abandoned,
+        Self::Fenced,
+    ];
+
+    /// Its name in rows and answers.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::AwaitingStock => "awaiting-stock",
+            Self::AwaitingOrder => "awaiting-order",
+            Self::Charging => "charging",
+            Self::Cancelling => "cancelling",
+            Self::Unresolved => "unresolved",
+            Self::Done => "done",
+            Self::Refunding => "refunding",
+            Self::Refunded => "refunded",
+            Self::NeedsReview => "needs-review",
+            Self::Failed => "failed",
+            Self::Abandoned => "abandoned",
+            Self::Fenced => "fenced",
+        }
+    }
+
+    /// The stage of this name.
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.code() == code)
+    }
+}
+
+impl Payment {
+    /// Where it stands, once anything has been heard of it.
+    pub fn stage(&self) -> Option<Stage> {
+        match self {
+            Self::Unheard => None,
+            Self::AwaitingStock { .. } => Some(Stage::AwaitingStock),
+            Self::AwaitingOrder => Some(Stage::AwaitingOrder),
+            Self::Charging { .. } => Some(Stage::Charging),
+            Self::Cancelling { .. } => Some(Stage::Cancelling),
+            Self::Unresolved { .. } => Some(Stage::Unresolved),
+            Self::Done { .. } => Some(Stage::Done),
+            Self::Refunding { .. } => Some(Stage::Refunding),
+            Self::Refunded { .. } => Some(Stage::Refunded),
+            Self::NeedsReview { .. } => Some(Stage::NeedsReview),
+            Self::Failed { .. } => Some(Stage::Failed),
+            Self::Abandoned { .. } => Some(Stage::Abandoned),
+            Self::Fenced => Some(Stage::Fenced),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The gateway's client: one call an attempt, and what its answer means for the money.
+//!
+//! | what comes back | charge | resolve | refund |
+//! | --- | --- | --- | --- |
+//! | 200, readable | charged | charged | refunded |
+//! | 402 | declined | not charged | never |
+//! | 400, 404: the request is wrong | never | not charged | never |
+//! | 400: the key was used for another request | never, alarm | open, alarm | never, alarm |
+//! | 409: the key is being worked on | open | open | open |
+//! | 429, 503, 401, 403; no connection was made | nothing happened | | |
+//! | anything else, or nothing in time | open | open | open |
+//!
+//! *Open* is tried again under the same key and remembered as doubt; *nothing happened* is tried
+//! again and leaves no doubt; *never* ends the job. 409 is open, not refused: somebody, if only a
+//! worker of ours that was taken for dead, has a request under way whose end is not known.
+//!
+//! **Architecture invariant:** every call has a deadline, a bounded answer and its job's key. What
+//! cannot be understood is open: only the gateway's clear word counts as an end.
+
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode, Url, header, redirect::Policy};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use shared::jobs::Failure;
+
+use crate::{
+    domain::payment::Charge,
+    jobs::{ChargeOrder, RefundOrder},
+};
+
+use self::answer::{Reply, Verdict};
+
+mod answer;
+
+/// How long connecting may take.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// What an answer may weigh.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Where the gateway is and how it is spoken to.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Its base URL.
+    pub url: Url,
+    /// What it knows us by, if it asks for that.
+    pub api_key: Option<SecretString>,
+    /// One call may take this long as a whole.
+    pub call_limit: Duration,
+}
+
+/// The gateway.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    settings: Settings,
+    client: reqwest::Client,
+}
+
+/// What became of a charge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It happened.
+    Charged(Charge),
+    /// The bank said no, for good.
+    Declined {
+        /// The gateway's code.
+        code: String,
+    },
+}
+
+/// What turned out about a charge in doubt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It had happened, or has now.
+    Charged(Charge),
+    /// It has not happened and never will.
+    NotCharged,
+}
+
+/// What went wrong with a call.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection was made.
+    #[error("the gateway is out of reach")]
+    Unreachable(#[source] reqwest::Error),
+    /// The call went out, and no whole answer came.
+    #[error("the gateway gave no answer")]
+    NoAnswer(#[source] reqwest::Error),
+    /// The answer is larger than an answer can be.
+    #[error("the gateway's answer is too large")]
+    TooLarge,
+    /// The answer cannot be understood.
+    #[error("the gateway's answer to a call that it took ({0}) cannot be read")]
+    Unreadable(StatusCode),
+    /// The gateway refused, for now or for good.
+    #[error("the gateway answered {status} ({code})")]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// The gateway's code for it.
+        code: String,
+    },
+}
+
+#[derive(Serialize)]
+struct NewCharge<'o> {
+    amount: i64,
+    currency: &'o str,
+    source: &'o str,
+    metadata: Metadata<'o>,
+}
+
+#[derive(Serialize)]
+struct Metadata<'o> {
+    order_id: &'o str,
+}
+
+/// Without an amount: all that was charged.
+#[derive(Serialize)]
+struct NewRefund<'o> {
+    charge: &'o str,
+}
+
+impl Gateway {
+    /// A gateway that is spoken to like this.
+    pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
+        // Whoever comes second finds it installed: that is as good.
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let client = reqwest::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(settings.call_limit)
+            .redirect(Policy::none())
+            .no_proxy()
+            .build()?;
+        Ok(Self { settings, client })
+    }
+
+    /// Charges an order.
+    pub(crate) async fn charge(
+        &self,
+        order_id: &str,
+        order: &ChargeOrder,
+    ) -> Result<Answer, Failure> {
+        let reply = self.send_charge(order_id, order).await?;
+        match reply.verdict() {
+            Verdict::Done => Ok(Answer::Charged(reply.charge()?)),
+            Verdict::Declined => Ok(Answer::Declined { code: reply.code() }),
+            Verdict::Never => Err(Failure::Final { source: reply.refused().into() }),
+            Verdict::KeyReused => {
+                alarm(order_id, "charge");
+                Err(Failure::Final { source: reply.refused().into() })
+            }
+            Verdict::NotNow => Err(reply.not_now()),
+            Verdict::Open => Err(reply.open()),
+        }
+    }
+
+    /// Sends the same charge under the same key, which settles what became of it.
+    pub(crate) async fn resolve(
+        &self,
+        order_id: &str,
+        order: &ChargeOrder,
+    ) -> Result<Found, Failure> {
+        let reply = self.send_charge(order_id, order).await?;
+        match reply.verdict() {
+            Verdict::Done => Ok(Found::Charged(reply.charge()?)),
+            // A request that is wrong now was wrong when it was sent first.
+            Verdict::Declined | Verdict::Never => Ok(Found::NotCharged),
+            Verdict::KeyReused => {
+                alarm(order_id, "resolve");
+                Err(reply.open())
+            }
+            Verdict::NotNow => Err(reply.not_now()),
+            Verdict::Open => Err(reply.open()),
+        }
+    }
+
+    /// Gives back all that was charged; answers with the gateway's name for the refund.
+    pub(crate) async fn refund(
+        &self,
+        order_id: &str,
+        order: &RefundOrder,
+    ) -> Result<String, Failure> {
+        let body = NewRefund { charge: &order.charge_id };
+        let reply = self.send("refunds", &format!("{order_id}:refund"), &body).await?;
+        match reply.verdict() {
+            Verdict::Done => reply.refund_id(),
+            Verdict::Declined | Verdict::Never => {
+                Err(Failure::Final { source: reply.refused().into() })
+            }
+            Verdict::KeyReused => {
+                alarm(order_id, "refund");
+                Err(Failure::Final { source: reply.refused().into() })
+            }
+            Verdict::NotNow => Err(reply.not_now()),
+            Verdict::Open => Err(reply.open()),
+        }
+    }
+
+    async fn send_charge(&self, order_id: &str, order: &ChargeOrder) -> Result<Reply, Failure> {
+        let body = NewCharge {
+            amount: order.amount_minor,
+            currency: &order.currency,
+            source: &order.method,
+            metadata: Metadata { order_id },
+        };
+        self.send("charges", &format!("{order_id}:charge"), &body).await
+    }
+
+    async fn send(&self, path: &str, key: &str, body: &impl Serialize) -> Result<Reply, Failure> {
+        let mut url = self.settings.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(path);
+        }
+        let mut request = self.client.post(url).header("Idempotency-Key", key).json(body);
+        if let Some(api_key) = &self.settings.api_key {
+            request = request.bearer_auth(api_key.expose_secret());
+        }
+        // URLs are left out of errors: this one may hold a password.
+        let response = request.send().await.map_err(|error| {
+            let error = error.without_url();
+            if error.is_connect() {
+                Failure::Refused { source: Error::Unreachable(error).into(), retry_after: None }
+            } else {
+                Failure::Unknown { source: Error::NoAnswer(error).into() }
+            }
+        })?;
+        receive(response).await.map_err(|error| Failure::Unknown { source: error.into() })
+    }
+}
+
+async fn receive(mut response: Response) -> Result<Reply, Error> {
+    let status = response.status();
+    let retry_after = response
+        .headers()
+        .get(header::RETRY_AFTER)
+        .and_then(|it| it.to_str().ok()?.parse().ok())
+        .map(Duration::from_secs);
+    let mut body = Vec::new();
+    while let Some(chunk) =
+        response.chunk().await.map_err(|error| Error::NoAnswer(error.without_url()))?
+    {
+        if body.len() + chunk.len() > ANSWER_BYTES_MAX {
+            return Err(Error::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply::new(status, retry_after, body))
+}
+
+/// One key, two requests: either we broke our word, or somebody else uses our keys.
+fn alarm(order_id: &str, deed: &'static str) {
+    metrics::counter!("payment_keys_reused_total").increment(1);
+    tracing::error!(order_id, deed, "the gateway knows the key for another request");
+}

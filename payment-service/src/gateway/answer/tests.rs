@@ -1,0 +1,83 @@
+//! The table of `gateway`, answer by answer.
+
+use super::*;
+
+fn reply(status: u16, body: &str) -> Reply {
+    let status = StatusCode::from_u16(status).unwrap();
+    Reply::new(status, Some(Duration::from_secs(3)), body.as_bytes().to_vec())
+}
+
+fn refusal(kind: &str, code: &str) -> String {
+    format!(r#"{{"error": {{"type": "{kind}", "code": "{code}", "message": "no"}}}}"#)
+}
+
+#[test]
+fn each_answer_has_its_meaning() {
+    for (status, body, verdict) in [
+        (200, String::new(), Verdict::Done),
+        (201, String::new(), Verdict::Done),
+        (400, refusal("invalid_request_error", "parameter_invalid"), Verdict::Never),
+        (404, refusal("invalid_request_error", "resource_missing"), Verdict::Never),
+        (400, refusal("idempotency_error", "idempotency_key_reused"), Verdict::KeyReused),
+        (401, String::new(), Verdict::NotNow),
+        (403, String::new(), Verdict::NotNow),
+        (429, String::new(), Verdict::NotNow),
+        (503, refusal("api_error", "unavailable"), Verdict::NotNow),
+        (402, refusal("card_error", "card_declined"), Verdict::Declined),
+        (409, refusal("idempotency_error", "idempotency_key_in_use"), Verdict::Open),
+        (500, refusal("api_error", "internal"), Verdict::Open),
+        (502, String::new(), Verdict::Open),
+        (504, String::new(), Verdict::Open),
+        (202, String::new(), Verdict::Open),
+        (302, String::new(), Verdict::Open),
+        (408, String::new(), Verdict::Open),
+        (422, refusal("something_new", "odd"), Verdict::Open),
+        // Not the gateway's own words.
+        (400, "<html>bad request</html>".to_owned(), Verdict::Open),
+        (402, String::new(), Verdict::Open),
+        (404, "not found".to_owned(), Verdict::Open),
+    ] {
+        assert_eq!(reply(status, &body).verdict(), verdict, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_charge_is_read_and_its_currency_is_upper_case() {
+    let body = r#"{"id": "ch_1", "amount": 42, "currency": "eur", "status": "succeeded", "x": 1}"#;
+    let charge = reply(200, body).charge().unwrap();
+    assert_eq!((charge.id.as_str(), charge.amount.minor), ("ch_1", 42));
+    assert_eq!(charge.amount.currency.as_str(), "EUR");
+}
+
+#[test]
+fn a_charge_that_cannot_be_understood_may_have_happened() {
+    for body in [
+        "",
+        "{}",
+        r#"{"id": "ch_1", "amount": 42, "currency": "EUR", "status": "pending"}"#,
+        r#"{"id": "ch_1", "amount": 42, "currency": "?", "status": "succeeded"}"#,
+        r#"{"id": "ch_1", "amount": 4.2, "currency": "EUR", "status": "succeeded"}"#,
+    ] {
+        let failure = reply(200, body).charge().unwrap_err();
+        assert!(matches!(failure, Failure::Unknown { .. }), "{body}");
+    }
+    let failure = reply(200, r#"{"id": "re_1", "status": "pending"}"#).refund_id().unwrap_err();
+    assert!(matches!(failure, Failure::Unknown { .. }));
+}
+
+#[test]
+fn the_code_of_a_decline_is_the_banks_where_there_is_one() {
+    let body = r#"{"error": {"type": "card_error", "code": "card_declined",
+        "decline_code": "insufficient_funds"}}"#;
+    assert_eq!(reply(402, body).code(), "insufficient_funds");
+    assert_eq!(reply(402, &refusal("card_error", "card_declined")).code(), "card_declined");
+    let long = refusal("card_error", &"x".repeat(1_000));
+    assert_eq!(reply(402, &long).code().len(), CODE_CHARS_MAX);
+}
+
+#[test]
+fn a_gateway_that_says_when_is_asked_then() {
+    let failure = reply(503, &refusal("api_error", "unavailable")).not_now();
+    let Failure::Refused { retry_after, .. } = failure else { panic!("{failure:?}") };
+    assert_eq!(retry_after, Some(Duration::from_secs(3)));
+}

@@ -1,0 +1,36 @@
+//! `GET /payments/{order_id}`
+
+use axum::extract::State;
+use shared::http::{Json, Path, Problem, ProblemDocument, problem};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::view::{PaymentView, unanswerable};
+use crate::store;
+
+/// What became of the payment of an order.
+#[utoipa::path(
+    get,
+    path = "/payments/{order_id}",
+    tag = "payments",
+    params(("order_id" = Uuid, Path, description = "The order.")),
+    responses(
+        (status = 200, description = "The payment.", body = PaymentView),
+        (status = 400, description = "That is no order id.", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 404, description = "Nothing has been heard of such an order.",
+            body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "The database is out of reach.",
+            body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get_payment(
+    State(pool): State<PgPool>,
+    Path(order_id): Path<Uuid>,
+) -> Result<Json<PaymentView>, Problem> {
+    let found = async { store::find(&mut *pool.acquire().await?, order_id).await };
+    let shown = found.await.map_err(unanswerable)?;
+    let view = shown.as_ref().and_then(PaymentView::of);
+    let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
+    view.map(Json).ok_or_else(unknown)
+}

@@ -1,0 +1,52 @@
+//! Charges, with a limited number of attempts.
+
+use shared::{
+    effects::Effects,
+    fault::Fault,
+    jobs::{Claimed, Effect, Ended, Failure},
+};
+use sqlx::PgConnection;
+
+use super::{CHARGE, ChargeOrder, bring_home, read};
+use crate::{
+    app::App,
+    domain::payment::Command,
+    gateway::{Answer, Gateway},
+};
+
+/// The effect.
+#[derive(Clone, Debug)]
+pub struct ChargeJob {
+    /// Where outcomes are brought.
+    pub app: App,
+    /// Who is asked.
+    pub gateway: Gateway,
+}
+
+impl Effect for ChargeJob {
+    const KIND: &'static str = CHARGE;
+    /// A decline is an answer, and so is done.
+    type Done = Answer;
+
+    async fn perform(&self, job: &Claimed) -> Result<Answer, Failure> {
+        let order: ChargeOrder = read(job)?;
+        self.gateway.charge(&job.key, &order).await
+    }
+
+    async fn settle(
+        &self,
+        conn: &mut PgConnection,
+        ended: &[(Claimed, Ended<Answer>)],
+    ) -> Result<Effects, Fault> {
+        let outcomes = ended.iter().map(|(job, ended)| (job, command(ended)));
+        bring_home(&self.app, conn, outcomes).await
+    }
+}
+
+fn command(ended: &Ended<Answer>) -> Command {
+    match ended {
+        Ended::Done(Answer::Charged(charge)) => Command::Charged { charge: charge.clone() },
+        Ended::Done(Answer::Declined { code }) => Command::Declined { code: code.clone() },
+        Ended::GaveUp { in_doubt, .. } => Command::GaveUp { in_doubt: *in_doubt },
+    }
+}

@@ -1,0 +1,62 @@
+//! Finds out what became of a charge whose outcome was never heard.
+//!
+//! The gateway cannot promise that a key which it has not seen will never arrive: a request may
+//! still be travelling. So the same charge is sent again under the same key, without limit, until
+//! it is settled one way or the other; what turns out to be charged is then given back.
+
+use shared::{
+    effects::Effects,
+    fault::Fault,
+    jobs::{Claimed, Effect, Ended, Failure},
+};
+use sqlx::PgConnection;
+
+use super::{ChargeOrder, RESOLVE, bring_home, read};
+use crate::{
+    app::App,
+    domain::payment::Command,
+    gateway::{Found, Gateway},
+};
+
+/// The effect.
+#[derive(Clone, Debug)]
+pub struct ResolveJob {
+    /// Where outcomes are brought.
+    pub app: App,
+    /// Who is asked.
+    pub gateway: Gateway,
+}
+
+impl Effect for ResolveJob {
+    const KIND: &'static str = RESOLVE;
+    type Done = Found;
+
+    async fn perform(&self, job: &Claimed) -> Result<Found, Failure> {
+        // What cannot be read settles nothing: the money may have moved all the same.
+        let order: ChargeOrder =
+            read(job).map_err(|failure| Failure::Unknown { source: failure.into() })?;
+        self.gateway.resolve(&job.key, &order).await
+    }
+
+    async fn settle(
+        &self,
+        conn: &mut PgConnection,
+        ended: &[(Claimed, Ended<Found>)],
+    ) -> Result<Effects, Fault> {
+        let mut outcomes = Vec::with_capacity(ended.len());
+        for (job, ended) in ended {
+            outcomes.push((job, command(ended)?));
+        }
+        bring_home(&self.app, conn, outcomes).await
+    }
+}
+
+/// This job has no limit and no failure for good, so it does not give up. If it did, nothing would
+/// be known and nothing may be said: it stays, dead, for people to see.
+fn command(ended: &Ended<Found>) -> Result<Command, Fault> {
+    match ended {
+        Ended::Done(Found::Charged(charge)) => Ok(Command::FoundCharged { charge: charge.clone() }),
+        Ended::Done(Found::NotCharged) => Ok(Command::FoundNotCharged),
+        Ended::GaveUp { .. } => Err(Fault::poison("a charge in doubt cannot be given up")),
+    }
+}

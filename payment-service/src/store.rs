@@ -1,0 +1,166 @@
+//! The payments' rows: all SQL of this service, a statement per batch.
+//!
+//! **Architecture invariant:** rows are locked in the order of their ids, so two batches cannot
+//! deadlock. A row that two transactions make at the same time is seen by its version: the second
+//! one is undone and taken in again.
+
+use std::collections::HashMap;
+
+use shared::fault::{Collision, Fault};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::payment::{Payment, Stage};
+
+pub(crate) use self::row::review_code;
+
+use self::row::{Row, Rows};
+
+mod row;
+
+/// A payment and what is counted beside it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Kept {
+    /// The payment.
+    pub(crate) payment: Payment,
+    /// How many messages it has said.
+    pub(crate) said: i64,
+    /// How often it has changed.
+    pub(crate) version: i64,
+}
+
+impl Kept {
+    /// A payment of which nothing has been heard.
+    pub(crate) fn unheard() -> Self {
+        Self { payment: Payment::Unheard, said: 0, version: 0 }
+    }
+}
+
+/// A payment as it is shown.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Shown {
+    pub(crate) order_id: Uuid,
+    pub(crate) payment: Payment,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) updated_at: OffsetDateTime,
+}
+
+/// What a row cannot be turned into.
+#[derive(Debug, thiserror::Error)]
+#[error("the row of payment {order_id} is at {stage} and lacks what belongs to it")]
+struct Incomplete {
+    order_id: Uuid,
+    stage: String,
+}
+
+/// Locks the rows of these orders and reads them; what is not there has not been heard of.
+pub(crate) async fn load_for_update(
+    conn: &mut PgConnection,
+    order_ids: &[Uuid],
+) -> Result<HashMap<Uuid, Kept>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "SELECT * FROM payments WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE",
+    )
+    .bind(order_ids)
+    .fetch_all(conn)
+    .await?;
+    rows.into_iter()
+        .map(|row| {
+            let (order_id, said, version) = (row.order_id, row.said, row.version);
+            Ok((order_id, Kept { payment: row.payment()?, said, version }))
+        })
+        .collect()
+}
+
+/// Keeps the payments that have changed.
+///
+/// `FOR UPDATE` cannot lock what is not there: of two transactions that make the same row, the
+/// second finds a version that it did not expect.
+pub(crate) async fn save(
+    conn: &mut PgConnection,
+    changed: &[(Uuid, &Kept)],
+    at: OffsetDateTime,
+) -> Result<(), Fault> {
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::of(changed);
+    let saved = sqlx::query(
+        "INSERT INTO payments AS kept (order_id, stage, amount_minor, currency, method, charge_id,
+             charged_minor, charged_currency, refund_id, review, failure, decline_code, said,
+             version, created_at, updated_at)
+         SELECT *, $15, $15
+         FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::text[],
+             $7::int8[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int8[],
+             $14::int8[])
+         ON CONFLICT (order_id) DO UPDATE SET
+             stage = excluded.stage, amount_minor = excluded.amount_minor,
+             currency = excluded.currency, method = excluded.method,
+             charge_id = excluded.charge_id, charged_minor = excluded.charged_minor,
+             charged_currency = excluded.charged_currency, refund_id = excluded.refund_id,
+             review = excluded.review, failure = excluded.failure,
+             decline_code = excluded.decline_code, said = excluded.said,
+             version = excluded.version, updated_at = excluded.updated_at
+         WHERE kept.version = excluded.version - 1",
+    )
+    .bind(rows.order_id)
+    .bind(rows.stage)
+    .bind(rows.amount_minor)
+    .bind(rows.currency)
+    .bind(rows.method)
+    .bind(rows.charge_id)
+    .bind(rows.charged_minor)
+    .bind(rows.charged_currency)
+    .bind(rows.refund_id)
+    .bind(rows.review)
+    .bind(rows.failure)
+    .bind(rows.decline_code)
+    .bind(rows.said)
+    .bind(rows.version)
+    .bind(at)
+    .execute(conn)
+    .await?;
+    if saved.rows_affected() == changed.len() as u64 {
+        return Ok(());
+    }
+    Err(Fault::transient(Collision))
+}
+
+/// One payment, without locking it.
+pub(crate) async fn find(
+    conn: &mut PgConnection,
+    order_id: Uuid,
+) -> Result<Option<Shown>, sqlx::Error> {
+    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE order_id = $1")
+        .bind(order_id)
+        .fetch_optional(conn)
+        .await?;
+    row.map(Row::shown).transpose()
+}
+
+/// A page of payments, newest orders first: of one stage or of all, older than `before`.
+pub(crate) async fn page(
+    conn: &mut PgConnection,
+    stage: Option<Stage>,
+    before: Option<Uuid>,
+    n_max: i64,
+) -> Result<Vec<Shown>, sqlx::Error> {
+    // Two statements, because one that served both would be planned for neither.
+    let query = match stage {
+        None => sqlx::query_as(
+            "SELECT * FROM payments WHERE order_id < $1 ORDER BY order_id DESC LIMIT $2",
+        ),
+        Some(_) => sqlx::query_as(
+            "SELECT * FROM payments WHERE order_id < $1 AND stage = $3
+             ORDER BY order_id DESC LIMIT $2",
+        ),
+    };
+    let query = query.bind(before.unwrap_or(Uuid::max())).bind(n_max);
+    let query = match stage {
+        None => query,
+        Some(stage) => query.bind(stage.code()),
+    };
+    let rows: Vec<Row> = query.fetch_all(conn).await?;
+    rows.into_iter().map(Row::shown).collect()
+}

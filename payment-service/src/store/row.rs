@@ -1,0 +1,156 @@
+//! A payment as columns, and back.
+
+use sqlx::FromRow;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Incomplete, Kept, Shown};
+use crate::domain::payment::{
+    Charge, Currency, Failure, Money, Payment, Review, Stage, Terms, Token,
+};
+
+/// A row.
+#[derive(Debug, FromRow)]
+pub(super) struct Row {
+    pub(super) order_id: Uuid,
+    stage: String,
+    amount_minor: Option<i64>,
+    currency: Option<String>,
+    method: Option<String>,
+    charge_id: Option<String>,
+    charged_minor: Option<i64>,
+    charged_currency: Option<String>,
+    refund_id: Option<String>,
+    review: Option<String>,
+    failure: Option<String>,
+    decline_code: Option<String>,
+    pub(super) said: i64,
+    pub(super) version: i64,
+    created_at: OffsetDateTime,
+    updated_at: OffsetDateTime,
+}
+
+impl Row {
+    pub(super) fn payment(self) -> Result<Payment, sqlx::Error> {
+        let (order_id, stage) = (self.order_id, self.stage.clone());
+        self.read().ok_or_else(|| sqlx::Error::Decode(Incomplete { order_id, stage }.into()))
+    }
+
+    pub(super) fn shown(self) -> Result<Shown, sqlx::Error> {
+        let (order_id, created_at, updated_at) = (self.order_id, self.created_at, self.updated_at);
+        Ok(Shown { order_id, payment: self.payment()?, created_at, updated_at })
+    }
+
+    fn read(self) -> Option<Payment> {
+        let terms = money(self.amount_minor, self.currency.as_deref())
+            .zip(self.method)
+            .map(|(amount, method)| Terms { amount, method: Token::new(method) });
+        let charge = money(self.charged_minor, self.charged_currency.as_deref())
+            .zip(self.charge_id)
+            .map(|(amount, id)| Charge { id, amount });
+        Some(match Stage::parse(&self.stage)? {
+            Stage::AwaitingStock => Payment::AwaitingStock { terms: terms? },
+            Stage::AwaitingOrder => Payment::AwaitingOrder,
+            Stage::Charging => Payment::Charging { terms: terms? },
+            Stage::Cancelling => Payment::Cancelling { terms: terms? },
+            Stage::Unresolved => Payment::Unresolved { terms: terms? },
+            Stage::Done => Payment::Done { terms: terms?, charge: charge? },
+            Stage::Refunding => Payment::Refunding { terms: terms?, charge: charge? },
+            Stage::Refunded => {
+                let refund_id = self.refund_id?;
+                Payment::Refunded { terms: terms?, charge: charge?, refund_id }
+            }
+            Stage::NeedsReview => {
+                let review = review(self.review.as_deref()?)?;
+                Payment::NeedsReview { terms: terms?, charge: charge?, review }
+            }
+            Stage::Failed => {
+                let failure = failure(self.failure.as_deref()?, self.decline_code)?;
+                Payment::Failed { terms: terms?, failure }
+            }
+            Stage::Abandoned => Payment::Abandoned { terms },
+            Stage::Fenced => Payment::Fenced,
+        })
+    }
+}
+
+fn money(minor: Option<i64>, currency: Option<&str>) -> Option<Money> {
+    Some(Money { minor: minor?, currency: Currency::parse(currency?)? })
+}
+
+/// The name of a review in rows and answers.
+pub(crate) fn review_code(review: Review) -> &'static str {
+    match review {
+        Review::WrongAmount => "wrong-amount",
+        Review::RefundFailed => "refund-failed",
+    }
+}
+
+fn review(code: &str) -> Option<Review> {
+    [Review::WrongAmount, Review::RefundFailed].into_iter().find(|it| review_code(*it) == code)
+}
+
+fn failure(code: &str, decline_code: Option<String>) -> Option<Failure> {
+    match (code, decline_code) {
+        ("declined", Some(code)) => Some(Failure::Declined { code }),
+        ("unavailable", None) => Some(Failure::Unavailable),
+        _ => None,
+    }
+}
+
+/// Payments as columns, for one statement.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'p> {
+    pub(super) order_id: Vec<Uuid>,
+    pub(super) stage: Vec<&'static str>,
+    pub(super) amount_minor: Vec<Option<i64>>,
+    pub(super) currency: Vec<Option<&'p str>>,
+    pub(super) method: Vec<Option<&'p str>>,
+    pub(super) charge_id: Vec<Option<&'p str>>,
+    pub(super) charged_minor: Vec<Option<i64>>,
+    pub(super) charged_currency: Vec<Option<&'p str>>,
+    pub(super) refund_id: Vec<Option<&'p str>>,
+    pub(super) review: Vec<Option<&'static str>>,
+    pub(super) failure: Vec<Option<&'static str>>,
+    pub(super) decline_code: Vec<Option<&'p str>>,
+    pub(super) said: Vec<i64>,
+    pub(super) version: Vec<i64>,
+}
+
+impl<'p> Rows<'p> {
+    pub(super) fn of(payments: &[(Uuid, &'p Kept)]) -> Self {
+        let mut rows = Self::default();
+        for (order_id, kept) in payments {
+            // A payment that has changed has been heard of.
+            if let Some(stage) = kept.payment.stage() {
+                rows.push(*order_id, stage, kept);
+            }
+        }
+        rows
+    }
+
+    fn push(&mut self, order_id: Uuid, stage: Stage, kept: &'p Kept) {
+        let payment = &kept.payment;
+        let terms = payment.terms();
+        let charge = payment.charge();
+        self.order_id.push(order_id);
+        self.stage.push(stage.code());
+        self.amount_minor.push(terms.map(|it| it.amount.minor));
+        self.currency.push(terms.map(|it| it.amount.currency.as_str()));
+        self.method.push(terms.map(|it| it.method.expose()));
+        self.charge_id.push(charge.map(|it| it.id.as_str()));
+        self.charged_minor.push(charge.map(|it| it.amount.minor));
+        self.charged_currency.push(charge.map(|it| it.amount.currency.as_str()));
+        self.refund_id.push(payment.refund_id());
+        self.review.push(payment.review().map(review_code));
+        let (failure, decline_code) = match payment.failure() {
+            None => (None, None),
+            Some(Failure::Declined { code }) => (Some("declined"), Some(code.as_str())),
+            Some(Failure::Unavailable) => (Some("unavailable"), None),
+        };
+        self.failure.push(failure);
+        self.decline_code.push(decline_code);
+        self.said.push(kept.said);
+        self.version.push(kept.version);
+    }
+}

@@ -1,0 +1,294 @@
+//! What the tests have in common: a database of their own, the others' words, workers that are
+//! stepped by hand.
+
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+use payment_service::{
+    MIGRATIONS,
+    app::App,
+    consumer::Inbound,
+    gateway::{self, Gateway},
+    jobs::{ChargeJob, RefundJob, ResolveJob},
+};
+use reqwest::Url;
+use secrecy::SecretString;
+use shared::{
+    backoff::Backoff,
+    clock::Clock,
+    codec::{self, Codec, Kind, Says},
+    consumer::{Parts, TakenIn},
+    contract::{
+        OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, Record,
+        StockReserved,
+    },
+    db,
+    effects::Wakers,
+    fault::Fault,
+    health::Health,
+    jobs::{self, Effect, Policy, Worker},
+    message::{Envelope, Incoming, Message, Outgoing, TraceParent},
+    outbox,
+};
+use sqlx::PgPool;
+use tokio::time::{interval, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a condition may take to come true on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What an order costs here.
+pub(crate) const TOTAL_MINOR: i64 = 4_200;
+
+/// Waits until `check` says something.
+pub(crate) async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
+    let mut ticks = interval(Duration::from_millis(5));
+    let found = timeout(PATIENCE, async {
+        loop {
+            ticks.tick().await;
+            if let Some(found) = check().await {
+                return found;
+            }
+        }
+    });
+    found.await.unwrap_or_else(|_elapsed| panic!("waited in vain: {what}"))
+}
+
+/// The service's inside, without its processes.
+pub(crate) struct Payments {
+    pub(crate) pool: PgPool,
+    pub(crate) app: App,
+    pub(crate) codec: Codec,
+    pub(crate) others: Others,
+    offset: AtomicI64,
+}
+
+/// What the other services say.
+pub(crate) struct Others(Codec);
+
+async fn codec(prefix: &str, service: &str, says: &[Kind], reads: &[Kind]) -> Codec {
+    let settings = codec::Settings {
+        source: shared::contract::source(service),
+        registry_url: devstack::shared().await.urls().registry.clone(),
+        prefix: prefix.to_owned(),
+    };
+    let health = Health::default().component("schemas");
+    Codec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
+}
+
+impl Others {
+    /// As they speak under a prefix.
+    pub(crate) async fn under(prefix: &str) -> Self {
+        let says =
+            [Kind::of::<OrderPlaced>(), Kind::of::<StockReserved>(), Kind::of::<OrderCancelled>()];
+        Self(codec(prefix, "others", &says, &[]).await)
+    }
+
+    pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> Outgoing {
+        let says = Says {
+            id: Clock::System.new_id(),
+            subject: order_id.to_string(),
+            sequence: 1,
+            at: Clock::System.now(),
+            trace: Some(TraceParent::start()),
+        };
+        self.0.message(says, record).unwrap()
+    }
+
+    /// An order is placed, to be paid by `method`.
+    pub(crate) fn placed(&self, order_id: Uuid, method: &str) -> Outgoing {
+        let now = Clock::System.now();
+        let record = OrderPlaced {
+            order_id,
+            lines: vec![],
+            total_minor: TOTAL_MINOR,
+            currency: "EUR".to_owned(),
+            payment_method: method.to_owned(),
+            email: "a@example.org".to_owned(),
+            customer_name: None,
+            placed_at: now,
+            due_at: now,
+        };
+        self.say(order_id, &record)
+    }
+
+    pub(crate) fn reserved(&self, order_id: Uuid) -> Outgoing {
+        let record = StockReserved { order_id, lines: vec![], reserved_at: Clock::System.now() };
+        self.say(order_id, &record)
+    }
+
+    pub(crate) fn cancelled(&self, order_id: Uuid) -> Outgoing {
+        let record = OrderCancelled {
+            order_id,
+            reason: "requested".to_owned(),
+            cancelled_by: "customer".to_owned(),
+            cancelled_at: Clock::System.now(),
+        };
+        self.say(order_id, &record)
+    }
+}
+
+impl Payments {
+    pub(crate) async fn start() -> Self {
+        let url = devstack::database("payments").await;
+        let settings = db::Settings::new(SecretString::from(url));
+        let pool = db::pool(&settings, "test").unwrap();
+        db::migrate(&pool, &MIGRATIONS).await.unwrap();
+        let prefix = devstack::unique_prefix();
+        let others = Others::under(&prefix).await;
+        let says =
+            [Kind::of::<PaymentDone>(), Kind::of::<PaymentFailed>(), Kind::of::<PaymentRefunded>()];
+        let codec = codec(&prefix, payment_service::NAME, &says, &[]).await;
+        let app = App::new(codec.clone(), Clock::System);
+        Self { pool, app, codec, others, offset: AtomicI64::new(0) }
+    }
+
+    /// An order whose payment stands at `charging`.
+    pub(crate) async fn charging(&self, method: &str) -> Uuid {
+        let order_id = Clock::System.new_id();
+        self.take_in(&[self.others.placed(order_id, method), self.others.reserved(order_id)]).await;
+        assert_eq!(self.stage(order_id).await, "charging");
+        order_id
+    }
+
+    pub(crate) fn incoming(&self, outgoing: &Outgoing) -> Incoming {
+        Incoming {
+            topic: outgoing.topic.to_string(),
+            partition: 0,
+            offset: self.offset.fetch_add(1, Ordering::SeqCst),
+            timestamp_ms: None,
+            key: outgoing.key.clone(),
+            headers: outgoing.headers.clone(),
+            payload: outgoing.payload.clone(),
+        }
+    }
+
+    pub(crate) async fn try_take_in(&self, said: &[Outgoing]) -> Result<TakenIn, Fault> {
+        let parts = Parts {
+            service: payment_service::NAME,
+            handler: Inbound { codec: self.codec.clone(), app: self.app.clone() },
+            pool: self.pool.clone(),
+            wakers: Wakers::default(),
+            clock: Clock::System,
+        };
+        let batch: Vec<_> = said.iter().map(|it| self.incoming(it)).collect();
+        parts.take_in(&batch).await
+    }
+
+    /// Takes a batch in, of which nothing is dead.
+    pub(crate) async fn take_in(&self, said: &[Outgoing]) -> TakenIn {
+        let taken = self.try_take_in(said).await.unwrap();
+        assert_eq!(taken.dead, 0, "{:?}", self.dead().await);
+        taken
+    }
+
+    pub(crate) async fn stage(&self, order_id: Uuid) -> String {
+        sqlx::query_scalar("SELECT stage FROM payments WHERE order_id = $1")
+            .bind(order_id)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Kind, state and attempts of all jobs.
+    pub(crate) async fn jobs(&self) -> Vec<(String, String, i32)> {
+        sqlx::query_as("SELECT kind, state, attempt FROM messaging.job ORDER BY kind, key")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Lets all waits and leases be over.
+    pub(crate) async fn make_due(&self) {
+        sqlx::query("UPDATE messaging.job SET due_at = now() WHERE state <> 'dead'")
+            .execute(&self.pool)
+            .await
+            .unwrap();
+    }
+
+    /// Topic and `ce_sequence` of what was said of an order, in order.
+    pub(crate) async fn said(&self, order_id: Uuid) -> Vec<(String, i64)> {
+        self.messages(order_id)
+            .await
+            .into_iter()
+            .map(|it| (it.incoming.topic, it.envelope.sequence))
+            .collect()
+    }
+
+    /// What was said of an order, as its readers will see it.
+    pub(crate) async fn messages(&self, order_id: Uuid) -> Vec<Message> {
+        let mut conn = self.pool.acquire().await.unwrap();
+        let kept = outbox::head(&mut conn, 10_000).await.unwrap();
+        kept.iter()
+            .filter(|it| it.message.key == Some(order_id.to_string().into_bytes()))
+            .map(|it| Message {
+                envelope: Envelope::from_headers(&it.message.headers).unwrap(),
+                incoming: self.incoming(&it.message),
+            })
+            .collect()
+    }
+
+    /// Reasons and details of the dead letters.
+    pub(crate) async fn dead(&self) -> Vec<(String, String)> {
+        sqlx::query_as("SELECT reason, detail FROM messaging.dead_letter ORDER BY \"offset\"")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    fn worker<E: Effect>(&self, effect: E, attempts_max: Option<u32>) -> Worker<E> {
+        let moment = Duration::from_millis(1);
+        Worker::new(jobs::Parts {
+            effect,
+            policy: Policy {
+                backoff: Backoff { first: moment, factor: 1.0, cap: Duration::from_mins(1) },
+                attempts_max,
+                attempt_limit: Duration::from_secs(30),
+                concurrency_max: 64,
+                poll: moment,
+            },
+            pool: self.pool.clone(),
+            wakers: Wakers::default(),
+            health: Health::default().component("jobs"),
+        })
+    }
+
+    /// A worker that charges, with three attempts.
+    pub(crate) fn charges(&self, gateway_url: &str) -> Worker<ChargeJob> {
+        self.worker(self.charge_job(gateway_url), Some(3))
+    }
+
+    pub(crate) fn charge_job(&self, gateway_url: &str) -> ChargeJob {
+        ChargeJob { app: self.app.clone(), gateway: gateway(gateway_url) }
+    }
+
+    /// A worker of any effect, with three attempts.
+    pub(crate) fn worker_of<E: Effect>(&self, effect: E) -> Worker<E> {
+        self.worker(effect, Some(3))
+    }
+
+    /// A worker that resolves, without limit.
+    pub(crate) fn resolves(&self, gateway_url: &str) -> Worker<ResolveJob> {
+        let effect = ResolveJob { app: self.app.clone(), gateway: gateway(gateway_url) };
+        self.worker(effect, None)
+    }
+
+    /// A worker that refunds, with three attempts.
+    pub(crate) fn refunds(&self, gateway_url: &str) -> Worker<RefundJob> {
+        let effect = RefundJob { app: self.app.clone(), gateway: gateway(gateway_url) };
+        self.worker(effect, Some(3))
+    }
+}
+
+/// A gateway's client.
+pub(crate) fn gateway(url: &str) -> Gateway {
+    let settings = gateway::Settings {
+        url: Url::parse(url).unwrap(),
+        api_key: None,
+        call_limit: Duration::from_secs(20),
+    };
+    Gateway::new(settings).unwrap()
+}

@@ -1,0 +1,11 @@
+//! payment-service against a real Postgres, a real registry and the real gateway simulator.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod consumer;
+mod gateway;
+mod http;
+mod kit;
+mod money;
+mod process;
+mod review;
+mod simulator;

@@ -1,0 +1,90 @@
+//! What a person has to decide.
+
+use payment_service::{
+    app::{Addressed, Ask},
+    domain::payment::{Command, Rejection},
+};
+use serde_json::json;
+use shared::db;
+use uuid::Uuid;
+
+use crate::{
+    kit::{Payments, TOTAL_MINOR},
+    simulator::Simulator,
+};
+
+/// Decides, as an operator would.
+async fn decide(payments: &Payments, order_id: Uuid, command: Command) -> Result<(), Rejection> {
+    let mut tx = db::begin(&payments.pool).await.unwrap();
+    let decision = Addressed { order_id, ask: Ask::Command(command), trace: None };
+    let mut outcome = payments.app.execute(&mut tx, &[decision]).await.unwrap();
+    outcome.effects.save(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    outcome.answers.remove(0).map(drop)
+}
+
+async fn words(payments: &Payments, order_id: Uuid) -> Vec<String> {
+    payments.said(order_id).await.into_iter().map(|(topic, _)| topic).collect()
+}
+
+async fn wrongly_charged() -> (Payments, Simulator, Uuid) {
+    let (payments, gateway) = (Payments::start().await, Simulator::start().await);
+    let order_id = payments.charging("tok_wrongAmount").await;
+    payments.charges(&gateway.url).step().await.unwrap();
+    assert_eq!(payments.stage(order_id).await, "needs-review");
+    assert!(words(&payments, order_id).await.is_empty());
+    assert_eq!(gateway.counts().await.net_minor, TOTAL_MINOR + 1);
+    (payments, gateway, order_id)
+}
+
+#[tokio::test]
+async fn a_wrong_amount_that_is_accepted_is_a_payment() {
+    let (payments, _gateway, order_id) = wrongly_charged().await;
+    decide(&payments, order_id, Command::Accept).await.unwrap();
+    assert_eq!(payments.stage(order_id).await, "done");
+    assert_eq!(words(&payments, order_id).await, ["payment-done"]);
+}
+
+#[tokio::test]
+async fn a_wrong_amount_that_is_not_accepted_goes_back_whole() {
+    let (payments, gateway, order_id) = wrongly_charged().await;
+    decide(&payments, order_id, Command::Refund).await.unwrap();
+    assert_eq!(words(&payments, order_id).await, ["payment-failed"]);
+    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.refunds(&gateway.url).step().await.unwrap();
+    assert_eq!(payments.stage(order_id).await, "refunded");
+    assert_eq!(gateway.counts().await.net_minor, 0);
+}
+
+#[tokio::test]
+async fn a_wrong_amount_goes_back_by_itself_once_the_order_is_cancelled() {
+    let (payments, gateway, order_id) = wrongly_charged().await;
+    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    let refused = decide(&payments, order_id, Command::Accept).await;
+    assert_eq!(refused, Err(Rejection::NotUnderReview));
+    payments.refunds(&gateway.url).step().await.unwrap();
+    assert_eq!(words(&payments, order_id).await, ["payment-refunded"]);
+    assert_eq!(gateway.counts().await.net_minor, 0);
+}
+
+#[tokio::test]
+async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
+    let (payments, gateway) = (Payments::start().await, Simulator::start().await);
+    let order_id = payments.charging("tok_visa").await;
+    payments.charges(&gateway.url).step().await.unwrap();
+    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    gateway.faults(&json!({ "drop_after_rate": 1.0 })).await;
+    let mut refunds = payments.refunds(&gateway.url);
+    for _attempt in 0..3 {
+        payments.make_due().await;
+        refunds.step().await.unwrap();
+    }
+    assert_eq!(payments.stage(order_id).await, "needs-review");
+    assert_eq!(payments.jobs().await, [("refund".to_owned(), "dead".to_owned(), 3)]);
+    gateway.heal().await;
+    decide(&payments, order_id, Command::Refund).await.unwrap();
+    assert_eq!(refunds.step().await.unwrap().done, 1);
+    assert_eq!(payments.stage(order_id).await, "refunded");
+    let counts = gateway.counts().await;
+    assert_eq!((counts.refunds, counts.net_minor), (1, 0), "the same key, so once");
+}

@@ -1,0 +1,101 @@
+//! The gateway simulator as a process of its own: the independent witness of every charge.
+
+use std::{path::PathBuf, process::Stdio, time::Duration};
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::kit::PATIENCE;
+
+/// A running gateway; killed with the test.
+pub(crate) struct Simulator {
+    pub(crate) url: String,
+    child: Child,
+    client: Client,
+    _folder: TempDir,
+}
+
+/// The program lies beside this test's folder, because both are built for the workspace.
+fn program() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let program = own.ancestors().nth(2).unwrap().join("gateway-simulator");
+    assert!(program.exists(), "build with --workspace: there is no {}", program.display());
+    program
+}
+
+impl Simulator {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = Command::new(program())
+            .args(["--listen", "127.0.0.1:0", "--log"])
+            .arg(folder.path().join("gateway.jsonl"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        timeout(PATIENCE, out.read_line(&mut line)).await.unwrap().unwrap();
+        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        rustls::crypto::ring::default_provider().install_default().ok();
+        let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        Self { url, child, client, _folder: folder }
+    }
+
+    /// Nobody answers any more.
+    pub(crate) async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Breaks what is given, and nothing else.
+    pub(crate) async fn faults(&self, faults: &Value) {
+        let request = self.client.put(format!("{}/faults", self.url)).json(faults);
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    pub(crate) async fn heal(&self) {
+        self.faults(&json!({})).await;
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let response = self.client.get(format!("{}/{path}", self.url)).send().await.unwrap();
+        response.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Charges, refunds and attempts by its own count.
+    pub(crate) async fn counts(&self) -> Counts {
+        let summary = self.get("summary").await;
+        let count = |name: &str| summary[name].as_u64().unwrap();
+        assert_eq!(summary["duplicates"]["count"], 0, "nobody is charged twice");
+        Counts {
+            charges: count("charges"),
+            refunds: count("refunds"),
+            attempts: count("attempts"),
+            net_minor: summary["net_amount"]["EUR"].as_i64().unwrap_or(0),
+        }
+    }
+
+    /// Charges as somebody else would; answers the status.
+    pub(crate) async fn charge(&self, key: &str, amount: i64) -> u16 {
+        let body = json!({ "amount": amount, "currency": "EUR", "source": "tok_visa",
+            "metadata": { "order_id": "somebody-else" } });
+        let request = self.client.post(format!("{}/charges", self.url));
+        request.header("Idempotency-Key", key).json(&body).send().await.unwrap().status().as_u16()
+    }
+}
+
+/// What the gateway has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) charges: u64,
+    pub(crate) refunds: u64,
+    pub(crate) attempts: u64,
+    pub(crate) net_minor: i64,
+}
