@@ -22,7 +22,7 @@ use crate::{
     fault::Fault,
 };
 
-pub use self::worker::Worker;
+pub use self::worker::{Step, Worker};
 
 mod worker;
 

@@ -108,3 +108,6 @@ async fn connection(
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
     }
 }
+
+#[cfg(test)]
+mod tests;

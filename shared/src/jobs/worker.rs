@@ -245,7 +245,8 @@ impl<E: Effect> Worker<E> {
         if n == 0 {
             return Ok(Settled::default());
         }
-        let settled = self.parts.settle(&mut self.outcomes).await?;
+        // Boxed: a transaction is a large future, and whoever awaits a step would carry it along.
+        let settled = Box::pin(self.parts.settle(&mut self.outcomes)).await?;
         metrics::histogram!("job_settle_batch_size", "kind" => E::KIND)
             .record(u32::try_from(n).unwrap_or(u32::MAX));
         for (how, n) in [("done", settled.done), ("gave up", settled.gave_up)] {

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 use super::*;
 
 fn life() -> Lifecycle {
-    Lifecycle::new(Duration::from_secs(60))
+    Lifecycle::new(Duration::from_mins(1))
 }
 
 /// A part that waits for its token.

@@ -38,7 +38,7 @@ async fn a_job_that_is_there_already_stays_as_it_is() {
     append(&pool, &["a", "a"]).await;
     let mut other = job("a");
     other.payload = serde_json::json!("other");
-    jobs::append(&mut *pool.acquire().await.unwrap(), &[other]).await.unwrap();
+    jobs::append(&mut pool.acquire().await.unwrap(), &[other]).await.unwrap();
     let probe = Probe::default();
     worker(&pool, &probe, policy()).step().await.unwrap();
     let payloads: Vec<_> = probe.attempts().into_iter().map(|it| it.payload).collect();

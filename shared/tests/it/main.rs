@@ -4,13 +4,16 @@
 mod codec;
 mod consumer;
 mod door;
+mod idempotency;
 mod inbox;
+mod intake;
 mod job_outcomes;
 mod jobs;
 mod kit;
 mod outbox;
 mod patience;
 mod probe;
+mod process;
 mod registry;
 mod relay;
 mod stopped_jobs;

@@ -200,7 +200,7 @@ pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: Policy) -> Worker<Pro
 /// Keeps jobs of these names.
 pub(crate) async fn append(pool: &PgPool, keys: &[&str]) {
     let jobs: Vec<_> = keys.iter().map(|key| job(key)).collect();
-    jobs::append(&mut *pool.acquire().await.unwrap(), &jobs).await.unwrap();
+    jobs::append(&mut pool.acquire().await.unwrap(), &jobs).await.unwrap();
 }
 
 /// A job of this name.

@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use axum::routing::get;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Notify,
+};
+
+use super::*;
+
+/// Far beyond what any of these takes.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+
+async fn listener() -> (TcpListener, SocketAddr) {
+    let listener = bind("test", "127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+fn settings() -> Settings {
+    Settings { header_limit: Duration::from_millis(200), ..Settings::default() }
+}
+
+/// Serves while the test talks to the server; then stops it.
+async fn serving<T>(
+    settings: Settings,
+    router: Router,
+    talk: impl AsyncFnOnce(SocketAddr, CancellationToken) -> T,
+) -> T {
+    let (listener, address) = listener().await;
+    let stop = CancellationToken::new();
+    let talk = async {
+        let said = tokio::time::timeout(PATIENCE, talk(address, stop.clone())).await.unwrap();
+        stop.cancel();
+        said
+    };
+    let (served, said) = tokio::join!(serve(listener, router, settings, stop.clone()), talk);
+    served.unwrap();
+    said
+}
+
+fn hello() -> Router {
+    Router::new().route("/", get(async || "hello"))
+}
+
+async fn ask(stream: &mut TcpStream) -> String {
+    stream.write_all(REQUEST).await.unwrap();
+    answer(stream).await
+}
+
+async fn answer(stream: &mut TcpStream) -> String {
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"hello") {
+        assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0, "it hung up: {answer:?}");
+    }
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_never_ends_its_head_is_hung_up_on() {
+    serving(settings(), hello(), async |address, _stop| {
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        slow.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nx-slow: ").await.unwrap();
+        let mut rest = Vec::new();
+        slow.read_to_end(&mut rest).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_drips_its_head_is_hung_up_on_all_the_same() {
+    serving(settings(), hello(), async |address, _stop| {
+        let (mut reads, mut writes) = TcpStream::connect(address).await.unwrap().into_split();
+        writes.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+        let mut rest = Vec::new();
+        let hung_up = reads.read_to_end(&mut rest);
+        let drips = async {
+            let mut drop = tokio::time::interval(Duration::from_millis(10));
+            while writes.write_all(b"x-drop: 1\r\n").await.is_ok() {
+                drop.tick().await;
+            }
+        };
+        tokio::select! {
+            _ = hung_up => (),
+            () = drips => (),
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn more_connections_than_there_is_room_for_wait_their_turn() {
+    let one = Settings { connections_max: 1, header_limit: PATIENCE, ..Settings::default() };
+    serving(one, hello(), async |address, _stop| {
+        let mut first = TcpStream::connect(address).await.unwrap();
+        ask(&mut first).await;
+        let mut second = TcpStream::connect(address).await.unwrap();
+        second.write_all(REQUEST).await.unwrap();
+        // The first one is still served, the second one when there is room.
+        ask(&mut first).await;
+        drop(first);
+        answer(&mut second).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_finishes_what_it_began_and_takes_nothing_new() {
+    let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let handler = {
+        let (begun, go_on) = (Arc::clone(&begun), Arc::clone(&go_on));
+        async move || {
+            begun.notify_one();
+            go_on.notified().await;
+            "hello"
+        }
+    };
+    let router = Router::new().route("/", get(handler));
+    serving(Settings::default(), router, async move |address, stop| {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        client.write_all(REQUEST).await.unwrap();
+        begun.notified().await;
+        stop.cancel();
+        // Idle connections are closed; nobody new gets in.
+        assert_eq!(idle.read(&mut [0]).await.unwrap_or(0), 0);
+        TcpStream::connect(address).await.unwrap_err();
+        go_on.notify_one();
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_end_does_not_keep_the_server_from_stopping() {
+    let router = Router::new().route("/", get(std::future::pending::<&'static str>));
+    let short = Settings { stop_limit: Duration::from_millis(100), ..Settings::default() };
+    serving(short, router, async |address, stop| {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(REQUEST).await.unwrap();
+        stop.cancel();
+        let mut rest = Vec::new();
+        client.read_to_end(&mut rest).await.unwrap_or(0)
+    })
+    .await;
+}

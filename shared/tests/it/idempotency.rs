@@ -1,0 +1,85 @@
+//! Answers kept under keys.
+
+use shared::{
+    db,
+    idempotency::{self, Fingerprint, Key, Record, ScopedKey, Stored},
+};
+use sqlx::{Executor as _, PgPool};
+
+use crate::kit;
+
+fn scoped(scope: &str, key: &str) -> ScopedKey {
+    ScopedKey { scope: scope.to_owned(), key: Key::parse(key).unwrap() }
+}
+
+fn record(key: ScopedKey, body: &str) -> Record {
+    let fingerprint = Fingerprint::of("POST", "/things", &body.into());
+    let location = Some("/things/1".to_owned());
+    Record { key, answer: Stored { fingerprint, status: 202, location, body: body.to_owned() } }
+}
+
+async fn keep(pool: &PgPool, records: &[Record]) -> Result<(), shared::fault::Fault> {
+    let mut tx = db::begin(pool).await.unwrap();
+    idempotency::keep(&mut tx, records).await?;
+    tx.commit().await.unwrap();
+    Ok(())
+}
+
+async fn find(pool: &PgPool, key: &ScopedKey) -> Option<Stored> {
+    let conn = &mut *pool.acquire().await.unwrap();
+    idempotency::find(conn, std::slice::from_ref(key)).await.unwrap().remove(key)
+}
+
+async fn a_day_passes(pool: &PgPool) {
+    pool.execute("UPDATE messaging.idempotency SET expires_at = expires_at - interval '1 day'")
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_is_found_as_it_was_kept_and_only_under_its_key_and_scope() {
+    let (pool, _) = kit::database().await;
+    let kept = record(scoped("alice", "k"), "first");
+    keep(&pool, std::slice::from_ref(&kept)).await.unwrap();
+    assert_eq!(find(&pool, &kept.key).await, Some(kept.answer));
+    assert_eq!(find(&pool, &scoped("bob", "k")).await, None);
+    assert_eq!(find(&pool, &scoped("alice", "l")).await, None);
+}
+
+#[tokio::test]
+async fn the_second_answer_under_a_key_collides_and_nothing_of_its_batch_is_kept() {
+    let (pool, _) = kit::database().await;
+    let first = record(scoped("alice", "k"), "first");
+    keep(&pool, std::slice::from_ref(&first)).await.unwrap();
+    let batch = [record(scoped("alice", "a"), "new"), record(scoped("alice", "k"), "second")];
+    assert!(keep(&pool, &batch).await.unwrap_err().is_collision());
+    assert_eq!(find(&pool, &first.key).await, Some(first.answer));
+    assert_eq!(find(&pool, &batch[0].key).await, None);
+}
+
+#[tokio::test]
+async fn a_key_is_free_again_after_a_day_whether_it_was_purged_or_not() {
+    let (pool, _) = kit::database().await;
+    let key = scoped("alice", "k");
+    keep(&pool, &[record(key.clone(), "old")]).await.unwrap();
+    a_day_passes(&pool).await;
+    assert_eq!(find(&pool, &key).await, None);
+    let new = record(key.clone(), "new");
+    keep(&pool, std::slice::from_ref(&new)).await.unwrap();
+    assert_eq!(find(&pool, &key).await, Some(new.answer));
+}
+
+#[tokio::test]
+async fn only_what_has_expired_is_purged_and_no_more_than_asked_for() {
+    let (pool, _) = kit::database().await;
+    let old: Vec<_> = (0..5).map(|it| record(scoped("old", &it.to_string()), "x")).collect();
+    keep(&pool, &old).await.unwrap();
+    a_day_passes(&pool).await;
+    let young = record(scoped("young", "k"), "x");
+    keep(&pool, std::slice::from_ref(&young)).await.unwrap();
+    let conn = &mut *pool.acquire().await.unwrap();
+    assert_eq!(idempotency::purge(conn, 3).await.unwrap(), 3);
+    assert_eq!(idempotency::purge(conn, 3).await.unwrap(), 2);
+    assert_eq!(idempotency::purge(conn, 3).await.unwrap(), 0);
+    assert_eq!(find(&pool, &young.key).await, Some(young.answer));
+}

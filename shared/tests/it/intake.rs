@@ -1,0 +1,335 @@
+//! The intake: many callers, few transactions, and nobody suffers for another's command.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{FutureExt as _, future::join_all};
+use shared::{
+    db,
+    effects::{Effects, Wakers},
+    fault::Fault,
+    idempotency::{self, Fingerprint, Key, Record, ScopedKey, Stored, Verdict},
+    intake::{Batch, Intake, Parts, Refused, Settings, Step, Worker},
+};
+use sqlx::{Executor as _, PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::kit;
+
+/// Writes a line per command into a ledger. A command `panic` panics, `clash` breaks a constraint,
+/// and a command `lock <key>` needs a row that somebody may hold.
+#[derive(Clone, Debug)]
+struct Ledger;
+
+impl Batch for Ledger {
+    type Command = String;
+    type Answer = String;
+
+    async fn take_in(
+        &self,
+        conn: &mut PgConnection,
+        commands: &[String],
+    ) -> Result<(Vec<String>, Effects), Fault> {
+        assert!(!commands.iter().any(|it| it == "panic"), "the command panics");
+        let locks: Vec<_> = commands.iter().filter_map(|it| it.strip_prefix("lock ")).collect();
+        sqlx::query("SELECT FROM latch WHERE key = ANY ($1) FOR UPDATE")
+            .bind(locks)
+            .execute(&mut *conn)
+            .await?;
+        sqlx::query("INSERT INTO ledger (line) SELECT * FROM unnest($1::text[])")
+            .bind(commands)
+            .execute(&mut *conn)
+            .await?;
+        Ok((commands.iter().map(|it| format!("took {it}")).collect(), Effects::default()))
+    }
+}
+
+async fn database() -> PgPool {
+    let (pool, _) = kit::database().await;
+    pool.execute(sqlx::raw_sql(
+        "CREATE TABLE ledger (line text NOT NULL CHECK (line <> 'clash'),
+                              transaction text NOT NULL DEFAULT pg_current_xact_id()::text);
+         CREATE TABLE latch (key text PRIMARY KEY);
+         INSERT INTO latch VALUES ('a'), ('b')",
+    ))
+    .await
+    .unwrap();
+    pool
+}
+
+fn settings() -> Settings {
+    Settings { queue_max: 100, lock_limit: Duration::from_millis(200), ..Settings::default() }
+}
+
+fn intake<B: Batch>(pool: &PgPool, batch: B, settings: Settings) -> (Intake<B>, Worker<B>) {
+    let parts = Parts { batch, pool: pool.clone(), wakers: Wakers::default() };
+    Intake::new(parts, settings)
+}
+
+async fn lines(pool: &PgPool) -> Vec<String> {
+    sqlx::query_scalar("SELECT line FROM ledger ORDER BY line").fetch_all(pool).await.unwrap()
+}
+
+/// Submits these commands together and takes one step.
+async fn together(pool: &PgPool, commands: &[&str]) -> Vec<Result<String, Refused>> {
+    let (door, mut worker) = intake(pool, Ledger, settings());
+    let answers = join_all(commands.iter().map(|it| door.submit((*it).to_owned())));
+    let (answers, step) = tokio::join!(answers, worker.step());
+    assert_eq!(step, Step::Answered(commands.len()));
+    answers
+}
+
+#[tokio::test]
+async fn commands_that_come_together_share_a_transaction() {
+    let pool = database().await;
+    let answers = together(&pool, &["a", "b", "c"]).await;
+    assert_eq!(answers, ["a", "b", "c"].map(|it| Ok(format!("took {it}"))));
+    let transactions: i64 = sqlx::query_scalar("SELECT count(DISTINCT transaction) FROM ledger")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(transactions, 1);
+}
+
+#[tokio::test]
+async fn a_command_that_fails_takes_no_other_with_it() {
+    for culprit in ["clash", "panic"] {
+        let pool = database().await;
+        let answers = together(&pool, &["a", culprit, "b"]).await;
+        assert_eq!(answers[0], Ok("took a".to_owned()));
+        assert_eq!(answers[1], Err(Refused::Failed));
+        assert_eq!(answers[2], Ok("took b".to_owned()));
+        assert_eq!(lines(&pool).await, ["a", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_row_is_held_is_busy_and_the_others_are_taken_in() {
+    let pool = database().await;
+    let mut holder = db::begin(&pool).await.unwrap();
+    holder.execute("SELECT FROM latch WHERE key = 'a' FOR UPDATE").await.unwrap();
+    let answers = together(&pool, &["lock a", "lock b", "free"]).await;
+    assert_eq!(answers[0], Err(Refused::Busy));
+    assert_eq!(answers[1], Ok("took lock b".to_owned()));
+    assert_eq!(lines(&pool).await, ["free", "lock b"]);
+}
+
+#[tokio::test]
+async fn a_caller_that_goes_away_does_not_undo_its_command() {
+    let pool = database().await;
+    let (door, mut worker) = intake(&pool, Ledger, settings());
+    assert_eq!(door.submit("orphan".to_owned()).now_or_never(), None);
+    assert_eq!(worker.step().await, Step::Answered(1));
+    assert_eq!(lines(&pool).await, ["orphan"]);
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_refused_at_once() {
+    let pool = database().await;
+    let (door, mut worker) = intake(&pool, Ledger, Settings { queue_max: 2, ..settings() });
+    let waiting = [door.submit("a".to_owned()), door.submit("b".to_owned())];
+    let mut waiting = waiting.map(Box::pin);
+    for waits in &mut waiting {
+        assert_eq!(waits.as_mut().now_or_never(), None);
+    }
+    assert_eq!(door.depth(), 2);
+    assert_eq!(door.submit("c".to_owned()).now_or_never(), Some(Err(Refused::Full)));
+    worker.step().await;
+    assert_eq!(join_all(waiting).await, [Ok("took a".to_owned()), Ok("took b".to_owned())]);
+    assert_eq!(lines(&pool).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn no_transaction_takes_in_more_than_a_batch() {
+    let pool = database().await;
+    let (door, mut worker) = intake(&pool, Ledger, Settings { batch_max: 2, ..settings() });
+    let answers = join_all(["a", "b", "c"].map(|it| door.submit(it.to_owned())));
+    let steps = async { [worker.step().await, worker.step().await] };
+    let (answers, steps) = tokio::join!(answers, steps);
+    assert_eq!(steps, [Step::Answered(2), Step::Answered(1)]);
+    assert!(answers.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_unavailable_to_all() {
+    let pool = database().await;
+    pool.close().await;
+    let answers = together(&pool, &["a", "b"]).await;
+    assert_eq!(answers, [Err(Refused::Unavailable), Err(Refused::Unavailable)]);
+}
+
+#[tokio::test]
+async fn an_intake_that_stops_takes_in_what_waits_and_refuses_what_is_new() {
+    let pool = database().await;
+    let (door, worker) = intake(&pool, Ledger, settings());
+    let stop = CancellationToken::new();
+    let mut waits = Box::pin(door.submit("a".to_owned()));
+    assert_eq!(waits.as_mut().now_or_never(), None);
+    stop.cancel();
+    worker.run(stop).await.unwrap();
+    assert_eq!(waits.await, Ok("took a".to_owned()));
+    assert_eq!(door.submit("b".to_owned()).await, Err(Refused::Stopping));
+    assert_eq!(lines(&pool).await, ["a"]);
+}
+
+#[tokio::test]
+async fn an_intake_whose_worker_died_does_not_leave_its_callers_waiting() {
+    let pool = database().await;
+    let (door, worker) = intake(&pool, Ledger, settings());
+    let mut waits = Box::pin(door.submit("a".to_owned()));
+    assert_eq!(waits.as_mut().now_or_never(), None);
+    drop(worker);
+    assert_eq!(waits.await, Err(Refused::Unavailable));
+}
+
+/// Takes commands in under keys, as a service does: each key once, the same answer to all.
+#[derive(Clone, Debug)]
+struct Keyed;
+
+impl Batch for Keyed {
+    type Command = (ScopedKey, Fingerprint);
+    type Answer = Option<String>;
+
+    async fn take_in(
+        &self,
+        conn: &mut PgConnection,
+        commands: &[Self::Command],
+    ) -> Result<(Vec<Option<String>>, Effects), Fault> {
+        let keys: Vec<_> = commands.iter().map(|(key, _)| key.clone()).collect();
+        let answered = idempotency::find(conn, &keys).await?;
+        let requests = commands.iter().map(|(key, fingerprint)| (key, *fingerprint));
+        let verdicts = idempotency::sort_out(requests, &answered);
+        let mut answers: Vec<Option<String>> = Vec::new();
+        let mut records = Vec::new();
+        for (verdict, (key, fingerprint)) in verdicts.into_iter().zip(commands) {
+            let answer = match verdict {
+                Verdict::First => {
+                    let body = format!("effect {:016x}", fastrand::u64(..));
+                    sqlx::query("INSERT INTO ledger (line) VALUES ($1)")
+                        .bind(&body)
+                        .execute(&mut *conn)
+                        .await?;
+                    let (fingerprint, location) = (*fingerprint, None);
+                    let answer = Stored { fingerprint, status: 202, location, body: body.clone() };
+                    records.push(Record { key: key.clone(), answer });
+                    Some(body)
+                }
+                Verdict::Replay(stored) => Some(stored.body.clone()),
+                Verdict::RepeatOf(place) => answers[place].clone(),
+                Verdict::Mismatch => None,
+            };
+            answers.push(answer);
+        }
+        idempotency::keep(conn, &records).await?;
+        Ok((answers, Effects::default()))
+    }
+}
+
+fn keyed(key: &str, body: u8) -> (ScopedKey, Fingerprint) {
+    let key = ScopedKey { scope: "POST /lines".to_owned(), key: Key::parse(key).unwrap() };
+    (key, Fingerprint::of("POST", "/lines", &body.into()))
+}
+
+#[tokio::test]
+async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
+    let pool = database().await;
+    // Two processes, each with its own intake, and small batches so that they interleave.
+    let few = Settings { batch_max: 5, lock_limit: Duration::from_secs(5), ..settings() };
+    let (one, mut its_worker) = intake(&pool, Keyed, few);
+    let (other, mut others_worker) = intake(&pool, Keyed, few);
+    let answers = join_all((0..50).map(|it| {
+        let door = if it % 2 == 0 { &one } else { &other };
+        door.submit(keyed("same", 1))
+    }));
+    let work = async |worker: &mut Worker<Keyed>| {
+        for _ in 0..5 {
+            worker.step().await;
+        }
+    };
+    let (answers, (), ()) = tokio::join!(answers, work(&mut its_worker), work(&mut others_worker));
+    let lines = lines(&pool).await;
+    assert_eq!(lines.len(), 1);
+    assert!(answers.iter().all(|it| *it == Ok(Some(lines[0].clone()))), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found() {
+    let pool = database().await;
+    let patient = Settings { lock_limit: Duration::from_secs(30), ..settings() };
+    let (door, mut worker) = intake(&pool, Keyed, patient);
+    let (key, fingerprint) = keyed("shared", 1);
+    let answer = Stored { fingerprint, status: 202, location: None, body: "theirs".to_owned() };
+    let mut theirs = db::begin(&pool).await.unwrap();
+    idempotency::keep(&mut theirs, &[Record { key, answer }]).await.unwrap();
+    let they_commit = async {
+        until_somebody_waits(&pool).await;
+        theirs.commit().await.unwrap();
+    };
+    let ours = async {
+        let (answer, _) = tokio::join!(door.submit(keyed("shared", 1)), worker.step());
+        answer
+    };
+    assert_eq!(tokio::join!(ours, they_commit).0, Ok(Some("theirs".to_owned())));
+    assert_eq!(lines(&pool).await, Vec::<String>::new(), "our effect was undone");
+}
+
+#[tokio::test]
+async fn a_key_that_is_used_for_too_long_by_another_process_is_busy() {
+    let pool = database().await;
+    let (door, mut worker) = intake(&pool, Keyed, settings());
+    let (key, fingerprint) = keyed("shared", 1);
+    let answer = Stored { fingerprint, status: 202, location: None, body: "theirs".to_owned() };
+    let mut theirs = db::begin(&pool).await.unwrap();
+    idempotency::keep(&mut theirs, &[Record { key, answer }]).await.unwrap();
+    let (ours, step) = tokio::join!(door.submit(keyed("shared", 1)), worker.step());
+    assert_eq!((ours, step), (Err(Refused::Busy), Step::Answered(1)));
+}
+
+async fn until_somebody_waits(pool: &PgPool) {
+    let waits = async {
+        loop {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(pool)
+            .await
+            .unwrap();
+            if waiting > 0 {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(kit::PATIENCE, waits).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_was_taken_in_is_told_to_the_workers() {
+    let pool = database().await;
+    let wakers = Wakers::default();
+    let parts = Parts { batch: Speaker, pool: pool.clone(), wakers: wakers.clone() };
+    let (door, mut worker) = Intake::new(parts, settings());
+    let relay = Arc::clone(&wakers.relay);
+    let woken = relay.notified();
+    let (answer, _) = tokio::join!(door.submit(()), worker.step());
+    answer.unwrap();
+    tokio::time::timeout(kit::PATIENCE, woken).await.unwrap();
+}
+
+/// Says one message per command.
+#[derive(Clone, Debug)]
+struct Speaker;
+
+impl Batch for Speaker {
+    type Command = ();
+    type Answer = ();
+
+    async fn take_in(
+        &self,
+        _conn: &mut PgConnection,
+        commands: &[()],
+    ) -> Result<(Vec<()>, Effects), Fault> {
+        let messages = commands.iter().map(|()| kit::number("said", "k", 1, 1)).collect();
+        Ok((commands.to_vec(), Effects { messages, ..Effects::default() }))
+    }
+}

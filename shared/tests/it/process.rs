@@ -1,0 +1,149 @@
+//! Whole processes: this test binary, started again as one that lives, dies or hangs.
+
+use std::{
+    convert::Infallible,
+    process::{ExitCode, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use shared::lifecycle::{self, Lifecycle, Stage};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::PATIENCE;
+
+/// Says to the started process what it is to do.
+const ROLE: &str = "SHARED_TEST_ROLE";
+
+/// What it prints once its parts have started.
+const STARTED: &str = "the parts have started";
+
+/// Not a test of its own: what the others start. Without a role it does nothing.
+#[test]
+fn a_process_plays_its_role() {
+    let Some(role) = std::env::var_os(ROLE) else { return };
+    let role = role.into_string().unwrap();
+    let grace = if role == "hangs" { Duration::from_millis(200) } else { PATIENCE };
+    let code = lifecycle::process(grace, async |life| set_up(&role, &life).await);
+    // Not by returning: the test harness has an exit code of its own.
+    std::process::exit(i32::from(code != ExitCode::SUCCESS));
+}
+
+async fn set_up(role: &str, life: &Lifecycle) -> Result<(), std::io::Error> {
+    life.start(Stage::Work, "patient", async |stop: CancellationToken| {
+        stop.cancelled().await;
+        Ok::<_, Infallible>(())
+    });
+    match role {
+        "lives" => (),
+        "dies" => life.start(Stage::Work, "dies", async |_stop: CancellationToken| {
+            Err(std::io::Error::other("it dies"))
+        }),
+        "hangs" => life.start(Stage::Work, "hangs", async |_stop: CancellationToken| {
+            // A thread of the runtime, blocked in what cannot be cancelled.
+            std::thread::sleep(Duration::from_hours(1));
+            Ok::<_, Infallible>(())
+        }),
+        "deaf" => life.start(Stage::Work, "deaf", async |_stop: CancellationToken| {
+            std::future::pending::<Result<(), Infallible>>().await
+        }),
+        "cannot" => return Err(std::io::Error::other("it cannot start")),
+        "waits" => {
+            say_started();
+            std::future::pending::<()>().await;
+        }
+        other => panic!("no such role: {other}"),
+    }
+    say_started();
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the starting test reads it")]
+fn say_started() {
+    println!("{STARTED}");
+}
+
+/// A process in a role, whose parts have started.
+async fn started(role: &str) -> Child {
+    let mut child = spawn(role);
+    let mut lines = BufReader::new(child.stdout.as_mut().unwrap()).lines();
+    let seen = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.ends_with(STARTED) {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(tokio::time::timeout(PATIENCE, seen).await.unwrap(), "{role} did not start");
+    child
+}
+
+fn spawn(role: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "process::a_process_plays_its_role", "--nocapture"])
+        .env(ROLE, role)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+fn send(child: &Child, signal: Signal) {
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(pid), signal).unwrap();
+}
+
+async fn code(mut child: Child) -> i32 {
+    let ended = tokio::time::timeout(PATIENCE / 2, child.wait()).await;
+    ended.unwrap().unwrap().code().unwrap()
+}
+
+#[tokio::test]
+async fn a_process_that_is_told_to_stop_exits_with_success() {
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let child = started("lives").await;
+        send(&child, signal);
+        assert_eq!(code(child).await, 0, "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_process_whose_part_dies_exits_with_failure() {
+    assert_eq!(code(spawn("dies")).await, 1);
+}
+
+#[tokio::test]
+async fn a_process_that_cannot_start_exits_with_failure() {
+    assert_eq!(code(spawn("cannot")).await, 1);
+}
+
+#[tokio::test]
+async fn a_process_that_waits_for_its_dependencies_can_be_told_to_stop() {
+    let child = started("waits").await;
+    send(&child, Signal::SIGTERM);
+    assert_eq!(code(child).await, 0);
+}
+
+#[tokio::test]
+async fn a_process_that_hangs_ends_after_its_grace() {
+    let child = started("hangs").await;
+    send(&child, Signal::SIGTERM);
+    assert_eq!(code(child).await, 1);
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_a_process_at_once() {
+    let child = started("deaf").await;
+    send(&child, Signal::SIGTERM);
+    // The first one is being obeyed: its grace is longer than this test's patience.
+    send(&child, Signal::SIGINT);
+    assert_eq!(code(child).await, 1);
+}
