@@ -31,7 +31,7 @@ async fn late(act: impl Fn(Arc<Semaphore>) -> Act) -> (Step, sqlx::PgPool) {
         gate.add_permits(1);
         step
     };
-    let (step, other) = tokio::join!(slow.step(), meanwhile);
+    let (step, other) = tokio::join!(Box::pin(slow.step()), Box::pin(meanwhile));
     assert_eq!(other.again, 1);
     (step.unwrap(), pool)
 }
@@ -67,7 +67,7 @@ async fn two_successes_of_one_job_are_brought_home_once() {
         gate.add_permits(1);
         step
     };
-    let (step, other) = tokio::join!(slow.step(), meanwhile);
+    let (step, other) = tokio::join!(Box::pin(slow.step()), Box::pin(meanwhile));
     assert_eq!((other.done, step.unwrap().lost), (1, 1));
     assert_eq!(ended(&pool).await, [("a".to_owned(), "done 2".to_owned())]);
 }
@@ -85,7 +85,7 @@ async fn a_late_success_does_not_end_a_new_life_of_the_name() {
         append(&pool, &["a"]).await;
         gate.add_permits(1);
     };
-    let (step, ()) = tokio::join!(slow.step(), meanwhile);
+    let (step, ()) = tokio::join!(Box::pin(slow.step()), Box::pin(meanwhile));
     assert_eq!(step.unwrap().lost, 1);
     assert_eq!(rows(&pool).await[0].attempt, 0);
     assert_eq!(ended(&pool).await, []);
@@ -152,7 +152,7 @@ async fn run_until(
     seen: impl Future<Output = ()>,
 ) {
     let stop = CancellationToken::new();
-    let running = worker(pool, probe, policy).run(stop.clone());
+    let running = Box::pin(worker(pool, probe, policy).run(stop.clone()));
     let enough = async {
         seen.await;
         stop.cancel();
@@ -166,13 +166,13 @@ async fn a_slow_attempt_holds_no_other_job_back() {
     append(&pool, &["fast", "slow"]).await;
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("slow", [Act::Gate(Arc::clone(&gate))]);
-    let seen = async {
+    let seen = Box::pin(async {
         until(|| probe.settles() == [1]).await;
         append(&pool, &["faster"]).await;
         until(|| probe.settles() == [1, 1]).await;
         gate.add_permits(1);
         until(|| probe.settles() == [1, 1, 1]).await;
-    };
+    });
     run_until(&pool, &probe, policy(), seen).await;
     assert_eq!(ended(&pool).await.len(), 3);
 }
