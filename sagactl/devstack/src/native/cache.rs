@@ -78,15 +78,26 @@ impl<'a> Cache<'a> {
         if folder.exists() {
             return Ok(folder);
         }
-        let unfinished = self.root.join(format!(".{name}.unfinished"));
-        if unfinished.exists() {
-            fs::remove_dir_all(&unfinished).map_err(Error::path("remove", &unfinished))?;
-        }
+        let prefix = format!(".{name}.unfinished-");
+        self.throw_away(&prefix)?;
+        // A name of its own: an installer whose parent was killed may still be writing to the last one.
+        let unfinished = self.root.join(format!("{prefix}{:08x}", fastrand::u32(..)));
         fs::create_dir(&unfinished).map_err(Error::path("make", &unfinished))?;
         make(&unfinished).await?;
         open_to_all(&unfinished)?;
         fs::rename(&unfinished, &folder).map_err(Error::path("name", &folder))?;
         Ok(folder)
+    }
+
+    fn throw_away(&self, prefix: &str) -> Result<(), Error> {
+        let entries = fs::read_dir(&self.root).map_err(Error::path("read", &self.root))?;
+        for entry in entries.filter_map(Result::ok) {
+            if entry.file_name().to_string_lossy().starts_with(prefix) {
+                let path = entry.path();
+                fs::remove_dir_all(&path).map_err(Error::path("remove", &path))?;
+            }
+        }
+        Ok(())
     }
 }
 

@@ -48,6 +48,9 @@ async fn what_was_left_half_done_is_thrown_away() {
     let folder = cache(&root).folder(&RECIPE, async |folder| fill(folder)).await.unwrap();
     assert!(folder.join("whole").exists());
     assert!(!folder.join("half").exists());
+    let folders =
+        fs::read_dir(root.path()).unwrap().filter(|it| it.as_ref().unwrap().path().is_dir());
+    assert_eq!(folders.count(), 1);
 }
 
 #[tokio::test]
