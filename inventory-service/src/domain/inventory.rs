@@ -65,6 +65,26 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// What kind of thing happened; a stable name for numbers.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reservation { event, .. } => match event {
+                reservation::Event::Reserved { .. } => "reserved",
+                reservation::Event::Rejected { .. } => "rejected",
+                reservation::Event::Sold => "sold",
+                reservation::Event::Released { .. } => "released",
+                reservation::Event::Fenced => "fenced",
+            },
+            Self::Product { event, .. } => match event {
+                product::Event::Listed { .. } => "listed",
+                product::Event::Changed { .. } => "changed",
+                product::Event::Restocked { .. } => "restocked",
+            },
+        }
+    }
+}
+
 /// Why the answer is no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Rejection {

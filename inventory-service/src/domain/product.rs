@@ -5,6 +5,8 @@
 //! | none | put | listed, with no stock |
 //! | any | put, anything different | changed |
 //! | any | put, all the same | nothing |
+//! | none | introduce | listed, and restocked with its first stock |
+//! | any | introduce | nothing: whatever it has become stays |
 //! | none | restock | rejected: unknown |
 //! | any | restock, within the limit | restocked |
 //! | any | restock, beyond it | rejected |
@@ -105,6 +107,13 @@ pub enum Command {
         /// How.
         offer: Offer,
     },
+    /// It is to exist: offered like this and with this stock, unless it is known already.
+    Introduce {
+        /// How it is offered.
+        offer: Offer,
+        /// How many there are; none of what is out of stock from the first.
+        quantity: Option<Quantity>,
+    },
     /// So many more were delivered.
     Restock {
         /// How many.
@@ -141,6 +150,12 @@ pub(super) fn decide(
         (None, Command::Put { offer }) => Ok(vec![Event::Listed { offer: offer.clone() }]),
         (Some(product), Command::Put { offer }) if product.offer == *offer => Ok(vec![]),
         (Some(_), Command::Put { offer }) => Ok(vec![Event::Changed { offer: offer.clone() }]),
+        (None, Command::Introduce { offer, quantity }) => {
+            let listed = Event::Listed { offer: offer.clone() };
+            let restocked = quantity.map(|quantity| Event::Restocked { quantity });
+            Ok([listed].into_iter().chain(restocked).collect())
+        }
+        (Some(_), Command::Introduce { .. }) => Ok(vec![]),
         (None, Command::Restock { .. }) => Err(Rejection::UnknownProduct),
         (Some(product), Command::Restock { quantity }) => {
             if product.stock.has_room_for(quantity.count()) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, option, prelude::*};
 use shared::decider::{self, Decider as _};
 use uuid::Uuid;
 
@@ -38,12 +38,15 @@ fn reservation_command() -> impl Strategy<Value = reservation::Command> {
 
 fn product_command() -> impl Strategy<Value = product::Command> {
     prop_oneof![
-        (0..3_i64).prop_map(|price| {
-            let offer = Offer::new("It".to_owned(), price, "EUR".to_owned(), true).unwrap();
-            product::Command::Put { offer }
-        }),
+        offer().prop_map(|offer| product::Command::Put { offer }),
+        (offer(), option::of(quantity(10)))
+            .prop_map(|(offer, quantity)| product::Command::Introduce { offer, quantity }),
         quantity(10).prop_map(|quantity| product::Command::Restock { quantity }),
     ]
+}
+
+fn offer() -> impl Strategy<Value = Offer> {
+    (0..3_i64).prop_map(|price| Offer::new("It".to_owned(), price, "EUR".to_owned(), true).unwrap())
 }
 
 fn sku() -> impl Strategy<Value = Sku> {
@@ -122,14 +125,9 @@ proptest! {
         let mut inventory = Inventory::default();
         for sku in ["a", "b", "c", "d"] {
             let offer = Offer::new(sku.to_owned(), 1, "EUR".to_owned(), true).unwrap();
-            let quantity = Quantity::new(3).unwrap();
-            for command in
-                [product::Command::Put { offer }, product::Command::Restock { quantity }]
-            {
-                let sku = Sku::parse(sku).unwrap();
-                decider::step::<Inventory>(&mut inventory, &Command::Product { sku, command })
-                    .unwrap();
-            }
+            let command = product::Command::Introduce { offer, quantity: Quantity::new(3) };
+            let command = Command::Product { sku: Sku::parse(sku).unwrap(), command };
+            decider::step::<Inventory>(&mut inventory, &command).unwrap();
         }
         let untouched = inventory.products.clone();
         let release = [reservation::Command::Release];

@@ -298,6 +298,26 @@ mod products {
         assert_eq!(Some(lamp.stock), Stock::from_counts(8, 2, 0, 10));
     }
 
+    fn introduce(quantity: Option<Quantity>) -> Command {
+        Command::Product {
+            sku: sku("lamp"),
+            command: product::Command::Introduce { offer: offer("Lamp"), quantity },
+        }
+    }
+
+    #[test]
+    fn introduce_lists_a_new_one_with_its_first_stock() {
+        let restocked = product("lamp", product::Event::Restocked { quantity: some(3) });
+        given::<Inventory>([]).when(&introduce(Some(some(3)))).then([listed(), restocked]);
+        given::<Inventory>([]).when(&introduce(None)).then([listed()]);
+    }
+
+    #[test]
+    fn introduce_leaves_what_is_known_as_it_is() {
+        let changed = product("lamp", product::Event::Changed { offer: offer("Floor lamp") });
+        given::<Inventory>([listed(), changed]).when(&introduce(Some(some(3)))).then_nothing();
+    }
+
     #[test]
     fn restock_adds_to_what_is_available() {
         given::<Inventory>([listed()])

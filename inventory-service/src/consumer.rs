@@ -1,0 +1,72 @@
+//! What orders want of this service: each message is a command.
+
+use shared::{
+    codec::Codec,
+    consumer::{Handled, Handler, Taken},
+    contract::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED},
+    fault::Fault,
+    message::Message,
+};
+use sqlx::PgConnection;
+
+use crate::{
+    app::{App, Request},
+    domain::inventory::Command,
+    wire,
+};
+
+/// Takes messages about orders in.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// The road.
+    pub app: App,
+}
+
+impl Orders {
+    fn codec(&self) -> &Codec {
+        &self.app.codec
+    }
+}
+
+impl Handler for Orders {
+    type Input = Command;
+
+    fn topics(&self) -> Vec<&'static str> {
+        vec![ORDER_PLACED, ORDER_CONFIRMED, ORDER_CANCELLED]
+    }
+
+    async fn decode(&self, message: &Message) -> Result<Command, Fault> {
+        let subject = &message.envelope.subject;
+        match message.incoming.topic.as_str() {
+            ORDER_PLACED => wire::reserve(&self.codec().decode(message).await?, subject),
+            ORDER_CONFIRMED => wire::commit(&self.codec().decode(message).await?, subject),
+            ORDER_CANCELLED => wire::release(&self.codec().decode(message).await?, subject),
+            other => return Err(Fault::poison(format!("nothing is read from {other} here"))),
+        }
+        .map_err(Fault::poison)
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut PgConnection,
+        batch: &[Taken<'_, Command>],
+    ) -> Result<Handled, Fault> {
+        let requests: Vec<Request> = batch
+            .iter()
+            .map(|taken| Request {
+                command: taken.input.clone(),
+                trace: taken.message.envelope.trace,
+            })
+            .collect();
+        let outcome = self.app.execute(conn, &requests).await?;
+        let refused = outcome
+            .answers
+            .iter()
+            .enumerate()
+            .filter_map(|(place, answer)| {
+                Some((place, answer.decision.as_ref().err()?.to_string()))
+            })
+            .collect();
+        Ok(Handled { effects: outcome.effects, refused })
+    }
+}

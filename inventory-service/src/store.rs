@@ -1,0 +1,167 @@
+//! All SQL of this service: what a batch needs is loaded in two statements and saved in two.
+//!
+//! **Architecture invariant:** rows are locked in one order everywhere: reservations by order id,
+//! then products by SKU. Two transactions that want the same rows wait for each other and never
+//! deadlock.
+//!
+//! **Architecture invariant:** a row that two transactions make at once is made by one of them. The
+//! other's version does not follow the row's, its transaction is undone, and taken in again it finds
+//! the row.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use shared::fault::Fault;
+use sqlx::PgConnection;
+
+use crate::domain::{
+    inventory::{Command, Inventory},
+    naming::{OrderId, Sku},
+    product::Product,
+    reservation::{self, Reservation},
+};
+
+pub(crate) use self::read::{listed, product};
+
+mod product_row;
+mod read;
+mod reservation_row;
+
+/// Whose messages are counted: each has a `ce_sequence` of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// An order.
+    Order(OrderId),
+    /// A product.
+    Product(Sku),
+}
+
+/// What is kept with a row beside its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Counts {
+    /// Messages said about it.
+    said: i64,
+    /// Writes of it.
+    version: i64,
+}
+
+/// The rows that a batch needs, locked, and what becomes of them.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// As they are now: what the batch decides over.
+    pub(crate) inventory: Inventory,
+    loaded: Inventory,
+    counts: HashMap<Subject, Counts>,
+    saying: HashMap<Subject, i64>,
+}
+
+impl Rows {
+    /// The number of the next message about `subject`.
+    pub(crate) fn next_sequence(&mut self, subject: Subject) -> i64 {
+        let said = self.counts.get(&subject).map_or(0, |it| it.said);
+        let saying = self.saying.entry(subject).or_default();
+        *saying += 1;
+        said + *saying
+    }
+
+    /// What is to be written of `subject`: its counts, if its state changed or something was said.
+    fn counts_to_write(&self, subject: &Subject, changed: bool) -> Option<Counts> {
+        let saying = self.saying.get(subject).copied().unwrap_or(0);
+        let Counts { said, version } = self.counts.get(subject).copied().unwrap_or_default();
+        (changed || saying > 0).then_some(Counts { said: said + saying, version: version + 1 })
+    }
+
+    fn reservations_to_write(&self) -> Vec<(OrderId, &Reservation, Counts)> {
+        let rows = self.inventory.reservations.iter();
+        rows.filter_map(|(order, now)| {
+            let changed = self.loaded.reservations.get(order) != Some(now);
+            Some((*order, now, self.counts_to_write(&Subject::Order(*order), changed)?))
+        })
+        .collect()
+    }
+
+    fn products_to_write(&self) -> Vec<(&Sku, &Product, Counts)> {
+        let rows = self.inventory.products.iter();
+        rows.filter_map(|(sku, now)| {
+            let changed = self.loaded.products.get(sku) != Some(now);
+            Some((sku, now, self.counts_to_write(&Subject::Product(sku.clone()), changed)?))
+        })
+        .collect()
+    }
+}
+
+/// Locks and loads what the commands need: first the reservations, then every product that a
+/// command names or a loaded reservation holds.
+pub(crate) async fn load_for_update(
+    conn: &mut PgConnection,
+    commands: impl Iterator<Item = &Command> + Clone + Send,
+) -> Result<Rows, Fault> {
+    let (orders, mut skus) = wanted(commands);
+    let mut counts = HashMap::with_capacity(orders.len() + skus.len());
+    let mut loaded = Inventory::default();
+    for row in reservation_row::load_for_update(conn, &orders).await? {
+        if let Some(lines) = row.reservation.held() {
+            skus.extend(lines.iter().map(|(sku, _)| sku.clone()));
+        }
+        counts.insert(Subject::Order(row.order), row.counts);
+        loaded.reservations.insert(row.order, row.reservation);
+    }
+    for row in product_row::load_for_update(conn, &skus).await? {
+        counts.insert(Subject::Product(row.sku.clone()), row.counts);
+        loaded.products.insert(row.sku, row.product);
+    }
+    Ok(Rows { inventory: loaded.clone(), loaded, counts, saying: HashMap::new() })
+}
+
+fn wanted<'c>(commands: impl Iterator<Item = &'c Command>) -> (BTreeSet<OrderId>, BTreeSet<Sku>) {
+    let (mut orders, mut skus) = (BTreeSet::new(), BTreeSet::new());
+    for command in commands {
+        match command {
+            Command::Reservation { order, command } => {
+                orders.insert(*order);
+                if let reservation::Command::Reserve { lines } = command {
+                    skus.extend(lines.iter().map(|(sku, _)| sku.clone()));
+                }
+            }
+            Command::Product { sku, .. } => {
+                skus.insert(sku.clone());
+            }
+        }
+    }
+    (orders, skus)
+}
+
+/// Writes what has changed, in the order of the locks.
+pub(crate) async fn save(conn: &mut PgConnection, rows: &Rows) -> Result<(), Fault> {
+    let reservations = rows.reservations_to_write();
+    let written = reservation_row::save(conn, &reservations).await?;
+    followed(written, reservations.len())?;
+    let products = rows.products_to_write();
+    let written = product_row::save(conn, &products).await?;
+    followed(written, products.len())
+}
+
+/// Each row's version follows the one that was loaded, or somebody else made the row meanwhile.
+fn followed(written: u64, rows: usize) -> Result<(), Fault> {
+    if written == rows as u64 {
+        Ok(())
+    } else {
+        Err(Fault::transient("another transaction was first"))
+    }
+}
+
+/// A row that is not what this service writes. Nobody's message is at fault.
+#[derive(Debug, thiserror::Error)]
+#[error("the row of {table} {id} is not what this service writes")]
+struct Unreadable {
+    table: &'static str,
+    id: String,
+}
+
+impl From<Unreadable> for Fault {
+    fn from(error: Unreadable) -> Self {
+        Self::transient(error)
+    }
+}
+
+/// A reservation's lines as they are kept.
+type KeptLines = BTreeMap<String, i32>;

@@ -1,0 +1,90 @@
+use shared::contract::Line;
+use time::macros::datetime;
+
+use super::*;
+
+const AT: OffsetDateTime = datetime!(2026-03-01 12:00 UTC);
+const ORDER: Uuid = Uuid::from_u128(7);
+
+fn placed(lines: &[(&str, i32)]) -> OrderPlaced {
+    let lines = lines.iter().map(|(sku, quantity)| Line {
+        sku: (*sku).to_owned(),
+        quantity: *quantity,
+        unit_price_minor: 100,
+    });
+    OrderPlaced {
+        order_id: ORDER,
+        lines: lines.collect(),
+        total_minor: 100,
+        currency: "EUR".to_owned(),
+        payment_method: "tok".to_owned(),
+        email: "ada@example.com".to_owned(),
+        customer_name: None,
+        placed_at: AT,
+        due_at: AT,
+    }
+}
+
+fn lines(lines: &[(&str, i32)]) -> Lines {
+    let line =
+        |(sku, count): &(&str, i32)| (Sku::parse(sku).unwrap(), Quantity::new(*count).unwrap());
+    Lines::new(lines.iter().map(line)).unwrap()
+}
+
+#[test]
+fn an_order_that_was_placed_asks_for_its_lines() {
+    let command = reserve(&placed(&[("lamp", 2), ("chair", 1)]), &ORDER.to_string());
+    let wanted = reservation::Command::Reserve { lines: lines(&[("chair", 1), ("lamp", 2)]) };
+    assert_eq!(command, Ok(Command::Reservation { order: OrderId(ORDER), command: wanted }));
+}
+
+#[test]
+fn lines_that_nothing_can_be_held_for_are_unusable() {
+    let reserve = |lines: &[(&str, i32)]| reserve(&placed(lines), &ORDER.to_string());
+    assert_eq!(reserve(&[]), Err(Unusable::Lines(InvalidLines::Empty)));
+    assert_eq!(reserve(&[("a", 1), ("a", 2)]), Err(Unusable::Lines(InvalidLines::Repeated)));
+    assert_eq!(reserve(&[("a b", 1)]), Err(Unusable::Sku("a b".to_owned())));
+    assert_eq!(reserve(&[("a", 0)]), Err(Unusable::Quantity { sku: "a".to_owned(), quantity: 0 }));
+}
+
+#[test]
+fn a_body_that_speaks_of_another_order_is_unusable() {
+    let outside = Uuid::from_u128(8).to_string();
+    let expected = Unusable::OtherOrder { body: ORDER, outside: outside.clone() };
+    assert_eq!(reserve(&placed(&[("lamp", 1)]), &outside), Err(expected));
+    let confirmed = OrderConfirmed {
+        order_id: ORDER,
+        total_minor: 1,
+        currency: "EUR".to_owned(),
+        confirmed_at: AT,
+    };
+    assert!(commit(&confirmed, &outside).is_err());
+    assert!(commit(&confirmed, &ORDER.to_string()).is_ok());
+}
+
+#[test]
+fn what_is_held_is_said_line_by_line() {
+    let event = reservation::Event::Reserved { lines: lines(&[("lamp", 2)]) };
+    let event = Event::Reservation { order: OrderId(ORDER), event };
+    let said = StockReserved {
+        order_id: ORDER,
+        lines: vec![StockLine { sku: "lamp".to_owned(), quantity: 2 }],
+        reserved_at: AT,
+    };
+    assert_eq!(
+        Saying::of(&event, AT),
+        Some((Subject::Order(OrderId(ORDER)), Saying::Reserved(said)))
+    );
+}
+
+#[test]
+fn what_is_nobody_elses_affair_is_not_said() {
+    let sku = Sku::parse("lamp").unwrap();
+    for event in [
+        Event::Reservation { order: OrderId(ORDER), event: reservation::Event::Sold },
+        Event::Reservation { order: OrderId(ORDER), event: reservation::Event::Fenced },
+        Event::Product { sku, event: product::Event::Restocked { quantity: Quantity::ONE } },
+    ] {
+        assert_eq!(Saying::of(&event, AT), None, "{event:?}");
+    }
+}
