@@ -1,0 +1,270 @@
+//! What the tests have in common: a house with a database of its own, and order-service's voice.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, Instant},
+};
+
+use inventory_service::{
+    MIGRATIONS, SERVICE,
+    app::{App, Request},
+    consumer::Orders,
+    domain::{
+        inventory::Command,
+        naming::{Quantity, Sku},
+        product::{self, Offer},
+    },
+};
+use secrecy::SecretString;
+use shared::{
+    clock::Clock,
+    codec::{self, Codec, Kind, Says},
+    consumer::Parts,
+    contract::{
+        Line, OrderCancelled, OrderConfirmed, OrderPlaced, ProductChanged, Record, StockRejected,
+        StockReleased, StockReserved,
+    },
+    db,
+    effects::Wakers,
+    health::Health,
+    message::{Envelope, Incoming, Message, Outgoing, TraceParent},
+    outbox,
+};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a condition may take to come true on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Inventory's rooms over a database of their own.
+pub(crate) struct House {
+    pub(crate) pool: PgPool,
+    pub(crate) app: App,
+    /// How order-service speaks and reads.
+    order_service: Codec,
+}
+
+impl House {
+    pub(crate) async fn new() -> Self {
+        let url = devstack::database("inventory").await;
+        let pool = db::pool(&db::Settings::new(SecretString::from(url)), "test").unwrap();
+        db::migrate(&pool, &MIGRATIONS).await.unwrap();
+        let prefix = devstack::unique_prefix();
+        let hears =
+            [Kind::of::<OrderPlaced>(), Kind::of::<OrderConfirmed>(), Kind::of::<OrderCancelled>()];
+        let says = [
+            Kind::of::<StockReserved>(),
+            Kind::of::<StockRejected>(),
+            Kind::of::<StockReleased>(),
+            Kind::of::<ProductChanged>(),
+        ];
+        Self {
+            pool,
+            app: App { codec: codec(SERVICE, &prefix, &says, &hears).await, clock: Clock::System },
+            order_service: codec("order-service", &prefix, &hears, &says).await,
+        }
+    }
+
+    /// What takes messages in; each call is another consumer.
+    pub(crate) fn consumer(&self) -> Parts<Orders> {
+        Parts {
+            service: SERVICE,
+            handler: Orders { app: self.app.clone() },
+            pool: self.pool.clone(),
+            wakers: Wakers::default(),
+            clock: Clock::System,
+        }
+    }
+
+    /// Makes products with so many of each.
+    pub(crate) async fn stock(&self, products: &[(&str, i32)]) {
+        let requests: Vec<Request> = products
+            .iter()
+            .map(|(sku, count)| Request { command: introduce(sku, *count), trace: None })
+            .collect();
+        let mut tx = db::begin(&self.pool).await.unwrap();
+        self.app.execute(&mut tx, &requests).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    fn says(&self, order: Uuid, sequence: i64) -> Says {
+        Says {
+            id: Clock::System.new_id(),
+            subject: order.to_string(),
+            sequence,
+            at: Clock::System.now(),
+            trace: Some(TraceParent::start()),
+        }
+    }
+
+    /// An order was placed.
+    pub(crate) fn placed(&self, order: Uuid, lines: &[(&str, i32)]) -> Incoming {
+        let now = Clock::System.now();
+        let lines = lines.iter().map(|(sku, quantity)| Line {
+            sku: (*sku).to_owned(),
+            quantity: *quantity,
+            unit_price_minor: 100,
+        });
+        let record = OrderPlaced {
+            order_id: order,
+            lines: lines.collect(),
+            total_minor: 100,
+            currency: "EUR".to_owned(),
+            payment_method: "tok_ok".to_owned(),
+            email: "ada@example.com".to_owned(),
+            customer_name: None,
+            placed_at: now,
+            due_at: now,
+        };
+        self.incoming(self.says(order, 1), &record)
+    }
+
+    /// An order was confirmed.
+    pub(crate) fn confirmed(&self, order: Uuid) -> Incoming {
+        let record = OrderConfirmed {
+            order_id: order,
+            total_minor: 100,
+            currency: "EUR".to_owned(),
+            confirmed_at: Clock::System.now(),
+        };
+        self.incoming(self.says(order, 2), &record)
+    }
+
+    /// An order was cancelled.
+    pub(crate) fn cancelled(&self, order: Uuid) -> Incoming {
+        let record = OrderCancelled {
+            order_id: order,
+            reason: "requested".to_owned(),
+            cancelled_by: "customer".to_owned(),
+            cancelled_at: Clock::System.now(),
+        };
+        self.incoming(self.says(order, 3), &record)
+    }
+
+    pub(crate) fn incoming<R: Record>(&self, says: Says, record: &R) -> Incoming {
+        incoming(self.order_service.message(says, record).unwrap())
+    }
+
+    /// Everything that was said and not published, oldest first.
+    pub(crate) async fn said(&self) -> Vec<Outgoing> {
+        let mut conn = self.pool.acquire().await.unwrap();
+        let kept = outbox::head(&mut conn, 10_000).await.unwrap();
+        kept.into_iter().map(|it| it.message).collect()
+    }
+
+    /// A message of ours, read as order-service reads it.
+    pub(crate) async fn read<R: Record>(&self, outgoing: &Outgoing) -> R {
+        let envelope = envelope(outgoing);
+        let message = Message { incoming: incoming(outgoing.clone()), envelope };
+        self.order_service.decode(&message).await.unwrap()
+    }
+
+    /// (available, reserved, sold) of a product.
+    pub(crate) async fn counts(&self, sku: &str) -> (i64, i64, i64) {
+        sqlx::query_as("SELECT available, reserved, sold FROM product WHERE sku = $1")
+            .bind(sku)
+            .fetch_one(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Where each reservation stands.
+    pub(crate) async fn stages(&self) -> BTreeMap<Uuid, String> {
+        let rows: Vec<(Uuid, String)> = sqlx::query_as("SELECT order_id, stage FROM reservation")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap();
+        rows.into_iter().collect()
+    }
+
+    /// The reasons in the dead letters, in the order in which they came.
+    pub(crate) async fn dead(&self) -> Vec<(String, String)> {
+        sqlx::query_as("SELECT reason, detail FROM messaging.dead_letter ORDER BY \"offset\"")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// Checks, in the database alone, that stock adds up and that what products say is held is what
+    /// reservations hold.
+    pub(crate) async fn assert_adds_up(&self) {
+        let wrong: Vec<String> = sqlx::query_scalar(
+            "WITH held AS (
+                 SELECT key AS sku,
+                        coalesce(sum(value::bigint) FILTER (WHERE stage = 'reserved'), 0) AS reserved,
+                        coalesce(sum(value::bigint) FILTER (WHERE stage = 'sold'), 0) AS sold
+                 FROM reservation, jsonb_each_text(lines) GROUP BY key
+             )
+             SELECT sku FROM product LEFT JOIN held USING (sku)
+             WHERE product.available + product.reserved + product.sold <> product.stocked
+                OR least(product.available, product.reserved, product.sold) < 0
+                OR product.reserved <> coalesce(held.reserved, 0)
+                OR product.sold <> coalesce(held.sold, 0)",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        assert_eq!(wrong, Vec::<String>::new(), "stock does not add up");
+    }
+}
+
+async fn codec(service: &'static str, prefix: &str, says: &[Kind], reads: &[Kind]) -> Codec {
+    let settings = codec::Settings {
+        source: shared::contract::source(service),
+        registry_url: devstack::shared().await.urls().registry.clone(),
+        prefix: prefix.to_owned(),
+    };
+    let health = Health::default().component("registry");
+    let stop = CancellationToken::new();
+    Codec::connect(&settings, says, reads, &health, &stop).await.unwrap()
+}
+
+/// A message as it comes in, each at a place of its own.
+fn incoming(outgoing: Outgoing) -> Incoming {
+    static OFFSET: AtomicI64 = AtomicI64::new(0);
+    Incoming {
+        topic: outgoing.topic.into_owned(),
+        partition: 0,
+        offset: OFFSET.fetch_add(1, Ordering::Relaxed),
+        timestamp_ms: None,
+        key: outgoing.key,
+        headers: outgoing.headers,
+        payload: outgoing.payload,
+    }
+}
+
+pub(crate) fn envelope(outgoing: &Outgoing) -> Envelope {
+    Envelope::from_headers(&outgoing.headers).unwrap()
+}
+
+/// (topic, key, `ce_sequence`) of a message.
+pub(crate) fn outside(outgoing: &Outgoing) -> (String, String, i64) {
+    let envelope = envelope(outgoing);
+    (outgoing.topic.to_string(), envelope.subject, envelope.sequence)
+}
+
+pub(crate) fn sku(text: &str) -> Sku {
+    Sku::parse(text).unwrap()
+}
+
+pub(crate) fn introduce(text: &str, count: i32) -> Command {
+    let offer = Offer::new(text.to_owned(), 100, "EUR".to_owned(), true).unwrap();
+    let command = product::Command::Introduce { offer, quantity: Quantity::new(count) };
+    Command::Product { sku: sku(text), command }
+}
+
+/// An order of its own.
+pub(crate) fn new_order() -> Uuid {
+    Clock::System.new_id()
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let until = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < until, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
