@@ -1,6 +1,7 @@
 //! Owns products, stock and reservations.
 //!
-//! Modules stand in the order in which a command travels.
+//! Modules stand in the order in which a command travels: what is decided, the one road by which
+//! anything changes, its rows, its words, and the doors that lead in.
 
 pub mod domain;
 
@@ -9,9 +10,16 @@ mod store;
 mod wire;
 
 pub mod consumer;
+pub mod http;
+pub mod seed;
 
-/// This service's name: its consumer group, its dead-letter topic, its word in logs.
-pub const SERVICE: &str = "inventory-service";
+pub mod config;
+mod service;
+
+pub use service::{Addresses, Error, run};
+
+/// This service: its consumer group, and the prefix of its dead-letter topic.
+pub const NAME: &str = "inventory-service";
 
 /// The tables of this service.
-pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();

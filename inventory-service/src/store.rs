@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use shared::fault::Fault;
+use shared::fault::{Collision, Fault};
 use sqlx::PgConnection;
 
 use crate::domain::{
@@ -142,11 +142,7 @@ pub(crate) async fn save(conn: &mut PgConnection, rows: &Rows) -> Result<(), Fau
 
 /// Each row's version follows the one that was loaded, or somebody else made the row meanwhile.
 fn followed(written: u64, rows: usize) -> Result<(), Fault> {
-    if written == rows as u64 {
-        Ok(())
-    } else {
-        Err(Fault::transient("another transaction was first"))
-    }
+    if written == rows as u64 { Ok(()) } else { Err(Fault::transient(Collision)) }
 }
 
 /// A row that is not what this service writes. Nobody's message is at fault.

@@ -7,7 +7,7 @@ use std::{
 };
 
 use inventory_service::{
-    MIGRATIONS, SERVICE,
+    MIGRATIONS, NAME,
     app::{App, Request},
     consumer::Orders,
     domain::{
@@ -62,7 +62,7 @@ impl House {
         ];
         Self {
             pool,
-            app: App { codec: codec(SERVICE, &prefix, &says, &hears).await, clock: Clock::System },
+            app: App { codec: codec(NAME, &prefix, &says, &hears).await, clock: Clock::System },
             order_service: codec("order-service", &prefix, &hears, &says).await,
         }
     }
@@ -70,7 +70,7 @@ impl House {
     /// What takes messages in; each call is another consumer.
     pub(crate) fn consumer(&self) -> Parts<Orders> {
         Parts {
-            service: SERVICE,
+            service: NAME,
             handler: Orders { app: self.app.clone() },
             pool: self.pool.clone(),
             wakers: Wakers::default(),
@@ -85,7 +85,8 @@ impl House {
             .map(|(sku, count)| Request { command: introduce(sku, *count), trace: None })
             .collect();
         let mut tx = db::begin(&self.pool).await.unwrap();
-        self.app.execute(&mut tx, &requests).await.unwrap();
+        let outcome = self.app.execute(&mut tx, &requests).await.unwrap();
+        outcome.effects.save(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
     }
 

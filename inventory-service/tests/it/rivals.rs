@@ -8,7 +8,7 @@ use inventory_service::{
         reservation,
     },
 };
-use shared::{db, fault::Fault};
+use shared::db;
 
 use crate::kit::{House, eventually, new_order, sku};
 
@@ -78,7 +78,7 @@ async fn a_reservation_that_two_transactions_make_at_once_is_made_by_one_and_see
     let batch = [cancelled];
     let (second, ()) = tokio::join!(consumer.take_in(&batch), commit_once_awaited);
 
-    assert!(matches!(second, Err(Fault::Transient(_))), "it did not know of the reservation");
+    assert!(second.is_err_and(|it| it.is_collision()), "it did not know of the reservation");
     assert_eq!(house.counts("lamp").await, (9, 1, 0));
     consumer.take_in(&batch).await.unwrap();
     assert_eq!(house.counts("lamp").await, (10, 0, 0));

@@ -1,0 +1,99 @@
+//! The REST API: products and stock, to look at and to change.
+//!
+//! Reading goes to the database at once. Whatever changes something goes through the [`door`], so
+//! that many callers share one transaction.
+
+use axum::Router;
+use shared::{
+    http::{Page, problem_pages},
+    intake::Intake,
+};
+use sqlx::PgPool;
+use utoipa::{OpenApi as _, openapi::OpenApi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+use self::door::Door;
+
+pub mod door;
+mod get_product;
+mod get_stock;
+mod list_products;
+mod list_stock;
+mod paging;
+mod problems;
+mod put_product;
+mod restock;
+mod view;
+
+/// What the endpoints need.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Where commands go in.
+    pub intake: Intake<Door>,
+    /// Where rows are looked at.
+    pub pool: PgPool,
+}
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "inventory-service", description = "Products and their stock.", version = "1.0.0"),
+    tags(
+        (name = "products", description = "What the shop offers"),
+        (name = "stock", description = "How much of it there is"),
+    ),
+)]
+struct Document;
+
+fn described() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(list_products::list_products))
+        .routes(routes!(get_product::get_product, put_product::put_product))
+        .routes(routes!(restock::restock))
+        .routes(routes!(list_stock::list_stock))
+        .routes(routes!(get_stock::get_stock))
+}
+
+/// The endpoints, their description under `/openapi.json`, Swagger UI under `/swagger-ui`, and the
+/// pages behind problem types.
+pub fn routes(api: Api) -> Router {
+    let (router, document) = described().with_state(api).split_for_parts();
+    router
+        .merge(SwaggerUi::new("/swagger-ui").url("/openapi.json", document))
+        .merge(problem_pages(PAGES))
+}
+
+/// The description of the API: what `openapi.json` holds.
+pub fn document() -> OpenApi {
+    described().into_openapi()
+}
+
+/// The pages of this service's own problems.
+const PAGES: &[Page] = &[
+    Page {
+        code: problems::PRODUCT_UNKNOWN.code,
+        text: include_str!("../../docs/errors/product-unknown.md"),
+    },
+    Page {
+        code: problems::SKU_INVALID.code,
+        text: include_str!("../../docs/errors/sku-invalid.md"),
+    },
+    Page {
+        code: problems::STOCK_LIMIT.code,
+        text: include_str!("../../docs/errors/stock-limit.md"),
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_problem_has_its_page() {
+        let codes: Vec<_> = PAGES.iter().map(|it| it.code).collect();
+        assert_eq!(codes, problems::ALL.map(|it| it.code));
+        for page in PAGES {
+            assert!(page.text.starts_with(&format!("# {}\n", page.code)), "{}", page.code);
+        }
+    }
+}

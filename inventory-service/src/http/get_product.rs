@@ -1,0 +1,37 @@
+//! `GET /products/{sku}`
+
+use axum::extract::State;
+use shared::http::{Json, Path, Problem, ProblemDocument};
+
+use super::{Api, problems, view};
+use crate::{
+    domain::{naming::Sku, product::Product},
+    store,
+};
+
+/// One product.
+#[utoipa::path(
+    get, path = "/products/{sku}", tag = "products", params(("sku" = String, Path)),
+    responses(
+        (status = 200, body = view::Product),
+        (status = 404, description = "There is no such product", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_product(
+    State(api): State<Api>,
+    Path(sku): Path<String>,
+) -> Result<Json<view::Product>, Problem> {
+    let (sku, product) = find(&api, &sku).await?;
+    Ok(Json(view::Product::of(&sku, &product)))
+}
+
+/// The product that is known by this.
+pub(super) async fn find(api: &Api, sku: &str) -> Result<(Sku, Product), Problem> {
+    // What no product can be known by, no product is known by.
+    let sku = Sku::parse(sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
+    let mut conn = api.pool.acquire().await.map_err(|error| Problem::unavailable(&error))?;
+    let product = store::product(&mut conn, &sku).await;
+    let product = product.map_err(|fault| problems::unreadable(&fault))?;
+    Ok((sku, product.ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?))
+}

@@ -1,0 +1,23 @@
+//! `GET /stock/{sku}`
+
+use axum::extract::State;
+use shared::http::{Json, Path, Problem, ProblemDocument};
+
+use super::{Api, get_product::find, view};
+
+/// How much there is of one product.
+#[utoipa::path(
+    get, path = "/stock/{sku}", tag = "stock", params(("sku" = String, Path)),
+    responses(
+        (status = 200, body = view::Stock),
+        (status = 404, description = "There is no such product", body = ProblemDocument,
+            content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_stock(
+    State(api): State<Api>,
+    Path(sku): Path<String>,
+) -> Result<Json<view::Stock>, Problem> {
+    let (sku, product) = find(&api, &sku).await?;
+    Ok(Json(view::Stock::of(&sku, product.stock)))
+}

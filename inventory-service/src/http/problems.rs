@@ -1,0 +1,64 @@
+//! What can be wrong with a request, beside what every service knows.
+
+use axum::http::StatusCode;
+use shared::{
+    fault::Fault,
+    http::{Problem, ProblemType, problem},
+};
+
+use crate::domain::{inventory::Rejection, product::InvalidOffer};
+
+/// Nobody has listed such a product.
+pub(super) const PRODUCT_UNKNOWN: ProblemType = ProblemType {
+    code: "product-unknown",
+    title: "There is no such product",
+    status: StatusCode::NOT_FOUND,
+};
+
+/// No product can be known by this.
+pub(super) const SKU_INVALID: ProblemType = ProblemType {
+    code: "sku-invalid",
+    title: "This cannot be a SKU",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+};
+
+/// More was delivered than there can be.
+pub(super) const STOCK_LIMIT: ProblemType = ProblemType {
+    code: "stock-limit",
+    title: "There cannot be so much of a product",
+    status: StatusCode::UNPROCESSABLE_ENTITY,
+};
+
+/// All of them.
+#[cfg(test)]
+pub(super) const ALL: [ProblemType; 3] = [PRODUCT_UNKNOWN, SKU_INVALID, STOCK_LIMIT];
+
+/// Why a command was refused.
+pub(super) fn rejected(rejection: Rejection) -> Problem {
+    match rejection {
+        Rejection::UnknownProduct => PRODUCT_UNKNOWN.problem(),
+        Rejection::StockLimit => STOCK_LIMIT.detail(rejection.to_string()),
+        // Of orders, about which nobody can ask here.
+        Rejection::NeverReserved | Rejection::WasRejected | Rejection::WasFenced => {
+            Problem::internal(&rejection)
+        }
+    }
+}
+
+/// Why an offer cannot be.
+pub(super) fn invalid_offer(invalid: InvalidOffer) -> Problem {
+    let pointer = match invalid {
+        InvalidOffer::Name => "/name",
+        InvalidOffer::Price => "/price_minor",
+        InvalidOffer::Currency => "/currency",
+    };
+    problem::INVALID_BODY.problem().with_error(pointer, "out-of-range", invalid.to_string())
+}
+
+/// Rows could not be looked at.
+pub(super) fn unreadable(fault: &Fault) -> Problem {
+    match fault {
+        Fault::Transient(_) => Problem::unavailable(fault),
+        Fault::Poison(_) => Problem::internal(fault),
+    }
+}

@@ -1,0 +1,72 @@
+//! `PUT /products/{sku}`
+
+use axum::extract::State;
+use serde::Deserialize;
+use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext};
+use utoipa::ToSchema;
+
+use super::{
+    Api,
+    door::{Reply, Wish},
+    problems, view,
+};
+use crate::domain::{
+    naming::Sku,
+    product::{Command, Offer},
+};
+
+/// How a product is to be offered.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PutProduct {
+    /// What people call it: 1 to 200 printable characters.
+    #[schema(example = "Desk lamp", min_length = 1, max_length = 200)]
+    name: String,
+    /// The price of one, in minor units of its currency.
+    #[schema(example = 4990, minimum = 0, maximum = 1_000_000_000)]
+    price_minor: i64,
+    /// ISO 4217.
+    #[schema(example = "EUR", pattern = "^[A-Z]{3}$")]
+    currency: String,
+    /// Whether it can be ordered; yes if not said.
+    #[serde(default = "offered")]
+    #[schema(default = true)]
+    active: bool,
+}
+
+fn offered() -> bool {
+    true
+}
+
+/// Lists a product, or changes how it is offered.
+///
+/// A new product has no stock. `product-changed` is said if anything is different. The same again
+/// does nothing, so no Idempotency-Key is needed.
+#[utoipa::path(
+    put, path = "/products/{sku}", tag = "products",
+    params(("sku" = String, Path, description = "1 to 64 letters, digits, `-`, `_` and `.`")),
+    request_body = PutProduct,
+    responses(
+        (status = 200, description = "It was known, and is now like this", body = view::Product),
+        (status = 201, description = "It is new", body = view::Product,
+            headers(("Location" = String, description = "Where it is"))),
+        (status = 400, description = "The body cannot be read", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 422, description = "Nothing can be offered like this", body = ProblemDocument,
+            content_type = "application/problem+json"),
+        (status = 503, description = "Not now; nothing was done, or the same again tells",
+            body = ProblemDocument, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn put_product(
+    State(api): State<Api>,
+    Path(sku): Path<String>,
+    context: RequestContext,
+    Json(body): Json<PutProduct>,
+) -> Result<Reply, Problem> {
+    let sku = Sku::parse(&sku).ok_or_else(|| problems::SKU_INVALID.problem())?;
+    let offer = Offer::new(body.name, body.price_minor, body.currency, body.active)
+        .map_err(problems::invalid_offer)?;
+    let command = Command::Put { offer };
+    api.intake.submit(Wish { sku, command, key: None, trace: Some(context.trace) }).await?
+}

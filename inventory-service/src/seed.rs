@@ -1,0 +1,108 @@
+//! Products to begin with: a small shop for the demo, a long list for load tests.
+//!
+//! Introducing leaves what is known as it is, so this may run at each start and in each instance: a
+//! price that was changed stays changed, and nothing is delivered twice.
+
+use std::convert::Infallible;
+
+use futures_util::future;
+use shared::{
+    dependency::{self, Waited},
+    health::Component,
+    intake::{Intake, Refused},
+    message::TraceParent,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::{
+        naming::{Quantity, Sku},
+        product::{Command, InvalidOffer, Offer},
+    },
+    http::door::{Door, Wish},
+};
+
+/// Introduced at the same time; well within what an intake holds.
+const BATCH: usize = 500;
+
+/// What a load test may take of one product.
+const LOAD_STOCK: i32 = 1_000_000_000;
+
+/// A product to begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seed {
+    /// What it is known by.
+    pub sku: Sku,
+    /// How it is offered.
+    pub offer: Offer,
+    /// How many there are.
+    pub quantity: Option<Quantity>,
+}
+
+/// The demo's shop: each way that an order can go has something to order.
+pub fn demo() -> Vec<Seed> {
+    [
+        ("desk-lamp", "Desk lamp", 4_990, 500),
+        ("coffee-grinder", "Coffee grinder", 8_950, 200),
+        ("espresso-cup", "Espresso cup", 1_290, 1_000),
+        ("notebook-a5", "Notebook A5, dotted", 790, 2_000),
+        ("usb-c-cable", "USB-C cable, 2 m", 1_490, 5_000),
+        ("standing-desk", "Standing desk", 54_900, 25),
+        // The last one: of two orders, one is out of stock.
+        ("first-edition", "First edition, signed", 125_000, 1),
+        // Never there: every order for it is cancelled.
+        ("unobtainium", "Unobtainium, 1 g", 99_900, 0),
+    ]
+    .into_iter()
+    .filter_map(|(sku, name, price_minor, count)| {
+        seed(sku, name, price_minor, count).ok().flatten()
+    })
+    .collect()
+}
+
+/// `n` products with more stock than a load test can take: `load-0001` and so on.
+pub fn load(n: u32) -> Vec<Seed> {
+    (1..=n)
+        .filter_map(|i| {
+            seed(&format!("load-{i:04}"), &format!("Load test product {i}"), 1_000, LOAD_STOCK)
+                .ok()
+                .flatten()
+        })
+        .collect()
+}
+
+fn seed(sku: &str, name: &str, price_minor: i64, count: i32) -> Result<Option<Seed>, InvalidOffer> {
+    let offer = Offer::new(name.to_owned(), price_minor, "EUR".to_owned(), true)?;
+    Ok(Sku::parse(sku).map(|sku| Seed { sku, offer, quantity: Quantity::new(count) }))
+}
+
+/// Introduces the products through the same door as everybody's, for as long as it takes.
+pub async fn plant(
+    intake: &Intake<Door>,
+    seeds: &[Seed],
+    health: &Component,
+    stop: &CancellationToken,
+) {
+    for batch in seeds.chunks(BATCH) {
+        let attempt = async || introduce(intake, batch).await;
+        match dependency::wait(health, stop, |_: &Refused| true, attempt).await {
+            Waited::Up(()) => (),
+            Waited::Refused(_) | Waited::Stopped => return,
+        }
+    }
+    tracing::info!(products = seeds.len(), "products are introduced");
+}
+
+async fn introduce(intake: &Intake<Door>, seeds: &[Seed]) -> Result<(), Refused> {
+    let trace = Some(TraceParent::start());
+    let wishes = seeds.iter().map(|Seed { sku, offer, quantity }| Wish {
+        sku: sku.clone(),
+        command: Command::Introduce { offer: offer.clone(), quantity: *quantity },
+        key: None,
+        trace,
+    });
+    let answers = future::try_join_all(wishes.map(|it| intake.submit(it))).await?;
+    // A product is introduced or known; neither is refused.
+    debug_assert!(answers.iter().all(Result::is_ok));
+    Ok(())
+}
