@@ -53,6 +53,7 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::domain::naming::Quantity;
 
     fn settings(args: &[&str]) -> Settings {
         let always = ["inventory-service", "--database-url", "postgres://me@db/inventory"];
@@ -75,7 +76,7 @@ mod tests {
         assert_eq!(seeds.len(), 8);
         let count = |sku: &str| {
             let seed = seeds.iter().find(|it| it.sku.as_str() == sku).unwrap();
-            seed.quantity.map_or(0, |it| it.get())
+            seed.quantity.map_or(0, Quantity::get)
         };
         assert_eq!((count("desk-lamp"), count("first-edition"), count("unobtainium")), (500, 1, 0));
         assert_eq!(skus(&["--seed", "demo"]), skus(&["--seed"]));

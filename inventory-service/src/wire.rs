@@ -41,7 +41,7 @@ pub(crate) fn reads() -> [Kind; 3] {
 
 /// What is wrong with a message whose bytes are in order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unusable {
+pub(crate) enum Unusable {
     /// The body speaks of another order than the outside.
     #[error("the body speaks of order {body}, the outside of {outside}")]
     OtherOrder {

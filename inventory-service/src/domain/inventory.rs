@@ -66,6 +66,18 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether there is a product that was not there before.
+    pub fn is_new_product(&self) -> bool {
+        match self {
+            Self::Product { event: product::Event::Listed { .. }, .. } => true,
+            Self::Product {
+                event: product::Event::Changed { .. } | product::Event::Restocked { .. },
+                ..
+            }
+            | Self::Reservation { .. } => false,
+        }
+    }
+
     /// What kind of thing happened; a stable name for numbers.
     pub fn name(&self) -> &'static str {
         match self {

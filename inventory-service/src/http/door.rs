@@ -3,6 +3,8 @@
 //! A request with an `Idempotency-Key` has its effect once; whoever asks again is answered from what
 //! was kept. What was refused is not kept: the same key may be tried again once the reason is gone.
 
+use std::collections::HashMap;
+
 use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -21,7 +23,7 @@ use super::{problems, view};
 use crate::{
     app::{Answer, App, Request},
     domain::{
-        inventory::Command,
+        inventory::{Command, Event},
         naming::Sku,
         product::{self, Product},
     },
@@ -64,23 +66,31 @@ impl Batch for Door {
         conn: &mut PgConnection,
         wishes: &[Wish],
     ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
-        let keys: Vec<_> =
-            wishes.iter().filter_map(|it| Some(it.key.as_ref()?.0.clone())).collect();
+        let keys: Vec<ScopedKey> =
+            wishes.iter().filter_map(|it| it.key.as_ref()).map(|(key, _)| key.clone()).collect();
         let answered = idempotency::find(conn, &keys).await?;
-        let keyed =
-            wishes.iter().enumerate().filter_map(|(place, it)| Some((place, it.key.as_ref()?)));
-        let (places, asked): (Vec<_>, Vec<_>) =
-            keyed.map(|(place, (key, fingerprint))| (place, (key, *fingerprint))).unzip();
-        let mut verdicts = vec![Verdict::First; wishes.len()];
-        for (place, verdict) in places.iter().zip(idempotency::sort_out(asked, &answered)) {
-            verdicts[*place] = match verdict {
-                // The place among those that have a key, as a place among all.
-                Verdict::RepeatOf(first) => Verdict::RepeatOf(places[first]),
-                verdict => verdict,
-            };
-        }
+        let verdicts = verdicts(wishes, &answered);
         self.grant(conn, wishes, &verdicts).await
     }
+}
+
+/// Which wishes are new; those without a key always are.
+fn verdicts<'s>(wishes: &[Wish], answered: &'s HashMap<ScopedKey, Stored>) -> Vec<Verdict<'s>> {
+    let (places, keyed): (Vec<usize>, Vec<_>) = wishes
+        .iter()
+        .enumerate()
+        .filter_map(|(place, wish)| Some((place, wish.key.as_ref()?)))
+        .map(|(place, (key, fingerprint))| (place, (key, *fingerprint)))
+        .unzip();
+    let mut verdicts = vec![Verdict::First; wishes.len()];
+    for (place, verdict) in places.iter().zip(idempotency::sort_out(keyed, answered)) {
+        verdicts[*place] = match verdict {
+            // From a place among those that have a key to one among all.
+            Verdict::RepeatOf(first) => Verdict::RepeatOf(places[first]),
+            Verdict::First | Verdict::Replay(_) | Verdict::Mismatch => verdict,
+        };
+    }
+    verdicts
 }
 
 impl Door {
@@ -135,14 +145,7 @@ impl Wish {
         let Some(product) = answer.product else {
             unreachable!("{} exists after {:?}", self.sku, self.command)
         };
-        let listed = |event: &_| match event {
-            crate::domain::inventory::Event::Product { event, .. } => match event {
-                product::Event::Listed { .. } => true,
-                product::Event::Changed { .. } | product::Event::Restocked { .. } => false,
-            },
-            crate::domain::inventory::Event::Reservation { .. } => false,
-        };
-        let new = events.iter().any(listed);
+        let new = events.iter().any(Event::is_new_product);
         Ok(Reply {
             status: if new { StatusCode::CREATED } else { StatusCode::OK }.as_u16(),
             location: new.then(|| format!("/products/{}", self.sku)),

@@ -49,7 +49,8 @@ fn stock_adds_up_in_the_database_after_any_history_in_any_batches() {
 }
 
 async fn live_through(house: &House, history: Vec<Vec<(usize, Word, bool)>>) {
-    house.stock(&[("a", 9), ("b", 9), ("c", 9)]).await;
+    house.stock(&[("a", 1), ("b", 1), ("c", 1)]).await;
+    house.deliver(&["a", "b", "c"], 6).await;
     let orders: Vec<Uuid> = (0..12).map(|_| new_order()).collect();
     let consumer = house.consumer();
     let mut told = 0;

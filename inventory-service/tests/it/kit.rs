@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -36,20 +39,23 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// How long a condition may take to come true on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Inventory's rooms over a database of their own.
 pub(crate) struct House {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
+    pub(crate) database_url: String,
+    /// Stands before the topics' names.
+    pub(crate) prefix: String,
     /// How order-service speaks and reads.
     order_service: Codec,
 }
 
 impl House {
-    pub(crate) async fn new() -> Self {
+    pub(crate) async fn new() -> Arc<Self> {
         let url = devstack::database("inventory").await;
-        let pool = db::pool(&db::Settings::new(SecretString::from(url)), "test").unwrap();
+        let pool = db::pool(&db::Settings::new(SecretString::from(url.clone())), "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
         let hears =
@@ -60,11 +66,13 @@ impl House {
             Kind::of::<StockReleased>(),
             Kind::of::<ProductChanged>(),
         ];
-        Self {
+        Arc::new(Self {
             pool,
+            database_url: url,
             app: App { codec: codec(NAME, &prefix, &says, &hears).await, clock: Clock::System },
             order_service: codec("order-service", &prefix, &hears, &says).await,
-        }
+            prefix,
+        })
     }
 
     /// What takes messages in; each call is another consumer.
@@ -84,24 +92,33 @@ impl House {
             .iter()
             .map(|(sku, count)| Request { command: introduce(sku, *count), trace: None })
             .collect();
+        self.execute(&requests).await;
+    }
+
+    /// Delivers so many more of each.
+    pub(crate) async fn deliver(&self, skus: &[&str], count: i32) {
+        let quantity = Quantity::new(count).unwrap();
+        let request = |text: &&str| {
+            let command = product::Command::Restock { quantity };
+            Request { command: Command::Product { sku: sku(text), command }, trace: None }
+        };
+        self.execute(&skus.iter().map(request).collect::<Vec<_>>()).await;
+    }
+
+    async fn execute(&self, requests: &[Request]) {
         let mut tx = db::begin(&self.pool).await.unwrap();
-        let outcome = self.app.execute(&mut tx, &requests).await.unwrap();
+        let outcome = self.app.execute(&mut tx, requests).await.unwrap();
         outcome.effects.save(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
     }
 
-    fn says(&self, order: Uuid, sequence: i64) -> Says {
-        Says {
-            id: Clock::System.new_id(),
-            subject: order.to_string(),
-            sequence,
-            at: Clock::System.now(),
-            trace: Some(TraceParent::start()),
-        }
-    }
-
     /// An order was placed.
     pub(crate) fn placed(&self, order: Uuid, lines: &[(&str, i32)]) -> Incoming {
+        incoming(self.say_placed(order, lines))
+    }
+
+    /// The same, as order-service would publish it.
+    pub(crate) fn say_placed(&self, order: Uuid, lines: &[(&str, i32)]) -> Outgoing {
         let now = Clock::System.now();
         let lines = lines.iter().map(|(sku, quantity)| Line {
             sku: (*sku).to_owned(),
@@ -119,33 +136,39 @@ impl House {
             placed_at: now,
             due_at: now,
         };
-        self.incoming(self.says(order, 1), &record)
+        self.order_service.message(says(order, 1), &record).unwrap()
     }
 
     /// An order was confirmed.
     pub(crate) fn confirmed(&self, order: Uuid) -> Incoming {
+        incoming(self.say_confirmed(order))
+    }
+
+    /// The same, as order-service would publish it.
+    pub(crate) fn say_confirmed(&self, order: Uuid) -> Outgoing {
         let record = OrderConfirmed {
             order_id: order,
             total_minor: 100,
             currency: "EUR".to_owned(),
             confirmed_at: Clock::System.now(),
         };
-        self.incoming(self.says(order, 2), &record)
+        self.order_service.message(says(order, 2), &record).unwrap()
     }
 
     /// An order was cancelled.
     pub(crate) fn cancelled(&self, order: Uuid) -> Incoming {
+        incoming(self.say_cancelled(order))
+    }
+
+    /// The same, as order-service would publish it.
+    pub(crate) fn say_cancelled(&self, order: Uuid) -> Outgoing {
         let record = OrderCancelled {
             order_id: order,
             reason: "requested".to_owned(),
             cancelled_by: "customer".to_owned(),
             cancelled_at: Clock::System.now(),
         };
-        self.incoming(self.says(order, 3), &record)
-    }
-
-    pub(crate) fn incoming<R: Record>(&self, says: Says, record: &R) -> Incoming {
-        incoming(self.order_service.message(says, record).unwrap())
+        self.order_service.message(says(order, 3), &record).unwrap()
     }
 
     /// Everything that was said and not published, oldest first.
@@ -208,6 +231,17 @@ impl House {
         .await
         .unwrap();
         assert_eq!(wrong, Vec::<String>::new(), "stock does not add up");
+    }
+}
+
+/// What stands on the outside of a message about an order.
+fn says(order: Uuid, sequence: i64) -> Says {
+    Says {
+        id: Clock::System.new_id(),
+        subject: order.to_string(),
+        sequence,
+        at: Clock::System.now(),
+        trace: Some(TraceParent::start()),
     }
 }
 

@@ -4,4 +4,8 @@
 mod chance;
 mod kit;
 mod orders;
+mod products;
 mod rivals;
+mod seeds;
+mod service;
+mod shop;

@@ -1,0 +1,112 @@
+//! The whole service, as its process runs it, between a real broker and a real database.
+
+use std::time::Duration;
+
+use clap::Parser as _;
+use inventory_service::{Addresses, config::Settings, run};
+use rdkafka::{
+    Message as _,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use serde_json::Value;
+use shared::{
+    clock::Clock,
+    kafka,
+    lifecycle::Lifecycle,
+    outbox::Kept,
+    relay::{KafkaPublisher, Publish as _},
+    telemetry,
+};
+
+use crate::kit::{House, eventually, new_order};
+
+struct Process {
+    addresses: Addresses,
+    kafka: kafka::Settings,
+    life: Lifecycle,
+}
+
+async fn start(house: &House) -> Process {
+    let urls = devstack::shared().await.urls();
+    let settings = Settings::parse_from([
+        "inventory-service",
+        "--database-url",
+        &house.database_url,
+        "--kafka-brokers",
+        &urls.brokers,
+        "--kafka-topic-prefix",
+        &house.prefix,
+        "--schema-registry-url",
+        &urls.registry,
+        "--http-listen",
+        "127.0.0.1:0",
+        "--admin-listen",
+        "127.0.0.1:0",
+        "--seed",
+    ]);
+    let kafka = settings.common.kafka("test");
+    let life = Lifecycle::new(Duration::from_secs(20));
+    let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
+    let addresses = run(settings, life.clone(), metrics).await.unwrap();
+    Process { addresses, kafka, life }
+}
+
+/// Reads topics until `n` messages with this key were seen.
+async fn read(kafka: &kafka::Settings, topics: &[&str], key: &str, n: usize) {
+    let mut config = kafka.client();
+    config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer = config.create().unwrap();
+    let names: Vec<String> = topics.iter().map(|it| kafka.topic(it)).collect();
+    consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let mut seen = 0;
+    eventually(&format!("{n} messages of {key}"), async || {
+        while let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
+            if message.key() == Some(key.as_bytes()) {
+                seen += 1;
+            }
+        }
+        seen >= n
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_on_the_topic_is_answered_on_the_topic() {
+    let house = House::new().await;
+    let process = start(&house).await;
+    let client = reqwest::Client::new();
+    let ready = format!("http://{}/readyz?verbose", process.addresses.admin);
+    eventually("the service is ready", async || {
+        let answer = client.get(&ready).send().await.unwrap();
+        answer.status().is_success()
+    })
+    .await;
+
+    let order = new_order();
+    let key = order.to_string();
+    let mut publisher = KafkaPublisher::new(process.kafka.clone(), 10);
+    let mut tell = async |message| {
+        let created_at = Clock::System.now();
+        let kept = [Kept { outbox_id: 1, created_at, message }];
+        assert_eq!(publisher.publish(&kept).await, [true]);
+    };
+    let stock = format!("http://{}/stock/desk-lamp", process.addresses.http);
+    let sold = async || {
+        let stock: Value = client.get(&stock).send().await.unwrap().json().await.unwrap();
+        stock["sold"].as_i64().unwrap()
+    };
+
+    tell(house.say_placed(order, &[("desk-lamp", 2), ("espresso-cup", 4)])).await;
+    read(&process.kafka, &["stock-reserved"], &key, 1).await;
+    tell(house.say_confirmed(order)).await;
+    eventually("the lamps are sold", async || sold().await == 2).await;
+    tell(house.say_cancelled(order)).await;
+    read(&process.kafka, &["stock-released"], &key, 1).await;
+
+    assert_eq!(sold().await, 0);
+    read(&process.kafka, &["product-changed"], "desk-lamp", 1).await;
+
+    assert_eq!(process.life.stop().await, std::process::ExitCode::SUCCESS);
+    house.assert_adds_up().await;
+    assert!(house.said().await.is_empty(), "all was published");
+}

@@ -1,0 +1,86 @@
+//! A house whose door is open: its REST API on a socket.
+
+use std::sync::Arc;
+
+use inventory_service::http::{Api, door::Door, routes};
+use reqwest::{Client, StatusCode, header};
+use serde_json::{Value, json};
+use shared::{
+    effects::Wakers,
+    http,
+    intake::{self, Intake},
+    lifecycle::{Lifecycle, Stage},
+};
+
+use crate::kit::{House, PATIENCE};
+
+/// One instance of the service over a house.
+pub(crate) struct Shop {
+    pub(crate) house: Arc<House>,
+    pub(crate) client: Client,
+    pub(crate) intake: Intake<Door>,
+    base: String,
+    _life: Lifecycle,
+}
+
+impl Shop {
+    pub(crate) async fn open() -> Self {
+        Self::of(House::new().await).await
+    }
+
+    /// Another instance over the same house.
+    pub(crate) async fn of(house: Arc<House>) -> Self {
+        let parts = intake::Parts {
+            batch: Door { app: house.app.clone() },
+            pool: house.pool.clone(),
+            wakers: Wakers::default(),
+        };
+        let (intake, worker) = Intake::new(parts, intake::Settings::default());
+        let life = Lifecycle::new(PATIENCE);
+        life.start(Stage::Work, "intake", |stop| worker.run(stop));
+        let limits = http::Settings { request_limit: PATIENCE, ..http::Settings::default() };
+        let listener = http::bind("http", "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let router = routes(Api { intake: intake.clone(), pool: house.pool.clone() });
+        let router = http::finish(router, &limits);
+        life.start(Stage::Edges, "http", |stop| http::serve(listener, router, limits, stop));
+        Self { house, client: Client::new(), intake, base, _life: life }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Value) {
+        let response = self.client.get(self.url(path)).send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+
+    pub(crate) async fn put(&self, sku: &str, body: &Value) -> (StatusCode, Option<String>, Value) {
+        let request = self.client.put(self.url(&format!("/products/{sku}"))).json(body);
+        let response = request.send().await.unwrap();
+        let location = response.headers().get(header::LOCATION);
+        let location = location.map(|it| it.to_str().unwrap().to_owned());
+        (response.status(), location, response.json().await.unwrap())
+    }
+
+    pub(crate) async fn restock(&self, sku: &str, key: &str, quantity: i32) -> (StatusCode, Value) {
+        self.restock_with(sku, key, &json!({"quantity": quantity})).await
+    }
+
+    pub(crate) async fn restock_with(
+        &self,
+        sku: &str,
+        key: &str,
+        body: &Value,
+    ) -> (StatusCode, Value) {
+        let request = self.client.post(self.url(&format!("/products/{sku}/restock")));
+        let response = request.header("Idempotency-Key", key).json(body).send().await.unwrap();
+        (response.status(), response.json().await.unwrap())
+    }
+}
+
+/// The code of a problem.
+pub(crate) fn code(problem: &Value) -> &str {
+    problem["code"].as_str().unwrap_or_default()
+}
