@@ -41,8 +41,8 @@ pub struct Seed {
 pub fn demo() -> Vec<Seed> {
     [
         ("desk-lamp", "Desk lamp", 4_990, 500),
-        ("coffee-grinder", "Coffee grinder", 8_950, 200),
-        ("espresso-cup", "Espresso cup", 1_290, 1_000),
+        ("espresso-machine", "Espresso machine", 64_900, 100),
+        ("coffee-beans", "Coffee beans, 1 kg", 1_890, 1_000),
         ("notebook-a5", "Notebook A5, dotted", 790, 2_000),
         ("usb-c-cable", "USB-C cable, 2 m", 1_490, 5_000),
         ("standing-desk", "Standing desk", 54_900, 25),

@@ -113,7 +113,7 @@ async fn stock(fleet: &Fleet, orders: &HashMap<Uuid, Order>) -> anyhow::Result<V
     }
     let mut conn = connect(fleet, Member::Inventory).await?;
     let rows: Vec<(String, i64, i64, i64, i64)> =
-        sqlx::query_as("SELECT sku, stocked, available, reserved, sold FROM stock")
+        sqlx::query_as("SELECT sku, stocked, available, reserved, sold FROM products")
             .fetch_all(&mut conn)
             .await?;
     let mut faults = Vec::new();

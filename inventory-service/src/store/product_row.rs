@@ -37,7 +37,7 @@ impl TryFrom<Row> for Loaded {
     type Error = Unreadable;
 
     fn try_from(row: Row) -> Result<Self, Unreadable> {
-        let unreadable = Unreadable { table: "product", id: row.sku.clone() };
+        let unreadable = Unreadable { table: "products", id: row.sku.clone() };
         let count = |column: i64| u64::try_from(column).ok();
         let read = || {
             let stock = Stock::from_counts(
@@ -65,7 +65,7 @@ pub(super) async fn load_for_update(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,
                 version
-         FROM product WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE",
+         FROM products WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE",
     )
     .bind(skus.iter().map(Sku::as_str).collect::<Vec<_>>())
     .fetch_all(conn)
@@ -89,7 +89,7 @@ pub(super) async fn save(
         counts.collect::<Vec<_>>()
     };
     let written = sqlx::query(
-        "INSERT INTO product AS kept
+        "INSERT INTO products AS kept
              (sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,
               version)
          SELECT * FROM unnest($1::text[], $2::text[], $3::int8[], $4::text[], $5::bool[],

@@ -11,7 +11,7 @@ pub(crate) async fn product(conn: &mut PgConnection, sku: &Sku) -> Result<Option
     let row: Option<Row> = sqlx::query_as(
         "SELECT sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,
                 version
-         FROM product WHERE sku = $1",
+         FROM products WHERE sku = $1",
     )
     .bind(sku.as_str())
     .fetch_optional(conn)
@@ -28,7 +28,7 @@ pub(crate) async fn listed(
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,
                 version
-         FROM product WHERE sku > $1 ORDER BY sku LIMIT $2",
+         FROM products WHERE sku > $1 ORDER BY sku LIMIT $2",
     )
     .bind(after.map_or("", Sku::as_str))
     .bind(n_max)

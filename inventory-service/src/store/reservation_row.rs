@@ -48,8 +48,10 @@ impl TryFrom<Row> for Loaded {
         };
         Ok(Self {
             order: OrderId(row.order_id),
-            reservation: reservation
-                .ok_or_else(|| Unreadable { table: "reservation", id: row.order_id.to_string() })?,
+            reservation: reservation.ok_or_else(|| Unreadable {
+                table: "reservations",
+                id: row.order_id.to_string(),
+            })?,
             counts: Counts { said: row.said, version: row.version },
         })
     }
@@ -65,7 +67,7 @@ pub(super) async fn load_for_update(
     }
     let rows: Vec<Row> = sqlx::query_as(
         "SELECT order_id, stage, lines, said, version
-         FROM reservation WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE",
+         FROM reservations WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE",
     )
     .bind(orders.iter().map(|it| it.0).collect::<Vec<_>>())
     .fetch_all(conn)
@@ -82,7 +84,7 @@ pub(super) async fn save(
         return Ok(0);
     }
     let written = sqlx::query(
-        "INSERT INTO reservation AS kept (order_id, stage, lines, said, version)
+        "INSERT INTO reservations AS kept (order_id, stage, lines, said, version)
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::jsonb[], $4::int8[], $5::int8[])
          ON CONFLICT (order_id) DO UPDATE
          SET stage = excluded.stage, lines = excluded.lines, said = excluded.said,

@@ -187,7 +187,7 @@ impl House {
 
     /// (available, reserved, sold) of a product.
     pub(crate) async fn counts(&self, sku: &str) -> (i64, i64, i64) {
-        sqlx::query_as("SELECT available, reserved, sold FROM product WHERE sku = $1")
+        sqlx::query_as("SELECT available, reserved, sold FROM products WHERE sku = $1")
             .bind(sku)
             .fetch_one(&self.pool)
             .await
@@ -196,7 +196,7 @@ impl House {
 
     /// Where each reservation stands.
     pub(crate) async fn stages(&self) -> BTreeMap<Uuid, String> {
-        let rows: Vec<(Uuid, String)> = sqlx::query_as("SELECT order_id, stage FROM reservation")
+        let rows: Vec<(Uuid, String)> = sqlx::query_as("SELECT order_id, stage FROM reservations")
             .fetch_all(&self.pool)
             .await
             .unwrap();
@@ -219,13 +219,13 @@ impl House {
                  SELECT key AS sku,
                         coalesce(sum(value::bigint) FILTER (WHERE stage = 'reserved'), 0) AS reserved,
                         coalesce(sum(value::bigint) FILTER (WHERE stage = 'sold'), 0) AS sold
-                 FROM reservation, jsonb_each_text(lines) GROUP BY key
+                 FROM reservations, jsonb_each_text(lines) GROUP BY key
              )
-             SELECT sku FROM product LEFT JOIN held USING (sku)
-             WHERE product.available + product.reserved + product.sold <> product.stocked
-                OR least(product.available, product.reserved, product.sold) < 0
-                OR product.reserved <> coalesce(held.reserved, 0)
-                OR product.sold <> coalesce(held.sold, 0)",
+             SELECT sku FROM products LEFT JOIN held USING (sku)
+             WHERE products.available + products.reserved + products.sold <> products.stocked
+                OR least(products.available, products.reserved, products.sold) < 0
+                OR products.reserved <> coalesce(held.reserved, 0)
+                OR products.sold <> coalesce(held.sold, 0)",
         )
         .fetch_all(&self.pool)
         .await

@@ -88,7 +88,7 @@ async fn three_hundred_orders_for_one_product_write_its_row_once() {
 
     assert_eq!(taken, fresh(300));
     assert_eq!(house.counts("hot").await, (0, 200, 0));
-    let version: i64 = sqlx::query_scalar("SELECT version FROM product WHERE sku = 'hot'")
+    let version: i64 = sqlx::query_scalar("SELECT version FROM products WHERE sku = 'hot'")
         .fetch_one(&house.pool)
         .await
         .unwrap();

@@ -96,7 +96,7 @@ async fn an_order_on_the_topic_is_answered_on_the_topic() {
         stock["sold"].as_i64().unwrap()
     };
 
-    tell(house.say_placed(order, &[("desk-lamp", 2), ("espresso-cup", 4)])).await;
+    tell(house.say_placed(order, &[("desk-lamp", 2), ("coffee-beans", 4)])).await;
     read(&process.kafka, &["stock-reserved"], &key, 1).await;
     tell(house.say_confirmed(order)).await;
     eventually("the lamps are sold", async || sold().await == 2).await;

@@ -87,7 +87,7 @@ pub async fn open(fleet: &Fleet) -> anyhow::Result<Open> {
     let refunds = "SELECT count(*) FROM payments
                    WHERE stage IN ('charging', 'cancelling', 'unresolved', 'refunding')";
     open.work += count(fleet, Member::Payments, refunds).await?;
-    let reserved = "SELECT count(*) FROM stock WHERE reserved > 0";
+    let reserved = "SELECT count(*) FROM products WHERE reserved > 0";
     open.work += count(fleet, Member::Inventory, reserved).await?;
     Ok(open)
 }
