@@ -17,7 +17,7 @@ impl Check for Settings {
     }
 }
 
-const URL: &str = "postgres://me:hunter2@db:5432/orders";
+const URL: &str = "postgres://me:hunter2@db:5432/letters";
 
 fn settings(args: &[&str]) -> Result<Settings, clap::Error> {
     Settings::try_parse_from(std::iter::once(&"service").chain(args))
@@ -32,7 +32,7 @@ fn the_defaults_are_in_order_once_there_is_a_database() {
     let settings = settings(&["--database-url", URL]).unwrap();
     settings.check().unwrap();
     assert_eq!(settings.common.shutdown_grace, Duration::from_secs(8));
-    assert_eq!(settings.common.kafka("orders").topic("t"), "t");
+    assert_eq!(settings.common.kafka("letters").topic("t"), "t");
 }
 
 #[test]
@@ -46,7 +46,8 @@ fn the_database_url_may_stand_in_a_file() {
 
 #[test]
 fn no_complaint_shows_the_password() {
-    for url in ["mysql://me:hunter2@db/orders", "postgres://me:hunter2@db:port/orders", "hunter2"] {
+    for url in ["mysql://me:hunter2@db/letters", "postgres://me:hunter2@db:port/letters", "hunter2"]
+    {
         let said = complaint(&["--database-url", url]);
         assert!(!said.contains("hunter2"), "{said}");
         assert_eq!(said, "DATABASE_URL: it is not a postgres:// URL");
