@@ -31,6 +31,8 @@ use std::collections::BTreeMap;
 use shared::decider::Decider;
 use time::OffsetDateTime;
 
+mod words;
+
 /// Everything that is told to the customer of one order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Correspondence {

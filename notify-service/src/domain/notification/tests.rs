@@ -8,7 +8,6 @@ use super::{
 };
 
 const AT: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
-const KINDS: [Kind; 3] = [Kind::Confirmed, Kind::Cancelled, Kind::Refunded];
 
 fn euros(minor: i64) -> Money {
     Money { minor, currency: "EUR".to_owned() }
@@ -83,7 +82,7 @@ fn a_contact_with_nothing_to_tell_is_only_kept() {
 
 #[test]
 fn what_waited_for_the_contact_falls_due_with_it() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         after([deferred(kind)]).when(&contact()).then([known(), due(kind)]);
     }
     after([deferred(Kind::Cancelled), deferred(Kind::Refunded)]).when(&contact()).then([
@@ -110,21 +109,21 @@ fn the_first_contact_stays() {
 
 #[test]
 fn an_occasion_before_the_contact_waits_for_it() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         after([]).when(&tell(kind)).then([deferred(kind)]);
     }
 }
 
 #[test]
 fn an_occasion_after_the_contact_is_due() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         after([known()]).when(&tell(kind)).then([due(kind)]);
     }
 }
 
 #[test]
 fn an_occasion_is_told_once_whatever_has_become_of_it() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         after([deferred(kind)]).when(&tell(kind)).then_nothing();
         after([known(), due(kind)]).when(&tell(kind)).then_nothing();
         after([known(), due(kind), sent(kind)]).when(&tell(kind)).then_nothing();
@@ -184,7 +183,7 @@ fn a_confirmation_is_skipped_once() {
 
 #[test]
 fn a_mail_that_a_server_took_is_sent() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         after([known(), due(kind)]).when(&record_sent(kind)).then([sent(kind)]);
     }
 }
@@ -212,7 +211,7 @@ fn a_copy_of_a_mail_changes_nothing() {
 
 #[test]
 fn a_mail_that_was_given_up_has_failed() {
-    for kind in KINDS {
+    for kind in Kind::ALL {
         after([known(), due(kind)]).when(&record_given_up(kind)).then([failed(kind)]);
     }
 }
@@ -238,7 +237,7 @@ fn a_result_of_what_was_never_due_is_rejected() {
 // Laws, over any history.
 
 fn any_kind() -> impl Strategy<Value = Kind> {
-    prop::sample::select(KINDS.to_vec())
+    prop::sample::select(Kind::ALL.to_vec())
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
@@ -283,10 +282,10 @@ proptest! {
     fn each_kind_falls_due_once_at_most_and_never_without_a_contact(commands in any_commands()) {
         let (state, happened) = run(&commands);
         let events = happened.concat();
-        for kind in KINDS {
+        for kind in Kind::ALL {
             prop_assert!(fell_due(&events, kind) <= 1);
         }
-        prop_assert!(state.addressee.is_some() || KINDS.iter().all(|it| fell_due(&events, *it) == 0));
+        prop_assert!(state.addressee.is_some() || Kind::ALL.iter().all(|it| fell_due(&events, *it) == 0));
     }
 
     #[test]
@@ -307,7 +306,7 @@ proptest! {
         let (state, _) = run(&commands);
         let mut later = state.clone();
         let _answer = decider::step::<Correspondence>(&mut later, &last);
-        for kind in KINDS {
+        for kind in Kind::ALL {
             if let Some(sent @ Stage::Sent { .. }) = state.stage(kind) {
                 prop_assert_eq!(later.stage(kind), Some(sent));
             }
@@ -317,7 +316,7 @@ proptest! {
     #[test]
     fn nothing_waits_once_the_contact_is_known(commands in any_commands()) {
         let (state, _) = run(&commands);
-        let waits = KINDS.iter().any(|it| state.stage(*it) == Some(&Stage::WaitingForContact));
+        let waits = Kind::ALL.iter().any(|it| state.stage(*it) == Some(&Stage::WaitingForContact));
         prop_assert!(!(state.addressee.is_some() && waits));
     }
 

@@ -1,0 +1,47 @@
+//! Messages → commands.
+
+use shared::{
+    consumer::{Handled, Handler, Taken},
+    fault::Fault,
+    message::{Message, TraceParent},
+};
+use sqlx::PgConnection;
+
+use crate::{
+    app::{Addressed, App},
+    wire,
+};
+
+/// Takes in what the other services say of orders.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The road that they come in by.
+    pub app: App,
+}
+
+impl Handler for Listener {
+    type Input = Addressed;
+
+    fn topics(&self) -> Vec<&'static str> {
+        wire::TOPICS.to_vec()
+    }
+
+    async fn decode(&self, message: &Message) -> Result<Addressed, Fault> {
+        let now = self.app.clock.now();
+        let (order_id, command) = wire::read(&self.app.codec, message, now).await?;
+        let trace = message.envelope.trace.map(TraceParent::child);
+        Ok(Addressed { order_id, command, trace })
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut PgConnection,
+        batch: &[Taken<'_, Addressed>],
+    ) -> Result<Handled, Fault> {
+        let commands: Vec<&Addressed> = batch.iter().map(|it| it.input).collect();
+        let outcome = self.app.execute(conn, &commands).await?;
+        let refused =
+            outcome.refused.into_iter().map(|(index, why)| (index, why.to_string())).collect();
+        Ok(Handled { effects: outcome.effects, refused })
+    }
+}

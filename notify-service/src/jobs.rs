@@ -1,0 +1,3 @@
+//! What this service does in the outside world, one kind of job a file.
+
+pub mod email;

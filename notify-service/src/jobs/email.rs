@@ -1,0 +1,199 @@
+//! Mail to a customer, as a durable job: at least once at the server, recognisable as the same mail.
+//!
+//! A connection that is lost after the mail was handed over leaves the outcome open. The mail is then
+//! sent again, to the byte the same and under the same `Message-ID`, by which servers and readers
+//! know a copy. No mail is ever lost to spare a copy.
+//!
+//! **Architecture invariant:** what an attempt needs is in the job. Nothing is asked of the database
+//! before sending: whoever decides that a mail is not to be sent any more stops its job.
+//!
+//! **Architecture invariant:** nothing personal leaves this module but to the mail server; failures
+//! say what a server answered by its code, never in its words.
+
+use std::time::SystemTime;
+
+use lettre::{
+    Address, Message,
+    message::{
+        Mailbox, MultiPart, SinglePart,
+        header::{HeaderName, HeaderValue},
+    },
+};
+use serde::{Deserialize, Serialize};
+use shared::{
+    effects::Effects,
+    fault::Fault,
+    jobs::{Claimed, Effect, Ended, Failure, JobKey, NewJob},
+    message::TraceParent,
+};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+pub use letter::Letter;
+pub use smtp::{Security, Server, Settings, Smtp, UrlError};
+
+use crate::{
+    app::{Addressed, App},
+    domain::notification::{Command, Kind},
+};
+use smtp::Parcel;
+
+mod letter;
+mod smtp;
+
+/// The kind of these jobs.
+const KIND: &str = "email";
+
+/// A mail that is to be sent: what the job holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mail {
+    /// The order that it is about.
+    pub order_id: Uuid,
+    /// Names the mail for good, without the brackets of the header.
+    pub message_id: String,
+    /// Where it goes.
+    pub email: String,
+    /// What the customer is called.
+    pub name: Option<String>,
+    /// When it was written.
+    #[serde(with = "time::serde::rfc3339")]
+    pub written_at: OffsetDateTime,
+    /// What it says.
+    pub letter: Letter,
+}
+
+/// Sends mail.
+#[derive(Debug)]
+pub struct Email {
+    /// The road that results come home by.
+    pub app: App,
+    /// Who mail comes from.
+    pub from: Mailbox,
+    /// The server that takes it.
+    pub smtp: Smtp,
+}
+
+/// Why a mail cannot be put on paper.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("the job does not hold a mail")]
+    Payload(#[source] serde_json::Error),
+    #[error("the address is not one")]
+    Address,
+    #[error("the mail cannot be written down")]
+    Format(#[source] lettre::error::Error),
+}
+
+/// A mail's name: the same for every copy, another for each mail.
+pub fn message_id(order_id: Uuid, kind: Kind, domain: &str) -> String {
+    format!("{order_id}.{}.{KIND}@{domain}", kind.name())
+}
+
+/// The name of the job that sends this mail.
+pub(crate) fn key(order_id: Uuid, kind: Kind) -> JobKey {
+    JobKey { kind: KIND, key: format!("{order_id}.{}", kind.name()) }
+}
+
+/// What that name says.
+fn read_key(key: &str) -> Option<(Uuid, Kind)> {
+    let (order_id, kind) = key.split_once('.')?;
+    Some((Uuid::parse_str(order_id).ok()?, Kind::from_name(kind)?))
+}
+
+/// The job that sends this mail.
+pub(crate) fn job(kind: Kind, mail: &Mail, trace: Option<TraceParent>) -> Result<NewJob, Fault> {
+    let payload = serde_json::to_value(mail).map_err(Fault::poison)?;
+    Ok(NewJob { key: key(mail.order_id, kind), payload, trace })
+}
+
+/// Puts a mail on paper.
+fn write(from: &Mailbox, mail: &Mail) -> Result<Parcel, Error> {
+    let to: Address = mail.email.parse().map_err(|_why| Error::Address)?;
+    let name = mail.name.as_deref().map(letter::one_line).filter(|it| !it.is_empty());
+    let order = HeaderName::new_from_ascii_str("X-Order-Id");
+    let message = Message::builder()
+        .from(from.clone())
+        .to(Mailbox::new(name, to.clone()))
+        .subject(&mail.letter.subject)
+        .date(SystemTime::from(mail.written_at))
+        .message_id(Some(format!("<{}>", mail.message_id)))
+        .raw_header(HeaderValue::new(order, mail.order_id.to_string()))
+        .multipart(body(mail))
+        .map_err(Error::Format)?;
+    Ok(Parcel { from: from.email.clone(), to, content: message.formatted() })
+}
+
+/// The letter twice: for who reads plain text and for who does not. The boundary is the same in
+/// every copy; a letter is written of words that hold no such line.
+fn body(mail: &Mail) -> MultiPart {
+    let boundary = format!("letter-{}", mail.order_id.simple());
+    MultiPart::alternative()
+        .boundary(boundary)
+        .singlepart(SinglePart::plain(mail.letter.text()))
+        .singlepart(SinglePart::html(mail.letter.html()))
+}
+
+impl Effect for Email {
+    const KIND: &'static str = KIND;
+    type Done = String;
+
+    /// Sends the mail; answers with its `Message-ID`.
+    async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
+        let never = |error: Error| Failure::Final { source: error.into() };
+        let mail: Mail = serde_json::from_value(job.payload.clone())
+            .map_err(|unread| never(Error::Payload(unread)))?;
+        let parcel = write(&self.from, &mail).map_err(never)?;
+        let outcome = self.smtp.send(&parcel).await;
+        let (word, answer) = match outcome {
+            Ok(()) => ("taken", Ok(mail.message_id)),
+            Err(error @ smtp::Error::NotTaken { .. }) => {
+                ("not-taken", Err(Failure::Refused { source: error.into(), retry_after: None }))
+            }
+            Err(error @ smtp::Error::Open { .. }) => {
+                ("open", Err(Failure::Unknown { source: error.into() }))
+            }
+            Err(error @ smtp::Error::Address { .. }) => {
+                ("address", Err(Failure::Final { source: error.into() }))
+            }
+        };
+        metrics::counter!("notify_mails_total", "outcome" => word).increment(1);
+        answer
+    }
+
+    /// Records what became of the mails, and says it.
+    async fn settle(
+        &self,
+        conn: &mut PgConnection,
+        ended: &[(Claimed, Ended<String>)],
+    ) -> Result<Effects, Fault> {
+        let now = self.app.clock.now();
+        let results: Vec<Addressed> =
+            ended.iter().filter_map(|(job, end)| result(job, end, now)).collect();
+        let outcome = self.app.execute(conn, &results.iter().collect::<Vec<_>>()).await?;
+        for (index, rejection) in outcome.refused {
+            let order_id = results[index].order_id;
+            tracing::error!(%order_id, %rejection, "the result of a mail was refused");
+        }
+        Ok(outcome.effects)
+    }
+}
+
+/// What a job's end means for its order.
+fn result(job: &Claimed, end: &Ended<String>, at: OffsetDateTime) -> Option<Addressed> {
+    let Some((order_id, kind)) = read_key(&job.key) else {
+        tracing::error!(key = job.key, "a job ended whose name is not one of ours");
+        return None;
+    };
+    let command = match end {
+        Ended::Done(message_id) => Command::RecordSent { kind, message_id: message_id.clone(), at },
+        Ended::GaveUp { in_doubt, reason } => {
+            let doubt = if *in_doubt { "; it may have been taken all the same" } else { "" };
+            Command::RecordGivenUp { kind, reason: format!("{reason}{doubt}"), at }
+        }
+    };
+    Some(Addressed { order_id, command, trace: job.trace.map(TraceParent::child) })
+}
+
+#[cfg(test)]
+mod tests;

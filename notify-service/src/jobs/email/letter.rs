@@ -1,0 +1,123 @@
+//! What a mail says, in words. Pure: the same occasion, the same words.
+//!
+//! A letter is written when it falls due and travels in the job. So a copy that is sent after a
+//! crash, or after a new version came out, is the same to the byte.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::notification::{Addressee, CancelReason, Money, Occasion};
+
+/// A mail's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// Its subject line.
+    pub subject: String,
+    /// Its body, by paragraphs.
+    pub paragraphs: Vec<String>,
+}
+
+/// A name that is longer is cut.
+const NAME_CHARS_MAX: usize = 100;
+
+impl Letter {
+    /// Writes to this customer on this occasion.
+    pub fn write(order_id: Uuid, occasion: &Occasion, addressee: &Addressee) -> Self {
+        let (subject, news) = match occasion {
+            Occasion::Confirmed { total } => (
+                "Your order is confirmed",
+                format!("good news: your order is confirmed. You paid {}.", price(total)),
+            ),
+            Occasion::Cancelled { reason } => (
+                "Your order was cancelled",
+                format!(
+                    "your order was cancelled: {}. Whatever you paid for it, you get back.",
+                    explain(*reason)
+                ),
+            ),
+            Occasion::Refunded { amount } => (
+                "Your money is on its way back",
+                format!("we returned {} to you for the order that was cancelled.", price(amount)),
+            ),
+        };
+        let reference = format!("Order: {order_id}\nTotal: {}", price(&addressee.total));
+        Self { subject: subject.to_owned(), paragraphs: vec![greet(addressee), news, reference] }
+    }
+
+    /// The body for whoever reads plain text.
+    pub fn text(&self) -> String {
+        let mut text = self.paragraphs.join("\n\n");
+        text.push('\n');
+        text
+    }
+
+    /// The body for whoever does not.
+    pub fn html(&self) -> String {
+        let mut html = String::from("<!DOCTYPE html>\n<html lang=\"en\">\n<body>\n");
+        for paragraph in &self.paragraphs {
+            html.push_str("<p>");
+            html.push_str(&escape(paragraph).replace('\n', "<br>\n"));
+            html.push_str("</p>\n");
+        }
+        html.push_str("</body>\n</html>\n");
+        html
+    }
+}
+
+fn greet(addressee: &Addressee) -> String {
+    match addressee.name.as_deref().map(one_line).filter(|it| !it.is_empty()) {
+        Some(name) => format!("Hello {name},"),
+        None => "Hello,".to_owned(),
+    }
+}
+
+/// A name as it may stand in a line: a stranger typed it.
+pub(super) fn one_line(name: &str) -> String {
+    let words = name.split(|it: char| it.is_control() || it.is_whitespace());
+    let line = words.filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ");
+    line.chars().take(NAME_CHARS_MAX).collect()
+}
+
+fn explain(reason: CancelReason) -> &'static str {
+    match reason {
+        CancelReason::OutOfStock => "something that you ordered is out of stock",
+        CancelReason::PaymentDeclined => "your payment was declined",
+        CancelReason::PaymentUnavailable => "we could not take your payment",
+        CancelReason::TimedOut => "we could not complete it in time",
+        CancelReason::Requested => "you asked us to cancel it",
+        CancelReason::Other => "we could not complete it",
+    }
+}
+
+/// An amount as people write it.
+fn price(money: &Money) -> String {
+    let digits = decimals(&money.currency);
+    let unit = 10_u64.pow(digits);
+    let sign = if money.minor < 0 { "-" } else { "" };
+    let minor = money.minor.unsigned_abs();
+    let whole = minor / unit;
+    match digits {
+        0 => format!("{sign}{whole} {}", money.currency),
+        _ => {
+            let (rest, width) = (minor % unit, digits as usize);
+            format!("{sign}{whole}.{rest:0width$} {}", money.currency)
+        }
+    }
+}
+
+/// How many digits of a currency are its minor units (ISO 4217).
+fn decimals(currency: &str) -> u32 {
+    match currency {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
+        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        _ => 2,
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests;

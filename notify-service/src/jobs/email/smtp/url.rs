@@ -1,0 +1,144 @@
+//! Where a mail server is: `smtp://host:port`, `smtp://host?tls=required`,
+//! `smtps://user:password@host`.
+
+use std::fmt;
+
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
+
+/// A mail server and how to be let in.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Its name or number.
+    pub host: String,
+    /// Where it listens.
+    pub port: u16,
+    /// How the conversation is protected.
+    pub security: Security,
+    /// Who we are; none where the server lets anybody in.
+    pub login: Option<Login>,
+}
+
+/// How a conversation is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Security {
+    /// Not at all: a server on this machine or in this network.
+    None,
+    /// From the first byte.
+    Tls,
+    /// After asking for it; refused to go on without.
+    StartTls,
+}
+
+/// A user and a password.
+#[derive(Clone)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    password: SecretString,
+}
+
+/// Why an address of a mail server is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// It is no URL, or has no host.
+    #[error("not of the form smtp://host:port")]
+    Malformed,
+    /// Another protocol.
+    #[error("neither smtp:// nor smtps://")]
+    Scheme,
+    /// A word that is not known.
+    #[error("what follows the host can only be ?tls=required")]
+    Query,
+    /// A password that everybody could read.
+    #[error("the password would travel in the clear: use smtps:// or ?tls=required")]
+    Clear,
+}
+
+impl Server {
+    /// Reads the address of a mail server.
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let url = Url::parse(text).map_err(|_unread| UrlError::Malformed)?;
+        let host = url.host_str().filter(|it| !it.is_empty()).ok_or(UrlError::Malformed)?;
+        let (security, usual_port) = match (url.scheme(), url.query()) {
+            ("smtp", None) => (Security::None, 25),
+            ("smtp", Some("tls=required")) => (Security::StartTls, 587),
+            ("smtps", None) => (Security::Tls, 465),
+            ("smtp" | "smtps", Some(_)) => return Err(UrlError::Query),
+            _ => return Err(UrlError::Scheme),
+        };
+        let login = Login::of(&url);
+        if login.is_some() && security == Security::None {
+            return Err(UrlError::Clear);
+        }
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: url.port().unwrap_or(usual_port),
+            security,
+            login,
+        })
+    }
+}
+
+impl Login {
+    fn of(url: &Url) -> Option<Self> {
+        let plain = |it: &str| percent_decode_str(it).decode_utf8_lossy().into_owned();
+        let password = url.password()?;
+        Some(Self { user: plain(url.username()), password: plain(password).into() })
+    }
+
+    /// The password.
+    pub fn password(&self) -> &str {
+        self.password.expose_secret()
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_read_from_its_address() {
+        for (text, host, port, security) in [
+            ("smtp://127.0.0.1:1025", "127.0.0.1", 1025, Security::None),
+            ("smtp://[::1]", "::1", 25, Security::None),
+            ("smtp://mail.example?tls=required", "mail.example", 587, Security::StartTls),
+            ("smtps://ada:s%3Acret@mail.example", "mail.example", 465, Security::Tls),
+        ] {
+            let server = Server::parse(text).unwrap();
+            assert_eq!(
+                (server.host.as_str(), server.port, server.security),
+                (host, port, security)
+            );
+        }
+    }
+
+    #[test]
+    fn a_password_may_hold_any_character_and_is_never_shown() {
+        let server = Server::parse("smtps://ada%40shop:s%3Acr+t@mail.example").unwrap();
+        let login = server.login.clone().unwrap();
+        assert_eq!((login.user.as_str(), login.password()), ("ada@shop", "s:cr+t"));
+        assert!(!format!("{server:?}").contains("s:cr+t"));
+    }
+
+    #[test]
+    fn an_address_that_is_wrong_says_how() {
+        for (text, error) in [
+            ("mail.example:25", UrlError::Malformed),
+            ("not an address", UrlError::Malformed),
+            ("smtp://", UrlError::Malformed),
+            ("http://mail.example", UrlError::Scheme),
+            ("smtp://mail.example?tls=maybe", UrlError::Query),
+            ("smtp://ada:secret@mail.example", UrlError::Clear),
+        ] {
+            assert_eq!(Server::parse(text).unwrap_err(), error, "{text}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! All SQL of this service: correspondences and their notices, many at once.
+//!
+//! **Architecture invariant:** a row is written only by who saw its last version. The row of an
+//! order that is new cannot be locked; two that begin it at once are told apart by the version, and
+//! the second begins again.
+
+use std::collections::HashMap;
+
+use shared::fault::Fault;
+use sqlx::{FromRow, PgConnection};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::notification::{
+    Addressee, CancelReason, Correspondence, Kind, Money, Notice, Occasion, Stage,
+};
+
+/// An order's rows, as they were loaded.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct File {
+    /// What is told to its customer.
+    pub(crate) correspondence: Correspondence,
+    /// How many messages it has said.
+    pub(crate) said: i64,
+    version: i64,
+}
+
+/// What is to be saved of an order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'c> {
+    /// The order.
+    pub(crate) order_id: Uuid,
+    /// As it was loaded.
+    pub(crate) before: &'c File,
+    /// As it is now.
+    pub(crate) after: &'c Correspondence,
+    /// How many messages it has said by now.
+    pub(crate) said: i64,
+}
+
+/// Why rows could not be read or written.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error("somebody else began the same order at the same moment")]
+    Raced,
+    #[error("the notice {kind} of order {order_id} cannot be read")]
+    Unreadable { order_id: Uuid, kind: String },
+}
+
+#[derive(Debug, FromRow)]
+struct CorrespondenceRow {
+    order_id: Uuid,
+    version: i64,
+    said: i64,
+    email: Option<String>,
+    customer_name: Option<String>,
+    total_minor: Option<i64>,
+    currency: Option<String>,
+}
+
+#[derive(Debug, FromRow)]
+struct NoticeRow {
+    order_id: Uuid,
+    kind: String,
+    amount_minor: Option<i64>,
+    currency: Option<String>,
+    reason: Option<String>,
+    stage: String,
+    at: Option<OffsetDateTime>,
+    message_id: Option<String>,
+    failure: Option<String>,
+}
+
+const SELECT_CORRESPONDENCES: &str = "
+    SELECT order_id, version, said, email, customer_name, total_minor, currency
+    FROM correspondences WHERE order_id = ANY($1) ORDER BY order_id FOR UPDATE";
+
+const SELECT_CORRESPONDENCE: &str = "
+    SELECT order_id, version, said, email, customer_name, total_minor, currency
+    FROM correspondences WHERE order_id = ANY($1)";
+
+const SELECT_NOTICES: &str = "
+    SELECT order_id, kind, amount_minor, currency, reason, stage, at, message_id, failure
+    FROM notices WHERE order_id = ANY($1)";
+
+const SAVE_CORRESPONDENCES: &str = "
+    INSERT INTO correspondences AS known
+        (order_id, version, said, email, customer_name, total_minor, currency)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::text[])
+    ON CONFLICT (order_id) DO UPDATE SET
+        version = excluded.version, said = excluded.said, email = excluded.email,
+        customer_name = excluded.customer_name, total_minor = excluded.total_minor,
+        currency = excluded.currency
+    WHERE known.version = excluded.version - 1";
+
+const SAVE_NOTICES: &str = "
+    INSERT INTO notices
+        (order_id, kind, amount_minor, currency, reason, stage, at, message_id, failure)
+    SELECT * FROM unnest(
+        $1::uuid[], $2::text[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+        $7::timestamptz[], $8::text[], $9::text[])
+    ON CONFLICT (order_id, kind) DO UPDATE SET
+        stage = excluded.stage, at = excluded.at, message_id = excluded.message_id,
+        failure = excluded.failure";
+
+/// Loads and locks what is known of these orders. `order_ids` are sorted, so that nobody waits in a
+/// circle.
+pub(crate) async fn load_for_update(
+    conn: &mut PgConnection,
+    order_ids: &[Uuid],
+) -> Result<HashMap<Uuid, File>, Fault> {
+    load(conn, SELECT_CORRESPONDENCES, order_ids).await
+}
+
+/// What is known of one order.
+pub(crate) async fn read(
+    conn: &mut PgConnection,
+    order_id: Uuid,
+) -> Result<Option<Correspondence>, Fault> {
+    let mut files = load(conn, SELECT_CORRESPONDENCE, &[order_id]).await?;
+    Ok(files.remove(&order_id).map(|it| it.correspondence))
+}
+
+async fn load(
+    conn: &mut PgConnection,
+    select: &'static str,
+    order_ids: &[Uuid],
+) -> Result<HashMap<Uuid, File>, Fault> {
+    let rows: Vec<CorrespondenceRow> =
+        sqlx::query_as(select).bind(order_ids).fetch_all(&mut *conn).await?;
+    if rows.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut files: HashMap<Uuid, File> =
+        rows.into_iter().map(|row| (row.order_id, row.into_file())).collect();
+    // After the locks are held: another statement, so it sees what their last holders committed.
+    let notices: Vec<NoticeRow> =
+        sqlx::query_as(SELECT_NOTICES).bind(order_ids).fetch_all(conn).await?;
+    for row in notices {
+        let notice = row.read().ok_or_else(|| {
+            Fault::poison(Error::Unreadable { order_id: row.order_id, kind: row.kind.clone() })
+        })?;
+        if let Some(file) = files.get_mut(&row.order_id) {
+            file.correspondence.notices.insert(notice.occasion.kind(), notice);
+        }
+    }
+    Ok(files)
+}
+
+/// Saves what has changed; sorted by order, so that nobody waits in a circle.
+pub(crate) async fn save(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), Fault> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let addressee = |it: &Change<'_>| it.after.addressee.clone();
+    let saved = sqlx::query(SAVE_CORRESPONDENCES)
+        .bind(each(changes, |it| it.order_id))
+        .bind(each(changes, |it| it.before.version + 1))
+        .bind(each(changes, |it| it.said))
+        .bind(each(changes, |it| addressee(it).map(|it| it.email)))
+        .bind(each(changes, |it| addressee(it).and_then(|it| it.name)))
+        .bind(each(changes, |it| addressee(it).map(|it| it.total.minor)))
+        .bind(each(changes, |it| addressee(it).map(|it| it.total.currency)))
+        .execute(&mut *conn)
+        .await?;
+    if saved.rows_affected() != changes.len() as u64 {
+        return Err(Fault::transient(Error::Raced));
+    }
+    let rows: Vec<NoticeRow> = changes.iter().flat_map(Change::notices).collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(SAVE_NOTICES)
+        .bind(each(&rows, |it| it.order_id))
+        .bind(each(&rows, |it| it.kind.clone()))
+        .bind(each(&rows, |it| it.amount_minor))
+        .bind(each(&rows, |it| it.currency.clone()))
+        .bind(each(&rows, |it| it.reason.clone()))
+        .bind(each(&rows, |it| it.stage.clone()))
+        .bind(each(&rows, |it| it.at))
+        .bind(each(&rows, |it| it.message_id.clone()))
+        .bind(each(&rows, |it| it.failure.clone()))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// One column of many rows.
+fn each<T, C>(rows: &[T], column: impl Fn(&T) -> C) -> Vec<C> {
+    rows.iter().map(column).collect()
+}
+
+impl Change<'_> {
+    /// The notices that are not as they were.
+    fn notices(&self) -> Vec<NoticeRow> {
+        let known = &self.before.correspondence.notices;
+        let changed = self.after.notices.iter().filter(|(kind, it)| known.get(kind) != Some(*it));
+        changed.map(|(_, notice)| NoticeRow::write(self.order_id, notice)).collect()
+    }
+}
+
+impl CorrespondenceRow {
+    fn into_file(self) -> File {
+        let addressee = match (self.email, self.total_minor, self.currency) {
+            (Some(email), Some(minor), Some(currency)) => Some(Addressee {
+                email,
+                name: self.customer_name,
+                total: Money { minor, currency },
+            }),
+            _ => None,
+        };
+        let correspondence = Correspondence { addressee, ..Correspondence::default() };
+        File { correspondence, said: self.said, version: self.version }
+    }
+}
+
+impl NoticeRow {
+    fn write(order_id: Uuid, notice: &Notice) -> Self {
+        let (amount, reason) = match &notice.occasion {
+            Occasion::Confirmed { total } => (Some(total), None),
+            Occasion::Refunded { amount } => (Some(amount), None),
+            Occasion::Cancelled { reason } => (None, Some(reason.name())),
+        };
+        let (at, message_id, failure) = match &notice.stage {
+            Stage::WaitingForContact | Stage::Skipped => (None, None, None),
+            Stage::Due { since } => (Some(*since), None, None),
+            Stage::Sent { message_id, at } => (Some(*at), Some(message_id.clone()), None),
+            Stage::Failed { reason, at } => (Some(*at), None, Some(reason.clone())),
+        };
+        Self {
+            order_id,
+            kind: notice.occasion.kind().name().to_owned(),
+            amount_minor: amount.map(|it| it.minor),
+            currency: amount.map(|it| it.currency.clone()),
+            reason: reason.map(str::to_owned),
+            stage: notice.stage.name().to_owned(),
+            at,
+            message_id,
+            failure,
+        }
+    }
+
+    /// None if the columns contradict each other, which the table's constraints forbid.
+    fn read(&self) -> Option<Notice> {
+        let amount = || Some(Money { minor: self.amount_minor?, currency: self.currency.clone()? });
+        let occasion = match Kind::from_name(&self.kind)? {
+            Kind::Confirmed => Occasion::Confirmed { total: amount()? },
+            Kind::Cancelled => {
+                Occasion::Cancelled { reason: CancelReason::from_name(self.reason.as_deref()?) }
+            }
+            Kind::Refunded => Occasion::Refunded { amount: amount()? },
+        };
+        let stage = match self.stage.as_str() {
+            "waiting-for-contact" => Stage::WaitingForContact,
+            "due" => Stage::Due { since: self.at? },
+            "sent" => Stage::Sent { message_id: self.message_id.clone()?, at: self.at? },
+            "failed" => Stage::Failed { reason: self.failure.clone()?, at: self.at? },
+            "skipped" => Stage::Skipped,
+            _ => return None,
+        };
+        Some(Notice { occasion, stage })
+    }
+}
