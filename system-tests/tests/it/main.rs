@@ -1,4 +1,5 @@
-//! The four services together, as processes, on a real Kafka and a real Postgres.
+//! The four services together, as processes, on a real Kafka and a real Postgres; and the rules of
+//! the house in which they live.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod crash;
@@ -6,4 +7,5 @@ mod crowd;
 mod foreign;
 mod poison;
 mod stage;
+mod tidy;
 mod ways;

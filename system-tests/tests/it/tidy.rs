@@ -1,0 +1,33 @@
+//! The house rules that the compiler and its lints do not know. Each failure says which rule was
+//! broken, where, and what the rule is good for; each rule is itself tried on a planted sin.
+
+use std::fmt;
+
+mod contract;
+mod names;
+mod problems;
+mod purity;
+mod size;
+mod sql;
+mod tree;
+
+/// A place that breaks a rule.
+#[derive(Debug, PartialEq, Eq)]
+struct Sin {
+    path: String,
+    line: usize,
+    what: String,
+}
+
+impl fmt::Display for Sin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.path, self.line, self.what)
+    }
+}
+
+/// Fails, naming every place, if there is any.
+#[track_caller]
+fn assert_none(rule: &str, sins: &[Sin]) {
+    let list: Vec<String> = sins.iter().map(Sin::to_string).collect();
+    assert!(list.is_empty(), "{rule}\n{}", list.join("\n"));
+}

@@ -1,0 +1,155 @@
+//! What a room may not know: the domain no I/O, no clock and no chance; the roads no business.
+
+use super::{
+    Sin, assert_none,
+    tree::{File, words},
+};
+
+/// The outside world, and what carries to it.
+const OUTSIDE: [&str; 16] = [
+    "apache_avro",
+    "axum",
+    "futures_util",
+    "lettre",
+    "metrics",
+    "rdkafka",
+    "reqwest",
+    "secrecy",
+    "serde",
+    "serde_json",
+    "sqlx",
+    "tokio",
+    "tokio_util",
+    "tower",
+    "tracing",
+    "utoipa",
+];
+
+/// The outside world as the standard library has it.
+const OUTSIDE_STD: [&str; 5] = ["std::fs", "std::io", "std::net", "std::process", "std::thread"];
+
+/// The clock and chance.
+const CLOCK_AND_CHANCE: [&str; 7] =
+    ["now_utc", "now_local", "Instant", "SystemTime", "fastrand", "now_v7", "new_v7"];
+
+/// What the services are about, which is nothing to the roads between them.
+const BUSINESS: [&str; 13] = [
+    "order",
+    "orders",
+    "sku",
+    "skus",
+    "stock",
+    "payment",
+    "payments",
+    "product",
+    "products",
+    "customer",
+    "customers",
+    "inventory",
+    "refund",
+];
+
+fn impure(file: &File) -> Vec<Sin> {
+    let is_domain =
+        file.in_service().is_some_and(|it| it == "domain.rs" || it.starts_with("domain/"));
+    if !is_domain {
+        return vec![];
+    }
+    let code = file.code();
+    words(&code)
+        .filter(|(_, word)| OUTSIDE.contains(word) || CLOCK_AND_CHANCE.contains(word))
+        .chain(OUTSIDE_STD.iter().flat_map(|it| code.match_indices(it)))
+        .map(|(at, word)| file.sin(at, format!("the domain uses `{word}`")))
+        .collect()
+}
+
+fn knows_the_business(file: &File) -> Vec<Sin> {
+    let is_road = file
+        .path
+        .strip_prefix("shared/src/")
+        .is_some_and(|it| it != "contract.rs" && !it.starts_with("contract/"));
+    if !is_road {
+        return vec![];
+    }
+    let (code, strings) = (file.code(), file.strings());
+    let said = words(&code).chain(words(&strings).filter(|(at, _)| !is_sql_order(&strings[*at..])));
+    let mut sins: Vec<Sin> = said
+        .filter(|(_, word)| is_business(word))
+        .map(|(at, word)| file.sin(at, format!("the roads speak of `{word}`")))
+        .collect();
+    if file.path.split(['/', '.', '_']).any(|it| BUSINESS.contains(&it)) {
+        sins.push(file.sin(0, "the roads have a room of that name"));
+    }
+    sins
+}
+
+/// Whether a name has a word of the business in it. What is *in order* is only as it should be.
+fn is_business(name: &str) -> bool {
+    let parts = parts(name);
+    let mut words = parts.iter().enumerate();
+    words.any(|(at, it)| {
+        let is_in_order = it == "order" && at > 0 && parts[at - 1] == "in";
+        BUSINESS.contains(&it.as_str()) && !is_in_order
+    })
+}
+
+/// SQL sorts by a word of the business.
+fn is_sql_order(text: &str) -> bool {
+    text.starts_with("ORDER BY")
+}
+
+/// The words that a name is made of: `OrderPlaced` and `order_placed` are both order, placed.
+fn parts(name: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut was_lower = false;
+    for it in name.chars() {
+        if it == '_' || (it.is_uppercase() && was_lower) {
+            parts.push(String::new());
+        }
+        was_lower = it.is_lowercase();
+        if it != '_' {
+            parts.last_mut().unwrap().extend(it.to_lowercase());
+        }
+    }
+    parts
+}
+
+#[test]
+fn the_domain_knows_no_io_no_clock_and_no_chance() {
+    let sins: Vec<Sin> = File::all("rs").iter().flat_map(impure).collect();
+    assert_none("decide and evolve are pure: what they need comes in with the command", &sins);
+}
+
+#[test]
+fn the_roads_do_not_know_what_travels_on_them() {
+    let sins: Vec<Sin> = File::all("rs").iter().flat_map(knows_the_business).collect();
+    assert_none("other workflows run on the same roads: only `contract` may know this one", &sins);
+}
+
+#[test]
+fn an_impure_domain_is_found() {
+    let sins = |path, text| impure(&File::planted(path, text)).len();
+    for sin in ["use sqlx::PgConnection;", "OffsetDateTime::now_utc()", "std::net::TcpStream"] {
+        assert_eq!(sins("order-service/src/domain.rs", sin), 1, "{sin}");
+        assert_eq!(sins("order-service/src/domain/order/tests.rs", sin), 1, "{sin}");
+        assert_eq!(sins("order-service/src/store.rs", sin), 0, "{sin}");
+    }
+    let innocent = "// as tokio does\nlet what = \"sqlx\"; let instant = 1;";
+    assert_eq!(sins("order-service/src/domain/order.rs", innocent), 0);
+}
+
+#[test]
+fn a_road_that_knows_the_business_is_found() {
+    let sins = |path, text| knows_the_business(&File::planted(path, text)).len();
+    for sin in
+        ["struct OrderId;", "let stock_left = 1;", "const A: &str = \"payment-done\";", "SKU"]
+    {
+        assert_eq!(sins("shared/src/relay.rs", sin), 1, "{sin}");
+        assert_eq!(sins("shared/src/contract/order.rs", sin), 0, "{sin}");
+        assert_eq!(sins("order-service/src/app.rs", sin), 0, "{sin}");
+    }
+    assert_eq!(sins("shared/src/order.rs", "struct Id;"), 1);
+    let innocent =
+        "// in order\nuse std::sync::atomic::Ordering; let sql = \"SELECT a ORDER BY a\";";
+    assert_eq!(sins("shared/src/relay.rs", innocent), 0);
+}
