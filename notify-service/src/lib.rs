@@ -1,18 +1,25 @@
 //! Owns what customers were told.
 //!
-//! Modules stand in the order in which a message travels through them.
+//! Modules stand in reading order: what is told and when, the one road by which that changes, its
+//! rows, its words, and the doors that lead in and out.
 
-pub mod consumer;
-
-mod wire;
+pub mod domain;
 
 pub mod app;
-pub mod domain;
 mod store;
+mod wire;
 
+pub mod consumer;
+pub mod http;
 pub mod jobs;
 
-use sqlx::migrate::Migrator;
+pub mod config;
+mod service;
 
-/// This service's tables.
-pub static MIGRATIONS: Migrator = sqlx::migrate!();
+pub use service::{Addresses, Error, run};
+
+/// This service: its consumer group, and the prefix of its dead-letter topic.
+pub const NAME: &str = "notify-service";
+
+/// The tables of this service.
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();

@@ -1,2 +1,18 @@
-//! Owns what customers were told.
-fn main() {}
+//! notify-service as a process.
+
+use std::process::ExitCode;
+
+use notify_service::config::Settings;
+use shared::{config, lifecycle, telemetry};
+
+fn main() -> ExitCode {
+    let settings: Settings = match config::parse() {
+        Ok(settings) => settings,
+        Err(code) => return code,
+    };
+    lifecycle::process(settings.common.shutdown_grace, |life| async {
+        let metrics = telemetry::init(settings.common.log_format, &settings.common.log_filter)?;
+        notify_service::run(settings, life, metrics).await?;
+        anyhow::Ok(())
+    })
+}

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use shared::fault::Fault;
+use shared::fault::{Collision, Fault};
 use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -38,13 +38,12 @@ pub(crate) struct Change<'c> {
     pub(crate) said: i64,
 }
 
-/// Why rows could not be read or written.
+/// A row that contradicts itself, which the table's constraints forbid.
 #[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("somebody else began the same order at the same moment")]
-    Raced,
-    #[error("the notice {kind} of order {order_id} cannot be read")]
-    Unreadable { order_id: Uuid, kind: String },
+#[error("the notice {kind} of order {order_id} cannot be read")]
+struct Unreadable {
+    order_id: Uuid,
+    kind: String,
 }
 
 #[derive(Debug, FromRow)]
@@ -139,7 +138,7 @@ async fn load(
         sqlx::query_as(SELECT_NOTICES).bind(order_ids).fetch_all(conn).await?;
     for row in notices {
         let notice = row.read().ok_or_else(|| {
-            Fault::poison(Error::Unreadable { order_id: row.order_id, kind: row.kind.clone() })
+            Fault::poison(Unreadable { order_id: row.order_id, kind: row.kind.clone() })
         })?;
         if let Some(file) = files.get_mut(&row.order_id) {
             file.correspondence.notices.insert(notice.occasion.kind(), notice);
@@ -165,7 +164,7 @@ pub(crate) async fn save(conn: &mut PgConnection, changes: &[Change<'_>]) -> Res
         .execute(&mut *conn)
         .await?;
     if saved.rows_affected() != changes.len() as u64 {
-        return Err(Fault::transient(Error::Raced));
+        return Err(Fault::transient(Collision));
     }
     let rows: Vec<NoticeRow> = changes.iter().flat_map(Change::notices).collect();
     if rows.is_empty() {

@@ -1,10 +1,10 @@
 //! The contract's records ⇄ what this service knows. The only file that knows both.
 
 use shared::{
-    codec::{Codec, Says},
+    codec::{self, Codec, Says},
     contract::{
         NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
-        PaymentRefunded, Record,
+        PaymentRefunded, Record as _,
     },
     fault::Fault,
     message::{Message, Outgoing},
@@ -17,6 +17,21 @@ use crate::domain::notification::{Addressee, CancelReason, Command, Event, Kind,
 /// What is read.
 pub(crate) const TOPICS: [&str; 4] =
     [OrderPlaced::TOPIC, OrderConfirmed::TOPIC, OrderCancelled::TOPIC, PaymentRefunded::TOPIC];
+
+/// The kinds of records that are said.
+pub(crate) fn says() -> [codec::Kind; 2] {
+    [codec::Kind::of::<NotificationSent>(), codec::Kind::of::<NotificationFailed>()]
+}
+
+/// The kinds of records that are read.
+pub(crate) fn reads() -> [codec::Kind; 4] {
+    [
+        codec::Kind::of::<OrderPlaced>(),
+        codec::Kind::of::<OrderConfirmed>(),
+        codec::Kind::of::<OrderCancelled>(),
+        codec::Kind::of::<PaymentRefunded>(),
+    ]
+}
 
 /// The channel of every notice so far.
 const CHANNEL: &str = "email";

@@ -24,9 +24,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{db, kafka, telemetry};
 
-pub use self::duration::{BadDuration, parse_duration};
+pub use self::{
+    duration::{BadDuration, parse_duration},
+    retry::{BadRetry, Retry},
+};
 
 mod duration;
+mod retry;
 
 /// What every service needs to know.
 #[derive(Clone, Debug, clap::Args)]

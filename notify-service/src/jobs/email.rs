@@ -77,8 +77,9 @@ pub struct Email {
 /// Why a mail cannot be put on paper.
 #[derive(Debug, thiserror::Error)]
 enum Error {
+    // Without the reader's own words: they quote what they cannot read.
     #[error("the job does not hold a mail")]
-    Payload(#[source] serde_json::Error),
+    Payload,
     #[error("the address is not one")]
     Address,
     #[error("the mail cannot be written down")]
@@ -141,8 +142,8 @@ impl Effect for Email {
     /// Sends the mail; answers with its `Message-ID`.
     async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
         let never = |error: Error| Failure::Final { source: error.into() };
-        let mail: Mail = serde_json::from_value(job.payload.clone())
-            .map_err(|unread| never(Error::Payload(unread)))?;
+        let mail: Mail =
+            serde_json::from_value(job.payload.clone()).map_err(|_unread| never(Error::Payload))?;
         let parcel = write(&self.from, &mail).map_err(never)?;
         let outcome = self.smtp.send(&parcel).await;
         let (word, answer) = match outcome {

@@ -96,13 +96,11 @@ fn price(money: &Money) -> String {
     let sign = if money.minor < 0 { "-" } else { "" };
     let minor = money.minor.unsigned_abs();
     let whole = minor / unit;
-    match digits {
-        0 => format!("{sign}{whole} {}", money.currency),
-        _ => {
-            let (rest, width) = (minor % unit, digits as usize);
-            format!("{sign}{whole}.{rest:0width$} {}", money.currency)
-        }
+    if digits == 0 {
+        return format!("{sign}{whole} {}", money.currency);
     }
+    let (rest, width) = (minor % unit, digits as usize);
+    format!("{sign}{whole}.{rest:0width$} {}", money.currency)
 }
 
 /// How many digits of a currency are its minor units (ISO 4217).

@@ -15,8 +15,9 @@
 //! next mail. (This is why `lettre`'s own pool is not used: it takes back what was dropped.)
 
 use std::{
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use lettre::{
@@ -25,7 +26,7 @@ use lettre::{
         Error as SmtpError,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail, Noop, Rcpt, Rset},
+        commands::{Data, Mail, Rcpt, Rset},
         extension::{ClientId, Extension, MailParameter},
         response::Response,
     },
@@ -60,15 +61,9 @@ pub struct Settings {
 }
 
 /// Hands mails to one server.
-#[derive(Debug)]
 pub struct Smtp {
     settings: Settings,
-    parked: Mutex<Vec<Parked>>,
-}
-
-struct Parked {
-    conversation: AsyncSmtpConnection,
-    since: Instant,
+    parked: Mutex<Vec<AsyncSmtpConnection>>,
 }
 
 /// Why a mail was not taken. Says nothing personal: a server's own words may quote the address.
@@ -134,8 +129,8 @@ pub enum Trouble {
     Broken(#[source] SmtpError),
 }
 
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "connecting",
             Self::Sender => "MAIL FROM",
@@ -146,14 +141,11 @@ impl std::fmt::Display for Step {
     }
 }
 
-impl std::fmt::Debug for Parked {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Parked").field("since", &self.since).finish_non_exhaustive()
+impl fmt::Debug for Smtp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Smtp").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
-
-/// A conversation that rested longer is asked whether it is still there.
-const FRESH: Duration = Duration::from_secs(1);
 
 impl Smtp {
     /// Hands mails to the server of these settings.
@@ -163,21 +155,36 @@ impl Smtp {
 
     /// Hands one mail over.
     pub async fn send(&self, parcel: &Parcel) -> Result<(), Error> {
-        let mut conversation = self.conversation().await?;
-        match self.hand_over(&mut conversation, parcel).await {
-            Ok(()) => {
-                self.park(conversation);
-                Ok(())
+        if let Some(rested) = self.unpark() {
+            match self.converse(rested, parcel).await {
+                // The server ended it while it rested, and most likely the others as well.
+                Err(Error::NotTaken { step: Step::Sender, .. }) => self.parked().clear(),
+                outcome => return outcome,
             }
-            Err(refused @ Error::Address { .. }) => {
-                // The server is well; it only does not know this address.
-                if within(self.settings.step_limit, conversation.command(Rset)).await.is_ok() {
-                    self.park(conversation);
-                }
-                Err(refused)
-            }
-            Err(error @ (Error::NotTaken { .. } | Error::Open { .. })) => Err(error),
         }
+        let begun = self.begin().await?;
+        self.converse(begun, parcel).await
+    }
+
+    /// Hands one mail over in this conversation, which rests afterwards if it can go on.
+    async fn converse(
+        &self,
+        mut conversation: AsyncSmtpConnection,
+        parcel: &Parcel,
+    ) -> Result<(), Error> {
+        let outcome = self.hand_over(&mut conversation, parcel).await;
+        let goes_on = match &outcome {
+            Ok(()) => true,
+            // The server is well; it only does not know this address.
+            Err(Error::Address { .. }) => {
+                within(self.settings.step_limit, conversation.command(Rset)).await.is_ok()
+            }
+            Err(Error::NotTaken { .. } | Error::Open { .. }) => false,
+        };
+        if goes_on {
+            self.park(conversation);
+        }
+        outcome
     }
 
     async fn hand_over(
@@ -191,9 +198,12 @@ impl Smtp {
         let mail = Mail::new(Some(parcel.from.clone()), options);
         within(limit, conversation.command(mail)).await.map_err(at(Step::Sender))?;
         let rcpt = Rcpt::new(parcel.to.clone(), vec![]);
-        within(limit, conversation.command(rcpt)).await.map_err(|trouble| match trouble {
-            Trouble::Answered(ref code) if code.starts_with('5') => Error::Address { trouble },
-            other => Error::NotTaken { step: Step::Recipient, trouble: other },
+        within(limit, conversation.command(rcpt)).await.map_err(|trouble| {
+            if trouble.is_for_good() {
+                Error::Address { trouble }
+            } else {
+                Error::NotTaken { step: Step::Recipient, trouble }
+            }
         })?;
         within(limit, conversation.command(Data)).await.map_err(at(Step::Data))?;
         let content = conversation.message(&parcel.content);
@@ -206,16 +216,9 @@ impl Smtp {
         Ok(())
     }
 
-    /// One that rests, if it still answers, or a new one.
-    async fn conversation(&self) -> Result<AsyncSmtpConnection, Error> {
-        let limit = self.settings.step_limit;
-        while let Some(mut parked) = self.unpark() {
-            let is_fresh = parked.since.elapsed() < FRESH;
-            if is_fresh || within(limit, parked.conversation.command(Noop)).await.is_ok() {
-                return Ok(parked.conversation);
-            }
-        }
-        let opened = match tokio::time::timeout(limit, self.open()).await {
+    /// A new conversation.
+    async fn begin(&self) -> Result<AsyncSmtpConnection, Error> {
+        let opened = match tokio::time::timeout(self.settings.step_limit, self.open()).await {
             Ok(opened) => opened,
             Err(_elapsed) => Err(Trouble::Silent),
         };
@@ -247,15 +250,26 @@ impl Smtp {
         Ok(conversation)
     }
 
-    fn unpark(&self) -> Option<Parked> {
-        self.parked.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    fn unpark(&self) -> Option<AsyncSmtpConnection> {
+        self.parked().pop()
     }
 
     fn park(&self, conversation: AsyncSmtpConnection) {
-        let mut parked = self.parked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut parked = self.parked();
         if parked.len() < self.settings.parked_max {
-            parked.push(Parked { conversation, since: Instant::now() });
+            parked.push(conversation);
         }
+    }
+
+    fn parked(&self) -> MutexGuard<'_, Vec<AsyncSmtpConnection>> {
+        self.parked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trouble {
+    /// Whether the server said that asking again cannot help.
+    fn is_for_good(&self) -> bool {
+        matches!(self, Self::Answered(code) if code.starts_with('5'))
     }
 }
 

@@ -1,0 +1,35 @@
+//! What people may see of notices: read-only, and without the contact.
+
+use axum::Router;
+use shared::http::{Settings, finish, problem_pages};
+use sqlx::PgPool;
+use utoipa::{OpenApi as _, openapi::OpenApi};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_swagger_ui::SwaggerUi;
+
+mod get_notifications;
+mod view;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(title = "notify-service", description = "What the customer of each order was told."),
+    tags((name = "notifications", description = "At most one of each kind per order."))
+)]
+struct Api;
+
+fn routes() -> OpenApiRouter<PgPool> {
+    OpenApiRouter::with_openapi(Api::openapi())
+        .routes(routes!(get_notifications::get_notifications))
+}
+
+/// The description of the API, as it is committed in `openapi.json`.
+pub fn document() -> OpenApi {
+    routes().into_openapi()
+}
+
+/// The public API, with its description and its pages.
+pub fn router(pool: PgPool, settings: &Settings) -> Router {
+    let (router, api) = routes().with_state(pool).split_for_parts();
+    let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", api);
+    finish(router.merge(pages).merge(problem_pages(&[])), settings)
+}

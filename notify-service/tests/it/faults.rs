@@ -1,0 +1,210 @@
+//! Mail servers that refuse, hang, break off and come back.
+
+use std::net::TcpListener;
+
+use shared::{contract::NotificationFailed, contract::Record as _, jobs::Step};
+
+use crate::{
+    kit::{Desk, Order, PATIENCE},
+    peer::{Manner, Peer, Turn, gate},
+};
+
+const AGAIN: Step = Step { claimed: 1, done: 0, gave_up: 0, again: 1, lost: 0 };
+const DONE: Step = Step { claimed: 1, done: 1, gave_up: 0, again: 0, lost: 0 };
+const GAVE_UP: Step = Step { claimed: 1, done: 0, gave_up: 1, again: 0, lost: 0 };
+
+/// A desk with one order whose confirmation is due.
+async fn due() -> (Desk, Order) {
+    let desk = Desk::open().await;
+    let order = Order::new();
+    desk.hears(&order, &order.placed()).await;
+    desk.hears(&order, &order.confirmed()).await;
+    (desk, order)
+}
+
+#[tokio::test]
+async fn an_address_that_is_refused_for_good_is_given_up_at_once_and_said() {
+    let (desk, order) = due().await;
+    let peer = Peer::new([Manner::refusing("550 5.1.1 no such user <ada@example.org>")]);
+    let mut worker = desk.worker(&peer.smtp());
+    assert_eq!(worker.step().await.unwrap(), GAVE_UP);
+    let said = desk.said(&order).await;
+    assert_eq!(
+        (said[0].topic.as_str(), said[0].kind.as_str()),
+        (NotificationFailed::TOPIC, "confirmed")
+    );
+    // What the server says in words may quote the address; its code does not.
+    assert!(said[0].detail.contains("550"), "{}", said[0].detail);
+    assert!(!said[0].detail.contains('@'), "{}", said[0].detail);
+    assert!(peer.mails().is_empty());
+    // The conversation was not the address's fault: it goes on with the next mail.
+    desk.hears(&order, &order.refunded()).await;
+    assert_eq!(worker.step().await.unwrap(), DONE);
+    assert_eq!(peer.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn an_address_that_is_refused_for_now_is_tried_again() {
+    let (desk, order) = due().await;
+    let peer = Peer::new([Manner::refusing("451 4.7.1 later")]);
+    let mut worker = desk.worker(&peer.smtp());
+    assert_eq!(worker.step().await.unwrap(), AGAIN);
+    assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
+    assert_eq!(worker.step().await.unwrap(), DONE);
+    assert_eq!(peer.mails().len(), 1);
+    assert_eq!(desk.said(&order).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_not_about_the_address_is_never_for_good() {
+    let says = |answer| Some(Turn::Say(answer));
+    for manner in [
+        Manner { greeting: says("554 no mail service here"), ..Manner::default() },
+        Manner { sender: says("530 5.7.0 authentication required"), ..Manner::default() },
+        Manner { content: says("554 5.7.1 message rejected"), ..Manner::default() },
+    ] {
+        let (desk, _) = due().await;
+        let peer = Peer::new([manner]);
+        let mut worker = desk.worker(&peer.smtp());
+        assert_eq!(worker.step().await.unwrap(), AGAIN);
+        assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
+        assert_eq!(worker.step().await.unwrap(), DONE);
+    }
+}
+
+#[tokio::test]
+async fn a_mail_without_an_answer_is_in_doubt_and_sent_again_under_the_same_name() {
+    let (_open, held) = gate();
+    for turn in [Turn::HangUp, Turn::Wait(held, "250 taken")] {
+        let (desk, order) = due().await;
+        let peer = Peer::new([Manner::after_content(turn)]);
+        let mut worker = desk.worker(&peer.smtp());
+        assert_eq!(worker.step().await.unwrap(), AGAIN);
+        assert_eq!(desk.jobs().await, [("waiting".to_owned(), true)]);
+        assert_eq!(worker.step().await.unwrap(), DONE);
+        let mails = peer.mails();
+        assert_eq!(mails.len(), 2);
+        assert_eq!(mails[0], mails[1]);
+        assert!(mails[0].contains(&format!("Message-ID: <{}>", order.message_id("confirmed"))));
+    }
+}
+
+#[tokio::test]
+async fn what_hangs_before_the_mail_is_given_was_not_sent() {
+    let (_open, held) = gate();
+    let (desk, _) = due().await;
+    let manner = Manner { greeting: Some(Turn::Wait(held, "220 peer")), ..Manner::default() };
+    let peer = Peer::new([manner]);
+    let mut worker = desk.worker(&peer.smtp());
+    assert_eq!(worker.step().await.unwrap(), AGAIN);
+    assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
+    assert_eq!(worker.step().await.unwrap(), DONE);
+}
+
+#[tokio::test]
+async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_mail() {
+    let (open, held) = gate();
+    let (desk, order) = due().await;
+    let peer = Peer::new([
+        Manner::after_content(Turn::Wait(held, "250 taken")),
+        Manner::refusing("550 no such user"),
+    ]);
+    let mut worker = desk.worker(&peer.smtp());
+    assert_eq!(worker.step().await.unwrap(), AGAIN);
+    open.send(()).unwrap();
+    // A conversation that was given up in the middle would find that answer, and call it a success.
+    assert_eq!(worker.step().await.unwrap(), GAVE_UP);
+    assert!(desk.said(&order).await[0].detail.contains("taken all the same"));
+}
+
+#[tokio::test]
+async fn a_mail_server_that_is_away_costs_nothing_but_time() {
+    let (desk, order) = due().await;
+    let place = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = place.local_addr().unwrap();
+    drop(place);
+    let mut worker = desk.patient_worker(&address.to_string(), PATIENCE);
+    assert_eq!(worker.step().await.unwrap(), AGAIN);
+    assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
+    let peer = Peer::at(TcpListener::bind(address).unwrap(), []);
+    assert_eq!(worker.step().await.unwrap(), DONE);
+    assert_eq!(peer.mails().len(), 1);
+    assert_eq!(desk.said(&order).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_conversation_that_the_server_ended_meanwhile_is_begun_anew() {
+    let (desk, order) = due().await;
+    let peer = Peer::new([Manner::after_content(Turn::SayAndHangUp("250 taken"))]);
+    let mut worker = desk.worker(&peer.smtp());
+    assert_eq!(worker.step().await.unwrap(), DONE);
+    desk.hears(&order, &order.cancelled()).await;
+    desk.hears(&order, &order.refunded()).await;
+    let step = worker.step().await.unwrap();
+    assert_eq!((step.claimed, step.done), (2, 2));
+    assert_eq!(peer.mails().len(), 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_sent_for_long_is_given_up_and_said() {
+    let (desk, order) = due().await;
+    let busy = || Manner::refusing("452 4.2.2 mailbox full");
+    let peer = Peer::new([busy(), busy(), busy()]);
+    let mut worker = desk.worker(&peer.smtp());
+    assert_eq!(worker.step().await.unwrap(), AGAIN);
+    assert_eq!(worker.step().await.unwrap(), AGAIN);
+    assert_eq!(worker.step().await.unwrap(), GAVE_UP);
+    assert_eq!(desk.stages(&order).await, [("confirmed".to_owned(), "failed".to_owned())]);
+    assert!(desk.said(&order).await[0].detail.contains("452"));
+}
+
+#[tokio::test]
+async fn a_confirmation_on_its_way_when_the_order_is_cancelled_is_recorded_and_said() {
+    let (open, held) = gate();
+    let (desk, order) = due().await;
+    let peer = Peer::new([Manner::after_content(Turn::Wait(held, "250 taken"))]);
+    let mut worker = desk.patient_worker(&peer.smtp(), PATIENCE);
+    let meanwhile = async {
+        crate::kit::until("the mail is given", async || !peer.mails().is_empty()).await;
+        desk.hears(&order, &order.cancelled()).await;
+        assert_eq!(desk.stages(&order).await[1], ("confirmed".to_owned(), "skipped".to_owned()));
+        open.send(()).unwrap();
+    };
+    let (step, ()) = tokio::join!(worker.step(), meanwhile);
+    assert_eq!(step.unwrap(), DONE);
+    assert_eq!(desk.stages(&order).await[1], ("confirmed".to_owned(), "sent".to_owned()));
+    assert_eq!(desk.said(&order).await[0].kind, "confirmed");
+}
+
+#[tokio::test]
+async fn a_confirmation_that_fails_after_the_order_was_cancelled_is_not_sent_again() {
+    let (open, held) = gate();
+    let (desk, order) = due().await;
+    let peer = Peer::new([Manner::after_content(Turn::Wait(held, "451 not now"))]);
+    let mut worker = desk.patient_worker(&peer.smtp(), PATIENCE);
+    let meanwhile = async {
+        crate::kit::until("the mail is given", async || !peer.mails().is_empty()).await;
+        desk.hears(&order, &order.cancelled()).await;
+        open.send(()).unwrap();
+    };
+    let (step, ()) = tokio::join!(worker.step(), meanwhile);
+    assert_eq!(step.unwrap(), AGAIN);
+    // What is left is the cancellation.
+    assert_eq!(worker.step().await.unwrap(), DONE);
+    assert!(desk.jobs().await.is_empty());
+    assert_eq!(peer.mails().len(), 2);
+    assert!(peer.mails()[1].contains("cancelled.email@"), "{}", peer.mails()[1]);
+    assert_eq!(desk.stages(&order).await[1], ("confirmed".to_owned(), "skipped".to_owned()));
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_given_up_without_a_conversation() {
+    let desk = Desk::open().await;
+    let peer = Peer::new([]);
+    let order =
+        Order { email: "ada@example.org\r\nRCPT TO:<bob@example.org>".to_owned(), ..Order::new() };
+    desk.hears(&order, &order.placed()).await;
+    desk.hears(&order, &order.confirmed()).await;
+    assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP);
+    assert!(!desk.said(&order).await[0].detail.contains("example.org"));
+}

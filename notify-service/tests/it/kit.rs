@@ -1,0 +1,404 @@
+//! What the tests have in common: a database, the shop that says things, the mail worker, the
+//! mailbox.
+
+use std::time::Duration;
+
+use notify_service::{
+    MIGRATIONS, NAME,
+    app::{Addressed, App},
+    consumer::Listener,
+    jobs::email::{Email, Server, Settings, Smtp},
+};
+use secrecy::SecretString;
+use serde_json::Value;
+use shared::{
+    backoff::Backoff,
+    clock::Clock,
+    codec::{self, Codec, Kind, Says},
+    consumer::{Handler as _, Parts, TakenIn},
+    contract::{
+        self, NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
+        PaymentRefunded, Record,
+    },
+    db,
+    effects::Wakers,
+    health::Health,
+    jobs::{self, Policy, Worker},
+    message::{Envelope, Headers, Incoming, Message, Outgoing, TraceParent},
+};
+use sqlx::PgPool;
+use time::OffsetDateTime;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// How long a condition may take to come true on a busy machine.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long a mail server may take for a step, where the test waits for it in vain.
+pub(crate) const SHORT: Duration = Duration::from_millis(500);
+
+/// The service without its Kafka: its database, what it hears, what it says.
+pub(crate) struct Desk {
+    pub(crate) pool: PgPool,
+    pub(crate) app: App,
+    shop: Codec,
+    parts: Parts<Listener>,
+}
+
+/// A customer's order, and what the other services say of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) id: Uuid,
+    pub(crate) name: Option<String>,
+    pub(crate) email: String,
+}
+
+impl Order {
+    /// An order of Ada's.
+    pub(crate) fn new() -> Self {
+        Self::of("Ada")
+    }
+
+    /// An order of somebody who calls themselves so.
+    pub(crate) fn of(name: &str) -> Self {
+        let id = Clock::System.new_id();
+        let email = format!("{}@example.org", id.simple());
+        Self { id, name: Some(name.to_owned()), email }
+    }
+
+    pub(crate) fn placed(&self) -> OrderPlaced {
+        let now = Clock::System.now();
+        OrderPlaced {
+            order_id: self.id,
+            lines: vec![],
+            total_minor: 1_250,
+            currency: "EUR".to_owned(),
+            payment_method: "tok_visa".to_owned(),
+            email: self.email.clone(),
+            customer_name: self.name.clone(),
+            placed_at: now,
+            due_at: now + Duration::from_mins(5),
+        }
+    }
+
+    pub(crate) fn confirmed(&self) -> OrderConfirmed {
+        OrderConfirmed {
+            order_id: self.id,
+            total_minor: 1_250,
+            currency: "EUR".to_owned(),
+            confirmed_at: Clock::System.now(),
+        }
+    }
+
+    pub(crate) fn cancelled(&self) -> OrderCancelled {
+        OrderCancelled {
+            order_id: self.id,
+            reason: "out-of-stock".to_owned(),
+            cancelled_by: "system".to_owned(),
+            cancelled_at: Clock::System.now(),
+        }
+    }
+
+    pub(crate) fn refunded(&self) -> PaymentRefunded {
+        PaymentRefunded {
+            order_id: self.id,
+            refund_id: "re_1".to_owned(),
+            amount_minor: 1_250,
+            currency: "EUR".to_owned(),
+            refunded_at: Clock::System.now(),
+        }
+    }
+
+    /// The name of its mail of that kind.
+    pub(crate) fn message_id(&self, kind: &str) -> String {
+        format!("{}.{kind}.email@shop.example", self.id)
+    }
+}
+
+/// A codec that says and reads everything that is said around here.
+pub(crate) async fn codec(service: &str, prefix: &str) -> Codec {
+    let settings = codec::Settings {
+        source: contract::source(service),
+        registry_url: devstack::shared().await.urls().registry.clone(),
+        prefix: prefix.to_owned(),
+    };
+    let all = [
+        Kind::of::<OrderPlaced>(),
+        Kind::of::<OrderConfirmed>(),
+        Kind::of::<OrderCancelled>(),
+        Kind::of::<PaymentRefunded>(),
+        Kind::of::<NotificationSent>(),
+        Kind::of::<NotificationFailed>(),
+    ];
+    let health = Health::default().component("schemas");
+    Codec::connect(&settings, &all, &all, &health, &CancellationToken::new()).await.unwrap()
+}
+
+/// A message about an order, as the other services say it.
+pub(crate) fn say<R: Record>(shop: &Codec, order: &Order, record: &R) -> Outgoing {
+    let says = Says {
+        id: Clock::System.new_id(),
+        subject: order.id.to_string(),
+        sequence: 1,
+        at: Clock::System.now(),
+        trace: Some(TraceParent::start()),
+    };
+    shop.message(says, record).unwrap()
+}
+
+impl Desk {
+    /// A desk of its own: an empty database, a registry's subjects that nobody else uses.
+    pub(crate) async fn open() -> Self {
+        let url = SecretString::from(devstack::database("notify").await);
+        let pool = db::pool(&db::Settings::new(url), "test").unwrap();
+        db::migrate(&pool, &MIGRATIONS).await.unwrap();
+        let prefix = devstack::unique_prefix();
+        let mail_domain = "shop.example".to_owned();
+        let app = App { codec: codec(NAME, &prefix).await, clock: Clock::System, mail_domain };
+        let parts = Parts {
+            service: NAME,
+            handler: Listener { app: app.clone() },
+            pool: pool.clone(),
+            wakers: Wakers::default(),
+            clock: Clock::System,
+        };
+        Self { pool, app, shop: codec("shop", &prefix).await, parts }
+    }
+
+    /// What the shop says, as it comes in.
+    pub(crate) fn incoming<R: Record>(&self, order: &Order, record: &R) -> Incoming {
+        let said = say(&self.shop, order, record);
+        let offset = i64::from(number_of(said.id));
+        Incoming {
+            topic: said.topic.into_owned(),
+            partition: 0,
+            offset,
+            timestamp_ms: None,
+            key: said.key,
+            headers: said.headers,
+            payload: said.payload,
+        }
+    }
+
+    /// What is asked by a message.
+    pub(crate) async fn addressed<R: Record>(&self, order: &Order, record: &R) -> Addressed {
+        let incoming = self.incoming(order, record);
+        let envelope = Envelope::from_headers(&incoming.headers).unwrap();
+        self.parts.handler.decode(&Message { incoming, envelope }).await.unwrap()
+    }
+
+    /// Waits until a transaction of this database waits for another one's lock.
+    pub(crate) async fn somebody_waits(&self) {
+        until("somebody waits for a lock", async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
+            )
+            .fetch_one(&self.pool)
+            .await
+            .unwrap();
+            waiting > 0
+        })
+        .await;
+    }
+
+    /// Hears one message.
+    pub(crate) async fn hears<R: Record>(&self, order: &Order, record: &R) {
+        self.takes_in(&[self.incoming(order, record)]).await;
+    }
+
+    /// Hears several messages at once.
+    pub(crate) async fn takes_in(&self, batch: &[Incoming]) {
+        let taken = self.parts.take_in(batch).await.unwrap();
+        assert_eq!(taken, TakenIn { fresh: batch.len(), repeats: 0, dead: 0 });
+    }
+
+    /// A worker whose mails go to `smtp`, each attempt due at once.
+    pub(crate) fn worker(&self, smtp: &str) -> Worker<Email> {
+        self.patient_worker(smtp, SHORT)
+    }
+
+    /// The same, for a server that may take so long for each step.
+    pub(crate) fn patient_worker(&self, smtp: &str, step_limit: Duration) -> Worker<Email> {
+        let server = Server::parse(&format!("smtp://{smtp}")).unwrap();
+        let hello_name = "shop.example".to_owned();
+        let smtp = Smtp::new(Settings { server, hello_name, step_limit, parked_max: 4 });
+        let from = "Shop <orders@shop.example>".parse().unwrap();
+        let backoff = Backoff { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
+        Worker::new(jobs::Parts {
+            effect: Email { app: self.app.clone(), from, smtp },
+            policy: Policy {
+                backoff,
+                attempts_max: Some(3),
+                attempt_limit: step_limit * 6,
+                concurrency_max: 16,
+                poll: Duration::from_millis(20),
+            },
+            pool: self.pool.clone(),
+            wakers: Wakers::default(),
+            health: Health::default().component("mail"),
+        })
+    }
+
+    /// A worker whose mails go to the real mail server.
+    pub(crate) async fn mailer(&self) -> Worker<Email> {
+        self.patient_worker(&devstack::shared().await.urls().smtp, PATIENCE)
+    }
+
+    /// How far the order's notices have come: kind and stage of each.
+    pub(crate) async fn stages(&self, order: &Order) -> Vec<(String, String)> {
+        sqlx::query_as("SELECT kind, stage FROM notices WHERE order_id = $1 ORDER BY kind")
+            .bind(order.id)
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// What the order has said so far, read as the receivers do: topic, sequence, and the record.
+    pub(crate) async fn said(&self, order: &Order) -> Vec<Said> {
+        let kept: Vec<(String, Vec<u8>, Vec<u8>)> = sqlx::query_as(
+            "SELECT topic, headers, payload FROM messaging.outbox WHERE key = $1
+             ORDER BY outbox_id",
+        )
+        .bind(order.id.to_string().into_bytes())
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let mut all = Vec::new();
+        for (topic, headers, payload) in kept {
+            let headers = Headers::from_bytes(&headers).unwrap();
+            let envelope = Envelope::from_headers(&headers).unwrap();
+            let sequence = envelope.sequence;
+            let (key, payload) = (None, Some(payload));
+            let (partition, offset, timestamp_ms) = (0, 0, None);
+            let incoming = Incoming {
+                topic: topic.clone(),
+                partition,
+                offset,
+                timestamp_ms,
+                key,
+                headers,
+                payload,
+            };
+            let message = Message { incoming, envelope };
+            let word = if topic == NotificationSent::TOPIC {
+                let record: NotificationSent = self.shop.decode(&message).await.unwrap();
+                (record.kind, record.message_id)
+            } else {
+                let record: NotificationFailed = self.shop.decode(&message).await.unwrap();
+                (record.kind, record.reason)
+            };
+            all.push(Said { topic, sequence, kind: word.0, detail: word.1 });
+        }
+        all
+    }
+
+    /// Jobs that are left.
+    pub(crate) async fn jobs(&self) -> Vec<(String, bool)> {
+        sqlx::query_as("SELECT state, in_doubt FROM messaging.job ORDER BY key")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
+    /// The lease of every job that is performed ends now, as if time had passed.
+    pub(crate) async fn end_leases(&self) {
+        sqlx::query("UPDATE messaging.job SET due_at = now()").execute(&self.pool).await.unwrap();
+    }
+}
+
+/// A message that was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) topic: String,
+    pub(crate) sequence: i64,
+    pub(crate) kind: String,
+    /// The `Message-ID`, or why it failed.
+    pub(crate) detail: String,
+}
+
+/// A number that no other message of a test has, from its id.
+fn number_of(id: Uuid) -> u32 {
+    u32::try_from(id.as_u128() & u128::from(u32::MAX)).unwrap()
+}
+
+/// The mailbox of a customer, at the real mail server.
+pub(crate) struct Mailbox {
+    api: String,
+    http: reqwest::Client,
+}
+
+impl Mailbox {
+    pub(crate) async fn open() -> Self {
+        let api = devstack::shared().await.urls().mail_api.clone();
+        Self { api, http: reqwest::Client::new() }
+    }
+
+    async fn get(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.api);
+        self.http.get(url).send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
+    }
+
+    /// The mails to an order's customer, oldest first.
+    pub(crate) async fn mails(&self, order: &Order) -> Vec<Mail> {
+        let query = format!("/api/v1/search?query=to:{}", order.email);
+        let found: Value = serde_json::from_str(&self.get(&query).await).unwrap();
+        let mut mails = Vec::new();
+        for summary in found["messages"].as_array().unwrap().iter().rev() {
+            let id = summary["ID"].as_str().unwrap();
+            let message = self.get(&format!("/api/v1/message/{id}")).await;
+            let raw = self.get(&format!("/api/v1/message/{id}/raw")).await;
+            mails.push(Mail { message: serde_json::from_str(&message).unwrap(), raw });
+        }
+        mails
+    }
+}
+
+/// A mail as it lies in the mailbox.
+#[derive(Debug)]
+pub(crate) struct Mail {
+    message: Value,
+    pub(crate) raw: String,
+}
+
+impl Mail {
+    pub(crate) fn text(&self, part: &str) -> &str {
+        self.message[part].as_str().unwrap()
+    }
+
+    pub(crate) fn message_id(&self) -> &str {
+        self.text("MessageID")
+    }
+
+    /// Whom it greets on the envelope.
+    pub(crate) fn to(&self) -> (&str, &str) {
+        let to = &self.message["To"][0];
+        (to["Name"].as_str().unwrap(), to["Address"].as_str().unwrap())
+    }
+
+    pub(crate) fn recipients(&self) -> usize {
+        let n = |field: &str| self.message[field].as_array().map_or(0, Vec::len);
+        n("To") + n("Cc") + n("Bcc")
+    }
+
+    pub(crate) fn date(&self) -> OffsetDateTime {
+        let format = &time::format_description::well_known::Rfc3339;
+        OffsetDateTime::parse(self.text("Date"), format).unwrap()
+    }
+
+    /// What was handed over, without what the mail server wrote above it.
+    pub(crate) fn as_sent(&self) -> &str {
+        let begin = self.raw.find("From: ").unwrap();
+        &self.raw[begin..]
+    }
+}
+
+/// Waits until a condition holds.
+pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        tokio::task::yield_now().await;
+    }
+}

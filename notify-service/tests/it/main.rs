@@ -1,0 +1,10 @@
+//! notify-service against a real Postgres, a real broker and a real mail server.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+mod faults;
+mod http;
+mod kit;
+mod mails;
+mod peer;
+mod road;
+mod service;

@@ -1,0 +1,142 @@
+//! A mail server that misbehaves as it is told to: the one thing that a good mail server cannot be
+//! asked for.
+
+use std::{
+    collections::VecDeque,
+    io::{BufRead as _, BufReader, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        mpsc::{self, Receiver, Sender},
+    },
+    thread,
+};
+
+/// What it does when it is its turn.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// It says this.
+    Say(&'static str),
+    /// It closes the connection.
+    HangUp,
+    /// It says this and closes the connection.
+    SayAndHangUp(&'static str),
+    /// It says nothing until it is let, then this.
+    Wait(Receiver<()>, &'static str),
+}
+
+/// How it behaves in one conversation, where that is not as usual.
+#[derive(Debug, Default)]
+pub(crate) struct Manner {
+    pub(crate) greeting: Option<Turn>,
+    pub(crate) sender: Option<Turn>,
+    pub(crate) recipient: Option<Turn>,
+    pub(crate) content: Option<Turn>,
+}
+
+impl Manner {
+    /// Says this to every recipient.
+    pub(crate) fn refusing(answer: &'static str) -> Self {
+        Self { recipient: Some(Turn::Say(answer)), ..Self::default() }
+    }
+
+    /// Does this after it has been given the mail.
+    pub(crate) fn after_content(turn: Turn) -> Self {
+        Self { content: Some(turn), ..Self::default() }
+    }
+}
+
+/// A gate, and who opens it.
+pub(crate) fn gate() -> (Sender<()>, Receiver<()>) {
+    mpsc::channel()
+}
+
+/// The server. Conversations behave by `manners`, one after the other; later ones well.
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    mails: Arc<Mutex<Vec<String>>>,
+}
+
+impl Peer {
+    pub(crate) fn new(manners: impl IntoIterator<Item = Manner>) -> Self {
+        Self::at(TcpListener::bind(("127.0.0.1", 0)).unwrap(), manners)
+    }
+
+    /// One that listens there.
+    pub(crate) fn at(listener: TcpListener, manners: impl IntoIterator<Item = Manner>) -> Self {
+        let address = listener.local_addr().unwrap();
+        let mails = Arc::new(Mutex::new(Vec::new()));
+        let mut manners: VecDeque<Manner> = manners.into_iter().collect();
+        let taken = Arc::clone(&mails);
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let manner = manners.pop_front().unwrap_or_default();
+                let taken = Arc::clone(&taken);
+                // A client that hangs up is no concern of the server's.
+                thread::spawn(move || drop(converse(&stream, manner, &taken)));
+            }
+        });
+        Self { address, mails }
+    }
+
+    pub(crate) fn smtp(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// The mails that it was given, taken or not.
+    pub(crate) fn mails(&self) -> Vec<String> {
+        self.mails.lock().unwrap().clone()
+    }
+}
+
+/// Whether the conversation goes on.
+fn turn(mut stream: &TcpStream, own: Option<Turn>, usual: &str) -> std::io::Result<bool> {
+    let answer = match own {
+        None => usual,
+        Some(Turn::Say(answer)) => answer,
+        Some(Turn::HangUp) => return Ok(false),
+        Some(Turn::SayAndHangUp(answer)) => {
+            stream.write_all(format!("{answer}\r\n").as_bytes())?;
+            return Ok(false);
+        }
+        Some(Turn::Wait(gate, answer)) => {
+            // Let by a word, or by the test's end.
+            let _opened = gate.recv();
+            answer
+        }
+    };
+    stream.write_all(format!("{answer}\r\n").as_bytes())?;
+    Ok(true)
+}
+
+fn converse(
+    stream: &TcpStream,
+    mut manner: Manner,
+    mails: &Mutex<Vec<String>>,
+) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut goes_on = turn(stream, manner.greeting.take(), "220 peer")?;
+    let mut line = String::new();
+    while goes_on && {
+        line.clear();
+        reader.read_line(&mut line)?
+    } > 0
+    {
+        let verb = line.split([' ', ':', '\r']).next().unwrap_or_default().to_uppercase();
+        goes_on = match verb.as_str() {
+            "EHLO" => turn(stream, None, "250 peer")?,
+            "MAIL" => turn(stream, manner.sender.take(), "250 ok")?,
+            "RCPT" => turn(stream, manner.recipient.take(), "250 ok")?,
+            "QUIT" => return Ok(()),
+            "DATA" => {
+                turn(stream, None, "354 go on")?;
+                let mut mail = String::new();
+                while !mail.ends_with("\r\n.\r\n") && reader.read_line(&mut mail)? > 0 {}
+                mails.lock().unwrap().push(mail);
+                turn(stream, manner.content.take(), "250 taken")?
+            }
+            _ => turn(stream, None, "250 ok")?,
+        };
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! From messages to mails that are due: every succession, in one database.
+
+use shared::{contract::NotificationSent, db, fault::Fault, jobs::Step};
+
+use crate::kit::{Desk, Order, Said};
+
+fn stages(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected.iter().map(|(kind, stage)| ((*kind).to_owned(), (*stage).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn an_occasion_waits_for_the_contact() {
+    let desk = Desk::open().await;
+    let order = Order::new();
+    desk.hears(&order, &order.confirmed()).await;
+    assert_eq!(desk.stages(&order).await, stages(&[("confirmed", "waiting-for-contact")]));
+    assert!(desk.jobs().await.is_empty());
+    desk.hears(&order, &order.placed()).await;
+    assert_eq!(desk.stages(&order).await, stages(&[("confirmed", "due")]));
+    assert_eq!(desk.jobs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_confirmation_read_after_the_cancellation_makes_no_job() {
+    let desk = Desk::open().await;
+    let order = Order::new();
+    desk.hears(&order, &order.placed()).await;
+    desk.hears(&order, &order.cancelled()).await;
+    desk.hears(&order, &order.confirmed()).await;
+    assert_eq!(
+        desk.stages(&order).await,
+        stages(&[("cancelled", "due"), ("confirmed", "skipped")])
+    );
+    assert_eq!(desk.jobs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_cancellation_takes_the_job_of_the_confirmation_away() {
+    let desk = Desk::open().await;
+    let order = Order::new();
+    desk.hears(&order, &order.placed()).await;
+    desk.hears(&order, &order.confirmed()).await;
+    desk.hears(&order, &order.cancelled()).await;
+    assert_eq!(
+        desk.stages(&order).await,
+        stages(&[("cancelled", "due"), ("confirmed", "skipped")])
+    );
+    assert_eq!(desk.jobs().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_batch_leads_where_its_messages_lead_one_by_one() {
+    let desk = Desk::open().await;
+    let orders: Vec<Order> = (0..50).map(|_| Order::new()).collect();
+    let mut batch = Vec::new();
+    for order in &orders {
+        batch.push(desk.incoming(order, &order.confirmed()));
+        batch.push(desk.incoming(order, &order.refunded()));
+        batch.push(desk.incoming(order, &order.placed()));
+        batch.push(desk.incoming(order, &order.cancelled()));
+    }
+    desk.takes_in(&batch).await;
+    for order in &orders {
+        assert_eq!(
+            desk.stages(order).await,
+            stages(&[("cancelled", "due"), ("confirmed", "skipped"), ("refunded", "due")])
+        );
+    }
+    assert_eq!(desk.jobs().await.len(), 100);
+}
+
+#[tokio::test]
+async fn two_that_begin_the_same_order_at_once_do_not_overwrite_each_other() {
+    let desk = Desk::open().await;
+    let order = Order::new();
+    let rows = desk.addressed(&order, &order.confirmed()).await;
+    let mut first = db::begin(&desk.pool).await.unwrap();
+    let contact = desk.addressed(&order, &order.placed()).await;
+    let outcome = desk.app.execute(&mut first, &[&contact]).await.unwrap();
+    outcome.effects.save(&mut first).await.unwrap();
+    let second = async {
+        let mut second = db::begin(&desk.pool).await.unwrap();
+        desk.app.execute(&mut second, &[&rows]).await
+    };
+    let commit = async {
+        desk.somebody_waits().await;
+        first.commit().await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(second, commit);
+    let fault = outcome.unwrap_err();
+    assert!(matches!(fault, Fault::Transient(_)) && fault.is_collision(), "{fault:?}");
+    desk.hears(&order, &order.confirmed()).await;
+    assert_eq!(desk.stages(&order).await, stages(&[("confirmed", "due")]));
+}
+
+#[tokio::test]
+async fn what_an_order_says_is_counted_through() {
+    let desk = Desk::open().await;
+    let order = Order::new();
+    desk.hears(&order, &order.placed()).await;
+    desk.hears(&order, &order.cancelled()).await;
+    let mut mailer = desk.mailer().await;
+    assert_eq!(mailer.step().await.unwrap().done, 1);
+    desk.hears(&order, &order.refunded()).await;
+    assert_eq!(mailer.step().await.unwrap(), Step { claimed: 1, done: 1, ..Step::default() });
+    let said = |sequence, kind: &str| Said {
+        topic: <NotificationSent as shared::contract::Record>::TOPIC.to_owned(),
+        sequence,
+        kind: kind.to_owned(),
+        detail: order.message_id(kind),
+    };
+    assert_eq!(desk.said(&order).await, [said(1, "cancelled"), said(2, "refunded")]);
+}
