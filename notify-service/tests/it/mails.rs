@@ -1,6 +1,9 @@
 //! Mails at a real mail server: what arrives, how often, and under which name.
 
-use crate::kit::{Desk, Mail, Mailbox, Order, PATIENCE, until};
+use crate::{
+    kit::{Desk, Order, PATIENCE, until},
+    mailbox::{Mail, Mailbox},
+};
 
 /// Lets everything that is due be sent.
 async fn send(desk: &Desk) {

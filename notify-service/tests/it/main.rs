@@ -4,6 +4,7 @@
 mod faults;
 mod http;
 mod kit;
+mod mailbox;
 mod mails;
 mod peer;
 mod road;

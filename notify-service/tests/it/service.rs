@@ -17,7 +17,10 @@ use shared::{
     telemetry, topics,
 };
 
-use crate::kit::{Mailbox, Order, PATIENCE, codec, say, until};
+use crate::{
+    kit::{Order, PATIENCE, codec, say, until},
+    mailbox::Mailbox,
+};
 
 async fn settings(prefix: &str) -> Settings {
     let urls = devstack::shared().await.urls();

@@ -68,7 +68,8 @@ fn knows_the_business(file: &File) -> Vec<Sin> {
         .path
         .strip_prefix("shared/src/")
         .is_some_and(|it| it != "contract.rs" && !it.starts_with("contract/"));
-    if !is_road {
+    // Tests may try the roads on what really travels on them.
+    if !is_road || file.is_test() {
         return vec![];
     }
     let (code, strings) = (file.code(), file.strings());
@@ -146,6 +147,7 @@ fn a_road_that_knows_the_business_is_found() {
     {
         assert_eq!(sins("shared/src/relay.rs", sin), 1, "{sin}");
         assert_eq!(sins("shared/src/contract/order.rs", sin), 0, "{sin}");
+        assert_eq!(sins("shared/src/codec/tests.rs", sin), 0, "{sin}");
         assert_eq!(sins("order-service/src/app.rs", sin), 0, "{sin}");
     }
     assert_eq!(sins("shared/src/order.rs", "struct Id;"), 1);
