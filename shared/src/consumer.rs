@@ -36,8 +36,10 @@ use crate::{
 };
 
 pub use log::{Log, Settings};
+pub use progress::Progress;
 
 mod log;
+mod progress;
 
 /// What a service does with messages.
 pub trait Handler: Send + Sync + 'static {
@@ -263,13 +265,20 @@ pub struct Consumer<H> {
     log: Log,
     backoff: Backoff,
     health: Component,
+    progress: Progress,
 }
 
 impl<H: Handler> Consumer<H> {
     /// A consumer that has joined its group.
     pub fn new(parts: Parts<H>, settings: &Settings, health: Component) -> Result<Self, Error> {
         let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
-        Ok(Self { parts, log, backoff: Backoff::hold(), health })
+        let progress = Progress::default();
+        Ok(Self { parts, log, backoff: Backoff::hold(), health, progress })
+    }
+
+    /// How far it has read, for those who act on silence.
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
     }
 
     /// Steps until told to stop. A fatal error of the client ends it.
@@ -291,6 +300,7 @@ impl<H: Handler> Consumer<H> {
             self.health.not_ready("no partitions are assigned");
         }
         if batch.messages.is_empty() {
+            self.note_progress(&batch.messages);
             return Ok(Step::Idle);
         }
         let mut attempt = 0;
@@ -298,6 +308,7 @@ impl<H: Handler> Consumer<H> {
             match self.parts.take_in_or_isolate(&batch.messages).await {
                 Ok(taken) => {
                     self.log.store(&batch)?;
+                    self.note_progress(&batch.messages);
                     return Ok(Step::TakenIn(taken));
                 }
                 Err(fault) => {
@@ -315,8 +326,21 @@ impl<H: Handler> Consumer<H> {
         }
     }
 
+    /// What was read says whether there may be more: nothing at all, or only what is young.
+    fn note_progress(&self, taken_in: &[Incoming]) {
+        let now_ms = self.parts.clock.now().unix_timestamp_nanos() / 1_000_000;
+        let oldest = taken_in.iter().filter_map(|it| it.timestamp_ms).min();
+        let young = oldest.is_none_or(|it| now_ms - i128::from(it) <= progress::YOUNG_MS);
+        if self.log.is_assigned() && young {
+            self.progress.caught_up();
+        } else {
+            self.progress.behind();
+        }
+    }
+
     fn hold_back(&self, fault: &Fault, attempt: u32, delay: Duration) {
         self.health.not_ready("a batch cannot be taken in");
+        self.progress.behind();
         metrics::counter!("consumer_holds_total", "service" => self.parts.service).increment(1);
         tracing::warn!(
             error = fault::chain(fault),

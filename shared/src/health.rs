@@ -10,7 +10,10 @@ use std::{
 
 /// Everything that has to be up before this process is ready.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<RwLock<BTreeMap<&'static str, Result<(), String>>>>);
+pub struct Health(Arc<RwLock<BTreeMap<&'static str, State>>>);
+
+/// What a part says: ready, perhaps with a remark; or what keeps it from being ready.
+pub type State = Result<&'static str, String>;
 
 /// One part's word in it.
 #[derive(Clone, Debug)]
@@ -32,8 +35,8 @@ impl Health {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().all(Result::is_ok)
     }
 
-    /// Each part's name and what keeps it from being ready.
-    pub fn report(&self) -> BTreeMap<&'static str, Result<(), String>> {
+    /// Each part's name and word.
+    pub fn report(&self) -> BTreeMap<&'static str, State> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -41,7 +44,12 @@ impl Health {
 impl Component {
     /// The part can work.
     pub fn ready(&self) {
-        self.set(Ok(()));
+        self.set(Ok("ready"));
+    }
+
+    /// The part can work, with a remark for people.
+    pub fn ready_though(&self, remark: &'static str) {
+        self.set(Ok(remark));
     }
 
     /// The part cannot work, and why.
@@ -49,7 +57,7 @@ impl Component {
         self.set(Err(reason.to_owned()));
     }
 
-    fn set(&self, state: Result<(), String>) {
+    fn set(&self, state: State) {
         let known = self.health.0.read().unwrap_or_else(PoisonError::into_inner);
         if known.get(self.name) == Some(&state) {
             return;

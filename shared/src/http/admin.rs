@@ -40,7 +40,7 @@ async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Resp
     let parts = report
         .into_iter()
         .filter(|(_, state)| verbose || state.is_err())
-        .map(|(name, state)| (name, state.err().unwrap_or_else(|| "ready".to_owned())))
+        .map(|(name, state)| (name, state.map_or_else(|reason| reason, ToOwned::to_owned)))
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, parts })).into_response()
