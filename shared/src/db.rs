@@ -138,6 +138,25 @@ impl DerefMut for Tx {
     }
 }
 
+/// Looks something up outside any transaction, within a limit.
+///
+/// A connection whose statement did not come to its end is closed, not handed on: the server may
+/// have vanished, and nobody would notice for minutes.
+pub async fn read<T>(
+    pool: &PgPool,
+    limit: Duration,
+    look: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    within(limit, async {
+        let mut conn = Tx(Some(pool.acquire().await?));
+        let found = look(&mut conn).await?;
+        // To the pool: its last statement has ended.
+        drop(conn.0.take());
+        Ok(found)
+    })
+    .await
+}
+
 /// Gives up on work whose connection has gone silent: `sqlx` sets no keepalive, so a query to a
 /// host that vanished would wait for ever. What is given up is dropped, and with it its connection.
 pub async fn within<T, E: From<sqlx::Error>>(
