@@ -34,6 +34,7 @@ mod pages;
 pub mod problem;
 mod replay;
 mod server;
+mod unambiguous;
 
 /// What a server allows.
 #[derive(Clone, Copy, Debug)]

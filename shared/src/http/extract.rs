@@ -7,10 +7,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{Value, error::Category};
+use serde_json::error::Category;
 use serde_path_to_error::{Path as Place, Segment};
 
-use super::{Problem, problem};
+use super::{Problem, problem, unambiguous::Unambiguous};
 use crate::idempotency::{Fingerprint, Key};
 
 /// A body in JSON, in and out.
@@ -64,7 +64,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Idempotent<T> {
         let key = Key::from_headers(request.headers())?;
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
-        let Json(value) = Json::<Value>::from_request(request, state).await?;
+        let Json(Unambiguous(value)) = Json::from_request(request, state).await?;
         let fingerprint = Fingerprint::of(method.as_str(), &path, &value);
         let body = serde_path_to_error::deserialize(value)
             .map_err(|error| mismatch(pointer(error.path()), error.inner()))?;
