@@ -59,6 +59,9 @@ impl<B: Batch> Worker<B> {
                 () = stop.cancelled() => break,
             };
             if batch.is_empty() {
+                // Those who could ask have gone, which is how a stop begins: a part does not end
+                // before it is told to.
+                stop.cancelled().await;
                 return Ok(());
             }
             self.answer(batch).await;
