@@ -24,7 +24,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    SERVICE,
+    NAME,
     domain::order::{Command, Event, Order, Rejection},
     store::{self, Kept, New, history::Entry},
     wire,
@@ -198,7 +198,7 @@ impl<'v> Ledger<'v> {
         count(event, at - placed_at);
         Ok(Entry {
             message_id,
-            source: contract::source(SERVICE),
+            source: contract::source(NAME),
             what: wire::what(event),
             detail: wire::detail(event),
             happened_at: at,

@@ -1,7 +1,7 @@
 //! Owns orders: the public REST API, the order's saga, its deadline.
 //!
-//! Modules stand in reading order: what an order is, the one road by which it changes, and then the
-//! doors to that road.
+//! Modules stand in reading order: what an order is, the one road by which it changes, its rows, its
+//! words, and the doors that lead in.
 
 pub mod domain;
 
@@ -10,9 +10,16 @@ pub mod store;
 pub mod wire;
 
 pub mod consumer;
+pub mod http;
+pub mod sweeper;
 
-/// The name of this service: its consumer group, its source, its dead letters.
-pub const SERVICE: &str = "order-service";
+pub mod config;
+mod service;
+
+pub use service::{Error, run};
+
+/// This service: its consumer group, its source, the prefix of its dead-letter topic.
+pub const NAME: &str = "order-service";
 
 /// The tables of this service.
-pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!();

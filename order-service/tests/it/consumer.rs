@@ -4,32 +4,16 @@ use order_service::store::catalogue;
 use shared::{
     consumer::TakenIn,
     contract::{
-        MissingLine, NotificationFailed, NotificationSent, PaymentDone, PaymentFailed,
-        PaymentRefunded, ProductChanged, StockLine, StockRejected, StockReleased, StockReserved,
+        NotificationFailed, NotificationSent, PaymentDone, PaymentRefunded, ProductChanged,
+        StockReleased,
     },
 };
 use uuid::Uuid;
 
-use crate::kit::{NOW, Shop};
-
-fn reserved(order_id: Uuid) -> StockReserved {
-    let lines = vec![StockLine { sku: "tea".to_owned(), quantity: 2 }];
-    StockReserved { order_id, lines, reserved_at: NOW }
-}
-
-fn rejected(order_id: Uuid) -> StockRejected {
-    let missing = vec![MissingLine { sku: "tea".to_owned(), requested: 2, available: 1 }];
-    StockRejected { order_id, missing, rejected_at: NOW }
-}
-
-fn paid(order_id: Uuid, amount_minor: i64) -> PaymentDone {
-    let (charge_id, currency) = ("ch_1".to_owned(), "EUR".to_owned());
-    PaymentDone { order_id, charge_id, amount_minor, currency, paid_at: NOW }
-}
-
-fn failed(order_id: Uuid, reason: &str) -> PaymentFailed {
-    PaymentFailed { order_id, reason: reason.to_owned(), code: None, failed_at: NOW }
-}
+use crate::{
+    kit::{NOW, Shop},
+    words::{failed, paid, rejected, reserved},
+};
 
 fn fresh(n: usize) -> TakenIn {
     TakenIn { fresh: n, ..TakenIn::default() }

@@ -2,8 +2,13 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
 use order_service::{
-    MIGRATOR, SERVICE,
+    MIGRATIONS, NAME,
     app::{self, Addressed, Voice},
     consumer::Listener,
     domain::{
@@ -13,10 +18,12 @@ use order_service::{
         money::{Currency, Money, Quantity},
         order::Command,
     },
+    http::{self, Api, cancelling::Cancelling, placing::Placing},
     store::{catalogue, view},
     wire,
 };
 use secrecy::SecretString;
+use serde_json::{Value, json};
 use shared::{
     clock::Clock,
     codec::{Codec, Kind, Says},
@@ -25,17 +32,23 @@ use shared::{
     db,
     effects::Wakers,
     health::Health,
+    http::Settings,
+    intake::{self, Batch, Intake},
+    lifecycle::{Lifecycle, Stage},
     message::{Incoming, Outgoing},
 };
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime, macros::datetime};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 /// When everything happens, until the clock is moved.
 pub(crate) const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 /// How long a placed order may take.
 pub(crate) const PATIENCE: Duration = Duration::minutes(5);
+/// How long a confirmed order can be taken back.
+pub(crate) const WINDOW: Duration = Duration::minutes(30);
 
 /// A shop.
 pub(crate) struct Shop {
@@ -43,8 +56,11 @@ pub(crate) struct Shop {
     pub(crate) clock: Clock,
     pub(crate) voice: Voice,
     pub(crate) consumer: Parts<Listener>,
+    pub(crate) api: Router,
+    life: Lifecycle,
     /// Speaks for everybody else.
     others: Codec,
+    prefix: String,
     offset: AtomicI64,
 }
 
@@ -55,21 +71,60 @@ impl Shop {
         let pool = pool().await;
         let prefix = devstack::unique_prefix();
         let voice = Voice {
-            codec: codec(&prefix, SERVICE, &wire::says(), &wire::reads()).await,
+            codec: codec(&prefix, NAME, &wire::says(), &wire::reads()).await,
             clock: clock.clone(),
         };
         let others = codec(&prefix, "others", &wire::reads(), &[]).await;
         let consumer = Parts {
-            service: SERVICE,
+            service: NAME,
             handler: Listener { voice: voice.clone() },
             pool: pool.clone(),
             wakers: Wakers::default(),
             clock: clock.clone(),
         };
-        let shop = Self { pool, clock, voice, consumer, others, offset: AtomicI64::new(0) };
+        let life = Lifecycle::new(std::time::Duration::from_secs(8));
+        let api = api(&life, &pool, &voice);
+        let offset = AtomicI64::new(0);
+        let shop = Self { pool, clock, voice, consumer, api, life, others, prefix, offset };
         shop.offer("tea", 250, "EUR", true).await;
         shop.offer("cup", 1_000, "EUR", true).await;
         shop
+    }
+
+    /// Somebody who reads what this service says.
+    pub(crate) async fn reader(&self) -> Codec {
+        codec(&self.prefix, "reader", &[], &wire::says()).await
+    }
+
+    /// The same shop in another process: the same database, doors of its own.
+    pub(crate) fn branch(&self) -> Router {
+        api(&self.life, &self.pool, &self.voice)
+    }
+
+    /// Asks for a new order under a key.
+    pub(crate) async fn post(&self, key: &str, body: &Value) -> Reply {
+        ask(&self.api, order_request(key, body)).await
+    }
+
+    /// Asks without a body.
+    pub(crate) async fn ask(&self, method: Method, path: &str) -> Reply {
+        let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
+        ask(&self.api, request).await
+    }
+
+    /// Looks something up.
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.ask(Method::GET, path).await
+    }
+
+    /// Cancels an order.
+    pub(crate) async fn cancel(&self, order_id: Uuid) -> Reply {
+        self.ask(Method::POST, &format!("/orders/{order_id}/cancel")).await
+    }
+
+    /// How many orders there are.
+    pub(crate) async fn count(&self) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM orders").fetch_one(&self.pool).await.unwrap()
     }
 
     /// Puts a product on offer.
@@ -190,11 +245,84 @@ impl Shop {
     }
 }
 
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) bytes: Bytes,
+}
+
+impl Reply {
+    /// The body, if it is JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_default()
+    }
+
+    /// A header as text; empty if it is not there.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |it| it.to_str().unwrap())
+    }
+
+    /// The order's id.
+    pub(crate) fn id(&self) -> Uuid {
+        self.json()["id"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// The kind of problem.
+    pub(crate) fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// A body that is accepted: two teas for 500 cents.
+pub(crate) fn two_teas() -> Value {
+    json!({
+        "lines": [{ "sku": "tea", "quantity": 2 }],
+        "currency": "EUR",
+        "payment_method": "tok_visa",
+        "customer": { "email": "ada@example.org", "name": "Ada" },
+    })
+}
+
+/// A request for a new order.
+pub(crate) fn order_request(key: &str, body: &Value) -> Request<Body> {
+    Request::post("/orders")
+        .header("idempotency-key", key)
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap()
+}
+
+/// Sends a request and reads the whole answer.
+pub(crate) async fn ask(api: &Router, request: Request<Body>) -> Reply {
+    let response = api.clone().oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+    Reply { status: parts.status, headers: parts.headers, bytes }
+}
+
+/// The API of one process.
+fn api(life: &Lifecycle, pool: &PgPool, voice: &Voice) -> Router {
+    let placing = Placing { voice: voice.clone(), patience: PATIENCE };
+    let placing = intake(life, pool, placing);
+    let cancelling = Cancelling { voice: voice.clone(), window: WINDOW };
+    let cancelling = intake(life, pool, cancelling);
+    http::router(Api::new(pool.clone(), placing, cancelling), &Settings::default())
+}
+
+fn intake<B: Batch>(life: &Lifecycle, pool: &PgPool, batch: B) -> Intake<B> {
+    let parts = intake::Parts { batch, pool: pool.clone(), wakers: Wakers::default() };
+    let (intake, worker) = Intake::new(parts, intake::Settings::default());
+    life.start(Stage::Work, "intake", |stop| worker.run(stop));
+    intake
+}
+
 async fn pool() -> PgPool {
     let url = devstack::database("orders").await;
     let settings = db::Settings::new(SecretString::from(url));
     let pool = db::pool(&settings, "test").unwrap();
-    db::migrate(&pool, &MIGRATOR).await.unwrap();
+    db::migrate(&pool, &MIGRATIONS).await.unwrap();
     pool
 }
 

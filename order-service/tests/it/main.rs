@@ -1,5 +1,13 @@
 //! The one integration test binary of the crate: the service's rooms against real parts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod bad_input;
+mod cancel;
 mod consumer;
+mod document;
 mod kit;
+mod pages;
+mod place;
+mod service;
+mod sweeper;
+mod words;

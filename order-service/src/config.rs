@@ -1,0 +1,68 @@
+//! This service's settings, read once.
+
+use std::time::Duration;
+
+use shared::config::{self, Check, Common, Invalid};
+
+/// Owns orders: the public REST API, the order's saga, its deadline.
+#[derive(Clone, Debug, clap::Parser)]
+#[command(version)]
+pub struct Settings {
+    /// What every service has.
+    #[command(flatten)]
+    pub common: Common,
+    /// An order that has not ended after this long is cancelled.
+    #[arg(long, env = "ORDER_PATIENCE", default_value = "5m")]
+    #[arg(value_parser = config::parse_duration)]
+    pub order_patience: Duration,
+    /// A customer can take a confirmed order back for this long.
+    #[arg(long, env = "CANCEL_WINDOW", default_value = "30m")]
+    #[arg(value_parser = config::parse_duration)]
+    pub cancel_window: Duration,
+    /// Orders that are overdue are looked for this often.
+    #[arg(long, env = "SWEEP_POLL", default_value = "1s")]
+    #[arg(value_parser = config::parse_duration)]
+    pub sweep_poll: Duration,
+    /// Overdue orders are cancelled once this service has read everything that was said to it, and
+    /// for this long.
+    #[arg(long, env = "SWEEP_CALM", default_value = "5s")]
+    #[arg(value_parser = config::parse_duration)]
+    pub sweep_calm: Duration,
+    /// Requests that may wait to be taken in; more are refused at once.
+    #[arg(long, env = "INTAKE_QUEUE_MAX", default_value_t = 5_000)]
+    pub intake_queue_max: u32,
+    /// Prints the description of the API and ends; needs no other setting.
+    #[arg(long)]
+    pub openapi: bool,
+}
+
+/// Whether the command line asks for the description of the API, whatever else is set or missing.
+pub fn asks_for_openapi() -> bool {
+    std::env::args_os().skip(1).any(|it| it == "--openapi")
+}
+
+impl Check for Settings {
+    fn check(&self) -> Result<(), Invalid> {
+        self.common.check()?;
+        between("ORDER_PATIENCE", self.order_patience, Duration::from_secs(1)..=DAYS_MAX)?;
+        between("CANCEL_WINDOW", self.cancel_window, Duration::ZERO..=DAYS_MAX)?;
+        between("SWEEP_POLL", self.sweep_poll, Duration::from_millis(10)..=MINUTE)?;
+        between("SWEEP_CALM", self.sweep_calm, Duration::ZERO..=MINUTE)?;
+        config::within("INTAKE_QUEUE_MAX", self.intake_queue_max.into(), 1, 1_000_000)
+    }
+}
+
+const MINUTE: Duration = Duration::from_mins(1);
+const DAYS_MAX: Duration = Duration::from_hours(30 * 24);
+
+fn between(
+    name: &'static str,
+    value: Duration,
+    limits: std::ops::RangeInclusive<Duration>,
+) -> Result<(), Invalid> {
+    if limits.contains(&value) {
+        return Ok(());
+    }
+    let reason = format!("{value:?} is not between {:?} and {:?}", limits.start(), limits.end());
+    Err(Invalid::new(name, reason))
+}

@@ -1,0 +1,253 @@
+//! Orders and products as the API shows them.
+//!
+//! Amounts are whole minor units of the currency that stands beside them; times are RFC 3339.
+
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use shared::{
+    fault::Fault,
+    idempotency::{Fingerprint, Stored},
+};
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::{
+    domain::{
+        draft::Placement,
+        order::{Order, Stage},
+    },
+    store::{
+        StoredLine,
+        view::{Shown, ShownEntry, ShownProduct},
+    },
+};
+
+/// Where an order stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Status {
+    /// Neither paid for nor given up.
+    Pending,
+    /// Paid for, its stock held.
+    Confirmed,
+    /// Given up.
+    Cancelled,
+}
+
+impl Status {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Where an order stands, and why it was cancelled.
+fn standing(stage: Stage) -> (Status, Option<&'static str>) {
+    match stage {
+        Stage::Pending { .. } => (Status::Pending, None),
+        Stage::Confirmed { .. } => (Status::Confirmed, None),
+        Stage::Cancelled { reason, .. } => (Status::Cancelled, Some(reason.code())),
+    }
+}
+
+/// An order that was accepted. How it goes on is under `Location`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Acceptance {
+    /// Its id.
+    id: Uuid,
+    /// Always `pending`.
+    status: Status,
+    /// What it costs, in minor units.
+    #[schema(example = 1_290)]
+    total: i64,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    currency: String,
+    /// When it is cancelled if it has not ended by then.
+    #[serde(with = "time::serde::rfc3339")]
+    due_at: OffsetDateTime,
+}
+
+/// The answer to a new order, as it is kept and sent.
+pub(super) fn acceptance(
+    id: Uuid,
+    placement: &Placement,
+    fingerprint: Fingerprint,
+) -> Result<Stored, Fault> {
+    let body = Acceptance {
+        id,
+        status: Status::Pending,
+        total: placement.total.minor(),
+        currency: placement.total.currency().to_string(),
+        due_at: placement.due_at,
+    };
+    Ok(Stored {
+        fingerprint,
+        status: StatusCode::ACCEPTED.as_u16(),
+        location: Some(format!("/orders/{id}")),
+        body: serde_json::to_string(&body).map_err(Fault::poison)?,
+    })
+}
+
+/// How an order stands.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Standing {
+    /// Its id.
+    id: Uuid,
+    /// Where it stands.
+    status: Status,
+    /// Why it was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "requested")]
+    reason: Option<&'static str>,
+}
+
+impl Standing {
+    pub(super) fn of(id: Uuid, order: &Order) -> Self {
+        let (status, reason) = standing(order.stage);
+        Self { id, status, reason }
+    }
+}
+
+/// A line of an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LineView {
+    /// What.
+    #[schema(example = "coffee-beans")]
+    sku: String,
+    /// How many.
+    quantity: u16,
+    /// The price of one when the order was accepted, in minor units.
+    unit_price: i64,
+}
+
+impl From<StoredLine> for LineView {
+    fn from(line: StoredLine) -> Self {
+        let StoredLine { sku, quantity, unit_price_minor } = line;
+        Self { sku, quantity, unit_price: unit_price_minor }
+    }
+}
+
+/// An order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OrderView {
+    /// Its id.
+    id: Uuid,
+    /// Where it stands.
+    status: Status,
+    /// Why it was cancelled: `out-of-stock`, `payment-declined`, `payment-unavailable`, `timed-out`
+    /// or `requested`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "out-of-stock")]
+    reason: Option<&'static str>,
+    /// What was ordered.
+    lines: Vec<LineView>,
+    /// What it costs, in minor units.
+    total: i64,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    currency: String,
+    /// When it was accepted.
+    #[serde(with = "time::serde::rfc3339")]
+    placed_at: OffsetDateTime,
+    /// When it is cancelled if it has not ended by then.
+    #[serde(with = "time::serde::rfc3339")]
+    due_at: OffsetDateTime,
+    /// When it was confirmed.
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    confirmed_at: Option<OffsetDateTime>,
+    /// When it was cancelled.
+    #[serde(with = "time::serde::rfc3339::option", skip_serializing_if = "Option::is_none")]
+    cancelled_at: Option<OffsetDateTime>,
+}
+
+impl From<Shown> for OrderView {
+    fn from(shown: Shown) -> Self {
+        let (status, reason) = standing(shown.stage);
+        let cancelled_at = match shown.stage {
+            Stage::Cancelled { at, .. } => Some(at),
+            Stage::Pending { .. } | Stage::Confirmed { .. } => None,
+        };
+        Self {
+            id: shown.order_id,
+            status,
+            reason,
+            lines: shown.lines.into_iter().map(Into::into).collect(),
+            total: shown.total.minor(),
+            currency: shown.total.currency().to_string(),
+            placed_at: shown.placed_at,
+            due_at: shown.due_at,
+            confirmed_at: shown.confirmed_at,
+            cancelled_at,
+        }
+    }
+}
+
+/// An order and what has happened to it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct OrderWithHistory {
+    #[serde(flatten)]
+    order: OrderView,
+    /// What has happened, oldest first.
+    history: Vec<EntryView>,
+}
+
+impl OrderWithHistory {
+    pub(super) fn new(order: Shown, history: Vec<ShownEntry>) -> Self {
+        Self { order: order.into(), history: history.into_iter().map(Into::into).collect() }
+    }
+}
+
+/// Something that has happened to an order.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EntryView {
+    /// When, by the clock of the service that says so.
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    /// What: the topic that carries it.
+    #[schema(example = "payment-done")]
+    what: String,
+    /// What is particular about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    /// Which service says so: its `ce_source`.
+    #[schema(example = "/shop/payment-service")]
+    source: String,
+    /// The `ce_id` of the message that says so.
+    ce_id: Uuid,
+}
+
+impl From<ShownEntry> for EntryView {
+    fn from(entry: ShownEntry) -> Self {
+        let ShownEntry { happened_at, source, message_id, what, detail } = entry;
+        Self { at: happened_at, what, detail, source, ce_id: message_id }
+    }
+}
+
+/// A product.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProductView {
+    /// Its name in orders.
+    #[schema(example = "coffee-beans")]
+    sku: String,
+    /// Its name for people.
+    name: String,
+    /// The price of one, in minor units.
+    price: i64,
+    /// ISO 4217.
+    #[schema(example = "EUR")]
+    currency: String,
+    /// Whether it can be ordered.
+    active: bool,
+}
+
+impl From<ShownProduct> for ProductView {
+    fn from(product: ShownProduct) -> Self {
+        let ShownProduct { sku, name, price_minor, currency, active } = product;
+        Self { sku, name, price: price_minor, currency, active }
+    }
+}

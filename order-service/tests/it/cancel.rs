@@ -1,0 +1,91 @@
+//! The customer takes an order back, at each stage.
+
+use axum::http::StatusCode;
+use futures_util::future::join_all;
+use serde_json::json;
+use time::Duration;
+
+use crate::{
+    kit::{Shop, WINDOW},
+    words::{paid, rejected, reserved},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pending_order_is_cancelled_and_asking_again_gets_the_same_answer() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let first = shop.cancel(order).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED);
+    assert_eq!(first.header("location"), format!("/orders/{order}"));
+    let body = json!({ "id": order, "status": "cancelled", "reason": "requested" });
+    assert_eq!(first.json(), body);
+    let again = shop.cancel(order).await;
+    assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
+    let said = [("order-placed".to_owned(), 1), ("order-cancelled".to_owned(), 2)];
+    assert_eq!(shop.said(order).await, said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_confirmed_order_can_be_taken_back_while_the_window_lasts() {
+    let shop = Shop::open().await;
+    let [early, late] = [shop.place().await, shop.place().await];
+    let batch = [shop.say(early, &paid(early, 500)), shop.say(late, &paid(late, 500))];
+    shop.consumer.take_in(&batch).await.unwrap();
+
+    shop.clock.advance(WINDOW);
+    let reply = shop.cancel(early).await;
+    assert_eq!(
+        (reply.status, shop.stands(early).await.as_str()),
+        (StatusCode::ACCEPTED, "cancelled: requested")
+    );
+    let order = shop.get(&format!("/orders/{early}")).await.json();
+    assert!(order["confirmed_at"].is_string() && order["cancelled_at"].is_string(), "{order}");
+
+    shop.clock.advance(Duration::SECOND);
+    let reply = shop.cancel(late).await;
+    assert_eq!((reply.status.as_u16(), reply.code()), (409, "too-late-to-cancel".to_owned()));
+    assert!(
+        reply.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("could be cancelled until 2026-01-02 3:34:05")
+    );
+    assert_eq!(shop.stands(late).await, "confirmed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_was_cancelled_for_another_reason_says_so() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    shop.consumer.take_in(&[shop.say(order, &rejected(order))]).await.unwrap();
+    let reply = shop.cancel(order).await;
+    assert_eq!(reply.status, StatusCode::ACCEPTED);
+    assert_eq!(reply.json()["reason"], "out-of-stock");
+    assert_eq!(shop.said(order).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_read_after_the_cancellation_changes_nothing() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    shop.cancel(order).await;
+    let late = [shop.say(order, &reserved(order)), shop.say(order, &paid(order, 500))];
+    assert_eq!(shop.consumer.take_in(&late).await.unwrap().fresh, 2);
+    assert_eq!(shop.stands(order).await, "cancelled: requested");
+    assert_eq!(shop.said(order).await.len(), 2);
+    assert_eq!(shop.history(order).await.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_cancellations_at_once_are_said_once() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let apis = [shop.api.clone(), shop.branch()];
+    let cancel = |n: usize| {
+        let request = axum::http::Request::post(format!("/orders/{order}/cancel"));
+        crate::kit::ask(&apis[n % 2], request.body(axum::body::Body::empty()).unwrap())
+    };
+    let replies = join_all((0..40).map(cancel)).await;
+    assert!(replies.iter().all(|it| it.status == StatusCode::ACCEPTED));
+    assert_eq!(shop.said(order).await.len(), 2);
+}

@@ -1,0 +1,113 @@
+//! The whole service in this process, with a real broker, registry and database.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::Parser as _;
+use order_service::config::Settings;
+use shared::{
+    clock::Clock,
+    codec::{self, Codec, Kind, Says},
+    config::Check as _,
+    contract::{self, ProductChanged},
+    health::Health,
+    kafka,
+    lifecycle::Lifecycle,
+    outbox,
+    relay::{KafkaPublisher, Publish as _},
+    telemetry,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::{NOW, two_teas};
+
+/// How long a condition may take to come true on a busy machine.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+fn free() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_takes_orders_says_them_and_stops() {
+    let urls = devstack::shared().await.urls();
+    let prefix = devstack::unique_prefix();
+    let (http, admin) = (free(), free());
+    let settings = Settings::try_parse_from([
+        "order-service",
+        &format!("--database-url={}", devstack::database("orders").await),
+        &format!("--kafka-brokers={}", urls.brokers),
+        &format!("--kafka-topic-prefix={prefix}"),
+        &format!("--schema-registry-url={}", urls.registry),
+        &format!("--http-listen={http}"),
+        &format!("--admin-listen={admin}"),
+    ])
+    .unwrap();
+    settings.check().unwrap();
+    let life = Lifecycle::new(settings.common.shutdown_grace);
+    let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
+    order_service::run(settings, life.clone(), metrics).await.unwrap();
+
+    let client = reqwest::Client::new();
+    until("ready", async || {
+        let answer = client.get(format!("http://{admin}/readyz?verbose")).send().await.unwrap();
+        answer.status().is_success()
+    })
+    .await;
+    offer_tea(&urls.brokers, &urls.registry, &prefix).await;
+    until("an order is taken", async || {
+        let order = client.post(format!("http://{http}/orders")).header("idempotency-key", "k1");
+        order.json(&two_teas()).send().await.unwrap().status().as_u16() == 202
+    })
+    .await;
+    until("it is said", async || {
+        let numbers = client.get(format!("http://{admin}/metrics")).send().await.unwrap();
+        let numbers = numbers.text().await.unwrap();
+        numbers.lines().any(|it| it.starts_with("relay_published_total"))
+    })
+    .await;
+    assert_eq!(life.stop().await, ExitCode::SUCCESS);
+}
+
+/// What inventory-service would say.
+async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
+    let words = codec::Settings {
+        source: contract::source("inventory-service"),
+        registry_url: registry.to_owned(),
+        prefix: prefix.to_owned(),
+    };
+    let says = [Kind::of::<ProductChanged>()];
+    let health = Health::default().component("codec");
+    let codec =
+        Codec::connect(&words, &says, &[], &health, &CancellationToken::new()).await.unwrap();
+    let product = ProductChanged {
+        sku: "tea".to_owned(),
+        name: "Tea".to_owned(),
+        price_minor: 250,
+        currency: "EUR".to_owned(),
+        active: true,
+        changed_at: NOW,
+    };
+    let id = Clock::System.new_id();
+    let says = Says { id, subject: "tea".to_owned(), sequence: 1, at: NOW, trace: None };
+    let message = codec.message(says, &product).unwrap();
+    let kafka = kafka::Settings {
+        brokers: brokers.to_owned(),
+        prefix: prefix.to_owned(),
+        client_id: "test".to_owned(),
+    };
+    let kept = outbox::Kept { outbox_id: 1, created_at: NOW, message };
+    assert_eq!(KafkaPublisher::new(kafka, 10).publish(&[kept]).await, [true]);
+}
+
+/// Waits for a condition; fails when it does not come true.
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{what} did not come true");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}

@@ -1,0 +1,101 @@
+//! Orders that have not ended when they are due, by the database's clock.
+
+use futures_util::future::join_all;
+use order_service::{
+    store,
+    sweeper::{Parts, Settings, Step, Sweeper},
+};
+use shared::{consumer::Progress, db, effects::Wakers, health::Health};
+use time::Duration;
+
+use crate::{kit::Shop, words::paid};
+
+/// The clock of these tests stands in the past, so what is placed is overdue at once.
+fn sweeper(shop: &Shop, progress: &Progress, batch_max: i64) -> Sweeper {
+    let parts = Parts {
+        pool: shop.pool.clone(),
+        voice: shop.voice.clone(),
+        wakers: Wakers::default(),
+        progress: progress.clone(),
+        health: Health::default().component("sweeper"),
+    };
+    let calm = std::time::Duration::ZERO;
+    Sweeper::new(parts, Settings { batch_max, calm, ..Settings::default() })
+}
+
+fn caught_up() -> Progress {
+    let progress = Progress::default();
+    progress.caught_up();
+    progress
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overdue_orders_are_cancelled_in_batches_and_nothing_else_is() {
+    let shop = Shop::open().await;
+    let mut overdue = vec![];
+    for _ in 0..5 {
+        overdue.push(shop.place().await);
+    }
+    let ended = shop.place().await;
+    shop.consumer.take_in(&[shop.say(ended, &paid(ended, 500))]).await.unwrap();
+    shop.clock.advance(Duration::days(100 * 365));
+    let young = shop.place().await;
+
+    let sweeper = sweeper(&shop, &caught_up(), 2);
+    let mut steps = vec![];
+    for _ in 0..4 {
+        steps.push(sweeper.step().await.unwrap());
+    }
+    assert_eq!(steps, [Step::Swept(2), Step::Swept(2), Step::Swept(1), Step::Idle]);
+    for order in overdue {
+        assert_eq!(shop.stands(order).await, "cancelled: timed-out");
+        let said = [("order-placed".to_owned(), 1), ("order-cancelled".to_owned(), 2)];
+        assert_eq!(shop.said(order).await, said);
+    }
+    assert_eq!(shop.stands(ended).await, "confirmed");
+    assert_eq!(shop.stands(young).await, "pending");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_cancelled_while_we_are_behind_ourselves() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let progress = Progress::default();
+    let sweeper = sweeper(&shop, &progress, 10);
+    assert_eq!(sweeper.step().await.unwrap(), Step::HeldBack);
+    assert_eq!(shop.stands(order).await, "pending");
+    // The answer had been there all the time.
+    shop.consumer.take_in(&[shop.say(order, &paid(order, 500))]).await.unwrap();
+    progress.caught_up();
+    assert_eq!(sweeper.step().await.unwrap(), Step::Idle);
+    assert_eq!(shop.stands(order).await, "confirmed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_somebody_works_on_is_left_for_the_next_time() {
+    let shop = Shop::open().await;
+    let [busy, free] = [shop.place().await, shop.place().await];
+    let sweeper = sweeper(&shop, &caught_up(), 10);
+    let mut elsewhere = db::begin(&shop.pool).await.unwrap();
+    store::load_for_update(&mut elsewhere, &[busy]).await.unwrap();
+    assert_eq!(sweeper.step().await.unwrap(), Step::Swept(1));
+    assert_eq!(shop.stands(free).await, "cancelled: timed-out");
+    elsewhere.rollback().await.unwrap();
+    assert_eq!(sweeper.step().await.unwrap(), Step::Swept(1));
+    assert_eq!(shop.stands(busy).await, "cancelled: timed-out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_sweepers_cancel_each_order_once() {
+    let shop = Shop::open().await;
+    let mut orders = vec![];
+    for _ in 0..20 {
+        orders.push(shop.place().await);
+    }
+    let sweepers: Vec<_> = (0..4).map(|_| sweeper(&shop, &caught_up(), 3)).collect();
+    let sweep = async |it: &Sweeper| while it.step().await.unwrap() != Step::Idle {};
+    join_all(sweepers.iter().map(sweep)).await;
+    for order in orders {
+        assert_eq!(shop.said(order).await.len(), 2);
+    }
+}
