@@ -153,6 +153,17 @@ async fn a_service_whose_schema_would_break_readers_does_not_start() {
     assert_eq!(subject, format!("{}order-confirmed-value", settings.prefix));
 }
 
+/// Asked of the registry itself: its own default may happen to be the same.
+#[tokio::test]
+async fn whoever_says_something_makes_its_subject_demand_full_compatibility() {
+    let settings = settings().await;
+    connect(&settings, &[Kind::of::<OrderConfirmed>()], &[]).await.unwrap();
+    let (url, prefix) = (&settings.registry_url, &settings.prefix);
+    let answer = reqwest::get(format!("{url}/config/{prefix}order-confirmed-value")).await.unwrap();
+    let config: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    assert_eq!(config["compatibilityLevel"], "FULL_TRANSITIVE");
+}
+
 #[tokio::test]
 async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let settings = settings().await;
