@@ -10,8 +10,8 @@ use std::{
 };
 
 use apache_avro::{
-    AvroResult, Schema, from_value, reader::datum::GenericDatumReader, util::max_allocation_bytes,
-    writer::datum::GenericDatumWriter,
+    AvroResult, Schema, error::Details, from_value, reader::datum::GenericDatumReader,
+    util::max_allocation_bytes, writer::datum::GenericDatumWriter,
 };
 
 use crate::{contract::Record, fault};
@@ -138,7 +138,7 @@ impl<R: Record> Datum<R> {
                 Reading::Resolved(writer) => resolve(writer, Shape::of::<R>(), &mut input),
                 Reading::Refused(why) => return Err(why.clone()),
             }
-            .map_err(|error| Unreadable::Datum(fault::chain(&error)))
+            .map_err(|error| Unreadable::Datum(explain(&error)))
         }));
         // The library takes a body that ends early for one with nulls at its end.
         if input.is_short {
@@ -149,6 +149,15 @@ impl<R: Record> Datum<R> {
             0 => Ok(record),
             trailing => Err(Unreadable::Trailing(trailing)),
         }
+    }
+}
+
+/// What is wrong with a value. The library would put the whole schema before it.
+fn explain(error: &apache_avro::Error) -> String {
+    if let Details::DeserializeSchemaAware { value_type, value, .. } = error.details() {
+        format!("{value_type}: {value}")
+    } else {
+        fault::chain(error)
     }
 }
 

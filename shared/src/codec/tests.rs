@@ -188,10 +188,11 @@ async fn each_value_that_is_none_of_its_schema_is_poison() {
         bad.splice(at..at + bytes.len(), bytes.iter().copied());
         bad
     };
-    // A length of 2^60; a length below 0; what is not UTF-8; what is no id.
+    // A length of 2^60, of 8 MiB, below 0; what is not UTF-8; what is no id.
     let huge = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20];
     for bad in [
         with(CURRENCY_AT, &huge),
+        with(CURRENCY_AT, &[0x80, 0x80, 0x80, 0x08]),
         with(CURRENCY_AT, &[0x01]),
         with(CURRENCY_AT + 1, &[0xff, 0xfe]),
         with(ID_AT, b"zz"),

@@ -14,6 +14,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use sha2::{Digest as _, Sha256};
+use time::macros::datetime;
 
 use super::{
     samples::{Sample, for_each_record},
@@ -177,4 +178,11 @@ fn a_moment_outside_the_calendar_is_no_moment() {
     let beyond = br#"{"order_id":"01970000-0000-7000-8000-0000000000a1","total_minor":1,
         "currency":"EUR","confirmed_at":9223372036854775807}"#;
     assert!(serde_json::from_slice::<OrderConfirmed>(beyond).is_err());
+}
+
+#[test]
+fn a_moment_is_cut_down_to_its_microsecond_also_before_1970() {
+    let moment = datetime!(1969-12-31 23:59:59.999_999_9 UTC);
+    let json = serde_json::to_value(OrderConfirmed { confirmed_at: moment, ..Sample::sample() });
+    assert_eq!(json.unwrap()["confirmed_at"], -1);
 }

@@ -153,6 +153,24 @@ async fn a_service_whose_schema_would_break_readers_does_not_start() {
     assert_eq!(subject, format!("{}order-confirmed-value", settings.prefix));
 }
 
+/// The registry's own default may happen to be the same, so the subject begins with another.
+#[tokio::test]
+async fn whoever_says_something_makes_its_subject_demand_full_compatibility() {
+    let settings = settings().await;
+    // Installs what the HTTP client needs.
+    Registry::new(&settings.registry_url).unwrap();
+    let (url, prefix) = (&settings.registry_url, &settings.prefix);
+    let config = format!("{url}/config/{prefix}order-confirmed-value");
+    let lax = serde_json::json!({ "compatibility": "NONE" });
+    let answer = reqwest::Client::new().put(&config).json(&lax).send().await.unwrap();
+    assert!(answer.status().is_success());
+
+    connect(&settings, &[Kind::of::<OrderConfirmed>()], &[]).await.unwrap();
+    let answer = reqwest::get(&config).await.unwrap().text().await.unwrap();
+    let config: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(config["compatibilityLevel"], "FULL_TRANSITIVE");
+}
+
 #[tokio::test]
 async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let settings = settings().await;
