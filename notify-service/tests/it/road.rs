@@ -53,11 +53,16 @@ async fn a_batch_leads_where_its_messages_lead_one_by_one() {
     let desk = Desk::open().await;
     let orders: Vec<Order> = (0..50).map(|_| Order::new()).collect();
     let mut batch = Vec::new();
-    for order in &orders {
-        batch.push(desk.incoming(order, &order.confirmed()));
-        batch.push(desk.incoming(order, &order.refunded()));
-        batch.push(desk.incoming(order, &order.placed()));
-        batch.push(desk.incoming(order, &order.cancelled()));
+    for (n, order) in orders.iter().enumerate() {
+        let mut said = vec![
+            desk.incoming(order, &order.placed()),
+            desk.incoming(order, &order.confirmed()),
+            desk.incoming(order, &order.refunded()),
+            desk.incoming(order, &order.cancelled()),
+        ];
+        // Another succession for each order; of many, one job begins and is withdrawn in the batch.
+        said.rotate_left(n % 4);
+        batch.extend(said);
     }
     desk.takes_in(&batch).await;
     for order in &orders {
