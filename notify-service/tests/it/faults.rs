@@ -208,3 +208,14 @@ async fn an_address_that_is_none_is_given_up_without_a_conversation() {
     assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP);
     assert!(!desk.said(&order).await[0].detail.contains("example.org"));
 }
+
+#[tokio::test]
+async fn an_address_outside_ascii_is_not_mangled_for_a_server_that_knows_none() {
+    let desk = Desk::open().await;
+    let peer = Peer::new([]);
+    let order = Order { email: "łucja@example.org".to_owned(), ..Order::new() };
+    desk.hears(&order, &order.placed()).await;
+    desk.hears(&order, &order.confirmed()).await;
+    assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP);
+    assert!(desk.said(&order).await[0].detail.contains("SMTPUTF8"));
+}

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use time::macros::datetime;
 
 use super::*;
@@ -149,4 +150,17 @@ fn what_a_job_holds_is_read_by_every_later_version() {
     });
     assert_eq!(serde_json::to_value(mail("Ada")).unwrap(), kept);
     assert_eq!(serde_json::from_value::<Mail>(kept).unwrap(), mail("Ada"));
+}
+
+proptest! {
+    #[test]
+    fn no_name_makes_the_writer_panic(name in any::<String>()) {
+        prop_assert!(on_paper(&name).is_ascii());
+    }
+
+    #[test]
+    fn no_address_makes_the_writer_panic(email in any::<String>()) {
+        let from = "Shop <orders@shop.example>".parse().unwrap();
+        let _parcel = write(&from, &Mail { email, ..mail("Ada") });
+    }
 }
