@@ -104,7 +104,7 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
         assert_eq!(status(format!("{admin}/readyz?verbose")).await, 200, "{member}");
         let metrics =
             http.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
-        assert!(metrics.contains("consumer_messages_total"), "{member}: {metrics}");
+        assert!(metrics.contains("http_requests_total"), "{member}: {metrics}");
         assert_eq!(status(format!("{public}/metrics")).await, 404, "{member}");
         assert_eq!(status(format!("{public}/openapi.json")).await, 200, "{member}");
     }
