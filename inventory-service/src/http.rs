@@ -69,31 +69,17 @@ pub fn document() -> OpenApi {
 }
 
 /// The pages of this service's own problems.
-const PAGES: &[Page] = &[
-    Page {
-        code: problems::PRODUCT_UNKNOWN.code,
-        text: include_str!("../../docs/errors/product-unknown.md"),
-    },
-    Page {
-        code: problems::SKU_INVALID.code,
-        text: include_str!("../../docs/errors/sku-invalid.md"),
-    },
-    Page {
-        code: problems::STOCK_LIMIT.code,
-        text: include_str!("../../docs/errors/stock-limit.md"),
-    },
-];
+const PAGES: &[Page] = shared::pages!["product-unknown", "sku-invalid", "stock-limit"];
 
 #[cfg(test)]
 mod tests {
+    use shared::http::has_pages;
+
     use super::*;
 
     #[test]
     fn each_problem_has_its_page() {
-        let codes: Vec<_> = PAGES.iter().map(|it| it.code).collect();
-        assert_eq!(codes, problems::ALL.map(|it| it.code));
-        for (page, kind) in PAGES.iter().zip(problems::ALL) {
-            assert_eq!(page.text.lines().next(), Some(&*format!("# {}", kind.title)));
-        }
+        assert_eq!(has_pages(problems::ALL, PAGES), Ok(()));
+        assert_eq!(PAGES.len(), problems::ALL.len());
     }
 }

@@ -31,7 +31,7 @@ pub(super) const STOCK_LIMIT: ProblemType = ProblemType {
 
 /// All of them.
 #[cfg(test)]
-pub(super) const ALL: [ProblemType; 3] = [PRODUCT_UNKNOWN, SKU_INVALID, STOCK_LIMIT];
+pub(super) const ALL: &[ProblemType] = &[PRODUCT_UNKNOWN, SKU_INVALID, STOCK_LIMIT];
 
 /// Why a command was refused.
 pub(super) fn rejected(rejection: Rejection) -> Problem {

@@ -52,6 +52,8 @@ fn offered() -> bool {
             headers(("Location" = String, description = "Where it is"))),
         (status = 400, description = "The body cannot be read", body = ProblemDocument,
             content_type = "application/problem+json"),
+        (status = 409, description = "The same product is being worked on", body = ProblemDocument,
+            content_type = "application/problem+json"),
         (status = 422, description = "Nothing can be offered like this", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 503, description = "Not now; nothing was done, or the same again tells",
