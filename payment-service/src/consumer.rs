@@ -3,9 +3,6 @@
 use shared::{
     codec::Codec,
     consumer::{Handled, Handler, Taken},
-    contract::{
-        ORDER_CANCELLED, ORDER_PLACED, OrderCancelled, OrderPlaced, STOCK_RESERVED, StockReserved,
-    },
     fault::{self, Fault},
     message::Message,
 };
@@ -14,7 +11,6 @@ use uuid::Uuid;
 
 use crate::{
     app::{Addressed, App, Ask},
-    domain::payment::Command,
     wire,
 };
 
@@ -38,29 +34,11 @@ impl Handler for Inbound {
     type Input = Input;
 
     fn topics(&self) -> Vec<&'static str> {
-        vec![ORDER_PLACED, STOCK_RESERVED, ORDER_CANCELLED]
+        wire::TOPICS.to_vec()
     }
 
     async fn decode(&self, message: &Message) -> Result<Input, Fault> {
-        let (order_id, ask) = match message.incoming.topic.as_str() {
-            ORDER_PLACED => {
-                let record: OrderPlaced = self.codec.decode(message).await?;
-                let command = wire::order_placed(&record).map_err(Fault::poison)?;
-                (record.order_id, Ask::Command(command))
-            }
-            STOCK_RESERVED => {
-                let record: StockReserved = self.codec.decode(message).await?;
-                (record.order_id, Ask::Command(Command::StockReserved))
-            }
-            ORDER_CANCELLED => {
-                let record: OrderCancelled = self.codec.decode(message).await?;
-                (record.order_id, Ask::Cancel)
-            }
-            _ => return Err(Fault::poison("this topic says nothing to payments")),
-        };
-        if message.envelope.subject != order_id.to_string() {
-            return Err(Fault::poison("its order_id is not its ce_subject"));
-        }
+        let (order_id, ask) = wire::read(&self.codec, message).await?;
         Ok(Input { order_id, ask })
     }
 

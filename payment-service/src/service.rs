@@ -7,14 +7,10 @@ use std::time::Duration;
 
 use shared::{
     clock::Clock,
-    codec::{self, Codec, Kind},
+    codec::{self, Codec},
     config::Invalid,
     consumer::{self, Consumer},
-    contract::{
-        self, OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded,
-        StockReserved,
-    },
-    db,
+    contract, db,
     dependency::{self, Waited},
     effects::Wakers,
     http::{self as server, admin, bind, serve},
@@ -34,6 +30,7 @@ use crate::{
     gateway::Gateway,
     http,
     jobs::{ChargeJob, RefundJob, ResolveJob},
+    wire,
 };
 
 /// Messages that the relay publishes at once, at most.
@@ -125,12 +122,8 @@ async fn talk(settings: &Settings, life: &Lifecycle) -> Result<Codec, Error> {
         registry_url: settings.common.schema_registry_url.clone(),
         prefix: kafka.prefix,
     };
-    let says =
-        [Kind::of::<PaymentDone>(), Kind::of::<PaymentFailed>(), Kind::of::<PaymentRefunded>()];
-    let reads =
-        [Kind::of::<OrderPlaced>(), Kind::of::<StockReserved>(), Kind::of::<OrderCancelled>()];
     let health = life.health().component("schemas");
-    Ok(Codec::connect(&words, &says, &reads, &health, &stop).await?)
+    Ok(Codec::connect(&words, &wire::says(), &wire::reads(), &health, &stop).await?)
 }
 
 fn start_relay(settings: &Settings, life: &Lifecycle, wakers: &Wakers) -> Result<(), Error> {

@@ -1,14 +1,33 @@
 //! The domain's words ⇄ the records of the contract: the only file that knows both.
 
 use shared::{
-    codec::{Codec, Says},
-    contract::{OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded},
+    codec::{Codec, Kind, Says},
+    contract::{
+        ORDER_CANCELLED, ORDER_PLACED, OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed,
+        PaymentRefunded, STOCK_RESERVED, StockReserved,
+    },
     fault::Fault,
-    message::Outgoing,
+    message::{Message, Outgoing},
 };
 use uuid::Uuid;
 
-use crate::domain::payment::{Charge, Command, Currency, Event, Failure, Money, Terms, Token};
+use crate::{
+    app::Ask,
+    domain::payment::{Charge, Command, Currency, Event, Failure, Money, Terms, Token},
+};
+
+/// What is read.
+pub(crate) const TOPICS: [&str; 3] = [ORDER_PLACED, STOCK_RESERVED, ORDER_CANCELLED];
+
+/// The kinds of records that are said.
+pub(crate) fn says() -> [Kind; 3] {
+    [Kind::of::<PaymentDone>(), Kind::of::<PaymentFailed>(), Kind::of::<PaymentRefunded>()]
+}
+
+/// The kinds of records that are read.
+pub(crate) fn reads() -> [Kind; 3] {
+    [Kind::of::<OrderPlaced>(), Kind::of::<StockReserved>(), Kind::of::<OrderCancelled>()]
+}
 
 /// What is wrong with a record that could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,8 +43,32 @@ pub(crate) enum Malformed {
     NoMethod,
 }
 
+/// Reads a message: the order, and what is asked of its payment.
+pub(crate) async fn read(codec: &Codec, message: &Message) -> Result<(Uuid, Ask), Fault> {
+    let (order_id, ask) = match message.incoming.topic.as_str() {
+        ORDER_PLACED => {
+            let record: OrderPlaced = codec.decode(message).await?;
+            let command = order_placed(&record).map_err(Fault::poison)?;
+            (record.order_id, Ask::Command(command))
+        }
+        STOCK_RESERVED => {
+            let record: StockReserved = codec.decode(message).await?;
+            (record.order_id, Ask::Command(Command::StockReserved))
+        }
+        ORDER_CANCELLED => {
+            let record: OrderCancelled = codec.decode(message).await?;
+            (record.order_id, Ask::Cancel)
+        }
+        _ => return Err(Fault::poison("this topic says nothing to payments")),
+    };
+    if message.envelope.subject != order_id.to_string() {
+        return Err(Fault::poison("its order_id is not its ce_subject"));
+    }
+    Ok((order_id, ask))
+}
+
 /// What an order asks to be paid.
-pub(crate) fn order_placed(record: &OrderPlaced) -> Result<Command, Malformed> {
+fn order_placed(record: &OrderPlaced) -> Result<Command, Malformed> {
     if record.total_minor < 0 {
         return Err(Malformed::NegativeTotal);
     }
