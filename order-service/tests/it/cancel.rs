@@ -2,11 +2,16 @@
 
 use axum::http::StatusCode;
 use futures_util::future::join_all;
+use order_service::{
+    app::{self, Addressed},
+    domain::order::Command,
+};
 use serde_json::json;
+use shared::db;
 use time::Duration;
 
 use crate::{
-    kit::{Shop, WINDOW},
+    kit::{NOW, Shop, WINDOW, until},
     words::{paid, rejected, reserved},
 };
 
@@ -88,4 +93,24 @@ async fn many_cancellations_at_once_are_said_once() {
     let replies = join_all((0..40).map(cancel)).await;
     assert!(replies.iter().all(|it| it.status == StatusCode::ACCEPTED));
     assert_eq!(shop.said(order).await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_transactions_on_one_order_follow_each_other() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let command = Command::Cancel { now: NOW, window: WINDOW };
+    let cancel = [Addressed { order_id: order, command, heard: None, trace: None }];
+    let mut first = db::begin(&shop.pool).await.unwrap();
+    let mut second = db::begin(&shop.pool).await.unwrap();
+    let said = app::execute(&mut first, &shop.voice, &cancel).await.unwrap();
+    assert_eq!(said.effects.messages.len(), 1);
+    // The second one waits for what the first one did, and only then looks.
+    let (late, ()) = tokio::join!(app::execute(&mut second, &shop.voice, &cancel), async {
+        until("the second one waits", async || shop.somebody_waits().await).await;
+        first.commit().await.unwrap();
+    });
+    let late = late.unwrap();
+    assert!(late.answers[0].is_ok());
+    assert_eq!(late.effects.messages, []);
 }

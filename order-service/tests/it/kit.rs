@@ -1,6 +1,9 @@
 //! A shop to test in: a database, a voice, and the voices of the other services.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Instant,
+};
 
 use axum::{
     Router,
@@ -120,6 +123,17 @@ impl Shop {
     /// Cancels an order.
     pub(crate) async fn cancel(&self, order_id: Uuid) -> Reply {
         self.ask(Method::POST, &format!("/orders/{order_id}/cancel")).await
+    }
+
+    /// Whether a transaction waits for another one's lock.
+    pub(crate) async fn somebody_waits(&self) -> bool {
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity
+                            WHERE datname = current_database() AND wait_event_type = 'Lock')",
+        )
+        .fetch_one(&self.pool)
+        .await
+        .unwrap()
     }
 
     /// How many orders there are.
@@ -242,6 +256,15 @@ impl Shop {
             .fetch_all(&self.pool)
             .await
             .unwrap()
+    }
+}
+
+/// Waits for a condition; fails when it does not come true even on a busy machine.
+pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + std::time::Duration::from_mins(1);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{what}: did not come true");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
 

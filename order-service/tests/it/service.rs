@@ -3,7 +3,6 @@
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     process::ExitCode,
-    time::{Duration, Instant},
 };
 
 use clap::Parser as _;
@@ -22,10 +21,7 @@ use shared::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{NOW, two_teas};
-
-/// How long a condition may take to come true on a busy machine.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::kit::{NOW, two_teas, until};
 
 fn free() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
@@ -101,13 +97,4 @@ async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
     };
     let kept = outbox::Kept { outbox_id: 1, created_at: NOW, message };
     assert_eq!(KafkaPublisher::new(kafka, 10).publish(&[kept]).await, [true]);
-}
-
-/// Waits for a condition; fails when it does not come true.
-async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "{what} did not come true");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
 }
