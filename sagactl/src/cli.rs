@@ -72,6 +72,6 @@ pub async fn interrupted() {
 
 /// Says why it failed, in one place.
 pub fn failed(error: &anyhow::Error) -> ExitCode {
-    screen::complain(&format!("sagactl: {error:#}"));
+    screen::complain(format_args!("sagactl: {error:#}"));
     ExitCode::FAILURE
 }

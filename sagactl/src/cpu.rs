@@ -1,6 +1,6 @@
 //! What a process has cost: processor time, read from the kernel's own account.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{fs, time::Duration};
 
 /// The kernel counts in hundredths of a second on every platform this runs on (`USER_HZ`).
 const TICK: Duration = Duration::from_millis(10);
@@ -9,11 +9,6 @@ const TICK: Duration = Duration::from_millis(10);
 pub fn of(pid: u32) -> Option<Duration> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     parse(&stat)
-}
-
-/// The same for several, by name.
-pub fn of_all(pids: &BTreeMap<String, u32>) -> BTreeMap<String, Duration> {
-    pids.iter().filter_map(|(name, pid)| Some((name.clone(), of(*pid)?))).collect()
 }
 
 /// A process and everything below it: servers that answer each client in a process of its own.

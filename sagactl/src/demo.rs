@@ -149,10 +149,8 @@ fn scenes() -> Vec<Scene> {
 /// Places one order and shows it until its end.
 async fn play(orders: &Orders, board: &Board, scene: Scene) -> anyhow::Result<Ended> {
     let key = format!("demo-{}", fastrand::u64(..));
-    let accepted = match orders.place(&key, &scene.wish).await? {
-        Answer::Accepted(order) => order,
-        other => anyhow::bail!("{}: {other:?}", scene.name),
-    };
+    let answer = orders.place(&key, &scene.wish).await?;
+    let Answer::Accepted(accepted) = answer else { anyhow::bail!("{}: {answer:?}", scene.name) };
     board.set(scene.name, "accepted");
     if scene.cancel {
         // Once the stock is held and the slow card is being charged: the hardest moment.

@@ -146,7 +146,9 @@ impl Fleet {
     pub fn admin(&self, member: Member) -> String {
         match member {
             Member::Gateway => self.url(member),
-            _service => format!("http://{}", self.places[&member].admin),
+            Member::Orders | Member::Inventory | Member::Payments | Member::Notify => {
+                format!("http://{}", self.places[&member].admin)
+            }
         }
     }
 
@@ -257,7 +259,7 @@ impl Fleet {
         let url = format!("{}/{path}", self.admin(member));
         let until = Instant::now() + READY_LIMIT;
         loop {
-            let ended = self.processes.get_mut(&member).is_none_or(|it| it.has_ended());
+            let ended = self.processes.get_mut(&member).is_none_or(Process::has_ended);
             anyhow::ensure!(!ended, "{member} ended:\n{}", self.log(member));
             let answer = self.http.get(&url).send().await;
             if answer.as_ref().is_ok_and(|it| it.status().is_success()) {
@@ -284,7 +286,7 @@ fn free() -> anyhow::Result<SocketAddr> {
 /// Where the programs are: beside this one. Tests stand one folder deeper.
 fn programs() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("this program has no path")?;
-    let beside = own.parent().unwrap_or(Path::new("."));
+    let beside = own.parent().unwrap_or_else(|| Path::new("."));
     let folder = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside };
     for member in Member::ALL {
         let program = folder.join(member.program());

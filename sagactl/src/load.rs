@@ -21,16 +21,20 @@ use devstack::{Parts, Stack};
 use indicatif::ProgressBar;
 use tokio::{task::JoinSet, time::Instant};
 
-use self::report::{Posts, Report};
+use self::{
+    account::Account,
+    report::{Posts, Report},
+};
 use crate::{
     audit::{self, Expected},
     cli,
     client::{self, Answer, Orders, Wish},
-    cpu, demo,
+    demo,
     fleet::{self, Fleet, Member},
     screen::{Board, say},
 };
 
+pub mod account;
 pub mod report;
 
 /// How much load.
@@ -63,7 +67,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
     let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };
     let fleet = Fleet::start(stack.urls(), set_up, &board).await?;
-    let report = drive(&fleet, &options, &Board::new()).await?;
+    let report = drive(&fleet, Some(&stack), &options, &Board::new()).await?;
     report.print();
     say("\nChecking every promise from outside");
     let audit = audit::audit(&fleet, Expected::default()).await?;
@@ -77,17 +81,24 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         audit.said.messages, audit.said.repeats
     ));
     let unwell = fleet.stop().await?;
-    unwell.iter().for_each(|it| say(format_args!("  ✘ {it}")));
+    for complaint in &unwell {
+        say(format_args!("  ✘ {complaint}"));
+    }
     stack.stop().await;
     let well = audit.faults().is_empty() && unwell.is_empty();
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Places the load and waits until every order has ended and the roads are empty.
-pub async fn drive(fleet: &Fleet, options: &Options, board: &Board) -> anyhow::Result<Report> {
+pub async fn drive(
+    fleet: &Fleet,
+    stack: Option<&Stack>,
+    options: &Options,
+    board: &Board,
+) -> anyhow::Result<Report> {
     let orders = Orders::at(client::http()?, &fleet.url(Member::Orders));
     wait_for_products(&orders).await?;
-    let before = cpu::of_all(&fleet.pids());
+    let before = Account::read(fleet, stack).await?;
     let began = Instant::now();
     let bar = board.count("placed", options.orders);
     let posts = place_all(&orders, options, &bar).await?;
@@ -96,7 +107,8 @@ pub async fn drive(fleet: &Fleet, options: &Options, board: &Board) -> anyhow::R
     let bar = board.count("ended", options.orders);
     wait_for_ends(fleet, options, &bar).await?;
     bar.finish();
-    report::make(fleet, posts, placed, &before).await
+    let spent = Account::read(fleet, stack).await?.since(&before);
+    report::make(fleet, posts, placed, spent).await
 }
 
 async fn wait_for_products(orders: &Orders) -> anyhow::Result<()> {

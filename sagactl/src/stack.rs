@@ -26,12 +26,11 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     for (name, value) in stack.exports() {
         board.note(format!("export {name}={value}"));
     }
-    let code = match options.command.split_first() {
-        Some((program, arguments)) => command(&stack, program, arguments).await?,
-        None => {
-            cli::interrupted().await;
-            ExitCode::SUCCESS
-        }
+    let code = if let Some((program, arguments)) = options.command.split_first() {
+        command(&stack, program, arguments).await?
+    } else {
+        cli::interrupted().await;
+        ExitCode::SUCCESS
     };
     stack.stop().await;
     Ok(code)

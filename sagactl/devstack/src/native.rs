@@ -71,6 +71,14 @@ impl Native {
         self.workspace.swept().await;
     }
 
+    pub(crate) async fn roots(&self) -> Vec<(Part, u32)> {
+        let mut roots = Vec::new();
+        for (part, server) in &self.servers {
+            roots.extend(server.root().await.map(|root| (*part, root)));
+        }
+        roots
+    }
+
     pub(crate) async fn stop_part(&self, part: Part, how: Halt) -> Result<(), Error> {
         self.server(part)?.stop(how).await
     }

@@ -195,6 +195,15 @@ impl Stack {
         Ok(ui.url().to_owned())
     }
 
+    /// The process under which each part runs, with all below it. None for parts that are not local
+    /// processes.
+    pub async fn process_trees(&self) -> Vec<(Part, u32)> {
+        match &self.origin {
+            Origin::Native(native) => native.roots().await,
+            Origin::Given | Origin::Docker(_) => vec![],
+        }
+    }
+
     /// Stops one part, which keeps its data and its address.
     pub async fn stop_part(&self, part: Part, how: Halt) -> Result<(), Error> {
         self.native(part)?.stop_part(part, how).await

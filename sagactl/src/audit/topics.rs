@@ -14,7 +14,7 @@ use rdkafka::{
 };
 
 /// A whole reading may take this long.
-const READ_LIMIT: Duration = Duration::from_secs(120);
+const READ_LIMIT: Duration = Duration::from_mins(2);
 
 /// Everything that was said, by who said it and about what.
 #[derive(Debug, Default)]
@@ -63,10 +63,8 @@ fn assign(consumer: &BaseConsumer, prefix: &str) -> anyhow::Result<HashMap<(Stri
     let mut ends = HashMap::new();
     for topic in metadata.topics() {
         // Dead-letter topics carry copies; the service's own topics carry what it said.
-        if !topic.name().starts_with(prefix)
-            || topic.name().starts_with("__")
-            || topic.name().ends_with(".dlq")
-        {
+        let name = topic.name();
+        if !name.starts_with(prefix) || name.starts_with("__") || is_dead_letters(name) {
             continue;
         }
         for partition in topic.partitions() {
@@ -79,6 +77,10 @@ fn assign(consumer: &BaseConsumer, prefix: &str) -> anyhow::Result<HashMap<(Stri
     }
     consumer.assign(&partitions)?;
     Ok(ends)
+}
+
+fn is_dead_letters(topic: &str) -> bool {
+    topic.rsplit_once('.').is_some_and(|(_, kind)| kind == "dlq")
 }
 
 impl Said {

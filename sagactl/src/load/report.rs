@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use sqlx::{Connection as _, PgConnection};
 
+use super::account::Account;
 use crate::{
-    cpu,
     fleet::{Fleet, Member},
     screen::say,
 };
@@ -115,7 +115,7 @@ pub struct Report {
     whole: Duration,
     ends: BTreeMap<String, u64>,
     to_end_us: Histogram<u64>,
-    cpu: BTreeMap<String, Duration>,
+    spent: Account,
 }
 
 /// Reads the orders and the processes' accounts.
@@ -123,15 +123,8 @@ pub async fn make(
     fleet: &Fleet,
     posts: Posts,
     placed: Duration,
-    before: &BTreeMap<String, Duration>,
+    spent: Account,
 ) -> anyhow::Result<Report> {
-    let cpu = cpu::of_all(&fleet.pids())
-        .into_iter()
-        .map(|(name, now)| {
-            let spent = now.saturating_sub(before.get(&name).copied().unwrap_or_default());
-            (name, spent)
-        })
-        .collect();
     let mut conn =
         PgConnection::connect(fleet.database(Member::Orders).context("no database")?).await?;
     let rows: Vec<(String, i64)> = sqlx::query_as(
@@ -156,7 +149,7 @@ pub async fn make(
     }
     let sagas = ends.values().sum();
     let whole = Duration::try_from_secs_f64(whole)?;
-    Ok(Report { posts, placed, sagas, whole, ends, to_end_us, cpu })
+    Ok(Report { posts, placed, sagas, whole, ends, to_end_us, spent })
 }
 
 impl Report {
@@ -178,16 +171,41 @@ impl Report {
         ));
         latency("POST to 202", &self.posts.latency_us, " (target: p99 below 10 ms)");
         latency("POST to the end", &self.to_end_us, "");
-        say("\nProcessor time per order, microseconds");
+        self.print_processor_time();
+        self.print_database_work();
+    }
+
+    fn print_processor_time(&self) {
+        say("\nProcessor time per order, microseconds (target: 400 for all servers together)");
         let mut total = 0.0;
-        for (name, spent) in &self.cpu {
-            let per_order = spent.as_secs_f64() * 1e6 / count_as_float(self.sagas.max(1));
-            if name != Member::Gateway.program() {
-                total += per_order;
-            }
+        for (name, spent) in self.spent.services.iter().chain(&self.spent.servers) {
+            let per_order = spent.as_secs_f64() * 1e6 / self.orders();
+            total += per_order;
             say(format_args!("  {per_order:>8.0}  {name}"));
         }
-        say(format_args!("  {total:>8.0}  the four services together"));
+        say(format_args!("  {total:>8.0}  all together"));
+    }
+
+    fn print_database_work(&self) {
+        say("\nDatabase work per order");
+        for (what, by_member) in
+            [("transactions", &self.spent.transactions), ("statements", &self.spent.statements)]
+        {
+            let each: Vec<String> = by_member
+                .iter()
+                .map(|(name, n)| format!("{name} {:.2}", self.per_order(*n)))
+                .collect();
+            let all = self.per_order(by_member.values().sum());
+            say(format_args!("  {all:>8.2}  {what} ({})", each.join(", ")));
+        }
+    }
+
+    fn orders(&self) -> f64 {
+        count_as_float(self.sagas.max(1))
+    }
+
+    fn per_order(&self, n: i64) -> f64 {
+        count_as_float(u64::try_from(n).unwrap_or_default()) / self.orders()
     }
 }
 

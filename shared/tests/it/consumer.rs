@@ -193,7 +193,9 @@ async fn consume_until(pool: &PgPool, consumers: Vec<Consumer<Tally>>, sum: i64)
         stop.cancel();
     };
     let (ended, ()) = tokio::join!(futures_util::future::join_all(running), watching);
-    ended.into_iter().for_each(|it| it.unwrap());
+    for outcome in ended {
+        outcome.unwrap();
+    }
 }
 
 #[tokio::test]

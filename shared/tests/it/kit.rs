@@ -26,7 +26,7 @@ use shared::{
 use sqlx::{Executor as _, PgConnection, PgPool};
 
 /// How long a condition may take to come true on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The topic that the test handler reads, and the one it says its sums on.
 pub(crate) const NUMBERS: &str = "numbers";

@@ -17,7 +17,7 @@ use tokio::{
 use uuid::Uuid;
 
 /// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -44,10 +44,9 @@ impl Stage {
     /// Places an order that is accepted.
     pub(crate) async fn place(&self, sku: &str, card: &str) -> Order {
         let wish = wish(sku, card);
-        match self.orders.place(&devstack::unique_prefix(), &wish).await.unwrap() {
-            Answer::Accepted(order) => order,
-            other => panic!("{other:?}"),
-        }
+        let answer = self.orders.place(&devstack::unique_prefix(), &wish).await.unwrap();
+        let Answer::Accepted(order) = answer else { panic!("{answer:?}") };
+        order
     }
 
     /// Waits until the order's history has all of these.

@@ -65,12 +65,9 @@ async fn one_key_is_one_order_however_often_it_is_sent() {
     ids.dedup();
     assert_eq!(ids.len(), 1);
     let other = stage::wish(SKU, "tok_mastercard");
-    match stage.orders.place("the-one-key", &other).await.unwrap() {
-        Answer::Refused(status, problem) => {
-            assert_eq!((status.as_u16(), problem["status"].as_u64()), (422, Some(422)));
-        }
-        answer => panic!("{answer:?}"),
-    }
+    let answer = stage.orders.place("the-one-key", &other).await.unwrap();
+    let Answer::Refused(status, problem) = answer else { panic!("{answer:?}") };
+    assert_eq!((status.as_u16(), problem["status"].as_u64()), (422, Some(422)));
     stage.history(ids[0], &["notification-sent"]).await;
     assert_eq!(stage.close(Expected::default()).await.orders["confirmed"], 1);
 }

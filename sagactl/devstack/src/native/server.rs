@@ -66,6 +66,11 @@ impl Server {
         }
     }
 
+    /// The process under which all of it runs, while it runs.
+    pub(crate) async fn root(&self) -> Option<u32> {
+        self.process.lock().await.as_ref().map(Process::root)
+    }
+
     /// Starts it again where it was. Nothing to do if it runs.
     pub(crate) async fn resume(&self, workspace: &Workspace) -> Result<(), Error> {
         let mut slot = self.process.lock().await;

@@ -142,6 +142,11 @@ impl Process {
         Ok(Self { part: launch.part, supervisor, leash, log })
     }
 
+    /// The process under which the server and all its own processes run.
+    pub(crate) fn root(&self) -> u32 {
+        self.supervisor.id()
+    }
+
     /// How it ended, if it has.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.supervisor.try_wait().ok().flatten()
