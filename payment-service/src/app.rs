@@ -10,6 +10,7 @@ use shared::{
     decider::{self, Decision},
     effects::Effects,
     fault::Fault,
+    intake::Batch,
     jobs::lock_untried,
     message::TraceParent,
 };
@@ -17,8 +18,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::payment::{Command, Event, Payment},
-    jobs,
+    domain::payment::{Command, Event, Payment, Rejection},
+    jobs, numbers,
     store::{self, Kept},
     wire,
 };
@@ -127,8 +128,23 @@ impl App {
         };
         effects.messages.extend(wire::message(&self.codec, order_id, event, says)?);
         jobs::follow(effects, order_id, event, trace)?;
-        count(event);
+        numbers::count(order_id, event);
         Ok(())
+    }
+}
+
+/// Operators come by the intake.
+impl Batch for App {
+    type Command = Addressed;
+    type Answer = Result<(), Rejection>;
+
+    async fn take_in(
+        &self,
+        conn: &mut PgConnection,
+        commands: &[Addressed],
+    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+        let Outcome { answers, effects } = self.execute(conn, commands).await?;
+        Ok((answers.into_iter().map(|it| it.map(drop)).collect(), effects))
     }
 }
 
@@ -161,25 +177,4 @@ async fn commands(
         },
     };
     Ok(batch.iter().map(command).collect())
-}
-
-/// Counts how payments go; what wants a person is counted apart.
-fn count(event: &Event) {
-    let outcome = match event {
-        Event::Paid { .. } => "paid",
-        Event::Failed { .. } => "failed",
-        Event::Refunded { .. } => "refunded",
-        Event::ResolveDue { .. } => "in-doubt",
-        Event::FoundUnpaid => "found-unpaid",
-        Event::Mischarged { .. } => "wrong-amount",
-        Event::RefundFailed => "refund-failed",
-        Event::ChargeStopped | Event::Abandoned => "abandoned",
-        Event::Fenced => "fenced",
-        Event::Awaited { .. }
-        | Event::StockHeld
-        | Event::ChargeDue { .. }
-        | Event::Recalled
-        | Event::RefundDue { .. } => return,
-    };
-    metrics::counter!("payment_outcomes_total", "outcome" => outcome).increment(1);
 }

@@ -5,15 +5,11 @@ use std::time::Duration;
 use reqwest::Url;
 use secrecy::SecretString;
 use shared::{
-    config::{self, Check, Common, Invalid},
+    config::{self, Check, Common, Invalid, Retry},
     jobs::Policy,
 };
 
-pub use self::retry::{BadRetry, Retry};
-
 use crate::gateway;
-
-mod retry;
 
 /// Owns payments; the only service that talks to the gateway.
 #[derive(Clone, Debug, clap::Parser)]

@@ -27,6 +27,7 @@ use shared::jobs::Failure;
 use crate::{
     domain::payment::Charge,
     jobs::{ChargeOrder, RefundOrder},
+    numbers,
 };
 
 use self::answer::{Reply, Verdict};
@@ -147,7 +148,7 @@ impl Gateway {
             Verdict::Declined => Ok(Answer::Declined { code: reply.code() }),
             Verdict::Never => Err(Failure::Final { source: reply.refused().into() }),
             Verdict::KeyReused => {
-                alarm(order_id, "charge");
+                numbers::key_reused(order_id, "charge");
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -167,7 +168,7 @@ impl Gateway {
             // A request that is wrong now was wrong when it was sent first.
             Verdict::Declined | Verdict::Never => Ok(Found::NotCharged),
             Verdict::KeyReused => {
-                alarm(order_id, "resolve");
+                numbers::key_reused(order_id, "resolve");
                 Err(reply.open())
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -189,7 +190,7 @@ impl Gateway {
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::KeyReused => {
-                alarm(order_id, "refund");
+                numbers::key_reused(order_id, "refund");
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -246,10 +247,4 @@ async fn receive(mut response: Response) -> Result<Reply, Error> {
         body.extend_from_slice(&chunk);
     }
     Ok(Reply::new(status, retry_after, body))
-}
-
-/// One key, two requests: either we broke our word, or somebody else uses our keys.
-fn alarm(order_id: &str, deed: &'static str) {
-    metrics::counter!("payment_keys_reused_total").increment(1);
-    tracing::error!(order_id, deed, "the gateway knows the key for another request");
 }

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     app::{Addressed, App, Ask},
     domain::payment::{Charge, Command, Event, Terms},
+    numbers,
 };
 
 pub use self::{charge::ChargeJob, refund::RefundJob, resolve::ResolveJob};
@@ -111,12 +112,7 @@ async fn bring_home(
     let outcome = app.execute(conn, &batch).await?;
     for (addressed, answer) in batch.iter().zip(outcome.answers) {
         if let Err(rejection) = answer {
-            metrics::counter!("payment_contradictions_total").increment(1);
-            tracing::error!(
-                order_id = %addressed.order_id,
-                error = fault::chain(&rejection),
-                "the gateway contradicts what is known of a payment"
-            );
+            numbers::contradiction(addressed.order_id, &fault::chain(&rejection));
         }
     }
     Ok(outcome.effects)

@@ -16,6 +16,7 @@ pub mod gateway;
 pub mod jobs;
 
 pub mod config;
+mod numbers;
 mod service;
 
 pub use service::{Error, run};

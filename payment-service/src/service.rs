@@ -14,6 +14,7 @@ use shared::{
     dependency::{self, Waited},
     effects::Wakers,
     http::{self as server, admin, bind, serve},
+    intake::{self, Intake},
     jobs::{self as work, Effect, Policy, Worker},
     lifecycle::{Lifecycle, Stage},
     relay::{self, KafkaPublisher, Relay},
@@ -28,9 +29,9 @@ use crate::{
     config::Settings,
     consumer::Inbound,
     gateway::Gateway,
-    http,
+    http::{self, ReviewDoor},
     jobs::{ChargeJob, RefundJob, ResolveJob},
-    wire,
+    numbers, wire,
 };
 
 /// Messages that the relay publishes at once, at most.
@@ -71,7 +72,10 @@ pub enum Error {
 pub async fn run(settings: Settings, life: Lifecycle, metrics: Metrics) -> Result<(), Error> {
     let limits = server::Settings::default();
     let listener = bind("admin", settings.common.admin_listen).await?;
-    let operators = server::finish(admin(life.health().clone(), metrics), &limits);
+    numbers::describe();
+    let door = ReviewDoor::default();
+    let operators = admin(life.health().clone(), metrics).merge(http::operators(door.clone()));
+    let operators = server::finish(operators, &limits);
     life.start(Stage::Last, "admin", |stop| serve(listener, operators, limits, stop));
 
     let pool = database(&settings, &life).await?;
@@ -88,7 +92,8 @@ pub async fn run(settings: Settings, life: Lifecycle, metrics: Metrics) -> Resul
     desk.start_worker("resolves", resolve, settings.policy(&settings.resolve_retry));
     let refund = RefundJob { app: app.clone(), gateway };
     desk.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
-    desk.start_consumer(Inbound { codec, app }, &settings)?;
+    desk.start_consumer(Inbound { codec, app: app.clone() }, &settings)?;
+    door.open(desk.start_reviews(app));
 
     let listener = bind("http", settings.common.http_listen).await?;
     let router = http::router(pool, &limits);
@@ -157,6 +162,14 @@ impl Desk<'_> {
             health: self.life.health().component(name),
         });
         self.life.start(Stage::Work, name, |stop| worker.run(stop));
+    }
+
+    fn start_reviews(&self, batch: App) -> Intake<App> {
+        let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
+        let parts = intake::Parts { batch, pool, wakers };
+        let (intake, worker) = Intake::new(parts, intake::Settings::default());
+        self.life.start(Stage::Work, "reviews", |stop| worker.run(stop));
+        intake
     }
 
     fn start_consumer(&self, handler: Inbound, settings: &Settings) -> Result<(), Error> {

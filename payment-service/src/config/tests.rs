@@ -49,12 +49,6 @@ fn what_is_wrong_is_named() {
         ("--charge-retry", "first=1s,factor=2,cap=5s,attempts=unlimited", "CHARGE_RETRY"),
         ("--resolve-retry", "first=1s,factor=2,cap=5s,attempts=3", "RESOLVE_RETRY"),
         ("--charge-retry", "first=1s,factor=2,cap=5s", "attempts is missing"),
-        ("--charge-retry", "first=1s,first=2s,factor=2,cap=5s,attempts=1", "'first=2s'"),
-        ("--charge-retry", "first=1s,factor=2,cap=5s,attempts=0", "attempts cannot be '0'"),
-        ("--charge-retry", "first=1s,factor=0.5,cap=5s,attempts=1", "factor cannot be '0.5'"),
-        ("--charge-retry", "first=1,factor=2,cap=5s,attempts=1", "first cannot be '1'"),
-        ("--charge-retry", "first=9s,factor=2,cap=5s,attempts=1", "longer than cap"),
-        ("--charge-retry", "", "''"),
     ] {
         let complaint = complaint(&[name, value]);
         assert!(complaint.contains(said), "{complaint}");

@@ -5,7 +5,7 @@ use shared::http::{Json, Path, Problem, ProblemDocument, problem};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::view::{PaymentView, unanswerable};
+use super::{read, view::PaymentView};
 use crate::store;
 
 /// What became of the payment of an order.
@@ -28,8 +28,7 @@ pub(super) async fn get_payment(
     State(pool): State<PgPool>,
     Path(order_id): Path<Uuid>,
 ) -> Result<Json<PaymentView>, Problem> {
-    let found = async { store::find(&mut *pool.acquire().await?, order_id).await };
-    let shown = found.await.map_err(unanswerable)?;
+    let shown = read(&pool, async |conn| store::find(conn, order_id).await).await?;
     let view = shown.as_ref().and_then(PaymentView::of);
     let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
     view.map(Json).ok_or_else(unknown)

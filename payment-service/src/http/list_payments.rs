@@ -4,11 +4,14 @@
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use shared::http::{Json, Problem, ProblemDocument, Query, problem};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::view::{PaymentView, StageName, unanswerable};
+use super::{
+    read,
+    view::{PaymentView, StageName},
+};
 use crate::store;
 
 const LIMIT_DEFAULT: u16 = 50;
@@ -62,11 +65,10 @@ pub(super) async fn list_payments(
         let detail = format!("limit: {limit} is not between 1 and {LIMIT_MAX}");
         return Err(problem::MALFORMED_REQUEST.detail(detail));
     }
-    let page = async {
-        let mut conn = pool.acquire().await?;
-        store::page(&mut conn, which.stage.map(Into::into), which.cursor, limit.into()).await
-    };
-    let page = page.await.map_err(unanswerable)?;
+    let stage = which.stage.map(Into::into);
+    let page =
+        async |conn: &mut PgConnection| store::page(conn, stage, which.cursor, limit.into()).await;
+    let page = read(&pool, page).await?;
     let is_full = page.len() == usize::from(limit);
     let next_cursor = page.last().filter(|_| is_full).map(|it| it.order_id);
     Ok(Json(PaymentPage { items: page.iter().filter_map(PaymentView::of).collect(), next_cursor }))

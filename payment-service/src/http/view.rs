@@ -1,7 +1,6 @@
 //! A payment as it is shown.
 
 use serde::{Deserialize, Serialize};
-use shared::{fault::Fault, http::Problem};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -167,13 +166,5 @@ impl PaymentView {
             created_at: *created_at,
             updated_at: *updated_at,
         })
-    }
-}
-
-/// The database is out of reach, or holds what cannot be read.
-pub(super) fn unanswerable(error: sqlx::Error) -> Problem {
-    match Fault::from(error) {
-        Fault::Transient(error) => Problem::unavailable(&*error),
-        Fault::Poison(error) => Problem::internal(&*error),
     }
 }

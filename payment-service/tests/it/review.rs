@@ -1,11 +1,21 @@
 //! What a person has to decide.
 
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, header},
+};
 use payment_service::{
     app::{Addressed, Ask},
     domain::payment::{Command, Rejection},
+    http::{PAGES, ReviewDoor, operators, problem::NOT_UNDER_REVIEW},
 };
-use serde_json::json;
-use shared::db;
+use serde_json::{Value, json};
+use shared::{
+    db,
+    effects::Wakers,
+    intake::{self, Intake},
+};
+use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::{
@@ -87,4 +97,49 @@ async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
     assert_eq!(payments.stage(order_id).await, "refunded");
     let counts = gateway.counts().await;
     assert_eq!((counts.refunds, counts.net_minor), (1, 0), "the same key, so once");
+}
+
+/// Posts to the operators' port; answers status and problem.
+async fn post(door: &ReviewDoor, order_id: Uuid, body: &Value) -> (u16, Value) {
+    let request = Request::post(format!("/payments/{order_id}/review"))
+        .header(header::CONTENT_TYPE, "application/json")
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    let routes = shared::http::finish(operators(door.clone()), &shared::http::Settings::default());
+    let response = routes.oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
+    (status, serde_json::from_slice(&body).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn an_operator_decides_by_http_once_the_door_is_open() {
+    let (payments, _gateway, order_id) = wrongly_charged().await;
+    let door = ReviewDoor::default();
+    let accept = json!({ "decision": "accept" });
+    assert_eq!(post(&door, order_id, &accept).await.0, 503);
+
+    let (batch, pool) = (payments.app.clone(), payments.pool.clone());
+    let parts = intake::Parts { batch, pool, wakers: Wakers::default() };
+    let (intake, mut worker) = Intake::new(parts, intake::Settings::default());
+    door.open(intake);
+    for _twice in 0..2 {
+        let ((status, _), _) = tokio::join!(post(&door, order_id, &accept), worker.step());
+        assert_eq!(status, 204);
+    }
+    assert_eq!(words(&payments, order_id).await, ["payment-done"]);
+
+    let refund = json!({ "decision": "refund" });
+    let ((status, problem), _) = tokio::join!(post(&door, order_id, &refund), worker.step());
+    assert_eq!((status, &problem["code"]), (409, &json!("payment-not-under-review")));
+    for wrong in
+        [json!({ "decision": "keep" }), json!({}), json!({ "decision": "accept", "by": 1 })]
+    {
+        assert_eq!(post(&door, order_id, &wrong).await.0, 422, "{wrong}");
+    }
+}
+
+#[test]
+fn each_problem_has_its_page() {
+    shared::http::has_pages(&[NOT_UNDER_REVIEW], PAGES).unwrap();
 }
