@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A service builds its routes, hands them to [`finish`], binds with [`bind`] and serves them with
-//! [`serve`]; [`admin`] is the second server, for its operators.
+//! [`serve`]; [`mod@admin`] is the second server, for its operators.
 //!
 //! **Architecture invariant:** every answer that is not a success is a [`Problem`]: a page not
 //! found, a body that cannot be read, a panic. One that is our fault (5xx) says nothing of its
