@@ -1,5 +1,6 @@
 //! Answers that no gateway should give: what cannot be understood may have happened.
 
+use payment_service::jobs::ResolveJob;
 use serde_json::json;
 use shared::jobs::{Claimed, Effect as _, Failure};
 use tokio::{
@@ -7,7 +8,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use crate::kit::Payments;
+use crate::{
+    kit::{Payments, gateway},
+    simulator::Simulator,
+};
 
 /// Takes one connection, reads what comes and answers with these bytes.
 async fn answering(answer: Vec<u8>) -> (String, impl Future<Output = ()>) {
@@ -30,16 +34,20 @@ async fn answering(answer: Vec<u8>) -> (String, impl Future<Output = ()>) {
     (url, serve)
 }
 
-async fn outcome(answer: Vec<u8>) -> Failure {
-    let payments = Payments::start().await;
-    let (url, serve) = answering(answer).await;
-    let job = Claimed {
-        key: "order-1".to_owned(),
+fn job(key: &str) -> Claimed {
+    Claimed {
+        key: key.to_owned(),
         payload: json!({ "amount_minor": 1, "currency": "EUR", "method": "tok_visa" }),
         attempt: 1,
         in_doubt: false,
         trace: None,
-    };
+    }
+}
+
+async fn outcome(answer: Vec<u8>) -> Failure {
+    let payments = Payments::start().await;
+    let (url, serve) = answering(answer).await;
+    let job = job("order-1");
     let charge_job = payments.charge_job(&url);
     let (outcome, ()) = tokio::join!(charge_job.perform(&job), serve);
     outcome.unwrap_err()
@@ -47,8 +55,10 @@ async fn outcome(answer: Vec<u8>) -> Failure {
 
 #[tokio::test]
 async fn an_answer_that_cannot_be_understood_leaves_the_charge_in_doubt() {
-    let too_large =
-        format!("HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n{}", " ".repeat(70_000));
+    // A charge that could be understood, if anybody read that far.
+    let charge = r#"{"id":"ch_1","amount":1,"currency":"EUR","status":"succeeded"}"#;
+    let padding = " ".repeat(70_000 - charge.len());
+    let too_large = format!("HTTP/1.1 200 OK\r\nContent-Length: 70000\r\n\r\n{charge}{padding}");
     for answer in [
         "",
         "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{\"id\":",
@@ -67,13 +77,16 @@ async fn an_answer_that_cannot_be_understood_leaves_the_charge_in_doubt() {
 async fn a_connection_that_is_not_made_leaves_no_doubt() {
     let payments = Payments::start().await;
     let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let job = Claimed {
-        key: "order-1".to_owned(),
-        payload: json!({ "amount_minor": 1, "currency": "EUR", "method": "tok_visa" }),
-        attempt: 1,
-        in_doubt: false,
-        trace: None,
-    };
+    let job = job("order-1");
     let failure = payments.charge_job(&format!("http://{free}")).perform(&job).await.unwrap_err();
     assert!(matches!(failure, Failure::Refused { retry_after: None, .. }), "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_was_used_for_another_request_settles_no_charge_in_doubt() {
+    let (payments, simulator) = (Payments::start().await, Simulator::start().await);
+    assert_eq!(simulator.charge("order-1:charge", 2).await, 200);
+    let resolve_job = ResolveJob { app: payments.app.clone(), gateway: gateway(&simulator.url) };
+    let failure = resolve_job.perform(&job("order-1")).await.unwrap_err();
+    assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
 }

@@ -231,9 +231,12 @@ async fn a_charge_in_doubt_that_happened_is_found_and_given_back() {
     assert_eq!(gateway.counts().await.net_minor, TOTAL_MINOR);
     let mut resolves = payments.resolves(&gateway.url);
     // Ten minutes of a gateway that cannot be understood are no reason to stop asking.
-    for _attempt in 0..20 {
-        payments.make_due().await;
-        assert_eq!(resolves.step().await.unwrap().again, 1);
+    for fault in ["drop_after_rate", "error_after_rate", "refuse_rate"] {
+        gateway.faults(&json!({ fault: 1.0 })).await;
+        for _attempt in 0..5 {
+            payments.make_due().await;
+            assert_eq!(resolves.step().await.unwrap().again, 1);
+        }
     }
     gateway.heal().await;
     payments.make_due().await;

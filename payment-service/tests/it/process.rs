@@ -10,9 +10,11 @@ use rdkafka::{
     producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use shared::{
-    clock::Clock, config::Check as _, contract, kafka, lifecycle::Lifecycle, message::Outgoing,
+    clock::Clock, config::Check as _, contract, db, kafka, lifecycle::Lifecycle, message::Outgoing,
     telemetry,
 };
+use sqlx::PgPool;
+use uuid::Uuid;
 
 use crate::{
     kit::{Others, PATIENCE, until},
@@ -78,34 +80,46 @@ async fn keys(kafka: &kafka::Settings, topic: &str, n: usize) -> Vec<String> {
     seen
 }
 
+async fn stage(pool: &PgPool, order_id: Uuid) -> Option<String> {
+    sqlx::query_scalar("SELECT stage FROM payments WHERE order_id = $1")
+        .bind(order_id)
+        .fetch_optional(pool)
+        .await
+        .unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
     let gateway = Simulator::start().await;
     let prefix = devstack::unique_prefix();
     let settings = settings(&prefix, &gateway.url).await;
     let kafka = settings.common.kafka("test");
+    let pool = db::pool(&settings.common.database().unwrap(), "test").unwrap();
     let others = Others::under(&prefix).await;
     let life = Lifecycle::new(Duration::from_secs(8));
     let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
     payment_service::run(settings, life.clone(), metrics.clone()).await.unwrap();
 
-    let (good, poor, gone) =
+    let (good, broke, gone) =
         (Clock::System.new_id(), Clock::System.new_id(), Clock::System.new_id());
+    // Topics are not ordered among each other, so the cancellation has to be in before the rest.
+    publish(&kafka, &[others.cancelled(gone)]);
+    until("the cancellation is taken in", async || stage(&pool, gone).await).await;
     let messages = [
         others.placed(good, "tok_visa"),
         others.reserved(good),
-        others.reserved(poor),
-        others.placed(poor, "tok_chargeDeclined"),
-        others.cancelled(gone),
+        others.reserved(broke),
+        others.placed(broke, "tok_chargeDeclined"),
         others.reserved(gone),
         others.placed(gone, "tok_visa"),
     ];
     publish(&kafka, &messages);
     assert_eq!(keys(&kafka, contract::PAYMENT_DONE, 1).await, [good.to_string()]);
-    assert_eq!(keys(&kafka, contract::PAYMENT_FAILED, 1).await, [poor.to_string()]);
+    assert_eq!(keys(&kafka, contract::PAYMENT_FAILED, 1).await, [broke.to_string()]);
     publish(&kafka, &[others.cancelled(good)]);
     assert_eq!(keys(&kafka, contract::PAYMENT_REFUNDED, 1).await, [good.to_string()]);
 
+    assert_eq!(stage(&pool, gone).await.as_deref(), Some("fenced"));
     let counts = gateway.counts().await;
     assert_eq!((counts.charges, counts.refunds, counts.net_minor), (1, 1, 0));
     until("every part is ready", async || life.health().is_ready().then_some(())).await;
