@@ -167,6 +167,11 @@ impl Fleet {
         &self.options.prefix
     }
 
+    /// Products for a load, beside those of the demo.
+    pub fn products(&self) -> u32 {
+        self.options.products
+    }
+
     /// Process ids of those that run.
     pub fn pids(&self) -> BTreeMap<String, u32> {
         self.processes.iter().map(|(member, it)| (member.to_string(), it.pid())).collect()

@@ -97,7 +97,7 @@ pub async fn drive(
     board: &Board,
 ) -> anyhow::Result<Report> {
     let orders = Orders::at(client::http()?, &fleet.url(Member::Orders));
-    wait_for_products(&orders).await?;
+    report::catalogue_known(fleet).await?;
     let before = Account::read(fleet, stack).await?;
     let began = Instant::now();
     let bar = board.count("placed", options.orders);
@@ -109,15 +109,6 @@ pub async fn drive(
     bar.finish();
     let spent = Account::read(fleet, stack).await?.since(&before);
     report::make(fleet, posts, placed, spent).await
-}
-
-async fn wait_for_products(orders: &Orders) -> anyhow::Result<()> {
-    let until = Instant::now() + Duration::from_secs(90);
-    while !orders.knows_products(8).await? {
-        anyhow::ensure!(Instant::now() < until, "the catalogue does not reach the order service");
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    Ok(())
 }
 
 async fn place_all(orders: &Orders, options: &Options, bar: &ProgressBar) -> anyhow::Result<Posts> {

@@ -1,6 +1,9 @@
 //! What a load cost, in figures.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
@@ -90,6 +93,21 @@ pub async fn open(fleet: &Fleet) -> anyhow::Result<Open> {
     let reserved = "SELECT count(*) FROM products WHERE reserved > 0";
     open.work += count(fleet, Member::Inventory, reserved).await?;
     Ok(open)
+}
+
+/// Waits until the order service knows every product of the inventory's.
+pub async fn catalogue_known(fleet: &Fleet) -> anyhow::Result<()> {
+    let until = Instant::now() + Duration::from_secs(90);
+    let products = "SELECT count(*) FROM products";
+    loop {
+        let seeded = count(fleet, Member::Inventory, products).await?;
+        let known = count(fleet, Member::Orders, products).await?;
+        if known >= seeded && known > u64::from(fleet.products()) {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < until, "{known} of {seeded} products are known");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// Counts the orders that were accepted.

@@ -36,7 +36,7 @@ pub(crate) async fn open() -> Stage {
     let fleet = Fleet::start(stack.urls(), options, &Board::new()).await.unwrap();
     let orders = Orders::at(client::http().unwrap(), &fleet.url(Member::Orders));
     let stage = Stage { fleet, orders, _turn: turn };
-    until("the catalogue is known", async || stage.orders.knows_products(8).await.unwrap()).await;
+    sagactl::load::report::catalogue_known(&stage.fleet).await.unwrap();
     stage
 }
 
