@@ -85,36 +85,24 @@ pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Erro
     conn.close().await
 }
 
-/// A transaction. Dropping it closes its connection, so that nothing of it can leak.
+/// A connection outside any transaction, for one statement at a time. Dropping it closes it, so that
+/// nobody else waits for what it was asked; [`Loan::give_back`] is for when all went well.
 #[derive(Debug)]
-pub struct Tx(Option<PoolConnection<Postgres>>);
+pub struct Loan(Option<PoolConnection<Postgres>>);
 
-/// Begins a transaction. May be dropped at any moment.
-pub async fn begin(pool: &PgPool) -> Result<Tx, sqlx::Error> {
-    let mut tx = Tx(Some(pool.acquire().await?));
-    tx.execute("BEGIN").await?;
-    Ok(tx)
+/// Takes a connection from the pool. May be dropped at any moment.
+pub async fn borrow(pool: &PgPool) -> Result<Loan, sqlx::Error> {
+    Ok(Loan(Some(pool.acquire().await?)))
 }
 
-impl Tx {
-    /// Commits. An error leaves the outcome open: what was written may be there or not, and is to
-    /// be looked up by its key.
-    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
-        self.execute("COMMIT").await?;
-        // Ended: the connection goes back to the pool.
+impl Loan {
+    /// Gives the connection back to its pool.
+    pub fn give_back(mut self) {
         drop(self.0.take());
-        Ok(())
-    }
-
-    /// Undoes everything.
-    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
-        self.execute("ROLLBACK").await?;
-        drop(self.0.take());
-        Ok(())
     }
 }
 
-impl Drop for Tx {
+impl Drop for Loan {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
             drop(conn.detach());
@@ -122,19 +110,59 @@ impl Drop for Tx {
     }
 }
 
+impl Deref for Loan {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.0.as_deref().unwrap_or_else(|| unreachable!("a loan ends by being consumed"))
+    }
+}
+
+impl DerefMut for Loan {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.0.as_deref_mut().unwrap_or_else(|| unreachable!("a loan ends by being consumed"))
+    }
+}
+
+/// A transaction. Dropping it closes its connection, so that nothing of it can leak.
+#[derive(Debug)]
+pub struct Tx(Loan);
+
+/// Begins a transaction. May be dropped at any moment.
+pub async fn begin(pool: &PgPool) -> Result<Tx, sqlx::Error> {
+    let mut conn = borrow(pool).await?;
+    conn.execute("BEGIN").await?;
+    Ok(Tx(conn))
+}
+
+impl Tx {
+    /// Commits. An error leaves the outcome open: what was written may be there or not, and is to
+    /// be looked up by its key.
+    pub async fn commit(mut self) -> Result<(), sqlx::Error> {
+        self.execute("COMMIT").await?;
+        self.0.give_back();
+        Ok(())
+    }
+
+    /// Undoes everything.
+    pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
+        self.execute("ROLLBACK").await?;
+        self.0.give_back();
+        Ok(())
+    }
+}
+
 impl Deref for Tx {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        self.0.as_deref().unwrap_or_else(|| unreachable!("a transaction ends by being consumed"))
+        &self.0
     }
 }
 
 impl DerefMut for Tx {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        self.0
-            .as_deref_mut()
-            .unwrap_or_else(|| unreachable!("a transaction ends by being consumed"))
+        &mut self.0
     }
 }
 

@@ -6,7 +6,7 @@
 //! **Architecture invariant:** an error is logged once, where it is turned into an answer or a
 //! decision. No secret and nothing personal is logged.
 
-use std::{panic, sync::OnceLock};
+use std::{io::IsTerminal as _, panic, sync::OnceLock};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -62,7 +62,8 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
         return Ok(metrics.clone());
     }
     let filter = EnvFilter::try_new(filter)?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter);
+    let colours = std::io::stdout().is_terminal();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
     let installed = match format {
         Format::Pretty => lines.with_target(false).try_init(),
         Format::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
@@ -85,9 +86,13 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
     Ok(metrics)
 }
 
-/// A panic is one log line like any other error.
+/// A panic is one log line like any other error. Where no errors are logged, it is told as before.
 fn log_panics() {
-    panic::set_hook(Box::new(|panic| {
+    let before = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !tracing::enabled!(tracing::Level::ERROR) {
+            return before(panic);
+        }
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let reason = panic.payload_as_str().unwrap_or("of a kind that cannot be printed");
         let thread = std::thread::current();

@@ -109,9 +109,9 @@ impl<E: Effect> Parts<E> {
     async fn drop_lost(&self, outcomes: &mut Outcomes<E::Done>) -> Result<usize, Fault> {
         let before = outcomes.len();
         let present = db::within(SETTLE_LIMIT, async {
-            let mut tx = db::begin(&self.pool).await?;
-            let present = store::present(&mut tx, E::KIND, &outcomes.keys()).await?;
-            tx.commit().await?;
+            let mut conn = db::borrow(&self.pool).await?;
+            let present = store::present(&mut conn, E::KIND, &outcomes.keys()).await?;
+            conn.give_back();
             Ok::<_, Fault>(present)
         });
         outcomes.keep_those_of(&present.await?);

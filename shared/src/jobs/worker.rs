@@ -157,9 +157,9 @@ impl<E: Effect> Worker<E> {
         let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
         let lease = self.parts.policy.attempt_limit + LEASE_MARGIN;
         let claimed = db::within(CLAIM_LIMIT, async {
-            let mut tx = db::begin(&self.parts.pool).await?;
-            let claimed = store::claim(&mut tx, E::KIND, lease, room).await?;
-            tx.commit().await?;
+            let mut conn = db::borrow(&self.parts.pool).await?;
+            let claimed = store::claim(&mut conn, E::KIND, lease, room).await?;
+            conn.give_back();
             Ok::<_, sqlx::Error>(claimed)
         })
         .await?;

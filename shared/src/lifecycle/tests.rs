@@ -14,6 +14,12 @@ async fn patient(stop: CancellationToken) -> Unfailing {
     Ok(())
 }
 
+/// Lives until a part dies, which should be soon.
+async fn died(life: &Lifecycle) -> ExitCode {
+    let life = life.run(std::future::pending());
+    tokio::time::timeout(Duration::from_secs(30), life).await.unwrap()
+}
+
 #[tokio::test]
 async fn a_life_that_is_told_to_stop_ends_well() {
     let life = life();
@@ -26,7 +32,7 @@ async fn a_part_that_ends_unasked_ends_the_process() {
     let life = life();
     life.start(Stage::Work, "patient", patient);
     life.start(Stage::Work, "hasty", |_stop| async { Ok::<_, Infallible>(()) });
-    assert_eq!(life.run(std::future::pending()).await, ExitCode::FAILURE);
+    assert_eq!(died(&life).await, ExitCode::FAILURE);
 }
 
 #[tokio::test]
@@ -34,7 +40,7 @@ async fn a_part_that_fails_ends_the_process() {
     let life = life();
     life.start(Stage::Last, "patient", patient);
     life.start(Stage::Edges, "broken", |_stop| async { Err(std::io::Error::other("broken")) });
-    assert_eq!(life.run(std::future::pending()).await, ExitCode::FAILURE);
+    assert_eq!(died(&life).await, ExitCode::FAILURE);
 }
 
 #[tokio::test]
@@ -45,7 +51,7 @@ async fn a_part_that_panics_ends_the_process() {
         assert!(stop.is_cancelled(), "it panics");
         Ok::<_, Infallible>(())
     });
-    assert_eq!(life.run(std::future::pending()).await, ExitCode::FAILURE);
+    assert_eq!(died(&life).await, ExitCode::FAILURE);
 }
 
 #[tokio::test]

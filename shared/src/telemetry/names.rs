@@ -10,7 +10,6 @@ pub(super) fn describe() {
         Unit::Seconds,
         "From a request's head to its answer's head, by route, method and status."
     );
-    describe_gauge!("http_connections", "Connections that are open, by server.");
 
     describe_histogram!("intake_batch_size", "Commands taken in by one transaction.");
     describe_gauge!("intake_queue_depth", "Commands that wait to be taken in.");
