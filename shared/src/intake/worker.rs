@@ -55,8 +55,9 @@ impl<B: Batch> Worker<B> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
         loop {
             let batch = tokio::select! {
-                batch = self.gather() => batch,
+                biased;
                 () = stop.cancelled() => break,
+                batch = self.gather() => batch,
             };
             if batch.is_empty() {
                 // Those who could ask have gone, which is how a stop begins: a part does not end
