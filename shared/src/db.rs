@@ -176,10 +176,9 @@ pub async fn read<T>(
     look: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, sqlx::Error> {
     within(limit, async {
-        let mut conn = Tx(Some(pool.acquire().await?));
+        let mut conn = borrow(pool).await?;
         let found = look(&mut conn).await?;
-        // To the pool: its last statement has ended.
-        drop(conn.0.take());
+        conn.give_back();
         Ok(found)
     })
     .await
