@@ -16,7 +16,7 @@ pub mod seed;
 pub mod config;
 mod service;
 
-pub use service::{Addresses, Error, run};
+pub use service::run;
 
 /// This service: its consumer group, and the prefix of its dead-letter topic.
 pub const NAME: &str = "inventory-service";

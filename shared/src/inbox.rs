@@ -11,9 +11,10 @@ use std::{
 
 use sha2::{Digest as _, Sha256};
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::message::Message;
+use crate::{clock, message::Message};
 
 /// For so long a message is known again. Longer than any topic keeps it, with time to spare for
 /// those who redrive dead letters.
@@ -83,6 +84,28 @@ async fn kept_hashes(
     .bind(ids)
     .fetch_all(conn)
     .await
+}
+
+/// Deletes up to `n_max` ids older than [`RETENTION`] by the database's clock; says how many. To be
+/// called until it says less.
+pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Error> {
+    let oldest: OffsetDateTime = sqlx::query_scalar("SELECT now() - make_interval(secs => $1)")
+        .bind(RETENTION.as_secs_f64())
+        .fetch_one(&mut *conn)
+        .await?;
+    // An array is chosen once; a subquery could be run again for each row, and delete more.
+    let purged = sqlx::query(
+        "DELETE FROM messaging.inbox
+         WHERE message_id = ANY (ARRAY (
+             SELECT message_id FROM messaging.inbox
+             WHERE message_id < $1 ORDER BY message_id LIMIT $2 FOR UPDATE SKIP LOCKED
+         ))",
+    )
+    .bind(clock::first_id_at(oldest))
+    .bind(n_max)
+    .execute(conn)
+    .await?;
+    Ok(purged.rows_affected())
 }
 
 /// Eight bytes of SHA-256 over where it came from and what it says.

@@ -29,6 +29,9 @@ pub mod jobs;
 pub mod http;
 pub mod idempotency;
 
+pub mod ground;
+pub mod housekeeping;
+
 pub mod clock;
 pub mod config;
 pub mod db;

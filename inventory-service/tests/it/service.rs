@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use inventory_service::{Addresses, config::Settings, run};
+use inventory_service::{config::Settings, run};
 use rdkafka::{
     Message as _,
     consumer::{BaseConsumer, Consumer as _},
@@ -11,6 +11,7 @@ use rdkafka::{
 use serde_json::Value;
 use shared::{
     clock::Clock,
+    ground::Addresses,
     kafka,
     lifecycle::Lifecycle,
     outbox::Kept,

@@ -4,6 +4,7 @@
 mod codec;
 mod consumer;
 mod door;
+mod housekeeping;
 mod idempotency;
 mod inbox;
 mod intake;

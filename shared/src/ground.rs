@@ -1,0 +1,260 @@
+//! What every service stands on, put together once.
+//!
+//! ```text
+//! admin server ──> database ──> topics ──> schemas ──> relay, housekeeping ──> the service's parts ──> public server
+//! ```
+//!
+//! The admin server comes first, so that it can be asked while the rest waits for the database, the
+//! broker and the registry. Each of them may come up later, and each may come back.
+//!
+//! A service [lays](Ground::lay) its ground, starts its own parts on it, and [opens](Ground::open)
+//! its door at the end.
+//!
+//! **Architecture invariant:** no work is sent here before everything stands: the process is not
+//! ready from its first answer on until its door is open.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use axum::Router;
+use sqlx::{PgPool, migrate::Migrator};
+
+use crate::{
+    clock::Clock,
+    codec::{self, Codec, Kind},
+    config::{Common, Invalid},
+    consumer::{self, Consumer, Handler, Progress},
+    contract, db,
+    dependency::{self, Waited},
+    effects::Wakers,
+    health::Component,
+    housekeeping::{self, Housekeeping},
+    http::{self, bind, serve},
+    intake::{self, Batch, Intake},
+    jobs::{self, Effect, Policy, Worker},
+    lifecycle::{Lifecycle, Stage},
+    relay::{self, KafkaPublisher, Relay},
+    telemetry::Metrics,
+    topics,
+};
+
+/// Messages that the relay publishes at once, at most.
+const RELAY_BATCH_MAX: usize = 1_000;
+/// The outbox is looked at this often, whether the relay was woken or not.
+const RELAY_POLL: Duration = Duration::from_millis(500);
+
+/// What a service says of itself before it starts.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its name: its consumer group, its source, the prefix of its dead-letter topic.
+    pub name: &'static str,
+    /// Its settings, as far as every service has them.
+    pub common: Common,
+    /// Its own tables.
+    pub migrations: &'static Migrator,
+    /// The records that it says.
+    pub says: Vec<Kind>,
+    /// The records that it reads.
+    pub reads: Vec<Kind>,
+    /// What its operators can ask beyond health and metrics.
+    pub operators: Router,
+}
+
+/// Why a service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting cannot be.
+    #[error("a setting cannot be")]
+    Settings(#[from] Invalid),
+    /// An address cannot be listened at.
+    #[error("an address cannot be listened at")]
+    Listen(#[from] io::Error),
+    /// The database cannot be used.
+    #[error("the database cannot be used")]
+    Database(#[from] sqlx::Error),
+    /// The topics are not as declared.
+    #[error("the topics are not as declared")]
+    Topics(#[from] topics::Error),
+    /// The schemas cannot be agreed upon.
+    #[error("the schemas cannot be agreed upon")]
+    Codec(#[from] codec::Error),
+    /// The consumer cannot be made.
+    #[error("the consumer cannot be made")]
+    Consumer(#[from] consumer::Error),
+    /// It was told to stop while it waited.
+    #[error("told to stop while waiting for the database")]
+    Stopped,
+}
+
+/// Where a service that runs can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// By the world.
+    pub http: SocketAddr,
+    /// By its operators.
+    pub admin: SocketAddr,
+}
+
+/// What the parts of a service have in common, and how they are started.
+#[derive(Debug)]
+pub struct Ground {
+    name: &'static str,
+    common: Common,
+    life: Lifecycle,
+    pool: PgPool,
+    codec: Codec,
+    wakers: Wakers,
+    limits: http::Settings,
+    admin: SocketAddr,
+    door: Component,
+}
+
+/// What has to be there before anything can be started, each with its word in the health.
+struct Waits {
+    database: Component,
+    topics: Component,
+    schemas: Component,
+}
+
+impl Ground {
+    /// Starts what every service has. Waits for what it depends on, for as long as it takes.
+    pub async fn lay(plan: Plan, life: Lifecycle, metrics: Metrics) -> Result<Self, Error> {
+        // All of them before the first answer: what has not begun is not ready either.
+        let waits = Waits {
+            database: life.health().component("database"),
+            topics: life.health().component("topics"),
+            schemas: life.health().component("schemas"),
+        };
+        let door = life.health().component("http");
+        let limits = http::Settings::default();
+        let listener = bind("admin", plan.common.admin_listen).await?;
+        let admin = listener.local_addr()?;
+        let operators = http::admin(life.health().clone(), metrics).merge(plan.operators.clone());
+        let operators = http::finish(operators, &limits);
+        life.start(Stage::Last, "admin", |stop| serve(listener, operators, limits, stop));
+
+        let pool = database(&plan, &life, &waits).await?;
+        let codec = talk(&plan, &life, &waits).await?;
+        let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
+        let ground = Self { name, common, life, pool, codec, wakers, limits, admin, door };
+        ground.start_relay()?;
+        let settings = housekeeping::Settings::default();
+        let housekeeping = Housekeeping::new(ground.pool.clone(), settings);
+        ground.life.start(Stage::Work, "housekeeping", |stop| housekeeping.run(stop));
+        Ok(ground)
+    }
+
+    /// The database, with its tables up to date.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// What is needed to speak.
+    pub fn codec(&self) -> &Codec {
+        &self.codec
+    }
+
+    /// Who is woken after a commit.
+    pub fn wakers(&self) -> &Wakers {
+        &self.wakers
+    }
+
+    /// The parts, for those that only this service has.
+    pub fn life(&self) -> &Lifecycle {
+        &self.life
+    }
+
+    /// What the public server allows.
+    pub fn limits(&self) -> &http::Settings {
+        &self.limits
+    }
+
+    /// Starts the work on one kind of job.
+    pub fn start_worker<E: Effect>(&self, name: &'static str, effect: E, policy: Policy) {
+        let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
+        let health = self.life.health().component(name);
+        let worker = Worker::new(jobs::Parts { effect, policy, pool, wakers, health });
+        self.life.start(Stage::Work, name, |stop| worker.run(stop));
+    }
+
+    /// Starts what takes commands in, and answers the door to it.
+    pub fn start_intake<B: Batch>(
+        &self,
+        name: &'static str,
+        batch: B,
+        settings: intake::Settings,
+    ) -> Intake<B> {
+        let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
+        let (intake, worker) = Intake::new(intake::Parts { batch, pool, wakers }, settings);
+        self.life.start(Stage::Work, name, |stop| worker.run(stop));
+        intake
+    }
+
+    /// Starts to read what the others say; answers how far it has read.
+    pub fn start_consumer<H: Handler>(&self, handler: H) -> Result<Progress, Error> {
+        let parts = consumer::Parts {
+            service: self.name,
+            handler,
+            pool: self.pool.clone(),
+            wakers: self.wakers.clone(),
+            clock: Clock::System,
+        };
+        let reading = consumer::Settings::new(self.common.kafka(self.name));
+        let consumer = Consumer::new(parts, &reading, self.life.health().component("consumer"))?;
+        let progress = consumer.progress();
+        self.life.start(Stage::Work, "consumer", |stop| consumer.run(stop));
+        Ok(progress)
+    }
+
+    /// Opens the door to the world, once all parts were started. The routes are
+    /// [finished](http::finish).
+    pub async fn open(&self, routes: Router) -> Result<Addresses, Error> {
+        let listener = bind("http", self.common.http_listen).await?;
+        let addresses = Addresses { http: listener.local_addr()?, admin: self.admin };
+        let limits = self.limits;
+        self.life.start(Stage::Edges, "http", |stop| serve(listener, routes, limits, stop));
+        self.door.ready();
+        Ok(addresses)
+    }
+
+    fn start_relay(&self) -> Result<(), Error> {
+        let name = format!("{} relay", self.name);
+        let settings = relay::Settings {
+            database: db::options(&self.common.database()?, &name)?,
+            service: self.name,
+            batch_max: RELAY_BATCH_MAX,
+            poll: RELAY_POLL,
+        };
+        let publisher = KafkaPublisher::new(self.common.kafka(self.name), RELAY_BATCH_MAX);
+        let health = self.life.health().component("relay");
+        let relay = Relay::new(settings, publisher, self.wakers.clone(), health);
+        self.life.start(Stage::Last, "relay", |stop| relay.run(stop));
+        Ok(())
+    }
+}
+
+/// The database, with its tables up to date.
+async fn database(plan: &Plan, life: &Lifecycle, waits: &Waits) -> Result<PgPool, Error> {
+    let pool = db::pool(&plan.common.database()?, plan.name)?;
+    // What a migration complains of does not go away by waiting.
+    let passes = |error: &sqlx::Error| !matches!(error, sqlx::Error::Migrate(_));
+    let attempt = async || db::migrate(&pool, plan.migrations).await;
+    match dependency::wait(&waits.database, &life.stopping(), passes, attempt).await {
+        Waited::Up(()) => Ok(pool),
+        Waited::Refused(error) => Err(error.into()),
+        Waited::Stopped => Err(Error::Stopped),
+    }
+}
+
+/// The topics, and what is said and read on them.
+async fn talk(plan: &Plan, life: &Lifecycle, waits: &Waits) -> Result<Codec, Error> {
+    let stop = life.stopping();
+    let kafka = plan.common.kafka(plan.name);
+    let replication = plan.common.kafka_replication;
+    topics::ensure(&kafka, &contract::TOPICS, replication, &waits.topics, &stop).await?;
+    let words = codec::Settings {
+        source: contract::source(plan.name),
+        registry_url: plan.common.schema_registry_url.clone(),
+        prefix: kafka.prefix,
+    };
+    Ok(Codec::connect(&words, &plan.says, &plan.reads, &waits.schemas, &stop).await?)
+}

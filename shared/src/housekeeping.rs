@@ -1,0 +1,117 @@
+//! Nothing is kept for ever: what nobody will ask for any more is deleted.
+//!
+//! Ids of messages that no topic can bring again ([`inbox::RETENTION`]), and answers whose keys are
+//! free again ([`idempotency::KEPT`]). Both are old by the database's clock. Several instances share
+//! the work: a row that one of them holds is passed over by the others.
+//!
+//! **Architecture invariant:** nothing waits for this and nothing ends by it. A batch is bounded,
+//! so that no lock is held for long, and a failure is tried again later.
+
+use std::{convert::Infallible, time::Duration};
+
+use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::{backoff::Backoff, db, fault, idempotency, inbox};
+
+/// How the house is kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Rows that one statement deletes, at most.
+    pub batch_max: i64,
+    /// About so long between two rounds.
+    pub rest: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { batch_max: 5_000, rest: Duration::from_mins(10) }
+    }
+}
+
+/// What one step deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Ids of messages.
+    pub inbox: u64,
+    /// Answers under keys.
+    pub idempotency: u64,
+    /// Whether a batch was full: there may be more.
+    pub more: bool,
+}
+
+/// One batch may take this long.
+const BATCH_LIMIT: Duration = Duration::from_secs(20);
+
+/// Deletes what is old, batch by batch.
+#[derive(Debug)]
+pub struct Housekeeping {
+    pool: PgPool,
+    settings: Settings,
+}
+
+impl Housekeeping {
+    /// Keeps this database's tables of the roads small.
+    pub fn new(pool: PgPool, settings: Settings) -> Self {
+        metrics::describe_counter!(
+            "housekeeping_deleted_total",
+            "Rows that were old and are gone, by table."
+        );
+        Self { pool, settings }
+    }
+
+    /// Steps until told to stop; rests whenever nothing is left to delete.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
+        let backoff =
+            Backoff { first: Duration::from_secs(1), factor: 2.0, cap: self.settings.rest };
+        let mut failures: u32 = 0;
+        while let Some(outcome) = stop.run_until_cancelled(self.step()).await {
+            let wait = match outcome {
+                Ok(Step { more: true, .. }) => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(_) => {
+                    failures = 0;
+                    // Those who started together do not come back together.
+                    self.settings.rest.mul_f64(0.75 + 0.5 * fastrand::f64())
+                }
+                Err(error) => {
+                    tracing::warn!(error = fault::chain(&error), failures, "old rows stay for now");
+                    failures = failures.saturating_add(1);
+                    backoff.delay(failures)
+                }
+            };
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes one batch of each table.
+    pub async fn step(&self) -> Result<Step, sqlx::Error> {
+        let n_max = self.settings.batch_max;
+        let inbox = self.delete("inbox", async |conn| inbox::purge(conn, n_max).await).await?;
+        let idempotency =
+            self.delete("idempotency", async |conn| idempotency::purge(conn, n_max).await).await?;
+        let full = |deleted: u64| deleted >= n_max.unsigned_abs();
+        Ok(Step { inbox, idempotency, more: full(inbox) || full(idempotency) })
+    }
+
+    async fn delete(
+        &self,
+        table: &'static str,
+        purge: impl AsyncFnOnce(&mut PgConnection) -> Result<u64, sqlx::Error>,
+    ) -> Result<u64, sqlx::Error> {
+        let work = Box::pin(async {
+            let mut tx = db::begin(&self.pool).await?;
+            let deleted = purge(&mut tx).await?;
+            tx.commit().await?;
+            Ok::<_, sqlx::Error>(deleted)
+        });
+        let deleted = db::within(BATCH_LIMIT, work).await?;
+        metrics::counter!("housekeeping_deleted_total", "table" => table).increment(deleted);
+        Ok(deleted)
+    }
+}
