@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    cli,
+    cargo, cli,
     client::{self, Answer, Order, Orders, Wish},
     fleet::{self, Fleet, Member},
     screen::{Board, say},
@@ -87,8 +87,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 /// The services' programs stand beside this one; cargo knows whether they are up to date.
 pub(crate) async fn build() -> anyhow::Result<()> {
     let release = cfg!(not(debug_assertions));
-    let mut cargo = tokio::process::Command::new("cargo");
-    cargo.args(["build", "--workspace", "--bins", "--quiet", "--locked"]).kill_on_drop(true);
+    let mut cargo = cargo::command("cargo");
+    cargo.args(["build", "--workspace", "--bins", "--quiet", "--locked"]);
     if release {
         cargo.arg("--release");
     }

@@ -3,6 +3,7 @@
 //!
 //! Nothing here is part of a service, and no service knows of it.
 
+pub mod cargo;
 pub mod cli;
 
 pub mod client;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use devstack::{Parts, Stack};
 
-use crate::{cli, screen::Board};
+use crate::{cargo, cli, screen::Board};
 
 /// What to run, and beside what.
 #[derive(Debug, Args)]
@@ -37,10 +37,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 async fn command(stack: &Stack, program: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
-    let status = tokio::process::Command::new(program)
+    let status = cargo::command(program)
         .args(arguments)
         .envs(stack.exports())
-        .kill_on_drop(true)
         .status()
         .await
         .with_context(|| format!("{program} cannot be run"))?;

@@ -11,9 +11,11 @@ use std::{
 use anyhow::Context as _;
 use clap::Args;
 use devstack::{Parts, Source, Stack};
-use tokio::process::Command;
 
-use crate::screen::{self, Board};
+use crate::{
+    cargo,
+    screen::{self, Board},
+};
 
 /// Which checks to run.
 #[derive(Debug, Args)]
@@ -119,11 +121,10 @@ async fn execute(check: &Check, stack: &[(&'static str, String)]) -> anyhow::Res
     if check.command.starts_with(&["cargo", "deny"]) {
         provide_cargo_deny().await?;
     }
-    let status = Command::new(check.command[0])
+    let status = cargo::command(check.command[0])
         .args(&check.command[1..])
         .envs(check.environment.iter().copied())
         .envs(stack.iter().map(|(name, value)| (*name, value.as_str())))
-        .kill_on_drop(true)
         .status()
         .await
         .with_context(|| format!("{} cannot be run", check.command[0]))?;
@@ -132,14 +133,13 @@ async fn execute(check: &Check, stack: &[(&'static str, String)]) -> anyhow::Res
 
 /// The one tool that a toolchain does not bring along. Its version is pinned: rules change.
 async fn provide_cargo_deny() -> anyhow::Result<()> {
-    let known = Command::new("cargo").args(["deny", "--version"]).output().await?;
+    let known = cargo::command("cargo").args(["deny", "--version"]).output().await?;
     if known.status.success() {
         return Ok(());
     }
     screen::say("installing cargo-deny, once per machine");
-    let status = Command::new("cargo")
+    let status = cargo::command("cargo")
         .args(["install", "--locked", "--quiet", "cargo-deny@0.20.2"])
-        .kill_on_drop(true)
         .status()
         .await?;
     anyhow::ensure!(status.success(), "cargo-deny cannot be installed");

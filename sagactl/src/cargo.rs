@@ -1,0 +1,24 @@
+//! Cargo, called from a program that cargo has started.
+//!
+//! `cargo run` tells a program about its package through the environment. Build scripts of
+//! dependencies watch some of these variables, so a cargo below that inherited them would build half
+//! of the workspace anew, and the next one above would again. They are taken away here.
+
+use tokio::process::Command;
+
+/// What cargo tells a program that it runs; everything else (registries, target folder) stays.
+const TOLD: [&str; 5] =
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+
+/// A command that ends with us, in the environment that a person's shell would give it.
+pub fn command(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.kill_on_drop(true);
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_str().is_some_and(|name| TOLD.iter().any(|it| name.starts_with(it)));
+        if told {
+            command.env_remove(name);
+        }
+    }
+    command
+}
