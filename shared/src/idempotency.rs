@@ -135,11 +135,13 @@ pub async fn keep(conn: &mut PgConnection, records: &[Record]) -> Result<(), Fau
 /// Deletes up to `n_max` answers that have expired; says how many. To be called until it says less.
 pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Error> {
     let purged = sqlx::query(
-        "DELETE FROM messaging.idempotency
-         WHERE (scope, key) IN (
+        // Chosen once: a subquery could be run again for each row, and delete more.
+        "WITH expired AS MATERIALIZED (
              SELECT scope, key FROM messaging.idempotency
              WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-         ) AND expires_at <= now()",
+         )
+         DELETE FROM messaging.idempotency AS kept USING expired
+         WHERE kept.scope = expired.scope AND kept.key = expired.key AND kept.expires_at <= now()",
     )
     .bind(n_max)
     .execute(conn)

@@ -82,7 +82,7 @@ pub struct Settings {
 /// Any one statement of the relay is given up after this long, and its connection with it.
 const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 
-/// A batch that is on its way when the process is to stop may take this long.
+/// What is in the outbox when the process is to stop may go out for this long.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 /// The relay of one service.
@@ -101,22 +101,26 @@ impl<P: Publish> Relay<P> {
         Self { settings, publisher, wakers, health, leader: None }
     }
 
-    /// Steps until told to stop.
+    /// Steps until told to stop; then publishes what is there, if the log takes it soon.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         let mut failures = 0;
-        while !stop.is_cancelled() {
+        // A broker that is away is not waited for.
+        let mut too_late = std::pin::pin!(stopped_for(&stop, STOP_GRACE));
+        loop {
             // Interest is registered before the outbox is read, so that a wake-up in between counts.
             let wakers = self.wakers.clone();
             let woken = wakers.relay.notified();
             let outcome = tokio::select! {
                 outcome = self.step() => outcome,
-                // A batch on its way may arrive; a broker that is away is not waited for.
-                () = stopped_for(&stop, STOP_GRACE) => break,
+                () = &mut too_late => break,
             };
             let more = matches!(outcome, Ok(Step::Published(_)));
             failures = if self.note(outcome) { 0 } else { failures + 1 };
             if more {
                 continue;
+            }
+            if stop.is_cancelled() {
+                break;
             }
             let wait =
                 if failures == 0 { self.settings.poll } else { Backoff::hold().delay(failures) };

@@ -80,6 +80,18 @@ fn a_setting_out_of_bounds_is_named() {
 }
 
 #[test]
+fn what_is_wrong_ends_the_program_with_code_2_and_help_with_success() {
+    let exit = |args: &[&str]| {
+        let args = std::iter::once(&"service").chain(args).map(std::ffi::OsString::from);
+        parse_from::<Settings>(args).map(drop)
+    };
+    assert_eq!(exit(&["--database-url", URL]), Ok(()));
+    assert_eq!(exit(&["--database-url", "hunter2"]), Err(ExitCode::from(2)));
+    assert_eq!(exit(&["--no-such-setting"]), Err(ExitCode::from(2)));
+    assert_eq!(exit(&["--help"]), Err(ExitCode::SUCCESS));
+}
+
+#[test]
 fn without_a_database_there_is_no_service() {
     assert!(settings(&[]).unwrap_err().to_string().contains("--database-url"));
 }

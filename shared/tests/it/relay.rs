@@ -111,6 +111,36 @@ async fn lost_confirmations_mean_repeats_never_a_loss_and_never_a_swap() {
 }
 
 #[tokio::test]
+async fn what_is_in_the_outbox_when_the_process_stops_goes_out_first() {
+    let (pool, database) = database().await;
+    keep(&pool, 1, 35).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    relay(&database, Recorder::confirming(|_| true)).run(stop).await.unwrap();
+    assert_eq!(backlog(&pool).await, 0);
+}
+
+/// A log that never answers.
+struct Silent;
+
+impl Publish for Silent {
+    async fn publish(&mut self, _messages: &[Kept]) -> Vec<bool> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_never_answers_does_not_keep_the_process_from_stopping() {
+    let (pool, database) = database().await;
+    keep(&pool, 1, 1).await;
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let stopping = relay(&database, Silent).run(stop);
+    tokio::time::timeout(PATIENCE, stopping).await.unwrap().unwrap();
+    assert_eq!(backlog(&pool).await, 1);
+}
+
+#[tokio::test]
 async fn a_second_relay_stands_by_and_takes_over_when_the_first_is_gone() {
     let (pool, database) = database().await;
     keep(&pool, 1, 15).await;

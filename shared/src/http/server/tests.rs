@@ -91,6 +91,22 @@ async fn a_client_that_drips_its_head_is_hung_up_on_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_ends_its_body_is_answered_and_hung_up_on() {
+    let limits = Settings { request_limit: Duration::from_millis(200), ..Settings::default() };
+    let echo = Router::new().route("/", axum::routing::post(async |_body: String| "hello"));
+    serving(limits, crate::http::finish(echo, &limits), async |address, _stop| {
+        let mut slow = TcpStream::connect(address).await.unwrap();
+        let head = b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{";
+        slow.write_all(head).await.unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("/problems/timeout"), "{answer}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn more_connections_than_there_is_room_for_wait_their_turn() {
     let one = Settings { connections_max: 1, header_limit: PATIENCE, ..Settings::default() };
     serving(one, hello(), async |address, _stop| {
