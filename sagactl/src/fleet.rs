@@ -6,13 +6,13 @@
 use std::{
     collections::BTreeMap,
     fmt,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
-use devstack::Urls;
+use devstack::{Ports, Urls};
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
@@ -85,11 +85,21 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
 }
 
-/// Where one member answers.
-#[derive(Clone, Debug)]
+/// Where one member answers. Its ports stay claimed while it is away, so that it finds them free when
+/// it comes back.
+#[derive(Debug)]
 struct Place {
     http: SocketAddr,
     admin: SocketAddr,
+    _ports: Ports,
+}
+
+impl Place {
+    fn claim() -> Self {
+        let ports = Ports::claim();
+        let [http, admin] = ports.numbers.map(|it| (Ipv4Addr::LOCALHOST, it).into());
+        Self { http, admin, _ports: ports }
+    }
 }
 
 /// The members and where they are.
@@ -112,10 +122,7 @@ impl Fleet {
     /// Makes the databases, starts every member, waits until all are ready.
     pub async fn start(urls: &Urls, options: Options, board: &Board) -> anyhow::Result<Self> {
         let databases = Databases::create(&urls.postgres, &options.prefix).await?;
-        let mut places = BTreeMap::new();
-        for member in Member::ALL {
-            places.insert(member, Place { http: free()?, admin: free()? });
-        }
+        let places = Member::ALL.into_iter().map(|member| (member, Place::claim())).collect();
         let mut fleet = Self {
             urls: urls.clone(),
             options,
@@ -280,12 +287,6 @@ impl Fleet {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
-}
-
-/// An address on this machine that nobody listens on at this moment.
-fn free() -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port")?;
-    listener.local_addr().context("no free port")
 }
 
 /// Where the programs are: beside this one. Tests stand one folder deeper.

@@ -1,9 +1,6 @@
 //! The whole service in this process, with a real broker, registry and database.
 
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use clap::Parser as _;
 use order_service::config::Settings;
@@ -23,15 +20,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kit::{NOW, two_teas, until};
 
-fn free() -> SocketAddr {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn it_starts_takes_orders_says_them_and_stops() {
     let urls = devstack::shared().await.urls();
     let prefix = devstack::unique_prefix();
-    let (http, admin) = (free(), free());
+    let ports = devstack::Ports::claim();
+    let [http, admin] = ports.numbers.map(|port| format!("127.0.0.1:{port}"));
     let settings = Settings::try_parse_from([
         "order-service",
         &format!("--database-url={}", devstack::database("orders").await),

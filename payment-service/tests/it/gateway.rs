@@ -76,9 +76,10 @@ async fn an_answer_that_cannot_be_understood_leaves_the_charge_in_doubt() {
 #[tokio::test]
 async fn a_connection_that_is_not_made_leaves_no_doubt() {
     let payments = Payments::start().await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let ports = devstack::Ports::claim();
+    let nobody = format!("http://127.0.0.1:{}", ports.numbers[0]);
     let job = job("order-1");
-    let failure = payments.charge_job(&format!("http://{free}")).perform(&job).await.unwrap_err();
+    let failure = payments.charge_job(&nobody).perform(&job).await.unwrap_err();
     assert!(matches!(failure, Failure::Refused { retry_after: None, .. }), "{failure:?}");
 }
 

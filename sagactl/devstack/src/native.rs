@@ -4,7 +4,7 @@ mod cache;
 mod java;
 mod kafka;
 mod mail;
-mod ports;
+pub(crate) mod ports;
 mod postgres;
 mod registry;
 mod server;

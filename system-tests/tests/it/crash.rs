@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::stage::{self, PATIENCE, Stage, wish};
 
-const CROWD: u64 = 400;
+const CROWD: u64 = 2_000;
 
 /// Places orders one after the other, each again under its key until it is accepted.
 async fn place_crowd(orders: &Orders, name: &str) {

@@ -16,9 +16,9 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 /// How many are tried.
 const TRIES: usize = 1_000;
 
-/// Two free ports: no server needs more.
+/// Two free ports: no server needs more. Claimed until dropped, whoever listens on them meanwhile.
 #[derive(Debug)]
-pub(crate) struct Ports {
+pub struct Ports {
     /// Their numbers.
     pub numbers: [u16; 2],
     _claims: Vec<UdpSocket>,
@@ -27,7 +27,7 @@ pub(crate) struct Ports {
 impl Ports {
     /// Claims two. Something that knows nothing of claims may be quicker to listen there: then the
     /// server ends by saying so, and is started on others.
-    pub(crate) fn claim() -> Self {
+    pub fn claim() -> Self {
         let mut claims = Vec::new();
         for _ in 0..TRIES {
             if claims.len() == 2 {
