@@ -59,13 +59,20 @@ pub struct Heard {
     pub message_id: Uuid,
     /// Its `ce_source`.
     pub source: String,
+    /// Its `ce_sequence`.
+    pub sequence: i64,
     /// Its `ce_time`.
     pub at: OffsetDateTime,
 }
 
 impl From<&Envelope> for Heard {
     fn from(envelope: &Envelope) -> Self {
-        Self { message_id: envelope.id, source: envelope.source.to_string(), at: envelope.time }
+        Self {
+            message_id: envelope.id,
+            source: envelope.source.to_string(),
+            sequence: envelope.sequence,
+            at: envelope.time,
+        }
     }
 }
 
@@ -165,6 +172,7 @@ impl<'v> Ledger<'v> {
             (None, Some(heard)) => Entry {
                 message_id: heard.message_id,
                 source: heard.source.clone(),
+                sequence: heard.sequence,
                 what: wire::what(event),
                 detail: wire::detail(event),
                 happened_at: heard.at,
@@ -192,13 +200,14 @@ impl<'v> Ledger<'v> {
             at,
             trace: Some(addressed.trace.map_or_else(TraceParent::start, TraceParent::child)),
         };
-        let message_id = says.id;
+        let (message_id, sequence) = (says.id, says.sequence);
         self.effects.messages.extend(wire::say(&self.voice.codec, says, order_id, event)?);
         let placed_at = *self.placed_at.entry(order_id).or_insert(at);
         count(event, at - placed_at);
         Ok(Entry {
             message_id,
             source: contract::source(NAME),
+            sequence,
             what: wire::what(event),
             detail: wire::detail(event),
             happened_at: at,

@@ -23,11 +23,11 @@ pub struct Settings {
     #[arg(long, env = "SWEEP_POLL", default_value = "1s")]
     #[arg(value_parser = config::parse_duration)]
     pub sweep_poll: Duration,
-    /// Overdue orders are cancelled once this service has read everything that was said to it, and
-    /// for this long.
-    #[arg(long, env = "SWEEP_CALM", default_value = "5s")]
+    /// Overdue orders are cancelled while this service, with all its instances, has read everything
+    /// that had been said to it up to this long ago.
+    #[arg(long, env = "SWEEP_BEHIND_MAX", default_value = "10s")]
     #[arg(value_parser = config::parse_duration)]
-    pub sweep_calm: Duration,
+    pub sweep_behind_max: Duration,
     /// Requests that may wait to be taken in; more are refused at once.
     #[arg(long, env = "INTAKE_QUEUE_MAX", default_value_t = 5_000)]
     pub intake_queue_max: u32,
@@ -47,7 +47,7 @@ impl Check for Settings {
         between("ORDER_PATIENCE", self.order_patience, Duration::from_secs(1)..=DAYS_MAX)?;
         between("CANCEL_WINDOW", self.cancel_window, Duration::ZERO..=DAYS_MAX)?;
         between("SWEEP_POLL", self.sweep_poll, Duration::from_millis(10)..=MINUTE)?;
-        between("SWEEP_CALM", self.sweep_calm, Duration::ZERO..=MINUTE)?;
+        between("SWEEP_BEHIND_MAX", self.sweep_behind_max, Duration::from_secs(3)..=MINUTE)?;
         config::within("INTAKE_QUEUE_MAX", self.intake_queue_max.into(), 1, 1_000_000)
     }
 }

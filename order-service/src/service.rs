@@ -3,9 +3,9 @@
 use axum::Router;
 use shared::{
     clock::Clock,
-    consumer::Progress,
     ground::{self, Addresses, Ground, Plan},
     intake,
+    lag::Lag,
     lifecycle::{Lifecycle, Stage},
     telemetry::Metrics,
 };
@@ -16,6 +16,7 @@ use crate::{
     config::Settings,
     consumer::Listener,
     http::{self, Api, cancelling::Cancelling, placing::Placing},
+    losses::{self, Losses},
     sweeper::{self, Sweeper},
     wire,
 };
@@ -47,23 +48,25 @@ pub async fn run(
     };
     let ground = Ground::lay(plan, life, metrics).await?;
     let voice = Voice { codec: ground.codec().clone(), clock: Clock::System };
-    let progress = ground.start_consumer(Listener { voice: voice.clone() })?;
-    start_sweeper(&ground, &settings, voice.clone(), progress);
+    let lag = ground.start_consumer(Listener { voice: voice.clone() })?;
+    let losses = Losses::new(losses::Parts { pool: ground.pool().clone(), lag: lag.clone() });
+    ground.life().start(Stage::Work, "losses", |stop| losses.run(stop));
+    start_sweeper(&ground, &settings, voice.clone(), lag);
     let api = start_intakes(&ground, &settings, voice)?;
     Ok(ground.open(http::router(api, ground.limits())).await?)
 }
 
-fn start_sweeper(ground: &Ground, settings: &Settings, voice: Voice, progress: Progress) {
+fn start_sweeper(ground: &Ground, settings: &Settings, voice: Voice, lag: Lag) {
     let parts = sweeper::Parts {
         pool: ground.pool().clone(),
         voice,
         wakers: ground.wakers().clone(),
-        progress,
+        lag,
         health: ground.life().health().component("sweeper"),
     };
     let settings = sweeper::Settings {
         poll: settings.sweep_poll,
-        calm: settings.sweep_calm,
+        behind_max: settings.sweep_behind_max,
         ..sweeper::Settings::default()
     };
     let sweeper = Sweeper::new(parts, settings);

@@ -3,7 +3,7 @@
 //! **Architecture invariant:** nothing here begins or ends a transaction: that belongs to the roads.
 //! Rows are locked in the order of their keys, so that two batches cannot deadlock.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
@@ -16,6 +16,7 @@ use crate::domain::{
 };
 
 pub mod catalogue;
+pub mod gaps;
 pub mod history;
 pub mod view;
 
@@ -64,17 +65,19 @@ pub async fn load_for_update(
     .collect()
 }
 
-/// Locks up to `n_max` orders that are overdue by the database's clock, and that nobody else is
-/// working on; answers them with the time.
+/// Locks up to `n_max` orders that were overdue `ago`, by the database's clock, and that nobody else
+/// is working on; answers them with the time.
 pub async fn lock_overdue(
     conn: &mut PgConnection,
+    ago: Duration,
     n_max: i64,
 ) -> Result<Vec<(Uuid, OffsetDateTime)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT order_id, now() FROM orders
-         WHERE stage = 'pending' AND due_at <= now()
-         ORDER BY due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED",
+         WHERE stage = 'pending' AND due_at <= now() - make_interval(secs => $1)
+         ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
     )
+    .bind(ago.as_secs_f64())
     .bind(n_max)
     .fetch_all(conn)
     .await

@@ -3,22 +3,24 @@
 //! Overdue orders are found by the database's clock and locked with `SKIP LOCKED`, so several
 //! instances share the work; each is then asked through the one road, like by any command.
 //!
-//! **Architecture invariant:** nobody is cancelled because *we* are late. While this process has not
-//! caught up with what is said to it, the answer that an order waits for may lie unread, and the
+//! **Architecture invariant:** nobody is cancelled because *we* are late. An order is overdue once
+//! everything that had been said up to its deadline was read, by whichever instance has the
+//! partition, and no answer was among it. While this service is far behind, or does not know, the
 //! sweeper holds back.
 
 use std::{convert::Infallible, time::Duration};
 
 use shared::{
     backoff::Backoff,
-    consumer::Progress,
     db,
     effects::{Effects, Wakers},
     fault::{self, Fault},
     health::Component,
+    lag::Lag,
     message::TraceParent,
 };
 use sqlx::PgPool;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -36,8 +38,8 @@ pub struct Parts {
     pub voice: Voice,
     /// Who is woken after a commit.
     pub wakers: Wakers,
-    /// How far this process has read.
-    pub progress: Progress,
+    /// How far this service has read.
+    pub lag: Lag,
     /// What it says of itself.
     pub health: Component,
 }
@@ -49,13 +51,13 @@ pub struct Settings {
     pub batch_max: i64,
     /// Looks this often.
     pub poll: Duration,
-    /// Sweeps once this process has been caught up for this long.
-    pub calm: Duration,
+    /// Sweeps while everything that had been said up to so long ago is read.
+    pub behind_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { batch_max: 500, poll: Duration::from_secs(1), calm: Duration::from_secs(5) }
+        Self { batch_max: 500, poll: Duration::from_secs(1), behind_max: Duration::from_secs(10) }
     }
 }
 
@@ -66,7 +68,7 @@ pub enum Step {
     Swept(usize),
     /// Nothing was overdue.
     Idle,
-    /// This process has not caught up with what is said to it.
+    /// This service is behind with what is said to it, or does not know.
     HeldBack,
 }
 
@@ -83,6 +85,10 @@ pub struct Sweeper {
 impl Sweeper {
     /// A sweeper.
     pub fn new(parts: Parts, settings: Settings) -> Self {
+        metrics::describe_gauge!(
+            "sweeper_held_back",
+            "1 while overdue orders are not cancelled, because this service is behind itself."
+        );
         Self { parts, settings }
     }
 
@@ -119,22 +125,25 @@ impl Sweeper {
 
     /// Cancels one batch of what is overdue.
     pub async fn step(&self) -> Result<Step, Fault> {
-        let held_back = !self.parts.progress.is_calm(self.settings.calm);
-        metrics::gauge!("sweeper_held_back").set(f64::from(u8::from(held_back)));
-        if held_back {
+        let is_recent = |it: &Instant| it.elapsed() <= self.settings.behind_max;
+        let read_up_to = self.parts.lag.read_up_to().filter(is_recent);
+        metrics::gauge!("sweeper_held_back").set(f64::from(u8::from(read_up_to.is_none())));
+        let Some(read_up_to) = read_up_to else {
             // Said, but no reason to send nobody here: orders are taken all the same.
-            self.parts.health.ready_though("holds back: this process has not read everything");
+            self.parts.health.ready_though("holds back: this service has not read everything");
             return Ok(Step::HeldBack);
-        }
+        };
         self.parts.health.ready();
-        let (swept, effects) = db::within(SWEEP_LIMIT, self.sweep()).await?;
+        let (swept, effects) = db::within(SWEEP_LIMIT, self.sweep(read_up_to)).await?;
         self.parts.wakers.wake(&effects);
         Ok(if swept == 0 { Step::Idle } else { Step::Swept(swept) })
     }
 
-    async fn sweep(&self) -> Result<(usize, Effects), Fault> {
+    async fn sweep(&self, read_up_to: Instant) -> Result<(usize, Effects), Fault> {
         let mut tx = db::begin(&self.parts.pool).await?;
-        let overdue = store::lock_overdue(&mut tx, self.settings.batch_max).await?;
+        // Looked at after the transaction took its time, so that it reaches back far enough.
+        let ago = read_up_to.elapsed();
+        let overdue = store::lock_overdue(&mut tx, ago, self.settings.batch_max).await?;
         if overdue.is_empty() {
             tx.rollback().await?;
             return Ok((0, Effects::default()));

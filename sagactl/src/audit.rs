@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::fleet::{Fleet, Member};
 
+pub mod counters;
 pub mod topics;
 
 /// What a run is held to.
@@ -28,6 +29,8 @@ pub struct Report {
     pub checks: Vec<(&'static str, Vec<String>)>,
     /// What the topics hold.
     pub said: topics::Said,
+    /// What the services counted.
+    pub counted: counters::Counted,
     /// Orders by how they ended.
     pub orders: BTreeMap<String, i64>,
 }
@@ -48,6 +51,7 @@ pub async fn audit(fleet: &Fleet, expected: Expected) -> anyhow::Result<Report> 
     let account = gateway(fleet).await?;
     let (brokers, prefix) = (fleet.stack().brokers.clone(), fleet.prefix().to_owned());
     let said = tokio::task::spawn_blocking(move || topics::read(&brokers, &prefix)).await??;
+    let counted = counters::read(fleet).await?;
     let mut by_stage = BTreeMap::new();
     for order in orders.values() {
         *by_stage.entry(order.stage.clone()).or_default() += 1;
@@ -60,12 +64,13 @@ pub async fn audit(fleet: &Fleet, expected: Expected) -> anyhow::Result<Report> 
             money(&orders, &account),
         ),
         ("everything that was said is in the topics, in order", said.faults()),
+        ("what must stay 0 is 0", counters::faults(counted)),
         ("nothing waits in an outbox", outboxes(fleet).await?),
         ("no job is left", jobs(fleet).await?),
         ("dead letters are those that were provoked", dead_letters(fleet, expected).await?),
         ("every customer was told, once by Message-ID", notices(fleet, &orders).await?),
     ];
-    Ok(Report { checks, said, orders: by_stage })
+    Ok(Report { checks, said, counted, orders: by_stage })
 }
 
 struct Order {

@@ -77,8 +77,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         faults.iter().take(10).for_each(|it| say(format_args!("      {it}")));
     }
     say(format_args!(
-        "  {} messages on the topics, {} repeats",
-        audit.said.messages, audit.said.repeats
+        "  {} messages on the topics, {} repeats; {} were read again",
+        audit.said.messages, audit.said.repeats, audit.counted.repeats
     ));
     let unwell = fleet.stop().await?;
     for complaint in &unwell {

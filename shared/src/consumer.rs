@@ -33,13 +33,12 @@ use crate::{
     health::Component,
     inbox,
     message::{Envelope, Incoming, Message},
+    sequence,
 };
 
 pub use log::{Log, Settings};
-pub use progress::Progress;
 
 mod log;
-mod progress;
 
 /// What a service does with messages.
 pub trait Handler: Send + Sync + 'static {
@@ -92,6 +91,8 @@ pub struct Parts<H> {
     pub wakers: Wakers,
     /// Mints ids of dead letters.
     pub clock: Clock,
+    /// Counts what the numbers on messages give away.
+    pub watch: sequence::Watch,
 }
 
 /// What became of a batch.
@@ -175,7 +176,9 @@ impl<H: Handler> Parts<H> {
             repeats: admitted.repeats.len(),
             dead: 0,
         };
+        let mut accepted: Vec<_> = batch.iter().map(|it| Some(it.message)).collect();
         for (index, detail) in refused {
+            accepted[index] = None;
             let incoming = fresh[index].0;
             dead.push(DeadLetter { incoming, reason: Reason::Contradiction, detail });
         }
@@ -183,6 +186,8 @@ impl<H: Handler> Parts<H> {
         effects.messages.extend(dead_letter::keep(&mut tx, self.service, &self.clock, dead).await?);
         effects.save(&mut tx).await?;
         tx.commit().await?;
+        let repeats = admitted.repeats.iter().map(|it| messages[*it]);
+        self.watch.note(self.service, accepted.into_iter().flatten(), repeats);
         Ok((taken, effects))
     }
 
@@ -265,20 +270,14 @@ pub struct Consumer<H> {
     log: Log,
     backoff: Backoff,
     health: Component,
-    progress: Progress,
 }
 
 impl<H: Handler> Consumer<H> {
     /// A consumer that has joined its group.
     pub fn new(parts: Parts<H>, settings: &Settings, health: Component) -> Result<Self, Error> {
+        sequence::Watch::announce(parts.service, &parts.handler.topics());
         let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
-        let progress = Progress::default();
-        Ok(Self { parts, log, backoff: Backoff::hold(), health, progress })
-    }
-
-    /// How far it has read, for those who act on silence.
-    pub fn progress(&self) -> Progress {
-        self.progress.clone()
+        Ok(Self { parts, log, backoff: Backoff::hold(), health })
     }
 
     /// Steps until told to stop. A fatal error of the client ends it.
@@ -300,7 +299,6 @@ impl<H: Handler> Consumer<H> {
             self.health.not_ready("no partitions are assigned");
         }
         if batch.messages.is_empty() {
-            self.note_progress(&batch.messages);
             return Ok(Step::Idle);
         }
         let mut attempt = 0;
@@ -308,7 +306,6 @@ impl<H: Handler> Consumer<H> {
             match self.parts.take_in_or_isolate(&batch.messages).await {
                 Ok(taken) => {
                     self.log.store(&batch)?;
-                    self.note_progress(&batch.messages);
                     return Ok(Step::TakenIn(taken));
                 }
                 Err(fault) => {
@@ -326,21 +323,8 @@ impl<H: Handler> Consumer<H> {
         }
     }
 
-    /// What was read says whether there may be more: nothing at all, or only what is young.
-    fn note_progress(&self, taken_in: &[Incoming]) {
-        let now_ms = self.parts.clock.now().unix_timestamp_nanos() / 1_000_000;
-        let oldest = taken_in.iter().filter_map(|it| it.timestamp_ms).min();
-        let young = oldest.is_none_or(|it| now_ms - i128::from(it) <= progress::YOUNG_MS);
-        if self.log.is_assigned() && young {
-            self.progress.caught_up();
-        } else {
-            self.progress.behind();
-        }
-    }
-
     fn hold_back(&self, fault: &Fault, attempt: u32, delay: Duration) {
         self.health.not_ready("a batch cannot be taken in");
-        self.progress.behind();
         metrics::counter!("consumer_holds_total", "service" => self.parts.service).increment(1);
         tracing::warn!(
             error = fault::chain(fault),

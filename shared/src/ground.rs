@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     codec::{self, Codec, Kind},
     config::{Common, Invalid},
-    consumer::{self, Consumer, Handler, Progress},
+    consumer::{self, Consumer, Handler},
     contract, db,
     dependency::{self, Waited},
     effects::Wakers,
@@ -31,8 +31,10 @@ use crate::{
     http::{self, bind, serve},
     intake::{self, Batch, Intake},
     jobs::{self, Effect, Policy, Worker},
+    lag::{self, Lag},
     lifecycle::{Lifecycle, Stage},
     relay::{self, KafkaPublisher, Relay},
+    sequence::Watch,
     telemetry::Metrics,
     topics,
 };
@@ -189,20 +191,26 @@ impl Ground {
         intake
     }
 
-    /// Starts to read what the others say; answers how far it has read.
-    pub fn start_consumer<H: Handler>(&self, handler: H) -> Result<Progress, Error> {
+    /// Starts to read what the others say; answers how far all instances together have read.
+    pub fn start_consumer<H: Handler>(&self, handler: H) -> Result<Lag, Error> {
+        let kafka = self.common.kafka(self.name);
+        let topics = handler.topics();
+        let group = lag::Settings { kafka: kafka.clone(), group: self.name, topics };
+        let watcher = lag::Watcher::new(group);
+        let lag = watcher.lag();
+        self.life.start(Stage::Work, "lag", |stop| watcher.run(stop));
         let parts = consumer::Parts {
             service: self.name,
             handler,
             pool: self.pool.clone(),
             wakers: self.wakers.clone(),
             clock: Clock::System,
+            watch: Watch::default(),
         };
-        let reading = consumer::Settings::new(self.common.kafka(self.name));
+        let reading = consumer::Settings::new(kafka);
         let consumer = Consumer::new(parts, &reading, self.life.health().component("consumer"))?;
-        let progress = consumer.progress();
         self.life.start(Stage::Work, "consumer", |stop| consumer.run(stop));
-        Ok(progress)
+        Ok(lag)
     }
 
     /// Opens the door to the world, once all parts were started. The routes are

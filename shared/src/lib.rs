@@ -22,6 +22,8 @@ pub mod relay;
 pub mod consumer;
 pub mod dead_letter;
 pub mod inbox;
+pub mod lag;
+pub mod sequence;
 
 pub mod backoff;
 pub mod jobs;

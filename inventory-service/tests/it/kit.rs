@@ -33,6 +33,7 @@ use shared::{
     health::Health,
     message::{Envelope, Incoming, Message, Outgoing, TraceParent},
     outbox,
+    sequence::Watch,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -83,6 +84,7 @@ impl House {
             pool: self.pool.clone(),
             wakers: Wakers::default(),
             clock: Clock::System,
+            watch: Watch::default(),
         }
     }
 

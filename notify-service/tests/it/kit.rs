@@ -23,6 +23,7 @@ use shared::{
     health::Health,
     jobs::{self, Policy, Worker},
     message::{Envelope, Headers, Incoming, Message, Outgoing, TraceParent},
+    sequence::Watch,
 };
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -159,6 +160,7 @@ impl Desk {
             pool: pool.clone(),
             wakers: Wakers::default(),
             clock: Clock::System,
+            watch: Watch::default(),
         };
         Self { pool, app, shop: codec("shop", &prefix).await, parts }
     }

@@ -11,6 +11,8 @@ pub struct Entry {
     pub message_id: Uuid,
     /// Which service says so.
     pub source: String,
+    /// The n-th that it says of this order.
+    pub sequence: i64,
     /// What, in the words of the topics.
     pub what: &'static str,
     /// What is particular about it.
@@ -31,14 +33,15 @@ pub async fn note(conn: &mut PgConnection, entries: &[(Uuid, Entry)]) -> Result<
     }
     let each = || entries.iter().map(|(_, entry)| entry);
     sqlx::query(
-        "INSERT INTO order_history (order_id, message_id, source, what, detail, happened_at)
-         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[],
-                              $6::timestamptz[])
+        "INSERT INTO order_history (order_id, message_id, source, sequence, what, detail, happened_at)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int8[], $5::text[],
+                              $6::text[], $7::timestamptz[])
          ON CONFLICT DO NOTHING",
     )
     .bind(entries.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>())
     .bind(each().map(|it| it.message_id).collect::<Vec<_>>())
     .bind(each().map(|it| printable(&it.source)).collect::<Vec<_>>())
+    .bind(each().map(|it| it.sequence).collect::<Vec<_>>())
     .bind(each().map(|it| it.what).collect::<Vec<_>>())
     .bind(each().map(|it| it.detail.as_deref().map(printable)).collect::<Vec<_>>())
     .bind(each().map(|it| it.happened_at).collect::<Vec<_>>())

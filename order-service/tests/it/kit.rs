@@ -39,6 +39,7 @@ use shared::{
     intake::{self, Batch, Intake},
     lifecycle::{Lifecycle, Stage},
     message::{Incoming, Outgoing},
+    sequence::Watch,
 };
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime, macros::datetime};
@@ -63,7 +64,7 @@ pub(crate) struct Shop {
     life: Lifecycle,
     /// Speaks for everybody else.
     others: Codec,
-    prefix: String,
+    pub(crate) prefix: String,
     offset: AtomicI64,
 }
 
@@ -84,6 +85,7 @@ impl Shop {
             pool: pool.clone(),
             wakers: Wakers::default(),
             clock: clock.clone(),
+            watch: Watch::default(),
         };
         let life = Lifecycle::new(std::time::Duration::from_secs(8));
         let api = api(&life, &pool, &voice);
@@ -174,9 +176,14 @@ impl Shop {
         order_id
     }
 
-    /// What somebody else says of an order, as it is read.
+    /// What somebody else says of an order.
+    pub(crate) fn said_of<R: Record>(&self, order_id: Uuid, record: &R) -> Outgoing {
+        self.others.message(self.says(&order_id.to_string(), 1), record).unwrap()
+    }
+
+    /// The same, as it is read.
     pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> Incoming {
-        self.read(&self.others.message(self.says(&order_id.to_string(), 1), record).unwrap())
+        self.read(&self.said_of(order_id, record))
     }
 
     /// What somebody else says under that subject, as it is read.

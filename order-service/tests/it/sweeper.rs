@@ -5,28 +5,28 @@ use order_service::{
     store,
     sweeper::{Parts, Settings, Step, Sweeper},
 };
-use shared::{consumer::Progress, db, effects::Wakers, health::Health};
+use shared::{db, effects::Wakers, health::Health, lag::Lag};
 use time::Duration;
+use tokio::time::Instant;
 
 use crate::{kit::Shop, words::paid};
 
 /// The clock of these tests stands in the past, so what is placed is overdue at once.
-fn sweeper(shop: &Shop, progress: &Progress, batch_max: i64) -> Sweeper {
+fn sweeper(shop: &Shop, lag: &Lag, batch_max: i64) -> Sweeper {
     let parts = Parts {
         pool: shop.pool.clone(),
         voice: shop.voice.clone(),
         wakers: Wakers::default(),
-        progress: progress.clone(),
+        lag: lag.clone(),
         health: Health::default().component("sweeper"),
     };
-    let calm = std::time::Duration::ZERO;
-    Sweeper::new(parts, Settings { batch_max, calm, ..Settings::default() })
+    Sweeper::new(parts, Settings { batch_max, ..Settings::default() })
 }
 
-fn caught_up() -> Progress {
-    let progress = Progress::default();
-    progress.caught_up();
-    progress
+fn caught_up() -> Lag {
+    let lag = Lag::default();
+    lag.has_read_up_to(Instant::now());
+    lag
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,15 +60,43 @@ async fn overdue_orders_are_cancelled_in_batches_and_nothing_else_is() {
 async fn nobody_is_cancelled_while_we_are_behind_ourselves() {
     let shop = Shop::open().await;
     let order = shop.place().await;
-    let progress = Progress::default();
-    let sweeper = sweeper(&shop, &progress, 10);
+    let lag = Lag::default();
+    let sweeper = sweeper(&shop, &lag, 10);
     assert_eq!(sweeper.step().await.unwrap(), Step::HeldBack);
     assert_eq!(shop.stands(order).await, "pending");
     // The answer had been there all the time.
     shop.consumer.take_in(&[shop.say(order, &paid(order, 500))]).await.unwrap();
-    progress.caught_up();
+    lag.has_read_up_to(Instant::now());
     assert_eq!(sweeper.step().await.unwrap(), Step::Idle);
     assert_eq!(shop.stands(order).await, "confirmed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_not_read_for_long_holds_back() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    let lag = Lag::default();
+    let long_ago = Settings::default().behind_max + std::time::Duration::from_secs(1);
+    lag.has_read_up_to(Instant::now().checked_sub(long_ago).unwrap());
+    assert_eq!(sweeper(&shop, &lag, 10).step().await.unwrap(), Step::HeldBack);
+    assert_eq!(shop.stands(order).await, "pending");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_is_overdue_once_everything_that_was_said_by_then_is_read() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    sqlx::query("UPDATE orders SET due_at = now() - interval '3 seconds'")
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    let lag = Lag::default();
+    let sweeper = sweeper(&shop, &lag, 10);
+    lag.has_read_up_to(Instant::now().checked_sub(std::time::Duration::from_secs(8)).unwrap());
+    assert_eq!(sweeper.step().await.unwrap(), Step::Idle, "an answer of in between may lie unread");
+    lag.has_read_up_to(Instant::now());
+    assert_eq!(sweeper.step().await.unwrap(), Step::Swept(1));
+    assert_eq!(shop.stands(order).await, "cancelled: timed-out");
 }
 
 #[tokio::test(flavor = "multi_thread")]

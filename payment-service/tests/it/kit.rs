@@ -31,6 +31,7 @@ use shared::{
     jobs::{self, Effect, Policy, Worker},
     message::{Envelope, Incoming, Message, Outgoing, TraceParent},
     outbox,
+    sequence::Watch,
 };
 use sqlx::PgPool;
 use tokio::time::{interval, timeout};
@@ -173,6 +174,7 @@ impl Payments {
             pool: self.pool.clone(),
             wakers: Wakers::default(),
             clock: Clock::System,
+            watch: Watch::default(),
         };
         let batch: Vec<_> = said.iter().map(|it| self.incoming(it)).collect();
         parts.take_in(&batch).await

@@ -2,6 +2,8 @@
 
 use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
 
+use crate::sequence;
+
 /// Gives the recorder a line of help for each number.
 pub(super) fn describe() {
     describe_counter!("http_requests_total", "Requests answered, by route, method and status.");
@@ -17,6 +19,21 @@ pub(super) fn describe() {
 
     describe_counter!("consumer_messages_total", "Messages read, by what became of them.");
     describe_counter!("consumer_holds_total", "Times that a batch was held back.");
+    describe_counter!(sequence::REPEATS, "Messages that were taken in before, by topic.");
+    describe_counter!(
+        sequence::FALLS,
+        "Messages read behind a later one of their subject, by topic. Must stay 0."
+    );
+    describe_counter!(sequence::LOSSES, "Messages that never came, by source. Must stay 0.");
+    describe_gauge!(
+        "consumer_lag_messages",
+        "Messages that the whole group has not taken in yet, by topic."
+    );
+    describe_gauge!(
+        "consumer_lag_seconds",
+        Unit::Seconds,
+        "Everything said up to so long ago is taken in by the whole group; infinite while unknown."
+    );
     describe_counter!("relay_published_total", "Messages that the log confirmed.");
 
     describe_counter!("job_attempts_total", "Attempts that ended, by kind and outcome.");

@@ -2,13 +2,11 @@
 
 use std::sync::{Arc, atomic::AtomicU32};
 
-use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use shared::{
     consumer::{Consumer, Settings, Step, TakenIn},
     db, dead_letter,
     fault::Fault,
     health::{Component, Health},
-    kafka,
     message::{Incoming, Outgoing},
     outbox,
 };
@@ -17,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kit::{
     NUMBERS, PATIENCE, Tally, broker, create_topics, database, dead, incoming, number, parts,
-    totals,
+    publish, totals,
 };
 
 fn batch(messages: &[Outgoing]) -> Vec<Incoming> {
@@ -147,33 +145,6 @@ async fn a_dead_letter_is_undone_with_its_transaction() {
     assert_eq!(copies.len(), 1);
     drop(tx);
     assert!(dead(&pool).await.is_empty());
-}
-
-async fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
-    let kafka = kafka.clone();
-    let messages = messages.to_vec();
-    tokio::task::spawn_blocking(move || {
-        let producer: ThreadedProducer<_> = kafka.client().create().unwrap();
-        for message in &messages {
-            let topic = kafka.topic(&message.topic);
-            let mut headers = rdkafka::message::OwnedHeaders::new();
-            for (key, value) in message.headers.iter() {
-                headers = headers.insert(rdkafka::message::Header { key, value });
-            }
-            producer
-                .send(
-                    BaseRecord::to(&topic)
-                        .key(message.key.as_ref().unwrap())
-                        .payload(message.payload.as_ref().unwrap())
-                        .headers(headers),
-                )
-                .map_err(|(error, _)| error)
-                .unwrap();
-        }
-        producer.flush(PATIENCE).unwrap();
-    })
-    .await
-    .unwrap();
 }
 
 fn component() -> Component {

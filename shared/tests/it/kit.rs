@@ -12,6 +12,7 @@ use std::{
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{BaseConsumer, Consumer as _},
+    producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use secrecy::SecretString;
 use shared::{
@@ -22,6 +23,7 @@ use shared::{
     fault::Fault,
     kafka,
     message::{Envelope, Incoming, Message, Outgoing, TraceParent},
+    sequence::Watch,
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 
@@ -157,6 +159,7 @@ pub(crate) fn parts(pool: &PgPool, handler: Tally) -> Parts<Tally> {
         pool: pool.clone(),
         wakers: Wakers::default(),
         clock: Clock::System,
+        watch: Watch::default(),
     }
 }
 
@@ -185,6 +188,34 @@ pub(crate) async fn create_topics(kafka: &kafka::Settings, names: &[&str], parti
     for made in admin.create_topics(&topics, &AdminOptions::new()).await.unwrap() {
         made.unwrap();
     }
+}
+
+/// Brings messages to the log, as any client would.
+pub(crate) async fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
+    let kafka = kafka.clone();
+    let messages = messages.to_vec();
+    tokio::task::spawn_blocking(move || {
+        let producer: ThreadedProducer<_> = kafka.client().create().unwrap();
+        for message in &messages {
+            let topic = kafka.topic(&message.topic);
+            let mut headers = rdkafka::message::OwnedHeaders::new();
+            for (key, value) in message.headers.iter() {
+                headers = headers.insert(rdkafka::message::Header { key, value });
+            }
+            producer
+                .send(
+                    BaseRecord::to(&topic)
+                        .key(message.key.as_ref().unwrap())
+                        .payload(message.payload.as_ref().unwrap())
+                        .headers(headers),
+                )
+                .map_err(|(error, _)| error)
+                .unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+    })
+    .await
+    .unwrap();
 }
 
 /// Reads a topic from its beginning until `n` messages were seen: key and body of each.

@@ -5,7 +5,9 @@
 mod crash;
 mod crowd;
 mod foreign;
+mod numbers;
 mod poison;
+mod raw;
 mod stage;
 mod tidy;
 mod ways;

@@ -1,0 +1,130 @@
+//! Two instances of the service: while one is stuck, the other cancels nobody.
+
+use std::{net::Ipv4Addr, process::ExitCode};
+
+use clap::Parser as _;
+use devstack::Ports;
+use order_service::config::Settings;
+use shared::{
+    config::Check as _,
+    kafka,
+    lifecycle::Lifecycle,
+    message::Outgoing,
+    outbox,
+    relay::{KafkaPublisher, Publish as _},
+    telemetry,
+};
+use time::Duration;
+use uuid::Uuid;
+
+use crate::{
+    kit::{NOW, Shop, until},
+    words::paid,
+};
+
+/// Orders that wait for their payment: some lie in the partitions of each instance.
+const ORDERS: usize = 12;
+
+struct Instance {
+    life: Lifecycle,
+    admin: String,
+    _ports: Ports,
+}
+
+impl Instance {
+    /// An instance beside the shop: the same database, the same topics.
+    async fn start(shop: &Shop) -> Self {
+        let urls = devstack::shared().await.urls();
+        let name: String = sqlx::query_scalar("SELECT current_database()::text")
+            .fetch_one(&shop.pool)
+            .await
+            .unwrap();
+        let (server, _) = urls.postgres.rsplit_once('/').unwrap();
+        let ports = Ports::claim();
+        let [http, admin] = ports.numbers.map(|it| format!("{}:{it}", Ipv4Addr::LOCALHOST));
+        let settings = Settings::try_parse_from([
+            "order-service",
+            &format!("--database-url={server}/{name}"),
+            &format!("--kafka-brokers={}", urls.brokers),
+            &format!("--kafka-topic-prefix={}", shop.prefix),
+            &format!("--schema-registry-url={}", urls.registry),
+            &format!("--http-listen={http}"),
+            &format!("--admin-listen={admin}"),
+            "--sweep-behind-max=3s",
+            "--sweep-poll=50ms",
+        ])
+        .unwrap();
+        settings.check().unwrap();
+        let life = Lifecycle::new(settings.common.shutdown_grace);
+        let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
+        order_service::run(settings, life.clone(), metrics).await.unwrap();
+        Self { life, admin, _ports: ports }
+    }
+
+    /// What each part says of itself.
+    async fn says(&self) -> String {
+        let url = format!("http://{}/readyz?verbose", self.admin);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    }
+}
+
+/// Brings messages to the log.
+async fn publish(shop: &Shop, messages: Vec<Outgoing>) {
+    let kafka = kafka::Settings {
+        brokers: devstack::shared().await.urls().brokers.clone(),
+        prefix: shop.prefix.clone(),
+        client_id: "test".to_owned(),
+    };
+    let keep = |(outbox_id, message)| outbox::Kept { outbox_id, created_at: NOW, message };
+    let kept: Vec<_> = (1..).zip(messages).map(keep).collect();
+    assert!(KafkaPublisher::new(kafka, 100).publish(&kept).await.iter().all(|it| *it));
+}
+
+async fn how_many(shop: &Shop, stage: &str) -> usize {
+    let n: i64 = sqlx::query_scalar("SELECT count(*) FROM orders WHERE stage = $1")
+        .bind(stage)
+        .fetch_one(&shop.pool)
+        .await
+        .unwrap();
+    usize::try_from(n).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_one_instance_is_stuck_the_other_cancels_nobody() {
+    let shop = Shop::open().await;
+    let instances = [Instance::start(&shop).await, Instance::start(&shop).await];
+    let both = async |word: &str| {
+        let [one, other] = [instances[0].says().await, instances[1].says().await];
+        one.contains(word) && other.contains(word)
+    };
+    until("both have partitions and have read everything", async || {
+        !both("no partitions").await && both("\"sweeper\":\"ready\"").await
+    })
+    .await;
+
+    shop.clock.advance(Duration::days(100 * 365));
+    let mut orders: Vec<Uuid> = vec![];
+    for _ in 0..ORDERS {
+        orders.push(shop.place().await);
+    }
+    let mut elsewhere = shared::db::begin(&shop.pool).await.unwrap();
+    order_service::store::load_for_update(&mut elsewhere, &orders[..1]).await.unwrap();
+    let paid = |order: &Uuid| shop.said_of(*order, &paid(*order, 500));
+    publish(&shop, vec![paid(&orders[0])]).await;
+    until("an instance is stuck", async || shop.somebody_waits().await).await;
+    publish(&shop, orders[1..].iter().map(paid).collect()).await;
+    sqlx::query("UPDATE orders SET due_at = now() WHERE order_id <> $1")
+        .bind(orders[0])
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    until("both hold back", async || both("holds back").await).await;
+    assert_eq!(how_many(&shop, "cancelled").await, 0);
+    assert!(how_many(&shop, "pending").await > 1, "behind the stuck order there are others");
+
+    elsewhere.rollback().await.unwrap();
+    until("all are confirmed", async || how_many(&shop, "confirmed").await == ORDERS).await;
+    for instance in instances {
+        assert_eq!(instance.life.stop().await, ExitCode::SUCCESS);
+    }
+}

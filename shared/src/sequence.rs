@@ -1,0 +1,119 @@
+//! Counters that must stay 0: what the numbers on messages (`ce_sequence`) give away.
+//!
+//! A subject's messages are numbered by who says them, over all topics of that source. So a reader
+//! of one topic sees numbers rise, with gaps where the others are on another topic; a reader of
+//! every topic of a source can say, in the end, that one is missing.
+//!
+//! | counter | counts | must stay 0 |
+//! | --- | --- | --- |
+//! | [`REPEATS`] | messages that were taken in before | no: a crash repeats, and that is harmless |
+//! | [`FALLS`] | first occurrences whose number is not above an earlier one of the same topic, source and subject | yes |
+//! | [`LOSSES`] | numbers that never came, though everything said before a higher one was read; counted by who reads all topics of a source | yes |
+//!
+//! What a [`Watch`] knows, it has read itself since it was started, of the last 65,536 lanes at
+//! least (a lane is topic, source and subject). So it is never wrong when it counts: whatever it
+//! compares with was taken in, and committed, before. It is blind where it has no memory: to a fall
+//! across a restart, a rebalance, or so many other lanes. The auditor, who reads the topics from
+//! their beginning, sees those.
+//!
+//! **Architecture invariant:** only what is committed is noted, and only first occurrences are
+//! compared. A batch that is rolled back and read again, by whomever, counts nothing.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::message::Message;
+
+/// Messages read again, by service and topic.
+pub const REPEATS: &str = "sequence_repeats_total";
+/// Messages read behind a later one, by service and topic.
+pub const FALLS: &str = "sequence_falls_total";
+/// Messages that never came, by service and source.
+pub const LOSSES: &str = "sequence_losses_total";
+
+/// Lanes that are remembered in each of two generations: some megabytes at most.
+const GENERATION_MAX: usize = 65_536;
+
+/// The highest number of each lane. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub struct Watch(Arc<Mutex<Lanes>>);
+
+impl Watch {
+    /// Shows the counters of these topics at 0, before anything is counted.
+    pub fn announce(service: &'static str, topics: &[&'static str]) {
+        for topic in topics {
+            for name in [REPEATS, FALLS] {
+                metrics::counter!(name, "service" => service, "topic" => *topic).increment(0);
+            }
+        }
+    }
+
+    /// Notes what was committed: first occurrences in the order in which they were read, and what
+    /// had been taken in before.
+    pub fn note<'m>(
+        &self,
+        service: &'static str,
+        fresh: impl IntoIterator<Item = &'m Message>,
+        repeats: impl IntoIterator<Item = &'m Message>,
+    ) {
+        for message in repeats {
+            count(REPEATS, service, message);
+        }
+        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for message in fresh {
+            if !lanes.rises(message) {
+                count(FALLS, service, message);
+                tracing::error!(
+                    topic = message.incoming.topic,
+                    partition = message.incoming.partition,
+                    offset = message.incoming.offset,
+                    sequence = message.envelope.sequence,
+                    "a message stands behind a later one of its subject"
+                );
+            }
+        }
+    }
+}
+
+fn count(name: &'static str, service: &'static str, message: &Message) {
+    let topic = message.incoming.topic.clone();
+    metrics::counter!(name, "service" => service, "topic" => topic).increment(1);
+}
+
+/// Two generations: when the young one is full it becomes the old one, whose place was taken by
+/// nobody who spoke meanwhile.
+#[derive(Debug, Default)]
+struct Lanes {
+    young: HashMap<u128, i64>,
+    old: HashMap<u128, i64>,
+    hashers: [RandomState; 2],
+}
+
+impl Lanes {
+    /// Whether the number is above all earlier ones of its lane, as far as is remembered.
+    fn rises(&mut self, message: &Message) -> bool {
+        let lane = self.lane(message);
+        let sequence = message.envelope.sequence;
+        let known = self.young.get(&lane).or_else(|| self.old.get(&lane)).copied();
+        if self.young.len() >= GENERATION_MAX && !self.young.contains_key(&lane) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(lane, known.map_or(sequence, |it| it.max(sequence)));
+        known.is_none_or(|it| sequence > it)
+    }
+
+    /// A lane's name is a stranger's text of any length: its hash is kept, wide enough that two are
+    /// never the same.
+    fn lane(&self, message: &Message) -> u128 {
+        let envelope = &message.envelope;
+        let name = (&message.incoming.topic, &envelope.source, &envelope.subject);
+        let [high, low] = self.hashers.each_ref().map(|it| u128::from(it.hash_one(name)));
+        high << 64 | low
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! What the numbers on messages give away is counted, and only once it is committed.
+
+use std::sync::{Arc, atomic::AtomicU32};
+
+use shared::{
+    message::{Incoming, Outgoing},
+    sequence::{FALLS, REPEATS, Watch},
+    telemetry::{self, Metrics},
+};
+
+use crate::kit::{Tally, database, incoming, number, parts};
+
+fn metrics() -> Metrics {
+    telemetry::init(telemetry::Format::Pretty, "warn").unwrap()
+}
+
+/// What a counter says of a topic; nothing if it is not shown.
+fn counted(name: &str, topic: &str) -> Option<u64> {
+    let line = format!("{name}{{service=\"tally\",topic=\"{topic}\"}} ");
+    let rendered = metrics().render();
+    rendered.lines().find_map(|it| it.strip_prefix(&line)?.parse().ok())
+}
+
+fn batch(messages: &[&Outgoing]) -> Vec<Incoming> {
+    (0..).zip(messages).map(|(offset, it)| incoming(it, offset)).collect()
+}
+
+#[tokio::test]
+async fn the_counters_of_a_topic_are_there_before_anything_is_counted() {
+    metrics();
+    Watch::announce("tally", &["announced"]);
+    assert_eq!((counted(FALLS, "announced"), counted(REPEATS, "announced")), (Some(0), Some(0)));
+}
+
+#[tokio::test]
+async fn a_message_behind_a_later_one_falls_and_a_message_read_again_repeats() {
+    metrics();
+    let topic = "falling";
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let [first, second, third] = [1, 2, 3].map(|n| number(topic, "a", n, 1));
+    parts.take_in(&batch(&[&first, &third])).await.unwrap();
+    assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (None, None));
+    parts.take_in(&batch(&[&first, &second])).await.unwrap();
+    assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (Some(1), Some(1)));
+    // From the beginning: all of it is known.
+    parts.take_in(&batch(&[&first, &third, &second])).await.unwrap();
+    assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (Some(1), Some(4)));
+}
+
+#[tokio::test]
+async fn what_is_rolled_back_or_refused_is_compared_with_nothing() {
+    metrics();
+    let topic = "undone";
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally { outages: Arc::new(AtomicU32::new(1)) });
+    let [first, outage, second] =
+        [(1, 1), (3, 99), (2, 1)].map(|(n, it)| number(topic, "a", n, it));
+    parts.take_in(&batch(&[&first, &outage])).await.unwrap_err();
+    let refused = number(topic, "a", 4, -1);
+    parts.take_in(&batch(&[&first, &second, &refused, &outage])).await.unwrap();
+    assert_eq!(counted(FALLS, topic), None);
+}
