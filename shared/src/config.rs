@@ -26,10 +26,12 @@ use crate::{db, kafka, telemetry};
 
 pub use self::{
     duration::{BadDuration, parse_duration},
+    limits::Limits,
     retry::{BadRetry, Retry},
 };
 
 mod duration;
+mod limits;
 mod retry;
 
 /// What every service needs to know.
@@ -76,6 +78,9 @@ pub struct Common {
     /// How long the parts may take to stop: `500ms`, `8s`, `1m`.
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "8s", value_parser = parse_duration)]
     pub shutdown_grace: Duration,
+    /// How much is let in.
+    #[command(flatten)]
+    pub limits: Limits,
 }
 
 /// A setting that cannot be.
@@ -108,6 +113,7 @@ impl Check for Common {
         brokers(&self.kafka_brokers)?;
         topic_prefix(&self.kafka_topic_prefix)?;
         http_url("SCHEMA_REGISTRY_URL", &self.schema_registry_url)?;
+        self.limits.check()?;
         if self.shutdown_grace < Duration::from_secs(1) {
             return Err(Invalid::new("SHUTDOWN_GRACE", "less than 1s leaves no time to stop"));
         }

@@ -1,7 +1,7 @@
 //! What every service stands on, put together once.
 //!
 //! ```text
-//! admin server ──> database ──> topics ──> schemas ──> relay, housekeeping ──> the service's parts ──> public server
+//! admin server ──> database ──> topics ──> schemas ──> relay, watcher, housekeeping ──> the service's parts ──> public server
 //! ```
 //!
 //! The admin server comes first, so that it can be asked while the rest waits for the database, the
@@ -19,6 +19,7 @@ use axum::Router;
 use sqlx::{PgPool, migrate::Migrator};
 
 use crate::{
+    admission::{Gate, Watcher},
     clock::Clock,
     codec::{self, Codec, Kind},
     config::{Common, Invalid},
@@ -105,6 +106,7 @@ pub struct Ground {
     pool: PgPool,
     codec: Codec,
     wakers: Wakers,
+    gate: Gate,
     limits: http::Settings,
     admin: SocketAddr,
     door: Component,
@@ -127,17 +129,22 @@ impl Ground {
             schemas: life.health().component("schemas"),
         };
         let door = life.health().component("http");
-        let limits = http::Settings::default();
+        let unlimited = http::Settings::default();
         let listener = bind("admin", plan.common.admin_listen).await?;
         let admin = listener.local_addr()?;
         let operators = http::admin(life.health().clone(), metrics).merge(plan.operators.clone());
-        let operators = http::finish(operators, &limits);
-        life.start(Stage::Last, "admin", |stop| serve(listener, operators, limits, stop));
+        let operators = http::finish(operators, &unlimited);
+        life.start(Stage::Last, "admin", |stop| serve(listener, operators, unlimited, stop));
 
         let pool = database(&plan, &life, &waits).await?;
         let codec = talk(&plan, &life, &waits).await?;
         let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
-        let ground = Self { name, common, life, pool, codec, wakers, limits, admin, door };
+        let limits = http::Settings { rate: common.limits.rate(), ..unlimited };
+        let health = life.health().component("admission");
+        let watcher = Watcher::new(pool.clone(), common.limits.admission(), health);
+        let gate = watcher.gate();
+        life.start(Stage::Work, "admission", |stop| watcher.run(stop));
+        let ground = Self { name, common, life, pool, codec, wakers, gate, limits, admin, door };
         ground.start_relay()?;
         let settings = housekeeping::Settings::default();
         let housekeeping = Housekeeping::new(ground.pool.clone(), settings);
@@ -185,8 +192,8 @@ impl Ground {
         batch: B,
         settings: intake::Settings,
     ) -> Intake<B> {
-        let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
-        let (intake, worker) = Intake::new(intake::Parts { batch, pool, wakers }, settings);
+        let (pool, wakers, gate) = (self.pool.clone(), self.wakers.clone(), self.gate.clone());
+        let (intake, worker) = Intake::new(intake::Parts { batch, pool, wakers, gate }, settings);
         self.life.start(Stage::Work, name, |stop| worker.run(stop));
         intake
     }

@@ -1,7 +1,7 @@
 //! How a service is asked and how it answers: one server, one form of refusal, one way to read.
 //!
 //! ```text
-//! connection ──> context (ids, span, numbers) ──> panic and time limits ──> route ──> extract ──> handler
+//! connection ──> context (ids, span, numbers) ──> rate ──> panic and time limits ──> route ──> extract ──> handler
 //!                   └── every refusal leaves as a Problem with the request's ids
 //! ```
 //!
@@ -12,7 +12,7 @@
 //! found, a body that cannot be read, a panic. One that is our fault (5xx) says nothing of its
 //! cause; that is in the log, under the same trace.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{Router, extract::DefaultBodyLimit, middleware};
 
@@ -22,6 +22,7 @@ pub use self::{
     extract::{Idempotent, Json, Path, Query},
     pages::{Page, has_pages, problem_pages},
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
+    rate::Rate,
     replay::stored,
     server::{bind, serve},
 };
@@ -32,6 +33,7 @@ mod extract;
 mod guard;
 mod pages;
 pub mod problem;
+mod rate;
 mod replay;
 mod server;
 mod unambiguous;
@@ -49,6 +51,8 @@ pub struct Settings {
     pub header_limit: Duration,
     /// How long requests may go on after the server was told to stop.
     pub stop_limit: Duration,
+    /// How often one caller may ask; as often as it likes, if none.
+    pub rate: Option<Rate>,
 }
 
 impl Default for Settings {
@@ -59,6 +63,7 @@ impl Default for Settings {
             connections_max: 10_000,
             header_limit: Duration::from_secs(20),
             stop_limit: Duration::from_secs(3),
+            rate: None,
         }
     }
 }
@@ -66,12 +71,16 @@ impl Default for Settings {
 /// Puts around a service's routes what every server needs: limits, ids, numbers, and a problem for
 /// whatever has no route. To be called last, with the state given.
 pub fn finish(routes: Router, settings: &Settings) -> Router {
-    routes
+    let mut routes = routes
         .fallback(async || problem::NOT_FOUND.problem())
         .method_not_allowed_fallback(async || problem::METHOD_NOT_ALLOWED.problem())
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .layer(middleware::from_fn_with_state(settings.request_limit, guard::limits))
-        .layer(middleware::from_fn(context::context))
+        .layer(middleware::from_fn_with_state(settings.request_limit, guard::limits));
+    if let Some(rate) = settings.rate {
+        let limiter = Arc::new(rate::Limiter::new(rate));
+        routes = routes.layer(middleware::from_fn_with_state(limiter, rate::limit));
+    }
+    routes.layer(middleware::from_fn(context::context))
 }
 
 #[cfg(test)]

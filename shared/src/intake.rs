@@ -1,7 +1,8 @@
 //! Many concurrent HTTP commands, one transaction: while one batch commits, the next one gathers.
 //!
 //! No linger: alone, a request is a batch of one. The queue is bounded; what does not fit is
-//! refused at once.
+//! refused at once, and so is everything until half of it is free again. Before the queue stands
+//! the [`Gate`], which is shut while too much that was taken in waits to be carried out.
 //!
 //! **Architecture invariant:** a caller that goes away does not take its command's transaction
 //! with it: the work runs in the intake's own task.
@@ -9,7 +10,14 @@
 //! A batch that fails for a reason of its own, or that waits for a lock in vain, is taken in again
 //! one by one through the same function, so that only the command at fault is refused.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::{
@@ -18,6 +26,7 @@ use tokio::sync::{
 };
 
 use crate::{
+    admission::Gate,
     effects::{Effects, Wakers},
     fault::Fault,
 };
@@ -48,6 +57,12 @@ pub enum Refused {
     /// Too many commands wait already.
     #[error("too many commands wait already")]
     Full,
+    /// Too much that was taken in before waits to be carried out.
+    #[error("too much that was taken in waits to be carried out")]
+    Overloaded {
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// The database is away; nothing was done, or nobody knows: the same key again tells.
     #[error("the command could not be taken in now")]
     Unavailable,
@@ -67,6 +82,7 @@ impl Refused {
     fn code(&self) -> &'static str {
         match self {
             Self::Full => "full",
+            Self::Overloaded { .. } => "overloaded",
             Self::Unavailable => "unavailable",
             Self::Busy => "busy",
             Self::Failed => "failed",
@@ -84,6 +100,8 @@ pub struct Parts<B> {
     pub pool: PgPool,
     /// Who is woken after a commit.
     pub wakers: Wakers,
+    /// Whether anything is let in.
+    pub gate: Gate,
 }
 
 /// How much an intake holds and how long it tries.
@@ -119,13 +137,17 @@ struct Queued<B: Batch> {
 /// The door: commands go in here. Clones lead to the same queue.
 pub struct Intake<B: Batch> {
     queue: mpsc::Sender<Queued<B>>,
+    gate: Gate,
+    /// The queue was full, and has not yet been half empty since.
+    crowded: Arc<AtomicBool>,
 }
 
 impl<B: Batch> Intake<B> {
     /// A door, and the worker behind it.
     pub fn new(parts: Parts<B>, settings: Settings) -> (Self, Worker<B>) {
         let (queue, waiting) = mpsc::channel(settings.queue_max);
-        (Self { queue }, Worker::new(Arc::new(parts), settings, waiting))
+        let (gate, crowded) = (parts.gate.clone(), Arc::default());
+        (Self { queue, gate, crowded }, Worker::new(Arc::new(parts), settings, waiting))
     }
 
     /// Takes a command in and waits for its answer. Refused at once if there is no room. A caller
@@ -152,10 +174,22 @@ impl<B: Batch> Intake<B> {
         &self,
         command: B::Command,
     ) -> Result<oneshot::Receiver<Result<B::Answer, Refused>>, Refused> {
+        if let Some(retry_after) = self.gate.refuses() {
+            return Err(Refused::Overloaded { retry_after });
+        }
+        if self.crowded.load(Ordering::Relaxed) {
+            if self.depth() > self.queue.max_capacity() / 2 {
+                return Err(Refused::Full);
+            }
+            self.crowded.store(false, Ordering::Relaxed);
+        }
         let (caller, answer) = oneshot::channel();
         match self.queue.try_send(Queued { command, caller }) {
             Ok(()) => Ok(answer),
-            Err(TrySendError::Full(_)) => Err(Refused::Full),
+            Err(TrySendError::Full(_)) => {
+                self.crowded.store(true, Ordering::Relaxed);
+                Err(Refused::Full)
+            }
             Err(TrySendError::Closed(_)) => Err(Refused::Stopping),
         }
     }
@@ -163,7 +197,11 @@ impl<B: Batch> Intake<B> {
 
 impl<B: Batch> Clone for Intake<B> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self {
+            queue: self.queue.clone(),
+            gate: self.gate.clone(),
+            crowded: Arc::clone(&self.crowded),
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod message;
 pub mod registry;
 pub mod topics;
 
+pub mod admission;
 pub mod decider;
 pub mod effects;
 pub mod intake;

@@ -5,6 +5,8 @@
 //! keeps each key's order. Rows of other keys may commit late: the relay deletes exactly the rows
 //! it published and has no cursor that could run past them.
 
+use std::time::Duration;
+
 use sqlx::{PgConnection, Row as _};
 use time::OffsetDateTime;
 
@@ -133,16 +135,25 @@ pub async fn settle(
     .await
 }
 
-/// How many messages wait, and since when the oldest does. Counts no further than `n_max`.
-pub async fn backlog(
-    conn: &mut PgConnection,
-    n_max: i64,
-) -> Result<(i64, Option<OffsetDateTime>), sqlx::Error> {
-    sqlx::query_as(
-        "SELECT count(*), min(created_at)
+/// What waits in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// How many messages.
+    pub messages: u64,
+    /// How long the oldest of them has waited, by the database's clock.
+    pub age: Duration,
+}
+
+/// Looks at what waits, no further than `n_max` messages from the head.
+pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<Backlog, sqlx::Error> {
+    let (messages, seconds): (i64, f64) = sqlx::query_as(
+        "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
          FROM (SELECT created_at FROM messaging.outbox ORDER BY outbox_id LIMIT $1) AS head",
     )
     .bind(n_max)
     .fetch_one(conn)
-    .await
+    .await?;
+    // A clock that was set back makes an age that is none.
+    let age = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    Ok(Backlog { messages: messages.unsigned_abs(), age })
 }

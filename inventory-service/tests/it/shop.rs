@@ -6,6 +6,7 @@ use inventory_service::http::{Api, door::Door, routes};
 use reqwest::{Client, StatusCode, header};
 use serde_json::{Value, json};
 use shared::{
+    admission::Gate,
     effects::Wakers,
     http,
     intake::{self, Intake},
@@ -34,6 +35,7 @@ impl Shop {
             batch: Door { app: house.app.clone() },
             pool: house.pool.clone(),
             wakers: Wakers::default(),
+            gate: Gate::default(),
         };
         let (intake, worker) = Intake::new(parts, intake::Settings::default());
         let life = Lifecycle::new(PATIENCE);

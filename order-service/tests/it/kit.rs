@@ -28,6 +28,7 @@ use order_service::{
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
+    admission::Gate,
     clock::Clock,
     codec::{Codec, Kind, Says},
     consumer::Parts,
@@ -342,7 +343,8 @@ fn api(life: &Lifecycle, pool: &PgPool, voice: &Voice) -> Router {
 }
 
 fn intake<B: Batch>(life: &Lifecycle, pool: &PgPool, batch: B) -> Intake<B> {
-    let parts = intake::Parts { batch, pool: pool.clone(), wakers: Wakers::default() };
+    let (pool, wakers, gate) = (pool.clone(), Wakers::default(), Gate::default());
+    let parts = intake::Parts { batch, pool, wakers, gate };
     let (intake, worker) = Intake::new(parts, intake::Settings::default());
     life.start(Stage::Work, "intake", |stop| worker.run(stop));
     intake

@@ -11,6 +11,7 @@ use payment_service::{
 };
 use serde_json::{Value, json};
 use shared::{
+    admission::Gate,
     db,
     effects::Wakers,
     intake::{self, Intake},
@@ -120,7 +121,8 @@ async fn an_operator_decides_by_http_once_the_door_is_open() {
     assert_eq!(post(&door, order_id, &accept).await.0, 503);
 
     let (batch, pool) = (payments.app.clone(), payments.pool.clone());
-    let parts = intake::Parts { batch, pool, wakers: Wakers::default() };
+    let (wakers, gate) = (Wakers::default(), Gate::default());
+    let parts = intake::Parts { batch, pool, wakers, gate };
     let (intake, mut worker) = Intake::new(parts, intake::Settings::default());
     door.open(intake);
     for _twice in 0..2 {

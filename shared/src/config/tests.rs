@@ -33,6 +33,17 @@ fn the_defaults_are_in_order_once_there_is_a_database() {
     settings.check().unwrap();
     assert_eq!(settings.common.shutdown_grace, Duration::from_secs(8));
     assert_eq!(settings.common.kafka("letters").topic("t"), "t");
+    assert_eq!(settings.common.limits.admission(), crate::admission::Settings::default());
+}
+
+#[test]
+fn a_rate_of_nothing_is_no_limit() {
+    let rate = |per_second| {
+        let args = ["--database-url", URL, "--rate-limit-per-second", per_second];
+        settings(&args).unwrap().common.limits.rate()
+    };
+    assert_eq!(rate("0"), None);
+    assert_eq!(rate("7").unwrap().per_second.get(), 7);
 }
 
 #[test]
@@ -71,6 +82,17 @@ fn a_setting_out_of_bounds_is_named() {
             "ftp://registry",
             "SCHEMA_REGISTRY_URL: it is not an http:// or https:// URL",
         ),
+        (
+            "--admission-backlog-max",
+            "0",
+            "ADMISSION_BACKLOG_MAX: 0 is not between 1 and 1000000",
+        ),
+        (
+            "--admission-look",
+            "1h",
+            "ADMISSION_LOOK: 3600s is not between 10ms and 60s",
+        ),
+        ("--rate-limit-burst", "0", "RATE_LIMIT_BURST: 0 is not between 1 and 1000000"),
         ("--shutdown-grace", "1ms", "SHUTDOWN_GRACE: less than 1s leaves no time to stop"),
     ] {
         assert_eq!(complaint(&["--database-url", URL, name, value]), said);

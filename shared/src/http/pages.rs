@@ -43,6 +43,7 @@ const SHARED: &[Page] = crate::pages![
     "method-not-allowed",
     "not-found",
     "overloaded",
+    "rate-limited",
     "stopping",
     "timeout",
     "unavailable",

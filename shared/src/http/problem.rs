@@ -63,6 +63,8 @@ problem_types! {
         "The Idempotency-Key was used for another request";
     /// The same thing is being worked on at this moment.
     BUSY = CONFLICT "busy" "The same thing is being worked on at this moment";
+    /// The caller asks more often than one caller may.
+    RATE_LIMITED = TOO_MANY_REQUESTS "rate-limited" "You ask more often than one caller may";
     /// Too much waits already.
     OVERLOADED = SERVICE_UNAVAILABLE "overloaded" "Too much waits already";
     /// Something that the service needs is out of reach.
@@ -225,6 +227,7 @@ impl From<Refused> for Problem {
         let soon = Duration::from_secs(1);
         match refused {
             Refused::Full => OVERLOADED.problem().retry_after(soon),
+            Refused::Overloaded { retry_after } => OVERLOADED.problem().retry_after(retry_after),
             Refused::Unavailable => UNAVAILABLE.problem().retry_after(soon),
             Refused::Busy => BUSY.problem().retry_after(soon),
             Refused::Failed => INTERNAL.problem(),

@@ -16,7 +16,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::Settings;
+use super::{Settings, rate::Peer};
 
 /// When no more sockets can be had, the next one is asked for after this long.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -39,8 +39,8 @@ pub async fn serve(
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &free)).await {
         match accepted {
-            Ok((stream, permit)) => {
-                let connection = connection(stream, router.clone(), settings, stop.clone());
+            Ok((stream, peer, permit)) => {
+                let connection = connection(stream, peer, router.clone(), settings, stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -68,11 +68,11 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(free).acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return Ok((stream, permit)),
+            Ok((stream, address)) => return Ok((stream, Peer::at(address), permit)),
             // The client's own affair: it went away while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (),
@@ -83,6 +83,7 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
+    peer: Peer,
     router: Router,
     settings: Settings,
     stop: CancellationToken,
@@ -91,7 +92,10 @@ async fn connection(
         // It is gone already.
         return;
     }
-    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new));
+    let service = router.map_request(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        request.map(Body::new)
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(settings.header_limit)

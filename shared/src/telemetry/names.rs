@@ -12,6 +12,7 @@ pub(super) fn describe() {
         Unit::Seconds,
         "From a request's head to its answer's head, by route, method and status."
     );
+    describe_counter!("http_rate_limited_total", "Requests of callers who asked too often.");
 
     describe_histogram!("intake_batch_size", "Commands taken in by one transaction.");
     describe_gauge!("intake_queue_depth", "Commands that wait to be taken in.");

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::join_all};
 use shared::{
+    admission::Gate,
     db,
     effects::{Effects, Wakers},
     fault::Fault,
@@ -61,7 +62,8 @@ fn settings() -> Settings {
 }
 
 fn intake<B: Batch>(pool: &PgPool, batch: B, settings: Settings) -> (Intake<B>, Worker<B>) {
-    let parts = Parts { batch, pool: pool.clone(), wakers: Wakers::default() };
+    let (pool, wakers, gate) = (pool.clone(), Wakers::default(), Gate::default());
+    let parts = Parts { batch, pool, wakers, gate };
     Intake::new(parts, settings)
 }
 
@@ -136,6 +138,24 @@ async fn what_does_not_fit_is_refused_at_once() {
     worker.step().await;
     assert_eq!(join_all(waiting).await, [Ok("took a".to_owned()), Ok("took b".to_owned())]);
     assert_eq!(lines(&pool).await, ["a", "b"]);
+}
+
+#[tokio::test]
+async fn a_queue_that_was_full_lets_in_again_when_half_of_it_is_free() {
+    let pool = database().await;
+    let settings = Settings { queue_max: 4, batch_max: 1, ..settings() };
+    let (door, mut worker) = intake(&pool, Ledger, settings);
+    let mut waiting: Vec<_> =
+        ["a", "b", "c", "d"].map(|it| Box::pin(door.submit(it.to_owned()))).into();
+    for waits in &mut waiting {
+        assert_eq!(waits.as_mut().now_or_never(), None);
+    }
+    assert_eq!(door.submit("e".to_owned()).now_or_never(), Some(Err(Refused::Full)));
+    worker.step().await;
+    assert_eq!(door.depth(), 3, "there is room");
+    assert_eq!(door.submit("f".to_owned()).now_or_never(), Some(Err(Refused::Full)));
+    worker.step().await;
+    assert_eq!(door.submit("g".to_owned()).now_or_never(), None, "half of it is free");
 }
 
 #[tokio::test]
@@ -307,7 +327,8 @@ async fn until_somebody_waits(pool: &PgPool) {
 async fn what_was_taken_in_is_told_to_the_workers() {
     let pool = database().await;
     let wakers = Wakers::default();
-    let parts = Parts { batch: Speaker, pool: pool.clone(), wakers: wakers.clone() };
+    let gate = Gate::default();
+    let parts = Parts { batch: Speaker, pool: pool.clone(), wakers: wakers.clone(), gate };
     let (door, mut worker) = Intake::new(parts, settings());
     let relay = Arc::clone(&wakers.relay);
     let woken = relay.notified();

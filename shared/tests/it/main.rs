@@ -1,6 +1,7 @@
 //! The one integration test binary of the crate: each room against real parts.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod admission;
 mod codec;
 mod consumer;
 mod door;

@@ -83,9 +83,9 @@ async fn keep(pool: &PgPool, keys: i64, each: i64) {
     }
 }
 
-async fn backlog(pool: &PgPool) -> i64 {
+async fn backlog(pool: &PgPool) -> u64 {
     let mut conn = pool.acquire().await.unwrap();
-    outbox::backlog(&mut conn, 1_000_000).await.unwrap().0
+    outbox::backlog(&mut conn, 1_000_000).await.unwrap().messages
 }
 
 #[tokio::test]

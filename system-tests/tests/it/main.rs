@@ -8,6 +8,7 @@ mod foreign;
 mod numbers;
 mod poison;
 mod raw;
+mod smoothing;
 mod stage;
 mod tidy;
 mod ways;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use devstack::Stack;
 use sagactl::{
     audit::{self, Expected},
     client::{self, Answer, Order, Orders, Wish},
@@ -30,9 +31,15 @@ pub(crate) struct Stage {
 
 /// Starts a fleet whose topics and databases nobody else has.
 pub(crate) async fn open() -> Stage {
+    open_on(devstack::shared().await, &[]).await
+}
+
+/// The same on a stack of the test's own, whose parts it may stop, and with these settings.
+pub(crate) async fn open_on(stack: &Stack, environment: &[(&str, &str)]) -> Stage {
     let turn = ONE_AT_A_TIME.lock().await;
-    let options = Options { prefix: devstack::unique_prefix(), products: 20, environment: vec![] };
-    let stack = devstack::shared().await;
+    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let environment = environment.iter().map(own).collect();
+    let options = Options { prefix: devstack::unique_prefix(), products: 20, environment };
     let fleet = Fleet::start(stack.urls(), options, &Board::new()).await.unwrap();
     let orders = Orders::at(client::http().unwrap(), &fleet.url(Member::Orders));
     let stage = Stage { fleet, orders, _turn: turn };

@@ -162,3 +162,27 @@ async fn a_request_that_does_not_end_does_not_keep_the_server_from_stopping() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_caller_who_asks_too_often_is_refused_and_told_when_to_come_back() {
+    let number = |n| std::num::NonZeroU32::new(n).unwrap();
+    let rate = super::super::Rate { per_second: number(1), burst: number(3) };
+    let limited = Settings { rate: Some(rate), ..settings() };
+    let router = super::super::finish(hello(), &limited);
+    serving(limited, router, async |address, _stop| {
+        // Thirty requests in one go: however slow the machine is, they do not take half a minute.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let last = b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n";
+        stream.write_all(&[REQUEST.repeat(29), last.to_vec()].concat()).await.unwrap();
+        let mut answers = Vec::new();
+        stream.read_to_end(&mut answers).await.unwrap();
+        let answers = String::from_utf8(answers).unwrap();
+        let count = |what: &str| answers.matches(what).count();
+        assert!(count("HTTP/1.1 200") >= 3, "{answers}");
+        let refused = count("HTTP/1.1 429");
+        assert!(refused > 0, "{answers}");
+        assert_eq!(count("retry-after: 1\r\n"), refused);
+        assert_eq!(count("\"type\":\"/problems/rate-limited\""), refused);
+    })
+    .await;
+}

@@ -1,0 +1,173 @@
+//! Load smoothing: no more is let in than is carried out.
+//!
+//! Whatever an intake takes in leaves again through the outbox. If that does not drain, because the
+//! broker is away or others are faster than it is, taking in more would only make promises that
+//! are kept late. So a [`Watcher`] looks at the outbox every now and then, and shuts the [`Gate`]
+//! that all intakes ask: they refuse at once, with a time to come back. Nothing waits in memory.
+//!
+//! ```text
+//!           messages or age above their limit
+//!   open ──────────────────────────────────────> shut
+//!     ^        both at half of it or below         │
+//!     └────────────────────────────────────────────┘
+//! ```
+//!
+//! The two marks lie apart, so that the gate does not flap. Between two looks as much comes in as
+//! the intakes take in: the limit smooths, it does not cut to the message. What waits for the
+//! intake itself is bounded by its queue.
+//!
+//! **Architecture invariant:** looking is one bounded statement an interval, whatever the number of
+//! requests. What was accepted before is carried out all the same: consumers, jobs and the relay do
+//! not ask the gate.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    db, fault,
+    health::Component,
+    outbox::{self, Backlog},
+};
+
+/// When the gate shuts, and how often that is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Messages that may wait in the outbox.
+    pub messages_max: u32,
+    /// How long the oldest of them may have waited.
+    pub age_max: Duration,
+    /// The outbox is looked at this often.
+    pub look_every: Duration,
+    /// Whoever is refused is to come back after this long, at most.
+    pub retry_after: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            messages_max: 20_000,
+            age_max: Duration::from_secs(30),
+            look_every: Duration::from_millis(500),
+            retry_after: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Settings {
+    /// Whether the gate is to be open, given what waits and whether it is open now.
+    fn opens(&self, backlog: &Backlog, is_open: bool) -> bool {
+        let share = if is_open { 1 } else { 2 };
+        backlog.messages <= u64::from(self.messages_max / share)
+            && backlog.age <= self.age_max / share
+    }
+}
+
+/// Whether more is let in. Clones are the same gate; one that nobody watches is open.
+#[derive(Clone, Debug, Default)]
+pub struct Gate {
+    shut: Arc<AtomicBool>,
+    retry_after: Duration,
+}
+
+impl Gate {
+    /// When to come back, if nothing is let in now. Those who are refused together are not asked
+    /// to come back together.
+    pub fn refuses(&self) -> Option<Duration> {
+        self.shut
+            .load(Ordering::Relaxed)
+            .then(|| self.retry_after.mul_f64(0.5 + 0.5 * fastrand::f64()))
+    }
+}
+
+/// Looks at the outbox, and opens and shuts the gate.
+#[derive(Debug)]
+pub struct Watcher {
+    pool: PgPool,
+    settings: Settings,
+    health: Component,
+    gate: Gate,
+}
+
+/// One look may take this long.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+
+impl Watcher {
+    /// A watcher of this database's outbox, whose gate is open.
+    pub fn new(pool: PgPool, settings: Settings, health: Component) -> Self {
+        metrics::describe_gauge!(
+            "admission_open",
+            "Whether requests that change something are let in: 1, or 0 while too much waits."
+        );
+        metrics::describe_gauge!(
+            "outbox_messages",
+            "Messages that wait to be published, counted up to one more than may wait."
+        );
+        metrics::describe_gauge!("outbox_age_seconds", "How long the oldest of them has waited.");
+        metrics::gauge!("admission_open").set(1);
+        health.ready();
+        let gate = Gate { shut: Arc::default(), retry_after: settings.retry_after };
+        Self { pool, settings, health, gate }
+    }
+
+    /// The gate, for those who let in.
+    pub fn gate(&self) -> Gate {
+        self.gate.clone()
+    }
+
+    /// Looks again and again until told to stop. While the database cannot be asked, the gate stays
+    /// as it is: the intakes find the same out by themselves.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
+        while let Some(looked) = stop.run_until_cancelled(self.step()).await {
+            if let Err(error) = looked {
+                tracing::warn!(error = fault::chain(&error), "the outbox cannot be looked at");
+            }
+            let rest = tokio::time::sleep(self.settings.look_every);
+            if stop.run_until_cancelled(rest).await.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks once.
+    pub async fn step(&self) -> Result<Backlog, sqlx::Error> {
+        let n_max = i64::from(self.settings.messages_max) + 1;
+        let look = async |conn: &mut _| outbox::backlog(conn, n_max).await;
+        let backlog = db::read(&self.pool, LOOK_LIMIT, look).await?;
+        self.judge(&backlog);
+        Ok(backlog)
+    }
+
+    fn judge(&self, backlog: &Backlog) {
+        let was_open = !self.gate.shut.load(Ordering::Relaxed);
+        let is_open = self.settings.opens(backlog, was_open);
+        self.gate.shut.store(!is_open, Ordering::Relaxed);
+        let messages = u32::try_from(backlog.messages).unwrap_or(u32::MAX);
+        metrics::gauge!("outbox_messages").set(messages);
+        metrics::gauge!("outbox_age_seconds").set(backlog.age);
+        metrics::gauge!("admission_open").set(u8::from(is_open));
+        if is_open == was_open {
+            return;
+        }
+        let age_ms = backlog.age.as_millis();
+        if is_open {
+            self.health.ready();
+            tracing::info!(messages, age_ms, "requests are let in again");
+        } else {
+            self.health.ready_though("too much waits in the outbox: what changes something is refused");
+            tracing::warn!(messages, age_ms, "too much waits in the outbox: requests are refused");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,71 @@
+//! How much is let in: by all callers together, and by each of them.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use super::{Invalid, parse_duration, within};
+use crate::{admission, http};
+
+/// Where requests begin to be refused.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Limits {
+    /// Messages that may wait in the outbox. While there are more, requests that change something
+    /// are answered 503; they are let in again at half of it.
+    #[arg(long, env = "ADMISSION_BACKLOG_MAX", default_value_t = 20_000)]
+    pub admission_backlog_max: u32,
+    /// How long the oldest message may have waited. While it is older, requests that change
+    /// something are answered 503; they are let in again at half of it.
+    #[arg(long, env = "ADMISSION_AGE_MAX", default_value = "30s", value_parser = parse_duration)]
+    pub admission_age_max: Duration,
+    /// The outbox is looked at this often.
+    #[arg(long, env = "ADMISSION_LOOK", default_value = "500ms", value_parser = parse_duration)]
+    pub admission_look: Duration,
+    /// Whoever is refused is told to come back after this long, at most.
+    #[arg(long, env = "ADMISSION_RETRY_AFTER", default_value = "5s")]
+    #[arg(value_parser = parse_duration)]
+    pub admission_retry_after: Duration,
+    /// Requests a second that one caller may send in the long run; more are answered 429. A caller
+    /// is the address that its connection comes from. 0 is no limit.
+    #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value_t = 5_000)]
+    pub rate_limit_per_second: u32,
+    /// Requests that one caller may send at once after a rest.
+    #[arg(long, env = "RATE_LIMIT_BURST", default_value_t = 10_000)]
+    pub rate_limit_burst: u32,
+}
+
+impl Limits {
+    pub(super) fn check(&self) -> Result<(), Invalid> {
+        within("ADMISSION_BACKLOG_MAX", self.admission_backlog_max.into(), 1, 1_000_000)?;
+        within("RATE_LIMIT_PER_SECOND", self.rate_limit_per_second.into(), 0, 1_000_000)?;
+        within("RATE_LIMIT_BURST", self.rate_limit_burst.into(), 1, 1_000_000)?;
+        let (moment, minute, day) =
+            (Duration::from_millis(10), Duration::from_mins(1), Duration::from_hours(24));
+        for (name, value, most) in [
+            ("ADMISSION_AGE_MAX", self.admission_age_max, day),
+            ("ADMISSION_LOOK", self.admission_look, minute),
+            ("ADMISSION_RETRY_AFTER", self.admission_retry_after, day),
+        ] {
+            if !(moment..=most).contains(&value) {
+                let reason = format!("{value:?} is not between {moment:?} and {most:?}");
+                return Err(Invalid::new(name, reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// When those who let in refuse.
+    pub fn admission(&self) -> admission::Settings {
+        admission::Settings {
+            messages_max: self.admission_backlog_max,
+            age_max: self.admission_age_max,
+            look_every: self.admission_look,
+            retry_after: self.admission_retry_after,
+        }
+    }
+
+    /// How often one caller may ask.
+    pub fn rate(&self) -> Option<http::Rate> {
+        let per_second = NonZeroU32::new(self.rate_limit_per_second)?;
+        let burst = NonZeroU32::new(self.rate_limit_burst)?;
+        Some(http::Rate { per_second, burst })
+    }
+}

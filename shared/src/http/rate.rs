@@ -1,0 +1,121 @@
+//! How often one caller may ask.
+//!
+//! A caller is the address that its connection comes from; of IPv6 the first 64 bits, which are one
+//! household's. A header would be anybody's word: whoever wants more would send another one. So
+//! callers behind one proxy are one caller, and a limit for each of them belongs into the proxy.
+//!
+//! **Architecture invariant:** what is remembered of callers is bounded: every so many requests,
+//! all are forgotten who have not asked lately.
+
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use governor::{
+    Quota, RateLimiter,
+    clock::{Clock, DefaultClock},
+    middleware::NoOpMiddleware,
+    state::keyed::DefaultKeyedStateStore,
+};
+
+use super::problem;
+
+/// How often one caller may ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// So many times a second in the long run.
+    pub per_second: NonZeroU32,
+    /// So many times at once after a rest.
+    pub burst: NonZeroU32,
+}
+
+/// Where a request's connection comes from; put there by the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Peer(IpAddr);
+
+impl Peer {
+    /// The caller at this address.
+    pub(super) fn at(address: SocketAddr) -> Self {
+        Self(match address.ip().to_canonical() {
+            IpAddr::V6(ip) => {
+                IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << HOUSEHOLD_BITS)))
+            }
+            ip @ IpAddr::V4(_) => ip,
+        })
+    }
+}
+
+/// The last bits of an IPv6 address, among which a household chooses freely.
+const HOUSEHOLD_BITS: u32 = 64;
+
+/// After so many requests, those who have not asked lately are forgotten.
+const FORGET_EVERY: u32 = 10_000;
+
+type PerCaller<C> = RateLimiter<
+    IpAddr,
+    DefaultKeyedStateStore<IpAddr>,
+    C,
+    NoOpMiddleware<<C as Clock>::Instant>,
+>;
+
+/// Counts callers' requests.
+#[derive(Debug)]
+pub(super) struct Limiter<C: Clock = DefaultClock> {
+    callers: PerCaller<C>,
+    clock: C,
+    asked: AtomicU32,
+}
+
+impl Limiter {
+    /// A limiter by the machine's clock.
+    pub(super) fn new(rate: Rate) -> Self {
+        Self::with_clock(rate, DefaultClock::default())
+    }
+}
+
+impl<C: Clock + Clone> Limiter<C> {
+    fn with_clock(rate: Rate, clock: C) -> Self {
+        let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
+        let callers = RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
+        Self { callers, clock, asked: AtomicU32::new(0) }
+    }
+
+    /// Counts a request. An error says when the caller may ask again.
+    fn admit(&self, peer: Peer) -> Result<(), Duration> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
+            self.callers.retain_recent();
+        }
+        let not_until = self.callers.check_key(&peer.0);
+        not_until.map_err(|it| it.wait_time_from(self.clock.now()))
+    }
+}
+
+/// Refuses whoever asks too often. A request without a connection, as in tests, is let through.
+pub(super) async fn limit(
+    State(limiter): State<Arc<Limiter>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let peer = request.extensions().get::<Peer>();
+    match peer.map_or(Ok(()), |peer| limiter.admit(*peer)) {
+        Ok(()) => next.run(request).await,
+        Err(wait) => {
+            metrics::counter!("http_rate_limited_total").increment(1);
+            problem::RATE_LIMITED.problem().retry_after(wait).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

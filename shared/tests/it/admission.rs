@@ -1,0 +1,134 @@
+//! The gate before the intakes, and who watches the outbox for it.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use shared::{
+    admission::{Gate, Settings, Watcher},
+    db,
+    effects::{Effects, Wakers},
+    fault::Fault,
+    health::Health,
+    intake::{self, Batch, Intake, Refused, Step},
+    outbox,
+};
+use sqlx::{Executor as _, PgConnection, PgPool};
+
+use crate::kit;
+
+fn settings() -> Settings {
+    Settings {
+        messages_max: 10,
+        age_max: Duration::from_mins(1),
+        retry_after: Duration::from_secs(8),
+        ..Settings::default()
+    }
+}
+
+fn watcher(pool: &PgPool, health: &Health) -> Watcher {
+    Watcher::new(pool.clone(), settings(), health.component("admission"))
+}
+
+async fn say(pool: &PgPool, n: i64) {
+    let messages: Vec<_> = (0..n).map(|nth| kit::number("said", "k", nth, nth)).collect();
+    let mut tx = db::begin(pool).await.unwrap();
+    outbox::append(&mut tx, &messages).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn publish(pool: &PgPool, n: i64) {
+    sqlx::query(
+        "DELETE FROM messaging.outbox WHERE outbox_id IN
+             (SELECT outbox_id FROM messaging.outbox ORDER BY outbox_id LIMIT $1)",
+    )
+    .bind(n)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn the_gate_follows_what_waits_in_the_outbox() {
+    let (pool, _) = kit::database().await;
+    let health = Health::default();
+    let watcher = watcher(&pool, &health);
+    let gate = watcher.gate();
+    say(&pool, 10).await;
+    assert_eq!(watcher.step().await.unwrap().messages, 10);
+    assert_eq!(gate.refuses(), None);
+    say(&pool, 90).await;
+    assert_eq!(watcher.step().await.unwrap().messages, 11, "it looks no further than it has to");
+    let wait = gate.refuses().unwrap();
+    assert!(settings().retry_after / 2 <= wait && wait <= settings().retry_after, "{wait:?}");
+    assert!(health.is_ready(), "what reads is answered all the while");
+    assert!(health.report()["admission"].clone().unwrap().contains("refused"));
+    publish(&pool, 94).await;
+    watcher.step().await.unwrap();
+    assert!(gate.refuses().is_some(), "more than half of the limit waits");
+    publish(&pool, 1).await;
+    watcher.step().await.unwrap();
+    assert_eq!(gate.refuses(), None);
+}
+
+#[tokio::test]
+async fn one_message_that_waits_for_too_long_shuts_the_gate() {
+    let (pool, _) = kit::database().await;
+    let watcher = watcher(&pool, &Health::default());
+    say(&pool, 1).await;
+    pool.execute("UPDATE messaging.outbox SET created_at = now() - interval '61 seconds'")
+        .await
+        .unwrap();
+    assert!(watcher.step().await.unwrap().age >= Duration::from_secs(61));
+    assert!(watcher.gate().refuses().is_some());
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_asked_leaves_the_gate_as_it_is() {
+    let (pool, _) = kit::database().await;
+    let watcher = watcher(&pool, &Health::default());
+    say(&pool, 11).await;
+    watcher.step().await.unwrap();
+    pool.execute("ALTER TABLE messaging.outbox RENAME TO away").await.unwrap();
+    assert!(watcher.step().await.is_err());
+    assert!(watcher.gate().refuses().is_some());
+}
+
+/// Takes anything in.
+#[derive(Clone, Debug)]
+struct Anything;
+
+impl Batch for Anything {
+    type Command = ();
+    type Answer = ();
+
+    async fn take_in(
+        &self,
+        _conn: &mut PgConnection,
+        commands: &[()],
+    ) -> Result<(Vec<()>, Effects), Fault> {
+        Ok((commands.to_vec(), Effects::default()))
+    }
+}
+
+#[tokio::test]
+async fn an_intake_refuses_at_once_while_its_gate_is_shut() {
+    let (pool, _) = kit::database().await;
+    let watcher = watcher(&pool, &Health::default());
+    let parts = intake::Parts {
+        batch: Anything,
+        pool: pool.clone(),
+        wakers: Wakers::default(),
+        gate: watcher.gate(),
+    };
+    let (door, mut worker) = Intake::new(parts, intake::Settings::default());
+    say(&pool, 11).await;
+    watcher.step().await.unwrap();
+    let refused = door.submit(()).now_or_never();
+    assert!(matches!(refused, Some(Err(Refused::Overloaded { .. }))), "{refused:?}");
+    assert_eq!(door.depth(), 0);
+    publish(&pool, 11).await;
+    watcher.step().await.unwrap();
+    let (answer, step) = tokio::join!(door.submit(()), worker.step());
+    assert_eq!((answer, step), (Ok(()), Step::Answered(1)));
+    assert_eq!(Gate::default().refuses(), None);
+}
