@@ -23,7 +23,7 @@ pub use self::{
     pages::{Page, has_pages, problem_pages},
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
     rate::Rate,
-    replay::stored,
+    replay::{REPLAYED, stored},
     server::{bind, serve},
 };
 

@@ -18,11 +18,13 @@ use crate::fault::{Collision, Fault};
 
 pub use self::{
     batch::{Verdict, sort_out},
+    client::{BadClient, Client},
     fingerprint::Fingerprint,
     key::{BadKey, Key},
 };
 
 mod batch;
+mod client;
 mod fingerprint;
 mod key;
 
@@ -32,7 +34,7 @@ pub const KEPT: Duration = Duration::from_hours(24);
 /// A key and the scope within which it is one: who asks, and what for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScopedKey {
-    /// For example `POST /orders`, with the caller's identity where there is one.
+    /// The route, and the client where it says who it is: see [`Client::scope`].
     pub scope: String,
     /// The caller's name for the request.
     pub key: Key,
@@ -134,14 +136,14 @@ pub async fn keep(conn: &mut PgConnection, records: &[Record]) -> Result<(), Fau
 
 /// Deletes up to `n_max` answers that have expired; says how many. To be called until it says less.
 pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Error> {
+    // An array is chosen once; a subquery could be run again for each row, and delete more. The rows
+    // are locked, so their places stay what they are.
     let purged = sqlx::query(
-        // Chosen once: a subquery could be run again for each row, and delete more.
-        "WITH expired AS MATERIALIZED (
-             SELECT scope, key FROM messaging.idempotency
+        "DELETE FROM messaging.idempotency
+         WHERE ctid = ANY (ARRAY (
+             SELECT ctid FROM messaging.idempotency
              WHERE expires_at <= now() ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED
-         )
-         DELETE FROM messaging.idempotency AS kept USING expired
-         WHERE kept.scope = expired.scope AND kept.key = expired.key AND kept.expires_at <= now()",
+         ))",
     )
     .bind(n_max)
     .execute(conn)

@@ -12,7 +12,7 @@ use axum::{
 use shared::{
     effects::Effects,
     fault::Fault,
-    http::{Problem, problem},
+    http::{Problem, REPLAYED, problem},
     idempotency::{self, Fingerprint, ScopedKey, Stored, Verdict},
     intake::Batch,
     message::TraceParent,
@@ -55,6 +55,7 @@ pub struct Reply {
     status: u16,
     location: Option<String>,
     body: String,
+    replayed: bool,
 }
 
 impl Batch for Door {
@@ -118,7 +119,7 @@ impl Door {
                     .next()
                     .unwrap_or_else(|| unreachable!("there are as many answers as commands")),
                 Verdict::Replay(stored) => Ok(Reply::from(*stored)),
-                Verdict::RepeatOf(place) => answers[*place].clone(),
+                Verdict::RepeatOf(place) => answers[*place].clone().map(Reply::again),
                 Verdict::Mismatch => Err(problem::IDEMPOTENCY_KEY_REUSED.problem()),
             };
             if let (Verdict::First, Ok(reply), Some((key, fingerprint))) =
@@ -150,6 +151,7 @@ impl Wish {
             status: if new { StatusCode::CREATED } else { StatusCode::OK }.as_u16(),
             location: new.then(|| format!("/products/{}", self.sku)),
             body: self.body(&product),
+            replayed: false,
         })
     }
 
@@ -168,15 +170,19 @@ impl Wish {
 
 impl Reply {
     fn stored(&self, fingerprint: Fingerprint) -> Stored {
-        let Self { status, location, body } = self.clone();
+        let Self { status, location, body, .. } = self.clone();
         Stored { fingerprint, status, location, body }
+    }
+
+    fn again(self) -> Self {
+        Self { replayed: true, ..self }
     }
 }
 
 impl From<&Stored> for Reply {
     fn from(stored: &Stored) -> Self {
         let Stored { status, location, body, .. } = stored.clone();
-        Self { status, location, body }
+        Self { status, location, body, replayed: true }
     }
 }
 
@@ -185,6 +191,7 @@ impl IntoResponse for Reply {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         let json = [(header::CONTENT_TYPE, "application/json")];
         let location = self.location.map(|it| [(header::LOCATION, it)]);
-        (status, json, location, self.body).into_response()
+        let replayed = self.replayed.then_some([(REPLAYED, "true")]);
+        (status, json, location, replayed, self.body).into_response()
     }
 }

@@ -4,7 +4,6 @@ use axum::extract::State;
 use serde::Deserialize;
 use shared::{
     http::{Idempotent, Path, Problem, ProblemDocument, RequestContext, problem},
-    idempotency::ScopedKey,
 };
 use utoipa::ToSchema;
 
@@ -36,10 +35,15 @@ pub(super) struct Restock {
         ("sku" = String, Path),
         ("Idempotency-Key" = String, Header,
             description = "The caller's name for this delivery: 1 to 255 visible characters"),
+        ("X-Client-Id" = Option<String>, Header,
+            description = "Who the caller is: 1 to 100 visible ASCII characters. Keys of different callers never meet; \
+                           those who do not say who they are share theirs. It proves nothing."),
     ),
     request_body = Restock,
     responses(
-        (status = 200, description = "The stock after it", body = view::Stock),
+        (status = 200, description = "The stock after it", body = view::Stock, headers(
+            ("Idempotency-Replayed" = String, description = "`true` if this answer was given before"),
+        )),
         (status = 400, description = "The key is missing, or the body cannot be read",
             body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "There is no such product", body = ProblemDocument,
@@ -63,9 +67,8 @@ pub(super) async fn restock(
         let detail = "quantity is not at least 1";
         problem::INVALID_BODY.problem().with_error("/quantity", "out-of-range", detail)
     })?;
-    // The path is part of the fingerprint: a key that was used for another product is refused.
-    let key = ScopedKey { scope: "POST /products/restock".to_owned(), key };
     let command = Command::Restock { quantity };
+    // The path is part of the fingerprint: a key that was used for another product is refused.
     let (key, trace) = (Some((key, fingerprint)), Some(context.trace));
     api.intake.submit(Wish { sku, command, key, trace }).await?
 }

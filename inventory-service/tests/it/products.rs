@@ -73,6 +73,21 @@ async fn many_callers_with_one_key_deliver_once_and_are_all_told_the_same() {
 }
 
 #[tokio::test]
+async fn a_repeat_is_marked_and_another_clients_key_is_another_key() {
+    let shop = Shop::open().await;
+    shop.house.stock(&[("lamp", 10)]).await;
+    let delivery = json!({"quantity": 5});
+    let mut bodies = vec![];
+    for (client, replayed) in [("ada", false), ("ada", true), ("bob", false)] {
+        let response = shop.restock_as(client, "lamp", "monday", &delivery).await;
+        assert_eq!(response.headers().contains_key("idempotency-replayed"), replayed, "{client}");
+        bodies.push(response.bytes().await.unwrap());
+    }
+    assert_eq!(bodies[0], bodies[1], "to the byte");
+    assert_eq!(shop.house.counts("lamp").await, (20, 0, 0));
+}
+
+#[tokio::test]
 async fn a_delivery_that_was_refused_leaves_its_key_free() {
     let shop = Shop::open().await;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use inventory_service::http::{Api, door::Door, routes};
-use reqwest::{Client, StatusCode, header};
+use reqwest::{Client, Response, StatusCode, header};
 use serde_json::{Value, json};
 use shared::{
     admission::Gate,
@@ -76,9 +76,20 @@ impl Shop {
         key: &str,
         body: &Value,
     ) -> (StatusCode, Value) {
-        let request = self.client.post(self.url(&format!("/products/{sku}/restock")));
-        let response = request.header("Idempotency-Key", key).json(body).send().await.unwrap();
+        let response = self.restock_as("ada", sku, key, body).await;
         (response.status(), response.json().await.unwrap())
+    }
+
+    pub(crate) async fn restock_as(
+        &self,
+        client: &str,
+        sku: &str,
+        key: &str,
+        body: &Value,
+    ) -> Response {
+        let request = self.client.post(self.url(&format!("/products/{sku}/restock")));
+        let request = request.header("Idempotency-Key", key).header("X-Client-Id", client);
+        request.json(body).send().await.unwrap()
     }
 }
 

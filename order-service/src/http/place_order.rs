@@ -8,7 +8,6 @@ use axum::{
 use serde::Deserialize;
 use shared::{
     http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, stored},
-    idempotency::ScopedKey,
 };
 use utoipa::ToSchema;
 
@@ -24,9 +23,6 @@ use crate::domain::{
     draft::{Customer, Draft, Fault, Wish},
     money::{Currency, Quantity},
 };
-
-/// Keys of other requests never meet these.
-const SCOPE: &str = "POST /orders";
 
 /// An order as it is asked for.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -82,6 +78,9 @@ pub(super) struct CustomerBody {
         ("Idempotency-Key" = String, Header,
             description = "Your name for this request: 1 to 255 visible ASCII characters, in quotes or bare. \
                            Choose a new one for a new order, and the same one to ask again."),
+        ("X-Client-Id" = Option<String>, Header,
+            description = "Who you are: 1 to 100 visible ASCII characters. Keys of different clients never meet; \
+                           those who do not say who they are share theirs. It proves nothing."),
     ),
     request_body = PlaceOrder,
     responses(
@@ -110,12 +109,7 @@ pub(super) async fn place_order(
     request: Idempotent<PlaceOrder>,
 ) -> Result<Response, Problem> {
     let Idempotent { key, fingerprint, body } = request;
-    let wanted = Wanted {
-        key: ScopedKey { scope: SCOPE.to_owned(), key },
-        fingerprint,
-        draft: body.check()?,
-        trace: context.trace,
-    };
+    let wanted = Wanted { key, fingerprint, draft: body.check()?, trace: context.trace };
     match api.placing.submit(wanted).await? {
         Answer::Accepted { answer, replayed } => {
             let mut response = stored(&answer, replayed);

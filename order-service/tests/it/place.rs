@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use axum::{http::StatusCode, http::header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::{
@@ -12,6 +12,7 @@ use shared::{
     message::{Envelope, Message},
     outbox,
 };
+use sqlx::Executor as _;
 
 use crate::kit::{NOW, PATIENCE, Shop, ask, order_request, two_teas};
 
@@ -144,6 +145,41 @@ async fn a_key_that_was_used_for_another_order_is_refused() {
     codes.sort_unstable();
     assert_eq!(codes, [202, 422]);
     assert_eq!(shop.count().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_of_another_client_is_another_order() {
+    let shop = Shop::open().await;
+    let post = async |client: Option<&'static str>| {
+        let mut request = order_request("k1", &two_teas());
+        let header = client.map(|it| ("x-client-id".parse().unwrap(), it.parse().unwrap()));
+        request.headers_mut().extend(header as Option<(HeaderName, HeaderValue)>);
+        ask(&shop.api, request).await
+    };
+    let mut ids = HashSet::new();
+    for client in [None, Some("ada"), Some("bob")] {
+        let (first, again) = (post(client).await, post(client).await);
+        assert_eq!((first.status, &first.bytes), (StatusCode::ACCEPTED, &again.bytes));
+        assert_eq!(again.header("idempotency-replayed"), "true", "{client:?}");
+        ids.insert(first.id());
+    }
+    assert_eq!((ids.len(), shop.count().await), (3, 3));
+    let nobody = post(Some("two words")).await;
+    assert_eq!((nobody.status.as_u16(), nobody.code()), (400, "malformed-request".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_whose_day_is_over_names_a_new_order() {
+    let shop = Shop::open().await;
+    let first = shop.post("k1", &two_teas()).await.id();
+    shop.pool
+        .execute("UPDATE messaging.idempotency SET expires_at = now() - interval '1 second'")
+        .await
+        .unwrap();
+    let second = shop.post("k1", &two_teas()).await;
+    assert_eq!((second.status, second.header("idempotency-replayed")), (StatusCode::ACCEPTED, ""));
+    assert_ne!(second.id(), first);
+    assert_eq!(shop.post("k1", &two_teas()).await.id(), second.id());
 }
 
 #[tokio::test(flavor = "multi_thread")]

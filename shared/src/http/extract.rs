@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, OptionalFromRequestParts, Request},
+    extract::{FromRequest, FromRequestParts, MatchedPath, OptionalFromRequestParts, Request},
     http::{HeaderMap, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -11,7 +11,7 @@ use serde_json::error::Category;
 use serde_path_to_error::{Path as Place, Segment};
 
 use super::{Problem, problem, unambiguous::Unambiguous};
-use crate::idempotency::{Fingerprint, Key};
+use crate::idempotency::{Client, Fingerprint, Key, ScopedKey};
 
 /// A body in JSON, in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,8 +28,8 @@ pub struct Query<T>(pub T);
 /// A body in JSON under an `Idempotency-Key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotent<T> {
-    /// The caller's name for this request.
-    pub key: Key,
+    /// The caller's name for this request, among those of the same client on the same route.
+    pub key: ScopedKey,
     /// Tells a repeat from another request under the same name.
     pub fingerprint: Fingerprint,
     /// The body.
@@ -62,8 +62,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Idempotent<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let key = Key::from_headers(request.headers())?;
+        let client = Client::from_headers(request.headers())?;
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
+        let route = request.extensions().get::<MatchedPath>().map_or(&*path, MatchedPath::as_str);
+        let key = ScopedKey { scope: client.scope(&format!("{method} {route}")), key };
         let Json(Unambiguous(value)) = Json::from_request(request, state).await?;
         let fingerprint = Fingerprint::of(method.as_str(), &path, &value);
         let body = serde_path_to_error::deserialize(value)

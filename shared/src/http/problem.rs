@@ -246,3 +246,9 @@ impl From<idempotency::BadKey> for Problem {
         }
     }
 }
+
+impl From<idempotency::BadClient> for Problem {
+    fn from(bad: idempotency::BadClient) -> Self {
+        MALFORMED_REQUEST.detail(bad.to_string())
+    }
+}

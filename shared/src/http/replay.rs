@@ -7,7 +7,8 @@ use axum::{
 
 use crate::idempotency::Stored;
 
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Says `true` on an answer that was given before.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The answer: the first time as it was decided, later the same again and marked so.
 pub fn stored(answer: &Stored, replayed: bool) -> Response {

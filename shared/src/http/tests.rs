@@ -49,7 +49,7 @@ fn settings() -> Settings {
 fn app() -> Router {
     let routes = Router::new()
         .route("/orders", post(async |_order: Json<Order>| StatusCode::ACCEPTED))
-        .route("/keyed", post(async |it: Idempotent<Order>| it.key.as_str().to_owned()))
+        .route("/keyed", post(async |it: Idempotent<Order>| format!("{}: {}", it.key.scope, it.key.key.as_str())))
         .route("/may-be-keyed", post(async |key: Option<Key>| format!("{}", key.is_some())))
         .route("/orders/{id}", get(async |Path(id): Path<Uuid>| id.to_string()))
         .route("/page", get(async |Query(page): Query<Page>| page.limit.to_string()))
@@ -162,7 +162,17 @@ async fn a_request_that_needs_a_key_is_told_what_is_wrong_with_it() {
     problem_of(post_of("/keyed", &[JSON], body), IDEMPOTENCY_KEY_MISSING).await;
     problem_of(post_of("/keyed", &key("a b"), body), IDEMPOTENCY_KEY_MALFORMED).await;
     problem_of(post_of("/may-be-keyed", &key("a b"), body), IDEMPOTENCY_KEY_MALFORMED).await;
-    assert_eq!(text(send(post_of("/keyed", &key("\"k-1\""), body)).await).await, "k-1");
+    let keyed = text(send(post_of("/keyed", &key("\"k-1\""), body)).await).await;
+    assert_eq!(keyed, "POST /keyed: k-1");
+    let by = |name| [JSON, ("idempotency-key", "k-1"), ("x-client-id", name)];
+    let keyed = text(send(post_of("/keyed", &by("ada"), body)).await).await;
+    assert_eq!(keyed, "POST /keyed by ada: k-1");
+    let long = "a".repeat(101);
+    for name in ["", "a b", &long] {
+        problem_of(post_of("/keyed", &by(name), body), MALFORMED_REQUEST).await;
+    }
+    let twice = [&by("ada")[..], &[("x-client-id", "bob")]].concat();
+    problem_of(post_of("/keyed", &twice, body), MALFORMED_REQUEST).await;
     assert_eq!(text(send(post_of("/may-be-keyed", &[], "")).await).await, "false");
 }
 
