@@ -5,6 +5,7 @@ use std::time::Duration;
 use reqwest::Url;
 use secrecy::SecretString;
 use shared::{
+    breaker,
     config::{self, Check, Common, Invalid, Retry},
     jobs::Policy,
 };
@@ -31,6 +32,21 @@ pub struct Settings {
     /// Calls to the gateway at the same time, of each kind, at most.
     #[arg(long, env = "GATEWAY_CALLS_MAX", default_value_t = 64)]
     pub gateway_calls_max: u32,
+    /// So many of the last calls to the gateway are looked back at.
+    #[arg(long, env = "GATEWAY_BREAKER_CALLS", default_value_t = 20)]
+    pub gateway_breaker_calls: u32,
+    /// When so many of them were not answered, or refused for now, no more are made but one at a
+    /// time, to try. More than the calls looked back at: never.
+    #[arg(long, env = "GATEWAY_BREAKER_FAILURES", default_value_t = 16)]
+    pub gateway_breaker_failures: u32,
+    /// The first try is made after this long; each one that fails doubles it.
+    #[arg(long, env = "GATEWAY_BREAKER_FIRST", default_value = "2s")]
+    #[arg(value_parser = config::parse_duration)]
+    pub gateway_breaker_first: Duration,
+    /// A try is made after this long at the latest.
+    #[arg(long, env = "GATEWAY_BREAKER_CAP", default_value = "30s")]
+    #[arg(value_parser = config::parse_duration)]
+    pub gateway_breaker_cap: Duration,
     /// How a charge is tried again. By itself it is given up after a minute or two, well before the
     /// order's own deadline.
     #[arg(long, env = "CHARGE_RETRY", default_value = "first=500ms,factor=2,cap=30s,attempts=10")]
@@ -59,6 +75,18 @@ impl Check for Settings {
         self.common.check()?;
         self.gateway()?;
         config::within("GATEWAY_CALLS_MAX", self.gateway_calls_max.into(), 1, 10_000)?;
+        config::within("GATEWAY_BREAKER_CALLS", self.gateway_breaker_calls.into(), 1, 10_000)?;
+        config::within(
+            "GATEWAY_BREAKER_FAILURES",
+            self.gateway_breaker_failures.into(),
+            1,
+            20_000,
+        )?;
+        let waits = self.gateway_breaker_first..=self.gateway_breaker_cap;
+        if waits.is_empty() || waits.start().is_zero() || *waits.end() > Duration::from_hours(1) {
+            let reason = "it is not between GATEWAY_BREAKER_FIRST, above nothing, and 1h";
+            return Err(Invalid::new("GATEWAY_BREAKER_CAP", reason));
+        }
         let limits = Duration::from_millis(100)..=Duration::from_mins(1);
         if !limits.contains(&self.gateway_call_limit) {
             return Err(Invalid::new("GATEWAY_CALL_LIMIT", "it is not between 100ms and 1m"));
@@ -83,6 +111,16 @@ impl Settings {
             .map_err(|error| Invalid::new("GATEWAY_URL", error.to_string()))?;
         let (api_key, call_limit) = (self.gateway_api_key.clone(), self.gateway_call_limit);
         Ok(gateway::Settings { url, api_key, call_limit })
+    }
+
+    /// When the gateway is not asked.
+    pub fn breaker(&self) -> breaker::Settings {
+        breaker::Settings {
+            calls: self.gateway_breaker_calls as usize,
+            failures: self.gateway_breaker_failures as usize,
+            open_first: self.gateway_breaker_first,
+            open_cap: self.gateway_breaker_cap,
+        }
     }
 
     /// How a kind of job is worked on that is tried again like this.

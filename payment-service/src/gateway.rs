@@ -14,15 +14,24 @@
 //! again and leaves no doubt; *never* ends the job. 409 is open, not refused: somebody, if only a
 //! worker of ours that was taken for dead, has a request under way whose end is not known.
 //!
+//! On the way stands a circuit breaker: while most of the last calls were not answered, or refused for
+//! now, jobs wait where they are and use up no attempts; one call at a time tries again. An answer
+//! is an answer, whatever it says of the money.
+//!
 //! **Architecture invariant:** every call has a deadline, a bounded answer and its job's key. What
 //! cannot be understood is open: only the gateway's clear word counts as an end.
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode, Url, header, redirect::Policy};
+use reqwest::{Response, StatusCode, Url, redirect::Policy};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
-use shared::jobs::Failure;
+use shared::{
+    breaker::{Breaker, HeldBack},
+    clock::Clock,
+    http::retry_after,
+    jobs::Failure,
+};
 
 use crate::{
     domain::payment::Charge,
@@ -55,6 +64,7 @@ pub struct Settings {
 pub struct Gateway {
     settings: Settings,
     client: reqwest::Client,
+    breaker: Breaker,
 }
 
 /// What became of a charge.
@@ -81,6 +91,9 @@ pub enum Found {
 /// What went wrong with a call.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// No call was made, because too many have failed.
+    #[error("the gateway is not asked now")]
+    NotAsked(#[source] HeldBack),
     /// No connection was made.
     #[error("the gateway is out of reach")]
     Unreachable(#[source] reqwest::Error),
@@ -123,8 +136,8 @@ struct NewRefund<'o> {
 }
 
 impl Gateway {
-    /// A gateway that is spoken to like this.
-    pub fn new(settings: Settings) -> Result<Self, reqwest::Error> {
+    /// A gateway that is spoken to like this, past this breaker.
+    pub fn new(settings: Settings, breaker: Breaker) -> Result<Self, reqwest::Error> {
         // Whoever comes second finds it installed: that is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder()
@@ -133,7 +146,12 @@ impl Gateway {
             .redirect(Policy::none())
             .no_proxy()
             .build()?;
-        Ok(Self { settings, client })
+        Ok(Self { settings, client, breaker })
+    }
+
+    /// How many calls may be begun now.
+    pub(crate) fn room(&self) -> usize {
+        self.breaker.room()
     }
 
     /// Charges an order.
@@ -217,6 +235,11 @@ impl Gateway {
         if let Some(api_key) = &self.settings.api_key {
             request = request.bearer_auth(api_key.expose_secret());
         }
+        // Between the claim and this call others may have found out that the gateway is away.
+        let call = self.breaker.begin().map_err(|held| Failure::Refused {
+            retry_after: Some(held.wait),
+            source: Error::NotAsked(held).into(),
+        })?;
         // URLs are left out of errors: this one may hold a password.
         let response = request.send().await.map_err(|error| {
             let error = error.without_url();
@@ -226,17 +249,18 @@ impl Gateway {
                 Failure::Unknown { source: Error::NoAnswer(error).into() }
             }
         })?;
-        receive(response).await.map_err(|error| Failure::Unknown { source: error.into() })
+        let reply = receive(response).await;
+        let reply = reply.map_err(|error| Failure::Unknown { source: error.into() })?;
+        if reply.is_an_answer() {
+            call.answered();
+        }
+        Ok(reply)
     }
 }
 
 async fn receive(mut response: Response) -> Result<Reply, Error> {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|it| it.to_str().ok()?.parse().ok())
-        .map(Duration::from_secs);
+    let retry_after = retry_after(response.headers(), Clock::System.now());
     let mut body = Vec::new();
     while let Some(chunk) =
         response.chunk().await.map_err(|error| Error::NoAnswer(error.without_url()))?

@@ -1,6 +1,7 @@
 //! The parts of this service, put together on the ground that every service stands on.
 
 use shared::{
+    breaker::Breaker,
     clock::Clock,
     config::Invalid,
     ground::{self, Addresses, Ground, Plan},
@@ -54,7 +55,9 @@ pub async fn run(
     let codec = ground.codec().clone();
     let app = App::new(codec.clone(), Clock::System);
 
-    let gateway = Gateway::new(settings.gateway()?)?;
+    let health = ground.life().health().component("gateway");
+    let breaker = Breaker::new("gateway", settings.breaker(), health);
+    let gateway = Gateway::new(settings.gateway()?, breaker)?;
     let charge = ChargeJob { app: app.clone(), gateway: gateway.clone() };
     ground.start_worker("charges", charge, settings.policy(&settings.charge_retry));
     let resolve = ResolveJob { app: app.clone(), gateway: gateway.clone() };

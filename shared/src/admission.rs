@@ -142,7 +142,8 @@ impl Watcher {
     pub async fn step(&self) -> Result<Backlog, sqlx::Error> {
         let n_max = i64::from(self.settings.messages_max) + 1;
         let look = async |conn: &mut _| outbox::backlog(conn, n_max).await;
-        let backlog = db::read(&self.pool, LOOK_LIMIT, look).await?;
+        // Boxed: opening a connection is a large future.
+        let backlog = Box::pin(db::read(&self.pool, LOOK_LIMIT, look)).await?;
         self.judge(&backlog);
         Ok(backlog)
     }
@@ -163,7 +164,8 @@ impl Watcher {
             self.health.ready();
             tracing::info!(messages, age_ms, "requests are let in again");
         } else {
-            self.health.ready_though("too much waits in the outbox: what changes something is refused");
+            self.health
+                .ready_though("too much waits in the outbox: what changes something is refused");
             tracing::warn!(messages, age_ms, "too much waits in the outbox: requests are refused");
         }
     }

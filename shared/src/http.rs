@@ -24,6 +24,7 @@ pub use self::{
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
     rate::Rate,
     replay::{REPLAYED, stored},
+    retry_after::retry_after,
     server::{bind, serve},
 };
 
@@ -35,6 +36,7 @@ mod pages;
 pub mod problem;
 mod rate;
 mod replay;
+mod retry_after;
 mod server;
 mod unambiguous;
 

@@ -135,6 +135,12 @@ pub trait Effect: Send + Sync + 'static {
     /// What is known once it is done.
     type Done: Send + Sync + 'static;
 
+    /// How many more may be begun now. What holds all of them back, such as a far side that is known
+    /// to be away, is asked before an attempt is counted: jobs that wait for it use up no attempts.
+    fn room(&self) -> usize {
+        usize::MAX
+    }
+
     /// Does it. Must carry the job's key to the outside, so that twice is once.
     fn perform(&self, job: &Claimed) -> impl Future<Output = Result<Self::Done, Failure>> + Send;
 

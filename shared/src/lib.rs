@@ -27,6 +27,7 @@ pub mod lag;
 pub mod sequence;
 
 pub mod backoff;
+pub mod breaker;
 pub mod jobs;
 
 pub mod http;

@@ -2,9 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::{
-    http::{Idempotent, Path, Problem, ProblemDocument, RequestContext, problem},
-};
+use shared::http::{Idempotent, Path, Problem, ProblemDocument, RequestContext, problem};
 use utoipa::ToSchema;
 
 use super::{

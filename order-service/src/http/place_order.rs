@@ -6,9 +6,7 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use shared::{
-    http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, stored},
-};
+use shared::http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, stored};
 use utoipa::ToSchema;
 
 use super::{

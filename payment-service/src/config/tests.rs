@@ -27,6 +27,7 @@ fn the_defaults_are_in_order() {
     assert_eq!(charge.backoff.first, Duration::from_millis(500));
     assert_eq!(charge.backoff.cap, Duration::from_secs(30));
     assert!(charge.attempt_limit > settings.gateway_call_limit);
+    assert_eq!(settings.breaker(), breaker::Settings::default());
     assert_eq!(settings.policy(&settings.resolve_retry).attempts_max, None);
     assert_eq!(settings.policy(&settings.refund_retry).attempts_max, Some(30));
 }
@@ -46,6 +47,9 @@ fn what_is_wrong_is_named() {
         ("--gateway-url", "gateway", "GATEWAY_URL"),
         ("--gateway-calls-max", "0", "GATEWAY_CALLS_MAX"),
         ("--gateway-call-limit", "1ms", "GATEWAY_CALL_LIMIT"),
+        ("--gateway-breaker-calls", "0", "GATEWAY_BREAKER_CALLS"),
+        ("--gateway-breaker-failures", "0", "GATEWAY_BREAKER_FAILURES"),
+        ("--gateway-breaker-cap", "1s", "GATEWAY_BREAKER_CAP"),
         ("--charge-retry", "first=1s,factor=2,cap=5s,attempts=unlimited", "CHARGE_RETRY"),
         ("--resolve-retry", "first=1s,factor=2,cap=5s,attempts=3", "RESOLVE_RETRY"),
         ("--charge-retry", "first=1s,factor=2,cap=5s", "attempts is missing"),

@@ -89,6 +89,16 @@ impl Reply {
         }
     }
 
+    /// Whether the gateway works, whatever it says of the money.
+    pub(super) fn is_an_answer(&self) -> bool {
+        match self.verdict() {
+            Verdict::Done | Verdict::Declined | Verdict::Never | Verdict::KeyReused => true,
+            Verdict::NotNow => false,
+            // Somebody has the key: that is an answer.
+            Verdict::Open => self.status == StatusCode::CONFLICT,
+        }
+    }
+
     /// The bank's code for a decline, or the gateway's.
     pub(super) fn code(&self) -> String {
         let code = self.problem.decline_code.as_ref().unwrap_or(&self.problem.code);

@@ -28,6 +28,10 @@ impl Effect for ChargeJob {
     /// A decline is an answer, and so is done.
     type Done = Answer;
 
+    fn room(&self) -> usize {
+        self.gateway.room()
+    }
+
     async fn perform(&self, job: &Claimed) -> Result<Answer, Failure> {
         let order: ChargeOrder = read(job)?;
         self.gateway.charge(&job.key, &order).await

@@ -23,6 +23,10 @@ impl Effect for RefundJob {
     const KIND: &'static str = REFUND;
     type Done = String;
 
+    fn room(&self) -> usize {
+        self.gateway.room()
+    }
+
     async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
         let order: RefundOrder = read(job)?;
         self.gateway.refund(&job.key, &order).await

@@ -31,6 +31,10 @@ impl Effect for ResolveJob {
     const KIND: &'static str = RESOLVE;
     type Done = Found;
 
+    fn room(&self) -> usize {
+        self.gateway.room()
+    }
+
     async fn perform(&self, job: &Claimed) -> Result<Found, Failure> {
         // What cannot be read settles nothing: the money may have moved all the same.
         let order: ChargeOrder =

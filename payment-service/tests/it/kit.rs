@@ -17,6 +17,7 @@ use reqwest::Url;
 use secrecy::SecretString;
 use shared::{
     backoff::Backoff,
+    breaker::{self, Breaker},
     clock::Clock,
     codec::{self, Codec, Kind, Says},
     consumer::{Parts, TakenIn},
@@ -243,15 +244,21 @@ impl Payments {
 
     fn worker<E: Effect>(&self, effect: E, attempts_max: Option<u32>) -> Worker<E> {
         let moment = Duration::from_millis(1);
+        let policy = Policy {
+            backoff: Backoff { first: moment, factor: 1.0, cap: Duration::from_mins(1) },
+            attempts_max,
+            attempt_limit: Duration::from_secs(30),
+            concurrency_max: 64,
+            poll: moment,
+        };
+        self.worker_by(effect, policy)
+    }
+
+    /// A worker that works like this.
+    pub(crate) fn worker_by<E: Effect>(&self, effect: E, policy: Policy) -> Worker<E> {
         Worker::new(jobs::Parts {
             effect,
-            policy: Policy {
-                backoff: Backoff { first: moment, factor: 1.0, cap: Duration::from_mins(1) },
-                attempts_max,
-                attempt_limit: Duration::from_secs(30),
-                concurrency_max: 64,
-                poll: moment,
-            },
+            policy,
             pool: self.pool.clone(),
             wakers: Wakers::default(),
             health: Health::default().component("jobs"),
@@ -285,12 +292,19 @@ impl Payments {
     }
 }
 
-/// A gateway's client.
+/// A gateway's client, whose breaker never opens.
 pub(crate) fn gateway(url: &str) -> Gateway {
+    let never = breaker::Settings { failures: usize::MAX, ..breaker::Settings::default() };
+    gateway_with(url, never)
+}
+
+/// A gateway's client with a breaker of its own.
+pub(crate) fn gateway_with(url: &str, settings: breaker::Settings) -> Gateway {
+    let breaker = Breaker::new("gateway", settings, Health::default().component("gateway"));
     let settings = gateway::Settings {
         url: Url::parse(url).unwrap(),
         api_key: None,
         call_limit: Duration::from_secs(20),
     };
-    Gateway::new(settings).unwrap()
+    Gateway::new(settings, breaker).unwrap()
 }

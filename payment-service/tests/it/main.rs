@@ -6,6 +6,7 @@ mod gateway;
 mod http;
 mod kit;
 mod money;
+mod outage;
 mod process;
 mod review;
 mod simulator;

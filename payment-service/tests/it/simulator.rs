@@ -18,7 +18,7 @@ pub(crate) struct Simulator {
     pub(crate) url: String,
     child: Child,
     client: Client,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// The program lies beside this test's folder, because both are built for the workspace.
@@ -29,29 +29,41 @@ fn program() -> PathBuf {
     program
 }
 
+/// Starts the program; answers its URL.
+async fn launch(address: &str, folder: &TempDir) -> (Child, String) {
+    let mut child = Command::new(program())
+        .args(["--listen", address, "--log"])
+        .arg(folder.path().join("gateway.jsonl"))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    timeout(PATIENCE, out.read_line(&mut line)).await.unwrap().unwrap();
+    let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+    (child, url)
+}
+
 impl Simulator {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = Command::new(program())
-            .args(["--listen", "127.0.0.1:0", "--log"])
-            .arg(folder.path().join("gateway.jsonl"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        timeout(PATIENCE, out.read_line(&mut line)).await.unwrap().unwrap();
-        let url = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+        let (child, url) = launch("127.0.0.1:0", &folder).await;
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { url, child, client, _folder: folder }
+        Self { url, child, client, folder }
     }
 
     /// Nobody answers any more.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
+    }
+
+    /// It answers again where it did, and knows what it knew.
+    pub(crate) async fn start_again(&mut self) {
+        let address = self.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
+        self.child = launch(address, &self.folder).await.0;
     }
 
     /// Breaks what is given, and nothing else.

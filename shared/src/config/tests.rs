@@ -82,16 +82,8 @@ fn a_setting_out_of_bounds_is_named() {
             "ftp://registry",
             "SCHEMA_REGISTRY_URL: it is not an http:// or https:// URL",
         ),
-        (
-            "--admission-backlog-max",
-            "0",
-            "ADMISSION_BACKLOG_MAX: 0 is not between 1 and 1000000",
-        ),
-        (
-            "--admission-look",
-            "1h",
-            "ADMISSION_LOOK: 3600s is not between 10ms and 60s",
-        ),
+        ("--admission-backlog-max", "0", "ADMISSION_BACKLOG_MAX: 0 is not between 1 and 1000000"),
+        ("--admission-look", "1h", "ADMISSION_LOOK: 3600s is not between 10ms and 60s"),
         ("--rate-limit-burst", "0", "RATE_LIMIT_BURST: 0 is not between 1 and 1000000"),
         ("--shutdown-grace", "1ms", "SHUTDOWN_GRACE: less than 1s leaves no time to stop"),
     ] {

@@ -62,12 +62,8 @@ const HOUSEHOLD_BITS: u32 = 64;
 /// After so many requests, those who have not asked lately are forgotten.
 const FORGET_EVERY: u32 = 10_000;
 
-type PerCaller<C> = RateLimiter<
-    IpAddr,
-    DefaultKeyedStateStore<IpAddr>,
-    C,
-    NoOpMiddleware<<C as Clock>::Instant>,
->;
+type PerCaller<C> =
+    RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// Counts callers' requests.
 #[derive(Debug)]

@@ -49,7 +49,12 @@ fn settings() -> Settings {
 fn app() -> Router {
     let routes = Router::new()
         .route("/orders", post(async |_order: Json<Order>| StatusCode::ACCEPTED))
-        .route("/keyed", post(async |it: Idempotent<Order>| format!("{}: {}", it.key.scope, it.key.key.as_str())))
+        .route(
+            "/keyed",
+            post(async |it: Idempotent<Order>| {
+                format!("{}: {}", it.key.scope, it.key.key.as_str())
+            }),
+        )
         .route("/may-be-keyed", post(async |key: Option<Key>| format!("{}", key.is_some())))
         .route("/orders/{id}", get(async |Path(id): Path<Uuid>| id.to_string()))
         .route("/page", get(async |Query(page): Query<Page>| page.limit.to_string()))

@@ -144,7 +144,8 @@ impl<E: Effect> Worker<E> {
     /// How many more jobs may be claimed.
     fn room(&self) -> usize {
         let held = self.in_hand.len() + self.outcomes.len();
-        self.parts.policy.concurrency_max.saturating_sub(held)
+        let room = self.parts.policy.concurrency_max.saturating_sub(held);
+        room.min(self.parts.effect.room())
     }
 
     /// Claims jobs and begins to perform them. The attempts are committed before they are made.

@@ -104,7 +104,7 @@ async fn a_dropped_transaction_gives_no_open_one_to_the_next_user() {
         outbox::append(&mut tx, &[number(NUMBERS, "a", 1, 1)]).await.unwrap();
     }
     let mut conn = pool.acquire().await.unwrap();
-    assert_eq!(outbox::backlog(&mut conn, 10).await.unwrap(), (0, None));
+    assert_eq!(outbox::backlog(&mut conn, 10).await.unwrap().messages, 0);
     let open: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND state LIKE 'idle in transaction%'

@@ -81,3 +81,21 @@ fn a_gateway_that_says_when_is_asked_then() {
     let Failure::Refused { retry_after, .. } = failure else { panic!("{failure:?}") };
     assert_eq!(retry_after, Some(Duration::from_secs(3)));
 }
+
+#[test]
+fn an_answer_is_an_answer_whatever_it_says_of_the_money() {
+    for (status, kind, answered) in [
+        (200, "", true),
+        (402, "card_error", true),
+        (400, "invalid_request_error", true),
+        (400, "idempotency_error", true),
+        (409, "idempotency_error", true),
+        (401, "", false),
+        (429, "", false),
+        (500, "api_error", false),
+        (502, "", false),
+        (503, "api_error", false),
+    ] {
+        assert_eq!(reply(status, &refusal(kind, "x")).is_an_answer(), answered, "{status} {kind}");
+    }
+}

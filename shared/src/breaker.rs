@@ -1,0 +1,233 @@
+//! A circuit breaker: whoever is known to be away is asked again by one, not by all.
+//!
+//! ```text
+//!            enough of the last calls failed
+//!  closed ────────────────────────────────────> open <───┐ the trial failed: twice as long, up to a cap
+//!    ^                                            │ its wait is over, and somebody asks
+//!    │             the trial succeeded            v       │
+//!    └────────────────────────────────────────── trial ───┘
+//! ```
+//!
+//! One call makes the trial; the others are refused until it has ended. What a call that began
+//! earlier brings home late counts for nothing.
+//!
+//! **Architecture invariant:** pure but for the lock around it: time comes in from outside, so a
+//! test is its own clock. (Kept libraries read the clock themselves, and let everybody through at
+//! once when their wait is over; see `docs/adr/0010`.)
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::health::Component;
+
+/// When it opens, and for how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// So many calls are looked back at.
+    pub calls: usize,
+    /// It opens when so many of them failed.
+    pub failures: usize,
+    /// It stays open for so long at first.
+    pub open_first: Duration,
+    /// It stays open for so long at most.
+    pub open_cap: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            calls: 20,
+            failures: 16,
+            open_first: Duration::from_secs(2),
+            open_cap: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What is let through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Everything.
+    Closed,
+    /// Nothing, until then.
+    Open { until: Instant, wait: Duration },
+    /// Nothing beside the one call that tries.
+    Trial { wait: Duration },
+}
+
+/// Nothing is let through; why else, after how long to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("calls are held back: too many have failed")]
+pub struct HeldBack {
+    /// When the next trial is due.
+    pub wait: Duration,
+}
+
+/// The machine, whose time is told to it.
+#[derive(Debug)]
+struct Machine {
+    settings: Settings,
+    state: State,
+    /// Which of the last calls failed.
+    last: VecDeque<bool>,
+    /// Rises with each change of state: calls count for the state that they began in.
+    era: u64,
+}
+
+impl Machine {
+    fn new(settings: Settings) -> Self {
+        Self { settings, state: State::Closed, last: VecDeque::new(), era: 0 }
+    }
+
+    /// How many calls may begin.
+    fn room(&self, now: Instant) -> usize {
+        match self.state {
+            State::Closed => usize::MAX,
+            State::Open { until, .. } if until <= now => 1,
+            State::Open { .. } | State::Trial { .. } => 0,
+        }
+    }
+
+    /// Lets a call begin, in the era that is answered.
+    fn begin(&mut self, now: Instant) -> Result<u64, HeldBack> {
+        match self.state {
+            State::Closed => {}
+            State::Open { until, wait } if until <= now => self.turn(State::Trial { wait }),
+            State::Open { until, .. } => return Err(HeldBack { wait: until - now }),
+            State::Trial { wait } => return Err(HeldBack { wait }),
+        }
+        Ok(self.era)
+    }
+
+    /// Takes note of how a call of that era ended.
+    fn end(&mut self, era: u64, failed: bool, now: Instant) {
+        if era != self.era {
+            return;
+        }
+        let Settings { calls, failures, open_first, open_cap } = self.settings;
+        match self.state {
+            State::Closed => {
+                self.last.push_back(failed);
+                if self.last.len() > calls {
+                    self.last.pop_front();
+                }
+                if self.last.iter().filter(|it| **it).count() >= failures {
+                    self.turn(State::Open { until: now + open_first, wait: open_first });
+                }
+            }
+            State::Trial { wait } if failed => {
+                let wait = wait.saturating_mul(2).min(open_cap);
+                self.turn(State::Open { until: now + wait, wait });
+            }
+            State::Trial { .. } => self.turn(State::Closed),
+            // No call begins in it.
+            State::Open { .. } => {}
+        }
+    }
+
+    fn turn(&mut self, state: State) {
+        self.state = state;
+        self.era += 1;
+        self.last.clear();
+    }
+}
+
+/// A breaker on the way to somebody. Clones are the same one.
+#[derive(Clone)]
+pub struct Breaker {
+    to: &'static str,
+    machine: Arc<Mutex<Machine>>,
+    health: Component,
+}
+
+impl fmt::Debug for Breaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Breaker").field("to", &self.to).finish_non_exhaustive()
+    }
+}
+
+impl Breaker {
+    /// A closed breaker on the way to `to`, which says through `health` how it stands. It is ready
+    /// all the while: who waits for somebody else can still be asked.
+    pub fn new(to: &'static str, settings: Settings, health: Component) -> Self {
+        metrics::describe_gauge!(
+            "circuit_open",
+            "Whether calls are held back because too many failed: 1, or 0."
+        );
+        metrics::describe_counter!(
+            "circuit_opened_total",
+            "Times that calls began to be held back."
+        );
+        metrics::gauge!("circuit_open", "to" => to).set(0);
+        metrics::counter!("circuit_opened_total", "to" => to).increment(0);
+        health.ready();
+        Self { to, machine: Arc::new(Mutex::new(Machine::new(settings))), health }
+    }
+
+    /// How many calls may begin now: all, one that tries, or none.
+    pub fn room(&self) -> usize {
+        self.with(|machine| machine.room(Instant::now()))
+    }
+
+    /// Lets a call begin, or says why not.
+    pub fn begin(&self) -> Result<Call, HeldBack> {
+        let era = self.with(|machine| machine.begin(Instant::now()))?;
+        Ok(Call { breaker: self.clone(), era, failed: true })
+    }
+
+    fn end(&self, era: u64, failed: bool) {
+        let (was_open, is_open) = self.with(|machine| {
+            let was_open = machine.state != State::Closed;
+            machine.end(era, failed, Instant::now());
+            (was_open, machine.state != State::Closed)
+        });
+        if was_open == is_open {
+            return;
+        }
+        let to = self.to;
+        metrics::gauge!("circuit_open", "to" => to).set(u8::from(is_open));
+        if is_open {
+            metrics::counter!("circuit_opened_total", "to" => to).increment(1);
+            self.health.ready_though(
+                "too many calls have failed: they are held back and tried one by one",
+            );
+            tracing::warn!(to, "too many calls have failed: they are held back");
+        } else {
+            self.health.ready();
+            tracing::info!(to, "calls are let through again");
+        }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Machine) -> T) -> T {
+        work(&mut self.machine.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// A call that has begun. One that is dropped, for whatever reason, has failed.
+#[derive(Debug)]
+#[must_use = "a call that is dropped has failed"]
+pub struct Call {
+    breaker: Breaker,
+    era: u64,
+    failed: bool,
+}
+
+impl Call {
+    /// It was answered, whatever the answer says.
+    pub fn answered(mut self) {
+        self.failed = false;
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.breaker.end(self.era, self.failed);
+    }
+}
+
+#[cfg(test)]
+mod tests;
