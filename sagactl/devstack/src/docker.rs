@@ -2,8 +2,14 @@
 //!
 //! testcontainers removes a container when its handle is dropped, which a killed process never does.
 //! So the sweeper removes them, by a label that is this stack's own, and the handles are forgotten.
+//!
+//! **Architecture invariant:** the engine is this machine's, and a container is asked for at its
+//! published port on loopback. testcontainers would answer with the bridge's gateway wherever a file
+//! `/.dockerenv` lies about, which it does on machines that were once unpacked from an image; an
+//! engine that publishes on loopback alone is out of reach there. Kafka says loopback of itself in
+//! any case.
 
-use std::{borrow::Cow, fmt::Display};
+use std::borrow::Cow;
 
 use testcontainers_modules::{
     kafka::apache::{KAFKA_PORT, Kafka},
@@ -25,6 +31,8 @@ use crate::{
 /// Marks the containers of one stack.
 const LABEL: &str = "saga.devstack";
 const POSTGRES_PORT: ContainerPort = ContainerPort::Tcp(5432);
+/// Lines of a container's log that are shown when it does not come up.
+const LOG_LINES: usize = 20;
 /// What the shipped broker is told beyond what the module tells it, as in `server.properties`.
 const KAFKA_SETTINGS: [(&str, &str); 8] = [
     ("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false"),
@@ -109,7 +117,7 @@ impl Starter<'_> {
             request = request.with_env_var(name, value);
         }
         let container = Running::of(Part::Kafka, request.start().await)?;
-        let brokers = format!("127.0.0.1:{}", container.port(KAFKA_PORT).await?);
+        let brokers = container.address(KAFKA_PORT).await?;
         let probe = Probe::Kafka { brokers: brokers.clone() };
         self.answers(container, &probe, &brokers).await?;
         Ok(Some(brokers))
@@ -204,13 +212,9 @@ impl<I: Image> Running<I> {
         }
     }
 
-    async fn port(&self, inside: ContainerPort) -> Result<u16, Error> {
-        self.container.get_host_port_ipv4(inside).await.map_err(|source| self.failed(source))
-    }
-
     async fn address(&self, inside: ContainerPort) -> Result<String, Error> {
-        let host = self.container.get_host().await.map_err(|source| self.failed(source))?;
-        Ok(join(&host, self.port(inside).await?))
+        let port = self.container.get_host_port_ipv4(inside).await;
+        Ok(format!("127.0.0.1:{}", port.map_err(|source| self.failed(source))?))
     }
 
     fn failed<E>(&self, source: E) -> Error
@@ -221,22 +225,20 @@ impl<I: Image> Running<I> {
     }
 
     async fn too_slow(&self) -> Error {
-        let log = self.container.stderr_to_vec().await.unwrap_or_default();
+        let mut log = self.container.stdout_to_vec().await.unwrap_or_default();
+        log.extend(self.container.stderr_to_vec().await.unwrap_or_default());
         Error::TooSlow {
             part: self.part,
             what: "answer",
             seconds: PATIENCE.as_secs(),
-            log: String::from_utf8_lossy(&log).into_owned(),
+            log: last_lines(&String::from_utf8_lossy(&log)),
         }
     }
 }
 
-fn join(host: &impl Display, port: u16) -> String {
-    // The engine publishes on IPv4 loopback; the name may lead to IPv6 first.
-    match host.to_string().as_str() {
-        "localhost" => format!("127.0.0.1:{port}"),
-        host => format!("{host}:{port}"),
-    }
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
 }
 
 /// Apicurio Registry, which keeps its schemas in memory.
