@@ -10,6 +10,9 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(code) => return code,
     };
+    if settings.common.health {
+        return shared::http::ask_readiness(settings.common.admin_listen);
+    }
     lifecycle::process(settings.common.shutdown_grace, |life| async {
         let metrics = telemetry::init(settings.common.log_format, &settings.common.log_filter)?;
         notify_service::run(settings, life, metrics).await?;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use devstack::Source;
 
-use crate::{demo, load, screen, stack, verify};
+use crate::{compose, contract, demo, load, screen, stack, verify};
 
 /// Runs, watches and checks the order system.
 #[derive(Debug, Parser)]
@@ -17,6 +17,10 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Tries the compose file for real, with the programs of this machine.
+    ComposeTest(compose::Options),
+    /// Creates the topics and registers the schemas at a broker and a registry that run already.
+    Contract(contract::Options),
     /// Starts everything on this machine, places orders that go each way, shows them moving.
     Demo(demo::Options),
     /// Places many orders at once and says what that costs.
@@ -54,6 +58,8 @@ impl Cli {
     /// Does what was asked.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::ComposeTest(options) => compose::run(options).await,
+            Command::Contract(options) => contract::run(options).await,
             Command::Demo(options) => demo::run(options).await,
             Command::Load(options) => load::run(options).await,
             Command::Stack(options) => stack::run(options).await,

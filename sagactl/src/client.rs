@@ -107,6 +107,14 @@ impl Orders {
         response.error_for_status()?.json().await.context("an unreadable order")
     }
 
+    /// Whether any order is pending.
+    pub async fn any_pending(&self) -> anyhow::Result<bool> {
+        let url = format!("{}/orders?status=pending&limit=1", self.base);
+        let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
+        let items = page.get("items").and_then(Value::as_array).context("an unreadable page")?;
+        Ok(!items.is_empty())
+    }
+
     /// Whether the catalogue has reached the order service.
     pub async fn knows_products(&self, n: usize) -> anyhow::Result<bool> {
         let url = format!("{}/products?limit={n}", self.base);

@@ -85,20 +85,25 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
 }
 
-/// Where one member answers. Its ports stay claimed while it is away, so that it finds them free when
-/// it comes back.
+/// Where one member answers. A port that was claimed stays so while its member is away, so that it is
+/// found free when the member comes back.
 #[derive(Debug)]
-struct Place {
+pub struct Place {
     http: SocketAddr,
     admin: SocketAddr,
-    _ports: Ports,
+    _ports: Option<Ports>,
 }
 
 impl Place {
+    /// Where somebody else has put it.
+    pub fn given(http: SocketAddr, admin: SocketAddr) -> Self {
+        Self { http, admin, _ports: None }
+    }
+
     fn claim() -> Self {
         let ports = Ports::claim();
         let [http, admin] = ports.numbers.map(|it| (Ipv4Addr::LOCALHOST, it).into());
-        Self { http, admin, _ports: ports }
+        Self { http, admin, _ports: Some(ports) }
     }
 }
 
@@ -142,6 +147,25 @@ impl Fleet {
             board.end(member.program(), &format!("ready at {}", fleet.url(member)));
         }
         Ok(fleet)
+    }
+
+    /// A fleet that others run: it can be asked and audited, not started or ended.
+    pub fn elsewhere(
+        urls: Urls,
+        options: Options,
+        places: impl IntoIterator<Item = (Member, Place)>,
+        databases: BTreeMap<Member, String>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            urls,
+            options,
+            databases: Databases::given(databases),
+            places: places.into_iter().collect(),
+            processes: BTreeMap::new(),
+            folder: tempfile::Builder::new().prefix("sagactl-").tempdir()?,
+            programs: PathBuf::new(),
+            http: client::http()?,
+        })
     }
 
     /// The base URL of a member's API.
@@ -290,7 +314,7 @@ impl Fleet {
 }
 
 /// Where the programs are: beside this one. Tests stand one folder deeper.
-fn programs() -> anyhow::Result<PathBuf> {
+pub(crate) fn programs() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("this program has no path")?;
     let beside = own.parent().unwrap_or_else(|| Path::new("."));
     let folder = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside };

@@ -11,6 +11,8 @@ pub mod fleet;
 pub mod screen;
 
 pub mod audit;
+pub mod compose;
+pub mod contract;
 pub mod cpu;
 pub mod demo;
 pub mod load;

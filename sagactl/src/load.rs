@@ -35,6 +35,7 @@ use crate::{
 };
 
 pub mod account;
+mod elsewhere;
 pub mod report;
 
 /// How much load.
@@ -55,6 +56,10 @@ pub struct Options {
     /// Where broker, database, registry and mail sink come from.
     #[arg(long, value_enum, default_value_t)]
     pub from: cli::From,
+    /// The base URL of an order service that runs already. Nothing is started then, and only what
+    /// its API tells is looked at.
+    #[arg(long)]
+    pub at: Option<String>,
 }
 
 /// How often the number of open orders is looked at.
@@ -62,6 +67,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Starts everything, places the load, prints what it cost.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    if let Some(at) = &options.at {
+        return elsewhere::run(at, &options).await;
+    }
     demo::build().await?;
     let board = Board::new();
     let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
@@ -165,7 +173,7 @@ async fn place(
 }
 
 /// Of twenty orders, one is declined, one is out of stock, one is cancelled, one wants two things.
-fn wish(n: u64, products: u32) -> Wish {
+pub(crate) fn wish(n: u64, products: u32) -> Wish {
     let sku = |n: u64| format!("load-{:04}", n % u64::from(products.max(1)) + 1);
     let mut lines = vec![(sku(n), 1)];
     match n % 20 {

@@ -13,7 +13,7 @@ use clap::Args;
 use devstack::{Parts, Source, Stack};
 
 use crate::{
-    cargo,
+    cargo, compose,
     screen::{self, Board},
 };
 
@@ -34,6 +34,8 @@ enum Beside {
     Native,
     /// Containers.
     Docker,
+    /// It starts its own, in containers.
+    OwnDocker,
 }
 
 struct Check {
@@ -48,7 +50,7 @@ const fn check(name: &'static str, command: &'static [&'static str]) -> Check {
 }
 
 /// The checks. `--workspace` in all of them: one set of features, one build of each dependency.
-const CHECKS: [Check; 8] = [
+const CHECKS: [Check; 9] = [
     check("format", &["cargo", "fmt", "--all", "--check"]),
     check("dependencies", &["cargo", "deny", "check", "bans", "licenses", "sources"]),
     check(
@@ -75,6 +77,10 @@ const CHECKS: [Check; 8] = [
         beside: Beside::Docker,
         ..check("tests in Docker", &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
     },
+    Check {
+        beside: Beside::OwnDocker,
+        ..check("compose", &["cargo", "run", "--bin", "sagactl", "--", "compose-test"])
+    },
 ];
 
 /// Runs them all, one after the other, and ends at the first that fails.
@@ -84,8 +90,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         if options.only.as_ref().is_some_and(|only| !check.name.contains(only.as_str())) {
             continue;
         }
-        if check.beside == Beside::Docker && !devstack::docker_answers().await {
-            report.push((check.name, "not run: no Docker daemon answers here".to_owned()));
+        if let Some(reason) = obstacle(check).await {
+            report.push((check.name, format!("not run: {reason}")));
             continue;
         }
         screen::say(format_args!("\n==> {}: {}", check.name, check.command.join(" ")));
@@ -105,9 +111,23 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// Why a check cannot be run here.
+async fn obstacle(check: &Check) -> Option<String> {
+    match check.beside {
+        Beside::Nothing | Beside::Native => None,
+        Beside::Docker | Beside::OwnDocker if !devstack::docker_answers().await => {
+            Some("no Docker engine answers here".to_owned())
+        }
+        Beside::Docker | Beside::OwnDocker => {
+            let image = compose::image_out_of_reach().await?;
+            Some(format!("{image} is not here and cannot be fetched"))
+        }
+    }
+}
+
 async fn perform(check: &Check) -> anyhow::Result<bool> {
     let source = match check.beside {
-        Beside::Nothing => return execute(check, &[]).await,
+        Beside::Nothing | Beside::OwnDocker => return execute(check, &[]).await,
         Beside::Native => Source::Native,
         Beside::Docker => Source::Docker,
     };

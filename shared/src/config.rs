@@ -81,6 +81,10 @@ pub struct Common {
     /// How much is let in.
     #[command(flatten)]
     pub limits: Limits,
+    /// Asks the process that runs beside this one, under the same settings, whether it is ready,
+    /// and ends: with success if it is. For health checks in images that have no shell.
+    #[arg(long)]
+    pub health: bool,
 }
 
 /// A setting that cannot be.

@@ -22,6 +22,7 @@ pub use self::{
     extract::{Idempotent, Json, Path, Query},
     pages::{Page, has_pages, problem_pages},
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
+    question::ask_readiness,
     rate::Rate,
     replay::{REPLAYED, stored},
     retry_after::retry_after,
@@ -34,6 +35,7 @@ mod extract;
 mod guard;
 mod pages;
 pub mod problem;
+mod question;
 mod rate;
 mod replay;
 mod retry_after;

@@ -25,4 +25,7 @@ mod ledger;
 pub mod api;
 pub mod journal;
 
+pub mod arguments;
+pub mod question;
+
 mod clock;

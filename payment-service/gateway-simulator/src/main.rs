@@ -3,27 +3,21 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
-    path::PathBuf,
 };
 
-use clap::Parser;
-use gateway_simulator::server::{self, Settings};
-
-/// A payment gateway with faults. Its log is the witness of every charge.
-#[derive(Parser)]
-#[command(version)]
-struct Arguments {
-    /// Where to listen; port 0 takes a free one and prints it.
-    #[arg(long, default_value = "127.0.0.1:0")]
-    listen: SocketAddr,
-    /// The log: JSON lines, appended to, replayed at start.
-    #[arg(long)]
-    log: PathBuf,
-}
+use clap::Parser as _;
+use gateway_simulator::{
+    arguments::Arguments,
+    question,
+    server::{self, Settings},
+};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    if arguments.health {
+        return Ok(question::ask(arguments.listen)?);
+    }
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let settings = Settings { listen: arguments.listen, log: arguments.log };
     let stop = server::stop_on_signal()?;

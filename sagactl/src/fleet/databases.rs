@@ -39,6 +39,11 @@ impl Databases {
         Ok(Self(urls))
     }
 
+    /// Those that somebody else has made.
+    pub(super) fn given(urls: BTreeMap<Member, String>) -> Self {
+        Self(urls)
+    }
+
     pub(super) fn url(&self, member: Member) -> Option<&str> {
         self.0.get(&member).map(String::as_str)
     }

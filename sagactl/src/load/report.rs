@@ -231,7 +231,7 @@ impl Report {
     }
 }
 
-fn rate(n: u64, time: Duration) -> f64 {
+pub(super) fn rate(n: u64, time: Duration) -> f64 {
     count_as_float(n) / time.as_secs_f64().max(1e-9)
 }
 
@@ -240,7 +240,7 @@ fn count_as_float(n: u64) -> f64 {
     n as f64
 }
 
-fn latency(name: &str, micros: &Histogram<u64>, target: &str) {
+pub(super) fn latency(name: &str, micros: &Histogram<u64>, target: &str) {
     let ms = |us: u64| count_as_float(us) / 1e3;
     say(format_args!(
         "  {name}: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms{target}",

@@ -5,7 +5,14 @@ use sagactl::{audit::Expected, cli, load, screen::Board};
 use crate::stage;
 
 fn load(orders: u64) -> load::Options {
-    load::Options { orders, clients: 32, products: 20, limit_seconds: 300, from: cli::From::Auto }
+    load::Options {
+        orders,
+        clients: 32,
+        products: 20,
+        limit_seconds: 300,
+        from: cli::From::Auto,
+        at: None,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,6 +2,7 @@
 //! the house in which they live.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod containers;
 mod crash;
 mod crowd;
 mod foreign;

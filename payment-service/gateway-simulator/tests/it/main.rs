@@ -4,6 +4,7 @@
 
 mod cards;
 mod faults;
+mod health;
 mod idempotency;
 mod lists;
 mod refunds;

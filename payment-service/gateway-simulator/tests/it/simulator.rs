@@ -221,8 +221,13 @@ impl Simulator {
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        self.url.strip_prefix("http://").unwrap().to_owned()
+    }
+
     pub(crate) async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.url.strip_prefix("http://").unwrap()).await.unwrap()
+        TcpStream::connect(self.address()).await.unwrap()
     }
 
     /// Sends a charge by hand, so that the test decides when its client goes away.

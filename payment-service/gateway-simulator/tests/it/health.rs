@@ -1,0 +1,24 @@
+//! The question that a container's health check asks.
+
+use tokio::process::Command;
+
+use crate::simulator::Simulator;
+
+/// Whether a process of its own that asks a gateway at this address ends well.
+async fn is_alive(gateway: &Simulator, address: &str) -> bool {
+    let mut question = Command::new(env!("CARGO_BIN_EXE_gateway-simulator"));
+    question.args(["--listen", address, "--health", "--log"]).arg(gateway.log());
+    question.kill_on_drop(true).output().await.unwrap().status.success()
+}
+
+#[tokio::test]
+async fn a_gateway_is_alive_until_it_has_ended() {
+    let mut gateway = Simulator::start().await;
+    let address = gateway.address();
+    let port = address.rsplit_once(':').unwrap().1.to_owned();
+    assert!(is_alive(&gateway, &address).await);
+    // A container listens at every address.
+    assert!(is_alive(&gateway, &format!("0.0.0.0:{port}")).await);
+    gateway.crash().await;
+    assert!(!is_alive(&gateway, &address).await);
+}

@@ -1,0 +1,166 @@
+//! `sagactl compose-test`: the compose file for real, with every promise that is made of it.
+//!
+//! ```text
+//! images ──> up --wait ──> the README's curl ──> confinement ──> load and docker kill
+//!        ──> restart ──> down, up, the same data ──> down --volumes
+//! ```
+//!
+//! It runs under a project name and at ports of its own and removes what it made, however it ends.
+//! Our images hold the programs that are built here. Images of others are taken as they are found;
+//! one that is a stand-in is called so, and an onlooker's that is missing is left out and said to be.
+
+use std::{path::PathBuf, process::ExitCode, time::Instant};
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+pub use self::images::out_of_reach as image_out_of_reach;
+use self::{orders::Shop, project::Project};
+use crate::screen::say;
+
+mod confinement;
+mod images;
+mod orders;
+mod project;
+
+/// What to try.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// The repository, whose compose file is tried.
+    #[arg(long, default_value = ".")]
+    repository: PathBuf,
+}
+
+/// Whoever is killed in the middle of a load.
+const VICTIMS: [&str; 9] = [
+    "order-service",
+    "inventory-service",
+    "payment-service",
+    "notify-service",
+    "gateway",
+    "kafka",
+    "postgres",
+    "schema-registry",
+    "mailpit",
+];
+
+/// Everything is healthy after so many seconds, on a busy machine.
+const UP: [&str; 5] = ["up", "--wait", "--wait-timeout", "600", "--quiet-pull"];
+
+/// Tries it all; ends at the first promise that does not hold.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let repository = options.repository.canonicalize().context("there is no such repository")?;
+    anyhow::ensure!(devstack::docker_answers().await, "no Docker engine answers here");
+    let products = orders::PRODUCTS.to_string();
+    let settings = [("SAGA_PROGRAMS", "prebuilt"), ("SEED_PRODUCTS", products.as_str())];
+    let mut project = Project::of(&repository, &settings)?;
+    let began = Instant::now();
+    say("Images");
+    images::prepare(&repository).await?;
+    project.compose(&["down", "--volumes", "--remove-orphans"]).await?;
+    let missing = images::missing(&project).await?;
+    project.put_aside(&missing)?;
+    project.compose(&["build"]).await?;
+    done(began, "the images are built");
+    let outcome = acts(&project, &repository).await;
+    if outcome.is_err() {
+        say(project.compose(&["ps", "--all"]).await?);
+        say(project.compose(&["logs", "--tail", "15", "--no-color"]).await?);
+    }
+    outcome?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn acts(project: &Project, repository: &std::path::Path) -> anyhow::Result<()> {
+    say("The stack");
+    let began = Instant::now();
+    project.compose(&UP).await?;
+    done(began, "up --wait: everything is healthy");
+    let shop = Shop::of(project).await?;
+    readme(project, repository, &shop).await?;
+    confined(project, &shop).await?;
+    killed(project, &shop).await?;
+    restarted(project, &shop).await?;
+    down_and_up(project, &shop).await
+}
+
+async fn readme(
+    project: &Project,
+    repository: &std::path::Path,
+    shop: &Shop,
+) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let readme = std::fs::read_to_string(repository.join("README.md"))?;
+    let order = orders::as_the_readme_says(&readme, project.port("ORDERS_PORT")?).await?;
+    shop.ends(order, "confirmed").await?;
+    done(began, "the README's curl: an order is accepted, and confirmed");
+    Ok(())
+}
+
+async fn confined(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+    let began = Instant::now();
+    confinement::loopback_only(project).await?;
+    done(began, "nothing listens beyond loopback");
+    let server = format!("127.0.0.1:{}", project.port("POSTGRES_PORT")?);
+    confinement::no_neighbours_database(&server, &shop.passwords).await?;
+    done(began, "a role opens its own database and no other");
+    confinement::contained(project).await?;
+    done(began, "no container writes its root, keeps capabilities, or has memory without limit");
+    confinement::secret(project, &shop.passwords).await?;
+    done(began, "no password stands in what the engine tells");
+    Ok(())
+}
+
+/// Each container is killed once while orders keep coming.
+async fn killed(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let (before, enough) = (shop.count().await?, CancellationToken::new());
+    let killing = async {
+        // However it ends, the customers are to go home.
+        let _done = enough.clone().drop_guard();
+        for victim in VICTIMS {
+            project.compose(&["kill", victim]).await?;
+            project.compose(&[&UP[..], &["--no-deps", victim]].concat()).await?;
+            done(began, &format!("docker kill {victim}, and healthy again"));
+        }
+        anyhow::Ok(())
+    };
+    let crowd = shop.crowd("kill", enough.clone());
+    let (killed, accepted) = tokio::join!(killing, crowd);
+    killed?;
+    let accepted = accepted?;
+    let ended = shop.audit().await?;
+    let known = shop.count().await?;
+    anyhow::ensure!(known == before + accepted, "{known} orders, not {before} + {accepted}");
+    done(began, &format!("every promise is kept: {ended:?}"));
+    Ok(())
+}
+
+async fn restarted(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+    let began = Instant::now();
+    project.compose(&["restart"]).await?;
+    project.compose(&UP).await?;
+    shop.confirms_an_order("restart").await?;
+    shop.audit().await?;
+    done(began, "restart: an order is confirmed, every promise is kept");
+    Ok(())
+}
+
+async fn down_and_up(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let before = shop.count().await?;
+    project.compose(&["down"]).await?;
+    project.compose(&UP).await?;
+    let shop = Shop::of(project).await?;
+    let after = shop.count().await?;
+    anyhow::ensure!(after == before, "{before} orders before, {after} after");
+    shop.confirms_an_order("up").await?;
+    shop.audit().await?;
+    done(began, "down and up: the data are there, an order is confirmed, every promise is kept");
+    Ok(())
+}
+
+fn done(began: Instant, what: &str) {
+    say(format_args!("  ✔ {what} ({:.1} s)", began.elapsed().as_secs_f64()));
+}

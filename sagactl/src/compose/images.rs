@@ -1,0 +1,101 @@
+//! Images: ours from programs that were built outside, those of others as they are here.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::project::Project;
+use crate::{demo, fleet, screen::say};
+
+/// Programs that go into images.
+const PROGRAMS: [&str; 6] = [
+    "order-service",
+    "inventory-service",
+    "payment-service",
+    "notify-service",
+    "gateway-simulator",
+    "sagactl",
+];
+
+/// Services that an order can do without: they only look on.
+const ONLOOKERS: [&str; 1] = ["kafka-ui"];
+
+/// What no container test can do without.
+const NEEDED: [&str; 4] = [
+    "apache/kafka:4.3.1",
+    "postgres:18.6-alpine3.24",
+    "apicurio/apicurio-registry:3.3.3",
+    "axllent/mailpit:v1.30.5",
+];
+
+/// The first image without which nothing can be tried, and which is neither here nor to be fetched.
+pub async fn out_of_reach() -> Option<&'static str> {
+    for image in NEEDED {
+        let engine = async |words: &[&str]| {
+            let mut docker = tokio::process::Command::new("docker");
+            docker.args(words).kill_on_drop(true);
+            docker.output().await.is_ok_and(|it| it.status.success())
+        };
+        if !engine(&["image", "inspect", image]).await && !engine(&["pull", image]).await {
+            return Some(image);
+        }
+    }
+    None
+}
+
+/// Builds the programs here and puts them where the Dockerfile looks for prebuilt ones. They run in
+/// images whose C library is not older than this machine's.
+pub(super) async fn prepare(repository: &Path) -> anyhow::Result<()> {
+    demo::build().await?;
+    let (from, to) = (fleet::programs()?, repository.join("target/programs"));
+    fs::create_dir_all(&to)?;
+    for program in PROGRAMS {
+        let (source, target) = (from.join(program), to.join(program));
+        let stripped = tokio::process::Command::new("strip")
+            .arg("--strip-debug")
+            .arg("-o")
+            .arg(&target)
+            .arg(&source)
+            .status()
+            .await
+            .context("strip cannot be run: it comes with the C compiler")?;
+        anyhow::ensure!(stripped.success(), "{} cannot be stripped", source.display());
+    }
+    Ok(())
+}
+
+/// Which images of others are missing; asks a registry for them first. Answers the services that can
+/// be done without, and fails for the others.
+pub(super) async fn missing(project: &Project) -> anyhow::Result<Vec<String>> {
+    let described = project.described().await?;
+    let services = described["services"].as_object().context("a compose file without services")?;
+    let mut missing = Vec::new();
+    for (service, it) in services {
+        let (Some(image), None) = (it["image"].as_str(), it.get("build")) else { continue };
+        if is_here(project, image).await {
+            say_if_stand_in(project, image).await?;
+        } else if project.docker(&["pull", "--quiet", image]).await.is_ok() {
+            say(format_args!("  {image} was fetched"));
+        } else if ONLOOKERS.contains(&service.as_str()) {
+            say(format_args!("  {image} is not here and cannot be fetched: {service} is left out"));
+            missing.push(service.clone());
+        } else {
+            anyhow::bail!("{image} is not here and cannot be fetched: {service} needs it");
+        }
+    }
+    Ok(missing)
+}
+
+async fn is_here(project: &Project, image: &str) -> bool {
+    project.docker(&["image", "inspect", image]).await.is_ok()
+}
+
+/// A green run on images that were built here says nothing of those that are published.
+async fn say_if_stand_in(project: &Project, image: &str) -> anyhow::Result<()> {
+    let known: Value = serde_json::from_str(&project.docker(&["image", "inspect", image]).await?)?;
+    if known[0]["Config"]["Labels"]["stand-in"] == "true" {
+        say(format_args!("  {image} is a stand-in, built here"));
+    }
+    Ok(())
+}

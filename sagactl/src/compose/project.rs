@@ -1,0 +1,171 @@
+//! The compose file under a name and at ports of its own, so that it can be tried beside a stack that
+//! somebody uses.
+
+use std::{
+    collections::BTreeMap,
+    io::Write as _,
+    path::{Path, PathBuf},
+    process::{Output, Stdio},
+};
+
+use anyhow::Context as _;
+use devstack::Ports;
+use serde_json::{Value, json};
+use tempfile::NamedTempFile;
+use tokio::process::Command;
+
+/// Its containers, networks and volumes are called by this name. Fixed, so that what a killed run
+/// left behind goes at the next.
+const NAME: &str = "saga-test";
+
+/// The compose file of a repository, as a running project.
+#[derive(Debug)]
+pub(super) struct Project {
+    folder: PathBuf,
+    /// The file's variables: ports, how images are built, how many products.
+    variables: BTreeMap<String, String>,
+    _claims: Vec<Ports>,
+    /// Puts services aside whose images cannot be had.
+    aside: Option<NamedTempFile>,
+}
+
+impl Project {
+    /// The project of the repository in this folder, each of its ports moved to a free one.
+    pub(super) fn of(folder: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let file = folder.join("docker-compose.yml");
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("{} cannot be read", file.display()))?;
+        let (mut variables, mut claims) = (BTreeMap::new(), Vec::new());
+        for pair in port_variables(&text).chunks(2) {
+            let ports = Ports::claim();
+            for (name, port) in pair.iter().zip(ports.numbers) {
+                variables.insert(name.clone(), port.to_string());
+            }
+            claims.push(ports);
+        }
+        let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        variables.extend(settings);
+        Ok(Self { folder: folder.to_owned(), variables, _claims: claims, aside: None })
+    }
+
+    /// The port of this machine under which a service is published.
+    pub(super) fn port(&self, variable: &str) -> anyhow::Result<u16> {
+        let port = self.variables.get(variable).with_context(|| format!("no port {variable}"))?;
+        Ok(port.parse()?)
+    }
+
+    /// From now on these services are not part of it.
+    pub(super) fn put_aside(&mut self, services: &[String]) -> anyhow::Result<()> {
+        if services.is_empty() {
+            return Ok(());
+        }
+        let aside: BTreeMap<_, _> =
+            services.iter().map(|it| (it, json!({ "profiles": ["put-aside"] }))).collect();
+        let mut file = NamedTempFile::with_suffix(".json")?;
+        file.write_all(json!({ "services": aside }).to_string().as_bytes())?;
+        self.aside = Some(file);
+        Ok(())
+    }
+
+    /// `docker compose` with these words; what it printed if it went well.
+    pub(super) async fn compose(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new("docker");
+        command.args(self.words()).args(words);
+        self.perform(command).await
+    }
+
+    /// `docker` with these words.
+    pub(super) async fn docker(&self, words: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new("docker");
+        command.args(words);
+        self.perform(command).await
+    }
+
+    /// What the engine knows of each container of the project that runs.
+    pub(super) async fn containers(&self) -> anyhow::Result<Vec<Value>> {
+        let ids = self.compose(&["ps", "--quiet"]).await?;
+        let ids: Vec<&str> = ids.split_whitespace().collect();
+        anyhow::ensure!(!ids.is_empty(), "no container runs");
+        let known = self.docker(&[&["inspect"], &ids[..]].concat()).await?;
+        serde_json::from_str(&known).context("docker inspect cannot be read")
+    }
+
+    /// The file with its variables filled in.
+    pub(super) async fn described(&self) -> anyhow::Result<Value> {
+        let text = self.compose(&["config", "--format", "json"]).await?;
+        serde_json::from_str(&text).context("docker compose config cannot be read")
+    }
+
+    fn words(&self) -> Vec<String> {
+        let mut words = vec!["compose".to_owned(), "--project-name".to_owned(), NAME.to_owned()];
+        let own = self.folder.join("docker-compose.yml");
+        let aside = self.aside.as_ref().map(NamedTempFile::path);
+        for file in std::iter::once(own.as_path()).chain(aside) {
+            words.extend(["--file".to_owned(), file.to_string_lossy().into_owned()]);
+        }
+        words
+    }
+
+    async fn perform(&self, mut command: Command) -> anyhow::Result<String> {
+        command
+            .current_dir(&self.folder)
+            .envs(&self.variables)
+            .env("COMPOSE_PROGRESS", "plain")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        let output = command.output().await.context("docker cannot be run")?;
+        if output.status.success() {
+            return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        }
+        anyhow::bail!("{:?}: {}\n{}", command.as_std(), output.status, ending(&output))
+    }
+}
+
+impl Drop for Project {
+    /// Nothing of it stays, however the test ends.
+    fn drop(&mut self) {
+        let mut command = std::process::Command::new("docker");
+        command.args(self.words()).args([
+            "down",
+            "--volumes",
+            "--remove-orphans",
+            "--timeout",
+            "5",
+        ]);
+        command.current_dir(&self.folder).envs(&self.variables);
+        // Whatever is left is removed when the test begins again.
+        drop(command.stdin(Stdio::null()).output());
+    }
+}
+
+/// The variables that say at which port of this machine something is published.
+fn port_variables(file: &str) -> Vec<String> {
+    let mut names: Vec<String> = file
+        .split("${")
+        .skip(1)
+        .filter_map(|it| it.split_once(":-").map(|(name, _)| name))
+        .filter(|name| name.ends_with("_PORT"))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// The last lines of what a command complained of.
+fn ending(output: &Output) -> String {
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(30)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_port_has_a_variable_and_is_found_once() {
+        let file = "ports: [\"127.0.0.1:${B_PORT:-1}:1\"]\nx: ${A_PORT:-2} ${B_PORT:-1} ${C:-3}";
+        assert_eq!(port_variables(file), ["A_PORT", "B_PORT"]);
+    }
+}

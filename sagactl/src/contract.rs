@@ -1,0 +1,106 @@
+//! `sagactl contract`: the topics and the schemas, made before anybody speaks.
+//!
+//! The services do the same for themselves at their start. Done once beforehand, a schema that an
+//! earlier one cannot live with is found before any service is replaced, and whoever looks at the
+//! broker sees every topic from the beginning.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use shared::{
+    codec::{Codec, Kind, Settings},
+    contract::{
+        NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
+        PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, StockRejected, StockReleased,
+        StockReserved, TOPICS,
+    },
+    health::Health,
+    kafka, topics,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::screen::say;
+
+/// Where the broker and the registry are; in the services' own words.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Where the brokers are: `host:port,host:port`.
+    #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
+    kafka_brokers: String,
+    /// Stands before the name of each topic.
+    #[arg(long, env = "KAFKA_TOPIC_PREFIX", default_value = "")]
+    kafka_topic_prefix: String,
+    /// Copies of each partition that are made when a topic is created.
+    #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
+    kafka_replication: i32,
+    /// Where the schema registry is, with its path.
+    #[arg(
+        long,
+        env = "SCHEMA_REGISTRY_URL",
+        default_value = "http://127.0.0.1:8081/apis/ccompat/v7"
+    )]
+    schema_registry_url: String,
+    /// Gives up when broker and registry have not done it after so many seconds.
+    #[arg(long, default_value_t = 120)]
+    limit_seconds: u64,
+}
+
+/// Creates what is missing, checks what is there, ends.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let limit = Duration::from_secs(options.limit_seconds);
+    let (health, stop) = (Health::default(), CancellationToken::new());
+    let making = async {
+        let broker = kafka::Settings {
+            brokers: options.kafka_brokers,
+            prefix: options.kafka_topic_prefix.clone(),
+            client_id: "sagactl".to_owned(),
+        };
+        let component = health.component("topics");
+        topics::ensure(&broker, &TOPICS, options.kafka_replication, &component, &stop).await?;
+        let words = Settings {
+            // Nothing is said here.
+            source: String::new(),
+            registry_url: options.schema_registry_url,
+            prefix: options.kafka_topic_prefix,
+        };
+        let component = health.component("schemas");
+        Codec::connect(&words, &kinds(), &[], &component, &stop).await?;
+        anyhow::Ok(())
+    };
+    let made = tokio::time::timeout(limit, making).await;
+    made.with_context(|| format!("not done after {limit:?}: {:?}", health.report()))??;
+    say(format_args!("{} topics and {} schemas are as declared", TOPICS.len(), kinds().len()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Every kind of record.
+fn kinds() -> [Kind; 12] {
+    [
+        Kind::of::<OrderPlaced>(),
+        Kind::of::<OrderConfirmed>(),
+        Kind::of::<OrderCancelled>(),
+        Kind::of::<StockReserved>(),
+        Kind::of::<StockRejected>(),
+        Kind::of::<StockReleased>(),
+        Kind::of::<ProductChanged>(),
+        Kind::of::<PaymentDone>(),
+        Kind::of::<PaymentFailed>(),
+        Kind::of::<PaymentRefunded>(),
+        Kind::of::<NotificationSent>(),
+        Kind::of::<NotificationFailed>(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use shared::contract::TOPICS;
+
+    use super::*;
+
+    #[test]
+    fn every_topic_of_events_has_its_kind() {
+        let dead_letters = TOPICS.iter().filter_map(|it| it.name.strip_suffix(".dlq")).count();
+        assert_eq!(kinds().len(), TOPICS.len() - dead_letters);
+    }
+}

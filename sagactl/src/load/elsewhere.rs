@@ -1,0 +1,51 @@
+//! A load on services that others run, through their public API alone.
+
+use std::{process::ExitCode, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use super::{LOOK_AGAIN, Options, place_all, report};
+use crate::{
+    client::{self, Orders},
+    screen::{Board, say},
+};
+
+/// The catalogue may take this long to reach the order service.
+const CATALOGUE_LIMIT: Duration = Duration::from_secs(90);
+
+/// Products that the API lists at once, at most.
+const PAGE_MAX: usize = 200;
+
+/// Places the load, waits until no order is pending, says how long it took.
+pub(super) async fn run(at: &str, options: &Options) -> anyhow::Result<ExitCode> {
+    let orders = Orders::at(client::http()?, at);
+    let products = (options.products as usize).min(PAGE_MAX);
+    until("the products are known", CATALOGUE_LIMIT, async || {
+        orders.knows_products(products).await
+    })
+    .await?;
+    let (board, began) = (Board::new(), Instant::now());
+    let bar = board.count("placed", options.orders);
+    let posts = place_all(&orders, options, &bar).await?;
+    bar.finish();
+    let accepted = report::rate(posts.latency_us.len(), began.elapsed());
+    let limit = Duration::from_secs(options.limit_seconds);
+    until("no order is pending", limit, async || Ok(!orders.any_pending().await?)).await?;
+    say(format_args!("{} orders accepted, {accepted:.0} a second", posts.latency_us.len()));
+    report::latency("POST to 202", &posts.latency_us, "");
+    say(format_args!("no order is pending {:.1} s after the first", began.elapsed().as_secs_f64()));
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn until(
+    what: &str,
+    limit: Duration,
+    mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + limit;
+    while !holds().await? {
+        anyhow::ensure!(Instant::now() < deadline, "never in {limit:?}: {what}");
+        sleep(LOOK_AGAIN).await;
+    }
+    Ok(())
+}
