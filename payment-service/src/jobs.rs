@@ -67,6 +67,7 @@ pub(crate) fn follow(
         Event::Awaited { .. }
         | Event::StockHeld
         | Event::Paid { .. }
+        | Event::Accepted { .. }
         | Event::Failed { .. }
         | Event::Mischarged { .. }
         | Event::FoundUnpaid

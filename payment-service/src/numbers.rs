@@ -24,7 +24,7 @@ pub(crate) fn describe() {
 /// Counts how payments go; what waits for a person is said aloud.
 pub(crate) fn count(order_id: Uuid, event: &Event) {
     let outcome = match event {
-        Event::Paid { .. } => "paid",
+        Event::Paid { .. } | Event::Accepted { .. } => "paid",
         Event::Failed { .. } => "failed",
         Event::Refunded { .. } => "refunded",
         Event::ResolveDue { .. } => "in-doubt",

@@ -89,12 +89,12 @@ pub(crate) fn message(
     says: impl FnOnce() -> Says,
 ) -> Result<Option<Outgoing>, Fault> {
     let message = match event {
-        Event::Paid { charge } => {
+        Event::Paid { charge: Charge { id, amount } }
+        | Event::Accepted { charge: Charge { id, .. }, amount } => {
             let says = says();
-            let Charge { id: charge_id, amount } = charge.clone();
             let record = PaymentDone {
                 order_id,
-                charge_id,
+                charge_id: id.clone(),
                 amount_minor: amount.minor,
                 currency: amount.currency.as_str().to_owned(),
                 paid_at: says.at,

@@ -197,7 +197,9 @@ impl Decider for Payment {
             Event::Awaited { terms } => Payment::AwaitingStock { terms },
             Event::StockHeld => Payment::AwaitingOrder,
             Event::ChargeDue { terms } => Payment::Charging { terms },
-            Event::Paid { charge } => Payment::Done { terms: payment.into_terms(), charge },
+            Event::Paid { charge } | Event::Accepted { charge, .. } => {
+                Payment::Done { terms: payment.into_terms(), charge }
+            }
             Event::Failed { failure } => Payment::Failed { terms: payment.into_terms(), failure },
             Event::Mischarged { charge } => {
                 let (terms, review) = (payment.into_terms(), Review::WrongAmount);

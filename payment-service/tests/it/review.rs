@@ -12,6 +12,7 @@ use payment_service::{
 use serde_json::{Value, json};
 use shared::{
     admission::Gate,
+    contract::PaymentDone,
     db,
     effects::Wakers,
     intake::{self, Intake},
@@ -54,6 +55,9 @@ async fn a_wrong_amount_that_is_accepted_is_a_payment() {
     decide(&payments, order_id, Command::Accept).await.unwrap();
     assert_eq!(payments.stage(order_id).await, "done");
     assert_eq!(words(&payments, order_id).await, ["payment-done"]);
+    let message = payments.messages(order_id).await.remove(0);
+    let done: PaymentDone = payments.codec.decode(&message).await.unwrap();
+    assert_eq!(done.amount_minor, TOTAL_MINOR, "the order takes no other amount than its total");
 }
 
 #[tokio::test]

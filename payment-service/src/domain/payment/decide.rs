@@ -207,8 +207,8 @@ pub(super) fn refund_gave_up(payment: &P) -> Decision {
 
 pub(super) fn accept(payment: &P) -> Decision {
     match payment {
-        P::NeedsReview { charge, review: Review::WrongAmount, .. } => {
-            Ok(vec![Event::Paid { charge: charge.clone() }])
+        P::NeedsReview { terms, charge, review: Review::WrongAmount } => {
+            Ok(vec![Event::Accepted { charge: charge.clone(), amount: terms.amount.clone() }])
         }
         P::Done { .. } => Ok(vec![]),
         P::NeedsReview { review: Review::RefundFailed, .. }

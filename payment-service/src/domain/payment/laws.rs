@@ -194,7 +194,7 @@ impl World {
             }
             Event::ResolveDue { .. } => self.jobs.resolve = true,
             Event::RefundDue { .. } => self.jobs.refund = true,
-            Event::Paid { .. } => {
+            Event::Paid { .. } | Event::Accepted { .. } => {
                 assert!(!self.cancelled, "nothing is said to be paid after the cancellation");
             }
             Event::Awaited { .. }
@@ -215,7 +215,7 @@ impl World {
             |wanted: fn(&Event) -> bool| self.history.iter().filter(|it| wanted(it)).count();
         let charges = count(|it| matches!(it, Event::ChargeDue { .. }));
         assert!(charges <= 1, "one charge job at most");
-        let words = count(|it| matches!(it, Event::Paid { .. } | Event::Failed { .. }));
+        let words = count(|it| is_paid(it) || matches!(it, Event::Failed { .. }));
         assert!(words <= 1, "the order hears one word");
         assert_eq!(self.jobs(), self.awaited(), "a stage has its job and no other: {self:?}");
     }
@@ -267,6 +267,11 @@ impl World {
             Settled::Paid(_) | Settled::Open | Settled::Declined => 0,
         }
     }
+}
+
+/// Whether it says `payment-done`.
+fn is_paid(event: &Event) -> bool {
+    matches!(event, Event::Paid { .. } | Event::Accepted { .. })
 }
 
 fn answers() -> impl Strategy<Value = Answer> {
@@ -332,7 +337,7 @@ proptest! {
             world.act(act);
         }
         world.settle_down();
-        let told = world.history.iter().any(|it| matches!(it, Event::Paid { .. }));
+        let told = world.history.iter().any(is_paid);
         let is_done = matches!(world.payment, Payment::Done { .. });
         prop_assert_eq!(told && !world.cancelled, is_done);
         if is_done {

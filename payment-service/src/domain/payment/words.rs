@@ -1,6 +1,6 @@
 //! What may be asked of a payment, what may happen to it, and how it may refuse.
 
-use super::{Charge, Failure, Terms};
+use super::{Charge, Failure, Money, Terms};
 
 /// What may be asked of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,14 @@ pub enum Event {
     Paid {
         /// What was paid.
         charge: Charge,
+    },
+    /// An operator took another amount for the right one. Says `payment-done` with the amount that
+    /// the order asked for: the order takes no other.
+    Accepted {
+        /// What was paid.
+        charge: Charge,
+        /// What counts as paid.
+        amount: Money,
     },
     /// Not paid. Says `payment-failed`.
     Failed {

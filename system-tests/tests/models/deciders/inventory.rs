@@ -1,0 +1,119 @@
+//! Inventory-service's decider: one lamp or none on the shelf, and another order that wants it too.
+
+use inventory_service::domain::{
+    inventory::{Command, Event, Inventory},
+    naming::{Lines, OrderId, Quantity, Sku},
+    product::{self, Offer},
+    reservation::{self, Reservation},
+};
+use uuid::Uuid;
+
+use super::not_addressed;
+use crate::{
+    unrolled::{Bend, Deed, Unrolled},
+    words::{Service, Word},
+};
+
+/// What is asked, in the succession of [`unroll`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    Introduce,
+    Reserve,
+    Commit,
+    Release,
+    /// Another order takes the lamp.
+    RivalReserves,
+    /// And gives it back.
+    RivalReleases,
+}
+
+/// What the order's reservation holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Holding {
+    Nothing,
+    Reserved,
+    Sold,
+}
+
+const ORDER: OrderId = OrderId(Uuid::from_u128(1));
+const RIVAL: OrderId = OrderId(Uuid::from_u128(2));
+
+pub(crate) fn unroll(bend: Bend<Inventory>) -> Unrolled<Inventory> {
+    let of = |order, command| Command::Reservation { order, command };
+    let lamp = Sku::parse("lamp").unwrap();
+    let lines = || Lines::new([(lamp.clone(), Quantity::ONE)]).unwrap();
+    let offer = Offer::new("Lamp".to_owned(), super::TOTAL_MINOR, "EUR".to_owned(), true).unwrap();
+    let introduce = product::Command::Introduce { offer, quantity: Some(Quantity::ONE) };
+    let commands = [
+        Command::Product { sku: lamp.clone(), command: introduce },
+        of(ORDER, reservation::Command::Reserve { lines: lines() }),
+        of(ORDER, reservation::Command::Commit),
+        of(ORDER, reservation::Command::Release),
+        of(RIVAL, reservation::Command::Reserve { lines: lines() }),
+        of(RIVAL, reservation::Command::Release),
+    ];
+    Unrolled::new(&commands, bend, deeds)
+}
+
+fn deeds(event: &Event) -> Vec<Deed> {
+    use reservation::Event as E;
+    match event {
+        Event::Reservation { order: ORDER, event: E::Reserved { .. } } => {
+            vec![Deed::Say(Word::StockReserved)]
+        }
+        Event::Reservation { order: ORDER, event: E::Rejected { .. } } => {
+            vec![Deed::Say(Word::StockRejected)]
+        }
+        Event::Reservation { order: ORDER, event: E::Released { .. } } => {
+            vec![Deed::Say(Word::StockReleased)]
+        }
+        Event::Reservation { event: E::Sold | E::Fenced, .. }
+        | Event::Reservation { .. }
+        | Event::Product { .. } => vec![],
+    }
+}
+
+/// What a word asks.
+pub(crate) fn heard(word: Word) -> Ask {
+    match word {
+        Word::OrderPlaced => Ask::Reserve,
+        Word::OrderConfirmed => Ask::Commit,
+        Word::OrderCancelled => Ask::Release,
+        Word::StockReserved
+        | Word::StockRejected
+        | Word::StockReleased
+        | Word::PaymentDone
+        | Word::PaymentDoneOtherwise
+        | Word::PaymentFailed
+        | Word::PaymentRefunded => not_addressed(Service::Inventory, word),
+    }
+}
+
+pub(crate) fn holding(inventory: &Inventory) -> Holding {
+    match inventory.reservations.get(&ORDER) {
+        Some(Reservation::Reserved(_)) => Holding::Reserved,
+        Some(Reservation::Sold(_)) => Holding::Sold,
+        None | Some(Reservation::Fenced | Reservation::Rejected | Reservation::Released) => {
+            Holding::Nothing
+        }
+    }
+}
+
+/// Whether what products say is held is what reservations hold, and nothing is lost.
+pub(crate) fn adds_up(inventory: &Inventory) -> bool {
+    let count = |of: fn(&Reservation) -> bool| {
+        inventory.reservations.values().filter(|it| of(it)).count() as u64
+    };
+    let reserved = count(|it| matches!(it, Reservation::Reserved(_)));
+    let sold = count(|it| matches!(it, Reservation::Sold(_)));
+    inventory.products.values().all(|it| {
+        let stock = it.stock;
+        (stock.reserved(), stock.sold()) == (reserved, sold)
+            && stock.available() + reserved + sold == stock.stocked()
+    })
+}
+
+/// Whether the other order holds the lamp.
+pub(crate) fn rival_holds(inventory: &Inventory) -> bool {
+    inventory.reservations.get(&RIVAL).is_some_and(|it| it.held().is_some())
+}

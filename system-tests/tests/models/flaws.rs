@@ -1,0 +1,170 @@
+//! Mutants: one guard taken away from each, so that it is seen that some property notices.
+//!
+//! A decider's answer is bent after the real decider gave it; a road leaves one of its steps out.
+//! Nothing of this is in the services.
+
+use inventory_service::domain::{
+    inventory::{self, Inventory},
+    reservation,
+};
+use notify_service::domain::notification::Correspondence;
+use order_service::domain::order::{self, News, Order, Stage};
+use payment_service::domain::payment::{self, Payment};
+use shared::decider::{Decider, Decision};
+
+use crate::{
+    deciders::{self, Deciders, NOW},
+    unrolled::Bend,
+};
+
+/// What is wrong with a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flaw {
+    /// Nothing.
+    None,
+    /// A cancellation before the reservation leaves no trace.
+    NoTombstoneInInventory,
+    /// A cancellation before the charge leaves no trace.
+    NoTombstoneInPayment,
+    /// A payment confirms an order that was cancelled.
+    NoTerminalGuard,
+    /// A message is taken in as often as it is read.
+    NoInbox,
+    /// Each attempt to charge has a key of its own.
+    FreshKeyPerRetry,
+    /// A charge that succeeds after the cancellation is kept.
+    LateSuccessIsKept,
+    /// A charge that was done before the cancellation is kept.
+    PaymentIsKept,
+    /// An unknown outcome counts as a failure.
+    UnknownIsFailed,
+    /// A charge in doubt is looked up, not settled.
+    ResolveOnlyAsks,
+    /// The order hears the amount that was charged, though an operator took it for right.
+    AcceptedAmountIsSaid,
+    /// An operator may have a charge tried again that was given up and told as failed.
+    ChargesAreRedriven,
+    /// Stock that is held before the order was read is forgotten.
+    StockBeforeOrderIsForgotten,
+    /// An attempt is counted when its outcome comes home.
+    AttemptsCountedAfterwards,
+    /// A crash after the commit loses what was to be said.
+    NoOutbox,
+    /// A crash after the offset's commit loses the message.
+    OffsetsBeforeTheCommit,
+}
+
+impl Flaw {
+    /// The real deciders, bent if this flaw is one of theirs.
+    pub(crate) fn deciders(self) -> Deciders {
+        let order: Bend<Order> =
+            if self == Self::NoTerminalGuard { confirm_the_cancelled } else { straight::<Order> };
+        let forgets = self == Self::NoTombstoneInInventory;
+        let inventory: Bend<Inventory> =
+            if forgets { forget_the_release } else { straight::<Inventory> };
+        let bent: [(Self, Bend<Payment>); 5] = [
+            (Self::NoTombstoneInPayment, forget_the_cancellation),
+            (Self::LateSuccessIsKept, keep_late_success),
+            (Self::PaymentIsKept, keep_what_was_paid),
+            (Self::AcceptedAmountIsSaid, say_what_was_charged),
+            (Self::StockBeforeOrderIsForgotten, forget_the_stock),
+        ];
+        let payment = bent.into_iter().find(|(flaw, _)| *flaw == self);
+        Deciders {
+            order: deciders::order::unroll(order),
+            inventory: deciders::inventory::unroll(inventory),
+            payment: deciders::payment::unroll(
+                payment.map_or(straight::<Payment>, |(_, bend)| bend),
+            ),
+            notify: deciders::notify::unroll(straight::<Correspondence>),
+        }
+    }
+}
+
+fn straight<D: Decider>(_: &D::State, _: &D::Command, decision: Decision<D>) -> Decision<D> {
+    decision
+}
+
+#[expect(clippy::ref_option, reason = "a decider's state, whatever it is, comes by reference")]
+fn confirm_the_cancelled(
+    order: &Option<Order>,
+    command: &order::Command,
+    decision: Decision<Order>,
+) -> Decision<Order> {
+    let paid = matches!(command, order::Command::Record { news: News::PaymentDone { .. }, .. });
+    if let Some(Order { stage: Stage::Cancelled { .. }, total, .. }) = order
+        && paid
+    {
+        return Ok(vec![order::Event::Confirmed { total: *total, at: NOW }]);
+    }
+    decision
+}
+
+fn forget_the_release(
+    _: &Inventory,
+    _: &inventory::Command,
+    decision: Decision<Inventory>,
+) -> Decision<Inventory> {
+    use inventory::Event::Reservation;
+    decision.map(|mut events| {
+        events.retain(|it| !matches!(it, Reservation { event: reservation::Event::Fenced, .. }));
+        events
+    })
+}
+
+fn forget_the_cancellation(
+    _: &Payment,
+    _: &payment::Command,
+    decision: Decision<Payment>,
+) -> Decision<Payment> {
+    decision.map(|mut events| {
+        events.retain(|it| *it != payment::Event::Fenced);
+        events
+    })
+}
+
+fn keep_late_success(
+    payment: &Payment,
+    _: &payment::Command,
+    decision: Decision<Payment>,
+) -> Decision<Payment> {
+    use payment::Event::{Abandoned, FoundUnpaid, RefundDue};
+    let kept = if matches!(payment, Payment::Cancelling { .. }) { Abandoned } else { FoundUnpaid };
+    let is_late = matches!(payment, Payment::Cancelling { .. } | Payment::Unresolved { .. });
+    let keep = |it| if is_late && matches!(it, RefundDue { .. }) { kept.clone() } else { it };
+    decision.map(|events| events.into_iter().map(keep).collect())
+}
+
+fn keep_what_was_paid(
+    payment: &Payment,
+    command: &payment::Command,
+    decision: Decision<Payment>,
+) -> Decision<Payment> {
+    let is_kept = matches!(payment, Payment::Done { .. })
+        && matches!(command, payment::Command::OrderCancelled { .. });
+    if is_kept { Ok(vec![]) } else { decision }
+}
+
+fn say_what_was_charged(
+    _: &Payment,
+    _: &payment::Command,
+    decision: Decision<Payment>,
+) -> Decision<Payment> {
+    decision.map(|mut events| {
+        for event in &mut events {
+            if let payment::Event::Accepted { charge, amount } = event {
+                amount.clone_from(&charge.amount);
+            }
+        }
+        events
+    })
+}
+
+fn forget_the_stock(
+    payment: &Payment,
+    command: &payment::Command,
+    decision: Decision<Payment>,
+) -> Decision<Payment> {
+    let is_forgotten = *payment == Payment::Unheard && *command == payment::Command::StockReserved;
+    if is_forgotten { Ok(vec![]) } else { decision }
+}

@@ -1,0 +1,98 @@
+//! The outside: a gateway that keeps its word about keys and nothing else, and a mail server.
+
+use super::{Hand, Saga, World, rules::Broken};
+use crate::{flaws::Flaw, unrolled::Kind};
+
+/// What stands in the gateway's book under a key; what an answer says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Book {
+    #[default]
+    Nothing,
+    Charged,
+    ChargedWrong,
+    /// Under another key than before.
+    ChargedTwice,
+    Declined,
+    /// A refund, or a mail: done.
+    Done,
+}
+
+/// The gateway.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Gateway {
+    /// Under the charge's key.
+    charge: Book,
+    /// Charges that were executed.
+    pub(crate) charges: u8,
+    /// Refunds that were executed: each gives all back that one charge took.
+    pub(crate) refunds: u8,
+    /// Requests to charge that nobody waits for any more.
+    pub(crate) travelling: u8,
+}
+
+impl Gateway {
+    /// What was charged and not given back.
+    pub(crate) fn net(self) -> u8 {
+        self.charges.saturating_sub(self.refunds)
+    }
+}
+
+impl Saga {
+    /// How a request of this kind can end if it arrives now.
+    pub(super) fn endings(&self, world: &World, kind: Kind) -> impl Iterator<Item = Book> + use<> {
+        let is_charge = matches!(kind, Kind::Charge | Kind::Resolve);
+        let is_known = world.gateway.charge != Book::Nothing;
+        // What a flawed resolve asks for is not a charge, so it settles nothing.
+        let asks_only = kind == Kind::Resolve && self.flaw == Flaw::ResolveOnlyAsks;
+        let endings = match (is_charge, is_known) {
+            (false, _) => [Some(Book::Done), None, None],
+            (true, true) => [Some(world.gateway.charge), None, None],
+            (true, false) if asks_only => [Some(Book::Declined), None, None],
+            (true, false) => [
+                Some(Book::Charged),
+                world.left.mischarges.then_some(Book::ChargedWrong),
+                world.left.declines.then_some(Book::Declined),
+            ],
+        };
+        endings.into_iter().flatten()
+    }
+
+    /// A request arrives: executed if its key is new, else answered as before.
+    pub(super) fn arrive(&self, world: &mut World, hand: Hand, ending: Book) -> Book {
+        match hand.kind {
+            Kind::Charge | Kind::Resolve => {
+                let is_fresh = self.flaw == Flaw::FreshKeyPerRetry && world.gateway.charges > 0;
+                let asks_only = hand.kind == Kind::Resolve && self.flaw == Flaw::ResolveOnlyAsks;
+                if is_fresh {
+                    world.gateway.charges += 1;
+                    return Book::ChargedTwice;
+                }
+                if !asks_only {
+                    world.gateway.enter(ending);
+                }
+            }
+            Kind::Refund if world.gateway.charges == 0 => {
+                world.broken.add(Broken::REFUND_WITHOUT_CHARGE);
+            }
+            Kind::Refund => world.gateway.refunds = 1,
+            Kind::MailConfirmed | Kind::MailCancelled | Kind::MailRefunded => {
+                world.mails[hand.kind.at() - Kind::MailConfirmed.at()] += 1;
+            }
+        }
+        ending
+    }
+
+    pub(super) fn arrive_late(world: &mut World, ending: Book) {
+        world.gateway.travelling -= 1;
+        world.gateway.enter(ending);
+    }
+}
+
+impl Gateway {
+    fn enter(&mut self, ending: Book) {
+        if self.charge == Book::Nothing {
+            self.charge = ending;
+            self.charges += u8::from(ending != Book::Declined);
+        }
+    }
+}

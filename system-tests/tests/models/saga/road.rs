@@ -1,0 +1,144 @@
+//! The roads: outbox, relay, topics, inbox, and the decision in between.
+
+use super::{Saga, World, rules::Broken};
+use crate::{
+    deciders::{inventory, notify, order, payment},
+    flaws::Flaw,
+    unrolled::{Answer, Deed, Kind},
+    words::{Service, Word},
+};
+
+impl Saga {
+    /// One more copy for every reader.
+    pub(super) fn append_to_log(world: &mut World, message: Word) {
+        for reader in message.readers() {
+            if *reader != Service::Notify || world.left.told {
+                world.unread[reader.at()].add(message);
+            }
+        }
+    }
+
+    pub(super) fn publish(world: &mut World, message: Word) {
+        Self::append_to_log(world, message);
+        world.outbox.remove(message);
+    }
+
+    pub(super) fn publish_and_crash(world: &mut World, message: Word) {
+        Self::append_to_log(world, message);
+        world.crash(message.of());
+    }
+
+    pub(super) fn take(&self, world: &mut World, reader: Service, message: Word) {
+        world.unread[reader.at()].take(message);
+        self.take_in(world, reader, message);
+    }
+
+    pub(super) fn take_and_crash(&self, world: &mut World, reader: Service, message: Word) {
+        if self.flaw == Flaw::OffsetsBeforeTheCommit {
+            world.unread[reader.at()].take(message);
+        } else {
+            let (said, outbox) = (world.said, world.outbox);
+            self.take_in(world, reader, message);
+            if self.flaw == Flaw::NoOutbox {
+                (world.said, world.outbox) = (said, outbox);
+            }
+        }
+        world.crash(reader);
+    }
+
+    /// The transaction of a consumer: inbox, decision, outbox, jobs.
+    fn take_in(&self, world: &mut World, reader: Service, message: Word) {
+        let is_new = world.inbox[reader.at()].add(message);
+        if !is_new && self.flaw != Flaw::NoInbox {
+            return;
+        }
+        if !is_new {
+            world.broken.add(Broken::TAKEN_IN_TWICE);
+        }
+        match reader {
+            Service::Order => self.ask_order(world, order::heard(message)),
+            Service::Inventory => self.ask_inventory(world, inventory::heard(message)),
+            Service::Payment => {
+                let untried = self.is_untried(world);
+                self.ask_payment(world, payment::heard(message, untried));
+            }
+            Service::Notify => self.ask_notify(world, notify::heard(message)),
+        }
+    }
+
+    pub(super) fn ask_order(&self, world: &mut World, ask: order::Ask) {
+        let before = self.facts.order[usize::from(world.order)];
+        let answer = self.deciders.order.decide(world.order, ask as usize);
+        world.order = Self::follow(world, world.order, answer);
+        let after = self.facts.order[usize::from(world.order)];
+        if before == order::Standing::Cancelled && after != before {
+            world.broken.add(Broken::LEFT_ITS_END);
+        }
+    }
+
+    pub(super) fn ask_inventory(&self, world: &mut World, ask: inventory::Ask) {
+        let answer = self.deciders.inventory.decide(world.inventory, ask as usize);
+        world.inventory = Self::follow(world, world.inventory, answer);
+    }
+
+    pub(super) fn ask_payment(&self, world: &mut World, ask: payment::Ask) {
+        let answer = self.deciders.payment.decide(world.payment, ask as usize);
+        world.payment = Self::follow(world, world.payment, answer);
+    }
+
+    pub(super) fn ask_notify(&self, world: &mut World, ask: notify::Ask) {
+        let answer = self.deciders.notify.decide(world.notify, ask as usize);
+        world.notify = Self::follow(world, world.notify, answer);
+    }
+
+    /// Does what a decision wants done; answers the next state.
+    fn follow(world: &mut World, state: u8, answer: &Answer) -> u8 {
+        match answer {
+            Answer::Refused => {
+                world.broken.add(Broken::REFUSED);
+                state
+            }
+            Answer::Taken { to, deeds } => {
+                for deed in deeds {
+                    match *deed {
+                        Deed::Say(message) => world.say(message),
+                        Deed::Begin(kind) => world.begin(kind),
+                        Deed::Stop(kind) => world.stop(kind),
+                    }
+                }
+                *to
+            }
+        }
+    }
+
+    /// Whether the charge was never tried and cannot be from now on, as payment-service looks it up.
+    fn is_untried(&self, world: &World) -> bool {
+        let is_charging =
+            self.facts.payment[usize::from(world.payment)] == payment::Standing::Charging;
+        let row = &world.jobs[Kind::Charge.at()];
+        let attempts = u8::from(self.flaw == Flaw::AttemptsCountedAfterwards);
+        !is_charging || row.is_live() && row.attempt <= attempts
+    }
+
+    pub(super) fn rival_reserves(&self, world: &mut World) {
+        world.left.rival = false;
+        self.ask_inventory(world, inventory::Ask::RivalReserves);
+    }
+
+    pub(super) fn rival_releases(&self, world: &mut World) {
+        self.ask_inventory(world, inventory::Ask::RivalReleases);
+    }
+}
+
+impl World {
+    fn say(&mut self, message: Word) {
+        if !self.said.add(message) {
+            self.broken.add(Broken::SAID_TWICE);
+        }
+        self.outbox.add(message);
+    }
+
+    pub(super) fn rival_holds(&self, saga: &Saga) -> bool {
+        saga.facts.rival_holds[usize::from(self.inventory)]
+    }
+}

@@ -1,0 +1,154 @@
+//! Who says what to whom: the topics of one order, as they stand in the contract.
+
+use std::fmt;
+
+/// The four services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Service {
+    Order,
+    Inventory,
+    Payment,
+    Notify,
+}
+
+impl Service {
+    pub(crate) const ALL: [Self; 4] = [Self::Order, Self::Inventory, Self::Payment, Self::Notify];
+
+    /// Its place in arrays.
+    pub(crate) fn at(self) -> usize {
+        self as usize
+    }
+}
+
+/// A message about the one order of the model; its topic says nothing else about that order. What
+/// notify-service says of its mails is left out: the order only notes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Word {
+    OrderPlaced,
+    OrderConfirmed,
+    OrderCancelled,
+    StockReserved,
+    StockRejected,
+    StockReleased,
+    PaymentDone,
+    /// Another amount than the order's total.
+    PaymentDoneOtherwise,
+    PaymentFailed,
+    PaymentRefunded,
+}
+
+impl Word {
+    pub(crate) const ALL: [Self; 10] = [
+        Self::OrderPlaced,
+        Self::OrderConfirmed,
+        Self::OrderCancelled,
+        Self::StockReserved,
+        Self::StockRejected,
+        Self::StockReleased,
+        Self::PaymentDone,
+        Self::PaymentDoneOtherwise,
+        Self::PaymentFailed,
+        Self::PaymentRefunded,
+    ];
+
+    /// Who says it.
+    pub(crate) fn of(self) -> Service {
+        match self {
+            Self::OrderPlaced | Self::OrderConfirmed | Self::OrderCancelled => Service::Order,
+            Self::StockReserved | Self::StockRejected | Self::StockReleased => Service::Inventory,
+            Self::PaymentDone
+            | Self::PaymentDoneOtherwise
+            | Self::PaymentFailed
+            | Self::PaymentRefunded => Service::Payment,
+        }
+    }
+
+    /// Who reads it.
+    pub(crate) fn readers(self) -> &'static [Service] {
+        use Service::{Inventory, Notify, Order, Payment};
+        match self {
+            Self::OrderPlaced | Self::OrderCancelled => &[Inventory, Payment, Notify],
+            Self::OrderConfirmed => &[Inventory, Notify],
+            Self::StockReserved => &[Payment, Order],
+            Self::StockRejected
+            | Self::StockReleased
+            | Self::PaymentDone
+            | Self::PaymentDoneOtherwise
+            | Self::PaymentFailed => &[Order],
+            Self::PaymentRefunded => &[Order, Notify],
+        }
+    }
+
+    fn bit(self) -> u16 {
+        1 << self as u16
+    }
+}
+
+/// A set of words.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Words(u16);
+
+impl Words {
+    pub(crate) fn has(self, word: Word) -> bool {
+        self.0 & word.bit() != 0
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// With one more; says whether it is new.
+    pub(crate) fn add(&mut self, word: Word) -> bool {
+        let is_new = !self.has(word);
+        self.0 |= word.bit();
+        is_new
+    }
+
+    pub(crate) fn remove(&mut self, word: Word) {
+        self.0 &= !word.bit();
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Word> {
+        Word::ALL.into_iter().filter(move |it| self.has(*it))
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.iter()).finish()
+    }
+}
+
+/// Copies of words that a reader has not read yet, up to three of each.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Copies(u32);
+
+impl Copies {
+    pub(crate) fn of(self, word: Word) -> u32 {
+        self.0 >> (2 * word as u32) & 3
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn add(&mut self, word: Word) {
+        assert!(self.of(word) < 3, "the bounds allow more copies of {word:?} than can be counted");
+        self.0 += 1 << (2 * word as u32);
+    }
+
+    pub(crate) fn take(&mut self, word: Word) {
+        assert!(self.of(word) > 0, "there is no copy of {word:?} to be read");
+        self.0 -= 1 << (2 * word as u32);
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = Word> {
+        Word::ALL.into_iter().filter(move |it| self.of(*it) > 0)
+    }
+}
+
+impl fmt::Debug for Copies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|it| (it, self.of(it)))).finish()
+    }
+}
