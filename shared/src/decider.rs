@@ -5,6 +5,8 @@
 
 use std::{collections::HashMap, fmt::Debug, hash::Hash};
 
+pub mod table;
+
 /// A domain core: two pure functions over one state.
 ///
 /// Law: `evolve` need only be defined for events that `decide` returned for that very state, so it

@@ -2,14 +2,14 @@
 //!
 //! | product | command | happens |
 //! | --- | --- | --- |
-//! | none | put | listed, with no stock |
-//! | any | put, anything different | changed |
-//! | any | put, all the same | nothing |
-//! | none | introduce | listed, and restocked with its first stock |
-//! | any | introduce | nothing: whatever it has become stays |
-//! | none | restock | rejected: unknown |
-//! | any | restock, within the limit | restocked |
-//! | any | restock, beyond it | rejected |
+//! | none | put, introduce without stock | listed |
+//! | none | introduce | listed, restocked |
+//! | none | restock, restock beyond the limit | rejected: there is no such product |
+//! | any | put | nothing: all is the same |
+//! | any | put with a difference | changed |
+//! | any | introduce, introduce without stock | nothing: whatever it has become stays |
+//! | any | restock | restocked |
+//! | any | restock beyond the limit | rejected |
 //!
 //! A product that is not active is still in stock: an order accepted while it was gets what it was
 //! promised.

@@ -8,14 +8,14 @@
 //!    +--release--> Fenced
 //! ```
 //!
-//! | stage | reserve | commit | release |
-//! | --- | --- | --- | --- |
-//! | none | reserved; or rejected, if a line is short or unknown | contradiction | fenced |
-//! | fenced | nothing | contradiction | nothing |
-//! | reserved | nothing | sold | released |
-//! | sold | nothing | nothing | released |
-//! | rejected | nothing | contradiction | nothing |
-//! | released | nothing | nothing | nothing |
+//! | stage | reserve | reserve, a line short or unknown | commit | release |
+//! | --- | --- | --- | --- | --- |
+//! | none | reserved | rejected | contradiction | fenced |
+//! | fenced | nothing | nothing | contradiction | nothing |
+//! | reserved | nothing | nothing | sold | released |
+//! | sold | nothing | nothing | nothing | released |
+//! | rejected | nothing | nothing | contradiction | nothing |
+//! | released | nothing | nothing | nothing | nothing |
 //!
 //! Topics are not ordered among each other, so a cancellation may be read before the order
 //! (fenced) and before its confirmation (released, commit: nothing). What no order of reading can

@@ -11,13 +11,21 @@
 //!    └────────────────────────┴────────────────┴──> skipped ── sent: it was on its way already
 //! ```
 //!
-//! | command | none | waiting | due | sent | failed | skipped |
-//! | --- | --- | --- | --- | --- | --- | --- |
-//! | contact | contact known; what waits becomes due | (the same) | – | – | – | – |
-//! | tell | due, or waiting without a contact; *confirmed* after the cancellation: skipped | – | – | – | – | – |
-//! | the order is cancelled or refunded: for *confirmed* | – | skipped | skipped | – | skipped | – |
-//! | sent | rejected | rejected | sent | – | sent | sent |
-//! | given up | rejected | rejected | failed | – | – | – |
+//! What becomes of a notice:
+//!
+//! | notice | contact | told of | its order's end | sent | given up |
+//! | --- | --- | --- | --- | --- | --- |
+//! | none, contact known | nothing | due | nothing | rejected | rejected |
+//! | none, contact unknown | nothing | waiting | nothing | rejected | rejected |
+//! | none, its order's end is known | nothing | skipped | nothing | rejected | rejected |
+//! | waiting | due | nothing | skipped | rejected | rejected |
+//! | due | nothing | nothing | skipped | sent | failed |
+//! | sent | nothing | nothing | nothing | nothing | nothing |
+//! | failed | nothing | nothing | skipped | sent | nothing |
+//! | skipped | nothing | nothing | nothing | sent | nothing |
+//!
+//! The order's end is its cancellation or refund, and ends *confirmed* alone: *cancelled* and
+//! *refunded* stay whatever else is told.
 //!
 //! Topics are not ordered among each other, so occasions come in any order, and before the contact.
 //! A refund is proof of the cancellation: whoever reads it first must not tell of a confirmation

@@ -13,24 +13,26 @@
 //! | --- | --- | --- | --- |
 //! | none | place | pending | `order-placed` |
 //! | none | anything else | rejected: we say the first word | – |
-//! | pending, confirmed, cancelled | place, the same | nothing | – |
-//! | pending, confirmed, cancelled | place, another | rejected | – |
+//! | pending, confirmed, cancelled | place | nothing: a repeat | – |
+//! | pending, confirmed, cancelled | place another | rejected | – |
 //! | pending | stock reserved | noted | – |
-//! | pending | stock rejected | noted, cancelled(out of stock) | `order-cancelled` |
-//! | pending | payment done, the total | noted, confirmed | `order-confirmed` |
-//! | pending | payment done, another amount | rejected | – |
-//! | pending | payment failed | noted, cancelled(declined, unavailable) | `order-cancelled` |
-//! | pending | deadline, due | cancelled(timed out) | `order-cancelled` |
-//! | pending | deadline, not due | nothing | – |
-//! | pending | cancel | cancelled(requested) | `order-cancelled` |
-//! | confirmed | stock reserved, payment done | noted: read late, or a repeat | – |
-//! | confirmed | stock rejected, payment failed | rejected: a contradiction | – |
-//! | confirmed | deadline | nothing | – |
-//! | confirmed | cancel, window open | cancelled(requested) | `order-cancelled` |
-//! | confirmed | cancel, window closed | rejected: too late | – |
-//! | cancelled | stock reserved, stock rejected, payment done, payment failed | noted: who did it undoes it | – |
-//! | cancelled | deadline, cancel | nothing: the same answer again | – |
-//! | pending, confirmed, cancelled | stock released, payment refunded, notification sent, failed | noted | – |
+//! | pending | stock rejected | noted, cancelled (out of stock) | `order-cancelled` |
+//! | pending | payment done | noted, confirmed | `order-confirmed` |
+//! | pending | payment done otherwise | rejected: not the order's total | – |
+//! | pending | payment declined | noted, cancelled (payment declined) | `order-cancelled` |
+//! | pending | payment unavailable | noted, cancelled (payment unavailable) | `order-cancelled` |
+//! | pending | deadline | cancelled (timed out) | `order-cancelled` |
+//! | pending | deadline to come | nothing | – |
+//! | pending | cancel, cancel too late | cancelled (requested): no window is open yet | `order-cancelled` |
+//! | confirmed | stock reserved, payment done, payment done otherwise | noted: read late, or a repeat | – |
+//! | confirmed | stock rejected, payment declined, payment unavailable | rejected: a contradiction | – |
+//! | confirmed | deadline, deadline to come | nothing | – |
+//! | confirmed | cancel | cancelled (requested): the window is open | `order-cancelled` |
+//! | confirmed | cancel too late | rejected: the window is closed | – |
+//! | cancelled | stock reserved, stock rejected, payment done, payment done otherwise | noted: who did it undoes it | – |
+//! | cancelled | payment declined, payment unavailable | noted | – |
+//! | cancelled | deadline, deadline to come, cancel, cancel too late | nothing: the same answer again | – |
+//! | pending, confirmed, cancelled | stock released, payment refunded, notification sent, notification failed | noted | – |
 //!
 //! **Architecture invariant:** cancelled is final. What is noted is history and never changes the
 //! stage; a message that is noted twice is kept once, by its id.

@@ -14,38 +14,56 @@
 //!                                                                        needs review
 //! ```
 //!
-//! Read as a table; what stands in no row does nothing, because it is a repeat or came late, or is
-//! a [`Rejection`], because the gateway or we ourselves contradict what was said before.
+//! Read as a table:
 //!
 //! | stage | command | happens | said | job |
 //! | --- | --- | --- | --- | --- |
 //! | unheard | order placed | awaiting stock | | |
 //! | unheard | stock reserved | awaiting order | | |
-//! | unheard | order cancelled | fenced | | |
+//! | unheard | order cancelled, order cancelled untried | fenced | | |
 //! | awaiting stock | stock reserved | charging | | charge |
 //! | awaiting order | order placed | charging | | charge |
-//! | awaiting stock, awaiting order | order cancelled | abandoned | | |
-//! | fenced, abandoned | order placed, stock reserved | nothing | | |
-//! | charging | charged, amount right | done | `payment-done` | |
-//! | charging | charged, amount wrong | needs review (wrong amount) | | |
+//! | awaiting stock, awaiting order | order cancelled, order cancelled untried | abandoned | | |
+//! | charging | charged | done | `payment-done` | |
+//! | charging | charged wrongly | needs review (wrong amount) | | |
 //! | charging | declined | failed (declined) | `payment-failed` | |
-//! | charging | gave up, refused for sure | failed (unavailable) | `payment-failed` | |
-//! | charging | gave up, in doubt | failed (unavailable), unresolved | `payment-failed` | resolve |
-//! | charging | order cancelled, charge never tried | abandoned | | charge is stopped |
-//! | charging | order cancelled, charge tried | cancelling | | |
-//! | cancelling | charged, whatever amount | refunding | | refund |
-//! | cancelling | declined, gave up refused for sure | abandoned | | |
-//! | cancelling | gave up, in doubt | unresolved | | resolve |
+//! | charging | gave up | failed (unavailable) | `payment-failed` | |
+//! | charging | gave up in doubt | failed (unavailable), unresolved | `payment-failed` | resolve |
+//! | charging | order cancelled untried | abandoned: the charge was never tried | | charge is stopped |
+//! | charging | order cancelled | cancelling | | |
+//! | cancelling | charged, charged wrongly | refunding | | refund |
+//! | cancelling | declined, gave up | abandoned | | |
+//! | cancelling | gave up in doubt | unresolved | | resolve |
 //! | unresolved | found charged | refunding | | refund |
 //! | unresolved | found not charged | failed (unavailable) | | |
-//! | done | order cancelled | refunding | | refund |
+//! | done | order cancelled, order cancelled untried | refunding | | refund |
 //! | refunding | refunded | refunded | `payment-refunded` | |
 //! | refunding | refund gave up | needs review (refund failed) | | |
-//! | needs review (wrong amount) | accept | done | `payment-done` | |
-//! | needs review (wrong amount) | refund | failed (unavailable), refunding | `payment-failed` | refund |
-//! | needs review (wrong amount) | order cancelled | refunding | | refund |
-//! | needs review (refund failed) | refund | refunding | | refund |
-//! | needs review (refund failed) | refunded (a redriven job) | refunded | `payment-refunded` | |
+//! | wrong amount | accept | done: for the order it is its total | `payment-done` | |
+//! | wrong amount | refund | failed (unavailable), refunding | `payment-failed` | refund |
+//! | wrong amount | order cancelled, order cancelled untried | refunding | | refund |
+//! | refund failed | refund | refunding | | refund |
+//! | refund failed | refunded | refunded: by a redriven job | `payment-refunded` | |
+//!
+//! And whole: `+` as told above; `.` nothing, because it is a repeat or came late; `x` a
+//! [`Rejection`], because the gateway or we ourselves contradict what was said before.
+//!
+//! | stage | order placed | stock reserved | order cancelled | order cancelled untried | charged | charged wrongly | declined | gave up | gave up in doubt | found charged | found not charged | refunded | refund gave up | accept | refund |
+//! | --- | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - |
+//! | unheard        | + | + | + | + | x | x | x | x | x | x | x | x | x | x | x |
+//! | awaiting stock | . | + | + | + | x | x | x | x | x | x | x | x | x | x | x |
+//! | awaiting order | + | . | + | + | x | x | x | x | x | x | x | x | x | x | x |
+//! | charging       | . | . | + | + | + | + | + | + | + | x | x | x | x | x | x |
+//! | cancelling     | . | . | . | . | + | + | + | + | + | x | x | x | x | x | x |
+//! | unresolved     | . | . | . | . | . | . | . | . | . | + | + | x | x | x | x |
+//! | done           | . | . | + | + | . | . | x | x | x | x | x | x | x | . | x |
+//! | refunding      | . | . | . | . | . | . | x | x | x | . | x | + | + | x | . |
+//! | refunded       | . | . | . | . | . | . | x | x | x | . | x | . | . | x | . |
+//! | wrong amount   | . | . | + | + | . | . | x | x | x | . | x | x | x | + | + |
+//! | refund failed  | . | . | . | . | . | . | x | x | x | . | x | + | . | x | + |
+//! | failed         | . | . | . | . | x | x | . | . | . | x | . | x | x | x | x |
+//! | abandoned      | . | . | . | . | x | x | . | . | . | x | x | x | x | x | x |
+//! | fenced         | . | . | . | . | x | x | x | x | x | x | x | x | x | x | x |
 //!
 //! **Architecture invariant:** an order hears one word of its payment, `payment-done` or
 //! `payment-failed`, and never `payment-done` after its cancellation was heard. At most one charge

@@ -11,6 +11,8 @@ use super::{
     Command, Event, Inventory, Rejection,
 };
 
+mod table;
+
 const ORDER: OrderId = OrderId(Uuid::from_u128(1));
 
 fn sku(text: &str) -> Sku {

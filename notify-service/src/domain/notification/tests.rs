@@ -7,6 +7,8 @@ use super::{
     Stage,
 };
 
+mod table;
+
 const AT: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 
 fn euros(minor: i64) -> Money {

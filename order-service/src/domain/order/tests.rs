@@ -12,6 +12,7 @@ use crate::domain::{
 };
 
 mod laws;
+mod table;
 
 const PLACED_AT: OffsetDateTime = datetime!(2026-01-02 03:00:00 UTC);
 const NOW: OffsetDateTime = datetime!(2026-01-02 03:01:00 UTC);

@@ -1,8 +1,10 @@
-//! The table, cell by cell: the rows where something happens by name, all others in one matrix.
+//! The rows of the table where something happens, each by its name; [`table`] holds the whole.
 
 use shared::decider::{self, Given, given};
 
 use super::*;
+
+mod table;
 
 pub(super) fn euros(minor: i64) -> Money {
     Money { minor, currency: Currency::parse("EUR").unwrap() }
@@ -248,64 +250,6 @@ fn a_second_charge_under_one_key_is_refused() {
         at(stage).when(&found).then_rejected(Rejection::SecondCharge);
     }
     at("done").when(&charged).then_rejected(Rejection::SecondCharge);
-}
-
-/// Every stage under every command: `+` something happens (told above), `.` nothing, `x` refused.
-const MATRIX: &str = "
-    stage          | placed reserved cancelled untried charged declined refused doubt found unfound refunded gave-up accept refund
-    unheard        | +      +        +         +       x       x        x       x     x     x       x        x       x      x
-    awaiting stock | .      +        +         +       x       x        x       x     x     x       x        x       x      x
-    awaiting order | +      .        +         +       x       x        x       x     x     x       x        x       x      x
-    charging       | .      .        +         +       +       +        +       +     x     x       x        x       x      x
-    cancelling     | .      .        .         .       +       +        +       +     x     x       x        x       x      x
-    unresolved     | .      .        .         .       .       .        .       .     +     +       x        x       x      x
-    done           | .      .        +         +       .       x        x       x     x     x       x        x       .      x
-    refunding      | .      .        .         .       .       x        x       x     .     x       +        +       x      .
-    refunded       | .      .        .         .       .       x        x       x     .     x       .        .       x      .
-    wrong amount   | .      .        +         +       .       x        x       x     .     x       x        x       +      +
-    refund failed  | .      .        .         .       .       x        x       x     .     x       +        .       x      +
-    failed         | .      .        .         .       x       .        .       .     x     .       x        x       x      x
-    abandoned      | .      .        .         .       x       .        .       .     x     x       x        x       x      x
-    fenced         | .      .        .         .       x       x        x       x     x     x       x        x       x      x
-";
-
-fn columns() -> [Command; 14] {
-    [
-        placed(),
-        Command::StockReserved,
-        CANCELLED,
-        CANCELLED_UNTRIED,
-        Command::Charged { charge: charge() },
-        declined(),
-        REFUSED,
-        IN_DOUBT,
-        Command::FoundCharged { charge: charge() },
-        Command::FoundNotCharged,
-        refunded(),
-        Command::RefundGaveUp,
-        Command::Accept,
-        Command::Refund,
-    ]
-}
-
-#[test]
-fn every_cell_of_the_table_is_as_the_matrix_says() {
-    let rows: Vec<_> = MATRIX.trim().lines().skip(1).collect();
-    assert_eq!(rows.len(), 14);
-    for row in rows {
-        let (stage, cells) = row.split_once('|').unwrap();
-        let payment = decider::replay::<Payment>(&history(stage.trim()));
-        let cells: Vec<_> = cells.split_whitespace().collect();
-        assert_eq!(cells.len(), columns().len(), "{stage}");
-        for (cell, command) in cells.into_iter().zip(columns()) {
-            let seen = match Payment::decide(&payment, &command) {
-                Ok(events) if events.is_empty() => ".",
-                Ok(_) => "+",
-                Err(_) => "x",
-            };
-            assert_eq!(seen, cell, "{stage}, {command:?}");
-        }
-    }
 }
 
 #[test]
