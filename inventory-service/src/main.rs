@@ -2,16 +2,16 @@
 
 use std::process::ExitCode;
 
-use inventory_service::config::Settings;
-use shared::{config, lifecycle, telemetry};
+use inventory_service::{MIGRATIONS, NAME, config::Settings};
+use shared::{config, errand, lifecycle, telemetry};
 
 fn main() -> ExitCode {
     let settings: Settings = match config::parse() {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    if settings.common.health {
-        return shared::http::ask_readiness(settings.common.admin_listen);
+    if let Some(code) = errand::run(&settings.common, NAME, &MIGRATIONS) {
+        return code;
     }
     lifecycle::process(settings.common.shutdown_grace, |life| async {
         let metrics = telemetry::init(settings.common.log_format, &settings.common.log_filter)?;

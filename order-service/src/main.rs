@@ -3,10 +3,11 @@
 use std::{io::Write as _, process::ExitCode};
 
 use order_service::{
+    MIGRATIONS, NAME,
     config::{Settings, asks_for_openapi},
     http,
 };
-use shared::{config, lifecycle, telemetry};
+use shared::{config, errand, lifecycle, telemetry};
 
 fn main() -> ExitCode {
     if asks_for_openapi() {
@@ -17,8 +18,8 @@ fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    if settings.common.health {
-        return shared::http::ask_readiness(settings.common.admin_listen);
+    if let Some(code) = errand::run(&settings.common, NAME, &MIGRATIONS) {
+        return code;
     }
     lifecycle::process(settings.common.shutdown_grace, |life| async {
         let metrics = telemetry::init(settings.common.log_format, &settings.common.log_filter)?;

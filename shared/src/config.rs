@@ -83,8 +83,12 @@ pub struct Common {
     pub limits: Limits,
     /// Asks the process that runs beside this one, under the same settings, whether it is ready,
     /// and ends: with success if it is. For health checks in images that have no shell.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "migrate")]
     pub health: bool,
+    /// Brings the tables up to date, and ends. A service does so at its start, too; this is for a job
+    /// that runs before.
+    #[arg(long)]
+    pub migrate: bool,
 }
 
 /// A setting that cannot be.

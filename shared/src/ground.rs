@@ -17,6 +17,7 @@ use std::{io, net::SocketAddr, time::Duration};
 
 use axum::Router;
 use sqlx::{PgPool, migrate::Migrator};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::{Gate, Watcher},
@@ -136,7 +137,8 @@ impl Ground {
         let operators = http::finish(operators, &unlimited);
         life.start(Stage::Last, "admin", |stop| serve(listener, operators, unlimited, stop));
 
-        let pool = database(&plan, &life, &waits).await?;
+        let (stop, tables) = (life.stopping(), plan.migrations);
+        let pool = database(&plan.common, plan.name, tables, &waits.database, &stop).await?;
         let codec = talk(&plan, &life, &waits).await?;
         let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
         let limits = http::Settings { rate: common.limits.rate(), ..unlimited };
@@ -248,12 +250,18 @@ impl Ground {
 }
 
 /// The database, with its tables up to date.
-async fn database(plan: &Plan, life: &Lifecycle, waits: &Waits) -> Result<PgPool, Error> {
-    let pool = db::pool(&plan.common.database()?, plan.name)?;
+pub(crate) async fn database(
+    common: &Common,
+    name: &str,
+    migrations: &Migrator,
+    component: &Component,
+    stop: &CancellationToken,
+) -> Result<PgPool, Error> {
+    let pool = db::pool(&common.database()?, name)?;
     // What a migration complains of does not go away by waiting.
     let passes = |error: &sqlx::Error| !matches!(error, sqlx::Error::Migrate(_));
-    let attempt = async || db::migrate(&pool, plan.migrations).await;
-    match dependency::wait(&waits.database, &life.stopping(), passes, attempt).await {
+    let attempt = async || db::migrate(&pool, migrations).await;
+    match dependency::wait(component, stop, passes, attempt).await {
         Waited::Up(()) => Ok(pool),
         Waited::Refused(error) => Err(error.into()),
         Waited::Stopped => Err(Error::Stopped),

@@ -33,6 +33,7 @@ pub mod jobs;
 pub mod http;
 pub mod idempotency;
 
+pub mod errand;
 pub mod ground;
 pub mod housekeeping;
 

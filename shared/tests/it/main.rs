@@ -5,6 +5,7 @@ mod admission;
 mod codec;
 mod consumer;
 mod door;
+mod errand;
 mod housekeeping;
 mod idempotency;
 mod inbox;
