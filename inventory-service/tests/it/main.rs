@@ -3,6 +3,7 @@
 
 mod chance;
 mod kit;
+mod ledger;
 mod orders;
 mod products;
 mod rivals;

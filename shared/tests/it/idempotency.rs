@@ -8,6 +8,8 @@ use sqlx::{Executor as _, PgPool};
 
 use crate::kit;
 
+mod machine;
+
 fn scoped(scope: &str, key: &str) -> ScopedKey {
     ScopedKey { scope: scope.to_owned(), key: Key::parse(key).unwrap() }
 }

@@ -7,6 +7,8 @@ use shared::{
 
 use crate::kit::{NUMBERS, database, incoming, number};
 
+mod machine;
+
 fn message(outgoing: &Outgoing) -> Message {
     let incoming = incoming(outgoing, 0);
     let envelope = Envelope::from_headers(&incoming.headers).unwrap();

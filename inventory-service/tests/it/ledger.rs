@@ -1,0 +1,307 @@
+//! The stock ledger against double-entry books, in histories that nobody thought of. The books know
+//! nothing of the decider: stock is the sum of what was ever moved.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, LazyLock},
+};
+
+use inventory_service::{
+    app::Request,
+    domain::{
+        inventory::{Command, Event},
+        naming::{Lines, OrderId, Quantity},
+        product, reservation,
+    },
+};
+use proptest::{
+    collection::{btree_map, vec},
+    prelude::*,
+    sample::select,
+};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use shared::db;
+use sqlx::Executor as _;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use crate::kit::{House, introduce, sku};
+
+const SKUS: [&str; 3] = ["a", "b", "c"];
+
+/// What may be asked.
+#[derive(Clone, Debug)]
+enum Ask {
+    Introduce(&'static str, i32),
+    Restock(&'static str, i32),
+    Reserve(u8, BTreeMap<&'static str, i32>),
+    Commit(u8),
+    Release(u8),
+}
+
+/// A transaction, which may be undone.
+#[derive(Clone, Debug)]
+struct Batch {
+    asks: Vec<Ask>,
+    commit: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Account {
+    Supplier,
+    Available,
+    Reserved,
+    Sold,
+}
+
+#[derive(Clone, Debug)]
+struct Posting {
+    sku: &'static str,
+    from: Account,
+    to: Account,
+    count: i64,
+}
+
+/// What became of an order.
+#[derive(Clone, Debug)]
+enum Fate {
+    Fenced,
+    Rejected,
+    Reserved(BTreeMap<&'static str, i32>),
+    Sold(BTreeMap<&'static str, i32>),
+    Released,
+}
+
+impl Fate {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Fenced => "fenced",
+            Self::Rejected => "rejected",
+            Self::Reserved(_) => "reserved",
+            Self::Sold(_) => "sold",
+            Self::Released => "released",
+        }
+    }
+}
+
+/// The books, and what the last batch has to be answered.
+#[derive(Clone, Debug, Default)]
+struct Books {
+    listed: BTreeSet<&'static str>,
+    postings: Vec<Posting>,
+    fates: BTreeMap<u8, Fate>,
+    answers: Vec<&'static str>,
+}
+
+impl Books {
+    fn balance(&self, sku: &str, account: Account) -> i64 {
+        let of_sku = self.postings.iter().filter(|it| it.sku == sku);
+        let signed = |it: &Posting| match (it.from == account, it.to == account) {
+            (true, _) => -it.count,
+            (_, true) => it.count,
+            (false, false) => 0,
+        };
+        of_sku.map(signed).sum()
+    }
+
+    fn post(&mut self, lines: &BTreeMap<&'static str, i32>, from: Account, to: Account) {
+        let posting = |(sku, count): (&&'static str, &i32)| Posting {
+            sku,
+            from,
+            to,
+            count: i64::from(*count),
+        };
+        self.postings.extend(lines.iter().map(posting));
+    }
+
+    fn answer(&mut self, ask: &Ask) -> &'static str {
+        use Account::{Available, Reserved, Sold, Supplier};
+        match ask {
+            Ask::Introduce(sku, _) if self.listed.contains(sku) => "",
+            Ask::Introduce(sku, count) => {
+                self.listed.insert(sku);
+                self.post(&BTreeMap::from([(*sku, *count)]), Supplier, Available);
+                "listed restocked"
+            }
+            Ask::Restock(sku, _) if !self.listed.contains(sku) => "refused",
+            Ask::Restock(sku, count) => {
+                self.post(&BTreeMap::from([(*sku, *count)]), Supplier, Available);
+                "restocked"
+            }
+            Ask::Reserve(order, _) if self.fates.contains_key(order) => "",
+            Ask::Reserve(order, lines) => {
+                let is_there =
+                    |(sku, count): (&&str, &i32)| self.balance(sku, Available) >= i64::from(*count);
+                let fate = if lines.iter().all(is_there) {
+                    self.post(lines, Available, Reserved);
+                    Fate::Reserved(lines.clone())
+                } else {
+                    Fate::Rejected
+                };
+                self.decide(*order, fate)
+            }
+            Ask::Commit(order) => match self.fates.get(order).cloned() {
+                Some(Fate::Reserved(lines)) => {
+                    self.post(&lines, Reserved, Sold);
+                    self.decide(*order, Fate::Sold(lines))
+                }
+                Some(Fate::Sold(_) | Fate::Released) => "",
+                None | Some(Fate::Fenced | Fate::Rejected) => "refused",
+            },
+            Ask::Release(order) => match self.fates.get(order).cloned() {
+                None => self.decide(*order, Fate::Fenced),
+                Some(Fate::Reserved(lines)) => {
+                    self.post(&lines, Reserved, Available);
+                    self.decide(*order, Fate::Released)
+                }
+                Some(Fate::Sold(lines)) => {
+                    self.post(&lines, Sold, Available);
+                    self.decide(*order, Fate::Released)
+                }
+                Some(Fate::Fenced | Fate::Rejected | Fate::Released) => "",
+            },
+        }
+    }
+
+    fn decide(&mut self, order: u8, fate: Fate) -> &'static str {
+        let name = fate.name();
+        self.fates.insert(order, fate);
+        name
+    }
+}
+
+/// Few orders and few products, so that they meet.
+fn ask() -> impl Strategy<Value = Ask> {
+    let a_sku = || select(&SKUS[..]);
+    let lines = btree_map(a_sku(), 1..4_i32, 1..3);
+    prop_oneof![
+        1 => (a_sku(), 1..6_i32).prop_map(|(sku, count)| Ask::Introduce(sku, count)),
+        1 => (a_sku(), 1..6_i32).prop_map(|(sku, count)| Ask::Restock(sku, count)),
+        4 => (0..8_u8, lines).prop_map(|(order, lines)| Ask::Reserve(order, lines)),
+        2 => (0..8_u8).prop_map(Ask::Commit),
+        2 => (0..8_u8).prop_map(Ask::Release),
+    ]
+}
+
+impl ReferenceStateMachine for Books {
+    type State = Self;
+    type Transition = Batch;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        Just(Self::default()).boxed()
+    }
+
+    fn transitions(_: &Self) -> BoxedStrategy<Batch> {
+        (vec(ask(), 1..8), prop_oneof![4 => Just(true), 1 => Just(false)])
+            .prop_map(|(asks, commit)| Batch { asks, commit })
+            .boxed()
+    }
+
+    fn apply(before: Self, batch: &Batch) -> Self {
+        let mut books = before.clone();
+        let answers = batch.asks.iter().map(|it| books.answer(it)).collect();
+        let books = if batch.commit { books } else { before };
+        Self { answers, ..books }
+    }
+}
+
+/// One house for all histories; each begins with empty shelves.
+struct Ground {
+    runtime: Runtime,
+    house: Arc<House>,
+}
+
+static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let house = runtime.block_on(House::new());
+    Ground { runtime, house }
+});
+
+fn command(ask: Ask) -> Command {
+    let of_product = |text, command| Command::Product { sku: sku(text), command };
+    let of_order = |order, command| Command::Reservation { order: id(order), command };
+    match ask {
+        Ask::Introduce(text, count) => introduce(text, count),
+        Ask::Restock(text, count) => {
+            let quantity = Quantity::new(count).unwrap();
+            of_product(text, product::Command::Restock { quantity })
+        }
+        Ask::Reserve(order, lines) => {
+            let line = |(text, count)| (sku(text), Quantity::new(count).unwrap());
+            let lines = Lines::new(lines.into_iter().map(line)).unwrap();
+            of_order(order, reservation::Command::Reserve { lines })
+        }
+        Ask::Commit(order) => of_order(order, reservation::Command::Commit),
+        Ask::Release(order) => of_order(order, reservation::Command::Release),
+    }
+}
+
+fn id(order: u8) -> OrderId {
+    OrderId(Uuid::from_u128(order.into()))
+}
+
+/// What each was answered, in a word for each event.
+async fn execute(house: &House, Batch { asks, commit }: Batch) -> Vec<String> {
+    let request = |it| Request { command: command(it), trace: None };
+    let requests: Vec<Request> = asks.into_iter().map(request).collect();
+    let mut tx = db::begin(&house.pool).await.unwrap();
+    let outcome = house.app.execute(&mut tx, &requests).await.unwrap();
+    outcome.effects.save(&mut tx).await.unwrap();
+    if commit {
+        tx.commit().await.unwrap();
+    } else {
+        tx.rollback().await.unwrap();
+    }
+    let words = |events: Vec<Event>| events.iter().map(Event::name).collect::<Vec<_>>().join(" ");
+    let answers = outcome.answers.into_iter();
+    answers.map(|it| it.decision.map_or_else(|_refused| "refused".to_owned(), words)).collect()
+}
+
+struct Ledger;
+
+impl StateMachineTest for Ledger {
+    type SystemUnderTest = ();
+    type Reference = Books;
+
+    fn init_test(_: &Books) {
+        GROUND.runtime.block_on(async {
+            let tables = "TRUNCATE products, reservations, messaging.outbox";
+            GROUND.house.pool.execute(tables).await.unwrap();
+        });
+    }
+
+    fn apply((): (), books: &Books, batch: Batch) {
+        assert_eq!(GROUND.runtime.block_on(execute(&GROUND.house, batch)), books.answers);
+    }
+
+    fn check_invariants((): &(), books: &Books) {
+        GROUND.runtime.block_on(async {
+            let house = &GROUND.house;
+            for sku in &books.listed {
+                let (available, reserved, sold) = house.counts(sku).await;
+                for (account, count) in [
+                    (Account::Available, available),
+                    (Account::Reserved, reserved),
+                    (Account::Sold, sold),
+                ] {
+                    assert_eq!(count, books.balance(sku, account), "{sku}: {account:?}");
+                }
+            }
+            let fates = books.fates.iter().map(|(it, fate)| (id(*it).0, fate.name().to_owned()));
+            assert_eq!(house.stages().await, fates.collect::<BTreeMap<_, _>>());
+            house.assert_adds_up().await;
+        });
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        max_shrink_iters: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_stock_ledger_is_its_books_in_every_history(sequential 1..12 => Ledger);
+}

@@ -1,0 +1,299 @@
+//! The answers under keys against a reference of them, in histories that nobody thought of.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use proptest::{collection::vec, prelude::*};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use shared::{
+    db,
+    fault::Fault,
+    idempotency::{self, Fingerprint, Record, ScopedKey, Stored, Verdict},
+};
+use sqlx::{Executor as _, PgConnection, PgPool};
+use tokio::runtime::Runtime;
+
+use super::{a_day_passes, scoped};
+use crate::kit;
+
+/// A request: who asks, under which key, for what.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    client: u8,
+    key: u8,
+    body: u8,
+}
+
+/// Few of each, so that they meet.
+fn request() -> impl Strategy<Value = Request> {
+    (0..2_u8, 0..3_u8, prop_oneof![3 => Just(0), 1 => Just(1_u8)])
+        .prop_map(|(client, key, body)| Request { client, key, body })
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// One transaction with these requests in it, which may be undone.
+    Ask {
+        requests: Vec<Request>,
+        commit: bool,
+    },
+    /// The same key in two transactions, each of which looks before the other has answered.
+    AskTogether(Request, u8),
+    ADayPasses,
+    /// Housekeeping, so many at a time.
+    Purge(u8),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    /// Taken in, with an answer of this number.
+    New(u32),
+    /// The answer of this number again.
+    Again(u32),
+    Refused,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Answer {
+    #[default]
+    Nothing,
+    Replies(Vec<Reply>),
+    /// The replies to both, and whether they collided.
+    Together([Reply; 2], bool),
+    Purged(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    body: u8,
+    number: u32,
+    has_expired: bool,
+}
+
+/// What is kept, and what the last step has to answer.
+#[derive(Clone, Debug, Default)]
+struct Reference {
+    kept: BTreeMap<(u8, u8), Kept>,
+    answered: u32,
+    answer: Answer,
+}
+
+impl Reference {
+    fn ask(&mut self, request: Request) -> Reply {
+        let name = (request.client, request.key);
+        match self.kept.get(&name).filter(|it| !it.has_expired) {
+            Some(kept) if kept.body == request.body => Reply::Again(kept.number),
+            Some(_) => Reply::Refused,
+            None => {
+                let number = self.answered;
+                self.answered += 1;
+                self.kept.insert(name, Kept { body: request.body, number, has_expired: false });
+                Reply::New(number)
+            }
+        }
+    }
+}
+
+impl ReferenceStateMachine for Reference {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        Just(Self::default()).boxed()
+    }
+
+    fn transitions(_: &Self) -> BoxedStrategy<Step> {
+        prop_oneof![
+            5 => (vec(request(), 1..6), any::<bool>())
+                .prop_map(|(requests, commit)| Step::Ask { requests, commit }),
+            2 => (request(), 0..2_u8).prop_map(|(one, body)| Step::AskTogether(one, body)),
+            1 => Just(Step::ADayPasses),
+            1 => (1..4_u8).prop_map(Step::Purge),
+        ]
+        .boxed()
+    }
+
+    fn apply(mut state: Self, step: &Step) -> Self {
+        state.answer = match step {
+            Step::Ask { requests, commit } => {
+                let before = state.kept.clone();
+                let replies = requests.iter().map(|it| state.ask(*it)).collect();
+                if !commit {
+                    state.kept = before;
+                }
+                Answer::Replies(replies)
+            }
+            Step::AskTogether(one, body) => {
+                let first = state.ask(*one);
+                let collide = matches!(first, Reply::New(_));
+                // The second has made an answer, too, before it heard of the first.
+                state.answered += u32::from(collide);
+                Answer::Together([first, state.ask(Request { body: *body, ..*one })], collide)
+            }
+            Step::ADayPasses => {
+                state.kept.values_mut().for_each(|it| it.has_expired = true);
+                Answer::Nothing
+            }
+            Step::Purge(_) => {
+                let before = state.kept.len();
+                state.kept.retain(|_, it| !it.has_expired);
+                Answer::Purged((before - state.kept.len()) as u64)
+            }
+        };
+        state
+    }
+}
+
+/// One database for all histories; each begins with nothing kept.
+struct Ground {
+    runtime: Runtime,
+    pool: PgPool,
+    answered: AtomicU32,
+}
+
+static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (pool, _) = runtime.block_on(kit::database());
+    Ground { runtime, pool, answered: AtomicU32::new(0) }
+});
+
+/// A transaction's work in two halves: what it finds, and what it keeps of that.
+struct Work {
+    replies: Vec<Reply>,
+    records: Vec<Record>,
+}
+
+impl Ground {
+    async fn look(&self, conn: &mut PgConnection, requests: &[Request]) -> Work {
+        let keys: Vec<(ScopedKey, Fingerprint)> = requests.iter().map(named).collect();
+        let names: Vec<ScopedKey> = keys.iter().map(|(key, _)| key.clone()).collect();
+        let answered = idempotency::find(conn, &names).await.unwrap();
+        let verdicts =
+            idempotency::sort_out(keys.iter().map(|(key, print)| (key, *print)), &answered);
+        let mut work = Work { replies: vec![], records: vec![] };
+        for (verdict, (key, fingerprint)) in verdicts.into_iter().zip(&keys) {
+            let reply = match verdict {
+                Verdict::First => {
+                    let number = self.answered.fetch_add(1, Ordering::Relaxed);
+                    let answer = Stored {
+                        fingerprint: *fingerprint,
+                        status: 202,
+                        location: None,
+                        body: number.to_string(),
+                    };
+                    work.records.push(Record { key: key.clone(), answer });
+                    Reply::New(number)
+                }
+                Verdict::Replay(stored) => Reply::Again(stored.body.parse().unwrap()),
+                Verdict::RepeatOf(place) => match work.replies[place] {
+                    Reply::New(number) | Reply::Again(number) => Reply::Again(number),
+                    Reply::Refused => panic!("a repeat of what was refused"),
+                },
+                Verdict::Mismatch => Reply::Refused,
+            };
+            work.replies.push(reply);
+        }
+        work
+    }
+
+    async fn ask(&self, requests: &[Request], commit: bool) -> Vec<Reply> {
+        let mut tx = db::begin(&self.pool).await.unwrap();
+        let work = self.look(&mut tx, requests).await;
+        idempotency::keep(&mut tx, &work.records).await.unwrap();
+        if commit {
+            tx.commit().await.unwrap();
+        } else {
+            tx.rollback().await.unwrap();
+        }
+        work.replies
+    }
+
+    async fn ask_together(&self, one: Request, other: Request) -> ([Reply; 2], bool) {
+        let mut first = db::begin(&self.pool).await.unwrap();
+        let mut second = db::begin(&self.pool).await.unwrap();
+        let of_first = self.look(&mut first, &[one]).await;
+        let of_second = self.look(&mut second, &[other]).await;
+        idempotency::keep(&mut first, &of_first.records).await.unwrap();
+        first.commit().await.unwrap();
+        let kept = idempotency::keep(&mut second, &of_second.records).await;
+        let collided = kept.as_ref().is_err_and(Fault::is_collision);
+        if collided {
+            second.rollback().await.unwrap();
+            let again = self.ask(&[other], true).await;
+            return ([of_first.replies[0], again[0]], true);
+        }
+        kept.unwrap();
+        second.commit().await.unwrap();
+        ([of_first.replies[0], of_second.replies[0]], false)
+    }
+
+    async fn purge(&self, n_max: u8) -> u64 {
+        let conn = &mut *self.pool.acquire().await.unwrap();
+        let mut all = 0;
+        loop {
+            let purged = idempotency::purge(conn, n_max.into()).await.unwrap();
+            assert!(purged <= n_max.into(), "no more than asked for");
+            all += purged;
+            if purged < n_max.into() {
+                return all;
+            }
+        }
+    }
+}
+
+fn named(request: &Request) -> (ScopedKey, Fingerprint) {
+    let key = scoped(&request.client.to_string(), &request.key.to_string());
+    (key, Fingerprint::of("POST", "/things", &request.body.into()))
+}
+
+struct Answers;
+
+impl StateMachineTest for Answers {
+    type SystemUnderTest = ();
+    type Reference = Reference;
+
+    fn init_test(_: &Reference) {
+        GROUND.answered.store(0, Ordering::Relaxed);
+        GROUND.runtime.block_on(async {
+            GROUND.pool.execute("TRUNCATE messaging.idempotency").await.unwrap();
+        });
+    }
+
+    fn apply((): (), reference: &Reference, step: Step) {
+        let answer = GROUND.runtime.block_on(async {
+            match step {
+                Step::Ask { requests, commit } => {
+                    Answer::Replies(GROUND.ask(&requests, commit).await)
+                }
+                Step::AskTogether(one, body) => {
+                    let (replies, collided) =
+                        GROUND.ask_together(one, Request { body, ..one }).await;
+                    Answer::Together(replies, collided)
+                }
+                Step::ADayPasses => {
+                    a_day_passes(&GROUND.pool).await;
+                    Answer::Nothing
+                }
+                Step::Purge(n_max) => Answer::Purged(GROUND.purge(n_max).await),
+            }
+        });
+        assert_eq!(answer, reference.answer);
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        max_shrink_iters: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn kept_answers_are_their_reference_in_every_history(sequential 1..16 => Answers);
+}

@@ -1,0 +1,212 @@
+//! The inbox against a reference of it, in histories that nobody thought of.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
+
+use proptest::{collection::vec, prelude::*};
+use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
+use shared::{
+    clock::{self, Clock},
+    db,
+    inbox::{self, Admitted, RETENTION},
+    message::Message,
+};
+use sqlx::{Executor as _, PgPool};
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::message;
+use crate::kit::{NUMBERS, database, number};
+
+/// A message by its id and by what it says.
+type Letter = (u8, u8);
+
+/// Few ids, so that they meet. The even ones are older than any topic keeps messages.
+fn letter() -> impl Strategy<Value = Letter> {
+    (0..8_u8, prop_oneof![4 => Just(0), 1 => Just(1_u8)])
+}
+
+fn is_old(id: u8) -> bool {
+    id.is_multiple_of(2)
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A consumer's transaction, which may be undone.
+    Admit { batch: Vec<Letter>, commit: bool },
+    /// Two consumers at once.
+    AdmitTogether(Vec<Letter>, Vec<Letter>),
+    /// Housekeeping, so many at a time.
+    Purge(u8),
+}
+
+/// What has been taken in, and what the last step has to answer.
+#[derive(Clone, Debug, Default)]
+struct Reference {
+    known: BTreeMap<u8, u8>,
+    answer: Answer,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Answer {
+    #[default]
+    Nothing,
+    Admitted(Admitted),
+    /// So many were new to one or the other.
+    New(usize),
+    Purged(u64),
+}
+
+impl Reference {
+    /// The first message of an id gives it its content; whoever says otherwise is an imposter.
+    fn admit(&mut self, batch: &[Letter]) -> Admitted {
+        let mut admitted = Admitted::default();
+        for (place, (id, content)) in batch.iter().enumerate() {
+            match self.known.get(id) {
+                None => admitted.fresh.push(place),
+                Some(known) if known == content => admitted.repeats.push(place),
+                Some(_) => admitted.imposters.push(place),
+            }
+            self.known.entry(*id).or_insert(*content);
+        }
+        admitted
+    }
+}
+
+impl ReferenceStateMachine for Reference {
+    type State = Self;
+    type Transition = Step;
+
+    fn init_state() -> BoxedStrategy<Self> {
+        Just(Self::default()).boxed()
+    }
+
+    fn transitions(_: &Self) -> BoxedStrategy<Step> {
+        let batch = || vec(letter(), 1..8);
+        // Two who meet say the same of an id: which of them is first is nobody's to tell.
+        let honest = || vec((0..8_u8).prop_map(|id| (id, 0)), 1..8);
+        prop_oneof![
+            4 => (batch(), any::<bool>()).prop_map(|(batch, commit)| Step::Admit { batch, commit }),
+            1 => (honest(), honest()).prop_map(|(one, other)| Step::AdmitTogether(one, other)),
+            1 => (1..4_u8).prop_map(Step::Purge),
+        ]
+        .boxed()
+    }
+
+    fn apply(mut state: Self, step: &Step) -> Self {
+        let before = state.known.clone();
+        state.answer = match step {
+            Step::Admit { batch, commit } => {
+                let admitted = state.admit(batch);
+                if !commit {
+                    state.known = before;
+                }
+                Answer::Admitted(admitted)
+            }
+            Step::AdmitTogether(one, other) => {
+                let both: Vec<Letter> = one.iter().chain(other).copied().collect();
+                Answer::New(state.admit(&both).fresh.len())
+            }
+            Step::Purge(_) => {
+                let old: BTreeSet<u8> = before.into_keys().filter(|it| is_old(*it)).collect();
+                state.known.retain(|id, _| !old.contains(id));
+                Answer::Purged(old.len() as u64)
+            }
+        };
+        state
+    }
+}
+
+/// One database for all histories; each begins with an empty inbox.
+struct Ground {
+    runtime: Runtime,
+    pool: PgPool,
+}
+
+static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (pool, _) = runtime.block_on(database());
+    Ground { runtime, pool }
+});
+
+fn written((id, content): Letter) -> Message {
+    let mut message = message(&number(NUMBERS, "a", 1, content.into()));
+    let day = time::Duration::DAY;
+    let now = Clock::System.now();
+    let moment = if is_old(id) { now - RETENTION - day } else { now + day };
+    // The same id each time, though the clock moves on: only the day counts.
+    let first = clock::first_id_at(moment.replace_time(time::Time::MIDNIGHT));
+    message.envelope.id = Uuid::from_u128(first.as_u128() | u128::from(id));
+    message
+}
+
+impl Ground {
+    async fn admit(&self, batch: &[Letter], commit: bool) -> Admitted {
+        let messages: Vec<Message> = batch.iter().copied().map(written).collect();
+        let mut tx = db::begin(&self.pool).await.unwrap();
+        let admitted = inbox::admit(&mut tx, &messages.iter().collect::<Vec<_>>()).await.unwrap();
+        if commit {
+            tx.commit().await.unwrap();
+        } else {
+            tx.rollback().await.unwrap();
+        }
+        admitted
+    }
+
+    async fn purge(&self, n_max: u8) -> u64 {
+        let conn = &mut *self.pool.acquire().await.unwrap();
+        let mut all = 0;
+        loop {
+            let purged = inbox::purge(conn, n_max.into()).await.unwrap();
+            assert!(purged <= n_max.into(), "no more than asked for");
+            all += purged;
+            if purged < n_max.into() {
+                return all;
+            }
+        }
+    }
+}
+
+struct Inbox;
+
+impl StateMachineTest for Inbox {
+    type SystemUnderTest = ();
+    type Reference = Reference;
+
+    fn init_test(_: &Reference) {
+        GROUND.runtime.block_on(async {
+            GROUND.pool.execute("TRUNCATE messaging.inbox").await.unwrap();
+        });
+    }
+
+    fn apply((): (), reference: &Reference, step: Step) {
+        let answer = GROUND.runtime.block_on(async {
+            match step {
+                Step::Admit { batch, commit } => {
+                    Answer::Admitted(GROUND.admit(&batch, commit).await)
+                }
+                Step::AdmitTogether(one, other) => {
+                    let (one, other) =
+                        tokio::join!(GROUND.admit(&one, true), GROUND.admit(&other, true));
+                    Answer::New(one.fresh.len() + other.fresh.len())
+                }
+                Step::Purge(n_max) => Answer::Purged(GROUND.purge(n_max).await),
+            }
+        });
+        assert_eq!(answer, reference.answer);
+    }
+}
+
+prop_state_machine! {
+    #![proptest_config(ProptestConfig {
+        cases: 48,
+        max_shrink_iters: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn the_inbox_is_its_reference_in_every_history(sequential 1..16 => Inbox);
+}
