@@ -170,7 +170,7 @@ struct Work {
 
 impl Ground {
     async fn look(&self, conn: &mut PgConnection, requests: &[Request]) -> Work {
-        let keys: Vec<(ScopedKey, Fingerprint)> = requests.iter().map(named).collect();
+        let keys: Vec<(ScopedKey, Fingerprint)> = requests.iter().copied().map(named).collect();
         let names: Vec<ScopedKey> = keys.iter().map(|(key, _)| key.clone()).collect();
         let answered = idempotency::find(conn, &names).await.unwrap();
         let verdicts =
@@ -246,7 +246,7 @@ impl Ground {
     }
 }
 
-fn named(request: &Request) -> (ScopedKey, Fingerprint) {
+fn named(request: Request) -> (ScopedKey, Fingerprint) {
     let key = scoped(&request.client.to_string(), &request.key.to_string());
     (key, Fingerprint::of("POST", "/things", &request.body.into()))
 }
