@@ -5,7 +5,9 @@
 //! that what belongs to one key lies in the partition of the same number everywhere.
 //!
 //! **Architecture invariant:** an inbox remembers longer than a topic keeps, so that whatever is
-//! read again is known again.
+//! read again is known again. What the broker says of each topic counts, not what was declared: a
+//! service whose topics keep longer does not start. A topic of latest values keeps for ever; who
+//! reads it compares numbers and needs no inbox for that.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -14,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     dependency::{self, Waited},
     health::Component,
-    kafka,
+    inbox, kafka,
 };
 
 use admin::Admin;
@@ -140,6 +142,16 @@ pub enum Error {
         /// How many it should have.
         declared: i32,
     },
+    /// A topic keeps messages longer than an inbox remembers them: one that is read again late
+    /// would be taken in twice.
+    #[error("topic {topic} keeps messages for {} days, and they are forgotten after {}",
+            days(*kept), days(inbox::RETENTION))]
+    Retention {
+        /// Its name at the broker.
+        topic: String,
+        /// For how long it may keep them.
+        kept: Duration,
+    },
     /// We were told to stop first.
     #[error("told to stop before the topics were there")]
     Stopped,
@@ -161,18 +173,51 @@ impl Error {
                 Code::ClusterAuthorizationFailed,
             ]
             .contains(reason),
-            Self::Client(_) | Self::Partitions { .. } | Self::Stopped => false,
+            Self::Client(_) | Self::Partitions { .. } | Self::Retention { .. } | Self::Stopped => {
+                false
+            }
         }
     }
 }
 
-/// Creates the topics that are missing, and checks the partitions of all of them.
+fn days(span: Duration) -> u64 {
+    span.as_secs() / (24 * 60 * 60)
+}
+
+/// Creates the topics that are missing, and checks of all of them how many partitions they have and
+/// how long they keep.
 pub async fn create(
     settings: &kafka::Settings,
     topics: &[Topic],
     replication: i32,
 ) -> Result<(), Error> {
     let admin = Admin::new(settings)?;
+    make(&admin, settings, topics, replication).await?;
+    remember_longer(&admin, settings, topics).await
+}
+
+/// Compares how long topics keep with how long an inbox remembers.
+async fn remember_longer(
+    admin: &Admin,
+    settings: &kafka::Settings,
+    topics: &[Topic],
+) -> Result<(), Error> {
+    let deleted = topics.iter().filter(|it| it.cleanup == Cleanup::Delete);
+    let names: Vec<String> = deleted.map(|it| settings.topic(it.name)).collect();
+    for (topic, kept) in admin.kept(&names).await? {
+        if kept >= inbox::RETENTION {
+            return Err(Error::Retention { topic, kept });
+        }
+    }
+    Ok(())
+}
+
+async fn make(
+    admin: &Admin,
+    settings: &kafka::Settings,
+    topics: &[Topic],
+    replication: i32,
+) -> Result<(), Error> {
     let present = admin.partitions().await?;
     let missing: Vec<Topic> = topics
         .iter()

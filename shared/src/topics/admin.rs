@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
+    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
 };
@@ -43,6 +43,31 @@ impl Admin {
         });
         let lost = KafkaError::MetadataFetch(RDKafkaErrorCode::Fail);
         read.await.unwrap_or_else(|_panic| Err(lost)).map_err(Error::Unreachable)
+    }
+
+    /// For how long each of these topics may keep a message: until its whole segment is old.
+    pub(super) async fn kept(&self, topics: &[String]) -> Result<Vec<(String, Duration)>, Error> {
+        if topics.is_empty() {
+            return Ok(vec![]);
+        }
+        let wanted: Vec<ResourceSpecifier<'_>> =
+            topics.iter().map(|it| ResourceSpecifier::Topic(it)).collect();
+        let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
+        let described = self.client().describe_configs(&wanted, &options).await;
+        let mut kept = Vec::with_capacity(topics.len());
+        for (topic, described) in topics.iter().zip(described.map_err(Error::Unreachable)?) {
+            let described =
+                described.map_err(|code| Error::Unreachable(KafkaError::AdminOp(code)))?;
+            let setting = |name: &str| {
+                let millis = described.get(name)?.value.as_ref()?.parse::<i64>().ok()?;
+                // -1: for ever.
+                Some(u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis))
+            };
+            let [retention, segment] = ["retention.ms", "segment.ms"].map(setting);
+            let whole = retention.unwrap_or_default().saturating_add(segment.unwrap_or_default());
+            kept.push((topic.clone(), whole));
+        }
+        Ok(kept)
     }
 
     /// Creates the topics; one that somebody else created meanwhile is as good.

@@ -110,3 +110,24 @@ async fn a_service_that_waits_for_the_broker_says_so_and_stops_when_told_to() {
     let (ended, ()) = tokio::join!(waiting, stopping);
     assert!(matches!(ended, Err(Error::Stopped)));
 }
+
+#[tokio::test]
+async fn a_topic_that_keeps_longer_than_an_inbox_remembers_is_refused() {
+    let settings = broker().await;
+    let declared = Topic::events("a-topic");
+    for days in [21, 10_000] {
+        let kept = std::time::Duration::from_hours(24 * days);
+        let topic = Topic { name: if days > 21 { "for-ever" } else { "long" }, ..declared };
+        // Made by somebody else, who meant it well.
+        let made = topics::create(&settings, &[Topic { retention: kept, ..topic }], 1).await;
+        assert!(matches!(made, Err(Error::Retention { .. })), "{made:?}");
+        let error = topics::create(&settings, &[topic], 1).await.unwrap_err();
+        assert!(
+            matches!(&error, Error::Retention { kept: found, .. } if *found > kept),
+            "{error:?}"
+        );
+        assert!(!error.is_transient());
+    }
+    // Latest values stay for ever, and nobody needs an inbox for them.
+    topics::create(&settings, &[Topic::latest("latest")], 1).await.unwrap();
+}
