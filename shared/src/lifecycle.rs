@@ -189,6 +189,12 @@ impl Lifecycle {
     }
 }
 
+/// Comes true once a part was told to stop, and so long ago: what it is still doing is given up.
+pub async fn stopped_for(stop: &CancellationToken, grace: Duration) {
+    stop.cancelled().await;
+    tokio::time::sleep(grace).await;
+}
+
 /// What a part that cannot fail answers.
 pub type Unfailing = Result<(), Infallible>;
 

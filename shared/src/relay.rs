@@ -27,6 +27,7 @@ use crate::{
     effects::Wakers,
     fault,
     health::Component,
+    lifecycle,
     outbox::{self, Kept},
 };
 
@@ -105,7 +106,7 @@ impl<P: Publish> Relay<P> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         let mut failures = 0;
         // A broker that is away is not waited for.
-        let mut too_late = std::pin::pin!(stopped_for(&stop, STOP_GRACE));
+        let mut too_late = std::pin::pin!(lifecycle::stopped_for(&stop, STOP_GRACE));
         loop {
             // Interest is registered before the outbox is read, so that a wake-up in between counts.
             let wakers = self.wakers.clone();
@@ -182,11 +183,6 @@ impl<P: Publish> Relay<P> {
         }
         Ok(Step::Published(settled.len()))
     }
-}
-
-async fn stopped_for(stop: &CancellationToken, grace: Duration) {
-    stop.cancelled().await;
-    tokio::time::sleep(grace).await;
 }
 
 /// The rows that may be deleted: confirmed, with everything before them of the same key confirmed.

@@ -32,7 +32,7 @@ use super::{
     settle::Settled,
     store,
 };
-use crate::{backoff::Backoff, db, fault, fault::Fault};
+use crate::{backoff::Backoff, db, fault, fault::Fault, lifecycle};
 
 /// A lease outlives its attempt by this long: the time to bring the outcome home.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -45,6 +45,10 @@ const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
 /// Attempts may go on for so long after the worker was told to stop.
 const STOP_LIMIT: Duration = Duration::from_secs(3);
+
+/// After this, whatever it does is given up, a transaction in the middle too: it is undone, or it is
+/// known by the number of its attempt.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(4);
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -92,8 +96,21 @@ impl<E: Effect> Worker<E> {
         }
     }
 
-    /// Works until told to stop; then lets attempts end, within a limit.
+    /// Works until told to stop; then lets attempts end and brings home what is known, within
+    /// limits: a database that is away is not waited for.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        tokio::select! {
+            () = Box::pin(self.work(&stop)) => (),
+            () = lifecycle::stopped_for(&stop, GIVE_UP_LIMIT) => (),
+        }
+        let lost = self.outcomes.len() + self.in_hand.len();
+        if lost > 0 {
+            tracing::warn!(kind = E::KIND, lost, "outcomes are left to the next attempt");
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) {
         let backoff = Backoff::hold();
         let mut failures = 0;
         let wakers = self.parts.wakers.clone();
@@ -127,7 +144,6 @@ impl<E: Effect> Worker<E> {
             self.settle_until(stop.cancelled()).await;
         }
         self.finish().await;
-        Ok(())
     }
 
     /// Claims what is due, performs all of it, brings all of it home.
@@ -289,10 +305,6 @@ impl<E: Effect> Worker<E> {
             self.note(Some(joined));
         }
         self.settle_until(tokio::time::sleep_until(limit)).await;
-        if self.outcomes.len() > 0 {
-            let lost = self.outcomes.len();
-            tracing::warn!(kind = E::KIND, lost, "outcomes are left to the next attempt");
-        }
     }
 
     fn complain(&self, fault: &Fault, what: &'static str) {
