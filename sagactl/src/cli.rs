@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use devstack::Source;
 
-use crate::{compose, contract, demo, load, screen, stack, verify};
+use crate::{chaos, compose, contract, demo, load, screen, stack, verify};
 
 /// Runs, watches and checks the order system.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ enum Command {
     Contract(contract::Options),
     /// Starts everything on this machine, places orders that go each way, shows them moving.
     Demo(demo::Options),
+    /// Places orders while everything goes wrong and checks every promise.
+    Chaos(chaos::Options),
     /// Places many orders at once and says what that costs.
     Load(load::Options),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
@@ -61,6 +63,7 @@ impl Cli {
             Command::ComposeTest(options) => compose::run(options).await,
             Command::Contract(options) => contract::run(options).await,
             Command::Demo(options) => demo::run(options).await,
+            Command::Chaos(options) => chaos::run(options).await,
             Command::Load(options) => load::run(options).await,
             Command::Stack(options) => stack::run(options).await,
             Command::Verify(options) => verify::run(options).await,

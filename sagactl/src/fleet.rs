@@ -221,6 +221,16 @@ impl Fleet {
         self.ready(member).await
     }
 
+    /// What each part of a member that runs says of itself, and whether all are ready. Nothing is
+    /// said before it listens.
+    pub async fn health(&mut self, member: Member) -> anyhow::Result<Option<(bool, String)>> {
+        let ended = self.processes.get_mut(&member).is_none_or(Process::has_ended);
+        anyhow::ensure!(!ended, "{member} ended:\n{}", self.log(member));
+        let url = format!("{}/readyz?verbose", self.admin(member));
+        let Ok(answer) = self.http.get(url).send().await else { return Ok(None) };
+        Ok(Some((answer.status().is_success(), answer.text().await?)))
+    }
+
     /// Ends all members in good order; answers those that did not end well.
     pub async fn stop(mut self) -> anyhow::Result<Vec<String>> {
         let mut unwell = Vec::new();
@@ -240,7 +250,8 @@ impl Fleet {
         process::tail(&self.folder.path().join(member.program()))
     }
 
-    fn launch(&mut self, member: Member) -> anyhow::Result<()> {
+    /// Starts a member and does not wait until it is ready.
+    pub fn launch(&mut self, member: Member) -> anyhow::Result<()> {
         let log = self.folder.path().join(member.program());
         let program = self.programs.join(member.program());
         let process =
@@ -290,7 +301,8 @@ impl Fleet {
         own.chain(self.options.environment.iter().cloned()).collect()
     }
 
-    async fn ready(&mut self, member: Member) -> anyhow::Result<()> {
+    /// Waits until a member is ready.
+    pub async fn ready(&mut self, member: Member) -> anyhow::Result<()> {
         let path = if member == Member::Gateway { "livez" } else { "readyz" };
         let url = format!("{}/{path}", self.admin(member));
         let until = Instant::now() + READY_LIMIT;

@@ -11,6 +11,7 @@ pub mod fleet;
 pub mod screen;
 
 pub mod audit;
+pub mod chaos;
 pub mod compose;
 pub mod contract;
 pub mod cpu;

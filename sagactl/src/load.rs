@@ -37,6 +37,7 @@ use crate::{
 pub mod account;
 mod elsewhere;
 pub mod report;
+pub mod tables;
 
 /// How much load.
 #[derive(Clone, Debug, Args)]
@@ -53,6 +54,9 @@ pub struct Options {
     /// Gives up when an order has not ended after so many seconds.
     #[arg(long, default_value_t = 600)]
     pub limit_seconds: u64,
+    /// Shows how large all tables were before and are after, and how much in them is dead.
+    #[arg(long)]
+    pub tables: bool,
     /// Where broker, database, registry and mail sink come from.
     #[arg(long, value_enum, default_value_t)]
     pub from: cli::From,
@@ -62,8 +66,23 @@ pub struct Options {
     pub at: Option<String>,
 }
 
+/// What a client does when a call fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// It gives up: nothing was to fail.
+    None,
+    /// It asks again under the same key: the service may be on its way up.
+    Endless,
+}
+
 /// How often the number of open orders is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// The server looks for what is to be swept up once a minute.
+const SWEPT_AFTER: Duration = Duration::from_secs(75);
+
+/// Who could not reach the service tries again after this.
+const CALL_AGAIN: Duration = Duration::from_millis(200);
 
 /// Starts everything, places the load, prints what it cost.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
@@ -75,10 +94,28 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
     let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };
     let fleet = Fleet::start(stack.urls(), set_up, &board).await?;
+    let before = if options.tables { Some(tables::read(&fleet).await?) } else { None };
     let report = drive(&fleet, Some(&stack), &options, &Board::new()).await?;
     report.print();
+    if let Some(before) = before {
+        let after = tables::read(&fleet).await?;
+        tokio::time::sleep(SWEPT_AFTER).await;
+        tables::print(&before, &after, &tables::read(&fleet).await?);
+    }
     say("\nChecking every promise from outside");
     let audit = audit::audit(&fleet, Expected::default()).await?;
+    let kept = print_audit(&audit);
+    let unwell = fleet.stop().await?;
+    for complaint in &unwell {
+        say(format_args!("  ✘ {complaint}"));
+    }
+    stack.stop().await;
+    let well = kept && unwell.is_empty();
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Says which promises were kept; answers whether all were.
+pub(crate) fn print_audit(audit: &audit::Report) -> bool {
     for (promise, faults) in &audit.checks {
         let sign = if faults.is_empty() { "✔" } else { "✘" };
         say(format_args!("  {sign} {promise}"));
@@ -88,13 +125,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         "  {} messages on the topics, {} repeats; {} were read again",
         audit.said.messages, audit.said.repeats, audit.counted.repeats
     ));
-    let unwell = fleet.stop().await?;
-    for complaint in &unwell {
-        say(format_args!("  ✘ {complaint}"));
-    }
-    stack.stop().await;
-    let well = audit.faults().is_empty() && unwell.is_empty();
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    audit.faults().is_empty()
 }
 
 /// Places the load and waits until every order has ended and the roads are empty.
@@ -109,7 +140,7 @@ pub async fn drive(
     let before = Account::read(fleet, stack).await?;
     let began = Instant::now();
     let bar = board.count("placed", options.orders);
-    let posts = place_all(&orders, options, &bar).await?;
+    let posts = place_all(&orders, options, Patience::None, &bar).await?;
     let placed = began.elapsed();
     bar.finish();
     let bar = board.count("ended", options.orders);
@@ -119,7 +150,13 @@ pub async fn drive(
     report::make(fleet, posts, placed, spent).await
 }
 
-async fn place_all(orders: &Orders, options: &Options, bar: &ProgressBar) -> anyhow::Result<Posts> {
+/// Places all orders of a load, by all its clients.
+pub(crate) async fn place_all(
+    orders: &Orders,
+    options: &Options,
+    patience: Patience,
+    bar: &ProgressBar,
+) -> anyhow::Result<Posts> {
     let next = Arc::new(AtomicU64::new(0));
     let mut clients = JoinSet::new();
     for _ in 0..options.clients {
@@ -132,7 +169,12 @@ async fn place_all(orders: &Orders, options: &Options, bar: &ProgressBar) -> any
                 if n >= options.orders {
                     return anyhow::Ok(posts);
                 }
-                place(&orders, n, &options, &mut posts).await?;
+                while let Err(error) = place(&orders, n, &options, &mut posts).await {
+                    if patience == Patience::None {
+                        return Err(error);
+                    }
+                    tokio::time::sleep(CALL_AGAIN).await;
+                }
                 bar.inc(1);
             }
         });
@@ -186,7 +228,11 @@ pub(crate) fn wish(n: u64, products: u32) -> Wish {
 }
 
 /// Waits until no order is open and no message, job or notice waits.
-async fn wait_for_ends(fleet: &Fleet, options: &Options, bar: &ProgressBar) -> anyhow::Result<()> {
+pub(crate) async fn wait_for_ends(
+    fleet: &Fleet,
+    options: &Options,
+    bar: &ProgressBar,
+) -> anyhow::Result<()> {
     let until = Instant::now() + Duration::from_secs(options.limit_seconds);
     loop {
         let open = report::open(fleet).await?;

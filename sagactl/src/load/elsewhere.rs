@@ -4,7 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{LOOK_AGAIN, Options, place_all, report};
+use super::{LOOK_AGAIN, Options, Patience, place_all, report};
 use crate::{
     client::{self, Orders},
     screen::{Board, say},
@@ -26,7 +26,7 @@ pub(super) async fn run(at: &str, options: &Options) -> anyhow::Result<ExitCode>
     .await?;
     let (board, began) = (Board::new(), Instant::now());
     let bar = board.count("placed", options.orders);
-    let posts = place_all(&orders, options, &bar).await?;
+    let posts = place_all(&orders, options, Patience::None, &bar).await?;
     bar.finish();
     let accepted = report::rate(posts.latency_us.len(), began.elapsed());
     let limit = Duration::from_secs(options.limit_seconds);

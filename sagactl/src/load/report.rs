@@ -114,6 +114,11 @@ pub async fn catalogue_known(fleet: &Fleet) -> anyhow::Result<()> {
     }
 }
 
+/// Counts the orders that have ended.
+pub async fn ended(fleet: &Fleet) -> anyhow::Result<u64> {
+    count(fleet, Member::Orders, "SELECT count(*) FROM orders WHERE stage <> 'pending'").await
+}
+
 /// Counts the orders that were accepted.
 pub async fn accepted(fleet: &Fleet) -> anyhow::Result<u64> {
     count(fleet, Member::Orders, "SELECT count(*) FROM orders").await
@@ -175,12 +180,17 @@ pub async fn make(
 }
 
 impl Report {
-    /// Says it.
-    pub fn print(&self) {
+    /// Says how the orders ended.
+    pub fn print_ends(&self) {
         say("\nHow they ended");
         for (end, n) in &self.ends {
             say(format_args!("  {n:>8}  {end}"));
         }
+    }
+
+    /// Says it.
+    pub fn print(&self) {
+        self.print_ends();
         say("\nHow fast");
         say(format_args!(
             "  {:>8.0}  orders accepted per second ({} answers said to come back later)",

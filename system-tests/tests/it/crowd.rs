@@ -10,6 +10,7 @@ fn load(orders: u64) -> load::Options {
         clients: 32,
         products: 20,
         limit_seconds: 300,
+        tables: false,
         from: cli::From::Auto,
         at: None,
     }

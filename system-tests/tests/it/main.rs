@@ -2,10 +2,14 @@
 //! the house in which they live.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+mod again;
+mod bad_messages;
+mod chaos;
 mod containers;
 mod crash;
 mod crowd;
 mod foreign;
+mod lifecycle;
 mod numbers;
 mod poison;
 mod raw;

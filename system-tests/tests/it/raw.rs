@@ -1,12 +1,15 @@
 //! Messages as bytes: whatever any client may put on a topic, or read from it.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     message::{Header, Headers as _, OwnedHeaders},
-    producer::{BaseRecord, Producer as _, ThreadedProducer},
+    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
 
 use crate::stage::PATIENCE;
@@ -23,17 +26,62 @@ pub(crate) struct Raw {
 
 impl Raw {
     /// The same with another value of a header that it has.
-    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
-        let header = self.headers.iter_mut().find(|(it, _)| it == name).unwrap();
-        header.1 = Some(value.as_bytes().to_vec());
+    pub(crate) fn with(self, name: &str, value: &str) -> Self {
+        self.bytes(name, value.as_bytes())
+    }
+
+    /// The same with other bytes in a header that it has.
+    pub(crate) fn bytes(self, name: &str, value: &[u8]) -> Self {
+        self.set(name, Some(value.to_vec()))
+    }
+
+    /// The same with nothing in a header that it has.
+    pub(crate) fn null(self, name: &str) -> Self {
+        self.set(name, None)
+    }
+
+    fn set(mut self, name: &str, value: Option<Vec<u8>>) -> Self {
+        self.headers.iter_mut().find(|(it, _)| it == name).unwrap().1 = value;
         self
+    }
+
+    /// The same without a header.
+    pub(crate) fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(it, _)| it != name);
+        self
+    }
+
+    /// The same with a header twice.
+    pub(crate) fn twice(mut self, name: &str) -> Self {
+        let header = self.headers.iter().find(|(it, _)| it == name).unwrap().clone();
+        self.headers.push(header);
+        self
+    }
+}
+
+/// What the broker refused.
+#[derive(Clone, Default)]
+struct Refusals(Arc<Mutex<Vec<String>>>);
+
+impl ClientContext for Refusals {}
+
+impl ProducerContext for Refusals {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            self.0.lock().unwrap().push(format!("{}: {error}", message.topic()));
+        }
     }
 }
 
 /// Puts them on their topics, in order.
 pub(crate) async fn say(brokers: &str, messages: Vec<Raw>) {
-    let producer: ThreadedProducer<_> =
-        ClientConfig::new().set("bootstrap.servers", brokers).create().unwrap();
+    let refusals = Refusals::default();
+    let producer: ThreadedProducer<Refusals> = ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .create_with_context(refusals.clone())
+        .unwrap();
     let saying = move || {
         for message in &messages {
             let mut headers = OwnedHeaders::new();
@@ -48,6 +96,7 @@ pub(crate) async fn say(brokers: &str, messages: Vec<Raw>) {
         producer.flush(PATIENCE).unwrap();
     };
     tokio::task::spawn_blocking(saying).await.unwrap();
+    assert_eq!(*refusals.0.lock().unwrap(), Vec::<String>::new());
 }
 
 /// Everything that stands on a topic now.

@@ -48,12 +48,18 @@ pub(crate) async fn open_on(stack: &Stack, environment: &[(&str, &str)]) -> Stag
 }
 
 impl Stage {
-    /// Places an order that is accepted.
+    /// Places an order that is accepted; right after an outage the door may still be closed.
     pub(crate) async fn place(&self, sku: &str, card: &str) -> Order {
-        let wish = wish(sku, card);
-        let answer = self.orders.place(&devstack::unique_prefix(), &wish).await.unwrap();
-        let Answer::Accepted(order) = answer else { panic!("{answer:?}") };
-        order
+        let (wish, key) = (wish(sku, card), devstack::unique_prefix());
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.orders.place(&key, &wish).await.unwrap() {
+                Answer::Accepted(order) => return order,
+                Answer::Busy(_) => tokio::task::yield_now().await,
+                Answer::Refused(status, problem) => panic!("{status} {problem}"),
+            }
+            assert!(Instant::now() < deadline, "no order is accepted");
+        }
     }
 
     /// Waits until the order's history has all of these.

@@ -1,0 +1,241 @@
+//! `sagactl chaos`: orders while everything goes wrong, and whether every promise was kept.
+//!
+//! ```text
+//! cargo run --release --bin sagactl -- chaos --orders 10000 --outage-seconds 60 --fault-percent 20
+//! ```
+//!
+//! The gateway refuses calls, answers late, and executes calls whose answer it loses. On the way each
+//! service and the gateway are killed (`kill -9`) and started again, and the broker is killed and
+//! stays away for a while. Each of these begins when a certain share of the orders has ended, so
+//! that they strike in the middle of work, however fast the machine is.
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use devstack::{Halt, Part, Parts, Stack};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    audit::{self, Expected},
+    cli, client, demo,
+    fleet::{self, Fleet, Member},
+    load::{self, report},
+    screen::{Board, say},
+};
+
+/// How much goes wrong.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// Orders to place.
+    #[arg(long, default_value_t = 10_000)]
+    pub orders: u64,
+    /// Clients that place them at the same time.
+    #[arg(long, default_value_t = 32)]
+    pub clients: usize,
+    /// Products that they choose from.
+    #[arg(long, default_value_t = 100)]
+    pub products: u32,
+    /// The broker stays away for so many seconds.
+    #[arg(long, default_value_t = 60)]
+    pub outage_seconds: u64,
+    /// Of a hundred calls to the gateway, so many meet a fault.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub fault_percent: u32,
+    /// Gives up when an order has not ended after so many seconds.
+    #[arg(long, default_value_t = 1_800)]
+    pub limit_seconds: u64,
+}
+
+/// What strikes, once so many hundredths of the orders have ended.
+const STRIKES: [(u64, Strike); 6] = [
+    (5, Strike::Kill(Member::Inventory)),
+    (15, Strike::Kill(Member::Payments)),
+    (30, Strike::Outage),
+    (50, Strike::Kill(Member::Orders)),
+    (65, Strike::Kill(Member::Notify)),
+    (80, Strike::Kill(Member::Gateway)),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Strike {
+    Kill(Member),
+    Outage,
+}
+
+impl Strike {
+    /// Does it, waits until it is over, and says what it was.
+    async fn strike(
+        self,
+        fleet: &mut Fleet,
+        stack: &Stack,
+        options: &Options,
+    ) -> anyhow::Result<String> {
+        let began = Instant::now();
+        match self {
+            Self::Kill(member) => {
+                fleet.end(member, Signal::SIGKILL).await?;
+                fleet.restart(member).await?;
+                if member == Member::Gateway {
+                    // A gateway that starts is a healthy one.
+                    break_gateway(&fleet.url(member), options).await?;
+                }
+                let after = began.elapsed().as_secs_f64();
+                Ok(format!("kill -9 {member}, ready again after {after:.1} s"))
+            }
+            Self::Outage => {
+                stack.stop_part(Part::Kafka, Halt::Kill).await?;
+                tokio::time::sleep(Duration::from_secs(options.outage_seconds)).await;
+                stack.start_part(Part::Kafka).await?;
+                let accepted = report::accepted(fleet).await?;
+                let after = began.elapsed().as_secs_f64();
+                Ok(format!(
+                    "kill -9 of the broker, back after {after:.1} s; {accepted} orders were accepted"
+                ))
+            }
+        }
+    }
+}
+
+/// How often the orders that have ended are counted.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
+/// Starts everything, lets it go wrong, says what became of it.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    demo::build().await?;
+    let board = Board::new();
+    // The broker is to be stopped, so it has to be ours.
+    let stack = Stack::start(cli::From::Native.source(), Parts::all(), &board).await?;
+    let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };
+    let mut fleet = Fleet::start(stack.urls(), set_up, &board).await?;
+    let report = drive(&mut fleet, &stack, &options, &Board::new()).await?;
+    report.print();
+    let audit = audit::audit(&fleet, Expected::default()).await?;
+    let kept = load::print_audit(&audit);
+    let unwell = fleet.stop().await?;
+    for complaint in &unwell {
+        say(format_args!("  ✘ {complaint}"));
+    }
+    stack.stop().await;
+    let well = kept && unwell.is_empty() && report.doubled() == 0;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What happened, and what the gateway says of it.
+#[derive(Debug)]
+pub struct Report {
+    strikes: Vec<(Duration, String)>,
+    load: report::Report,
+    /// The gateway's own summary.
+    gateway: Value,
+}
+
+impl Report {
+    /// Orders for which the gateway took money twice and did not give it back.
+    pub fn doubled(&self) -> u64 {
+        self.gateway["duplicates"]["count"].as_u64().unwrap_or(u64::MAX)
+    }
+
+    /// Calls that the gateway noted.
+    pub fn attempts(&self) -> u64 {
+        self.gateway["attempts"].as_u64().unwrap_or_default()
+    }
+
+    fn print(&self) {
+        say("\nWhat struck");
+        for (at, what) in &self.strikes {
+            say(format_args!("  {:>6.1} s  {what}", at.as_secs_f64()));
+        }
+        self.load.print_ends();
+        say("\nThe gateway's own account");
+        for name in ["attempts", "charges", "declined", "refunds", "orders"] {
+            say(format_args!("  {:>8}  {name}", self.gateway[name]));
+        }
+        say(format_args!("  {:>8}  orders charged twice", self.doubled()));
+        say("\nChecking every promise from outside");
+    }
+}
+
+/// Places orders while everything goes wrong; ends when all have ended and the gateway is well again.
+pub async fn drive(
+    fleet: &mut Fleet,
+    stack: &Stack,
+    options: &Options,
+    board: &Board,
+) -> anyhow::Result<Report> {
+    report::catalogue_known(fleet).await?;
+    let gateway = fleet.url(Member::Gateway);
+    break_gateway(&gateway, options).await?;
+    let orders = client::Orders::at(client::http()?, &fleet.url(Member::Orders));
+    let load = load::Options {
+        orders: options.orders,
+        clients: options.clients,
+        products: options.products,
+        limit_seconds: options.limit_seconds,
+        tables: false,
+        from: cli::From::Native,
+        at: None,
+    };
+    let (began, bar) = (Instant::now(), board.count("placed", options.orders));
+    let placing = async {
+        let posts = load::place_all(&orders, &load, load::Patience::Endless, &bar).await?;
+        bar.finish();
+        anyhow::Ok((posts, began.elapsed()))
+    };
+    let ended = board.count("ended", options.orders);
+    let striking = strike_all(fleet, stack, options, &ended);
+    let ((posts, placed), strikes) = tokio::try_join!(placing, striking)?;
+    load::wait_for_ends(fleet, &load, &ended).await?;
+    ended.finish();
+    let http = client::http()?;
+    http.delete(format!("{gateway}/faults")).send().await?.error_for_status()?;
+    let gateway = http.get(format!("{gateway}/summary")).send().await?.json().await?;
+    let load = report::make(fleet, posts, placed, load::account::Account::default()).await?;
+    Ok(Report { strikes, load, gateway })
+}
+
+/// A fifth of the faults each: refused with an answer, refused without one; executed, and then an
+/// error or no answer at all for the rest. Every call takes a while.
+async fn break_gateway(gateway: &str, options: &Options) -> anyhow::Result<()> {
+    let each = f64::from(options.fault_percent) / 100.0 / 5.0;
+    let faults = json!({
+        "refuse_rate": 1.5 * each,
+        "drop_before_rate": each / 2.0,
+        "error_after_rate": 1.5 * each,
+        "drop_after_rate": 1.5 * each,
+        "delay_ms": { "min": 0, "max": 40 },
+        "seed": 7,
+    });
+    let put = client::http()?.put(format!("{gateway}/faults")).json(&faults);
+    put.send().await?.error_for_status().context("the gateway refuses to be broken")?;
+    Ok(())
+}
+
+async fn strike_all(
+    fleet: &mut Fleet,
+    stack: &Stack,
+    options: &Options,
+    bar: &indicatif::ProgressBar,
+) -> anyhow::Result<Vec<(Duration, String)>> {
+    let began = Instant::now();
+    let until = began + Duration::from_secs(options.limit_seconds);
+    let mut struck = Vec::new();
+    for (percent, strike) in STRIKES {
+        loop {
+            let ended = report::ended(fleet).await?;
+            bar.set_position(ended);
+            if ended * 100 >= options.orders * percent {
+                break;
+            }
+            anyhow::ensure!(Instant::now() < until, "{strike:?}: only {ended} orders have ended");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let at = began.elapsed();
+        let what = strike.strike(fleet, stack, options).await?;
+        bar.println(format!("  {:>6.1} s  {what}", at.as_secs_f64()));
+        struck.push((at, what));
+    }
+    Ok(struck)
+}

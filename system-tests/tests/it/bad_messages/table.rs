@@ -1,0 +1,155 @@
+//! Every way in which a message can be bad, as a change to a good one.
+//!
+//! No record of the contract has an enumeration, so there is no unknown symbol among the rows. What
+//! is larger than a topic takes never gets there: the broker refuses it.
+
+use shared::clock::Clock;
+
+use crate::raw::Raw;
+
+/// A good message of one topic, and the schema ids that bad ones refer to.
+#[derive(Clone, Debug)]
+pub(crate) struct Base {
+    pub(crate) good: Raw,
+    /// A schema of a record that no topic carries.
+    pub(crate) foreign: u32,
+    /// The topic's own schema, with a list of nothings at its end.
+    pub(crate) hollow: u32,
+    /// Another topic's schema.
+    pub(crate) other: u32,
+}
+
+impl Base {
+    /// The same under a name and a key of its own: a bad message must not stand in the way of
+    /// another.
+    fn fresh(&self) -> Raw {
+        let subject = Clock::System.new_id().to_string();
+        let mut raw = self.good.clone().with("ce_id", &subject).with("ce_subject", &subject);
+        raw.key = Some(subject.into_bytes());
+        raw
+    }
+
+    fn body(&self) -> Vec<u8> {
+        self.good.payload.clone().unwrap()
+    }
+
+    fn with_body(&self, body: &[u8]) -> Raw {
+        Raw { payload: Some(body.to_vec()), ..self.fresh() }
+    }
+
+    /// The same datum under the id of another schema.
+    fn under(&self, id: u32) -> Raw {
+        let body = self.body();
+        self.with_body(&[&[0][..], &id.to_be_bytes(), &body[5..]].concat())
+    }
+
+    /// The id of the right schema, and these bytes.
+    fn datum(&self, bytes: &[u8]) -> Raw {
+        self.with_body(&[&self.body()[..5], bytes].concat())
+    }
+}
+
+/// A row: what it is called, the bad message, the reason under which it is kept, and words that say
+/// what is wrong with it.
+pub(crate) struct Case(
+    pub(crate) &'static str,
+    pub(crate) fn(&Base) -> Raw,
+    pub(crate) &'static str,
+    pub(crate) &'static str,
+);
+
+const ENVELOPE: &str = "envelope";
+const BODY: &str = "body";
+
+pub(crate) const CASES: &[Case] = &[
+    Case("no headers", |it| Raw { headers: vec![], ..it.fresh() }, ENVELOPE, "ce_id is missing"),
+    Case("no ce_id", |it| it.fresh().without("ce_id"), ENVELOPE, "ce_id is missing"),
+    Case("no ce_type", |it| it.fresh().without("ce_type"), ENVELOPE, "ce_type is missing"),
+    Case("no ce_source", |it| it.fresh().without("ce_source"), ENVELOPE, "ce_source is missing"),
+    Case("no ce_subject", |it| it.fresh().without("ce_subject"), ENVELOPE, "ce_subject is missing"),
+    Case("no ce_time", |it| it.fresh().without("ce_time"), ENVELOPE, "ce_time is missing"),
+    Case("no number", |it| it.fresh().without("ce_sequence"), ENVELOPE, "ce_sequence is missing"),
+    Case(
+        "two ce_ids",
+        |it| it.fresh().twice("ce_id"),
+        ENVELOPE,
+        "ce_id stands there more than once",
+    ),
+    Case("two ce_types", |it| it.fresh().twice("ce_type"), ENVELOPE, "ce_type stands there more"),
+    Case(
+        "not UTF-8",
+        |it| it.fresh().bytes("ce_type", b"\xff\xfe"),
+        ENVELOPE,
+        "ce_type is not UTF-8",
+    ),
+    Case("a null header", |it| it.fresh().null("ce_source"), ENVELOPE, "ce_source is not there"),
+    Case("ce_id is no UUID", |it| it.fresh().with("ce_id", "7"), ENVELOPE, "ce_id is not a UUIDv7"),
+    Case("ce_id is a UUIDv4", |it| it.fresh().with("ce_id", V4), ENVELOPE, "ce_id is not a UUIDv7"),
+    Case("number 0", |it| it.fresh().with("ce_sequence", "0"), ENVELOPE, "not a positive number"),
+    Case("number -1", |it| it.fresh().with("ce_sequence", "-1"), ENVELOPE, "not a positive number"),
+    Case("number 2^64", |it| it.fresh().with("ce_sequence", TWO_TO_64), ENVELOPE, "not a positive"),
+    Case(
+        "no time",
+        |it| it.fresh().with("ce_time", "yesterday"),
+        ENVELOPE,
+        "ce_time is not a time",
+    ),
+    Case(
+        "null key",
+        |it| Raw { key: None, ..it.fresh() },
+        ENVELOPE,
+        "its key is not its ce_subject",
+    ),
+    Case("empty key", |it| Raw { key: Some(vec![]), ..it.fresh() }, ENVELOPE, "its key is not"),
+    Case("other type", |it| it.fresh().with("ce_type", "a.stranger.v1"), BODY, "its ce_type is"),
+    Case(
+        "a huge header",
+        |it| it.fresh().with("ce_type", &"x".repeat(200_000)),
+        BODY,
+        "ce_type is xx",
+    ),
+    Case("other subject", Base::fresh, BODY, ""),
+    Case("null value", |it| Raw { payload: None, ..it.fresh() }, BODY, "it has no body"),
+    Case("empty value", |it| it.with_body(b""), BODY, "has 0 bytes, too few"),
+    Case("1 byte", |it| it.with_body(b"\0"), BODY, "has 1 bytes, too few"),
+    Case("4 bytes", |it| it.with_body(b"\0\0\0\0"), BODY, "has 4 bytes, too few"),
+    Case("no magic", |it| it.with_body(b"\x01not avro at all"), BODY, "begins with 0x01"),
+    Case("JSON", |it| it.with_body(br#"{"order_id": 7}"#), BODY, "begins with 0x7b"),
+    Case("schema id 0", |it| it.under(0), BODY, "id is 0, which no registry gives"),
+    Case("schema id -1", |it| it.under(u32::MAX), BODY, "which no registry gives"),
+    Case("unknown schema", |it| it.under(2_000_000_000), BODY, "which the registry does not know"),
+    Case("other topic's schema", |it| it.under(it.other), BODY, "and its topic carries"),
+    Case("foreign Avro", |it| it.under(it.foreign), BODY, "describes Stranger"),
+    Case("array of nulls", |it| it.under(it.hollow), BODY, "values that need no bytes"),
+    Case("cut off", |it| it.with_body(&it.body()[..20]), BODY, "ends in the middle"),
+    Case(
+        "something follows",
+        |it| it.with_body(&[&it.body()[..], b"!"].concat()),
+        BODY,
+        "1 bytes follow",
+    ),
+    Case("a length of 2^60", |it| it.datum(b"\x80\x80\x80\x80\x80\x80\x80\x80\x20ab"), BODY, ""),
+    Case("a length of -1", |it| it.datum(b"\x01ab"), BODY, ""),
+    Case("text not UTF-8", |it| it.datum(&[b"\x48", &[0xff; 36][..], &[0; 60]].concat()), BODY, ""),
+    Case("990,000 bytes", |it| it.datum(&vec![0; 990_000]), BODY, ""),
+    Case("random bytes", |it| it.datum(&random(100)), BODY, ""),
+    Case("random bytes again", |it| it.datum(&random(5_000)), BODY, ""),
+    Case(
+        "nothing but random bytes",
+        |it| Raw { topic: it.good.topic.clone(), ..noise() },
+        ENVELOPE,
+        "",
+    ),
+];
+
+const V4: &str = "9b2f6e0c-1d0c-4b52-9c5e-0a3b6d9f1e77";
+const TWO_TO_64: &str = "18446744073709551616";
+
+fn random(n: usize) -> Vec<u8> {
+    (0..n).map(|_| fastrand::u8(..)).collect()
+}
+
+fn noise() -> Raw {
+    let headers = (0..3).map(|n| (format!("h{n}"), Some(random(20)))).collect();
+    Raw { key: Some(random(16)), headers, payload: Some(random(300)), ..Raw::default() }
+}

@@ -1,0 +1,34 @@
+//! Everything goes wrong at once: a gateway with faults, a broker that is away, `kill -9` of everybody.
+//! The small form of `sagactl chaos`.
+
+use devstack::{Parts, Silent, Source, Stack};
+use sagactl::{
+    audit::Expected,
+    chaos::{self, Options},
+    screen::Board,
+};
+
+use crate::stage;
+
+const ORDERS: u64 = 1_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_orders_end_well_while_everything_goes_wrong() {
+    let stack = Stack::start(Source::Native, Parts::all().forgetful(), &Silent).await.unwrap();
+    let mut stage = stage::open_on(&stack, &[]).await;
+    let options = Options {
+        orders: ORDERS,
+        clients: 16,
+        products: 20,
+        outage_seconds: 10,
+        fault_percent: 20,
+        limit_seconds: 600,
+    };
+    let board = Board::new();
+    let report = chaos::drive(&mut stage.fleet, &stack, &options, &board).await.unwrap();
+    assert_eq!(report.doubled(), 0);
+    assert!(report.attempts() > ORDERS, "the gateway was broken, so calls were repeated");
+    let audit = stage.close(Expected::default()).await;
+    assert_eq!(audit.orders.values().sum::<i64>(), i64::try_from(ORDERS).unwrap());
+    stack.stop().await;
+}
