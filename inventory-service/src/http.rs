@@ -5,7 +5,7 @@
 
 use axum::Router;
 use shared::{
-    http::{Page, problem_pages},
+    http::{ProblemPage, describe, problem_pages},
     intake::Intake,
 };
 use sqlx::PgPool;
@@ -59,17 +59,17 @@ fn described() -> OpenApiRouter<Api> {
 pub fn routes(api: Api) -> Router {
     let (router, document) = described().with_state(api).split_for_parts();
     router
-        .merge(SwaggerUi::new("/swagger-ui").url("/openapi.json", document))
+        .merge(SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(document)))
         .merge(problem_pages(PAGES))
 }
 
 /// The description of the API: what `openapi.json` holds.
 pub fn document() -> OpenApi {
-    described().into_openapi()
+    describe(described().into_openapi())
 }
 
 /// The pages of this service's own problems.
-const PAGES: &[Page] = shared::pages!["product-unknown", "sku-invalid", "stock-limit"];
+const PAGES: &[ProblemPage] = shared::pages!["product-unknown", "sku-invalid", "stock-limit"];
 
 #[cfg(test)]
 mod tests {

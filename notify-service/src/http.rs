@@ -1,7 +1,7 @@
 //! What people may see of notices: read-only, and without the contact.
 
 use axum::Router;
-use shared::http::{Settings, finish, problem_pages};
+use shared::http::{Settings, describe, finish, problem_pages};
 use sqlx::PgPool;
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,12 +24,12 @@ fn routes() -> OpenApiRouter<PgPool> {
 
 /// The description of the API, as it is committed in `openapi.json`.
 pub fn document() -> OpenApi {
-    routes().into_openapi()
+    describe(routes().into_openapi())
 }
 
 /// The public API, with its description and its pages.
 pub fn router(pool: PgPool, settings: &Settings) -> Router {
     let (router, api) = routes().with_state(pool).split_for_parts();
-    let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", api);
+    let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(api));
     finish(router.merge(pages).merge(problem_pages(&[])), settings)
 }

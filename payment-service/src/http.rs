@@ -1,15 +1,9 @@
 //! What people may see of payments, without the means of payment; and, at the operators' port, what
 //! they may decide.
 
-use std::time::Duration;
-
 use axum::Router;
-use shared::{
-    db,
-    fault::Fault,
-    http::{Page, Problem, Settings, finish, problem_pages},
-};
-use sqlx::{PgConnection, PgPool};
+use shared::http::{ProblemPage, Settings, describe, finish, problem_pages};
+use sqlx::PgPool;
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
@@ -23,10 +17,7 @@ mod review_payment;
 mod view;
 
 /// The pages behind this service's own problems.
-pub const PAGES: &[Page] = shared::pages!["payment-not-under-review"];
-
-/// Looking something up may take this long.
-const READ_LIMIT: Duration = Duration::from_secs(5);
+pub const PAGES: &[ProblemPage] = shared::pages!["payment-not-under-review"];
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
@@ -43,23 +34,12 @@ fn routes() -> OpenApiRouter<PgPool> {
 
 /// The description of the API, as it is committed in `openapi.json`.
 pub fn document() -> OpenApi {
-    routes().into_openapi()
+    describe(routes().into_openapi())
 }
 
 /// The public API, with its description and its pages.
 pub fn router(pool: PgPool, settings: &Settings) -> Router {
     let (router, api) = routes().with_state(pool).split_for_parts();
-    let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", api);
+    let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(api));
     finish(router.merge(pages).merge(problem_pages(PAGES)), settings)
-}
-
-/// Looks something up. The database may be out of reach, or hold what cannot be read.
-async fn read<T>(
-    pool: &PgPool,
-    look: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
-) -> Result<T, Problem> {
-    db::read(pool, READ_LIMIT, look).await.map_err(|error| match Fault::from(error) {
-        Fault::Transient(error) => Problem::unavailable(&*error),
-        Fault::Poison(error) => Problem::internal(&*error),
-    })
 }

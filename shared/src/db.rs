@@ -170,11 +170,11 @@ impl DerefMut for Tx {
 ///
 /// A connection whose statement did not come to its end is closed, not handed on: the server may
 /// have vanished, and nobody would notice for minutes.
-pub async fn read<T>(
+pub async fn read<T, E: From<sqlx::Error>>(
     pool: &PgPool,
     limit: Duration,
-    look: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
-) -> Result<T, sqlx::Error> {
+    look: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
+) -> Result<T, E> {
     within(limit, async {
         let mut conn = borrow(pool).await?;
         let found = look(&mut conn).await?;

@@ -14,26 +14,38 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{Method, Uri},
+    middleware,
+};
 
 pub use self::{
     admin::admin,
     context::RequestContext,
+    description::describe,
     extract::{Idempotent, Json, Path, Query},
-    pages::{Page, has_pages, problem_pages},
+    lookup::look_up,
+    pages::{ProblemPage, has_pages, problem_pages},
+    paging::{BadPageLimit, Page, PageLimit},
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
     question::ask_readiness,
     rate::Rate,
     replay::{REPLAYED, stored},
     retry_after::retry_after,
     server::{bind, serve},
+    whole::whole,
 };
 
 mod admin;
 mod context;
+mod description;
 mod extract;
 mod guard;
+mod lookup;
 mod pages;
+mod paging;
 pub mod problem;
 mod question;
 mod rate;
@@ -41,6 +53,7 @@ mod replay;
 mod retry_after;
 mod server;
 mod unambiguous;
+mod whole;
 
 /// What a server allows.
 #[derive(Clone, Copy, Debug)]
@@ -76,8 +89,13 @@ impl Default for Settings {
 /// whatever has no route. To be called last, with the state given.
 pub fn finish(routes: Router, settings: &Settings) -> Router {
     let mut routes = routes
-        .fallback(async || problem::NOT_FOUND.problem())
-        .method_not_allowed_fallback(async || problem::METHOD_NOT_ALLOWED.problem())
+        .fallback(async |method: Method, uri: Uri| {
+            problem::NOT_FOUND.detail(format!("{method} {} leads nowhere", uri.path()))
+        })
+        .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            let detail = format!("{method} is not known at {}", uri.path());
+            problem::METHOD_NOT_ALLOWED.detail(detail)
+        })
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
         .layer(middleware::from_fn_with_state(settings.request_limit, guard::limits));
     if let Some(rate) = settings.rate {

@@ -1,7 +1,8 @@
 //! `GET /products/{sku}`
 
 use axum::extract::State;
-use shared::http::{Json, Path, Problem, ProblemDocument};
+use shared::http::{Json, Path, Problem, ProblemDocument, look_up};
+use sqlx::PgConnection;
 
 use super::{Api, problems, view};
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 
 /// One product.
 #[utoipa::path(
-    get, path = "/products/{sku}", tag = "products", params(("sku" = String, Path)),
+    get, path = "/products/{sku}", tag = "products", params(("sku" = String, Path, pattern = "^[A-Za-z0-9._-]{1,64}$")),
     responses(
         (status = 200, body = view::Product),
         (status = 404, description = "There is no such product", body = ProblemDocument,
@@ -30,8 +31,7 @@ pub(super) async fn get_product(
 pub(super) async fn find(api: &Api, sku: &str) -> Result<(Sku, Product), Problem> {
     // What no product can be known by, no product is known by.
     let sku = Sku::parse(sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
-    let mut conn = api.pool.acquire().await.map_err(|error| Problem::unavailable(&error))?;
-    let product = store::product(&mut conn, &sku).await;
-    let product = product.map_err(|fault| problems::unreadable(&fault))?;
+    let look = async |conn: &mut PgConnection| store::product(conn, &sku).await;
+    let product = look_up(&api.pool, look).await?;
     Ok((sku, product.ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?))
 }

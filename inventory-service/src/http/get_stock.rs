@@ -7,7 +7,7 @@ use super::{Api, get_product::find, view};
 
 /// How much there is of one product.
 #[utoipa::path(
-    get, path = "/stock/{sku}", tag = "stock", params(("sku" = String, Path)),
+    get, path = "/stock/{sku}", tag = "stock", params(("sku" = String, Path, pattern = "^[A-Za-z0-9._-]{1,64}$")),
     responses(
         (status = 200, body = view::Stock),
         (status = 404, description = "There is no such product", body = ProblemDocument,

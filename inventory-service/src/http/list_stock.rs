@@ -1,13 +1,9 @@
 //! `GET /stock`
 
 use axum::extract::State;
-use shared::http::{Json, Problem, ProblemDocument, Query};
+use shared::http::{Json, Page, Problem, ProblemDocument, Query};
 
-use super::{
-    Api,
-    paging::{Page, PageQuery},
-    view,
-};
+use super::{Api, paging::PageQuery, view};
 
 /// How much there is of each product, page by page.
 #[utoipa::path(

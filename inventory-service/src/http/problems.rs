@@ -1,10 +1,7 @@
 //! What can be wrong with a request, beside what every service knows.
 
 use axum::http::StatusCode;
-use shared::{
-    fault::Fault,
-    http::{Problem, ProblemType, problem},
-};
+use shared::http::{Problem, ProblemType, problem};
 
 use crate::domain::{inventory::Rejection, product::InvalidOffer};
 
@@ -53,12 +50,4 @@ pub(super) fn invalid_offer(invalid: InvalidOffer) -> Problem {
         InvalidOffer::Currency => "/currency",
     };
     problem::INVALID_BODY.problem().with_error(pointer, "out-of-range", invalid.to_string())
-}
-
-/// Rows could not be looked at.
-pub(super) fn unreadable(fault: &Fault) -> Problem {
-    match fault {
-        Fault::Transient(_) => Problem::unavailable(fault),
-        Fault::Poison(_) => Problem::internal(fault),
-    }
 }

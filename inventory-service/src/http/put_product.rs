@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext};
+use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext, whole};
 use utoipa::ToSchema;
 
 use super::{
@@ -23,6 +23,7 @@ pub(super) struct PutProduct {
     #[schema(example = "Desk lamp", min_length = 1, max_length = 200)]
     name: String,
     /// The price of one, in minor units of its currency.
+    #[serde(deserialize_with = "whole")]
     #[schema(example = 4990, minimum = 0, maximum = 1_000_000_000)]
     price_minor: i64,
     /// ISO 4217.
@@ -44,7 +45,7 @@ fn offered() -> bool {
 /// does nothing, so no Idempotency-Key is needed.
 #[utoipa::path(
     put, path = "/products/{sku}", tag = "products",
-    params(("sku" = String, Path, description = "1 to 64 letters, digits, `-`, `_` and `.`")),
+    params(("sku" = String, Path, pattern = "^[A-Za-z0-9._-]{1,64}$", description = "1 to 64 letters, digits, `-`, `_` and `.`")),
     request_body = PutProduct,
     responses(
         (status = 200, description = "It was known, and is now like this", body = view::Product),

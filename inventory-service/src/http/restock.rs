@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::http::{Idempotent, Path, Problem, ProblemDocument, RequestContext, problem};
+use shared::http::{Idempotent, Path, Problem, ProblemDocument, RequestContext, problem, whole};
 use utoipa::ToSchema;
 
 use super::{
@@ -20,8 +20,9 @@ use crate::domain::{
 #[serde(deny_unknown_fields)]
 pub(super) struct Restock {
     /// How many more there are.
-    #[schema(example = 100, minimum = 1)]
-    quantity: i32,
+    #[serde(deserialize_with = "whole")]
+    #[schema(example = 100, minimum = 1, maximum = 2_147_483_647)]
+    quantity: i64,
 }
 
 /// Puts a delivery on the shelf, once per Idempotency-Key.
@@ -30,10 +31,10 @@ pub(super) struct Restock {
 #[utoipa::path(
     post, path = "/products/{sku}/restock", tag = "stock",
     params(
-        ("sku" = String, Path),
-        ("Idempotency-Key" = String, Header,
+        ("sku" = String, Path, pattern = "^[A-Za-z0-9._-]{1,64}$"),
+        ("Idempotency-Key" = String, Header, pattern = r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#,
             description = "The caller's name for this delivery: 1 to 255 visible characters"),
-        ("X-Client-Id" = Option<String>, Header,
+        ("X-Client-Id" = Option<String>, Header, pattern = "^[!-~]{1,100}$",
             description = "Who the caller is: 1 to 100 visible ASCII characters. Keys of different callers never meet; \
                            those who do not say who they are share theirs. It proves nothing."),
     ),
@@ -61,8 +62,8 @@ pub(super) async fn restock(
     Idempotent { key, fingerprint, body }: Idempotent<Restock>,
 ) -> Result<Reply, Problem> {
     let sku = Sku::parse(&sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
-    let quantity = Quantity::new(body.quantity).ok_or_else(|| {
-        let detail = "quantity is not at least 1";
+    let quantity = i32::try_from(body.quantity).ok().and_then(Quantity::new).ok_or_else(|| {
+        let detail = "quantity is not between 1 and 2147483647";
         problem::INVALID_BODY.problem().with_error("/quantity", "out-of-range", detail)
     })?;
     let command = Command::Restock { quantity };

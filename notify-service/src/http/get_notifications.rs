@@ -1,11 +1,8 @@
 //! `GET /notifications/{order_id}`
 
 use axum::extract::State;
-use shared::{
-    fault::Fault,
-    http::{Json, Path, Problem, ProblemDocument, problem},
-};
-use sqlx::PgPool;
+use shared::http::{Json, Path, Problem, ProblemDocument, look_up, problem};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::view::CorrespondenceView;
@@ -31,11 +28,8 @@ pub(super) async fn get_notifications(
     State(pool): State<PgPool>,
     Path(order_id): Path<Uuid>,
 ) -> Result<Json<CorrespondenceView>, Problem> {
-    let found = async { store::read(&mut *pool.acquire().await?, order_id).await };
-    let known = found.await.map_err(|fault: Fault| match fault {
-        Fault::Transient(error) => Problem::unavailable(&*error),
-        Fault::Poison(error) => Problem::internal(&*error),
-    })?;
+    let look = async |conn: &mut PgConnection| store::read(conn, order_id).await;
+    let known = look_up(&pool, look).await?;
     let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
     known.map(|it| Json(CorrespondenceView::of(order_id, &it))).ok_or_else(unknown)
 }

@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 use super::{Api, cancelling::Unwanted, problem::rejected, view::Standing};
 
+/// The order of the examples.
+const ORDER: &str = "01a20fcc-a92c-76ef-87b5-a07309aa9900";
+
 /// Cancels an order.
 ///
 /// A pending order is cancelled; so is a confirmed one, while the window for that lasts. What was
@@ -21,15 +24,32 @@ use super::{Api, cancelling::Unwanted, problem::rejected, view::Standing};
     tag = "orders",
     params(("order_id" = Uuid, Path, description = "The order.")),
     responses(
-        (status = 202, description = "It is cancelled.", body = Standing, headers(
-            ("Location" = String, description = "Where the order is."),
-        )),
+        (status = 202, description = "It is cancelled. What comes of that is under `Location`.",
+            body = Standing, headers(
+                ("Location" = String, description = "Where the order is."),
+            ),
+            examples(
+                ("by you" = (summary = "It was pending or confirmed: charged or not, it is given up",
+                    value = json!({ "id": ORDER, "status": "cancelled", "reason": "requested" }))),
+                ("before you" = (summary = "It had been cancelled for another reason",
+                    value = json!({ "id": ORDER, "status": "cancelled", "reason": "out-of-stock" }))),
+            )),
         (status = 400, description = "That is no order id.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 404, description = "There is no such order.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 409, description = "It was confirmed too long ago; or something else happens to it at this moment: ask again.",
-            body = ProblemDocument, content_type = "application/problem+json"),
+            body = ProblemDocument, content_type = "application/problem+json",
+            examples(
+                ("too late" = (summary = "The window for taking it back is over", value = json!({
+                    "type": "/problems/too-late-to-cancel", "status": 409, "code": "too-late-to-cancel",
+                    "title": "The order can no longer be cancelled",
+                    "detail": "the order was confirmed at 2026-01-02 3:04:05.0 +00:00:00 and could be cancelled until 2026-01-02 3:34:05.0 +00:00:00" }))),
+                ("busy" = (summary = "Ask again after `Retry-After`", value = json!({
+                    "type": "/problems/busy", "status": 409, "code": "busy",
+                    "title": "The same thing is being worked on at this moment",
+                    "detail": "The same thing is being worked on at this moment" }))),
+            )),
         (status = 503, description = "Not now: ask again after `Retry-After`.",
             body = ProblemDocument, content_type = "application/problem+json"),
     )

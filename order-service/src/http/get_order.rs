@@ -7,7 +7,8 @@ use axum::{
     http::{HeaderMap, HeaderName},
     response::{IntoResponse as _, Response},
 };
-use shared::http::{Json, Path, Problem, ProblemDocument};
+use shared::http::{Json, Path, Problem, ProblemDocument, look_up};
+use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -51,12 +52,11 @@ pub(super) async fn get_order(
     let room = wait.and_then(|_| api.waiting.try_acquire().ok());
     let until = Instant::now() + wait.filter(|_| room.is_some()).unwrap_or_default();
     loop {
-        let found = api
-            .read(async |conn| {
-                let Some(order) = view::order(conn, order_id).await? else { return Ok(None) };
-                Ok(Some((order, view::history(conn, order_id).await?)))
-            })
-            .await?;
+        let look = async |conn: &mut PgConnection| {
+            let Some(order) = view::order(conn, order_id).await? else { return Ok(None) };
+            Ok::<_, sqlx::Error>(Some((order, view::history(conn, order_id).await?)))
+        };
+        let found = look_up(&api.pool, look).await?;
         let (order, history) = found.ok_or_else(|| ORDER_NOT_FOUND.problem())?;
         let pending = matches!(order.stage, Stage::Pending { .. });
         if !pending || Instant::now() >= until {

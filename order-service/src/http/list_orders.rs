@@ -1,13 +1,12 @@
 //! `GET /orders`
 
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
-use shared::http::{Json, Problem, ProblemDocument, Query};
-use utoipa::ToSchema;
+use serde::Deserialize;
+use shared::http::{Json, Page, PageLimit, Problem, ProblemDocument, Query, look_up};
 use uuid::Uuid;
 
 use super::{
-    Api, page_limit,
+    Api,
     view::{OrderView, Status},
 };
 use crate::store::view::{self, OrdersPage};
@@ -21,19 +20,10 @@ pub(super) struct Which {
     #[param(inline)]
     status: Option<Status>,
     /// At most so many.
-    #[param(minimum = 1, maximum = 200, default = 50)]
-    limit: Option<u16>,
+    #[param(inline)]
+    limit: Option<PageLimit>,
     /// Those that come after a page: its `next_cursor`.
     cursor: Option<Uuid>,
-}
-
-/// A page of orders.
-#[derive(Debug, Serialize, ToSchema)]
-pub(super) struct OrderPage {
-    /// The orders, youngest first.
-    items: Vec<OrderView>,
-    /// Where the next page begins, if there may be one.
-    next_cursor: Option<Uuid>,
 }
 
 /// Orders, youngest first.
@@ -43,7 +33,7 @@ pub(super) struct OrderPage {
     tag = "orders",
     params(Which),
     responses(
-        (status = 200, description = "A page of orders.", body = OrderPage),
+        (status = 200, description = "A page of orders.", body = Page<OrderView>),
         (status = 400, description = "The query cannot be read.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 503, description = "Not now: ask again after `Retry-After`.",
@@ -53,12 +43,10 @@ pub(super) struct OrderPage {
 pub(super) async fn list_orders(
     State(api): State<Api>,
     Query(which): Query<Which>,
-) -> Result<Json<OrderPage>, Problem> {
-    let limit = page_limit(which.limit)?;
+) -> Result<Json<Page<OrderView>>, Problem> {
+    let limit = which.limit.unwrap_or_default();
     let stage = which.status.map(Status::name);
-    let page = OrdersPage { stage, before: which.cursor, limit };
-    let shown = api.read(async |conn| view::orders(conn, page).await).await?;
-    let full = i64::try_from(shown.len()) == Ok(limit);
-    let next_cursor = shown.last().filter(|_| full).map(|it| it.order_id);
-    Ok(Json(OrderPage { items: shown.into_iter().map(Into::into).collect(), next_cursor }))
+    let page = OrdersPage { stage, before: which.cursor, limit: limit.rows() };
+    let shown = look_up(&api.pool, async |conn| view::orders(conn, page).await).await?;
+    Ok(Json(Page::of(shown, limit, |it| it.order_id.to_string(), OrderView::from)))
 }

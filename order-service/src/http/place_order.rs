@@ -6,7 +6,7 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use shared::http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, stored};
+use shared::http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, stored, whole};
 use utoipa::ToSchema;
 
 use super::{
@@ -47,6 +47,7 @@ pub(super) struct WishedLine {
     #[schema(example = "coffee-beans", pattern = "^[A-Za-z0-9._-]{1,64}$")]
     sku: String,
     /// How many.
+    #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10_000, example = 2)]
     quantity: i64,
 }
@@ -73,10 +74,10 @@ pub(super) struct CustomerBody {
     path = "/orders",
     tag = "orders",
     params(
-        ("Idempotency-Key" = String, Header,
+        ("Idempotency-Key" = String, Header, pattern = r#"^([!#-~][!-~]{0,254}|"([!#-\[\]-~]|\\["\\]){1,255}")$"#,
             description = "Your name for this request: 1 to 255 visible ASCII characters, in quotes or bare. \
                            Choose a new one for a new order, and the same one to ask again."),
-        ("X-Client-Id" = Option<String>, Header,
+        ("X-Client-Id" = Option<String>, Header, pattern = "^[!-~]{1,100}$",
             description = "Who you are: 1 to 100 visible ASCII characters. Keys of different clients never meet; \
                            those who do not say who they are share theirs. It proves nothing."),
     ),

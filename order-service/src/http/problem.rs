@@ -1,7 +1,7 @@
 //! The refusals that only this service knows. Each has its page in `docs/errors`.
 
 use axum::http::StatusCode;
-use shared::http::{Page, Problem, ProblemType, problem};
+use shared::http::{Problem, ProblemPage, ProblemType, problem};
 
 use crate::domain::{draft::Fault, order::Rejection};
 
@@ -28,7 +28,8 @@ pub const TOO_LATE_TO_CANCEL: ProblemType = ProblemType {
 pub const ALL: &[ProblemType] = &[NOT_ORDERABLE, ORDER_NOT_FOUND, TOO_LATE_TO_CANCEL];
 
 /// Their pages.
-pub const PAGES: &[Page] = shared::pages!["not-orderable", "order-not-found", "too-late-to-cancel"];
+pub const PAGES: &[ProblemPage] =
+    shared::pages!["not-orderable", "order-not-found", "too-late-to-cancel"];
 
 /// What is wrong with the lines of an order, whatever the products are.
 pub(super) fn invalid(faults: &[Fault]) -> Problem {

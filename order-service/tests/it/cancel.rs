@@ -12,7 +12,7 @@ use time::Duration;
 
 use crate::{
     kit::{NOW, Shop, WINDOW, until},
-    words::{paid, rejected, reserved},
+    words::{failed, paid, rejected, reserved},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -113,4 +113,57 @@ async fn two_transactions_on_one_order_follow_each_other() {
     let late = late.unwrap();
     assert!(late.answers[0].is_ok());
     assert_eq!(late.effects.messages, []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_each_stage_the_answer_is_described_with_an_example_and_a_repeat_gets_the_same() {
+    let shop = Shop::open().await;
+    let described = shop.get("/openapi.json").await.json();
+    let described = &described["paths"]["/orders/{order_id}/cancel"]["post"]["responses"];
+    let forms = [("202", "application/json"), ("409", "application/problem+json")];
+    let examples = |status: &str| {
+        let (_, form) = forms.iter().find(|it| it.0 == status).unwrap();
+        let examples = described[status]["content"][form]["examples"].as_object().unwrap();
+        examples.values().map(|it| it["value"].clone()).collect::<Vec<_>>()
+    };
+    let order = [0; 6].map(|_| shop.place());
+    let [placed, held, paid_for, late, short, unpaid] = join_all(order).await.try_into().unwrap();
+    let batch = [
+        shop.say(held, &reserved(held)),
+        shop.say(paid_for, &reserved(paid_for)),
+        shop.say(paid_for, &paid(paid_for, 500)),
+        shop.say(late, &paid(late, 500)),
+        shop.say(short, &rejected(short)),
+        shop.say(unpaid, &failed(unpaid, "declined")),
+    ];
+    assert_eq!(shop.consumer.take_in(&batch).await.unwrap().dead, 0);
+    let by_you = ("202", json!({ "status": "cancelled", "reason": "requested" }));
+    let cases = [
+        ("placed", placed, by_you.clone()),
+        ("while it is being charged", held, by_you.clone()),
+        ("confirmed", paid_for, by_you),
+        ("short", short, ("202", json!({ "status": "cancelled", "reason": "out-of-stock" }))),
+        ("unpaid", unpaid, ("202", json!({ "status": "cancelled", "reason": "payment-declined" }))),
+        ("confirmed long ago", late, ("409", json!({ "code": "too-late-to-cancel" }))),
+    ];
+    for (stage, order, (status, parts)) in cases {
+        if status == "409" {
+            shop.clock.advance(WINDOW + Duration::SECOND);
+        }
+        let first = shop.cancel(order).await;
+        assert_eq!(first.status.as_str(), status, "{stage}");
+        let (body, again) = (first.json(), shop.cancel(order).await);
+        assert_eq!(again.status, first.status, "{stage}");
+        for (name, value) in parts.as_object().unwrap() {
+            assert_eq!((&body[name], &again.json()[name]), (value, value), "{stage}");
+        }
+        let keys = |it: &serde_json::Value| {
+            let mut keys: Vec<_> = it.as_object().unwrap().keys().cloned().collect();
+            keys.retain(|it| !["instance", "trace_id"].contains(&it.as_str()));
+            keys.sort_unstable();
+            keys
+        };
+        let shown = examples(status).iter().any(|it| keys(it) == keys(&body));
+        assert!(shown, "{stage}: no example looks like {body}");
+    }
 }

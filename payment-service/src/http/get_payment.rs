@@ -1,11 +1,11 @@
 //! `GET /payments/{order_id}`
 
 use axum::extract::State;
-use shared::http::{Json, Path, Problem, ProblemDocument, problem};
+use shared::http::{Json, Path, Problem, ProblemDocument, look_up, problem};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::{read, view::PaymentView};
+use super::view::PaymentView;
 use crate::store;
 
 /// What became of the payment of an order.
@@ -28,7 +28,7 @@ pub(super) async fn get_payment(
     State(pool): State<PgPool>,
     Path(order_id): Path<Uuid>,
 ) -> Result<Json<PaymentView>, Problem> {
-    let shown = read(&pool, async |conn| store::find(conn, order_id).await).await?;
+    let shown = look_up(&pool, async |conn| store::find(conn, order_id).await).await?;
     let view = shown.as_ref().and_then(PaymentView::of);
     let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
     view.map(Json).ok_or_else(unknown)

@@ -62,7 +62,7 @@ async fn what_cannot_be_read_is_refused() {
         "/payments/1",
         "/payments?stage=lost",
         "/payments?limit=0",
-        "/payments?limit=501",
+        "/payments?limit=201",
         "/payments?limit=-1",
         "/payments?cursor=1",
         "/payments?page=1",

@@ -3,7 +3,7 @@
 use axum::{
     body::Bytes,
     extract::{FromRequest, FromRequestParts, MatchedPath, OptionalFromRequestParts, Request},
-    http::{HeaderMap, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -121,7 +121,9 @@ impl<T: Serialize> IntoResponse for Json<T> {
 
 async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if !is_json(request.headers()) {
-        return Err(problem::UNSUPPORTED_MEDIA_TYPE.problem());
+        let said = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let said = said.map_or_else(|| "none".into(), String::from_utf8_lossy);
+        return Err(problem::UNSUPPORTED_MEDIA_TYPE.detail(format!("its content type is {said}")));
     }
     Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => problem::BODY_TOO_LARGE.problem(),

@@ -11,7 +11,7 @@ use super::{Path, ProblemType, problem};
 
 /// The page of one kind of problem.
 #[derive(Clone, Copy, Debug)]
-pub struct Page {
+pub struct ProblemPage {
     /// The problem's code.
     pub code: &'static str,
     /// The page, in Markdown.
@@ -22,7 +22,7 @@ pub struct Page {
 #[macro_export]
 macro_rules! pages {
     ($($code:literal),* $(,)?) => {
-        &[$($crate::http::Page {
+        &[$($crate::http::ProblemPage {
             code: $code,
             text: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/errors/", $code, ".md")),
         }),*]
@@ -30,7 +30,7 @@ macro_rules! pages {
 }
 
 /// The pages of the kinds that every service has.
-const SHARED: &[Page] = crate::pages![
+const SHARED: &[ProblemPage] = crate::pages![
     "body-too-large",
     "busy",
     "idempotency-key-malformed",
@@ -51,7 +51,7 @@ const SHARED: &[Page] = crate::pages![
 ];
 
 /// Whether each of these kinds has its page, headed by its title: for the tests of a service.
-pub fn has_pages(kinds: &[ProblemType], own: &[Page]) -> Result<(), String> {
+pub fn has_pages(kinds: &[ProblemType], own: &[ProblemPage]) -> Result<(), String> {
     for kind in kinds {
         let page = own.iter().chain(SHARED).find(|it| it.code == kind.code);
         let heading = page.and_then(|it| it.text.lines().next()).unwrap_or_default();
@@ -63,7 +63,7 @@ pub fn has_pages(kinds: &[ProblemType], own: &[Page]) -> Result<(), String> {
 }
 
 /// Serves the pages of a service, and those that every service has.
-pub fn problem_pages(own: &'static [Page]) -> Router {
+pub fn problem_pages(own: &'static [ProblemPage]) -> Router {
     let page = move |Path(code): Path<String>| async move {
         own.iter()
             .chain(SHARED)

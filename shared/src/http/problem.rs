@@ -128,8 +128,7 @@ pub struct ProblemDocument {
     #[schema(example = "invalid-body")]
     code: &'static str,
     /// What is particular about this occurrence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    detail: String,
     /// This occurrence: the id of the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     instance: Option<String>,
@@ -192,11 +191,25 @@ impl Problem {
             title: self.kind.title,
             status: self.kind.status.as_u16(),
             code: self.kind.code,
-            detail: self.detail.clone(),
+            detail: self.detail.clone().unwrap_or_else(|| self.summary()),
             instance: context.map(|it| it.request_id.clone()),
             trace_id: context.map(|it| it.trace.trace_id()),
             errors: self.errors.clone(),
         }
+    }
+
+    /// What can be said of an occurrence that says nothing particular: what is wrong where, or only
+    /// its kind again.
+    fn summary(&self) -> String {
+        let wrong: Vec<String> = self
+            .errors
+            .iter()
+            .map(|it| match it.pointer.as_str() {
+                "" => it.detail.clone(),
+                pointer => format!("{pointer}: {}", it.detail),
+            })
+            .collect();
+        if wrong.is_empty() { self.kind.title.to_owned() } else { wrong.join("; ") }
     }
 
     /// The whole answer.
