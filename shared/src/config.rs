@@ -120,6 +120,8 @@ impl Check for Common {
         within("KAFKA_REPLICATION", self.kafka_replication.into(), 1, 7)?;
         brokers(&self.kafka_brokers)?;
         topic_prefix(&self.kafka_topic_prefix)?;
+        telemetry::check_filter(&self.log_filter)
+            .map_err(|error| Invalid::new("LOG_FILTER", error.to_string()))?;
         http_url("SCHEMA_REGISTRY_URL", &self.schema_registry_url)?;
         self.limits.check()?;
         if self.shutdown_grace < Duration::from_secs(1) {
@@ -173,9 +175,14 @@ pub fn parse_from<T: clap::Parser + Check>(
 ) -> Result<T, ExitCode> {
     let settings = match T::try_parse_from(args) {
         Ok(settings) => settings,
+        Err(error) if error.use_stderr() => {
+            drop(writeln!(std::io::stderr(), "{}", one_line(&error.to_string())));
+            return Err(ExitCode::from(2));
+        }
+        // `--help` and the like.
         Err(error) => {
             drop(error.print());
-            return Err(if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS });
+            return Err(ExitCode::SUCCESS);
         }
     };
     match settings.check() {
@@ -185,6 +192,12 @@ pub fn parse_from<T: clap::Parser + Check>(
             Err(ExitCode::from(2))
         }
     }
+}
+
+/// What is wrong, without the advice that follows it.
+fn one_line(complaint: &str) -> String {
+    let wrong = complaint.split("\n\n").next().unwrap_or_default();
+    wrong.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// A parser of secrets: it takes anything, so that no message of the command line shows one.

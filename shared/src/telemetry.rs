@@ -55,6 +55,12 @@ const SECONDS: &[f64] =
 /// Sizes of batches.
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
 
+/// Whether a filter of log lines can be read.
+pub fn check_filter(filter: &str) -> Result<(), Error> {
+    EnvFilter::try_new(filter)?;
+    Ok(())
+}
+
 /// Starts logs, numbers and the panic hook. The first call in a process counts; later ones get the
 /// same numbers.
 pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {

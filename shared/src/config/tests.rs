@@ -94,6 +94,20 @@ fn a_setting_out_of_bounds_is_named() {
 }
 
 #[test]
+fn a_complaint_is_one_line_without_advice() {
+    for (args, said) in [
+        (&[][..], "error: the following required arguments were not provided: --database-url"),
+        (&["--log-format", "xml"], "error: invalid value 'xml' for '--log-format <LOG_FORMAT>' ["),
+        (&["--no-such"], "error: unexpected argument '--no-such' found"),
+    ] {
+        let complaint = one_line(&settings(args).unwrap_err().to_string());
+        assert!(complaint.starts_with(said) && !complaint.contains('\n'), "{complaint}");
+    }
+    let said = complaint(&["--database-url", URL, "--log-filter", "shared=loud"]);
+    assert!(said.starts_with("LOG_FILTER: "), "{said}");
+}
+
+#[test]
 fn what_is_wrong_ends_the_program_with_code_2_and_help_with_success() {
     let exit = |args: &[&str]| {
         let args = std::iter::once(&"service").chain(args).map(std::ffi::OsString::from);

@@ -1,6 +1,6 @@
 //! A whole process: its runtime, its signals, its end.
 
-use std::{error::Error as StdError, process::ExitCode, thread, time::Duration};
+use std::{error::Error as StdError, io::Write as _, process::ExitCode, thread, time::Duration};
 
 use super::{Lifecycle, signal::Shutdown};
 use crate::fault;
@@ -86,6 +86,12 @@ fn exit_after(limit: Duration) {
 }
 
 fn failed(what: &str, error: &(dyn StdError + 'static)) -> ExitCode {
-    tracing::error!(error = fault::chain(error), "{what}");
+    let error = fault::chain(error);
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(error, "{what}");
+    } else {
+        // Logs do not go anywhere yet, or leave this out.
+        drop(writeln!(std::io::stderr(), "error: {what}: {error}"));
+    }
     ExitCode::FAILURE
 }
