@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use devstack::Source;
 
-use crate::{chaos, compose, contract, demo, load, screen, stack, verify};
+use crate::{chaos, compose, contract, demo, fuzz, load, payments, screen, stack, verify};
 
 /// Runs, watches and checks the order system.
 #[derive(Debug, Parser)]
@@ -25,8 +25,12 @@ enum Command {
     Demo(demo::Options),
     /// Places orders while everything goes wrong and checks every promise.
     Chaos(chaos::Options),
+    /// Asks the services what nobody thought of, and checks the form of every answer.
+    Fuzz(fuzz::Options),
     /// Places many orders at once and says what that costs.
     Load(load::Options),
+    /// Lists, shows and decides payments.
+    Payments(payments::Options),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
     Stack(stack::Options),
     /// Runs every check of this repository.
@@ -64,7 +68,9 @@ impl Cli {
             Command::Contract(options) => contract::run(options).await,
             Command::Demo(options) => demo::run(options).await,
             Command::Chaos(options) => chaos::run(options).await,
+            Command::Fuzz(options) => fuzz::run(options).await,
             Command::Load(options) => load::run(options).await,
+            Command::Payments(options) => payments::run(options).await,
             Command::Stack(options) => stack::run(options).await,
             Command::Verify(options) => verify::run(options).await,
         }

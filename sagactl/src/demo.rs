@@ -242,4 +242,8 @@ fn addresses(fleet: &Fleet, stack: &Stack, ui: Option<&str>) {
     if let Some(ui) = ui {
         say(format_args!("  {:<22} {ui}", "Kafka UI"));
     }
+    let (url, admin) = (fleet.url(Member::Payments), fleet.admin(Member::Payments));
+    say("\nDecide on payments");
+    say(format_args!("  export PAYMENTS_URL={url} PAYMENTS_ADMIN_URL={admin}"));
+    say("  cargo run --bin sagactl -- payments list");
 }

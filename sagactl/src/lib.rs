@@ -16,6 +16,8 @@ pub mod compose;
 pub mod contract;
 pub mod cpu;
 pub mod demo;
+pub mod fuzz;
 pub mod load;
+pub mod payments;
 pub mod stack;
 pub mod verify;

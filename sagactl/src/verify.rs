@@ -1,6 +1,7 @@
 //! `cargo verify`: every check of this repository, in the order that fails fastest.
 //!
-//! One stack is started for all tests; the demo starts one of its own, as a person would. What ran
+//! One stack is started for all tests; the demo and the fuzzing start one of their own, as a person
+//! would. What ran
 //! and how long it took is printed at the end: nothing is skipped in silence.
 
 use std::{
@@ -50,7 +51,7 @@ const fn check(name: &'static str, command: &'static [&'static str]) -> Check {
 }
 
 /// The checks. `--workspace` in all of them: one set of features, one build of each dependency.
-const CHECKS: [Check; 9] = [
+const CHECKS: [Check; 10] = [
     check("format", &["cargo", "fmt", "--all", "--check"]),
     check("dependencies", &["cargo", "deny", "check", "bans", "licenses", "sources"]),
     check(
@@ -73,6 +74,7 @@ const CHECKS: [Check; 9] = [
         "demo",
         &["cargo", "run", "--bin", "sagactl", "--", "demo", "--once", "--from", "native"],
     ),
+    check("fuzz", &["cargo", "run", "--bin", "sagactl", "--", "fuzz", "--from", "native"]),
     Check {
         beside: Beside::Docker,
         ..check("tests in Docker", &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])

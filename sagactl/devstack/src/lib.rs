@@ -28,6 +28,6 @@ mod stack;
 pub use docker::docker_answers;
 pub use error::Error;
 pub use for_tests::{database, shared, unique_prefix};
-pub use native::{ports::Ports, tool::Tool};
+pub use native::{ports::Ports, python::wheels, tool::Tool};
 pub use progress::{Progress, Silent, State};
 pub use stack::{Durability, Halt, Part, Parts, Source, Stack, Urls};

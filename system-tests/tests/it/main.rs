@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod again;
+mod bad_input;
 mod bad_messages;
 mod chaos;
 mod containers;
@@ -13,6 +14,8 @@ mod lifecycle;
 mod numbers;
 mod poison;
 mod raw;
+mod review;
+mod settings;
 mod smoothing;
 mod stage;
 mod tidy;

@@ -26,8 +26,8 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 /// What a folder is made of: changed, it gets another name.
 #[derive(Debug)]
 pub(crate) struct Recipe<'a> {
-    /// For whom.
-    pub part: Part,
+    /// For which part of a stack, if for one: progress is told of it.
+    pub part: Option<Part>,
     /// What, and which version of it.
     pub name: &'a str,
     /// Everything else that decides what will be in the folder.
@@ -64,7 +64,9 @@ impl<'a> Cache<'a> {
         if folder.exists() {
             return Ok(folder);
         }
-        self.progress.state(recipe.part, &State::Installing(recipe.name.to_owned()));
+        if let Some(part) = recipe.part {
+            self.progress.state(part, &State::Installing(recipe.name.to_owned()));
+        }
         let lock_path = self.root.join(format!(".{name}.lock"));
         let lock = fs::File::create(&lock_path).map_err(Error::path("make", &lock_path))?;
         while let Err(refused) = lock.try_lock() {

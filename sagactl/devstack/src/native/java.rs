@@ -19,7 +19,7 @@ const ALWAYS: [&str; 3] = ["-XX:-UsePerfData", "-Xlog:disable", "-XX:+UseSerialG
 
 /// The path of `java`.
 pub(crate) async fn install(cache: &Cache<'_>, part: Part) -> Result<PathBuf, Error> {
-    let recipe = Recipe { part, name: "java-25.0.2", inputs: &[REQUIREMENTS] };
+    let recipe = Recipe { part: Some(part), name: "java-25.0.2", inputs: &[REQUIREMENTS] };
     let folder = cache
         .folder(&recipe, async |folder| tool::pip(folder, REQUIREMENTS, &["--no-deps"]).await)
         .await?;

@@ -34,7 +34,7 @@ pub(crate) struct Installed {
 /// Fetches the broker, formats an empty data folder to be copied for each start, and learns a start.
 pub(crate) async fn install(cache: &Cache<'_>, java: &Path) -> Result<Installed, Error> {
     let inputs = [POM, LOGGING, SETTINGS, java::REQUIREMENTS];
-    let recipe = Recipe { part: Part::Kafka, name: "kafka-4.3.1", inputs: &inputs };
+    let recipe = Recipe { part: Some(Part::Kafka), name: "kafka-4.3.1", inputs: &inputs };
     let home = cache
         .folder(&recipe, async |home| {
             let lib = format!("-DoutputDirectory={}", home.join("lib").display());

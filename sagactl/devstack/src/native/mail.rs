@@ -25,7 +25,7 @@ const KEPT: &str = "5000";
 
 /// Compiles the server; with a Go of our own if the machine has none that is new enough.
 pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
-    let recipe = Recipe { part: Part::Mail, name: "mailpit-1.27.11", inputs: &[MODULE] };
+    let recipe = Recipe { part: Some(Part::Mail), name: "mailpit-1.27.11", inputs: &[MODULE] };
     let folder = cache
         .folder(&recipe, async |folder| {
             let toolchain = folder.join("go");

@@ -32,7 +32,8 @@ const STAND_INS: [&str; 2] = ["postgres", "nobody"];
 /// Fetches the server and unpacks it.
 pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
     let platform = platform()?;
-    let recipe = Recipe { part: Part::Postgres, name: "postgres-18.6", inputs: &[POM, platform] };
+    let recipe =
+        Recipe { part: Some(Part::Postgres), name: "postgres-18.6", inputs: &[POM, platform] };
     cache
         .folder(&recipe, async |home| {
             let jars = home.join("jars");

@@ -42,7 +42,7 @@ pub(crate) enum Storage {
 /// Fetches the registry and learns a start.
 pub(crate) async fn install(cache: &Cache<'_>, java: &Path) -> Result<Installed, Error> {
     let inputs = [POM, SETTINGS, java::REQUIREMENTS];
-    let recipe = Recipe { part: Part::Registry, name: "registry-3.3.3", inputs: &inputs };
+    let recipe = Recipe { part: Some(Part::Registry), name: "registry-3.3.3", inputs: &inputs };
     let home = cache
         .folder(&recipe, async |home| {
             let folder = format!("-Dfolder={}", home.join("server").display());

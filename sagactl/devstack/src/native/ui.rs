@@ -2,10 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use tokio::process::Command;
-
 use super::{
     cache::{Cache, Recipe},
+    python,
     server::Server,
     supervisor::{Launch, Workspace},
     tool,
@@ -65,14 +64,9 @@ impl Ui {
 }
 
 async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
-    // Some of the wheels are compiled for one Python and no other.
-    tool::Tool::Python.ensure().await?;
-    let mut version = Command::new("python3");
-    version.arg("--version");
-    let version = tool::run(version).await?.stdout;
-    let version = String::from_utf8_lossy(&version);
-    let inputs = [REQUIREMENTS, PROGRAM, version.trim()];
-    let recipe = Recipe { part: Part::Ui, name: "kaskade-5.1.0", inputs: &inputs };
+    let version = python::version().await?;
+    let inputs = [REQUIREMENTS, PROGRAM, version.as_str()];
+    let recipe = Recipe { part: Some(Part::Ui), name: "kaskade-5.1.0", inputs: &inputs };
     cache
         .folder(&recipe, async |home| {
             tool::pip(home, REQUIREMENTS, &[]).await?;

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::Silent;
 
-const RECIPE: Recipe<'_> = Recipe { part: Part::Mail, name: "thing-1.0", inputs: &["input"] };
+const RECIPE: Recipe<'_> = Recipe { part: Some(Part::Mail), name: "thing-1.0", inputs: &["input"] };
 
 fn cache(root: &TempDir) -> Cache<'static> {
     Cache { root: root.path().to_owned(), progress: &Silent }

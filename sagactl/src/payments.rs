@@ -1,0 +1,216 @@
+//! `sagactl payments`: how payments stand, and what a person decides of those that no rule can.
+//!
+//! Reading goes to payment-service's public port, deciding to its operators' port.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand, ValueEnum};
+use reqwest::Url;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::{client, screen::say};
+
+mod picture;
+
+/// Where payment-service is, and what to do there.
+#[derive(Clone, Debug, Args)]
+pub struct Options {
+    /// Where payment-service answers the world.
+    #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:8003", global = true)]
+    pub url: Url,
+    /// Where payment-service answers its operators.
+    #[arg(
+        long,
+        env = "PAYMENTS_ADMIN_URL",
+        default_value = "http://127.0.0.1:9003",
+        global = true
+    )]
+    pub admin_url: Url,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do with payments.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Lists payments, those of the newest orders first.
+    List {
+        /// Only those at this stage, such as `needs-review`.
+        #[arg(long)]
+        stage: Option<String>,
+        /// At most so many.
+        #[arg(long, default_value_t = 50)]
+        max: usize,
+    },
+    /// Shows one payment.
+    Show {
+        /// The order that it is for.
+        order_id: Uuid,
+    },
+    /// Decides on a payment that needs review.
+    Review {
+        /// The order that it is for.
+        order_id: Uuid,
+        /// What is to become of it.
+        #[arg(value_enum)]
+        decision: Decision,
+    },
+}
+
+/// What a person decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decision {
+    /// The amount that was charged is right: the order is paid.
+    Accept,
+    /// What was charged goes back, or is sent back again.
+    Refund,
+}
+
+/// A payment, as payment-service shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Payment {
+    /// The order that it is for.
+    pub order_id: Uuid,
+    /// Where it stands.
+    pub stage: String,
+    /// What the order asks to be paid.
+    pub amount: Option<Money>,
+    /// By what means, masked.
+    pub payment_method: Option<String>,
+    /// What was charged.
+    pub charge: Option<Charge>,
+    /// The gateway's name for the refund.
+    pub refund_id: Option<String>,
+    /// Why it was not paid.
+    pub failure: Option<Failure>,
+    /// Why a person has to decide.
+    pub review: Option<String>,
+    /// When it was first heard of.
+    pub created_at: String,
+    /// When it last changed.
+    pub updated_at: String,
+}
+
+/// An amount of money.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Money {
+    /// In minor units.
+    pub minor: i64,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// What was charged.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Charge {
+    /// The gateway's name for it.
+    pub id: String,
+    /// How much.
+    pub amount: Money,
+}
+
+/// Why a payment was not made.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Failure {
+    /// `declined` or `unavailable`.
+    pub reason: String,
+    /// The gateway's code for a decline.
+    pub code: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Payment>,
+    next_cursor: Option<String>,
+}
+
+/// payment-service, as an operator reaches it.
+#[derive(Clone, Debug)]
+pub struct Payments {
+    http: reqwest::Client,
+    url: Url,
+    admin_url: Url,
+}
+
+impl Payments {
+    /// The service at these addresses.
+    pub fn at(url: Url, admin_url: Url) -> anyhow::Result<Self> {
+        Ok(Self { http: client::http()?, url, admin_url })
+    }
+
+    /// Payments, those of the newest orders first: of one stage or of all.
+    pub async fn list(&self, stage: Option<&str>, max: usize) -> anyhow::Result<Vec<Payment>> {
+        let mut found: Vec<Payment> = Vec::new();
+        let mut cursor: Option<String> = None;
+        while found.len() < max {
+            let mut url = self.url.join("payments")?;
+            url.query_pairs_mut()
+                .extend_pairs(stage.map(|it| ("stage", it)))
+                .extend_pairs(cursor.as_deref().map(|it| ("cursor", it)));
+            let page: Page = answer(self.http.get(url).send().await?).await?;
+            found.extend(page.items);
+            cursor = page.next_cursor;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        found.truncate(max);
+        Ok(found)
+    }
+
+    /// The payment of an order.
+    pub async fn show(&self, order_id: Uuid) -> anyhow::Result<Payment> {
+        let url = self.url.join(&format!("payments/{order_id}"))?;
+        answer(self.http.get(url).send().await?).await
+    }
+
+    /// Decides on a payment. The same again does nothing.
+    pub async fn review(&self, order_id: Uuid, decision: Decision) -> anyhow::Result<()> {
+        let url = self.admin_url.join(&format!("payments/{order_id}/review"))?;
+        let body = serde_json::json!({ "decision": decision });
+        refusal(self.http.post(url).json(&body).send().await?).await.map(drop)
+    }
+}
+
+async fn answer<T: serde::de::DeserializeOwned>(response: reqwest::Response) -> anyhow::Result<T> {
+    refusal(response).await?.json().await.context("payment-service gave an unreadable answer")
+}
+
+/// Turns a refusal into what it says.
+async fn refusal(response: reqwest::Response) -> anyhow::Result<reqwest::Response> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let problem: Value = response.json().await.unwrap_or_default();
+    let text = |name: &str| problem.get(name).and_then(Value::as_str);
+    let title = text("title").unwrap_or("payment-service refused");
+    match text("detail") {
+        Some(detail) => anyhow::bail!("{title}: {detail} ({})", status.as_u16()),
+        None => anyhow::bail!("{title} ({})", status.as_u16()),
+    }
+}
+
+/// Does what was asked.
+pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let payments = Payments::at(options.url, options.admin_url)?;
+    match options.command {
+        Command::List { stage, max } => {
+            let found = payments.list(stage.as_deref(), max).await?;
+            picture::table(&found).into_iter().for_each(say);
+        }
+        Command::Show { order_id } => {
+            picture::whole(&payments.show(order_id).await?).into_iter().for_each(say);
+        }
+        Command::Review { order_id, decision } => {
+            payments.review(order_id, decision).await?;
+            picture::whole(&payments.show(order_id).await?).into_iter().for_each(say);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,44 @@
+//! What no rule can decide, an operator decides with `sagactl payments`.
+
+use reqwest::Url;
+use sagactl::{
+    audit::Expected,
+    fleet::Member,
+    payments::{Decision, Payments},
+};
+
+use crate::stage::{self, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
+    let stage = stage::open().await;
+    let url = |url: String| Url::parse(&url).unwrap();
+    let fleet = &stage.fleet;
+    let (public, admin) = (url(fleet.url(Member::Payments)), url(fleet.admin(Member::Payments)));
+    let payments = Payments::at(public, admin).unwrap();
+    let order = stage.place("load-0001", "tok_wrongAmount").await;
+    let mut found = vec![];
+    until("it waits for a person", async || {
+        found = payments.list(Some("needs-review"), 10).await.unwrap();
+        !found.is_empty()
+    })
+    .await;
+    assert_eq!((found.len(), found[0].order_id), (1, order.id));
+    assert_eq!(found[0].review.as_deref(), Some("wrong-amount"));
+
+    for _twice in 0..2 {
+        payments.review(order.id, Decision::Refund).await.unwrap();
+    }
+    let way = ["payment-failed", "order-cancelled", "payment-refunded", "notification-sent"];
+    let order = stage.history(order.id, &way).await;
+    assert_eq!(
+        (order.status.as_str(), order.reason.as_deref()),
+        ("cancelled", Some("payment-unavailable"))
+    );
+    assert_eq!(payments.show(order.id).await.unwrap().stage, "refunded");
+    let late = payments.review(order.id, Decision::Accept).await.unwrap_err().to_string();
+    assert!(late.starts_with("The payment does not wait for this decision"), "{late}");
+    let unknown = payments.list(Some("lost"), 10).await.unwrap_err().to_string();
+    assert!(unknown.ends_with("(400)"), "{unknown}");
+    stage.close(Expected::default()).await;
+}

@@ -1,0 +1,148 @@
+//! Each service with a setting that is wrong or missing: one clear line, an end, and no secret.
+
+use std::{path::PathBuf, process::Stdio};
+
+use sagactl::fleet::Member;
+use tokio::{process::Command, time::timeout};
+
+use crate::stage::PATIENCE;
+
+/// Must never be shown.
+const SECRET: &str = "hunter2";
+
+const DATABASE: &str = "postgres://me:hunter2@127.0.0.1:1/nothing";
+
+/// Programs lie beside this test's folder.
+fn program(member: Member) -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    own.ancestors().nth(2).unwrap().join(member.program())
+}
+
+struct End {
+    code: Option<i32>,
+    complaint: String,
+    log: String,
+}
+
+/// Runs a service with nothing but these settings, until it ends by itself.
+async fn run(member: Member, settings: &[(&str, &str)]) -> End {
+    let mut command = Command::new(program(member));
+    command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
+    command.env("ADMIN_LISTEN", "127.0.0.1:0").env("HTTP_LISTEN", "127.0.0.1:0");
+    // Those given last count.
+    command.envs(settings.iter().copied());
+    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    End { code: output.status.code(), complaint: text(output.stderr), log: text(output.stdout) }
+}
+
+/// What is wrong for every service, and what is said about it.
+const COMMON: &[(&[(&str, &str)], &str)] = &[
+    (&[], "--database-url"),
+    (&[("DATABASE_URL", "mysql://me:hunter2@db/x")], "DATABASE_URL: it is not a postgres:// URL"),
+    (&[("DATABASE_URL", "hunter2")], "DATABASE_URL: it is not a postgres:// URL"),
+    (&[("DATABASE_URL_FILE", "/no/such/file")], "DATABASE_URL_FILE: /no/such/file: No such file"),
+    (&[("DATABASE_URL", DATABASE), ("DATABASE_CONNECTIONS_MAX", "1")], "DATABASE_CONNECTIONS_MAX"),
+    (&[("DATABASE_URL", DATABASE), ("HTTP_LISTEN", "everywhere")], "'--http-listen <HTTP_LISTEN>'"),
+    (
+        &[("DATABASE_URL", DATABASE), ("KAFKA_BROKERS", "broker")],
+        "KAFKA_BROKERS: it is not host:port",
+    ),
+    (&[("DATABASE_URL", DATABASE), ("KAFKA_TOPIC_PREFIX", "a b")], "KAFKA_TOPIC_PREFIX"),
+    (
+        &[("DATABASE_URL", DATABASE), ("SCHEMA_REGISTRY_URL", "ftp://me:hunter2@registry")],
+        "SCHEMA_REGISTRY_URL: it is not an http:// or https:// URL",
+    ),
+    (&[("DATABASE_URL", DATABASE), ("LOG_FORMAT", "xml")], "'--log-format <LOG_FORMAT>'"),
+    (&[("DATABASE_URL", DATABASE), ("LOG_FILTER", "shared=loud")], "LOG_FILTER"),
+    (
+        &[("DATABASE_URL", DATABASE), ("SHUTDOWN_GRACE", "soon")],
+        "'--shutdown-grace <SHUTDOWN_GRACE>'",
+    ),
+    (&[("DATABASE_URL", DATABASE), ("ADMISSION_BACKLOG_MAX", "0")], "ADMISSION_BACKLOG_MAX"),
+    (
+        &[("DATABASE_URL", DATABASE), ("RATE_LIMIT_BURST", "-1")],
+        "'--rate-limit-burst <RATE_LIMIT_BURST>'",
+    ),
+];
+
+/// What only one service can have wrong.
+const OWN: &[(Member, (&str, &str), &str)] = &[
+    (Member::Orders, ("ORDER_PATIENCE", "0s"), "ORDER_PATIENCE"),
+    (Member::Orders, ("INTAKE_QUEUE_MAX", "0"), "INTAKE_QUEUE_MAX"),
+    (Member::Inventory, ("SEED", "everything"), "'--seed [<SEED>]'"),
+    (Member::Inventory, ("SEED_PRODUCTS", "100001"), "SEED_PRODUCTS"),
+    (Member::Payments, ("GATEWAY_URL", "ftp://me:hunter2@gateway"), "GATEWAY_URL"),
+    (Member::Payments, ("CHARGE_RETRY", "first=1s,factor=2,cap=5s"), "attempts is missing"),
+    (Member::Payments, ("GATEWAY_BREAKER_CAP", "1ms"), "GATEWAY_BREAKER_CAP"),
+    (Member::Notify, ("SMTP_URL", "http://me:hunter2@mail"), "SMTP_URL"),
+    (Member::Notify, ("MAIL_FROM", "nobody"), "'--mail-from <MAIL_FROM>'"),
+    (Member::Notify, ("MAIL_RETRY", "often"), "'--mail-retry <MAIL_RETRY>'"),
+];
+
+fn assert_one_clear_line(case: &str, end: &End, expected: &str) {
+    let End { code, complaint, log } = end;
+    assert_eq!(*code, Some(2), "{case}: {complaint}{log}");
+    assert!(
+        complaint.starts_with("error: ") && complaint.contains(expected),
+        "{case}: {complaint}"
+    );
+    assert_eq!(complaint.matches('\n').count(), 1, "{case}: {complaint}");
+    assert!(!complaint.contains(SECRET) && log.is_empty(), "{case}: {complaint}{log}");
+}
+
+#[tokio::test]
+async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line() {
+    for member in Member::SERVICES {
+        for (settings, expected) in COMMON {
+            let case = format!("{member} {settings:?}");
+            assert_one_clear_line(&case, &run(member, settings).await, expected);
+        }
+    }
+    for (member, setting, expected) in OWN {
+        let end = run(*member, &[("DATABASE_URL", DATABASE), *setting]).await;
+        assert_one_clear_line(&format!("{member} {setting:?}"), &end, expected);
+    }
+}
+
+/// The one line of a log that says what is wrong.
+fn only_error(log: &str) -> &str {
+    let errors: Vec<_> = log.lines().filter(|it| it.contains("ERROR")).collect();
+    assert_eq!(errors.len(), 1, "{log}");
+    errors[0]
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_ends_a_service_with_one_line_in_its_log() {
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for member in Member::SERVICES {
+        let settings = [("DATABASE_URL", DATABASE), ("ADMIN_LISTEN", address.as_str())];
+        let End { code, complaint, log } = run(member, &settings).await;
+        assert_eq!((code, complaint.as_str()), (Some(1), ""), "{member}: {log}");
+        let error = only_error(&log);
+        assert!(
+            error.contains("an address cannot be listened at") && !log.contains(SECRET),
+            "{log}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_another_service_is_refused() {
+    let stack = devstack::shared().await;
+    let database = devstack::database("foreign").await;
+    let settings = shared::db::Settings::new(database.as_str().into());
+    let pool = shared::db::pool(&settings, "inventory-service").unwrap();
+    shared::db::migrate(&pool, &inventory_service::MIGRATIONS).await.unwrap();
+    for member in [Member::Orders, Member::Payments, Member::Notify] {
+        let settings = [
+            ("DATABASE_URL", database.as_str()),
+            ("KAFKA_BROKERS", stack.urls().brokers.as_str()),
+            ("SCHEMA_REGISTRY_URL", stack.urls().registry.as_str()),
+        ];
+        let End { code, complaint, log } = run(member, &settings).await;
+        assert_eq!((code, complaint.as_str()), (Some(1), ""), "{member}: {log}");
+        assert!(only_error(&log).contains("the database cannot be used: migration 1"), "{log}");
+    }
+}
