@@ -34,6 +34,7 @@ pub async fn run(
         says: wire::says().into(),
         reads: wire::reads().into(),
         operators: Router::new(),
+        pages: &[],
     };
     let ground = Ground::lay(plan, life, metrics).await?;
     let app = App { codec: ground.codec().clone(), clock: Clock::System };

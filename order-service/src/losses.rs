@@ -14,7 +14,7 @@
 //!
 //! It cannot see the loss of a source's last word on an order, behind which nothing came; nor what
 //! is missing of a product, whose topic forgets older words. A gap in an order of which a message
-//! is a dead letter is explained by that; once an operator has discarded it, the gap counts.
+//! is or was a dead letter is explained by that: it was read, and a person knows of it.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -45,6 +45,7 @@ pub async fn run(
         says: wire::says().into(),
         reads: wire::reads().into(),
         operators: Router::new(),
+        pages: &[],
     };
     let ground = Ground::lay(plan, life, metrics).await?;
     let voice = Voice { codec: ground.codec().clone(), clock: Clock::System };

@@ -106,6 +106,17 @@ impl App {
         Ok(Outcome { answers, effects })
     }
 
+    /// Whether the outcome of the charge is still waited for; so it stays until the transaction ends.
+    pub async fn wants_charge(
+        &self,
+        conn: &mut PgConnection,
+        order_id: Uuid,
+    ) -> Result<bool, Fault> {
+        let kept = store::load_for_update(conn, &[order_id]).await?;
+        let payment = kept.get(&order_id).map(|it| &it.payment);
+        Ok(matches!(payment, Some(Payment::Charging { .. } | Payment::Cancelling { .. })))
+    }
+
     /// Adds what an event says, asks for and stops.
     fn take_effect(
         &self,

@@ -50,6 +50,7 @@ pub async fn run(
         says: wire::says().into(),
         reads: wire::reads().into(),
         operators: http::operators(door.clone()),
+        pages: http::PAGES,
     };
     let ground = Ground::lay(plan, life, metrics).await?;
     let codec = ground.codec().clone();

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use devstack::Source;
 
-use crate::{chaos, compose, contract, demo, fuzz, load, payments, screen, stack, verify};
+use crate::{
+    chaos, compose, contract, dead_letters, demo, fuzz, load, payments, screen, stack, verify,
+};
 
 /// Runs, watches and checks the order system.
 #[derive(Debug, Parser)]
@@ -31,6 +33,8 @@ enum Command {
     Load(load::Options),
     /// Lists, shows and decides payments.
     Payments(payments::Options),
+    /// Shows and mends what the services could not take in, and jobs that were given up.
+    DeadLetters(dead_letters::Options),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
     Stack(stack::Options),
     /// Runs every check of this repository.
@@ -71,6 +75,7 @@ impl Cli {
             Command::Fuzz(options) => fuzz::run(options).await,
             Command::Load(options) => load::run(options).await,
             Command::Payments(options) => payments::run(options).await,
+            Command::DeadLetters(options) => dead_letters::run(options).await,
             Command::Stack(options) => stack::run(options).await,
             Command::Verify(options) => verify::run(options).await,
         }

@@ -13,6 +13,7 @@ use crate::{
     cargo, cli,
     client::{self, Answer, Order, Orders, Wish},
     fleet::{self, Fleet, Member},
+    presence::Presence,
     screen::{Board, say},
 };
 
@@ -60,6 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
     say("Starting the services");
     let fleet = Fleet::start(stack.urls(), fleet::Options::default(), &board).await?;
+    let _presence = Presence::announce(&fleet)?;
     let http = client::http()?;
     let orders = Orders::at(http.clone(), &fleet.url(Member::Orders));
     wait_for_products(&orders).await?;
@@ -232,6 +234,7 @@ fn addresses(fleet: &Fleet, stack: &Stack, ui: Option<&str>) {
         ("payments, Swagger UI", format!("{}/swagger-ui/", fleet.url(Member::Payments))),
         ("notifications", format!("{}/swagger-ui/", fleet.url(Member::Notify))),
         ("gateway's own account", format!("{}/summary", fleet.url(Member::Gateway))),
+        ("dead letters", format!("{}/dead-letters", fleet.admin(Member::Orders))),
         ("metrics", format!("{}/metrics", fleet.admin(Member::Orders))),
         ("mail", format!("{}/api/v1/messages", stack.urls().mail_api)),
         ("schemas", format!("{}/subjects", stack.urls().registry)),

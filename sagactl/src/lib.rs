@@ -1,5 +1,5 @@
 //! What the operator's command line is made of: the native stack and the services as processes, a
-//! client for them, the demo, the load, the audit, and the whole test run.
+//! client for them, the demo, the load, the audit, dead letters, and the whole test run.
 //!
 //! Nothing here is part of a service, and no service knows of it.
 
@@ -8,6 +8,7 @@ pub mod cli;
 
 pub mod client;
 pub mod fleet;
+pub mod presence;
 pub mod screen;
 
 pub mod audit;
@@ -15,6 +16,7 @@ pub mod chaos;
 pub mod compose;
 pub mod contract;
 pub mod cpu;
+pub mod dead_letters;
 pub mod demo;
 pub mod fuzz;
 pub mod load;

@@ -22,7 +22,7 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{db, kafka, telemetry};
+use crate::{consumer, db, kafka, telemetry};
 
 pub use self::{
     duration::{BadDuration, parse_duration},
@@ -69,6 +69,14 @@ pub struct Common {
     /// Where the service answers its operators: health and metrics.
     #[arg(long, env = "ADMIN_LISTEN", default_value = "127.0.0.1:9464")]
     pub admin_listen: SocketAddr,
+    /// Dead letters in a row at which the consumer stops, because that many are more likely our
+    /// fault than theirs; 0 is without limit.
+    #[arg(long, env = "DEAD_LETTERS_IN_A_ROW_MAX", default_value_t = 1_000)]
+    pub dead_letters_in_a_row_max: u32,
+    /// Dead letters among the last 4000 messages, in percent, at which the consumer stops; 100 is
+    /// without limit.
+    #[arg(long, env = "DEAD_LETTERS_SHARE_MAX", default_value_t = 50)]
+    pub dead_letters_share_max: u8,
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: telemetry::Format,
@@ -117,6 +125,7 @@ impl Check for Common {
     fn check(&self) -> Result<(), Invalid> {
         self.database()?;
         within("DATABASE_CONNECTIONS_MAX", self.database_connections_max.into(), 2, 1_000)?;
+        within("DEAD_LETTERS_SHARE_MAX", self.dead_letters_share_max.into(), 1, 100)?;
         within("KAFKA_REPLICATION", self.kafka_replication.into(), 1, 7)?;
         brokers(&self.kafka_brokers)?;
         topic_prefix(&self.kafka_topic_prefix)?;
@@ -151,6 +160,12 @@ impl Common {
             return Err(Invalid::new("DATABASE_URL", "it is not a postgres:// URL"));
         }
         Ok(settings)
+    }
+
+    /// How many messages may die before the consumer stops.
+    pub fn dead_letter_limits(&self) -> consumer::Limits {
+        let in_a_row_max = Some(self.dead_letters_in_a_row_max).filter(|it| *it > 0);
+        consumer::Limits { in_a_row_max, share_max: self.dead_letters_share_max }
     }
 
     /// How the broker is used, by a client of this name.

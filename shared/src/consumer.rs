@@ -1,9 +1,9 @@
 //! From the log to one transaction: a batch of messages, their effects, and what they make us say.
 //!
 //! ```text
-//! gather ──> open (envelope, body) ──> BEGIN  inbox · handler · dead letters · outbox  COMMIT ──> store offsets
-//!    ^                                                                                               │
-//!    └───────────────────────────────────────────────────────────────────────────────────────────────┘
+//! gather ──> open (envelope, body) ──> BEGIN  lanes · inbox · handler · letters · outbox  COMMIT ──> store offsets
+//!    ^                                                                                                  │
+//!    └──────────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! **Architecture invariant:** nothing is in flight across a poll. A batch is gathered, taken in
@@ -15,30 +15,35 @@
 //!
 //! A transient fault holds the partitions back and tries the same batch again, for as long as it
 //! takes. A batch that fails for a reason of its own is taken in again one by one through the same
-//! function, so that only the message at fault becomes a dead letter.
+//! function, so that only the message at fault becomes a dead letter. While the lane of a message
+//! (its topic and key) has an open dead letter, the message is parked behind it. If too many die,
+//! the [guard](Limits) stops the consumer before the one too many.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{future::Future, ops::AddAssign, sync::Arc, time::Duration};
 
-use futures_util::FutureExt as _;
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+use self::guard::Guard;
 use crate::{
     backoff::Backoff,
     clock::Clock,
-    db,
-    dead_letter::{self, DeadLetter, Reason},
+    dead_letter::Place,
     effects::{Effects, Wakers},
     fault::{self, Fault},
     health::Component,
-    inbox,
-    message::{Envelope, Incoming, Message},
+    message::{Incoming, Message},
     sequence,
 };
 
+pub use guard::{Limit, Limits, WINDOW};
 pub use log::{Log, Settings};
 
+mod guard;
 mod log;
+mod redrive;
+mod sorted;
+mod take_in;
 
 /// What a service does with messages.
 pub trait Handler: Send + Sync + 'static {
@@ -104,149 +109,16 @@ pub struct TakenIn {
     pub repeats: usize,
     /// Messages that became dead letters.
     pub dead: usize,
+    /// Messages that wait behind the dead letter of their lane.
+    pub parked: usize,
 }
 
-/// A transaction of a batch is given up after this long. Far below `max.poll.interval.ms`.
-const TAKE_IN_LIMIT: Duration = Duration::from_secs(30);
-
-impl<H: Handler> Parts<H> {
-    /// Takes a batch in: inbox, handler, dead letters and outbox in one transaction, all or
-    /// nothing. A message at fault is dead; a fault that cannot be pinned on one is returned.
-    pub async fn take_in(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
-        let (opened, mut dead) = self.open(batch).await?;
-        let work = AssertUnwindSafe(self.transact(&opened, &mut dead));
-        let outcome = db::within(
-            TAKE_IN_LIMIT,
-            work.catch_unwind().map(|caught| {
-                caught.unwrap_or_else(|_panic| Err(Fault::poison("the handler panicked")))
-            }),
-        );
-        let (taken, effects) = outcome.await?;
-        self.wakers.wake(&effects);
-        count(self.service, taken);
-        Ok(taken)
-    }
-
-    /// Reads the outside and the inside of each message.
-    async fn open<'b>(&self, batch: &'b [Incoming]) -> Result<Opened<'b, H>, Fault> {
-        let mut good = Vec::with_capacity(batch.len());
-        let mut dead = Vec::new();
-        for incoming in batch {
-            let message = match read_outside(incoming) {
-                Ok(message) => message,
-                Err(detail) => {
-                    dead.push(DeadLetter { incoming, reason: Reason::Envelope, detail });
-                    continue;
-                }
-            };
-            match self.handler.decode(&message).await {
-                Ok(input) => good.push((incoming, message, input)),
-                Err(Fault::Poison(error)) => {
-                    let detail = fault::chain(&*error);
-                    dead.push(DeadLetter { incoming, reason: Reason::Body, detail });
-                }
-                Err(transient @ Fault::Transient(_)) => return Err(transient),
-            }
-        }
-        Ok((good, dead))
-    }
-
-    async fn transact<'b>(
-        &self,
-        opened: &[(&'b Incoming, Message, H::Input)],
-        dead: &mut Vec<DeadLetter<'b>>,
-    ) -> Result<(TakenIn, Effects), Fault> {
-        let mut tx = db::begin(&self.pool).await?;
-        let messages: Vec<&Message> = opened.iter().map(|(_, message, _)| message).collect();
-        let admitted = inbox::admit(&mut tx, &messages).await?;
-        for index in admitted.imposters {
-            let detail = "its ce_id was used before, for another message".to_owned();
-            dead.push(DeadLetter { incoming: opened[index].0, reason: Reason::Imposter, detail });
-        }
-        let fresh: Vec<_> = admitted.fresh.iter().map(|index| &opened[*index]).collect();
-        let batch: Vec<_> =
-            fresh.iter().map(|(_, message, input)| Taken { message, input }).collect();
-        let Handled { mut effects, refused } = if batch.is_empty() {
-            Handled::default()
-        } else {
-            self.handler.handle(&mut tx, &batch).await?
-        };
-        let mut taken = TakenIn {
-            fresh: fresh.len() - refused.len(),
-            repeats: admitted.repeats.len(),
-            dead: 0,
-        };
-        let mut accepted: Vec<_> = batch.iter().map(|it| Some(it.message)).collect();
-        for (index, detail) in refused {
-            accepted[index] = None;
-            let incoming = fresh[index].0;
-            dead.push(DeadLetter { incoming, reason: Reason::Contradiction, detail });
-        }
-        taken.dead = dead.len();
-        effects.messages.extend(dead_letter::keep(&mut tx, self.service, &self.clock, dead).await?);
-        effects.save(&mut tx).await?;
-        tx.commit().await?;
-        let repeats = admitted.repeats.iter().map(|it| messages[*it]);
-        self.watch.note(self.service, accepted.into_iter().flatten(), repeats);
-        Ok((taken, effects))
-    }
-
-    /// Takes a batch in message by message; one that fails alone becomes a dead letter.
-    async fn take_in_one_by_one(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
-        let mut total = TakenIn::default();
-        for incoming in batch {
-            let taken = match self.take_in(std::slice::from_ref(incoming)).await {
-                Err(Fault::Poison(error)) => self.bury(incoming, fault::chain(&*error)).await?,
-                outcome => outcome?,
-            };
-            total.fresh += taken.fresh;
-            total.repeats += taken.repeats;
-            total.dead += taken.dead;
-        }
-        Ok(total)
-    }
-
-    /// Makes a dead letter of a message that cannot be taken in even alone.
-    async fn bury(&self, incoming: &Incoming, detail: String) -> Result<TakenIn, Fault> {
-        let mut dead = vec![DeadLetter { incoming, reason: Reason::Unprocessable, detail }];
-        let outcome = self.transact(&[], &mut dead);
-        let (taken, effects) = db::within(TAKE_IN_LIMIT, outcome).await?;
-        self.wakers.wake(&effects);
-        count(self.service, taken);
-        Ok(taken)
-    }
-
-    /// Takes a batch in, whatever it holds: only a transient fault comes back.
-    pub async fn take_in_or_isolate(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
-        match self.take_in(batch).await {
-            Err(Fault::Poison(error)) => {
-                tracing::warn!(
-                    error = fault::chain(&*error),
-                    messages = batch.len(),
-                    "a batch failed for a reason of its own and is taken in one by one"
-                );
-                self.take_in_one_by_one(batch).await
-            }
-            outcome => outcome,
-        }
-    }
-}
-
-/// Messages that could be read, and those that could not.
-type Opened<'b, H> = (Vec<(&'b Incoming, Message, <H as Handler>::Input)>, Vec<DeadLetter<'b>>);
-
-fn read_outside(incoming: &Incoming) -> Result<Message, String> {
-    let envelope = Envelope::from_headers(&incoming.headers).map_err(|error| error.to_string())?;
-    if incoming.key.as_deref() != Some(envelope.subject.as_bytes()) {
-        return Err("its key is not its ce_subject".to_owned());
-    }
-    Ok(Message { incoming: incoming.clone(), envelope })
-}
-
-fn count(service: &'static str, taken: TakenIn) {
-    for (outcome, n) in [("fresh", taken.fresh), ("repeat", taken.repeats), ("dead", taken.dead)] {
-        metrics::counter!("consumer_messages_total", "service" => service, "outcome" => outcome)
-            .increment(n as u64);
+impl AddAssign for TakenIn {
+    fn add_assign(&mut self, more: Self) {
+        self.fresh += more.fresh;
+        self.repeats += more.repeats;
+        self.dead += more.dead;
+        self.parked += more.parked;
     }
 }
 
@@ -259,6 +131,8 @@ pub enum Step {
     Idle,
     /// The partitions were given to somebody else before the batch was taken in.
     Dropped,
+    /// Too many messages died: it stands still and has left its group. Only a restart tries again.
+    Halted,
     /// The process is to stop.
     Stopped,
 }
@@ -266,29 +140,55 @@ pub enum Step {
 /// The consumer of one service.
 #[derive(Debug)]
 pub struct Consumer<H> {
-    parts: Parts<H>,
+    parts: Arc<Parts<H>>,
     log: Log,
+    guard: Guard,
+    halted: bool,
     backoff: Backoff,
     health: Component,
 }
 
 impl<H: Handler> Consumer<H> {
     /// A consumer that has joined its group.
-    pub fn new(parts: Parts<H>, settings: &Settings, health: Component) -> Result<Self, Error> {
+    pub fn new(
+        parts: impl Into<Arc<Parts<H>>>,
+        settings: &Settings,
+        health: Component,
+    ) -> Result<Self, Error> {
+        let parts = parts.into();
         sequence::Watch::announce(parts.service, &parts.handler.topics());
         let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
-        Ok(Self { parts, log, backoff: Backoff::hold(), health })
+        let guard = Guard::new(settings.limits);
+        metrics::gauge!("consumer_halted", "service" => parts.service).set(0);
+        Ok(Self { parts, log, guard, halted: false, backoff: Backoff::hold(), health })
     }
 
     /// Steps until told to stop. A fatal error of the client ends it.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        while self.step(&stop).await? != Step::Stopped {}
-        self.log.close().await;
-        Ok(())
+        loop {
+            match self.step(&stop).await? {
+                Step::TakenIn(_) | Step::Idle | Step::Dropped => (),
+                Step::Stopped => {
+                    self.log.close().await;
+                    return Ok(());
+                }
+                Step::Halted => {
+                    // Others of the group may fare better with what this one stands before.
+                    self.log.close().await;
+                    stop.cancelled().await;
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// Gathers one batch, takes it in, stores its offsets.
     pub async fn step(&mut self, stop: &CancellationToken) -> Result<Step, Error> {
+        if self.halted {
+            // The log was read beyond the place where it stands: to go on here would skip that.
+            stop.cancelled().await;
+            return Ok(Step::Stopped);
+        }
         let batch = tokio::select! {
             () = stop.cancelled() => return Ok(Step::Stopped),
             batch = self.log.gather() => batch?,
@@ -303,10 +203,14 @@ impl<H: Handler> Consumer<H> {
         }
         let mut attempt = 0;
         loop {
-            match self.parts.take_in_or_isolate(&batch.messages).await {
-                Ok(taken) => {
-                    self.log.store(&batch)?;
-                    return Ok(Step::TakenIn(taken));
+            match self.parts.take_in_within(&batch.messages, &mut self.guard).await {
+                Ok(progressed) => {
+                    self.log.store(&batch, progressed.upto)?;
+                    if let Some(limit) = progressed.limit {
+                        self.halt(&batch.messages[progressed.upto], limit);
+                        return Ok(Step::Halted);
+                    }
+                    return Ok(Step::TakenIn(progressed.taken));
                 }
                 Err(fault) => {
                     let delay = self.backoff.delay(attempt);
@@ -321,6 +225,22 @@ impl<H: Handler> Consumer<H> {
                 }
             }
         }
+    }
+
+    /// Says where it stands, and before how much.
+    fn halt(&mut self, at: &Incoming, limit: Limit) {
+        self.halted = true;
+        let place = Place::of(at);
+        let reason = format!("stopped before {place}: {limit}; a restart tries again from there");
+        self.health.not_ready(&reason);
+        metrics::gauge!("consumer_halted", "service" => self.parts.service).set(1);
+        tracing::error!(
+            topic = place.topic,
+            partition = place.partition,
+            offset = place.offset,
+            %limit,
+            "too many messages die: the consumer stops before the next one"
+        );
     }
 
     fn hold_back(&self, fault: &Fault, attempt: u32, delay: Duration) {

@@ -1,20 +1,53 @@
-//! Messages that can never be taken in, kept as they came, with the reason.
+//! Messages that can never be taken in, and jobs that were given up: kept as they came, with the
+//! reason, until a person decides.
+//!
+//! ```text
+//!                      ┌── fails again: attempts + 1, the new reason ──┐
+//!                      v                                               │
+//! dies ──> open (its lane waits: later messages are parked) ──redrive──┤
+//!                      │                                               v
+//!                      └──discard, with a reason──> settled ──> parked go on, in order ──> closed
+//! ```
 //!
 //! A dead letter is a row here and a copy on `<service>.dlq`, both in one transaction with the
-//! inbox: nothing is lost, and the partition goes on.
+//! inbox: nothing is lost, and the partition goes on. A lane is a topic and a key: while it has an
+//! open letter, later messages of it are *parked* behind the letter; other lanes flow. What has no
+//! readable outside is in nobody's lane, so nothing waits behind it.
+//!
+//! What an operator decides goes through the [`Desk`]; it carries out nothing by itself. A letter
+//! is taken in by the road of every message (`consumer`), a job goes back to its workers (`jobs`).
 //!
 //! **Architecture invariant:** only what is proven to be the message's own fault comes here. A
 //! database, broker or registry that is away is no reason.
+//!
+//! **Architecture invariant:** a lane has one open letter at most, and whatever waits behind it goes
+//! on in the order in which it came. Who parks holds the letter's row shared, who settles it holds
+//! it alone: so nothing is parked behind a letter that is closed at the same moment.
+//!
+//! **Architecture invariant:** a decision and what comes of it are one transaction, and the decision
+//! is kept. Asked again, it finds the letter settled: redriving twice takes in once.
 
-use sqlx::PgConnection;
-use uuid::Uuid;
-
-use crate::{
-    clock::Clock,
-    fault::Fault,
-    message::{Headers, Incoming, Outgoing},
-    outbox,
+pub use self::{
+    by::{BadName, By},
+    desk::{Carried, Desk, Error, Road},
+    keep::keep,
+    lane::{Lane, Place},
+    list::{
+        Decided, Filter, Letter, ReasonCount, Shown, Summary, Waiting, decisions, list, reasons,
+        show,
+    },
+    settle::purge,
 };
+
+pub(crate) mod audit;
+mod by;
+mod desk;
+pub(crate) mod keep;
+pub(crate) mod lane;
+mod list;
+pub(crate) mod settle;
+
+use crate::message::Incoming;
 
 /// Why a message is dead. The code is stable: people and dashboards count by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -49,83 +82,16 @@ impl Reason {
 pub struct DeadLetter<'m> {
     /// As it came.
     pub incoming: &'m Incoming,
+    /// Whose it is, if that can be known.
+    pub lane: Option<Lane>,
     /// The kind of fault.
     pub reason: Reason,
     /// What exactly is wrong.
     pub detail: String,
 }
 
-/// Keeps the letters and answers with their copies for the service's dead-letter topic.
-///
-/// A letter is known by its place in the log, so one that is read again is not kept twice.
-pub async fn keep(
-    conn: &mut PgConnection,
-    service: &str,
-    clock: &Clock,
-    letters: &[DeadLetter<'_>],
-) -> Result<Vec<Outgoing>, Fault> {
-    if letters.is_empty() {
-        return Ok(vec![]);
-    }
-    let ids: Vec<Uuid> = letters.iter().map(|_| clock.new_id()).collect();
-    let field = |pick: fn(&DeadLetter<'_>) -> Vec<u8>| letters.iter().map(pick).collect::<Vec<_>>();
-    let kept: Vec<Uuid> = sqlx::query_scalar(
-        "INSERT INTO messaging.dead_letter
-             (dead_letter_id, topic, partition, \"offset\", key, headers, payload, reason, detail)
-         SELECT * FROM unnest($1::uuid[], $2::text[], $3::int4[], $4::int8[], $5::bytea[],
-                              $6::bytea[], $7::bytea[], $8::text[], $9::text[])
-         ON CONFLICT (topic, partition, \"offset\") DO NOTHING
-         RETURNING dead_letter_id",
-    )
-    .bind(&ids)
-    .bind(letters.iter().map(|it| it.incoming.topic.as_str()).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| it.incoming.partition).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| it.incoming.offset).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| it.incoming.key.as_deref()).collect::<Vec<_>>())
-    .bind(field(|it| it.incoming.headers.to_bytes()))
-    .bind(letters.iter().map(|it| it.incoming.payload.as_deref()).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| it.reason.code()).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| printable(&it.detail)).collect::<Vec<_>>())
-    .fetch_all(conn)
-    .await?;
-    Ok(ids
-        .iter()
-        .zip(letters)
-        .filter(|(id, _)| kept.contains(id))
-        .map(|(id, letter)| copy(service, *id, letter))
-        .collect())
-}
-
-/// The copy for people and tools: the bytes as they came, and the names that tools know.
-fn copy(service: &str, id: Uuid, letter: &DeadLetter<'_>) -> Outgoing {
-    let incoming = letter.incoming;
-    // The copy is for looking at. What fills a whole message would not fit with its reason: the
-    // row has all of it, the copy then goes without.
-    let fits = |bytes: usize| bytes < outbox::MESSAGE_BYTES_MAX / 4;
-    let mut headers = Headers::default();
-    if fits(incoming.headers.to_bytes().len()) {
-        headers = incoming.headers.clone();
-    }
-    headers.push("kafka_dlt-original-topic", &incoming.topic);
-    headers.push("kafka_dlt-original-partition", &incoming.partition.to_string());
-    headers.push("kafka_dlt-original-offset", &incoming.offset.to_string());
-    if let Some(timestamp_ms) = incoming.timestamp_ms {
-        headers.push("kafka_dlt-original-timestamp", &timestamp_ms.to_string());
-    }
-    headers.push("kafka_dlt-exception-message", &printable(&letter.detail));
-    headers.push("dead-letter-id", &id.to_string());
-    headers.push("dead-letter-reason", letter.reason.code());
-    Outgoing {
-        id,
-        topic: format!("{service}.dlq").into(),
-        key: incoming.key.clone().filter(|it| fits(it.len())),
-        headers,
-        payload: incoming.payload.clone().filter(|it| fits(it.len())),
-    }
-}
-
 /// A reason quotes what a stranger sent: cut to a readable length, and without what a text column
 /// refuses.
-fn printable(detail: &str) -> String {
-    detail.chars().filter(|it| !it.is_control()).take(1_000).collect()
+fn printable(text: &str) -> String {
+    text.chars().filter(|it| !it.is_control()).take(1_000).collect()
 }

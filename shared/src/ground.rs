@@ -13,7 +13,7 @@
 //! **Architecture invariant:** no work is sent here before everything stands: the process is not
 //! ready from its first answer on until its door is open.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use sqlx::{PgPool, migrate::Migrator};
@@ -26,11 +26,12 @@ use crate::{
     config::{Common, Invalid},
     consumer::{self, Consumer, Handler},
     contract, db,
+    dead_letter::Desk,
     dependency::{self, Waited},
     effects::Wakers,
     health::Component,
     housekeeping::{self, Housekeeping},
-    http::{self, bind, serve},
+    http::{self, ProblemPage, bind, serve},
     intake::{self, Batch, Intake},
     jobs::{self, Effect, Policy, Worker},
     lag::{self, Lag},
@@ -59,8 +60,10 @@ pub struct Plan {
     pub says: Vec<Kind>,
     /// The records that it reads.
     pub reads: Vec<Kind>,
-    /// What its operators can ask beyond health and metrics.
+    /// What its operators can ask beyond health, metrics and dead letters.
     pub operators: Router,
+    /// The pages behind the problems that only this service has.
+    pub pages: &'static [ProblemPage],
 }
 
 /// Why a service cannot start.
@@ -111,6 +114,7 @@ pub struct Ground {
     limits: http::Settings,
     admin: SocketAddr,
     door: Component,
+    desk: Desk,
 }
 
 /// What has to be there before anything can be started, each with its word in the health.
@@ -133,12 +137,17 @@ impl Ground {
         let unlimited = http::Settings::default();
         let listener = bind("admin", plan.common.admin_listen).await?;
         let admin = listener.local_addr()?;
-        let operators = http::admin(life.health().clone(), metrics).merge(plan.operators.clone());
+        let desk = Desk::default();
+        let operators = http::admin(life.health().clone(), metrics)
+            .merge(http::dead_letters(desk.clone()))
+            .merge(http::problem_pages(plan.pages))
+            .merge(plan.operators.clone());
         let operators = http::finish(operators, &unlimited);
         life.start(Stage::Last, "admin", |stop| serve(listener, operators, unlimited, stop));
 
         let (stop, tables) = (life.stopping(), plan.migrations);
         let pool = database(&plan.common, plan.name, tables, &waits.database, &stop).await?;
+        desk.open(pool.clone());
         let codec = talk(&plan, &life, &waits).await?;
         let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
         let limits = http::Settings { rate: common.limits.rate(), ..unlimited };
@@ -146,7 +155,8 @@ impl Ground {
         let watcher = Watcher::new(pool.clone(), common.limits.admission(), health);
         let gate = watcher.gate();
         life.start(Stage::Work, "admission", |stop| watcher.run(stop));
-        let ground = Self { name, common, life, pool, codec, wakers, gate, limits, admin, door };
+        let ground =
+            Self { name, common, life, pool, codec, wakers, gate, limits, admin, door, desk };
         ground.start_relay()?;
         let settings = housekeeping::Settings::default();
         let housekeeping = Housekeeping::new(ground.pool.clone(), settings);
@@ -184,6 +194,7 @@ impl Ground {
         let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
         let health = self.life.health().component(name);
         let worker = Worker::new(jobs::Parts { effect, policy, pool, wakers, health });
+        self.desk.add_workers(E::KIND, worker.parts());
         self.life.start(Stage::Work, name, |stop| worker.run(stop));
     }
 
@@ -208,15 +219,19 @@ impl Ground {
         let watcher = lag::Watcher::new(group);
         let lag = watcher.lag();
         self.life.start(Stage::Work, "lag", |stop| watcher.run(stop));
-        let parts = consumer::Parts {
+        let parts = Arc::new(consumer::Parts {
             service: self.name,
             handler,
             pool: self.pool.clone(),
             wakers: self.wakers.clone(),
             clock: Clock::System,
             watch: Watch::default(),
+        });
+        self.desk.set_road(Arc::<consumer::Parts<H>>::clone(&parts));
+        let reading = consumer::Settings {
+            limits: self.common.dead_letter_limits(),
+            ..consumer::Settings::new(kafka)
         };
-        let reading = consumer::Settings::new(kafka);
         let consumer = Consumer::new(parts, &reading, self.life.health().component("consumer"))?;
         self.life.start(Stage::Work, "consumer", |stop| consumer.run(stop));
         Ok(lag)

@@ -1,7 +1,7 @@
 //! Nothing is kept for ever: what nobody will ask for any more is deleted.
 //!
-//! Ids of messages that no topic can bring again ([`inbox::RETENTION`]), and answers whose keys are
-//! free again ([`idempotency::KEPT`]). Both are old by the database's clock. Several instances share
+//! Ids of messages that no topic can bring again ([`inbox::RETENTION`]), dead letters that were closed
+//! as long ago, and answers whose keys are free again ([`idempotency::KEPT`]). All are old by the database's clock. Several instances share
 //! the work: a row that one of them holds is passed over by the others.
 //!
 //! **Architecture invariant:** nothing waits for this and nothing ends by it. A batch is bounded,
@@ -12,7 +12,7 @@ use std::{convert::Infallible, time::Duration};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::{backoff::Backoff, db, fault, idempotency, inbox};
+use crate::{backoff::Backoff, db, dead_letter, fault, idempotency, inbox};
 
 /// How the house is kept.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +36,8 @@ pub struct Step {
     pub inbox: u64,
     /// Answers under keys.
     pub idempotency: u64,
+    /// Closed dead letters.
+    pub dead_letters: u64,
     /// Whether a batch was full: there may be more.
     pub more: bool,
 }
@@ -95,8 +97,11 @@ impl Housekeeping {
         let inbox = self.delete("inbox", async |conn| inbox::purge(conn, n_max).await).await?;
         let idempotency =
             self.delete("idempotency", async |conn| idempotency::purge(conn, n_max).await).await?;
+        let letters = async |conn: &mut PgConnection| dead_letter::purge(conn, n_max).await;
+        let dead_letters = self.delete("dead_letter", letters).await?;
         let full = |deleted: u64| deleted >= n_max.unsigned_abs();
-        Ok(Step { inbox, idempotency, more: full(inbox) || full(idempotency) })
+        let more = [inbox, idempotency, dead_letters].into_iter().any(full);
+        Ok(Step { inbox, idempotency, dead_letters, more })
     }
 
     async fn delete(

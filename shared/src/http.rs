@@ -24,6 +24,7 @@ use axum::{
 pub use self::{
     admin::admin,
     context::RequestContext,
+    dead_letters::dead_letters,
     description::describe,
     extract::{Idempotent, Json, Path, Query},
     lookup::look_up,
@@ -40,6 +41,7 @@ pub use self::{
 
 mod admin;
 mod context;
+mod dead_letters;
 mod description;
 mod extract;
 mod guard;

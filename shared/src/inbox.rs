@@ -71,6 +71,30 @@ pub async fn admit(
     Ok(admitted)
 }
 
+/// Which of these are known already, by id and content. Records nothing.
+pub(crate) async fn known(
+    conn: &mut PgConnection,
+    messages: &[&Message],
+) -> Result<HashSet<Uuid>, sqlx::Error> {
+    let ids: Vec<Uuid> = messages.iter().map(|it| it.envelope.id).collect();
+    let kept: HashMap<Uuid, i64> = kept_hashes(conn, &ids).await?.into_iter().collect();
+    let is_kept = |it: &&&Message| kept.get(&it.envelope.id) == Some(&content_hash(it));
+    Ok(messages.iter().filter(is_kept).map(|it| it.envelope.id).collect())
+}
+
+/// These were not taken in after all: they are dead letters, and will be new when they are tried
+/// again.
+pub(crate) async fn forget(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query("DELETE FROM messaging.inbox WHERE message_id = ANY ($1)")
+        .bind(ids)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
 async fn kept_hashes(
     conn: &mut PgConnection,
     ids: &[Uuid],

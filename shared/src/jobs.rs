@@ -25,6 +25,10 @@
 //! that no later attempt can undo, so it ends the job as long as the job is there. Each job ends
 //! once, because ending it takes its row away in the transaction that settles.
 //!
+//! A dead job is a dead letter like a message that cannot be taken in: an operator puts it back, with
+//! fresh attempts and another life of its name, or ends it. Whether it may be tried again is the
+//! effect's word ([`Effect::never_again`]): what was given up may have been made up for meanwhile.
+//!
 //! **Architecture invariant:** whoever settles locks in one order: what the effect settles first,
 //! the job's row last, as a decision does that stops or looks at a job.
 
@@ -42,11 +46,14 @@ use crate::{
 };
 
 pub use self::{
+    revive::Revive,
     store::{append, lock_untried, stop},
     worker::{Step, Worker},
 };
+pub(crate) use revive::discard;
 
 mod outcome;
+mod revive;
 mod settle;
 mod store;
 mod worker;
@@ -150,6 +157,17 @@ pub trait Effect: Send + Sync + 'static {
         conn: &mut PgConnection,
         ended: &[(Claimed, Ended<Self::Done>)],
     ) -> impl Future<Output = Result<Effects, Fault>> + Send;
+
+    /// Why a job that was given up may not be tried again, if it may not: because giving up was
+    /// told to others, who have acted upon it. What is looked at has to stay so until the
+    /// transaction ends.
+    fn never_again(
+        &self,
+        _conn: &mut PgConnection,
+        _key: &str,
+    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send {
+        std::future::ready(Ok(None))
+    }
 }
 
 /// How a kind of job is worked on.

@@ -173,7 +173,7 @@ async fn a_confirmation_of_what_was_never_reserved_is_a_dead_letter_and_the_rest
 
     let taken = house.consumer().take_in(&batch).await.unwrap();
 
-    assert_eq!(taken, TakenIn { fresh: 2, repeats: 0, dead: 2 });
+    assert_eq!(taken, TakenIn { fresh: 2, dead: 2, ..TakenIn::default() });
     assert_eq!(house.counts("lamp").await, (9, 1, 0));
     let reasons: Vec<_> = house.dead().await.into_iter().map(|(reason, _)| reason).collect();
     assert_eq!(reasons, ["contradiction", "contradiction"]);
@@ -196,7 +196,7 @@ async fn a_body_that_asks_for_what_cannot_be_is_a_dead_letter() {
 
     let taken = house.consumer().take_in(&batch).await.unwrap();
 
-    assert_eq!(taken, TakenIn { fresh: 1, repeats: 0, dead: 4 });
+    assert_eq!(taken, TakenIn { fresh: 1, dead: 4, ..TakenIn::default() });
     assert!(house.dead().await.iter().all(|(reason, _)| reason == "body"));
     assert_eq!(house.counts("lamp").await, (9, 1, 0));
 }

@@ -11,12 +11,12 @@ use std::{
 use axum::{Router, extract::State, http::StatusCode, routing::post};
 use serde::Deserialize;
 use shared::{
-    http::{Json, Path, Problem, RequestContext, problem, problem_pages},
+    http::{Json, Path, Problem, RequestContext, problem},
     intake::Intake,
 };
 use uuid::Uuid;
 
-use super::{PAGES, problem::NOT_UNDER_REVIEW};
+use super::problem::NOT_UNDER_REVIEW;
 use crate::{
     app::{Addressed, App, Ask},
     domain::payment::Command,
@@ -49,10 +49,7 @@ struct Review {
 
 /// The routes for operators.
 pub fn operators(door: ReviewDoor) -> Router {
-    Router::new()
-        .route("/payments/{order_id}/review", post(review_payment))
-        .with_state(door)
-        .merge(problem_pages(PAGES))
+    Router::new().route("/payments/{order_id}/review", post(review_payment)).with_state(door)
 }
 
 async fn review_payment(

@@ -6,6 +6,7 @@ use shared::{
     jobs::{Claimed, Effect, Ended, Failure},
 };
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::{CHARGE, ChargeOrder, bring_home, read};
 use crate::{
@@ -44,6 +45,18 @@ impl Effect for ChargeJob {
     ) -> Result<Effects, Fault> {
         let outcomes = ended.iter().map(|(job, ended)| (job, command(ended)));
         bring_home(&self.app, conn, outcomes).await
+    }
+
+    /// Once the order has been told that it is not paid, another try would take money for nothing.
+    async fn never_again(
+        &self,
+        conn: &mut PgConnection,
+        key: &str,
+    ) -> Result<Option<String>, Fault> {
+        let order_id = Uuid::parse_str(key).map_err(Fault::poison)?;
+        let wanted = self.app.wants_charge(conn, order_id).await?;
+        let told = "the payment has failed, and its order was told: a charge would be for nothing";
+        Ok((!wanted).then(|| told.to_owned()))
     }
 }
 

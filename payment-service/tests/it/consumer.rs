@@ -39,7 +39,7 @@ async fn what_is_read_again_or_said_again_asks_for_nothing_more() {
         (payments.others.placed(order_id, "tok_visa"), payments.others.reserved(order_id));
     payments.take_in(&[placed.clone(), reserved.clone()]).await;
     let again = payments.take_in(&[placed, reserved]).await;
-    assert_eq!(again, TakenIn { fresh: 0, repeats: 2, dead: 0 });
+    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
     let (placed, reserved) =
         (payments.others.placed(order_id, "tok_visa"), payments.others.reserved(order_id));
     payments.take_in(&[placed, reserved]).await;
@@ -157,7 +157,7 @@ async fn a_record_that_makes_no_sense_is_dead_with_its_reason_and_the_others_go_
         others.placed(good, "tok_visa"),
     ];
     let taken = payments.try_take_in(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { fresh: 1, repeats: 0, dead: 4 });
+    assert_eq!(taken, TakenIn { fresh: 1, dead: 4, ..TakenIn::default() });
     let expected = [
         "total_minor is negative",
         "currency is not a code of three letters",

@@ -5,6 +5,7 @@ mod consumer;
 mod gateway;
 mod http;
 mod kit;
+mod letters;
 mod money;
 mod outage;
 mod process;

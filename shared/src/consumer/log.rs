@@ -17,7 +17,7 @@ use rdkafka::{
 };
 use tokio::time::Instant;
 
-use super::Error;
+use super::{Error, Limits};
 use crate::{
     kafka,
     message::{Headers, Incoming},
@@ -32,12 +32,19 @@ pub struct Settings {
     pub batch_messages_max: usize,
     /// Bytes of bodies in a batch, at which gathering ends.
     pub batch_bytes_max: usize,
+    /// How many messages may die before the consumer stops.
+    pub limits: Limits,
 }
 
 impl Settings {
     /// The defaults of this house.
     pub fn new(kafka: kafka::Settings) -> Self {
-        Self { kafka, batch_messages_max: 1_000, batch_bytes_max: 8 * 1024 * 1024 }
+        Self {
+            kafka,
+            batch_messages_max: 1_000,
+            batch_bytes_max: 8 * 1024 * 1024,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -172,14 +179,14 @@ impl Log {
         Ok(batch.generation == self.generation())
     }
 
-    /// Marks the batch as taken in. Does nothing for a batch that is not ours any more: whoever has
+    /// Marks the first `upto` of the batch as taken in. Does nothing for a batch that is not ours any more: whoever has
     /// its partitions reads it again, and the inbox knows it.
-    pub fn store(&self, batch: &Gathered) -> Result<(), Error> {
+    pub fn store(&self, batch: &Gathered, upto: usize) -> Result<(), Error> {
         if batch.generation != self.generation() {
             return Ok(());
         }
         let mut offsets = TopicPartitionList::new();
-        for incoming in &batch.messages {
+        for incoming in batch.messages.iter().take(upto) {
             let topic = self.settings.kafka.topic(&incoming.topic);
             // Unlike `store_offset`, the list form wants the offset of the next message.
             let next = rdkafka::Offset::Offset(incoming.offset + 1);

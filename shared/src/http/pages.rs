@@ -42,6 +42,7 @@ const SHARED: &[ProblemPage] = crate::pages![
     "malformed-request",
     "method-not-allowed",
     "not-found",
+    "not-redrivable",
     "overloaded",
     "rate-limited",
     "stopping",

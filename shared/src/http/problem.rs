@@ -65,6 +65,8 @@ problem_types! {
     BUSY = CONFLICT "busy" "The same thing is being worked on at this moment";
     /// The caller asks more often than one caller may.
     RATE_LIMITED = TOO_MANY_REQUESTS "rate-limited" "You ask more often than one caller may";
+    /// To try it again would do harm.
+    NOT_REDRIVABLE = CONFLICT "not-redrivable" "It may not be tried again";
     /// Too much waits already.
     OVERLOADED = SERVICE_UNAVAILABLE "overloaded" "Too much waits already";
     /// Something that the service needs is out of reach.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A transaction of outcomes is given up after this long.
-const SETTLE_LIMIT: Duration = Duration::from_secs(10);
+pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Outcomes that met another transaction are sorted out and brought home again so often at once.
 const COLLISIONS_MAX: u32 = 3;

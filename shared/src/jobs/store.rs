@@ -5,6 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _, types::Json};
 use time::OffsetDateTime;
+use uuid::Uuid;
 
 use super::{
     Claimed, JobKey, NewJob,
@@ -66,7 +67,8 @@ pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault>
     Ok(())
 }
 
-/// Which of these jobs were never tried. They stay untried until the caller's transaction ends:
+/// Which of these jobs were never tried, or only in an earlier life that left no doubt. They stay so
+/// until the caller's transaction ends:
 /// their rows are locked, and claims skip locked rows.
 pub async fn lock_untried(
     conn: &mut PgConnection,
@@ -78,7 +80,8 @@ pub async fn lock_untried(
     }
     let untried = sqlx::query_scalar(
         "SELECT key FROM messaging.job
-         WHERE kind = $1 AND key = ANY ($2) AND attempt = 0 AND state = 'waiting'
+         WHERE kind = $1 AND key = ANY ($2) AND attempt = 0 AND NOT in_doubt
+           AND state = 'waiting'
          ORDER BY key
          FOR UPDATE",
     )
@@ -246,4 +249,51 @@ pub(super) async fn present(
             (key, Present { fence: Fence { attempt, created_at }, performing })
         })
         .collect())
+}
+
+/// The key of the dead job of this name, as the list of dead letters names it. Locks nothing.
+pub(super) async fn find_dead(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    id: Uuid,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT key FROM messaging.job
+         WHERE kind = $1 AND state = 'dead' AND md5(kind || '/' || key)::uuid = $2",
+    )
+    .bind(kind)
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Begins another life of a dead job's name: attempts from none, due at once. Whether something is
+/// in doubt is remembered. Says how many were revived.
+pub(super) async fn revive(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    key: &str,
+) -> Result<u64, sqlx::Error> {
+    let revived = sqlx::query(
+        "UPDATE messaging.job
+         SET state = 'waiting', attempt = 0, due_at = now(), created_at = now(), stopped = false
+         WHERE kind = $1 AND key = $2 AND state = 'dead'",
+    )
+    .bind(kind)
+    .bind(key)
+    .execute(conn)
+    .await?;
+    Ok(revived.rows_affected())
+}
+
+/// Ends the dead job of this name; says how many there were.
+pub(super) async fn delete_dead(conn: &mut PgConnection, id: Uuid) -> Result<u64, sqlx::Error> {
+    let deleted = sqlx::query(
+        "DELETE FROM messaging.job
+         WHERE state = 'dead' AND md5(kind || '/' || key)::uuid = $1",
+    )
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(deleted.rows_affected())
 }

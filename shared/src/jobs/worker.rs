@@ -96,6 +96,11 @@ impl<E: Effect> Worker<E> {
         }
     }
 
+    /// What it works with, for jobs that are to be tried again.
+    pub fn parts(&self) -> Arc<Parts<E>> {
+        Arc::clone(&self.parts)
+    }
+
     /// Works until told to stop; then lets attempts end and brings home what is known, within
     /// limits: a database that is away is not waited for.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {

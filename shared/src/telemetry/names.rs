@@ -20,6 +20,14 @@ pub(super) fn describe() {
 
     describe_counter!("consumer_messages_total", "Messages read, by what became of them.");
     describe_counter!("consumer_holds_total", "Times that a batch was held back.");
+    describe_gauge!(
+        "consumer_halted",
+        "1 while the consumer stands still because too many messages died, until a restart."
+    );
+    describe_counter!(
+        "dead_letter_decisions_total",
+        "What operators decided about dead letters, by action and outcome."
+    );
     describe_counter!(sequence::REPEATS, "Messages that were taken in before, by topic.");
     describe_counter!(
         sequence::FALLS,

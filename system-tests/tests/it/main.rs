@@ -11,6 +11,7 @@ mod crash;
 mod crowd;
 mod foreign;
 mod lifecycle;
+mod letters;
 mod numbers;
 mod poison;
 mod raw;

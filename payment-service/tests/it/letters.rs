@@ -1,0 +1,88 @@
+//! Jobs that were given up, in an operator's hands: money moves once, or not at all.
+
+use serde_json::json;
+use shared::{
+    dead_letter::{self, By, Carried, Desk, Error, Filter, Summary},
+    jobs::{Effect, Worker},
+};
+
+use crate::{
+    kit::{Payments, TOTAL_MINOR},
+    simulator::Simulator,
+};
+
+fn by() -> By {
+    By::new("ada").unwrap().because("the gateway is back").unwrap()
+}
+
+/// A desk at which these workers' jobs can be decided upon.
+fn desk<E: Effect>(payments: &Payments, worker: &Worker<E>) -> Desk {
+    let desk = Desk::default();
+    desk.open(payments.pool.clone());
+    desk.add_workers(E::KIND, worker.parts());
+    desk
+}
+
+async fn only(payments: &Payments) -> Summary {
+    let mut conn = payments.pool.acquire().await.unwrap();
+    let mut letters = dead_letter::list(&mut conn, &Filter::default(), None, 10).await.unwrap();
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    letters.remove(0)
+}
+
+async fn give_up<E: Effect>(payments: &Payments, worker: &mut Worker<E>) {
+    for _attempt in 0..3 {
+        payments.make_due().await;
+        worker.step().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_charge_that_was_given_up_and_said_is_never_tried_again() {
+    for fault in ["refuse_rate", "drop_after_rate"] {
+        let (payments, gateway) = (Payments::start().await, Simulator::start().await);
+        let order_id = payments.charging("tok_visa").await;
+        gateway.faults(&json!({ fault: 1.0 })).await;
+        let mut charges = payments.charges(&gateway.url);
+        give_up(&payments, &mut charges).await;
+        gateway.heal().await;
+        let before = gateway.counts().await.net_minor;
+        let (desk, letter) = (desk(&payments, &charges), only(&payments).await);
+        assert_eq!(letter.topic, "charge");
+        let refused = desk.redrive(letter.id, &by()).await.unwrap_err();
+        assert!(
+            matches!(&refused, Error::Refused(why) if why.contains("for nothing")),
+            "{refused}"
+        );
+        payments.make_due().await;
+        assert_eq!(charges.step().await.unwrap().claimed, 0);
+        assert_eq!(gateway.counts().await.net_minor, before, "{fault}");
+        let discarded = desk.discard(letter.id, &by()).await.unwrap();
+        assert!(matches!(discarded, Carried::Settled { .. }));
+        let stage = payments.stage(order_id).await;
+        assert!(["failed", "unresolved"].contains(&&*stage), "what was decided stays: {stage}");
+    }
+}
+
+#[tokio::test]
+async fn a_refund_that_was_given_up_is_redriven_under_the_same_key() {
+    let (payments, gateway) = (Payments::start().await, Simulator::start().await);
+    let order_id = payments.charging("tok_visa").await;
+    payments.charges(&gateway.url).step().await.unwrap();
+    assert_eq!(gateway.counts().await.net_minor, TOTAL_MINOR);
+    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    gateway.faults(&json!({ "drop_after_rate": 1.0 })).await;
+    let mut refunds = payments.refunds(&gateway.url);
+    give_up(&payments, &mut refunds).await;
+    assert_eq!(payments.stage(order_id).await, "needs-review");
+    let letter = only(&payments).await;
+    assert_eq!((letter.topic.as_str(), letter.reason.as_str()), ("refund", "in-doubt"));
+
+    gateway.heal().await;
+    let desk = desk(&payments, &refunds);
+    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    assert_eq!(refunds.step().await.unwrap().done, 1);
+    assert_eq!(payments.stage(order_id).await, "refunded");
+    let counts = gateway.counts().await;
+    assert_eq!((counts.refunds, counts.net_minor), (1, 0), "it goes back once");
+}

@@ -1,0 +1,191 @@
+//! Many decisions, one after the other, at a limited rate.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use anyhow::Context as _;
+use tokio::time::{Interval, MissedTickBehavior};
+use uuid::Uuid;
+
+use super::api::{Answer, Carried, Filter, Letter, Service};
+use crate::screen::{Board, say};
+
+/// What is decided.
+#[derive(Debug)]
+pub(super) enum Deed {
+    /// To be tried again.
+    Redrive,
+    /// To be ended, for this reason.
+    Discard { because: String },
+}
+
+/// What is to be done with each letter.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) deed: Deed,
+    pub(super) by: String,
+    /// Letters a second, at most.
+    pub(super) rate: u32,
+}
+
+/// A letter is asked for again so often while its service is busy.
+const BUSY_MAX: u32 = 10;
+/// What waits behind one letter goes on by so many calls, at most.
+const CALLS_MAX: u32 = 1_000;
+/// Complaints of one kind that are shown, at most.
+const SHOWN_MAX: usize = 10;
+
+/// What became of the letters.
+#[derive(Debug, Default)]
+struct Tally {
+    outcomes: BTreeMap<&'static str, u64>,
+    went_on: u64,
+    complaints: Vec<String>,
+}
+
+/// The open letters of these services that a filter lets through, oldest first, at most `max`.
+pub(super) async fn filtered(
+    services: Vec<Service>,
+    filter: &Filter,
+    max: usize,
+) -> anyhow::Result<Vec<(Service, Letter)>> {
+    let mut found = Vec::new();
+    for service in services {
+        let left = max - found.len();
+        let letters = service.list(filter, left).await.with_context(|| service.name.clone())?;
+        found.extend(letters.into_iter().map(|it| (service.clone(), it)));
+    }
+    Ok(found)
+}
+
+/// The letters of these names, wherever they are.
+pub(super) async fn named(
+    services: Vec<Service>,
+    ids: &[Uuid],
+) -> anyhow::Result<Vec<(Service, Letter)>> {
+    let mut found = Vec::new();
+    for id in ids {
+        let mut known = None;
+        for service in &services {
+            if let Some(shown) = service.show(*id).await.with_context(|| service.name.clone())? {
+                known = Some((service, shown));
+                break;
+            }
+        }
+        let (service, shown) =
+            known.with_context(|| format!("no service that was asked knows {id}"))?;
+        match shown.letter.filter(|_| shown.open) {
+            Some(letter) => found.push((service.clone(), letter)),
+            None => say(format_args!("  {id}  is settled already")),
+        }
+    }
+    Ok(found)
+}
+
+impl Work {
+    /// Decides on each of the letters. What is not done when this is interrupted is done by the
+    /// next run.
+    pub(super) async fn run(&self, letters: Vec<(Service, Letter)>) -> anyhow::Result<ExitCode> {
+        if letters.is_empty() {
+            say("No open dead letter is meant.");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let board = Board::new();
+        let name = match self.deed {
+            Deed::Redrive => "redrive",
+            Deed::Discard { .. } => "discard",
+        };
+        let bar = board.count(name, letters.len() as u64);
+        let mut pace = tokio::time::interval(Duration::from_secs(1) / self.rate);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tally = Tally::default();
+        for (service, letter) in &letters {
+            self.decide(service, letter, &mut pace, &mut tally).await?;
+            bar.inc(1);
+        }
+        bar.finish();
+        Ok(tally.report())
+    }
+
+    /// Decides on one letter, until nothing waits behind it.
+    async fn decide(
+        &self,
+        service: &Service,
+        letter: &Letter,
+        pace: &mut Interval,
+        tally: &mut Tally,
+    ) -> anyhow::Result<()> {
+        let mut busy = 0;
+        for _ in 0..CALLS_MAX {
+            pace.tick().await;
+            let answer = match &self.deed {
+                Deed::Redrive => service.redrive(letter.id, &self.by).await,
+                Deed::Discard { because } => service.discard(letter.id, &self.by, because).await,
+            };
+            let answer = answer.with_context(|| format!("{}, {}", service.name, letter.id))?;
+            match answer {
+                Answer::Later(wait) if busy < BUSY_MAX => {
+                    busy += 1;
+                    tokio::time::sleep(wait).await;
+                }
+                Answer::Carried(Carried::Settled { went_on, left: 1.., now_behind: None }) => {
+                    tally.went_on += went_on;
+                }
+                answer @ (Answer::Carried(_) | Answer::Later(_) | Answer::Refused(_)) => {
+                    tally.note(letter, answer);
+                    return Ok(());
+                }
+            }
+        }
+        anyhow::bail!("{}, {}: what waits behind it has no end", service.name, letter.id)
+    }
+}
+
+impl Tally {
+    fn note(&mut self, letter: &Letter, answer: Answer) {
+        let outcome = match answer {
+            Answer::Carried(Carried::NotOpen) => "settled before",
+            Answer::Carried(Carried::PutBack) => "put back to work",
+            Answer::Carried(Carried::StillDead { attempts, reason, detail }) => {
+                self.complain(letter, &format!("{reason}, attempt {attempts}: {detail}"));
+                "still dead"
+            }
+            Answer::Carried(Carried::Settled { went_on, now_behind, .. }) => {
+                self.went_on += went_on;
+                if let Some(why) = now_behind {
+                    self.complain(letter, &format!("one that waited behind it is dead now: {why}"));
+                }
+                "settled"
+            }
+            Answer::Refused(reason) => {
+                self.complain(letter, &reason);
+                "refused"
+            }
+            Answer::Later(_) => {
+                self.complain(letter, "its service was busy all the while");
+                "not reached"
+            }
+        };
+        *self.outcomes.entry(outcome).or_default() += 1;
+    }
+
+    fn complain(&mut self, letter: &Letter, what: &str) {
+        self.complaints.push(format!("{}  {what}", letter.id));
+    }
+
+    /// Says what became of them; success if there is nothing left to do.
+    fn report(&self) -> ExitCode {
+        for (outcome, n) in &self.outcomes {
+            say(format_args!("  {n:>7}  {outcome}"));
+        }
+        if self.went_on > 0 {
+            say(format_args!("  {:>7}  that waited behind them went on", self.went_on));
+        }
+        for complaint in self.complaints.iter().take(SHOWN_MAX) {
+            say(format_args!("  {complaint}"));
+        }
+        if let Some(more @ 1..) = self.complaints.len().checked_sub(SHOWN_MAX) {
+            say(format_args!("  … and {more} more"));
+        }
+        if self.complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}

@@ -1,0 +1,58 @@
+//! Who decides, and why.
+
+/// Who decides, and why; both stay in the record of decisions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    name: String,
+    reason: Option<String>,
+}
+
+/// A name that says nothing, or too much.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("from 1 to {BYTES_MAX} bytes, and no control characters")]
+pub struct BadName;
+
+const BYTES_MAX: usize = 500;
+
+impl By {
+    /// A decision of this person (or program).
+    pub fn new(name: &str) -> Result<Self, BadName> {
+        Ok(Self { name: text(name)?, reason: None })
+    }
+
+    /// The same decision, for this reason.
+    pub fn because(self, reason: &str) -> Result<Self, BadName> {
+        Ok(Self { reason: Some(text(reason)?), ..self })
+    }
+
+    /// Who.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why.
+    pub fn reason(&self) -> Option<&str> {
+        self.reason.as_deref()
+    }
+}
+
+fn text(text: &str) -> Result<String, BadName> {
+    let text = text.trim();
+    let legal = (1..=BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control);
+    if legal { Ok(text.to_owned()) } else { Err(BadName) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decision_has_a_name_and_perhaps_a_reason() {
+        let by = By::new(" ada ").unwrap().because("it is a copy").unwrap();
+        assert_eq!((by.name(), by.reason()), ("ada", Some("it is a copy")));
+        for bad in ["", "  ", "a\0b", "two\nlines", &"x".repeat(BYTES_MAX + 1)] {
+            assert_eq!(By::new(bad), Err(BadName), "{bad:?}");
+            assert_eq!(By::new("ada").unwrap().because(bad), Err(BadName), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Keeping a letter, and the copy of it that tools can show.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::{DeadLetter, Reason, printable};
+use crate::{
+    clock::Clock,
+    fault::{Collision, Fault},
+    message::{Headers, Incoming, Outgoing},
+    outbox,
+};
+
+/// Keeps the letters and answers with their copies for the service's dead-letter topic.
+///
+/// Whether a place in the log is known already is to be asked before. If somebody else kept a
+/// letter of the same place or the same lane in between, it is a collision: to be looked at again.
+pub async fn keep(
+    conn: &mut PgConnection,
+    service: &str,
+    clock: &Clock,
+    letters: &[DeadLetter<'_>],
+) -> Result<Vec<Outgoing>, Fault> {
+    if letters.is_empty() {
+        return Ok(vec![]);
+    }
+    let ids: Vec<Uuid> = letters.iter().map(|_| clock.new_id()).collect();
+    let field = |pick: fn(&DeadLetter<'_>) -> Vec<u8>| letters.iter().map(pick).collect::<Vec<_>>();
+    let kept = sqlx::query(
+        "INSERT INTO messaging.dead_letter
+             (dead_letter_id, topic, partition, \"offset\", timestamp_ms, key, headers, payload,
+              lane, reason, detail)
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::int4[], $4::int8[], $5::int8[],
+                              $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::text[],
+                              $11::text[])
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(&ids)
+    .bind(letters.iter().map(|it| it.incoming.topic.as_str()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|it| it.incoming.partition).collect::<Vec<_>>())
+    .bind(letters.iter().map(|it| it.incoming.offset).collect::<Vec<_>>())
+    .bind(letters.iter().map(|it| it.incoming.timestamp_ms).collect::<Vec<_>>())
+    .bind(letters.iter().map(|it| it.incoming.key.as_deref()).collect::<Vec<_>>())
+    .bind(field(|it| it.incoming.headers.to_bytes()))
+    .bind(letters.iter().map(|it| it.incoming.payload.as_deref()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|it| it.lane.map(|it| it.0.to_vec())).collect::<Vec<_>>())
+    .bind(letters.iter().map(|it| it.reason.code()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|it| printable(&it.detail)).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    if kept.rows_affected() != letters.len() as u64 {
+        return Err(Fault::transient(Collision));
+    }
+    let copies = ids.iter().zip(letters).map(|(id, it)| {
+        let fault = Died { id: *id, reason: it.reason, detail: &it.detail, attempts: 1 };
+        copy(service, &fault, it.incoming)
+    });
+    Ok(copies.collect())
+}
+
+/// What stands on the copy beside the message.
+pub(crate) struct Died<'d> {
+    pub(crate) id: Uuid,
+    pub(crate) reason: Reason,
+    pub(crate) detail: &'d str,
+    pub(crate) attempts: i32,
+}
+
+/// The copy for people and tools: the bytes as they came, and the names that tools know.
+pub(crate) fn copy(service: &str, died: &Died<'_>, incoming: &Incoming) -> Outgoing {
+    // The copy is for looking at. What fills a whole message would not fit with its reason: the
+    // row has all of it, the copy then goes without.
+    let fits = |bytes: usize| bytes < outbox::MESSAGE_BYTES_MAX / 4;
+    let mut headers = Headers::default();
+    if fits(incoming.headers.to_bytes().len()) {
+        headers = incoming.headers.clone();
+    }
+    headers.push("kafka_dlt-original-topic", &incoming.topic);
+    headers.push("kafka_dlt-original-partition", &incoming.partition.to_string());
+    headers.push("kafka_dlt-original-offset", &incoming.offset.to_string());
+    if let Some(timestamp_ms) = incoming.timestamp_ms {
+        headers.push("kafka_dlt-original-timestamp", &timestamp_ms.to_string());
+    }
+    headers.push("kafka_dlt-exception-message", &printable(died.detail));
+    headers.push("dead-letter-id", &died.id.to_string());
+    headers.push("dead-letter-reason", died.reason.code());
+    headers.push("dead-letter-attempts", &died.attempts.to_string());
+    Outgoing {
+        id: died.id,
+        topic: format!("{service}.dlq").into(),
+        key: incoming.key.clone().filter(|it| fits(it.len())),
+        headers,
+        payload: incoming.payload.clone().filter(|it| fits(it.len())),
+    }
+}

@@ -1,0 +1,265 @@
+//! What an operator sees: a page of open letters, their reasons, one of them in whole.
+
+use sqlx::{PgConnection, Row as _};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::settle::incoming;
+use crate::message::Incoming;
+
+/// Which letters; what is left out does not matter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// A message's topic, or a job's kind.
+    pub topic: Option<String>,
+    /// The code of the reason.
+    pub reason: Option<String>,
+    /// The key.
+    pub key: Option<String>,
+}
+
+/// An open letter, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Its name.
+    pub id: Uuid,
+    /// `message` or `job`.
+    pub source: String,
+    /// A message's topic, or a job's kind.
+    pub topic: String,
+    /// Its key, as far as it is text.
+    pub key: Option<String>,
+    /// The code of the reason.
+    pub reason: String,
+    /// What exactly is wrong.
+    pub detail: String,
+    /// How often it has failed.
+    pub attempts: i32,
+    /// When it was given up.
+    pub failed_at: OffsetDateTime,
+    /// When it failed last.
+    pub last_failed_at: OffsetDateTime,
+    /// What became of the letter itself, if what waits behind it still waits.
+    pub settled: Option<String>,
+    /// How many messages wait behind it.
+    pub waiting: i64,
+}
+
+/// How many open letters have the same topic and reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReasonCount {
+    /// `message` or `job`.
+    pub source: String,
+    /// A message's topic, or a job's kind.
+    pub topic: String,
+    /// The code of the reason.
+    pub reason: String,
+    /// How many.
+    pub letters: i64,
+}
+
+/// A letter, open or closed, with all that is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Letter {
+    /// In short. Of a closed letter too.
+    pub summary: Summary,
+    /// Whether it is open.
+    pub open: bool,
+    /// The message as it came; none of a job.
+    pub message: Option<Incoming>,
+    /// The first that wait behind it.
+    pub waiting: Vec<Waiting>,
+}
+
+/// A message that waits behind a letter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// The partition it was read from.
+    pub partition: i32,
+    /// The place in it.
+    pub offset: i64,
+    /// Since when it waits.
+    pub parked_at: OffsetDateTime,
+}
+
+/// What was decided about a letter.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Decided {
+    /// The letter.
+    pub letter_id: Uuid,
+    /// A message's topic, or a job's kind.
+    pub topic: String,
+    /// Its key.
+    pub key: Option<String>,
+    /// What was asked for: `redrive` or `discard`.
+    pub action: String,
+    /// What came of it: `taken-in`, `still-dead`, `put-back`, `discarded`.
+    pub outcome: String,
+    /// Who asked.
+    pub decided_by: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub decided_at: OffsetDateTime,
+}
+
+/// What is shown of one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The letter; gone, if it was a job that is not dead any more, or long ago.
+    pub letter: Option<Letter>,
+    /// What was decided about it, oldest first.
+    pub decisions: Vec<Decided>,
+}
+
+/// Waiting messages and decisions that are shown of one letter, at most.
+const SHOWN_MAX: i64 = 50;
+
+/// Open letters, oldest first, after the one of this time and name.
+pub async fn list(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    after: Option<(OffsetDateTime, Uuid)>,
+    n_max: i64,
+) -> Result<Vec<Summary>, sqlx::Error> {
+    let (after_at, after_id) = after.unzip();
+    let rows = sqlx::query(
+        "SELECT page.*, (SELECT count(*) FROM messaging.parked WHERE parked.lane = page.lane)
+                            AS waiting
+         FROM (
+             SELECT * FROM messaging.open_letter
+             WHERE ($1::text IS NULL OR topic = $1) AND ($2::text IS NULL OR reason = $2)
+               AND ($3::text IS NULL OR key = convert_to($3, 'UTF8'))
+               AND ($4::timestamptz IS NULL OR (failed_at, letter_id) > ($4, $5))
+             ORDER BY failed_at, letter_id
+             LIMIT $6
+         ) AS page
+         ORDER BY failed_at, letter_id",
+    )
+    .bind(&filter.topic)
+    .bind(&filter.reason)
+    .bind(&filter.key)
+    .bind(after_at)
+    .bind(after_id)
+    .bind(n_max)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(summary).collect()
+}
+
+/// How many open letters there are of each topic and reason, the most frequent first.
+pub async fn reasons(
+    conn: &mut PgConnection,
+    filter: &Filter,
+) -> Result<Vec<ReasonCount>, sqlx::Error> {
+    let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
+        "SELECT source, topic, reason, count(*)
+         FROM messaging.open_letter
+         WHERE ($1::text IS NULL OR topic = $1) AND ($2::text IS NULL OR reason = $2)
+           AND ($3::text IS NULL OR key = convert_to($3, 'UTF8'))
+         GROUP BY 1, 2, 3
+         ORDER BY 4 DESC, 1, 2, 3",
+    )
+    .bind(&filter.topic)
+    .bind(&filter.reason)
+    .bind(&filter.key)
+    .fetch_all(conn)
+    .await?;
+    let count = |(source, topic, reason, letters)| ReasonCount { source, topic, reason, letters };
+    Ok(rows.into_iter().map(count).collect())
+}
+
+/// All that is known of one name; none if nothing ever was.
+pub async fn show(conn: &mut PgConnection, id: Uuid) -> Result<Option<Shown>, sqlx::Error> {
+    let letter = match message_letter(conn, id).await? {
+        Some(letter) => Some(letter),
+        None => job_letter(conn, id).await?,
+    };
+    let decisions = sqlx::query_as(
+        "SELECT letter_id, topic, key, action, outcome, decided_by, reason, decided_at
+         FROM messaging.dead_letter_decision
+         WHERE letter_id = $1 ORDER BY decision_id DESC LIMIT $2",
+    )
+    .bind(id)
+    .bind(SHOWN_MAX)
+    .fetch_all(conn)
+    .await?;
+    let mut shown = Shown { letter, decisions };
+    shown.decisions.reverse();
+    Ok((shown.letter.is_some() || !shown.decisions.is_empty()).then_some(shown))
+}
+
+/// What was decided last, newest first.
+pub async fn decisions(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Decided>, sqlx::Error> {
+    sqlx::query_as(
+        "SELECT letter_id, topic, key, action, outcome, decided_by, reason, decided_at
+         FROM messaging.dead_letter_decision ORDER BY decision_id DESC LIMIT $1",
+    )
+    .bind(n_max)
+    .fetch_all(conn)
+    .await
+}
+
+async fn message_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Letter>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT dead_letter_id AS letter_id, 'message' AS source, topic, partition, \"offset\",
+                timestamp_ms, key, headers, payload, lane, reason, detail, attempts, failed_at,
+                last_failed_at, settled, closed_at IS NULL AS open,
+                CASE WHEN closed_at IS NULL
+                     THEN (SELECT count(*) FROM messaging.parked
+                           WHERE parked.lane = dead_letter.lane)
+                     ELSE 0 END AS waiting
+         FROM messaging.dead_letter WHERE dead_letter_id = $1",
+    )
+    .bind(id)
+    .fetch_optional(&mut *conn)
+    .await?;
+    let Some(row) = row else { return Ok(None) };
+    let open: bool = row.try_get("open")?;
+    let lane: Option<Vec<u8>> = row.try_get("lane")?;
+    let waiting: Vec<(i32, i64, OffsetDateTime)> = sqlx::query_as(
+        "SELECT partition, \"offset\", parked_at FROM messaging.parked
+         WHERE lane = $1 ORDER BY parked_id LIMIT $2",
+    )
+    .bind(lane.filter(|_| open))
+    .bind(SHOWN_MAX)
+    .fetch_all(conn)
+    .await?;
+    let waits = |(partition, offset, parked_at)| Waiting { partition, offset, parked_at };
+    Ok(Some(Letter {
+        summary: summary(&row)?,
+        open,
+        message: Some(incoming(&row)?),
+        waiting: waiting.into_iter().map(waits).collect(),
+    }))
+}
+
+async fn job_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Letter>, sqlx::Error> {
+    let row = sqlx::query(
+        "SELECT *, 0::int8 AS waiting FROM messaging.open_letter
+         WHERE letter_id = $1 AND source = 'job'",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await?;
+    let letter =
+        |row| Ok(Letter { summary: summary(&row)?, open: true, message: None, waiting: vec![] });
+    row.map(letter).transpose()
+}
+
+fn summary(row: &sqlx::postgres::PgRow) -> Result<Summary, sqlx::Error> {
+    let key: Option<Vec<u8>> = row.try_get("key")?;
+    Ok(Summary {
+        id: row.try_get("letter_id")?,
+        source: row.try_get("source")?,
+        topic: row.try_get("topic")?,
+        key: key.map(|it| String::from_utf8_lossy(&it).into_owned()),
+        reason: row.try_get("reason")?,
+        detail: row.try_get("detail")?,
+        attempts: row.try_get("attempts")?,
+        failed_at: row.try_get("failed_at")?,
+        last_failed_at: row.try_get("last_failed_at")?,
+        settled: row.try_get("settled")?,
+        waiting: row.try_get("waiting")?,
+    })
+}

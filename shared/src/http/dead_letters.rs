@@ -1,0 +1,178 @@
+//! The dead letters of a service, for its operators: listed, shown, redriven, discarded.
+//!
+//! Part of the admin server of every service, and of no other.
+//!
+//! | | |
+//! | --- | --- |
+//! | `GET /dead-letters?topic=&reason=&key=&limit=&cursor=` | open letters, oldest first |
+//! | `GET /dead-letters/reasons?topic=&reason=&key=` | how many there are of each topic and reason |
+//! | `GET /dead-letters/decisions?limit=` | what was decided last, newest first |
+//! | `GET /dead-letters/{id}` | one of them in whole, with what was decided about it |
+//! | `POST /dead-letters/{id}/redrive` | `{"by": "ada"}`: tries it again |
+//! | `POST /dead-letters/{id}/discard` | `{"by": "ada", "reason": "…"}`: ends it |
+//!
+//! Deciding the same twice is once: a letter that is not open any more answers `not-open`.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    extract::State,
+    routing::{get, post},
+};
+use serde::Deserialize;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use self::view::{CarriedView, Cursor, DecisionsView, LetterView, PageView, ReasonsView};
+use super::{Json, Path, Problem, Query, problem};
+use crate::dead_letter::{self, By, Carried, Desk, Error, Filter};
+
+mod view;
+
+const LIMIT_DEFAULT: u16 = 50;
+const LIMIT_MAX: u16 = 500;
+
+/// The routes for operators.
+pub fn dead_letters(desk: Desk) -> Router {
+    Router::new()
+        .route("/dead-letters", get(list))
+        .route("/dead-letters/reasons", get(reasons))
+        .route("/dead-letters/decisions", get(decisions))
+        .route("/dead-letters/{id}", get(show))
+        .route("/dead-letters/{id}/redrive", post(redrive))
+        .route("/dead-letters/{id}/discard", post(discard))
+        .with_state(desk)
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Which {
+    topic: Option<String>,
+    reason: Option<String>,
+    key: Option<String>,
+    limit: Option<u16>,
+    cursor: Option<Cursor>,
+}
+
+impl Which {
+    fn filter(&self) -> Filter {
+        let Self { topic, reason, key, .. } = self;
+        Filter { topic: topic.clone(), reason: reason.clone(), key: key.clone() }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Redrive {
+    by: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Discard {
+    by: String,
+    reason: String,
+}
+
+async fn list(
+    State(desk): State<Desk>,
+    Query(which): Query<Which>,
+) -> Result<Json<PageView>, Problem> {
+    let (filter, limit) = (which.filter(), limit(which.limit)?);
+    let after = which.cursor.map(|it| (it.at, it.id));
+    let page =
+        async |conn: &mut PgConnection| dead_letter::list(conn, &filter, after, limit.into()).await;
+    Ok(Json(PageView::of(desk.read(page).await?, limit.into())))
+}
+
+async fn reasons(
+    State(desk): State<Desk>,
+    Query(which): Query<Which>,
+) -> Result<Json<ReasonsView>, Problem> {
+    let filter = which.filter();
+    let counts = desk.read(async |conn| dead_letter::reasons(conn, &filter).await).await?;
+    Ok(Json(ReasonsView::of(counts)))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Latest {
+    limit: Option<u16>,
+}
+
+async fn decisions(
+    State(desk): State<Desk>,
+    Query(latest): Query<Latest>,
+) -> Result<Json<DecisionsView>, Problem> {
+    let limit = limit(latest.limit)?.into();
+    let latest = desk.read(async |conn| dead_letter::decisions(conn, limit).await).await?;
+    Ok(Json(DecisionsView::of(latest)))
+}
+
+async fn show(State(desk): State<Desk>, Path(id): Path<Uuid>) -> Result<Json<LetterView>, Problem> {
+    let shown = desk.read(async |conn| dead_letter::show(conn, id).await).await?;
+    shown.map(|it| Json(LetterView::of(id, it))).ok_or_else(unknown)
+}
+
+async fn redrive(
+    State(desk): State<Desk>,
+    Path(id): Path<Uuid>,
+    Json(Redrive { by }): Json<Redrive>,
+) -> Result<Json<CarriedView>, Problem> {
+    let by = By::new(&by).map_err(|error| invalid("/by", error))?;
+    let carried = desk.redrive(id, &by).await?;
+    tracing::info!(letter = %id, by = by.name(), ?carried, "an operator redrove a dead letter");
+    answer(&desk, id, carried).await
+}
+
+async fn discard(
+    State(desk): State<Desk>,
+    Path(id): Path<Uuid>,
+    Json(Discard { by, reason }): Json<Discard>,
+) -> Result<Json<CarriedView>, Problem> {
+    let by = By::new(&by).map_err(|error| invalid("/by", error))?;
+    let by = by.because(&reason).map_err(|error| invalid("/reason", error))?;
+    let carried = desk.discard(id, &by).await?;
+    tracing::info!(letter = %id, by = by.name(), ?carried, "an operator discarded a dead letter");
+    answer(&desk, id, carried).await
+}
+
+/// What is not open may have been settled before; what never was is not found.
+async fn answer(desk: &Desk, id: Uuid, carried: Carried) -> Result<Json<CarriedView>, Problem> {
+    if carried == Carried::NotOpen {
+        let shown = desk.read(async |conn| dead_letter::show(conn, id).await).await?;
+        shown.ok_or_else(unknown)?;
+    }
+    Ok(Json(CarriedView::of(carried)))
+}
+
+fn unknown() -> Problem {
+    problem::NOT_FOUND.detail("no dead letter has this id")
+}
+
+fn invalid(pointer: &str, error: dead_letter::BadName) -> Problem {
+    problem::INVALID_BODY.problem().with_error(pointer, "out-of-range", error.to_string())
+}
+
+fn limit(limit: Option<u16>) -> Result<u16, Problem> {
+    let limit = limit.unwrap_or(LIMIT_DEFAULT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    let detail = format!("limit: {limit} is not between 1 and {LIMIT_MAX}");
+    Err(problem::MALFORMED_REQUEST.detail(detail))
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotYet => problem::UNAVAILABLE.problem().retry_after(Duration::from_secs(1)),
+            Error::Refused(reason) => problem::NOT_REDRIVABLE.detail(reason),
+            Error::Fault(fault) if fault.is_lock_timeout() || fault.is_collision() => {
+                problem::BUSY.problem().retry_after(Duration::from_secs(1))
+            }
+            Error::Fault(fault) => Self::unavailable(&fault),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Jobs that were given up, in the hands of an operator: tried again, or ended.
+
+use futures_util::{FutureExt as _, future::BoxFuture};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use super::{Effect, Parts, store};
+use crate::{
+    db,
+    dead_letter::{
+        By, Carried, Error,
+        audit::{self, Action, Outcome},
+    },
+};
+
+/// Those who do one kind of job, for jobs that are to be tried again.
+pub trait Revive: Send + Sync {
+    /// Puts the dead job of this name back, with fresh attempts.
+    fn put_back<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
+}
+
+impl<E: Effect> Revive for Parts<E> {
+    fn put_back<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>> {
+        async move {
+            let carried = db::within(super::settle::SETTLE_LIMIT, self.revive(id, by)).await?;
+            self.wakers.jobs.notify_waiters();
+            Ok(carried)
+        }
+        .boxed()
+    }
+}
+
+impl<E: Effect> Parts<E> {
+    async fn revive(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+        let mut tx = db::begin(&self.pool).await?;
+        let Some(key) = store::find_dead(&mut tx, E::KIND, id).await? else {
+            return Ok(Carried::NotOpen);
+        };
+        // What the effect holds comes before the job's row, as for whoever settles.
+        if let Some(reason) = self.effect.never_again(&mut tx, &key).await? {
+            return Err(Error::Refused(reason));
+        }
+        audit::record(&mut tx, id, (Action::Redrive, Outcome::PutBack), by).await?;
+        if store::revive(&mut tx, E::KIND, &key).await? == 0 {
+            return Ok(Carried::NotOpen);
+        }
+        tx.commit().await?;
+        Ok(Carried::PutBack)
+    }
+}
+
+/// Ends the dead job of this name.
+pub(crate) async fn discard(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried, sqlx::Error> {
+    let mut tx = db::begin(pool).await?;
+    audit::record(&mut tx, id, (Action::Discard, Outcome::Discarded), by).await?;
+    if store::delete_dead(&mut tx, id).await? == 0 {
+        return Ok(Carried::NotOpen);
+    }
+    tx.commit().await?;
+    Ok(Carried::settled())
+}

@@ -1,0 +1,204 @@
+//! Jobs that were given up: dead letters that an operator puts back or ends.
+
+use shared::{
+    dead_letter::{By, Carried, Desk, Error},
+    effects::Effects,
+    fault::Fault,
+    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Policy, Step, lock_untried},
+};
+use sqlx::{PgConnection, PgPool};
+
+use crate::{
+    dead_letters::{because, by, only, open},
+    probe::{Act, Probe, append, database, ended, policy, rows, time_passes, worker},
+};
+
+fn two_attempts() -> Policy {
+    Policy { attempts_max: Some(2), ..policy() }
+}
+
+/// A desk at which these jobs can be decided upon.
+fn desk(pool: &PgPool, probe: &Probe) -> Desk {
+    let desk = Desk::default();
+    desk.open(pool.clone());
+    desk.add_workers(Probe::KIND, worker(pool, probe, two_attempts()).parts());
+    desk
+}
+
+/// A job that was refused until it was given up.
+async fn given_up(last: Act) -> (PgPool, Probe) {
+    let pool = database().await;
+    let probe = Probe::default();
+    append(&pool, &["a"]).await;
+    probe.plan("a", [Act::Refused(None), last]);
+    let mut worker = worker(&pool, &probe, two_attempts());
+    worker.step().await.unwrap();
+    time_passes(&pool).await;
+    assert_eq!(worker.step().await.unwrap().gave_up, 1);
+    (pool, probe)
+}
+
+#[tokio::test]
+async fn a_job_that_was_given_up_is_listed_with_its_attempts_and_reason() {
+    let (pool, _) = given_up(Act::Refused(None)).await;
+    let letter = only(&pool).await;
+    assert_eq!((letter.source.as_str(), letter.topic.as_str()), ("job", "probe"));
+    assert_eq!((letter.key.as_deref(), letter.attempts), (Some("a"), 2));
+    assert_eq!(letter.reason, "gave-up");
+    assert!(letter.detail.contains("refused"), "{letter:?}");
+    let (pool, _) = given_up(Act::Unknown).await;
+    assert_eq!(only(&pool).await.reason, "in-doubt");
+}
+
+#[tokio::test]
+async fn a_job_that_is_put_back_has_fresh_attempts_and_is_done() {
+    let (pool, probe) = given_up(Act::Refused(None)).await;
+    let letter = only(&pool).await;
+    let desk = desk(&pool, &probe);
+    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    assert!(open(&pool).await.is_empty());
+    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::NotOpen, "once");
+    let row = rows(&pool).await.remove(0);
+    assert_eq!((row.state.as_str(), row.attempt), ("waiting", 0));
+
+    let mut worker = worker(&pool, &probe, two_attempts());
+    assert_eq!(worker.step().await.unwrap(), Step { claimed: 1, done: 1, ..Step::default() });
+    assert_eq!(ended(&pool).await[0], ("a".to_owned(), "done 1".to_owned()));
+    assert!(rows(&pool).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_is_given_up_again_is_the_same_letter() {
+    let (pool, probe) = given_up(Act::Refused(None)).await;
+    let letter = only(&pool).await;
+    let desk = desk(&pool, &probe);
+    probe.plan("a", [Act::Final]);
+    desk.redrive(letter.id, &by()).await.unwrap();
+    assert_eq!(worker(&pool, &probe, two_attempts()).step().await.unwrap().gave_up, 1);
+    let again = only(&pool).await;
+    assert_eq!((again.id, again.attempts), (letter.id, 1));
+}
+
+#[tokio::test]
+async fn what_is_in_doubt_stays_in_doubt_and_never_counts_as_untried() {
+    let (pool, probe) = given_up(Act::Unknown).await;
+    let letter = only(&pool).await;
+    desk(&pool, &probe).redrive(letter.id, &by()).await.unwrap();
+    assert!(rows(&pool).await[0].in_doubt);
+    let mut conn = pool.acquire().await.unwrap();
+    let untried = lock_untried(&mut conn, Probe::KIND, &["a".to_owned()]).await.unwrap();
+    assert_eq!(untried, Vec::<String>::new());
+    drop(conn);
+    worker(&pool, &probe, two_attempts()).step().await.unwrap();
+    assert!(probe.attempts().last().unwrap().in_doubt, "the next attempt knows");
+}
+
+/// An attempt that outlived its lease, and the giving up of its job, comes home to another life.
+#[tokio::test]
+async fn an_outcome_of_an_earlier_life_does_not_count() {
+    let pool = database().await;
+    let probe = Probe::default();
+    append(&pool, &["a"]).await;
+    let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+    probe.plan("a", [Act::GateThenRefused(std::sync::Arc::clone(&gate)), Act::Final]);
+    let mut slow = worker(&pool, &probe, two_attempts());
+    let others = async {
+        crate::patience::until(|| probe.attempts().len() == 1).await;
+        time_passes(&pool).await;
+        let mut other = worker(&pool, &probe, two_attempts());
+        assert_eq!(other.step().await.unwrap().gave_up, 1);
+        let letter = only(&pool).await;
+        desk(&pool, &probe).redrive(letter.id, &by()).await.unwrap();
+        let hang = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
+        probe.plan("a", [Act::Gate(std::sync::Arc::clone(&hang))]);
+        let late = async {
+            crate::patience::until(|| probe.attempts().len() == 3).await;
+            gate.add_permits(1);
+            crate::patience::until(|| probe.overlaps() > 0).await;
+            hang.add_permits(1);
+        };
+        let mut third = worker(&pool, &probe, two_attempts());
+        let (step, ()) = tokio::join!(third.step(), late);
+        assert_eq!(step.unwrap().done, 1);
+    };
+    let (late, ()) = tokio::join!(slow.step(), others);
+    assert_eq!(late.unwrap(), Step { claimed: 1, lost: 1, ..Step::default() });
+}
+
+#[tokio::test]
+async fn a_job_that_is_discarded_is_gone_and_the_decision_is_kept() {
+    let (pool, probe) = given_up(Act::Refused(None)).await;
+    let letter = only(&pool).await;
+    let desk = desk(&pool, &probe);
+    let outcome = desk.discard(letter.id, &because()).await.unwrap();
+    assert_eq!(outcome, Carried::Settled { went_on: 0, left: 0, now_behind: None });
+    assert!(rows(&pool).await.is_empty());
+    assert_eq!(desk.discard(letter.id, &because()).await.unwrap(), Carried::NotOpen);
+    let mut conn = pool.acquire().await.unwrap();
+    let shown = shared::dead_letter::show(&mut conn, letter.id).await.unwrap().unwrap();
+    assert_eq!((shown.letter, shown.decisions.len()), (None, 1));
+    let decided = &shown.decisions[0];
+    assert_eq!((decided.topic.as_str(), decided.key.as_deref()), ("probe", Some("a")));
+    assert_eq!((decided.decided_by.as_str(), decided.outcome.as_str()), ("ada", "discarded"));
+}
+
+/// Gives up at once, and knows that nobody may try it again.
+struct Once;
+
+impl Effect for Once {
+    const KIND: &'static str = "once";
+    type Done = ();
+
+    async fn perform(&self, _job: &Claimed) -> Result<(), Failure> {
+        Err(Failure::Final { source: "never".into() })
+    }
+
+    async fn settle(
+        &self,
+        _conn: &mut PgConnection,
+        _ended: &[(Claimed, Ended<()>)],
+    ) -> Result<Effects, Fault> {
+        Ok(Effects::default())
+    }
+
+    async fn never_again(
+        &self,
+        _conn: &mut PgConnection,
+        key: &str,
+    ) -> Result<Option<String>, Fault> {
+        Ok(Some(format!("{key} was told")))
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_effect_says_never_again_stays_dead() {
+    let pool = database().await;
+    let job = NewJob {
+        key: JobKey { kind: Once::KIND, key: "a".to_owned() },
+        payload: serde_json::Value::Null,
+        trace: None,
+    };
+    jobs::append(&mut pool.acquire().await.unwrap(), &[job]).await.unwrap();
+    let wakers = shared::effects::Wakers::default();
+    let health = shared::health::Health::default().component("jobs");
+    let parts = jobs::Parts { effect: Once, policy: policy(), pool: pool.clone(), wakers, health };
+    let mut worker = jobs::Worker::new(parts);
+    assert_eq!(worker.step().await.unwrap().gave_up, 1);
+    let desk = Desk::default();
+    desk.open(pool.clone());
+    let letter = only(&pool).await;
+    let nobody = desk.redrive(letter.id, &by()).await.unwrap_err();
+    assert_eq!(nobody.to_string(), "it may not be tried again: nobody does once");
+    desk.add_workers(Once::KIND, worker.parts());
+    let told = desk.redrive(letter.id, &by()).await.unwrap_err();
+    assert!(matches!(told, Error::Refused(reason) if reason == "a was told"));
+    assert_eq!(only(&pool).await, letter);
+}
+
+#[tokio::test]
+async fn a_desk_without_a_database_says_so() {
+    let desk = Desk::default();
+    let by = By::new("ada").unwrap();
+    let error = desk.redrive(uuid::Uuid::nil(), &by).await.unwrap_err();
+    assert!(matches!(error, Error::NotYet), "{error:?}");
+}

@@ -1,0 +1,333 @@
+//! Dead letters: what waits behind one, and what becomes of it when an operator decides.
+
+use shared::{
+    consumer::{Parts, TakenIn},
+    dead_letter::{self, By, Carried, Filter, Letter, Road as _, Summary},
+    message::{Incoming, Outgoing},
+    outbox,
+};
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::kit::{NUMBERS, Tally, database, incoming, number, parts, totals};
+
+/// A message whose body is no number, whatever else is right with it.
+pub(crate) fn unreadable(key: &str, sequence: i64) -> Outgoing {
+    let mut message = number(NUMBERS, key, sequence, 0);
+    message.payload = Some(b"not a number".to_vec());
+    message
+}
+
+pub(crate) fn by() -> By {
+    By::new("ada").unwrap()
+}
+
+pub(crate) fn because() -> By {
+    by().because("it is a copy").unwrap()
+}
+
+/// The open letters, oldest first.
+pub(crate) async fn open(pool: &PgPool) -> Vec<Summary> {
+    let mut conn = pool.acquire().await.unwrap();
+    dead_letter::list(&mut conn, &Filter::default(), None, 500).await.unwrap()
+}
+
+/// The only open letter.
+pub(crate) async fn only(pool: &PgPool) -> Summary {
+    let mut letters = open(pool).await;
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    letters.remove(0)
+}
+
+async fn show(pool: &PgPool, id: Uuid) -> (Option<Letter>, Vec<(String, String)>) {
+    let mut conn = pool.acquire().await.unwrap();
+    let shown = dead_letter::show(&mut conn, id).await.unwrap().unwrap();
+    let decisions = shown.decisions.into_iter().map(|it| (it.action, it.outcome)).collect();
+    (shown.letter, decisions)
+}
+
+/// What went through the handler for a key, in order: each said number follows the one before.
+pub(crate) async fn said(pool: &PgPool) -> Vec<i64> {
+    let mut conn = pool.acquire().await.unwrap();
+    let kept = outbox::head(&mut conn, 10_000).await.unwrap();
+    let sums = kept.into_iter().filter(|it| it.message.topic == "sums");
+    sums.map(|it| String::from_utf8(it.message.payload.unwrap()).unwrap().parse().unwrap())
+        .collect()
+}
+
+pub(crate) async fn take_in(parts: &Parts<Tally>, batch: &[Incoming]) -> TakenIn {
+    parts.take_in_or_isolate(batch).await.unwrap()
+}
+
+pub(crate) fn settled(went_on: usize) -> Carried {
+    Carried::Settled { went_on, left: 0, now_behind: None }
+}
+
+/// The software learns to read what it could not.
+pub(crate) async fn mend(pool: &PgPool, readable: &str) {
+    sqlx::query("UPDATE messaging.dead_letter SET payload = $1 WHERE closed_at IS NULL")
+        .bind(readable.as_bytes())
+        .execute(pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn later_messages_of_the_key_wait_behind_a_letter_and_other_keys_flow() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let batch = [
+        incoming(&number(NUMBERS, "a", 1, 1), 0),
+        incoming(&unreadable("a", 2), 1),
+        incoming(&number(NUMBERS, "b", 1, 10), 2),
+        incoming(&number(NUMBERS, "a", 3, 2), 3),
+    ];
+    let taken = take_in(&parts, &batch).await;
+    assert_eq!(taken, TakenIn { fresh: 2, dead: 1, parked: 1, repeats: 0 });
+    let next = [incoming(&number(NUMBERS, "a", 4, 4), 4), incoming(&unreadable("a", 5), 5)];
+    let taken = take_in(&parts, &next).await;
+    assert_eq!(
+        taken,
+        TakenIn { parked: 2, ..TakenIn::default() },
+        "also what cannot be read waits"
+    );
+    let totals = totals(&pool).await;
+    assert_eq!((totals["a"], totals["b"]), (1, 10));
+    let letter = only(&pool).await;
+    assert_eq!((letter.reason.as_str(), letter.waiting, letter.attempts), ("body", 3, 1));
+    assert_eq!((letter.topic.as_str(), letter.key.as_deref()), (NUMBERS, Some("a")));
+}
+
+#[tokio::test]
+async fn the_same_key_on_another_topic_flows() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    take_in(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
+    let elsewhere = incoming(&number("other-numbers", "a", 2, 3), 0);
+    assert_eq!(take_in(&parts, &[elsewhere]).await.fresh, 1);
+    assert_eq!(totals(&pool).await["a"], 3);
+}
+
+#[tokio::test]
+async fn what_has_no_readable_outside_keeps_nobody_back() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let mut no_id = incoming(&number(NUMBERS, "a", 1, 1), 0);
+    no_id.headers = shared::message::Headers::default();
+    let taken = take_in(&parts, &[no_id, incoming(&number(NUMBERS, "a", 2, 2), 1)]).await;
+    assert_eq!(taken, TakenIn { fresh: 1, dead: 1, ..TakenIn::default() });
+    let letter = only(&pool).await;
+    let outcome = parts.redrive(letter.id, &by()).await.unwrap();
+    assert!(matches!(outcome, Carried::StillDead { attempts: 2, reason: "envelope", .. }));
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), settled(0));
+    assert!(open(&pool).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_the_handler_refuses_or_breaks_on_keeps_its_key_back_within_the_same_batch() {
+    for bad in [-1, 13] {
+        let (pool, _) = database().await;
+        let parts = parts(&pool, Tally::default());
+        let batch = [
+            incoming(&number(NUMBERS, "a", 1, 1), 0),
+            incoming(&number(NUMBERS, "a", 2, bad), 1),
+            incoming(&number(NUMBERS, "a", 3, 2), 2),
+            incoming(&number(NUMBERS, "b", 1, 10), 3),
+        ];
+        let taken = take_in(&parts, &batch).await;
+        assert_eq!(taken, TakenIn { fresh: 2, dead: 1, parked: 1, repeats: 0 }, "{bad}");
+        let totals = totals(&pool).await;
+        assert_eq!((totals["a"], totals["b"]), (1, 10), "{bad}");
+        let again = take_in(&parts, &batch).await;
+        assert_eq!((again.fresh, again.dead), (0, 0), "{bad}");
+        assert_eq!(only(&pool).await.waiting, 1, "{bad}");
+    }
+}
+
+#[tokio::test]
+async fn a_redriven_letter_is_taken_in_first_and_then_what_waited_in_order() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let behind = (2..=250).map(|it| incoming(&number(NUMBERS, "a", it, 1_000), it));
+    let batch: Vec<_> = std::iter::once(incoming(&unreadable("a", 1), 1)).chain(behind).collect();
+    for some in batch.chunks(100) {
+        take_in(&parts, some).await;
+    }
+    let letter = only(&pool).await;
+    mend(&pool, "1").await;
+    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), settled(249));
+    // One said sum for each transaction, each larger than the one before: in order.
+    let said = said(&pool).await;
+    assert_eq!((said[0], said.last().copied()), (1, Some(249_001)), "{said:?}");
+    assert!(said.is_sorted());
+    assert!(open(&pool).await.is_empty());
+    let (letter, decisions) = show(&pool, letter.id).await;
+    assert!(!letter.unwrap().open);
+    assert_eq!(decisions, [("redrive".to_owned(), "taken-in".to_owned())]);
+
+    let taken = take_in(&parts, &batch).await;
+    assert_eq!(taken.repeats, 250, "the same places are known for a while: {taken:?}");
+    let after = incoming(&number(NUMBERS, "a", 251, 1), 251);
+    assert_eq!(take_in(&parts, &[after]).await.fresh, 1, "the lane is open again");
+}
+
+#[tokio::test]
+async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attempt() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let batch = [incoming(&unreadable("a", 1), 0), incoming(&number(NUMBERS, "a", 2, 2), 1)];
+    take_in(&parts, &batch).await;
+    let letter = only(&pool).await;
+    for (attempts, body, reason) in [
+        (2, "x", "body"),
+        (3, "-1", "contradiction"),
+        (4, "13", "unprocessable"),
+        (5, "7", "unprocessable"),
+    ] {
+        mend(&pool, body).await;
+        let outcome = parts.redrive(letter.id, &by()).await.unwrap();
+        let Carried::StillDead { attempts: n, reason: why, .. } = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!((n, why), (attempts, reason));
+        let now = only(&pool).await;
+        assert_eq!((now.attempts, now.reason.as_str(), now.waiting), (attempts, reason, 1));
+    }
+    assert!(totals(&pool).await.is_empty(), "nothing of a failed attempt stays");
+    let mut conn = pool.acquire().await.unwrap();
+    let kept = outbox::head(&mut conn, 100).await.unwrap();
+    let attempts: Vec<_> = kept
+        .iter()
+        .filter_map(|it| it.message.headers.text("dead-letter-attempts").unwrap())
+        .collect();
+    assert_eq!(attempts, ["1", "2", "3", "4", "5"], "each death has its copy");
+}
+
+#[tokio::test]
+async fn a_discarded_letter_is_never_taken_in_and_what_waited_goes_on() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let refused = number(NUMBERS, "a", 1, -1);
+    take_in(&parts, &[incoming(&refused, 0)]).await;
+    take_in(&parts, &[incoming(&number(NUMBERS, "a", 2, 2), 1)]).await;
+    let letter = only(&pool).await;
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), settled(1));
+    assert_eq!(totals(&pool).await["a"], 2);
+    let mut conn = pool.acquire().await.unwrap();
+    let decided = dead_letter::decisions(&mut conn, 10).await.unwrap().remove(0);
+    assert_eq!((decided.action.as_str(), decided.outcome.as_str()), ("discard", "discarded"));
+    assert_eq!(
+        (decided.decided_by.as_str(), decided.reason.as_deref()),
+        ("ada", Some("it is a copy"))
+    );
+    assert_eq!((decided.topic.as_str(), decided.key.as_deref()), (NUMBERS, Some("a")));
+
+    let copies = [incoming(&refused, 0), incoming(&refused, 7)];
+    let again = take_in(&parts, &copies).await;
+    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() }, "nor is a copy of it");
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Carried::NotOpen);
+    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::NotOpen);
+}
+
+#[tokio::test]
+async fn one_that_waited_and_is_dead_itself_keeps_back_what_comes_after_it() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    for (offset, message) in (0..).zip([
+        number(NUMBERS, "a", 1, -1),
+        number(NUMBERS, "a", 2, 2),
+        number(NUMBERS, "a", 3, 13),
+        number(NUMBERS, "a", 4, 4),
+        unreadable("a", 5),
+        number(NUMBERS, "a", 6, 6),
+    ]) {
+        take_in(&parts, &[incoming(&message, offset)]).await;
+    }
+    let first = only(&pool).await;
+    let outcome = parts.discard(first.id, &because()).await.unwrap();
+    let Carried::Settled { went_on: 1, left: 3, now_behind: Some(why) } = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert!(why.starts_with("unprocessable"), "{why}");
+    assert_eq!(totals(&pool).await["a"], 2);
+    let second = only(&pool).await;
+    assert_ne!(second.id, first.id);
+    assert_eq!((second.reason.as_str(), second.waiting), ("unprocessable", 3));
+
+    parts.discard(second.id, &because()).await.unwrap();
+    assert_eq!(totals(&pool).await["a"], 6);
+    let third = only(&pool).await;
+    assert_eq!((third.reason.as_str(), third.waiting), ("body", 1));
+    assert_eq!(parts.discard(third.id, &because()).await.unwrap(), settled(1));
+    assert_eq!(totals(&pool).await["a"], 12);
+}
+
+#[tokio::test]
+async fn closed_letters_are_purged_when_no_topic_can_bring_them_again() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    for (offset, key) in (0..).zip(["a", "b", "c"]) {
+        take_in(&parts, &[incoming(&unreadable(key, 1), offset)]).await;
+    }
+    let letters = open(&pool).await;
+    parts.discard(letters[0].id, &because()).await.unwrap();
+    parts.discard(letters[1].id, &because()).await.unwrap();
+    sqlx::query(
+        "UPDATE messaging.dead_letter SET closed_at = now() - interval '22 days'
+         WHERE dead_letter_id = $1",
+    )
+    .bind(letters[0].id)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let mut conn = pool.acquire().await.unwrap();
+    assert_eq!(dead_letter::purge(&mut conn, 100).await.unwrap(), 1);
+    let (letter, decisions) = show(&pool, letters[0].id).await;
+    assert_eq!((letter, decisions.len()), (None, 1), "the record of the decision stays");
+    assert!(show(&pool, letters[1].id).await.0.is_some());
+    assert_eq!(only(&pool).await.id, letters[2].id);
+}
+
+#[tokio::test]
+async fn letters_are_listed_by_topic_reason_and_key_page_by_page_and_counted() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let batch: Vec<_> = (0..7)
+        .map(|it| {
+            let key = it.to_string();
+            let refused = it % 2 == 1;
+            let message = if refused { number(NUMBERS, &key, 1, -1) } else { unreadable(&key, 1) };
+            incoming(&message, it)
+        })
+        .collect();
+    take_in(&parts, &batch).await;
+    let mut conn = pool.acquire().await.unwrap();
+    let of = |topic: Option<&str>, reason: Option<&str>, key: Option<&str>| Filter {
+        topic: topic.map(str::to_owned),
+        reason: reason.map(str::to_owned),
+        key: key.map(str::to_owned),
+    };
+    for (filter, n) in [
+        (Filter::default(), 7),
+        (of(Some(NUMBERS), None, None), 7),
+        (of(Some("other"), None, None), 0),
+        (of(None, Some("body"), None), 4),
+        (of(None, Some("contradiction"), Some("3")), 1),
+        (of(None, Some("body"), Some("3")), 0),
+    ] {
+        let (mut after, mut seen) = (None, Vec::new());
+        loop {
+            let page = dead_letter::list(&mut conn, &filter, after, 2).await.unwrap();
+            let Some(last) = page.last() else { break };
+            after = Some((last.failed_at, last.id));
+            seen.extend(page.iter().map(|it| it.id));
+        }
+        assert_eq!(seen.len(), n, "{filter:?}");
+        assert!(seen.is_sorted(), "ids sort by time, and so does the list");
+        let counts = dead_letter::reasons(&mut conn, &filter).await.unwrap();
+        assert_eq!(counts.iter().map(|it| it.letters).sum::<i64>(), i64::try_from(n).unwrap());
+    }
+    let counts = dead_letter::reasons(&mut conn, &Filter::default()).await.unwrap();
+    let counts: Vec<_> = counts.iter().map(|it| (it.reason.as_str(), it.letters)).collect();
+    assert_eq!(counts, [("body", 4), ("contradiction", 3)]);
+}

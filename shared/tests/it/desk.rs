@@ -1,0 +1,150 @@
+//! The operators' API for dead letters, as a script would use it.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{Request, StatusCode, header},
+};
+use serde_json::{Value, json};
+use shared::{
+    dead_letter::Desk,
+    http::{self, dead_letters},
+};
+use sqlx::PgPool;
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use crate::{
+    dead_letters::unreadable,
+    kit::{NUMBERS, Tally, database, incoming, number, parts, totals},
+};
+
+/// An admin port over `n` unreadable messages of keys of their own, each with one behind it.
+async fn admin(n: i64) -> (PgPool, Router) {
+    let (pool, _) = database().await;
+    let parts = Arc::new(parts(&pool, Tally::default()));
+    for it in 0..n {
+        let key = it.to_string();
+        let batch = [
+            incoming(&unreadable(&key, 1), 2 * it),
+            incoming(&number(NUMBERS, &key, 2, 5), 2 * it + 1),
+        ];
+        parts.take_in(&batch).await.unwrap();
+    }
+    let desk = Desk::default();
+    desk.open(pool.clone());
+    desk.set_road(parts);
+    (pool, http::finish(dead_letters(desk), &http::Settings::default()))
+}
+
+async fn ask(app: &Router, request: Request<Body>) -> (StatusCode, Value) {
+    let answer = app.clone().oneshot(request).await.unwrap();
+    let status = answer.status();
+    let bytes = to_bytes(answer.into_body(), 1_000_000).await.unwrap();
+    (status, serde_json::from_slice(&bytes).unwrap())
+}
+
+async fn get(app: &Router, path: &str) -> (StatusCode, Value) {
+    ask(app, Request::get(path).body(Body::empty()).unwrap()).await
+}
+
+async fn post(app: &Router, path: &str, body: &Value) -> (StatusCode, Value) {
+    let request = Request::post(path).header(header::CONTENT_TYPE, "application/json");
+    ask(app, request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+#[tokio::test]
+async fn letters_are_listed_page_by_page_and_counted_by_reason() {
+    let (_pool, app) = admin(5).await;
+    let (mut path, mut seen) = ("/dead-letters?limit=2".to_owned(), Vec::new());
+    loop {
+        let (status, page) = get(&app, &path).await;
+        assert_eq!(status, StatusCode::OK, "{page}");
+        for item in page["items"].as_array().unwrap() {
+            assert_eq!((&item["topic"], &item["reason"]), (&json!(NUMBERS), &json!("body")));
+            assert_eq!((&item["waiting"], &item["attempts"]), (&json!(1), &json!(1)));
+            seen.push(item["key"].as_str().unwrap().to_owned());
+        }
+        let Some(cursor) = page["next_cursor"].as_str() else { break };
+        path = format!("/dead-letters?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, ["0", "1", "2", "3", "4"]);
+    let (_, one) = get(&app, "/dead-letters?key=3").await;
+    assert_eq!(one["items"].as_array().unwrap().len(), 1);
+    let (_, reasons) = get(&app, "/dead-letters/reasons?topic=numbers").await;
+    let expected = json!({ "source": "message", "topic": NUMBERS, "reason": "body", "letters": 5 });
+    assert_eq!(reasons, json!({ "letters": 5, "items": [expected] }));
+}
+
+#[tokio::test]
+async fn a_letter_is_shown_tried_again_and_discarded() {
+    let (pool, app) = admin(1).await;
+    let (_, page) = get(&app, "/dead-letters").await;
+    let id = page["items"][0]["id"].as_str().unwrap();
+    let (_, shown) = get(&app, &format!("/dead-letters/{id}")).await;
+    assert_eq!((&shown["open"], &shown["message"]["body_bytes"]), (&json!(true), &json!(12)));
+    assert_eq!(shown["message"]["body_hex"], "6e6f742061206e756d626572", "`not a number`");
+    let headers = shown["message"]["headers"].as_array().unwrap();
+    assert!(headers.iter().any(|it| it["name"] == "ce_id"), "{headers:?}");
+
+    let by = json!({ "by": "ada" });
+    let (status, again) = post(&app, &format!("/dead-letters/{id}/redrive"), &by).await;
+    assert_eq!((status, &again["outcome"]), (StatusCode::OK, &json!("still-dead")));
+    assert_eq!((&again["attempts"], &again["reason"]), (&json!(2), &json!("body")));
+    let why = json!({ "by": "ada", "reason": "nobody needs it" });
+    let (_, ended) = post(&app, &format!("/dead-letters/{id}/discard"), &why).await;
+    assert_eq!(ended, json!({ "outcome": "settled", "went_on": 1, "left": 0 }));
+    let (_, twice) = post(&app, &format!("/dead-letters/{id}/discard"), &why).await;
+    assert_eq!(twice, json!({ "outcome": "not-open" }));
+    assert_eq!(totals(&pool).await["0"], 5);
+
+    let (_, shown) = get(&app, &format!("/dead-letters/{id}")).await;
+    assert_eq!((&shown["open"], &shown["letter"]["settled"]), (&json!(false), &json!("discarded")));
+    let decisions = shown["decisions"].as_array().unwrap();
+    let outcomes: Vec<_> = decisions.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["still-dead", "discarded"]);
+    let (_, latest) = get(&app, "/dead-letters/decisions?limit=1").await;
+    assert_eq!(latest["items"][0]["reason"], "nobody needs it");
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_a_problem() {
+    let (_pool, app) = admin(1).await;
+    let (_, page) = get(&app, "/dead-letters").await;
+    let id = page["items"][0]["id"].as_str().unwrap();
+    let nobody = Uuid::from_u128(7);
+    for (path, body, status, code) in [
+        ("/dead-letters?limit=0".to_owned(), None, 400, "malformed-request"),
+        ("/dead-letters?cursor=x".to_owned(), None, 400, "malformed-request"),
+        ("/dead-letters?color=red".to_owned(), None, 400, "malformed-request"),
+        ("/dead-letters/x".to_owned(), None, 400, "malformed-request"),
+        (format!("/dead-letters/{nobody}"), None, 404, "not-found"),
+        (format!("/dead-letters/{nobody}/redrive"), Some(json!({ "by": "ada" })), 404, "not-found"),
+        (format!("/dead-letters/{id}/redrive"), Some(json!({ "by": " " })), 422, "invalid-body"),
+        (format!("/dead-letters/{id}/redrive"), Some(json!({})), 422, "invalid-body"),
+        (format!("/dead-letters/{id}/discard"), Some(json!({ "by": "ada" })), 422, "invalid-body"),
+        (
+            format!("/dead-letters/{id}/discard"),
+            Some(json!({ "by": "ada", "reason": "" })),
+            422,
+            "invalid-body",
+        ),
+    ] {
+        let (got, problem) = match &body {
+            None => get(&app, &path).await,
+            Some(body) => post(&app, &path, body).await,
+        };
+        assert_eq!((got.as_u16(), &problem["code"]), (status, &json!(code)), "{path}: {problem}");
+    }
+    let (_, page) = get(&app, "/dead-letters").await;
+    assert_eq!(page["items"][0]["attempts"], 1, "nothing of that touched the letter");
+}
+
+#[tokio::test]
+async fn before_there_is_a_database_the_answer_is_to_come_back() {
+    let app = http::finish(dead_letters(Desk::default()), &http::Settings::default());
+    let (status, problem) = get(&app, "/dead-letters").await;
+    assert_eq!((status.as_u16(), &problem["code"]), (503, &json!("unavailable")));
+}

@@ -1,0 +1,125 @@
+//! What went wrong is seen and mended by an operator, with `sagactl` over HTTP and nothing else.
+
+use clap::Parser as _;
+use devstack::{Halt, Part, Parts, Silent, Source, Stack};
+use nix::sys::signal::Signal;
+use sagactl::{
+    audit::Expected,
+    cli::Cli,
+    client,
+    dead_letters::api::{Filter, Letter, Service},
+    fleet::Member,
+};
+use shared::{
+    clock::Clock,
+    message::{Envelope, TraceParent},
+};
+use uuid::Uuid;
+
+use crate::{
+    raw::{self, Raw},
+    stage::{self, Stage, until},
+};
+
+/// The open letters of a service, of a key or of any, as `sagactl` lists them.
+async fn letters(stage: &Stage, member: Member, key: impl Into<Option<Uuid>>) -> Vec<Letter> {
+    let (name, base) = (member.to_string(), stage.fleet.admin(member));
+    let service = Service { name, base, http: client::http().unwrap() };
+    let key = key.into().map(|it| it.to_string());
+    service.list(&Filter { key, ..Filter::default() }, 100).await.unwrap()
+}
+
+/// `sagactl dead-letters …` at this service; answers whether it says that all is well.
+async fn sagactl(stage: &Stage, member: Member, args: &[&str]) -> bool {
+    let admin = stage.fleet.admin(member);
+    let begin = ["sagactl", "dead-letters", "--service", &admin];
+    let cli = Cli::try_parse_from(begin.iter().chain(args)).unwrap();
+    format!("{:?}", cli.run().await.unwrap()) == format!("{:?}", std::process::ExitCode::SUCCESS)
+}
+
+/// A message whose outside is in order and whose inside is no Avro.
+fn poison(stage: &Stage, topic: &str, order_id: Uuid) -> Raw {
+    let clock = Clock::System;
+    let envelope = Envelope {
+        id: clock.new_id(),
+        event_type: topic.to_owned().into(),
+        source: "/inventory-service".into(),
+        subject: order_id.to_string(),
+        sequence: 1,
+        time: clock.now(),
+        trace: Some(TraceParent::start()),
+    };
+    let header =
+        |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(<[u8]>::to_vec));
+    Raw {
+        topic: format!("{}{topic}", stage.fleet.prefix()),
+        key: Some(order_id.to_string().into_bytes()),
+        headers: envelope.to_headers().iter().map(header).collect(),
+        payload: Some(b"not avro at all".to_vec()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_poisoned_order_waits_for_an_operator_and_then_ends() {
+    let mut stage = stage::open().await;
+    stage.fleet.end(Member::Inventory, Signal::SIGTERM).await.unwrap();
+    let order = stage.place("load-0001", "tok_visa").await;
+    let brokers = stage.fleet.stack().brokers.clone();
+    raw::say(&brokers, vec![poison(&stage, "stock-reserved", order.id)]).await;
+    // Two services read that topic.
+    for member in [Member::Payments, Member::Orders] {
+        until("the poison is dead", async || letters(&stage, member, order.id).await.len() == 1)
+            .await;
+    }
+    stage.fleet.restart(Member::Inventory).await.unwrap();
+    for member in [Member::Payments, Member::Orders] {
+        until("the true word waits behind it", async || {
+            letters(&stage, member, order.id).await[0].waiting == 1
+        })
+        .await;
+    }
+    let other = stage.place("load-0002", "tok_visa").await;
+    let other = stage.history(other.id, &["notification-sent"]).await;
+    assert_eq!(other.status, "confirmed", "other keys flow");
+    assert_eq!(stage.orders.get(order.id).await.unwrap().status, "pending");
+
+    let key = order.id.to_string();
+    for member in [Member::Payments, Member::Orders] {
+        let id = letters(&stage, member, order.id).await[0].id.to_string();
+        assert!(sagactl(&stage, member, &["list", "--topic", "stock-reserved"]).await);
+        assert!(sagactl(&stage, member, &["redrive", "--key", &key, "--dry-run"]).await);
+        assert!(!sagactl(&stage, member, &["redrive", "--key", &key]).await, "it is still dead");
+        let letter = letters(&stage, member, order.id).await.remove(0);
+        assert_eq!((letter.attempts, letter.reason.as_str(), letter.waiting), (2, "body", 1));
+        let discard = ["discard", &id, "--because", "somebody's test"];
+        assert!(sagactl(&stage, member, &discard).await);
+        assert!(sagactl(&stage, member, &["show", &id]).await);
+        assert!(letters(&stage, member, order.id).await.is_empty());
+    }
+    let order = stage.history(order.id, &["notification-sent"]).await;
+    assert_eq!(order.status, "confirmed");
+    stage.close(Expected { dead_letters: 2 }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mails_that_were_given_up_are_sent_once_the_mail_server_is_back_and_an_operator_says_so() {
+    let parts = Parts::all().forgetful();
+    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
+    let settings = [("MAIL_RETRY", "first=10ms,factor=1,cap=10ms,attempts=2")];
+    let stage = stage::open_on(&stack, &settings).await;
+    stack.stop_part(Part::Mail, Halt::Kill).await.unwrap();
+    let order = stage.place("load-0001", "tok_visa").await;
+    let order = stage.history(order.id, &["notification-failed"]).await;
+    assert_eq!(order.status, "confirmed", "no mail ever changes an order");
+    let dead = letters(&stage, Member::Notify, None).await;
+    assert_eq!(dead.len(), 1, "{dead:?}");
+    let letter = &dead[0];
+    assert_eq!((letter.source.as_str(), letter.attempts), ("job", 2));
+    assert!(letter.key.as_deref().unwrap().contains(&order.id.to_string()), "{letter:?}");
+
+    stack.start_part(Part::Mail).await.unwrap();
+    assert!(sagactl(&stage, Member::Notify, &["redrive"]).await);
+    stage.history(order.id, &["notification-sent"]).await;
+    stage.close(Expected::default()).await;
+    stack.stop().await;
+}
