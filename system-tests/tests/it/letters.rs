@@ -42,7 +42,7 @@ fn poison(stage: &Stage, topic: &str, order_id: Uuid) -> Raw {
     let clock = Clock::System;
     let envelope = Envelope {
         id: clock.new_id(),
-        event_type: topic.to_owned().into(),
+        event_type: format!("shop.inventory.{topic}.v1").into(),
         source: "/inventory-service".into(),
         subject: order_id.to_string(),
         sequence: 1,
