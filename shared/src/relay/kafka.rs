@@ -59,9 +59,16 @@ impl ProducerContext for Confirmations {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
+        self.note(place, result.as_ref().map(|it| it.offset()).map_err(|(error, _)| error.clone()));
+    }
+}
+
+impl Confirmations {
+    /// Takes note of the broker's answer: the offset that it gave the message, or why it gave none.
+    fn note(&self, place: usize, answer: Result<i64, KafkaError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(message) if message.offset() >= 0 => {
+        match answer {
+            Ok(offset) if offset >= 0 => {
                 if let Some(confirmed) = state.confirmed.get_mut(place)
                     && !std::mem::replace(confirmed, true)
                 {
@@ -71,15 +78,13 @@ impl ProducerContext for Confirmations {
             Ok(_without_offset) => {
                 state.failure = Some(KafkaError::MessageProduction(RDKafkaErrorCode::NoError));
             }
-            Err((error, _)) => state.failure = Some(error.clone()),
+            Err(error) => state.failure = Some(error),
         }
         if state.missing == 0 || state.failure.is_some() {
             self.changed.notify_one();
         }
     }
-}
 
-impl Confirmations {
     fn expect(&self, n: usize) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
             State { confirmed: vec![false; n], missing: n, failure: None };
@@ -172,3 +177,6 @@ impl Publish for KafkaPublisher {
         if confirmed.len() == messages.len() { confirmed } else { vec![false; messages.len()] }
     }
 }
+
+#[cfg(test)]
+mod tests;

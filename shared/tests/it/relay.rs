@@ -148,6 +148,7 @@ async fn a_second_relay_stands_by_and_takes_over_when_the_first_is_gone() {
     let mut first = relay(&database, recorder.clone());
     let mut second = relay(&database, recorder.clone());
     assert_eq!(first.step().await.unwrap(), Step::Published(10));
+    let epoch = epoch_of(&pool).await;
     assert_eq!(second.step().await.unwrap(), Step::Standby);
     drop(first);
     let until = tokio::time::Instant::now() + PATIENCE;
@@ -156,6 +157,11 @@ async fn a_second_relay_stands_by_and_takes_over_when_the_first_is_gone() {
         tokio::task::yield_now().await;
     }
     assert_eq!(recorder.first_occurrences()["0"], (1..=15).collect::<Vec<_>>());
+    assert!(epoch_of(&pool).await > epoch, "the one before could still settle");
+}
+
+async fn epoch_of(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT epoch FROM messaging.relay_lease").fetch_one(pool).await.unwrap()
 }
 
 /// Publishes, and then loses its lock before it can settle.
