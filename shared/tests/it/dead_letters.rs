@@ -263,6 +263,19 @@ async fn one_that_waited_and_is_dead_itself_keeps_back_what_comes_after_it() {
 }
 
 #[tokio::test]
+async fn a_letter_that_was_discarded_and_is_read_again_does_not_wait_behind_the_next() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let both = [incoming(&unreadable("a", 1), 0), incoming(&unreadable("a", 2), 1)];
+    let first = take_in(&parts, &both).await;
+    assert_eq!((first.dead, first.parked), (1, 1));
+    parts.discard(only(&pool).await.id, &because()).await.unwrap();
+    let again = take_in(&parts, &both).await;
+    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
+    assert_eq!(only(&pool).await.waiting, 0);
+}
+
+#[tokio::test]
 async fn closed_letters_are_purged_when_no_topic_can_bring_them_again() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
