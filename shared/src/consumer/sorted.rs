@@ -46,13 +46,12 @@ impl<'b> Sorted<'b> {
             let is_known = || known.contains(&index);
             match (sorted.blocker(it), &it.body) {
                 (Blocker::Itself, _) => sorted.repeats.push(index),
-                (Blocker::Ahead, _) => sorted.parked.push(index),
                 (Blocker::Behind | Blocker::None, Ok(_)) => sorted.flows.push(index),
                 // Also behind: what was decided upon does not wait for a letter that came after it.
                 (Blocker::Behind | Blocker::None, Err(_)) if is_known() => {
                     sorted.repeats.push(index);
                 }
-                (Blocker::Behind, Err(_)) => sorted.parked.push(index),
+                (Blocker::Ahead, _) | (Blocker::Behind, Err(_)) => sorted.parked.push(index),
                 (Blocker::None, Err((reason, detail))) => {
                     sorted.bury(index, it.letter(*reason, detail.clone()));
                 }

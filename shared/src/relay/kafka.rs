@@ -10,7 +10,7 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext, Message as _,
+    ClientContext, Message,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{
@@ -59,7 +59,7 @@ impl ProducerContext for Confirmations {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
-        self.note(place, result.as_ref().map(|it| it.offset()).map_err(|(error, _)| error.clone()));
+        self.note(place, result.as_ref().map(Message::offset).map_err(|(error, _)| error.clone()));
     }
 }
 
