@@ -35,8 +35,8 @@ pub struct Settings {
     /// So many of the last calls to the gateway are looked back at.
     #[arg(long, env = "GATEWAY_BREAKER_CALLS", default_value_t = 20)]
     pub gateway_breaker_calls: u32,
-    /// When so many of them were not answered, or refused for now, no more are made but one at a
-    /// time, to try. More than the calls looked back at: never.
+    /// When so many of them were not answered, or were refused until later, no more are made but one
+    /// at a time, to try. More than the calls looked back at: never.
     #[arg(long, env = "GATEWAY_BREAKER_FAILURES", default_value_t = 16)]
     pub gateway_breaker_failures: u32,
     /// The first try is made after this long; each one that fails doubles it.

@@ -106,7 +106,7 @@ pub enum Error {
     /// The answer cannot be understood.
     #[error("the gateway's answer to a call that it took ({0}) cannot be read")]
     Unreadable(StatusCode),
-    /// The gateway refused, for now or for good.
+    /// The gateway refused: until later, or for good.
     #[error("the gateway answered {status} ({code})")]
     Refused {
         /// The HTTP status.

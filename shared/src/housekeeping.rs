@@ -79,7 +79,11 @@ impl Housekeeping {
                     self.settings.rest.mul_f64(0.75 + 0.5 * fastrand::f64())
                 }
                 Err(error) => {
-                    tracing::warn!(error = fault::chain(&error), failures, "old rows stay for now");
+                    tracing::warn!(
+                        error = fault::chain(&error),
+                        failures,
+                        "old rows stay until the next try"
+                    );
                     failures = failures.saturating_add(1);
                     backoff.delay(failures)
                 }

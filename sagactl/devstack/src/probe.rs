@@ -16,8 +16,9 @@ use tokio::{
 
 use crate::Error;
 
-/// How long a server may take to answer for the first time; machines are slow.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a server may take to answer for the first time. A registry was seen to need more than a
+/// minute on a machine with twelve jobs a core.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(3);
 /// The pause between questions.
