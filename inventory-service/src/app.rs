@@ -110,18 +110,39 @@ fn product_of(command: &Command, inventory: &Inventory) -> Option<Product> {
     }
 }
 
+const DECIDED: &str = "inventory_decided_total";
+/// What is counted beside events: answers that are no.
+const REFUSED: &str = "refused";
+
+/// Gives the number its line of help, and shows it from 0 on.
+pub(crate) fn describe() {
+    metrics::describe_counter!(DECIDED, "Events that were decided, by kind.");
+    for event in [
+        "reserved",
+        "rejected",
+        "sold",
+        "released",
+        "fenced",
+        "listed",
+        "changed",
+        "restocked",
+        REFUSED,
+    ] {
+        metrics::counter!(DECIDED, "event" => event).increment(0);
+    }
+}
+
 /// Counts what was decided. A batch that is taken in again is counted again.
 fn count(answers: &[Answer]) {
     for answer in answers {
         match &answer.decision {
             Ok(events) => {
                 for event in events {
-                    metrics::counter!("inventory_decided_total", "event" => event.name())
-                        .increment(1);
+                    metrics::counter!(DECIDED, "event" => event.name()).increment(1);
                 }
             }
             Err(_rejection) => {
-                metrics::counter!("inventory_decided_total", "event" => "refused").increment(1);
+                metrics::counter!(DECIDED, "event" => REFUSED).increment(1);
             }
         }
     }

@@ -12,7 +12,7 @@ use shared::{
 
 use crate::{
     MIGRATIONS, NAME,
-    app::App,
+    app::{self, App},
     config::Settings,
     consumer::Orders,
     http::{self, Api, door::Door},
@@ -25,7 +25,7 @@ pub async fn run(
     life: Lifecycle,
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
-    metrics::describe_counter!("inventory_decided_total", "Events that were decided, by kind.");
+    app::describe();
     let seeds = settings.seeds();
     let plan = Plan {
         name: NAME,

@@ -16,7 +16,7 @@ use crate::{
     config::Settings,
     consumer::Listener,
     http,
-    jobs::email::{Email, Smtp},
+    jobs::email::{self, Email, Smtp},
     wire,
 };
 
@@ -26,7 +26,7 @@ pub async fn run(
     life: Lifecycle,
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
-    metrics::describe_counter!("notify_mails_total", "Mails handed to the server, by outcome.");
+    email::describe();
     let plan = Plan {
         name: NAME,
         common: settings.common.clone(),

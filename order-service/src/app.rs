@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::{
     NAME,
     domain::order::{Command, Event, Order, Rejection},
+    numbers,
     store::{self, Kept, New, history::Entry},
     wire,
 };
@@ -203,7 +204,7 @@ impl<'v> Ledger<'v> {
         let (message_id, sequence) = (says.id, says.sequence);
         self.effects.messages.extend(wire::say(&self.voice.codec, says, order_id, event)?);
         let placed_at = *self.placed_at.entry(order_id).or_insert(at);
-        count(event, at - placed_at);
+        numbers::count(event, at - placed_at);
         Ok(Entry {
             message_id,
             source: contract::source(NAME),
@@ -212,21 +213,5 @@ impl<'v> Ledger<'v> {
             detail: wire::detail(event),
             happened_at: at,
         })
-    }
-}
-
-/// Counts what is decided. A transaction that fails after that is decided again, so after a fault
-/// the numbers may be a little high.
-fn count(event: &Event, since_placed: time::Duration) {
-    let (outcome, reason) = match event {
-        Event::Placed(_) => ("placed", "none"),
-        Event::Confirmed { .. } => ("confirmed", "none"),
-        Event::Cancelled { reason, .. } => ("cancelled", reason.code()),
-        Event::Noted(_) => return,
-    };
-    metrics::counter!("orders_total", "outcome" => outcome, "reason" => reason).increment(1);
-    if outcome != "placed" {
-        metrics::histogram!("saga_duration_seconds", "outcome" => outcome)
-            .record(since_placed.as_seconds_f64());
     }
 }

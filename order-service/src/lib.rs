@@ -15,6 +15,7 @@ pub mod losses;
 pub mod sweeper;
 
 pub mod config;
+mod numbers;
 mod service;
 
 pub use service::{Error, run};

@@ -17,6 +17,7 @@ use crate::{
     consumer::Listener,
     http::{self, Api, cancelling::Cancelling, placing::Placing},
     losses::{self, Losses},
+    numbers::{self, OpenOrders},
     sweeper::{self, Sweeper},
     wire,
 };
@@ -38,6 +39,7 @@ pub async fn run(
     life: Lifecycle,
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
+    numbers::describe();
     let plan = Plan {
         name: NAME,
         common: settings.common.clone(),
@@ -53,6 +55,7 @@ pub async fn run(
     let losses = Losses::new(losses::Parts { pool: ground.pool().clone(), lag: lag.clone() });
     ground.life().start(Stage::Work, "losses", |stop| losses.run(stop));
     start_sweeper(&ground, &settings, voice.clone(), lag);
+    ground.start_census("orders", OpenOrders);
     let api = start_intakes(&ground, &settings, voice)?;
     Ok(ground.open(http::router(api, ground.limits())).await?)
 }

@@ -18,6 +18,7 @@ use crate::domain::{
 pub mod catalogue;
 pub mod gaps;
 pub mod history;
+pub mod open;
 pub mod view;
 
 /// An order as it is kept.

@@ -1,11 +1,34 @@
 //! What this service counts, and what it calls a person for.
 
-use metrics::{counter, describe_counter};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use shared::census::{self, Count, FAR_ENOUGH};
+use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::payment::Event;
+use crate::{domain::payment::Event, store::open};
 
 const OUTCOMES: &str = "payment_outcomes_total";
+const OUTCOME_NAMES: [&str; 9] = [
+    "paid",
+    "failed",
+    "refunded",
+    "in-doubt",
+    "found-unpaid",
+    "wrong-amount",
+    "refund-failed",
+    "abandoned",
+    "fenced",
+];
+/// Stages that a payment does not stay at: something is still to come, or somebody to decide.
+const OPEN_STAGES: [&str; 7] = [
+    "awaiting-stock",
+    "awaiting-order",
+    "charging",
+    "cancelling",
+    "unresolved",
+    "refunding",
+    "needs-review",
+];
 const CONTRADICTIONS: &str = "payment_contradictions_total";
 const KEYS_REUSED: &str = "payment_keys_reused_total";
 
@@ -16,8 +39,32 @@ pub(crate) fn describe() {
     describe_counter!(KEYS_REUSED, "Keys that the gateway knows for another request. Must stay 0.");
     counter!(CONTRADICTIONS).increment(0);
     counter!(KEYS_REUSED).increment(0);
-    for outcome in ["wrong-amount", "refund-failed"] {
+    describe_gauge!("payments_open", "Payments that have not ended, by stage.");
+    describe_gauge!(
+        "payments_open_age_seconds",
+        "For how long a payment has stood at a stage, at most, by stage; 0 if none does."
+    );
+    for outcome in OUTCOME_NAMES {
         counter!(OUTCOMES, "outcome" => outcome).increment(0);
+    }
+}
+
+/// Counts the payments that have not ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenPayments;
+
+impl Count for OpenPayments {
+    fn of(&self) -> &'static str {
+        "payments"
+    }
+
+    async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        for (stage, payments, age) in open::count(conn, &OPEN_STAGES, FAR_ENOUGH).await? {
+            let labels = [("stage", stage)];
+            gauge!("payments_open", &labels).set(census::rows(payments));
+            gauge!("payments_open_age_seconds", &labels).set(age.max(0.0));
+        }
+        Ok(())
     }
 }
 

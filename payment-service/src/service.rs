@@ -18,7 +18,8 @@ use crate::{
     gateway::Gateway,
     http::{self, ReviewDoor},
     jobs::{ChargeJob, RefundJob, ResolveJob},
-    numbers, wire,
+    numbers::{self, OpenPayments},
+    wire,
 };
 
 /// Why the service cannot start.
@@ -66,6 +67,7 @@ pub async fn run(
     let refund = RefundJob { app: app.clone(), gateway };
     ground.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
     ground.start_consumer(Inbound { codec, app: app.clone() })?;
+    ground.start_census("payments", OpenPayments);
     door.open(ground.start_intake("reviews", app, intake::Settings::default()));
 
     Ok(ground.open(http::router(ground.pool().clone(), ground.limits())).await?)

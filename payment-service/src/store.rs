@@ -17,6 +17,7 @@ pub(crate) use self::row::review_code;
 
 use self::row::{Row, Rows};
 
+pub(crate) mod open;
 mod row;
 
 /// A payment and what is counted beside it.

@@ -247,12 +247,17 @@ impl Fleet {
 
     /// The end of a member's log, for when something went wrong.
     pub fn log(&self, member: Member) -> String {
-        process::tail(&self.folder.path().join(member.program()))
+        process::tail(&self.log_file(member))
+    }
+
+    /// Where a member's log is.
+    pub fn log_file(&self, member: Member) -> PathBuf {
+        self.folder.path().join(member.program())
     }
 
     /// Starts a member and does not wait until it is ready.
     pub fn launch(&mut self, member: Member) -> anyhow::Result<()> {
-        let log = self.folder.path().join(member.program());
+        let log = self.log_file(member);
         let program = self.programs.join(member.program());
         let process =
             Process::start(&program, &self.arguments(member), &self.environment(member), &log)?;

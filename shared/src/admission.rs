@@ -111,7 +111,10 @@ impl Watcher {
             "outbox_messages",
             "Messages that wait to be published, counted up to one more than may wait."
         );
-        metrics::describe_gauge!("outbox_age_seconds", "How long the oldest of them has waited.");
+        metrics::describe_gauge!(
+            "outbox_age_seconds",
+            "How long the oldest message in the outbox has waited."
+        );
         metrics::gauge!("admission_open").set(1);
         health.ready();
         let gate = Gate { shut: Arc::default(), retry_after: settings.retry_after };

@@ -19,7 +19,12 @@
 //! (its topic and key) has an open dead letter, the message is parked behind it. If too many die,
 //! the [guard](Limits) stops the consumer before the one too many.
 
-use std::{future::Future, ops::AddAssign, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    ops::AddAssign,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
@@ -159,7 +164,7 @@ impl<H: Handler> Consumer<H> {
         sequence::Watch::announce(parts.service, &parts.handler.topics());
         let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
         let guard = Guard::new(settings.limits);
-        metrics::gauge!("consumer_halted", "service" => parts.service).set(0);
+        announce(parts.service);
         Ok(Self { parts, log, guard, halted: false, backoff: Backoff::hold(), health })
     }
 
@@ -201,10 +206,11 @@ impl<H: Handler> Consumer<H> {
         if batch.messages.is_empty() {
             return Ok(Step::Idle);
         }
-        let mut attempt = 0;
+        let (mut attempt, began) = (0, Instant::now());
         loop {
             match self.parts.take_in_within(&batch.messages, &mut self.guard).await {
                 Ok(progressed) => {
+                    measure(self.parts.service, batch.messages.len(), began);
                     self.log.store(&batch, progressed.upto)?;
                     if let Some(limit) = progressed.limit {
                         self.halt(&batch.messages[progressed.upto], limit);
@@ -253,6 +259,21 @@ impl<H: Handler> Consumer<H> {
             "a batch cannot be taken in now and is held back"
         );
     }
+}
+
+/// Shows the numbers of a consumer before anything is counted.
+fn announce(service: &'static str) {
+    metrics::gauge!("consumer_halted", "service" => service).set(0);
+    metrics::counter!("consumer_holds_total", "service" => service).increment(0);
+    take_in::count(service, TakenIn::default());
+}
+
+/// Measures a batch that was taken in.
+fn measure(service: &'static str, messages: usize, began: Instant) {
+    metrics::histogram!("consumer_batch_duration_seconds", "service" => service)
+        .record(began.elapsed());
+    metrics::histogram!("consumer_batch_size", "service" => service)
+        .record(u32::try_from(messages).unwrap_or(u32::MAX));
 }
 
 /// How a consumer ends.

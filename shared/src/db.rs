@@ -7,7 +7,7 @@
 use std::{
     ops::{Deref, DerefMut},
     str::FromStr as _,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -92,7 +92,10 @@ pub struct Loan(Option<PoolConnection<Postgres>>);
 
 /// Takes a connection from the pool. May be dropped at any moment.
 pub async fn borrow(pool: &PgPool) -> Result<Loan, sqlx::Error> {
-    Ok(Loan(Some(pool.acquire().await?)))
+    let asked = Instant::now();
+    let acquired = pool.acquire().await;
+    metrics::histogram!("db_acquire_duration_seconds").record(asked.elapsed());
+    Ok(Loan(Some(acquired?)))
 }
 
 impl Loan {

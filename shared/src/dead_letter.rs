@@ -29,6 +29,7 @@
 
 pub use self::{
     by::{BadName, By},
+    census::Letters,
     desk::{Carried, Desk, Error, Road},
     keep::keep,
     lane::{Lane, Place},
@@ -41,6 +42,7 @@ pub use self::{
 
 pub(crate) mod audit;
 mod by;
+mod census;
 mod desk;
 pub(crate) mod keep;
 pub(crate) mod lane;
@@ -65,6 +67,10 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 5] =
+        [Self::Envelope, Self::Body, Self::Imposter, Self::Contradiction, Self::Unprocessable];
+
     /// The code.
     pub fn code(self) -> &'static str {
         match self {

@@ -21,24 +21,25 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admission::{Gate, Watcher},
+    census::{Census, Count},
     clock::Clock,
     codec::{self, Codec, Kind},
     config::{Common, Invalid},
     consumer::{self, Consumer, Handler},
     contract, db,
-    dead_letter::Desk,
+    dead_letter::{Desk, Letters},
     dependency::{self, Waited},
     effects::Wakers,
     health::Component,
     housekeeping::{self, Housekeeping},
     http::{self, ProblemPage, bind, serve},
     intake::{self, Batch, Intake},
-    jobs::{self, Effect, Policy, Worker},
+    jobs::{self, Effect, Jobs, Policy, Worker},
     lag::{self, Lag},
     lifecycle::{Lifecycle, Stage},
     relay::{self, KafkaPublisher, Relay},
     sequence::Watch,
-    telemetry::Metrics,
+    telemetry::{self, Metrics, Vitals},
     topics,
 };
 
@@ -138,7 +139,10 @@ impl Ground {
         let listener = bind("admin", plan.common.admin_listen).await?;
         let admin = listener.local_addr()?;
         let desk = Desk::default();
-        let operators = http::admin(life.health().clone(), metrics)
+        telemetry::introduce(plan.name);
+        let vitals = Vitals::of(life.health().clone());
+        life.start(Stage::Last, "numbers", |stop| metrics.clone().keep_up(stop));
+        let operators = http::admin(vitals.clone(), metrics)
             .merge(http::dead_letters(desk.clone()))
             .merge(http::problem_pages(plan.pages))
             .merge(plan.operators.clone());
@@ -148,6 +152,7 @@ impl Ground {
         let (stop, tables) = (life.stopping(), plan.migrations);
         let pool = database(&plan.common, plan.name, tables, &waits.database, &stop).await?;
         desk.open(pool.clone());
+        vitals.watch_pool(pool.clone());
         let codec = talk(&plan, &life, &waits).await?;
         let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
         let limits = http::Settings { rate: common.limits.rate(), ..unlimited };
@@ -161,6 +166,7 @@ impl Ground {
         let settings = housekeeping::Settings::default();
         let housekeeping = Housekeeping::new(ground.pool.clone(), settings);
         ground.life.start(Stage::Work, "housekeeping", |stop| housekeeping.run(stop));
+        ground.start_census("letters", Letters::describe());
         Ok(ground)
     }
 
@@ -196,6 +202,13 @@ impl Ground {
         let worker = Worker::new(jobs::Parts { effect, policy, pool, wakers, health });
         self.desk.add_workers(E::KIND, worker.parts());
         self.life.start(Stage::Work, name, |stop| worker.run(stop));
+        self.start_census("jobs", Jobs::of_kind(E::KIND));
+    }
+
+    /// Starts to count what only the database knows.
+    pub fn start_census<C: Count>(&self, name: &'static str, count: C) {
+        let census = Census::new(self.pool.clone(), count);
+        self.life.start(Stage::Work, name, |stop| census.run(stop));
     }
 
     /// Starts what takes commands in, and answers the door to it.
@@ -206,7 +219,8 @@ impl Ground {
         settings: intake::Settings,
     ) -> Intake<B> {
         let (pool, wakers, gate) = (self.pool.clone(), self.wakers.clone(), self.gate.clone());
-        let (intake, worker) = Intake::new(intake::Parts { batch, pool, wakers, gate }, settings);
+        let (intake, worker) =
+            Intake::new(intake::Parts { name, batch, pool, wakers, gate }, settings);
         self.life.start(Stage::Work, name, |stop| worker.run(stop));
         intake
     }

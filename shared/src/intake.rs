@@ -78,6 +78,9 @@ pub enum Refused {
 }
 
 impl Refused {
+    /// All stable names.
+    const CODES: [&str; 6] = ["full", "overloaded", "unavailable", "busy", "failed", "stopping"];
+
     /// Its stable name, for numbers.
     fn code(&self) -> &'static str {
         match self {
@@ -94,6 +97,8 @@ impl Refused {
 /// What an intake works with.
 #[derive(Clone, Debug)]
 pub struct Parts<B> {
+    /// Its name in the numbers.
+    pub name: &'static str,
     /// What takes commands in.
     pub batch: B,
     /// Its database.
@@ -128,6 +133,15 @@ impl Default for Settings {
     }
 }
 
+fn refused(intake: &'static str, reason: &'static str) -> metrics::Counter {
+    metrics::counter!("intake_refused_total", "intake" => intake, "reason" => reason)
+}
+
+fn show_depth(intake: &'static str, depth: usize) {
+    let depth = u32::try_from(depth).unwrap_or(u32::MAX);
+    metrics::gauge!("intake_queue_depth", "intake" => intake).set(depth);
+}
+
 /// A command that waits, and who waits for its answer.
 struct Queued<B: Batch> {
     command: B::Command,
@@ -136,6 +150,7 @@ struct Queued<B: Batch> {
 
 /// The door: commands go in here. Clones lead to the same queue.
 pub struct Intake<B: Batch> {
+    name: &'static str,
     queue: mpsc::Sender<Queued<B>>,
     gate: Gate,
     /// The queue was full, and has not yet been half empty since.
@@ -146,8 +161,12 @@ impl<B: Batch> Intake<B> {
     /// A door, and the worker behind it.
     pub fn new(parts: Parts<B>, settings: Settings) -> (Self, Worker<B>) {
         let (queue, waiting) = mpsc::channel(settings.queue_max);
-        let (gate, crowded) = (parts.gate.clone(), Arc::default());
-        (Self { queue, gate, crowded }, Worker::new(Arc::new(parts), settings, waiting))
+        let (name, gate, crowded) = (parts.name, parts.gate.clone(), Arc::default());
+        for reason in Refused::CODES {
+            refused(name, reason).increment(0);
+        }
+        show_depth(name, 0);
+        (Self { name, queue, gate, crowded }, Worker::new(Arc::new(parts), settings, waiting))
     }
 
     /// Takes a command in and waits for its answer. Refused at once if there is no room. A caller
@@ -159,8 +178,8 @@ impl<B: Batch> Intake<B> {
             Ok(answer) => answer.await.unwrap_or(Err(Refused::Unavailable)),
             Err(refused) => Err(refused),
         };
-        if let Err(refused) = &outcome {
-            metrics::counter!("intake_refused_total", "reason" => refused.code()).increment(1);
+        if let Err(why) = &outcome {
+            refused(self.name, why.code()).increment(1);
         }
         outcome
     }
@@ -185,7 +204,10 @@ impl<B: Batch> Intake<B> {
         }
         let (caller, answer) = oneshot::channel();
         match self.queue.try_send(Queued { command, caller }) {
-            Ok(()) => Ok(answer),
+            Ok(()) => {
+                show_depth(self.name, self.depth());
+                Ok(answer)
+            }
             Err(TrySendError::Full(_)) => {
                 self.crowded.store(true, Ordering::Relaxed);
                 Err(Refused::Full)
@@ -198,6 +220,7 @@ impl<B: Batch> Intake<B> {
 impl<B: Batch> Clone for Intake<B> {
     fn clone(&self) -> Self {
         Self {
+            name: self.name,
             queue: self.queue.clone(),
             gate: self.gate.clone(),
             crowded: Arc::clone(&self.crowded),

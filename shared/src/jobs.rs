@@ -46,12 +46,14 @@ use crate::{
 };
 
 pub use self::{
+    census::Jobs,
     revive::Revive,
     store::{append, lock_untried, stop},
     worker::{Step, Worker},
 };
 pub(crate) use revive::discard;
 
+mod census;
 mod outcome;
 mod revive;
 mod settle;

@@ -37,6 +37,7 @@ pub mod errand;
 pub mod ground;
 pub mod housekeeping;
 
+pub mod census;
 pub mod clock;
 pub mod config;
 pub mod db;

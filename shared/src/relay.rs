@@ -16,7 +16,11 @@
 //! A relay that was replaced while it slept may still publish what it holds: late repeats, which
 //! the receivers' inboxes know. It cannot settle: the epoch is checked in the deleting transaction.
 
-use std::{collections::HashSet, future::Future, time::Duration};
+use std::{
+    collections::HashSet,
+    future::Future,
+    time::{Duration, Instant},
+};
 
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
@@ -99,6 +103,9 @@ pub struct Relay<P> {
 impl<P: Publish> Relay<P> {
     /// A relay that does not lead yet.
     pub fn new(settings: Settings, publisher: P, wakers: Wakers, health: Component) -> Self {
+        counter("relay_published_total", settings.service).increment(0);
+        counter("relay_failures_total", settings.service).increment(0);
+        leads(settings.service, false);
         Self { settings, publisher, wakers, health, leader: None }
     }
 
@@ -116,7 +123,13 @@ impl<P: Publish> Relay<P> {
                 () = &mut too_late => break,
             };
             let more = matches!(outcome, Ok(Step::Published(_)));
-            failures = if self.note(outcome) { 0 } else { failures + 1 };
+            failures = if self.note(outcome) {
+                0
+            } else {
+                counter("relay_failures_total", self.settings.service).increment(1);
+                failures + 1
+            };
+            leads(self.settings.service, self.leader.is_some());
             if more {
                 continue;
             }
@@ -168,21 +181,39 @@ impl<P: Publish> Relay<P> {
             self.leader = Some(leader);
             return Ok(Step::Idle);
         }
-        let confirmed = self.publisher.publish(&batch).await;
+        let confirmed = self.publish(&batch).await;
         let settled = settleable(&batch, &confirmed);
         let settle = outbox::settle(&mut leader.conn, leader.epoch, &settled);
         if !db::within(STATEMENT_LIMIT, settle).await? {
             tracing::warn!(epoch = leader.epoch, "another relay took over");
             return Ok(Step::Deposed);
         }
-        metrics::counter!("relay_published_total", "service" => self.settings.service)
-            .increment(settled.len() as u64);
+        counter("relay_published_total", self.settings.service).increment(settled.len() as u64);
         self.leader = Some(leader);
         if settled.len() < batch.len() {
             return Ok(Step::Unconfirmed(settled.len()));
         }
         Ok(Step::Published(settled.len()))
     }
+
+    /// Hands a batch to the log, and measures how long that takes.
+    async fn publish(&mut self, batch: &[Kept]) -> Vec<bool> {
+        let (service, began) = (self.settings.service, Instant::now());
+        let confirmed = self.publisher.publish(batch).await;
+        metrics::histogram!("relay_ack_duration_seconds", "service" => service)
+            .record(began.elapsed());
+        metrics::histogram!("relay_batch_size", "service" => service)
+            .record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        confirmed
+    }
+}
+
+fn counter(name: &'static str, service: &'static str) -> metrics::Counter {
+    metrics::counter!(name, "service" => service)
+}
+
+fn leads(service: &'static str, leads: bool) {
+    metrics::gauge!("relay_leads", "service" => service).set(u8::from(leads));
 }
 
 /// The rows that may be deleted: confirmed, with everything before them of the same key confirmed.

@@ -6,12 +6,19 @@
 //! **Architecture invariant:** an error is logged once, where it is turned into an answer or a
 //! decision. No secret and nothing personal is logged.
 
-use std::{io::IsTerminal as _, panic, sync::OnceLock};
+use std::{io::IsTerminal as _, panic, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use crate::lifecycle::Unfailing;
+
+pub use self::vitals::Vitals;
+pub(crate) use self::vitals::introduce;
+
 mod names;
+mod vitals;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -44,13 +51,30 @@ impl Metrics {
         self.0.run_upkeep();
         self.0.render()
     }
+
+    /// Sorts what was measured into its buckets every few seconds until told to stop. Else each
+    /// measurement would be kept as it is until somebody asks, and nobody may ever ask.
+    pub async fn keep_up(self, stop: CancellationToken) -> Unfailing {
+        let rest = || stop.run_until_cancelled(tokio::time::sleep(KEEP_UP));
+        while rest().await.is_some() {
+            self.0.run_upkeep();
+        }
+        Ok(())
+    }
 }
 
 static METRICS: OnceLock<Metrics> = OnceLock::new();
 
+/// Measurements wait this long to be sorted in, if nobody asks.
+const KEEP_UP: Duration = Duration::from_secs(5);
+
 /// Seconds, from a statement's to a patient caller's.
 const SECONDS: &[f64] =
     &[0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Seconds, from a quick end to a deadline's.
+const LONG_SECONDS: &[f64] =
+    &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0];
 
 /// Sizes of batches.
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
@@ -80,6 +104,7 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
     }
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("saga_duration_seconds".to_owned()), LONG_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
         .install_recorder();
     let metrics = match handle {
@@ -88,6 +113,7 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
         Err(error) => METRICS.get().cloned().ok_or(error)?,
     };
     names::describe();
+    vitals::describe();
     log_panics();
     Ok(metrics)
 }

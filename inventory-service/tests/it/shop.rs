@@ -32,6 +32,7 @@ impl Shop {
     /// Another instance over the same house.
     pub(crate) async fn of(house: Arc<House>) -> Self {
         let parts = intake::Parts {
+            name: "test",
             batch: Door { app: house.app.clone() },
             pool: house.pool.clone(),
             wakers: Wakers::default(),

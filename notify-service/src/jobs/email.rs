@@ -158,7 +158,7 @@ impl Effect for Email {
                 ("address", Err(Failure::Final { source: error.into() }))
             }
         };
-        metrics::counter!("notify_mails_total", "outcome" => word).increment(1);
+        metrics::counter!(MAILS, "outcome" => word).increment(1);
         answer
     }
 
@@ -177,6 +177,16 @@ impl Effect for Email {
             tracing::error!(%order_id, %rejection, "the result of a mail was refused");
         }
         Ok(outcome.effects)
+    }
+}
+
+const MAILS: &str = "notify_mails_total";
+
+/// Gives the number its line of help, and shows it from 0 on.
+pub(crate) fn describe() {
+    metrics::describe_counter!(MAILS, "Mails handed to the server, by outcome.");
+    for outcome in ["taken", "not-taken", "open", "address"] {
+        metrics::counter!(MAILS, "outcome" => outcome).increment(0);
     }
 }
 

@@ -344,7 +344,7 @@ fn api(life: &Lifecycle, pool: &PgPool, voice: &Voice) -> Router {
 
 fn intake<B: Batch>(life: &Lifecycle, pool: &PgPool, batch: B) -> Intake<B> {
     let (pool, wakers, gate) = (pool.clone(), Wakers::default(), Gate::default());
-    let parts = intake::Parts { batch, pool, wakers, gate };
+    let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
     let (intake, worker) = Intake::new(parts, intake::Settings::default());
     life.start(Stage::Work, "intake", |stop| worker.run(stop));
     intake

@@ -8,6 +8,7 @@ mod document;
 mod group;
 mod kit;
 mod losses;
+mod open;
 mod pages;
 mod place;
 mod service;

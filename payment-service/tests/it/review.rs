@@ -126,7 +126,7 @@ async fn an_operator_decides_by_http_once_the_door_is_open() {
 
     let (batch, pool) = (payments.app.clone(), payments.pool.clone());
     let (wakers, gate) = (Wakers::default(), Gate::default());
-    let parts = intake::Parts { batch, pool, wakers, gate };
+    let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
     let (intake, mut worker) = Intake::new(parts, intake::Settings::default());
     door.open(intake);
     for _twice in 0..2 {

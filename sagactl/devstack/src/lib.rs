@@ -28,6 +28,11 @@ mod stack;
 pub use docker::docker_answers;
 pub use error::Error;
 pub use for_tests::{database, shared, unique_prefix};
-pub use native::{ports::Ports, python::wheels, tool::Tool};
+pub use native::{
+    ports::Ports,
+    prometheus::{Prometheus, promtool},
+    python::wheels,
+    tool::Tool,
+};
 pub use progress::{Progress, Silent, State};
 pub use stack::{Durability, Halt, Part, Parts, Source, Stack, Urls};

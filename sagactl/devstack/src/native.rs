@@ -6,6 +6,7 @@ mod kafka;
 mod mail;
 pub(crate) mod ports;
 mod postgres;
+pub(crate) mod prometheus;
 pub(crate) mod python;
 mod registry;
 mod server;

@@ -23,6 +23,8 @@ pub enum Part {
     Mail,
     /// The Kafka UI in the browser; never part of a start, only on demand.
     Ui,
+    /// What scrapes numbers; never part of a start, only on demand.
+    Prometheus,
 }
 
 impl fmt::Display for Part {
@@ -33,6 +35,7 @@ impl fmt::Display for Part {
             Self::Registry => "schema registry",
             Self::Mail => "mail server",
             Self::Ui => "Kafka UI",
+            Self::Prometheus => "Prometheus",
         })
     }
 }
@@ -267,7 +270,7 @@ impl Urls {
             Part::Postgres => server_of(&self.postgres),
             Part::Registry => &self.registry,
             Part::Mail => &self.mail_api,
-            Part::Ui => "",
+            Part::Ui | Part::Prometheus => "",
         }
     }
 }

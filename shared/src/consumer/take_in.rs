@@ -313,7 +313,7 @@ pub(super) fn lanes<I>(opened: &[Opened<'_, I>]) -> Vec<Lane> {
     lanes
 }
 
-fn count(service: &'static str, taken: TakenIn) {
+pub(super) fn count(service: &'static str, taken: TakenIn) {
     let TakenIn { fresh, repeats, dead, parked } = taken;
     for (outcome, n) in [("fresh", fresh), ("repeat", repeats), ("dead", dead), ("parked", parked)]
     {

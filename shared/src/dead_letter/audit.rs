@@ -41,6 +41,23 @@ impl Outcome {
     }
 }
 
+/// Shows how often each decision was made from 0 on.
+pub(crate) fn announce() {
+    for (action, outcomes) in [
+        (Action::Redrive, &[Outcome::TakenIn, Outcome::StillDead, Outcome::PutBack][..]),
+        (Action::Discard, &[Outcome::Discarded]),
+    ] {
+        for outcome in outcomes {
+            count(action, *outcome, 0);
+        }
+    }
+}
+
+fn count(action: Action, outcome: Outcome, n: u64) {
+    let labels = [("action", action.code()), ("outcome", outcome.code())];
+    metrics::counter!("dead_letter_decisions_total", &labels).increment(n);
+}
+
 /// Records a decision about an open letter, in the transaction of what came of it. To be called
 /// before the letter is changed: what it was about is copied from there.
 pub(crate) async fn record(
@@ -62,11 +79,6 @@ pub(crate) async fn record(
     .bind(by.reason())
     .execute(conn)
     .await?;
-    metrics::counter!(
-        "dead_letter_decisions_total",
-        "action" => action.code(),
-        "outcome" => outcome.code()
-    )
-    .increment(1);
+    count(action, outcome, 1);
     Ok(())
 }

@@ -107,6 +107,7 @@ const DISCARD_LIMIT: Duration = Duration::from_secs(5);
 impl Desk {
     /// The letters are in this database.
     pub fn open(&self, pool: PgPool) {
+        super::audit::announce();
         self.0.pool.get_or_init(|| pool);
     }
 

@@ -15,7 +15,10 @@ use axum::{
 use serde::Serialize;
 
 use super::Json;
-use crate::{health::Health, telemetry::Metrics};
+use crate::{
+    health::Health,
+    telemetry::{Metrics, Vitals},
+};
 
 /// What `/readyz` answers.
 #[derive(Serialize)]
@@ -26,11 +29,11 @@ struct Readiness {
 }
 
 /// `/livez`, `/readyz`, `/metrics`.
-pub fn admin(health: Health, metrics: Metrics) -> Router {
+pub fn admin(vitals: Vitals, metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(async || "alive"))
-        .route("/readyz", get(readyz).with_state(health))
-        .route("/metrics", get(render).with_state(metrics))
+        .route("/readyz", get(readyz).with_state(vitals.health().clone()))
+        .route("/metrics", get(render).with_state((vitals, metrics)))
 }
 
 async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {
@@ -46,7 +49,8 @@ async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Resp
     (status, Json(Readiness { ready, parts })).into_response()
 }
 
-async fn render(State(metrics): State<Metrics>) -> Response {
+async fn render(State((vitals, metrics)): State<(Vitals, Metrics)>) -> Response {
+    vitals.look();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
         .into_response()
 }

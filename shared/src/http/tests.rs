@@ -18,7 +18,7 @@ use crate::{
     health::Health,
     idempotency::{Key, Stored},
     intake::Refused,
-    telemetry,
+    telemetry::{self, Vitals},
 };
 
 #[derive(Debug, Deserialize)]
@@ -259,7 +259,7 @@ async fn operators_see_life_readiness_and_numbers() {
     let metrics = telemetry::init(telemetry::Format::Pretty, "off").unwrap();
     send(get_of("/page?limit=3")).await;
     let ask = async |path: &str| {
-        let router = admin(health.clone(), metrics.clone());
+        let router = admin(Vitals::of(health.clone()), metrics.clone());
         let response = router.oneshot(get_of(path)).await.unwrap();
         (response.status(), text(response).await)
     };

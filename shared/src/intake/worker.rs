@@ -91,8 +91,10 @@ impl<B: Batch> Worker<B> {
     }
 
     async fn answer(&self, batch: Vec<Queued<B>>) {
-        metrics::histogram!("intake_batch_size").record(u32::try_from(batch.len()).unwrap_or(0));
-        metrics::gauge!("intake_queue_depth").set(u32::try_from(self.waiting.len()).unwrap_or(0));
+        let name = self.parts.name;
+        metrics::histogram!("intake_batch_size", "intake" => name)
+            .record(u32::try_from(batch.len()).unwrap_or(0));
+        super::show_depth(name, self.waiting.len());
         let (commands, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|it| (it.command, it.caller)).unzip();
         let answers = self.take_in_or_isolate(&commands).await;

@@ -65,6 +65,16 @@ pub struct Step {
     pub lost: usize,
 }
 
+/// Shows the counters of a kind before anything is counted.
+fn announce(kind: &'static str) {
+    for outcome in ["done", "refused", "unknown", "final"] {
+        metrics::counter!("job_attempts_total", "kind" => kind, "outcome" => outcome).increment(0);
+    }
+    for how in ["done", "gave up"] {
+        metrics::counter!("job_ended_total", "kind" => kind, "how" => how).increment(0);
+    }
+}
+
 /// An attempt that ended, as its task tells.
 type Joined<D> = Result<(Id, Result<D, Failure>), JoinError>;
 
@@ -88,6 +98,7 @@ impl<E: Effect> fmt::Debug for Worker<E> {
 impl<E: Effect> Worker<E> {
     /// A worker with nothing in its hands.
     pub fn new(parts: Parts<E>) -> Self {
+        announce(E::KIND);
         Self {
             parts: Arc::new(parts),
             performing: JoinSet::new(),

@@ -1,6 +1,6 @@
 //! The numbers of the roads: each name once, with what it counts.
 
-use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
 use crate::sequence;
 
@@ -13,12 +13,19 @@ pub(super) fn describe() {
         "From a request's head to its answer's head, by route, method and status."
     );
     describe_counter!("http_rate_limited_total", "Requests of callers who asked too often.");
+    counter!("http_rate_limited_total").increment(0);
 
-    describe_histogram!("intake_batch_size", "Commands taken in by one transaction.");
-    describe_gauge!("intake_queue_depth", "Commands that wait to be taken in.");
-    describe_counter!("intake_refused_total", "Commands not taken in, by reason.");
+    describe_histogram!("intake_batch_size", "Commands taken in by one transaction, by intake.");
+    describe_gauge!("intake_queue_depth", "Commands that wait to be taken in, by intake.");
+    describe_counter!("intake_refused_total", "Commands not taken in, by intake and reason.");
 
     describe_counter!("consumer_messages_total", "Messages read, by what became of them.");
+    describe_histogram!("consumer_batch_size", "Messages read by one look at the log.");
+    describe_histogram!(
+        "consumer_batch_duration_seconds",
+        Unit::Seconds,
+        "From a batch that was read to its commit; a batch that is held back, once it succeeds."
+    );
     describe_counter!("consumer_holds_total", "Times that a batch was held back.");
     describe_gauge!(
         "consumer_halted",
@@ -33,7 +40,7 @@ pub(super) fn describe() {
         sequence::FALLS,
         "Messages read behind a later one of their subject, by topic. Must stay 0."
     );
-    describe_counter!(sequence::LOSSES, "Messages that never came, by source. Must stay 0.");
+    describe_counter!(sequence::LOSSES, "Messages that never came. Must stay 0.");
     describe_gauge!(
         "consumer_lag_messages",
         "Messages that the whole group has not taken in yet, by topic."
@@ -44,6 +51,20 @@ pub(super) fn describe() {
         "Everything said up to so long ago is taken in by the whole group; infinite while unknown."
     );
     describe_counter!("relay_published_total", "Messages that the log confirmed.");
+    describe_counter!("relay_failures_total", "Steps of the relay that had to start over.");
+    describe_gauge!("relay_leads", "1 if this relay is the one that publishes.");
+    describe_histogram!("relay_batch_size", "Messages handed to the log at once.");
+    describe_histogram!(
+        "relay_ack_duration_seconds",
+        Unit::Seconds,
+        "From handing a batch to the log to its last confirmation, or to the first failure."
+    );
+
+    describe_histogram!(
+        "db_acquire_duration_seconds",
+        Unit::Seconds,
+        "How long somebody waited for a connection of the pool."
+    );
 
     describe_counter!("job_attempts_total", "Attempts that ended, by kind and outcome.");
     describe_histogram!("job_attempt_duration_seconds", Unit::Seconds, "One attempt, by kind.");

@@ -115,6 +115,7 @@ async fn an_intake_refuses_at_once_while_its_gate_is_shut() {
     let (pool, _) = kit::database().await;
     let watcher = watcher(&pool, &Health::default());
     let parts = intake::Parts {
+        name: "test",
         batch: Anything,
         pool: pool.clone(),
         wakers: Wakers::default(),

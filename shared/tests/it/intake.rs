@@ -63,7 +63,7 @@ fn settings() -> Settings {
 
 fn intake<B: Batch>(pool: &PgPool, batch: B, settings: Settings) -> (Intake<B>, Worker<B>) {
     let (pool, wakers, gate) = (pool.clone(), Wakers::default(), Gate::default());
-    let parts = Parts { batch, pool, wakers, gate };
+    let parts = Parts { name: "test", batch, pool, wakers, gate };
     Intake::new(parts, settings)
 }
 
@@ -328,7 +328,8 @@ async fn what_was_taken_in_is_told_to_the_workers() {
     let pool = database().await;
     let wakers = Wakers::default();
     let gate = Gate::default();
-    let parts = Parts { batch: Speaker, pool: pool.clone(), wakers: wakers.clone(), gate };
+    let parts =
+        Parts { name: "test", batch: Speaker, pool: pool.clone(), wakers: wakers.clone(), gate };
     let (door, mut worker) = Intake::new(parts, settings());
     let relay = Arc::clone(&wakers.relay);
     let woken = relay.notified();

@@ -12,7 +12,7 @@ fn waits_for(part: Part) -> &'static str {
         Part::Kafka => "topics",
         Part::Postgres => "database",
         Part::Registry => "schemas",
-        Part::Mail | Part::Ui => unreachable!("nobody waits for {part}"),
+        Part::Mail | Part::Ui | Part::Prometheus => unreachable!("nobody waits for {part}"),
     }
 }
 

@@ -20,4 +20,5 @@ mod settings;
 mod smoothing;
 mod stage;
 mod tidy;
+mod watch;
 mod ways;

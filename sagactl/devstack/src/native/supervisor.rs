@@ -206,7 +206,7 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 fn polite_signal(part: Part) -> &'static str {
     match part {
         Part::Postgres => "INT",
-        Part::Kafka | Part::Registry | Part::Mail | Part::Ui => "TERM",
+        Part::Kafka | Part::Registry | Part::Mail | Part::Ui | Part::Prometheus => "TERM",
     }
 }
 
@@ -214,7 +214,7 @@ fn polite_signal(part: Part) -> &'static str {
 fn last_signal(part: Part) -> &'static str {
     match part {
         Part::Postgres => "QUIT",
-        Part::Kafka | Part::Registry | Part::Mail => "KILL",
+        Part::Kafka | Part::Registry | Part::Mail | Part::Prometheus => "KILL",
         // It has children of its own, one per open tab.
         Part::Ui => "TERM",
     }

@@ -78,6 +78,28 @@ impl Tool {
     }
 }
 
+/// Fetches a Debian package into this folder, without installing it.
+pub(crate) async fn download(package: &str, folder: &Path) -> Result<(), Error> {
+    let _one_at_a_time = INSTALLING.lock().await;
+    if on_path("apt-get").is_none() {
+        return Err(Error::Missing {
+            missing: package.to_owned(),
+            command: format!("apt-get install {package}"),
+        });
+    }
+    let fetch = || {
+        let mut fetch = apt(&["download", package]);
+        fetch.current_dir(folder);
+        fetch
+    };
+    if run(fetch()).await.is_ok() {
+        return Ok(());
+    }
+    // The lists of packages may be missing or old; only root can fetch them.
+    run(apt(&["update"])).await?;
+    run(fetch()).await.map(drop)
+}
+
 fn apt(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);

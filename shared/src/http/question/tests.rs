@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     health::Health,
     http::{Settings, admin, bind, finish, serve},
-    telemetry,
+    telemetry::{self, Vitals},
 };
 
 /// `ExitCode` cannot be compared.
@@ -27,7 +27,7 @@ async fn a_process_is_ready_when_all_its_parts_are() {
     let listener = bind("admin", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let mut address = listener.local_addr().unwrap();
     let metrics = telemetry::init(telemetry::Format::Pretty, "off").unwrap();
-    let routes = finish(admin(health, metrics), &Settings::default());
+    let routes = finish(admin(Vitals::of(health), metrics), &Settings::default());
     let stop = CancellationToken::new();
     let serving = serve(listener, routes, Settings::default(), stop.clone());
     let asking = async {

@@ -1,0 +1,81 @@
+//! What this service counts: how orders end, how long that takes, and which have not ended.
+
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use shared::census::{self, Count, FAR_ENOUGH};
+use sqlx::PgConnection;
+use time::Duration;
+
+use crate::{
+    domain::order::{CancelReason, Event},
+    store::open::{self, Open},
+};
+
+const ORDERS: &str = "orders_total";
+const DURATION: &str = "saga_duration_seconds";
+const NO_REASON: &str = "none";
+
+/// Gives each number its line of help, and shows the counters from 0 on.
+pub(crate) fn describe() {
+    describe_counter!(ORDERS, "Orders that were placed and that ended, by outcome and reason.");
+    describe_histogram!(
+        DURATION,
+        Unit::Seconds,
+        "From placing an order to its end, by outcome and reason. Of one that was confirmed and then cancelled, both."
+    );
+    describe_gauge!("orders_in_flight", "Orders that have not ended, by what they wait for.");
+    describe_gauge!(
+        "orders_oldest_age_seconds",
+        "How long the oldest open order has been open, by what it waits for; 0 if there is none."
+    );
+    describe_gauge!("orders_overdue", "Orders that should have ended by now and have not.");
+    for outcome in ["placed", "confirmed"] {
+        orders(outcome, NO_REASON).increment(0);
+    }
+    for reason in CancelReason::ALL {
+        orders("cancelled", reason.code()).increment(0);
+    }
+}
+
+fn orders(outcome: &'static str, reason: &'static str) -> metrics::Counter {
+    counter!(ORDERS, "outcome" => outcome, "reason" => reason)
+}
+
+/// Counts what is decided. A transaction that fails after that is decided again, so after a fault
+/// the numbers may be a little high.
+pub(crate) fn count(event: &Event, since_placed: Duration) {
+    let (outcome, reason) = match event {
+        Event::Placed(_) => ("placed", NO_REASON),
+        Event::Confirmed { .. } => ("confirmed", NO_REASON),
+        Event::Cancelled { reason, .. } => ("cancelled", reason.code()),
+        Event::Noted(_) => return,
+    };
+    orders(outcome, reason).increment(1);
+    if outcome != "placed" {
+        metrics::histogram!(DURATION, "outcome" => outcome, "reason" => reason)
+            .record(since_placed.as_seconds_f64());
+    }
+}
+
+/// Counts the orders that have not ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenOrders;
+
+impl Count for OpenOrders {
+    fn of(&self) -> &'static str {
+        "orders"
+    }
+
+    async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let found = open::count(conn, FAR_ENOUGH).await?;
+        for (stage, held) in [("stock", false), ("payment", true)] {
+            let group = found.iter().find(|it| it.held == held);
+            gauge!("orders_in_flight", "awaiting" => stage)
+                .set(group.map_or(0, |it| census::rows(it.orders)));
+            gauge!("orders_oldest_age_seconds", "awaiting" => stage)
+                .set(group.map_or(0.0, |it| it.age.max(0.0)));
+        }
+        let overdue = |group: &Open| census::rows(group.overdue);
+        gauge!("orders_overdue").set(found.iter().map(overdue).sum::<u32>());
+        Ok(())
+    }
+}

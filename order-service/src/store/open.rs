@@ -1,0 +1,39 @@
+//! The orders that have not ended, counted.
+
+use sqlx::PgConnection;
+
+/// Open orders that stand at the same stage.
+#[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
+pub struct Open {
+    /// Whether their stock is held, as far as was heard.
+    pub held: bool,
+    /// How many.
+    pub orders: i64,
+    /// For how many seconds the oldest has been open.
+    pub age: f64,
+    /// How many of them should have ended by now.
+    pub overdue: i64,
+}
+
+/// Counts the open orders, oldest first, no further than `n_max`.
+pub async fn count(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Open>, sqlx::Error> {
+    // Lateral with a limit, so that each order is one look into the history's key: an EXISTS may be
+    // answered by reading the whole history.
+    sqlx::query_as(
+        "WITH open AS MATERIALIZED (
+             SELECT order_id, placed_at, due_at FROM orders
+             WHERE stage = 'pending' ORDER BY order_id LIMIT $1
+         )
+         SELECT reserved IS NOT NULL AS held, count(*) AS orders,
+                extract(epoch FROM now() - min(placed_at))::float8 AS age,
+                count(*) FILTER (WHERE due_at < now()) AS overdue
+         FROM open LEFT JOIN LATERAL (
+             SELECT what FROM order_history
+             WHERE order_history.order_id = open.order_id AND what = 'stock-reserved' LIMIT 1
+         ) AS heard (reserved) ON true
+         GROUP BY held",
+    )
+    .bind(n_max)
+    .fetch_all(conn)
+    .await
+}

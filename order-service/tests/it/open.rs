@@ -1,0 +1,79 @@
+//! How many orders are open, what they wait for, and that looking costs little.
+
+use order_service::store::open::{self, Open};
+use shared::db;
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use time::Duration;
+
+use crate::{
+    kit::Shop,
+    words::{paid, reserved},
+};
+
+async fn counted(shop: &Shop) -> Vec<Open> {
+    let mut conn = db::borrow(&shop.pool).await.unwrap();
+    let mut found = open::count(&mut conn, 100).await.unwrap();
+    conn.give_back();
+    found.sort_by_key(|it| it.held);
+    found
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn open_orders_are_counted_by_what_they_wait_for() {
+    let shop = Shop::open().await;
+    assert_eq!(counted(&shop).await, []);
+    let [_new, held, late, done] =
+        [shop.place().await, shop.place().await, shop.place().await, shop.place().await];
+    for order in [held, late, done] {
+        shop.consumer.take_in(&[shop.say(order, &reserved(order))]).await.unwrap();
+    }
+    shop.consumer.take_in(&[shop.say(done, &paid(done, 500))]).await.unwrap();
+    // From now on placed in the far future, and so not overdue.
+    shop.clock.advance(Duration::days(100 * 365));
+    shop.place().await;
+    let found = counted(&shop).await;
+    let numbers: Vec<_> = found.iter().map(|it| (it.held, it.orders, it.overdue)).collect();
+    assert_eq!(numbers, [(false, 2, 1), (true, 2, 2)]);
+    assert!(found.iter().all(|it| it.age > 60.0), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counting_reads_neither_the_orders_nor_their_history_in_whole() {
+    let shop = Shop::open().await;
+    // One connection, so that what it did is told before it is asked; and nobody else's.
+    let options = shop.pool.connect_options();
+    shop.pool.close().await;
+    let mut conn = PgConnection::connect_with(&options).await.unwrap();
+    conn.execute(
+        "INSERT INTO orders (order_id, stage, lines, total_minor, currency, placed_at, due_at,
+                                 confirmed_at, said)
+             SELECT gen_random_uuid(), CASE WHEN n % 20 = 0 THEN 'pending' ELSE 'confirmed' END,
+                    '[]', 1, 'EUR', now(), now(), now(), 1
+             FROM generate_series(1, 20000) AS n;
+             INSERT INTO order_history (order_id, message_id, source, what, happened_at)
+             SELECT order_id, gen_random_uuid(), 'x', 'stock-reserved', now() FROM orders;
+             INSERT INTO order_history (order_id, message_id, source, what, happened_at)
+             SELECT order_id, gen_random_uuid(), 'x', 'order-placed', now() FROM orders;
+             ANALYZE orders; ANALYZE order_history",
+    )
+    .await
+    .unwrap();
+    let mut read_in_whole = Vec::new();
+    for look in [false, true] {
+        if look {
+            let found = open::count(&mut conn, 10_000).await.unwrap();
+            assert_eq!(found.iter().map(|it| it.orders).sum::<i64>(), 1_000);
+        }
+        conn.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+        let tables: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT relname::text, seq_scan FROM pg_stat_user_tables
+             WHERE relname IN ('orders', 'order_history') ORDER BY relname",
+        )
+        .fetch_all(&mut conn)
+        .await
+        .unwrap();
+        read_in_whole.push(tables);
+    }
+    assert_eq!(read_in_whole[0].len(), 2);
+    assert_eq!(read_in_whole[0], read_in_whole[1]);
+}

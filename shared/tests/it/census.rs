@@ -1,0 +1,151 @@
+//! Numbers that only the database knows.
+
+use shared::{census::Census, db, dead_letter::Letters, jobs::Jobs, telemetry};
+use sqlx::{Executor as _, PgPool};
+use tokio::sync::Mutex;
+
+use crate::kit;
+
+/// Letters have no label by which a test could tell its own from another's.
+static LETTERS: Mutex<()> = Mutex::const_new(());
+
+/// The value of a series, written as it is rendered.
+fn value(series: &str) -> f64 {
+    let page = telemetry::init(telemetry::Format::Pretty, "off").unwrap().render();
+    let line = page.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
+}
+
+fn assert_near(value: f64, seconds: f64) {
+    assert!((seconds..seconds + 60.0).contains(&value), "{value} is not a little over {seconds}");
+}
+
+async fn looks(pool: &PgPool, kind: &'static str) {
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    assert!(Census::new(pool.clone(), Jobs::of_kind(kind)).step().await);
+}
+
+#[tokio::test]
+async fn jobs_are_counted_by_kind_and_state_and_the_first_that_is_due_has_an_age() {
+    let (pool, _) = kit::database().await;
+    pool.execute(
+        "INSERT INTO messaging.job (kind, key, payload, state, due_at)
+         SELECT kind, format('%s %s %s', state, due, n), '{}', state, now() + due
+         FROM (VALUES ('counted', 'waiting', interval '-90 s', 3),
+                      ('counted', 'waiting', interval '90 s', 2),
+                      ('counted', 'performing', interval '60 s', 4),
+                      ('counted', 'dead', interval '-1 day', 5),
+                      ('another', 'waiting', interval '-1 day', 7)) AS planted (kind, state, due, many),
+              generate_series(1, 9) AS n
+         WHERE n <= many",
+    )
+    .await
+    .unwrap();
+    looks(&pool, "counted").await;
+    for (name, n) in [("jobs_waiting", 5.0), ("jobs_performing", 4.0), ("jobs_given_up", 5.0)] {
+        let seen = value(&format!("{name}{{kind=\"counted\"}}"));
+        assert!((seen - n).abs() < 0.5, "{name} {seen}");
+    }
+    assert_near(value("jobs_due_age_seconds{kind=\"counted\"}"), 90.0);
+    pool.execute("DELETE FROM messaging.job WHERE due_at < now()").await.unwrap();
+    looks(&pool, "counted").await;
+    assert_eq!(value("jobs_due_age_seconds{kind=\"counted\"}").to_string(), "0");
+    assert_eq!(value("jobs_given_up{kind=\"counted\"}").to_string(), "0");
+}
+
+#[tokio::test]
+async fn letters_are_counted_by_reason_and_state_and_are_0_again_once_they_are_closed() {
+    let _alone = LETTERS.lock().await;
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let (pool, _) = kit::database().await;
+    pool.execute(
+        "WITH planted (reason, settled, closed, many) AS (
+             VALUES ('body', NULL, NULL::timestamptz, 3), ('body', 'redriven', NULL, 1),
+                    ('imposter', NULL, NULL, 2), ('envelope', 'discarded', now(), 4)
+         )
+         INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\", headers,
+                                            reason, detail, failed_at, settled, closed_at)
+         SELECT gen_random_uuid(), 'numbers', many, n, '', reason, '', now() - interval '2 min',
+                settled, closed
+         FROM planted, generate_series(1, 9) AS n WHERE n <= many;
+         INSERT INTO messaging.parked (lane, topic, partition, \"offset\", headers)
+         SELECT '', 'numbers', 0, n, '' FROM generate_series(1, 6) AS n",
+    )
+    .await
+    .unwrap();
+    let census = Census::new(pool.clone(), Letters::describe());
+    let counted = async || {
+        assert!(census.step().await);
+        let of = |reason, state| {
+            value(&format!("dead_letters{{reason=\"{reason}\",state=\"{state}\"}}")).to_string()
+        };
+        let letters = [
+            of("body", "undecided"),
+            of("body", "settled"),
+            of("imposter", "undecided"),
+            of("envelope", "settled"),
+        ];
+        (letters.join(" "), value("dead_letters_parked").to_string())
+    };
+    assert_eq!(counted().await, ("3 1 2 0".to_owned(), "6".to_owned()));
+    assert_near(value("dead_letter_age_seconds"), 120.0);
+    pool.execute(
+        "UPDATE messaging.dead_letter SET closed_at = now(); DELETE FROM messaging.parked",
+    )
+    .await
+    .unwrap();
+    assert_eq!(counted().await, ("0 0 0 0".to_owned(), "0".to_owned()));
+    assert_eq!(value("dead_letter_age_seconds").to_string(), "0");
+}
+
+#[tokio::test]
+async fn counting_goes_along_indexes_however_much_else_there_is() {
+    let _alone = LETTERS.lock().await;
+    let (pool, settings) = kit::database().await;
+    pool.close().await;
+    // One connection, so that what it did is told before it is asked; and nobody else's.
+    let pool = db::pool(&db::Settings { connections_max: 1, ..settings }, "census").unwrap();
+    pool.execute(
+        "INSERT INTO messaging.job (kind, key, payload, due_at)
+         SELECT CASE WHEN n % 10 = 0 THEN 'counted' ELSE 'another' END, n::text, '{}', now()
+         FROM generate_series(1, 50000) AS n;
+         INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\", headers,
+                                            reason, detail, settled, closed_at)
+         SELECT gen_random_uuid(), 'numbers', 0, n, '', 'body', '', 'redriven', now()
+         FROM generate_series(1, 50000) AS n;
+         INSERT INTO messaging.parked (lane, topic, partition, \"offset\", headers)
+         SELECT '', 'numbers', 0, n, '' FROM generate_series(1, 50000) AS n;
+         ANALYZE messaging.job; ANALYZE messaging.dead_letter; ANALYZE messaging.parked",
+    )
+    .await
+    .unwrap();
+    let read_in_whole = async || {
+        pool.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+        let tables: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT relname::text, seq_scan FROM pg_stat_user_tables
+             WHERE relname IN ('job', 'dead_letter', 'parked') ORDER BY relname",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+        tables
+    };
+    let before = read_in_whole().await;
+    assert_eq!(before.len(), 3);
+    looks(&pool, "counted").await;
+    assert!(Census::new(pool.clone(), Letters::describe()).step().await);
+    assert_eq!(read_in_whole().await, before, "a table was read from its beginning to its end");
+}
+
+#[tokio::test]
+async fn a_look_that_fails_is_counted_and_leaves_the_numbers_as_they_were() {
+    let (pool, _) = kit::database().await;
+    pool.execute("INSERT INTO messaging.job (kind, key, payload) VALUES ('unseen', 'k', '{}')")
+        .await
+        .unwrap();
+    looks(&pool, "unseen").await;
+    pool.execute("ALTER TABLE messaging.job RENAME TO away").await.unwrap();
+    assert!(!Census::new(pool.clone(), Jobs::of_kind("unseen")).step().await);
+    assert_eq!(value("census_failures_total{of=\"unseen\"}").to_string(), "1");
+    assert_eq!(value("jobs_waiting{kind=\"unseen\"}").to_string(), "1");
+}

@@ -1,0 +1,31 @@
+//! Questions to a Prometheus.
+
+use serde_json::Value;
+
+/// The values that an expression has now, without those that are none.
+pub(super) async fn now(base: &str, expression: &str) -> Result<Vec<f64>, String> {
+    let answer = sagactl::client::http()
+        .unwrap()
+        .get(format!("{base}/api/v1/query"))
+        .query(&[("query", expression)])
+        .send()
+        .await
+        .unwrap();
+    let answer: Value = answer.json().await.unwrap();
+    if answer["status"] != "success" {
+        return Err(answer["error"].to_string());
+    }
+    let series = answer["data"]["result"].as_array().cloned().unwrap_or_default();
+    let value = |it: &Value| it["value"][1].as_str().and_then(|it| it.parse::<f64>().ok());
+    Ok(series.iter().filter_map(value).filter(|it| !it.is_nan()).collect())
+}
+
+/// Each alert that is known there, with its health and its state.
+pub(super) async fn alerts(base: &str) -> Vec<(String, String, String)> {
+    let url = format!("{base}/api/v1/rules");
+    let answer: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+    let groups = answer["data"]["groups"].as_array().cloned().unwrap_or_default();
+    let rules = groups.iter().flat_map(|it| it["rules"].as_array().cloned().unwrap_or_default());
+    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+    rules.map(|it| (text(&it["name"]), text(&it["health"]), text(&it["state"]))).collect()
+}
