@@ -11,7 +11,7 @@ use shared::{
     effects::Effects,
     fault::Fault,
     intake::Batch,
-    jobs::lock_untried,
+    jobs::lock_untouched,
     message::TraceParent,
 };
 use sqlx::PgConnection;
@@ -106,15 +106,17 @@ impl App {
         Ok(Outcome { answers, effects })
     }
 
-    /// Whether the outcome of the charge is still waited for; so it stays until the transaction ends.
-    pub async fn wants_charge(
+    /// Whether a payment waits for the outcome of this kind of job; so it stays until the transaction
+    /// ends.
+    pub(crate) async fn waits_for(
         &self,
         conn: &mut PgConnection,
-        order_id: Uuid,
+        kind: &'static str,
+        key: &str,
     ) -> Result<bool, Fault> {
+        let order_id = Uuid::parse_str(key).map_err(Fault::poison)?;
         let kept = store::load_for_update(conn, &[order_id]).await?;
-        let payment = kept.get(&order_id).map(|it| &it.payment);
-        Ok(matches!(payment, Some(Payment::Charging { .. } | Payment::Cancelling { .. })))
+        Ok(kept.get(&order_id).and_then(|it| jobs::awaited(&it.payment)) == Some(kind))
     }
 
     /// Adds what an event says, asks for and stops.
@@ -174,17 +176,17 @@ async fn commands(
         .map(|it| it.order_id)
         .filter(is_charging)
         .collect();
-    let untried: BTreeSet<String> = if doubtful.is_empty() {
+    let untouched: BTreeSet<String> = if doubtful.is_empty() {
         BTreeSet::new()
     } else {
         let keys: Vec<String> = doubtful.iter().map(Uuid::to_string).collect();
-        lock_untried(conn, jobs::CHARGE, &keys).await?.into_iter().collect()
+        lock_untouched(conn, jobs::CHARGE, &keys).await?.into_iter().collect()
     };
     let command = |it: &Addressed| match &it.ask {
         Ask::Command(command) => command.clone(),
         Ask::Cancel => Command::OrderCancelled {
-            charge_untried: !is_charging(&it.order_id)
-                || untried.contains(&it.order_id.to_string()),
+            charge_untouched: !is_charging(&it.order_id)
+                || untouched.contains(&it.order_id.to_string()),
         },
     };
     Ok(batch.iter().map(command).collect())

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     app::{Addressed, App, Ask},
-    domain::payment::{Charge, Command, Event, Terms},
+    domain::payment::{Charge, Command, Event, Payment, Terms},
     numbers,
 };
 
@@ -42,6 +42,35 @@ pub(crate) struct ChargeOrder {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RefundOrder {
     pub(crate) charge_id: String,
+}
+
+/// The kind of job whose outcome a payment waits for.
+pub(crate) fn awaited(payment: &Payment) -> Option<&'static str> {
+    match payment {
+        Payment::Charging { .. } | Payment::Cancelling { .. } => Some(CHARGE),
+        Payment::Unresolved { .. } => Some(RESOLVE),
+        Payment::Refunding { .. } => Some(REFUND),
+        Payment::Unheard
+        | Payment::AwaitingStock { .. }
+        | Payment::AwaitingOrder
+        | Payment::Done { .. }
+        | Payment::Refunded { .. }
+        | Payment::NeedsReview { .. }
+        | Payment::Failed { .. }
+        | Payment::Abandoned { .. }
+        | Payment::Fenced => None,
+    }
+}
+
+/// Why a job that was given up may not be ended: without its outcome the payment stays open for good.
+async fn still_needed(
+    app: &App,
+    conn: &mut PgConnection,
+    kind: &'static str,
+    key: &str,
+) -> Result<Option<String>, Fault> {
+    let needed = app.waits_for(conn, kind, key).await?;
+    Ok(needed.then(|| "its payment waits for the outcome: try it again".to_owned()))
 }
 
 /// Adds the job that an event asks for, or stops the one that it makes needless.

@@ -14,6 +14,8 @@
 //! open letter, later messages of it are *parked* behind the letter; other lanes flow. What has no
 //! readable outside is in nobody's lane, so nothing waits behind it.
 //!
+//! A job that was given up is its row in `messaging.job` and a copy on the same topic, without a body.
+//!
 //! What an operator decides goes through the [`Desk`]; it carries out nothing by itself. A letter
 //! is taken in by the road of every message (`consumer`), a job goes back to its workers (`jobs`).
 //!

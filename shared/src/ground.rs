@@ -199,7 +199,8 @@ impl Ground {
     pub fn start_worker<E: Effect>(&self, name: &'static str, effect: E, policy: Policy) {
         let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
         let health = self.life.health().component(name);
-        let worker = Worker::new(jobs::Parts { effect, policy, pool, wakers, health });
+        let service = self.name;
+        let worker = Worker::new(jobs::Parts { service, effect, policy, pool, wakers, health });
         self.desk.add_workers(E::KIND, worker.parts());
         self.life.start(Stage::Work, name, |stop| worker.run(stop));
         self.start_census("jobs", Jobs::of_kind(E::KIND));

@@ -4,8 +4,8 @@
 //! performs them at the same time with a stable key, and brings the results home in one batch
 //! through the same road as every command.
 //!
-//! **Architecture invariant:** an attempt is counted and committed before it is made. So "never
-//! tried" is a fact, and a worker that dies in the middle leaves an attempt whose outcome is open,
+//! **Architecture invariant:** an attempt is counted and committed before it is made. So "without
+//! effect" is a fact, and a worker that dies in the middle leaves an attempt whose outcome is open,
 //! never one that is forgotten.
 //!
 //! ```text
@@ -26,8 +26,9 @@
 //! once, because ending it takes its row away in the transaction that settles.
 //!
 //! A dead job is a dead letter like a message that cannot be taken in: an operator puts it back, with
-//! fresh attempts and another life of its name, or ends it. Whether it may be tried again is the
-//! effect's word ([`Effect::never_again`]): what was given up may have been made up for meanwhile.
+//! fresh attempts and another life of its name, or ends it. Whether it may be tried again or ended is
+//! the effect's word ([`Effect::never_again`], [`Effect::still_needed`]): what was given up may have
+//! been made up for meanwhile, or somebody may wait for its outcome to this day.
 //!
 //! **Architecture invariant:** whoever settles locks in one order: what the effect settles first,
 //! the job's row last, as a decision does that stops or looks at a job.
@@ -48,7 +49,7 @@ use crate::{
 pub use self::{
     census::Jobs,
     revive::Revive,
-    store::{append, lock_untried, stop},
+    store::{append, lock_untouched, stop},
     worker::{Step, Worker},
 };
 pub(crate) use revive::discard;
@@ -160,6 +161,17 @@ pub trait Effect: Send + Sync + 'static {
         ended: &[(Claimed, Ended<Self::Done>)],
     ) -> impl Future<Output = Result<Effects, Fault>> + Send;
 
+    /// Why a job that was given up may not be ended, if it may not: because somebody still waits for
+    /// its outcome and nothing else will bring it. What is looked at has to stay so until the
+    /// transaction ends.
+    fn still_needed(
+        &self,
+        _conn: &mut PgConnection,
+        _key: &str,
+    ) -> impl Future<Output = Result<Option<String>, Fault>> + Send {
+        std::future::ready(Ok(None))
+    }
+
     /// Why a job that was given up may not be tried again, if it may not: because giving up was
     /// told to others, who have acted upon it. What is looked at has to stay so until the
     /// transaction ends.
@@ -190,6 +202,8 @@ pub struct Policy {
 /// What a worker works with.
 #[derive(Clone, Debug)]
 pub struct Parts<E> {
+    /// The service's name: the prefix of its dead-letter topic.
+    pub service: &'static str,
     /// What it does.
     pub effect: E,
     /// How.

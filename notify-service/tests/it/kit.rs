@@ -226,6 +226,7 @@ impl Desk {
         let from = "Shop <orders@shop.example>".parse().unwrap();
         let backoff = Backoff { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
         Worker::new(jobs::Parts {
+            service: "notify-service",
             effect: Email { app: self.app.clone(), from, smtp },
             policy: Policy {
                 backoff,

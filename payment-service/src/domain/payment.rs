@@ -20,35 +20,35 @@
 //! | --- | --- | --- | --- | --- |
 //! | unheard | order placed | awaiting stock | | |
 //! | unheard | stock reserved | awaiting order | | |
-//! | unheard | order cancelled, order cancelled untried | fenced | | |
+//! | unheard | order cancelled, order cancelled untouched | fenced | | |
 //! | awaiting stock | stock reserved | charging | | charge |
 //! | awaiting order | order placed | charging | | charge |
-//! | awaiting stock, awaiting order | order cancelled, order cancelled untried | abandoned | | |
+//! | awaiting stock, awaiting order | order cancelled, order cancelled untouched | abandoned | | |
 //! | charging | charged | done | `payment-done` | |
 //! | charging | charged wrongly | needs review (wrong amount) | | |
 //! | charging | declined | failed (declined) | `payment-failed` | |
 //! | charging | gave up | failed (unavailable) | `payment-failed` | |
 //! | charging | gave up in doubt | failed (unavailable), unresolved | `payment-failed` | resolve |
-//! | charging | order cancelled untried | abandoned: the charge was never tried | | charge is stopped |
+//! | charging | order cancelled untouched | abandoned: no attempt at the charge had or may have had an effect | | charge is stopped |
 //! | charging | order cancelled | cancelling | | |
 //! | cancelling | charged, charged wrongly | refunding | | refund |
 //! | cancelling | declined, gave up | abandoned | | |
 //! | cancelling | gave up in doubt | unresolved | | resolve |
 //! | unresolved | found charged | refunding | | refund |
 //! | unresolved | found not charged | failed (unavailable) | | |
-//! | done | order cancelled, order cancelled untried | refunding | | refund |
+//! | done | order cancelled, order cancelled untouched | refunding | | refund |
 //! | refunding | refunded | refunded | `payment-refunded` | |
 //! | refunding | refund gave up | needs review (refund failed) | | |
 //! | wrong amount | accept | done: for the order it is its total | `payment-done` | |
 //! | wrong amount | refund | failed (unavailable), refunding | `payment-failed` | refund |
-//! | wrong amount | order cancelled, order cancelled untried | refunding | | refund |
+//! | wrong amount | order cancelled, order cancelled untouched | refunding | | refund |
 //! | refund failed | refund | refunding | | refund |
 //! | refund failed | refunded | refunded: by a redriven job | `payment-refunded` | |
 //!
 //! And whole: `+` as told above; `.` nothing, because it is a repeat or came late; `x` a
 //! [`Rejection`], because the gateway or we ourselves contradict what was said before.
 //!
-//! | stage | order placed | stock reserved | order cancelled | order cancelled untried | charged | charged wrongly | declined | gave up | gave up in doubt | found charged | found not charged | refunded | refund gave up | accept | refund |
+//! | stage | order placed | stock reserved | order cancelled | order cancelled untouched | charged | charged wrongly | declined | gave up | gave up in doubt | found charged | found not charged | refunded | refund gave up | accept | refund |
 //! | --- | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - |
 //! | unheard        | + | + | + | + | x | x | x | x | x | x | x | x | x | x | x |
 //! | awaiting stock | . | + | + | + | x | x | x | x | x | x | x | x | x | x | x |
@@ -195,8 +195,8 @@ impl Decider for Payment {
         match command {
             Command::OrderPlaced { terms } => Ok(decide::order_placed(payment, terms)),
             Command::StockReserved => Ok(decide::stock_reserved(payment)),
-            Command::OrderCancelled { charge_untried } => {
-                Ok(decide::order_cancelled(payment, *charge_untried))
+            Command::OrderCancelled { charge_untouched } => {
+                Ok(decide::order_cancelled(payment, *charge_untouched))
             }
             Command::Charged { charge } => decide::charged(payment, charge),
             Command::Declined { code } => decide::declined(payment, code),

@@ -6,9 +6,8 @@ use shared::{
     jobs::{Claimed, Effect, Ended, Failure},
 };
 use sqlx::PgConnection;
-use uuid::Uuid;
 
-use super::{CHARGE, ChargeOrder, bring_home, read};
+use super::{CHARGE, ChargeOrder, bring_home, read, still_needed};
 use crate::{
     app::App,
     domain::payment::Command,
@@ -47,14 +46,21 @@ impl Effect for ChargeJob {
         bring_home(&self.app, conn, outcomes).await
     }
 
+    async fn still_needed(
+        &self,
+        conn: &mut PgConnection,
+        key: &str,
+    ) -> Result<Option<String>, Fault> {
+        still_needed(&self.app, conn, CHARGE, key).await
+    }
+
     /// Once the order has been told that it is not paid, another try would take money for nothing.
     async fn never_again(
         &self,
         conn: &mut PgConnection,
         key: &str,
     ) -> Result<Option<String>, Fault> {
-        let order_id = Uuid::parse_str(key).map_err(Fault::poison)?;
-        let wanted = self.app.wants_charge(conn, order_id).await?;
+        let wanted = self.app.waits_for(conn, CHARGE, key).await?;
         let told = "the payment has failed, and its order was told: a charge would be for nothing";
         Ok((!wanted).then(|| told.to_owned()))
     }

@@ -7,7 +7,7 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use super::{REFUND, RefundOrder, bring_home, read};
+use super::{REFUND, RefundOrder, bring_home, read, still_needed};
 use crate::{app::App, domain::payment::Command, gateway::Gateway};
 
 /// The effect. What is known once it is done is the gateway's name for the refund.
@@ -39,6 +39,14 @@ impl Effect for RefundJob {
     ) -> Result<Effects, Fault> {
         let outcomes = ended.iter().map(|(job, ended)| (job, command(ended)));
         bring_home(&self.app, conn, outcomes).await
+    }
+
+    async fn still_needed(
+        &self,
+        conn: &mut PgConnection,
+        key: &str,
+    ) -> Result<Option<String>, Fault> {
+        still_needed(&self.app, conn, REFUND, key).await
     }
 }
 

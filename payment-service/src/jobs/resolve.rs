@@ -11,7 +11,7 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use super::{ChargeOrder, RESOLVE, bring_home, read};
+use super::{ChargeOrder, RESOLVE, bring_home, read, still_needed};
 use crate::{
     app::App,
     domain::payment::Command,
@@ -52,6 +52,14 @@ impl Effect for ResolveJob {
             outcomes.push((job, command(ended)?));
         }
         bring_home(&self.app, conn, outcomes).await
+    }
+
+    async fn still_needed(
+        &self,
+        conn: &mut PgConnection,
+        key: &str,
+    ) -> Result<Option<String>, Fault> {
+        still_needed(&self.app, conn, RESOLVE, key).await
     }
 }
 

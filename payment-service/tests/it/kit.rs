@@ -226,6 +226,7 @@ impl Payments {
         let mut conn = self.pool.acquire().await.unwrap();
         let kept = outbox::head(&mut conn, 10_000).await.unwrap();
         kept.iter()
+            .filter(|it| !it.message.topic.ends_with(".dlq"))
             .filter(|it| it.message.key == Some(order_id.to_string().into_bytes()))
             .map(|it| Message {
                 envelope: Envelope::from_headers(&it.message.headers).unwrap(),
@@ -257,6 +258,7 @@ impl Payments {
     /// A worker that works like this.
     pub(crate) fn worker_by<E: Effect>(&self, effect: E, policy: Policy) -> Worker<E> {
         Worker::new(jobs::Parts {
+            service: "payment-service",
             effect,
             policy,
             pool: self.pool.clone(),
@@ -281,8 +283,11 @@ impl Payments {
 
     /// A worker that resolves, without limit.
     pub(crate) fn resolves(&self, gateway_url: &str) -> Worker<ResolveJob> {
-        let effect = ResolveJob { app: self.app.clone(), gateway: gateway(gateway_url) };
-        self.worker(effect, None)
+        self.worker(self.resolve_job(gateway_url), None)
+    }
+
+    pub(crate) fn resolve_job(&self, gateway_url: &str) -> ResolveJob {
+        ResolveJob { app: self.app.clone(), gateway: gateway(gateway_url) }
     }
 
     /// A worker that refunds, with three attempts.

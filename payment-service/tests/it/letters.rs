@@ -65,6 +65,32 @@ async fn a_charge_that_was_given_up_and_said_is_never_tried_again() {
 }
 
 #[tokio::test]
+async fn a_payment_of_which_nobody_knows_keeps_the_job_that_finds_out() {
+    let (payments, gateway) = (Payments::start().await, Simulator::start().await);
+    let order_id = payments.charging("tok_visa").await;
+    gateway.faults(&json!({ "drop_after_rate": 1.0 })).await;
+    let mut charges = payments.charges(&gateway.url);
+    give_up(&payments, &mut charges).await;
+    let charge = only(&payments).await;
+    desk(&payments, &charges).discard(charge.id, &by()).await.unwrap();
+    assert_eq!(payments.stage(order_id).await, "unresolved");
+    // The job that finds out has no limit; this worker is told that it has.
+    let mut limited = payments.worker_of(payments.resolve_job(&gateway.url));
+    give_up(&payments, &mut limited).await;
+    let (desk, letter) = (desk(&payments, &limited), only(&payments).await);
+    assert_eq!(letter.topic, "resolve");
+    let needed = desk.discard(letter.id, &by()).await.unwrap_err();
+    assert!(matches!(&needed, Error::Needed(why) if why.contains("try it again")), "{needed}");
+
+    gateway.heal().await;
+    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    assert_eq!(limited.step().await.unwrap().done, 1);
+    payments.refunds(&gateway.url).step().await.unwrap();
+    assert_eq!(payments.stage(order_id).await, "refunded");
+    assert_eq!(gateway.counts().await.net_minor, 0);
+}
+
+#[tokio::test]
 async fn a_refund_that_was_given_up_is_redriven_under_the_same_key() {
     let (payments, gateway) = (Payments::start().await, Simulator::start().await);
     let order_id = payments.charging("tok_visa").await;

@@ -119,6 +119,21 @@ async fn an_order_that_is_cancelled_after_its_payment_gets_its_money_back_once()
 }
 
 #[tokio::test]
+async fn an_order_that_is_cancelled_while_its_charge_is_only_refused_is_never_charged() {
+    let (payments, gateway) = both().await;
+    let order_id = payments.charging("tok_visa").await;
+    gateway.faults(&json!({ "refuse_rate": 1.0 })).await;
+    let mut worker = payments.charges(&gateway.url);
+    assert_eq!(worker.step().await.unwrap().again, 1);
+    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    assert_eq!(payments.stage(order_id).await, "abandoned", "nothing came of it, and nothing will");
+    gateway.heal().await;
+    payments.make_due().await;
+    assert_eq!(worker.step().await.unwrap().claimed, 0);
+    assert_eq!(gateway.counts().await.charges, 0);
+}
+
+#[tokio::test]
 async fn an_order_that_was_cancelled_first_is_never_charged() {
     let (payments, gateway) = both().await;
     let order_id = Clock::System.new_id();

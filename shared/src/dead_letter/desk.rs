@@ -60,6 +60,9 @@ pub enum Error {
     /// To try it again would do harm.
     #[error("it may not be tried again: {0}")]
     Refused(String),
+    /// To end it would leave something open for good.
+    #[error("it may not be discarded: {0}")]
+    Needed(String),
     /// It failed for a reason that is not the letter's.
     #[error("the decision could not be carried out")]
     Fault(#[from] Fault),
@@ -137,15 +140,16 @@ impl Desk {
                 None => Carried::NotOpen,
             });
         };
-        let workers =
-            self.0.workers.read().unwrap_or_else(PoisonError::into_inner).get(&*kind).cloned();
-        let workers = workers.ok_or_else(|| Error::Refused(format!("nobody does {kind}")))?;
-        workers.put_back(id, by).await
+        let nobody = || Error::Refused(format!("nobody does {kind}"));
+        self.workers(&kind).ok_or_else(nobody)?.put_back(id, by).await
     }
 
     /// Ends a letter without trying it again. The reason is kept.
     pub async fn discard(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
-        if self.dead_job(id).await?.is_some() {
+        if let Some(kind) = self.dead_job(id).await? {
+            if let Some(workers) = self.workers(&kind) {
+                return workers.discard(id, by).await;
+            }
             let pool = self.pool()?;
             return Ok(db::within(DISCARD_LIMIT, jobs::discard(pool, id, by)).await?);
         }
@@ -153,6 +157,11 @@ impl Desk {
             Some(road) => Ok(road.discard(id, by).await?),
             None => Ok(Carried::NotOpen),
         }
+    }
+
+    /// Who does jobs of this kind.
+    fn workers(&self, kind: &str) -> Option<Arc<dyn jobs::Revive>> {
+        self.0.workers.read().unwrap_or_else(PoisonError::into_inner).get(kind).cloned()
     }
 
     fn pool(&self) -> Result<&PgPool, Error> {

@@ -58,6 +58,35 @@ pub async fn keep(
     Ok(copies.collect())
 }
 
+/// A job that was given up.
+pub(crate) struct DeadJob<'j> {
+    /// As the list of dead letters names it.
+    pub(crate) id: Uuid,
+    pub(crate) kind: &'static str,
+    pub(crate) key: &'j str,
+    pub(crate) attempts: i32,
+    pub(crate) in_doubt: bool,
+    pub(crate) error: &'j str,
+}
+
+/// The copy of a job that was given up. It has no body: what a worker needs may be a customer's
+/// address, and stays in the database of its service.
+pub(crate) fn copy_of_job(service: &str, job: &DeadJob<'_>) -> Outgoing {
+    let mut headers = Headers::default();
+    headers.push("dead-letter-job", job.kind);
+    headers.push("kafka_dlt-exception-message", &printable(job.error));
+    headers.push("dead-letter-id", &job.id.to_string());
+    headers.push("dead-letter-reason", if job.in_doubt { "in-doubt" } else { "gave-up" });
+    headers.push("dead-letter-attempts", &job.attempts.to_string());
+    Outgoing {
+        id: job.id,
+        topic: format!("{service}.dlq").into(),
+        key: Some(job.key.as_bytes().to_vec()),
+        headers,
+        payload: None,
+    }
+}
+
 /// What stands on the copy beside the message.
 pub(crate) struct Died<'d> {
     pub(crate) id: Uuid,

@@ -169,6 +169,7 @@ impl From<Error> for Problem {
         match error {
             Error::NotYet => problem::UNAVAILABLE.problem().retry_after(Duration::from_secs(1)),
             Error::Refused(reason) => problem::NOT_REDRIVABLE.detail(reason),
+            Error::Needed(reason) => problem::NOT_DISCARDABLE.detail(reason),
             Error::Fault(fault) if fault.is_lock_timeout() || fault.is_collision() => {
                 problem::BUSY.problem().retry_after(Duration::from_secs(1))
             }

@@ -67,6 +67,8 @@ problem_types! {
     RATE_LIMITED = TOO_MANY_REQUESTS "rate-limited" "You ask more often than one caller may";
     /// To try it again would do harm.
     NOT_REDRIVABLE = CONFLICT "not-redrivable" "It may not be tried again";
+    /// A dead letter whose outcome is still waited for.
+    NOT_DISCARDABLE = CONFLICT "not-discardable" "It may not be discarded";
     /// Too much waits already.
     OVERLOADED = SERVICE_UNAVAILABLE "overloaded" "Too much waits already";
     /// Something that the service needs is out of reach.

@@ -1,7 +1,7 @@
 //! Jobs that were given up, in the hands of an operator: tried again, or ended.
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Effect, Parts, store};
@@ -17,6 +17,9 @@ use crate::{
 pub trait Revive: Send + Sync {
     /// Puts the dead job of this name back, with fresh attempts.
     fn put_back<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
+
+    /// Ends the dead job of this name.
+    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
 }
 
 impl<E: Effect> Revive for Parts<E> {
@@ -27,6 +30,10 @@ impl<E: Effect> Revive for Parts<E> {
             Ok(carried)
         }
         .boxed()
+    }
+
+    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>> {
+        db::within(super::settle::SETTLE_LIMIT, self.end(id, by)).boxed()
     }
 }
 
@@ -47,15 +54,33 @@ impl<E: Effect> Parts<E> {
         tx.commit().await?;
         Ok(Carried::PutBack)
     }
+
+    async fn end(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+        let mut tx = db::begin(&self.pool).await?;
+        let Some(key) = store::find_dead(&mut tx, E::KIND, id).await? else {
+            return Ok(Carried::NotOpen);
+        };
+        if let Some(reason) = self.effect.still_needed(&mut tx, &key).await? {
+            return Err(Error::Needed(reason));
+        }
+        let carried = record_end(&mut tx, id, by).await?;
+        tx.commit().await?;
+        Ok(carried)
+    }
 }
 
-/// Ends the dead job of this name.
+/// Ends the dead job of this name, whose kind nobody does any more.
 pub(crate) async fn discard(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried, sqlx::Error> {
     let mut tx = db::begin(pool).await?;
-    audit::record(&mut tx, id, (Action::Discard, Outcome::Discarded), by).await?;
-    if store::delete_dead(&mut tx, id).await? == 0 {
-        return Ok(Carried::NotOpen);
-    }
+    let carried = record_end(&mut tx, id, by).await?;
     tx.commit().await?;
-    Ok(Carried::settled())
+    Ok(carried)
+}
+
+/// The decision is read off the row, so it is recorded before the row goes; a job that is not dead
+/// has neither.
+async fn record_end(conn: &mut PgConnection, id: Uuid, by: &By) -> Result<Carried, sqlx::Error> {
+    audit::record(conn, id, (Action::Discard, Outcome::Discarded), by).await?;
+    let ended = store::delete_dead(conn, id).await?;
+    Ok(if ended == 0 { Carried::NotOpen } else { Carried::settled() })
 }

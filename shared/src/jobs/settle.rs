@@ -1,18 +1,21 @@
 //! Bringing outcomes home: one transaction for all of them, ended jobs and those that go on.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{collections::HashMap, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
+use uuid::Uuid;
 
 use super::{
     Claimed, Effect, Ended, Parts,
     outcome::{self, Fence, Next, Outcomes, Stays},
-    store,
+    store::{self, Released},
 };
 use crate::{
     db,
+    dead_letter::{self, keep::DeadJob},
     effects::Effects,
     fault::{self, Collision, Fault},
+    message::Outgoing,
 };
 
 /// A transaction of outcomes is given up after this long.
@@ -76,7 +79,7 @@ impl<E: Effect> Parts<E> {
 
     async fn transact(&self, (ended, fences, stays): Some<'_, E::Done>) -> Result<Effects, Fault> {
         let mut tx = db::begin(&self.pool).await?;
-        let effects = match ended {
+        let mut effects = match ended {
             [] => Effects::default(),
             ended => self.effect.settle(&mut tx, ended).await?,
         };
@@ -97,12 +100,37 @@ impl<E: Effect> Parts<E> {
         let stay: Vec<&Stays> = stays.iter().chain(&dead).collect();
         let removed = store::remove(&mut tx, E::KIND, &done).await?;
         let released = store::release(&mut tx, E::KIND, &stay).await?;
-        if removed != done.len() as u64 || released != stay.len() as u64 {
+        if removed != done.len() as u64 || released.len() != stay.len() {
             return Err(Fault::transient(Collision));
         }
+        effects.messages.extend(self.copies(&stay, &released));
         effects.save(&mut tx).await?;
         tx.commit().await?;
         Ok(effects)
+    }
+
+    /// The copies, for the dead-letter topic, of those that are dead now.
+    fn copies(&self, stay: &[&Stays], released: &[Released]) -> Vec<Outgoing> {
+        let ids: HashMap<&str, Uuid> = released
+            .iter()
+            .filter(|it| !it.stopped)
+            .map(|it| (it.key.as_str(), it.letter_id))
+            .collect();
+        let dead = stay.iter().filter(|it| it.next == Next::Dead);
+        let copy = |it: &&Stays| {
+            Some(dead_letter::keep::copy_of_job(
+                self.service,
+                &DeadJob {
+                    id: *ids.get(it.key.as_str())?,
+                    kind: E::KIND,
+                    key: &it.key,
+                    attempts: it.fence.attempt,
+                    in_doubt: it.in_doubt,
+                    error: &it.error,
+                },
+            ))
+        };
+        dead.filter_map(copy).collect()
     }
 
     /// Drops outcomes that do not count any more; says how many.

@@ -40,7 +40,7 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
 
 /// Stops jobs: none of them is attempted again. An attempt that is being made goes on, and is
 /// brought home if it succeeds. One whose earlier attempt is in doubt is stopped too: where that
-/// matters, ask [`lock_untried`] first.
+/// matters, ask [`lock_untouched`] first.
 pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault> {
     if keys.is_empty() {
         return Ok(());
@@ -67,10 +67,10 @@ pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault>
     Ok(())
 }
 
-/// Which of these jobs were never tried, or only in an earlier life that left no doubt. They stay so
-/// until the caller's transaction ends:
-/// their rows are locked, and claims skip locked rows.
-pub async fn lock_untried(
+/// Which of these jobs had no effect: none of their attempts was begun, or each was refused for sure.
+/// They stay so until the caller's transaction ends: their rows are locked, and claims skip locked
+/// rows.
+pub async fn lock_untouched(
     conn: &mut PgConnection,
     kind: &'static str,
     keys: &[String],
@@ -78,10 +78,9 @@ pub async fn lock_untried(
     if keys.is_empty() {
         return Ok(vec![]);
     }
-    let untried = sqlx::query_scalar(
+    let untouched = sqlx::query_scalar(
         "SELECT key FROM messaging.job
-         WHERE kind = $1 AND key = ANY ($2) AND attempt = 0 AND NOT in_doubt
-           AND state = 'waiting'
+         WHERE kind = $1 AND key = ANY ($2) AND state = 'waiting' AND NOT in_doubt
          ORDER BY key
          FOR UPDATE",
     )
@@ -89,7 +88,7 @@ pub async fn lock_untried(
     .bind(keys)
     .fetch_all(conn)
     .await?;
-    Ok(untried)
+    Ok(untouched)
 }
 
 /// Claims jobs that are due, counts the attempt, and holds them until the lease ends. One whose
@@ -172,21 +171,31 @@ pub(super) async fn remove(
     Ok(removed.rows_affected())
 }
 
+/// A job that was under its fence when its lease was given up.
+#[derive(Debug, sqlx::FromRow)]
+pub(super) struct Released {
+    pub(super) key: String,
+    /// As the list of dead letters names it.
+    pub(super) letter_id: Uuid,
+    /// It was stopped meanwhile, and is gone.
+    pub(super) stopped: bool,
+}
+
 /// Gives up the lease of jobs that stay, waiting or dead, each if it is still the one of its fence;
-/// says how many were. Those that were stopped meanwhile do not stay.
+/// says which were. Those that were stopped meanwhile do not stay.
 pub(super) async fn release(
     conn: &mut PgConnection,
     kind: &'static str,
     stays: &[&Stays],
-) -> Result<u64, sqlx::Error> {
+) -> Result<Vec<Released>, sqlx::Error> {
     if stays.is_empty() {
-        return Ok(0);
+        return Ok(vec![]);
     }
     let seconds = |it: &&Stays| match it.next {
         Next::In(delay) => Some(delay.as_secs_f64()),
         Next::Dead => None,
     };
-    let released: i64 = sqlx::query_scalar(
+    sqlx::query_as(
         "WITH held AS MATERIALIZED (
              SELECT key, stopped, fence.seconds, fence.in_doubt, fence.error
              FROM messaging.job
@@ -207,7 +216,7 @@ pub(super) async fn release(
              FROM held
              WHERE job.kind = $1 AND job.key = held.key AND NOT held.stopped
          )
-         SELECT count(*) FROM held",
+         SELECT key, md5($1 || '/' || key)::uuid AS letter_id, stopped FROM held",
     )
     .bind(kind)
     .bind(stays.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
@@ -216,9 +225,8 @@ pub(super) async fn release(
     .bind(stays.iter().map(seconds).collect::<Vec<_>>())
     .bind(stays.iter().map(|it| it.in_doubt).collect::<Vec<_>>())
     .bind(stays.iter().map(|it| it.error.as_str()).collect::<Vec<_>>())
-    .fetch_one(conn)
-    .await?;
-    Ok(released.unsigned_abs())
+    .fetch_all(conn)
+    .await
 }
 
 /// A row as it is at this moment.

@@ -4,7 +4,7 @@ use shared::{
     dead_letter::{By, Carried, Desk, Error},
     effects::Effects,
     fault::Fault,
-    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Policy, Step, lock_untried},
+    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Policy, Step, lock_untouched},
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -50,6 +50,53 @@ async fn a_job_that_was_given_up_is_listed_with_its_attempts_and_reason() {
     assert_eq!(only(&pool).await.reason, "in-doubt");
 }
 
+/// The copies that stand in the outbox, each as (topic, key, body, headers).
+async fn copies(pool: &PgPool) -> Vec<shared::message::Outgoing> {
+    let mut conn = pool.acquire().await.unwrap();
+    let kept = shared::outbox::head(&mut conn, 100).await.unwrap();
+    kept.into_iter().map(|it| it.message).filter(|it| it.topic.ends_with(".dlq")).collect()
+}
+
+#[tokio::test]
+async fn a_job_that_was_given_up_has_a_copy_for_the_dead_letter_topic_without_its_body() {
+    for (last, reason) in [(Act::Refused(None), "gave-up"), (Act::Unknown, "in-doubt")] {
+        let (pool, _) = given_up(last).await;
+        let (letter, copies) = (only(&pool).await, copies(&pool).await);
+        assert_eq!(copies.len(), 1, "{copies:?}");
+        let copy = &copies[0];
+        assert_eq!((&*copy.topic, copy.key.as_deref()), ("probe.dlq", Some(&b"a"[..])));
+        assert_eq!(copy.payload, None);
+        let header = |name| copy.headers.text(name).unwrap().unwrap().to_owned();
+        assert_eq!(header("dead-letter-id"), letter.id.to_string());
+        assert_eq!(header("dead-letter-job"), "probe");
+        assert_eq!(header("dead-letter-reason"), reason);
+        assert_eq!(header("dead-letter-attempts"), "2");
+        assert_eq!(header("kafka_dlt-exception-message"), letter.detail);
+    }
+}
+
+#[tokio::test]
+async fn a_job_whose_end_cannot_be_settled_has_a_copy_too() {
+    let pool = database().await;
+    let probe = Probe::default();
+    append(&pool, &["a"]).await;
+    probe.plan("a", [Act::Final]);
+    probe.trouble(crate::probe::Trouble::Poison("a"));
+    worker(&pool, &probe, policy()).step().await.unwrap();
+    assert_eq!(only(&pool).await.key.as_deref(), Some("a"));
+    assert_eq!(copies(&pool).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_that_goes_on_has_no_copy() {
+    let pool = database().await;
+    let probe = Probe::default();
+    append(&pool, &["again", "done"]).await;
+    probe.plan("again", [Act::Refused(None)]);
+    worker(&pool, &probe, policy()).step().await.unwrap();
+    assert_eq!(copies(&pool).await, []);
+}
+
 #[tokio::test]
 async fn a_job_that_is_put_back_has_fresh_attempts_and_is_done() {
     let (pool, probe) = given_up(Act::Refused(None)).await;
@@ -80,14 +127,14 @@ async fn a_job_that_is_given_up_again_is_the_same_letter() {
 }
 
 #[tokio::test]
-async fn what_is_in_doubt_stays_in_doubt_and_never_counts_as_untried() {
+async fn what_is_in_doubt_stays_in_doubt_and_never_counts_as_untouched() {
     let (pool, probe) = given_up(Act::Unknown).await;
     let letter = only(&pool).await;
     desk(&pool, &probe).redrive(letter.id, &by()).await.unwrap();
     assert!(rows(&pool).await[0].in_doubt);
     let mut conn = pool.acquire().await.unwrap();
-    let untried = lock_untried(&mut conn, Probe::KIND, &["a".to_owned()]).await.unwrap();
-    assert_eq!(untried, Vec::<String>::new());
+    let untouched = lock_untouched(&mut conn, Probe::KIND, &["a".to_owned()]).await.unwrap();
+    assert_eq!(untouched, Vec::<String>::new());
     drop(conn);
     worker(&pool, &probe, two_attempts()).step().await.unwrap();
     assert!(probe.attempts().last().unwrap().in_doubt, "the next attempt knows");
@@ -168,10 +215,18 @@ impl Effect for Once {
     ) -> Result<Option<String>, Fault> {
         Ok(Some(format!("{key} was told")))
     }
+
+    async fn still_needed(
+        &self,
+        _conn: &mut PgConnection,
+        key: &str,
+    ) -> Result<Option<String>, Fault> {
+        Ok(Some(format!("{key} is waited for")))
+    }
 }
 
 #[tokio::test]
-async fn a_job_whose_effect_says_never_again_stays_dead() {
+async fn a_job_whose_effect_says_no_is_neither_tried_again_nor_ended() {
     let pool = database().await;
     let job = NewJob {
         key: JobKey { kind: Once::KIND, key: "a".to_owned() },
@@ -181,7 +236,15 @@ async fn a_job_whose_effect_says_never_again_stays_dead() {
     jobs::append(&mut pool.acquire().await.unwrap(), &[job]).await.unwrap();
     let wakers = shared::effects::Wakers::default();
     let health = shared::health::Health::default().component("jobs");
-    let parts = jobs::Parts { effect: Once, policy: policy(), pool: pool.clone(), wakers, health };
+    let pool_of = pool.clone();
+    let parts = jobs::Parts {
+        service: "probe",
+        effect: Once,
+        policy: policy(),
+        pool: pool_of,
+        wakers,
+        health,
+    };
     let mut worker = jobs::Worker::new(parts);
     assert_eq!(worker.step().await.unwrap().gave_up, 1);
     let desk = Desk::default();
@@ -192,6 +255,8 @@ async fn a_job_whose_effect_says_never_again_stays_dead() {
     desk.add_workers(Once::KIND, worker.parts());
     let told = desk.redrive(letter.id, &by()).await.unwrap_err();
     assert!(matches!(told, Error::Refused(reason) if reason == "a was told"));
+    let needed = desk.discard(letter.id, &because()).await.unwrap_err();
+    assert!(matches!(needed, Error::Needed(reason) if reason == "a is waited for"));
     assert_eq!(only(&pool).await, letter);
 }
 

@@ -196,6 +196,7 @@ async fn a_wake_up_is_enough() {
     let never = Policy { poll: std::time::Duration::from_hours(1), ..policy() };
     let health = Health::default();
     let parts = Parts {
+        service: "probe",
         effect: probe.clone(),
         policy: never,
         pool: pool.clone(),

@@ -109,7 +109,7 @@ async fn a_job_that_was_never_tried_stays_so_until_the_transaction_that_asked_en
     append(&pool, &["a", "b"]).await;
     let keys = ["a".to_owned(), "b".to_owned()];
     let (probe, mut tx) = (Probe::default(), db::begin(&pool).await.unwrap());
-    assert_eq!(jobs::lock_untried(&mut tx, "probe", &keys[..1]).await.unwrap(), ["a"]);
+    assert_eq!(jobs::lock_untouched(&mut tx, "probe", &keys[..1]).await.unwrap(), ["a"]);
     let mut worker = worker(&pool, &probe, policy());
     assert_eq!(worker.step().await.unwrap().claimed, 1, "only the other one");
     assert_eq!(probe.attempts()[0].key, "b");
@@ -129,13 +129,31 @@ async fn a_job_that_is_performed_counts_as_tried() {
     let look = async {
         crate::patience::until(|| !probe.attempts().is_empty()).await;
         let conn = &mut *pool.acquire().await.unwrap();
-        let untried = jobs::lock_untried(conn, "probe", &["a".to_owned()]).await.unwrap();
+        let untouched = jobs::lock_untouched(conn, "probe", &["a".to_owned()]).await.unwrap();
         gate.add_permits(1);
-        untried
+        untouched
     };
-    let (step, untried) = tokio::join!(worker.step(), look);
+    let (step, untouched) = tokio::join!(worker.step(), look);
     assert_eq!(step.unwrap().done, 1);
-    assert_eq!(untried, Vec::<String>::new());
+    assert_eq!(untouched, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_job_that_was_only_ever_refused_had_no_effect_and_one_in_doubt_may_have_had() {
+    let pool = database().await;
+    append(&pool, &["in-doubt", "lost", "refused"]).await;
+    let probe = Probe::default();
+    probe.plan("refused", [Act::Refused(None), Act::Refused(None)]);
+    probe.plan("in-doubt", [Act::Unknown, Act::Refused(None)]);
+    probe.plan("lost", [Act::Panic, Act::Refused(None)]);
+    let mut worker = worker(&pool, &probe, policy());
+    for _attempt in 0..2 {
+        time_passes(&pool).await;
+        assert_eq!(worker.step().await.unwrap().again, 3);
+    }
+    let conn = &mut *pool.acquire().await.unwrap();
+    let keys = ["in-doubt", "lost", "refused"].map(str::to_owned);
+    assert_eq!(jobs::lock_untouched(conn, "probe", &keys).await.unwrap(), ["refused"]);
 }
 
 #[tokio::test]

@@ -194,7 +194,7 @@ pub(crate) fn policy() -> Policy {
 pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: Policy) -> Worker<Probe> {
     let (pool, effect, wakers) = (pool.clone(), probe.clone(), Wakers::default());
     let health = Health::default().component("jobs");
-    Worker::new(Parts { effect, policy, pool, wakers, health })
+    Worker::new(Parts { service: "probe", effect, policy, pool, wakers, health })
 }
 
 /// Keeps jobs of these names.

@@ -63,7 +63,7 @@ fn worker(pool: &PgPool, errand: &Errand) -> Worker<Errand> {
     };
     let health = Health::default().component("jobs");
     let (effect, pool, wakers) = (errand.clone(), pool.clone(), Wakers::default());
-    Worker::new(Parts { effect, policy, pool, wakers, health })
+    Worker::new(Parts { service: "probe", effect, policy, pool, wakers, health })
 }
 
 fn key() -> JobKey {

@@ -42,11 +42,11 @@ pub(super) fn stock_reserved(payment: &P) -> Vec<Event> {
     }
 }
 
-pub(super) fn order_cancelled(payment: &P, charge_untried: bool) -> Vec<Event> {
+pub(super) fn order_cancelled(payment: &P, charge_untouched: bool) -> Vec<Event> {
     match payment {
         P::Unheard => vec![Event::Fenced],
         P::AwaitingStock { .. } | P::AwaitingOrder => vec![Event::Abandoned],
-        P::Charging { .. } if charge_untried => vec![Event::ChargeStopped],
+        P::Charging { .. } if charge_untouched => vec![Event::ChargeStopped],
         P::Charging { .. } => vec![Event::Recalled],
         // What was paid goes back, and whether its amount was right is no question any more.
         P::Done { charge, .. } | P::NeedsReview { charge, review: Review::WrongAmount, .. } => {

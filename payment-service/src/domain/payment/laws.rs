@@ -17,6 +17,8 @@ enum Act {
     Cancelled,
     /// An attempt at the charge is committed.
     Try,
+    /// It is refused for sure: nothing came of it.
+    TryRefused,
     /// The charge job's next answer comes home.
     ChargeAnswered(Answer),
     ResolveAnswered(Answer),
@@ -36,7 +38,7 @@ enum Answer {
 /// A charge job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Job {
-    Untried,
+    Untouched,
     Tried,
 }
 
@@ -109,11 +111,17 @@ impl World {
             Act::Cancelled => {
                 self.cancelled = true;
                 Some(Command::OrderCancelled {
-                    charge_untried: self.jobs.charge == Some(Job::Untried),
+                    charge_untouched: self.jobs.charge == Some(Job::Untouched),
                 })
             }
             Act::Try => {
                 self.jobs.charge = self.jobs.charge.map(|_| Job::Tried);
+                None
+            }
+            Act::TryRefused => {
+                if self.gateway == Settled::Open {
+                    self.jobs.charge = self.jobs.charge.map(|_| Job::Untouched);
+                }
                 None
             }
             Act::ChargeAnswered(answer) => {
@@ -183,12 +191,12 @@ impl World {
 
     fn obey(&mut self, event: &Event) {
         match event {
-            Event::ChargeDue { .. } => self.jobs.charge = Some(Job::Untried),
+            Event::ChargeDue { .. } => self.jobs.charge = Some(Job::Untouched),
             Event::ChargeStopped => {
                 assert_eq!(
                     self.jobs.charge,
-                    Some(Job::Untried),
-                    "only what was never tried is stopped"
+                    Some(Job::Untouched),
+                    "only what has had no effect is stopped"
                 );
                 self.jobs.charge = None;
             }
@@ -289,6 +297,7 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(Act::Reserved),
         1 => Just(Act::Cancelled),
         3 => Just(Act::Try),
+        1 => Just(Act::TryRefused),
         3 => answers().prop_map(Act::ChargeAnswered),
         2 => answers().prop_map(Act::ResolveAnswered),
         2 => answers().prop_map(Act::RefundAnswered),

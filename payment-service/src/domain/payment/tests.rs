@@ -22,8 +22,8 @@ pub(super) fn wrong_charge() -> Charge {
     Charge { id: "ch_1".to_owned(), amount: euros(4_201) }
 }
 
-const CANCELLED: Command = Command::OrderCancelled { charge_untried: false };
-const CANCELLED_UNTRIED: Command = Command::OrderCancelled { charge_untried: true };
+const CANCELLED: Command = Command::OrderCancelled { charge_untouched: false };
+const CANCELLED_UNTOUCHED: Command = Command::OrderCancelled { charge_untouched: true };
 const REFUSED: Command = Command::GaveUp { in_doubt: false };
 const IN_DOUBT: Command = Command::GaveUp { in_doubt: true };
 
@@ -120,20 +120,20 @@ fn the_right_amount_is_paid() {
 #[test]
 fn a_cancellation_that_comes_first_is_a_fence() {
     at("unheard").when(&CANCELLED).then([Event::Fenced]);
-    at("unheard").when(&CANCELLED_UNTRIED).then([Event::Fenced]);
+    at("unheard").when(&CANCELLED_UNTOUCHED).then([Event::Fenced]);
 }
 
 #[test]
 fn a_cancellation_before_the_charge_is_due_ends_the_payment() {
     for stage in ["awaiting stock", "awaiting order"] {
         at(stage).when(&CANCELLED).then([Event::Abandoned]);
-        at(stage).when(&CANCELLED_UNTRIED).then([Event::Abandoned]);
+        at(stage).when(&CANCELLED_UNTOUCHED).then([Event::Abandoned]);
     }
 }
 
 #[test]
 fn a_cancellation_before_the_charge_was_tried_stops_it() {
-    at("charging").when(&CANCELLED_UNTRIED).then([Event::ChargeStopped]);
+    at("charging").when(&CANCELLED_UNTOUCHED).then([Event::ChargeStopped]);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn what_is_not_charged_after_the_cancellation_is_abandoned() {
 
 #[test]
 fn what_was_paid_for_a_cancelled_order_goes_back() {
-    for cancelled in [CANCELLED, CANCELLED_UNTRIED] {
+    for cancelled in [CANCELLED, CANCELLED_UNTOUCHED] {
         at("done").when(&cancelled).then([refund_due()]);
         let wrong = Event::RefundDue { charge: wrong_charge() };
         at("wrong amount").when(&cancelled).then([wrong]);

@@ -14,8 +14,8 @@ pub enum Command {
     StockReserved,
     /// The order was cancelled.
     OrderCancelled {
-        /// Whether a charge, if one is asked for, was never tried and will not be from now on.
-        charge_untried: bool,
+        /// Whether no attempt at the charge had an effect, or can have one from now on.
+        charge_untouched: bool,
     },
     /// The charge job: paid.
     Charged {

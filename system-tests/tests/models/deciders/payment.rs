@@ -16,7 +16,7 @@ pub(crate) enum Ask {
     OrderPlaced,
     StockReserved,
     Cancelled,
-    CancelledUntried,
+    CancelledUntouched,
     Charged,
     ChargedWrong,
     ChargedTwice,
@@ -58,8 +58,8 @@ pub(crate) fn unroll(bend: Bend<Payment>) -> Unrolled<Payment> {
             terms: Terms { amount: money(TOTAL_MINOR), method: Token::new("tok_visa") },
         },
         Command::StockReserved,
-        Command::OrderCancelled { charge_untried: false },
-        Command::OrderCancelled { charge_untried: true },
+        Command::OrderCancelled { charge_untouched: false },
+        Command::OrderCancelled { charge_untouched: true },
         Command::Charged { charge: right() },
         Command::Charged { charge: wrong() },
         Command::Charged { charge: second() },
@@ -108,11 +108,11 @@ fn deeds(event: &Event) -> Vec<Deed> {
 }
 
 /// What a word asks; for a cancellation, whether the charge was never tried.
-pub(crate) fn heard(word: Word, untried: bool) -> Ask {
+pub(crate) fn heard(word: Word, untouched: bool) -> Ask {
     match word {
         Word::OrderPlaced => Ask::OrderPlaced,
         Word::StockReserved => Ask::StockReserved,
-        Word::OrderCancelled if untried => Ask::CancelledUntried,
+        Word::OrderCancelled if untouched => Ask::CancelledUntouched,
         Word::OrderCancelled => Ask::Cancelled,
         Word::OrderConfirmed
         | Word::StockRejected

@@ -26,7 +26,7 @@ enum State {
 pub(crate) struct Row {
     state: State,
     pub(crate) attempt: u8,
-    in_doubt: bool,
+    pub(crate) in_doubt: bool,
     stopped: bool,
     /// Tells a row from an earlier one of the same name.
     life: u8,
@@ -58,6 +58,10 @@ enum Outcome {
 impl Row {
     pub(crate) fn is_live(self) -> bool {
         matches!(self.state, State::Waiting | State::Performing)
+    }
+
+    pub(crate) fn is_waiting(self) -> bool {
+        self.state == State::Waiting
     }
 
     pub(crate) fn is_dead(self) -> bool {

@@ -59,8 +59,8 @@ impl Saga {
             Service::Order => self.ask_order(world, order::heard(message)),
             Service::Inventory => self.ask_inventory(world, inventory::heard(message)),
             Service::Payment => {
-                let untried = self.is_untried(world);
-                self.ask_payment(world, payment::heard(message, untried));
+                let untouched = self.is_untouched(world);
+                self.ask_payment(world, payment::heard(message, untouched));
             }
             Service::Notify => self.ask_notify(world, notify::heard(message)),
         }
@@ -111,13 +111,16 @@ impl Saga {
         }
     }
 
-    /// Whether the charge was never tried and cannot be from now on, as payment-service looks it up.
-    fn is_untried(&self, world: &World) -> bool {
+    /// Whether no attempt at the charge had an effect or can have one from now on, as payment-service
+    /// looks it up.
+    fn is_untouched(&self, world: &World) -> bool {
         let is_charging =
             self.facts.payment[usize::from(world.payment)] == payment::Standing::Charging;
         let row = &world.jobs[Kind::Charge.at()];
-        let attempts = u8::from(self.flaw == Flaw::AttemptsCountedAfterwards);
-        !is_charging || row.is_live() && row.attempt <= attempts
+        // An attempt that is not counted before it is made looks like a job that waits.
+        let uncounted = self.flaw == Flaw::AttemptsCountedAfterwards;
+        let is_waiting = row.is_waiting() || uncounted && row.is_live();
+        !is_charging || is_waiting && !row.in_doubt
     }
 
     pub(super) fn rival_reserves(&self, world: &mut World) {

@@ -33,7 +33,7 @@ fn commands() -> [(&'static str, Command); 15] {
         ("order placed", placed()),
         ("stock reserved", Command::StockReserved),
         ("order cancelled", CANCELLED),
-        ("order cancelled untried", CANCELLED_UNTRIED),
+        ("order cancelled untouched", CANCELLED_UNTOUCHED),
         ("charged", Command::Charged { charge: charge() }),
         ("charged wrongly", Command::Charged { charge: wrong_charge() }),
         ("declined", declined()),
