@@ -37,6 +37,7 @@ use crate::{
     effects::{Effects, Wakers},
     fault::{self, Fault},
     health::Component,
+    lifecycle,
     message::{Incoming, Message},
     sequence,
 };
@@ -49,6 +50,10 @@ mod log;
 mod redrive;
 mod sorted;
 mod take_in;
+
+/// A batch in hand so long after the consumer was told to stop is given up: its transaction is undone,
+/// or the inbox knows it.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a service does with messages.
 pub trait Handler: Send + Sync + 'static {
@@ -208,7 +213,11 @@ impl<H: Handler> Consumer<H> {
         }
         let (mut attempt, began) = (0, Instant::now());
         loop {
-            match self.parts.take_in_within(&batch.messages, &mut self.guard).await {
+            let taken_in = tokio::select! {
+                taken_in = self.parts.take_in_within(&batch.messages, &mut self.guard) => taken_in,
+                () = lifecycle::stopped_for(stop, GIVE_UP_LIMIT) => return Ok(Step::Stopped),
+            };
+            match taken_in {
                 Ok(progressed) => {
                     measure(self.parts.service, batch.messages.len(), began);
                     self.log.store(&batch, progressed.upto)?;

@@ -12,6 +12,7 @@ use crate::{
     db,
     effects::Effects,
     fault::{self, Fault},
+    lifecycle,
 };
 
 /// A batch that collided with another transaction is taken in again so often.
@@ -19,6 +20,9 @@ const COLLISIONS_MAX: u32 = 3;
 
 /// A command that is tried alone waits this long for a lock: others wait behind it.
 const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
+
+/// What is in hand so long after the worker was told to stop is given up.
+const GIVE_UP_LIMIT: Duration = Duration::from_secs(3);
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +55,20 @@ impl<B: Batch> Worker<B> {
         Self { parts, settings, waiting }
     }
 
-    /// Steps until told to stop; then refuses what is new and takes in what waits already.
+    /// Steps until told to stop; then refuses what is new and takes in what waits already, within a
+    /// limit: a database that does not answer is not waited for. Whoever still waits then is told
+    /// that nobody knows.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        tokio::select! {
+            () = Box::pin(self.work(&stop)) => (),
+            () = lifecycle::stopped_for(&stop, GIVE_UP_LIMIT) => {
+                tracing::warn!("commands in hand are given up: the database does not answer");
+            }
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) {
         loop {
             let batch = tokio::select! {
                 biased;
@@ -63,13 +79,12 @@ impl<B: Batch> Worker<B> {
                 // Those who could ask have gone, which is how a stop begins: a part does not end
                 // before it is told to.
                 stop.cancelled().await;
-                return Ok(());
+                return;
             }
             self.answer(batch).await;
         }
         self.waiting.close();
         while self.step().await != Step::Closed {}
-        Ok(())
     }
 
     /// Waits for commands and takes in what is there, up to a batch.

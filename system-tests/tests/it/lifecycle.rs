@@ -1,7 +1,12 @@
 //! Starting and stopping while something that everybody depends on is away.
 
+use std::time::Duration;
+
 use devstack::{Halt, Part, Parts, Silent, Source, Stack};
-use nix::sys::signal::Signal;
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use sagactl::{audit::Expected, fleet::Member};
 
 use crate::stage::{self, Stage, until};
@@ -61,6 +66,62 @@ async fn survives_without(stage: &mut Stage, stack: &Stack, part: Part) {
     }
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
+}
+
+/// A process and all below it, held still: it takes connections and never answers.
+struct Frozen(Vec<Pid>);
+
+impl Frozen {
+    fn freeze(root: u32) -> Self {
+        let frozen = Self(tree(root));
+        frozen.signal(Signal::SIGSTOP);
+        frozen
+    }
+
+    fn signal(&self, signal: Signal) {
+        for pid in &self.0 {
+            // One that has ended meanwhile is still enough.
+            kill(*pid, signal).ok();
+        }
+    }
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGCONT);
+    }
+}
+
+fn tree(root: u32) -> Vec<Pid> {
+    let children =
+        std::fs::read_to_string(format!("/proc/{root}/task/{root}/children")).unwrap_or_default();
+    let mut all = vec![Pid::from_raw(root.try_into().unwrap())];
+    all.extend(children.split_whitespace().flat_map(|it| tree(it.parse().unwrap())));
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_ending_well() {
+    let stack = Stack::start(Source::Native, Parts::all(), &Silent).await.unwrap();
+    let mut stage = stage::open_on(&stack, &[]).await;
+    let trees = stack.process_trees().await;
+    let (_, postgres) = trees.into_iter().find(|(part, _)| *part == Part::Postgres).unwrap();
+    // On their way when the database falls silent, so that consumers have something in hand.
+    for _ in 0..20 {
+        stage.place("load-0001", "tok_visa").await;
+    }
+    let frozen = Frozen::freeze(postgres);
+    let request = stage.place("load-0001", "tok_visa");
+    tokio::time::timeout(Duration::from_secs(2), request).await.expect_err("nobody can answer");
+    stop_all(&mut stage, "the database never answers").await;
+    drop(frozen);
+    for member in Member::SERVICES {
+        stage.fleet.restart(member).await.unwrap();
+    }
+    let order = stage.place("load-0001", "tok_visa").await;
+    stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
+    stage.close(Expected::default()).await;
+    stack.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
