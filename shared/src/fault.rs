@@ -79,13 +79,17 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-/// The whole chain of an error in one line, for reasons that are kept and for logs.
+/// The whole chain of an error in one line, for reasons that are kept and for logs. Some libraries
+/// say their cause themselves: it is said once.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
         source = cause.source();
     }
     text

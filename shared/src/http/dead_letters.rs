@@ -24,14 +24,11 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use self::view::{CarriedView, Cursor, DecisionsView, LetterView, PageView, ReasonsView};
-use super::{Json, Path, Problem, Query, problem};
+use self::view::{CarriedView, Cursor, DecisionsView, LetterView, ReasonsView, SummaryView};
+use super::{Json, Page, PageLimit, Path, Problem, Query, problem};
 use crate::dead_letter::{self, By, Carried, Desk, Error, Filter};
 
 mod view;
-
-const LIMIT_DEFAULT: u16 = 50;
-const LIMIT_MAX: u16 = 500;
 
 /// The routes for operators.
 pub fn dead_letters(desk: Desk) -> Router {
@@ -51,7 +48,8 @@ struct Which {
     topic: Option<String>,
     reason: Option<String>,
     key: Option<String>,
-    limit: Option<u16>,
+    #[serde(default)]
+    limit: PageLimit,
     cursor: Option<Cursor>,
 }
 
@@ -78,12 +76,11 @@ struct Discard {
 async fn list(
     State(desk): State<Desk>,
     Query(which): Query<Which>,
-) -> Result<Json<PageView>, Problem> {
-    let (filter, limit) = (which.filter(), limit(which.limit)?);
+) -> Result<Json<Page<SummaryView>>, Problem> {
+    let (filter, n_max) = (which.filter(), which.limit.rows());
     let after = which.cursor.map(|it| (it.at, it.id));
-    let page =
-        async |conn: &mut PgConnection| dead_letter::list(conn, &filter, after, limit.into()).await;
-    Ok(Json(PageView::of(desk.read(page).await?, limit.into())))
+    let rows = async |conn: &mut PgConnection| dead_letter::list(conn, &filter, after, n_max).await;
+    Ok(Json(view::page(desk.read(rows).await?, which.limit)))
 }
 
 async fn reasons(
@@ -98,15 +95,16 @@ async fn reasons(
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Latest {
-    limit: Option<u16>,
+    #[serde(default)]
+    limit: PageLimit,
 }
 
 async fn decisions(
     State(desk): State<Desk>,
     Query(latest): Query<Latest>,
 ) -> Result<Json<DecisionsView>, Problem> {
-    let limit = limit(latest.limit)?.into();
-    let latest = desk.read(async |conn| dead_letter::decisions(conn, limit).await).await?;
+    let n_max = latest.limit.items();
+    let latest = desk.read(async |conn| dead_letter::decisions(conn, n_max).await).await?;
     Ok(Json(DecisionsView::of(latest)))
 }
 
@@ -153,15 +151,6 @@ fn unknown() -> Problem {
 
 fn invalid(pointer: &str, error: dead_letter::BadName) -> Problem {
     problem::INVALID_BODY.problem().with_error(pointer, "out-of-range", error.to_string())
-}
-
-fn limit(limit: Option<u16>) -> Result<u16, Problem> {
-    let limit = limit.unwrap_or(LIMIT_DEFAULT);
-    if (1..=LIMIT_MAX).contains(&limit) {
-        return Ok(limit);
-    }
-    let detail = format!("limit: {limit} is not between 1 and {LIMIT_MAX}");
-    Err(problem::MALFORMED_REQUEST.detail(detail))
 }
 
 impl From<Error> for Problem {

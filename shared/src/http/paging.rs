@@ -26,6 +26,11 @@ impl PageLimit {
     const DEFAULT: u16 = 50;
     const MAX: u16 = 200;
 
+    /// Items to be shown, at most.
+    pub fn items(self) -> i64 {
+        i64::from(self.0)
+    }
+
     /// Rows to be read: one more than is shown tells whether there is a next page.
     pub fn rows(self) -> i64 {
         i64::from(self.0) + 1

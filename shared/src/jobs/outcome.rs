@@ -166,3 +166,6 @@ impl<D> Outcomes<D> {
         self.stays.retain(|it| ours(&it.key, it.fence));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,13 +1,12 @@
 //! Starting and stopping while something that everybody depends on is away.
 
-use std::time::Duration;
-
 use devstack::{Halt, Part, Parts, Silent, Source, Stack};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use sagactl::{audit::Expected, fleet::Member};
+use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::stage::{self, Stage, until};
 
@@ -100,21 +99,37 @@ fn tree(root: u32) -> Vec<Pid> {
     all
 }
 
+/// How many connections to this database wait for a lock.
+async fn waiting(conn: &mut PgConnection) -> i64 {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    sqlx::query_scalar(waiting).fetch_one(conn).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_ending_well() {
     let stack = Stack::start(Source::Native, Parts::all(), &Silent).await.unwrap();
     let mut stage = stage::open_on(&stack, &[]).await;
     let trees = stack.process_trees().await;
     let (_, postgres) = trees.into_iter().find(|(part, _)| *part == Part::Postgres).unwrap();
-    // On their way when the database falls silent, so that consumers have something in hand.
-    for _ in 0..20 {
-        stage.place("load-0001", "tok_visa").await;
-    }
-    let frozen = Frozen::freeze(postgres);
-    let request = stage.place("load-0001", "tok_visa");
-    tokio::time::timeout(Duration::from_secs(2), request).await.expect_err("nobody can answer");
+    // When the database falls silent, consumer and intake are in the middle of a transaction.
+    let mut order_db =
+        PgConnection::connect(stage.fleet.database(Member::Orders).unwrap()).await.unwrap();
+    stage.place("load-0001", "tok_visa").await;
+    let lock = "BEGIN; LOCK TABLE messaging.inbox, messaging.idempotency IN ACCESS EXCLUSIVE MODE";
+    order_db.execute(lock).await.unwrap();
+    let frozen = {
+        let mut placing = std::pin::pin!(stage.place("load-0001", "tok_visa"));
+        let stuck =
+            until("two transactions are in the middle", async || waiting(&mut order_db).await >= 2);
+        tokio::select! {
+            order = &mut placing => panic!("{order:?}"),
+            () = stuck => (),
+        }
+        Frozen::freeze(postgres)
+    };
     stop_all(&mut stage, "the database never answers").await;
-    drop(frozen);
+    drop((order_db, frozen));
     for member in Member::SERVICES {
         stage.fleet.restart(member).await.unwrap();
     }

@@ -1,6 +1,6 @@
 //! Each service with a setting that is wrong or missing: one clear line, an end, and no secret.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{path::PathBuf, process::Stdio, time::Duration};
 
 use sagactl::fleet::Member;
 use tokio::{process::Command, time::timeout};
@@ -18,20 +18,23 @@ fn program(member: Member) -> PathBuf {
     own.ancestors().nth(2).unwrap().join(member.program())
 }
 
+/// Within this, a service that cannot be right has ended: nothing is waited for.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
 struct End {
     code: Option<i32>,
     complaint: String,
     log: String,
 }
 
-/// Runs a service with nothing but these settings, until it ends by itself.
-async fn run(member: Member, settings: &[(&str, &str)]) -> End {
+/// Runs a service with nothing but these settings, until it ends by itself, within a limit.
+async fn run(member: Member, settings: &[(&str, &str)], limit: Duration) -> End {
     let mut command = Command::new(program(member));
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command.env("ADMIN_LISTEN", "127.0.0.1:0").env("HTTP_LISTEN", "127.0.0.1:0");
     // Those given last count.
     command.envs(settings.iter().copied());
-    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
+    let output = timeout(limit, command.output()).await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     End { code: output.status.code(), complaint: text(output.stderr), log: text(output.stdout) }
 }
@@ -96,11 +99,11 @@ async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line()
     for member in Member::SERVICES {
         for (settings, expected) in COMMON {
             let case = format!("{member} {settings:?}");
-            assert_one_clear_line(&case, &run(member, settings).await, expected);
+            assert_one_clear_line(&case, &run(member, settings, AT_ONCE).await, expected);
         }
     }
     for (member, setting, expected) in OWN {
-        let end = run(*member, &[("DATABASE_URL", DATABASE), *setting]).await;
+        let end = run(*member, &[("DATABASE_URL", DATABASE), *setting], AT_ONCE).await;
         assert_one_clear_line(&format!("{member} {setting:?}"), &end, expected);
     }
 }
@@ -118,7 +121,7 @@ async fn an_address_that_is_taken_ends_a_service_with_one_line_in_its_log() {
     let address = taken.local_addr().unwrap().to_string();
     for member in Member::SERVICES {
         let settings = [("DATABASE_URL", DATABASE), ("ADMIN_LISTEN", address.as_str())];
-        let End { code, complaint, log } = run(member, &settings).await;
+        let End { code, complaint, log } = run(member, &settings, AT_ONCE).await;
         assert_eq!((code, complaint.as_str()), (Some(1), ""), "{member}: {log}");
         let error = only_error(&log);
         assert!(
@@ -141,7 +144,7 @@ async fn a_database_of_another_service_is_refused() {
             ("KAFKA_BROKERS", stack.urls().brokers.as_str()),
             ("SCHEMA_REGISTRY_URL", stack.urls().registry.as_str()),
         ];
-        let End { code, complaint, log } = run(member, &settings).await;
+        let End { code, complaint, log } = run(member, &settings, PATIENCE).await;
         assert_eq!((code, complaint.as_str()), (Some(1), ""), "{member}: {log}");
         assert!(only_error(&log).contains("the database cannot be used: migration 1"), "{log}");
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     dead_letter::{Carried, Decided, Letter, ReasonCount, Shown, Summary},
+    http::{Page, PageLimit},
     message::Incoming,
 };
 
@@ -47,24 +48,15 @@ impl<'de> Deserialize<'de> for Cursor {
     }
 }
 
-/// A page of open letters.
-#[derive(Debug, Serialize)]
-pub(super) struct PageView {
-    items: Vec<SummaryView>,
-    next_cursor: Option<String>,
-}
-
-impl PageView {
-    pub(super) fn of(page: Vec<Summary>, limit: usize) -> Self {
-        let last = page.last().filter(|_| page.len() == limit);
-        let next_cursor = last.map(|it| Cursor { at: it.failed_at, id: it.id }.text());
-        Self { items: page.into_iter().map(SummaryView::of).collect(), next_cursor }
-    }
+/// A page of open letters, of which one more was read than is shown, if there is one.
+pub(super) fn page(rows: Vec<Summary>, limit: PageLimit) -> Page<SummaryView> {
+    let cursor = |it: &Summary| Cursor { at: it.failed_at, id: it.id }.text();
+    Page::of(rows, limit, cursor, SummaryView::of)
 }
 
 /// A letter, in short.
 #[derive(Debug, Serialize)]
-struct SummaryView {
+pub(super) struct SummaryView {
     id: Uuid,
     source: String,
     topic: String,

@@ -1,0 +1,123 @@
+//! The whole schedule of a job, by a clock that moves only as the schedule says.
+
+use time::macros::datetime;
+
+use super::*;
+use crate::{backoff::Backoff, clock::Clock, fault::Source};
+
+/// As a charge is tried.
+fn policy() -> Policy {
+    Policy {
+        backoff: Backoff {
+            first: Duration::from_millis(500),
+            factor: 2.0,
+            cap: Duration::from_secs(30),
+        },
+        attempts_max: Some(10),
+        attempt_limit: Duration::from_secs(10),
+        concurrency_max: 1,
+        poll: Duration::from_secs(1),
+    }
+}
+
+fn claimed(attempt: i32, in_doubt: bool) -> Claimed {
+    Claimed {
+        key: "a".to_owned(),
+        payload: serde_json::Value::Null,
+        attempt,
+        in_doubt,
+        trace: None,
+    }
+}
+
+fn said() -> Source {
+    "no".into()
+}
+
+fn refused(retry_after: Option<Duration>) -> Failure {
+    Failure::Refused { source: said(), retry_after }
+}
+
+/// A life of a job: every attempt fails like this. The waits between, and how it ended.
+fn live(fail: impl Fn(i32) -> Failure) -> (Vec<Duration>, Ended<()>) {
+    let clock = Clock::fixed(datetime!(2026-01-02 03:04:05 UTC));
+    let (mut began, mut waits, mut in_doubt) = (clock.now(), vec![], false);
+    for attempt in 1.. {
+        match judge::<()>(&policy(), &claimed(attempt, in_doubt), Err(fail(attempt))) {
+            Verdict::Again { delay, in_doubt: doubt, .. } => {
+                clock.advance(delay.try_into().unwrap());
+                waits.push((clock.now() - began).unsigned_abs());
+                (began, in_doubt) = (clock.now(), doubt);
+            }
+            Verdict::Ended(ended) => return (waits, ended),
+        }
+    }
+    unreachable!("attempts are limited")
+}
+
+fn millis(waits: &[Duration]) -> Vec<u128> {
+    waits.iter().map(Duration::as_millis).collect()
+}
+
+#[test]
+fn a_job_is_tried_so_often_and_each_wait_may_be_twice_the_one_before_up_to_the_cap() {
+    let ceilings = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];
+    let mut longest = [Duration::ZERO; 9];
+    for _life in 0..1_000 {
+        let (waits, ended) = live(|_| refused(None));
+        assert_eq!(waits.len(), 9, "ten attempts, nine waits");
+        assert!(matches!(ended, Ended::GaveUp { in_doubt: false, .. }), "{ended:?}");
+        for ((wait, ceiling), longest) in waits.iter().zip(ceilings).zip(&mut longest) {
+            assert!(*wait <= Duration::from_millis(ceiling), "{:?}", millis(&waits));
+            *longest = (*longest).max(*wait);
+        }
+    }
+    // Full jitter: anything up to the ceiling happens, and not one wait like the other.
+    for (longest, ceiling) in longest.iter().zip(ceilings) {
+        assert!(longest.as_millis() > u128::from(ceiling) * 9 / 10, "{longest:?} of {ceiling} ms");
+    }
+    let (waits, _) = live(|_| refused(None));
+    assert!(waits.windows(2).any(|pair| pair[1] < pair[0]), "{:?}", millis(&waits));
+}
+
+#[test]
+fn what_the_far_side_asks_for_is_waited_for_and_no_longer_than_the_cap() {
+    let (waits, _) = live(|attempt| {
+        refused(match attempt {
+            1 => Some(Duration::from_secs(7)),
+            2 => Some(Duration::from_hours(1)),
+            _ => None,
+        })
+    });
+    assert!((7_000..=7_500).contains(&waits[0].as_millis()), "{:?}", millis(&waits));
+    assert_eq!(waits[1], Duration::from_secs(30), "the cap");
+    assert!(waits[2] <= Duration::from_secs(2), "it was asked for once");
+}
+
+#[test]
+fn doubt_lasts_for_the_whole_life_and_what_is_final_ends_it_at_once() {
+    let (waits, ended) = live(|attempt| match attempt {
+        3 => Failure::Unknown { source: said() },
+        _ => refused(None),
+    });
+    assert_eq!(waits.len(), 9);
+    assert!(matches!(ended, Ended::GaveUp { in_doubt: true, .. }), "{ended:?}");
+    let (waits, ended) = live(|attempt| match attempt {
+        4 => Failure::Final { source: said() },
+        _ => refused(None),
+    });
+    assert_eq!(waits.len(), 3);
+    assert!(matches!(ended, Ended::GaveUp { in_doubt: false, .. }), "{ended:?}");
+}
+
+#[test]
+fn a_job_without_a_limit_goes_on_at_the_cap_for_ever() {
+    let unlimited = Policy { attempts_max: None, ..policy() };
+    for attempt in [10, 1_000, i32::MAX] {
+        assert!(!is_used_up(&unlimited, &claimed(attempt, false)));
+        match judge::<()>(&unlimited, &claimed(attempt, false), Err(refused(None))) {
+            Verdict::Again { delay, .. } => assert!(delay <= unlimited.backoff.cap),
+            Verdict::Ended(ended) => panic!("{ended:?}"),
+        }
+    }
+}
