@@ -14,7 +14,7 @@ use shared::{
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::kit;
+use crate::kit::{self, PATIENCE};
 
 /// Writes a line per command into a ledger. A command `panic` panics, `clash` breaks a constraint,
 /// and a command `lock <key>` needs a row that somebody may hold.
@@ -320,7 +320,7 @@ async fn until_somebody_waits(pool: &PgPool) {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(kit::PATIENCE, waits).await.unwrap();
+    tokio::time::timeout(PATIENCE, waits).await.unwrap();
 }
 
 #[tokio::test]
@@ -335,7 +335,7 @@ async fn what_was_taken_in_is_told_to_the_workers() {
     let woken = relay.notified();
     let (answer, _) = tokio::join!(door.submit(()), worker.step());
     answer.unwrap();
-    tokio::time::timeout(kit::PATIENCE, woken).await.unwrap();
+    tokio::time::timeout(PATIENCE, woken).await.unwrap();
 }
 
 /// Says one message per command.
@@ -354,4 +354,32 @@ impl Batch for Speaker {
         let messages = commands.iter().map(|()| kit::number("said", "k", 1, 1)).collect();
         Ok((commands.to_vec(), Effects { messages, ..Effects::default() }))
     }
+}
+
+/// Never comes to an end, as before a database that has fallen silent.
+struct Stuck;
+
+impl Batch for Stuck {
+    type Command = ();
+    type Answer = ();
+
+    async fn take_in(
+        &self,
+        _conn: &mut PgConnection,
+        _commands: &[()],
+    ) -> Result<(Vec<()>, Effects), Fault> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_database_that_never_answers() {
+    let (pool, _) = kit::database().await;
+    let settings = Settings { transaction_limit: Duration::from_hours(1), ..settings() };
+    let (door, worker) = intake(&pool, Stuck, settings);
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let both = async { tokio::join!(door.submit(()), worker.run(stop)) };
+    let (answer, _) = tokio::time::timeout(PATIENCE, both).await.expect("it ends");
+    assert_eq!(answer, Err(Refused::Unavailable), "nobody knows");
 }

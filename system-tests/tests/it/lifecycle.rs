@@ -120,11 +120,11 @@ async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_e
     order_db.execute(lock).await.unwrap();
     let frozen = {
         let mut placing = std::pin::pin!(stage.place("load-0001", "tok_visa"));
-        let stuck =
+        let are_stuck =
             until("two transactions are in the middle", async || waiting(&mut order_db).await >= 2);
         tokio::select! {
             order = &mut placing => panic!("{order:?}"),
-            () = stuck => (),
+            () = are_stuck => (),
         }
         Frozen::freeze(postgres)
     };
