@@ -4,17 +4,10 @@ use shared::{census::Census, db, dead_letter::Letters, jobs::Jobs, telemetry};
 use sqlx::{Executor as _, PgPool};
 use tokio::sync::Mutex;
 
-use crate::kit;
+use crate::kit::{self, value};
 
 /// Letters have no label by which a test could tell its own from another's.
 static LETTERS: Mutex<()> = Mutex::const_new(());
-
-/// The value of a series, written as it is rendered.
-fn value(series: &str) -> f64 {
-    let page = telemetry::init(telemetry::Format::Pretty, "off").unwrap().render();
-    let line = page.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
-    line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
-}
 
 fn assert_near(value: f64, seconds: f64) {
     assert!((seconds..seconds + 60.0).contains(&value), "{value} is not a little over {seconds}");

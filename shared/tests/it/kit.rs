@@ -24,6 +24,7 @@ use shared::{
     kafka,
     message::{Envelope, Incoming, Message, Outgoing, TraceParent},
     sequence::Watch,
+    telemetry,
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 
@@ -161,6 +162,17 @@ pub(crate) fn parts(pool: &PgPool, handler: Tally) -> Parts<Tally> {
         clock: Clock::System,
         watch: Watch::default(),
     }
+}
+
+/// The value of a series, written as it is rendered.
+pub(crate) fn value(series: &str) -> f64 {
+    value_on(&telemetry::init(telemetry::Format::Pretty, "off").unwrap().render(), series)
+}
+
+/// The value of a series on this page.
+pub(crate) fn value_on(page: &str, series: &str) -> f64 {
+    let line = page.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
 }
 
 /// What the handler has added up.

@@ -30,3 +30,4 @@ mod relay;
 mod sequence;
 mod stopped_jobs;
 mod topics;
+mod vitals;

@@ -12,11 +12,13 @@ use shared::{
     health::Health,
     outbox::{self, Kept},
     relay::{KafkaPublisher, Publish, Relay, Settings, Step},
+    telemetry,
 };
 use sqlx::{Executor as _, PgPool};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{NUMBERS, PATIENCE, broker, create_topics, database, number, read_topic};
+use crate::kit::{NUMBERS, PATIENCE, broker, create_topics, database, number, read_topic, value};
 
 /// A log that keeps what it is given and confirms what `rule` says.
 #[derive(Clone)]
@@ -254,4 +256,41 @@ async fn a_topic_that_is_missing_holds_the_outbox_and_loses_nothing() {
     ended.unwrap();
     let read = tokio::task::spawn_blocking(move || read_topic(&kafka, NUMBERS, 10)).await.unwrap();
     assert_eq!(read.len(), 10);
+}
+
+/// Lets a relay run until something holds.
+async fn run_until<P: Publish>(relay: Relay<P>, holds: impl Fn() -> bool) {
+    let stop = CancellationToken::new();
+    let watching = async {
+        let until = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < until, "it never holds");
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(relay.run(stop.clone()), watching);
+    ended.unwrap();
+}
+
+#[tokio::test]
+async fn a_relay_says_in_numbers_whether_it_publishes() {
+    let (pool, database) = database().await;
+    keep(&pool, 3, 2).await;
+    let named = |service, recorder: Recorder| {
+        let settings = Settings { service, ..settings(&database) };
+        Relay::new(settings, recorder, Wakers::default(), Health::default().component("relay"))
+    };
+    let of = |name: &str, service: &str| value(&format!("{name}{{service=\"{service}\"}}"));
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let unlucky = named("unlucky", Recorder::confirming(|_| false));
+    assert_eq!(of("relay_leads", "unlucky").to_string(), "0");
+    run_until(unlucky, || of("relay_failures_total", "unlucky") > 0.5).await;
+    assert_eq!(of("relay_published_total", "unlucky").to_string(), "0");
+    let lucky = named("lucky", Recorder::confirming(|_| true));
+    run_until(lucky, || of("relay_published_total", "lucky") > 5.5).await;
+    assert_eq!(of("relay_failures_total", "lucky").to_string(), "0");
+    assert_eq!(of("relay_leads", "lucky").to_string(), "1");
+    assert_eq!(of("relay_batch_size_sum", "lucky").to_string(), "6");
+    assert_eq!(of("relay_ack_duration_seconds_count", "lucky").to_string(), "1");
 }
