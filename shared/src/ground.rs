@@ -45,6 +45,8 @@ use crate::{
 
 /// Messages that the relay publishes at once, at most.
 const RELAY_BATCH_MAX: usize = 1_000;
+/// Measurements wait this long to be sorted into their buckets, if nobody asks.
+const KEEP_UP: Duration = Duration::from_secs(5);
 /// The outbox is looked at this often, whether the relay was woken or not.
 const RELAY_POLL: Duration = Duration::from_millis(500);
 
@@ -141,7 +143,7 @@ impl Ground {
         let desk = Desk::default();
         telemetry::introduce(plan.name);
         let vitals = Vitals::of(life.health().clone());
-        life.start(Stage::Last, "numbers", |stop| metrics.clone().keep_up(stop));
+        life.start(Stage::Last, "numbers", |stop| metrics.clone().keep_up(KEEP_UP, stop));
         let operators = http::admin(vitals.clone(), metrics)
             .merge(http::dead_letters(desk.clone()))
             .merge(http::problem_pages(plan.pages))

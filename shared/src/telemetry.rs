@@ -52,10 +52,10 @@ impl Metrics {
         self.0.render()
     }
 
-    /// Sorts what was measured into its buckets every few seconds until told to stop. Else each
+    /// Sorts what was measured into its buckets every so often until told to stop. Else each
     /// measurement would be kept as it is until somebody asks, and nobody may ever ask.
-    pub async fn keep_up(self, stop: CancellationToken) -> Unfailing {
-        let rest = || stop.run_until_cancelled(tokio::time::sleep(KEEP_UP));
+    pub async fn keep_up(self, every: Duration, stop: CancellationToken) -> Unfailing {
+        let rest = || stop.run_until_cancelled(tokio::time::sleep(every));
         while rest().await.is_some() {
             self.0.run_upkeep();
         }
@@ -64,9 +64,6 @@ impl Metrics {
 }
 
 static METRICS: OnceLock<Metrics> = OnceLock::new();
-
-/// Measurements wait this long to be sorted in, if nobody asks.
-const KEEP_UP: Duration = Duration::from_secs(5);
 
 /// Seconds, from a statement's to a patient caller's.
 const SECONDS: &[f64] =
