@@ -153,9 +153,9 @@ async fn a_second_relay_stands_by_and_takes_over_when_the_first_is_gone() {
     let epoch = epoch_of(&pool).await;
     assert_eq!(second.step().await.unwrap(), Step::Standby);
     drop(first);
-    let until = tokio::time::Instant::now() + PATIENCE;
+    let until = Instant::now() + PATIENCE;
     while second.step().await.unwrap() == Step::Standby {
-        assert!(tokio::time::Instant::now() < until, "the lock is never freed");
+        assert!(Instant::now() < until, "the lock is never freed");
         tokio::task::yield_now().await;
     }
     assert_eq!(recorder.first_occurrences()["0"], (1..=15).collect::<Vec<_>>());
@@ -245,9 +245,9 @@ async fn a_topic_that_is_missing_holds_the_outbox_and_loses_nothing() {
     let running = relay.run(stop.clone());
     let mending = async {
         create_topics(&kafka, &[NUMBERS], 1).await;
-        let until = tokio::time::Instant::now() + PATIENCE;
+        let until = Instant::now() + PATIENCE;
         while backlog(&pool).await > 0 {
-            assert!(tokio::time::Instant::now() < until, "the outbox does not drain");
+            assert!(Instant::now() < until, "the outbox does not drain");
             tokio::task::yield_now().await;
         }
         stop.cancel();
