@@ -97,7 +97,7 @@ impl App {
             subject: wire::key(&subject),
             sequence: rows.next_sequence(subject),
             at,
-            trace: trace.map(TraceParent::child),
+            trace,
         };
         saying.message(&self.codec, says).map(Some)
     }

@@ -8,7 +8,7 @@ use shared::{
     dependency::{self, Waited},
     health::Component,
     intake::{Intake, Refused},
-    message::TraceParent,
+    telemetry::spans::{Kind, Work},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -89,15 +89,16 @@ pub async fn plant(
 }
 
 async fn introduce(intake: &Intake<Door>, seeds: &[Seed]) -> Result<(), Refused> {
-    let trace = Some(TraceParent::start());
+    let span = Work::begin(Kind::Internal, None, || "introduce products".into());
     let wishes = seeds.iter().map(|Seed { sku, offer, quantity }| Wish {
         sku: sku.clone(),
         command: Command::Introduce { offer: offer.clone(), quantity: *quantity },
         key: None,
-        trace,
+        trace: Some(span.trace()),
     });
     let answers = future::try_join_all(wishes.map(|it| intake.submit(it))).await?;
     // A product is introduced or known; neither is refused.
     debug_assert!(answers.iter().all(Result::is_ok));
+    span.end();
     Ok(())
 }

@@ -3,7 +3,7 @@
 use shared::{
     consumer::{Handled, Handler, Taken},
     fault::Fault,
-    message::{Message, TraceParent},
+    message::Message,
 };
 use sqlx::PgConnection;
 
@@ -29,8 +29,7 @@ impl Handler for Listener {
     async fn decode(&self, message: &Message) -> Result<Addressed, Fault> {
         let now = self.app.clock.now();
         let (order_id, command) = wire::read(&self.app.codec, message, now).await?;
-        let trace = message.envelope.trace.map(TraceParent::child);
-        Ok(Addressed { order_id, command, trace })
+        Ok(Addressed { order_id, command, trace: message.envelope.trace })
     }
 
     async fn handle(

@@ -199,7 +199,7 @@ impl<'v> Ledger<'v> {
             subject: order_id.to_string(),
             sequence: *said,
             at,
-            trace: Some(addressed.trace.map_or_else(TraceParent::start, TraceParent::child)),
+            trace: Some(addressed.trace.unwrap_or_else(TraceParent::start)),
         };
         let (message_id, sequence) = (says.id, says.sequence);
         self.effects.messages.extend(wire::say(&self.voice.codec, says, order_id, event)?);

@@ -17,7 +17,7 @@ use shared::{
     fault::{self, Fault},
     health::Component,
     lag::Lag,
-    message::TraceParent,
+    telemetry::spans::{Kind, Work},
 };
 use sqlx::PgPool;
 use tokio::time::Instant;
@@ -148,16 +148,20 @@ impl Sweeper {
             tx.rollback().await?;
             return Ok((0, Effects::default()));
         }
-        let command = |(order_id, now)| Addressed {
+        // Nobody's request is behind this: each cancellation is a trace of its own.
+        let begin = |_: &_| Work::begin(Kind::Internal, None, || "pass deadline".into());
+        let spans: Vec<Work> = overdue.iter().map(begin).collect();
+        let command = |((order_id, now), span): (_, &Work)| Addressed {
             order_id,
             command: Command::PassDeadline { now },
             heard: None,
-            trace: Some(TraceParent::start()),
+            trace: Some(span.trace()),
         };
-        let commands: Vec<Addressed> = overdue.into_iter().map(command).collect();
+        let commands: Vec<Addressed> = overdue.into_iter().zip(&spans).map(command).collect();
         let outcome = app::execute(&mut tx, &self.parts.voice, &commands).await?;
         outcome.effects.save(&mut tx).await?;
         tx.commit().await?;
+        spans.into_iter().for_each(Work::end);
         Ok((commands.len(), outcome.effects))
     }
 }

@@ -128,7 +128,7 @@ impl App {
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let order_id = addressed.order_id;
-        let trace = addressed.trace.map(TraceParent::child);
+        let trace = addressed.trace;
         let says = || {
             *said += 1;
             Says {
@@ -141,7 +141,7 @@ impl App {
         };
         effects.messages.extend(wire::message(&self.codec, order_id, event, says)?);
         jobs::follow(effects, order_id, event, trace)?;
-        numbers::count(order_id, event);
+        numbers::count(order_id, event, trace);
         Ok(())
     }
 }
@@ -150,6 +150,10 @@ impl App {
 impl Batch for App {
     type Command = Addressed;
     type Answer = Result<(), Rejection>;
+
+    fn trace(addressed: &mut Addressed) -> Option<&mut TraceParent> {
+        addressed.trace.as_mut()
+    }
 
     async fn take_in(
         &self,

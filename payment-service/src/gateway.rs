@@ -23,14 +23,16 @@
 
 use std::time::Duration;
 
-use reqwest::{Response, StatusCode, Url, redirect::Policy};
+use reqwest::{RequestBuilder, Response, StatusCode, Url, redirect::Policy};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use shared::{
     breaker::{Breaker, HeldBack},
     clock::Clock,
+    fault,
     http::retry_after,
-    jobs::Failure,
+    jobs::{Claimed, Failure},
+    telemetry::spans::{KeyValue, Kind, Work},
 };
 
 use crate::{
@@ -157,16 +159,16 @@ impl Gateway {
     /// Charges an order.
     pub(crate) async fn charge(
         &self,
-        order_id: &str,
+        job: &Claimed,
         order: &ChargeOrder,
     ) -> Result<Answer, Failure> {
-        let reply = self.send_charge(order_id, order).await?;
+        let reply = self.send_charge(job, order).await?;
         match reply.verdict() {
             Verdict::Done => Ok(Answer::Charged(reply.charge()?)),
             Verdict::Declined => Ok(Answer::Declined { code: reply.code() }),
             Verdict::Never => Err(Failure::Final { source: reply.refused().into() }),
             Verdict::KeyReused => {
-                numbers::key_reused(order_id, "charge");
+                numbers::key_reused(&job.key, "charge");
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -177,16 +179,16 @@ impl Gateway {
     /// Sends the same charge under the same key, which settles what became of it.
     pub(crate) async fn resolve(
         &self,
-        order_id: &str,
+        job: &Claimed,
         order: &ChargeOrder,
     ) -> Result<Found, Failure> {
-        let reply = self.send_charge(order_id, order).await?;
+        let reply = self.send_charge(job, order).await?;
         match reply.verdict() {
             Verdict::Done => Ok(Found::Charged(reply.charge()?)),
             // A request that is wrong now was wrong when it was sent first.
             Verdict::Declined | Verdict::Never => Ok(Found::NotCharged),
             Verdict::KeyReused => {
-                numbers::key_reused(order_id, "resolve");
+                numbers::key_reused(&job.key, "resolve");
                 Err(reply.open())
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -197,18 +199,18 @@ impl Gateway {
     /// Gives back all that was charged; answers with the gateway's name for the refund.
     pub(crate) async fn refund(
         &self,
-        order_id: &str,
+        job: &Claimed,
         order: &RefundOrder,
     ) -> Result<String, Failure> {
         let body = NewRefund { charge: &order.charge_id };
-        let reply = self.send("refunds", &format!("{order_id}:refund"), &body).await?;
+        let reply = self.send("refunds", (job, "refund"), &body).await?;
         match reply.verdict() {
             Verdict::Done => reply.refund_id(),
             Verdict::Declined | Verdict::Never => {
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::KeyReused => {
-                numbers::key_reused(order_id, "refund");
+                numbers::key_reused(&job.key, "refund");
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -216,46 +218,78 @@ impl Gateway {
         }
     }
 
-    async fn send_charge(&self, order_id: &str, order: &ChargeOrder) -> Result<Reply, Failure> {
+    async fn send_charge(&self, job: &Claimed, order: &ChargeOrder) -> Result<Reply, Failure> {
         let body = NewCharge {
             amount: order.amount_minor,
             currency: &order.currency,
             source: &order.method,
-            metadata: Metadata { order_id },
+            metadata: Metadata { order_id: &job.key },
         };
-        self.send("charges", &format!("{order_id}:charge"), &body).await
+        self.send("charges", (job, "charge"), &body).await
     }
 
-    async fn send(&self, path: &str, key: &str, body: &impl Serialize) -> Result<Reply, Failure> {
-        let mut url = self.settings.url.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push(path);
-        }
-        let mut request = self.client.post(url).header("Idempotency-Key", key).json(body);
-        if let Some(api_key) = &self.settings.api_key {
-            request = request.bearer_auth(api_key.expose_secret());
-        }
+    /// Sends a request under the job's key for this deed.
+    async fn send(
+        &self,
+        path: &'static str,
+        (job, deed): (&Claimed, &str),
+        body: &impl Serialize,
+    ) -> Result<Reply, Failure> {
         // Between the claim and this call others may have found out that the gateway is away.
         let call = self.breaker.begin().map_err(|held| Failure::Refused {
             retry_after: Some(held.wait),
             source: Error::NotAsked(held).into(),
         })?;
-        // URLs are left out of errors: this one may hold a password.
-        let response = request.send().await.map_err(|error| {
-            let error = error.without_url();
-            if error.is_connect() {
-                Failure::Refused { source: Error::Unreachable(error).into(), retry_after: None }
-            } else {
-                Failure::Unknown { source: Error::NoAnswer(error).into() }
-            }
-        })?;
-        let reply = receive(response).await;
-        let reply = reply.map_err(|error| Failure::Unknown { source: error.into() })?;
-        if reply.is_an_answer() {
-            call.answered();
+        let mut url = self.settings.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(path);
         }
-        Ok(reply)
+        let mut work = begin_span(path, &url, job);
+        let key = format!("{}:{deed}", job.key);
+        let request = self.client.post(url).header("Idempotency-Key", key).json(body);
+        let request = request.header("traceparent", work.trace().to_string());
+        let request = match &self.settings.api_key {
+            Some(api_key) => request.bearer_auth(api_key.expose_secret()),
+            None => request,
+        };
+        let outcome = exchange(request).await;
+        if let Ok(reply) = &outcome {
+            let status = i64::from(reply.status().as_u16());
+            work.note(|| [KeyValue::new("http.response.status_code", status)]);
+            if reply.is_an_answer() {
+                call.answered();
+            }
+        }
+        work.end_with(outcome.as_ref().err().map(|it| fault::chain(it)));
+        outcome
     }
+}
+
+/// A call's span begins. Of the URL, which may hold a password, it says the host and the port.
+fn begin_span(path: &'static str, url: &Url, job: &Claimed) -> Work {
+    let mut work = Work::begin(Kind::Client, job.trace, || format!("POST /{path}").into());
+    work.note(|| {
+        [
+            KeyValue::new("http.request.method", "POST"),
+            KeyValue::new("url.template", format!("/{path}")),
+            KeyValue::new("server.address", url.host_str().unwrap_or_default().to_owned()),
+            KeyValue::new("server.port", i64::from(url.port_or_known_default().unwrap_or(0))),
+        ]
+    });
+    work
+}
+
+async fn exchange(request: RequestBuilder) -> Result<Reply, Failure> {
+    // URLs are left out of errors: this one may hold a password.
+    let response = request.send().await.map_err(|error| {
+        let error = error.without_url();
+        if error.is_connect() {
+            Failure::Refused { source: Error::Unreachable(error).into(), retry_after: None }
+        } else {
+            Failure::Unknown { source: Error::NoAnswer(error).into() }
+        }
+    })?;
+    receive(response).await.map_err(|error| Failure::Unknown { source: error.into() })
 }
 
 async fn receive(mut response: Response) -> Result<Reply, Error> {

@@ -142,7 +142,8 @@ async fn bring_home(
     let outcome = app.execute(conn, &batch).await?;
     for (addressed, answer) in batch.iter().zip(outcome.answers) {
         if let Err(rejection) = answer {
-            numbers::contradiction(addressed.order_id, &fault::chain(&rejection));
+            let error = fault::chain(&rejection);
+            numbers::contradiction(addressed.order_id, &error, addressed.trace);
         }
     }
     Ok(outcome.effects)

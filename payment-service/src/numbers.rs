@@ -1,7 +1,10 @@
 //! What this service counts, and what it calls a person for.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use shared::census::{self, Count, FAR_ENOUGH};
+use shared::{
+    census::{self, Count, FAR_ENOUGH},
+    message::TraceParent,
+};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -69,7 +72,7 @@ impl Count for OpenPayments {
 }
 
 /// Counts how payments go; what waits for a person is said aloud.
-pub(crate) fn count(order_id: Uuid, event: &Event) {
+pub(crate) fn count(order_id: Uuid, event: &Event, trace: Option<TraceParent>) {
     let outcome = match event {
         Event::Paid { .. } | Event::Accepted { .. } => "paid",
         Event::Failed { .. } => "failed",
@@ -88,14 +91,16 @@ pub(crate) fn count(order_id: Uuid, event: &Event) {
     };
     counter!(OUTCOMES, "outcome" => outcome).increment(1);
     if matches!(event, Event::Mischarged { .. } | Event::RefundFailed) {
-        tracing::error!(%order_id, outcome, "a payment needs a person's decision");
+        let trace_id = trace.map(TraceParent::trace_id);
+        tracing::error!(%order_id, trace_id, outcome, "a payment needs a person's decision");
     }
 }
 
 /// The gateway said what cannot be.
-pub(crate) fn contradiction(order_id: Uuid, error: &str) {
+pub(crate) fn contradiction(order_id: Uuid, error: &str, trace: Option<TraceParent>) {
     counter!(CONTRADICTIONS).increment(1);
-    tracing::error!(%order_id, error, "the gateway contradicts what is known of a payment");
+    let trace_id = trace.map(TraceParent::trace_id);
+    tracing::error!(%order_id, trace_id, error, "the gateway contradicts what is known of a payment");
 }
 
 /// One key, two requests: either we broke our word, or somebody else uses our keys.

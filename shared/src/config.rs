@@ -83,6 +83,14 @@ pub struct Common {
     /// Which log lines are written, as `level` or `target=level,...`.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
     pub log_filter: String,
+    /// A collector's base URL, to which spans go by OTLP over HTTP, as in `http://127.0.0.1:4318`.
+    /// Nothing is recorded without it.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Which share of the traces that begin here is recorded, from 0 to 1. A caller's `traceparent`
+    /// says itself whether its trace is.
+    #[arg(long, env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0)]
+    pub trace_share: f64,
     /// How long the parts may take to stop: `500ms`, `8s`, `1m`.
     #[arg(long, env = "SHUTDOWN_GRACE", default_value = "8s", value_parser = parse_duration)]
     pub shutdown_grace: Duration,
@@ -133,6 +141,12 @@ impl Check for Common {
             .map_err(|error| Invalid::new("LOG_FILTER", error.to_string()))?;
         http_url("SCHEMA_REGISTRY_URL", &self.schema_registry_url)?;
         self.limits.check()?;
+        if let Some(endpoint) = self.otlp_endpoint.as_deref().filter(|it| !it.is_empty()) {
+            http_url("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)?;
+        }
+        if !(0.0..=1.0).contains(&self.trace_share) {
+            return Err(Invalid::new("OTEL_TRACES_SAMPLER_ARG", "it is not between 0 and 1"));
+        }
         if self.shutdown_grace < Duration::from_secs(1) {
             return Err(Invalid::new("SHUTDOWN_GRACE", "less than 1s leaves no time to stop"));
         }

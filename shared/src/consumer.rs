@@ -38,7 +38,7 @@ use crate::{
     fault::{self, Fault},
     health::Component,
     lifecycle,
-    message::{Incoming, Message},
+    message::{Incoming, Message, TraceParent},
     sequence,
 };
 
@@ -253,6 +253,7 @@ impl<H: Handler> Consumer<H> {
             topic = place.topic,
             partition = place.partition,
             offset = place.offset,
+            trace_id = at.headers.trace().map(TraceParent::trace_id),
             %limit,
             "too many messages die: the consumer stops before the next one"
         );

@@ -37,9 +37,10 @@ use crate::{
     jobs::{self, Effect, Jobs, Policy, Worker},
     lag::{self, Lag},
     lifecycle::{Lifecycle, Stage},
+    message::TraceParent,
     relay::{self, KafkaPublisher, Relay},
     sequence::Watch,
-    telemetry::{self, Metrics, Vitals},
+    telemetry::{self, Metrics, Vitals, spans},
     topics,
 };
 
@@ -84,6 +85,9 @@ pub enum Error {
     /// The topics are not as declared.
     #[error("the topics are not as declared")]
     Topics(#[from] topics::Error),
+    /// Spans cannot be exported.
+    #[error("traces cannot leave")]
+    Spans(#[from] spans::Error),
     /// The schemas cannot be agreed upon.
     #[error("the schemas cannot be agreed upon")]
     Codec(#[from] codec::Error),
@@ -127,9 +131,21 @@ struct Waits {
     schemas: Component,
 }
 
+/// Sends spans to a collector, if there is one.
+fn begin_traces(plan: &Plan) -> Result<(), spans::Error> {
+    TraceParent::record_share(plan.common.trace_share);
+    match plan.common.otlp_endpoint.as_deref() {
+        None | Some("") => Ok(()),
+        Some(endpoint) => {
+            spans::export(&spans::Settings { endpoint: endpoint.to_owned(), service: plan.name })
+        }
+    }
+}
+
 impl Ground {
     /// Starts what every service has. Waits for what it depends on, for as long as it takes.
     pub async fn lay(plan: Plan, life: Lifecycle, metrics: Metrics) -> Result<Self, Error> {
+        begin_traces(&plan)?;
         // All of them before the first answer: what has not begun is not ready either.
         let waits = Waits {
             database: life.health().component("database"),

@@ -29,10 +29,13 @@ use crate::{
     admission::Gate,
     effects::{Effects, Wakers},
     fault::Fault,
+    message::TraceParent,
 };
 
+use self::passage::Passage;
 pub use self::worker::{Step, Worker};
 
+mod passage;
 mod worker;
 
 /// What takes a batch of commands in.
@@ -41,6 +44,12 @@ pub trait Batch: Send + Sync + 'static {
     type Command: Send + Sync + 'static;
     /// What its caller is told.
     type Answer: Send + 'static;
+
+    /// The trace that a command belongs to: it is given that of its transaction instead, so that
+    /// what follows from the command belongs there.
+    fn trace(_command: &mut Self::Command) -> Option<&mut TraceParent> {
+        None
+    }
 
     /// Takes the commands in, in order, within the transaction given. Answers stand in the same
     /// order.
@@ -145,6 +154,7 @@ fn show_depth(intake: &'static str, depth: usize) {
 /// A command that waits, and who waits for its answer.
 struct Queued<B: Batch> {
     command: B::Command,
+    passage: Passage,
     caller: oneshot::Sender<Result<B::Answer, Refused>>,
 }
 
@@ -191,7 +201,7 @@ impl<B: Batch> Intake<B> {
 
     fn enqueue(
         &self,
-        command: B::Command,
+        mut command: B::Command,
     ) -> Result<oneshot::Receiver<Result<B::Answer, Refused>>, Refused> {
         if let Some(retry_after) = self.gate.refuses() {
             return Err(Refused::Overloaded { retry_after });
@@ -203,7 +213,8 @@ impl<B: Batch> Intake<B> {
             self.crowded.store(false, Ordering::Relaxed);
         }
         let (caller, answer) = oneshot::channel();
-        match self.queue.try_send(Queued { command, caller }) {
+        let passage = Passage::begin(B::trace(&mut command));
+        match self.queue.try_send(Queued { command, passage, caller }) {
             Ok(()) => {
                 show_depth(self.name, self.depth());
                 Ok(answer)

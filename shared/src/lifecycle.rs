@@ -121,7 +121,7 @@ impl Lifecycle {
         let stop = stop.clone();
         let work = AssertUnwindSafe(part(stop.child_token())).catch_unwind();
         let life = self.clone();
-        let span = tracing::info_span!("part", name);
+        let span = tracing::info_span!("part", part = name);
         parts.spawn(
             async move {
                 let ended = match work.await {

@@ -129,7 +129,7 @@ impl Envelope {
             subject: text(headers, "ce_subject")?.to_owned(),
             sequence,
             time,
-            trace: headers.text("traceparent").ok().flatten().and_then(TraceParent::parse),
+            trace: headers.trace(),
         })
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     health::Component,
     lifecycle,
     outbox::{self, Kept},
+    telemetry::{messaging, spans},
 };
 
 pub use self::{kafka::KafkaPublisher, leader::Leader};
@@ -181,12 +182,16 @@ impl<P: Publish> Relay<P> {
             self.leader = Some(leader);
             return Ok(Step::Idle);
         }
+        let began = spans::now();
         let confirmed = self.publish(&batch).await;
         let settled = settleable(&batch, &confirmed);
         let settle = outbox::settle(&mut leader.conn, leader.epoch, &settled);
         if !db::within(STATEMENT_LIMIT, settle).await? {
             tracing::warn!(epoch = leader.epoch, "another relay took over");
             return Ok(Step::Deposed);
+        }
+        for (kept, _) in batch.iter().zip(&confirmed).filter(|(_, confirmed)| **confirmed) {
+            messaging::published(kept, began);
         }
         counter("relay_published_total", self.settings.service).increment(settled.len() as u64);
         self.leader = Some(leader);

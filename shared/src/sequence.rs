@@ -25,7 +25,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::message::Message;
+use crate::message::{Message, TraceParent};
 
 /// Messages read again, by service and topic.
 pub const REPEATS: &str = "sequence_repeats_total";
@@ -71,6 +71,7 @@ impl Watch {
                     partition = message.incoming.partition,
                     offset = message.incoming.offset,
                     sequence = message.envelope.sequence,
+                    trace_id = message.envelope.trace.map(TraceParent::trace_id),
                     "a message stands behind a later one of its subject"
                 );
             }

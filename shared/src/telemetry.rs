@@ -1,7 +1,8 @@
 //! What a process tells of itself: log lines, spans, numbers.
 //!
 //! Logs go to standard output, one line an event, for people or as JSON. Numbers are kept in
-//! Prometheus' form and rendered when asked for; nothing is pushed.
+//! Prometheus' form and rendered when asked for. [Spans](spans) leave for a collector, if there is
+//! one.
 //!
 //! **Architecture invariant:** an error is logged once, where it is turned into an answer or a
 //! decision. No secret and nothing personal is logged.
@@ -10,14 +11,23 @@ use std::{io::IsTerminal as _, panic, sync::OnceLock, time::Duration};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter,
+    filter::LevelFilter,
+    fmt::{
+        SubscriberBuilder,
+        format::{DefaultFields, Format as LineFormat, Json, JsonFields},
+    },
+};
 
 use crate::lifecycle::Unfailing;
 
 pub use self::vitals::Vitals;
 pub(crate) use self::vitals::introduce;
 
+pub(crate) mod messaging;
 mod names;
+pub mod spans;
 mod vitals;
 
 /// How log lines look.
@@ -90,10 +100,10 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
     }
     let filter = EnvFilter::try_new(filter)?;
     let colours = std::io::stdout().is_terminal();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours);
+    let lines = tracing_subscriber::fmt().with_ansi(colours);
     let installed = match format {
-        Format::Pretty => lines.with_target(false).try_init(),
-        Format::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
+        Format::Pretty => lines.with_target(false).with_env_filter(filter).try_init(),
+        Format::Json => as_json(lines).with_env_filter(filter).try_init(),
     };
     if let Err(error) = installed {
         // A test's own subscriber, or that of a program which holds several services.
@@ -115,6 +125,13 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
     Ok(metrics)
 }
 
+/// One object a line, with the innermost span, which is the one that has the ids.
+fn as_json<W>(lines: SubscriberBuilder<DefaultFields, LineFormat, LevelFilter, W>) -> JsonLines<W> {
+    lines.json().flatten_event(true).with_span_list(false)
+}
+
+type JsonLines<W> = SubscriberBuilder<JsonFields, LineFormat<Json>, LevelFilter, W>;
+
 /// A panic is one log line like any other error. Where no errors are logged, it is told as before.
 fn log_panics() {
     let before = panic::take_hook();
@@ -128,3 +145,6 @@ fn log_panics() {
         tracing::error!(place, reason, thread = thread.name(), "a panic");
     }));
 }
+
+#[cfg(test)]
+mod tests;

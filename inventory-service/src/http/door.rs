@@ -62,6 +62,10 @@ impl Batch for Door {
     type Command = Wish;
     type Answer = Result<Reply, Problem>;
 
+    fn trace(wish: &mut Wish) -> Option<&mut TraceParent> {
+        wish.trace.as_mut()
+    }
+
     async fn take_in(
         &self,
         conn: &mut PgConnection,

@@ -33,7 +33,6 @@ async fn an_order_that_is_placed_holds_its_lines() {
     let (asked, answered) = (placed.headers.text("traceparent"), envelope(said[0]).trace.unwrap());
     let asked = shared::message::TraceParent::parse(asked.unwrap().unwrap()).unwrap();
     assert_eq!(asked.trace_id(), answered.trace_id());
-    assert_ne!(asked, answered);
     house.assert_adds_up().await;
 }
 

@@ -22,9 +22,10 @@ use lettre::{
 use serde::{Deserialize, Serialize};
 use shared::{
     effects::Effects,
-    fault::Fault,
+    fault::{self, Fault},
     jobs::{Claimed, Effect, Ended, Failure, JobKey, NewJob},
     message::TraceParent,
+    telemetry::spans::{KeyValue, Kind as SpanKind, Work},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -145,7 +146,17 @@ impl Effect for Email {
         let mail: Mail =
             serde_json::from_value(job.payload.clone()).map_err(|_unread| never(Error::Payload))?;
         let parcel = write(&self.from, &mail).map_err(never)?;
+        let mut span = Work::begin(SpanKind::Client, job.trace, || "hand over mail".into());
+        let (host, port) = self.smtp.server();
+        span.note(|| {
+            [
+                KeyValue::new("network.protocol.name", "smtp"),
+                KeyValue::new("server.address", host.to_owned()),
+                KeyValue::new("server.port", i64::from(port)),
+            ]
+        });
         let outcome = self.smtp.send(&parcel).await;
+        span.end_with(outcome.as_ref().err().map(|it| fault::chain(it)));
         let (word, answer) = match outcome {
             Ok(()) => ("taken", Ok(mail.message_id)),
             Err(error @ smtp::Error::NotTaken { .. }) => {
@@ -173,8 +184,9 @@ impl Effect for Email {
             ended.iter().filter_map(|(job, end)| result(job, end, now)).collect();
         let outcome = self.app.execute(conn, &results.iter().collect::<Vec<_>>()).await?;
         for (index, rejection) in outcome.refused {
-            let order_id = results[index].order_id;
-            tracing::error!(%order_id, %rejection, "the result of a mail was refused");
+            let Addressed { order_id, trace, .. } = &results[index];
+            let trace_id = trace.map(TraceParent::trace_id);
+            tracing::error!(%order_id, trace_id, %rejection, "the result of a mail was refused");
         }
         Ok(outcome.effects)
     }
@@ -203,7 +215,7 @@ fn result(job: &Claimed, end: &Ended<String>, at: OffsetDateTime) -> Option<Addr
             Command::RecordGivenUp { kind, reason: format!("{reason}{doubt}"), at }
         }
     };
-    Some(Addressed { order_id, command, trace: job.trace.map(TraceParent::child) })
+    Some(Addressed { order_id, command, trace: job.trace })
 }
 
 #[cfg(test)]

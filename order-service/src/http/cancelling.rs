@@ -32,6 +32,10 @@ impl Batch for Cancelling {
     type Command = Unwanted;
     type Answer = Result<Order, Rejection>;
 
+    fn trace(unwanted: &mut Unwanted) -> Option<&mut TraceParent> {
+        Some(&mut unwanted.trace)
+    }
+
     async fn take_in(
         &self,
         conn: &mut PgConnection,

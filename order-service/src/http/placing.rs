@@ -77,6 +77,10 @@ impl Batch for Placing {
     type Command = Wanted;
     type Answer = Answer;
 
+    fn trace(wanted: &mut Wanted) -> Option<&mut TraceParent> {
+        Some(&mut wanted.trace)
+    }
+
     async fn take_in(
         &self,
         conn: &mut PgConnection,

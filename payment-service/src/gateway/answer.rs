@@ -76,6 +76,11 @@ impl Reply {
         Self { status, retry_after, body, problem }
     }
 
+    /// Its HTTP status.
+    pub(super) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// What it means. A refusal counts as one only in the gateway's own words: the error page of
     /// something that stands before it ends nothing.
     pub(super) fn verdict(&self) -> Verdict {

@@ -34,7 +34,7 @@ impl Effect for ChargeJob {
 
     async fn perform(&self, job: &Claimed) -> Result<Answer, Failure> {
         let order: ChargeOrder = read(job)?;
-        self.gateway.charge(&job.key, &order).await
+        self.gateway.charge(job, &order).await
     }
 
     async fn settle(

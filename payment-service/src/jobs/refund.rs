@@ -29,7 +29,7 @@ impl Effect for RefundJob {
 
     async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
         let order: RefundOrder = read(job)?;
-        self.gateway.refund(&job.key, &order).await
+        self.gateway.refund(job, &order).await
     }
 
     async fn settle(

@@ -39,7 +39,7 @@ impl Effect for ResolveJob {
         // What cannot be read settles nothing: the money may have moved all the same.
         let order: ChargeOrder =
             read(job).map_err(|failure| Failure::Unknown { source: failure.into() })?;
-        self.gateway.resolve(&job.key, &order).await
+        self.gateway.resolve(job, &order).await
     }
 
     async fn settle(

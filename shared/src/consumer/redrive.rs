@@ -7,6 +7,8 @@
 //! **Architecture invariant:** a lane stays closed until nothing waits in it. Only then is its letter
 //! closed, in the transaction that finds the lane empty.
 
+use std::time::SystemTime;
+
 use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -26,6 +28,7 @@ use crate::{
     effects::Effects,
     fault::{self, Fault},
     inbox,
+    telemetry::{messaging, spans},
 };
 
 /// Messages of one transaction, at most.
@@ -87,7 +90,9 @@ impl<H: Handler> Parts<H> {
         if held.settled {
             return Ok(None);
         }
-        let opened = self.open(std::slice::from_ref(&held.incoming)).await?;
+        let began = spans::now();
+        let letter = std::slice::from_ref(&held.incoming);
+        let opened = self.open(letter, messaging::By::Redrive).await?;
         match self.try_letter(&mut tx, &opened[0]).await? {
             Ok(effects) => {
                 audit::record(&mut tx, id, (Action::Redrive, Outcome::TakenIn), by).await?;
@@ -95,6 +100,7 @@ impl<H: Handler> Parts<H> {
                 effects.save(&mut tx).await?;
                 tx.commit().await?;
                 self.wakers.wake(&effects);
+                self.trace(&opened, began);
                 Ok(None)
             }
             Err(refusal) => {
@@ -204,7 +210,8 @@ impl<H: Handler> Parts<H> {
         drop(held);
         let parked = settle::waiting(&mut tx, lane, n_max).await?;
         let incoming: Vec<_> = parked.iter().map(|it| it.incoming.clone()).collect();
-        let opened = self.open(&incoming).await?;
+        let began = spans::now();
+        let opened = self.open(&incoming, messaging::By::Redrive).await?;
         let good: Vec<&Opened<'_, _>> = opened.iter().take_while(|it| it.body.is_ok()).collect();
         if let (true, Some(Opened { body: Err(refusal), .. })) = (good.is_empty(), opened.first()) {
             return Ok(Round::Dead(refusal.clone()));
@@ -224,6 +231,7 @@ impl<H: Handler> Parts<H> {
         effects.save(&mut tx).await?;
         tx.commit().await?;
         self.wakers.wake(&effects);
+        self.trace(&opened[..n], began);
         Ok(if more.is_empty() { Round::Done(n) } else { Round::On(n) })
     }
 
@@ -255,6 +263,13 @@ impl<H: Handler> Parts<H> {
         tx.commit().await?;
         self.wakers.wake(&effects);
         Ok(Some((left, why)))
+    }
+
+    /// Records that these went on.
+    fn trace(&self, gone: &[Opened<'_, H::Input>], began: SystemTime) {
+        for message in gone.iter().filter_map(|it| it.message.as_ref()) {
+            messaging::processed(self.service, message, (messaging::By::Redrive, began), None);
+        }
     }
 
     /// How many wait behind a settled letter.

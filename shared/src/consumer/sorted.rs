@@ -126,6 +126,18 @@ impl<'b> Sorted<'b> {
         fates
     }
 
+    /// What was taken in, and what is dead and why: all that was worked on.
+    pub(super) fn worked_on<'o, I>(
+        &self,
+        opened: &'o [Opened<'b, I>],
+    ) -> impl Iterator<Item = (&'o Message, Option<String>)> {
+        let flows = self.flows.iter().map(|index| (index, None));
+        let dead = self.dead.iter().map(|(index, it)| (index, Some(it.reason.code().to_owned())));
+        flows
+            .chain(dead)
+            .filter_map(|(index, error)| Some((opened[*index].message.as_ref()?, error)))
+    }
+
     /// The letters that are to be kept.
     pub(super) fn letters(&self) -> Vec<DeadLetter<'b>> {
         self.dead.iter().map(|(_, letter)| letter.clone()).collect()

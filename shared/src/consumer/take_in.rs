@@ -4,6 +4,7 @@ use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
 use sqlx::PgConnection;
+use tracing::Instrument as _;
 
 use super::{
     Handled, Handler, Parts, Taken, TakenIn,
@@ -16,7 +17,11 @@ use crate::{
     effects::Effects,
     fault::{self, Fault},
     inbox,
-    message::{Envelope, Incoming, Message},
+    message::{Envelope, Incoming, Message, TraceParent},
+    telemetry::{
+        messaging::{self, By},
+        spans,
+    },
 };
 
 /// A transaction of a batch is given up after this long. Far below `max.poll.interval.ms`.
@@ -139,8 +144,11 @@ impl<H: Handler> Parts<H> {
     }
 
     async fn attempt(&self, batch: &[Incoming], guard: &mut Guard) -> Result<Attempt, Fault> {
-        let opened = self.open(batch).await?;
-        self.attempt_opened(&opened, guard).await
+        let attempt = async {
+            let opened = self.open(batch, By::Log).await?;
+            self.attempt_opened(&opened, guard).await
+        };
+        attempt.instrument(span(batch)).await
     }
 
     /// Makes a dead letter of a message that cannot be taken in even alone.
@@ -150,7 +158,7 @@ impl<H: Handler> Parts<H> {
         detail: String,
         guard: &mut Guard,
     ) -> Result<Attempt, Fault> {
-        let mut opened = read_outside::<H::Input>(incoming);
+        let mut opened = self.read_as_ours::<H::Input>(incoming, By::Log);
         opened.body = Err((Reason::Unprocessable, detail));
         self.attempt_opened(std::slice::from_ref(&opened), guard).await
     }
@@ -175,10 +183,11 @@ impl<H: Handler> Parts<H> {
     pub(super) async fn open<'b>(
         &self,
         batch: &'b [Incoming],
+        by: By,
     ) -> Result<Vec<Opened<'b, H::Input>>, Fault> {
         let mut opened = Vec::with_capacity(batch.len());
         for incoming in batch {
-            let mut read = read_outside(incoming);
+            let mut read = self.read_as_ours(incoming, by);
             if let Some(message) = &read.message {
                 read.body = match self.handler.decode(message).await {
                     Ok(input) => Ok(input),
@@ -191,12 +200,23 @@ impl<H: Handler> Parts<H> {
         Ok(opened)
     }
 
+    /// Reads the outside; what follows from the message belongs to this service's work on it.
+    fn read_as_ours<'b, I>(&self, incoming: &'b Incoming, by: By) -> Opened<'b, I> {
+        let mut opened = read_outside(incoming);
+        if let Some(Message { envelope, .. }) = &mut opened.message {
+            let own = messaging::processing(envelope.id, self.service, by, envelope.trace);
+            envelope.trace = Some(own);
+        }
+        opened
+    }
+
     /// The transaction of a batch; nothing of it stays if the guard says that it is too much.
     async fn transact(
         &self,
         opened: &[Opened<'_, H::Input>],
         guard: &Guard,
     ) -> Result<Result<Committed, (usize, Limit)>, Fault> {
+        let began = spans::now();
         let mut tx = db::begin(&self.pool).await?;
         let mut sorted = Sorted::sort(&mut tx, opened).await?;
         let flows_at = sorted.flows.clone();
@@ -219,6 +239,9 @@ impl<H: Handler> Parts<H> {
         let read = |index: &usize| opened[*index].message.as_ref();
         let repeats = sorted.repeats.iter().filter_map(read);
         self.watch.note(self.service, sorted.flows.iter().filter_map(read), repeats);
+        for (message, error) in sorted.worked_on(opened) {
+            messaging::processed(self.service, message, (By::Log, began), error);
+        }
         let count = |fate| fates.iter().filter(|it| **it == fate).count();
         let taken = TakenIn {
             fresh: count(Fate::Fresh),
@@ -311,6 +334,15 @@ pub(super) fn lanes<I>(opened: &[Opened<'_, I>]) -> Vec<Lane> {
     let mut lanes: Vec<Lane> = lanes.into_iter().collect();
     lanes.sort_unstable();
     lanes
+}
+
+/// What log lines of a batch stand under. Only a message that is alone has one trace.
+fn span(batch: &[Incoming]) -> tracing::Span {
+    let trace_id = match batch {
+        [alone] => alone.headers.trace().map(TraceParent::trace_id),
+        _ => None,
+    };
+    tracing::info_span!("batch", messages = batch.len(), trace_id)
 }
 
 pub(super) fn count(service: &'static str, taken: TakenIn) {

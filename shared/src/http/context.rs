@@ -15,7 +15,14 @@ use axum::{
 use tracing::Instrument as _;
 
 use super::Problem;
-use crate::{clock::Clock, message::TraceParent};
+use crate::{
+    clock::Clock,
+    message::TraceParent,
+    telemetry::spans::{KeyValue, Kind, Work},
+};
+
+/// Asked every few seconds by machines: no part of any order's way.
+const OPERATORS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -29,7 +36,8 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
-    fn of(request: &Request) -> Self {
+    /// Its ids, and its span, which begins.
+    fn of(request: &Request, method: &str, route: &str) -> (Self, Work) {
         let only = |name: &str| {
             let mut values = request.headers().get_all(name).iter();
             // A header that stands there twice is nobody's word.
@@ -37,13 +45,11 @@ impl RequestContext {
         };
         let request_id = only(REQUEST_ID.as_str())
             .filter(|it| (1..=128).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_graphic()));
-        Self {
-            request_id: request_id
-                .map_or_else(|| Clock::System.new_id().to_string(), ToOwned::to_owned),
-            trace: only("traceparent")
-                .and_then(TraceParent::parse)
-                .map_or_else(TraceParent::start, TraceParent::child),
-        }
+        let caller = only("traceparent").and_then(TraceParent::parse);
+        let work = Work::begin(Kind::Server, caller, || format!("{method} {route}").into());
+        let request_id =
+            request_id.map_or_else(|| Clock::System.new_id().to_string(), ToOwned::to_owned);
+        (Self { request_id, trace: work.trace() }, work)
     }
 }
 
@@ -61,12 +67,12 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
 /// Gives the request its ids and span, its answer the same ids, and counts both.
 pub(super) async fn context(mut request: Request, next: Next) -> Response {
     let began = Instant::now();
-    let context = RequestContext::of(&request);
     let route = request
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "none".to_owned(), |it| it.as_str().to_owned());
     let method = method_name(request.method());
+    let (context, work) = RequestContext::of(&request, method, &route);
     let span = tracing::info_span!(
         "request",
         method,
@@ -85,6 +91,7 @@ pub(super) async fn context(mut request: Request, next: Next) -> Response {
         }
         let status = response.status().as_u16();
         tracing::debug!(status, micros = began.elapsed().as_micros(), "answered");
+        end(work, (method, &route, status), context.request_id);
         count(method, route, status, began);
         response
     }
@@ -116,6 +123,22 @@ fn method_name(method: &Method) -> &'static str {
         "OPTIONS" => "OPTIONS",
         _ => "other",
     }
+}
+
+/// The request's span ends.
+fn end(mut work: Work, (method, route, status): (&'static str, &str, u16), request_id: String) {
+    if OPERATORS.contains(&route) {
+        return work.forget();
+    }
+    work.note(|| {
+        [
+            KeyValue::new("http.request.method", method),
+            KeyValue::new("http.route", route.to_owned()),
+            KeyValue::new("http.response.status_code", i64::from(status)),
+            KeyValue::new("http.request.id", request_id),
+        ]
+    });
+    work.end_with((status >= 500).then(|| format!("answered {status}")));
 }
 
 fn count(method: &'static str, route: String, status: u16, began: Instant) {

@@ -191,9 +191,8 @@ async fn a_request_keeps_the_ids_that_it_came_with() {
         .unwrap();
     let response = send(request).await;
     assert_eq!(response.headers()["x-request-id"], "mine");
-    let trace = text(response).await;
-    assert!(trace.starts_with("00-0af7651916cd43dd8448eb211c80319c-"), "{trace}");
-    assert!(!trace.contains("b7ad6b7169203331"), "the span is another: {trace}");
+    // Nothing is recorded here, so no span of ours comes between.
+    assert_eq!(text(response).await, parent);
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 use sqlx::Executor as _;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::{Batch, Parts, Queued, Refused, Settings};
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     effects::Effects,
     fault::{self, Fault},
     lifecycle,
+    telemetry::spans,
 };
 
 /// A batch that collided with another transaction is taken in again so often.
@@ -110,10 +112,15 @@ impl<B: Batch> Worker<B> {
         metrics::histogram!("intake_batch_size", "intake" => name)
             .record(u32::try_from(batch.len()).unwrap_or(0));
         super::show_depth(name, self.waiting.len());
-        let (commands, callers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|it| (it.command, it.caller)).unzip();
-        let answers = self.take_in_or_isolate(&commands).await;
-        for (caller, answer) in callers.into_iter().zip(answers) {
+        let (mut commands, callers): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|it| (it.command, (it.passage, it.caller))).unzip();
+        let (began, n) = (spans::now(), commands.len());
+        let span = span::<B>(&mut commands);
+        let answers = self.take_in_or_isolate(&commands).instrument(span).await;
+        for ((passage, caller), answer) in callers.into_iter().zip(answers) {
+            if passage.is_recorded() {
+                passage.end(began, n, answer.as_ref().err().map(ToString::to_string));
+            }
             // A caller that has gone away does not mind.
             drop(caller.send(answer));
         }
@@ -203,6 +210,16 @@ impl<B: Batch> Worker<B> {
         tx.commit().await?;
         Ok((answers, effects))
     }
+}
+
+/// What log lines of a transaction stand under. Only a command that is alone has one trace.
+fn span<B: Batch>(commands: &mut [B::Command]) -> tracing::Span {
+    let n = commands.len();
+    let trace_id = match commands {
+        [command] => B::trace(command).map(|it| it.trace_id()),
+        _ => None,
+    };
+    tracing::info_span!("transaction", commands = n, trace_id)
 }
 
 fn refusal(fault: &Fault) -> Refused {

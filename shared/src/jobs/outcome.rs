@@ -1,17 +1,57 @@
 //! What follows from an attempt: pure.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use time::OffsetDateTime;
 
 use super::{Claimed, Ended, Failure, Policy, store::Present};
-use crate::fault;
+use crate::{
+    fault,
+    message::TraceParent,
+    telemetry::spans::{self, KeyValue, Kind, Span},
+};
 
 /// A job under this worker's lease.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Leased {
     pub(super) job: Claimed,
     pub(super) fence: Fence,
+    /// The trace of the decision behind it; the job's own is that of this attempt.
+    pub(super) decided: Option<TraceParent>,
+    /// When this attempt began.
+    pub(super) began: SystemTime,
+}
+
+impl Leased {
+    /// A job that was claimed. Whatever follows from this attempt belongs to the attempt's own span.
+    pub(super) fn new(mut job: Claimed, fence: Fence) -> Self {
+        let decided = job.trace;
+        job.trace = decided.map(spans::under);
+        Self { job, fence, decided, began: spans::now() }
+    }
+
+    /// Records the attempt as a span.
+    pub(super) fn record(&self, kind: &'static str, outcome: &'static str, error: Option<String>) {
+        let Some(own) = self.job.trace.filter(|it| spans::wanted(*it)) else { return };
+        spans::record(Span {
+            own,
+            parent: self.decided,
+            kind: Kind::Internal,
+            name: format!("job {kind}").into(),
+            began: self.began,
+            ended: spans::now(),
+            attributes: vec![
+                KeyValue::new("job.kind", kind),
+                KeyValue::new("job.key", self.job.key.clone()),
+                KeyValue::new("job.attempt", i64::from(self.job.attempt)),
+                KeyValue::new("job.outcome", outcome),
+            ],
+            error,
+        });
+    }
 }
 
 /// By which the row is known again: this attempt of this life of the name.
@@ -106,7 +146,7 @@ impl<D> Outcomes<D> {
     }
 
     pub(super) fn push(&mut self, leased: Leased, verdict: Verdict<D>) {
-        let Leased { job, fence } = leased;
+        let Leased { job, fence, .. } = leased;
         match verdict {
             Verdict::Ended(ended) => {
                 self.ended.push((job, ended));

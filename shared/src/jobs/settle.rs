@@ -15,7 +15,7 @@ use crate::{
     dead_letter::{self, keep::DeadJob},
     effects::Effects,
     fault::{self, Collision, Fault},
-    message::Outgoing,
+    message::{Outgoing, TraceParent},
 };
 
 /// A transaction of outcomes is given up after this long.
@@ -173,8 +173,10 @@ impl<E: Effect> Parts<E> {
             }
             let Fault::Poison(error) = fault else { return Err(fault) };
             let error = fault::chain(&*error);
-            let key = outcomes.ended[last].0.key.as_str();
-            tracing::error!(kind = E::KIND, key, error, "the outcome of a job cannot be taken in");
+            let Claimed { key, trace, .. } = &outcomes.ended[last].0;
+            let trace_id = trace.map(TraceParent::trace_id);
+            let what = "the outcome of a job cannot be taken in";
+            tracing::error!(kind = E::KIND, key, trace_id, error, "{what}");
             outcomes.hold_last(outcome::delay(&self.policy, i32::MAX, None), error);
         }
         Ok(())

@@ -135,7 +135,7 @@ pub(super) async fn claim(
             in_doubt: row.try_get("in_doubt")?,
             trace: trace.as_deref().and_then(TraceParent::parse),
         };
-        Ok(Leased { job, fence: Fence { attempt, created_at: row.try_get("created_at")? } })
+        Ok(Leased::new(job, Fence { attempt, created_at: row.try_get("created_at")? }))
     })
     .collect()
 }

@@ -32,7 +32,7 @@ use super::{
     settle::Settled,
     store,
 };
-use crate::{backoff::Backoff, db, fault, fault::Fault, lifecycle};
+use crate::{backoff::Backoff, db, fault, fault::Fault, lifecycle, message::TraceParent};
 
 /// A lease outlives its attempt by this long: the time to bring the outcome home.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
@@ -200,6 +200,7 @@ impl<E: Effect> Worker<E> {
         for leased in claimed {
             if outcome::is_used_up(&self.parts.policy, &leased.job) {
                 let (in_doubt, reason) = (leased.job.in_doubt, "no attempt ended".to_owned());
+                leased.record(E::KIND, "given-up", Some(reason.clone()));
                 self.outcomes.push(leased, Verdict::Ended(Ended::GaveUp { in_doubt, reason }));
             } else {
                 self.perform(leased, limit);
@@ -211,7 +212,7 @@ impl<E: Effect> Worker<E> {
     fn perform(&mut self, leased: Leased, limit: tokio::time::Instant) {
         let parts = Arc::clone(&self.parts);
         let job = leased.job.clone();
-        let trace_id = job.trace.map(crate::message::TraceParent::trace_id);
+        let trace_id = job.trace.map(TraceParent::trace_id);
         let span = tracing::info_span!(
             "job",
             kind = E::KIND,
@@ -248,16 +249,13 @@ impl<E: Effect> Worker<E> {
             Err(Failure::Final { .. }) => "final",
         };
         metrics::counter!("job_attempts_total", "kind" => E::KIND, "outcome" => label).increment(1);
-        if let Err(failure) = &outcome {
+        let error = outcome.as_ref().err().map(|it| fault::chain(it));
+        if let Some(error) = &error {
             let (key, attempt) = (&leased.job.key, leased.job.attempt);
-            tracing::info!(
-                kind = E::KIND,
-                key,
-                attempt,
-                error = fault::chain(failure),
-                "an attempt failed"
-            );
+            let trace_id = leased.job.trace.map(TraceParent::trace_id);
+            tracing::info!(kind = E::KIND, key, attempt, trace_id, error, "an attempt failed");
         }
+        leased.record(E::KIND, label, error);
         let verdict = outcome::judge(&self.parts.policy, &leased.job, outcome);
         self.outcomes.push(leased, verdict);
     }

@@ -3,7 +3,7 @@
 use std::{error::Error as StdError, io::Write as _, process::ExitCode, thread, time::Duration};
 
 use super::{Lifecycle, signal::Shutdown};
-use crate::fault;
+use crate::{fault, telemetry::spans};
 
 /// What hangs (a C library, a lookup of a name) is left behind so long after the grace.
 const HANGING_MAX: Duration = Duration::from_secs(2);
@@ -30,6 +30,7 @@ where
             Err(error) => failed("signals cannot be listened to", &error),
         }
     });
+    spans::finish();
     // What hangs is not waited for.
     runtime.shutdown_background();
     code

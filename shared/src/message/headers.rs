@@ -1,6 +1,6 @@
 //! Kafka headers, in their order, and their form in a column.
 
-use super::EnvelopeError;
+use super::{EnvelopeError, TraceParent};
 
 /// Names and values in the order in which they stand on the message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,11 @@ impl Headers {
         std::str::from_utf8(value)
             .map(Some)
             .map_err(|_not_utf8| EnvelopeError::Malformed(name, "UTF-8"))
+    }
+
+    /// The trace that the message belongs to; none if its `traceparent` cannot be read.
+    pub fn trace(&self) -> Option<TraceParent> {
+        self.text("traceparent").ok().flatten().and_then(TraceParent::parse)
     }
 
     /// The form in which the database keeps them: counts and lengths as big-endian numbers.

@@ -1,6 +1,15 @@
 //! The W3C trace context: which trace a message belongs to.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// Which share of the traces that start here is recorded: as many of 2^64 trace ids.
+static SAMPLED_BELOW: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// `00-<trace id>-<span id>-<flags>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,13 +22,48 @@ pub struct TraceParent {
 impl TraceParent {
     /// Starts a trace of its own.
     pub fn start() -> Self {
-        Self { trace_id: fastrand::u128(1..), span_id: fastrand::u64(1..), sampled: true }
+        let trace_id = fastrand::u128(1..);
+        let sampled = is_below(trace_id, SAMPLED_BELOW.load(Ordering::Relaxed));
+        Self { trace_id, span_id: fastrand::u64(1..), sampled }
+    }
+
+    /// From now on this share of the traces that start here is recorded, from 0 to 1. Who joins a
+    /// trace follows what its head decided.
+    pub fn record_share(ratio: f64) {
+        SAMPLED_BELOW.store(below(ratio), Ordering::Relaxed);
     }
 
     /// The same trace, another span: what is passed on by whoever worked on it.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span_id: fastrand::u64(1..), ..self }
+    }
+
+    /// The same trace, and a span that follows from this one and from what is done to which message:
+    /// done again, it is the same span.
+    #[must_use]
+    pub fn derive(self, message_id: Uuid, what: &str) -> Self {
+        let mut hasher = Sha256::new();
+        hasher.update(self.span_id.to_be_bytes());
+        hasher.update(message_id.as_bytes());
+        hasher.update(what.as_bytes());
+        let first = hasher.finalize().first_chunk().map_or(1, |it| u64::from_be_bytes(*it));
+        Self { span_id: first.max(1), ..self }
+    }
+
+    /// Whether the head of the trace decided that it is recorded.
+    pub fn is_sampled(self) -> bool {
+        self.sampled
+    }
+
+    /// The span's id.
+    pub fn span_id(self) -> u64 {
+        self.span_id
+    }
+
+    /// The trace's id, as a number.
+    pub fn trace_number(self) -> u128 {
+        self.trace_id
     }
 
     /// The trace's id, 32 hexadecimal digits.
@@ -48,8 +92,31 @@ impl TraceParent {
     }
 }
 
+/// As many of 2^64 as the ratio says.
+fn below(ratio: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share is not exact, and the cast keeps to the limits"
+    )]
+    let below = (ratio * u64::MAX as f64) as u64;
+    below
+}
+
+/// Whether a trace is among so many of 2^64: whoever asks, of one id the answer is the same.
+fn is_below(trace_id: u128, below: u64) -> bool {
+    // The low half, as other samplers by ratio do.
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
+    let low = trace_id as u64;
+    below > 0 && low <= below
+}
+
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{:032x}-{:016x}-{:02x}", self.trace_id, self.span_id, u8::from(self.sampled))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,7 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use super::Publish;
-use crate::{kafka, outbox::Kept};
+use crate::{kafka, outbox::Kept, telemetry::messaging};
 
 /// No confirmation at all for this long, and the producer is thrown away.
 const CONFIRMATION_LIMIT: Duration = Duration::from_secs(30);
@@ -153,7 +153,13 @@ fn send(
     let message = &kept.message;
     let topic = settings.topic(&message.topic);
     let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
+    // What travels names the sending as its parent, not the decision behind it.
+    let trace = messaging::sending(message).map(|it| it.to_string());
     for (key, value) in message.headers.iter() {
+        let value = match &trace {
+            Some(trace) if key == "traceparent" => Some(trace.as_bytes()),
+            _ => value,
+        };
         headers = headers.insert(Header { key, value });
     }
     let mut record: BaseRecord<'_, [u8], [u8], usize> =

@@ -20,5 +20,6 @@ mod settings;
 mod smoothing;
 mod stage;
 mod tidy;
+mod trace;
 mod watch;
 mod ways;

@@ -56,6 +56,14 @@ const COMMON: &[(&[(&str, &str)], &str)] = &[
         &[("DATABASE_URL", DATABASE), ("SCHEMA_REGISTRY_URL", "ftp://me:hunter2@registry")],
         "SCHEMA_REGISTRY_URL: it is not an http:// or https:// URL",
     ),
+    (
+        &[("DATABASE_URL", DATABASE), ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318")],
+        "OTEL_EXPORTER_OTLP_ENDPOINT: it is not an http:// or https:// URL",
+    ),
+    (
+        &[("DATABASE_URL", DATABASE), ("OTEL_TRACES_SAMPLER_ARG", "10")],
+        "OTEL_TRACES_SAMPLER_ARG: it is not between 0 and 1",
+    ),
     (&[("DATABASE_URL", DATABASE), ("LOG_FORMAT", "xml")], "'--log-format <LOG_FORMAT>'"),
     (&[("DATABASE_URL", DATABASE), ("LOG_FILTER", "shared=loud")], "LOG_FILTER"),
     (

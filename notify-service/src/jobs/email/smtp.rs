@@ -153,6 +153,11 @@ impl Smtp {
         Self { settings, parked: Mutex::default() }
     }
 
+    /// Where the server is.
+    pub fn server(&self) -> (&str, u16) {
+        (&self.settings.server.host, self.settings.server.port)
+    }
+
     /// Hands one mail over.
     pub async fn send(&self, parcel: &Parcel) -> Result<(), Error> {
         if let Some(rested) = self.unpark() {

@@ -1,0 +1,235 @@
+//! How spans leave: a bounded queue, a thread, a collector.
+//!
+//! Without a collector's address there is neither. With one, the queue and the thread are the SDK's;
+//! what is ours is that a span which finds no room is counted, and that a collector which is away is
+//! a line in the log once a minute, not one for every batch.
+
+use std::{
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use opentelemetry_otlp::{
+    ExporterBuildError, Protocol, WithExportConfig as _, WithHttpConfig as _,
+};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SpanData, SpanExporter, SpanProcessor as _},
+};
+
+use super::KeyValue;
+use crate::fault;
+
+/// Spans that may wait to leave: some 15 MB.
+const QUEUE_MAX: usize = 10_000;
+/// Spans that leave at once, at most.
+const BATCH_MAX: usize = 1_000;
+/// Spans leave at least this often.
+const EVERY: Duration = Duration::from_secs(1);
+/// Connecting to the collector may take this long.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
+/// A batch may take this long to leave.
+const EXPORT_LIMIT: Duration = Duration::from_secs(5);
+/// What is there when the process ends may take this long.
+const LAST_LIMIT: Duration = Duration::from_millis(800);
+/// That spans are lost is said no more often than this.
+const COMPLAINT_EVERY: Duration = Duration::from_mins(1);
+
+const SPANS: &str = "trace_spans_total";
+
+static PROCESSOR: OnceLock<BatchSpanProcessor> = OnceLock::new();
+
+static ROOM: Room = Room(AtomicUsize::new(0));
+
+/// Counts the spans in the queue, never fewer than there are: the SDK drops what is beyond its limit
+/// and tells nobody, so it is not let come to that.
+#[derive(Debug)]
+struct Room(AtomicUsize);
+
+impl Room {
+    /// Takes a place, if there is one.
+    fn enter(&self) -> bool {
+        let fits = self.0.fetch_add(1, Ordering::Relaxed) < QUEUE_MAX;
+        if !fits {
+            self.leave(1);
+        }
+        fits
+    }
+
+    /// Gives places back.
+    fn leave(&self, n: usize) {
+        self.0.fetch_sub(n, Ordering::Relaxed);
+    }
+}
+
+/// Where spans go.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The collector's base URL, as in `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub endpoint: String,
+    /// Whose spans they are.
+    pub service: &'static str,
+}
+
+/// How spans cannot leave.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The client cannot be made.
+    #[error("the client of the collector cannot be made")]
+    Client(#[from] reqwest::Error),
+    /// The exporter cannot be made.
+    #[error("the exporter cannot be made")]
+    Exporter(#[from] ExporterBuildError),
+    /// No thread can be started.
+    #[error("the exporter's thread did not live")]
+    Thread,
+}
+
+/// From now on spans leave. The first call in a process counts.
+pub fn export(settings: &Settings) -> Result<(), Error> {
+    if PROCESSOR.get().is_some() {
+        return Ok(());
+    }
+    metrics::describe_counter!(
+        SPANS,
+        "Spans, by outcome: sent to the collector, lost on the way, dropped for want of room."
+    );
+    for outcome in ["sent", "lost", "dropped"] {
+        metrics::counter!(SPANS, "outcome" => outcome).increment(0);
+    }
+    let exporter = opentelemetry_otlp::SpanExporter::builder()
+        .with_http()
+        .with_http_client(client()?)
+        .with_protocol(Protocol::HttpBinary)
+        .with_endpoint(format!("{}/v1/traces", settings.endpoint.trim_end_matches('/')))
+        .with_timeout(EXPORT_LIMIT)
+        .build()?;
+    let mut exporter = Counted { exporter, said: Mutex::default() };
+    exporter.set_resource(&resource(settings.service));
+    let limits = BatchConfigBuilder::default()
+        .with_max_queue_size(QUEUE_MAX)
+        .with_max_export_batch_size(BATCH_MAX)
+        .with_scheduled_delay(EVERY)
+        .build();
+    PROCESSOR.get_or_init(|| BatchSpanProcessor::new(exporter, limits));
+    Ok(())
+}
+
+/// A client that blocks the exporter's thread, and no other. It is made on a thread that is not
+/// the runtime's, where it could not be made.
+fn client() -> Result<reqwest::blocking::Client, Error> {
+    // Whoever comes second finds it installed: that is as good.
+    rustls::crypto::ring::default_provider().install_default().ok();
+    let made = std::thread::spawn(|| {
+        reqwest::blocking::Client::builder()
+            .connect_timeout(CONNECT_LIMIT)
+            .timeout(EXPORT_LIMIT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+    });
+    Ok(made.join().map_err(|_panic| Error::Thread)??)
+}
+
+/// Who records.
+fn resource(service: &'static str) -> Resource {
+    Resource::builder_empty()
+        .with_service_name(service)
+        .with_attributes([
+            KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+            KeyValue::new("process.pid", i64::from(std::process::id())),
+        ])
+        .build()
+}
+
+/// Whether spans leave at all.
+pub(crate) fn is_on() -> bool {
+    PROCESSOR.get().is_some()
+}
+
+/// Puts a span into the queue, if there is room.
+pub(super) fn push(span: SpanData) {
+    let Some(processor) = PROCESSOR.get() else { return };
+    if ROOM.enter() {
+        processor.on_end(span);
+    } else {
+        metrics::counter!(SPANS, "outcome" => "dropped").increment(1);
+    }
+}
+
+/// Lets the last spans leave, within a limit. Blocks; to be called when nothing is done any more.
+pub(crate) fn finish() {
+    if let Some(processor) = PROCESSOR.get()
+        && let Err(error) = processor.shutdown_with_timeout(LAST_LIMIT)
+    {
+        tracing::debug!(%error, "the last spans did not leave");
+    }
+}
+
+/// An exporter that says in numbers whether spans arrive: nobody would notice otherwise.
+#[derive(Debug)]
+struct Counted<E> {
+    exporter: E,
+    said: Mutex<Said>,
+}
+
+/// What was said of lost spans.
+#[derive(Debug, Default)]
+struct Said {
+    last: Option<Instant>,
+    lost_since: usize,
+}
+
+impl Said {
+    /// Notes that spans were lost at this moment; answers how many there are to be told of, if it is
+    /// time to.
+    fn note(&mut self, lost: usize, now: Instant) -> Option<usize> {
+        self.lost_since += lost;
+        let is_time = self.last.is_none_or(|it| now.duration_since(it) >= COMPLAINT_EVERY);
+        is_time.then(|| {
+            self.last = Some(now);
+            std::mem::take(&mut self.lost_since)
+        })
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Counted<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let n = batch.len();
+        ROOM.leave(n);
+        let outcome = self.exporter.export(batch).await;
+        let label = if outcome.is_ok() { "sent" } else { "lost" };
+        metrics::counter!(SPANS, "outcome" => label).increment(n as u64);
+        if let Err(error) = &outcome {
+            let told =
+                self.said.lock().unwrap_or_else(PoisonError::into_inner).note(n, Instant::now());
+            if let Some(lost) = told {
+                tracing::warn!(
+                    error = fault::chain(error),
+                    lost,
+                    "spans do not reach the collector"
+                );
+            }
+        }
+        outcome
+    }
+
+    fn shutdown_with_timeout(&self, limit: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(limit)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! The spans of one trace as a tree.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use super::collector::Recorded;
+
+/// The spans of a trace, each once, by their ids.
+pub(super) struct Tree(BTreeMap<Vec<u8>, Recorded>);
+
+impl Tree {
+    /// The trace in which a message has this key, or nothing yet.
+    pub(super) fn of(recorded: Vec<Recorded>, key: &str) -> Self {
+        let mine = |it: &&Recorded| {
+            it.attribute("messaging.kafka.message.key").is_some_and(|found| found == key)
+        };
+        let trace = recorded.iter().find(mine).map(Recorded::trace_id);
+        let spans = recorded.into_iter().filter(|it| Some(it.trace_id()) == trace);
+        Self(spans.map(|it| (it.span.span_id.clone(), it)).collect())
+    }
+
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        self.0.values().map(|it| it.name().to_owned()).collect()
+    }
+
+    pub(super) fn services(&self) -> BTreeSet<&str> {
+        self.0.values().map(|it| it.service.as_str()).collect()
+    }
+
+    /// Each span with its parent.
+    pub(super) fn edges(&self) -> impl Iterator<Item = (&Recorded, Option<&Recorded>)> {
+        self.0.values().map(|it| (it, self.0.get(&it.span.parent_span_id)))
+    }
+
+    pub(super) fn roots(&self) -> Vec<&Recorded> {
+        self.0.values().filter(|it| it.parent_id().is_none()).collect()
+    }
+
+    /// Those that name a parent which is not there.
+    pub(super) fn orphans(&self) -> Vec<&Recorded> {
+        let alone = |(it, parent): &(&Recorded, Option<&Recorded>)| {
+            it.parent_id().is_some() && parent.is_none()
+        };
+        self.edges().filter(alone).map(|(it, _)| it).collect()
+    }
+
+    fn children<'t>(&'t self, of: &'t Recorded) -> Vec<&'t Recorded> {
+        let mine = |it: &&Recorded| it.span.parent_span_id == of.span.span_id;
+        let mut children: Vec<_> = self.0.values().filter(mine).collect();
+        children.sort_by_key(|it| it.span.start_time_unix_nano);
+        children
+    }
+
+    fn write(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        span: &Recorded,
+        (depth, origin): (usize, u64),
+    ) -> fmt::Result {
+        let millis = |nanos: u64| format!("{}.{} ms", nanos / 1_000_000, nanos / 100_000 % 10);
+        let (began, ended) = (span.span.start_time_unix_nano, span.span.end_time_unix_nano);
+        let name = format!("{}{}", "  ".repeat(depth), span.name());
+        let at = millis(began.saturating_sub(origin));
+        writeln!(f, "{name:<58} {:<18} {at:>10} +{:>9}", span.service, millis(ended - began))?;
+        for child in self.children(span) {
+            self.write(f, child, (depth + 1, origin))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tops = self.roots().into_iter().chain(self.orphans());
+        for top in tops {
+            self.write(f, top, (0, top.span.start_time_unix_nano))?;
+        }
+        Ok(())
+    }
+}
