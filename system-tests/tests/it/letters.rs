@@ -3,6 +3,7 @@
 use clap::Parser as _;
 use devstack::{Halt, Part, Parts, Silent, Source, Stack};
 use nix::sys::signal::Signal;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use sagactl::{
     audit::Expected,
     cli::Cli,
@@ -19,6 +20,10 @@ use uuid::Uuid;
 use crate::{
     raw::{self, Raw},
     stage::{self, Stage, until},
+    trace::{
+        collector::{Collector, Recorded},
+        tree::Tree,
+    },
 };
 
 /// The open letters of a service, of a key or of any, as `sagactl` lists them.
@@ -61,7 +66,9 @@ fn poison(stage: &Stage, topic: &str, order_id: Uuid) -> Raw {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_poisoned_order_waits_for_an_operator_and_then_ends() {
-    let mut stage = stage::open().await;
+    let collector = Collector::start().await;
+    let environment = [("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url())];
+    let mut stage = stage::open_on(devstack::shared().await, &environment).await;
     stage.fleet.end(Member::Inventory, Signal::SIGTERM).await.unwrap();
     let order = stage.place("load-0001", "tok_visa").await;
     let brokers = stage.fleet.stack().brokers.clone();
@@ -98,7 +105,29 @@ async fn a_poisoned_order_waits_for_an_operator_and_then_ends() {
     }
     let order = stage.history(order.id, &["notification-sent"]).await;
     assert_eq!(order.status, "confirmed");
+    went_on_in_its_trace(&collector, &key).await;
     stage.close(Expected { dead_letters: 2 }).await;
+}
+
+/// What waited behind a letter goes on in the trace of its order, and the letter says why it is one.
+async fn went_on_in_its_trace(collector: &Collector, order: &str) {
+    let tree = || Tree::of(collector.recorded(), order);
+    until("the order's trace goes on behind the letter, and is whole", async || {
+        let names = tree().names();
+        let ends = ["redrive stock-reserved", "process notification-sent"];
+        ends.iter().all(|it| names.contains(*it)) && tree().orphans().is_empty()
+    })
+    .await;
+    let tree = tree();
+    let redriven = |(it, _): &(&Recorded, _)| it.name() == "redrive stock-reserved";
+    let parents = tree.edges().filter(redriven).map(|(_, parent)| parent.unwrap().name());
+    assert_eq!(parents.collect::<Vec<_>>(), ["send stock-reserved"; 2], "{tree}");
+    let recorded = collector.recorded();
+    let refused = recorded.iter().filter(|it| it.name() == "process stock-reserved");
+    let refused = refused.filter_map(|it| it.span.status.as_ref());
+    let reasons = refused.filter(|it| it.code == StatusCode::Error as i32);
+    let reasons: Vec<_> = reasons.map(|it| it.message.as_str()).collect();
+    assert_eq!(reasons, ["body"; 2], "a code, and no word of the message");
 }
 
 #[tokio::test(flavor = "multi_thread")]

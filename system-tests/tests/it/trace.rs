@@ -14,8 +14,8 @@ use self::{
 };
 use crate::stage::{self, until};
 
-mod collector;
-mod tree;
+pub(crate) mod collector;
+pub(crate) mod tree;
 
 /// Whatever can be seen of an order that is confirmed, with the spans that it may hang on. Two
 /// messages of two topics come in either order: who acts on the second of them, acts on either.

@@ -15,21 +15,21 @@ use prost::Message as _;
 
 /// A span, and which service recorded it.
 #[derive(Clone, Debug)]
-pub(super) struct Recorded {
-    pub(super) service: String,
-    pub(super) span: Span,
+pub(crate) struct Recorded {
+    pub(crate) service: String,
+    pub(crate) span: Span,
 }
 
 type Arrived = Arc<Mutex<Vec<Recorded>>>;
 
 /// What has arrived so far.
-pub(super) struct Collector {
+pub(crate) struct Collector {
     arrived: Arrived,
     url: String,
 }
 
 impl Collector {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let arrived = Arrived::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -39,11 +39,11 @@ impl Collector {
         Self { arrived, url }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    pub(super) fn recorded(&self) -> Vec<Recorded> {
+    pub(crate) fn recorded(&self) -> Vec<Recorded> {
         self.arrived.lock().unwrap().clone()
     }
 }
@@ -61,25 +61,25 @@ async fn take(State(arrived): State<Arrived>, body: Bytes) {
 }
 
 impl Recorded {
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.span.name
     }
 
-    pub(super) fn trace_id(&self) -> String {
+    pub(crate) fn trace_id(&self) -> String {
         hex(&self.span.trace_id)
     }
 
-    pub(super) fn parent_id(&self) -> Option<String> {
+    pub(crate) fn parent_id(&self) -> Option<String> {
         let id = &self.span.parent_span_id;
         (!id.is_empty()).then(|| hex(id))
     }
 
-    pub(super) fn attribute(&self, name: &str) -> Option<String> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<String> {
         self.span.attributes.iter().find(|it| it.key == name).map(text)
     }
 
     /// All that it says.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let status = self.span.status.as_ref().map_or("", |it| it.message.as_str());
         let attributes = self.span.attributes.iter().map(|it| format!("{}={}", it.key, text(it)));
         format!("{} {status} {}", self.span.name, attributes.collect::<Vec<_>>().join(" "))

@@ -8,38 +8,39 @@ use std::{
 use super::collector::Recorded;
 
 /// The spans of a trace, each once, by their ids.
-pub(super) struct Tree(BTreeMap<Vec<u8>, Recorded>);
+pub(crate) struct Tree(BTreeMap<Vec<u8>, Recorded>);
 
 impl Tree {
-    /// The trace in which a message has this key, or nothing yet.
-    pub(super) fn of(recorded: Vec<Recorded>, key: &str) -> Self {
+    /// The trace in which this order was placed, or nothing yet.
+    pub(crate) fn of(recorded: Vec<Recorded>, order: &str) -> Self {
         let mine = |it: &&Recorded| {
-            it.attribute("messaging.kafka.message.key").is_some_and(|found| found == key)
+            let key = it.attribute("messaging.kafka.message.key");
+            it.name() == "send order-placed" && key.is_some_and(|it| it == order)
         };
         let trace = recorded.iter().find(mine).map(Recorded::trace_id);
         let spans = recorded.into_iter().filter(|it| Some(it.trace_id()) == trace);
         Self(spans.map(|it| (it.span.span_id.clone(), it)).collect())
     }
 
-    pub(super) fn names(&self) -> BTreeSet<String> {
+    pub(crate) fn names(&self) -> BTreeSet<String> {
         self.0.values().map(|it| it.name().to_owned()).collect()
     }
 
-    pub(super) fn services(&self) -> BTreeSet<&str> {
+    pub(crate) fn services(&self) -> BTreeSet<&str> {
         self.0.values().map(|it| it.service.as_str()).collect()
     }
 
     /// Each span with its parent.
-    pub(super) fn edges(&self) -> impl Iterator<Item = (&Recorded, Option<&Recorded>)> {
+    pub(crate) fn edges(&self) -> impl Iterator<Item = (&Recorded, Option<&Recorded>)> {
         self.0.values().map(|it| (it, self.0.get(&it.span.parent_span_id)))
     }
 
-    pub(super) fn roots(&self) -> Vec<&Recorded> {
+    pub(crate) fn roots(&self) -> Vec<&Recorded> {
         self.0.values().filter(|it| it.parent_id().is_none()).collect()
     }
 
     /// Those that name a parent which is not there.
-    pub(super) fn orphans(&self) -> Vec<&Recorded> {
+    pub(crate) fn orphans(&self) -> Vec<&Recorded> {
         let alone = |(it, parent): &(&Recorded, Option<&Recorded>)| {
             it.parent_id().is_some() && parent.is_none()
         };
