@@ -55,6 +55,7 @@ pub use self::{
 pub(crate) use revive::discard;
 
 mod census;
+mod complaints;
 mod outcome;
 mod revive;
 mod settle;

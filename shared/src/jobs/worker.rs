@@ -28,6 +28,7 @@ use tracing::Instrument as _;
 
 use super::{
     Effect, Ended, Failure, Parts,
+    complaints::Complaints,
     outcome::{self, Leased, Outcomes, Verdict},
     settle::Settled,
     store,
@@ -84,6 +85,7 @@ pub struct Worker<E: Effect> {
     performing: JoinSet<Result<E::Done, Failure>>,
     in_hand: HashMap<Id, Leased>,
     outcomes: Outcomes<E::Done>,
+    complaints: Complaints,
 }
 
 impl<E: Effect> fmt::Debug for Worker<E> {
@@ -104,6 +106,7 @@ impl<E: Effect> Worker<E> {
             performing: JoinSet::new(),
             in_hand: HashMap::new(),
             outcomes: Outcomes::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -251,13 +254,22 @@ impl<E: Effect> Worker<E> {
         metrics::counter!("job_attempts_total", "kind" => E::KIND, "outcome" => label).increment(1);
         let error = outcome.as_ref().err().map(|it| fault::chain(it));
         if let Some(error) = &error {
-            let (key, attempt) = (&leased.job.key, leased.job.attempt);
-            let trace_id = leased.job.trace.map(TraceParent::trace_id);
-            tracing::info!(kind = E::KIND, key, attempt, trace_id, error, "an attempt failed");
+            self.tell(&leased, error);
         }
         leased.record(E::KIND, label, error);
         let verdict = outcome::judge(&self.parts.policy, &leased.job, outcome);
         self.outcomes.push(leased, verdict);
+    }
+
+    /// Tells that an attempt failed, unless another one was told a moment ago.
+    fn tell(&mut self, leased: &Leased, error: &str) {
+        let (kind, key, attempt) = (E::KIND, &leased.job.key, leased.job.attempt);
+        let trace_id = leased.job.trace.map(TraceParent::trace_id);
+        if let Some(untold) = self.complaints.note(Instant::now()) {
+            tracing::info!(kind, key, attempt, trace_id, untold, error, "an attempt failed");
+        } else {
+            tracing::debug!(kind, key, attempt, trace_id, error, "an attempt failed");
+        }
     }
 
     /// Waits for more outcomes, as long as there can be any and the wave is young.

@@ -38,6 +38,12 @@ pub(super) fn read(page: &str) -> BTreeMap<String, Metric> {
     metrics
 }
 
+/// The value of a series on a page.
+pub(super) fn value(page: &str, series: &str) -> f64 {
+    let line = page.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
+}
+
 /// The metric of which a series is a part: histograms have three sorts of series.
 pub(super) fn family<'n>(metrics: &BTreeMap<String, Metric>, name: &'n str) -> &'n str {
     let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|it| name.strip_suffix(it));

@@ -1,4 +1,4 @@
-//! How much is logged does not depend on how much is done.
+//! How much is logged does not depend on how much is done, nor on how much of it fails.
 
 use std::fs;
 
@@ -8,30 +8,27 @@ use sagactl::{
     load,
     screen::Board,
 };
+use serde_json::json;
 
-use crate::stage;
+use super::exposition;
+use crate::stage::{self, Stage};
 
-/// Orders of every outcome.
-const ORDERS: u64 = 200;
 /// Lines that may be written meanwhile: what a service says of itself now and then.
-const LINES_MAX: usize = 10;
+const LINES_MAX: usize = 12;
 
 /// The lines of all services that are written at the usual level.
 fn lines(fleet: &Fleet) -> Vec<String> {
     let log = |member| fs::read_to_string(fleet.log_file(member)).unwrap();
     let logs: Vec<String> = Member::SERVICES.map(log).into();
-    let lines =
-        logs.iter().flat_map(|it| it.lines()).filter(|it| !it.contains("\"level\":\"DEBUG\""));
-    lines.map(str::to_owned).collect()
+    logs.iter().flat_map(|it| it.lines()).map(str::to_owned).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn no_line_is_logged_for_each_order_or_message() {
-    let stage = stage::open().await;
+/// Places orders of every outcome; answers what was logged meanwhile.
+async fn logged(stage: &Stage, orders: u64) -> Vec<String> {
     let before = lines(&stage.fleet);
     assert!(before.iter().any(|it| it.contains("\"level\":\"INFO\"")), "no line can be read");
     let options = load::Options {
-        orders: ORDERS,
+        orders,
         clients: 8,
         products: 20,
         limit_seconds: 300,
@@ -40,11 +37,36 @@ async fn no_line_is_logged_for_each_order_or_message() {
         at: None,
     };
     load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();
-    let mut written = lines(&stage.fleet);
+    let mut logged = lines(&stage.fleet);
     for line in before {
-        let at = written.iter().position(|it| *it == line).unwrap();
-        written.swap_remove(at);
+        let at = logged.iter().position(|it| *it == line).unwrap();
+        logged.swap_remove(at);
     }
-    assert!(written.len() <= LINES_MAX, "{} lines\n{}", written.len(), written.join("\n"));
+    logged
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_is_logged_for_each_order_or_message() {
+    let stage = stage::open().await;
+    let logged = logged(&stage, 200).await;
+    assert!(logged.len() <= LINES_MAX, "{} lines\n{}", logged.len(), logged.join("\n"));
+    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_line_is_logged_for_each_attempt_that_fails() {
+    let stage = stage::open().await;
+    let faults = format!("{}/faults", stage.fleet.url(Member::Gateway));
+    let http = sagactl::client::http().unwrap();
+    let broken = http.put(faults).json(&json!({ "refuse_rate": 0.4 })).send().await.unwrap();
+    assert!(broken.status().is_success());
+    let logged = logged(&stage, 150).await;
+    let admin = stage.fleet.admin(Member::Payments);
+    let page = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
+    let refused =
+        exposition::value(&page, "job_attempts_total{kind=\"charge\",outcome=\"refused\"}");
+    assert!(refused > 30.0, "{refused} attempts have failed");
+    let told = logged.iter().filter(|it| it.contains("an attempt failed")).count();
+    assert!((1..=LINES_MAX).contains(&told), "{told} failures are told\n{}", logged.join("\n"));
     assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
 }
