@@ -56,11 +56,10 @@ struct Ended {
 /// Starts everything, places the orders, shows them, stays until Ctrl-C.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     build().await?;
-    let board = Board::new();
     say("Starting broker, database, schema registry and mail sink");
-    let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
+    let stack = Stack::start(options.from.source(), Parts::all(), &Board::new()).await?;
     say("Starting the services");
-    let fleet = Fleet::start(stack.urls(), fleet::Options::default(), &board).await?;
+    let fleet = Fleet::start(stack.urls(), fleet::Options::default(), &Board::new()).await?;
     let _presence = Presence::announce(&fleet)?;
     let http = client::http()?;
     let orders = Orders::at(http.clone(), &fleet.url(Member::Orders));
@@ -71,7 +70,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let ended = try_join_all(scenes().into_iter().map(|it| play(&orders, &board, it))).await?;
     let mails = mails(&http, &stack).await?;
     summary(&ended, mails);
-    let ui = if options.ui { Some(stack.start_ui(&board).await?) } else { None };
+    let ui = if options.ui { Some(stack.start_ui(&Board::new()).await?) } else { None };
     addresses(&fleet, &stack, ui.as_deref());
     if !options.once {
         say("\nEverything stays up until Ctrl-C.");

@@ -22,7 +22,8 @@ pub fn complain(line: impl Display) {
     eprintln!("{line}");
 }
 
-/// Lines that change while work goes on; plain lines where there is no terminal.
+/// Lines that change while work goes on; plain lines where there is no terminal. A board is over once
+/// something is said below it: what comes after needs a new one.
 #[derive(Debug, Default)]
 pub struct Board {
     bars: MultiProgress,
