@@ -41,6 +41,7 @@ const SHARED: &[ProblemPage] = crate::pages![
     "malformed-json",
     "malformed-request",
     "method-not-allowed",
+    "not-discardable",
     "not-found",
     "not-redrivable",
     "overloaded",
