@@ -1,6 +1,6 @@
 //! How much is logged does not depend on how much is done, nor on how much of it fails.
 
-use std::fs;
+use std::{fs, time::Instant};
 
 use sagactl::{
     cli,
@@ -14,7 +14,7 @@ use super::exposition;
 use crate::stage::{self, Stage};
 
 /// Lines that may be written meanwhile: what a service says of itself now and then.
-const LINES_MAX: usize = 12;
+const LINES_MAX: usize = 20;
 
 /// The lines of all services that are written at the usual level.
 fn lines(fleet: &Fleet) -> Vec<String> {
@@ -60,13 +60,17 @@ async fn no_line_is_logged_for_each_attempt_that_fails() {
     let http = sagactl::client::http().unwrap();
     let broken = http.put(faults).json(&json!({ "refuse_rate": 0.4 })).send().await.unwrap();
     assert!(broken.status().is_success());
+    let began = Instant::now();
     let logged = logged(&stage, 150).await;
+    // One in ten seconds, however slow the machine is.
+    let told_max = began.elapsed().as_secs() / 10 + 2;
     let admin = stage.fleet.admin(Member::Payments);
     let page = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
     let refused =
         exposition::value(&page, "job_attempts_total{kind=\"charge\",outcome=\"refused\"}");
     assert!(refused > 30.0, "{refused} attempts have failed");
-    let told = logged.iter().filter(|it| it.contains("an attempt failed")).count();
-    assert!((1..=LINES_MAX).contains(&told), "{told} failures are told\n{}", logged.join("\n"));
+    let of_charges = |it: &&String| it.contains("an attempt failed") && it.contains("\"charge\"");
+    let told = logged.iter().filter(of_charges).count() as u64;
+    assert!((1..=told_max).contains(&told), "{told} failures are told\n{}", logged.join("\n"));
     assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
 }
