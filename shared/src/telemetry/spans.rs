@@ -11,7 +11,7 @@
 //!                                                  └─ outbox, send ── …
 //! ```
 //!
-//! They leave by OTLP over HTTP from a [thread of their own](export). A collector that is away or
+//! They leave by OTLP over HTTP from a [thread of their own](mod@export). A collector that is away or
 //! slow costs spans, which are counted, and never holds an order back.
 //!
 //! **Architecture invariant:** what is passed on names a span that is recorded, or the caller's: where
