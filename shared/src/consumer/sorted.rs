@@ -81,7 +81,7 @@ impl<'b> Sorted<'b> {
                 self.repeats.push(index);
                 continue;
             }
-            if matches!(self.blocker(it), Blocker::Behind) {
+            if matches!(self.blocker(it), Blocker::Behind) && !self.give_way(opened, it.lane) {
                 self.parked.push(index);
                 continue;
             }
@@ -94,11 +94,24 @@ impl<'b> Sorted<'b> {
             }
             self.bury(index, it.letter(reason, detail));
         }
+        // What waits, waits in the order in which it came.
+        self.parked.sort_unstable();
         let dead: Vec<usize> = self.dead.iter().map(|(index, _)| *index).collect();
         let settled: HashSet<usize> =
             [&self.repeats, &self.parked, &dead].into_iter().flatten().copied().collect();
         self.flows.retain(|index| !settled.contains(index));
         Ok(())
+    }
+
+    /// A letter of this batch, in this lane, waits instead: one that comes before it was refused
+    /// only now. False if the letter was there before the batch.
+    fn give_way<I>(&mut self, opened: &[Opened<'b, I>], lane: Option<Lane>) -> bool {
+        let Some(at) = self.dead.iter().position(|(index, _)| opened[*index].lane == lane) else {
+            return false;
+        };
+        let (index, _letter) = self.dead.swap_remove(at);
+        self.parked.push(index);
+        true
     }
 
     /// These are known already, as the inbox says.

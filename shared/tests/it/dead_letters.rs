@@ -145,6 +145,27 @@ async fn what_the_handler_refuses_or_breaks_on_keeps_its_key_back_within_the_sam
 }
 
 #[tokio::test]
+async fn what_is_refused_keeps_back_one_behind_it_that_cannot_be_read() {
+    for bad in [-1, 13] {
+        let (pool, _) = database().await;
+        let parts = parts(&pool, Tally::default());
+        let batch = [
+            incoming(&number(NUMBERS, "a", 1, bad), 0),
+            incoming(&unreadable("a", 2), 1),
+            incoming(&number(NUMBERS, "a", 3, 2), 2),
+        ];
+        let taken = take_in(&parts, &batch).await;
+        assert_eq!(taken, TakenIn { dead: 1, parked: 2, ..TakenIn::default() }, "{bad}");
+        let letter = only(&pool).await;
+        assert_eq!((letter.reason != "body", letter.waiting), (true, 2), "{bad}");
+        let next = parts.discard(letter.id, &because()).await.unwrap();
+        assert!(matches!(next, Carried::Settled { now_behind: Some(_), .. }), "{bad}: {next:?}");
+        let letter = only(&pool).await;
+        assert_eq!((letter.reason.as_str(), letter.waiting), ("body", 1), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn a_redriven_letter_is_taken_in_first_and_then_what_waited_in_order() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());

@@ -92,8 +92,8 @@ pub(crate) fn incoming(outgoing: &Outgoing, offset: i64) -> Incoming {
     }
 }
 
-/// Adds up numbers per key. A negative number is refused, 13 panics, 7 breaks a constraint, 99
-/// meets an outage for as many times as `outages` says.
+/// Adds up numbers per key. A negative number is refused, 13 panics, 7 breaks a constraint, 98 and
+/// 99 meet an outage for as many times as `outages` says: one when it is read, one afterwards.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) outages: Arc<AtomicU32>,
@@ -108,10 +108,15 @@ impl Handler for Tally {
 
     async fn decode(&self, message: &Message) -> Result<i64, Fault> {
         let payload = message.incoming.payload.as_deref().unwrap_or_default();
-        std::str::from_utf8(payload)
-            .map_err(Fault::poison)?
-            .parse()
-            .map_err(|_unread| Fault::poison("not a number"))
+        let text = std::str::from_utf8(payload).map_err(Fault::poison)?;
+        match text.parse() {
+            Ok(98) if self.outages.load(Ordering::SeqCst) > 0 => {
+                self.outages.fetch_sub(1, Ordering::SeqCst);
+                Err(Fault::transient("an outage of what bodies are read with"))
+            }
+            Ok(number) => Ok(number),
+            Err(_) => Err(Fault::poison("not a number")),
+        }
     }
 
     async fn handle(
