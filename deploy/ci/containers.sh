@@ -10,3 +10,6 @@ for image in debian:bookworm-slim apache/kafka:4.3.1 postgres:18.6-alpine3.24 ax
   docker image inspect "$image" >/dev/null 2>&1 || timeout 120 docker pull --quiet "$image" 2>/dev/null || fetched=no
 done
 [[ $fetched == yes ]] || ./stand-ins.sh
+# An engine may answer and start nothing: better known now than from a hundred tests.
+timeout 60 docker run --rm --publish 127.0.0.1::7777 debian:bookworm-slim true
+echo "containers: an engine answers, starts containers and publishes their ports"
