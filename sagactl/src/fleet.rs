@@ -215,6 +215,13 @@ impl Fleet {
         process.end(signal).await
     }
 
+    /// Waits until a member has ended by itself; answers its exit code.
+    pub async fn ended(&mut self, member: Member) -> anyhow::Result<Option<i32>> {
+        let process =
+            self.processes.remove(&member).with_context(|| format!("{member} is not running"))?;
+        process.ended().await
+    }
+
     /// Starts a member again where it was, with its data.
     pub async fn restart(&mut self, member: Member) -> anyhow::Result<()> {
         self.launch(member)?;

@@ -5,8 +5,14 @@
 
 use rdkafka::ClientConfig;
 
+pub(crate) use self::grievance::Grievance;
+pub use self::security::{Mechanism, Sasl, Security, Tls};
+
+mod grievance;
+mod security;
+
 /// Where the broker is and what everything of this deployment is called there.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// `host:port,host:port`.
     pub brokers: String,
@@ -14,6 +20,11 @@ pub struct Settings {
     pub prefix: String,
     /// Names the client in the broker's logs.
     pub client_id: String,
+    /// How client and broker know each other.
+    pub security: Security,
+    /// The name under which a member keeps its place in its group while it is away for a moment.
+    /// None: it gives its partitions up when it goes.
+    pub member: Option<String>,
 }
 
 impl Settings {
@@ -39,6 +50,7 @@ impl Settings {
             .set("reconnect.backoff.max.ms", "2000")
             // Topics are created on purpose, with their partitions and retention.
             .set("allow.auto.create.topics", "false");
+        self.security.apply(&mut config);
         config
     }
 
@@ -85,6 +97,15 @@ impl Settings {
             .set("fetch.queue.backoff.ms", "20")
             .set("fetch.wait.max.ms", "500")
             .set("check.crcs", "true");
+        config
+    }
+
+    /// What one that joins the group needs: a [consumer](Self::consumer) that may have a name.
+    pub fn member(&self, group: &str) -> ClientConfig {
+        let mut config = self.consumer(group);
+        if let Some(member) = &self.member {
+            config.set("group.instance.id", member);
+        }
         config
     }
 }

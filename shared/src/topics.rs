@@ -53,6 +53,22 @@ pub struct Topic {
     pub cleanup: Cleanup,
 }
 
+/// On how many brokers a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// Copies of each partition.
+    pub replication: i32,
+    /// So many of them have a message before it is confirmed; with fewer in sync, none is taken.
+    pub in_sync_min: i32,
+}
+
+impl Copies {
+    /// So many copies, and a confirmed message on a majority of them: of three, one may be lost.
+    pub const fn of(replication: i32) -> Self {
+        Self { replication, in_sync_min: replication / 2 + 1 }
+    }
+}
+
 /// What happens to messages in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleanup {
@@ -84,13 +100,11 @@ impl Topic {
     }
 
     /// What the broker is told of it.
-    fn settings(&self, replication: i32) -> Vec<(&'static str, String)> {
+    fn settings(&self, copies: Copies) -> Vec<(&'static str, String)> {
         let millis = |it: Duration| it.as_millis().to_string();
-        // With acks=all, what was confirmed is on a majority: one broker may be lost.
-        let in_sync_min = replication / 2 + 1;
         let mut settings = vec![
             ("segment.ms", millis(SEGMENT_SPAN)),
-            ("min.insync.replicas", in_sync_min.to_string()),
+            ("min.insync.replicas", copies.in_sync_min.to_string()),
         ];
         settings.extend(match self.cleanup {
             Cleanup::Delete => vec![
@@ -117,8 +131,13 @@ pub enum Error {
     #[error("the Kafka client could not be made")]
     Client(#[source] rdkafka::error::KafkaError),
     /// The broker did not answer.
-    #[error("the broker is out of reach")]
-    Unreachable(#[source] rdkafka::error::KafkaError),
+    #[error("the broker is out of reach{why}")]
+    Unreachable {
+        /// Why no connection came about, as far as it is known.
+        why: String,
+        /// What the call came to.
+        source: rdkafka::error::KafkaError,
+    },
     /// The broker did not make a topic.
     #[error("the broker did not create topic {topic}")]
     NotCreated {
@@ -152,6 +171,16 @@ pub enum Error {
         /// For how long it may keep them.
         kept: Duration,
     },
+    /// A topic is there and confirms what is on fewer brokers than is wanted.
+    #[error("topic {topic} confirms what {found} brokers have, and {wanted} are wanted")]
+    InSync {
+        /// Its name at the broker.
+        topic: String,
+        /// On how many a confirmed message is.
+        found: i32,
+        /// On how many it should be.
+        wanted: i32,
+    },
     /// We were told to stop first.
     #[error("told to stop before the topics were there")]
     Stopped,
@@ -162,7 +191,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         use rdkafka::types::RDKafkaErrorCode as Code;
         match self {
-            Self::Unreachable(_) | Self::Unseen(_) => true,
+            Self::Unreachable { .. } | Self::Unseen(_) => true,
             // Too few brokers for the replication is among what passes: they are still starting.
             Self::NotCreated { reason, .. } => ![
                 Code::InvalidTopic,
@@ -173,9 +202,11 @@ impl Error {
                 Code::ClusterAuthorizationFailed,
             ]
             .contains(reason),
-            Self::Client(_) | Self::Partitions { .. } | Self::Retention { .. } | Self::Stopped => {
-                false
-            }
+            Self::Client(_)
+            | Self::Partitions { .. }
+            | Self::Retention { .. }
+            | Self::InSync { .. }
+            | Self::Stopped => false,
         }
     }
 }
@@ -184,40 +215,14 @@ fn days(span: Duration) -> u64 {
     span.as_secs() / (24 * 60 * 60)
 }
 
-/// Creates the topics that are missing, and checks of all of them how many partitions they have and
-/// how long they keep.
+/// Creates the topics that are missing, and checks of all of them how many partitions they have, how
+/// long they keep, and on how many brokers a confirmed message is.
 pub async fn create(
     settings: &kafka::Settings,
     topics: &[Topic],
-    replication: i32,
+    copies: Copies,
 ) -> Result<(), Error> {
     let admin = Admin::new(settings)?;
-    make(&admin, settings, topics, replication).await?;
-    remember_longer(&admin, settings, topics).await
-}
-
-/// Compares how long topics keep with how long an inbox remembers.
-async fn remember_longer(
-    admin: &Admin,
-    settings: &kafka::Settings,
-    topics: &[Topic],
-) -> Result<(), Error> {
-    let deleted = topics.iter().filter(|it| it.cleanup == Cleanup::Delete);
-    let names: Vec<String> = deleted.map(|it| settings.topic(it.name)).collect();
-    for (topic, kept) in admin.kept(&names).await? {
-        if kept >= inbox::RETENTION {
-            return Err(Error::Retention { topic, kept });
-        }
-    }
-    Ok(())
-}
-
-async fn make(
-    admin: &Admin,
-    settings: &kafka::Settings,
-    topics: &[Topic],
-    replication: i32,
-) -> Result<(), Error> {
     let present = admin.partitions().await?;
     let missing: Vec<Topic> = topics
         .iter()
@@ -225,17 +230,32 @@ async fn make(
         .copied()
         .collect();
     if missing.is_empty() {
-        return check(settings, topics, &present);
+        return look(&admin, settings, topics, copies).await;
     }
-    admin.create(settings, &missing, replication).await?;
+    admin.create(settings, &missing, copies).await?;
     let mut looks = 0;
     loop {
-        match check(settings, topics, &admin.partitions().await?) {
+        match look(&admin, settings, topics, copies).await {
             Err(Error::Unseen(_)) if looks < LOOKS_MAX => looks += 1,
             outcome => return outcome,
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
+}
+
+/// Compares what is declared with what the broker has.
+async fn look(
+    admin: &Admin,
+    settings: &kafka::Settings,
+    topics: &[Topic],
+    copies: Copies,
+) -> Result<(), Error> {
+    check(settings, topics, &admin.partitions().await?)?;
+    let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
+    for (topic, kept) in topics.iter().zip(admin.kept(&names).await?) {
+        kept.check(topic, copies)?;
+    }
+    Ok(())
 }
 
 /// Compares what is declared with what is there.
@@ -258,16 +278,58 @@ fn check(
     Ok(())
 }
 
+/// How a topic keeps its messages, as the broker says.
+#[derive(Debug, PartialEq, Eq)]
+struct Kept {
+    /// Its name at the broker.
+    topic: String,
+    /// For how long at most: until its whole segment is old.
+    span: Duration,
+    /// On how many brokers a confirmed message is.
+    in_sync_min: i32,
+}
+
+impl Kept {
+    /// From the broker's settings of the topic. A broker that has not heard of the topic yet answers
+    /// without them.
+    fn read(topic: &str, setting: impl Fn(&str) -> Option<i64>) -> Result<Self, Error> {
+        let whole = || {
+            // -1: for ever.
+            let span = |name| {
+                setting(name)
+                    .map(|it| u64::try_from(it).map_or(Duration::MAX, Duration::from_millis))
+            };
+            let span = span("retention.ms")?.saturating_add(span("segment.ms")?);
+            let in_sync_min = i32::try_from(setting("min.insync.replicas")?).ok()?;
+            Some(Self { topic: topic.to_owned(), span, in_sync_min })
+        };
+        whole().ok_or_else(|| Error::Unseen(topic.to_owned()))
+    }
+
+    /// Whether an inbox remembers longer, and whether enough brokers have what is confirmed.
+    fn check(self, topic: &Topic, copies: Copies) -> Result<(), Error> {
+        let Self { topic: name, span, in_sync_min } = self;
+        if topic.cleanup == Cleanup::Delete && span >= inbox::RETENTION {
+            return Err(Error::Retention { topic: name, kept: span });
+        }
+        if in_sync_min < copies.in_sync_min {
+            let (found, wanted) = (in_sync_min, copies.in_sync_min);
+            return Err(Error::InSync { topic: name, found, wanted });
+        }
+        Ok(())
+    }
+}
+
 /// Waits for the broker and then [creates](create) the topics. Says through `health` what is
 /// waited for.
 pub async fn ensure(
     settings: &kafka::Settings,
     topics: &[Topic],
-    replication: i32,
+    copies: Copies,
     health: &Component,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let attempt = async || create(settings, topics, replication).await;
+    let attempt = async || create(settings, topics, copies).await;
     match dependency::wait(health, stop, Error::is_transient, attempt).await {
         Waited::Up(()) => Ok(()),
         Waited::Refused(error) => Err(error),

@@ -68,6 +68,12 @@ pub enum Error {
         /// The last lines of its log.
         log: String,
     },
+    /// A certificate could not be made.
+    #[error("a certificate could not be made")]
+    Certificate(#[from] rcgen::Error),
+    /// The brokers of a cluster do not find each other.
+    #[error("the brokers answer, but do not make a cluster")]
+    NoCluster,
     /// Only what was started as a local process can be stopped and started again.
     #[error("{0} is not a local process of this stack")]
     NotOurs(Part),

@@ -1,6 +1,9 @@
 //! The stack as local processes, each got by an ordinary package client and kept in a cache folder.
 
 mod cache;
+mod certificates;
+pub(crate) mod cluster;
+pub(crate) mod guard;
 mod java;
 mod kafka;
 mod mail;
@@ -21,7 +24,7 @@ pub(crate) use registry::{PATH as REGISTRY_PATH, SUBJECTS as REGISTRY_SUBJECTS};
 pub(crate) use supervisor::Sweeper;
 pub(crate) use ui::Ui;
 
-use self::{cache::Cache, registry::Storage, server::Server, supervisor::Workspace};
+use self::{cache::Cache, guard::Guard, registry::Storage, server::Server, supervisor::Workspace};
 use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls, stack::server_of};
 
 /// The servers that were started, and the folder in which they work.
@@ -29,6 +32,7 @@ use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls, stack::
 pub(crate) struct Native {
     // Dropped first, which lets the servers go; the workspace is swept after the last of them.
     servers: Vec<(Part, Server)>,
+    guard: Option<Guard>,
     workspace: Workspace,
 }
 
@@ -38,9 +42,12 @@ impl Native {
         parts: &Parts,
         progress: &dyn Progress,
     ) -> Result<(Urls, Self), Error> {
+        let workspace = Workspace::new()?;
+        let guard = if parts.guarded { Some(Guard::post(&workspace)?) } else { None };
         let starter = Starter {
             cache: Cache::open(progress)?,
-            workspace: Workspace::new()?,
+            workspace,
+            guard,
             durability: parts.durability,
             progress,
         };
@@ -64,13 +71,18 @@ impl Native {
             (urls.smtp, urls.mail_api) = (mail.smtp, mail.api);
             servers.push((Part::Mail, mail.server));
         }
-        Ok((urls, Self { servers, workspace: starter.workspace }))
+        let Starter { workspace, guard, .. } = starter;
+        Ok((urls, Self { servers, guard, workspace }))
     }
 
     /// Ends all servers and waits until their data is gone.
     pub(crate) async fn stop(self) {
         drop(self.servers);
         self.workspace.swept().await;
+    }
+
+    pub(crate) fn guard(&self) -> Option<&Guard> {
+        self.guard.as_ref()
     }
 
     pub(crate) async fn roots(&self) -> Vec<(Part, u32)> {
@@ -98,6 +110,7 @@ impl Native {
 struct Starter<'a> {
     cache: Cache<'a>,
     workspace: Workspace,
+    guard: Option<Guard>,
     durability: Durability,
     progress: &'a dyn Progress,
 }
@@ -119,7 +132,8 @@ impl Starter<'_> {
         let java = java::install(&self.cache, Part::Kafka).await?;
         let installed = kafka::install(&self.cache, &java).await?;
         self.progress.state(Part::Kafka, &State::Starting);
-        let (server, brokers) = installed.start(&self.workspace, self.durability).await?;
+        let (server, brokers) =
+            installed.start(&self.workspace, self.durability, self.guard.as_ref()).await?;
         self.ready(Part::Kafka, &brokers);
         Ok((server, brokers))
     }
@@ -160,7 +174,8 @@ impl Starter<'_> {
     async fn postgres(&self) -> Result<postgres::Started, Error> {
         let home = postgres::install(&self.cache).await?;
         self.progress.state(Part::Postgres, &State::Starting);
-        let started = postgres::start(&home, &self.workspace, self.durability).await?;
+        let started =
+            postgres::start(&home, &self.workspace, self.durability, self.guard.as_ref()).await?;
         self.ready(Part::Postgres, server_of(&started.url));
         Ok(started)
     }

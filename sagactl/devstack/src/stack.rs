@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use crate::{
     Error, Progress, State, config,
     docker::Containers,
-    native::{Native, Ui},
+    native::{Native, Ui, guard::Guard},
 };
 
 /// A server that the system is built upon.
@@ -55,6 +55,7 @@ pub enum Durability {
 pub struct Parts {
     pub(crate) wanted: Vec<Part>,
     pub(crate) durability: Durability,
+    pub(crate) guarded: bool,
 }
 
 impl Parts {
@@ -65,13 +66,20 @@ impl Parts {
 
     /// These only, durable. The addresses of the others will be empty.
     pub fn of(wanted: &[Part]) -> Self {
-        Self { wanted: wanted.to_vec(), durability: Durability::Durable }
+        Self { wanted: wanted.to_vec(), durability: Durability::Durable, guarded: false }
     }
 
     /// The same parts, for tests.
     #[must_use]
     pub fn forgetful(self) -> Self {
         Self { durability: Durability::Forgetful, ..self }
+    }
+
+    /// The same parts, of which broker and database know whom they let in: see [`Stack::guard`]. Only
+    /// as local processes; schemas are kept in memory.
+    #[must_use]
+    pub fn guarded(self) -> Self {
+        Self { guarded: true, ..self.forgetful() }
     }
 
     pub(crate) fn has(&self, part: Part) -> bool {
@@ -160,6 +168,14 @@ impl Stack {
     /// Where the parts answer.
     pub fn urls(&self) -> &Urls {
         &self.urls
+    }
+
+    /// What a client needs to be let in, if the stack is [guarded](Parts::guarded).
+    pub fn guard(&self) -> Option<&Guard> {
+        match &self.origin {
+            Origin::Native(native) => native.guard(),
+            Origin::Given | Origin::Docker(_) => None,
+        }
     }
 
     /// The environment under which another process uses this stack instead of starting its own.

@@ -15,7 +15,10 @@ impl Databases {
     pub(super) async fn create(admin: &str, prefix: &str) -> anyhow::Result<Self> {
         let suffix: String = prefix.chars().filter(char::is_ascii_alphanumeric).collect();
         let mut conn = PgConnection::connect(admin).await.context("Postgres is out of reach")?;
-        let (host, _) = admin
+        // What stands behind it holds for every role: how the server is spoken to.
+        let (place, query) = admin.split_once('?').unwrap_or((admin, ""));
+        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
+        let (host, _) = place
             .split_once("://")
             .and_then(|(_, rest)| rest.rsplit_once('@'))
             .and_then(|(_, place)| place.rsplit_once('/'))
@@ -33,7 +36,7 @@ impl Databases {
                 // Built from names of this file and letters and digits of the prefix.
                 conn.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
             }
-            urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}"));
+            urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}{query}"));
         }
         conn.close().await?;
         Ok(Self(urls))

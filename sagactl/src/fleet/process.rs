@@ -86,16 +86,22 @@ impl Process {
     }
 
     /// Sends the signal and waits; answers the exit code, if it was not the signal that ended it.
-    pub(super) async fn end(mut self, signal: Signal) -> anyhow::Result<Option<i32>> {
+    pub(super) async fn end(self, signal: Signal) -> anyhow::Result<Option<i32>> {
         let pid = Pid::from_raw(self.pid.cast_signed());
         kill(pid, signal).with_context(|| format!("process {pid} is gone"))?;
+        self.ended().await.with_context(|| format!("after {signal}"))
+    }
+
+    /// Waits until it has ended; answers the exit code, if it was not a signal that ended it.
+    pub(super) async fn ended(mut self) -> anyhow::Result<Option<i32>> {
+        let pid = self.pid;
         let until = Instant::now() + END_LIMIT;
         loop {
             if let Some(status) = self.shell.try_wait()? {
                 // The shell says 128 + n for a process that signal n has ended.
                 return Ok(status.code().filter(|it| *it < 128 && status.signal().is_none()));
             }
-            anyhow::ensure!(Instant::now() < until, "process {pid} does not end on {signal}");
+            anyhow::ensure!(Instant::now() < until, "process {pid} does not end");
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     }

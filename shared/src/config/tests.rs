@@ -32,7 +32,7 @@ fn the_defaults_are_in_order_once_there_is_a_database() {
     let settings = settings(&["--database-url", URL]).unwrap();
     settings.check().unwrap();
     assert_eq!(settings.common.shutdown_grace, Duration::from_secs(8));
-    assert_eq!(settings.common.kafka("letters").topic("t"), "t");
+    assert_eq!(settings.common.broker.kafka("letters").unwrap().topic("t"), "t");
     assert_eq!(settings.common.limits.admission(), crate::admission::Settings::default());
     assert_eq!(settings.common.dead_letter_limits(), consumer::Limits::default());
 }

@@ -109,7 +109,7 @@ impl Log {
         let assignment = Arc::new(Assignment::default());
         let consumer: StreamConsumer<Context> = settings
             .kafka
-            .consumer(group)
+            .member(group)
             .create_with_context(Context(Arc::clone(&assignment)))
             .map_err(Error::Client)?;
         let topics: Vec<String> = topics.iter().map(|it| settings.kafka.topic(it)).collect();

@@ -3,29 +3,40 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
-    client::DefaultClientContext,
+    admin::{
+        AdminClient, AdminOptions, ConfigResourceResult, NewTopic, ResourceSpecifier,
+        TopicReplication,
+    },
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use crate::kafka;
+use crate::kafka::{self, Grievance};
 
-use super::{Error, Topic};
+use super::{Copies, Error, Kept, Topic};
 
 /// How long the broker may take for one answer. Below the grace period of a process, because
 /// reading the metadata cannot be broken off.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
 /// A client for administration.
-pub(super) struct Admin(Option<Arc<AdminClient<DefaultClientContext>>>);
+pub(super) struct Admin {
+    client: Option<Arc<AdminClient<Grievance>>>,
+    grievance: Grievance,
+}
 
 impl Admin {
     pub(super) fn new(settings: &kafka::Settings) -> Result<Self, Error> {
-        settings.client().create().map(|client| Self(Some(Arc::new(client)))).map_err(Error::Client)
+        let grievance = Grievance::default();
+        let client = settings.client().create_with_context(grievance.clone());
+        Ok(Self { client: Some(Arc::new(client.map_err(Error::Client)?)), grievance })
     }
 
-    fn client(&self) -> &Arc<AdminClient<DefaultClientContext>> {
-        self.0.as_ref().unwrap_or_else(|| unreachable!("the client is taken only by drop"))
+    fn unreachable(&self, source: KafkaError) -> Error {
+        Error::Unreachable { why: self.grievance.to_string(), source }
+    }
+
+    fn client(&self) -> &Arc<AdminClient<Grievance>> {
+        self.client.as_ref().unwrap_or_else(|| unreachable!("the client is taken only by drop"))
     }
 
     /// How many partitions each topic of the broker has.
@@ -42,11 +53,11 @@ impl Admin {
                 .collect())
         });
         let lost = KafkaError::MetadataFetch(RDKafkaErrorCode::Fail);
-        read.await.unwrap_or_else(|_panic| Err(lost)).map_err(Error::Unreachable)
+        read.await.unwrap_or_else(|_panic| Err(lost)).map_err(|it| self.unreachable(it))
     }
 
-    /// For how long each of these topics may keep a message: until its whole segment is old.
-    pub(super) async fn kept(&self, topics: &[String]) -> Result<Vec<(String, Duration)>, Error> {
+    /// How each of these topics keeps its messages.
+    pub(super) async fn kept(&self, topics: &[String]) -> Result<Vec<Kept>, Error> {
         if topics.is_empty() {
             return Ok(vec![]);
         }
@@ -54,20 +65,13 @@ impl Admin {
             topics.iter().map(|it| ResourceSpecifier::Topic(it)).collect();
         let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
         let described = self.client().describe_configs(&wanted, &options).await;
-        let mut kept = Vec::with_capacity(topics.len());
-        for (topic, described) in topics.iter().zip(described.map_err(Error::Unreachable)?) {
-            let described =
-                described.map_err(|code| Error::Unreachable(KafkaError::AdminOp(code)))?;
-            let setting = |name: &str| {
-                let millis = described.get(name)?.value.as_ref()?.parse::<i64>().ok()?;
-                // -1: for ever.
-                Some(u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis))
-            };
-            let [retention, segment] = ["retention.ms", "segment.ms"].map(setting);
-            let whole = retention.unwrap_or_default().saturating_add(segment.unwrap_or_default());
-            kept.push((topic.clone(), whole));
-        }
-        Ok(kept)
+        let described = described.map_err(|it| self.unreachable(it))?;
+        let kept = |(topic, described): (&String, ConfigResourceResult)| match described {
+            Ok(it) => Kept::read(topic, |name| it.get(name)?.value.as_ref()?.parse().ok()),
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => Err(Error::Unseen(topic.clone())),
+            Err(code) => Err(self.unreachable(KafkaError::AdminOp(code))),
+        };
+        topics.iter().zip(described).map(kept).collect()
     }
 
     /// Creates the topics; one that somebody else created meanwhile is as good.
@@ -75,16 +79,16 @@ impl Admin {
         &self,
         settings: &kafka::Settings,
         topics: &[Topic],
-        replication: i32,
+        copies: Copies,
     ) -> Result<(), Error> {
         let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
-        let entries: Vec<_> = topics.iter().map(|it| it.settings(replication)).collect();
+        let entries: Vec<_> = topics.iter().map(|it| it.settings(copies)).collect();
         let wanted: Vec<NewTopic<'_>> = topics
             .iter()
             .zip(&names)
             .zip(&entries)
             .map(|((topic, name), entries)| {
-                let replication = TopicReplication::Fixed(replication);
+                let replication = TopicReplication::Fixed(copies.replication);
                 let new = NewTopic::new(name, topic.partitions, replication);
                 entries.iter().fold(new, |new, (key, value)| new.set(key, value))
             })
@@ -92,8 +96,8 @@ impl Admin {
         let options = AdminOptions::new()
             .request_timeout(Some(ANSWER_LIMIT))
             .operation_timeout(Some(ANSWER_LIMIT));
-        let outcomes =
-            self.client().create_topics(&wanted, &options).await.map_err(Error::Unreachable)?;
+        let outcomes = self.client().create_topics(&wanted, &options).await;
+        let outcomes = outcomes.map_err(|it| self.unreachable(it))?;
         for outcome in outcomes {
             match outcome {
                 Ok(topic) => tracing::info!(topic, "topic created"),
@@ -109,7 +113,7 @@ impl Drop for Admin {
     /// The client's drop joins its thread and may wait for the broker: on a thread that nobody
     /// waits for.
     fn drop(&mut self) {
-        let client = self.0.take();
+        let client = self.client.take();
         std::thread::spawn(move || drop(client));
     }
 }

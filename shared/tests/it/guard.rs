@@ -38,7 +38,8 @@ async fn consume(
     let health = Health::default();
     let settings = Settings { limits, batch_messages_max: 4, ..Settings::new(kafka.clone()) };
     let component = health.component("consumer");
-    let mut consumer = Consumer::new(parts(pool, Tally::default()), &settings, component).unwrap();
+    let consumer = Consumer::new(parts(pool, Tally::default()), &settings, component).unwrap();
+    let mut consumer = Box::new(consumer);
     let stop = CancellationToken::new();
     let until = tokio::time::Instant::now() + PATIENCE;
     let mut seen = 0;
@@ -54,7 +55,7 @@ async fn consume(
     };
     let word = health.report()["consumer"].clone().err();
     stop.cancel();
-    consumer.run(stop).await.unwrap();
+    Box::pin(consumer.run(stop)).await.unwrap();
     (outcome, word)
 }
 

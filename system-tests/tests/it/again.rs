@@ -19,29 +19,38 @@ use crate::{
     stage::{self, PATIENCE, Stage, until},
 };
 
+/// Joins the group of a service, under this name if there is one, and waits until it is given
+/// something to read.
+fn join((brokers, prefix): (&str, &str), member: Member, name: Option<&str>) -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", brokers)
+        .set("group.id", format!("{prefix}{member}"))
+        .set("partition.assignment.strategy", "range")
+        .set("enable.auto.commit", "false");
+    if let Some(name) = name {
+        config.set("group.instance.id", name);
+    }
+    let consumer: BaseConsumer = config.create().unwrap();
+    let read = topics().filter(|it| readers(it).contains(&member));
+    let names: Vec<String> = read.map(|it| format!("{prefix}{it}")).collect();
+    consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    let until = Instant::now() + PATIENCE;
+    while consumer.assignment().unwrap().count() == 0 {
+        assert!(Instant::now() < until, "{member}'s group gives nothing");
+        consumer.poll(Duration::from_millis(50));
+    }
+    consumer
+}
+
 /// Joins the group of a service, sets the offsets of what it is given back to the beginning, leaves.
 /// The service, which has been there all the time, reads these partitions again.
 async fn set_back(stage: &Stage, member: Member) {
     let prefix = stage.fleet.prefix().to_owned();
     let brokers = stage.fleet.stack().brokers.clone();
     let joining = move || {
-        let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", &brokers)
-            .set("group.id", format!("{prefix}{member}"))
-            .set("partition.assignment.strategy", "range")
-            .set("enable.auto.commit", "false")
-            .create()
-            .unwrap();
-        let read = topics().filter(|it| readers(it).contains(&member));
-        let names: Vec<String> = read.map(|it| format!("{prefix}{it}")).collect();
-        consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-        let until = Instant::now() + PATIENCE;
+        let consumer = join((&brokers, &prefix), member, None);
         let mut given = consumer.assignment().unwrap();
-        while given.count() == 0 {
-            assert!(Instant::now() < until, "{member}'s group gives nothing");
-            consumer.poll(Duration::from_millis(50));
-            given = consumer.assignment().unwrap();
-        }
         given.set_all_offsets(Offset::Offset(0)).unwrap();
         consumer.commit(&given, CommitMode::Sync).unwrap();
     };

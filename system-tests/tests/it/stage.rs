@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use devstack::Stack;
+use devstack::{Stack, Urls};
 use sagactl::{
     audit::{self, Expected},
     client::{self, Answer, Order, Orders, Wish},
@@ -36,11 +36,16 @@ pub(crate) async fn open() -> Stage {
 
 /// The same on a stack of the test's own, whose parts it may stop, and with these settings.
 pub(crate) async fn open_on(stack: &Stack, environment: &[(&str, &str)]) -> Stage {
+    open_at(stack.urls(), environment).await
+}
+
+/// The same where these are.
+pub(crate) async fn open_at(urls: &Urls, environment: &[(&str, &str)]) -> Stage {
     let turn = ONE_AT_A_TIME.lock().await;
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let environment = environment.iter().map(own).collect();
     let options = Options { prefix: devstack::unique_prefix(), products: 20, environment };
-    let fleet = Fleet::start(stack.urls(), options, &Board::new()).await.unwrap();
+    let fleet = Fleet::start(urls, options, &Board::new()).await.unwrap();
     let orders = Orders::at(client::http().unwrap(), &fleet.url(Member::Orders));
     let stage = Stage { fleet, orders, _turn: turn };
     sagactl::load::report::catalogue_known(&stage.fleet).await.unwrap();

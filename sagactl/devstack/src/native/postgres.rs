@@ -11,6 +11,8 @@ use tokio::process::Command;
 
 use super::{
     cache::{Cache, Recipe},
+    certificates::Identity,
+    guard::Guard,
     server::Server,
     supervisor::{Launch, Workspace},
     tool,
@@ -63,6 +65,7 @@ pub(crate) async fn start(
     home: &Path,
     workspace: &Workspace,
     durability: Durability,
+    guard: Option<&Guard>,
 ) -> Result<Started, Error> {
     let folder = workspace.folder("postgres")?;
     let user = somebody_else()?;
@@ -71,12 +74,17 @@ pub(crate) async fn start(
     }
     let password = super::password();
     initialise(home, &folder, user, &password).await?;
-    let url = |port: u16| format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres");
+    if let Some(guard) = guard {
+        close(&folder.join("data"), user, guard)?;
+    }
+    let query = guard.map(Guard::query).unwrap_or_default();
+    let url =
+        |port: u16| format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres{query}");
     let (server, [port, _]) = Server::start(workspace, |ports| {
         let launch = Launch {
             part: Part::Postgres,
             program: home.join("bin/postgres"),
-            arguments: arguments(&folder, ports[0], durability),
+            arguments: arguments(&folder, ports[0], (durability, guard.is_some())),
             environment: vec![("LC_ALL", "C".to_owned())],
             folder: folder.clone(),
             user,
@@ -109,7 +117,23 @@ async fn initialise(
     fs::remove_file(&password_file).map_err(Error::path("remove", &password_file))
 }
 
-fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
+/// Lets nobody in without TLS.
+fn close(data: &Path, user: Option<(u32, u32)>, guard: &Guard) -> Result<(), Error> {
+    for (file, text) in [
+        ("server.crt", guard.database.certificate.as_str()),
+        ("server.key", guard.database.key.as_str()),
+        ("pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256\n"),
+    ] {
+        let path = data.join(file);
+        Identity::write(&path, text)?;
+        if let Some((user, group)) = user {
+            chown(&path, Some(user), Some(group)).map_err(Error::path("give away", &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn arguments(folder: &Path, port: u16, (durability, guarded): (Durability, bool)) -> Vec<String> {
     let mut settings: Vec<_> = SETTINGS.map(str::to_owned).into();
     settings
         .extend(["listen_addresses=127.0.0.1", "unix_socket_permissions=0700"].map(str::to_owned));
@@ -117,6 +141,10 @@ fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
     settings.push(format!("port={port}"));
     if durability == Durability::Forgetful {
         settings.extend(FORGETFUL.map(str::to_owned));
+    }
+    if guarded {
+        // Certificate and key are where it looks for them.
+        settings.push("ssl=on".to_owned());
     }
     let mut arguments = vec!["-D".to_owned(), folder.join("data").display().to_string()];
     arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));

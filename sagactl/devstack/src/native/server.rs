@@ -58,6 +58,16 @@ impl Server {
         }
     }
 
+    /// Starts a server on ports that others know already, and waits until it answers.
+    pub(crate) async fn start_at(
+        ports: Ports,
+        (launch, probe): (Launch, Probe),
+        workspace: &Workspace,
+    ) -> Result<Self, Error> {
+        let process = Mutex::new(Some(launched(&launch, &probe, workspace).await?));
+        Ok(Self { launch, probe, process, _ports: ports })
+    }
+
     /// Stops it; its data stays. Nothing to do if it is stopped.
     pub(crate) async fn stop(&self, how: Halt) -> Result<(), Error> {
         match self.process.lock().await.take() {
