@@ -92,6 +92,12 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// A certificate could not be made.
+    #[error("a certificate could not be made")]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Only local processes are secured, or are more than one broker.
+    #[error("a secured stack, or one of three brokers, is made of local processes only")]
+    NativeOnly,
     /// A file or a process could not be handled.
     #[error("{what}")]
     System {
@@ -108,6 +114,11 @@ impl Error {
     pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
+    }
+
+    /// For `map_err` on what the maker of certificates answers.
+    pub(crate) fn certificate(source: rcgen::Error) -> Self {
+        Self::Certificate(Box::new(source))
     }
 
     /// For `map_err` on what the system answers about a path.

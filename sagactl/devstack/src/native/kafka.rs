@@ -1,4 +1,7 @@
-//! Apache Kafka as one local process, broker and controller in one.
+//! Apache Kafka as local processes, each broker and controller in one.
+
+mod cluster;
+mod secured;
 
 use std::{
     fs,
@@ -19,7 +22,7 @@ use crate::{Durability, Error, Halt, Part, probe::Probe};
 const POM: &str = include_str!("../../native/kafka/pom.xml");
 const LOGGING: &str = include_str!("../../native/kafka/log4j2.properties");
 const SETTINGS: &str = include_str!("../../native/kafka/server.properties");
-/// Any id will do: no cluster is ever joined.
+/// Any id will do: no other cluster is in reach.
 const CLUSTER: &str = "5L6g3nShT-eMCtK--X86sw";
 /// What a freshly formatted data folder consists of.
 const FORMATTED: [&str; 2] = ["meta.properties", "bootstrap.checkpoint"];
@@ -95,18 +98,23 @@ impl Installed {
         let (server, [port, _]) = Server::start(workspace, |ports| {
             let settings = folder.join("server.properties");
             write(&settings, &settings_for(ports, &data))?;
-            let launch = Launch {
-                part: Part::Kafka,
-                program: self.java.clone(),
-                arguments: self.arguments(&folder, durability, lesson),
-                environment: Vec::new(),
-                folder: folder.clone(),
-                user: None,
-            };
-            Ok((launch, Probe::Kafka { brokers: address(ports[0]) }))
+            let probe = Probe::Kafka { brokers: address(ports[0]), client: vec![] };
+            Ok((self.launch(&folder, durability, lesson), probe))
         })
         .await?;
         Ok((server, address(port)))
+    }
+
+    /// How a broker is started whose settings stand in `folder`.
+    fn launch(&self, folder: &Path, durability: Durability, lesson: Lesson) -> Launch {
+        Launch {
+            part: Part::Kafka,
+            program: self.java.clone(),
+            arguments: self.arguments(folder, durability, lesson),
+            environment: Vec::new(),
+            folder: folder.to_owned(),
+            user: None,
+        }
     }
 
     fn arguments(&self, folder: &Path, durability: Durability, lesson: Lesson) -> Vec<String> {
@@ -128,8 +136,13 @@ impl Installed {
     }
 }
 
-fn settings_for([port, controller_port]: [u16; 2], data: &Path) -> String {
-    SETTINGS
+fn settings_for(ports: [u16; 2], data: &Path) -> String {
+    filled_in(SETTINGS, ports, data)
+}
+
+/// Settings of a broker on these ports.
+fn filled_in(settings: &str, [port, controller_port]: [u16; 2], data: &Path) -> String {
+    settings
         .replace("@port@", &port.to_string())
         .replace("@controller_port@", &controller_port.to_string())
         .replace("@data@", &data.to_string_lossy())

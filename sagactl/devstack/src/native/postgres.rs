@@ -10,6 +10,7 @@ use nix::unistd::{Uid, User};
 use tokio::process::Command;
 
 use super::{
+    authority::Secured,
     cache::{Cache, Recipe},
     server::Server,
     supervisor::{Launch, Workspace},
@@ -63,6 +64,7 @@ pub(crate) async fn start(
     home: &Path,
     workspace: &Workspace,
     durability: Durability,
+    secured: Option<&Secured>,
 ) -> Result<Started, Error> {
     let folder = workspace.folder("postgres")?;
     let user = somebody_else()?;
@@ -71,12 +73,19 @@ pub(crate) async fn start(
     }
     let password = super::password();
     initialise(home, &folder, user, &password).await?;
-    let url = |port: u16| format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres");
+    let url = |port: u16| match secured {
+        None => format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"),
+        Some(secured) => format!(
+            "postgres://{SUPERUSER}:{password}@localhost:{port}/postgres?sslmode=verify-full&sslrootcert={}",
+            secured.ca_file.display()
+        ),
+    };
+    let security = secured.map_or(Ok(vec![]), |it| secure(it, &folder, user))?;
     let (server, [port, _]) = Server::start(workspace, |ports| {
         let launch = Launch {
             part: Part::Postgres,
             program: home.join("bin/postgres"),
-            arguments: arguments(&folder, ports[0], durability),
+            arguments: [arguments(&folder, ports[0], durability), security.clone()].concat(),
             environment: vec![("LC_ALL", "C".to_owned())],
             folder: folder.clone(),
             user,
@@ -121,6 +130,31 @@ fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
     let mut arguments = vec!["-D".to_owned(), folder.join("data").display().to_string()];
     arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
     arguments
+}
+
+/// What a server is told that speaks to nobody in plain text.
+fn secure(
+    secured: &Secured,
+    folder: &Path,
+    user: Option<(u32, u32)>,
+) -> Result<Vec<String>, Error> {
+    let (rules, key) = (folder.join("hba.conf"), folder.join("server.key"));
+    let certified = Secured::certified();
+    let lines = format!("hostssl all {certified} all cert\nhostssl all all all scram-sha-256\n");
+    fs::write(&rules, lines).map_err(Error::path("write", &rules))?;
+    // The server takes no key that others may read.
+    fs::copy(secured.server_file("server.key"), &key).map_err(Error::path("write", &key))?;
+    if let Some((user, group)) = user {
+        chown(&key, Some(user), Some(group)).map_err(Error::path("give away", &key))?;
+    }
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("hba_file={}", rules.display()),
+        format!("ssl_cert_file={}", secured.server_file("server.pem").display()),
+        format!("ssl_key_file={}", key.display()),
+        format!("ssl_ca_file={}", secured.ca_file.display()),
+    ];
+    Ok(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect())
 }
 
 /// Who runs it, if we are root.

@@ -58,6 +58,17 @@ impl Server {
         }
     }
 
+    /// Starts a server on ports that were claimed before, because others had to know them, and waits
+    /// until it answers.
+    pub(crate) async fn start_on(
+        ports: Ports,
+        (launch, probe): (Launch, Probe),
+        workspace: &Workspace,
+    ) -> Result<Self, Error> {
+        let process = launched(&launch, &probe, workspace).await?;
+        Ok(Self { launch, probe, process: Mutex::new(Some(process)), _ports: ports })
+    }
+
     /// Stops it; its data stays. Nothing to do if it is stopped.
     pub(crate) async fn stop(&self, how: Halt) -> Result<(), Error> {
         match self.process.lock().await.take() {
