@@ -10,13 +10,14 @@ use anyhow::Context as _;
 use clap::Args;
 use shared::{
     codec::{Codec, Kind, Settings},
+    config::{Broker, Check as _},
     contract::{
         NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
         PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, StockRejected, StockReleased,
         StockReserved, TOPICS,
     },
     health::Health,
-    kafka, topics,
+    topics,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -25,15 +26,9 @@ use crate::screen::say;
 /// Where the broker and the registry are; in the services' own words.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Where the brokers are: `host:port,host:port`.
-    #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
-    kafka_brokers: String,
-    /// Stands before the name of each topic.
-    #[arg(long, env = "KAFKA_TOPIC_PREFIX", default_value = "")]
-    kafka_topic_prefix: String,
-    /// Copies of each partition that are made when a topic is created.
-    #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
-    kafka_replication: i32,
+    /// Where the broker is, and how it is spoken to.
+    #[command(flatten)]
+    broker: Broker,
     /// Where the schema registry is, with its path.
     #[arg(
         long,
@@ -48,21 +43,19 @@ pub struct Options {
 
 /// Creates what is missing, checks what is there, ends.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    options.broker.check()?;
     let limit = Duration::from_secs(options.limit_seconds);
     let (health, stop) = (Health::default(), CancellationToken::new());
     let making = async {
-        let broker = kafka::Settings {
-            brokers: options.kafka_brokers,
-            prefix: options.kafka_topic_prefix.clone(),
-            client_id: "sagactl".to_owned(),
-        };
+        let broker = options.broker.settings("sagactl")?;
         let component = health.component("topics");
-        topics::ensure(&broker, &TOPICS, options.kafka_replication, &component, &stop).await?;
+        let replicas = options.broker.replicas();
+        topics::ensure(&broker, &TOPICS, replicas, &component, &stop).await?;
         let words = Settings {
             // Nothing is said here.
             source: String::new(),
             registry_url: options.schema_registry_url,
-            prefix: options.kafka_topic_prefix,
+            prefix: broker.prefix,
         };
         let component = health.component("schemas");
         Codec::connect(&words, &kinds(), &[], &component, &stop).await?;

@@ -25,11 +25,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::{consumer, db, kafka, telemetry};
 
 pub use self::{
+    broker::{Broker, Protection},
     duration::{BadDuration, parse_duration},
     limits::Limits,
     retry::{BadRetry, Retry},
 };
 
+mod broker;
 mod duration;
 mod limits;
 mod retry;
@@ -47,15 +49,9 @@ pub struct Common {
     /// Connections to the database, at most.
     #[arg(long, env = "DATABASE_CONNECTIONS_MAX", default_value_t = 16)]
     pub database_connections_max: u32,
-    /// Where the brokers are: `host:port,host:port`.
-    #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
-    pub kafka_brokers: String,
-    /// Stands before the name of each topic and group: one cluster can serve several deployments.
-    #[arg(long, env = "KAFKA_TOPIC_PREFIX", default_value = "")]
-    pub kafka_topic_prefix: String,
-    /// Copies of each partition that are made when a topic is created.
-    #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
-    pub kafka_replication: i32,
+    /// Where the broker is, and how it is spoken to.
+    #[command(flatten)]
+    pub broker: Broker,
     /// Where the schema registry is, with its path.
     #[arg(
         long,
@@ -134,9 +130,7 @@ impl Check for Common {
         self.database()?;
         within("DATABASE_CONNECTIONS_MAX", self.database_connections_max.into(), 2, 1_000)?;
         within("DEAD_LETTERS_SHARE_MAX", self.dead_letters_share_max.into(), 1, 100)?;
-        within("KAFKA_REPLICATION", self.kafka_replication.into(), 1, 7)?;
-        brokers(&self.kafka_brokers)?;
-        topic_prefix(&self.kafka_topic_prefix)?;
+        self.broker.check()?;
         telemetry::check_filter(&self.log_filter)
             .map_err(|error| Invalid::new("LOG_FILTER", error.to_string()))?;
         http_url("SCHEMA_REGISTRY_URL", &self.schema_registry_url)?;
@@ -183,12 +177,8 @@ impl Common {
     }
 
     /// How the broker is used, by a client of this name.
-    pub fn kafka(&self, client_id: &str) -> kafka::Settings {
-        kafka::Settings {
-            brokers: self.kafka_brokers.clone(),
-            prefix: self.kafka_topic_prefix.clone(),
-            client_id: client_id.to_owned(),
-        }
+    pub fn kafka(&self, client_id: &str) -> Result<kafka::Settings, Invalid> {
+        self.broker.settings(client_id)
     }
 }
 
@@ -258,24 +248,6 @@ pub fn http_url(name: &'static str, text: &str) -> Result<(), Invalid> {
         Ok(_) => Err(Invalid::new(name, "it is not an http:// or https:// URL")),
         Err(error) => Err(Invalid::new(name, format!("it is not a URL: {error}"))),
     }
-}
-
-fn brokers(text: &str) -> Result<(), Invalid> {
-    let ok = text.split(',').all(|broker| {
-        broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty() && port.parse::<u16>().is_ok_and(|it| it > 0)
-        })
-    });
-    if ok { Ok(()) } else { Err(Invalid::new("KAFKA_BROKERS", "it is not host:port,host:port")) }
-}
-
-fn topic_prefix(text: &str) -> Result<(), Invalid> {
-    let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
-    if text.len() <= 100 && text.bytes().all(legal) {
-        return Ok(());
-    }
-    let reason = "more than 100 characters, or others than letters, digits, '.', '_' and '-'";
-    Err(Invalid::new("KAFKA_TOPIC_PREFIX", reason))
 }
 
 #[cfg(test)]

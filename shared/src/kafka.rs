@@ -5,6 +5,14 @@
 
 use rdkafka::ClientConfig;
 
+pub use self::{
+    complaints::Complaints,
+    security::{Certificate, Login, Mechanism, Security, Tls},
+};
+
+mod complaints;
+mod security;
+
 /// Where the broker is and what everything of this deployment is called there.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -14,6 +22,8 @@ pub struct Settings {
     pub prefix: String,
     /// Names the client in the broker's logs.
     pub client_id: String,
+    /// How connections are protected, and who we are.
+    pub security: Security,
 }
 
 impl Settings {
@@ -39,6 +49,7 @@ impl Settings {
             .set("reconnect.backoff.max.ms", "2000")
             // Topics are created on purpose, with their partitions and retention.
             .set("allow.auto.create.topics", "false");
+        self.security.apply(&mut config);
         config
     }
 

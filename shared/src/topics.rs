@@ -8,6 +8,9 @@
 //! read again is known again. What the broker says of each topic counts, not what was declared: a
 //! service whose topics keep longer does not start. A topic of latest values keeps for ever; who
 //! reads it compares numbers and needs no inbox for that.
+//!
+//! **Architecture invariant:** what the relay deletes was on as many brokers as declared. A service
+//! whose topics confirm what fewer have does not start.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -19,7 +22,7 @@ use crate::{
     inbox, kafka,
 };
 
-use admin::Admin;
+use admin::{Admin, Kept};
 
 mod admin;
 
@@ -53,6 +56,22 @@ pub struct Topic {
     pub cleanup: Cleanup,
 }
 
+/// On how many brokers a message is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Replicas {
+    /// Copies that are made in all.
+    pub copies: i32,
+    /// Copies that have to be there before a message is confirmed.
+    pub in_sync_min: i32,
+}
+
+impl Replicas {
+    /// So many copies, confirmed when a majority is there.
+    pub const fn majority(copies: i32) -> Self {
+        Self { copies, in_sync_min: copies / 2 + 1 }
+    }
+}
+
 /// What happens to messages in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cleanup {
@@ -84,13 +103,12 @@ impl Topic {
     }
 
     /// What the broker is told of it.
-    fn settings(&self, replication: i32) -> Vec<(&'static str, String)> {
+    fn settings(&self, replicas: Replicas) -> Vec<(&'static str, String)> {
         let millis = |it: Duration| it.as_millis().to_string();
-        // With acks=all, what was confirmed is on a majority: one broker may be lost.
-        let in_sync_min = replication / 2 + 1;
         let mut settings = vec![
             ("segment.ms", millis(SEGMENT_SPAN)),
-            ("min.insync.replicas", in_sync_min.to_string()),
+            // The relay's producer waits for all that are in sync: these at least.
+            ("min.insync.replicas", replicas.in_sync_min.to_string()),
         ];
         settings.extend(match self.cleanup {
             Cleanup::Delete => vec![
@@ -116,9 +134,15 @@ pub enum Error {
     /// The client could not be made.
     #[error("the Kafka client could not be made")]
     Client(#[source] rdkafka::error::KafkaError),
-    /// The broker did not answer.
-    #[error("the broker is out of reach")]
-    Unreachable(#[source] rdkafka::error::KafkaError),
+    /// The broker did not answer, or would not have us.
+    #[error("the broker is out of reach{}", because(reason.as_deref()))]
+    Unreachable {
+        /// What the client said of it, if it said anything.
+        reason: Option<String>,
+        /// Its answer.
+        #[source]
+        source: rdkafka::error::KafkaError,
+    },
     /// The broker did not make a topic.
     #[error("the broker did not create topic {topic}")]
     NotCreated {
@@ -152,6 +176,20 @@ pub enum Error {
         /// For how long it may keep them.
         kept: Duration,
     },
+    /// A topic confirms messages that fewer brokers have than declared: what was confirmed, and
+    /// deleted from the outbox, could be lost with them.
+    #[error(
+        "topic {topic} confirms what {found} brokers have, and {declared} are declared: \
+            raise its min.insync.replicas, or lower KAFKA_MIN_IN_SYNC"
+    )]
+    InSync {
+        /// Its name at the broker.
+        topic: String,
+        /// On how many brokers a message is when it is confirmed.
+        found: i32,
+        /// On how many it should be.
+        declared: i32,
+    },
     /// We were told to stop first.
     #[error("told to stop before the topics were there")]
     Stopped,
@@ -162,7 +200,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         use rdkafka::types::RDKafkaErrorCode as Code;
         match self {
-            Self::Unreachable(_) | Self::Unseen(_) => true,
+            Self::Unreachable { .. } | Self::Unseen(_) => true,
             // Too few brokers for the replication is among what passes: they are still starting.
             Self::NotCreated { reason, .. } => ![
                 Code::InvalidTopic,
@@ -173,64 +211,43 @@ impl Error {
                 Code::ClusterAuthorizationFailed,
             ]
             .contains(reason),
-            Self::Client(_) | Self::Partitions { .. } | Self::Retention { .. } | Self::Stopped => {
-                false
-            }
+            Self::Client(_)
+            | Self::Partitions { .. }
+            | Self::Retention { .. }
+            | Self::InSync { .. }
+            | Self::Stopped => false,
         }
     }
+}
+
+fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |it| format!(" ({it})"))
 }
 
 fn days(span: Duration) -> u64 {
     span.as_secs() / (24 * 60 * 60)
 }
 
-/// Creates the topics that are missing, and checks of all of them how many partitions they have and
-/// how long they keep.
+/// Creates the topics that are missing, and checks of all of them how many partitions they have, how
+/// long they keep, and on how many brokers a message is when it is confirmed.
 pub async fn create(
     settings: &kafka::Settings,
     topics: &[Topic],
-    replication: i32,
+    replicas: Replicas,
 ) -> Result<(), Error> {
     let admin = Admin::new(settings)?;
-    make(&admin, settings, topics, replication).await?;
-    remember_longer(&admin, settings, topics).await
-}
-
-/// Compares how long topics keep with how long an inbox remembers.
-async fn remember_longer(
-    admin: &Admin,
-    settings: &kafka::Settings,
-    topics: &[Topic],
-) -> Result<(), Error> {
-    let deleted = topics.iter().filter(|it| it.cleanup == Cleanup::Delete);
-    let names: Vec<String> = deleted.map(|it| settings.topic(it.name)).collect();
-    for (topic, kept) in admin.kept(&names).await? {
-        if kept >= inbox::RETENTION {
-            return Err(Error::Retention { topic, kept });
-        }
-    }
-    Ok(())
-}
-
-async fn make(
-    admin: &Admin,
-    settings: &kafka::Settings,
-    topics: &[Topic],
-    replication: i32,
-) -> Result<(), Error> {
     let present = admin.partitions().await?;
     let missing: Vec<Topic> = topics
         .iter()
         .filter(|it| !present.contains_key(&settings.topic(it.name)))
         .copied()
         .collect();
-    if missing.is_empty() {
-        return check(settings, topics, &present);
+    if !missing.is_empty() {
+        admin.create(settings, &missing, replicas).await?;
     }
-    admin.create(settings, &missing, replication).await?;
     let mut looks = 0;
     loop {
-        match check(settings, topics, &admin.partitions().await?) {
+        match look(&admin, settings, topics, replicas).await {
             Err(Error::Unseen(_)) if looks < LOOKS_MAX => looks += 1,
             outcome => return outcome,
         }
@@ -239,7 +256,21 @@ async fn make(
 }
 
 /// Compares what is declared with what is there.
-fn check(
+async fn look(
+    admin: &Admin,
+    settings: &kafka::Settings,
+    topics: &[Topic],
+    replicas: Replicas,
+) -> Result<(), Error> {
+    check_partitions(settings, topics, &admin.partitions().await?)?;
+    let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
+    for ((topic, name), kept) in topics.iter().zip(&names).zip(admin.kept(&names).await?) {
+        check_kept(topic, name, kept, replicas)?;
+    }
+    Ok(())
+}
+
+fn check_partitions(
     settings: &kafka::Settings,
     topics: &[Topic],
     present: &HashMap<String, i32>,
@@ -258,16 +289,35 @@ fn check(
     Ok(())
 }
 
+/// A broker that has not heard of a topic yet may know nothing of how it keeps messages, which says
+/// nothing of the topic.
+fn check_kept(
+    topic: &Topic,
+    name: &str,
+    kept: Option<Kept>,
+    replicas: Replicas,
+) -> Result<(), Error> {
+    let Some(Kept { span, in_sync_min }) = kept else { return Err(Error::Unseen(name.to_owned())) };
+    if topic.cleanup == Cleanup::Delete && span >= inbox::RETENTION {
+        return Err(Error::Retention { topic: name.to_owned(), kept: span });
+    }
+    if in_sync_min < replicas.in_sync_min {
+        let (found, declared) = (in_sync_min, replicas.in_sync_min);
+        return Err(Error::InSync { topic: name.to_owned(), found, declared });
+    }
+    Ok(())
+}
+
 /// Waits for the broker and then [creates](create) the topics. Says through `health` what is
 /// waited for.
 pub async fn ensure(
     settings: &kafka::Settings,
     topics: &[Topic],
-    replication: i32,
+    replicas: Replicas,
     health: &Component,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let attempt = async || create(settings, topics, replication).await;
+    let attempt = async || create(settings, topics, replicas).await;
     match dependency::wait(health, stop, Error::is_transient, attempt).await {
         Waited::Up(()) => Ok(()),
         Waited::Refused(error) => Err(error),

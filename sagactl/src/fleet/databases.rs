@@ -15,7 +15,12 @@ impl Databases {
     pub(super) async fn create(admin: &str, prefix: &str) -> anyhow::Result<Self> {
         let suffix: String = prefix.chars().filter(char::is_ascii_alphanumeric).collect();
         let mut conn = PgConnection::connect(admin).await.context("Postgres is out of reach")?;
-        let (host, _) = admin
+        // What follows the database's name says how the connection is protected.
+        let (address, protection) = match admin.split_once('?') {
+            Some((address, protection)) => (address, format!("?{protection}")),
+            None => (admin, String::new()),
+        };
+        let (host, _) = address
             .split_once("://")
             .and_then(|(_, rest)| rest.rsplit_once('@'))
             .and_then(|(_, place)| place.rsplit_once('/'))
@@ -33,7 +38,7 @@ impl Databases {
                 // Built from names of this file and letters and digits of the prefix.
                 conn.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
             }
-            urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}"));
+            urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}{protection}"));
         }
         conn.close().await?;
         Ok(Self(urls))

@@ -53,6 +53,34 @@ const COMMON: &[(&[(&str, &str)], &str)] = &[
     ),
     (&[("DATABASE_URL", DATABASE), ("KAFKA_TOPIC_PREFIX", "a b")], "KAFKA_TOPIC_PREFIX"),
     (
+        &[("DATABASE_URL", DATABASE), ("KAFKA_MIN_IN_SYNC", "2")],
+        "KAFKA_MIN_IN_SYNC: 2 is not between",
+    ),
+    (
+        &[("DATABASE_URL", DATABASE), ("KAFKA_SECURITY", "ssl")],
+        "'--kafka-security <KAFKA_SECURITY>'",
+    ),
+    (
+        &[("DATABASE_URL", DATABASE), ("KAFKA_SASL_PASSWORD", SECRET)],
+        "KAFKA_SASL_PASSWORD: it is set, and KAFKA_SECURITY is neither sasl_tls nor sasl_plaintext",
+    ),
+    (
+        &[
+            ("DATABASE_URL", DATABASE),
+            ("KAFKA_SECURITY", "sasl_tls"),
+            ("KAFKA_SASL_PASSWORD", SECRET),
+        ],
+        "KAFKA_SASL_USERNAME: it is not set, and KAFKA_SECURITY asks for a login",
+    ),
+    (
+        &[
+            ("DATABASE_URL", DATABASE),
+            ("KAFKA_SECURITY", "tls"),
+            ("KAFKA_TLS_CA_FILE", "/no/such/file"),
+        ],
+        "KAFKA_TLS_CA_FILE: /no/such/file: No such file",
+    ),
+    (
         &[("DATABASE_URL", DATABASE), ("SCHEMA_REGISTRY_URL", "ftp://me:hunter2@registry")],
         "SCHEMA_REGISTRY_URL: it is not an http:// or https:// URL",
     ),

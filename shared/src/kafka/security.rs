@@ -1,0 +1,171 @@
+//! How connections to the brokers are protected, and who we say we are there.
+//!
+//! What is not set is not done: the default is a connection that anybody on the way can read, which
+//! is for a machine on which one develops.
+//!
+//! **Architecture invariant:** a broker whose name is not in its certificate is not spoken to, and
+//! nothing here shows a password.
+
+use std::path::PathBuf;
+
+use rdkafka::ClientConfig;
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// How connections to the brokers are protected.
+#[derive(Clone, Debug, Default)]
+pub struct Security {
+    /// Encryption, and proof that it is the broker that answers. None is plain text.
+    pub tls: Option<Tls>,
+    /// Who we are, where brokers ask for a password.
+    pub login: Option<Login>,
+}
+
+/// How a broker's certificate is judged.
+#[derive(Clone, Debug, Default)]
+pub struct Tls {
+    /// Certificates (PEM) of those who may vouch for a broker. Without it, those whom the system
+    /// trusts.
+    pub ca_file: Option<PathBuf>,
+    /// What we show of ourselves, where brokers ask for it.
+    pub own: Option<Certificate>,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// The certificate and those between it and the root (PEM).
+    pub certificate_file: PathBuf,
+    /// Its private key (PEM), without a passphrase.
+    pub key_file: PathBuf,
+}
+
+/// A name and a password. SCRAM never sends the password itself.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// How the password is proven.
+    pub mechanism: Mechanism,
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: SecretString,
+}
+
+/// How a password is proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Mechanism {
+    /// With SHA-256.
+    #[value(name = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// With SHA-512.
+    #[default]
+    #[value(name = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl Mechanism {
+    /// As brokers call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+impl Security {
+    /// What the client is told of it.
+    pub(super) fn apply(&self, config: &mut ClientConfig) {
+        let protocol = match (&self.tls, &self.login) {
+            (None, None) => return,
+            (Some(_), None) => "ssl",
+            (None, Some(_)) => "sasl_plaintext",
+            (Some(_), Some(_)) => "sasl_ssl",
+        };
+        config.set("security.protocol", protocol);
+        if let Some(tls) = &self.tls {
+            tls.apply(config);
+        }
+        if let Some(login) = &self.login {
+            config
+                .set("sasl.mechanism", login.mechanism.name())
+                .set("sasl.username", &login.user)
+                .set("sasl.password", login.password.expose_secret());
+        }
+    }
+}
+
+impl Tls {
+    fn apply(&self, config: &mut ClientConfig) {
+        let authorities = self.ca_file.as_ref().map(|it| it.to_string_lossy().into_owned());
+        config
+            .set("ssl.endpoint.identification.algorithm", "https")
+            .set("enable.ssl.certificate.verification", "true")
+            // The OpenSSL that is built in knows no folder of this system: it has to look.
+            .set("ssl.ca.location", authorities.as_deref().unwrap_or("probe"));
+        if let Some(own) = &self.own {
+            config
+                .set("ssl.certificate.location", own.certificate_file.to_string_lossy())
+                .set("ssl.key.location", own.key_file.to_string_lossy());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::Settings;
+
+    fn settings(security: Security) -> Settings {
+        Settings {
+            brokers: "broker:9093".to_owned(),
+            prefix: String::new(),
+            client_id: "a-test".to_owned(),
+            security,
+        }
+    }
+
+    fn login() -> Login {
+        Login {
+            mechanism: Mechanism::ScramSha512,
+            user: "orders".to_owned(),
+            password: "hunter2".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_set_is_what_the_client_is_told() {
+        let tls = Tls { ca_file: Some("/ca.pem".into()), own: None };
+        for (security, protocol) in [
+            (Security { tls: Some(tls.clone()), login: None }, "ssl"),
+            (Security { tls: None, login: Some(login()) }, "sasl_plaintext"),
+            (Security { tls: Some(tls), login: Some(login()) }, "sasl_ssl"),
+        ] {
+            let client = settings(security.clone()).client();
+            assert_eq!(client.get("security.protocol"), Some(protocol));
+            let name_is_checked = client.get("ssl.endpoint.identification.algorithm");
+            assert_eq!(name_is_checked, security.tls.as_ref().map(|_| "https"));
+            assert_eq!(client.get("ssl.ca.location"), security.tls.map(|_| "/ca.pem"));
+            assert_eq!(client.get("sasl.mechanism"), security.login.map(|_| "SCRAM-SHA-512"));
+        }
+        assert_eq!(settings(Security::default()).client().get("security.protocol"), None);
+    }
+
+    #[test]
+    fn without_an_authority_of_its_own_the_client_looks_for_those_of_the_system() {
+        let security = Security { tls: Some(Tls::default()), login: None };
+        assert_eq!(settings(security).client().get("ssl.ca.location"), Some("probe"));
+    }
+
+    #[test]
+    fn no_debug_shows_the_password() {
+        let settings = settings(Security { tls: None, login: Some(login()) });
+        let shown = format!("{settings:?} {:?}", settings.client());
+        assert!(shown.contains("orders") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn the_client_that_is_built_in_can_tls_and_scram() {
+        let security = Security { tls: Some(Tls::default()), login: Some(login()) };
+        settings(security).client().create::<rdkafka::producer::BaseProducer>().unwrap();
+    }
+}
