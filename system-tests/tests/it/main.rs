@@ -5,6 +5,7 @@
 mod again;
 mod bad_input;
 mod bad_messages;
+mod brokers;
 mod chaos;
 mod containers;
 mod crash;
@@ -16,6 +17,7 @@ mod numbers;
 mod poison;
 mod raw;
 mod review;
+mod secure;
 mod settings;
 mod smoothing;
 mod stage;

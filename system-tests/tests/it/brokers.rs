@@ -1,0 +1,88 @@
+//! Three brokers, everything kept three times and confirmed when two have it: one is lost and nothing
+//! else; with two lost nothing is confirmed, and what was accepted waits.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use devstack::{Halt, Parts, Stack};
+use sagactl::{audit::Expected, client::Answer, fleet::Member, load::report};
+use tokio::time::Instant;
+
+use crate::stage::{self, PATIENCE, Stage, until, wish};
+
+const CROWD: u64 = 300;
+const WAITING: u64 = 20;
+/// Orders that are placed at the same time.
+const AT_ONCE: u64 = 8;
+
+/// Places the crowd; each again under its key until it is accepted.
+async fn place_crowd(stage: &Stage, accepted: &AtomicU64) {
+    let place = async |n: u64| {
+        let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match stage.orders.place(&format!("brokers-{n}"), &wish).await.unwrap() {
+                Answer::Accepted(_) => break,
+                Answer::Busy(_) => tokio::task::yield_now().await,
+                Answer::Refused(status, problem) => panic!("{status} {problem}"),
+            }
+            assert!(Instant::now() < deadline, "order {n} is never accepted");
+        }
+        accepted.fetch_add(1, Ordering::Relaxed);
+    };
+    for first in (0..CROWD).step_by(usize::try_from(AT_ONCE).unwrap()) {
+        let several = (first..CROWD.min(first + AT_ONCE)).map(&place);
+        futures_util::future::join_all(several).await;
+    }
+}
+
+async fn all_have_ended(stage: &Stage) {
+    until("all have ended", async || report::open(&stage.fleet).await.unwrap().is_nothing()).await;
+}
+
+/// A broker is killed in the middle of the crowd, and comes back when all orders have ended.
+async fn lose_one(stage: &Stage, stack: &Stack) {
+    let accepted = AtomicU64::new(0);
+    let killing = async {
+        until("a third is accepted", async || accepted.load(Ordering::Relaxed) > CROWD / 3).await;
+        stack.stop_broker(0, Halt::Kill).await.unwrap();
+    };
+    tokio::join!(place_crowd(stage, &accepted), killing);
+    all_have_ended(stage).await;
+    stack.start_broker(0).await.unwrap();
+}
+
+/// Two brokers are killed: orders are accepted, and wait in the database until the brokers are back.
+async fn lose_two(stage: &mut Stage, stack: &Stack) {
+    for n in [1, 2] {
+        stack.stop_broker(n, Halt::Kill).await.unwrap();
+    }
+    let mut placed = Vec::new();
+    for _ in 0..WAITING {
+        placed.push(stage.place("load-0001", "tok_visa").await.id);
+    }
+    until("the relay says that nothing is confirmed", async || {
+        let health = stage.fleet.health(Member::Orders).await.unwrap();
+        health.is_some_and(|(ready, it)| !ready && it.contains("the log does not confirm"))
+    })
+    .await;
+    for id in placed {
+        assert_eq!(stage.orders.get(id).await.unwrap().status, "pending");
+    }
+    assert_eq!(report::open(&stage.fleet).await.unwrap().orders, WAITING);
+    for n in [1, 2] {
+        stack.start_broker(n).await.unwrap();
+    }
+    all_have_ended(stage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_of_three_is_killed_under_load_and_nothing_is_lost_and_with_two_all_waits() {
+    let parts = Parts::all().forgetful().three_brokers();
+    let (stack, mut stage) = stage::open_with(parts, &[("KAFKA_REPLICATION", "3")]).await;
+    lose_one(&stage, &stack).await;
+    lose_two(&mut stage, &stack).await;
+    let report = stage.close(Expected::default()).await;
+    let all = i64::try_from(CROWD + WAITING).unwrap();
+    assert_eq!(report.orders.get("confirmed"), Some(&all), "{:?}", report.orders);
+    stack.stop().await;
+}
