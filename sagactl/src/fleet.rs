@@ -203,7 +203,7 @@ impl Fleet {
             brokers: self.urls.brokers.clone(),
             prefix: self.options.prefix.clone(),
             client_id: "sagactl".to_owned(),
-            security: self.options.security.clone(),
+            security: self.options.security.clone().into(),
         }
     }
 

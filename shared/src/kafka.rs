@@ -3,6 +3,8 @@
 //! The defaults that hurt (silent loss, reordering, half-minute stalls) are overridden here and
 //! nowhere else; each line says why.
 
+use std::sync::Arc;
+
 use rdkafka::ClientConfig;
 
 pub use self::{
@@ -23,7 +25,7 @@ pub struct Settings {
     /// Names the client in the broker's logs.
     pub client_id: String,
     /// How connections are protected, and who we are.
-    pub security: Security,
+    pub security: Arc<Security>,
 }
 
 impl Settings {

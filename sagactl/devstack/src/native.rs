@@ -154,7 +154,8 @@ impl Starter<'_> {
         let (workspace, durability) = (&self.workspace, self.durability);
         let (servers, brokers) = match (form, &self.secured) {
             (Form::Cluster, _) => {
-                let (servers, brokers) = installed.start_cluster(workspace, durability).await?;
+                let starting = Box::pin(installed.start_cluster(workspace, durability));
+                let (servers, brokers) = starting.await?;
                 (servers.into(), brokers)
             }
             (Form::Secured, Some(secured)) => {

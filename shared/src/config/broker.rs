@@ -86,7 +86,7 @@ impl Broker {
             brokers: self.kafka_brokers.clone(),
             prefix: self.kafka_topic_prefix.clone(),
             client_id: client_id.to_owned(),
-            security: self.security()?,
+            security: self.security()?.into(),
         })
     }
 

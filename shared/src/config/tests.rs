@@ -133,9 +133,9 @@ fn how_the_broker_is_spoken_to_is_read_whole() {
     let settings = settings(&args.concat()).unwrap();
     settings.check().unwrap();
     let security = settings.common.kafka("letters").unwrap().security;
-    let (tls, login) = (security.tls.unwrap(), security.login.unwrap());
-    assert_eq!(tls.ca_file.unwrap().to_str(), Some(&*ca));
-    assert_eq!(tls.own.unwrap().key_file.to_str(), Some(&*key));
+    let (tls, login) = (security.tls.as_ref().unwrap(), security.login.as_ref().unwrap());
+    assert_eq!(tls.ca_file.as_ref().unwrap().to_str(), Some(&*ca));
+    assert_eq!(tls.own.as_ref().unwrap().key_file.to_str(), Some(&*key));
     assert_eq!((login.mechanism, &*login.user), (kafka::Mechanism::ScramSha256, "orders"));
     assert_eq!(login.password.expose_secret(), "hunter2");
     let shown = format!("{:?}", settings.common);

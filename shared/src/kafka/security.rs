@@ -120,7 +120,7 @@ mod tests {
             brokers: "broker:9093".to_owned(),
             prefix: String::new(),
             client_id: "a-test".to_owned(),
-            security,
+            security: security.into(),
         }
     }
 

@@ -15,7 +15,7 @@ fn watcher() -> Watcher {
         brokers: String::new(),
         prefix: String::new(),
         client_id: "test".to_owned(),
-        security: kafka::Security::default(),
+        security: kafka::Security::default().into(),
     };
     Watcher::new(Settings { kafka, group: "group", topics: vec!["here", "there"] })
 }

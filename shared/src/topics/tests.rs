@@ -26,8 +26,8 @@ fn a_confirmed_message_is_on_a_majority_of_the_replicas() {
 
 const NAME: &str = "t-a-topic";
 
-fn kept(days: u64, in_sync_min: i32) -> Option<Kept> {
-    Some(Kept { span: Duration::from_hours(24 * days), in_sync_min })
+fn kept(days: u64, in_sync_min: i32) -> Kept {
+    Kept { span: Duration::from_hours(24 * days), in_sync_min }
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_topic_of_which_a_broker_has_not_heard_is_looked_for_again() {
 #[test]
 fn a_topic_that_confirms_what_fewer_brokers_have_than_declared_is_refused() {
     let topic = Topic::latest("a-topic");
-    let error = check_kept(&topic, NAME, kept(8, 1), Replicas::majority(3)).unwrap_err();
+    let error = check_kept(&topic, NAME, Some(kept(8, 1)), Replicas::majority(3)).unwrap_err();
     assert!(!error.is_transient());
     let Error::InSync { topic, found, declared } = error else { panic!("{error:?}") };
     assert_eq!((&*topic, found, declared), (NAME, 1, 2));
@@ -51,13 +51,14 @@ fn a_topic_that_confirms_what_fewer_brokers_have_than_declared_is_refused() {
 #[test]
 fn a_topic_that_confirms_what_more_brokers_have_is_as_good() {
     let replicas = Replicas { copies: 3, in_sync_min: 1 };
-    check_kept(&Topic::events("a-topic"), NAME, kept(8, 2), replicas).unwrap();
+    check_kept(&Topic::events("a-topic"), NAME, Some(kept(8, 2)), replicas).unwrap();
 }
 
 #[test]
 fn only_topics_that_are_deleted_from_must_be_forgotten_in_time() {
     let replicas = Replicas::majority(1);
-    check_kept(&Topic::latest("a-topic"), NAME, kept(10_000, 1), replicas).unwrap();
-    let error = check_kept(&Topic::events("a-topic"), NAME, kept(10_000, 1), replicas).unwrap_err();
+    check_kept(&Topic::latest("a-topic"), NAME, Some(kept(10_000, 1)), replicas).unwrap();
+    let error =
+        check_kept(&Topic::events("a-topic"), NAME, Some(kept(10_000, 1)), replicas).unwrap_err();
     assert!(matches!(error, Error::Retention { .. }), "{error:?}");
 }

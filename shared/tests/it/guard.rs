@@ -54,7 +54,7 @@ async fn consume(
     };
     let word = health.report()["consumer"].clone().err();
     stop.cancel();
-    consumer.run(stop).await.unwrap();
+    Box::pin(consumer.run(stop)).await.unwrap();
     (outcome, word)
 }
 

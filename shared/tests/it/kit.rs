@@ -55,7 +55,7 @@ pub(crate) async fn broker() -> kafka::Settings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "test".to_owned(),
-        security: kafka::Security::default(),
+        security: kafka::Security::default().into(),
     }
 }
 

@@ -21,7 +21,7 @@ async fn broker() -> Settings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "test".to_owned(),
-        security: Security::default(),
+        security: Security::default().into(),
     }
 }
 
@@ -102,7 +102,7 @@ async fn a_service_that_waits_for_the_broker_says_so_and_stops_when_told_to() {
         brokers: "127.0.0.1:1".to_owned(),
         prefix: String::new(),
         client_id: "test".to_owned(),
-        security: Security::default(),
+        security: Security::default().into(),
     };
     let (health, stop) = (Health::default(), CancellationToken::new());
     let component = health.component("topics");

@@ -6,6 +6,7 @@ use std::fs;
 use devstack::{Parts, Secured};
 use nix::sys::signal::Signal;
 use sagactl::{audit::Expected, fleet::Member};
+use secrecy::ExposeSecret as _;
 
 use crate::stage::{self, Stage, until};
 
@@ -37,8 +38,8 @@ async fn wait_with(stage: &mut Stage, wrong: impl Fn(&Stage, Member) -> [String;
         assert!(log.contains(said), "{member}: {log}");
         let database = stage.fleet.database(member).unwrap();
         let password = database.split([':', '@']).nth(2).unwrap();
-        let broker = stage.fleet.broker().security.login.unwrap();
-        let login = secrecy::ExposeSecret::expose_secret(&broker.password);
+        let security = stage.fleet.broker().security;
+        let login = security.login.as_ref().unwrap().password.expose_secret();
         for secret in [WRONG, password, login] {
             assert!(!log.contains(secret) && !report.contains(secret), "{member}: {log}");
         }

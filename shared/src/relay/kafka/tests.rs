@@ -62,7 +62,7 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "a-test".to_owned(),
-        security: kafka::Security::default(),
+        security: kafka::Security::default().into(),
     };
     let admin: AdminClient<_> = settings.client().create().unwrap();
     let (narrow, wide) = (settings.topic("narrow"), settings.topic("wide"));
