@@ -49,8 +49,8 @@ impl Report {
 pub async fn audit(fleet: &Fleet, expected: Expected) -> anyhow::Result<Report> {
     let orders = orders(fleet).await?;
     let account = gateway(fleet).await?;
-    let (brokers, prefix) = (fleet.stack().brokers.clone(), fleet.prefix().to_owned());
-    let said = tokio::task::spawn_blocking(move || topics::read(&brokers, &prefix)).await??;
+    let broker = fleet.broker();
+    let said = tokio::task::spawn_blocking(move || topics::read(&broker)).await??;
     let counted = counters::read(fleet).await?;
     let mut by_stage = BTreeMap::new();
     for order in orders.values() {

@@ -26,7 +26,7 @@ use crate::screen::say;
 /// Where the broker and the registry are; in the services' own words.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// The broker's side.
+    /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
     broker: Broker,
     /// Where the schema registry is, with its path.
@@ -43,13 +43,14 @@ pub struct Options {
 
 /// Creates what is missing, checks what is there, ends.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+    options.broker.check()?;
     let limit = Duration::from_secs(options.limit_seconds);
     let (health, stop) = (Health::default(), CancellationToken::new());
-    options.broker.check()?;
     let making = async {
-        let broker = options.broker.kafka("sagactl")?;
+        let broker = options.broker.settings("sagactl")?;
         let component = health.component("topics");
-        topics::ensure(&broker, &TOPICS, options.broker.copies(), &component, &stop).await?;
+        let replicas = options.broker.replicas();
+        topics::ensure(&broker, &TOPICS, replicas, &component, &stop).await?;
         let words = Settings {
             // Nothing is said here.
             source: String::new(),

@@ -14,6 +14,7 @@ use std::{
 use anyhow::Context as _;
 use devstack::{Ports, Urls};
 use nix::sys::signal::Signal;
+use shared::kafka::{self, Security};
 use tempfile::TempDir;
 
 use self::{databases::Databases, process::Process};
@@ -21,6 +22,7 @@ use crate::{client, screen::Board};
 
 mod databases;
 mod process;
+mod security;
 
 /// A member of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -81,6 +83,8 @@ pub struct Options {
     pub prefix: String,
     /// Products for a load, beside those of the demo.
     pub products: u32,
+    /// How connections to the broker are protected.
+    pub security: Security,
     /// Settings beside the usual ones, for all services.
     pub environment: Vec<(String, String)>,
 }
@@ -193,6 +197,17 @@ impl Fleet {
         &self.urls
     }
 
+    /// How the broker is spoken to.
+    pub fn broker(&self) -> kafka::Settings {
+        kafka::Settings {
+            brokers: self.urls.brokers.clone(),
+            prefix: self.options.prefix.clone(),
+            client_id: "sagactl".to_owned(),
+            security: self.options.security.clone().into(),
+            member: None,
+        }
+    }
+
     /// What stands before its topics.
     pub fn prefix(&self) -> &str {
         &self.options.prefix
@@ -206,6 +221,17 @@ impl Fleet {
     /// Process ids of those that run.
     pub fn pids(&self) -> BTreeMap<String, u32> {
         self.processes.iter().map(|(member, it)| (member.to_string(), it.pid())).collect()
+    }
+
+    /// A setting for all who are started from here on; what was said of it before is forgotten.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.unset(name);
+        self.options.environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Takes back what was [set](Self::set).
+    pub fn unset(&mut self, name: &str) {
+        self.options.environment.retain(|(known, _)| known != name);
     }
 
     /// Sends a signal and waits until the member has ended; answers its exit code, if it had one.
@@ -299,6 +325,7 @@ impl Fleet {
             ("ADMIN_LISTEN", place.admin.to_string()),
             ("LOG_FORMAT", "json".to_owned()),
         ];
+        settings.extend(security::settings(&self.options.security));
         settings.extend(self.database(member).map(|url| ("DATABASE_URL", url.to_owned())));
         match member {
             Member::Inventory => {

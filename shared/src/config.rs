@@ -22,10 +22,10 @@ use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, tim
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{consumer, db, telemetry};
+use crate::{consumer, db, kafka, telemetry};
 
 pub use self::{
-    broker::{Broker, Protocol},
+    broker::{Broker, Protection},
     duration::{BadDuration, parse_duration},
     limits::Limits,
     retry::{BadRetry, Retry},
@@ -49,7 +49,7 @@ pub struct Common {
     /// Connections to the database, at most.
     #[arg(long, env = "DATABASE_CONNECTIONS_MAX", default_value_t = 16)]
     pub database_connections_max: u32,
-    /// The broker's side.
+    /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
     pub broker: Broker,
     /// Where the schema registry is, with its path.
@@ -174,6 +174,11 @@ impl Common {
     pub fn dead_letter_limits(&self) -> consumer::Limits {
         let in_a_row_max = Some(self.dead_letters_in_a_row_max).filter(|it| *it > 0);
         consumer::Limits { in_a_row_max, share_max: self.dead_letters_share_max }
+    }
+
+    /// How the broker is used, by a client of this name.
+    pub fn kafka(&self, client_id: &str) -> Result<kafka::Settings, Invalid> {
+        self.broker.settings(client_id)
     }
 }
 

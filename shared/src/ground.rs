@@ -246,7 +246,7 @@ impl Ground {
 
     /// Starts to read what the others say; answers how far all instances together have read.
     pub fn start_consumer<H: Handler>(&self, handler: H) -> Result<Lag, Error> {
-        let kafka = self.common.broker.kafka(self.name)?;
+        let kafka = self.common.kafka(self.name)?;
         let topics = handler.topics();
         let group = lag::Settings { kafka: kafka.clone(), group: self.name, topics };
         let watcher = lag::Watcher::new(group);
@@ -289,7 +289,7 @@ impl Ground {
             batch_max: RELAY_BATCH_MAX,
             poll: RELAY_POLL,
         };
-        let publisher = KafkaPublisher::new(self.common.broker.kafka(self.name)?, RELAY_BATCH_MAX);
+        let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX);
         let health = self.life.health().component("relay");
         let relay = Relay::new(settings, publisher, self.wakers.clone(), health);
         self.life.start(Stage::Last, "relay", |stop| relay.run(stop));
@@ -319,9 +319,9 @@ pub(crate) async fn database(
 /// The topics, and what is said and read on them.
 async fn talk(plan: &Plan, life: &Lifecycle, waits: &Waits) -> Result<Codec, Error> {
     let stop = life.stopping();
-    let kafka = plan.common.broker.kafka(plan.name)?;
-    let copies = plan.common.broker.copies();
-    topics::ensure(&kafka, &contract::TOPICS, copies, &waits.topics, &stop).await?;
+    let kafka = plan.common.kafka(plan.name)?;
+    let replicas = plan.common.broker.replicas();
+    topics::ensure(&kafka, &contract::TOPICS, replicas, &waits.topics, &stop).await?;
     let words = codec::Settings {
         source: contract::source(plan.name),
         registry_url: plan.common.schema_registry_url.clone(),

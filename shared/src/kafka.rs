@@ -3,16 +3,20 @@
 //! The defaults that hurt (silent loss, reordering, half-minute stalls) are overridden here and
 //! nowhere else; each line says why.
 
+use std::sync::Arc;
+
 use rdkafka::ClientConfig;
 
-pub(crate) use self::grievance::Grievance;
-pub use self::security::{Mechanism, Sasl, Security, Tls};
+pub use self::{
+    complaints::Complaints,
+    security::{Certificate, Login, Mechanism, Security, Tls},
+};
 
-mod grievance;
+mod complaints;
 mod security;
 
 /// Where the broker is and what everything of this deployment is called there.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// `host:port,host:port`.
     pub brokers: String,
@@ -20,8 +24,8 @@ pub struct Settings {
     pub prefix: String,
     /// Names the client in the broker's logs.
     pub client_id: String,
-    /// How client and broker know each other.
-    pub security: Security,
+    /// How connections are protected, and who we are.
+    pub security: Arc<Security>,
     /// The name under which a member keeps its place in its group while it is away for a moment.
     /// None: it gives its partitions up when it goes.
     pub member: Option<String>,

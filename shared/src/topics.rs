@@ -8,6 +8,9 @@
 //! read again is known again. What the broker says of each topic counts, not what was declared: a
 //! service whose topics keep longer does not start. A topic of latest values keeps for ever; who
 //! reads it compares numbers and needs no inbox for that.
+//!
+//! **Architecture invariant:** what the relay deletes was on as many brokers as declared. A service
+//! whose topics confirm what fewer have does not start.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -19,7 +22,7 @@ use crate::{
     inbox, kafka,
 };
 
-use admin::Admin;
+use admin::{Admin, Kept};
 
 mod admin;
 
@@ -55,17 +58,17 @@ pub struct Topic {
 
 /// On how many brokers a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copies {
-    /// Copies of each partition.
-    pub replication: i32,
-    /// So many of them have a message before it is confirmed; with fewer in sync, none is taken.
+pub struct Replicas {
+    /// Copies that are made in all.
+    pub copies: i32,
+    /// Copies that have to be there before a message is confirmed.
     pub in_sync_min: i32,
 }
 
-impl Copies {
-    /// So many copies, and a confirmed message on a majority of them: of three, one may be lost.
-    pub const fn of(replication: i32) -> Self {
-        Self { replication, in_sync_min: replication / 2 + 1 }
+impl Replicas {
+    /// So many copies, confirmed when a majority is there.
+    pub const fn majority(copies: i32) -> Self {
+        Self { copies, in_sync_min: copies / 2 + 1 }
     }
 }
 
@@ -100,11 +103,12 @@ impl Topic {
     }
 
     /// What the broker is told of it.
-    fn settings(&self, copies: Copies) -> Vec<(&'static str, String)> {
+    fn settings(&self, replicas: Replicas) -> Vec<(&'static str, String)> {
         let millis = |it: Duration| it.as_millis().to_string();
         let mut settings = vec![
             ("segment.ms", millis(SEGMENT_SPAN)),
-            ("min.insync.replicas", copies.in_sync_min.to_string()),
+            // The relay's producer waits for all that are in sync: these at least.
+            ("min.insync.replicas", replicas.in_sync_min.to_string()),
         ];
         settings.extend(match self.cleanup {
             Cleanup::Delete => vec![
@@ -130,12 +134,13 @@ pub enum Error {
     /// The client could not be made.
     #[error("the Kafka client could not be made")]
     Client(#[source] rdkafka::error::KafkaError),
-    /// The broker did not answer.
-    #[error("the broker is out of reach{why}")]
+    /// The broker did not answer, or would not have us.
+    #[error("the broker is out of reach{}", because(reason.as_deref()))]
     Unreachable {
-        /// Why no connection came about, as far as it is known.
-        why: String,
-        /// What the call came to.
+        /// What the client said of it, if it said anything.
+        reason: Option<String>,
+        /// Its answer.
+        #[source]
         source: rdkafka::error::KafkaError,
     },
     /// The broker did not make a topic.
@@ -171,15 +176,19 @@ pub enum Error {
         /// For how long it may keep them.
         kept: Duration,
     },
-    /// A topic is there and confirms what is on fewer brokers than is wanted.
-    #[error("topic {topic} confirms what {found} brokers have, and {wanted} are wanted")]
+    /// A topic confirms messages that fewer brokers have than declared: what was confirmed, and
+    /// deleted from the outbox, could be lost with them.
+    #[error(
+        "topic {topic} confirms what {found} brokers have, and {declared} are declared: \
+            raise its min.insync.replicas, or lower KAFKA_MIN_IN_SYNC"
+    )]
     InSync {
         /// Its name at the broker.
         topic: String,
-        /// On how many a confirmed message is.
+        /// On how many brokers a message is when it is confirmed.
         found: i32,
         /// On how many it should be.
-        wanted: i32,
+        declared: i32,
     },
     /// We were told to stop first.
     #[error("told to stop before the topics were there")]
@@ -211,16 +220,20 @@ impl Error {
     }
 }
 
+fn because(reason: Option<&str>) -> String {
+    reason.map_or_else(String::new, |it| format!(" ({it})"))
+}
+
 fn days(span: Duration) -> u64 {
     span.as_secs() / (24 * 60 * 60)
 }
 
 /// Creates the topics that are missing, and checks of all of them how many partitions they have, how
-/// long they keep, and on how many brokers a confirmed message is.
+/// long they keep, and on how many brokers a message is when it is confirmed.
 pub async fn create(
     settings: &kafka::Settings,
     topics: &[Topic],
-    copies: Copies,
+    replicas: Replicas,
 ) -> Result<(), Error> {
     let admin = Admin::new(settings)?;
     let present = admin.partitions().await?;
@@ -229,13 +242,12 @@ pub async fn create(
         .filter(|it| !present.contains_key(&settings.topic(it.name)))
         .copied()
         .collect();
-    if missing.is_empty() {
-        return look(&admin, settings, topics, copies).await;
+    if !missing.is_empty() {
+        admin.create(settings, &missing, replicas).await?;
     }
-    admin.create(settings, &missing, copies).await?;
     let mut looks = 0;
     loop {
-        match look(&admin, settings, topics, copies).await {
+        match look(&admin, settings, topics, replicas).await {
             Err(Error::Unseen(_)) if looks < LOOKS_MAX => looks += 1,
             outcome => return outcome,
         }
@@ -243,23 +255,22 @@ pub async fn create(
     }
 }
 
-/// Compares what is declared with what the broker has.
+/// Compares what is declared with what is there.
 async fn look(
     admin: &Admin,
     settings: &kafka::Settings,
     topics: &[Topic],
-    copies: Copies,
+    replicas: Replicas,
 ) -> Result<(), Error> {
-    check(settings, topics, &admin.partitions().await?)?;
+    check_partitions(settings, topics, &admin.partitions().await?)?;
     let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
-    for (topic, kept) in topics.iter().zip(admin.kept(&names).await?) {
-        kept.check(topic, copies)?;
+    for ((topic, name), kept) in topics.iter().zip(&names).zip(admin.kept(&names).await?) {
+        check_kept(topic, name, kept, replicas)?;
     }
     Ok(())
 }
 
-/// Compares what is declared with what is there.
-fn check(
+fn check_partitions(
     settings: &kafka::Settings,
     topics: &[Topic],
     present: &HashMap<String, i32>,
@@ -278,46 +289,23 @@ fn check(
     Ok(())
 }
 
-/// How a topic keeps its messages, as the broker says.
-#[derive(Debug, PartialEq, Eq)]
-struct Kept {
-    /// Its name at the broker.
-    topic: String,
-    /// For how long at most: until its whole segment is old.
-    span: Duration,
-    /// On how many brokers a confirmed message is.
-    in_sync_min: i32,
-}
-
-impl Kept {
-    /// From the broker's settings of the topic. A broker that has not heard of the topic yet answers
-    /// without them.
-    fn read(topic: &str, setting: impl Fn(&str) -> Option<i64>) -> Result<Self, Error> {
-        let whole = || {
-            // -1: for ever.
-            let span = |name| {
-                setting(name)
-                    .map(|it| u64::try_from(it).map_or(Duration::MAX, Duration::from_millis))
-            };
-            let span = span("retention.ms")?.saturating_add(span("segment.ms")?);
-            let in_sync_min = i32::try_from(setting("min.insync.replicas")?).ok()?;
-            Some(Self { topic: topic.to_owned(), span, in_sync_min })
-        };
-        whole().ok_or_else(|| Error::Unseen(topic.to_owned()))
+/// A broker that has not heard of a topic yet may know nothing of how it keeps messages, which says
+/// nothing of the topic.
+fn check_kept(
+    topic: &Topic,
+    name: &str,
+    kept: Option<Kept>,
+    replicas: Replicas,
+) -> Result<(), Error> {
+    let Some(Kept { span, in_sync_min }) = kept else { return Err(Error::Unseen(name.to_owned())) };
+    if topic.cleanup == Cleanup::Delete && span >= inbox::RETENTION {
+        return Err(Error::Retention { topic: name.to_owned(), kept: span });
     }
-
-    /// Whether an inbox remembers longer, and whether enough brokers have what is confirmed.
-    fn check(self, topic: &Topic, copies: Copies) -> Result<(), Error> {
-        let Self { topic: name, span, in_sync_min } = self;
-        if topic.cleanup == Cleanup::Delete && span >= inbox::RETENTION {
-            return Err(Error::Retention { topic: name, kept: span });
-        }
-        if in_sync_min < copies.in_sync_min {
-            let (found, wanted) = (in_sync_min, copies.in_sync_min);
-            return Err(Error::InSync { topic: name, found, wanted });
-        }
-        Ok(())
+    if in_sync_min < replicas.in_sync_min {
+        let (found, declared) = (in_sync_min, replicas.in_sync_min);
+        return Err(Error::InSync { topic: name.to_owned(), found, declared });
     }
+    Ok(())
 }
 
 /// Waits for the broker and then [creates](create) the topics. Says through `health` what is
@@ -325,11 +313,11 @@ impl Kept {
 pub async fn ensure(
     settings: &kafka::Settings,
     topics: &[Topic],
-    copies: Copies,
+    replicas: Replicas,
     health: &Component,
     stop: &CancellationToken,
 ) -> Result<(), Error> {
-    let attempt = async || create(settings, topics, copies).await;
+    let attempt = async || create(settings, topics, replicas).await;
     match dependency::wait(health, stop, Error::is_transient, attempt).await {
         Waited::Up(()) => Ok(()),
         Waited::Refused(error) => Err(error),

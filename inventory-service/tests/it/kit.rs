@@ -300,8 +300,9 @@ pub(crate) fn new_order() -> Uuid {
 /// Waits until a condition holds.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let until = Instant::now() + PATIENCE;
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
     while !holds().await {
         assert!(Instant::now() < until, "in vain: {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        ticks.tick().await;
     }
 }

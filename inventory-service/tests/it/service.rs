@@ -45,7 +45,7 @@ async fn start(house: &House) -> Process {
         "127.0.0.1:0",
         "--seed",
     ]);
-    let kafka = settings.common.broker.kafka("test").unwrap();
+    let kafka = settings.common.kafka("test").unwrap();
     let life = Lifecycle::new(Duration::from_secs(20));
     let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
     let addresses = run(settings, life.clone(), metrics).await.unwrap();

@@ -87,8 +87,8 @@ fn keys(kafka: &kafka::Settings, topic: &str, n: usize) -> Vec<String> {
 async fn what_is_heard_on_topics_arrives_as_mail_and_is_said_on_a_topic() {
     let prefix = devstack::unique_prefix();
     let settings = settings(&prefix).await;
-    let kafka = settings.common.broker.kafka("test").unwrap();
-    topics::create(&kafka, &contract::TOPICS, topics::Copies::of(1)).await.unwrap();
+    let kafka = settings.common.kafka("test").unwrap();
+    topics::create(&kafka, &contract::TOPICS, topics::Replicas::majority(1)).await.unwrap();
     let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
     let life = Lifecycle::new(Duration::from_secs(8));
     let addresses = run(settings, life.clone(), metrics).await.unwrap();

@@ -74,7 +74,8 @@ async fn publish(shop: &Shop, messages: Vec<Outgoing>) {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: shop.prefix.clone(),
         client_id: "test".to_owned(),
-        ..kafka::Settings::default()
+        security: kafka::Security::default().into(),
+        member: None,
     };
     let keep = |(outbox_id, message)| outbox::Kept { outbox_id, created_at: NOW, message };
     let kept: Vec<_> = (1..).zip(messages).map(keep).collect();

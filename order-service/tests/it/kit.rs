@@ -270,9 +270,10 @@ impl Shop {
 /// Waits for a condition; fails when it does not come true even on a busy machine.
 pub(crate) async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     let deadline = Instant::now() + std::time::Duration::from_mins(1);
+    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
     while !condition().await {
         assert!(Instant::now() < deadline, "{what}: did not come true");
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        ticks.tick().await;
     }
 }
 

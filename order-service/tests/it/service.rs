@@ -88,7 +88,8 @@ async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
         brokers: brokers.to_owned(),
         prefix: prefix.to_owned(),
         client_id: "test".to_owned(),
-        ..kafka::Settings::default()
+        security: kafka::Security::default().into(),
+        member: None,
     };
     let kept = outbox::Kept { outbox_id: 1, created_at: NOW, message };
     assert_eq!(KafkaPublisher::new(kafka, 10).publish(&[kept]).await, [true]);

@@ -93,7 +93,7 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
     let gateway = Simulator::start().await;
     let prefix = devstack::unique_prefix();
     let settings = settings(&prefix, &gateway.url).await;
-    let kafka = settings.common.broker.kafka("test").unwrap();
+    let kafka = settings.common.kafka("test").unwrap();
     let pool = db::pool(&settings.common.database().unwrap(), "test").unwrap();
     let others = Others::under(&prefix).await;
     let life = Lifecycle::new(Duration::from_secs(8));

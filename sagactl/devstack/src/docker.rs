@@ -118,7 +118,7 @@ impl Starter<'_> {
         }
         let container = Running::of(Part::Kafka, request.start().await)?;
         let brokers = container.address(KAFKA_PORT).await?;
-        let probe = Probe::Kafka { brokers: brokers.clone(), copies: 1 };
+        let probe = Probe::Kafka { brokers: brokers.clone(), client: vec![] };
         self.answers(container, &probe, &brokers).await?;
         Ok(Some(brokers))
     }

@@ -68,12 +68,6 @@ pub enum Error {
         /// The last lines of its log.
         log: String,
     },
-    /// A certificate could not be made.
-    #[error("a certificate could not be made")]
-    Certificate(#[from] rcgen::Error),
-    /// The brokers of a cluster do not find each other.
-    #[error("the brokers answer, but do not make a cluster")]
-    NoCluster,
     /// Only what was started as a local process can be stopped and started again.
     #[error("{0} is not a local process of this stack")]
     NotOurs(Part),
@@ -98,6 +92,12 @@ pub enum Error {
         #[source]
         source: sqlx::Error,
     },
+    /// A certificate could not be made.
+    #[error("a certificate could not be made")]
+    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Only local processes are secured, or are more than one broker.
+    #[error("a secured stack, or one of three brokers, is made of local processes only")]
+    NativeOnly,
     /// A file or a process could not be handled.
     #[error("{what}")]
     System {
@@ -114,6 +114,11 @@ impl Error {
     pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
+    }
+
+    /// For `map_err` on what the maker of certificates answers.
+    pub(crate) fn certificate(source: rcgen::Error) -> Self {
+        Self::Certificate(Box::new(source))
     }
 
     /// For `map_err` on what the system answers about a path.

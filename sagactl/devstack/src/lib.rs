@@ -29,8 +29,7 @@ pub use docker::docker_answers;
 pub use error::Error;
 pub use for_tests::{database, shared, unique_prefix};
 pub use native::{
-    cluster::{BROKERS, Cluster},
-    guard::Guard,
+    authority::Secured,
     ports::Ports,
     prometheus::{Prometheus, promtool},
     python::wheels,

@@ -1,9 +1,7 @@
 //! The stack as local processes, each got by an ordinary package client and kept in a cache folder.
 
+pub(crate) mod authority;
 mod cache;
-mod certificates;
-pub(crate) mod cluster;
-pub(crate) mod guard;
 mod java;
 mod kafka;
 mod mail;
@@ -24,16 +22,21 @@ pub(crate) use registry::{PATH as REGISTRY_PATH, SUBJECTS as REGISTRY_SUBJECTS};
 pub(crate) use supervisor::Sweeper;
 pub(crate) use ui::Ui;
 
-use self::{cache::Cache, guard::Guard, registry::Storage, server::Server, supervisor::Workspace};
-use crate::{Durability, Error, Halt, Part, Parts, Progress, State, Urls, stack::server_of};
+use self::{
+    authority::Secured, cache::Cache, registry::Storage, server::Server, supervisor::Workspace,
+};
+use crate::{
+    Durability, Error, Halt, Part, Parts, Progress, State, Urls,
+    stack::{Form, server_of},
+};
 
 /// The servers that were started, and the folder in which they work.
 #[derive(Debug)]
 pub(crate) struct Native {
     // Dropped first, which lets the servers go; the workspace is swept after the last of them.
     servers: Vec<(Part, Server)>,
-    guard: Option<Guard>,
     workspace: Workspace,
+    secured: Option<Secured>,
 }
 
 impl Native {
@@ -43,26 +46,33 @@ impl Native {
         progress: &dyn Progress,
     ) -> Result<(Urls, Self), Error> {
         let workspace = Workspace::new()?;
-        let guard = if parts.guarded { Some(Guard::post(&workspace)?) } else { None };
+        let secured = match parts.form {
+            Form::Secured => Some(Secured::new(&workspace)?),
+            Form::Plain | Form::Cluster => None,
+        };
         let starter = Starter {
             cache: Cache::open(progress)?,
             workspace,
-            guard,
+            secured,
             durability: parts.durability,
             progress,
         };
         let (kafka, stores, mail) = tokio::try_join!(
             async {
-                if parts.has(Part::Kafka) { starter.kafka().await.map(Some) } else { Ok(None) }
+                if parts.has(Part::Kafka) {
+                    starter.kafka(parts.form).await.map(Some)
+                } else {
+                    Ok(None)
+                }
             },
             starter.stores(parts),
             async { if parts.has(Part::Mail) { starter.mail().await.map(Some) } else { Ok(None) } },
         )?;
         let mut urls = Urls::default();
         let mut servers = Vec::new();
-        if let Some((server, brokers)) = kafka {
-            urls.brokers = brokers;
-            servers.push((Part::Kafka, server));
+        if let Some((brokers, address)) = kafka {
+            urls.brokers = address;
+            servers.extend(brokers.into_iter().map(|it| (Part::Kafka, it)));
         }
         urls.postgres = stores.postgres.unwrap_or_default();
         urls.registry = stores.registry.unwrap_or_default();
@@ -71,18 +81,13 @@ impl Native {
             (urls.smtp, urls.mail_api) = (mail.smtp, mail.api);
             servers.push((Part::Mail, mail.server));
         }
-        let Starter { workspace, guard, .. } = starter;
-        Ok((urls, Self { servers, guard, workspace }))
+        Ok((urls, Self { servers, workspace: starter.workspace, secured: starter.secured }))
     }
 
     /// Ends all servers and waits until their data is gone.
     pub(crate) async fn stop(self) {
         drop(self.servers);
         self.workspace.swept().await;
-    }
-
-    pub(crate) fn guard(&self) -> Option<&Guard> {
-        self.guard.as_ref()
     }
 
     pub(crate) async fn roots(&self) -> Vec<(Part, u32)> {
@@ -93,24 +98,38 @@ impl Native {
         roots
     }
 
+    pub(crate) fn secured(&self) -> Option<&Secured> {
+        self.secured.as_ref()
+    }
+
     pub(crate) async fn stop_part(&self, part: Part, how: Halt) -> Result<(), Error> {
-        self.server(part)?.stop(how).await
+        self.stop_nth(part, 0, how).await
     }
 
     pub(crate) async fn start_part(&self, part: Part) -> Result<(), Error> {
-        self.server(part)?.resume(&self.workspace).await
+        self.start_nth(part, 0).await
     }
 
-    fn server(&self, part: Part) -> Result<&Server, Error> {
-        let found = self.servers.iter().find(|(its, _)| *its == part);
-        found.map(|(_, server)| server).ok_or(Error::NotOurs(part))
+    /// Stops one of several servers of a part.
+    pub(crate) async fn stop_nth(&self, part: Part, n: usize, how: Halt) -> Result<(), Error> {
+        self.server(part, n)?.stop(how).await
+    }
+
+    /// Starts one of several servers of a part again.
+    pub(crate) async fn start_nth(&self, part: Part, n: usize) -> Result<(), Error> {
+        self.server(part, n)?.resume(&self.workspace).await
+    }
+
+    fn server(&self, part: Part, n: usize) -> Result<&Server, Error> {
+        let mut found = self.servers.iter().filter(|(its, _)| *its == part);
+        found.nth(n).map(|(_, server)| server).ok_or(Error::NotOurs(part))
     }
 }
 
 struct Starter<'a> {
     cache: Cache<'a>,
     workspace: Workspace,
-    guard: Option<Guard>,
+    secured: Option<Secured>,
     durability: Durability,
     progress: &'a dyn Progress,
 }
@@ -128,20 +147,36 @@ impl Starter<'_> {
         self.progress.state(part, &State::Ready(address.to_owned()));
     }
 
-    async fn kafka(&self) -> Result<(Server, String), Error> {
+    async fn kafka(&self, form: Form) -> Result<(Vec<Server>, String), Error> {
         let java = java::install(&self.cache, Part::Kafka).await?;
         let installed = kafka::install(&self.cache, &java).await?;
         self.progress.state(Part::Kafka, &State::Starting);
-        let (server, brokers) =
-            installed.start(&self.workspace, self.durability, self.guard.as_ref()).await?;
+        let (workspace, durability) = (&self.workspace, self.durability);
+        let (servers, brokers) = match (form, &self.secured) {
+            (Form::Cluster, _) => {
+                let starting = Box::pin(installed.start_cluster(workspace, durability));
+                let (servers, brokers) = starting.await?;
+                (servers.into(), brokers)
+            }
+            (Form::Secured, Some(secured)) => {
+                let started = installed.start_secured(workspace, durability, secured).await?;
+                (vec![started.0], started.1)
+            }
+            (Form::Plain | Form::Secured, _) => {
+                let (server, brokers) = installed.start(workspace, durability).await?;
+                (vec![server], brokers)
+            }
+        };
         self.ready(Part::Kafka, &brokers);
-        Ok((server, brokers))
+        Ok((servers, brokers))
     }
 
     /// The registry waits for Postgres only if it keeps its schemas there.
     async fn stores(&self, parts: &Parts) -> Result<Stores, Error> {
         let mut stores = Stores::default();
-        let durable = parts.durability == Durability::Durable && parts.has(Part::Postgres);
+        let durable = parts.durability == Durability::Durable
+            && parts.form != Form::Secured
+            && parts.has(Part::Postgres);
         let postgres = async {
             if parts.has(Part::Postgres) { self.postgres().await.map(Some) } else { Ok(None) }
         };
@@ -175,7 +210,7 @@ impl Starter<'_> {
         let home = postgres::install(&self.cache).await?;
         self.progress.state(Part::Postgres, &State::Starting);
         let started =
-            postgres::start(&home, &self.workspace, self.durability, self.guard.as_ref()).await?;
+            postgres::start(&home, &self.workspace, self.durability, self.secured.as_ref()).await?;
         self.ready(Part::Postgres, server_of(&started.url));
         Ok(started)
     }

@@ -27,9 +27,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// What to ask, and where.
 #[derive(Clone, Debug)]
 pub(crate) enum Probe {
-    /// Would a topic with so many copies be made? Then there is a controller, and it knows as many
-    /// brokers.
-    Kafka { brokers: String, copies: i32 },
+    /// Would a topic be made? Then there is a controller, and a broker that it knows.
+    /// With these settings of the client beside its address.
+    Kafka { brokers: String, client: Vec<(&'static str, String)> },
     /// Does a superuser's connection work?
     Postgres { url: String },
     /// Is a page there?
@@ -65,28 +65,30 @@ struct Asker {
 impl Asker {
     async fn ask(&mut self, probe: &Probe) -> bool {
         match probe {
-            Probe::Kafka { brokers, copies } => self.kafka(brokers, *copies).await.unwrap_or(false),
+            Probe::Kafka { brokers, client } => self.kafka(brokers, client).await.unwrap_or(false),
             Probe::Postgres { url } => postgres(url).await.is_ok(),
             Probe::Http { address, path } => http(address, path).await.unwrap_or(false),
         }
     }
 
-    async fn kafka(&mut self, brokers: &str, copies: i32) -> Option<bool> {
+    async fn kafka(&mut self, brokers: &str, client: &[(&str, String)]) -> Option<bool> {
         // The client complains in the log of what cannot be reached, so look first.
         TcpStream::connect(brokers).await.ok()?;
         let admin = match &mut self.admin {
             Some(admin) => admin,
-            none => none.insert(admin(brokers)?),
+            none => none.insert(admin(brokers, client)?),
         };
-        let topic = NewTopic::new("devstack-probe", 1, TopicReplication::Fixed(copies));
+        let topic = NewTopic::new("devstack-probe", 1, TopicReplication::Fixed(1));
         let options = AdminOptions::new().validate_only(true).request_timeout(Some(ANSWER));
         let answers = admin.create_topics([&topic], &options).await.ok()?;
         Some(answers.iter().all(Result::is_ok))
     }
 }
 
-fn admin(brokers: &str) -> Option<AdminClient<DefaultClientContext>> {
-    ClientConfig::new()
+fn admin(brokers: &str, client: &[(&str, String)]) -> Option<AdminClient<DefaultClientContext>> {
+    let mut config: ClientConfig =
+        client.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    config
         .set("bootstrap.servers", brokers)
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "200")

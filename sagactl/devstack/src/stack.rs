@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use crate::{
     Error, Progress, State, config,
     docker::Containers,
-    native::{Native, Ui, guard::Guard},
+    native::{Native, Ui, authority::Secured},
 };
 
 /// A server that the system is built upon.
@@ -55,7 +55,19 @@ pub enum Durability {
 pub struct Parts {
     pub(crate) wanted: Vec<Part>,
     pub(crate) durability: Durability,
-    pub(crate) guarded: bool,
+    pub(crate) form: Form,
+}
+
+/// In which form broker and database are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As they come.
+    #[default]
+    Plain,
+    /// With certificates and, at the broker, a password.
+    Secured,
+    /// As they come, with three brokers.
+    Cluster,
 }
 
 impl Parts {
@@ -66,7 +78,7 @@ impl Parts {
 
     /// These only, durable. The addresses of the others will be empty.
     pub fn of(wanted: &[Part]) -> Self {
-        Self { wanted: wanted.to_vec(), durability: Durability::Durable, guarded: false }
+        Self { wanted: wanted.to_vec(), durability: Durability::Durable, form: Form::Plain }
     }
 
     /// The same parts, for tests.
@@ -75,11 +87,19 @@ impl Parts {
         Self { durability: Durability::Forgetful, ..self }
     }
 
-    /// The same parts, of which broker and database know whom they let in: see [`Stack::guard`]. Only
-    /// as local processes; schemas are kept in memory.
+    /// The same parts, where the broker and the database show certificates and speak to nobody in
+    /// plain text, and the broker asks for a password. A registry keeps its schemas in memory. Local
+    /// processes only.
     #[must_use]
-    pub fn guarded(self) -> Self {
-        Self { guarded: true, ..self.forgetful() }
+    pub fn secured(self) -> Self {
+        Self { form: Form::Secured, ..self }
+    }
+
+    /// The same parts with three brokers, on which everything is kept three times and confirmed when
+    /// two have it. Local processes only.
+    #[must_use]
+    pub fn three_brokers(self) -> Self {
+        Self { form: Form::Cluster, ..self }
     }
 
     pub(crate) fn has(&self, part: Part) -> bool {
@@ -148,7 +168,11 @@ impl Stack {
         parts: Parts,
         progress: &dyn Progress,
     ) -> Result<Self, Error> {
-        match resolve(choice)? {
+        let resolved = resolve(choice)?;
+        if parts.form != Form::Plain && !matches!(resolved, Resolved::Native) {
+            return Err(Error::NativeOnly);
+        }
+        match resolved {
             Resolved::Given => given(&parts, progress),
             Resolved::Docker => {
                 let (urls, containers) = Box::pin(Containers::start(&parts, progress)).await?;
@@ -168,14 +192,6 @@ impl Stack {
     /// Where the parts answer.
     pub fn urls(&self) -> &Urls {
         &self.urls
-    }
-
-    /// What a client needs to be let in, if the stack is [guarded](Parts::guarded).
-    pub fn guard(&self) -> Option<&Guard> {
-        match &self.origin {
-            Origin::Native(native) => native.guard(),
-            Origin::Given | Origin::Docker(_) => None,
-        }
     }
 
     /// The environment under which another process uses this stack instead of starting its own.
@@ -214,6 +230,14 @@ impl Stack {
         Ok(ui.url().to_owned())
     }
 
+    /// What is needed to be let in, if the stack is secured.
+    pub fn secured(&self) -> Option<&Secured> {
+        match &self.origin {
+            Origin::Native(native) => native.secured(),
+            Origin::Given | Origin::Docker(_) => None,
+        }
+    }
+
     /// The process under which each part runs, with all below it. None for parts that are not local
     /// processes.
     pub async fn process_trees(&self) -> Vec<(Part, u32)> {
@@ -231,6 +255,16 @@ impl Stack {
     /// Starts a stopped part again and waits until it answers.
     pub async fn start_part(&self, part: Part) -> Result<(), Error> {
         self.native(part)?.start_part(part).await
+    }
+
+    /// Stops one of several brokers, which are counted from 0.
+    pub async fn stop_broker(&self, n: usize, how: Halt) -> Result<(), Error> {
+        self.native(Part::Kafka)?.stop_nth(Part::Kafka, n, how).await
+    }
+
+    /// Starts a stopped broker of several again and waits until it answers.
+    pub async fn start_broker(&self, n: usize) -> Result<(), Error> {
+        self.native(Part::Kafka)?.start_nth(Part::Kafka, n).await
     }
 
     /// Stops the broker, which keeps its messages and its address.

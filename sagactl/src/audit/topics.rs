@@ -8,10 +8,11 @@ use std::{
 
 use anyhow::Context as _;
 use rdkafka::{
-    ClientConfig, Message as _, Offset, TopicPartitionList,
+    Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     message::Headers as _,
 };
+use shared::kafka;
 
 /// A whole reading may take this long.
 const READ_LIMIT: Duration = Duration::from_mins(2);
@@ -30,10 +31,11 @@ pub struct Said {
     faults: Vec<String>,
 }
 
-/// Reads every topic of the deployment whose name starts with `prefix`, up to its end.
-pub fn read(brokers: &str, prefix: &str) -> anyhow::Result<Said> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
+/// Reads every topic of the deployment, up to its end.
+pub fn read(broker: &kafka::Settings) -> anyhow::Result<Said> {
+    let prefix = broker.prefix.as_str();
+    let consumer: BaseConsumer = broker
+        .client()
         .set("group.id", "sagactl-audit")
         .set("enable.auto.commit", "false")
         .set("fetch.wait.max.ms", "50")

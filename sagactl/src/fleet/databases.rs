@@ -15,10 +15,12 @@ impl Databases {
     pub(super) async fn create(admin: &str, prefix: &str) -> anyhow::Result<Self> {
         let suffix: String = prefix.chars().filter(char::is_ascii_alphanumeric).collect();
         let mut conn = PgConnection::connect(admin).await.context("Postgres is out of reach")?;
-        // What stands behind it holds for every role: how the server is spoken to.
-        let (place, query) = admin.split_once('?').unwrap_or((admin, ""));
-        let query = if query.is_empty() { String::new() } else { format!("?{query}") };
-        let (host, _) = place
+        // What follows the database's name says how the connection is protected.
+        let (address, protection) = match admin.split_once('?') {
+            Some((address, protection)) => (address, format!("?{protection}")),
+            None => (admin, String::new()),
+        };
+        let (host, _) = address
             .split_once("://")
             .and_then(|(_, rest)| rest.rsplit_once('@'))
             .and_then(|(_, place)| place.rsplit_once('/'))
@@ -36,7 +38,7 @@ impl Databases {
                 // Built from names of this file and letters and digits of the prefix.
                 conn.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
             }
-            urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}{query}"));
+            urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}{protection}"));
         }
         conn.close().await?;
         Ok(Self(urls))

@@ -1,16 +1,16 @@
-//! Where the brokers are, how they are spoken to, and on how many of them a message has to be.
+//! Where the broker is, how it is spoken to, and how topics are kept there.
 
-use std::path::{Path, PathBuf};
+use std::{fs::File, path::PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{Check, Invalid, secret, secret_file, within};
 use crate::{
-    kafka::{self, Mechanism, Sasl, Security, Tls},
-    topics::Copies,
+    kafka::{self, Certificate, Login, Mechanism, Security, Tls},
+    topics::Replicas,
 };
 
-/// The broker's side of the settings.
+/// What every client of the broker needs to know.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Broker {
     /// Where the brokers are: `host:port,host:port`.
@@ -22,35 +22,33 @@ pub struct Broker {
     /// Copies of each partition that are made when a topic is created.
     #[arg(long, env = "KAFKA_REPLICATION", default_value_t = 1)]
     pub kafka_replication: i32,
-    /// So many brokers have a message before it is confirmed; a majority of the copies, if it is not
-    /// said. A topic that confirms earlier is not worked with.
+    /// Copies of a message that have to be there before it is confirmed; a majority of
+    /// `KAFKA_REPLICATION` if nothing is said. Topics that ask for less are refused.
     #[arg(long, env = "KAFKA_MIN_IN_SYNC")]
     pub kafka_min_in_sync: Option<i32>,
-    /// What stands between a service and a broker, in Kafka's words: with `ssl` the broker shows a
-    /// certificate, with `sasl_ssl` the service also says who it is.
-    #[arg(long, env = "KAFKA_SECURITY_PROTOCOL", value_enum, ignore_case = true)]
-    #[arg(default_value_t)]
-    pub kafka_security_protocol: Protocol,
-    /// The authorities that may have signed the brokers' certificates, in PEM; those of the system,
-    /// if it is not said.
+    /// How connections to the brokers are protected.
+    #[arg(long, env = "KAFKA_SECURITY", value_enum, default_value_t)]
+    pub kafka_security: Protection,
+    /// Certificates (PEM) of those who may vouch for a broker. Without it, those whom the system
+    /// trusts.
     #[arg(long, env = "KAFKA_TLS_CA_FILE")]
     pub kafka_tls_ca_file: Option<PathBuf>,
-    /// The service's own certificate, in PEM, for brokers that want to see one.
+    /// Our own certificate (PEM), where brokers ask for one.
     #[arg(long, env = "KAFKA_TLS_CERTIFICATE_FILE")]
     pub kafka_tls_certificate_file: Option<PathBuf>,
-    /// Its key, in PEM.
+    /// The private key (PEM, without a passphrase) of our own certificate.
     #[arg(long, env = "KAFKA_TLS_KEY_FILE")]
     pub kafka_tls_key_file: Option<PathBuf>,
-    /// How the password is proved.
-    #[arg(long, env = "KAFKA_SASL_MECHANISM", value_enum, ignore_case = true, default_value_t)]
-    pub kafka_sasl_mechanism: Mechanism,
-    /// The service's name at the broker.
+    /// How the password is proven; SCRAM-SHA-512 if nothing is said.
+    #[arg(long, env = "KAFKA_SASL_MECHANISM", value_enum)]
+    pub kafka_sasl_mechanism: Option<Mechanism>,
+    /// Who we are.
     #[arg(long, env = "KAFKA_SASL_USERNAME")]
     pub kafka_sasl_username: Option<String>,
-    /// Its password.
+    /// Our password.
     #[arg(long, env = "KAFKA_SASL_PASSWORD", hide_env_values = true, value_parser = secret)]
     pub kafka_sasl_password: Option<SecretString>,
-    /// A file that holds the password, in place of `KAFKA_SASL_PASSWORD`.
+    /// A file that holds our password, in place of `KAFKA_SASL_PASSWORD`.
     #[arg(long, env = "KAFKA_SASL_PASSWORD_FILE", conflicts_with = "kafka_sasl_password")]
     pub kafka_sasl_password_file: Option<PathBuf>,
     /// The name of this instance within its group, another one for each instance. With it, whoever
@@ -59,26 +57,27 @@ pub struct Broker {
     pub kafka_group_member: Option<String>,
 }
 
-/// What stands between a service and a broker.
+/// How connections to the brokers are protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Protocol {
-    /// Nothing.
+#[value(rename_all = "snake_case")]
+pub enum Protection {
+    /// Not at all.
     #[default]
     Plaintext,
-    /// TLS.
-    Ssl,
-    /// TLS, and a user by SCRAM.
-    #[value(name = "sasl_ssl")]
-    SaslSsl,
+    /// Encrypted, with certificates.
+    Tls,
+    /// In plain text, with a password (which SCRAM does not send).
+    SaslPlaintext,
+    /// Encrypted, with a password.
+    SaslTls,
 }
 
 impl Check for Broker {
     fn check(&self) -> Result<(), Invalid> {
         within("KAFKA_REPLICATION", self.kafka_replication.into(), 1, 7)?;
-        if let Some(least) = self.kafka_min_in_sync {
-            within("KAFKA_MIN_IN_SYNC", least.into(), 1, self.kafka_replication.into())?;
-        }
-        addresses(&self.kafka_brokers)?;
+        let in_sync = self.replicas().in_sync_min;
+        within("KAFKA_MIN_IN_SYNC", in_sync.into(), 1, self.kafka_replication.into())?;
+        brokers(&self.kafka_brokers)?;
         legal("KAFKA_TOPIC_PREFIX", &self.kafka_topic_prefix)?;
         if let Some(member) = &self.kafka_group_member {
             legal("KAFKA_GROUP_MEMBER", member)?;
@@ -88,110 +87,122 @@ impl Check for Broker {
 }
 
 impl Broker {
-    /// How the broker is used, by a client of this name. An error if a file is not there any more.
-    pub fn kafka(&self, client_id: &str) -> Result<kafka::Settings, Invalid> {
+    /// How the broker is used, by a client of this name.
+    pub fn settings(&self, client_id: &str) -> Result<kafka::Settings, Invalid> {
         Ok(kafka::Settings {
             brokers: self.kafka_brokers.clone(),
             prefix: self.kafka_topic_prefix.clone(),
             client_id: client_id.to_owned(),
-            security: self.security()?,
+            security: self.security()?.into(),
             member: self.kafka_group_member.clone().filter(|it| !it.is_empty()),
         })
     }
 
-    /// On how many brokers a message has to be.
-    pub fn copies(&self) -> Copies {
-        let majority = Copies::of(self.kafka_replication);
-        Copies { in_sync_min: self.kafka_min_in_sync.unwrap_or(majority.in_sync_min), ..majority }
+    /// On how many brokers a message is.
+    pub fn replicas(&self) -> Replicas {
+        let majority = Replicas::majority(self.kafka_replication);
+        Replicas { in_sync_min: self.kafka_min_in_sync.unwrap_or(majority.in_sync_min), ..majority }
     }
 
     fn security(&self) -> Result<Security, Invalid> {
-        let (tls, sasl) = (self.tls()?, self.sasl()?);
-        match (self.kafka_security_protocol, tls, sasl) {
-            (Protocol::Plaintext, None, None) => Ok(Security::Plaintext),
-            (Protocol::Ssl, tls, None) => Ok(Security::Tls(tls.unwrap_or_default())),
-            (Protocol::SaslSsl, tls, Some(sasl)) => {
-                Ok(Security::SaslTls(tls.unwrap_or_default(), sasl))
-            }
-            (Protocol::Plaintext, Some(_), _) => Err(Invalid::new(
-                "KAFKA_SECURITY_PROTOCOL",
-                "it is plaintext, and there are certificates: ssl or sasl_ssl is wanted",
-            )),
-            (Protocol::Plaintext | Protocol::Ssl, _, Some(_)) => Err(Invalid::new(
-                "KAFKA_SECURITY_PROTOCOL",
-                "there is a user, who is shown to a broker only with sasl_ssl",
-            )),
-            (Protocol::SaslSsl, _, None) => {
-                Err(Invalid::new("KAFKA_SASL_USERNAME", "it is not set, and sasl_ssl wants it"))
-            }
-        }
+        let (tls, login) = match self.kafka_security {
+            Protection::Plaintext => (false, false),
+            Protection::Tls => (true, false),
+            Protection::SaslPlaintext => (false, true),
+            Protection::SaslTls => (true, true),
+        };
+        Ok(Security {
+            tls: if tls { Some(self.tls()?) } else { self.no_tls()? },
+            login: if login { Some(self.login()?) } else { self.no_login()? },
+        })
     }
 
-    fn tls(&self) -> Result<Option<Tls>, Invalid> {
-        let ca_file = named(self.kafka_tls_ca_file.as_deref());
-        let certificate = named(self.kafka_tls_certificate_file.as_deref());
-        let key = named(self.kafka_tls_key_file.as_deref());
-        for (name, file) in [
-            ("KAFKA_TLS_CA_FILE", &ca_file),
-            ("KAFKA_TLS_CERTIFICATE_FILE", &certificate),
-            ("KAFKA_TLS_KEY_FILE", &key),
-        ] {
-            if let Some(file) = file {
-                readable(name, file)?;
-            }
+    fn tls(&self) -> Result<Tls, Invalid> {
+        if let Some(file) = &self.kafka_tls_ca_file {
+            readable("KAFKA_TLS_CA_FILE", file)?;
         }
-        let identity = match (certificate, key) {
-            (Some(certificate), Some(key)) => Some((certificate, key)),
+        let own = match (&self.kafka_tls_certificate_file, &self.kafka_tls_key_file) {
             (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                readable("KAFKA_TLS_CERTIFICATE_FILE", certificate)?;
+                readable("KAFKA_TLS_KEY_FILE", key)?;
+                Some(Certificate { certificate_file: certificate.clone(), key_file: key.clone() })
+            }
             (Some(_), None) => {
-                return Err(Invalid::new("KAFKA_TLS_KEY_FILE", "a certificate needs its key"));
+                let reason = "it is not set, and the certificate's file is";
+                return Err(Invalid::new("KAFKA_TLS_KEY_FILE", reason));
             }
             (None, Some(_)) => {
-                return Err(Invalid::new(
-                    "KAFKA_TLS_CERTIFICATE_FILE",
-                    "a key needs its certificate",
-                ));
+                let reason = "it is not set, and the key's file is";
+                return Err(Invalid::new("KAFKA_TLS_CERTIFICATE_FILE", reason));
             }
         };
-        Ok((ca_file.is_some() || identity.is_some()).then_some(Tls { ca_file, identity }))
+        Ok(Tls { ca_file: self.kafka_tls_ca_file.clone(), own })
     }
 
-    fn sasl(&self) -> Result<Option<Sasl>, Invalid> {
-        let file = named(self.kafka_sasl_password_file.as_deref());
-        let password = match (&self.kafka_sasl_password, file) {
-            (Some(password), _) => Some(password.clone()),
-            (None, Some(file)) => Some(secret_file("KAFKA_SASL_PASSWORD_FILE", &file)?),
-            (None, None) => None,
+    /// A certificate that nobody would look at is a mistake.
+    fn no_tls(&self) -> Result<Option<Tls>, Invalid> {
+        let set = [
+            ("KAFKA_TLS_CA_FILE", self.kafka_tls_ca_file.is_some()),
+            ("KAFKA_TLS_CERTIFICATE_FILE", self.kafka_tls_certificate_file.is_some()),
+            ("KAFKA_TLS_KEY_FILE", self.kafka_tls_key_file.is_some()),
+        ];
+        none_of(set, "it is set, and KAFKA_SECURITY is neither tls nor sasl_tls")?;
+        Ok(None)
+    }
+
+    fn login(&self) -> Result<Login, Invalid> {
+        let wanted = "it is not set, and KAFKA_SECURITY asks for a login";
+        let user = self.kafka_sasl_username.clone().filter(|it| !it.is_empty());
+        let password =
+            self.kafka_sasl_password.as_ref().filter(|it| !it.expose_secret().is_empty());
+        let password = match (password, &self.kafka_sasl_password_file) {
+            (Some(password), _) => password.clone(),
+            (None, Some(file)) => secret_file("KAFKA_SASL_PASSWORD_FILE", file)?,
+            (None, None) => return Err(Invalid::new("KAFKA_SASL_PASSWORD", wanted)),
         };
-        let username = self.kafka_sasl_username.clone().filter(|it| !it.is_empty());
-        match (username, password) {
-            (Some(username), Some(password)) => {
-                Ok(Some(Sasl { mechanism: self.kafka_sasl_mechanism, username, password }))
-            }
-            (None, None) => Ok(None),
-            (Some(_), None) => {
-                Err(Invalid::new("KAFKA_SASL_PASSWORD", "it is not set, and there is a user"))
-            }
-            (None, Some(_)) => {
-                Err(Invalid::new("KAFKA_SASL_USERNAME", "it is not set, and there is a password"))
-            }
-        }
+        Ok(Login {
+            mechanism: self.kafka_sasl_mechanism.unwrap_or_default(),
+            user: user.ok_or_else(|| Invalid::new("KAFKA_SASL_USERNAME", wanted))?,
+            password,
+        })
+    }
+
+    /// A password that is not asked for is a mistake.
+    fn no_login(&self) -> Result<Option<Login>, Invalid> {
+        let set = [
+            ("KAFKA_SASL_MECHANISM", self.kafka_sasl_mechanism.is_some()),
+            ("KAFKA_SASL_USERNAME", self.kafka_sasl_username.is_some()),
+            ("KAFKA_SASL_PASSWORD", self.kafka_sasl_password.is_some()),
+            ("KAFKA_SASL_PASSWORD_FILE", self.kafka_sasl_password_file.is_some()),
+        ];
+        none_of(set, "it is set, and KAFKA_SECURITY is neither sasl_tls nor sasl_plaintext")?;
+        Ok(None)
     }
 }
 
-/// A name that is not empty: an empty variable is one that is not set.
-fn named(file: Option<&Path>) -> Option<PathBuf> {
-    file.filter(|it| !it.as_os_str().is_empty()).map(Path::to_owned)
-}
-
-fn readable(name: &'static str, file: &Path) -> Result<(), Invalid> {
-    match std::fs::File::open(file) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Invalid::new(name, format!("{}: {error}", file.display()))),
+fn none_of<const N: usize>(
+    set: [(&'static str, bool); N],
+    reason: &'static str,
+) -> Result<(), Invalid> {
+    match set.into_iter().find(|(_, is_set)| *is_set) {
+        Some((name, _)) => Err(Invalid::new(name, reason)),
+        None => Ok(()),
     }
 }
 
-fn addresses(text: &str) -> Result<(), Invalid> {
+/// Whether a file is there and may be read; what is in it is the client's to judge.
+fn readable(name: &'static str, path: &PathBuf) -> Result<(), Invalid> {
+    let complaint = |reason: String| Invalid::new(name, format!("{}: {reason}", path.display()));
+    let file = File::open(path).map_err(|error| complaint(error.to_string()))?;
+    match file.metadata() {
+        Ok(what) if what.is_file() => Ok(()),
+        Ok(_) => Err(complaint("it is not a file".to_owned())),
+        Err(error) => Err(complaint(error.to_string())),
+    }
+}
+
+fn brokers(text: &str) -> Result<(), Invalid> {
     let ok = text.split(',').all(|broker| {
         broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
             !host.is_empty() && port.parse::<u16>().is_ok_and(|it| it > 0)
@@ -200,7 +211,7 @@ fn addresses(text: &str) -> Result<(), Invalid> {
     if ok { Ok(()) } else { Err(Invalid::new("KAFKA_BROKERS", "it is not host:port,host:port")) }
 }
 
-/// What Kafka takes for a part of a name.
+/// What brokers take for a part of a name.
 fn legal(name: &'static str, text: &str) -> Result<(), Invalid> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if text.len() <= 100 && text.bytes().all(legal) {

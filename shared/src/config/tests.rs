@@ -32,9 +32,23 @@ fn the_defaults_are_in_order_once_there_is_a_database() {
     let settings = settings(&["--database-url", URL]).unwrap();
     settings.check().unwrap();
     assert_eq!(settings.common.shutdown_grace, Duration::from_secs(8));
-    assert_eq!(settings.common.broker.kafka("letters").unwrap().topic("t"), "t");
+    assert_eq!(settings.common.kafka("letters").unwrap().topic("t"), "t");
     assert_eq!(settings.common.limits.admission(), crate::admission::Settings::default());
     assert_eq!(settings.common.dead_letter_limits(), consumer::Limits::default());
+}
+
+#[test]
+fn what_is_confirmed_is_on_a_majority_unless_said_otherwise() {
+    let replicas = |args: &[&str]| {
+        let args = [&["--database-url", URL, "--kafka-replication", "3"], args].concat();
+        let settings = settings(&args).unwrap();
+        settings.check().unwrap();
+        let replicas = settings.common.broker.replicas();
+        (replicas.copies, replicas.in_sync_min)
+    };
+    assert_eq!(replicas(&[]), (3, 2));
+    assert_eq!(replicas(&["--kafka-min-in-sync", "1"]), (3, 1));
+    assert_eq!(replicas(&["--kafka-min-in-sync", "3"]), (3, 3));
 }
 
 #[test]
@@ -77,6 +91,8 @@ fn a_setting_out_of_bounds_is_named() {
             "DATABASE_CONNECTIONS_MAX: 0 is not between 2 and 1000",
         ),
         ("--kafka-replication", "0", "KAFKA_REPLICATION: 0 is not between 1 and 7"),
+        ("--kafka-min-in-sync", "2", "KAFKA_MIN_IN_SYNC: 2 is not between 1 and 1"),
+        ("--kafka-min-in-sync", "0", "KAFKA_MIN_IN_SYNC: 0 is not between 1 and 1"),
         ("--kafka-brokers", "broker", "KAFKA_BROKERS: it is not host:port,host:port"),
         (
             "--schema-registry-url",
@@ -92,6 +108,99 @@ fn a_setting_out_of_bounds_is_named() {
     }
     let said = complaint(&["--database-url", URL, "--kafka-topic-prefix", "a b"]);
     assert!(said.starts_with("KAFKA_TOPIC_PREFIX: "), "{said}");
+}
+
+#[test]
+fn how_the_broker_is_spoken_to_is_read_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (ca, own) = (file("ca.pem", "-"), file("own.pem", "-"));
+    let (key, password) = (file("key.pem", "-"), file("password", "hunter2\n"));
+    let args = [
+        ["--database-url", URL],
+        ["--kafka-security", "sasl_tls"],
+        ["--kafka-tls-ca-file", &ca],
+        ["--kafka-tls-certificate-file", &own],
+        ["--kafka-tls-key-file", &key],
+        ["--kafka-sasl-mechanism", "SCRAM-SHA-256"],
+        ["--kafka-sasl-username", "orders"],
+        ["--kafka-sasl-password-file", &password],
+    ];
+    let settings = settings(&args.concat()).unwrap();
+    settings.check().unwrap();
+    let security = settings.common.kafka("letters").unwrap().security;
+    let (tls, login) = (security.tls.as_ref().unwrap(), security.login.as_ref().unwrap());
+    assert_eq!(tls.ca_file.as_ref().unwrap().to_str(), Some(&*ca));
+    assert_eq!(tls.own.as_ref().unwrap().key_file.to_str(), Some(&*key));
+    assert_eq!((login.mechanism, &*login.user), (kafka::Mechanism::ScramSha256, "orders"));
+    assert_eq!(login.password.expose_secret(), "hunter2");
+    let shown = format!("{:?}", settings.common);
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn what_does_not_go_together_with_the_brokers_security_is_named() {
+    const UNASKED_TLS: &str = "it is set, and KAFKA_SECURITY is neither tls nor sasl_tls";
+    const UNASKED_LOGIN: &str =
+        "it is set, and KAFKA_SECURITY is neither sasl_tls nor sasl_plaintext";
+    const WANTED: &str = "it is not set, and KAFKA_SECURITY asks for a login";
+    const NO_FILE: &str = "/no/such/file: No such file or directory (os error 2)";
+    let own = std::env::current_exe().unwrap();
+    let own = own.to_str().unwrap();
+    for (args, name, said) in [
+        (&["--kafka-tls-ca-file", own][..], "KAFKA_TLS_CA_FILE", UNASKED_TLS),
+        (&["--kafka-tls-key-file", own], "KAFKA_TLS_KEY_FILE", UNASKED_TLS),
+        (&["--kafka-sasl-username", "me"], "KAFKA_SASL_USERNAME", UNASKED_LOGIN),
+        (&["--kafka-sasl-password", "hunter2"], "KAFKA_SASL_PASSWORD", UNASKED_LOGIN),
+        (
+            &["--kafka-security=tls", "--kafka-sasl-mechanism=SCRAM-SHA-512"],
+            "KAFKA_SASL_MECHANISM",
+            UNASKED_LOGIN,
+        ),
+        (
+            &["--kafka-security=tls", "--kafka-tls-ca-file=/no/such/file"],
+            "KAFKA_TLS_CA_FILE",
+            NO_FILE,
+        ),
+        (
+            &["--kafka-security=tls", "--kafka-tls-ca-file=/"],
+            "KAFKA_TLS_CA_FILE",
+            "/: it is not a file",
+        ),
+        (
+            &["--kafka-security=tls", "--kafka-tls-certificate-file", own],
+            "KAFKA_TLS_KEY_FILE",
+            "it is not set, and the certificate's file is",
+        ),
+        (
+            &["--kafka-security=tls", "--kafka-tls-key-file", own],
+            "KAFKA_TLS_CERTIFICATE_FILE",
+            "it is not set, and the key's file is",
+        ),
+        (
+            &["--kafka-security=sasl_tls", "--kafka-sasl-password=hunter2"],
+            "KAFKA_SASL_USERNAME",
+            WANTED,
+        ),
+        (&["--kafka-security=sasl_tls"], "KAFKA_SASL_PASSWORD", WANTED),
+        (
+            &["--kafka-security=sasl_plaintext", "--kafka-sasl-password="],
+            "KAFKA_SASL_PASSWORD",
+            WANTED,
+        ),
+        (
+            &["--kafka-security=sasl_tls", "--kafka-sasl-password-file=/no/such/file"],
+            "KAFKA_SASL_PASSWORD_FILE",
+            NO_FILE,
+        ),
+    ] {
+        let said_of_it = complaint(&[&["--database-url", URL], args].concat());
+        assert_eq!(said_of_it, format!("{name}: {said}"), "{args:?}");
+    }
 }
 
 #[test]

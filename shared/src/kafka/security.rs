@@ -1,46 +1,56 @@
-//! How a client and a broker know each other: certificates, and a user with a password.
+//! How connections to the brokers are protected, and who we say we are there.
 //!
-//! **Architecture invariant:** a password is never sent to a broker whose certificate was not
-//! checked, and never shown: SCRAM without TLS does not exist here.
+//! What is not set is not done: the default is a connection that anybody on the way can read, which
+//! is for a machine on which one develops.
+//!
+//! **Architecture invariant:** a broker whose name is not in its certificate is not spoken to, and
+//! nothing here shows a password.
 
 use std::path::PathBuf;
 
 use rdkafka::ClientConfig;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What stands between a client and a broker.
+/// How connections to the brokers are protected.
 #[derive(Clone, Debug, Default)]
-pub enum Security {
-    /// Nothing.
-    #[default]
-    Plaintext,
-    /// The connection is encrypted, and the broker shows who it is.
-    Tls(Tls),
-    /// And the client says who it is, by SCRAM.
-    SaslTls(Tls, Sasl),
+pub struct Security {
+    /// Encryption, and proof that it is the broker that answers. None is plain text.
+    pub tls: Option<Tls>,
+    /// Who we are, where brokers ask for a password.
+    pub login: Option<Login>,
 }
 
-/// Certificates, as files in PEM.
+/// How a broker's certificate is judged.
 #[derive(Clone, Debug, Default)]
 pub struct Tls {
-    /// The authorities that may have signed the broker's certificate. None: those of the system.
+    /// Certificates (PEM) of those who may vouch for a broker. Without it, those whom the system
+    /// trusts.
     pub ca_file: Option<PathBuf>,
-    /// The client's own certificate and its key, if the broker wants to see one.
-    pub identity: Option<(PathBuf, PathBuf)>,
+    /// What we show of ourselves, where brokers ask for it.
+    pub own: Option<Certificate>,
 }
 
-/// A user of the broker.
+/// A client's certificate.
 #[derive(Clone, Debug)]
-pub struct Sasl {
-    /// How the password is proved.
+pub struct Certificate {
+    /// The certificate and those between it and the root (PEM).
+    pub certificate_file: PathBuf,
+    /// Its private key (PEM), without a passphrase.
+    pub key_file: PathBuf,
+}
+
+/// A name and a password. SCRAM never sends the password itself.
+#[derive(Clone, Debug)]
+pub struct Login {
+    /// How the password is proven.
     pub mechanism: Mechanism,
     /// The name.
-    pub username: String,
+    pub user: String,
     /// The password.
     pub password: SecretString,
 }
 
-/// How a password is proved without being sent.
+/// How a password is proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mechanism {
     /// With SHA-256.
@@ -53,7 +63,8 @@ pub enum Mechanism {
 }
 
 impl Mechanism {
-    fn name(self) -> &'static str {
+    /// As brokers call it.
+    pub fn name(self) -> &'static str {
         match self {
             Self::ScramSha256 => "SCRAM-SHA-256",
             Self::ScramSha512 => "SCRAM-SHA-512",
@@ -62,38 +73,39 @@ impl Mechanism {
 }
 
 impl Security {
+    /// What the client is told of it.
     pub(super) fn apply(&self, config: &mut ClientConfig) {
-        match self {
-            Self::Plaintext => {}
-            Self::Tls(tls) => {
-                config.set("security.protocol", "ssl");
-                tls.apply(config);
-            }
-            Self::SaslTls(tls, sasl) => {
-                config
-                    .set("security.protocol", "sasl_ssl")
-                    .set("sasl.mechanism", sasl.mechanism.name())
-                    .set("sasl.username", &sasl.username)
-                    .set("sasl.password", sasl.password.expose_secret());
-                tls.apply(config);
-            }
+        let protocol = match (&self.tls, &self.login) {
+            (None, None) => return,
+            (Some(_), None) => "ssl",
+            (None, Some(_)) => "sasl_plaintext",
+            (Some(_), Some(_)) => "sasl_ssl",
+        };
+        config.set("security.protocol", protocol);
+        if let Some(tls) = &self.tls {
+            tls.apply(config);
+        }
+        if let Some(login) = &self.login {
+            config
+                .set("sasl.mechanism", login.mechanism.name())
+                .set("sasl.username", &login.user)
+                .set("sasl.password", login.password.expose_secret());
         }
     }
 }
 
 impl Tls {
     fn apply(&self, config: &mut ClientConfig) {
-        // The OpenSSL that is built in knows no folder of the system's: the usual ones are tried.
-        let ca = self.ca_file.as_ref().map_or_else(|| "probe".into(), |it| it.to_string_lossy());
+        let authorities = self.ca_file.as_ref().map(|it| it.to_string_lossy().into_owned());
         config
-            .set("ssl.ca.location", ca)
-            // The certificate has to be for the name that was asked for.
             .set("ssl.endpoint.identification.algorithm", "https")
-            .set("enable.ssl.certificate.verification", "true");
-        if let Some((certificate, key)) = &self.identity {
+            .set("enable.ssl.certificate.verification", "true")
+            // The OpenSSL that is built in knows no folder of this system: it has to look.
+            .set("ssl.ca.location", authorities.as_deref().unwrap_or("probe"));
+        if let Some(own) = &self.own {
             config
-                .set("ssl.certificate.location", certificate.to_string_lossy())
-                .set("ssl.key.location", key.to_string_lossy());
+                .set("ssl.certificate.location", own.certificate_file.to_string_lossy())
+                .set("ssl.key.location", own.key_file.to_string_lossy());
         }
     }
 }
@@ -101,32 +113,60 @@ impl Tls {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kafka::Settings;
 
-    fn settings(security: &Security) -> ClientConfig {
-        let mut config = ClientConfig::new();
-        security.apply(&mut config);
-        config
-    }
-
-    #[test]
-    fn nothing_is_asked_of_a_plain_broker() {
-        assert_eq!(settings(&Security::Plaintext).get("security.protocol"), None);
-    }
-
-    #[test]
-    fn certificates_are_always_checked_against_the_name() {
-        let sasl = Sasl {
-            mechanism: Mechanism::ScramSha256,
-            username: "me".to_owned(),
-            password: "hunter2".into(),
-        };
-        let system = Tls::default();
-        for security in [Security::Tls(system.clone()), Security::SaslTls(system, sasl)] {
-            let config = settings(&security);
-            assert_eq!(config.get("ssl.endpoint.identification.algorithm"), Some("https"));
-            assert_eq!(config.get("enable.ssl.certificate.verification"), Some("true"));
-            assert_eq!(config.get("ssl.ca.location"), Some("probe"));
-            assert!(!format!("{security:?}").contains("hunter2"));
+    fn settings(security: Security) -> Settings {
+        Settings {
+            brokers: "broker:9093".to_owned(),
+            prefix: String::new(),
+            client_id: "a-test".to_owned(),
+            security: security.into(),
+            member: None,
         }
+    }
+
+    fn login() -> Login {
+        Login {
+            mechanism: Mechanism::ScramSha512,
+            user: "orders".to_owned(),
+            password: "hunter2".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_set_is_what_the_client_is_told() {
+        let tls = Tls { ca_file: Some("/ca.pem".into()), own: None };
+        for (security, protocol) in [
+            (Security { tls: Some(tls.clone()), login: None }, "ssl"),
+            (Security { tls: None, login: Some(login()) }, "sasl_plaintext"),
+            (Security { tls: Some(tls), login: Some(login()) }, "sasl_ssl"),
+        ] {
+            let client = settings(security.clone()).client();
+            assert_eq!(client.get("security.protocol"), Some(protocol));
+            let name_is_checked = client.get("ssl.endpoint.identification.algorithm");
+            assert_eq!(name_is_checked, security.tls.as_ref().map(|_| "https"));
+            assert_eq!(client.get("ssl.ca.location"), security.tls.map(|_| "/ca.pem"));
+            assert_eq!(client.get("sasl.mechanism"), security.login.map(|_| "SCRAM-SHA-512"));
+        }
+        assert_eq!(settings(Security::default()).client().get("security.protocol"), None);
+    }
+
+    #[test]
+    fn without_an_authority_of_its_own_the_client_looks_for_those_of_the_system() {
+        let security = Security { tls: Some(Tls::default()), login: None };
+        assert_eq!(settings(security).client().get("ssl.ca.location"), Some("probe"));
+    }
+
+    #[test]
+    fn no_debug_shows_the_password() {
+        let settings = settings(Security { tls: None, login: Some(login()) });
+        let shown = format!("{settings:?} {:?}", settings.client());
+        assert!(shown.contains("orders") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn the_client_that_is_built_in_can_tls_and_scram() {
+        let security = Security { tls: Some(Tls::default()), login: Some(login()) };
+        settings(security).client().create::<rdkafka::producer::BaseProducer>().unwrap();
     }
 }

@@ -15,7 +15,8 @@ fn watcher() -> Watcher {
         brokers: String::new(),
         prefix: String::new(),
         client_id: "test".to_owned(),
-        ..kafka::Settings::default()
+        security: kafka::Security::default().into(),
+        member: None,
     };
     Watcher::new(Settings { kafka, group: "group", topics: vec!["here", "there"] })
 }

@@ -4,46 +4,83 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use rdkafka::{
     admin::{
-        AdminClient, AdminOptions, ConfigResourceResult, NewTopic, ResourceSpecifier,
-        TopicReplication,
+        AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
     },
+    client::DefaultClientContext,
     error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, Producer as _},
 };
 
-use crate::kafka::{self, Grievance};
+use crate::kafka::{self, Complaints};
 
-use super::{Copies, Error, Kept, Topic};
+use super::{Error, Replicas, Topic};
 
 /// How long the broker may take for one answer. Below the grace period of a process, because
 /// reading the metadata cannot be broken off.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
+/// For how long it is listened to what the client has to say of a failure.
+const HEARING: Duration = Duration::from_millis(50);
+
+/// How a topic keeps messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kept {
+    /// For how long it may keep one: until its whole segment is old.
+    pub(super) span: Duration,
+    /// On how many brokers a message is when it is confirmed.
+    pub(super) in_sync_min: i32,
+}
+
+impl Kept {
+    /// Reads it from what a broker says. One that has just heard of a topic may leave things out:
+    /// then nothing is known, which is not the same as nothing being kept.
+    fn read<'v>(setting: impl Fn(&str) -> Option<&'v str>) -> Option<Self> {
+        let millis = |name| {
+            let millis: i64 = setting(name)?.parse().ok()?;
+            // -1: for ever.
+            Some(u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis))
+        };
+        let span = millis("retention.ms")?.saturating_add(millis("segment.ms")?);
+        let in_sync_min = setting("min.insync.replicas")?.parse().ok()?;
+        Some(Self { span, in_sync_min })
+    }
+}
+
 /// A client for administration.
-pub(super) struct Admin {
-    client: Option<Arc<AdminClient<Grievance>>>,
-    grievance: Grievance,
+pub(super) struct Admin(Option<Clients>);
+
+struct Clients {
+    admin: AdminClient<DefaultClientContext>,
+    /// Asks what is there. A client for administration does not say why a broker cannot be reached;
+    /// this one, which never produces anything, does.
+    asker: Arc<BaseProducer<Complaints>>,
 }
 
 impl Admin {
     pub(super) fn new(settings: &kafka::Settings) -> Result<Self, Error> {
-        let grievance = Grievance::default();
-        let client = settings.client().create_with_context(grievance.clone());
-        Ok(Self { client: Some(Arc::new(client.map_err(Error::Client)?)), grievance })
+        let config = settings.client();
+        let asker = config.create_with_context(Complaints::default()).map_err(Error::Client)?;
+        let admin = config.create().map_err(Error::Client)?;
+        Ok(Self(Some(Clients { admin, asker: Arc::new(asker) })))
     }
 
-    fn unreachable(&self, source: KafkaError) -> Error {
-        Error::Unreachable { why: self.grievance.to_string(), source }
+    fn clients(&self) -> &Clients {
+        self.0.as_ref().unwrap_or_else(|| unreachable!("the clients are taken only by drop"))
     }
 
-    fn client(&self) -> &Arc<AdminClient<Grievance>> {
-        self.client.as_ref().unwrap_or_else(|| unreachable!("the client is taken only by drop"))
+    fn client(&self) -> &AdminClient<DefaultClientContext> {
+        &self.clients().admin
     }
 
     /// How many partitions each topic of the broker has.
     pub(super) async fn partitions(&self) -> Result<HashMap<String, i32>, Error> {
-        let client = Arc::clone(self.client());
+        let asker = Arc::clone(&self.clients().asker);
         let read = tokio::task::spawn_blocking(move || {
-            let metadata = client.inner().fetch_metadata(None, ANSWER_LIMIT)?;
+            let metadata = asker.client().fetch_metadata(None, ANSWER_LIMIT).map_err(|source| {
+                // What was said meanwhile is heard only here.
+                asker.poll(HEARING);
+                Error::Unreachable { reason: asker.context().last(), source }
+            })?;
             let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
             Ok(metadata
                 .topics()
@@ -53,11 +90,11 @@ impl Admin {
                 .collect())
         });
         let lost = KafkaError::MetadataFetch(RDKafkaErrorCode::Fail);
-        read.await.unwrap_or_else(|_panic| Err(lost)).map_err(|it| self.unreachable(it))
+        read.await.unwrap_or_else(|_panic| Err(unreachable_for(lost)))
     }
 
-    /// How each of these topics keeps its messages.
-    pub(super) async fn kept(&self, topics: &[String]) -> Result<Vec<Kept>, Error> {
+    /// How each of these topics keeps messages; nothing for one of which the broker has not heard.
+    pub(super) async fn kept(&self, topics: &[String]) -> Result<Vec<Option<Kept>>, Error> {
         if topics.is_empty() {
             return Ok(vec![]);
         }
@@ -65,13 +102,14 @@ impl Admin {
             topics.iter().map(|it| ResourceSpecifier::Topic(it)).collect();
         let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
         let described = self.client().describe_configs(&wanted, &options).await;
-        let described = described.map_err(|it| self.unreachable(it))?;
-        let kept = |(topic, described): (&String, ConfigResourceResult)| match described {
-            Ok(it) => Kept::read(topic, |name| it.get(name)?.value.as_ref()?.parse().ok()),
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => Err(Error::Unseen(topic.clone())),
-            Err(code) => Err(self.unreachable(KafkaError::AdminOp(code))),
+        let kept = |described: Result<ConfigResource, RDKafkaErrorCode>| match described {
+            Ok(described) => Ok(Kept::read(|name| described.get(name)?.value.as_deref())),
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                Ok(None)
+            }
+            Err(code) => Err(unreachable_for(KafkaError::AdminOp(code))),
         };
-        topics.iter().zip(described).map(kept).collect()
+        described.map_err(unreachable_for)?.into_iter().map(kept).collect()
     }
 
     /// Creates the topics; one that somebody else created meanwhile is as good.
@@ -79,25 +117,25 @@ impl Admin {
         &self,
         settings: &kafka::Settings,
         topics: &[Topic],
-        copies: Copies,
+        replicas: Replicas,
     ) -> Result<(), Error> {
         let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
-        let entries: Vec<_> = topics.iter().map(|it| it.settings(copies)).collect();
+        let entries: Vec<_> = topics.iter().map(|it| it.settings(replicas)).collect();
         let wanted: Vec<NewTopic<'_>> = topics
             .iter()
             .zip(&names)
             .zip(&entries)
             .map(|((topic, name), entries)| {
-                let replication = TopicReplication::Fixed(copies.replication);
-                let new = NewTopic::new(name, topic.partitions, replication);
+                let copies = TopicReplication::Fixed(replicas.copies);
+                let new = NewTopic::new(name, topic.partitions, copies);
                 entries.iter().fold(new, |new, (key, value)| new.set(key, value))
             })
             .collect();
         let options = AdminOptions::new()
             .request_timeout(Some(ANSWER_LIMIT))
             .operation_timeout(Some(ANSWER_LIMIT));
-        let outcomes = self.client().create_topics(&wanted, &options).await;
-        let outcomes = outcomes.map_err(|it| self.unreachable(it))?;
+        let outcomes =
+            self.client().create_topics(&wanted, &options).await.map_err(unreachable_for)?;
         for outcome in outcomes {
             match outcome {
                 Ok(topic) => tracing::info!(topic, "topic created"),
@@ -109,11 +147,46 @@ impl Admin {
     }
 }
 
+fn unreachable_for(source: KafkaError) -> Error {
+    Error::Unreachable { reason: None, source }
+}
+
 impl Drop for Admin {
-    /// The client's drop joins its thread and may wait for the broker: on a thread that nobody
-    /// waits for.
+    /// A client's drop joins its thread and may wait for the broker: on a thread that nobody waits
+    /// for.
     fn drop(&mut self) {
-        let client = self.client.take();
-        std::thread::spawn(move || drop(client));
+        let clients = self.0.take();
+        std::thread::spawn(move || drop(clients));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&'static str, &'static str)]) -> Option<Kept> {
+        Kept::read(|name| settings.iter().find(|(its, _)| *its == name).map(|(_, value)| *value))
+    }
+
+    #[test]
+    fn a_topic_keeps_until_its_whole_segment_is_old() {
+        let settings =
+            [("retention.ms", "2000"), ("segment.ms", "1000"), ("min.insync.replicas", "2")];
+        assert_eq!(read(&settings), Some(Kept { span: Duration::from_secs(3), in_sync_min: 2 }));
+        let settings =
+            [("retention.ms", "-1"), ("segment.ms", "1000"), ("min.insync.replicas", "1")];
+        assert_eq!(read(&settings), Some(Kept { span: Duration::MAX, in_sync_min: 1 }));
+    }
+
+    #[test]
+    fn what_a_broker_leaves_out_is_not_known_and_not_nothing() {
+        let all = [("retention.ms", "2000"), ("segment.ms", "1000"), ("min.insync.replicas", "2")];
+        assert_eq!(read(&[]), None);
+        for missing in 0..all.len() {
+            let mut some = all.to_vec();
+            some.remove(missing);
+            assert_eq!(read(&some), None, "{some:?}");
+        }
+        assert_eq!(read(&[("retention.ms", ""), all[1], all[2]]), None);
     }
 }

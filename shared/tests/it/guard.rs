@@ -38,8 +38,7 @@ async fn consume(
     let health = Health::default();
     let settings = Settings { limits, batch_messages_max: 4, ..Settings::new(kafka.clone()) };
     let component = health.component("consumer");
-    let consumer = Consumer::new(parts(pool, Tally::default()), &settings, component).unwrap();
-    let mut consumer = Box::new(consumer);
+    let mut consumer = Consumer::new(parts(pool, Tally::default()), &settings, component).unwrap();
     let stop = CancellationToken::new();
     let until = tokio::time::Instant::now() + PATIENCE;
     let mut seen = 0;

@@ -55,7 +55,8 @@ pub(crate) async fn broker() -> kafka::Settings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "test".to_owned(),
-        ..kafka::Settings::default()
+        security: kafka::Security::default().into(),
+        member: None,
     }
 }
 

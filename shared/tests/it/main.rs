@@ -29,5 +29,6 @@ mod registry;
 mod relay;
 mod sequence;
 mod stopped_jobs;
+mod tls;
 mod topics;
 mod vitals;

@@ -46,10 +46,11 @@ async fn set_up(role: &str, life: &Lifecycle) -> Result<(), std::io::Error> {
         "dies" => life.start(Stage::Work, "dies", async |_stop: CancellationToken| {
             Err(std::io::Error::other("it dies"))
         }),
-        "hangs" => life.start(Stage::Work, "hangs", async |_stop: CancellationToken| {
+        "hangs" => life.start(Stage::Work, "hangs", async |_stop| -> Result<(), Infallible> {
             // A thread of the runtime, blocked in what cannot be cancelled.
-            std::thread::sleep(Duration::from_hours(1));
-            Ok::<_, Infallible>(())
+            loop {
+                std::thread::park();
+            }
         }),
         "deaf" => life.start(Stage::Work, "deaf", async |_stop: CancellationToken| {
             std::future::pending::<Result<(), Infallible>>().await

@@ -9,8 +9,8 @@ use rdkafka::{
 use shared::{
     contract::{PRODUCT_CHANGED, TOPICS},
     health::Health,
-    kafka::Settings,
-    topics::{self, Copies, Error, Topic},
+    kafka::{Security, Settings},
+    topics::{self, Error, Replicas, Topic},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,7 +21,8 @@ async fn broker() -> Settings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "test".to_owned(),
-        ..Settings::default()
+        security: Security::default().into(),
+        member: None,
     }
 }
 
@@ -38,8 +39,8 @@ async fn described(settings: &Settings, topic: &str) -> HashMap<String, String> 
 #[tokio::test]
 async fn the_contracts_topics_are_created_once_and_found_again() {
     let settings = broker().await;
-    topics::create(&settings, &TOPICS, Copies::of(1)).await.unwrap();
-    topics::create(&settings, &TOPICS, Copies::of(1)).await.unwrap();
+    topics::create(&settings, &TOPICS, Replicas::majority(1)).await.unwrap();
+    topics::create(&settings, &TOPICS, Replicas::majority(1)).await.unwrap();
 
     let latest = described(&settings, PRODUCT_CHANGED).await;
     assert_eq!(latest["cleanup.policy"], "compact");
@@ -57,7 +58,7 @@ async fn services_that_start_at_once_do_not_hinder_each_other() {
     let settings = broker().await;
     let (health, stop) = (Health::default(), CancellationToken::new());
     let component = health.component("topics");
-    let create = || topics::ensure(&settings, &TOPICS, Copies::of(1), &component, &stop);
+    let create = || topics::ensure(&settings, &TOPICS, Replicas::majority(1), &component, &stop);
     let (one, two, three) = tokio::join!(create(), create(), create());
     one.and(two).and(three).unwrap();
     assert!(health.is_ready());
@@ -67,8 +68,10 @@ async fn services_that_start_at_once_do_not_hinder_each_other() {
 async fn a_topic_with_other_partitions_than_declared_is_reported() {
     let settings = broker().await;
     let declared = Topic::events("a-topic");
-    topics::create(&settings, &[Topic { partitions: 2, ..declared }], Copies::of(1)).await.unwrap();
-    let error = topics::create(&settings, &[declared], Copies::of(1)).await.unwrap_err();
+    topics::create(&settings, &[Topic { partitions: 2, ..declared }], Replicas::majority(1))
+        .await
+        .unwrap();
+    let error = topics::create(&settings, &[declared], Replicas::majority(1)).await.unwrap_err();
     assert!(!error.is_transient());
     let Error::Partitions { topic, found, declared } = error else { panic!("{error:?}") };
     assert_eq!((topic, found, declared), (settings.topic("a-topic"), 2, 6));
@@ -77,8 +80,9 @@ async fn a_topic_with_other_partitions_than_declared_is_reported() {
 #[tokio::test]
 async fn a_name_that_no_broker_takes_is_refused_for_good() {
     let settings = broker().await;
-    let error =
-        topics::create(&settings, &[Topic::events("no topic!")], Copies::of(1)).await.unwrap_err();
+    let error = topics::create(&settings, &[Topic::events("no topic!")], Replicas::majority(1))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::NotCreated { .. }), "{error}");
     assert!(!error.is_transient());
 }
@@ -86,8 +90,9 @@ async fn a_name_that_no_broker_takes_is_refused_for_good() {
 #[tokio::test]
 async fn more_replicas_than_brokers_may_still_come() {
     let settings = broker().await;
-    let error =
-        topics::create(&settings, &[Topic::events("a-topic")], Copies::of(3)).await.unwrap_err();
+    let error = topics::create(&settings, &[Topic::events("a-topic")], Replicas::majority(3))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::NotCreated { .. }), "{error}");
     assert!(error.is_transient());
 }
@@ -98,11 +103,12 @@ async fn a_service_that_waits_for_the_broker_says_so_and_stops_when_told_to() {
         brokers: "127.0.0.1:1".to_owned(),
         prefix: String::new(),
         client_id: "test".to_owned(),
-        ..Settings::default()
+        security: Security::default().into(),
+        member: None,
     };
     let (health, stop) = (Health::default(), CancellationToken::new());
     let component = health.component("topics");
-    let waiting = topics::ensure(&settings, &TOPICS, Copies::of(1), &component, &stop);
+    let waiting = topics::ensure(&settings, &TOPICS, Replicas::majority(1), &component, &stop);
     let stopping = async {
         until(|| {
             let report = health.report();
@@ -124,9 +130,10 @@ async fn a_topic_that_keeps_longer_than_an_inbox_remembers_is_refused() {
         let topic = Topic { name: if days > 21 { "for-ever" } else { "long" }, ..declared };
         // Made by somebody else, who meant it well.
         let made =
-            topics::create(&settings, &[Topic { retention: kept, ..topic }], Copies::of(1)).await;
+            topics::create(&settings, &[Topic { retention: kept, ..topic }], Replicas::majority(1))
+                .await;
         assert!(matches!(made, Err(Error::Retention { .. })), "{made:?}");
-        let error = topics::create(&settings, &[topic], Copies::of(1)).await.unwrap_err();
+        let error = topics::create(&settings, &[topic], Replicas::majority(1)).await.unwrap_err();
         assert!(
             matches!(&error, Error::Retention { kept: found, .. } if *found > kept),
             "{error:?}"
@@ -134,5 +141,16 @@ async fn a_topic_that_keeps_longer_than_an_inbox_remembers_is_refused() {
         assert!(!error.is_transient());
     }
     // Latest values stay for ever, and nobody needs an inbox for them.
-    topics::create(&settings, &[Topic::latest("latest")], Copies::of(1)).await.unwrap();
+    topics::create(&settings, &[Topic::latest("latest")], Replicas::majority(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_topic_that_confirms_what_fewer_brokers_have_than_declared_is_refused() {
+    let settings = broker().await;
+    let topics = [Topic::events("a-topic"), Topic::latest("latest")];
+    topics::create(&settings, &topics, Replicas::majority(1)).await.unwrap();
+    let declared = Replicas { copies: 1, in_sync_min: 2 };
+    let error = topics::create(&settings, &topics, declared).await.unwrap_err();
+    assert!(matches!(error, Error::InSync { found: 1, declared: 2, .. }), "{error:?}");
+    assert!(!error.is_transient());
 }

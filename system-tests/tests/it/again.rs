@@ -21,7 +21,11 @@ use crate::{
 
 /// Joins the group of a service, under this name if there is one, and waits until it is given
 /// something to read.
-fn join((brokers, prefix): (&str, &str), member: Member, name: Option<&str>) -> BaseConsumer {
+pub(crate) fn join(
+    (brokers, prefix): (&str, &str),
+    member: Member,
+    name: Option<&str>,
+) -> BaseConsumer {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", brokers)

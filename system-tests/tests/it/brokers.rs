@@ -1,62 +1,88 @@
-//! Three brokers: one that is killed costs nothing, two cost time.
+//! Three brokers, everything kept three times and confirmed when two have it: one is lost and nothing
+//! else; with two lost nothing is confirmed, and what was accepted waits.
 
-use devstack::{Cluster, Halt, Part, Parts, Silent, Source, Stack, Urls};
-use sagactl::{audit::Expected, fleet::Member, load::report};
-use sqlx::{Connection as _, PgConnection};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::{
-    crash::place_crowd,
-    stage::{self, Stage, until},
-};
+use devstack::{Halt, Parts, Stack};
+use sagactl::{audit::Expected, client::Answer, fleet::Member, load::report};
+use tokio::time::Instant;
 
-const CROWD: u64 = 400;
+use crate::stage::{self, PATIENCE, Stage, until, wish};
 
-/// Kills one broker in the middle of a crowd, and starts it again after it.
-async fn one_is_killed(stage: &Stage, cluster: &Cluster) {
-    let killing = async {
-        until("some are accepted", async || {
-            report::accepted(&stage.fleet).await.unwrap() >= CROWD / 4
-        })
-        .await;
-        cluster.stop_one(0, Halt::Kill).await.unwrap();
+const CROWD: u64 = 300;
+const WAITING: u64 = 20;
+/// Orders that are placed at the same time.
+const AT_ONCE: u64 = 8;
+
+/// Places the crowd; each again under its key until it is accepted.
+async fn place_crowd(stage: &Stage, accepted: &AtomicU64) {
+    let place = async |n: u64| {
+        let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match stage.orders.place(&format!("brokers-{n}"), &wish).await.unwrap() {
+                Answer::Accepted(_) => break,
+                Answer::Busy(_) => tokio::task::yield_now().await,
+                Answer::Refused(status, problem) => panic!("{status} {problem}"),
+            }
+            assert!(Instant::now() < deadline, "order {n} is never accepted");
+        }
+        accepted.fetch_add(1, Ordering::Relaxed);
     };
-    tokio::join!(place_crowd(&stage.orders, "one", CROWD), killing);
-    until("all have ended with two brokers", async || {
-        report::open(&stage.fleet).await.unwrap().is_nothing()
-    })
-    .await;
-    cluster.start_one(0).await.unwrap();
-}
-
-/// With one broker of three nothing is confirmed: what is accepted waits in the outbox.
-async fn two_are_killed(stage: &Stage, cluster: &Cluster) {
-    cluster.stop_one(1, Halt::Kill).await.unwrap();
-    cluster.stop_one(2, Halt::Kill).await.unwrap();
-    let orders = 20;
-    place_crowd(&stage.orders, "two", orders).await;
-    let url = stage.fleet.database(Member::Orders).unwrap();
-    let mut conn = PgConnection::connect(url).await.unwrap();
-    let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM messaging.outbox")
-        .fetch_one(&mut conn)
-        .await
-        .unwrap();
-    assert_eq!(waiting, i64::try_from(orders).unwrap());
-    for place in [1, 2] {
-        cluster.start_one(place).await.unwrap();
+    for first in (0..CROWD).step_by(usize::try_from(AT_ONCE).unwrap()) {
+        let several = (first..CROWD.min(first + AT_ONCE)).map(&place);
+        futures_util::future::join_all(several).await;
     }
 }
 
+async fn all_have_ended(stage: &Stage) {
+    until("all have ended", async || report::open(&stage.fleet).await.unwrap().is_nothing()).await;
+}
+
+/// A broker is killed in the middle of the crowd, and comes back when all orders have ended.
+async fn lose_one(stage: &Stage, stack: &Stack) {
+    let accepted = AtomicU64::new(0);
+    let killing = async {
+        until("a third is accepted", async || accepted.load(Ordering::Relaxed) > CROWD / 3).await;
+        stack.stop_broker(0, Halt::Kill).await.unwrap();
+    };
+    tokio::join!(place_crowd(stage, &accepted), killing);
+    all_have_ended(stage).await;
+    stack.start_broker(0).await.unwrap();
+}
+
+/// Two brokers are killed: orders are accepted, and wait in the database until the brokers are back.
+async fn lose_two(stage: &mut Stage, stack: &Stack) {
+    for n in [1, 2] {
+        stack.stop_broker(n, Halt::Kill).await.unwrap();
+    }
+    let mut placed = Vec::new();
+    for _ in 0..WAITING {
+        placed.push(stage.place("load-0001", "tok_visa").await.id);
+    }
+    until("the relay says that nothing is confirmed", async || {
+        let health = stage.fleet.health(Member::Orders).await.unwrap();
+        health.is_some_and(|(ready, it)| !ready && it.contains("the log does not confirm"))
+    })
+    .await;
+    for id in placed {
+        assert_eq!(stage.orders.get(id).await.unwrap().status, "pending");
+    }
+    assert_eq!(report::open(&stage.fleet).await.unwrap().orders, WAITING);
+    for n in [1, 2] {
+        stack.start_broker(n).await.unwrap();
+    }
+    all_have_ended(stage).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broker_that_is_killed_costs_nothing_and_two_cost_only_time() {
-    let cluster = Cluster::start(&Silent).await.unwrap();
-    let parts = Parts::of(&[Part::Postgres, Part::Registry, Part::Mail]).forgetful();
-    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
-    let urls = Urls { brokers: cluster.brokers(), ..stack.urls().clone() };
-    let stage = stage::open_at(&urls, &[("KAFKA_REPLICATION", "3")]).await;
-    one_is_killed(&stage, &cluster).await;
-    two_are_killed(&stage, &cluster).await;
+async fn a_broker_of_three_is_killed_under_load_and_nothing_is_lost_and_with_two_all_waits() {
+    let parts = Parts::all().forgetful().three_brokers();
+    let (stack, mut stage) = stage::open_with(parts, &[("KAFKA_REPLICATION", "3")]).await;
+    lose_one(&stage, &stack).await;
+    lose_two(&mut stage, &stack).await;
     let report = stage.close(Expected::default()).await;
-    assert_eq!(report.orders["confirmed"], i64::try_from(CROWD).unwrap() + 20);
+    let all = i64::try_from(CROWD + WAITING).unwrap();
+    assert_eq!(report.orders.get("confirmed"), Some(&all), "{:?}", report.orders);
     stack.stop().await;
-    cluster.stop().await;
 }

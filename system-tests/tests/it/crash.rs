@@ -13,8 +13,8 @@ use crate::stage::{self, PATIENCE, Stage, wish};
 
 const CROWD: u64 = 2_000;
 
-/// Places so many orders one after the other, each again under its key until it is accepted.
-pub(crate) async fn place_crowd(orders: &Orders, name: &str, crowd: u64) {
+/// Places orders one after the other, each again under its key until it is accepted.
+async fn place_crowd(orders: &Orders, name: &str) {
     let place = async |n: u64| {
         let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
         let deadline = Instant::now() + PATIENCE;
@@ -31,15 +31,15 @@ pub(crate) async fn place_crowd(orders: &Orders, name: &str, crowd: u64) {
             assert!(Instant::now() < deadline, "order {n} is never accepted");
         }
     };
-    for first in (0..crowd).step_by(16) {
-        futures_util::future::join_all((first..crowd.min(first + 16)).map(&place)).await;
+    for first in (0..CROWD).step_by(16) {
+        futures_util::future::join_all((first..first + 16).map(&place)).await;
     }
 }
 
 /// Kills the member once some of the crowd has been accepted, and starts it again.
 async fn kill_in_the_middle(stage: &mut Stage, member: Member) {
     let orders = stage.orders.clone();
-    let placing = place_crowd(&orders, member.program(), CROWD);
+    let placing = place_crowd(&orders, member.program());
     let fleet = &mut stage.fleet;
     let killing = async {
         let deadline = Instant::now() + PATIENCE;

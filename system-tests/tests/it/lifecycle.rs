@@ -8,7 +8,10 @@ use nix::{
 use sagactl::{audit::Expected, fleet::Member};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
-use crate::stage::{self, Stage, until};
+use crate::{
+    again,
+    stage::{self, Stage, until},
+};
 
 /// What a service waits for when this part is away.
 fn waits_for(part: Part) -> &'static str {
@@ -157,4 +160,27 @@ async fn whatever_is_away_services_stop_well_start_waiting_and_recover_by_themse
     let report = stage.close(Expected::default()).await;
     assert_eq!(report.orders["confirmed"], 3 * 21 + 20);
     stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_is_beyond_repair_ends_its_service_and_a_new_start_goes_on() {
+    let name = "the-only-one";
+    let stack = devstack::shared().await;
+    let mut stage = stage::open_on(stack, &[("KAFKA_GROUP_MEMBER", name)]).await;
+    let order = stage.place("load-0001", "tok_visa").await;
+    stage.history(order.id, &["order-confirmed"]).await;
+    // Somebody else joins under the service's name: the broker shuts the first one out for good.
+    let (brokers, prefix) = (stage.fleet.stack().brokers.clone(), stage.fleet.prefix().to_owned());
+    let join = move || drop(again::join((&brokers, &prefix), Member::Inventory, Some(name)));
+    tokio::task::spawn_blocking(join).await.unwrap();
+    assert_eq!(stage.fleet.ended(Member::Inventory).await.unwrap(), Some(1));
+    let log = std::fs::read_to_string(stage.fleet.log_file(Member::Inventory)).unwrap();
+    let errors: Vec<&str> = log.lines().filter(|it| it.contains("ERROR")).collect();
+    assert!(matches!(errors[..], [one] if one.contains("FencedInstanceId")), "{errors:#?}");
+    // What comes meanwhile waits.
+    let order = stage.place("load-0002", "tok_visa").await;
+    stage.fleet.restart(Member::Inventory).await.unwrap();
+    stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
+    let report = stage.close(Expected::default()).await;
+    assert_eq!(report.orders["confirmed"], 2);
 }

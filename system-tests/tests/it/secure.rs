@@ -1,103 +1,91 @@
-//! A broker and a database that let in only whom they know.
+//! Where everything is encrypted: a broker with TLS and SASL-SCRAM, a database that refuses plain
+//! text. Who cannot prove who they are, or is shown a certificate that nobody vouches for, waits.
 
-use std::process::Stdio;
+use std::fs;
 
-use devstack::{Guard, Parts, Ports, Silent, Source, Stack};
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use sagactl::{audit::Expected, client, fleet::Member};
-use sqlx::{Connection as _, PgConnection};
-use tokio::{process::Command, time::timeout};
+use devstack::{Parts, Secured};
+use nix::sys::signal::Signal;
+use sagactl::{audit::Expected, fleet::Member};
+use secrecy::ExposeSecret as _;
 
-use crate::{
-    settings::program,
-    stage::{self, PATIENCE, until},
-};
+use crate::stage::{self, Stage, until};
 
-/// How a service is let in by the broker.
-fn known(guard: &Guard) -> Vec<(&'static str, String)> {
-    vec![
-        ("KAFKA_BROKERS", guard.brokers.clone()),
-        ("KAFKA_SECURITY_PROTOCOL", "sasl_ssl".to_owned()),
-        ("KAFKA_TLS_CA_FILE", guard.ca_file.display().to_string()),
-        ("KAFKA_SASL_USERNAME", guard.username.clone()),
-        ("KAFKA_SASL_PASSWORD", guard.password.clone()),
-    ]
+/// Must never be shown.
+const WRONG: &str = "hunter2";
+
+/// Starts every service with one thing wrong: each waits, is not ready, says why, shows no secret,
+/// and stops well.
+async fn wait_with(stage: &mut Stage, wrong: impl Fn(&Stage, Member) -> [String; 2], said: &str) {
+    let mut name = String::new();
+    for member in Member::SERVICES {
+        let [setting, value] = wrong(stage, member);
+        stage.fleet.set(&setting, &value);
+        stage.fleet.launch(member).unwrap();
+        name = setting;
+    }
+    for member in Member::SERVICES {
+        let mut report = String::new();
+        until(&format!("{member} says {said}"), async || {
+            let Some((ready, told)) = stage.fleet.health(member).await.unwrap() else {
+                return false;
+            };
+            assert!(!ready, "{member}: {told}");
+            report = told;
+            report.contains(said)
+        })
+        .await;
+        let log = fs::read_to_string(stage.fleet.log_file(member)).unwrap();
+        assert!(log.contains(said), "{member}: {log}");
+        let database = stage.fleet.database(member).unwrap();
+        let password = database.split([':', '@']).nth(2).unwrap();
+        let security = stage.fleet.broker().security;
+        let login = security.login.as_ref().unwrap().password.expose_secret();
+        for secret in [WRONG, password, login] {
+            assert!(!log.contains(secret) && !report.contains(secret), "{member}: {log}");
+        }
+        assert_eq!(stage.fleet.end(member, Signal::SIGTERM).await.unwrap(), Some(0), "{member}");
+    }
+    stage.fleet.unset(&name);
 }
 
-/// A service that is not let in: it says why, is not ready, and ends well when told to. Nothing that
-/// it writes holds any of the secrets.
-async fn waits_outside(settings: &[(&str, String)], why: &str, secrets: &[&str]) {
-    let ports = Ports::claim();
-    let [admin, http] = ports.numbers.map(|it| format!("127.0.0.1:{it}"));
-    let mut command = Command::new(program(Member::Inventory));
-    command.env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.env("ADMIN_LISTEN", &admin).env("HTTP_LISTEN", http).kill_on_drop(true);
-    command.envs(settings.iter().map(|(name, value)| (name, value)));
-    let child = command.spawn().unwrap();
-    let (client, url) = (client::http().unwrap(), format!("http://{admin}/readyz?verbose"));
-    let mut said = String::new();
-    until(why, async || {
-        let Ok(answer) = client.get(&url).send().await else { return false };
-        assert!(!answer.status().is_success(), "it is ready: {why}");
-        said = answer.text().await.unwrap_or_default();
-        said.contains(why)
-    })
-    .await;
-    kill(Pid::from_raw(child.id().unwrap().try_into().unwrap()), Signal::SIGTERM).unwrap();
-    let output = timeout(PATIENCE, child.wait_with_output()).await.unwrap().unwrap();
-    let log = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{log}");
-    assert!(log.contains(why), "{log}");
-    for secret in secrets {
-        assert!(!log.contains(secret) && !said.contains(secret), "{why}: a secret is shown");
-    }
+/// A URL of the member's database under which a stranger vouches for it.
+fn misled(stage: &Stage, member: Member, secured: &Secured) -> String {
+    let url = stage.fleet.database(member).unwrap();
+    let [right, wrong] = [&secured.ca_file, &secured.stranger_file].map(|it| it.to_str().unwrap());
+    assert!(url.contains(right), "the URL names who vouches for the database");
+    url.replace(right, wrong)
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "it was not seen to pass: docs/production.md says so"]
-async fn orders_go_their_way_past_guards_and_who_is_not_known_waits_outside_and_says_why() {
-    let parts = Parts::all().guarded();
-    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
-    let (guard, urls) = (stack.guard().unwrap(), stack.urls());
-    let known = known(guard);
-    let environment: Vec<_> = known.iter().map(|(name, value)| (*name, value.as_str())).collect();
-
-    let stage = stage::open_on(&stack, &environment).await;
-    let paid = stage.place("load-0001", "tok_visa").await;
-    let declined = stage.place("load-0002", "tok_chargeDeclined").await;
-    stage.history(paid.id, &["order-confirmed", "notification-sent"]).await;
-    stage.history(declined.id, &["order-cancelled", "notification-sent"]).await;
-    let url = stage.fleet.database(Member::Orders).unwrap();
-    let plain = url.replace("sslmode=verify-full", "sslmode=disable");
-    assert!(PgConnection::connect(&plain).await.is_err(), "the database takes whom it cannot see");
-    stage.close(Expected::default()).await;
-
-    let usual = [
-        ("DATABASE_URL", urls.postgres.clone()),
-        ("SCHEMA_REGISTRY_URL", urls.registry.clone()),
-        ("KAFKA_TOPIC_PREFIX", devstack::unique_prefix()),
-    ];
-    let wrong = "a-wrong-password".to_owned();
-    let other_ca = guard.other_ca_file.display().to_string();
-    let other_url = urls.postgres.replace(&guard.ca_file.display().to_string(), &other_ca);
-    let secrets = [guard.password.as_str(), &wrong, password(&urls.postgres)];
-    for (name, value, why) in [
-        ("KAFKA_SASL_PASSWORD", wrong.clone(), "Authentication failed"),
-        ("KAFKA_TLS_CA_FILE", other_ca, "certificate verify failed"),
-        ("DATABASE_URL", other_url, "invalid peer certificate"),
-    ] {
-        let mut settings: Vec<_> = usual.iter().chain(&known).cloned().collect();
-        settings.push((name, value));
-        waits_outside(&settings, why, &secrets).await;
+async fn orders_go_their_way_encrypted_and_who_is_not_trusted_or_does_not_trust_waits() {
+    let parts = Parts::all().forgetful().secured();
+    let (stack, mut stage) = stage::open_with(parts, &[]).await;
+    let secured = stack.secured().unwrap();
+    let before = stage.place("load-0001", "tok_visa").await;
+    stage.history(before.id, &["order-confirmed", "notification-sent"]).await;
+    for member in Member::SERVICES {
+        assert_eq!(stage.fleet.end(member, Signal::SIGTERM).await.unwrap(), Some(0));
     }
-    stack.stop().await;
-}
 
-/// What stands between the user and the place.
-fn password(url: &str) -> &str {
-    let (user, _) = url.rsplit_once('@').unwrap();
-    user.rsplit_once(':').unwrap().1
+    let password = |_: &Stage, _| ["KAFKA_SASL_PASSWORD".to_owned(), WRONG.to_owned()];
+    wait_with(&mut stage, password, "SASL authentication error").await;
+    let stranger = secured.stranger_file.to_str().unwrap();
+    let authority = |_: &Stage, _| ["KAFKA_TLS_CA_FILE".to_owned(), stranger.to_owned()];
+    wait_with(&mut stage, authority, "certificate verify failed").await;
+    // The same place by a name that is not in the certificate.
+    let brokers = stack.urls().brokers.replace("localhost", "127.0.0.1");
+    let name = |_: &Stage, _| ["KAFKA_BROKERS".to_owned(), brokers.clone()];
+    wait_with(&mut stage, name, "certificate verify failed").await;
+    let database =
+        |stage: &Stage, member| ["DATABASE_URL".to_owned(), misled(stage, member, secured)];
+    wait_with(&mut stage, database, "invalid peer certificate: UnknownIssuer").await;
+
+    for member in Member::SERVICES {
+        stage.fleet.restart(member).await.unwrap();
+    }
+    let after = stage.place("load-0001", "tok_visa").await;
+    stage.history(after.id, &["order-confirmed", "notification-sent"]).await;
+    let report = stage.close(Expected::default()).await;
+    assert_eq!(report.orders["confirmed"], 2);
+    stack.stop().await;
 }

@@ -4,13 +4,14 @@
 
 use std::time::Duration;
 
-use devstack::{Stack, Urls};
+use devstack::{Parts, Secured, Silent, Source, Stack};
 use sagactl::{
     audit::{self, Expected},
     client::{self, Answer, Order, Orders, Wish},
     fleet::{Fleet, Member, Options},
     screen::Board,
 };
+use shared::kafka::{Login, Mechanism, Security, Tls};
 use tokio::{
     sync::{Mutex, MutexGuard},
     time::Instant,
@@ -36,16 +37,29 @@ pub(crate) async fn open() -> Stage {
 
 /// The same on a stack of the test's own, whose parts it may stop, and with these settings.
 pub(crate) async fn open_on(stack: &Stack, environment: &[(&str, &str)]) -> Stage {
-    open_at(stack.urls(), environment).await
+    open_in_turn(stack, environment, ONE_AT_A_TIME.lock().await).await
 }
 
-/// The same where these are.
-pub(crate) async fn open_at(urls: &Urls, environment: &[(&str, &str)]) -> Stage {
+/// The same on a stack that is started when it is this test's turn, and not before: some are too heavy
+/// to stand beside another test's.
+pub(crate) async fn open_with(parts: Parts, environment: &[(&str, &str)]) -> (Stack, Stage) {
     let turn = ONE_AT_A_TIME.lock().await;
+    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
+    let stage = open_in_turn(&stack, environment, turn).await;
+    (stack, stage)
+}
+
+async fn open_in_turn(
+    stack: &Stack,
+    environment: &[(&str, &str)],
+    turn: MutexGuard<'static, ()>,
+) -> Stage {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let environment = environment.iter().map(own).collect();
-    let options = Options { prefix: devstack::unique_prefix(), products: 20, environment };
-    let fleet = Fleet::start(urls, options, &Board::new()).await.unwrap();
+    let security = stack.secured().map(security_of).unwrap_or_default();
+    let prefix = devstack::unique_prefix();
+    let options = Options { prefix, products: 20, security, environment };
+    let fleet = Fleet::start(stack.urls(), options, &Board::new()).await.unwrap();
     let orders = Orders::at(client::http().unwrap(), &fleet.url(Member::Orders));
     let stage = Stage { fleet, orders, _turn: turn };
     sagactl::load::report::catalogue_known(&stage.fleet).await.unwrap();
@@ -92,6 +106,18 @@ impl Stage {
         assert_eq!(report.faults(), Vec::<String>::new());
         assert_eq!(self.fleet.stop().await.unwrap(), Vec::<String>::new());
         report
+    }
+}
+
+/// How the broker of a secured stack wants to be spoken to.
+fn security_of(secured: &Secured) -> Security {
+    Security {
+        tls: Some(Tls { ca_file: Some(secured.ca_file.clone()), own: None }),
+        login: Some(Login {
+            mechanism: Mechanism::ScramSha512,
+            user: secured.user.clone(),
+            password: secured.password.clone().into(),
+        }),
     }
 }
 

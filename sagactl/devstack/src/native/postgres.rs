@@ -10,9 +10,8 @@ use nix::unistd::{Uid, User};
 use tokio::process::Command;
 
 use super::{
+    authority::Secured,
     cache::{Cache, Recipe},
-    certificates::Identity,
-    guard::Guard,
     server::Server,
     supervisor::{Launch, Workspace},
     tool,
@@ -65,7 +64,7 @@ pub(crate) async fn start(
     home: &Path,
     workspace: &Workspace,
     durability: Durability,
-    guard: Option<&Guard>,
+    secured: Option<&Secured>,
 ) -> Result<Started, Error> {
     let folder = workspace.folder("postgres")?;
     let user = somebody_else()?;
@@ -74,17 +73,19 @@ pub(crate) async fn start(
     }
     let password = super::password();
     initialise(home, &folder, user, &password).await?;
-    if let Some(guard) = guard {
-        close(&folder.join("data"), user, guard)?;
-    }
-    let query = guard.map(Guard::query).unwrap_or_default();
-    let url =
-        |port: u16| format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres{query}");
+    let url = |port: u16| match secured {
+        None => format!("postgres://{SUPERUSER}:{password}@127.0.0.1:{port}/postgres"),
+        Some(secured) => format!(
+            "postgres://{SUPERUSER}:{password}@localhost:{port}/postgres?sslmode=verify-full&sslrootcert={}",
+            secured.ca_file.display()
+        ),
+    };
+    let security = secured.map_or(Ok(vec![]), |it| secure(it, &folder, user))?;
     let (server, [port, _]) = Server::start(workspace, |ports| {
         let launch = Launch {
             part: Part::Postgres,
             program: home.join("bin/postgres"),
-            arguments: arguments(&folder, ports[0], (durability, guard.is_some())),
+            arguments: [arguments(&folder, ports[0], durability), security.clone()].concat(),
             environment: vec![("LC_ALL", "C".to_owned())],
             folder: folder.clone(),
             user,
@@ -117,23 +118,7 @@ async fn initialise(
     fs::remove_file(&password_file).map_err(Error::path("remove", &password_file))
 }
 
-/// Lets nobody in without TLS.
-fn close(data: &Path, user: Option<(u32, u32)>, guard: &Guard) -> Result<(), Error> {
-    for (file, text) in [
-        ("server.crt", guard.database.certificate.as_str()),
-        ("server.key", guard.database.key.as_str()),
-        ("pg_hba.conf", "hostssl all all 127.0.0.1/32 scram-sha-256\n"),
-    ] {
-        let path = data.join(file);
-        Identity::write(&path, text)?;
-        if let Some((user, group)) = user {
-            chown(&path, Some(user), Some(group)).map_err(Error::path("give away", &path))?;
-        }
-    }
-    Ok(())
-}
-
-fn arguments(folder: &Path, port: u16, (durability, guarded): (Durability, bool)) -> Vec<String> {
+fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
     let mut settings: Vec<_> = SETTINGS.map(str::to_owned).into();
     settings
         .extend(["listen_addresses=127.0.0.1", "unix_socket_permissions=0700"].map(str::to_owned));
@@ -142,13 +127,34 @@ fn arguments(folder: &Path, port: u16, (durability, guarded): (Durability, bool)
     if durability == Durability::Forgetful {
         settings.extend(FORGETFUL.map(str::to_owned));
     }
-    if guarded {
-        // Certificate and key are where it looks for them.
-        settings.push("ssl=on".to_owned());
-    }
     let mut arguments = vec!["-D".to_owned(), folder.join("data").display().to_string()];
     arguments.extend(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]));
     arguments
+}
+
+/// What a server is told that speaks to nobody in plain text.
+fn secure(
+    secured: &Secured,
+    folder: &Path,
+    user: Option<(u32, u32)>,
+) -> Result<Vec<String>, Error> {
+    let (rules, key) = (folder.join("hba.conf"), folder.join("server.key"));
+    let certified = Secured::certified();
+    let lines = format!("hostssl all {certified} all cert\nhostssl all all all scram-sha-256\n");
+    fs::write(&rules, lines).map_err(Error::path("write", &rules))?;
+    // The server takes no key that others may read.
+    fs::copy(secured.server_file("server.key"), &key).map_err(Error::path("write", &key))?;
+    if let Some((user, group)) = user {
+        chown(&key, Some(user), Some(group)).map_err(Error::path("give away", &key))?;
+    }
+    let settings = [
+        "ssl=on".to_owned(),
+        format!("hba_file={}", rules.display()),
+        format!("ssl_cert_file={}", secured.server_file("server.pem").display()),
+        format!("ssl_key_file={}", key.display()),
+        format!("ssl_ca_file={}", secured.ca_file.display()),
+    ];
+    Ok(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect())
 }
 
 /// Who runs it, if we are root.

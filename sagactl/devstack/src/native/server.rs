@@ -58,14 +58,15 @@ impl Server {
         }
     }
 
-    /// Starts a server on ports that others know already, and waits until it answers.
-    pub(crate) async fn start_at(
+    /// Starts a server on ports that were claimed before, because others had to know them, and waits
+    /// until it answers.
+    pub(crate) async fn start_on(
         ports: Ports,
         (launch, probe): (Launch, Probe),
         workspace: &Workspace,
     ) -> Result<Self, Error> {
-        let process = Mutex::new(Some(launched(&launch, &probe, workspace).await?));
-        Ok(Self { launch, probe, process, _ports: ports })
+        let process = launched(&launch, &probe, workspace).await?;
+        Ok(Self { launch, probe, process: Mutex::new(Some(process)), _ports: ports })
     }
 
     /// Stops it; its data stays. Nothing to do if it is stopped.

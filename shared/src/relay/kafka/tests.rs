@@ -62,7 +62,8 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "a-test".to_owned(),
-        ..kafka::Settings::default()
+        security: kafka::Security::default().into(),
+        member: None,
     };
     let admin: AdminClient<_> = settings.client().create().unwrap();
     let (narrow, wide) = (settings.topic("narrow"), settings.topic("wide"));

@@ -1,0 +1,119 @@
+//! Certificates for servers on this machine, and the names and passwords that go with them: made
+//! anew for each stack, gone with its folder.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+
+use super::supervisor::Workspace;
+use crate::Error;
+
+/// The name under which the servers of a secured stack are reached. Their address, which is the same
+/// place, is not in their certificate.
+const NAME: &str = "localhost";
+
+/// What a client needs to be let in by servers that want certificates and passwords, and what a
+/// test needs to be turned away.
+#[derive(Clone, Debug)]
+pub struct Secured {
+    /// The certificate (PEM) of those who vouch for the servers.
+    pub ca_file: PathBuf,
+    /// The certificate (PEM) of somebody who vouches for nobody here.
+    pub stranger_file: PathBuf,
+    /// The broker's only user.
+    pub user: String,
+    /// That user's password.
+    pub password: String,
+    /// The certificate (PEM) of a client called [`Secured::certified`].
+    pub certificate_file: PathBuf,
+    /// The key (PEM) of that client.
+    pub key_file: PathBuf,
+    folder: PathBuf,
+}
+
+impl Secured {
+    /// A role of Postgres that is let in by a certificate and has no password. It has to be made.
+    pub fn certified() -> &'static str {
+        "certified"
+    }
+
+    pub(super) fn new(workspace: &Workspace) -> Result<Self, Error> {
+        let folder = workspace.folder("certificates")?;
+        let authority = Authority::new("those who vouch")?;
+        let stranger = Authority::new("a stranger")?;
+        let file = |name: &str, text: &str| write(&folder.join(name), text);
+        let (server, key) = authority.vouch("server", &[NAME])?;
+        file("server.pem", &server)?;
+        file("server.key", &key)?;
+        // What Kafka wants in one file.
+        file("server-all.pem", &format!("{key}{server}"))?;
+        let (client, key) = authority.vouch(Self::certified(), &[])?;
+        Ok(Self {
+            ca_file: file("authority.pem", &authority.certificate)?,
+            stranger_file: file("stranger.pem", &stranger.certificate)?,
+            user: "saga".to_owned(),
+            password: super::password(),
+            certificate_file: file("client.pem", &client)?,
+            key_file: file("client.key", &key)?,
+            folder,
+        })
+    }
+
+    /// A file of the servers.
+    pub(super) fn server_file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// What the broker's client is told.
+    pub(super) fn client(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("security.protocol", "sasl_ssl".to_owned()),
+            ("ssl.ca.location", self.ca_file.to_string_lossy().into_owned()),
+            ("sasl.mechanism", "SCRAM-SHA-512".to_owned()),
+            ("sasl.username", self.user.clone()),
+            ("sasl.password", self.password.clone()),
+        ]
+    }
+}
+
+/// Somebody who vouches for others.
+struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: String,
+}
+
+impl Authority {
+    fn new(name: &str) -> Result<Self, Error> {
+        let mut params = named(name, &[])?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().map_err(Error::certificate)?;
+        let certificate = params.self_signed(&key).map_err(Error::certificate)?.pem();
+        Ok(Self { issuer: Issuer::new(params, key), certificate })
+    }
+
+    /// A certificate and its key.
+    fn vouch(&self, name: &str, hosts: &[&str]) -> Result<(String, String), Error> {
+        let key = KeyPair::generate().map_err(Error::certificate)?;
+        let certificate = named(name, hosts)?.signed_by(&key, &self.issuer);
+        Ok((certificate.map_err(Error::certificate)?.pem(), key.serialize_pem()))
+    }
+}
+
+fn named(name: &str, hosts: &[&str]) -> Result<CertificateParams, Error> {
+    let hosts: Vec<String> = hosts.iter().map(|it| (*it).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).map_err(Error::certificate)?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    Ok(params)
+}
+
+fn write(path: &Path, text: &str) -> Result<PathBuf, Error> {
+    fs::write(path, text).map_err(Error::path("write", path))?;
+    let readable_by = if path.extension().is_some_and(|it| it == "key") { 0o600 } else { 0o644 };
+    fs::set_permissions(path, fs::Permissions::from_mode(readable_by))
+        .map_err(Error::path("close", path))?;
+    Ok(path.to_owned())
+}

@@ -1,0 +1,56 @@
+//! The broker where it asks for a password and shows a certificate.
+
+use tokio::process::Command;
+
+use super::{CLUSTER, Installed, SETTINGS, settings_for, write};
+use crate::{
+    Durability, Error,
+    native::{authority::Secured, java::Lesson, server::Server, supervisor::Workspace, tool},
+    probe::Probe,
+};
+
+const SECURED: &str = include_str!("../../../native/kafka/secured.properties");
+
+impl Installed {
+    /// Starts a broker whose only user is that of `secured`, and waits until it answers.
+    pub(crate) async fn start_secured(
+        &self,
+        workspace: &Workspace,
+        durability: Durability,
+        secured: &Secured,
+    ) -> Result<(Server, String), Error> {
+        let folder = workspace.folder("kafka")?;
+        let data = workspace.folder("kafka/data")?;
+        let plain = folder.join("format.properties");
+        write(&plain, &settings_for([1, 2], &data))?;
+        // The user is part of what is formatted: there is no broker yet that could be told.
+        let user = |mechanism: &str| {
+            format!("{mechanism}=[name={},password={}]", secured.user, secured.password)
+        };
+        let mut command = Command::new(&self.java);
+        command.arg("-cp").arg(self.classpath());
+        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(&plain);
+        for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256"] {
+            command.arg("--add-scram").arg(user(mechanism));
+        }
+        tool::run(command).await?;
+        let (server, [port, _]) = Server::start(workspace, |ports| {
+            let settings = format!("{SETTINGS}\n{SECURED}")
+                .replace("@user@", &secured.user)
+                .replace("@password@", &secured.password)
+                .replace("@own@", &secured.server_file("server-all.pem").to_string_lossy())
+                .replace("@authority@", &secured.ca_file.to_string_lossy());
+            write(&folder.join("server.properties"), &super::filled_in(&settings, ports, &data))?;
+            let launch = self.launch(&folder, durability, Lesson::Use);
+            let probe = Probe::Kafka { brokers: address(ports[0]), client: secured.client() };
+            Ok((launch, probe))
+        })
+        .await?;
+        Ok((server, address(port)))
+    }
+}
+
+/// By the name that stands in the certificate.
+fn address(port: u16) -> String {
+    format!("localhost:{port}")
+}
