@@ -11,6 +11,8 @@ use std::{
 use futures_util::FutureExt as _;
 use rdkafka::{
     ClientContext, Message as _, TopicPartitionList,
+    client::DefaultClientContext,
+    config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
@@ -63,7 +65,25 @@ struct Assignment {
 
 struct Context(Arc<Assignment>);
 
-impl ClientContext for Context {}
+impl ClientContext for Context {
+    /// What ends the client comes back from reading, and is told there.
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if facility == "FATAL" {
+            tracing::debug!(line, "the Kafka client says");
+        } else {
+            DefaultClientContext.log(level, facility, line);
+        }
+    }
+
+    /// As with [`Self::log`]: another one has come under the same name, which ends this client.
+    fn error(&self, error: KafkaError, reason: &str) {
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId) {
+            tracing::debug!(reason, "the Kafka client says");
+        } else {
+            DefaultClientContext.error(error, reason);
+        }
+    }
+}
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
