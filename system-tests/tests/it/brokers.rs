@@ -1,39 +1,16 @@
 //! Three brokers, everything kept three times and confirmed when two have it: one is lost and nothing
 //! else; with two lost nothing is confirmed, and what was accepted waits.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use devstack::{Halt, Parts, Stack};
-use sagactl::{audit::Expected, client::Answer, fleet::Member, load::report};
-use tokio::time::Instant;
+use sagactl::{audit::Expected, fleet::Member, load::report};
 
-use crate::stage::{self, PATIENCE, Stage, until, wish};
+use crate::{
+    crash::place_crowd,
+    stage::{self, Stage, until},
+};
 
 const CROWD: u64 = 300;
 const WAITING: u64 = 20;
-/// Orders that are placed at the same time.
-const AT_ONCE: u64 = 8;
-
-/// Places the crowd; each again under its key until it is accepted.
-async fn place_crowd(stage: &Stage, accepted: &AtomicU64) {
-    let place = async |n: u64| {
-        let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match stage.orders.place(&format!("brokers-{n}"), &wish).await.unwrap() {
-                Answer::Accepted(_) => break,
-                Answer::Busy(_) => tokio::task::yield_now().await,
-                Answer::Refused(status, problem) => panic!("{status} {problem}"),
-            }
-            assert!(Instant::now() < deadline, "order {n} is never accepted");
-        }
-        accepted.fetch_add(1, Ordering::Relaxed);
-    };
-    for first in (0..CROWD).step_by(usize::try_from(AT_ONCE).unwrap()) {
-        let several = (first..CROWD.min(first + AT_ONCE)).map(&place);
-        futures_util::future::join_all(several).await;
-    }
-}
 
 async fn all_have_ended(stage: &Stage) {
     until("all have ended", async || report::open(&stage.fleet).await.unwrap().is_nothing()).await;
@@ -41,12 +18,14 @@ async fn all_have_ended(stage: &Stage) {
 
 /// A broker is killed in the middle of the crowd, and comes back when all orders have ended.
 async fn lose_one(stage: &Stage, stack: &Stack) {
-    let accepted = AtomicU64::new(0);
     let killing = async {
-        until("a third is accepted", async || accepted.load(Ordering::Relaxed) > CROWD / 3).await;
+        until("a third is accepted", async || {
+            report::accepted(&stage.fleet).await.unwrap() > CROWD / 3
+        })
+        .await;
         stack.stop_broker(0, Halt::Kill).await.unwrap();
     };
-    tokio::join!(place_crowd(stage, &accepted), killing);
+    tokio::join!(place_crowd(&stage.orders, "brokers", CROWD), killing);
     all_have_ended(stage).await;
     stack.start_broker(0).await.unwrap();
 }

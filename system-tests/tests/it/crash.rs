@@ -13,15 +13,15 @@ use crate::stage::{self, PATIENCE, Stage, wish};
 
 const CROWD: u64 = 2_000;
 
-/// Places orders one after the other, each again under its key until it is accepted.
-async fn place_crowd(orders: &Orders, name: &str) {
+/// Places so many orders, a few at once, each again under its key until it is accepted.
+pub(crate) async fn place_crowd(orders: &Orders, name: &str, crowd: u64) {
     let place = async |n: u64| {
         let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
         let deadline = Instant::now() + PATIENCE;
         loop {
             match orders.place(&format!("{name}-{n}"), &wish).await {
                 Ok(Answer::Accepted(_)) => return,
-                // The service is being killed: the outcome is open, and the key settles it.
+                // What is needed is away: the outcome is open, and the key settles it.
                 Ok(Answer::Busy(_)) | Err(_) => tokio::task::yield_now().await,
                 Ok(Answer::Refused(status, problem)) => {
                     // Its own earlier attempt may still be on its way.
@@ -31,15 +31,15 @@ async fn place_crowd(orders: &Orders, name: &str) {
             assert!(Instant::now() < deadline, "order {n} is never accepted");
         }
     };
-    for first in (0..CROWD).step_by(16) {
-        futures_util::future::join_all((first..first + 16).map(&place)).await;
+    for first in (0..crowd).step_by(16) {
+        futures_util::future::join_all((first..crowd.min(first + 16)).map(&place)).await;
     }
 }
 
 /// Kills the member once some of the crowd has been accepted, and starts it again.
 async fn kill_in_the_middle(stage: &mut Stage, member: Member) {
     let orders = stage.orders.clone();
-    let placing = place_crowd(&orders, member.program());
+    let placing = place_crowd(&orders, member.program(), CROWD);
     let fleet = &mut stage.fleet;
     let killing = async {
         let deadline = Instant::now() + PATIENCE;

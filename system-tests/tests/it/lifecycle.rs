@@ -10,6 +10,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
     again,
+    crash::place_crowd,
     stage::{self, Stage, until},
 };
 
@@ -122,11 +123,12 @@ async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_e
     let lock = "BEGIN; LOCK TABLE messaging.inbox, messaging.idempotency IN ACCESS EXCLUSIVE MODE";
     order_db.execute(lock).await.unwrap();
     let frozen = {
-        let mut placing = std::pin::pin!(stage.place("load-0001", "tok_visa"));
+        // Who waits for the lock too long is told so, and asks again.
+        let mut placing = std::pin::pin!(place_crowd(&stage.orders, "stuck", 1));
         let are_stuck =
             until("two transactions are in the middle", async || waiting(&mut order_db).await >= 2);
         tokio::select! {
-            order = &mut placing => panic!("{order:?}"),
+            () = &mut placing => panic!("an order is accepted past a lock"),
             () = are_stuck => (),
         }
         Frozen::freeze(postgres)
