@@ -79,6 +79,7 @@ async fn acts(project: &Project, repository: &std::path::Path) -> anyhow::Result
     done(began, "up --wait: everything is healthy");
     let shop = Shop::of(project).await?;
     readme(project, repository, &shop).await?;
+    images::weigh(project).await?;
     confined(project, &shop).await?;
     killed(project, &shop).await?;
     restarted(project, &shop).await?;

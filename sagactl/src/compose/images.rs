@@ -87,6 +87,23 @@ pub(super) async fn missing(project: &Project) -> anyhow::Result<Vec<String>> {
     Ok(missing)
 }
 
+/// Says how large each image is, and how much memory its container uses now.
+pub(super) async fn weigh(project: &Project) -> anyhow::Result<()> {
+    const MEGABYTE: f64 = 1e6;
+    for container in project.containers().await? {
+        let text = |it: &Value| it.as_str().map(str::to_owned).context("docker inspect: no text");
+        let (id, image) = (text(&container["Id"])?, text(&container["Image"])?);
+        let name = text(&container["Name"])?;
+        let size = project.docker(&["image", "inspect", "--format", "{{.Size}}", &image]).await?;
+        let stats = ["stats", "--no-stream", "--format", "{{.MemUsage}}", &id];
+        let memory = project.docker(&stats).await?;
+        let megabytes = size.trim().parse::<f64>()? / MEGABYTE;
+        let (name, memory) = (name.trim_start_matches('/'), memory.trim());
+        say(format_args!("    {name:<32} image {megabytes:>6.1} MB  memory {memory}"));
+    }
+    Ok(())
+}
+
 async fn is_here(project: &Project, image: &str) -> bool {
     project.docker(&["image", "inspect", image]).await.is_ok()
 }
