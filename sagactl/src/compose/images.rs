@@ -1,6 +1,6 @@
 //! Images: ours from programs that were built outside, those of others as they are here.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -70,11 +70,13 @@ pub(super) async fn prepare(repository: &Path) -> anyhow::Result<()> {
 pub(super) async fn missing(project: &Project) -> anyhow::Result<Vec<String>> {
     let described = project.described().await?;
     let services = described["services"].as_object().context("a compose file without services")?;
-    let mut missing = Vec::new();
+    let (mut missing, mut looked_at) = (Vec::new(), BTreeSet::new());
     for (service, it) in services {
         let (Some(image), None) = (it["image"].as_str(), it.get("build")) else { continue };
         if is_here(project, image).await {
-            say_if_stand_in(project, image).await?;
+            if looked_at.insert(image) {
+                say_if_stand_in(project, image).await?;
+            }
         } else if project.docker(&["pull", "--quiet", image]).await.is_ok() {
             say(format_args!("  {image} was fetched"));
         } else if ONLOOKERS.contains(&service.as_str()) {
