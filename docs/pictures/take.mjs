@@ -5,17 +5,13 @@
 //
 // The addresses are those that the demo shows. Writes PNG files beside this script.
 
-import { chromium } from "playwright-core";
-import { fileURLToPath } from "node:url";
-import path from "node:path";
+import { LIMIT, launch, picture } from "./browser.mjs";
 
-const [orders, kafkaUi, executablePath = "/usr/bin/chromium"] = process.argv.slice(2);
+const [orders, kafkaUi, executablePath] = process.argv.slice(2);
 if (!kafkaUi) {
   console.error("usage: node docs/pictures/take.mjs ORDERS_URL KAFKA_UI_URL [CHROMIUM]");
   process.exit(2);
 }
-const folder = path.dirname(fileURLToPath(import.meta.url));
-const LIMIT = 60_000;
 
 /// A terminal in a page draws on a canvas: it is ready when two pictures of it are the same.
 async function settled(page) {
@@ -30,11 +26,6 @@ async function settled(page) {
   throw new Error(`${page.url()} does not come to rest`);
 }
 
-async function picture(page, name) {
-  await page.screenshot({ path: path.join(folder, `${name}.png`) });
-  console.log(`${name}.png`);
-}
-
 async function terminal(browser, url, name, steps = []) {
   const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });
   await page.goto(new URL(url, kafkaUi).href, { timeout: LIMIT });
@@ -47,10 +38,7 @@ async function terminal(browser, url, name, steps = []) {
   await page.close();
 }
 
-const browser = await chromium.launch({
-  executablePath,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"],
-});
+const browser = await launch(executablePath);
 try {
   const page = await browser.newPage({ viewport: { width: 1280, height: 1000 } });
   await page.goto(new URL("/swagger-ui/", orders).href, { timeout: LIMIT });
