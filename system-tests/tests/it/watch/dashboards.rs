@@ -7,6 +7,10 @@ use serde_json::Value;
 
 use super::{file, files};
 
+/// How often the services are scraped. A panel and its questions have to say so: for Grafana, the image's
+/// Prometheus is one that scrapes once a minute, and a rate would go over four of them.
+const SCRAPED_EVERY: &str = "5s";
+
 /// A question of a panel.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
@@ -65,6 +69,8 @@ fn complaints(panel: &Value) -> Vec<&'static str> {
         ("it asks nothing", !targets.is_empty() && targets.iter().all(|it| says(&it["expr"]))),
         ("two questions have one name", names.len() == targets.len()),
         ("it names a machine", !targets.iter().any(particular)),
+        ("it is coarse", panel["interval"] == SCRAPED_EVERY),
+        ("a question of it is coarse", targets.iter().all(|it| it["interval"] == SCRAPED_EVERY)),
     ];
     rules.into_iter().filter(|(_, kept)| !kept).map(|(complaint, _)| complaint).collect()
 }
@@ -122,6 +128,8 @@ fn a_panel_that_says_nothing_is_found() {
     assert_eq!(plant("/fieldConfig/defaults/unit", Value::Null), ["it has no unit"]);
     assert_eq!(plant("/datasource/uid", "other".into()), ["it asks somebody else"]);
     assert_eq!(plant("/targets", serde_json::json!([])), ["it asks nothing"]);
+    assert_eq!(plant("/interval", "1m".into()), ["it is coarse"]);
+    assert_eq!(plant("/targets/0/interval", Value::Null), ["a question of it is coarse"]);
     assert_eq!(plant("/targets/0/expr", "a{instance=\"b:1\"}".into()), ["it names a machine"]);
 }
 
@@ -141,6 +149,7 @@ fn the_image_finds_dashboards_alerts_and_services_where_they_are() {
     assert_eq!(provider["providers"][0]["options"]["path"], "/otel-lgtm/saga/dashboards");
     let config: Value = serde_saphyr::from_str(&file("deploy/grafana/prometheus.yaml")).unwrap();
     assert_eq!(config["rule_files"], serde_json::json!(["/otel-lgtm/saga/alerts.yaml"]));
+    assert_eq!(config["global"]["scrape_interval"], SCRAPED_EVERY);
     let scraped: Vec<(String, String)> = config["scrape_configs"]
         .as_array()
         .unwrap()
