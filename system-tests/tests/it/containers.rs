@@ -60,7 +60,7 @@ const OFFICIAL: [Official; 6] = [
         // Alpine's busybox.
         tools: &["wget"],
         writes: &["/tmp"],
-        settings: &["KAFKA_CLUSTERS_0_", "JAVA_OPTS"],
+        settings: &["KAFKA_CLUSTERS_0_", "GITHUB_RELEASE_INFO_ENABLED", "JAVA_OPTS"],
     },
     Official {
         service: "mailpit",
