@@ -4,10 +4,7 @@
 use devstack::{Halt, Parts, Stack};
 use sagactl::{audit::Expected, fleet::Member, load::report};
 
-use crate::{
-    crash::place_crowd,
-    stage::{self, Stage, until},
-};
+use crate::stage::{self, Stage, place_crowd, until};
 
 const CROWD: u64 = 300;
 const WAITING: u64 = 20;
@@ -25,7 +22,8 @@ async fn lose_one(stage: &Stage, stack: &Stack) {
         .await;
         stack.stop_broker(0, Halt::Kill).await.unwrap();
     };
-    tokio::join!(place_crowd(&stage.orders, "brokers", CROWD), killing);
+    let (unanswered, ()) = tokio::join!(place_crowd(&stage.orders, "brokers", CROWD), killing);
+    assert_eq!(unanswered, 0, "who places an order does not feel it");
     all_have_ended(stage).await;
     stack.start_broker(0).await.unwrap();
 }

@@ -1,45 +1,17 @@
 //! `kill -9` of each service in the middle of a crowd: no manual step, every promise kept.
 
 use nix::sys::signal::Signal;
-use sagactl::{
-    audit::Expected,
-    client::{Answer, Orders},
-    fleet::Member,
-    load::report,
-};
+use sagactl::{audit::Expected, fleet::Member, load::report};
 use tokio::time::Instant;
 
-use crate::stage::{self, PATIENCE, Stage, wish};
+use crate::stage::{self, PATIENCE, Stage};
 
 const CROWD: u64 = 2_000;
-
-/// Places so many orders, a few at once, each again under its key until it is accepted.
-pub(crate) async fn place_crowd(orders: &Orders, name: &str, crowd: u64) {
-    let place = async |n: u64| {
-        let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            match orders.place(&format!("{name}-{n}"), &wish).await {
-                Ok(Answer::Accepted(_)) => return,
-                // What is needed is away: the outcome is open, and the key settles it.
-                Ok(Answer::Busy(_)) | Err(_) => tokio::task::yield_now().await,
-                Ok(Answer::Refused(status, problem)) => {
-                    // Its own earlier attempt may still be on its way.
-                    assert_eq!(status.as_u16(), 409, "{problem}");
-                }
-            }
-            assert!(Instant::now() < deadline, "order {n} is never accepted");
-        }
-    };
-    for first in (0..crowd).step_by(16) {
-        futures_util::future::join_all((first..crowd.min(first + 16)).map(&place)).await;
-    }
-}
 
 /// Kills the member once some of the crowd has been accepted, and starts it again.
 async fn kill_in_the_middle(stage: &mut Stage, member: Member) {
     let orders = stage.orders.clone();
-    let placing = place_crowd(&orders, member.program(), CROWD);
+    let placing = stage::place_crowd(&orders, member.program(), CROWD);
     let fleet = &mut stage.fleet;
     let killing = async {
         let deadline = Instant::now() + PATIENCE;

@@ -1,5 +1,7 @@
 //! What went wrong is seen and mended by an operator, with `sagactl` over HTTP and nothing else.
 
+use std::time::{Duration, Instant};
+
 use clap::Parser as _;
 use devstack::{Halt, Part, Parts, Silent, Source, Stack};
 use nix::sys::signal::Signal;
@@ -151,4 +153,33 @@ async fn mails_that_were_given_up_are_sent_once_the_mail_server_is_back_and_an_o
     stage.history(order.id, &["notification-sent"]).await;
     stage.close(Expected::default()).await;
     stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_letters_are_decided_as_asked_for_no_faster_than_asked_for_and_the_next_run_goes_on()
+ {
+    let (stage, member) = (stage::open().await, Member::Orders);
+    let brokers = stage.fleet.stack().brokers.clone();
+    let poisons = [(); 3].map(|()| poison(&stage, "stock-rejected", Clock::System.new_id()));
+    raw::say(&brokers, poisons.into()).await;
+    let attempts = async || {
+        let letters = letters(&stage, member, None).await;
+        letters.iter().map(|it| it.attempts).collect::<Vec<_>>()
+    };
+    until("the poison is dead", async || attempts().await == [1, 1, 1]).await;
+
+    assert!(sagactl(&stage, member, &["redrive", "--reason", "envelope"]).await);
+    assert_eq!(attempts().await, [1, 1, 1], "none has that reason");
+    assert!(!sagactl(&stage, member, &["redrive", "--reason", "body", "--max", "2"]).await);
+    assert_eq!(attempts().await, [2, 2, 1], "the oldest two");
+    let discard = ["discard", "--topic", "stock-rejected", "--because", "a test's"];
+    let one = [&discard[..], &["--max", "1"]].concat();
+    assert!(sagactl(&stage, member, &one).await);
+    assert_eq!(attempts().await, [2, 1]);
+    // Between two decisions lies half a second, however fast the machine is.
+    let began = Instant::now();
+    assert!(sagactl(&stage, member, &[&discard[..], &["--rate", "2"]].concat()).await);
+    assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
+    assert!(attempts().await.is_empty());
+    stage.close(Expected { dead_letters: 3 }).await;
 }

@@ -10,8 +10,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::{
     again,
-    crash::place_crowd,
-    stage::{self, Stage, until},
+    stage::{self, Stage, place_crowd, until},
 };
 
 /// What a service waits for when this part is away.
@@ -128,7 +127,7 @@ async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_e
         let are_stuck =
             until("two transactions are in the middle", async || waiting(&mut order_db).await >= 2);
         tokio::select! {
-            () = &mut placing => panic!("an order is accepted past a lock"),
+            _ = &mut placing => panic!("an order is accepted past a lock"),
             () = are_stuck => (),
         }
         Frozen::freeze(postgres)

@@ -130,6 +130,35 @@ pub(crate) fn wish(sku: &str, card: &str) -> Wish {
     }
 }
 
+/// Places so many orders, a few at once, each again under its key until it is accepted. Answers how often
+/// somebody was left without an answer: its outcome is open then, and the key settles it.
+pub(crate) async fn place_crowd(orders: &Orders, name: &str, crowd: u64) -> u64 {
+    let place = async |n: u64| {
+        let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
+        let deadline = Instant::now() + PATIENCE;
+        let mut unanswered = 0;
+        loop {
+            match orders.place(&format!("{name}-{n}"), &wish).await {
+                Ok(Answer::Accepted(_)) => return unanswered,
+                Ok(Answer::Busy(_)) => {}
+                Err(_) => unanswered += 1,
+                Ok(Answer::Refused(status, problem)) => {
+                    // Its own earlier attempt may still be on its way.
+                    assert_eq!(status.as_u16(), 409, "{problem}");
+                }
+            }
+            assert!(Instant::now() < deadline, "order {n} is never accepted");
+            tokio::task::yield_now().await;
+        }
+    };
+    let mut unanswered = 0;
+    for first in (0..crowd).step_by(16) {
+        let several = (first..crowd.min(first + 16)).map(&place);
+        unanswered += futures_util::future::join_all(several).await.into_iter().sum::<u64>();
+    }
+    unanswered
+}
+
 /// Waits until a condition holds.
 pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
