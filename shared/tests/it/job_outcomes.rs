@@ -178,6 +178,28 @@ async fn a_slow_attempt_holds_no_other_job_back() {
 }
 
 #[tokio::test]
+async fn no_more_jobs_are_performed_at_once_than_allowed() {
+    let pool = database().await;
+    let keys = ["a", "b", "c", "d", "e"];
+    append(&pool, &keys).await;
+    let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
+    for key in keys {
+        probe.plan(key, [Act::Gate(Arc::clone(&gate))]);
+    }
+    let seen = Box::pin(async {
+        until(|| probe.attempts().len() == 2).await;
+        for ended in 1..=keys.len() {
+            gate.add_permits(1);
+            until(|| probe.settles().iter().sum::<usize>() == ended).await;
+            let begun = probe.attempts().len();
+            assert!(begun <= ended + 2, "{begun} were begun when {ended} had ended");
+        }
+    });
+    run_until(&pool, &probe, Policy { concurrency_max: 2, ..policy() }, seen).await;
+    assert_eq!(ended(&pool).await.len(), keys.len());
+}
+
+#[tokio::test]
 async fn a_worker_that_stops_brings_home_what_is_known_and_frees_the_rest() {
     let pool = database().await;
     append(&pool, &["done", "hangs"]).await;

@@ -103,7 +103,10 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
         let metrics =
             http.get(format!("{admin}/metrics")).send().await.unwrap().text().await.unwrap();
         assert!(metrics.contains("http_requests_total"), "{member}: {metrics}");
-        assert_eq!(status(format!("{public}/metrics")).await, 404, "{member}");
+        assert_eq!(status(format!("{admin}/dead-letters")).await, 200, "{member}");
+        for closed in ["metrics", "dead-letters", "readyz"] {
+            assert_eq!(status(format!("{public}/{closed}")).await, 404, "{member}: {closed}");
+        }
         assert_eq!(status(format!("{public}/openapi.json")).await, 200, "{member}");
     }
     stage.close(Expected::default()).await;
