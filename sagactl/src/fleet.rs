@@ -365,7 +365,7 @@ impl Fleet {
 }
 
 /// Where the programs are: beside this one. Tests stand one folder deeper.
-pub(crate) fn programs() -> anyhow::Result<PathBuf> {
+pub fn programs() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe().context("this program has no path")?;
     let beside = own.parent().unwrap_or_else(|| Path::new("."));
     let folder = if beside.ends_with("deps") { beside.parent().unwrap_or(beside) } else { beside };

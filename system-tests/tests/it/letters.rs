@@ -1,6 +1,9 @@
 //! What went wrong is seen and mended by an operator, with `sagactl` over HTTP and nothing else.
 
-use std::time::{Duration, Instant};
+use std::{
+    process::Stdio,
+    time::{Duration, Instant},
+};
 
 use clap::Parser as _;
 use devstack::{Halt, Part, Parts, Silent, Source, Stack};
@@ -11,12 +14,13 @@ use sagactl::{
     cli::Cli,
     client,
     dead_letters::api::{Filter, Letter, Service},
-    fleet::Member,
+    fleet::{self, Member},
 };
 use shared::{
     clock::Clock,
     message::{Envelope, TraceParent},
 };
+use tokio::process::Command;
 use uuid::Uuid;
 
 use crate::{
@@ -42,6 +46,22 @@ async fn sagactl(stage: &Stage, member: Member, args: &[&str]) -> bool {
     let begin = ["sagactl", "dead-letters", "--service", &admin];
     let cli = Cli::try_parse_from(begin.iter().chain(args)).unwrap();
     format!("{:?}", cli.run().await.unwrap()) == format!("{:?}", std::process::ExitCode::SUCCESS)
+}
+
+/// What a person at a terminal is shown by `sagactl dead-letters …`.
+async fn at_a_terminal(stage: &Stage, member: Member, args: &str) -> String {
+    let (program, admin) = (fleet::programs().unwrap().join("sagactl"), stage.fleet.admin(member));
+    let words = format!("{} dead-letters --service {admin} {args}", program.display());
+    let script = ["-q", "-e", "-c", &words, "/dev/null"];
+    let ended = Command::new("script")
+        .args(script)
+        .env("TERM", "xterm")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    String::from_utf8_lossy(&ended.stdout).into_owned()
 }
 
 /// A message whose outside is in order and whose inside is no Avro.
@@ -178,7 +198,9 @@ async fn as_many_letters_are_decided_as_asked_for_no_faster_than_asked_for_and_t
     assert_eq!(attempts().await, [2, 1]);
     // Between two decisions lies half a second, however fast the machine is.
     let began = Instant::now();
-    assert!(sagactl(&stage, member, &[&discard[..], &["--rate", "2"]].concat()).await);
+    let rest = "discard --topic stock-rejected --because tests --rate 2";
+    let shown = at_a_terminal(&stage, member, rest).await;
+    assert!(shown.contains(" 2/2 "), "a bar that counts: {shown:?}");
     assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
     assert!(attempts().await.is_empty());
     stage.close(Expected { dead_letters: 3 }).await;
