@@ -24,18 +24,18 @@ async fn wait_with(stage: &mut Stage, wrong: impl Fn(&Stage, Member) -> [String;
         name = setting;
     }
     for member in Member::SERVICES {
-        let mut report = String::new();
-        until(&format!("{member} says {said}"), async || {
+        let (mut report, mut log) = (String::new(), String::new());
+        // Whoever asks is told a moment before the log is.
+        until(&format!("{member} says and logs {said}"), async || {
             let Some((ready, told)) = stage.fleet.health(member).await.unwrap() else {
                 return false;
             };
             assert!(!ready, "{member}: {told}");
             report = told;
-            report.contains(said)
+            log = fs::read_to_string(stage.fleet.log_file(member)).unwrap();
+            [&report, &log].iter().all(|it| it.contains(said))
         })
         .await;
-        let log = fs::read_to_string(stage.fleet.log_file(member)).unwrap();
-        assert!(log.contains(said), "{member}: {log}");
         let database = stage.fleet.database(member).unwrap();
         let password = database.split([':', '@']).nth(2).unwrap();
         let security = stage.fleet.broker().security;
