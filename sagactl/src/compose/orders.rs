@@ -15,7 +15,6 @@ use anyhow::Context as _;
 use devstack::Urls;
 use serde_json::Value;
 use tokio::{
-    process::Command,
     task::JoinSet,
     time::{Instant, sleep},
 };
@@ -162,7 +161,7 @@ async fn placed(orders: &Orders, key: &str, n: u64) -> anyhow::Result<Uuid> {
     }
 }
 
-async fn until(
+pub(super) async fn until(
     what: &str,
     mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
@@ -174,13 +173,10 @@ async fn until(
     Ok(())
 }
 
-/// Runs the README's `curl` for a stack in containers, word for word but for the port, which stands
-/// for the published one; answers the order.
-pub(super) async fn as_the_readme_says(readme: &str, port: u16) -> anyhow::Result<Uuid> {
+/// Runs the README's `curl` for a stack in containers; answers the order.
+pub(super) async fn as_the_readme_says(project: &Project, readme: &str) -> anyhow::Result<Uuid> {
     let words = curl(readme).context("the README has no curl for a stack in containers")?;
-    let words = words.replace(&format!(":{PORT_OF_ORDERS}/"), &format!(":{port}/"));
-    let output = Command::new("sh").args(["-c", &words]).kill_on_drop(true).output().await?;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = project.shell(words).await?;
     anyhow::ensure!(said.starts_with("HTTP/1.1 202"), "{words}\n{said}");
     let body: Value = said
         .rsplit_once("\r\n\r\n")

@@ -22,8 +22,10 @@ const NAME: &str = "saga-test";
 #[derive(Debug)]
 pub(super) struct Project {
     folder: PathBuf,
-    /// The file's variables: ports, how images are built, how many products.
+    /// The file's variables: ports, how programs are built, how many products.
     variables: BTreeMap<String, String>,
+    /// Where the file publishes unless told otherwise, and where it does here.
+    moved: Vec<(String, String)>,
     _claims: Vec<Ports>,
     /// Puts services aside whose images cannot be had.
     aside: Option<NamedTempFile>,
@@ -35,17 +37,19 @@ impl Project {
         let file = folder.join("docker-compose.yml");
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("{} cannot be read", file.display()))?;
-        let (mut variables, mut claims) = (BTreeMap::new(), Vec::new());
-        for pair in port_variables(&text).chunks(2) {
+        let (mut variables, mut moved, mut claims) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let published: Vec<_> = port_variables(&text).into_iter().collect();
+        for pair in published.chunks(2) {
             let ports = Ports::claim();
-            for (name, port) in pair.iter().zip(ports.numbers) {
+            for ((name, default), port) in pair.iter().zip(ports.numbers) {
                 variables.insert(name.clone(), port.to_string());
+                moved.push((format!("127.0.0.1:{default}"), format!("127.0.0.1:{port}")));
             }
             claims.push(ports);
         }
         let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         variables.extend(settings);
-        Ok(Self { folder: folder.to_owned(), variables, _claims: claims, aside: None })
+        Ok(Self { folder: folder.to_owned(), variables, moved, _claims: claims, aside: None })
     }
 
     /// The port of this machine under which a service is published.
@@ -70,7 +74,16 @@ impl Project {
     /// `docker compose` with these words; what it printed if it went well.
     pub(super) async fn compose(&self, words: &[&str]) -> anyhow::Result<String> {
         let mut command = Command::new("docker");
-        command.args(self.words()).args(words);
+        command.arg("compose").args(words);
+        self.perform(command).await
+    }
+
+    /// What a document tells a person to type, word for word but for the ports; what it printed if
+    /// it went well.
+    pub(super) async fn shell(&self, line: &str) -> anyhow::Result<String> {
+        let here = self.moved.iter().fold(line.to_owned(), |it, (from, to)| it.replace(from, to));
+        let mut command = Command::new("sh");
+        command.args(["-c", &here]);
         self.perform(command).await
     }
 
@@ -96,21 +109,29 @@ impl Project {
         serde_json::from_str(&text).context("docker compose config cannot be read")
     }
 
-    fn words(&self) -> Vec<String> {
-        let mut words = vec!["compose".to_owned(), "--project-name".to_owned(), NAME.to_owned()];
+    /// What makes `docker compose` speak of this project, whoever calls it.
+    fn environment(&self) -> BTreeMap<String, String> {
         let own = self.folder.join("docker-compose.yml");
         let aside = self.aside.as_ref().map(NamedTempFile::path);
-        for file in std::iter::once(own.as_path()).chain(aside) {
-            words.extend(["--file".to_owned(), file.to_string_lossy().into_owned()]);
-        }
-        words
+        let files: Vec<_> =
+            std::iter::once(own.as_path()).chain(aside).map(Path::to_string_lossy).collect();
+        let mut environment = self.variables.clone();
+        environment.extend(
+            [
+                ("COMPOSE_PROJECT_NAME", NAME),
+                ("COMPOSE_FILE", &files.join(":")),
+                ("COMPOSE_PATH_SEPARATOR", ":"),
+                ("COMPOSE_PROGRESS", "plain"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        environment
     }
 
     async fn perform(&self, mut command: Command) -> anyhow::Result<String> {
         command
             .current_dir(&self.folder)
-            .envs(&self.variables)
-            .env("COMPOSE_PROGRESS", "plain")
+            .envs(self.environment())
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = command.output().await.context("docker cannot be run")?;
@@ -125,31 +146,20 @@ impl Drop for Project {
     /// Nothing of it stays, however the test ends.
     fn drop(&mut self) {
         let mut command = std::process::Command::new("docker");
-        command.args(self.words()).args([
-            "down",
-            "--volumes",
-            "--remove-orphans",
-            "--timeout",
-            "5",
-        ]);
-        command.current_dir(&self.folder).envs(&self.variables);
+        command.args(["compose", "down", "--volumes", "--remove-orphans", "--timeout", "5"]);
+        command.current_dir(&self.folder).envs(self.environment());
         // Whatever is left is removed when the test begins again.
         drop(command.stdin(Stdio::null()).output());
     }
 }
 
-/// The variables that say at which port of this machine something is published.
-fn port_variables(file: &str) -> Vec<String> {
-    let mut names: Vec<String> = file
-        .split("${")
-        .skip(1)
-        .filter_map(|it| it.split_once(":-").map(|(name, _)| name))
-        .filter(|name| name.ends_with("_PORT"))
-        .map(str::to_owned)
-        .collect();
-    names.sort();
-    names.dedup();
-    names
+/// The variables that say at which port of this machine something is published, and their defaults.
+fn port_variables(file: &str) -> BTreeMap<String, String> {
+    let variables = file.split("${").skip(1).filter_map(|it| it.split_once('}'));
+    let ports = variables
+        .filter_map(|(it, _)| it.split_once(":-"))
+        .filter(|(name, _)| name.ends_with("_PORT"));
+    ports.map(|(name, default)| (name.to_owned(), default.to_owned())).collect()
 }
 
 /// The last lines of what a command complained of.
@@ -166,6 +176,7 @@ mod tests {
     #[test]
     fn each_port_has_a_variable_and_is_found_once() {
         let file = "ports: [\"127.0.0.1:${B_PORT:-1}:1\"]\nx: ${A_PORT:-2} ${B_PORT:-1} ${C:-3}";
-        assert_eq!(port_variables(file), ["A_PORT", "B_PORT"]);
+        let ports = [("A_PORT", "2"), ("B_PORT", "1")].map(|(name, it)| (name.into(), it.into()));
+        assert_eq!(port_variables(file), BTreeMap::from(ports));
     }
 }

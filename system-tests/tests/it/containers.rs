@@ -19,6 +19,8 @@ struct Official {
     writes: &'static [&'static str],
     /// Words that its settings go by.
     settings: &'static [&'static str],
+    /// Its first process is a shell that passes no signal on: something has to do that for it.
+    deaf: bool,
 }
 
 /// From the Dockerfiles and documents of the images, read and not run; docs/docker.md says which of
@@ -33,6 +35,7 @@ const OFFICIAL: [Official; 6] = [
         tools: &["nc"],
         writes: &["/opt/kafka/config", "/opt/kafka/logs", "/tmp"],
         settings: &["KAFKA_", "CLUSTER_ID"],
+        deaf: false,
     },
     Official {
         service: "postgres",
@@ -42,6 +45,7 @@ const OFFICIAL: [Official; 6] = [
         tools: &["pg_isready"],
         writes: &["/var/run/postgresql", "/tmp"],
         settings: &["POSTGRES_"],
+        deaf: false,
     },
     Official {
         service: "schema-registry",
@@ -51,6 +55,7 @@ const OFFICIAL: [Official; 6] = [
         tools: &["curl"],
         writes: &["/tmp"],
         settings: &["APICURIO_", "QUARKUS_", "JDK_JAVA_OPTIONS"],
+        deaf: false,
     },
     Official {
         service: "kafka-ui",
@@ -61,6 +66,7 @@ const OFFICIAL: [Official; 6] = [
         tools: &["wget"],
         writes: &["/tmp"],
         settings: &["KAFKA_CLUSTERS_0_", "GITHUB_RELEASE_INFO_ENABLED", "JAVA_OPTS"],
+        deaf: true,
     },
     Official {
         service: "mailpit",
@@ -71,6 +77,7 @@ const OFFICIAL: [Official; 6] = [
         tools: &["/mailpit"],
         writes: &["/tmp"],
         settings: &["MP_"],
+        deaf: false,
     },
     Official {
         service: "grafana",
@@ -80,6 +87,7 @@ const OFFICIAL: [Official; 6] = [
         tools: &["curl"],
         writes: &[],
         settings: &["GF_"],
+        deaf: false,
     },
 ];
 
@@ -149,6 +157,9 @@ fn breaches(service: &Value, official: &Official) -> Vec<String> {
     let settings = service["environment"].as_object().into_iter().flatten().map(|(name, _)| name);
     let unknown = settings.filter(|name| !official.settings.iter().any(|it| name.starts_with(it)));
     breaches.extend(unknown.map(|it| format!("setting {it}")));
+    if official.deaf && service["init"] != true {
+        breaches.push("no init that passes signals on".to_owned());
+    }
     breaches
 }
 
@@ -182,6 +193,7 @@ fn a_breach_of_a_contract_is_found() {
     assert_eq!(plant("postgres", "volumes", json!(["pg-data:/var/lib/postgresql/data"])), 1);
     assert_eq!(plant("schema-registry", "tmpfs", json!([])), 1);
     assert_eq!(plant("postgres", "environment", json!({ "PG_PASSWORD": "x" })), 1);
+    assert_eq!(plant("kafka-ui", "init", json!(false)), 1);
 }
 
 #[test]

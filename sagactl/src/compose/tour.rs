@@ -1,0 +1,231 @@
+//! `docs/tour.md`, walked: its commands as they stand there, what it says of their answers, and the
+//! orders as they end.
+//!
+//! The document is the script. A section says in words how its order differs from the first one
+//! (`"payment_method": "tok_slow"`); those words are read, too.
+
+use anyhow::Context as _;
+use serde_json::Value;
+
+use super::{
+    orders::{Shop, until},
+    project::Project,
+};
+
+/// Whoever walks.
+#[derive(Debug)]
+pub(super) struct Tour<'a> {
+    project: &'a Project,
+    text: &'a str,
+}
+
+impl<'a> Tour<'a> {
+    /// A walk through the running project by this text.
+    pub(super) fn of(project: &'a Project, text: &'a str) -> Self {
+        Self { project, text }
+    }
+
+    /// All of it, in its order; every promise is kept at the end.
+    pub(super) async fn walk(&self, shop: &Shop) -> anyhow::Result<()> {
+        self.confirmed().await?;
+        let declined = ["payment-failed", "order-cancelled", "stock-released"];
+        self.ends("A card that is declined", "cancelled", &declined).await?;
+        self.ends("Nothing left", "cancelled", &["stock-rejected", "order-cancelled"]).await?;
+        self.changed_mind().await?;
+        self.unreadable().await?;
+        self.killed().await?;
+        self.project.shell(self.section("Many at once")?.block(0)?).await?;
+        shop.audit().await?;
+        Ok(())
+    }
+
+    async fn confirmed(&self) -> anyhow::Result<()> {
+        let section = self.section(FIRST)?;
+        let answers = [
+            self.project.shell(section.block(0)?).await?,
+            self.project.shell(section.block(0)?).await?,
+        ];
+        anyhow::ensure!(answers[0] == answers[1], "{} again is {}", answers[0], answers[1]);
+        let order = id(&answers[0])?;
+        let history = [
+            "order-placed",
+            "stock-reserved",
+            "payment-done",
+            "order-confirmed",
+            "notification-sent",
+        ];
+        self.comes_to(&section, &order, "confirmed", &history).await?;
+        let records = self.project.shell(section.block(2)?).await?;
+        let told = records.contains(&order) && records.contains("ce_type:");
+        anyhow::ensure!(told, "the topic does not show the order's key and headers: {records}");
+        let mail = self.project.shell(section.command("curl", "api/v1/search")?).await?;
+        anyhow::ensure!(mail.contains("ada@example.org"), "no mail to the customer: {mail}");
+        let money = self.project.shell(section.command("curl", "charges")?).await?;
+        anyhow::ensure!(money.contains(&order), "the gateway does not know the order: {money}");
+        Ok(())
+    }
+
+    /// The order of a section ends in this way.
+    async fn ends(&self, title: &str, status: &str, history: &[&str]) -> anyhow::Result<()> {
+        let section = self.section(title)?;
+        let order = self.order(&section).await?;
+        self.comes_to(&section, &order, status, history).await
+    }
+
+    async fn changed_mind(&self) -> anyhow::Result<()> {
+        let section = self.section("A customer who changes his mind")?;
+        let order = self.order(&section).await?;
+        self.project.shell(&section.block(0)?.replace("ID", &order)).await?;
+        self.comes_to(&section, &order, "cancelled", &[]).await
+    }
+
+    async fn unreadable(&self) -> anyhow::Result<()> {
+        let section = self.section("A message that nobody can read")?;
+        self.project.shell(section.block(0)?).await?;
+        let order = self.order(&section).await?;
+        self.project.shell(&section.block(1)?.replace("ID", &order)).await?;
+        let (mut letter, list) = (String::new(), section.block(2)?);
+        until("one message waits behind the unreadable one", async || {
+            let page: Value = serde_json::from_str(&self.project.shell(list).await?)?;
+            let found = &page["items"][0];
+            found["id"].as_str().unwrap_or_default().clone_into(&mut letter);
+            Ok(found["waiting"] == 1)
+        })
+        .await?;
+        let redriven = self.project.shell(&section.block(3)?.replace("LETTER", &letter)).await?;
+        section.says("still-dead")?;
+        anyhow::ensure!(redriven.contains("still-dead"), "redriven: {redriven}");
+        let ended = self.project.shell(&section.block(4)?.replace("LETTER", &letter)).await?;
+        section.says(ended.trim())?;
+        self.comes_to(&section, &order, "confirmed", &[]).await
+    }
+
+    async fn killed(&self) -> anyhow::Result<()> {
+        let section = self.section("A service that dies")?;
+        self.project.shell(section.block(0)?).await?;
+        let order = self.order(&section).await?;
+        self.project.shell(section.command("docker compose", "up")?).await?;
+        self.comes_to(&section, &order, "confirmed", &[]).await
+    }
+
+    /// Places the first order, as this section has it otherwise; answers its id.
+    async fn order(&self, section: &Section<'_>) -> anyhow::Result<String> {
+        let first = self.section(FIRST)?.block(0)?;
+        let first = first.replace("tour-1", &format!("tour-{}", section.title));
+        let words = section.code().filter_map(|it| it.split_once(": "));
+        let order = words
+            .filter(|(name, value)| name.starts_with('"') && value.starts_with('"'))
+            .try_fold(first, |order, (name, value)| otherwise(&order, name, value))?;
+        id(&self.project.shell(&order).await?)
+    }
+
+    /// What the tour shows of an order has this status and history in the end, and the section says
+    /// so.
+    async fn comes_to(
+        &self,
+        section: &Section<'_>,
+        order: &str,
+        status: &str,
+        history: &[&str],
+    ) -> anyhow::Result<()> {
+        for word in history {
+            section.says(word)?;
+        }
+        let show = self.section(FIRST)?.block(1)?.replace("ID", order);
+        until(&format!("{}: order {order} is {status}", section.title), async || {
+            let order: Value = serde_json::from_str(&self.project.shell(&show).await?)?;
+            let known = order["history"].as_array().into_iter().flatten();
+            let known: Vec<_> = known.filter_map(|it| it["what"].as_str()).collect();
+            Ok(order["status"] == status && history.iter().all(|it| known.contains(it)))
+        })
+        .await
+    }
+
+    fn section(&self, title: &'a str) -> anyhow::Result<Section<'a>> {
+        let sections = self.text.split("\n## ").filter_map(|it| it.split_once('\n'));
+        let found = sections.filter(|(name, _)| *name == title).map(|(_, text)| text).next();
+        let text = found.with_context(|| format!("the tour has no {title:?}"))?;
+        Ok(Section { title, text })
+    }
+}
+
+/// Where the first order is placed.
+const FIRST: &str = "An order that is confirmed";
+
+/// What stands under one heading.
+#[derive(Debug)]
+struct Section<'a> {
+    title: &'a str,
+    text: &'a str,
+}
+
+impl<'a> Section<'a> {
+    /// Its n-th block of commands.
+    fn block(&self, n: usize) -> anyhow::Result<&'a str> {
+        let mut blocks = self.text.split("\n```\n").skip(1).step_by(2);
+        blocks.nth(n).with_context(|| format!("{:?} has no commands number {n}", self.title))
+    }
+
+    /// What stands as code amid its words.
+    fn code(&self) -> impl Iterator<Item = &'a str> {
+        let prose = self.text.split("\n```\n").step_by(2);
+        prose.flat_map(|it| it.split('`').skip(1).step_by(2))
+    }
+
+    /// The command amid its words that begins so and speaks of this.
+    fn command(&self, begins: &str, of: &str) -> anyhow::Result<&'a str> {
+        let found = self.code().find(|it| it.starts_with(begins) && it.contains(of));
+        found.with_context(|| format!("{:?} has no {begins} of {of}", self.title))
+    }
+
+    /// Fails unless this stands as code amid its words.
+    fn says(&self, word: &str) -> anyhow::Result<()> {
+        anyhow::ensure!(self.code().any(|it| it == word), "{:?} does not say {word}", self.title);
+        Ok(())
+    }
+}
+
+/// The command with another value for this field of its JSON.
+fn otherwise(command: &str, name: &str, value: &str) -> anyhow::Result<String> {
+    let begin = format!("{name}: \"");
+    let (before, rest) =
+        command.split_once(&begin).with_context(|| format!("the order has no {name}"))?;
+    let (_, after) = rest.split_once('"').context("a value without an end")?;
+    Ok(format!("{before}{name}: {value}{after}"))
+}
+
+/// The order's id in an answer.
+fn id(answer: &str) -> anyhow::Result<String> {
+    let order: Value =
+        serde_json::from_str(answer).with_context(|| format!("no order: {answer}"))?;
+    Ok(order["id"].as_str().with_context(|| format!("no id: {answer}"))?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "# T\n\n## One\n\nDo `curl a`:\n\n```\ncurl x \\\n  y\n```\n\nthen `\"a\": \"b\"`, and\n\n\
+        ```\nls\n```\n\n## Two\n";
+
+    #[test]
+    fn blocks_and_words_of_a_section_are_told_apart() {
+        let (_, rest) = TEXT.split_once("## One\n").unwrap();
+        let (text, _) = rest.split_once("\n## ").unwrap();
+        let section = Section { title: "One", text };
+        assert_eq!(section.block(0).unwrap(), "curl x \\\n  y");
+        assert_eq!(section.block(1).unwrap(), "ls");
+        assert!(section.block(2).is_err());
+        assert_eq!(section.code().collect::<Vec<_>>(), ["curl a", "\"a\": \"b\""]);
+        assert!(section.command("curl", "a").is_ok() && section.command("curl", "b").is_err());
+        assert!(section.says("curl a").is_ok() && section.says("ls").is_err());
+    }
+
+    #[test]
+    fn a_field_of_an_order_is_put_otherwise() {
+        let order = "-d '{\"sku\": \"a\", \"n\": 1}'";
+        let other = otherwise(order, "\"sku\"", "\"b\"").unwrap();
+        assert_eq!(other, "-d '{\"sku\": \"b\", \"n\": 1}'");
+        assert!(otherwise(order, "\"card\"", "\"b\"").is_err());
+    }
+}
