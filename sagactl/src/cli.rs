@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 use devstack::Source;
 
 use crate::{
-    chaos, compose, contract, dead_letters, demo, fuzz, load, payments, screen, stack, verify,
+    chaos, compose, contract, dead_letters, demo, fuzz, load, manifests, payments, screen, stack,
+    verify,
 };
 
 /// Runs, watches and checks the order system.
@@ -19,7 +20,7 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tries the compose file for real, with the programs of this machine.
+    /// Tries the compose file for real.
     ComposeTest(compose::Options),
     /// Creates the topics and registers the schemas at a broker and a registry that run already.
     Contract(contract::Options),
@@ -31,6 +32,8 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Places many orders at once and says what that costs.
     Load(load::Options),
+    /// Renders the manifests for Kubernetes and holds them against schemas.
+    Manifests(manifests::Options),
     /// Lists, shows and decides payments.
     Payments(payments::Options),
     /// Shows and mends what the services could not take in, and jobs that were given up.
@@ -74,6 +77,7 @@ impl Cli {
             Command::Chaos(options) => chaos::run(options).await,
             Command::Fuzz(options) => fuzz::run(options).await,
             Command::Load(options) => load::run(options).await,
+            Command::Manifests(options) => manifests::run(options).await,
             Command::Payments(options) => payments::run(options).await,
             Command::DeadLetters(options) => dead_letters::run(options).await,
             Command::Stack(options) => stack::run(options).await,

@@ -22,6 +22,7 @@ use crate::screen::say;
 
 mod confinement;
 mod images;
+mod mirror;
 mod orders;
 mod project;
 mod tour;
@@ -68,6 +69,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     project.put_aside(&missing)?;
     project.compose(&["build"]).await?;
     done(began, "the images are built");
+    let began = Instant::now();
+    mirror::tried(&project, &repository).await?;
+    done(began, "crates come by way of a mirror, and stay while only sources change");
     let outcome = acts(&project, &repository).await;
     if outcome.is_err() {
         say(project.compose(&["ps", "--all"]).await?);

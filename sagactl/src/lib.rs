@@ -20,6 +20,7 @@ pub mod dead_letters;
 pub mod demo;
 pub mod fuzz;
 pub mod load;
+pub mod manifests;
 pub mod payments;
 pub mod stack;
 pub mod verify;

@@ -37,6 +37,8 @@ enum Beside {
     Docker,
     /// It starts its own, in containers.
     OwnDocker,
+    /// It needs none, but tools that come by Go.
+    Go,
 }
 
 struct Check {
@@ -51,7 +53,7 @@ const fn check(name: &'static str, command: &'static [&'static str]) -> Check {
 }
 
 /// The checks. `--workspace` in all of them: one set of features, one build of each dependency.
-const CHECKS: [Check; 10] = [
+const CHECKS: [Check; 11] = [
     check("format", &["cargo", "fmt", "--all", "--check"]),
     check("dependencies", &["cargo", "deny", "check", "bans", "licenses", "sources"]),
     check(
@@ -64,6 +66,10 @@ const CHECKS: [Check; 10] = [
             "documents",
             &["cargo", "doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
         )
+    },
+    Check {
+        beside: Beside::Go,
+        ..check("manifests", &["cargo", "run", "--bin", "sagactl", "--", "manifests"])
     },
     check("build", &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
     Check {
@@ -117,6 +123,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 async fn obstacle(check: &Check) -> Option<String> {
     match check.beside {
         Beside::Nothing | Beside::Native => None,
+        Beside::Go => (!devstack::go_answers().await).then(|| "Go is not here".to_owned()),
         Beside::Docker | Beside::OwnDocker if !devstack::docker_answers().await => {
             Some("no Docker engine answers here".to_owned())
         }
@@ -129,7 +136,7 @@ async fn obstacle(check: &Check) -> Option<String> {
 
 async fn perform(check: &Check) -> anyhow::Result<bool> {
     let source = match check.beside {
-        Beside::Nothing | Beside::OwnDocker => return execute(check, &[]).await,
+        Beside::Nothing | Beside::OwnDocker | Beside::Go => return execute(check, &[]).await,
         Beside::Native => Source::Native,
         Beside::Docker => Source::Docker,
     };

@@ -30,6 +30,7 @@ pub use error::Error;
 pub use for_tests::{database, shared, unique_prefix};
 pub use native::{
     authority::Secured,
+    go::{go_answers, go_module, go_program},
     ports::Ports,
     prometheus::{Prometheus, promtool},
     python::wheels,

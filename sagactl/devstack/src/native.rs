@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 mod cache;
+pub(crate) mod go;
 mod java;
 mod kafka;
 mod mail;

@@ -111,7 +111,7 @@ impl<'a> Tour<'a> {
     /// Places the first order, as this section has it otherwise; answers its id.
     async fn order(&self, section: &Section<'_>) -> anyhow::Result<String> {
         let first = self.section(FIRST)?.block(0)?;
-        let first = first.replace("tour-1", &format!("tour-{}", section.title));
+        let first = first.replace("tour-1", &section.title.replace(' ', "-"));
         let words = section.code().filter_map(|it| it.split_once(": "));
         let order = words
             .filter(|(name, value)| name.starts_with('"') && value.starts_with('"'))
