@@ -57,7 +57,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(devstack::docker_answers().await, "no Docker engine answers here");
     let products = orders::PRODUCTS.to_string();
     let settings = [
-        ("SAGA_BUILD_PROFILE", "dev"),
+        ("SAGA_BUILD_PROFILE", "quick"),
         ("SEED_PRODUCTS", products.as_str()),
         ("LOAD_ORDERS", "200"),
     ];

@@ -48,7 +48,7 @@ async fn builds(project: &Project, repository: &Path) -> anyhow::Result<()> {
     let mirror = Mirror::start().await?;
     let workspace = workspace(&mirror).await?;
     let build = format!(
-        "docker build --progress plain --network host --file '{}/deploy/Dockerfile' --build-arg PROFILE=dev \
+        "docker build --progress plain --network host --file '{}/deploy/Dockerfile' --build-arg PROFILE=quick \
          --build-arg CRATES_MIRROR={} --target order-service --tag {IMAGE} '{}' 2>&1",
         repository.display(),
         mirror.index(),
@@ -141,7 +141,9 @@ async fn package(name: &str) -> anyhow::Result<TempDir> {
 async fn workspace(mirror: &Mirror) -> anyhow::Result<TempDir> {
     let folder = TempDir::new()?;
     let members = json!(PROGRAMS);
-    let manifest = format!("[workspace]\nresolver = \"3\"\nmembers = {members}\n");
+    let manifest = format!(
+        "[workspace]\nresolver = \"3\"\nmembers = {members}\n[profile.quick]\ninherits = \"dev\"\n"
+    );
     fs::write(folder.path().join("Cargo.toml"), manifest)?;
     for program in PROGRAMS {
         write_program(folder.path(), program, &mirror.name, "any")?;

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{confinement::ROLES, project::Project};
+use super::{confinement::ROLES, project::Project, tour::DEAD_LETTERS};
 use crate::{
     audit::{self, Expected},
     client::{self, Answer, Orders},
@@ -119,11 +119,13 @@ impl Shop {
         report::accepted(&self.fleet).await
     }
 
-    /// Waits until nothing is on its way, and checks every promise from outside.
+    /// Waits until nothing is on its way, and checks every promise from outside; the tour was walked
+    /// before.
     pub(super) async fn audit(&self) -> anyhow::Result<BTreeMap<String, i64>> {
         until("nothing is on its way", async || Ok(report::open(&self.fleet).await?.is_nothing()))
             .await?;
-        let report = audit::audit(&self.fleet, Expected::default()).await?;
+        let expected = Expected { dead_letters: DEAD_LETTERS };
+        let report = audit::audit(&self.fleet, expected).await?;
         anyhow::ensure!(report.faults().is_empty(), "{}", report.faults().join("\n"));
         Ok(report.orders)
     }

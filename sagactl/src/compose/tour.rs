@@ -12,6 +12,9 @@ use super::{
     project::Project,
 };
 
+/// What nobody can read, on the way.
+pub(super) const DEAD_LETTERS: i64 = 1;
+
 /// Whoever walks.
 #[derive(Debug)]
 pub(super) struct Tour<'a> {
