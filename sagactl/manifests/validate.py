@@ -1,7 +1,7 @@
 """Holds rendered manifests, read from standard input, against schemas: Kubernetes' own, and those of the custom resources
-whose definitions lie in a folder. A field that a schema does not know is a fault.
+whose definitions lie in these folders. A field that a schema does not know is a fault.
 
-    validate.py KUBERNETES-VERSION FOLDER-OF-DEFINITIONS
+    validate.py KUBERNETES-VERSION FOLDER-OF-DEFINITIONS...
 
 Whoever finds no fault has to find some: what is right is spoilt in several ways, and each has to be noticed.
 """
@@ -15,7 +15,7 @@ import jsonschema
 import kubernetes_validate
 import yaml
 
-# Kinds whose schemas are in no package; docs/kubernetes.md says what was done instead.
+# Kinds whose definitions are in no package: not looked at unless somebody gives them.
 UNSEEN = {("kafka.strimzi.io/v1", kind) for kind in ("Kafka", "KafkaNodePool", "KafkaUser")}
 
 
@@ -31,11 +31,12 @@ def closed(schema):
     return schema
 
 
-def definitions(folder):
+def definitions(folders):
     """The schemas of custom resources, by version and kind."""
+    files = [file for folder in folders for file in sorted(pathlib.Path(folder).glob("*.yaml"))]
+    documents = [it for file in files for it in yaml.safe_load_all(file.read_text()) if it]
     known = {}
-    for file in sorted(pathlib.Path(folder).glob("*.yaml")):
-        spec = yaml.safe_load(file.read_text())["spec"]
+    for spec in (it["spec"] for it in documents if it["kind"] == "CustomResourceDefinition"):
         for version in spec["versions"]:
             name = (f"{spec['group']}/{version['name']}", spec["names"]["kind"])
             known[name] = closed(version["schema"]["openAPIV3Schema"])
@@ -45,12 +46,10 @@ def definitions(folder):
 def complaint(document, version, known):
     """What is wrong with a document, if anything is."""
     name = (document.get("apiVersion"), document.get("kind"))
-    if name in UNSEEN:
-        return None
     try:
         if name in known:
             jsonschema.validate(document, known[name])
-        else:
+        elif name not in UNSEEN:
             kubernetes_validate.validate(document, version, strict=True)
     except jsonschema.ValidationError as error:
         return f"at {'/'.join(map(str, error.absolute_path)) or 'its top'}: {error.message}"
@@ -82,9 +81,9 @@ def spoilt(documents):
     ]
 
 
-def main(version, folder):
+def main(version, *folders):
     documents = [it for it in yaml.safe_load_all(sys.stdin) if it]
-    known = definitions(folder)
+    known = definitions(folders)
     faults, kinds = [], collections.Counter()
     for document in documents:
         name = f"{document.get('kind')} {document.get('metadata', {}).get('name')}"
@@ -94,8 +93,9 @@ def main(version, folder):
         kinds[(document.get("apiVersion"), document.get("kind"))] += 1
     missed = [what for what, document in spoilt(documents) if not complaint(document, version, known)]
     faults += [f"not noticed: {what}" for what in missed]
-    for (group, kind), count in sorted(kinds.items()):
-        print(f"  {count:3} {kind} of {group}{', not looked at: no schema' if (group, kind) in UNSEEN else ''}")
+    for name, count in sorted(kinds.items()):
+        unseen = ", not looked at: no definition" if name in UNSEEN and name not in known else ""
+        print(f"  {count:3} {name[1]} of {name[0]}{unseen}")
     for fault in faults:
         print(f"  ✘ {fault}")
     return 1 if faults else 0

@@ -2,7 +2,8 @@
 //! schemas, strictly.
 //!
 //! Kubernetes' schemas come as a Python wheel, `CloudNativePG`'s with its Go module. Strimzi's are in
-//! no package: its kinds are counted, and said not to have been looked at.
+//! no package: whoever has them gives their folder; else its kinds are counted, and said not to have
+//! been looked at.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,6 +22,9 @@ pub struct Options {
     /// The folder that has `base` and `kind` in it.
     #[arg(long, default_value = "deploy/k8s")]
     folder: PathBuf,
+    /// Definitions of more custom resources, such as those of Strimzi.
+    #[arg(long)]
+    definitions: Vec<PathBuf>,
 }
 
 const KUBERNETES: &str = "1.37";
@@ -36,6 +40,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let kustomize = devstack::go_program(KUSTOMIZE.0, KUSTOMIZE.1).await?;
     let module = devstack::go_module(CLOUD_NATIVE_PG.0, CLOUD_NATIVE_PG.1).await?;
     let wheels = devstack::wheels("kubernetes-validate-1.37.0", REQUIREMENTS).await?;
+    let mut definitions = vec![module.join("config/crd/bases")];
+    definitions.extend(options.definitions);
     let mut valid = true;
     for overlay in ["base", "kind"] {
         say(overlay);
@@ -43,15 +49,15 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         let rendered = command.arg("build").arg(options.folder.join(overlay)).output().await?;
         let said = String::from_utf8_lossy(&rendered.stderr);
         anyhow::ensure!(rendered.status.success(), "{overlay} cannot be rendered: {said}");
-        valid &= is_valid(&wheels, &module.join("config/crd/bases"), &rendered.stdout).await?;
+        valid &= is_valid(&wheels, &definitions, &rendered.stdout).await?;
     }
     Ok(if valid { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Whether what was rendered is as schemas want it; what is not is printed.
-async fn is_valid(wheels: &Path, definitions: &Path, rendered: &[u8]) -> anyhow::Result<bool> {
+async fn is_valid(wheels: &Path, definitions: &[PathBuf], rendered: &[u8]) -> anyhow::Result<bool> {
     let mut command = cargo::command("python3");
-    command.args(["-c", VALIDATE, KUBERNETES]).arg(definitions);
+    command.args(["-c", VALIDATE, KUBERNETES]).args(definitions);
     command.env("PYTHONPATH", wheels).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUTF8", "1");
     let mut python = command.stdin(Stdio::piped()).spawn().context("python3 cannot be run")?;
     let mut input = python.stdin.take().context("python3 takes no input")?;
