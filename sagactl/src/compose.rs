@@ -62,16 +62,16 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         ("LOAD_ORDERS", "200"),
     ];
     let mut project = Project::of(&repository, &settings)?;
-    let began = Instant::now();
     say("Images");
     project.compose(&["down", "--volumes", "--remove-orphans"]).await?;
     let missing = images::missing(&project).await?;
     project.put_aside(&missing)?;
-    project.compose(&["build"]).await?;
-    done(began, "the images are built");
     let began = Instant::now();
     mirror::tried(&project, &repository).await?;
     done(began, "crates come by way of a mirror, and stay while only sources change");
+    let began = Instant::now();
+    project.compose(&["build"]).await?;
+    done(began, "the images are built");
     let outcome = acts(&project, &repository).await;
     if outcome.is_err() {
         say(project.compose(&["ps", "--all"]).await?);

@@ -1,8 +1,7 @@
 //! `cargo verify`: every check of this repository, in the order that fails fastest.
 //!
 //! One stack is started for all tests; the demo and the fuzzing start one of their own, as a person
-//! would. What ran
-//! and how long it took is printed at the end: nothing is skipped in silence.
+//! would. What ran and how long it took is printed at the end: nothing is skipped in silence.
 
 use std::{
     process::ExitCode,
