@@ -1,13 +1,15 @@
 //! Crates by way of a mirror: the Dockerfile's `CRATES_MIRROR`, and its layers.
 //!
-//! The Dockerfile as it is builds a workspace in miniature, whose programs need a crate that is
-//! nowhere but on a mirror which stands here for a minute. So what is built came by way of the
-//! mirror. Each run has a crate of its own name: no cache knows it.
+//! The compose file and the Dockerfile as they are build a workspace in miniature, whose programs
+//! need a crate that is nowhere but on a mirror which stands here for a minute. So what is built
+//! came by way of the mirror. Each run has a crate and an image of its own name: no cache knows
+//! them, and two runs do not meet.
 
 use std::{
     collections::BTreeMap,
     fs,
     path::Path,
+    process::Stdio,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,53 +24,57 @@ use tokio::{net::TcpListener, process::Command, task::JoinSet};
 
 use super::project::Project;
 
-/// The Dockerfile wants all of them.
+/// Where the Dockerfile's programs lie; one within another's folder, as with us.
 const PROGRAMS: [&str; 6] = [
     "order-service",
     "inventory-service",
     "payment-service",
     "notify-service",
-    "gateway-simulator",
+    "payment-service/gateway-simulator",
     "sagactl",
 ];
 
-const IMAGE: &str = "saga-test-mirrored";
+/// The one that is looked at.
+const PROGRAM: &str = PROGRAMS[0];
+
+/// What is tried: the repository's own files.
+const FILES: [&str; 3] = ["docker-compose.yml", "deploy/Dockerfile", ".dockerignore"];
+
+/// Lets a build reach this machine's loopback. It is no part of what is built.
+const HOST_NETWORK: &str = "deploy/host-network.json";
 
 const VERSION: &str = "1.0.0";
 
 /// Builds by way of a mirror; again after a change of sources, with the crates left as they are.
 pub(super) async fn tried(project: &Project, repository: &Path) -> anyhow::Result<()> {
-    let outcome = builds(project, repository).await;
+    let mirror = Mirror::start().await?;
+    let workspace = Workspace::of(repository, &mirror).await?;
+    let outcome = builds(project, &mirror, &workspace).await;
     // Whatever was built is of no use to anybody.
-    drop(project.docker(&["image", "rm", "--force", IMAGE]).await);
+    drop(project.docker(&["image", "rm", "--force", &workspace.image()]).await);
     outcome
 }
 
-async fn builds(project: &Project, repository: &Path) -> anyhow::Result<()> {
-    let mirror = Mirror::start().await?;
-    let workspace = workspace(&mirror).await?;
-    let build = format!(
-        "docker build --progress plain --network host --file '{}/deploy/Dockerfile' --build-arg PROFILE=quick \
-         --build-arg CRATES_MIRROR={} --target order-service --tag {IMAGE} '{}' 2>&1",
-        repository.display(),
-        mirror.index(),
-        workspace.path().display(),
-    );
-    for word in ["first", "second"] {
-        write_program(workspace.path(), PROGRAMS[0], &mirror.name, word)?;
-        let said = project.shell(&build).await?;
-        let shown = project.docker(&["run", "--rm", IMAGE]).await?;
+async fn builds(project: &Project, mirror: &Mirror, workspace: &Workspace) -> anyhow::Result<()> {
+    let image = workspace.image();
+    for (word, kept) in [("first", false), ("second", true)] {
+        workspace.change(word)?;
+        let (built, said) = workspace.build(&mirror.index()).await?;
+        anyhow::ensure!(built, "{word}: nothing is built: {said}");
+        let shown = project.docker(&["run", "--rm", &image]).await?;
         anyhow::ensure!(shown.trim() == format!("{word} mirrored"), "{word} is {shown}: {said}");
-        anyhow::ensure!(mirror.downloads() == 1, "{} times downloaded", mirror.downloads());
-        let again = word == "second";
-        anyhow::ensure!(is_kept(&said) == again, "{word}: dependencies kept, or not: {said}");
+        let downloads = mirror.downloads();
+        anyhow::ensure!(downloads == 1, "{word}: {downloads} times downloaded: {said}");
+        anyhow::ensure!(is_kept(&said) == kept, "{word}: dependencies kept, or not: {said}");
+        // The next one takes the name, and would leave this one without.
+        project.docker(&["image", "rm", &image]).await?;
     }
     Ok(())
 }
 
 /// Whether the layer of dependencies was there already.
 fn is_kept(progress: &str) -> bool {
-    let step = progress.lines().find(|it| it.contains("[dependencies ") && it.contains("cargo"));
+    let step = progress.lines().find(|it| it.contains("dependencies ") && it.contains("cargo"));
     let number = step.and_then(|it| it.split_whitespace().next());
     number.is_some_and(|it| progress.lines().any(|line| line == format!("{it} CACHED")))
 }
@@ -86,19 +92,19 @@ struct Mirror {
 impl Mirror {
     async fn start() -> anyhow::Result<Self> {
         let name = format!("mirrored-{:016x}", fastrand::u64(..));
-        let file = package(&name).await?;
+        let folder = package(&name).await?;
+        let packed = folder.path().join(format!("target/package/{name}-{VERSION}.crate"));
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let at = format!("http://{}", listener.local_addr()?);
         let (path, downloads) = (format!("{name}/{VERSION}/download"), Arc::new(AtomicU64::new(0)));
         let entry = json!({
             "name": name, "vers": VERSION, "deps": [], "features": {}, "yanked": false,
-            "cksum": checksum(&file.path().join("it.crate")).await?,
+            "cksum": checksum(&packed).await?,
         });
-        let crate_file = fs::read(file.path().join("it.crate"))?;
         let pages = BTreeMap::from([
             ("config.json".to_owned(), json!({ "dl": at }).to_string().into_bytes()),
             (format!("{}/{}/{name}", &name[..2], &name[2..4]), entry.to_string().into_bytes()),
-            (path.clone(), crate_file),
+            (path.clone(), fs::read(packed)?),
         ]);
         let counted = Arc::clone(&downloads);
         let answer = async move |Asked(asked): Asked<String>| {
@@ -122,55 +128,95 @@ impl Mirror {
     }
 }
 
-/// The crate of this name, packed as `it.crate`.
+/// The crate of this name, packed below the folder.
 async fn package(name: &str) -> anyhow::Result<TempDir> {
     let folder = TempDir::new()?;
-    let source = "pub const WORD: &str = \"mirrored\";\n";
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"{VERSION}\"\nedition = \"2024\"\n\
          description = \"Nothing\"\nlicense = \"MIT\"\n[workspace]\n"
     );
-    write_crate(folder.path(), &manifest, "lib.rs", source)?;
+    write(folder.path(), "Cargo.toml", &manifest)?;
+    write(folder.path(), "src/lib.rs", "pub const WORD: &str = \"mirrored\";\n")?;
     cargo(folder.path(), &["package", "--quiet", "--allow-dirty", "--no-verify"]).await?;
-    let packed = folder.path().join(format!("target/package/{name}-{VERSION}.crate"));
-    fs::copy(packed, folder.path().join("it.crate"))?;
     Ok(folder)
 }
 
-/// Programs with the names of ours, which need the mirror's crate.
-async fn workspace(mirror: &Mirror) -> anyhow::Result<TempDir> {
-    let folder = TempDir::new()?;
-    let members = json!(PROGRAMS);
-    let manifest = format!(
-        "[workspace]\nresolver = \"3\"\nmembers = {members}\n[profile.quick]\ninherits = \"dev\"\n"
-    );
-    fs::write(folder.path().join("Cargo.toml"), manifest)?;
-    for program in PROGRAMS {
-        write_program(folder.path(), program, &mirror.name, "any")?;
+/// Programs with the names of ours, which need the mirror's crate, and the files that build them.
+#[derive(Debug)]
+struct Workspace {
+    folder: TempDir,
+    /// As compose calls the project.
+    name: String,
+}
+
+impl Workspace {
+    async fn of(repository: &Path, mirror: &Mirror) -> anyhow::Result<Self> {
+        let it = Self { folder: TempDir::new()?, name: format!("saga-test-{}", mirror.name) };
+        let folder = it.folder.path();
+        fs::create_dir(folder.join("deploy"))?;
+        for file in FILES {
+            fs::copy(repository.join(file), folder.join(file)).context(file)?;
+        }
+        let network = json!({ "services": { PROGRAM: { "build": { "network": "host" } } } });
+        write(folder, HOST_NETWORK, &network.to_string())?;
+        let members = json!(PROGRAMS);
+        let manifest = format!(
+            "[workspace]\nresolver = \"3\"\nmembers = {members}\n\
+             [profile.quick]\ninherits = \"dev\"\ndebug = false\n"
+        );
+        write(folder, "Cargo.toml", &manifest)?;
+        for program in PROGRAMS {
+            write_program(&folder.join(program), &mirror.name)?;
+        }
+        it.change("any")?;
+        let index = format!("source.mirror.registry=\"{}\"", mirror.index());
+        let instead = "source.crates-io.replace-with=\"mirror\"";
+        let words = ["generate-lockfile", "--quiet", "--config", instead, "--config", &index];
+        cargo(folder, &words).await?;
+        Ok(it)
     }
-    let index = format!("source.mirror.registry=\"{}\"", mirror.index());
-    let instead = "source.crates-io.replace-with=\"mirror\"";
-    let words = ["generate-lockfile", "--quiet", "--config", instead, "--config", &index];
-    cargo(folder.path(), &words).await?;
-    Ok(folder)
+
+    /// From now on the program says this word.
+    fn change(&self, word: &str) -> anyhow::Result<()> {
+        let source = format!("pub const SAID: &str = \"{word}\";\n");
+        write(&self.folder.path().join(PROGRAM), "src/lib.rs", &source)
+    }
+
+    fn image(&self) -> String {
+        format!("{}-{PROGRAM}", self.name)
+    }
+
+    /// Builds the program's image; whether that went well, and what was said.
+    async fn build(&self, index: &str) -> anyhow::Result<(bool, String)> {
+        let mut command = Command::new("docker");
+        command.args(["compose", "--progress", "plain", "--project-name", &self.name]);
+        command.args(["--file", FILES[0], "--file", HOST_NETWORK, "build", PROGRAM]);
+        command.env("CRATES_MIRROR", index).env("SAGA_BUILD_PROFILE", "quick");
+        command.current_dir(self.folder.path()).stdin(Stdio::null()).kill_on_drop(true);
+        let output = command.output().await.context("docker cannot be run")?;
+        let said = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it)).concat();
+        Ok((output.status.success(), said))
+    }
 }
 
-fn write_program(workspace: &Path, program: &str, needs: &str, word: &str) -> anyhow::Result<()> {
+/// The first one has a library, as ours have.
+fn write_program(folder: &Path, needs: &str) -> anyhow::Result<()> {
+    let name = folder.file_name().context("a program without a name")?.to_string_lossy();
+    let said = if name == PROGRAM { "order_service::SAID" } else { "\"nothing\"" };
     let manifest = format!(
-        "[package]\nname = \"{program}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
+        "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\
          [dependencies]\n{needs} = \"{VERSION}\"\n"
     );
-    let source = format!(
-        "fn main() {{\n    println!(\"{word} {{}}\", {}::WORD);\n}}\n",
-        needs.replace('-', "_")
-    );
-    write_crate(&workspace.join(program), &manifest, "main.rs", &source)
+    let word = format!("{}::WORD", needs.replace('-', "_"));
+    let source = format!("fn main() {{\n    println!(\"{{}} {{}}\", {said}, {word});\n}}\n");
+    write(folder, "Cargo.toml", &manifest)?;
+    write(folder, "src/main.rs", &source)
 }
 
-fn write_crate(folder: &Path, manifest: &str, file: &str, source: &str) -> anyhow::Result<()> {
-    fs::create_dir_all(folder.join("src"))?;
-    fs::write(folder.join("Cargo.toml"), manifest)?;
-    fs::write(folder.join("src").join(file), source)?;
+fn write(folder: &Path, file: &str, text: &str) -> anyhow::Result<()> {
+    let path = folder.join(file);
+    fs::create_dir_all(path.parent().unwrap_or(folder))?;
+    fs::write(path, text)?;
     Ok(())
 }
 
@@ -201,6 +247,7 @@ mod tests {
     fn a_layer_that_was_kept_is_told_from_one_that_was_made() {
         let kept = "#9 [dependencies 2/2] RUN cargo build\n#9 CACHED\n#10 [programs 1/2] COPY\n";
         assert!(is_kept(kept));
+        assert!(is_kept(&kept.replace("[dependencies", "[order-service dependencies")));
         assert!(!is_kept(&kept.replace("#9 CACHED", "#9 DONE 3.0s\n#10 CACHED")));
         assert!(!is_kept(""));
     }
