@@ -64,6 +64,11 @@ impl Metrics {
 
     /// Sorts what was measured into its buckets every so often until told to stop. Else each
     /// measurement would be kept as it is until somebody asks, and nobody may ever ask.
+    ///
+    /// A measurement that another thread is making at that very moment may be lost: the library
+    /// takes the block away between the writer's look at it and its write; at most about one for
+    /// each look at the numbers. Counters are not concerned, so what must stay 0 is never a
+    /// histogram.
     pub async fn keep_up(self, every: Duration, stop: CancellationToken) -> Unfailing {
         let rest = || stop.run_until_cancelled(tokio::time::sleep(every));
         while rest().await.is_some() {
