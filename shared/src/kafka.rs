@@ -44,6 +44,9 @@ impl Settings {
 
     /// What every client needs.
     pub fn client(&self) -> ClientConfig {
+        // OpenSSL, left to itself, cleans up when the process exits, whoever is still at work: the
+        // threads of a client that is on its way out would fall over it. Whoever begins decides.
+        openssl_sys::init();
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", &self.brokers)

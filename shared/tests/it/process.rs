@@ -3,6 +3,8 @@
 use std::{
     convert::Infallible,
     process::{ExitCode, Stdio},
+    sync::{Arc, Barrier},
+    thread,
     time::Duration,
 };
 
@@ -10,7 +12,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use shared::lifecycle::{self, Lifecycle, Stage};
+use rdkafka::producer::BaseProducer;
+use shared::{
+    kafka::{self, Security, Tls},
+    lifecycle::{self, Lifecycle, Stage},
+};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -49,12 +55,13 @@ async fn set_up(role: &str, life: &Lifecycle) -> Result<(), std::io::Error> {
         "hangs" => life.start(Stage::Work, "hangs", async |_stop| -> Result<(), Infallible> {
             // A thread of the runtime, blocked in what cannot be cancelled.
             loop {
-                std::thread::park();
+                thread::park();
             }
         }),
         "deaf" => life.start(Stage::Work, "deaf", async |_stop: CancellationToken| {
             std::future::pending::<Result<(), Infallible>>().await
         }),
+        "encrypts" => encrypt(),
         "cannot" => return Err(std::io::Error::other("it cannot start")),
         "waits" => {
             say_started();
@@ -64,6 +71,30 @@ async fn set_up(role: &str, life: &Lifecycle) -> Result<(), std::io::Error> {
     }
     say_started();
     Ok(())
+}
+
+/// Threads in the middle of what a client does to encrypt, to the very end of the process.
+fn encrypt() {
+    let settings = kafka::Settings {
+        brokers: "127.0.0.1:1".to_owned(),
+        prefix: String::new(),
+        client_id: "encrypts".to_owned(),
+        security: Security { tls: Some(Tls::default()), login: None }.into(),
+        member: None,
+    };
+    let begun = Arc::new(Barrier::new(5));
+    for _ in 0..4 {
+        let (settings, begun) = (settings.clone(), Arc::clone(&begun));
+        let make = move || settings.client().create::<BaseProducer>().unwrap();
+        thread::spawn(move || {
+            make();
+            begun.wait();
+            loop {
+                make();
+            }
+        });
+    }
+    begun.wait();
 }
 
 #[expect(clippy::print_stdout, reason = "the starting test reads it")]
@@ -147,4 +178,13 @@ async fn a_second_signal_ends_a_process_at_once() {
     // The first one is being obeyed: its grace is longer than this test's patience.
     send(&child, Signal::SIGINT);
     assert_eq!(code(child).await, 1);
+}
+
+#[tokio::test]
+async fn a_process_exits_with_success_while_its_clients_are_encrypting() {
+    for _ in 0..32 {
+        let child = started("encrypts").await;
+        send(&child, Signal::SIGTERM);
+        assert_eq!(code(child).await, 0);
+    }
 }
