@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use shared::{contract::NotificationFailed, contract::Record as _, jobs::Step};
 
 use crate::{
-    kit::{Desk, Order, PATIENCE},
+    kit::{Desk, Order, SHORT},
     peer::{Manner, Peer, Turn, gate},
 };
 
@@ -78,7 +78,7 @@ async fn a_mail_without_an_answer_is_in_doubt_and_sent_again_under_the_same_name
     for turn in [Turn::HangUp, Turn::Wait(held, "250 taken")] {
         let (desk, order) = due().await;
         let peer = Peer::new([Manner::after_content(turn)]);
-        let mut worker = desk.worker(&peer.smtp());
+        let mut worker = desk.worker_within(&peer.smtp(), SHORT);
         assert_eq!(worker.step().await.unwrap(), AGAIN);
         assert_eq!(desk.jobs().await, [("waiting".to_owned(), true)]);
         assert_eq!(worker.step().await.unwrap(), DONE);
@@ -95,7 +95,7 @@ async fn what_hangs_before_the_mail_is_given_was_not_sent() {
     let (desk, _) = due().await;
     let manner = Manner { greeting: Some(Turn::Wait(held, "220 peer")), ..Manner::default() };
     let peer = Peer::new([manner]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = desk.worker_within(&peer.smtp(), SHORT);
     assert_eq!(worker.step().await.unwrap(), AGAIN);
     assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
     assert_eq!(worker.step().await.unwrap(), DONE);
@@ -109,7 +109,7 @@ async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_mail() {
         Manner::after_content(Turn::Wait(held, "250 taken")),
         Manner::refusing("550 no such user"),
     ]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = desk.worker_within(&peer.smtp(), SHORT);
     assert_eq!(worker.step().await.unwrap(), AGAIN);
     open.send(()).unwrap();
     // A conversation that was given up in the middle would find that answer, and call it a success.
@@ -123,7 +123,7 @@ async fn a_mail_server_that_is_away_costs_nothing_but_time() {
     let place = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let address = place.local_addr().unwrap();
     drop(place);
-    let mut worker = desk.patient_worker(&address.to_string(), PATIENCE);
+    let mut worker = desk.worker(&address.to_string());
     assert_eq!(worker.step().await.unwrap(), AGAIN);
     assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
     let peer = Peer::at(TcpListener::bind(address).unwrap(), []);
@@ -163,7 +163,7 @@ async fn a_confirmation_on_its_way_when_the_order_is_cancelled_is_recorded_and_s
     let (open, held) = gate();
     let (desk, order) = due().await;
     let peer = Peer::new([Manner::after_content(Turn::Wait(held, "250 taken"))]);
-    let mut worker = desk.patient_worker(&peer.smtp(), PATIENCE);
+    let mut worker = desk.worker(&peer.smtp());
     let meanwhile = async {
         crate::kit::until("the mail is given", async || !peer.mails().is_empty()).await;
         desk.hears(&order, &order.cancelled()).await;
@@ -181,7 +181,7 @@ async fn a_confirmation_that_fails_after_the_order_was_cancelled_is_not_sent_aga
     let (open, held) = gate();
     let (desk, order) = due().await;
     let peer = Peer::new([Manner::after_content(Turn::Wait(held, "451 not now"))]);
-    let mut worker = desk.patient_worker(&peer.smtp(), PATIENCE);
+    let mut worker = desk.worker(&peer.smtp());
     let meanwhile = async {
         crate::kit::until("the mail is given", async || !peer.mails().is_empty()).await;
         desk.hears(&order, &order.cancelled()).await;
