@@ -7,7 +7,12 @@
 //! **Architecture invariant:** an error is logged once, where it is turned into an answer or a
 //! decision. No secret and nothing personal is logged.
 
-use std::{io::IsTerminal as _, panic, sync::OnceLock, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    panic,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
@@ -78,7 +83,8 @@ impl Metrics {
     }
 }
 
-static METRICS: OnceLock<Metrics> = OnceLock::new();
+/// Held while it is looked at and while all of this is made: tests begin at the same moment.
+static METRICS: Mutex<Option<Metrics>> = Mutex::new(None);
 
 /// Seconds, from a statement's to a patient caller's.
 const SECONDS: &[f64] =
@@ -100,7 +106,8 @@ pub fn check_filter(filter: &str) -> Result<(), Error> {
 /// Starts logs, numbers and the panic hook. The first call in a process counts; later ones get the
 /// same numbers.
 pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
-    if let Some(metrics) = METRICS.get() {
+    let mut known = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(metrics) = &*known {
         return Ok(metrics.clone());
     }
     let filter = EnvFilter::try_new(filter)?;
@@ -118,12 +125,8 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Full("saga_duration_seconds".to_owned()), LONG_SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
-        .install_recorder();
-    let metrics = match handle {
-        Ok(handle) => METRICS.get_or_init(|| Metrics(handle)).clone(),
-        // Another thread was quicker.
-        Err(error) => METRICS.get().cloned().ok_or(error)?,
-    };
+        .install_recorder()?;
+    let metrics = known.insert(Metrics(handle)).clone();
     names::describe();
     vitals::describe();
     log_panics();

@@ -56,7 +56,10 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn new() -> Arc<Self> {
         let url = devstack::database("inventory").await;
-        let pool = db::pool(&db::Settings::new(SecretString::from(url.clone())), "test").unwrap();
+        let settings = db::Settings::new(SecretString::from(url.clone()));
+        let (statement_timeout, lock_timeout) = (PATIENCE, PATIENCE);
+        let settings = db::Settings { statement_timeout, lock_timeout, ..settings };
+        let pool = db::pool(&settings, "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
         let hears =

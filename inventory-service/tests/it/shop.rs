@@ -38,10 +38,13 @@ impl Shop {
             wakers: Wakers::default(),
             gate: Gate::default(),
         };
-        let (intake, worker) = Intake::new(parts, intake::Settings::default());
+        let (transaction_limit, lock_limit) = (PATIENCE, PATIENCE);
+        let settings =
+            intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() };
+        let (intake, worker) = Intake::new(parts, settings);
         let life = Lifecycle::new(PATIENCE);
         life.start(Stage::Work, "intake", |stop| worker.run(stop));
-        let limits = http::Settings { request_limit: PATIENCE, ..http::Settings::default() };
+        let limits = http::Settings { request_limit: 2 * PATIENCE, ..http::Settings::default() };
         let listener = http::bind("http", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
         let router = routes(Api { intake: intake.clone(), pool: house.pool.clone() });

@@ -52,6 +52,8 @@ use uuid::Uuid;
 pub(crate) const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 /// How long a placed order may take.
 pub(crate) const PATIENCE: Duration = Duration::minutes(5);
+/// How long the machine on which the tests run may be busy with something else.
+pub(crate) const STANDSTILL: std::time::Duration = std::time::Duration::from_mins(1);
 /// How long a confirmed order can be taken back.
 pub(crate) const WINDOW: Duration = Duration::minutes(30);
 
@@ -89,7 +91,7 @@ impl Shop {
             watch: Watch::default(),
         };
         let life = Lifecycle::new(std::time::Duration::from_secs(8));
-        let api = api(&life, &pool, &voice);
+        let api = api(&life, &pool, &voice, patient());
         let offset = AtomicI64::new(0);
         let shop = Self { pool, clock, voice, consumer, api, life, others, prefix, offset };
         shop.offer("tea", 250, "EUR", true).await;
@@ -104,7 +106,13 @@ impl Shop {
 
     /// The same shop in another process: the same database, doors of its own.
     pub(crate) fn branch(&self) -> Router {
-        api(&self.life, &self.pool, &self.voice)
+        api(&self.life, &self.pool, &self.voice, patient())
+    }
+
+    /// A branch that waits for a lock no longer than the service itself does.
+    pub(crate) fn hasty_branch(&self) -> Router {
+        let lock_limit = intake::Settings::default().lock_limit;
+        api(&self.life, &self.pool, &self.voice, intake::Settings { lock_limit, ..patient() })
     }
 
     /// Asks for a new order under a key.
@@ -334,26 +342,40 @@ pub(crate) async fn ask(api: &Router, request: Request<Body>) -> Reply {
     Reply { status: parts.status, headers: parts.headers, bytes }
 }
 
-/// The API of one process.
-fn api(life: &Lifecycle, pool: &PgPool, voice: &Voice) -> Router {
-    let placing = Placing { voice: voice.clone(), patience: PATIENCE };
-    let placing = intake(life, pool, placing);
-    let cancelling = Cancelling { voice: voice.clone(), window: WINDOW };
-    let cancelling = intake(life, pool, cancelling);
-    http::router(Api::new(pool.clone(), placing, cancelling), &Settings::default())
+/// An intake that gives nobody up because the machine is busy.
+fn patient() -> intake::Settings {
+    let (transaction_limit, lock_limit) = (STANDSTILL, STANDSTILL);
+    intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() }
 }
 
-fn intake<B: Batch>(life: &Lifecycle, pool: &PgPool, batch: B) -> Intake<B> {
+/// The API of one process.
+fn api(life: &Lifecycle, pool: &PgPool, voice: &Voice, settings: intake::Settings) -> Router {
+    let placing = Placing { voice: voice.clone(), patience: PATIENCE };
+    let placing = intake(life, pool, placing, settings);
+    let cancelling = Cancelling { voice: voice.clone(), window: WINDOW };
+    let cancelling = intake(life, pool, cancelling, settings);
+    let limits = Settings { request_limit: 2 * STANDSTILL, ..Settings::default() };
+    http::router(Api::new(pool.clone(), placing, cancelling), &limits)
+}
+
+fn intake<B: Batch>(
+    life: &Lifecycle,
+    pool: &PgPool,
+    batch: B,
+    settings: intake::Settings,
+) -> Intake<B> {
     let (pool, wakers, gate) = (pool.clone(), Wakers::default(), Gate::default());
     let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
-    let (intake, worker) = Intake::new(parts, intake::Settings::default());
+    let (intake, worker) = Intake::new(parts, settings);
     life.start(Stage::Work, "intake", |stop| worker.run(stop));
     intake
 }
 
 async fn pool() -> PgPool {
     let url = devstack::database("orders").await;
+    let (statement_timeout, lock_timeout) = (STANDSTILL, STANDSTILL);
     let settings = db::Settings::new(SecretString::from(url));
+    let settings = db::Settings { statement_timeout, lock_timeout, ..settings };
     let pool = db::pool(&settings, "test").unwrap();
     db::migrate(&pool, &MIGRATIONS).await.unwrap();
     pool

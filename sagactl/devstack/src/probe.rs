@@ -86,6 +86,8 @@ impl Asker {
 }
 
 fn admin(brokers: &str, client: &[(&str, String)]) -> Option<AdminClient<DefaultClientContext>> {
+    // As every client here: OpenSSL does not clean up under the hands of its threads.
+    openssl_sys::init();
     let mut config: ClientConfig =
         client.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     config
