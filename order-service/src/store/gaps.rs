@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub struct Mark {
     /// Number of the last entry.
     pub entry_no: i64,
-    /// Transactions before this one had begun by then.
+    /// Whoever had written something by then has a number below this one.
     pub begun: i64,
 }
 
@@ -29,16 +29,19 @@ pub struct Gap {
 }
 
 /// Up to where the history is written now.
+///
+/// Takes a number of its own: what a snapshot tells are the numbers below the last one that has
+/// ended, and who began after that one may still write below the mark.
 pub async fn mark(conn: &mut PgConnection) -> Result<Mark, sqlx::Error> {
     sqlx::query_as(
         "SELECT coalesce((SELECT max(entry_no) FROM order_history), 0) AS entry_no,
-                pg_snapshot_xmax(pg_current_snapshot())::text::int8 AS begun",
+                pg_current_xact_id()::text::int8 AS begun",
     )
     .fetch_one(conn)
     .await
 }
 
-/// Whether every transaction that had begun by then has ended: nothing appears below the mark any
+/// Whether everybody who had written something by then has ended: nothing appears below the mark any
 /// more.
 pub async fn is_settled(conn: &mut PgConnection, mark: &Mark) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8 >= $1")

@@ -2,7 +2,7 @@
 
 use order_service::{
     losses::{Losses, Parts, Step},
-    store::gaps::Gap,
+    store::gaps::{self, Gap},
 };
 use shared::{contract::Record, lag::Lag, message::Incoming};
 use tokio::time::Instant;
@@ -88,6 +88,22 @@ async fn an_entry_that_is_not_committed_yet_is_waited_for() {
     assert_eq!(losses.step().await.unwrap(), Step::Waiting);
     open.rollback().await.unwrap();
     assert_eq!(look(&mut (losses, lag)).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_writes_when_a_mark_is_set_has_begun_before_it() {
+    let shop = Shop::open().await;
+    let mut conn = shop.pool.acquire().await.unwrap();
+    // Others on this server may end just then, and hide a mark that is too low.
+    for _ in 0..50 {
+        let mut open = shared::db::begin(&shop.pool).await.unwrap();
+        let sql = "SELECT pg_current_xact_id()::text::int8";
+        let writer: i64 = sqlx::query_scalar(sql).fetch_one(&mut *open).await.unwrap();
+        let mark = gaps::mark(&mut conn).await.unwrap();
+        assert!(mark.begun > writer, "{mark:?}, {writer}");
+        assert!(!gaps::is_settled(&mut conn, &mark).await.unwrap());
+        open.rollback().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
