@@ -35,7 +35,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a mail server may take for a step, where the test waits for it in vain. What answers
 /// has to answer within it, too, on a busy machine.
-pub(crate) const SHORT: Duration = Duration::from_secs(2);
+pub(crate) const SHORT: Duration = Duration::from_secs(5);
 
 /// The service without its Kafka: its database, what it hears, what it says.
 pub(crate) struct Desk {

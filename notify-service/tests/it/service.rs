@@ -10,11 +10,11 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 use shared::{
-    contract::{self, NotificationSent, Record as _},
+    contract::{NotificationSent, Record as _},
     kafka,
     lifecycle::Lifecycle,
     message::Outgoing,
-    telemetry, topics,
+    telemetry,
 };
 
 use crate::{
@@ -88,9 +88,8 @@ async fn what_is_heard_on_topics_arrives_as_mail_and_is_said_on_a_topic() {
     let prefix = devstack::unique_prefix();
     let settings = settings(&prefix).await;
     let kafka = settings.common.kafka("test").unwrap();
-    topics::create(&kafka, &contract::TOPICS, topics::Replicas::majority(1)).await.unwrap();
     let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
-    let life = Lifecycle::new(Duration::from_secs(8));
+    let life = Lifecycle::new(Duration::from_mins(1));
     let addresses = run(settings, life.clone(), metrics).await.unwrap();
     until("it is ready", async || get(addresses.admin, "/readyz").await.0 == 200).await;
 

@@ -96,7 +96,7 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
     let kafka = settings.common.kafka("test").unwrap();
     let pool = db::pool(&settings.common.database().unwrap(), "test").unwrap();
     let others = Others::under(&prefix).await;
-    let life = Lifecycle::new(Duration::from_secs(8));
+    let life = Lifecycle::new(Duration::from_mins(1));
     let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
     payment_service::run(settings, life.clone(), metrics.clone()).await.unwrap();
 
