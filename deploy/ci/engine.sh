@@ -13,13 +13,13 @@ answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 ours() { [[ -s $state/pid && $(ps -o comm= -p "$(<"$state/pid")") == dockerd ]]; }
 
 install_engine() {
-  local missing=() tool
+  local missing=() apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3) tool
   for tool in dockerd:docker.io docker:docker.io iptables:iptables ps:procps debootstrap:debootstrap; do
     command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
   done
   ((${#missing[@]})) || return 0
-  apt-get update -qq
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  "${apt[@]}" update
+  DEBIAN_FRONTEND=noninteractive "${apt[@]}" install -y --no-install-recommends "${missing[@]}" >/dev/null
 }
 
 start_engine() {

@@ -45,23 +45,31 @@ struct Check {
     command: &'static [&'static str],
     environment: &'static [(&'static str, &'static str)],
     beside: Beside,
+    /// How often it may be tried. Twice where only a compiler runs: the same sources give the same
+    /// outcome, so a second one that is better tells of a tool that crashed, not of luck in a test.
+    attempts: usize,
 }
 
 const fn check(name: &'static str, command: &'static [&'static str]) -> Check {
-    Check { name, command, environment: &[], beside: Beside::Nothing }
+    Check { name, command, environment: &[], beside: Beside::Nothing, attempts: 1 }
+}
+
+/// A check in which nothing runs but a compiler.
+const fn compile(name: &'static str, command: &'static [&'static str]) -> Check {
+    Check { attempts: 2, ..check(name, command) }
 }
 
 /// The checks. `--workspace` in all of them: one set of features, one build of each dependency.
 const CHECKS: [Check; 11] = [
     check("format", &["cargo", "fmt", "--all", "--check"]),
     check("dependencies", &["cargo", "deny", "check", "bans", "licenses", "sources"]),
-    check(
+    compile(
         "lints",
         &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
     ),
     Check {
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
-        ..check(
+        ..compile(
             "documents",
             &["cargo", "doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
         )
@@ -70,7 +78,7 @@ const CHECKS: [Check; 11] = [
         beside: Beside::Go,
         ..check("manifests", &["cargo", "run", "--bin", "sagactl", "--", "manifests"])
     },
-    check("build", &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
+    compile("build", &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
     Check {
         beside: Beside::Native,
         ..check("tests", &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
@@ -90,6 +98,9 @@ const CHECKS: [Check; 11] = [
     },
 ];
 
+/// How the outcome of a check begins that has failed.
+const FAILED: &str = "FAILED";
+
 /// Runs them all, one after the other, and ends at the first that fails.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut report = Vec::new();
@@ -102,11 +113,10 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
             continue;
         }
         screen::say(format_args!("\n==> {}: {}", check.name, check.command.join(" ")));
-        let began = Instant::now();
-        let passed = perform(check).await?;
-        let outcome = if passed { "passed" } else { "FAILED" };
-        report.push((check.name, format!("{outcome} in {}", seconds(began.elapsed()))));
-        if !passed {
+        let outcome = tried(check).await?;
+        let failed = outcome.starts_with(FAILED);
+        report.push((check.name, outcome));
+        if failed {
             break;
         }
     }
@@ -114,8 +124,26 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     for (name, outcome) in &report {
         screen::say(format_args!("  {name:<16} {outcome}"));
     }
-    let failed = report.iter().any(|(_, outcome)| outcome.starts_with("FAILED"));
+    let failed = report.iter().any(|(_, outcome)| outcome.starts_with(FAILED));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Performs a check as often as it may be tried, and says how that ended.
+async fn tried(check: &Check) -> anyhow::Result<String> {
+    let began = Instant::now();
+    for attempt in 1..=check.attempts {
+        if perform(check).await? {
+            let again = if attempt > 1 { ", at the second attempt" } else { "" };
+            return Ok(format!("passed in {}{again}", seconds(began.elapsed())));
+        }
+        if attempt < check.attempts {
+            screen::say(format_args!(
+                "\n==> {}: once more, to tell a tool that crashed from code that is wrong",
+                check.name
+            ));
+        }
+    }
+    Ok(format!("{FAILED} in {}", seconds(began.elapsed())))
 }
 
 /// Why a check cannot be run here.

@@ -32,6 +32,10 @@ pub struct Settings {
     pub statement_timeout: Duration,
     /// The server ends a statement that waits longer for a lock.
     pub lock_timeout: Duration,
+    /// The server ends a transaction in which nothing is asked for longer.
+    pub idle_in_transaction_timeout: Duration,
+    /// Whoever wants a connection of the pool waits no longer.
+    pub acquire_timeout: Duration,
 }
 
 impl Settings {
@@ -42,6 +46,20 @@ impl Settings {
             connections_max: 16,
             statement_timeout: Duration::from_secs(15),
             lock_timeout: Duration::from_secs(5),
+            idle_in_transaction_timeout: Duration::from_secs(15),
+            acquire_timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// The same with one limit for every wait, where a machine that stands still is no fault.
+    #[must_use]
+    pub fn patient(self, limit: Duration) -> Self {
+        Self {
+            statement_timeout: limit,
+            lock_timeout: limit,
+            idle_in_transaction_timeout: limit,
+            acquire_timeout: limit,
+            ..self
         }
     }
 }
@@ -52,7 +70,7 @@ pub fn options(settings: &Settings, name: &str) -> Result<PgConnectOptions, sqlx
     Ok(PgConnectOptions::from_str(settings.url.expose_secret())?.application_name(name).options([
         ("statement_timeout", millis(settings.statement_timeout)),
         ("lock_timeout", millis(settings.lock_timeout)),
-        ("idle_in_transaction_session_timeout", "15000".to_owned()),
+        ("idle_in_transaction_session_timeout", millis(settings.idle_in_transaction_timeout)),
         ("tcp_keepalives_idle", "10".to_owned()),
         ("tcp_keepalives_interval", "5".to_owned()),
         ("tcp_keepalives_count", "3".to_owned()),
@@ -63,7 +81,7 @@ pub fn options(settings: &Settings, name: &str) -> Result<PgConnectOptions, sqlx
 pub fn pool(settings: &Settings, name: &str) -> Result<PgPool, sqlx::Error> {
     Ok(PgPoolOptions::new()
         .max_connections(settings.connections_max)
-        .acquire_timeout(Duration::from_secs(5))
+        .acquire_timeout(settings.acquire_timeout)
         .max_lifetime(Duration::from_mins(30))
         .connect_lazy_with(options(settings, name)?))
 }

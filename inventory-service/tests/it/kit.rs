@@ -56,9 +56,7 @@ pub(crate) struct House {
 impl House {
     pub(crate) async fn new() -> Arc<Self> {
         let url = devstack::database("inventory").await;
-        let settings = db::Settings::new(SecretString::from(url.clone()));
-        let (statement_timeout, lock_timeout) = (PATIENCE, PATIENCE);
-        let settings = db::Settings { statement_timeout, lock_timeout, ..settings };
+        let settings = db::Settings::new(SecretString::from(url.clone())).patient(PATIENCE);
         let pool = db::pool(&settings, "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();

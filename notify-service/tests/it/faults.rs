@@ -120,10 +120,9 @@ async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_mail() {
 #[tokio::test]
 async fn a_mail_server_that_is_away_costs_nothing_but_time() {
     let (desk, order) = due().await;
-    let place = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-    let address = place.local_addr().unwrap();
-    drop(place);
-    let mut worker = desk.worker(&address.to_string());
+    let ports = devstack::Ports::claim();
+    let address = format!("127.0.0.1:{}", ports.numbers[0]);
+    let mut worker = desk.worker(&address);
     assert_eq!(worker.step().await.unwrap(), AGAIN);
     assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
     let peer = Peer::at(TcpListener::bind(address).unwrap(), []);

@@ -35,7 +35,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How long a mail server may take for a step, where the test waits for it in vain. What answers
 /// has to answer within it, too, on a busy machine.
-pub(crate) const SHORT: Duration = Duration::from_secs(5);
+pub(crate) const SHORT: Duration = Duration::from_secs(15);
 
 /// The service without its Kafka: its database, what it hears, what it says.
 pub(crate) struct Desk {
@@ -150,7 +150,7 @@ impl Desk {
     /// A desk of its own: an empty database, a registry's subjects that nobody else uses.
     pub(crate) async fn open() -> Self {
         let url = SecretString::from(devstack::database("notify").await);
-        let pool = db::pool(&db::Settings::new(url), "test").unwrap();
+        let pool = db::pool(&db::Settings::new(url).patient(PATIENCE), "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
         let mail_domain = "shop.example".to_owned();

@@ -373,9 +373,7 @@ fn intake<B: Batch>(
 
 async fn pool() -> PgPool {
     let url = devstack::database("orders").await;
-    let (statement_timeout, lock_timeout) = (STANDSTILL, STANDSTILL);
-    let settings = db::Settings::new(SecretString::from(url));
-    let settings = db::Settings { statement_timeout, lock_timeout, ..settings };
+    let settings = db::Settings::new(SecretString::from(url)).patient(STANDSTILL);
     let pool = db::pool(&settings, "test").unwrap();
     db::migrate(&pool, &MIGRATIONS).await.unwrap();
     pool

@@ -136,7 +136,7 @@ impl Others {
 impl Payments {
     pub(crate) async fn start() -> Self {
         let url = devstack::database("payments").await;
-        let settings = db::Settings::new(SecretString::from(url));
+        let settings = db::Settings::new(SecretString::from(url)).patient(PATIENCE);
         let pool = db::pool(&settings, "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
@@ -248,7 +248,7 @@ impl Payments {
         let policy = Policy {
             backoff: Backoff { first: moment, factor: 1.0, cap: Duration::from_mins(1) },
             attempts_max,
-            attempt_limit: Duration::from_secs(30),
+            attempt_limit: PATIENCE,
             concurrency_max: 64,
             poll: moment,
         };
@@ -309,7 +309,7 @@ pub(crate) fn gateway_with(url: &str, settings: breaker::Settings) -> Gateway {
     let settings = gateway::Settings {
         url: Url::parse(url).unwrap(),
         api_key: None,
-        call_limit: Duration::from_secs(20),
+        call_limit: PATIENCE / 2,
     };
     Gateway::new(settings, breaker).unwrap()
 }

@@ -1,5 +1,7 @@
 //! Money moves once, whatever is lost on the way: jobs against the real gateway.
 
+use std::sync::Arc;
+
 use payment_service::{gateway::Answer, jobs::ChargeJob};
 use serde_json::json;
 use shared::{
@@ -11,6 +13,7 @@ use shared::{
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 use crate::{
     kit::{Payments, TOTAL_MINOR, until},
@@ -75,18 +78,41 @@ async fn a_charge_whose_answer_was_lost_happens_once() {
     assert_eq!((counts.charges, counts.attempts), (1, 2));
 }
 
+/// A charge whose answer stays on its way until the test lets it go.
+struct Delayed(ChargeJob, Arc<Notify>);
+
+impl Effect for Delayed {
+    const KIND: &'static str = ChargeJob::KIND;
+    type Done = Answer;
+
+    async fn perform(&self, job: &Claimed) -> Result<Answer, Failure> {
+        let answer = self.0.perform(job).await;
+        self.1.notified().await;
+        answer
+    }
+
+    async fn settle(
+        &self,
+        conn: &mut PgConnection,
+        ended: &[(Claimed, Ended<Answer>)],
+    ) -> Result<Effects, Fault> {
+        self.0.settle(conn, ended).await
+    }
+}
+
 #[tokio::test]
 async fn an_order_that_is_cancelled_during_its_charge_gets_its_money_back() {
     let (payments, gateway) = both().await;
-    let order_id = payments.charging("tok_slow").await;
-    let mut worker = payments.charges(&gateway.url);
+    let order_id = payments.charging("tok_visa").await;
+    let go_on = Arc::new(Notify::new());
+    let charge = Delayed(payments.charge_job(&gateway.url), Arc::clone(&go_on));
+    let mut worker = payments.worker_of(charge);
     let cancel_meanwhile = async {
-        until("the charge is being tried", async || {
-            (payments.jobs().await[0].1 == "performing").then_some(())
-        })
-        .await;
+        until("the charge is made", async || (gateway.counts().await.charges == 1).then_some(()))
+            .await;
         payments.take_in(&[payments.others.cancelled(order_id)]).await;
         assert_eq!(payments.stage(order_id).await, "cancelling");
+        go_on.notify_one();
     };
     let (step, ()) = tokio::join!(worker.step(), cancel_meanwhile);
     assert_eq!(step.unwrap().done, 1);

@@ -94,7 +94,8 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
     let prefix = devstack::unique_prefix();
     let settings = settings(&prefix, &gateway.url).await;
     let kafka = settings.common.kafka("test").unwrap();
-    let pool = db::pool(&settings.common.database().unwrap(), "test").unwrap();
+    let database = settings.common.database().unwrap().patient(PATIENCE);
+    let pool = db::pool(&database, "test").unwrap();
     let others = Others::under(&prefix).await;
     let life = Lifecycle::new(Duration::from_mins(1));
     let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();

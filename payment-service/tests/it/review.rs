@@ -15,13 +15,14 @@ use shared::{
     contract::PaymentDone,
     db,
     effects::Wakers,
+    http,
     intake::{self, Intake},
 };
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use crate::{
-    kit::{Payments, TOTAL_MINOR},
+    kit::{PATIENCE, Payments, TOTAL_MINOR},
     simulator::Simulator,
 };
 
@@ -110,7 +111,8 @@ async fn post(door: &ReviewDoor, order_id: Uuid, body: &Value) -> (u16, Value) {
         .header(header::CONTENT_TYPE, "application/json")
         .body(Body::from(body.to_string()))
         .unwrap();
-    let routes = shared::http::finish(operators(door.clone()), &shared::http::Settings::default());
+    let limits = http::Settings { request_limit: 2 * PATIENCE, ..http::Settings::default() };
+    let routes = http::finish(operators(door.clone()), &limits);
     let response = routes.oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
@@ -127,7 +129,9 @@ async fn an_operator_decides_by_http_once_the_door_is_open() {
     let (batch, pool) = (payments.app.clone(), payments.pool.clone());
     let (wakers, gate) = (Wakers::default(), Gate::default());
     let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
-    let (intake, mut worker) = Intake::new(parts, intake::Settings::default());
+    let (transaction_limit, lock_limit) = (PATIENCE, PATIENCE);
+    let patient = intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() };
+    let (intake, mut worker) = Intake::new(parts, patient);
     door.open(intake);
     for _twice in 0..2 {
         let ((status, _), _) = tokio::join!(post(&door, order_id, &accept), worker.step());
@@ -147,5 +151,5 @@ async fn an_operator_decides_by_http_once_the_door_is_open() {
 
 #[test]
 fn each_problem_has_its_page() {
-    shared::http::has_pages(&[NOT_UNDER_REVIEW], PAGES).unwrap();
+    http::has_pages(&[NOT_UNDER_REVIEW], PAGES).unwrap();
 }

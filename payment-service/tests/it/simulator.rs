@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, process::Stdio, time::Duration};
 
+use devstack::Ports;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -19,6 +20,8 @@ pub(crate) struct Simulator {
     child: Child,
     client: Client,
     folder: TempDir,
+    /// Held, so that nobody listens there while the gateway is gone.
+    _ports: Ports,
 }
 
 /// The program lies beside this test's folder, because both are built for the workspace.
@@ -49,10 +52,11 @@ async fn launch(address: &str, folder: &TempDir) -> (Child, String) {
 impl Simulator {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (child, url) = launch("127.0.0.1:0", &folder).await;
+        let ports = Ports::claim();
+        let (child, url) = launch(&format!("127.0.0.1:{}", ports.numbers[0]), &folder).await;
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Self { url, child, client, folder }
+        Self { url, child, client, folder, _ports: ports }
     }
 
     /// Nobody answers any more.

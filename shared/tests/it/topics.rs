@@ -12,9 +12,10 @@ use shared::{
     kafka::{Security, Settings},
     topics::{self, Error, Replicas, Topic},
 };
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::patience::until;
+use crate::{kit::PATIENCE, patience::until};
 
 async fn broker() -> Settings {
     Settings {
@@ -26,12 +27,26 @@ async fn broker() -> Settings {
     }
 }
 
+/// Creates topics, however long the broker takes to answer.
+async fn create(settings: &Settings, topics: &[Topic], replicas: Replicas) -> Result<(), Error> {
+    let answered = async {
+        loop {
+            match topics::create(settings, topics, replicas).await {
+                Err(Error::Unreachable { .. } | Error::Unseen(_)) => {}
+                answer => return answer,
+            }
+        }
+    };
+    timeout(PATIENCE, answered).await.unwrap()
+}
+
 /// The settings of a topic, as the broker has them.
 async fn described(settings: &Settings, topic: &str) -> HashMap<String, String> {
     let admin: AdminClient<DefaultClientContext> = settings.client().create().unwrap();
     let name = settings.topic(topic);
+    let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
     let wanted = [ResourceSpecifier::Topic(&name)];
-    let described = admin.describe_configs(&wanted, &AdminOptions::new()).await.unwrap();
+    let described = admin.describe_configs(&wanted, &patient).await.unwrap();
     let entries = described.into_iter().next().unwrap().unwrap().entries;
     entries.into_iter().map(|it| (it.name, it.value.unwrap_or_default())).collect()
 }
@@ -39,8 +54,8 @@ async fn described(settings: &Settings, topic: &str) -> HashMap<String, String> 
 #[tokio::test]
 async fn the_contracts_topics_are_created_once_and_found_again() {
     let settings = broker().await;
-    topics::create(&settings, &TOPICS, Replicas::majority(1)).await.unwrap();
-    topics::create(&settings, &TOPICS, Replicas::majority(1)).await.unwrap();
+    create(&settings, &TOPICS, Replicas::majority(1)).await.unwrap();
+    create(&settings, &TOPICS, Replicas::majority(1)).await.unwrap();
 
     let latest = described(&settings, PRODUCT_CHANGED).await;
     assert_eq!(latest["cleanup.policy"], "compact");
@@ -58,8 +73,8 @@ async fn services_that_start_at_once_do_not_hinder_each_other() {
     let settings = broker().await;
     let (health, stop) = (Health::default(), CancellationToken::new());
     let component = health.component("topics");
-    let create = || topics::ensure(&settings, &TOPICS, Replicas::majority(1), &component, &stop);
-    let (one, two, three) = tokio::join!(create(), create(), create());
+    let ensure = || topics::ensure(&settings, &TOPICS, Replicas::majority(1), &component, &stop);
+    let (one, two, three) = tokio::join!(ensure(), ensure(), ensure());
     one.and(two).and(three).unwrap();
     assert!(health.is_ready());
 }
@@ -68,10 +83,8 @@ async fn services_that_start_at_once_do_not_hinder_each_other() {
 async fn a_topic_with_other_partitions_than_declared_is_reported() {
     let settings = broker().await;
     let declared = Topic::events("a-topic");
-    topics::create(&settings, &[Topic { partitions: 2, ..declared }], Replicas::majority(1))
-        .await
-        .unwrap();
-    let error = topics::create(&settings, &[declared], Replicas::majority(1)).await.unwrap_err();
+    create(&settings, &[Topic { partitions: 2, ..declared }], Replicas::majority(1)).await.unwrap();
+    let error = create(&settings, &[declared], Replicas::majority(1)).await.unwrap_err();
     assert!(!error.is_transient());
     let Error::Partitions { topic, found, declared } = error else { panic!("{error:?}") };
     assert_eq!((topic, found, declared), (settings.topic("a-topic"), 2, 6));
@@ -80,9 +93,8 @@ async fn a_topic_with_other_partitions_than_declared_is_reported() {
 #[tokio::test]
 async fn a_name_that_no_broker_takes_is_refused_for_good() {
     let settings = broker().await;
-    let error = topics::create(&settings, &[Topic::events("no topic!")], Replicas::majority(1))
-        .await
-        .unwrap_err();
+    let error =
+        create(&settings, &[Topic::events("no topic!")], Replicas::majority(1)).await.unwrap_err();
     assert!(matches!(error, Error::NotCreated { .. }), "{error}");
     assert!(!error.is_transient());
 }
@@ -90,9 +102,8 @@ async fn a_name_that_no_broker_takes_is_refused_for_good() {
 #[tokio::test]
 async fn more_replicas_than_brokers_may_still_come() {
     let settings = broker().await;
-    let error = topics::create(&settings, &[Topic::events("a-topic")], Replicas::majority(3))
-        .await
-        .unwrap_err();
+    let error =
+        create(&settings, &[Topic::events("a-topic")], Replicas::majority(3)).await.unwrap_err();
     assert!(matches!(error, Error::NotCreated { .. }), "{error}");
     assert!(error.is_transient());
 }
@@ -130,10 +141,9 @@ async fn a_topic_that_keeps_longer_than_an_inbox_remembers_is_refused() {
         let topic = Topic { name: if days > 21 { "for-ever" } else { "long" }, ..declared };
         // Made by somebody else, who meant it well.
         let made =
-            topics::create(&settings, &[Topic { retention: kept, ..topic }], Replicas::majority(1))
-                .await;
+            create(&settings, &[Topic { retention: kept, ..topic }], Replicas::majority(1)).await;
         assert!(matches!(made, Err(Error::Retention { .. })), "{made:?}");
-        let error = topics::create(&settings, &[topic], Replicas::majority(1)).await.unwrap_err();
+        let error = create(&settings, &[topic], Replicas::majority(1)).await.unwrap_err();
         assert!(
             matches!(&error, Error::Retention { kept: found, .. } if *found > kept),
             "{error:?}"
@@ -141,16 +151,16 @@ async fn a_topic_that_keeps_longer_than_an_inbox_remembers_is_refused() {
         assert!(!error.is_transient());
     }
     // Latest values stay for ever, and nobody needs an inbox for them.
-    topics::create(&settings, &[Topic::latest("latest")], Replicas::majority(1)).await.unwrap();
+    create(&settings, &[Topic::latest("latest")], Replicas::majority(1)).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_topic_that_confirms_what_fewer_brokers_have_than_declared_is_refused() {
     let settings = broker().await;
     let topics = [Topic::events("a-topic"), Topic::latest("latest")];
-    topics::create(&settings, &topics, Replicas::majority(1)).await.unwrap();
+    create(&settings, &topics, Replicas::majority(1)).await.unwrap();
     let declared = Replicas { copies: 1, in_sync_min: 2 };
-    let error = topics::create(&settings, &topics, declared).await.unwrap_err();
+    let error = create(&settings, &topics, declared).await.unwrap_err();
     assert!(matches!(error, Error::InSync { found: 1, declared: 2, .. }), "{error:?}");
     assert!(!error.is_transient());
 }

@@ -116,7 +116,7 @@ async fn a_slow_charge_is_executed_even_when_its_client_is_gone() {
     let gateway = Simulator::start().await;
     gateway.switch(&json!({ "slow_ms": 300 })).await;
     let caller = gateway.send_charge("k", &charge("tok_slow", "order-1")).await;
-    gateway.until_in_progress(1).await;
+    gateway.until_taken().await;
     drop(caller);
     until("the late charge", async || (gateway.charges_in_log() == 1).then_some(())).await;
     gateway.until_in_progress(0).await;

@@ -22,7 +22,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// A running gateway; killed with the test.
 pub(crate) struct Simulator {
@@ -245,5 +245,14 @@ impl Simulator {
     pub(crate) async fn until_in_progress(&self, count: usize) {
         let check = async || (self.summary().await["in_progress"] == count).then_some(());
         until("keys in progress", check).await;
+    }
+
+    /// Waits until the gateway has taken the one slow charge, which may have ended since.
+    pub(crate) async fn until_taken(&self) {
+        let check = async || {
+            let held = self.summary().await["in_progress"] == 1;
+            (held || self.charges_in_log() == 1).then_some(())
+        };
+        until("a slow charge", check).await;
     }
 }

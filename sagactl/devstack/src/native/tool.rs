@@ -102,7 +102,8 @@ pub(crate) async fn download(package: &str, folder: &Path) -> Result<(), Error> 
 
 fn apt(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
-    command.args(["-qq", "-o", "DPkg::Lock::Timeout=300"]).args(arguments);
+    let patience = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];
+    command.arg("-qq").args(patience).args(arguments);
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command
 }
