@@ -58,7 +58,8 @@ async fn database() -> PgPool {
 }
 
 fn settings() -> Settings {
-    Settings { queue_max: 100, lock_limit: Duration::from_millis(200), ..Settings::default() }
+    let (transaction_limit, lock_limit) = (PATIENCE, Duration::from_millis(200));
+    Settings { queue_max: 100, transaction_limit, lock_limit, ..Settings::default() }
 }
 
 fn intake<B: Batch>(pool: &PgPool, batch: B, settings: Settings) -> (Intake<B>, Worker<B>) {
@@ -253,7 +254,7 @@ fn keyed(key: &str, body: u8) -> (ScopedKey, Fingerprint) {
 async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
     let pool = database().await;
     // Two processes, each with its own intake, and small batches so that they interleave.
-    let few = Settings { batch_max: 5, lock_limit: Duration::from_secs(5), ..settings() };
+    let few = Settings { batch_max: 5, lock_limit: PATIENCE, ..settings() };
     let (one, mut its_worker) = intake(&pool, Keyed, few);
     let (other, mut others_worker) = intake(&pool, Keyed, few);
     let answers = join_all((0..50).map(|it| {
@@ -274,7 +275,7 @@ async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
 #[tokio::test]
 async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found() {
     let pool = database().await;
-    let patient = Settings { lock_limit: Duration::from_secs(30), ..settings() };
+    let patient = Settings { lock_limit: PATIENCE, ..settings() };
     let (door, mut worker) = intake(&pool, Keyed, patient);
     let (key, fingerprint) = keyed("shared", 1);
     let answer = Stored { fingerprint, status: 202, location: None, body: "theirs".to_owned() };

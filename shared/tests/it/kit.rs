@@ -38,7 +38,7 @@ pub(crate) const SUMS: &str = "sums";
 /// A database with the tables of the roads and of the test handler.
 pub(crate) async fn database() -> (PgPool, db::Settings) {
     let url = devstack::database("roads").await;
-    let settings = db::Settings::new(SecretString::from(url));
+    let settings = db::Settings::new(SecretString::from(url)).patient(PATIENCE);
     let pool = db::pool(&settings, "test").unwrap();
     db::migrate(&pool, &sqlx::migrate::Migrator::DEFAULT).await.unwrap();
     pool.execute(
@@ -204,7 +204,8 @@ pub(crate) async fn create_topics(kafka: &kafka::Settings, names: &[&str], parti
     let names: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
     let topics: Vec<_> =
         names.iter().map(|it| NewTopic::new(it, partitions, TopicReplication::Fixed(1))).collect();
-    for made in admin.create_topics(&topics, &AdminOptions::new()).await.unwrap() {
+    let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
+    for made in admin.create_topics(&topics, &patient).await.unwrap() {
         made.unwrap();
     }
 }

@@ -72,7 +72,8 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
         NewTopic::new(&narrow, 1, one()).set("max.message.bytes", "1000"),
         NewTopic::new(&wide, 1, one()),
     ];
-    for made in admin.create_topics(&topics, &AdminOptions::new()).await.unwrap() {
+    let patient = AdminOptions::new().request_timeout(Some(Duration::from_mins(1)));
+    for made in admin.create_topics(&topics, &patient).await.unwrap() {
         made.unwrap();
     }
     let mut publisher = KafkaPublisher::new(settings, 10);
