@@ -1,6 +1,10 @@
 //! Each service with a setting that is wrong or missing: one clear line, an end, and no secret.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    path::PathBuf,
+    process::{Output, Stdio},
+    time::Duration,
+};
 
 use sagactl::fleet::Member;
 use tokio::{process::Command, time::timeout};
@@ -21,6 +25,9 @@ fn program(member: Member) -> PathBuf {
 /// Within this, a service that cannot be right has ended: nothing is waited for.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
+/// How often it may miss that: a machine may stand still, a service that waits does so each time.
+const ATTEMPTS: usize = 3;
+
 struct End {
     code: Option<i32>,
     complaint: String,
@@ -34,9 +41,13 @@ async fn run(member: Member, settings: &[(&str, &str)], limit: Duration) -> End 
     command.env("ADMIN_LISTEN", "127.0.0.1:0").env("HTTP_LISTEN", "127.0.0.1:0");
     // Those given last count.
     command.envs(settings.iter().copied());
-    let output = timeout(limit, command.output()).await.unwrap().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    End { code: output.status.code(), complaint: text(output.stderr), log: text(output.stdout) }
+    for _ in 0..ATTEMPTS {
+        let Ok(output) = timeout(limit, command.output()).await else { continue };
+        let Output { status, stdout, stderr } = output.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        return End { code: status.code(), complaint: text(stderr), log: text(stdout) };
+    }
+    panic!("{member} {settings:?} does not end within {limit:?}");
 }
 
 /// What is wrong for every service, and what is said about it.

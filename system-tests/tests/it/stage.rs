@@ -72,12 +72,16 @@ impl Stage {
         let (wish, key) = (wish(sku, card), devstack::unique_prefix());
         let deadline = Instant::now() + PATIENCE;
         loop {
-            match self.orders.place(&key, &wish).await.unwrap() {
-                Answer::Accepted(order) => return order,
-                Answer::Busy(_) => tokio::task::yield_now().await,
-                Answer::Refused(status, problem) => panic!("{status} {problem}"),
+            let answer = self.orders.place(&key, &wish).await;
+            match answer {
+                Ok(Answer::Accepted(order)) => return order,
+                Ok(Answer::Refused(status, problem)) if status.as_u16() != 409 => {
+                    panic!("{status} {problem}")
+                }
+                // Without an answer its outcome is open, and the key settles it.
+                _ => tokio::task::yield_now().await,
             }
-            assert!(Instant::now() < deadline, "no order is accepted");
+            assert!(Instant::now() < deadline, "no order is accepted: {answer:?}");
         }
     }
 
@@ -85,12 +89,12 @@ impl Stage {
     pub(crate) async fn history(&self, id: Uuid, expected: &[&str]) -> Order {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let order = self.orders.get(id).await.unwrap();
-            let has = |what: &&str| order.history.iter().any(|it| it.what == **what);
-            if expected.iter().all(has) {
-                return order;
+            let found = self.orders.get(id).await;
+            let has = |order: &Order, what: &str| order.history.iter().any(|it| it.what == what);
+            match found {
+                Ok(order) if expected.iter().all(|it| has(&order, it)) => return order,
+                found => assert!(Instant::now() < deadline, "{expected:?} is not in {found:?}"),
             }
-            assert!(Instant::now() < deadline, "{expected:?} is not in {order:?}");
             tokio::task::yield_now().await;
         }
     }
