@@ -81,7 +81,7 @@ impl Default for Settings {
             request_limit: Duration::from_secs(10),
             connections_max: 10_000,
             header_limit: Duration::from_secs(20),
-            stop_limit: Duration::from_secs(3),
+            stop_limit: Duration::from_millis(2_500),
             rate: None,
         }
     }

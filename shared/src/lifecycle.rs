@@ -9,6 +9,10 @@
 //! what was decided is published. Each stage has its share of the grace; one that needs longer does
 //! not keep the next from being told.
 //!
+//! What a part may still do once it is told, it limits by itself: the HTTP server at the edges to
+//! 2.5 s, intake and jobs to 2.5 s, the consumer to 2 s for its batch and 2.5 s for its group, the
+//! relay to 1.5 s. One after the other they end within the grace of 8 s, whatever never answers.
+//!
 //! **Architecture invariant:** every task of the process is started here, has a name, and is waited
 //! for. A part that ends unasked, fails or panics takes the process down: half a service is worse
 //! than one that is started anew.

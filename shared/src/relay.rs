@@ -89,7 +89,7 @@ pub struct Settings {
 const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What is in the outbox when the process is to stop may go out for this long.
-const STOP_GRACE: Duration = Duration::from_secs(2);
+const STOP_GRACE: Duration = Duration::from_millis(1_500);
 
 /// The relay of one service.
 #[derive(Debug)]

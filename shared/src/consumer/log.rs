@@ -54,7 +54,7 @@ impl Settings {
 const POLL_LIMIT: Duration = Duration::from_secs(1);
 
 /// Leaving the group may take this long; a broker that is away is not waited for.
-const CLOSE_LIMIT: Duration = Duration::from_secs(5);
+const CLOSE_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// Counts the times that partitions were taken away: a batch gathered before is void after.
 #[derive(Debug, Default)]

@@ -24,7 +24,7 @@ const COLLISIONS_MAX: u32 = 3;
 const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
 
 /// What is in hand so long after the worker was told to stop is given up.
-const GIVE_UP_LIMIT: Duration = Duration::from_secs(3);
+const GIVE_UP_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -45,11 +45,11 @@ const GATHER: Duration = Duration::from_millis(5);
 const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
 /// Attempts may go on for so long after the worker was told to stop.
-const STOP_LIMIT: Duration = Duration::from_secs(3);
+const STOP_LIMIT: Duration = Duration::from_secs(2);
 
 /// After this, whatever it does is given up, a transaction in the middle too: it is undone, or it is
 /// known by the number of its attempt.
-const GIVE_UP_LIMIT: Duration = Duration::from_secs(4);
+const GIVE_UP_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -5,8 +5,14 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use sagactl::{audit::Expected, fleet::Member};
+use sagactl::{audit::Expected, client, fleet::Member};
+use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use uuid::Uuid;
 
 use crate::{
     again,
@@ -27,9 +33,13 @@ fn waits_for(part: Part) -> &'static str {
 /// within its grace, which is less than ten seconds, ends badly by itself.
 async fn stop_all(stage: &mut Stage, case: &str) {
     for member in Member::SERVICES {
-        let code = stage.fleet.end(member, Signal::SIGTERM).await.unwrap();
-        assert_eq!(code, Some(0), "{case}: {member}\n{}", stage.fleet.log(member));
+        stop(stage, member, case).await;
     }
+}
+
+async fn stop(stage: &mut Stage, member: Member, case: &str) {
+    let code = stage.fleet.end(member, Signal::SIGTERM).await.unwrap();
+    assert_eq!(code, Some(0), "{case}: {member}\n{}", stage.fleet.log(member));
 }
 
 /// Starts every service while a part is away: each waits, says for what, and is not ready.
@@ -109,37 +119,81 @@ async fn waiting(conn: &mut PgConnection) -> i64 {
     sqlx::query_scalar(waiting).fetch_one(conn).await.unwrap()
 }
 
+/// Places an order whose charge stays with the gateway: a job in hand, for as long as a call may take.
+async fn place_held(stage: &Stage) -> Uuid {
+    let (http, gateway) = (client::http().unwrap(), stage.fleet.url(Member::Gateway));
+    let held = http.put(format!("{gateway}/faults")).json(&json!({ "slow_ms": 600_000 }));
+    held.send().await.unwrap().error_for_status().unwrap();
+    let order = stage.place("load-0002", "tok_slow").await;
+    until("its charge is with the gateway", async || {
+        let summary = http.get(format!("{gateway}/summary")).send().await.unwrap();
+        summary.json::<Value>().await.unwrap()["in_progress"] == 1
+    })
+    .await;
+    order.id
+}
+
+/// Asks a service for what only its database knows. The connection was answered before, so that the
+/// service has the question when this returns.
+async fn ask(stage: &Stage, member: Member, order: Uuid) -> TcpStream {
+    let path = match member {
+        Member::Orders => format!("orders/{order}"),
+        Member::Inventory => "stock".to_owned(),
+        Member::Payments => format!("payments/{order}"),
+        Member::Notify => format!("notifications/{order}"),
+        Member::Gateway => unreachable!("it has no database"),
+    };
+    let url = stage.fleet.url(member);
+    let mut service = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    let get = |path: &str| format!("GET /{path} HTTP/1.1\r\nhost: shop\r\n\r\n");
+    let questions = get("nothing") + &get(&path);
+    service.write_all(questions.as_bytes()).await.unwrap();
+    assert!(service.read(&mut [0; 16]).await.unwrap() > 0);
+    service
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_ending_well() {
     let stack = Stack::start(Source::Native, Parts::all(), &Silent).await.unwrap();
     let mut stage = stage::open_on(&stack, &[]).await;
     let trees = stack.process_trees().await;
     let (_, postgres) = trees.into_iter().find(|(part, _)| *part == Part::Postgres).unwrap();
+    let held = place_held(&stage).await;
     // When the database falls silent, consumer and intake are in the middle of a transaction.
     let mut order_db =
         PgConnection::connect(stage.fleet.database(Member::Orders).unwrap()).await.unwrap();
     stage.place("load-0001", "tok_visa").await;
     let lock = "BEGIN; LOCK TABLE messaging.inbox, messaging.idempotency IN ACCESS EXCLUSIVE MODE";
     order_db.execute(lock).await.unwrap();
+    let orders = stage.orders.clone();
     let frozen = {
         // Who waits for the lock too long is told so, and asks again.
-        let mut placing = std::pin::pin!(place_crowd(&stage.orders, "stuck", 1));
-        let are_stuck =
-            until("two transactions are in the middle", async || waiting(&mut order_db).await >= 2);
+        let mut placing = std::pin::pin!(place_crowd(&orders, "stuck", 1));
+        let stopping = async {
+            until("two transactions are in the middle", async || waiting(&mut order_db).await >= 2)
+                .await;
+            let frozen = Frozen::freeze(postgres);
+            // Requests wait for their answers, jobs for their outcomes: every stage needs its time.
+            for member in Member::SERVICES {
+                let _asking = ask(&stage, member, held).await;
+                stop(&mut stage, member, "the database never answers").await;
+            }
+            frozen
+        };
         tokio::select! {
             _ = &mut placing => panic!("an order is accepted past a lock"),
-            () = are_stuck => (),
+            frozen = stopping => frozen,
         }
-        Frozen::freeze(postgres)
     };
-    stop_all(&mut stage, "the database never answers").await;
     drop((order_db, frozen));
-    for member in Member::SERVICES {
+    // A charge that was held dies with the gateway, and its key is free.
+    stage.fleet.end(Member::Gateway, Signal::SIGTERM).await.unwrap();
+    for member in Member::ALL {
         stage.fleet.restart(member).await.unwrap();
     }
-    let order = stage.place("load-0001", "tok_visa").await;
-    stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
-    stage.close(Expected::default()).await;
+    place_crowd(&stage.orders, "stuck", 1).await;
+    let report = stage.close(Expected::default()).await;
+    assert_eq!(report.orders["confirmed"], 3, "two from before, one that was asked for again");
     stack.stop().await;
 }
 
