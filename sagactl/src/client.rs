@@ -1,15 +1,19 @@
 //! A client of the public API, as any customer would write one.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::sleep;
 use uuid::Uuid;
 
 /// One call may take this long.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
+
+/// Who was told to come back does so after this long.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// An HTTP client with this house's limits.
 pub fn http() -> anyhow::Result<reqwest::Client> {
@@ -99,6 +103,24 @@ impl Orders {
     /// Asks for an order to be cancelled.
     pub async fn cancel(&self, id: Uuid) -> anyhow::Result<Answer> {
         answer(self.http.post(format!("{}/orders/{id}/cancel", self.base)).send().await?).await
+    }
+
+    /// Has an order cancelled within `limit`: told to come back, or without an answer, the customer
+    /// asks again.
+    pub async fn cancel_within(&self, limit: Duration, id: Uuid) -> anyhow::Result<()> {
+        let until = Instant::now() + limit;
+        loop {
+            let answer = self.cancel(id).await;
+            match &answer {
+                Ok(Answer::Accepted(_)) => return Ok(()),
+                Ok(Answer::Refused(status, problem)) if problem["code"] != "busy" => {
+                    anyhow::bail!("order {id} is not cancelled: {status} {problem}")
+                }
+                _ => (),
+            }
+            anyhow::ensure!(Instant::now() < until, "order {id} is not cancelled: {answer:?}");
+            sleep(LOOK_AGAIN).await;
+        }
     }
 
     /// How an order stands.

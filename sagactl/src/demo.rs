@@ -156,7 +156,7 @@ async fn play(orders: &Orders, board: &Board, scene: Scene) -> anyhow::Result<En
     if scene.cancel {
         // Once the stock is held and the slow card is being charged: the hardest moment.
         follow(orders, accepted.id, |it| has(it, "stock-reserved"), |_| ()).await?;
-        orders.cancel(accepted.id).await?;
+        orders.cancel_within(END_LIMIT, accepted.id).await?;
     }
     let show = |order: &Order| board.set(scene.name, &way(order));
     let order = follow(orders, accepted.id, |it| it.status != "pending", show).await?;

@@ -47,7 +47,12 @@ pub fn read(broker: &kafka::Settings) -> anyhow::Result<Said> {
     while !ends.is_empty() {
         anyhow::ensure!(Instant::now() < until, "the topics cannot be read to their end");
         let Some(received) = consumer.poll(Duration::from_millis(200)) else { continue };
-        let message = received.context("a topic cannot be read")?;
+        let message = match received {
+            Ok(message) => message,
+            // The client recovers by itself: what a broker's restart leaves behind is no end.
+            Err(_) if consumer.client().fatal_error().is_none() => continue,
+            Err(error) => return Err(error).context("a topic cannot be read"),
+        };
         let place = (message.topic().to_owned(), message.partition());
         said.take(message.topic().trim_start_matches(prefix), &message);
         if ends.get(&place).is_some_and(|end| message.offset() + 1 >= *end) {

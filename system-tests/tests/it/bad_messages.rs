@@ -23,7 +23,7 @@ use uuid::Uuid;
 use self::table::{Base, CASES, Case};
 use crate::{
     raw::{self, Raw},
-    stage::{self, Stage, until},
+    stage::{self, PATIENCE, Stage, until},
 };
 
 mod table;
@@ -70,7 +70,7 @@ async fn letters(stage: &Stage, member: Member) -> Vec<Letter> {
 async fn good_messages(stage: &Stage) -> BTreeMap<&'static str, Raw> {
     let confirmed = stage.place("load-0001", "tok_visa").await;
     stage.history(confirmed.id, &["order-confirmed", "notification-sent"]).await;
-    stage.orders.cancel(confirmed.id).await.unwrap();
+    stage.orders.cancel_within(PATIENCE, confirmed.id).await.unwrap();
     stage.history(confirmed.id, &["stock-released", "payment-refunded"]).await;
     let short = stage.place("unobtainium", "tok_visa").await;
     let declined = stage.place("load-0001", "tok_chargeDeclined").await;

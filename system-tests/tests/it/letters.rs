@@ -20,7 +20,7 @@ use shared::{
     clock::Clock,
     message::{Envelope, TraceParent},
 };
-use tokio::process::Command;
+use tokio::{net::TcpStream, process::Command};
 use uuid::Uuid;
 
 use crate::{
@@ -169,6 +169,8 @@ async fn mails_that_were_given_up_are_sent_once_the_mail_server_is_back_and_an_o
     assert!(letter.key.as_deref().unwrap().contains(&order.id.to_string()), "{letter:?}");
 
     stack.start_part(Part::Mail).await.unwrap();
+    // The mail server says that it is ready a moment before it takes mails.
+    until("mails are taken", async || TcpStream::connect(&stack.urls().smtp).await.is_ok()).await;
     assert!(sagactl(&stage, Member::Notify, &["redrive"]).await);
     stage.history(order.id, &["notification-sent"]).await;
     stage.close(Expected::default()).await;

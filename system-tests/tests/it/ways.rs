@@ -3,7 +3,7 @@
 use sagactl::{audit::Expected, client::Answer, fleet::Member};
 use serde_json::Value;
 
-use crate::stage::{self, Stage, until};
+use crate::stage::{self, PATIENCE, Stage, until};
 
 const SKU: &str = "load-0001";
 
@@ -34,13 +34,13 @@ async fn an_order_goes_each_way_to_its_end() {
 
     let changed = stage.place(SKU, "tok_visa").await;
     stage.history(changed.id, &["order-confirmed"]).await;
-    stage.orders.cancel(changed.id).await.unwrap();
+    stage.orders.cancel_within(PATIENCE, changed.id).await.unwrap();
     let way = ["order-cancelled", "stock-released", "payment-refunded", "notification-sent"];
     ended(&stage, changed.id, "cancelled", Some("requested"), &way).await;
 
     let hasty = stage.place(SKU, "tok_slow").await;
     stage.history(hasty.id, &["stock-reserved"]).await;
-    stage.orders.cancel(hasty.id).await.unwrap();
+    stage.orders.cancel_within(PATIENCE, hasty.id).await.unwrap();
     let way = ["order-cancelled", "stock-released", "notification-sent"];
     ended(&stage, hasty.id, "cancelled", Some("requested"), &way).await;
 
