@@ -1,19 +1,21 @@
 #!/usr/bin/env bash
-# A Docker engine with Compose and buildx on a Debian machine without a service manager, from Debian's packages
-# and Go modules. For root.
+# A Docker engine with Compose and buildx on a Debian machine without a service manager, from Debian's packages.
+# For root.
 #   engine.sh start   installs what is missing, starts the engine unless one answers, waits until it does
 #   engine.sh stop    stops the engine that this script started, and no other
 set -euo pipefail
 
-readonly compose=v2.40.3 buildx=v0.29.1
+# Debian 12 has neither Compose 2 nor buildx: they come from Debian 13, unpacked beside the client and not installed.
+readonly plugins_suite=trixie
 readonly state=/run/saga-engine
 readonly plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
+readonly apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
 
 answers() { docker version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 ours() { [[ -s $state/pid && $(ps -o comm= -p "$(<"$state/pid")") == dockerd ]]; }
 
 install_engine() {
-  local missing=() apt=(apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3) tool
+  local missing=() tool
   for tool in dockerd:docker.io docker:docker.io iptables:iptables ps:procps debootstrap:debootstrap; do
     command -v "${tool%%:*}" >/dev/null || missing+=("${tool##*:}")
   done
@@ -27,7 +29,7 @@ start_engine() {
   # --ip: what is published without an address is on loopback.
   setsid nohup dockerd --ip 127.0.0.1 --log-level warn >"$state/log" 2>&1 </dev/null 9>&- &
   echo $! >"$state/pid"
-  for _ in $(seq 120); do
+  for _ in $(seq 240); do
     answers && return 0
     ours || break
     sleep 0.25
@@ -36,16 +38,24 @@ start_engine() {
   exit 1
 }
 
-# `go install MODULE@VERSION` refuses these modules for the `exclude` lines in their go.mod; so each is fetched and
-# built as the main module.
-install_plugin() { # name module version package version-variable
-  local name=$1 module=$2 version=$3 package=$4 variable=$5 source
-  ! docker "${name#docker-}" version 2>/dev/null | grep -qF "$version" || return 0
-  source=$(cd / && go mod download -json "$module@$version" | sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
-  mkdir -p "$plugins"
-  (cd "$source" && CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X $variable=$version" \
-    -o "$plugins/.$name.new" "$package")
-  mv "$plugins/.$name.new" "$plugins/$name"
+install_plugins() {
+  local stage mirror options
+  ! { docker compose version && docker buildx version; } >/dev/null 2>&1 || return 0
+  # shellcheck disable=SC2016 # apt's own placeholder
+  mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Component: main' | head -1)
+  stage=$(mktemp -d)
+  mkdir -p "$stage"/{lists,cache/archives}/partial "$plugins"
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $plugins_suite main" >"$stage/sources.list"
+  # As root apt would hand downloads to a user who cannot write here.
+  options=(-o Dir::Etc::sourcelist="$stage/sources.list" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$stage/lists"
+    -o Dir::Cache="$stage/cache" -o APT::Sandbox::User=root -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false)
+  "${apt[@]}" "${options[@]}" update
+  (cd "$stage" && "${apt[@]}" "${options[@]}" download docker-compose docker-buildx)
+  for package in "$stage"/*.deb; do
+    dpkg -x "$package" "$stage/root"
+  done
+  install -m 755 "$stage"/root/usr/libexec/docker/cli-plugins/docker-{compose,buildx} "$plugins"
+  rm -rf "$stage"
 }
 
 start() {
@@ -54,11 +64,9 @@ start() {
   flock 9
   install_engine
   start_engine
-  install_plugin docker-compose github.com/docker/compose/v2 "$compose" ./cmd \
-    github.com/docker/compose/v2/internal.Version
-  install_plugin docker-buildx github.com/docker/buildx "$buildx" ./cmd/buildx \
-    github.com/docker/buildx/version.Version
+  install_plugins
   docker version --format 'engine {{.Server.Version}}, client {{.Client.Version}}'
+  echo "compose $(docker compose version --short), $(docker buildx version | cut -d' ' -f1,2)"
 }
 
 stop() {

@@ -115,7 +115,8 @@ impl Losses {
             self.mark = Some((mark, marked_at));
             return Ok(Step::Waiting);
         }
-        let looked = db::within(LOOK_LIMIT, Box::pin(self.look(&mark))).await;
+        let limit = db::limit(&self.parts.pool, LOOK_LIMIT);
+        let looked = db::within(limit, Box::pin(self.look(&mark))).await;
         if !matches!(looked, Ok(Look::Done)) {
             self.mark = Some((mark, marked_at));
         }

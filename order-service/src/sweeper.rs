@@ -134,7 +134,8 @@ impl Sweeper {
             return Ok(Step::HeldBack);
         };
         self.parts.health.ready();
-        let (swept, effects) = db::within(SWEEP_LIMIT, self.sweep(read_up_to)).await?;
+        let limit = db::limit(&self.parts.pool, SWEEP_LIMIT);
+        let (swept, effects) = db::within(limit, self.sweep(read_up_to)).await?;
         self.parts.wakers.wake(&effects);
         Ok(if swept == 0 { Step::Idle } else { Step::Swept(swept) })
     }

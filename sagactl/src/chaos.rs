@@ -13,7 +13,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Halt, Part, Parts, Stack};
+use devstack::{Halt, Limit, Part, Parts, Stack};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ pub struct Options {
     /// Of a hundred calls to the gateway, so many meet a fault.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub fault_percent: u32,
-    /// Gives up when an order has not ended after so many seconds.
+    /// Gives up when nothing has ended for so many seconds.
     #[arg(long, default_value_t = 1_800)]
     pub limit_seconds: u64,
 }
@@ -220,17 +220,17 @@ async fn strike_all(
     bar: &indicatif::ProgressBar,
 ) -> anyhow::Result<Vec<(Duration, String)>> {
     let began = Instant::now();
-    let until = began + Duration::from_secs(options.limit_seconds);
+    let still_max = Duration::from_secs(options.limit_seconds);
     let mut struck = Vec::new();
     for (percent, strike) in STRIKES {
+        let mut limit = Limit::new(format!("it is time for {strike:?}"), still_max, LOOK_AGAIN);
         loop {
             let ended = report::ended(fleet).await?;
             bar.set_position(ended);
             if ended * 100 >= options.orders * percent {
                 break;
             }
-            anyhow::ensure!(Instant::now() < until, "{strike:?}: only {ended} orders have ended");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            limit.look_again(ended).await?;
         }
         let at = began.elapsed();
         let what = strike.strike(fleet, stack, options).await?;

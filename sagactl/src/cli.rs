@@ -7,7 +7,7 @@ use devstack::Source;
 
 use crate::{
     chaos, compose, contract, dead_letters, demo, fuzz, load, manifests, payments, screen, stack,
-    verify,
+    stress, verify,
 };
 
 /// Runs, watches and checks the order system.
@@ -40,6 +40,8 @@ enum Command {
     DeadLetters(dead_letters::Options),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
     Stack(stack::Options),
+    /// Runs every test again and again on a busy machine, and says which fail how often.
+    StressTests(stress::Options),
     /// Runs every check of this repository.
     Verify(verify::Options),
 }
@@ -81,6 +83,7 @@ impl Cli {
             Command::Payments(options) => payments::run(options).await,
             Command::DeadLetters(options) => dead_letters::run(options).await,
             Command::Stack(options) => stack::run(options).await,
+            Command::StressTests(options) => stress::run(options).await,
             Command::Verify(options) => verify::run(options).await,
         }
     }

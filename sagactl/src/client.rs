@@ -1,16 +1,22 @@
 //! A client of the public API, as any customer would write one.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::time::sleep;
 use uuid::Uuid;
 
-/// One call may take this long.
-const CALL_LIMIT: Duration = Duration::from_secs(20);
+use devstack::Limit;
+
+/// One call may take this long: far longer than whoever is called may take, so that a machine that
+/// stands still for a while costs no answer.
+const CALL_LIMIT: Duration = Duration::from_mins(2);
+
+/// A connection without calls is kept for so long: less than the services keep it (20 s), so that no
+/// call is sent on one that is just being closed.
+const IDLE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Who was told to come back does so after this long.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -21,6 +27,7 @@ pub fn http() -> anyhow::Result<reqwest::Client> {
     rustls::crypto::ring::default_provider().install_default().ok();
     reqwest::Client::builder()
         .timeout(CALL_LIMIT)
+        .pool_idle_timeout(IDLE_LIMIT)
         .pool_max_idle_per_host(256)
         .build()
         .context("no HTTP client")
@@ -105,21 +112,21 @@ impl Orders {
         answer(self.http.post(format!("{}/orders/{id}/cancel", self.base)).send().await?).await
     }
 
-    /// Has an order cancelled within `limit`: told to come back, or without an answer, the customer
-    /// asks again.
-    pub async fn cancel_within(&self, limit: Duration, id: Uuid) -> anyhow::Result<()> {
-        let until = Instant::now() + limit;
+    /// Has an order cancelled: told to come back, or without an answer, the customer asks again, for
+    /// as long as `still_max` is worth.
+    pub async fn cancel_within(&self, still_max: Duration, id: Uuid) -> anyhow::Result<()> {
+        let mut limit = Limit::new(format!("order {id} is cancelled"), still_max, LOOK_AGAIN);
         loop {
-            let answer = self.cancel(id).await;
-            match &answer {
+            let seen = match self.cancel(id).await {
                 Ok(Answer::Accepted(_)) => return Ok(()),
-                Ok(Answer::Refused(status, problem)) if problem["code"] != "busy" => {
+                Ok(Answer::Refused(status, problem)) if !is_busy(&problem) => {
                     anyhow::bail!("order {id} is not cancelled: {status} {problem}")
                 }
-                _ => (),
-            }
-            anyhow::ensure!(Instant::now() < until, "order {id} is not cancelled: {answer:?}");
-            sleep(LOOK_AGAIN).await;
+                // No more than this: each problem has an id of its own.
+                Ok(Answer::Refused(..) | Answer::Busy(_)) => "told to come back".to_owned(),
+                Err(error) => format!("{error:#}"),
+            };
+            limit.look_again(seen).await?;
         }
     }
 
@@ -144,6 +151,11 @@ impl Orders {
         let items = page.get("items").and_then(Value::as_array).map_or(0, Vec::len);
         Ok(items >= n)
     }
+}
+
+/// Whether the same thing is being worked on at this moment: an earlier attempt of one's own.
+pub fn is_busy(problem: &Value) -> bool {
+    problem["code"] == "busy"
 }
 
 async fn answer(response: reqwest::Response) -> anyhow::Result<Answer> {

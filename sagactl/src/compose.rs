@@ -1,29 +1,36 @@
 //! `sagactl compose-test`: the compose file for real, with every promise that is made of it.
 //!
 //! ```text
-//! images ──> up --wait ──> the README's curl ──> the tour ──> confinement ──> load and docker kill
-//!        ──> restart ──> down, up, the same data ──> down --volumes
+//! images ──> up --wait ──> the README's curl ──> confinement ──> load and docker kill
+//!        ──> down, up, the same data ──> down --volumes
 //! ```
 //!
 //! It runs under a project name and at ports of its own and removes what it made, however it ends.
-//! Our programs are built in the image, as everybody's are, but without the time for optimizing.
+//! Images are made of the programs that cargo has built; `--complete` builds them in the image, as
+//! users do but without the time for optimizing, by way of a mirror too, walks the tour, kills every
+//! container, and restarts all.
 //! Images of others are taken as they are found; one that is a stand-in is called so, and an
 //! onlooker's that is missing is left out and said to be.
 
-use std::{path::PathBuf, process::ExitCode, time::Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 pub use self::images::out_of_reach as image_out_of_reach;
-use self::{orders::Shop, project::Project, tour::Tour};
+use self::{orders::Shop, programs::Programs, project::Project, tour::Tour};
 use crate::screen::say;
 
 mod confinement;
 mod images;
 mod mirror;
 mod orders;
+mod programs;
 mod project;
 mod tour;
 
@@ -33,9 +40,12 @@ pub struct Options {
     /// The repository, whose compose file is tried.
     #[arg(long, default_value = ".")]
     repository: PathBuf,
+    /// Builds the programs in the image, kills every container, and restarts all of them.
+    #[arg(long)]
+    complete: bool,
 }
 
-/// Whoever is killed in the middle of a load.
+/// Which containers are killed in the middle of a load: the first one, or all of them.
 const VICTIMS: [&str; 9] = [
     "order-service",
     "inventory-service",
@@ -66,13 +76,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     project.compose(&["down", "--volumes", "--remove-orphans"]).await?;
     let missing = images::missing(&project).await?;
     project.put_aside(&missing)?;
-    let began = Instant::now();
-    mirror::tried(&project, &repository).await?;
-    done(began, "crates come by way of a mirror, and stay while only sources change");
-    let began = Instant::now();
-    project.compose(&["build"]).await?;
-    done(began, "the images are built");
-    let outcome = acts(&project, &repository).await;
+    build(&mut project, &repository, options.complete).await?;
+    let outcome = acts(&project, &repository, options.complete).await;
     if outcome.is_err() {
         say(project.compose(&["ps", "--all"]).await?);
         say(project.compose(&["logs", "--tail", "15", "--no-color"]).await?);
@@ -81,26 +86,44 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn acts(project: &Project, repository: &std::path::Path) -> anyhow::Result<()> {
+async fn build(project: &mut Project, repository: &Path, complete: bool) -> anyhow::Result<()> {
+    if complete {
+        let began = Instant::now();
+        mirror::tried(project, repository).await?;
+        done(began, "crates come by way of a mirror, and stay while only sources change");
+        let began = Instant::now();
+        project.compose(&["build"]).await?;
+        done(began, "the images are built, programs and all");
+        return Ok(());
+    }
+    let began = Instant::now();
+    let _context = Programs::given(project, repository).await?;
+    project.compose(&["build"]).await?;
+    done(began, "the images are built, from programs that were there");
+    Ok(())
+}
+
+async fn acts(project: &Project, repository: &Path, complete: bool) -> anyhow::Result<()> {
     say("The stack");
     let began = Instant::now();
     project.compose(&UP).await?;
     done(began, "up --wait: everything is healthy");
-    let shop = Shop::of(project).await?;
+    let mut shop = Shop::of(project, 0).await?;
     readme(project, repository, &shop).await?;
-    tour(project, repository, &shop).await?;
+    if complete {
+        tour(project, repository, &mut shop).await?;
+    }
     images::weigh(project).await?;
     confined(project, &shop).await?;
-    killed(project, &shop).await?;
-    restarted(project, &shop).await?;
+    let victims = if complete { &VICTIMS[..] } else { &VICTIMS[..1] };
+    killed(project, &shop, victims).await?;
+    if complete {
+        restarted(project, &shop).await?;
+    }
     down_and_up(project, &shop).await
 }
 
-async fn readme(
-    project: &Project,
-    repository: &std::path::Path,
-    shop: &Shop,
-) -> anyhow::Result<()> {
+async fn readme(project: &Project, repository: &Path, shop: &Shop) -> anyhow::Result<()> {
     let began = Instant::now();
     let readme = std::fs::read_to_string(repository.join("README.md"))?;
     let order = orders::as_the_readme_says(project, &readme).await?;
@@ -109,10 +132,11 @@ async fn readme(
     Ok(())
 }
 
-async fn tour(project: &Project, repository: &std::path::Path, shop: &Shop) -> anyhow::Result<()> {
+async fn tour(project: &Project, repository: &Path, shop: &mut Shop) -> anyhow::Result<()> {
     let began = Instant::now();
     let text = std::fs::read_to_string(repository.join("docs/tour.md"))?;
-    Tour::of(project, &text).walk(shop).await?;
+    shop.dead_letters += Tour::of(project, &text).walk().await?;
+    shop.audit().await?;
     done(began, "docs/tour.md: its commands, and each order ends as it says");
     Ok(())
 }
@@ -131,14 +155,14 @@ async fn confined(project: &Project, shop: &Shop) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each container is killed once while orders keep coming.
-async fn killed(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+/// Each of these containers is killed once while orders keep coming.
+async fn killed(project: &Project, shop: &Shop, victims: &[&str]) -> anyhow::Result<()> {
     let began = Instant::now();
     let (before, enough) = (shop.count().await?, CancellationToken::new());
     let killing = async {
         // However it ends, the customers are to go home.
         let _done = enough.clone().drop_guard();
-        for victim in VICTIMS {
+        for victim in victims {
             project.compose(&["kill", victim]).await?;
             project.compose(&[&UP[..], &["--no-deps", victim]].concat()).await?;
             done(began, &format!("docker kill {victim}, and healthy again"));
@@ -171,7 +195,7 @@ async fn down_and_up(project: &Project, shop: &Shop) -> anyhow::Result<()> {
     let before = shop.count().await?;
     project.compose(&["down"]).await?;
     project.compose(&UP).await?;
-    let shop = Shop::of(project).await?;
+    let shop = Shop::of(project, shop.dead_letters).await?;
     let after = shop.count().await?;
     anyhow::ensure!(after == before, "{before} orders before, {after} after");
     shop.confirms_an_order("up").await?;

@@ -4,9 +4,8 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Parts, Stack};
+use devstack::{Limit, Parts, Stack};
 use futures_util::future::try_join_all;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -31,8 +30,8 @@ pub struct Options {
     from: cli::From,
 }
 
-/// An order must have ended after this long, on a busy machine.
-const END_LIMIT: Duration = Duration::from_secs(90);
+/// An order has to take its next step within this, on a busy machine.
+const STEP_LIMIT: Duration = Duration::from_secs(90);
 
 /// How often an order is looked at.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -150,13 +149,12 @@ fn scenes() -> Vec<Scene> {
 /// Places one order and shows it until its end.
 async fn play(orders: &Orders, board: &Board, scene: Scene) -> anyhow::Result<Ended> {
     let key = format!("demo-{}", fastrand::u64(..));
-    let answer = orders.place(&key, &scene.wish).await?;
-    let Answer::Accepted(accepted) = answer else { anyhow::bail!("{}: {answer:?}", scene.name) };
+    let accepted = placed(orders, &key, &scene.wish).await?;
     board.set(scene.name, "accepted");
     if scene.cancel {
         // Once the stock is held and the slow card is being charged: the hardest moment.
         follow(orders, accepted.id, |it| has(it, "stock-reserved"), |_| ()).await?;
-        orders.cancel_within(END_LIMIT, accepted.id).await?;
+        orders.cancel_within(STEP_LIMIT, accepted.id).await?;
     }
     let show = |order: &Order| board.set(scene.name, &way(order));
     let order = follow(orders, accepted.id, |it| it.status != "pending", show).await?;
@@ -168,6 +166,22 @@ async fn play(orders: &Orders, board: &Board, scene: Scene) -> anyhow::Result<En
     Ok(Ended { name: scene.name, order, as_it_should })
 }
 
+/// Places an order; told to come back, or without an answer, the customer asks again.
+async fn placed(orders: &Orders, key: &str, wish: &Wish) -> anyhow::Result<Order> {
+    let mut limit = Limit::new("an order is accepted", STEP_LIMIT, LOOK_AGAIN);
+    loop {
+        let seen = match orders.place(key, wish).await {
+            Ok(Answer::Accepted(order)) => return Ok(order),
+            Ok(Answer::Refused(status, problem)) if !client::is_busy(&problem) => {
+                anyhow::bail!("an order is refused: {status} {problem}")
+            }
+            Ok(Answer::Refused(..) | Answer::Busy(_)) => "told to come back".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        limit.look_again(seen).await?;
+    }
+}
+
 /// Looks at an order until it has come so far.
 async fn follow(
     orders: &Orders,
@@ -175,15 +189,21 @@ async fn follow(
     far_enough: impl Fn(&Order) -> bool,
     show: impl Fn(&Order),
 ) -> anyhow::Result<Order> {
-    let until = Instant::now() + END_LIMIT;
+    let mut limit = Limit::new(format!("order {id} goes on"), STEP_LIMIT, LOOK_AGAIN);
     loop {
-        let order = orders.get(id).await?;
-        show(&order);
-        if far_enough(&order) {
-            return Ok(order);
-        }
-        anyhow::ensure!(Instant::now() < until, "order {id} is stuck: {order:?}");
-        tokio::time::sleep(LOOK_AGAIN).await;
+        let seen = match orders.get(id).await {
+            Ok(order) if far_enough(&order) => {
+                show(&order);
+                return Ok(order);
+            }
+            Ok(order) => {
+                show(&order);
+                way(&order)
+            }
+            // Told to come back later, one does.
+            Err(error) => format!("{error:#}"),
+        };
+        limit.look_again(seen).await?;
     }
 }
 
@@ -199,12 +219,14 @@ fn way(order: &Order) -> String {
 }
 
 async fn wait_for_products(orders: &Orders) -> anyhow::Result<()> {
-    let until = Instant::now() + END_LIMIT;
-    while !orders.knows_products(3).await? {
-        anyhow::ensure!(Instant::now() < until, "the catalogue does not reach the order service");
-        tokio::time::sleep(LOOK_AGAIN).await;
+    let mut limit = Limit::new("the catalogue reaches the order service", STEP_LIMIT, LOOK_AGAIN);
+    loop {
+        match orders.knows_products(3).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => limit.look_again("not yet").await?,
+            Err(error) => limit.look_again(format!("{error:#}")).await?,
+        }
     }
-    Ok(())
 }
 
 /// How many mails have arrived.

@@ -8,11 +8,11 @@ use std::{
     fmt,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
-use devstack::{Ports, Urls};
+use devstack::{Limit, Ports, Urls};
 use nix::sys::signal::Signal;
 use shared::kafka::{self, Security};
 use tempfile::TempDir;
@@ -124,8 +124,14 @@ pub struct Fleet {
     http: reqwest::Client,
 }
 
-/// A service may take this long until it is ready, on a busy machine.
-const READY_LIMIT: Duration = Duration::from_secs(90);
+/// A service that says the same for so long does not become ready any more.
+const READY_LIMIT: Duration = Duration::from_mins(2);
+
+/// How often it is asked.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// What is started here may stand still with its machine while it stops, and that is no fault of its.
+const SHUTDOWN_GRACE: &str = "1m";
 
 impl Fleet {
     /// Makes the databases, starts every member, waits until all are ready.
@@ -257,11 +263,21 @@ impl Fleet {
     /// What each part of a member that runs says of itself, and whether all are ready. Nothing is
     /// said before it listens.
     pub async fn health(&mut self, member: Member) -> anyhow::Result<Option<(bool, String)>> {
+        self.asked(member, "readyz?verbose").await
+    }
+
+    async fn asked(
+        &mut self,
+        member: Member,
+        path: &str,
+    ) -> anyhow::Result<Option<(bool, String)>> {
         let ended = self.processes.get_mut(&member).is_none_or(Process::has_ended);
         anyhow::ensure!(!ended, "{member} ended:\n{}", self.log(member));
-        let url = format!("{}/readyz?verbose", self.admin(member));
+        let url = format!("{}/{path}", self.admin(member));
         let Ok(answer) = self.http.get(url).send().await else { return Ok(None) };
-        Ok(Some((answer.status().is_success(), answer.text().await?)))
+        let is_well = answer.status().is_success();
+        // An answer that breaks off is none.
+        Ok(answer.text().await.ok().map(|report| (is_well, report)))
     }
 
     /// Ends all members in good order; answers those that did not end well.
@@ -324,6 +340,7 @@ impl Fleet {
             ("HTTP_LISTEN", place.http.to_string()),
             ("ADMIN_LISTEN", place.admin.to_string()),
             ("LOG_FORMAT", "json".to_owned()),
+            ("SHUTDOWN_GRACE", SHUTDOWN_GRACE.to_owned()),
         ];
         settings.extend(security::settings(&self.options.security));
         settings.extend(self.database(member).map(|url| ("DATABASE_URL", url.to_owned())));
@@ -342,24 +359,16 @@ impl Fleet {
 
     /// Waits until a member is ready.
     pub async fn ready(&mut self, member: Member) -> anyhow::Result<()> {
-        let path = if member == Member::Gateway { "livez" } else { "readyz" };
-        let url = format!("{}/{path}", self.admin(member));
-        let until = Instant::now() + READY_LIMIT;
+        let path = if member == Member::Gateway { "livez" } else { "readyz?verbose" };
+        let mut limit = Limit::new(format!("{member} is ready"), READY_LIMIT, LOOK_AGAIN);
         loop {
-            let ended = self.processes.get_mut(&member).is_none_or(Process::has_ended);
-            anyhow::ensure!(!ended, "{member} ended:\n{}", self.log(member));
-            let answer = self.http.get(&url).send().await;
-            if answer.as_ref().is_ok_and(|it| it.status().is_success()) {
-                return Ok(());
-            }
-            if Instant::now() > until {
-                let said = match answer {
-                    Ok(answer) => answer.text().await.unwrap_or_default(),
-                    Err(error) => error.to_string(),
-                };
-                anyhow::bail!("{member} is not ready: {said}\n{}", self.log(member));
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            let seen = match self.asked(member, path).await? {
+                Some((true, _)) => return Ok(()),
+                Some((false, report)) => report,
+                None => "nobody listens".to_owned(),
+            };
+            let waiting = limit.look_again(seen).await;
+            waiting.with_context(|| format!("the end of its log:\n{}", self.log(member)))?;
         }
     }
 }

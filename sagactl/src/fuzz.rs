@@ -2,10 +2,13 @@
 //!
 //! Every operation of the four services is asked with values that its description allows, with values
 //! just beyond them and with others; each answer has to be one that the description names and in the
-//! form that it says, and none may be our fault. The same seed makes up the same requests. At the end
-//! every promise is checked from outside, as after a load.
+//! form that it says, and none may be our fault. Whoever is told to come back later, in the form and for
+//! the reasons that are described, has met no fault; but each operation has to answer somebody. The
+//! same seed makes up the same requests. At the end every promise is checked from outside, as after a
+//! load.
 
 use std::{
+    fs,
     path::Path,
     process::{ExitCode, Stdio},
     time::Duration,
@@ -13,12 +16,12 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Parts, Stack};
-use tokio::time::Instant;
+use devstack::{Limit, Parts, Stack};
+use serde_json::Value;
 
 use crate::{
     audit::{self, Expected},
-    cargo, cli, demo,
+    cargo, cli, client, demo,
     fleet::{self, Fleet, Member},
     load::report,
     screen::{Board, say},
@@ -41,7 +44,16 @@ pub struct Options {
 /// Pinned to the last of what it needs: the same seed is to make up the same requests everywhere.
 const REQUIREMENTS: &str = include_str!("../fuzz/requirements.txt");
 
-/// Orders that were placed by chance have to end within this time.
+/// What is no fault although its status says so, and a note of what was answered.
+const HOOKS: &str = include_str!("../fuzz/hooks.py");
+
+/// The file of that note.
+const ANSWERED: &str = "answered";
+
+/// One call may take this long, in seconds: far longer than a service may take.
+const CALL_SECONDS: &str = "120";
+
+/// Of the orders that were placed by chance, the next one has to end within this time.
 const END_LIMIT: Duration = Duration::from_mins(5);
 
 /// How often the number of open orders is looked at.
@@ -57,9 +69,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut faults = Vec::new();
     for member in Member::SERVICES {
         say(format_args!("\n==> {member}"));
-        if !ask(&wheels, &fleet.url(member), &options).await? {
-            faults.push(format!("{member} answered wrongly: see above"));
-        }
+        faults.extend(ask(&wheels, &fleet, member, &options).await?);
     }
     all_end(&fleet).await?;
     faults.extend(audit::audit(&fleet, Expected::default()).await?.faults());
@@ -72,31 +82,76 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(if faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Asks one service, whose own description says what can be asked.
-async fn ask(wheels: &Path, url: &str, options: &Options) -> anyhow::Result<bool> {
+/// Asks one service, whose own description says what can be asked; answers what is wrong with it.
+async fn ask(
+    wheels: &Path,
+    fleet: &Fleet,
+    member: Member,
+    options: &Options,
+) -> anyhow::Result<Vec<String>> {
+    let description = format!("{}/openapi.json", fleet.url(member));
     // It keeps what it found in the folder where it runs.
     let folder = tempfile::tempdir()?;
+    let hooks = folder.path().join("hooks.py");
+    fs::write(&hooks, HOOKS)?;
     let mut command = cargo::command("python3");
-    command.args(["-m", "schemathesis.cli", "run", &format!("{url}/openapi.json")]);
+    command.args(["-m", "schemathesis.cli", "run", &description]);
     // Not that everything in the right form is accepted: a product may be unknown, a key be used.
     command.args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"]);
     command.args(["--phases", "examples,coverage,fuzzing", "--no-color"]);
     command.args(["--suppress-health-check", "all", "--generation-deterministic"]);
     command.args(["--seed", &options.seed.to_string()]);
     command.args(["--max-examples", &options.examples.to_string()]);
+    // A connection that was just being closed is no answer, and another one is asked on.
+    command.args(["--request-timeout", CALL_SECONDS, "--request-retries", "3"]);
+    command.env("SCHEMATHESIS_HOOKS", &hooks);
     command.env("PYTHONPATH", wheels).env("PYTHONDONTWRITEBYTECODE", "1");
     let status = command.current_dir(folder.path()).stdin(Stdio::null()).status().await;
-    Ok(status.context("python3 cannot be run")?.success())
+    let mut faults = Vec::new();
+    if !status.context("python3 cannot be run")?.success() {
+        faults.push(format!("{member} answered wrongly: see above"));
+    }
+    let answered = fs::read_to_string(folder.path().join(ANSWERED)).unwrap_or_default();
+    let asked = client::http()?.get(&description).send().await?.error_for_status()?;
+    let silent = unanswered(&asked.json().await?, &answered);
+    faults.extend(silent.into_iter().map(|it| format!("{member} never answered {it}")));
+    Ok(faults)
+}
+
+/// The operations of a description that told everybody to come back later.
+fn unanswered(description: &Value, answered: &str) -> Vec<String> {
+    let paths = description["paths"].as_object().into_iter().flatten();
+    let operations = paths.flat_map(|(path, methods)| {
+        let methods = methods.as_object().into_iter().flatten();
+        methods.map(move |(method, _)| format!("{} {path}", method.to_uppercase()))
+    });
+    operations.filter(|operation| !answered.lines().any(|it| it == operation)).collect()
 }
 
 async fn all_end(fleet: &Fleet) -> anyhow::Result<()> {
-    let until = Instant::now() + END_LIMIT;
+    let mut limit = Limit::new("everything ends", END_LIMIT, LOOK_AGAIN);
     loop {
         let open = report::open(fleet).await?;
         if open.is_nothing() {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < until, "not everything ends: {open:?}");
-        tokio::time::sleep(LOOK_AGAIN).await;
+        limit.look_again(open).await?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_operation_that_answered_nobody_is_found() {
+        let description =
+            json!({ "paths": { "/a": { "get": {}, "post": {} }, "/b": { "get": {} } } });
+        let missing = |answered| unanswered(&description, answered);
+        assert_eq!(missing("GET /a\nPOST /a\nGET /b\n"), [""; 0]);
+        assert_eq!(missing("GET /a\nGET /b\n"), ["POST /a"]);
+        assert_eq!(missing("").len(), 3);
     }
 }

@@ -23,4 +23,5 @@ pub mod load;
 pub mod manifests;
 pub mod payments;
 pub mod stack;
+pub mod stress;
 pub mod verify;

@@ -17,7 +17,7 @@ use std::{
 };
 
 use clap::Args;
-use devstack::{Parts, Stack};
+use devstack::{Limit, Parts, Stack};
 use indicatif::ProgressBar;
 use tokio::{task::JoinSet, time::Instant};
 
@@ -51,7 +51,7 @@ pub struct Options {
     /// Products that they choose from.
     #[arg(long, default_value_t = 100)]
     pub products: u32,
-    /// Gives up when an order has not ended after so many seconds.
+    /// Gives up when nothing has ended for so many seconds.
     #[arg(long, default_value_t = 600)]
     pub limit_seconds: u64,
     /// Shows how large all tables were before and are after, and how much in them is dead.
@@ -81,7 +81,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The server looks for what is to be swept up once a minute.
 const SWEPT_AFTER: Duration = Duration::from_secs(75);
 
-/// Who could not reach the service tries again after this.
+/// Who could not reach the service, or came too early, tries again after this.
 const CALL_AGAIN: Duration = Duration::from_millis(200);
 
 /// Starts everything, places the load, prints what it cost.
@@ -209,6 +209,11 @@ async fn place(
                 posts.busy += 1;
                 tokio::time::sleep(wait).await;
             }
+            // Its own earlier attempt is still on its way.
+            Answer::Refused(_, problem) if client::is_busy(&problem) => {
+                posts.busy += 1;
+                tokio::time::sleep(CALL_AGAIN).await;
+            }
             Answer::Refused(status, problem) => anyhow::bail!("order {n}: {status} {problem}"),
         }
     }
@@ -233,14 +238,14 @@ pub(crate) async fn wait_for_ends(
     options: &Options,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
-    let until = Instant::now() + Duration::from_secs(options.limit_seconds);
+    let still_max = Duration::from_secs(options.limit_seconds);
+    let mut limit = Limit::new("everything ends", still_max, LOOK_AGAIN);
     loop {
         let open = report::open(fleet).await?;
         bar.set_position(options.orders.saturating_sub(open.orders));
         if open.is_nothing() {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < until, "not everything ends: {open:?}");
-        tokio::time::sleep(LOOK_AGAIN).await;
+        limit.look_again(open).await?;
     }
 }

@@ -1,7 +1,9 @@
 //! `cargo verify`: every check of this repository, in the order that fails fastest.
 //!
-//! One stack is started for all tests; the demo and the fuzzing start one of their own, as a person
-//! would. What ran and how long it took is printed at the end: nothing is skipped in silence.
+//! One stack is started for all tests, while the compiler is still at work; the demo, the fuzzing and
+//! the compose test start one of their own, as a person would. [`table::CHECKS`] says what is run and
+//! how long it may take. What ran, how long it took and what was left out is printed at the end:
+//! nothing is skipped in silence.
 
 use std::{
     process::ExitCode,
@@ -9,199 +11,238 @@ use std::{
 };
 
 use anyhow::Context as _;
-use clap::Args;
-use devstack::{Parts, Source, Stack};
+use clap::{Args, builder::PossibleValuesParser};
+use devstack::{Parts, Silent, Source, Stack};
+use shared::clock::Clock;
+use tokio::task::JoinSet;
 
-use crate::{
-    cargo, compose,
-    screen::{self, Board},
+use self::{
+    inputs::Inputs,
+    table::{BEFORE_BUDGET, CHECKS, Check, Needs, TOTAL_BUDGET, When},
 };
+use crate::{cargo, compose, screen::say};
+
+mod inputs;
+mod table;
+pub(crate) mod tools;
 
 /// Which checks to run.
 #[derive(Debug, Args)]
 pub struct Options {
-    /// Only the checks whose name contains this.
-    #[arg(long)]
+    /// Only this check.
+    #[arg(long, value_parser = PossibleValuesParser::new(CHECKS.iter().map(|it| it.name)))]
     only: Option<String>,
+    /// Also what takes long and shows little more.
+    #[arg(long)]
+    all: bool,
+    /// When the run began that this is a part of, in seconds since 1970: what came before is then in
+    /// the table, too.
+    #[arg(long, env = "VERIFY_BEGAN_AT")]
+    began_at: Option<i64>,
 }
 
-/// Where the parts that a check needs come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Beside {
-    /// It needs none, or starts its own.
-    Nothing,
-    /// Local processes.
-    Native,
-    /// Containers.
-    Docker,
-    /// It starts its own, in containers.
-    OwnDocker,
-    /// It needs none, but tools that come by Go.
-    Go,
+/// How a check ended.
+enum Outcome {
+    Passed { attempts: u32 },
+    Failed,
+    NotRun(String),
 }
 
-struct Check {
+/// A line of the table at the end.
+struct Row {
     name: &'static str,
-    command: &'static [&'static str],
-    environment: &'static [(&'static str, &'static str)],
-    beside: Beside,
-    /// How often it may be tried. Twice where only a compiler runs: the same sources give the same
-    /// outcome, so a second one that is better tells of a tool that crashed, not of luck in a test.
-    attempts: usize,
+    budget: Duration,
+    took: Duration,
+    outcome: Outcome,
 }
 
-const fn check(name: &'static str, command: &'static [&'static str]) -> Check {
-    Check { name, command, environment: &[], beside: Beside::Nothing, attempts: 1 }
-}
-
-/// A check in which nothing runs but a compiler.
-const fn compile(name: &'static str, command: &'static [&'static str]) -> Check {
-    Check { attempts: 2, ..check(name, command) }
-}
-
-/// The checks. `--workspace` in all of them: one set of features, one build of each dependency.
-const CHECKS: [Check; 11] = [
-    check("format", &["cargo", "fmt", "--all", "--check"]),
-    check("dependencies", &["cargo", "deny", "check", "bans", "licenses", "sources"]),
-    compile(
-        "lints",
-        &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
-    ),
-    Check {
-        environment: &[("RUSTDOCFLAGS", "-D warnings")],
-        ..compile(
-            "documents",
-            &["cargo", "doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
-        )
-    },
-    Check {
-        beside: Beside::Go,
-        ..check("manifests", &["cargo", "run", "--bin", "sagactl", "--", "manifests"])
-    },
-    compile("build", &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
-    Check {
-        beside: Beside::Native,
-        ..check("tests", &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
-    },
-    check(
-        "demo",
-        &["cargo", "run", "--bin", "sagactl", "--", "demo", "--once", "--from", "native"],
-    ),
-    check("fuzz", &["cargo", "run", "--bin", "sagactl", "--", "fuzz", "--from", "native"]),
-    Check {
-        beside: Beside::Docker,
-        ..check("tests in Docker", &["cargo", "test", "--workspace", "--locked", "--no-fail-fast"])
-    },
-    Check {
-        beside: Beside::OwnDocker,
-        ..check("compose", &["cargo", "run", "--bin", "sagactl", "--", "compose-test"])
-    },
-];
-
-/// How the outcome of a check begins that has failed.
-const FAILED: &str = "FAILED";
-
-/// Runs them all, one after the other, and ends at the first that fails.
+/// Runs them, one after the other, and ends at the first that fails.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let mut report = Vec::new();
-    for check in &CHECKS {
-        if options.only.as_ref().is_some_and(|only| !check.name.contains(only.as_str())) {
-            continue;
+    let inputs = Inputs::read()?;
+    let (chosen, left_out) = chosen(&options, &inputs)?;
+    let mut rows: Vec<Row> = before(&options).into_iter().collect();
+    let mut native = Native::begin(&chosen);
+    for check in chosen {
+        let row = row(check, &mut native).await?;
+        if matches!(row.outcome, Outcome::Passed { .. }) {
+            inputs.record(check)?;
         }
-        if let Some(reason) = obstacle(check).await {
-            report.push((check.name, format!("not run: {reason}")));
-            continue;
-        }
-        screen::say(format_args!("\n==> {}: {}", check.name, check.command.join(" ")));
-        let outcome = tried(check).await?;
-        let failed = outcome.starts_with(FAILED);
-        report.push((check.name, outcome));
+        let failed = matches!(row.outcome, Outcome::Failed);
+        rows.push(row);
         if failed {
             break;
         }
     }
-    screen::say("\nWhat ran:");
-    for (name, outcome) in &report {
-        screen::say(format_args!("  {name:<16} {outcome}"));
-    }
-    let failed = report.iter().any(|(_, outcome)| outcome.starts_with(FAILED));
+    native.stop().await;
+    report(&rows, &left_out);
+    let failed = rows.iter().any(|it| matches!(it.outcome, Outcome::Failed));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Performs a check as often as it may be tried, and says how that ended.
-async fn tried(check: &Check) -> anyhow::Result<String> {
-    let began = Instant::now();
-    for attempt in 1..=check.attempts {
-        if perform(check).await? {
-            let again = if attempt > 1 { ", at the second attempt" } else { "" };
-            return Ok(format!("passed in {}{again}", seconds(began.elapsed())));
+/// Which checks are run, and which only by `--all`.
+fn chosen(
+    options: &Options,
+    inputs: &Inputs,
+) -> anyhow::Result<(Vec<&'static Check>, Vec<&'static Check>)> {
+    let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
+    for check in &CHECKS {
+        if let Some(only) = &options.only {
+            chosen.extend((check.name == only).then_some(check));
+            continue;
         }
-        if attempt < check.attempts {
-            screen::say(format_args!(
+        let wanted = match check.when {
+            When::Always => true,
+            When::All => options.all,
+            When::Changed(_) => options.all || inputs.have_changed(check)?,
+        };
+        if wanted { &mut chosen } else { &mut left_out }.push(check);
+    }
+    Ok((chosen, left_out))
+}
+
+/// The line of what was done before this program was there: its own build, and the containers'.
+fn before(options: &Options) -> Option<Row> {
+    let took = Clock::System.now().unix_timestamp() - options.began_at?;
+    Some(Row {
+        name: "before",
+        budget: BEFORE_BUDGET,
+        took: Duration::from_secs(took.try_into().unwrap_or(0)),
+        outcome: Outcome::Passed { attempts: 1 },
+    })
+}
+
+async fn row(check: &'static Check, native: &mut Native) -> anyhow::Result<Row> {
+    let began = Instant::now();
+    let outcome = if let Some(reason) = obstacle(check).await {
+        Outcome::NotRun(reason)
+    } else {
+        say(format_args!("\n==> {}: {}", check.name, check.command.join(" ")));
+        attempt(check, native).await?
+    };
+    Ok(Row { name: check.name, budget: check.budget, took: began.elapsed(), outcome })
+}
+
+/// Why a check cannot be run here.
+async fn obstacle(check: &Check) -> Option<String> {
+    let compiler = match check.needs {
+        Needs::Nothing | Needs::NativeStack => return None,
+        Needs::Go => {
+            return (!devstack::go_answers().await).then(|| "Go is not installed".to_owned());
+        }
+        Needs::Docker | Needs::DockerStack => false,
+        Needs::DockerCompiler => true,
+    };
+    if !devstack::docker_answers().await {
+        return Some("no Docker engine answers here".to_owned());
+    }
+    let image = compose::image_out_of_reach(compiler).await?;
+    Some(format!("{image} is not here and cannot be fetched"))
+}
+
+/// Runs a check as often as it may be tried.
+async fn attempt(check: &Check, native: &mut Native) -> anyhow::Result<Outcome> {
+    for attempts in 1..=check.attempts {
+        if perform(check, native).await? {
+            return Ok(Outcome::Passed { attempts });
+        }
+        if attempts < check.attempts {
+            say(format_args!(
                 "\n==> {}: once more, to tell a tool that crashed from code that is wrong",
                 check.name
             ));
         }
     }
-    Ok(format!("{FAILED} in {}", seconds(began.elapsed())))
+    Ok(Outcome::Failed)
 }
 
-/// Why a check cannot be run here.
-async fn obstacle(check: &Check) -> Option<String> {
-    match check.beside {
-        Beside::Nothing | Beside::Native => None,
-        Beside::Go => (!devstack::go_answers().await).then(|| "Go is not here".to_owned()),
-        Beside::Docker | Beside::OwnDocker if !devstack::docker_answers().await => {
-            Some("no Docker engine answers here".to_owned())
+async fn perform(check: &Check, native: &mut Native) -> anyhow::Result<bool> {
+    match check.needs {
+        Needs::Nothing | Needs::Docker | Needs::DockerCompiler | Needs::Go => {
+            execute(check, &[]).await
         }
-        Beside::Docker | Beside::OwnDocker => {
-            let image = compose::image_out_of_reach().await?;
-            Some(format!("{image} is not here and cannot be fetched"))
+        Needs::NativeStack => execute(check, &native.exports().await?).await,
+        Needs::DockerStack => {
+            let parts = Parts::all().forgetful();
+            let stack = Stack::start(Source::Docker, parts, &Silent).await?;
+            let outcome = execute(check, &stack.exports()).await;
+            stack.stop().await;
+            outcome
         }
     }
-}
-
-async fn perform(check: &Check) -> anyhow::Result<bool> {
-    let source = match check.beside {
-        Beside::Nothing | Beside::OwnDocker | Beside::Go => return execute(check, &[]).await,
-        Beside::Native => Source::Native,
-        Beside::Docker => Source::Docker,
-    };
-    let stack = Stack::start(source, Parts::all().forgetful(), &Board::new()).await?;
-    let outcome = execute(check, &stack.exports()).await;
-    stack.stop().await;
-    outcome
 }
 
 async fn execute(check: &Check, stack: &[(&'static str, String)]) -> anyhow::Result<bool> {
-    if check.command.starts_with(&["cargo", "deny"]) {
-        provide_cargo_deny().await?;
-    }
-    let status = cargo::command(check.command[0])
+    let program = tools::program(check.command[0]).await?;
+    let status = cargo::command(&program.to_string_lossy())
         .args(&check.command[1..])
         .envs(check.environment.iter().copied())
         .envs(stack.iter().map(|(name, value)| (*name, value.as_str())))
         .status()
         .await
-        .with_context(|| format!("{} cannot be run", check.command[0]))?;
+        .with_context(|| format!("{} cannot be run", program.display()))?;
     Ok(status.success())
 }
 
-/// The one tool that a toolchain does not bring along. Its version is pinned: rules change.
-async fn provide_cargo_deny() -> anyhow::Result<()> {
-    let known = cargo::command("cargo").args(["deny", "--version"]).output().await?;
-    if known.status.success() {
-        return Ok(());
-    }
-    screen::say("installing cargo-deny, once per machine");
-    let status = cargo::command("cargo")
-        .args(["install", "--locked", "--quiet", "cargo-deny@0.20.2"])
-        .status()
-        .await?;
-    anyhow::ensure!(status.success(), "cargo-deny cannot be installed");
-    Ok(())
+/// The stack of local processes for all checks that need one. Its servers are fetched and started
+/// while the compiler works.
+struct Native {
+    starting: JoinSet<Result<Stack, devstack::Error>>,
+    stack: Option<Stack>,
 }
 
-fn seconds(time: Duration) -> String {
-    format!("{}.{} s", time.as_secs(), time.subsec_millis() / 100)
+impl Native {
+    fn begin(chosen: &[&Check]) -> Self {
+        let mut starting = JoinSet::new();
+        if chosen.iter().any(|it| it.needs == Needs::NativeStack) {
+            starting.spawn(Stack::start(Source::Native, Parts::all().forgetful(), &Silent));
+        }
+        Self { starting, stack: None }
+    }
+
+    async fn exports(&mut self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        if let Some(started) = self.starting.join_next().await {
+            self.stack = Some(started??);
+        }
+        Ok(self.stack.as_ref().context("no stack was started")?.exports())
+    }
+
+    async fn stop(mut self) {
+        self.starting.shutdown().await;
+        if let Some(stack) = self.stack {
+            stack.stop().await;
+        }
+    }
+}
+
+fn report(rows: &[Row], left_out: &[&Check]) {
+    say("\nWhat ran                    seconds   budget");
+    for row in rows {
+        let (took, budget) = (row.took.as_secs_f64(), row.budget.as_secs());
+        match &row.outcome {
+            Outcome::NotRun(reason) => {
+                say(format_args!("  {:<24} not run: {reason}", row.name));
+            }
+            Outcome::Failed => {
+                say(format_args!("  {:<24} {took:>8.1} {budget:>8}  FAILED", row.name));
+            }
+            Outcome::Passed { attempts } => {
+                let again = if *attempts > 1 { ", at the second attempt" } else { "" };
+                let over = if row.took > row.budget { ", OVER ITS BUDGET" } else { "" };
+                say(format_args!(
+                    "  {:<24} {took:>8.1} {budget:>8}  passed{again}{over}",
+                    row.name
+                ));
+            }
+        }
+    }
+    let all: Duration = rows.iter().map(|it| it.took).sum();
+    let over = if all > TOTAL_BUDGET { ", OVER THE BUDGET" } else { "" };
+    let (all, budget) = (all.as_secs_f64(), TOTAL_BUDGET.as_secs());
+    say(format_args!("  {:<24} {all:>8.1} {budget:>8}{over}", "all"));
+    if !left_out.is_empty() {
+        say("\n`cargo verify --all` also runs");
+        for check in left_out {
+            say(format_args!("  {:<24} {}", check.name, check.adds()));
+        }
+    }
 }

@@ -196,13 +196,19 @@ pub async fn read<T, E: From<sqlx::Error>>(
     limit: Duration,
     look: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> Result<T, E> {
-    within(limit, async {
+    within(self::limit(pool, limit), async {
         let mut conn = borrow(pool).await?;
         let found = look(&mut conn).await?;
         conn.give_back();
         Ok(found)
     })
     .await
+}
+
+/// How long work on this pool may take: never less than the pool lets somebody wait for a connection.
+/// So whoever is told to be patient is so throughout.
+pub fn limit(pool: &PgPool, limit: Duration) -> Duration {
+    limit.max(pool.options().get_acquire_timeout())
 }
 
 /// Gives up on work whose connection has gone silent: `sqlx` sets no keepalive, so a query to a

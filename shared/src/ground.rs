@@ -50,6 +50,10 @@ const RELAY_BATCH_MAX: usize = 1_000;
 const KEEP_UP: Duration = Duration::from_secs(5);
 /// The outbox is looked at this often, whether the relay was woken or not.
 const RELAY_POLL: Duration = Duration::from_millis(500);
+/// One statement of the relay may take this long.
+const RELAY_STATEMENT_LIMIT: Duration = Duration::from_secs(20);
+/// What is in the outbox when the process is to stop may go out for this long.
+const RELAY_STOP_GRACE: Duration = Duration::from_millis(1_500);
 
 /// What a service says of itself before it starts.
 #[derive(Debug)]
@@ -288,6 +292,8 @@ impl Ground {
             service: self.name,
             batch_max: RELAY_BATCH_MAX,
             poll: RELAY_POLL,
+            statement_limit: RELAY_STATEMENT_LIMIT,
+            stop_grace: RELAY_STOP_GRACE,
         };
         let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX);
         let health = self.life.health().component("relay");

@@ -119,7 +119,7 @@ impl Housekeeping {
             tx.commit().await?;
             Ok::<_, sqlx::Error>(deleted)
         });
-        let deleted = db::within(BATCH_LIMIT, work).await?;
+        let deleted = db::within(db::limit(&self.pool, BATCH_LIMIT), work).await?;
         metrics::counter!("housekeeping_deleted_total", "table" => table).increment(deleted);
         Ok(deleted)
     }

@@ -129,6 +129,8 @@ pub struct Settings {
     pub transaction_limit: Duration,
     /// A batch waits this long for a lock, before its commands are tried one by one.
     pub lock_limit: Duration,
+    /// What is in hand so long after the worker was told to stop is given up.
+    pub stop_limit: Duration,
 }
 
 impl Default for Settings {
@@ -138,6 +140,7 @@ impl Default for Settings {
             batch_max: 500,
             transaction_limit: Duration::from_secs(5),
             lock_limit: Duration::from_secs(1),
+            stop_limit: Duration::from_millis(2_500),
         }
     }
 }

@@ -50,7 +50,7 @@ pub use self::{
     census::Jobs,
     revive::Revive,
     store::{append, lock_untouched, stop},
-    worker::{Step, Worker},
+    worker::{Step, Stopping, Worker},
 };
 pub(crate) use revive::discard;
 

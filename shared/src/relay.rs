@@ -83,13 +83,11 @@ pub struct Settings {
     pub batch_max: usize,
     /// Looks at least this often, whether it was woken or not.
     pub poll: Duration,
+    /// Any one statement is given up after this long, and its connection with it.
+    pub statement_limit: Duration,
+    /// What is in the outbox when the process is to stop may go out for this long.
+    pub stop_grace: Duration,
 }
-
-/// Any one statement of the relay is given up after this long, and its connection with it.
-const STATEMENT_LIMIT: Duration = Duration::from_secs(20);
-
-/// What is in the outbox when the process is to stop may go out for this long.
-const STOP_GRACE: Duration = Duration::from_millis(1_500);
 
 /// The relay of one service.
 #[derive(Debug)]
@@ -114,7 +112,8 @@ impl<P: Publish> Relay<P> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         let mut failures = 0;
         // A broker that is away is not waited for.
-        let mut too_late = std::pin::pin!(lifecycle::stopped_for(&stop, STOP_GRACE));
+        let stop_grace = self.settings.stop_grace;
+        let mut too_late = std::pin::pin!(lifecycle::stopped_for(&stop, stop_grace));
         loop {
             // Interest is registered before the outbox is read, so that a wake-up in between counts.
             let wakers = self.wakers.clone();
@@ -169,15 +168,16 @@ impl<P: Publish> Relay<P> {
 
     /// Publishes one batch from the head of the outbox.
     pub async fn step(&mut self) -> Result<Step, Error> {
+        let limit = self.settings.statement_limit;
         // Taken out, and put back only when all went well: an error ends the leadership, whose
         // connection is closed, whose lock is then free.
         let leader = match self.leader.take() {
             Some(leader) => Some(leader),
-            None => db::within(STATEMENT_LIMIT, Leader::elect(&self.settings)).await?,
+            None => db::within(limit, Leader::elect(&self.settings)).await?,
         };
         let Some(mut leader) = leader else { return Ok(Step::Standby) };
         let n_max = i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX);
-        let batch = db::within(STATEMENT_LIMIT, outbox::head(&mut leader.conn, n_max)).await?;
+        let batch = db::within(limit, outbox::head(&mut leader.conn, n_max)).await?;
         if batch.is_empty() {
             self.leader = Some(leader);
             return Ok(Step::Idle);
@@ -186,7 +186,7 @@ impl<P: Publish> Relay<P> {
         let confirmed = self.publish(&batch).await;
         let settled = settleable(&batch, &confirmed);
         let settle = outbox::settle(&mut leader.conn, leader.epoch, &settled);
-        if !db::within(STATEMENT_LIMIT, settle).await? {
+        if !db::within(limit, settle).await? {
             tracing::warn!(epoch = leader.epoch, "another relay took over");
             return Ok(Step::Deposed);
         }

@@ -121,16 +121,19 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
         // A test's own subscriber, or that of a program which holds several services.
         tracing::debug!(error, "logs go where they went before");
     }
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
-        .set_buckets_for_metric(Matcher::Full("saga_duration_seconds".to_owned()), LONG_SECONDS)?
-        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)?
-        .install_recorder()?;
-    let metrics = known.insert(Metrics(handle)).clone();
+    let metrics = known.insert(Metrics(numbers()?.install_recorder()?)).clone();
     names::describe();
     vitals::describe();
     log_panics();
     Ok(metrics)
+}
+
+/// The numbers, in their buckets.
+fn numbers() -> Result<PrometheusBuilder, BuildError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
+        .set_buckets_for_metric(Matcher::Full("saga_duration_seconds".to_owned()), LONG_SECONDS)?
+        .set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), SIZES)
 }
 
 /// One object a line, with the innermost span, which is the one that has the ids.

@@ -1,5 +1,6 @@
 //! Two transactions that want the same rows at the same time.
 
+use devstack::until;
 use inventory_service::{
     app::Request,
     domain::{
@@ -10,7 +11,7 @@ use inventory_service::{
 };
 use shared::db;
 
-use crate::kit::{House, eventually, new_order, sku};
+use crate::kit::{House, new_order, sku};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_consumers_that_want_the_same_products_neither_deadlock_nor_oversell() {
@@ -62,7 +63,7 @@ async fn a_reservation_that_two_transactions_make_at_once_is_made_by_one_and_see
     let pool = house.pool.clone();
 
     let commit_once_awaited = async move {
-        eventually("the second transaction waits for the first", async || {
+        until("the second transaction waits for the first", async || {
             let waiting: i64 = sqlx::query_scalar(
                 "SELECT count(*) FROM pg_stat_activity
                  WHERE datname = current_database() AND wait_event_type = 'Lock'",

@@ -7,10 +7,11 @@ use serde_json::Value;
 use shared::http::Settings;
 use tower::ServiceExt as _;
 
-use crate::kit::{Desk, Order};
+use crate::kit::{Desk, Order, PATIENCE};
 
 async fn get(desk: &Desk, path: &str) -> (u16, String) {
-    let router = http::router(desk.pool.clone(), &Settings::default());
+    let limits = Settings { request_limit: PATIENCE, ..Settings::default() };
+    let router = http::router(desk.pool.clone(), &limits);
     let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let status = response.status().as_u16();

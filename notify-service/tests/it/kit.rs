@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use devstack::until;
 use notify_service::{
     MIGRATIONS, NAME,
     app::{Addressed, App},
@@ -26,16 +27,11 @@ use shared::{
     sequence::Watch,
 };
 use sqlx::PgPool;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long a condition may take to come true on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
-
-/// How long a mail server may take for a step, where the test waits for it in vain. What answers
-/// has to answer within it, too, on a busy machine.
-pub(crate) const SHORT: Duration = Duration::from_secs(15);
+/// As long as a machine may stand still: for limits that no test means to come to.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The service without its Kafka: its database, what it hears, what it says.
 pub(crate) struct Desk {
@@ -232,7 +228,7 @@ impl Desk {
             policy: Policy {
                 backoff,
                 attempts_max: Some(3),
-                attempt_limit: step_limit * 6,
+                attempt_limit: PATIENCE * 6,
                 concurrency_max: 16,
                 poll: Duration::from_millis(20),
             },
@@ -322,13 +318,4 @@ pub(crate) struct Said {
 /// A number that no other message of a test has, from its id.
 fn number_of(id: Uuid) -> u32 {
     u32::try_from(id.as_u128() & u128::from(u32::MAX)).unwrap()
-}
-
-/// Waits until a condition holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::task::yield_now().await;
-    }
 }

@@ -1,6 +1,7 @@
 //! The customer takes an order back, at each stage.
 
 use axum::http::StatusCode;
+use devstack::until;
 use futures_util::future::join_all;
 use order_service::{
     app::{self, Addressed},
@@ -11,7 +12,7 @@ use shared::db;
 use time::Duration;
 
 use crate::{
-    kit::{NOW, Shop, WINDOW, until},
+    kit::{NOW, Shop, WINDOW},
     words::{failed, paid, rejected, reserved},
 };
 

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, process::ExitCode};
 
 use clap::Parser as _;
-use devstack::Ports;
+use devstack::{Patience, Ports, until};
 use order_service::config::Settings;
 use shared::{
     config::Check as _,
@@ -18,7 +18,7 @@ use time::Duration;
 use uuid::Uuid;
 
 use crate::{
-    kit::{NOW, STANDSTILL, Shop, until},
+    kit::{NOW, STANDSTILL, Shop},
     words::paid,
 };
 
@@ -139,7 +139,14 @@ async fn while_one_instance_is_stuck_the_other_cancels_nobody() {
     assert!(how_many(&shop, "pending").await > 1, "behind the stuck order there are others");
 
     elsewhere.rollback().await.unwrap();
-    until("all are confirmed", async || how_many(&shop, "confirmed").await == ORDERS).await;
+    let mut patience = Patience::until("all are confirmed");
+    loop {
+        let confirmed = how_many(&shop, "confirmed").await;
+        if confirmed == ORDERS {
+            break;
+        }
+        patience.look_again(confirmed).await;
+    }
     for instance in instances {
         assert_eq!(instance.life.stop().await, ExitCode::SUCCESS);
     }

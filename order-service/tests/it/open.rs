@@ -1,5 +1,6 @@
 //! How many orders are open, what they wait for, and that looking costs little.
 
+use devstack::until;
 use order_service::store::open::{self, Open};
 use shared::db;
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -44,6 +45,17 @@ async fn counting_reads_neither_the_orders_nor_their_history_in_whole() {
     let options = shop.pool.connect_options();
     shop.pool.close().await;
     let mut conn = PgConnection::connect_with(&options).await.unwrap();
+    // What others did here is told when they go, or later.
+    until("nobody else is connected", async || {
+        sqlx::query_scalar::<_, bool>(
+            "SELECT count(*) = 1 FROM pg_stat_activity
+             WHERE datname = current_database() AND backend_type = 'client backend'",
+        )
+        .fetch_one(&mut conn)
+        .await
+        .unwrap()
+    })
+    .await;
     conn.execute(
         "INSERT INTO orders (order_id, stage, lines, total_minor, currency, placed_at, due_at,
                                  confirmed_at, said)

@@ -4,7 +4,9 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
+use devstack::Patience;
 use time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
@@ -82,8 +84,20 @@ async fn whoever_prefers_to_wait_is_answered_when_the_order_has_ended() {
     let at_once = ask(&shop.api, request("wait=0")).await;
     assert_eq!(at_once.json()["status"], "pending");
     let payment = [shop.say(order, &paid(order, 500))];
-    let (reply, taken) =
-        tokio::join!(ask(&shop.api, request("wait=8")), shop.consumer.take_in(&payment));
+    // The payment may take longer than anybody may wait: then they ask again.
+    let waiting = async {
+        let mut patience = Patience::until("the order has ended");
+        loop {
+            let asked = Instant::now();
+            let reply = ask(&shop.api, request("wait=8")).await;
+            if reply.json()["status"] != "pending" {
+                return reply;
+            }
+            assert!(asked.elapsed().as_secs() >= 8, "it did not wait: {reply:?}");
+            patience.looked(reply.status);
+        }
+    };
+    let (reply, taken) = tokio::join!(waiting, shop.consumer.take_in(&payment));
     taken.unwrap();
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.json()["status"], "confirmed");

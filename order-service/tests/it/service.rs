@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use devstack::until;
 use order_service::config::Settings;
 use shared::{
     clock::Clock,
@@ -19,7 +20,7 @@ use shared::{
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{NOW, STANDSTILL, two_teas, until};
+use crate::kit::{NOW, STANDSTILL, two_teas};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_starts_takes_orders_says_them_and_stops() {

@@ -1,5 +1,6 @@
 //! What the other services say, in any order and again.
 
+use devstack::until;
 use payment_service::{
     app::{Addressed, Ask},
     domain::payment::Command,
@@ -7,10 +8,7 @@ use payment_service::{
 use shared::{clock::Clock, consumer::TakenIn, contract::OrderPlaced, db, fault::Fault};
 use uuid::Uuid;
 
-use crate::{
-    kit::{Payments, until},
-    simulator::Simulator,
-};
+use crate::{kit::Payments, simulator::Simulator};
 
 fn charge_job(attempts: i32) -> Vec<(String, String, i32)> {
     vec![("charge".to_owned(), "waiting".to_owned(), attempts)]
@@ -115,7 +113,7 @@ async fn two_transactions_that_make_the_same_payment_are_told_apart() {
             .fetch_one(&payments.pool)
             .await
             .unwrap();
-            (waiting > 0).then_some(())
+            waiting > 0
         })
         .await;
         first.commit().await.unwrap();

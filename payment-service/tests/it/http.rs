@@ -11,10 +11,15 @@ use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-use crate::{kit::Payments, simulator::Simulator};
+use crate::{
+    kit::{PATIENCE, Payments},
+    simulator::Simulator,
+};
 
 async fn get(payments: &Payments, path: &str) -> (StatusCode, Value) {
-    let router = router(payments.pool.clone(), &shared::http::Settings::default());
+    let limits =
+        shared::http::Settings { request_limit: PATIENCE, ..shared::http::Settings::default() };
+    let router = router(payments.pool.clone(), &limits);
     let request = Request::get(path).body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let status = response.status();

@@ -35,29 +35,15 @@ use shared::{
     sequence::Watch,
 };
 use sqlx::PgPool;
-use tokio::time::{interval, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// How long a condition may take to come true on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+/// As long as a machine may stand still: for limits that no test means to come to, and as a guard
+/// around what has to end.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// What an order costs here.
 pub(crate) const TOTAL_MINOR: i64 = 4_200;
-
-/// Waits until `check` says something.
-pub(crate) async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let mut ticks = interval(Duration::from_millis(5));
-    let found = timeout(PATIENCE, async {
-        loop {
-            ticks.tick().await;
-            if let Some(found) = check().await {
-                return found;
-            }
-        }
-    });
-    found.await.unwrap_or_else(|_elapsed| panic!("waited in vain: {what}"))
-}
 
 /// The service's inside, without its processes.
 pub(crate) struct Payments {
@@ -84,9 +70,11 @@ async fn codec(prefix: &str, service: &str, says: &[Kind], reads: &[Kind]) -> Co
 impl Others {
     /// As they speak under a prefix.
     pub(crate) async fn under(prefix: &str) -> Self {
-        let says =
-            [Kind::of::<OrderPlaced>(), Kind::of::<StockReserved>(), Kind::of::<OrderCancelled>()];
-        Self(codec(prefix, "others", &says, &[]).await)
+        Self(codec(prefix, "others", &Self::says(), &[]).await)
+    }
+
+    fn says() -> [Kind; 3] {
+        [Kind::of::<OrderPlaced>(), Kind::of::<StockReserved>(), Kind::of::<OrderCancelled>()]
     }
 
     pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> Outgoing {
@@ -143,7 +131,10 @@ impl Payments {
         let others = Others::under(&prefix).await;
         let says =
             [Kind::of::<PaymentDone>(), Kind::of::<PaymentFailed>(), Kind::of::<PaymentRefunded>()];
-        let codec = codec(&prefix, payment_service::NAME, &says, &[]).await;
+        // What the others say is known from the start, and does not depend on how long the registry
+        // takes to answer later on.
+        let reads = Others::says();
+        let codec = codec(&prefix, payment_service::NAME, &says, &reads).await;
         let app = App::new(codec.clone(), Clock::System);
         Self { pool, app, codec, others, offset: AtomicI64::new(0) }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use devstack::until;
 use payment_service::{gateway::Answer, jobs::ChargeJob};
 use serde_json::json;
 use shared::{
@@ -16,7 +17,7 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use crate::{
-    kit::{Payments, TOTAL_MINOR, until},
+    kit::{Payments, TOTAL_MINOR},
     simulator::{Counts, Simulator},
 };
 
@@ -108,8 +109,7 @@ async fn an_order_that_is_cancelled_during_its_charge_gets_its_money_back() {
     let charge = Delayed(payments.charge_job(&gateway.url), Arc::clone(&go_on));
     let mut worker = payments.worker_of(charge);
     let cancel_meanwhile = async {
-        until("the charge is made", async || (gateway.counts().await.charges == 1).then_some(()))
-            .await;
+        until("the charge is made", async || gateway.counts().await.charges == 1).await;
         payments.take_in(&[payments.others.cancelled(order_id)]).await;
         assert_eq!(payments.stage(order_id).await, "cancelling");
         go_on.notify_one();

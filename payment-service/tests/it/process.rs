@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser as _;
+use devstack::{Patience, until};
 use payment_service::config::Settings;
 use rdkafka::{
     ClientConfig, Message as _,
@@ -17,7 +18,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{
-    kit::{Others, PATIENCE, until},
+    kit::{Others, PATIENCE},
     simulator::Simulator,
 };
 
@@ -69,14 +70,14 @@ async fn keys(kafka: &kafka::Settings, topic: &str, n: usize) -> Vec<String> {
     config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().unwrap();
     consumer.subscribe(&[&kafka.topic(topic)]).unwrap();
-    let mut seen = Vec::new();
-    until("messages on the topic", async || {
+    let (mut seen, mut patience) = (Vec::new(), Patience::until("messages on the topic"));
+    while seen.len() < n {
         if let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
             seen.push(String::from_utf8(message.key().unwrap().to_vec()).unwrap());
+        } else {
+            patience.look_again(seen.len()).await;
         }
-        (seen.len() >= n).then_some(())
-    })
-    .await;
+    }
     seen
 }
 
@@ -97,7 +98,7 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
     let database = settings.common.database().unwrap().patient(PATIENCE);
     let pool = db::pool(&database, "test").unwrap();
     let others = Others::under(&prefix).await;
-    let life = Lifecycle::new(Duration::from_mins(1));
+    let life = Lifecycle::new(PATIENCE);
     let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
     payment_service::run(settings, life.clone(), metrics.clone()).await.unwrap();
 
@@ -105,7 +106,7 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
         (Clock::System.new_id(), Clock::System.new_id(), Clock::System.new_id());
     // Topics are not ordered among each other, so the cancellation has to be in before the rest.
     publish(&kafka, &[others.cancelled(gone)]);
-    until("the cancellation is taken in", async || stage(&pool, gone).await).await;
+    until("the cancellation is taken in", async || stage(&pool, gone).await.is_some()).await;
     let messages = [
         others.placed(good, "tok_visa"),
         others.reserved(good),
@@ -123,7 +124,7 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
     assert_eq!(stage(&pool, gone).await.as_deref(), Some("fenced"));
     let counts = gateway.counts().await;
     assert_eq!((counts.charges, counts.refunds, counts.net_minor), (1, 1, 0));
-    until("every part is ready", async || life.health().is_ready().then_some(())).await;
+    until("every part is ready", async || life.health().is_ready()).await;
     assert!(metrics.render().contains("payment_outcomes_total"));
     let code = life.stop().await;
     assert_eq!(format!("{code:?}"), format!("{:?}", std::process::ExitCode::SUCCESS));

@@ -1,6 +1,6 @@
 //! The gateway simulator as a process of its own: the independent witness of every charge.
 
-use std::{path::PathBuf, process::Stdio, time::Duration};
+use std::{path::PathBuf, process::Stdio};
 
 use devstack::Ports;
 use reqwest::Client;
@@ -55,7 +55,7 @@ impl Simulator {
         let ports = Ports::claim();
         let (child, url) = launch(&format!("127.0.0.1:{}", ports.numbers[0]), &folder).await;
         rustls::crypto::ring::default_provider().install_default().ok();
-        let client = Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
+        let client = Client::builder().timeout(PATIENCE).build().unwrap();
         Self { url, child, client, folder, _ports: ports }
     }
 

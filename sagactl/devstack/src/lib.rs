@@ -20,7 +20,9 @@ mod config;
 mod docker;
 mod error;
 mod for_tests;
+mod limit;
 mod native;
+mod patience;
 mod probe;
 mod progress;
 mod stack;
@@ -28,6 +30,7 @@ mod stack;
 pub use docker::docker_answers;
 pub use error::Error;
 pub use for_tests::{database, shared, unique_prefix};
+pub use limit::{InVain, Limit};
 pub use native::{
     authority::Secured,
     go::{go_answers, go_module, go_program},
@@ -36,5 +39,6 @@ pub use native::{
     python::wheels,
     tool::Tool,
 };
+pub use patience::{Patience, until};
 pub use progress::{Progress, Silent, State};
 pub use stack::{Durability, Halt, Part, Parts, Source, Stack, Urls};

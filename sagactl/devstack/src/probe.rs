@@ -16,8 +16,8 @@ use tokio::{
 
 use crate::Error;
 
-/// How long a server may take to answer for the first time. A registry was seen to need more than a
-/// minute on a machine with twelve jobs a core.
+/// How long a server is asked in vain without a sign that it is on its way. A registry was seen to
+/// need more than a minute until it answers, on a machine with twelve jobs a core.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(3);
 /// How long one question may take.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -37,20 +37,27 @@ pub(crate) enum Probe {
 }
 
 impl Probe {
-    /// Asks until the server answers. False if it does not in time; an error as soon as `alive` says
-    /// that there is nothing to wait for.
-    pub(crate) async fn answered(
+    /// Asks until the server answers. `signs` says what can be seen of it: a change is a sign that it
+    /// is on its way, an error ends the wait, because there is nothing to wait for. False after too
+    /// long without a sign.
+    pub(crate) async fn answered<S: PartialEq>(
         &self,
-        mut alive: impl FnMut() -> Result<(), Error>,
+        mut signs: impl FnMut() -> Result<S, Error>,
     ) -> Result<bool, Error> {
-        let deadline = Instant::now() + PATIENCE;
         let mut asker = Asker::default();
-        while Instant::now() < deadline {
-            alive()?;
+        let (mut seen, mut in_vain) = (signs()?, Duration::ZERO);
+        while in_vain < PATIENCE {
+            let began = Instant::now();
             if timeout(ANSWER, asker.ask(self)).await.unwrap_or(false) {
                 return Ok(true);
             }
             sleep(ASK_AGAIN).await;
+            // A machine that stands still makes a question long, which is no fault of the server's.
+            in_vain += began.elapsed().min(ANSWER + ASK_AGAIN);
+            let now = signs()?;
+            if now != seen {
+                (seen, in_vain) = (now, Duration::ZERO);
+            }
         }
         Ok(false)
     }

@@ -12,6 +12,8 @@ use crate::{
     fleet::{Fleet, Member},
 };
 
+const REPEATS: &str = "sequence_repeats_total";
+
 /// Messages that were read again, and two counters that must stay 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counted {
@@ -25,22 +27,34 @@ pub struct Counted {
 
 /// What all services together have counted since they were started.
 pub async fn read(fleet: &Fleet) -> anyhow::Result<Counted> {
+    let sums = sums(fleet, &Member::SERVICES).await?;
+    // A counter that is not shown proves nothing.
+    let sum = |name: &str| sums.get(name).copied().with_context(|| format!("no {name}"));
+    Ok(Counted {
+        repeats: sum(REPEATS)?,
+        falls: sum("sequence_falls_total")?,
+        losses: sum("sequence_losses_total")?,
+    })
+}
+
+/// Messages that a service has read again since it was started.
+pub async fn repeats(fleet: &Fleet, member: Member) -> anyhow::Result<u64> {
+    let sums = sums(fleet, &[member]).await?;
+    sums.get(REPEATS).copied().with_context(|| format!("{member} shows no {REPEATS}"))
+}
+
+/// The counters of these services by name, those of one name together.
+async fn sums(fleet: &Fleet, members: &[Member]) -> anyhow::Result<BTreeMap<String, u64>> {
     let http = client::http()?;
     let mut sums = BTreeMap::new();
-    for member in Member::SERVICES {
-        let url = format!("{}/metrics", fleet.admin(member));
+    for member in members {
+        let url = format!("{}/metrics", fleet.admin(*member));
         let page = http.get(url).send().await?.error_for_status()?.text().await?;
         for (name, n) in numbers(&page) {
             *sums.entry(name.to_owned()).or_insert(0) += n;
         }
     }
-    // A counter that is not shown proves nothing.
-    let sum = |name: &str| sums.get(name).copied().with_context(|| format!("no {name}"));
-    Ok(Counted {
-        repeats: sum("sequence_repeats_total")?,
-        falls: sum("sequence_falls_total")?,
-        losses: sum("sequence_losses_total")?,
-    })
+    Ok(sums)
 }
 
 /// The whole numbers on a page of metrics, without their labels.

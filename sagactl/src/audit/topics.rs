@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -14,8 +14,16 @@ use rdkafka::{
 };
 use shared::kafka;
 
-/// A whole reading may take this long.
-const READ_LIMIT: Duration = Duration::from_mins(2);
+use devstack::Limit;
+
+/// Within this, the broker has to answer, or the next message has to come.
+const STEP_LIMIT: Duration = Duration::from_mins(2);
+
+/// One wait for a message.
+const POLL: Duration = Duration::from_millis(200);
+
+/// One question to the broker may take this long.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Everything that was said, by who said it and about what.
 #[derive(Debug, Default)]
@@ -41,17 +49,30 @@ pub fn read(broker: &kafka::Settings) -> anyhow::Result<Said> {
         .set("fetch.wait.max.ms", "50")
         .create()
         .context("no consumer")?;
-    let mut ends = assign(&consumer, prefix)?;
+    let mut limit = Limit::new("the broker says where its topics end", STEP_LIMIT, POLL);
+    let mut ends = loop {
+        match assign(&consumer, prefix) {
+            Ok(ends) => break ends,
+            Err(error) => {
+                limit.looked(format!("{error:#}"))?;
+                // Nothing is assigned yet: this is only a pause in which the client tends its affairs.
+                drop(consumer.poll(POLL));
+            }
+        }
+    };
     let mut said = Said::default();
-    let until = Instant::now() + READ_LIMIT;
+    let mut limit = Limit::new("the topics are read to their end", STEP_LIMIT, POLL);
     while !ends.is_empty() {
-        anyhow::ensure!(Instant::now() < until, "the topics cannot be read to their end");
-        let Some(received) = consumer.poll(Duration::from_millis(200)) else { continue };
-        let message = match received {
-            Ok(message) => message,
+        let message = match consumer.poll(POLL) {
+            Some(Ok(message)) => message,
             // The client recovers by itself: what a broker's restart leaves behind is no end.
-            Err(_) if consumer.client().fatal_error().is_none() => continue,
-            Err(error) => return Err(error).context("a topic cannot be read"),
+            Some(Err(error)) if consumer.client().fatal_error().is_some() => {
+                return Err(error).context("a topic cannot be read");
+            }
+            None | Some(Err(_)) => {
+                limit.looked(said.messages)?;
+                continue;
+            }
         };
         let place = (message.topic().to_owned(), message.partition());
         said.take(message.topic().trim_start_matches(prefix), &message);
@@ -64,8 +85,8 @@ pub fn read(broker: &kafka::Settings) -> anyhow::Result<Said> {
 
 /// Starts reading every partition that holds something; answers where each ends now.
 fn assign(consumer: &BaseConsumer, prefix: &str) -> anyhow::Result<HashMap<(String, i32), i64>> {
-    let limit = Duration::from_secs(20);
-    let metadata = consumer.fetch_metadata(None, limit).context("the broker is out of reach")?;
+    let metadata = consumer.fetch_metadata(None, ANSWER_LIMIT);
+    let metadata = metadata.context("the broker is out of reach")?;
     let mut partitions = TopicPartitionList::new();
     let mut ends = HashMap::new();
     for topic in metadata.topics() {
@@ -75,7 +96,8 @@ fn assign(consumer: &BaseConsumer, prefix: &str) -> anyhow::Result<HashMap<(Stri
             continue;
         }
         for partition in topic.partitions() {
-            let (low, high) = consumer.fetch_watermarks(topic.name(), partition.id(), limit)?;
+            let (low, high) =
+                consumer.fetch_watermarks(topic.name(), partition.id(), ANSWER_LIMIT)?;
             if high > low {
                 partitions.add_partition_offset(topic.name(), partition.id(), Offset::Beginning)?;
                 ends.insert((topic.name().to_owned(), partition.id()), high);

@@ -11,19 +11,20 @@ use crate::screen::say;
 /// Services that an order can do without: they only look on.
 const ONLOOKERS: [&str; 1] = ["kafka-ui"];
 
-/// What no container test can do without: those that orders need, and those that ours are made of.
-const NEEDED: [&str; 6] = [
+/// What no container test can do without: those that orders need, and the one that ours are made on.
+const NEEDED: [&str; 5] = [
     "apache/kafka:4.3.1",
     "postgres:18.6-alpine3.24",
     "apicurio/apicurio-registry:3.3.3",
     "axllent/mailpit:v1.30.5",
-    "rust:1.95-slim-bookworm",
     "debian:bookworm-slim",
 ];
+/// What a build inside of the image needs besides.
+const COMPILER: &str = "rust:1.95-slim-bookworm";
 
 /// The first image without which nothing can be tried, and which is neither here nor to be fetched.
-pub async fn out_of_reach() -> Option<&'static str> {
-    for image in NEEDED {
+pub async fn out_of_reach(with_compiler: bool) -> Option<&'static str> {
+    for image in NEEDED.into_iter().chain(with_compiler.then_some(COMPILER)) {
         let engine = async |words: &[&str]| {
             let mut docker = tokio::process::Command::new("docker");
             docker.args(words).kill_on_drop(true);

@@ -21,7 +21,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{confinement::ROLES, project::Project, tour::DEAD_LETTERS};
+use super::{confinement::ROLES, project::Project};
 use crate::{
     audit::{self, Expected},
     client::{self, Answer, Orders},
@@ -45,12 +45,14 @@ const REST: Duration = Duration::from_millis(30);
 pub(super) struct Shop {
     pub(super) fleet: Fleet,
     pub(super) passwords: BTreeMap<String, String>,
+    /// How many were provoked.
+    pub(super) dead_letters: i64,
     orders: Orders,
 }
 
 impl Shop {
     /// Finds everything at the ports where the project is published.
-    pub(super) async fn of(project: &Project) -> anyhow::Result<Self> {
+    pub(super) async fn of(project: &Project, dead_letters: i64) -> anyhow::Result<Self> {
         let mut passwords = BTreeMap::new();
         for role in ROLES {
             let file = format!("/run/secrets/postgres/{role}");
@@ -74,7 +76,7 @@ impl Shop {
         let options = fleet::Options { products: PRODUCTS, ..fleet::Options::default() };
         let fleet = Fleet::elsewhere(urls, options, places(project)?, databases)?;
         let orders = Orders::at(client::http()?, &fleet.url(Member::Orders));
-        Ok(Self { fleet, passwords, orders })
+        Ok(Self { fleet, passwords, dead_letters, orders })
     }
 
     /// Waits until an order has come to this end.
@@ -119,12 +121,11 @@ impl Shop {
         report::accepted(&self.fleet).await
     }
 
-    /// Waits until nothing is on its way, and checks every promise from outside; the tour was walked
-    /// before.
+    /// Waits until nothing is on its way, and checks every promise from outside.
     pub(super) async fn audit(&self) -> anyhow::Result<BTreeMap<String, i64>> {
         until("nothing is on its way", async || Ok(report::open(&self.fleet).await?.is_nothing()))
             .await?;
-        let expected = Expected { dead_letters: DEAD_LETTERS };
+        let expected = Expected { dead_letters: self.dead_letters };
         let report = audit::audit(&self.fleet, expected).await?;
         anyhow::ensure!(report.faults().is_empty(), "{}", report.faults().join("\n"));
         Ok(report.orders)

@@ -27,8 +27,8 @@ pub(super) struct Project {
     /// Where the file publishes unless told otherwise, and where it does here.
     moved: Vec<(String, String)>,
     _claims: Vec<Ports>,
-    /// Puts services aside whose images cannot be had.
-    aside: Option<NamedTempFile>,
+    /// More compose files, each of which changes the ones before it.
+    overrides: Vec<NamedTempFile>,
 }
 
 impl Project {
@@ -49,7 +49,7 @@ impl Project {
         }
         let settings = settings.iter().map(|(name, value)| ((*name).into(), (*value).into()));
         variables.extend(settings);
-        Ok(Self { folder: folder.to_owned(), variables, moved, _claims: claims, aside: None })
+        Ok(Self { folder: folder.to_owned(), variables, moved, _claims: claims, overrides: vec![] })
     }
 
     /// The port of this machine under which a service is published.
@@ -60,14 +60,18 @@ impl Project {
 
     /// From now on these services are not part of it.
     pub(super) fn put_aside(&mut self, services: &[String]) -> anyhow::Result<()> {
+        self.change(services, &json!({ "profiles": ["put-aside"] }))
+    }
+
+    /// From now on these services are also what this says.
+    pub(super) fn change(&mut self, services: &[String], change: &Value) -> anyhow::Result<()> {
         if services.is_empty() {
             return Ok(());
         }
-        let aside: BTreeMap<_, _> =
-            services.iter().map(|it| (it, json!({ "profiles": ["put-aside"] }))).collect();
+        let services: BTreeMap<_, _> = services.iter().map(|name| (name, change)).collect();
         let mut file = NamedTempFile::with_suffix(".json")?;
-        file.write_all(json!({ "services": aside }).to_string().as_bytes())?;
-        self.aside = Some(file);
+        file.write_all(json!({ "services": services }).to_string().as_bytes())?;
+        self.overrides.push(file);
         Ok(())
     }
 
@@ -112,9 +116,9 @@ impl Project {
     /// What makes `docker compose` speak of this project, whoever calls it.
     fn environment(&self) -> BTreeMap<String, String> {
         let own = self.folder.join("docker-compose.yml");
-        let aside = self.aside.as_ref().map(NamedTempFile::path);
+        let overrides = self.overrides.iter().map(NamedTempFile::path);
         let files: Vec<_> =
-            std::iter::once(own.as_path()).chain(aside).map(Path::to_string_lossy).collect();
+            std::iter::once(own.as_path()).chain(overrides).map(Path::to_string_lossy).collect();
         let mut environment = self.variables.clone();
         environment.extend(
             [

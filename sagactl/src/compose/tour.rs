@@ -4,16 +4,15 @@
 //! The document is the script. A section says in words how its order differs from the first one
 //! (`"payment_method": "tok_slow"`); those words are read, too.
 
+use std::time::Instant;
+
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{
-    orders::{Shop, until},
-    project::Project,
-};
+use super::{done, orders::until, project::Project};
 
 /// What nobody can read, on the way.
-pub(super) const DEAD_LETTERS: i64 = 1;
+const DEAD_LETTERS: i64 = 1;
 
 /// Whoever walks.
 #[derive(Debug)]
@@ -28,18 +27,23 @@ impl<'a> Tour<'a> {
         Self { project, text }
     }
 
-    /// All of it, in its order; every promise is kept at the end.
-    pub(super) async fn walk(&self, shop: &Shop) -> anyhow::Result<()> {
+    /// All of it, in its order; answers how many dead letters that makes.
+    pub(super) async fn walk(&self) -> anyhow::Result<i64> {
+        let began = Instant::now();
         self.confirmed().await?;
+        done(began, "an order that is confirmed");
         let declined = ["payment-failed", "order-cancelled", "stock-released"];
         self.ends("A card that is declined", "cancelled", &declined).await?;
         self.ends("Nothing left", "cancelled", &["stock-rejected", "order-cancelled"]).await?;
         self.changed_mind().await?;
+        done(began, "cancelled orders");
         self.unreadable().await?;
+        done(began, "an unreadable message");
         self.killed().await?;
+        done(began, "a service that dies");
         self.project.shell(self.section("Many at once")?.block(0)?).await?;
-        shop.audit().await?;
-        Ok(())
+        done(began, "many at once");
+        Ok(DEAD_LETTERS)
     }
 
     async fn confirmed(&self) -> anyhow::Result<()> {

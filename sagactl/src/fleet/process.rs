@@ -10,11 +10,11 @@ use std::{
 };
 
 use anyhow::Context as _;
+use devstack::Limit;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::time::Instant;
 
 /// Tells the process's id, passes its exit code on, and ends it when the other end of standard
 /// input is gone: first politely, then not.
@@ -32,8 +32,8 @@ kill "$leash"
 exit "$status"
 "#;
 
-/// A process may take this long to end.
-const END_LIMIT: Duration = Duration::from_secs(30);
+/// A process may take this long to end, however long it is given.
+const END_LIMIT: Duration = Duration::from_mins(3);
 
 /// How often it is asked whether it has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -95,14 +95,13 @@ impl Process {
     /// Waits until it has ended; answers the exit code, if it was not a signal that ended it.
     pub(super) async fn ended(mut self) -> anyhow::Result<Option<i32>> {
         let pid = self.pid;
-        let until = Instant::now() + END_LIMIT;
+        let mut limit = Limit::new(format!("process {pid} ends"), END_LIMIT, LOOK_AGAIN);
         loop {
             if let Some(status) = self.shell.try_wait()? {
                 // The shell says 128 + n for a process that signal n has ended.
                 return Ok(status.code().filter(|it| *it < 128 && status.signal().is_none()));
             }
-            anyhow::ensure!(Instant::now() < until, "process {pid} does not end");
-            tokio::time::sleep(LOOK_AGAIN).await;
+            limit.look_again("it runs").await?;
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{LOOK_AGAIN, Options, Patience, place_all, report};
 use crate::{
     client::{self, Orders},
     screen::{Board, say},
 };
+use devstack::Limit;
 
 /// The catalogue may take this long to reach the order service.
 const CATALOGUE_LIMIT: Duration = Duration::from_secs(90);
@@ -42,10 +43,9 @@ async fn until(
     limit: Duration,
     mut holds: impl AsyncFnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let deadline = Instant::now() + limit;
+    let mut limit = Limit::new(what, limit, LOOK_AGAIN);
     while !holds().await? {
-        anyhow::ensure!(Instant::now() < deadline, "never in {limit:?}: {what}");
-        sleep(LOOK_AGAIN).await;
+        limit.look_again("not yet").await?;
     }
     Ok(())
 }

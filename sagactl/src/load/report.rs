@@ -1,9 +1,6 @@
 //! What a load cost, in figures.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
@@ -14,6 +11,13 @@ use crate::{
     fleet::{Fleet, Member},
     screen::say,
 };
+use devstack::Limit;
+
+/// The catalogue comes to the order service; nothing of it may take longer than this.
+const CATALOGUE_LIMIT: Duration = Duration::from_mins(2);
+
+/// How often the catalogue is looked at.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// The longest time that a histogram can hold, in microseconds.
 const LONGEST_US: u64 = 3_600_000_000;
@@ -101,7 +105,7 @@ pub async fn open(fleet: &Fleet) -> anyhow::Result<Open> {
 
 /// Waits until the order service knows every product of the inventory's.
 pub async fn catalogue_known(fleet: &Fleet) -> anyhow::Result<()> {
-    let until = Instant::now() + Duration::from_secs(90);
+    let mut limit = Limit::new("all products are known", CATALOGUE_LIMIT, LOOK_AGAIN);
     let products = "SELECT count(*) FROM products";
     loop {
         let seeded = count(fleet, Member::Inventory, products).await?;
@@ -109,8 +113,7 @@ pub async fn catalogue_known(fleet: &Fleet) -> anyhow::Result<()> {
         if known >= seeded && known > u64::from(fleet.products()) {
             return Ok(());
         }
-        anyhow::ensure!(Instant::now() < until, "{known} of {seeded} products are known");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        limit.look_again((known, seeded)).await?;
     }
 }
 

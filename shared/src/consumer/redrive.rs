@@ -55,7 +55,7 @@ enum Round {
 impl<H: Handler> Road for Parts<H> {
     fn redrive<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>> {
         async move {
-            match within_limits(self.redrive_letter(id, by)).await {
+            match within_limits(&self.pool, self.redrive_letter(id, by)).await {
                 Ok(None) => self.go_on(id).await,
                 Ok(Some(carried)) => Ok(carried),
                 // The transaction is undone; that it failed is a fact of its own.
@@ -71,7 +71,7 @@ impl<H: Handler> Road for Parts<H> {
 
     fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>> {
         async move {
-            match within_limits(self.discard_letter(id, by)).await? {
+            match within_limits(&self.pool, self.discard_letter(id, by)).await? {
                 None => self.go_on(id).await,
                 Some(carried) => Ok(carried),
             }
@@ -146,7 +146,7 @@ impl<H: Handler> Parts<H> {
             self.wakers.wake(&effects);
             Ok(Carried::StillDead { attempts, reason: reason.code(), detail: detail.clone() })
         };
-        within_limits(work).await
+        within_limits(&self.pool, work).await
     }
 
     /// Settles the letter without taking it in: its id is known from now on, so that another copy of
@@ -174,7 +174,7 @@ impl<H: Handler> Parts<H> {
     async fn go_on(&self, id: Uuid) -> Result<Carried, Fault> {
         let (mut went_on, mut n_max) = (0, BATCH_MAX);
         for _ in 0..ROUNDS_MAX {
-            let round = match within_limits(self.round(id, n_max)).await {
+            let round = match within_limits(&self.pool, self.round(id, n_max)).await {
                 Err(Fault::Poison(_)) if n_max > 1 => Round::Unsure,
                 Err(Fault::Poison(error)) => {
                     Round::Dead((Reason::Unprocessable, fault::chain(&*error)))
@@ -189,15 +189,15 @@ impl<H: Handler> Parts<H> {
                 }
                 Round::Unsure => n_max = 1,
                 Round::Dead(refusal) => {
-                    if let Some((left, reason)) = within_limits(self.bury_next(id, refusal)).await?
-                    {
+                    let buried = self.bury_next(id, refusal);
+                    if let Some((left, reason)) = within_limits(&self.pool, buried).await? {
                         let now_behind = Some(reason);
                         return Ok(Carried::Settled { went_on, left, now_behind });
                     }
                 }
             }
         }
-        let left = within_limits(self.left(id)).await?;
+        let left = within_limits(&self.pool, self.left(id)).await?;
         Ok(Carried::Settled { went_on, left, now_behind: None })
     }
 

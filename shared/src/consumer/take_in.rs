@@ -3,7 +3,7 @@
 use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt as _;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 
 use super::{
@@ -168,7 +168,7 @@ impl<H: Handler> Parts<H> {
         opened: &[Opened<'_, H::Input>],
         guard: &mut Guard,
     ) -> Result<Attempt, Fault> {
-        let outcome = within_limits(self.transact(opened, guard)).await?;
+        let outcome = within_limits(&self.pool, self.transact(opened, guard)).await?;
         let (taken, effects, fates) = match outcome {
             Ok(outcome) => outcome,
             Err((index, limit)) => return Ok(Attempt::TooMany(index, limit)),
@@ -299,12 +299,13 @@ type Committed = (TakenIn, Effects, Vec<Fate>);
 
 /// Within its limit of time; a panic is the batch's fault.
 pub(super) async fn within_limits<T>(
+    pool: &PgPool,
     work: impl Future<Output = Result<T, Fault>>,
 ) -> Result<T, Fault> {
     let work = AssertUnwindSafe(work)
         .catch_unwind()
         .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("the handler panicked"))));
-    db::within(TAKE_IN_LIMIT, work).await
+    db::within(db::limit(pool, TAKE_IN_LIMIT), work).await
 }
 
 /// Reads the outside; the inside is not read yet.

@@ -151,7 +151,8 @@ impl Desk {
                 return workers.discard(id, by).await;
             }
             let pool = self.pool()?;
-            return Ok(db::within(DISCARD_LIMIT, jobs::discard(pool, id, by)).await?);
+            let limit = db::limit(pool, DISCARD_LIMIT);
+            return Ok(db::within(limit, jobs::discard(pool, id, by)).await?);
         }
         match self.0.road.get() {
             Some(road) => Ok(road.discard(id, by).await?),

@@ -23,9 +23,6 @@ const COLLISIONS_MAX: u32 = 3;
 /// A command that is tried alone waits this long for a lock: others wait behind it.
 const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
 
-/// What is in hand so long after the worker was told to stop is given up.
-const GIVE_UP_LIMIT: Duration = Duration::from_millis(2_500);
-
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -61,9 +58,10 @@ impl<B: Batch> Worker<B> {
     /// limit: a database that does not answer is not waited for. Whoever still waits then is told
     /// that nobody knows.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        let stop_limit = self.settings.stop_limit;
         tokio::select! {
             () = Box::pin(self.work(&stop)) => (),
-            () = lifecycle::stopped_for(&stop, GIVE_UP_LIMIT) => {
+            () = lifecycle::stopped_for(&stop, stop_limit) => {
                 tracing::warn!("commands in hand are given up: the database does not answer");
             }
         }

@@ -4,7 +4,7 @@ use futures_util::{FutureExt as _, future::BoxFuture};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Effect, Parts, store};
+use super::{Effect, Parts, settle::SETTLE_LIMIT, store};
 use crate::{
     db,
     dead_letter::{
@@ -25,7 +25,8 @@ pub trait Revive: Send + Sync {
 impl<E: Effect> Revive for Parts<E> {
     fn put_back<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>> {
         async move {
-            let carried = db::within(super::settle::SETTLE_LIMIT, self.revive(id, by)).await?;
+            let limit = db::limit(&self.pool, SETTLE_LIMIT);
+            let carried = db::within(limit, self.revive(id, by)).await?;
             self.wakers.jobs.notify_waiters();
             Ok(carried)
         }
@@ -33,7 +34,7 @@ impl<E: Effect> Revive for Parts<E> {
     }
 
     fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>> {
-        db::within(super::settle::SETTLE_LIMIT, self.end(id, by)).boxed()
+        db::within(db::limit(&self.pool, SETTLE_LIMIT), self.end(id, by)).boxed()
     }
 }
 

@@ -72,7 +72,7 @@ impl<E: Effect> Parts<E> {
         let work = AssertUnwindSafe(self.transact(some)).catch_unwind();
         let work = work
             .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("settling panicked"))));
-        let effects = db::within(SETTLE_LIMIT, work).await?;
+        let effects = db::within(db::limit(&self.pool, SETTLE_LIMIT), work).await?;
         self.wakers.wake(&effects);
         Ok(())
     }
@@ -136,7 +136,7 @@ impl<E: Effect> Parts<E> {
     /// Drops outcomes that do not count any more; says how many.
     async fn drop_lost(&self, outcomes: &mut Outcomes<E::Done>) -> Result<usize, Fault> {
         let before = outcomes.len();
-        let present = db::within(SETTLE_LIMIT, async {
+        let present = db::within(db::limit(&self.pool, SETTLE_LIMIT), async {
             let mut conn = db::borrow(&self.pool).await?;
             let present = store::present(&mut conn, E::KIND, &outcomes.keys()).await?;
             conn.give_back();

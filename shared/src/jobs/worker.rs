@@ -44,12 +44,21 @@ const GATHER: Duration = Duration::from_millis(5);
 /// A claim is given up after this long.
 const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
-/// Attempts may go on for so long after the worker was told to stop.
-const STOP_LIMIT: Duration = Duration::from_secs(2);
+/// How long a worker goes on after it was told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopping {
+    /// Attempts may go on for so long.
+    pub attempts: Duration,
+    /// After this, whatever it does is given up, a transaction in the middle too: it is undone, or
+    /// it is known by the number of its attempt.
+    pub in_all: Duration,
+}
 
-/// After this, whatever it does is given up, a transaction in the middle too: it is undone, or it is
-/// known by the number of its attempt.
-const GIVE_UP_LIMIT: Duration = Duration::from_millis(2_500);
+impl Default for Stopping {
+    fn default() -> Self {
+        Self { attempts: Duration::from_secs(2), in_all: Duration::from_millis(2_500) }
+    }
+}
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +95,7 @@ pub struct Worker<E: Effect> {
     in_hand: HashMap<Id, Leased>,
     outcomes: Outcomes<E::Done>,
     complaints: Complaints,
+    stopping: Stopping,
 }
 
 impl<E: Effect> fmt::Debug for Worker<E> {
@@ -107,7 +117,14 @@ impl<E: Effect> Worker<E> {
             in_hand: HashMap::new(),
             outcomes: Outcomes::default(),
             complaints: Complaints::default(),
+            stopping: Stopping::default(),
         }
+    }
+
+    /// The same with limits of its own for the time after it was told to stop.
+    #[must_use]
+    pub fn stopping_within(self, stopping: Stopping) -> Self {
+        Self { stopping, ..self }
     }
 
     /// What it works with, for jobs that are to be tried again.
@@ -118,9 +135,10 @@ impl<E: Effect> Worker<E> {
     /// Works until told to stop; then lets attempts end and brings home what is known, within
     /// limits: a database that is away is not waited for.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        let give_up_after = self.stopping.in_all;
         tokio::select! {
             () = Box::pin(self.work(&stop)) => (),
-            () = lifecycle::stopped_for(&stop, GIVE_UP_LIMIT) => (),
+            () = lifecycle::stopped_for(&stop, give_up_after) => (),
         }
         let lost = self.outcomes.len() + self.in_hand.len();
         if lost > 0 {
@@ -192,7 +210,7 @@ impl<E: Effect> Worker<E> {
         // Counted from before the claim, so that every attempt has ended when its lease does.
         let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
         let lease = self.parts.policy.attempt_limit + LEASE_MARGIN;
-        let claimed = db::within(CLAIM_LIMIT, async {
+        let claimed = db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
             let mut conn = db::borrow(&self.parts.pool).await?;
             let claimed = store::claim(&mut conn, E::KIND, lease, room).await?;
             conn.give_back();
@@ -318,7 +336,7 @@ impl<E: Effect> Worker<E> {
 
     /// Lets attempts end, cuts off those that take too long, and brings home what is known.
     async fn finish(&mut self) {
-        let limit = tokio::time::Instant::now() + STOP_LIMIT;
+        let limit = tokio::time::Instant::now() + self.stopping.attempts;
         while !self.in_hand.is_empty() {
             match tokio::time::timeout_at(limit, self.performing.join_next_with_id()).await {
                 Ok(joined) => self.note(joined),

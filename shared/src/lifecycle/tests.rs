@@ -4,8 +4,11 @@ use tokio::sync::oneshot;
 
 use super::*;
 
+/// As long as a machine may stand still.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 fn life() -> Lifecycle {
-    Lifecycle::new(Duration::from_mins(1))
+    Lifecycle::new(PATIENCE)
 }
 
 /// A part that waits for its token.
@@ -17,7 +20,7 @@ async fn patient(stop: CancellationToken) -> Unfailing {
 /// Lives until a part dies, which should be soon.
 async fn died(life: &Lifecycle) -> ExitCode {
     let life = life.run(std::future::pending());
-    tokio::time::timeout(Duration::from_secs(30), life).await.unwrap()
+    tokio::time::timeout(PATIENCE, life).await.unwrap()
 }
 
 #[tokio::test]

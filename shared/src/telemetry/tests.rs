@@ -78,3 +78,40 @@ async fn no_name_stands_twice_in_a_line_of_a_part() {
     let line: BTreeMap<String, Value> = serde_json::from_str(&line).unwrap();
     assert_eq!(line["span"]["part"], "letters");
 }
+
+/// Memory of this process that is in use, in bytes.
+fn resident() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+}
+
+/// Kept as they are, so many measurements would be 80 MB.
+const ROUNDS: u32 = 100;
+const EACH: u32 = 100_000;
+const GROWN_MAX: u64 = 40_000_000;
+
+#[tokio::test]
+async fn measurements_do_not_pile_up_where_nobody_asks() {
+    // Numbers of its own: those of the process are sorted by others at the same time, at which some
+    // may be lost (see `Metrics::keep_up`).
+    let recorder = numbers().unwrap().build_recorder();
+    let metrics = Metrics(recorder.handle());
+    let measured = metrics::with_local_recorder(&recorder, || metrics::histogram!("piled_up_size"));
+    let stop = CancellationToken::new();
+    let measuring = async {
+        for _ in 0..ROUNDS {
+            measured.record_many(1.0, EACH as usize);
+            tokio::task::yield_now().await;
+        }
+        stop.cancel();
+    };
+    let before = resident();
+    let (kept_up, ()) =
+        tokio::join!(metrics.clone().keep_up(Duration::from_millis(5), stop.clone()), measuring);
+    kept_up.unwrap();
+    let grown = resident().saturating_sub(before);
+    assert!(grown < GROWN_MAX, "{grown} bytes more");
+    let page = metrics.render();
+    let count = page.lines().find_map(|it| it.strip_prefix("piled_up_size_count "));
+    assert_eq!(count, Some((ROUNDS * EACH).to_string().as_str()), "{page}");
+}

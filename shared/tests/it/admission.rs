@@ -19,7 +19,7 @@ use crate::kit;
 fn settings() -> Settings {
     Settings {
         messages_max: 10,
-        age_max: Duration::from_mins(1),
+        age_max: Duration::from_hours(2),
         retry_after: Duration::from_secs(8),
         ..Settings::default()
     }
@@ -75,10 +75,10 @@ async fn one_message_that_waits_for_too_long_shuts_the_gate() {
     let (pool, _) = kit::database().await;
     let watcher = watcher(&pool, &Health::default());
     say(&pool, 1).await;
-    pool.execute("UPDATE messaging.outbox SET created_at = now() - interval '61 seconds'")
+    pool.execute("UPDATE messaging.outbox SET created_at = now() - interval '121 minutes'")
         .await
         .unwrap();
-    assert!(watcher.step().await.unwrap().age >= Duration::from_secs(61));
+    assert!(watcher.step().await.unwrap().age >= Duration::from_mins(121));
     assert!(watcher.gate().refuses().is_some());
 }
 
@@ -121,7 +121,9 @@ async fn an_intake_refuses_at_once_while_its_gate_is_shut() {
         wakers: Wakers::default(),
         gate: watcher.gate(),
     };
-    let (door, mut worker) = Intake::new(parts, intake::Settings::default());
+    let patient =
+        intake::Settings { transaction_limit: kit::PATIENCE, ..intake::Settings::default() };
+    let (door, mut worker) = Intake::new(parts, patient);
     say(&pool, 11).await;
     watcher.step().await.unwrap();
     let refused = door.submit(()).now_or_never();

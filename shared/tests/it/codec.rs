@@ -1,6 +1,7 @@
 //! The codec against a real registry: who speaks first, who reads later, and a registry that goes
 //! away in between.
 
+use devstack::{Patience, until};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
@@ -16,7 +17,7 @@ use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{door::Door, patience::until};
+use crate::{door::Door, registry::answered};
 
 async fn url() -> &'static str {
     &devstack::shared().await.urls().registry
@@ -65,6 +66,17 @@ fn arrived(outgoing: Outgoing) -> Message {
         payload: outgoing.payload,
     };
     Message { incoming, envelope }
+}
+
+/// Reads a message, however long the registry takes to answer.
+async fn read<R: Record>(codec: &Codec, message: &Message) -> Result<R, Fault> {
+    let mut patience = Patience::until("the registry answers");
+    loop {
+        match codec.decode(message).await {
+            Err(Fault::Transient(why)) => patience.look_again(why).await,
+            answer => return answer,
+        }
+    }
 }
 
 fn reason(fault: Fault) -> Unreadable {
@@ -124,7 +136,7 @@ async fn what_one_service_says_another_reads() {
     let reader = connect(&settings, &[], &[kind]).await.unwrap();
     let writer = connect(&settings, &[kind], &[]).await.unwrap();
     let message = arrived(writer.message(says(), &confirmed()).unwrap());
-    assert_eq!(reader.decode::<OrderConfirmed>(&message).await.unwrap(), confirmed());
+    assert_eq!(read::<OrderConfirmed>(&reader, &message).await.unwrap(), confirmed());
 }
 
 #[tokio::test]
@@ -135,11 +147,11 @@ async fn old_and_new_versions_read_each_other() {
     let new = connect(&settings, &[later], &[later]).await.unwrap();
 
     let message = arrived(old.message(says(), &confirmed()).unwrap());
-    let read = new.decode::<Later>(&message).await.unwrap();
-    assert_eq!((read.total_minor, read.priority), (1_250, 5));
+    let later = read::<Later>(&new, &message).await.unwrap();
+    assert_eq!((later.total_minor, later.priority), (1_250, 5));
 
-    let message = arrived(new.message(says(), &Later { priority: 1, ..read }).unwrap());
-    assert_eq!(old.decode::<OrderConfirmed>(&message).await.unwrap(), confirmed());
+    let message = arrived(new.message(says(), &Later { priority: 1, ..later }).unwrap());
+    assert_eq!(read::<OrderConfirmed>(&old, &message).await.unwrap(), confirmed());
 }
 
 #[tokio::test]
@@ -179,34 +191,35 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let mut message = arrived(codec.message(says(), &confirmed()).unwrap());
     let cancelled = Registry::new(&settings.registry_url).unwrap();
     let subject = format!("{}order-cancelled-value", settings.prefix);
-    let others_id = cancelled.latest(&subject).await.unwrap().unwrap().id;
+    let latest = answered(async || cancelled.latest(&subject).await).await.unwrap();
+    let others_id = latest.unwrap().id;
 
     let id = |message: &mut Message, id: u32| {
         let payload = message.incoming.payload.as_mut().unwrap();
         payload[1..5].copy_from_slice(&id.to_be_bytes());
     };
     id(&mut message, others_id);
-    let why = reason(codec.decode::<OrderConfirmed>(&message).await.unwrap_err());
+    let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
     assert!(matches!(why, Unreadable::OtherRecord { id, .. } if id == others_id), "{why}");
 
     let nobodys = 2_000_000_123;
     id(&mut message, nobodys);
     for _again in 0..2 {
-        let why = reason(codec.decode::<OrderConfirmed>(&message).await.unwrap_err());
+        let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
         assert_eq!(why, Unreadable::UnknownId(nobodys));
     }
 }
 
 #[tokio::test]
 async fn a_service_waits_for_the_registry_and_says_so() {
-    let (mut door, through) = Door::before_url(url().await).await;
+    let (mut door, through) = Door::before_url(url().await);
     let settings = Settings { registry_url: through, ..settings().await };
     let (health, stop) = (Health::default(), CancellationToken::new());
     let component = health.component("registry");
     let kinds = [Kind::of::<OrderConfirmed>()];
     let connecting = Codec::connect(&settings, &kinds, &kinds, &component, &stop);
     let opening = async {
-        until(|| reported(&health).contains("out of reach")).await;
+        until("it says that it waits", async || reported(&health).contains("out of reach")).await;
         door.open().await;
     };
     let (codec, ()) = tokio::join!(connecting, opening);
@@ -216,14 +229,14 @@ async fn a_service_waits_for_the_registry_and_says_so() {
 
 #[tokio::test]
 async fn a_service_that_waits_for_the_registry_stops_when_told_to() {
-    let (_shut, through) = Door::before_url(url().await).await;
+    let (_shut, through) = Door::before_url(url().await);
     let settings = Settings { registry_url: through, ..settings().await };
     let (health, stop) = (Health::default(), CancellationToken::new());
     let component = health.component("registry");
     let reads = [Kind::of::<OrderConfirmed>()];
     let connecting = Codec::connect(&settings, &[], &reads, &component, &stop);
     let stopping = async {
-        until(|| reported(&health).contains("out of reach")).await;
+        until("it says that it waits", async || reported(&health).contains("out of reach")).await;
         stop.cancel();
     };
     let (codec, ()) = tokio::join!(connecting, stopping);
@@ -232,7 +245,7 @@ async fn a_service_that_waits_for_the_registry_stops_when_told_to() {
 
 #[tokio::test]
 async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
-    let (mut door, through) = Door::before_url(url().await).await;
+    let (mut door, through) = Door::before_url(url().await);
     door.open().await;
     let direct = settings().await;
     let behind_door = Settings { registry_url: through, ..direct.clone() };
@@ -253,7 +266,7 @@ async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
     let fault = reader.decode::<OrderConfirmed>(&unknown).await.unwrap_err();
     assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
     door.open().await;
-    assert_eq!(reader.decode::<OrderConfirmed>(&unknown).await.unwrap(), confirmed());
+    assert_eq!(read::<OrderConfirmed>(&reader, &unknown).await.unwrap(), confirmed());
 }
 
 fn reported(health: &Health) -> String {

@@ -1,5 +1,6 @@
 //! Jobs that were given up: dead letters that an operator puts back or ends.
 
+use devstack::until;
 use shared::{
     dead_letter::{By, Carried, Desk, Error},
     effects::Effects,
@@ -150,7 +151,7 @@ async fn an_outcome_of_an_earlier_life_does_not_count() {
     probe.plan("a", [Act::GateThenRefused(std::sync::Arc::clone(&gate)), Act::Final]);
     let mut slow = worker(&pool, &probe, two_attempts());
     let others = async {
-        crate::patience::until(|| probe.attempts().len() == 1).await;
+        until("the first attempt has begun", async || probe.attempts().len() == 1).await;
         time_passes(&pool).await;
         let mut other = worker(&pool, &probe, two_attempts());
         assert_eq!(other.step().await.unwrap().gave_up, 1);
@@ -159,9 +160,9 @@ async fn an_outcome_of_an_earlier_life_does_not_count() {
         let hang = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
         probe.plan("a", [Act::Gate(std::sync::Arc::clone(&hang))]);
         let late = async {
-            crate::patience::until(|| probe.attempts().len() == 3).await;
+            until("the third attempt has begun", async || probe.attempts().len() == 3).await;
             gate.add_permits(1);
-            crate::patience::until(|| probe.overlaps() > 0).await;
+            until("two attempts overlap", async || probe.overlaps() > 0).await;
             hang.add_permits(1);
         };
         let mut third = worker(&pool, &probe, two_attempts());

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     dead_letters::unreadable,
-    kit::{NUMBERS, Tally, database, incoming, number, parts, totals},
+    kit::{NUMBERS, PATIENCE, Tally, database, incoming, number, parts, totals},
 };
 
 /// An admin port over `n` unreadable messages of keys of their own, each with one behind it.
@@ -36,7 +36,8 @@ async fn admin(n: i64) -> (PgPool, Router) {
     let desk = Desk::default();
     desk.open(pool.clone());
     desk.set_road(parts);
-    (pool, http::finish(dead_letters(desk), &http::Settings::default()))
+    let limits = http::Settings { request_limit: PATIENCE, ..http::Settings::default() };
+    (pool, http::finish(dead_letters(desk), &limits))
 }
 
 async fn ask(app: &Router, request: Request<Body>) -> (StatusCode, Value) {

@@ -1,7 +1,8 @@
 //! A door before a server, which can be shut and opened: the server lives, and cannot be reached.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use devstack::Ports;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
@@ -13,21 +14,23 @@ pub(crate) struct Door {
     behind: String,
     address: SocketAddr,
     open: JoinSet<()>,
+    /// Held, so that nobody else listens there while the door is shut.
+    _ports: Ports,
 }
 
 impl Door {
     /// A shut door before the server at `behind`, a `host:port`.
-    pub(crate) async fn shut_before(behind: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        Self { behind: behind.to_owned(), address, open: JoinSet::new() }
+    pub(crate) fn shut_before(behind: &str) -> Self {
+        let ports = Ports::claim();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.numbers[0]));
+        Self { behind: behind.to_owned(), address, open: JoinSet::new(), _ports: ports }
     }
 
     /// A door before the host of a URL; gives the URL that leads through it.
-    pub(crate) async fn before_url(url: &str) -> (Self, String) {
+    pub(crate) fn before_url(url: &str) -> (Self, String) {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let door = Self::shut_before(host).await;
+        let door = Self::shut_before(host);
         let through = format!("{scheme}://{}/{path}", door.address);
         (door, through)
     }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use devstack::until;
 use futures_util::{FutureExt as _, future::join_all};
 use shared::{
     admission::Gate,
@@ -57,9 +58,11 @@ async fn database() -> PgPool {
     pool
 }
 
+/// As patient as a test, but for a row that somebody holds.
 fn settings() -> Settings {
-    let (transaction_limit, lock_limit) = (PATIENCE, Duration::from_millis(200));
-    Settings { queue_max: 100, transaction_limit, lock_limit, ..Settings::default() }
+    let lock_limit = Duration::from_millis(200);
+    let (transaction_limit, stop_limit) = (PATIENCE, PATIENCE);
+    Settings { queue_max: 100, transaction_limit, lock_limit, stop_limit, ..Settings::default() }
 }
 
 fn intake<B: Batch>(pool: &PgPool, batch: B, settings: Settings) -> (Intake<B>, Worker<B>) {
@@ -306,22 +309,16 @@ async fn a_key_that_is_used_for_too_long_by_another_process_is_busy() {
 }
 
 async fn until_somebody_waits(pool: &PgPool) {
-    let waits = async {
-        loop {
-            let waiting: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'",
-            )
-            .fetch_one(pool)
-            .await
-            .unwrap();
-            if waiting > 0 {
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waits).await.unwrap();
+    until("somebody waits for a lock", async || {
+        sqlx::query_scalar::<_, bool>(
+            "SELECT count(*) > 0 FROM pg_stat_activity
+             WHERE datname = current_database() AND wait_event_type = 'Lock'",
+        )
+        .fetch_one(pool)
+        .await
+        .unwrap()
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -376,7 +373,8 @@ impl Batch for Stuck {
 #[tokio::test]
 async fn a_stop_does_not_wait_for_a_database_that_never_answers() {
     let (pool, _) = kit::database().await;
-    let settings = Settings { transaction_limit: Duration::from_hours(1), ..settings() };
+    let (transaction_limit, stop_limit) = (Duration::from_hours(1), Duration::from_millis(100));
+    let settings = Settings { transaction_limit, stop_limit, ..settings() };
     let (door, worker) = intake(&pool, Stuck, settings);
     let stop = CancellationToken::new();
     stop.cancel();

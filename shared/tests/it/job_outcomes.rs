@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use devstack::until;
 use shared::{
     effects::Wakers,
     health::Health,
@@ -11,9 +12,8 @@ use sqlx::Executor as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    patience::until,
-    probe::{Act, Probe, Trouble, append, database, ended, policy, rows, time_passes, worker},
+use crate::probe::{
+    Act, Probe, Trouble, append, database, ended, policy, rows, time_passes, worker,
 };
 
 /// An attempt outlives its lease; meanwhile another worker makes the next one, which is refused.
@@ -25,7 +25,7 @@ async fn late(act: impl Fn(Arc<Semaphore>) -> Act) -> (Step, sqlx::PgPool) {
     probe.plan("a", [act(Arc::clone(&gate)), Act::Refused(None)]);
     let mut slow = worker(&pool, &probe, policy());
     let meanwhile = async {
-        until(|| !probe.attempts().is_empty()).await;
+        until("the attempt has begun", async || !probe.attempts().is_empty()).await;
         time_passes(&pool).await;
         let step = worker(&pool, &probe, policy()).step().await.unwrap();
         gate.add_permits(1);
@@ -61,7 +61,7 @@ async fn two_successes_of_one_job_are_brought_home_once() {
     probe.plan("a", [Act::Gate(Arc::clone(&gate)), Act::Done]);
     let mut slow = worker(&pool, &probe, policy());
     let meanwhile = async {
-        until(|| !probe.attempts().is_empty()).await;
+        until("the attempt has begun", async || !probe.attempts().is_empty()).await;
         time_passes(&pool).await;
         let step = worker(&pool, &probe, policy()).step().await.unwrap();
         gate.add_permits(1);
@@ -80,7 +80,7 @@ async fn a_late_success_does_not_end_a_new_life_of_the_name() {
     probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
     let mut slow = worker(&pool, &probe, policy());
     let meanwhile = async {
-        until(|| !probe.attempts().is_empty()).await;
+        until("the attempt has begun", async || !probe.attempts().is_empty()).await;
         pool.execute("DELETE FROM messaging.job").await.unwrap();
         append(&pool, &["a"]).await;
         gate.add_permits(1);
@@ -167,11 +167,11 @@ async fn a_slow_attempt_holds_no_other_job_back() {
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("slow", [Act::Gate(Arc::clone(&gate))]);
     let seen = Box::pin(async {
-        until(|| probe.settles() == [1]).await;
+        until("they are settled", async || probe.settles() == [1]).await;
         append(&pool, &["faster"]).await;
-        until(|| probe.settles() == [1, 1]).await;
+        until("they are settled", async || probe.settles() == [1, 1]).await;
         gate.add_permits(1);
-        until(|| probe.settles() == [1, 1, 1]).await;
+        until("they are settled", async || probe.settles() == [1, 1, 1]).await;
     });
     run_until(&pool, &probe, policy(), seen).await;
     assert_eq!(ended(&pool).await.len(), 3);
@@ -187,10 +187,11 @@ async fn no_more_jobs_are_performed_at_once_than_allowed() {
         probe.plan(key, [Act::Gate(Arc::clone(&gate))]);
     }
     let seen = Box::pin(async {
-        until(|| probe.attempts().len() == 2).await;
+        until("two have begun", async || probe.attempts().len() == 2).await;
         for ended in 1..=keys.len() {
             gate.add_permits(1);
-            until(|| probe.settles().iter().sum::<usize>() == ended).await;
+            let settled = async || probe.settles().iter().sum::<usize>() == ended;
+            until("one more is settled", settled).await;
             let begun = probe.attempts().len();
             assert!(begun <= ended + 2, "{begun} were begun when {ended} had ended");
         }
@@ -205,7 +206,10 @@ async fn a_worker_that_stops_brings_home_what_is_known_and_frees_the_rest() {
     append(&pool, &["done", "hangs"]).await;
     let probe = Probe::default();
     probe.plan("hangs", [Act::Hang]);
-    run_until(&pool, &probe, policy(), until(|| probe.attempts().len() == 2)).await;
+    let seen = until("one is done and the other one hangs", async || {
+        probe.attempts().len() == 2 && probe.under_way() == 1
+    });
+    run_until(&pool, &probe, policy(), seen).await;
     assert_eq!(ended(&pool).await, [("done".to_owned(), "done 1".to_owned())]);
     let row = rows(&pool).await.remove(0);
     assert_eq!((row.state.as_str(), row.in_doubt), ("waiting", true), "no lease is left behind");
@@ -228,10 +232,10 @@ async fn a_wake_up_is_enough() {
     let stop = CancellationToken::new();
     let seen = async {
         // It has looked, found nothing, and would not look again for an hour.
-        until(|| health.is_ready()).await;
+        until("it has looked", async || health.is_ready()).await;
         append(&pool, &["a"]).await;
         wakers.jobs.notify_waiters();
-        until(|| probe.settles() == [1]).await;
+        until("they are settled", async || probe.settles() == [1]).await;
         stop.cancel();
     };
     tokio::join!(Worker::new(parts).run(stop.clone()), seen).0.unwrap();
@@ -243,7 +247,7 @@ async fn more_jobs_than_fit_are_done_all_the_same_and_in_batches() {
     let keys: Vec<String> = (0..300).map(|it| it.to_string()).collect();
     append(&pool, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let probe = Probe::default();
-    let seen = until(|| probe.settles().iter().sum::<usize>() == 300);
+    let seen = until("all are settled", async || probe.settles().iter().sum::<usize>() == 300);
     run_until(&pool, &probe, policy(), seen).await;
     assert_eq!(rows(&pool).await, []);
     assert!(probe.settles().len() < 100, "{:?}", probe.settles());

@@ -1,5 +1,6 @@
 //! How far a whole group has read, whoever of it reads what.
 
+use devstack::Patience;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use shared::{
     consumer::{Consumer, Settings},
@@ -10,9 +11,7 @@ use shared::{
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{
-    NUMBERS, PATIENCE, Tally, broker, create_topics, database, number, parts, publish,
-};
+use crate::kit::{NUMBERS, Tally, broker, create_topics, database, number, parts, publish};
 
 fn watcher(kafka: &kafka::Settings) -> Watcher {
     Watcher::new(lag::Settings { kafka: kafka.clone(), group: "tally", topics: vec![NUMBERS] })
@@ -20,10 +19,13 @@ fn watcher(kafka: &kafka::Settings) -> Watcher {
 
 /// Steps until everything that had been said by `moment` is read.
 async fn until_read(watcher: &mut Watcher, moment: Instant) {
-    let until = Instant::now() + PATIENCE;
-    while watcher.lag().read_up_to().is_none_or(|it| it < moment) {
-        assert!(Instant::now() < until, "never read");
-        watcher.step().await.ok();
+    let mut patience = Patience::until("everything that had been said is read");
+    loop {
+        let looked = watcher.step().await.map_err(|error| error.to_string());
+        if watcher.lag().read_up_to().is_some_and(|it| it >= moment) {
+            return;
+        }
+        patience.look_again(looked).await;
     }
 }
 
@@ -43,8 +45,10 @@ async fn what_was_said_is_read_once_its_consumer_has_committed_it() {
     let messages: Vec<_> = (0..20).map(|n: i64| number(NUMBERS, &n.to_string(), 1, 1)).collect();
     publish(&kafka, &messages).await;
     let said = Instant::now();
-    for _ in 0..3 {
-        watcher.step().await.unwrap();
+    let (mut looks, mut patience) = (0, Patience::until("the broker answers"));
+    while looks < 3 {
+        looks += i32::from(watcher.step().await.is_ok());
+        patience.looked(looks);
     }
     assert!(watcher.lag().read_up_to() < Some(said), "nobody has read it");
 
@@ -69,9 +73,9 @@ async fn a_member_that_is_stuck_keeps_the_group_from_having_read() {
     let running = consumer(&kafka).await.run(stop.clone());
     let mut watcher = watcher(&kafka);
     let trying = async {
-        let until = Instant::now() + PATIENCE;
+        let mut patience = Patience::until("the group has two members");
         while stuck.assignment().unwrap().count() != 1 {
-            assert!(Instant::now() < until, "the group never has two members");
+            patience.looked(stuck.assignment().unwrap().count());
             tokio::task::block_in_place(|| stuck.poll(std::time::Duration::from_millis(50)));
         }
         until_read(&mut watcher, Instant::now()).await;

@@ -213,7 +213,23 @@ impl Handler for Keeper {
     }
 }
 
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
+/// One database for all histories; each begins with empty tables.
+struct Ground {
+    runtime: Runtime,
+    pool: PgPool,
+}
+
+static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+    let runtime = Runtime::new().unwrap();
+    let pool = runtime.block_on(async {
+        let (pool, _) = database().await;
+        let taken = "CREATE TABLE taken
+                     (place bigserial PRIMARY KEY, key text NOT NULL, n bigint NOT NULL UNIQUE)";
+        pool.execute(taken).await.unwrap();
+        pool
+    });
+    Ground { runtime, pool }
+});
 
 struct Service {
     pool: PgPool,
@@ -224,13 +240,10 @@ struct Service {
 
 impl Service {
     async fn start() -> Self {
-        let (pool, _) = database().await;
-        pool.execute(
-            "CREATE TABLE taken
-                 (place bigserial PRIMARY KEY, key text NOT NULL, n bigint NOT NULL UNIQUE)",
-        )
-        .await
-        .unwrap();
+        let pool = GROUND.pool.clone();
+        let tables = "TRUNCATE taken, messaging.inbox, messaging.outbox, messaging.dead_letter,
+                               messaging.dead_letter_decision, messaging.parked";
+        pool.execute(tables).await.unwrap();
         let parts = Parts {
             service: "keeper",
             handler: Keeper::default(),
@@ -313,20 +326,16 @@ impl StateMachineTest for Service {
     type Reference = Model;
 
     fn init_test(_: &Model) -> Self {
-        RUNTIME.block_on(Self::start())
+        GROUND.runtime.block_on(Self::start())
     }
 
     fn apply(mut service: Self, _: &Model, transition: Transition) -> Self {
-        RUNTIME.block_on(service.apply(transition));
+        GROUND.runtime.block_on(service.apply(transition));
         service
     }
 
     fn check_invariants(service: &Self, model: &Model) {
-        RUNTIME.block_on(service.check(model));
-    }
-
-    fn teardown(service: Self, _: Model) {
-        RUNTIME.block_on(service.pool.close());
+        GROUND.runtime.block_on(service.check(model));
     }
 }
 

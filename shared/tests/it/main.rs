@@ -21,7 +21,6 @@ mod kit;
 mod lag;
 mod lanes_model;
 mod outbox;
-mod patience;
 mod probe;
 mod process;
 mod redrivers;

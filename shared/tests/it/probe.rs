@@ -12,7 +12,9 @@ use shared::{
     effects::{Effects, Wakers},
     fault::Fault,
     health::Health,
-    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Worker},
+    jobs::{
+        self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Stopping, Worker,
+    },
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::sync::Semaphore;
@@ -79,6 +81,11 @@ impl Probe {
     /// The attempts that were made.
     pub(crate) fn attempts(&self) -> Vec<Claimed> {
         self.0.lock().unwrap().attempts.clone()
+    }
+
+    /// How many jobs are attempted at this moment.
+    pub(crate) fn under_way(&self) -> usize {
+        self.0.lock().unwrap().performing.len()
     }
 
     /// How many attempts at one job have overlapped.
@@ -184,17 +191,20 @@ pub(crate) fn policy() -> Policy {
     Policy {
         backoff: Backoff { first: Duration::from_mins(1), factor: 2.0, cap },
         attempts_max: None,
-        attempt_limit: Duration::from_secs(30),
+        attempt_limit: kit::PATIENCE,
         concurrency_max: 16,
         poll: Duration::from_millis(20),
     }
 }
 
-/// A worker of this effect.
+/// A worker of this effect, whom nothing hurries once it is told to stop, but for attempts that never
+/// end.
 pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: Policy) -> Worker<Probe> {
+    let stopping = Stopping { attempts: Duration::from_millis(100), in_all: kit::PATIENCE };
     let (pool, effect, wakers) = (pool.clone(), probe.clone(), Wakers::default());
     let health = Health::default().component("jobs");
-    Worker::new(Parts { service: "probe", effect, policy, pool, wakers, health })
+    let parts = Parts { service: "probe", effect, policy, pool, wakers, health };
+    Worker::new(parts).stopping_within(stopping)
 }
 
 /// Keeps jobs of these names.

@@ -134,6 +134,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 async fn code(mut child: Child) -> i32 {
+    // Shorter than the grace of those that hang on: what ends only with it is noticed.
     let ended = tokio::time::timeout(PATIENCE / 2, child.wait()).await;
     ended.unwrap().unwrap().code().unwrap()
 }

@@ -1,11 +1,12 @@
 //! Several hands on one letter: redrivers beside each other, and beside the consumer.
 
+use devstack::{Patience, until};
 use shared::{
     db,
-    dead_letter::{Carried, Road as _, Summary},
+    dead_letter::{Carried, Road as _},
     message::Incoming,
 };
-use sqlx::{Executor as _, PgPool};
+use sqlx::Executor as _;
 
 use crate::{
     dead_letters::{by, mend, only, open, said, settled, take_in, unreadable},
@@ -59,8 +60,13 @@ async fn a_redrive_beside_the_consumer_loses_nothing_and_keeps_the_order() {
         }
     };
     let redrive = async {
-        while only_or_none(&pool).await.is_some_and(|it| it.waiting < 20) {
-            tokio::task::yield_now().await;
+        let mut patience = Patience::until("some wait behind the letter");
+        loop {
+            let waiting = only(&pool).await.waiting;
+            if waiting >= 20 {
+                break;
+            }
+            patience.look_again(waiting).await;
         }
         parts.redrive(letter.id, &by()).await.unwrap()
     };
@@ -71,10 +77,6 @@ async fn a_redrive_beside_the_consumer_loses_nothing_and_keeps_the_order() {
     let left: i64 =
         sqlx::query_scalar("SELECT count(*) FROM messaging.parked").fetch_one(&pool).await.unwrap();
     assert_eq!(left, 0, "nothing waits in an open lane");
-}
-
-async fn only_or_none(pool: &PgPool) -> Option<Summary> {
-    open(pool).await.pop()
 }
 
 /// The lane passes from one letter to the next while a consumer waits for the first.
@@ -99,11 +101,12 @@ async fn a_message_that_arrives_while_the_letter_changes_waits_behind_the_new_on
     let late = [incoming(&number(NUMBERS, "a", 3, 3), 2)];
     let consume = take_in(&parts, &late);
     let commit = async {
-        let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted
+        let waits = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted
                      AND pid IN (SELECT pid FROM pg_stat_activity WHERE datname = current_database())";
-        while sqlx::query_scalar::<_, i64>(waits).fetch_one(&pool).await.unwrap() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until("the consumer waits for the letter", async || {
+            sqlx::query_scalar::<_, bool>(waits).fetch_one(&pool).await.unwrap()
+        })
+        .await;
         tx.commit().await.unwrap();
     };
     let (taken, ()) = tokio::join!(consume, commit);

@@ -1,5 +1,8 @@
 //! The client against a real registry.
 
+use std::convert::Infallible;
+
+use devstack::Patience;
 use shared::registry::{Error, Registry};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -19,6 +22,30 @@ async fn url() -> &'static str {
     &devstack::shared().await.urls().registry
 }
 
+/// Asks until there is an answer: the registry may take longer than a service waits.
+pub(crate) async fn answered<T>(
+    mut ask: impl AsyncFnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut patience = Patience::until("the registry answers");
+    loop {
+        match ask().await {
+            Err(error @ (Error::Unreachable(_) | Error::Unavailable(_))) => {
+                patience.look_again(error).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Registers a schema, however long that takes; gives its id.
+async fn register(registry: &Registry, subject: &str, schema: &str) -> u32 {
+    answered(async || registry.register(subject, schema).await).await.unwrap()
+}
+
+async fn demand_compatibility(registry: &Registry, subject: &str) {
+    answered(async || registry.require_full_compatibility(subject).await).await.unwrap();
+}
+
 async fn registry() -> (Registry, String) {
     let subject = format!("{}thing-value", devstack::unique_prefix());
     (Registry::new(url().await).unwrap(), subject)
@@ -27,23 +54,24 @@ async fn registry() -> (Registry, String) {
 #[tokio::test]
 async fn a_schema_that_is_registered_twice_keeps_its_id() {
     let (registry, subject) = registry().await;
-    registry.require_full_compatibility(&subject).await.unwrap();
-    let id = registry.register(&subject, FIRST).await.unwrap();
+    demand_compatibility(&registry, &subject).await;
+    let id = register(&registry, &subject, FIRST).await;
     assert!(id > 0);
-    assert_eq!(registry.register(&subject, FIRST).await.unwrap(), id);
-    registry.require_full_compatibility(&subject).await.unwrap();
+    assert_eq!(register(&registry, &subject, FIRST).await, id);
+    demand_compatibility(&registry, &subject).await;
 
-    let wider = registry.register(&subject, WIDER).await.unwrap();
+    let wider = register(&registry, &subject, WIDER).await;
     assert_ne!(wider, id);
-    assert_eq!(registry.register(&subject, FIRST).await.unwrap(), id);
-    assert_eq!(registry.latest(&subject).await.unwrap().unwrap().id, wider);
+    assert_eq!(register(&registry, &subject, FIRST).await, id);
+    let latest = answered(async || registry.latest(&subject).await).await.unwrap();
+    assert_eq!(latest.unwrap().id, wider);
 }
 
 #[tokio::test]
 async fn a_schema_is_fetched_by_its_id() {
     let (registry, subject) = registry().await;
-    let id = registry.register(&subject, FIRST).await.unwrap();
-    let fetched = registry.schema(id).await.unwrap();
+    let id = register(&registry, &subject, FIRST).await;
+    let fetched = answered(async || registry.schema(id).await).await.unwrap();
     let json = |text| serde_json::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(json(&fetched.text), json(FIRST));
 }
@@ -51,9 +79,9 @@ async fn a_schema_is_fetched_by_its_id() {
 #[tokio::test]
 async fn a_schema_that_breaks_readers_is_refused_for_good() {
     let (registry, subject) = registry().await;
-    registry.require_full_compatibility(&subject).await.unwrap();
-    registry.register(&subject, FIRST).await.unwrap();
-    let error = registry.register(&subject, BROKEN).await.unwrap_err();
+    demand_compatibility(&registry, &subject).await;
+    register(&registry, &subject, FIRST).await;
+    let error = answered(async || registry.register(&subject, BROKEN).await).await.unwrap_err();
     assert!(matches!(error, Error::Incompatible(_)), "{error}");
     assert!(!error.is_transient());
 }
@@ -61,7 +89,8 @@ async fn a_schema_that_breaks_readers_is_refused_for_good() {
 #[tokio::test]
 async fn what_is_no_schema_is_refused_for_good() {
     let (registry, subject) = registry().await;
-    let error = registry.register(&subject, r#"{"type":"nothing"}"#).await.unwrap_err();
+    let nothing = r#"{"type":"nothing"}"#;
+    let error = answered(async || registry.register(&subject, nothing).await).await.unwrap_err();
     assert!(matches!(error, Error::Invalid(_)), "{error}");
     assert!(!error.is_transient());
 }
@@ -71,30 +100,32 @@ async fn what_is_unknown_is_said_to_be_unknown() {
     let (registry, subject) = registry().await;
     let ids = [i32::MAX.unsigned_abs(), 1_999_999_999];
     for id in ids {
-        let error = registry.schema(id).await.unwrap_err();
+        let error = answered(async || registry.schema(id).await).await.unwrap_err();
         assert!(matches!(error, Error::UnknownSchema), "{error}");
     }
-    assert_eq!(registry.latest(&subject).await.unwrap(), None);
+    assert_eq!(answered(async || registry.latest(&subject).await).await.unwrap(), None);
 }
 
 #[tokio::test]
 async fn a_wrong_path_is_not_taken_for_a_registry_that_knows_nothing() {
     let (root, _) = url().await.split_once("/apis").unwrap();
-    let error = Registry::new(root).unwrap().schema(1).await.unwrap_err();
+    let lost = Registry::new(root).unwrap();
+    let error = answered(async || lost.schema(1).await).await.unwrap_err();
     assert!(matches!(error, Error::Unreadable(_)), "{error}");
     assert!(error.is_transient());
 }
 
 #[tokio::test]
 async fn a_registry_that_cannot_be_reached_may_come_back() {
-    let (mut door, through) = Door::before_url(url().await).await;
+    let (mut door, through) = Door::before_url(url().await);
     let registry = Registry::new(&through).unwrap();
     let error = registry.latest("a-subject").await.unwrap_err();
     assert!(matches!(error, Error::Unreachable(_)), "{error}");
     assert!(error.is_transient());
 
     door.open().await;
-    assert_eq!(registry.latest(&devstack::unique_prefix()).await.unwrap(), None);
+    let subject = devstack::unique_prefix();
+    assert_eq!(answered(async || registry.latest(&subject).await).await.unwrap(), None);
     door.shut().await;
     assert!(registry.latest("a-subject").await.unwrap_err().is_transient());
 }
@@ -103,14 +134,22 @@ async fn a_registry_that_cannot_be_reached_may_come_back() {
 async fn an_endless_answer_is_cut_off() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let registry = Registry::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
-    let endless = async {
-        let (mut guest, _) = listener.accept().await.unwrap();
-        assert!(guest.read(&mut [0; 1_024]).await.unwrap() > 0);
-        let mut sent = guest.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
-        while sent.is_ok() {
-            sent = guest.write_all(&[b' '; 8 * 1_024]).await;
+    let endless = async || -> Infallible {
+        loop {
+            let (mut guest, _) = listener.accept().await.unwrap();
+            // Who asked may have lost patience: then it asks again.
+            let mut sent = guest.read(&mut [0; 1_024]).await.map(|_bytes| ());
+            if sent.is_ok() {
+                sent = guest.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            }
+            while sent.is_ok() {
+                sent = guest.write_all(&[b' '; 8 * 1_024]).await;
+            }
         }
     };
-    let (answer, ()) = tokio::join!(registry.schema(1), endless);
+    let answer = tokio::select! {
+        answer = answered(async || registry.schema(1).await) => answer,
+        never = endless() => match never {},
+    };
     assert!(matches!(answer, Err(Error::Unreadable(why)) if why.starts_with("over 1048576 bytes")));
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use devstack::Patience;
 use shared::{
     db,
     effects::Wakers,
@@ -15,7 +16,6 @@ use shared::{
     telemetry,
 };
 use sqlx::{Executor as _, PgPool};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::kit::{NUMBERS, PATIENCE, broker, create_topics, database, number, read_topic, value};
@@ -68,6 +68,8 @@ fn settings(database: &db::Settings) -> Settings {
         service: "test",
         batch_max: 10,
         poll: Duration::from_millis(20),
+        statement_limit: PATIENCE,
+        stop_grace: PATIENCE,
     }
 }
 
@@ -90,6 +92,18 @@ async fn backlog(pool: &PgPool) -> u64 {
     outbox::backlog(&mut conn, 1_000_000).await.unwrap().messages
 }
 
+/// Steps until there is nothing to publish.
+async fn until_idle<P: Publish>(pool: &PgPool, relay: &mut Relay<P>) {
+    let mut patience = Patience::until("the outbox is empty");
+    loop {
+        let step = relay.step().await.unwrap();
+        if step == Step::Idle {
+            return;
+        }
+        patience.looked((step, backlog(pool).await));
+    }
+}
+
 #[tokio::test]
 async fn lost_confirmations_mean_repeats_never_a_loss_and_never_a_swap() {
     let (pool, database) = database().await;
@@ -97,13 +111,14 @@ async fn lost_confirmations_mean_repeats_never_a_loss_and_never_a_swap() {
     // Two of three confirmations arrive, others each time.
     let recorder = Recorder::confirming(|it| it % 3 != 0);
     let mut relay = relay(&database, recorder.clone());
-    let mut unconfirmed = 0;
+    let (mut unconfirmed, mut patience) = (0, Patience::until("the outbox is empty"));
     loop {
         match relay.step().await.unwrap() {
             Step::Idle => break,
             Step::Unconfirmed(_) => unconfirmed += 1,
             Step::Published(_) | Step::Standby | Step::Deposed => (),
         }
+        patience.looked(backlog(&pool).await);
     }
     assert!(unconfirmed > 0);
     assert_eq!(backlog(&pool).await, 0);
@@ -137,8 +152,10 @@ async fn a_log_that_never_answers_does_not_keep_the_process_from_stopping() {
     keep(&pool, 1, 1).await;
     let stop = CancellationToken::new();
     stop.cancel();
-    let stopping = relay(&database, Silent).run(stop);
-    tokio::time::timeout(PATIENCE, stopping).await.unwrap().unwrap();
+    let settings = Settings { stop_grace: Duration::from_millis(100), ..settings(&database) };
+    let health = Health::default().component("relay");
+    let relay = Relay::new(settings, Silent, Wakers::default(), health);
+    tokio::time::timeout(PATIENCE, relay.run(stop)).await.unwrap().unwrap();
     assert_eq!(backlog(&pool).await, 1);
 }
 
@@ -153,10 +170,9 @@ async fn a_second_relay_stands_by_and_takes_over_when_the_first_is_gone() {
     let epoch = epoch_of(&pool).await;
     assert_eq!(second.step().await.unwrap(), Step::Standby);
     drop(first);
-    let until = Instant::now() + PATIENCE;
+    let mut patience = Patience::until("the lock is free");
     while second.step().await.unwrap() == Step::Standby {
-        assert!(Instant::now() < until, "the lock is never freed");
-        tokio::task::yield_now().await;
+        patience.look_again(Step::Standby).await;
     }
     assert_eq!(recorder.first_occurrences()["0"], (1..=15).collect::<Vec<_>>());
     assert!(epoch_of(&pool).await > epoch, "the one before could still settle");
@@ -199,13 +215,13 @@ async fn a_relay_whose_connection_is_cut_starts_over_and_loses_nothing() {
     let mut relay = relay(&database, recorder.clone());
     relay.step().await.unwrap();
     pool.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        "SELECT pg_terminate_backend(pid, 300000) FROM pg_stat_activity
          WHERE application_name = 'relay' AND datname = current_database()",
     )
     .await
     .unwrap();
     relay.step().await.unwrap_err();
-    while relay.step().await.unwrap() != Step::Idle {}
+    until_idle(&pool, &mut relay).await;
     assert_eq!(backlog(&pool).await, 0);
     assert!(recorder.first_occurrences().values().all(|it| *it == (1..=20).collect::<Vec<_>>()));
 }
@@ -217,7 +233,7 @@ async fn messages_reach_kafka_with_key_headers_and_order() {
     create_topics(&kafka, &[NUMBERS], 3).await;
     keep(&pool, 5, 40).await;
     let mut relay = relay(&database, KafkaPublisher::new(kafka.clone(), 10));
-    while relay.step().await.unwrap() != Step::Idle {}
+    until_idle(&pool, &mut relay).await;
     assert_eq!(backlog(&pool).await, 0);
     let mut seen: HashMap<String, Vec<String>> = HashMap::new();
     let read = tokio::task::spawn_blocking(move || read_topic(&kafka, NUMBERS, 200)).await.unwrap();
@@ -245,10 +261,13 @@ async fn a_topic_that_is_missing_holds_the_outbox_and_loses_nothing() {
     let running = relay.run(stop.clone());
     let mending = async {
         create_topics(&kafka, &[NUMBERS], 1).await;
-        let until = Instant::now() + PATIENCE;
-        while backlog(&pool).await > 0 {
-            assert!(Instant::now() < until, "the outbox does not drain");
-            tokio::task::yield_now().await;
+        let mut patience = Patience::until("the outbox is empty");
+        loop {
+            let left = backlog(&pool).await;
+            if left == 0 {
+                break;
+            }
+            patience.look_again(left).await;
         }
         stop.cancel();
     };
@@ -262,11 +281,7 @@ async fn a_topic_that_is_missing_holds_the_outbox_and_loses_nothing() {
 async fn run_until<P: Publish>(relay: Relay<P>, holds: impl Fn() -> bool) {
     let stop = CancellationToken::new();
     let watching = async {
-        let until = Instant::now() + PATIENCE;
-        while !holds() {
-            assert!(Instant::now() < until, "it never holds");
-            tokio::task::yield_now().await;
-        }
+        devstack::until("what its numbers say", async || holds()).await;
         stop.cancel();
     };
     let (ended, ()) = tokio::join!(relay.run(stop.clone()), watching);

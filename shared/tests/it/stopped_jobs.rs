@@ -17,7 +17,7 @@ use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-use crate::kit::database;
+use crate::kit::{PATIENCE, database};
 
 /// Does what it is told to, once it is let.
 #[derive(Clone, Debug, Default)]
@@ -57,7 +57,7 @@ fn worker(pool: &PgPool, errand: &Errand) -> Worker<Errand> {
     let policy = Policy {
         backoff,
         attempts_max: None,
-        attempt_limit: Duration::from_secs(30),
+        attempt_limit: PATIENCE,
         concurrency_max: 4,
         poll: Duration::from_secs(1),
     };

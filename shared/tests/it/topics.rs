@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use devstack::{Patience, until};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
     client::DefaultClientContext,
@@ -12,10 +13,9 @@ use shared::{
     kafka::{Security, Settings},
     topics::{self, Error, Replicas, Topic},
 };
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{kit::PATIENCE, patience::until};
+use crate::kit::PATIENCE;
 
 async fn broker() -> Settings {
     Settings {
@@ -29,15 +29,15 @@ async fn broker() -> Settings {
 
 /// Creates topics, however long the broker takes to answer.
 async fn create(settings: &Settings, topics: &[Topic], replicas: Replicas) -> Result<(), Error> {
-    let answered = async {
-        loop {
-            match topics::create(settings, topics, replicas).await {
-                Err(Error::Unreachable { .. } | Error::Unseen(_)) => {}
-                answer => return answer,
+    let mut patience = Patience::until("the broker answers");
+    loop {
+        match topics::create(settings, topics, replicas).await {
+            Err(error @ (Error::Unreachable { .. } | Error::Unseen(_))) => {
+                patience.look_again(error).await;
             }
+            answer => return answer,
         }
-    };
-    timeout(PATIENCE, answered).await.unwrap()
+    }
 }
 
 /// The settings of a topic, as the broker has them.
@@ -121,7 +121,7 @@ async fn a_service_that_waits_for_the_broker_says_so_and_stops_when_told_to() {
     let component = health.component("topics");
     let waiting = topics::ensure(&settings, &TOPICS, Replicas::majority(1), &component, &stop);
     let stopping = async {
-        until(|| {
+        until("it says that it waits", async || {
             let report = health.report();
             report["topics"].as_ref().is_err_and(|it| it.contains("broker is out of reach"))
         })

@@ -1,7 +1,8 @@
 //! A group whose offsets are set back while it runs reads everything again, and nothing changes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use devstack::Patience;
 use rdkafka::{
     ClientConfig, Offset,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
@@ -15,12 +16,14 @@ use sagactl::{
 };
 
 use crate::{
-    bad_messages::{readers, topics},
-    stage::{self, PATIENCE, Stage, until},
+    read::{self, topics_of},
+    stage::{self, Stage},
 };
 
-/// Joins the group of a service, under this name if there is one, and waits until it is given
-/// something to read.
+/// One wait for what the group says.
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+
+/// Joins the group of a service, under this name if there is one.
 pub(crate) fn join(
     (brokers, prefix): (&str, &str),
     member: Member,
@@ -36,15 +39,17 @@ pub(crate) fn join(
         config.set("group.instance.id", name);
     }
     let consumer: BaseConsumer = config.create().unwrap();
-    let read = topics().filter(|it| readers(it).contains(&member));
-    let names: Vec<String> = read.map(|it| format!("{prefix}{it}")).collect();
+    let names = topics_of(prefix, member);
     consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-    let until = Instant::now() + PATIENCE;
-    while consumer.assignment().unwrap().count() == 0 {
-        assert!(Instant::now() < until, "{member}'s group gives nothing");
-        consumer.poll(Duration::from_millis(50));
-    }
     consumer
+}
+
+/// Sets the offsets of what a member of the group was given back to the beginning. False if it was
+/// given nothing, or has it no longer: a group comes together anew whenever somebody stood still.
+fn sets_back(consumer: &BaseConsumer) -> bool {
+    let mut given = consumer.assignment().unwrap();
+    given.set_all_offsets(Offset::Offset(0)).unwrap();
+    given.count() > 0 && consumer.commit(&given, CommitMode::Sync).is_ok()
 }
 
 /// Joins the group of a service, sets the offsets of what it is given back to the beginning, leaves.
@@ -54,9 +59,11 @@ async fn set_back(stage: &Stage, member: Member) {
     let brokers = stage.fleet.stack().brokers.clone();
     let joining = move || {
         let consumer = join((&brokers, &prefix), member, None);
-        let mut given = consumer.assignment().unwrap();
-        given.set_all_offsets(Offset::Offset(0)).unwrap();
-        consumer.commit(&given, CommitMode::Sync).unwrap();
+        let mut patience = Patience::until(&format!("{member}'s group takes its offsets back"));
+        while !sets_back(&consumer) {
+            consumer.poll(POLL);
+            patience.looked("not yet");
+        }
     };
     tokio::task::spawn_blocking(joining).await.unwrap();
 }
@@ -74,14 +81,20 @@ async fn offsets_set_back_on_a_live_group_repeat_much_and_change_nothing() {
         at: None,
     };
     load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();
-    let mut before = counters::read(&stage.fleet).await.unwrap().repeats;
     for member in Member::SERVICES {
+        let before = counters::repeats(&stage.fleet, member).await.unwrap();
         set_back(&stage, member).await;
-        until("much is read again", async || {
-            counters::read(&stage.fleet).await.unwrap().repeats > before + 50
-        })
-        .await;
-        before = counters::read(&stage.fleet).await.unwrap().repeats;
+        let mut patience = Patience::until(&format!("{member} reads much again"));
+        loop {
+            let again = counters::repeats(&stage.fleet, member).await.unwrap();
+            if again > before + 50 {
+                break;
+            }
+            patience.look_again(again).await;
+        }
+    }
+    for member in Member::SERVICES {
+        read::to_the_end(&stage.fleet, member).await;
     }
     let report = stage.close(Expected::default()).await;
     assert!(report.counted.repeats > 200);

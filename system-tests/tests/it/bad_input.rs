@@ -1,11 +1,12 @@
 //! Everything that a stranger may send to any endpoint of the four services: refused with its reason,
 //! in one form, and nothing is done.
 
-use reqwest::{Client, Method, RequestBuilder, header};
+use devstack::Patience;
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
 use sagactl::{audit::Expected, fleet::Member};
 use serde_json::Value;
 
-use crate::stage;
+use crate::stage::{self, answered};
 
 /// An operation, as the description of its API has it, and the address that it is asked at.
 struct Operation {
@@ -19,8 +20,8 @@ struct Operation {
 }
 
 async fn operations(http: &Client, base: &str) -> Vec<Operation> {
-    let document: Value =
-        http.get(format!("{base}/openapi.json")).send().await.unwrap().json().await.unwrap();
+    let document = answered(http.get(format!("{base}/openapi.json"))).await;
+    let document: Value = document.json().await.unwrap();
     let mut found = vec![];
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, operation) in methods.as_object().unwrap() {
@@ -75,9 +76,29 @@ impl Operation {
     }
 }
 
+/// Each request has a connection of its own: after some refusals the server hangs up, and who asks next
+/// on the same one may not be answered.
+fn client() -> Client {
+    Client::builder().pool_max_idle_per_host(0).build().unwrap()
+}
+
+/// Sends a request until it is answered: the server may hang up on a body while it is being sent, and
+/// whoever is told to come back later does.
+async fn sent(request: &RequestBuilder) -> Response {
+    let mut patience = Patience::until("an answer");
+    loop {
+        let seen = match request.try_clone().unwrap().send().await {
+            Ok(it) if it.status() == StatusCode::SERVICE_UNAVAILABLE => "told to come back".into(),
+            Ok(response) => return response,
+            Err(error) => format!("{error:?}"),
+        };
+        patience.look_again(seen).await;
+    }
+}
+
 /// What every refusal is.
 async fn assert_refused(http: &Client, base: &str, case: &str, request: RequestBuilder) -> Value {
-    let response = request.send().await.unwrap();
+    let response = sent(&request).await;
     let status = response.status().as_u16();
     let form =
         response.headers().get(header::CONTENT_TYPE).map(|it| it.to_str().unwrap().to_owned());
@@ -94,8 +115,7 @@ async fn assert_refused(http: &Client, base: &str, case: &str, request: RequestB
         let pointer = errors[0]["pointer"].as_str().unwrap();
         assert!(pointer.is_empty() || pointer.starts_with('/'), "{case}: {text}");
     }
-    let page =
-        http.get(format!("{base}{}", problem["type"].as_str().unwrap())).send().await.unwrap();
+    let page = answered(http.get(format!("{base}{}", problem["type"].as_str().unwrap()))).await;
     assert_eq!(page.status().as_u16(), 200, "{case}: {text}");
     problem
 }
@@ -207,8 +227,7 @@ async fn refuses_paths_and_queries(http: &Client, it: &Operation) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_stranger_sends_to_any_endpoint_is_refused_in_one_form_and_nothing_is_done() {
-    let stage = stage::open().await;
-    let http = sagactl::client::http().unwrap();
+    let (stage, http) = (stage::open().await, client());
     let mut asked = 0;
     for member in Member::SERVICES {
         let base = stage.fleet.url(member);

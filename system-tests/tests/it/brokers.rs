@@ -9,10 +9,6 @@ use crate::stage::{self, Stage, place_crowd, until};
 const CROWD: u64 = 300;
 const WAITING: u64 = 20;
 
-async fn all_have_ended(stage: &Stage) {
-    until("all have ended", async || report::open(&stage.fleet).await.unwrap().is_nothing()).await;
-}
-
 /// A broker is killed in the middle of the crowd, and comes back when all orders have ended.
 async fn lose_one(stage: &Stage, stack: &Stack) {
     let killing = async {
@@ -24,7 +20,7 @@ async fn lose_one(stage: &Stage, stack: &Stack) {
     };
     let (unanswered, ()) = tokio::join!(place_crowd(&stage.orders, "brokers", CROWD), killing);
     assert_eq!(unanswered, 0, "who places an order does not feel it");
-    all_have_ended(stage).await;
+    stage.all_end().await;
     stack.start_broker(0).await.unwrap();
 }
 
@@ -43,13 +39,13 @@ async fn lose_two(stage: &mut Stage, stack: &Stack) {
     })
     .await;
     for id in placed {
-        assert_eq!(stage.orders.get(id).await.unwrap().status, "pending");
+        assert_eq!(stage.status(id).await, "pending");
     }
     assert_eq!(report::open(&stage.fleet).await.unwrap().orders, WAITING);
     for n in [1, 2] {
         stack.start_broker(n).await.unwrap();
     }
-    all_have_ended(stage).await;
+    stage.all_end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,11 +17,13 @@ fn load(orders: u64) -> load::Options {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_thousand_orders_at_once_end_and_every_promise_is_kept() {
+async fn a_thousand_orders_at_once_end_and_every_promise_is_kept() {
     let stage = stage::open().await;
-    load::drive(&stage.fleet, None, &load(2_000), &Board::new()).await.unwrap();
+    load::drive(&stage.fleet, None, &load(1_000), &Board::new()).await.unwrap();
     let report = stage.close(Expected::default()).await;
-    assert_eq!(report.orders.values().sum::<i64>(), 2_000);
-    assert!(report.orders["confirmed"] >= 1_600, "{:?}", report.orders);
-    assert_eq!(report.said.by_topic["order-placed"], 2_000);
+    assert_eq!(report.orders.values().sum::<i64>(), 1_000);
+    assert!(report.orders["confirmed"] >= 800, "{:?}", report.orders);
+    let told = report.said.by_topic["order-placed"];
+    let repeats = report.said.repeats;
+    assert!((1_000..=1_000 + repeats).contains(&told), "{told}, {repeats} repeats");
 }

@@ -16,6 +16,7 @@ mod lifecycle;
 mod numbers;
 mod poison;
 mod raw;
+mod read;
 mod review;
 mod secure;
 mod settings;

@@ -1,31 +1,37 @@
 //! Messages that no service can read: dead with a reason, and the partition goes on.
 
-use rdkafka::{
-    ClientConfig,
-    producer::{BaseRecord, Producer as _, ThreadedProducer},
-};
+use devstack::Patience;
 use sagactl::{audit::Expected, fleet::Member};
 use sqlx::{Connection as _, PgConnection};
 
-use crate::stage::{self, PATIENCE, until};
+use crate::{
+    raw::{self, Raw},
+    stage,
+};
 
 #[tokio::test]
 async fn garbage_on_every_topic_is_dead_with_its_reason_and_orders_go_on() {
     let stage = stage::open().await;
-    let urls = stage.fleet.stack().clone();
-    let producer: ThreadedProducer<_> =
-        ClientConfig::new().set("bootstrap.servers", &urls.brokers).create().unwrap();
+    let mut said = Vec::new();
     let garbage: [&[u8]; 3] = [b"", b"\0\0\0", b"\x01not avro at all"];
     for topic in ["order-placed", "stock-reserved", "payment-done"] {
         let topic = format!("{}{topic}", stage.fleet.prefix());
         for body in garbage {
-            producer.send(BaseRecord::to(&topic).key(b"nobody").payload(body)).unwrap();
+            let (key, payload) = (Some(b"nobody".to_vec()), Some(body.to_vec()));
+            said.push(Raw { topic: topic.clone(), key, payload, ..Raw::default() });
         }
     }
-    tokio::task::spawn_blocking(move || producer.flush(PATIENCE).unwrap()).await.unwrap();
+    raw::say(&stage.fleet.stack().brokers, said).await;
     // order-placed has three readers, stock-reserved two, payment-done one.
     let expected = 3 * 3 + 3 * 2 + 3;
-    until("all of it is dead", async || dead_letters(&stage).await == expected).await;
+    let mut patience = Patience::until("all of it is dead");
+    loop {
+        let dead = dead_letters(&stage).await;
+        if dead == expected {
+            break;
+        }
+        patience.look_again(dead).await;
+    }
 
     let order = stage.place("load-0001", "tok_visa").await;
     let order = stage.history(order.id, &["notification-sent"]).await;

@@ -2,17 +2,34 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
+use devstack::Patience;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
+    error::KafkaResult,
     message::{Header, Headers as _, OwnedHeaders},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
 
-use crate::stage::PATIENCE;
+/// One question to the broker may take this long, and is asked again.
+pub(crate) const ANSWER: Duration = Duration::from_secs(2);
+
+/// One wait for something to come.
+const POLL: Duration = Duration::from_millis(100);
+
+/// Asks the broker until it answers.
+pub(crate) fn ask<T>(what: &str, mut question: impl FnMut() -> KafkaResult<T>) -> T {
+    let mut patience = Patience::until(what);
+    loop {
+        match question() {
+            Ok(answer) => return answer,
+            Err(error) => patience.look_again_blocking(error),
+        }
+    }
+}
 
 /// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,11 +92,13 @@ impl ProducerContext for Refusals {
     }
 }
 
-/// Puts them on their topics, in order.
+/// Puts them on their topics, in order and each once, however long the broker stands still.
 pub(crate) async fn say(brokers: &str, messages: Vec<Raw>) {
     let refusals = Refusals::default();
     let producer: ThreadedProducer<Refusals> = ClientConfig::new()
         .set("bootstrap.servers", brokers)
+        .set("enable.idempotence", "true")
+        .set("message.timeout.ms", "0")
         .create_with_context(refusals.clone())
         .unwrap();
     let saying = move || {
@@ -93,7 +112,10 @@ pub(crate) async fn say(brokers: &str, messages: Vec<Raw>) {
             record.payload = message.payload.as_deref();
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
-        producer.flush(PATIENCE).unwrap();
+        let mut patience = Patience::until("the broker has taken all messages");
+        while producer.flush(POLL).is_err() {
+            patience.looked(producer.in_flight_count());
+        }
     };
     tokio::task::spawn_blocking(saying).await.unwrap();
     assert_eq!(*refusals.0.lock().unwrap(), Vec::<String>::new());
@@ -112,20 +134,24 @@ fn read_all(brokers: &str, topic: &str) -> Vec<Raw> {
         .set("enable.auto.commit", "false")
         .create()
         .unwrap();
-    let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).unwrap();
+    let metadata =
+        ask("the partitions of a topic", || consumer.fetch_metadata(Some(topic), ANSWER));
     let mut partitions = TopicPartitionList::new();
     let mut left = 0;
     for partition in metadata.topics()[0].partitions() {
-        let (low, high) = consumer.fetch_watermarks(topic, partition.id(), PATIENCE).unwrap();
+        let (low, high) =
+            ask("where it ends", || consumer.fetch_watermarks(topic, partition.id(), ANSWER));
         left += high - low;
         partitions.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
     }
     consumer.assign(&partitions).unwrap();
-    let until = Instant::now() + PATIENCE;
+    let mut patience = Patience::until(&format!("{topic} is read to its end"));
     let mut found = Vec::new();
     while i64::try_from(found.len()).unwrap() < left {
-        assert!(Instant::now() < until, "{topic} cannot be read to its end");
-        let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) else { continue };
+        let Some(Ok(message)) = consumer.poll(POLL) else {
+            patience.looked(found.len());
+            continue;
+        };
         let mut headers = Vec::new();
         for header in message.headers().iter().flat_map(|it| it.iter()) {
             headers.push((header.key.to_owned(), header.value.map(<[u8]>::to_vec)));

@@ -3,13 +3,11 @@
 use std::{
     path::PathBuf,
     process::{Output, Stdio},
-    time::Duration,
 };
 
+use devstack::Patience;
 use sagactl::fleet::Member;
-use tokio::{process::Command, time::timeout};
-
-use crate::stage::PATIENCE;
+use tokio::process::Command;
 
 /// Must never be shown.
 const SECRET: &str = "hunter2";
@@ -22,32 +20,31 @@ fn program(member: Member) -> PathBuf {
     own.ancestors().nth(2).unwrap().join(member.program())
 }
 
-/// Within this, a service that cannot be right has ended: nothing is waited for.
-const AT_ONCE: Duration = Duration::from_secs(5);
-
-/// How often it may miss that: a machine may stand still, a service that waits does so each time.
-const ATTEMPTS: usize = 3;
-
 struct End {
     code: Option<i32>,
     complaint: String,
     log: String,
 }
 
-/// Runs a service with nothing but these settings, until it ends by itself, within a limit.
-async fn run(member: Member, settings: &[(&str, &str)], limit: Duration) -> End {
+/// Runs a service with nothing but these settings, until it ends by itself: what waits for something
+/// that is not there waits for ever.
+async fn run(member: Member, settings: &[(&str, &str)]) -> End {
     let mut command = Command::new(program(member));
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command.env("ADMIN_LISTEN", "127.0.0.1:0").env("HTTP_LISTEN", "127.0.0.1:0");
     // Those given last count.
     command.envs(settings.iter().copied());
-    for _ in 0..ATTEMPTS {
-        let Ok(output) = timeout(limit, command.output()).await else { continue };
-        let Output { status, stdout, stderr } = output.unwrap();
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-        return End { code: status.code(), complaint: text(stderr), log: text(stdout) };
-    }
-    panic!("{member} {settings:?} does not end within {limit:?}");
+    let mut ending = std::pin::pin!(command.output());
+    let mut patience = Patience::until(&format!("{member} {settings:?} ends"));
+    let output = loop {
+        tokio::select! {
+            output = &mut ending => break output.unwrap(),
+            () = patience.look_again("it runs") => {}
+        }
+    };
+    let Output { status, stdout, stderr } = output;
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    End { code: status.code(), complaint: text(stderr), log: text(stdout) }
 }
 
 /// What is wrong for every service, and what is said about it.
@@ -147,11 +144,11 @@ async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line()
     for member in Member::SERVICES {
         for (settings, expected) in COMMON {
             let case = format!("{member} {settings:?}");
-            assert_one_clear_line(&case, &run(member, settings, AT_ONCE).await, expected);
+            assert_one_clear_line(&case, &run(member, settings).await, expected);
         }
     }
     for (member, setting, expected) in OWN {
-        let end = run(*member, &[("DATABASE_URL", DATABASE), *setting], AT_ONCE).await;
+        let end = run(*member, &[("DATABASE_URL", DATABASE), *setting]).await;
         assert_one_clear_line(&format!("{member} {setting:?}"), &end, expected);
     }
 }
@@ -169,7 +166,7 @@ async fn an_address_that_is_taken_ends_a_service_with_one_line_in_its_log() {
     let address = taken.local_addr().unwrap().to_string();
     for member in Member::SERVICES {
         let settings = [("DATABASE_URL", DATABASE), ("ADMIN_LISTEN", address.as_str())];
-        let End { code, complaint, log } = run(member, &settings, AT_ONCE).await;
+        let End { code, complaint, log } = run(member, &settings).await;
         assert_eq!((code, complaint.as_str()), (Some(1), ""), "{member}: {log}");
         let error = only_error(&log);
         assert!(
@@ -192,7 +189,7 @@ async fn a_database_of_another_service_is_refused() {
             ("KAFKA_BROKERS", stack.urls().brokers.as_str()),
             ("SCHEMA_REGISTRY_URL", stack.urls().registry.as_str()),
         ];
-        let End { code, complaint, log } = run(member, &settings, PATIENCE).await;
+        let End { code, complaint, log } = run(member, &settings).await;
         assert_eq!((code, complaint.as_str()), (Some(1), ""), "{member}: {log}");
         assert!(only_error(&log).contains("the database cannot be used: migration 1"), "{log}");
     }

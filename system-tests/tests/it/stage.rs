@@ -2,24 +2,27 @@
 //!
 //! One fleet at a time: five processes, a broker and a database are enough for two cores.
 
-use std::time::Duration;
+use std::{cell::Cell, fmt::Debug, time::Duration};
 
-use devstack::{Parts, Secured, Silent, Source, Stack};
+pub(crate) use devstack::until;
+use devstack::{Parts, Patience, Secured, Silent, Source, Stack};
+use reqwest::{RequestBuilder, Response, StatusCode, header};
 use sagactl::{
     audit::{self, Expected},
     client::{self, Answer, Order, Orders, Wish},
     fleet::{Fleet, Member, Options},
+    load::report,
     screen::Board,
 };
 use shared::kafka::{Login, Mechanism, Security, Tls};
-use tokio::{
-    sync::{Mutex, MutexGuard},
-    time::Instant,
-};
+use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-/// How long anything may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_mins(2);
+/// Settings of every fleet: no order is cancelled because the machine stood still.
+const SETTINGS: [(&str, &str); 1] = [("ORDER_PATIENCE", "1h")];
+
+/// For as long as this is worth, a customer asks again.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
 
@@ -55,61 +58,131 @@ async fn open_in_turn(
     turn: MutexGuard<'static, ()>,
 ) -> Stage {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    let environment = environment.iter().map(own).collect();
+    let environment = SETTINGS.iter().chain(environment).map(own).collect();
     let security = stack.secured().map(security_of).unwrap_or_default();
     let prefix = devstack::unique_prefix();
     let options = Options { prefix, products: 20, security, environment };
     let fleet = Fleet::start(stack.urls(), options, &Board::new()).await.unwrap();
     let orders = Orders::at(client::http().unwrap(), &fleet.url(Member::Orders));
     let stage = Stage { fleet, orders, _turn: turn };
-    sagactl::load::report::catalogue_known(&stage.fleet).await.unwrap();
+    report::catalogue_known(&stage.fleet).await.unwrap();
     stage
 }
 
 impl Stage {
     /// Places an order that is accepted; right after an outage the door may still be closed.
     pub(crate) async fn place(&self, sku: &str, card: &str) -> Order {
-        let (wish, key) = (wish(sku, card), devstack::unique_prefix());
-        let deadline = Instant::now() + PATIENCE;
+        let answer = self.answer(&devstack::unique_prefix(), &wish(sku, card)).await;
+        let Answer::Accepted(order) = answer else { panic!("{answer:?}") };
+        order
+    }
+
+    /// How it is answered that an order is placed under this key: accepted, or refused for good.
+    pub(crate) async fn answer(&self, key: &str, wish: &Wish) -> Answer {
+        let mut patience = Patience::until("an order is accepted or refused");
         loop {
-            let answer = self.orders.place(&key, &wish).await;
-            match answer {
-                Ok(Answer::Accepted(order)) => return order,
-                Ok(Answer::Refused(status, problem)) if status.as_u16() != 409 => {
-                    panic!("{status} {problem}")
-                }
-                // Without an answer its outcome is open, and the key settles it.
-                _ => tokio::task::yield_now().await,
+            match settled(self.orders.place(key, wish).await) {
+                Ok(answer) => return answer,
+                Err(seen) => patience.look_again(seen).await,
             }
-            assert!(Instant::now() < deadline, "no order is accepted: {answer:?}");
         }
     }
 
     /// Waits until the order's history has all of these.
     pub(crate) async fn history(&self, id: Uuid, expected: &[&str]) -> Order {
-        let deadline = Instant::now() + PATIENCE;
+        let mut patience = Patience::until(&format!("order {id} has {expected:?}"));
+        let has = |order: &Order, what: &str| order.history.iter().any(|it| it.what == what);
         loop {
-            let found = self.orders.get(id).await;
-            let has = |order: &Order, what: &str| order.history.iter().any(|it| it.what == what);
-            match found {
+            match self.orders.get(id).await {
                 Ok(order) if expected.iter().all(|it| has(&order, it)) => return order,
-                found => assert!(Instant::now() < deadline, "{expected:?} is not in {found:?}"),
+                Ok(order) => patience.look_again(order).await,
+                Err(error) => patience.look_again(format!("{error:#}")).await,
             }
-            tokio::task::yield_now().await;
+        }
+    }
+
+    /// How an order stands now.
+    pub(crate) async fn status(&self, id: Uuid) -> String {
+        insist("the order is shown", async || self.orders.get(id).await).await.status
+    }
+
+    /// Has an order cancelled.
+    pub(crate) async fn cancel(&self, id: Uuid) {
+        self.orders.cancel_within(PATIENCE, id).await.unwrap();
+    }
+
+    /// The numbers that a service shows of itself.
+    pub(crate) async fn numbers(&self, member: Member) -> String {
+        let (http, admin) = (client::http().unwrap(), self.fleet.admin(member));
+        answered(http.get(format!("{admin}/metrics"))).await.text().await.unwrap()
+    }
+
+    /// Waits until all orders have ended and nothing of them is on its way.
+    pub(crate) async fn all_end(&self) {
+        let mut patience = Patience::until("nothing is on its way");
+        loop {
+            let open = report::open(&self.fleet).await.unwrap();
+            if open.is_nothing() {
+                return;
+            }
+            patience.look_again(open).await;
         }
     }
 
     /// Checks every promise from outside, once nothing is on its way; then ends the fleet, every
     /// member of which must end well.
     pub(crate) async fn close(self, expected: Expected) -> audit::Report {
-        until("nothing is on its way", async || {
-            sagactl::load::report::open(&self.fleet).await.unwrap().is_nothing()
-        })
-        .await;
+        self.all_end().await;
         let report = audit::audit(&self.fleet, expected).await.unwrap();
         assert_eq!(report.faults(), Vec::<String>::new());
         assert_eq!(self.fleet.stop().await.unwrap(), Vec::<String>::new());
         report
+    }
+}
+
+/// An answer that is no reason to ask again; else what was said, without what differs each time.
+fn settled(answer: anyhow::Result<Answer>) -> Result<Answer, String> {
+    match answer {
+        Ok(Answer::Refused(_, problem)) if client::is_busy(&problem) => {
+            Err("its own earlier attempt is on its way".to_owned())
+        }
+        Ok(Answer::Busy(_)) => Err("told to come back".to_owned()),
+        Ok(answer) => Ok(answer),
+        // Without an answer its outcome is open, and the key settles it.
+        Err(error) => Err(format!("no answer: {error:#}")),
+    }
+}
+
+/// Asks until there is an answer that is not to come back later: a service that stood still with its
+/// machine gives that one.
+pub(crate) async fn answered(request: RequestBuilder) -> Response {
+    let mut patience = Patience::until("an answer");
+    loop {
+        let seen = match request.try_clone().unwrap().send().await {
+            Ok(response) if is_later(&response) => format!("come back later: {}", response.url()),
+            Ok(response) => return response,
+            Err(error) => format!("{error:?}"),
+        };
+        patience.look_again(seen).await;
+    }
+}
+
+fn is_later(response: &Response) -> bool {
+    response.status() == StatusCode::SERVICE_UNAVAILABLE
+        && response.headers().contains_key(header::RETRY_AFTER)
+}
+
+/// Asks until it is done.
+pub(crate) async fn insist<T, E: Debug>(
+    what: &str,
+    mut ask: impl AsyncFnMut() -> Result<T, E>,
+) -> T {
+    let mut patience = Patience::until(what);
+    loop {
+        match ask().await {
+            Ok(done) => return done,
+            Err(error) => patience.look_again(error).await,
+        }
     }
 }
 
@@ -137,37 +210,25 @@ pub(crate) fn wish(sku: &str, card: &str) -> Wish {
 /// Places so many orders, a few at once, each again under its key until it is accepted. Answers how often
 /// somebody was left without an answer: its outcome is open then, and the key settles it.
 pub(crate) async fn place_crowd(orders: &Orders, name: &str, crowd: u64) -> u64 {
+    let (accepted, unanswered) = (Cell::new(0_u64), Cell::new(0_u64));
     let place = async |n: u64| {
         let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
-        let deadline = Instant::now() + PATIENCE;
-        let mut unanswered = 0;
+        let mut patience = Patience::until(&format!("order {n} of {crowd} is accepted"));
         loop {
-            match orders.place(&format!("{name}-{n}"), &wish).await {
-                Ok(Answer::Accepted(_)) => return unanswered,
-                Ok(Answer::Busy(_)) => {}
-                Err(_) => unanswered += 1,
-                Ok(Answer::Refused(status, problem)) => {
-                    // Its own earlier attempt may still be on its way.
-                    assert_eq!(status.as_u16(), 409, "{problem}");
-                }
+            let answer = orders.place(&format!("{name}-{n}"), &wish).await;
+            unanswered.update(|it| it + u64::from(answer.is_err()));
+            match settled(answer) {
+                Ok(Answer::Accepted(_)) => break,
+                Ok(refused) => panic!("order {n}: {refused:?}"),
+                // Others may be let in first: that moves, too.
+                Err(seen) => patience.look_again((accepted.get(), seen)).await,
             }
-            assert!(Instant::now() < deadline, "order {n} is never accepted");
-            tokio::task::yield_now().await;
         }
+        accepted.update(|it| it + 1);
     };
-    let mut unanswered = 0;
     for first in (0..crowd).step_by(16) {
         let several = (first..crowd.min(first + 16)).map(&place);
-        unanswered += futures_util::future::join_all(several).await.into_iter().sum::<u64>();
+        futures_util::future::join_all(several).await;
     }
-    unanswered
-}
-
-/// Waits until a condition holds.
-pub(crate) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < deadline, "never: {what}");
-        tokio::task::yield_now().await;
-    }
+    unanswered.get()
 }

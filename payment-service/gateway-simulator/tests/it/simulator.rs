@@ -19,10 +19,16 @@ use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     process::{Child, Command},
-    time::{interval, timeout},
+    time::{MissedTickBehavior, interval, timeout},
 };
 
-const DEADLINE: Duration = Duration::from_mins(1);
+/// A guard around what has to end, on a machine that may stand still.
+const DEADLINE: Duration = Duration::from_mins(5);
+
+/// Looks in vain until a wait fails, each after a pause: two minutes at least, and as much longer as
+/// the looks themselves take. Time in which nothing could be looked at does not count.
+const LOOKS_MAX: u32 = 6_000;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A running gateway; killed with the test.
 pub(crate) struct Simulator {
@@ -67,16 +73,15 @@ pub(crate) fn charge(source: &str, order_id: &str) -> Value {
 
 /// Waits until `check` says something.
 pub(crate) async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<T>) -> T {
-    let mut ticks = interval(Duration::from_millis(5));
-    let found = timeout(DEADLINE, async {
-        loop {
-            ticks.tick().await;
-            if let Some(found) = check().await {
-                return found;
-            }
+    let mut pause = interval(PAUSE);
+    pause.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _look in 0..LOOKS_MAX {
+        pause.tick().await;
+        if let Some(found) = check().await {
+            return found;
         }
-    });
-    found.await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
+    }
+    panic!("in vain: {what}")
 }
 
 /// What still comes on a connection that the gateway ends, with an end or with a reset.

@@ -15,17 +15,17 @@ use super::{
 };
 use crate::{Error, Part, probe::Probe};
 
-const MODULE: &str = "github.com/axllent/mailpit@v1.27.11";
+const MODULE: &str = "github.com/axllent/mailpit@v1.30.5";
 /// The Go toolchain as a wheel.
 const TOOLCHAIN: &str = include_str!("../../native/mail/requirements.txt");
 /// The oldest Go, 1.x, that compiles it.
 const OLDEST_GO: u32 = 25;
 /// How many mails are kept; older ones go.
-const KEPT: &str = "5000";
+const KEPT: &str = "100000";
 
 /// Compiles the server; with a Go of our own if the machine has none that is new enough.
 pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
-    let recipe = Recipe { part: Some(Part::Mail), name: "mailpit-1.27.11", inputs: &[MODULE] };
+    let recipe = Recipe { part: Some(Part::Mail), name: "mailpit-1.30.5", inputs: &[MODULE] };
     let folder = cache
         .folder(&recipe, async |folder| {
             let toolchain = folder.join("go");

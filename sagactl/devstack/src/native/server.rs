@@ -1,5 +1,6 @@
 //! One server of the stack: started until it answers, stopped, and started again as it was.
 
+mod signs;
 #[cfg(test)]
 mod tests;
 
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use tokio::{sync::Mutex, time::sleep};
 
+use self::signs::Signs;
 use super::{
     ports::Ports,
     supervisor::{Launch, Process, Workspace},
@@ -16,13 +18,25 @@ use crate::{
     probe::{PATIENCE, Probe},
 };
 
-/// How often a start is tried when the server ends at once.
+/// How often a start is tried on other ports when somebody else was quicker.
 const ATTEMPTS: usize = 5;
+/// How often it is tried where it was, when what is left of its last life is still in the way. That
+/// goes as soon as the machine gets to it; each try takes as long as a start, and longer on a slow
+/// machine.
+const ATTEMPTS_AGAIN: usize = 200;
 /// The pause before the next try.
 const PAUSE: Duration = Duration::from_millis(300);
 /// How servers say that another process took their port.
 const PORT_TAKEN: [&str; 4] =
     ["Address already in use", "BindException", "could not bind", "address already in use"];
+/// How servers say that their last life is not over. It was killed, and those that it had started
+/// itself, such as Postgres' backends, live a moment longer, with its memory, its files and its port.
+const NOT_YET_GONE: [&str; 4] = [
+    "pre-existing shared memory block",
+    "lock file \"postmaster.pid\" already exists",
+    "data directory is in use",
+    "is using this directory",
+];
 
 /// A server, and all that is needed to start it again.
 #[derive(Debug)]
@@ -95,8 +109,9 @@ impl Server {
                     *slot = Some(process);
                     return Ok(());
                 }
-                // After a kill, Postgres refuses to start until the last of its processes is gone.
-                Err(Error::Ended { .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(Error::Ended { log, .. }) if attempt < ATTEMPTS_AGAIN && passes(&log) => {
+                    attempt += 1;
+                }
                 Err(error) => return Err(error),
             }
             sleep(PAUSE).await;
@@ -106,11 +121,18 @@ impl Server {
 
 async fn launched(launch: &Launch, probe: &Probe, workspace: &Workspace) -> Result<Process, Error> {
     let mut process = Process::start(launch, workspace)?;
-    if probe.answered(|| process.must_live()).await? {
+    let signs = Signs::of(process.root(), &launch.folder);
+    if probe.answered(|| process.must_live().map(|()| signs.look())).await? {
         Ok(process)
     } else {
-        Err(process.too_slow("answer", PATIENCE))
+        Err(process.too_slow("answer, nor show that it is on its way,", PATIENCE))
     }
+}
+
+/// Whether what keeps a server from coming back goes away by itself. Its ports stay claimed while it
+/// is stopped, so nobody else takes them: only its own last life can still hold them.
+fn passes(log: &str) -> bool {
+    port_taken(log) || NOT_YET_GONE.iter().any(|words| log.contains(words))
 }
 
 fn port_taken(log: &str) -> bool {

@@ -1,18 +1,14 @@
 //! A topic as tests use it: made, filled and read to its end.
 
-use std::time::Duration;
-
-use devstack::unique_prefix;
+use devstack::{Patience, unique_prefix};
 use rdkafka::{
     ClientConfig, Message as _,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{Consumer as _, StreamConsumer},
     producer::{FutureProducer, FutureRecord},
+    util::Timeout,
 };
-use tokio::time::timeout;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Topic {
     client: ClientConfig,
@@ -24,6 +20,8 @@ impl Topic {
         let name = format!("{}topic", unique_prefix());
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", brokers).set("reconnect.backoff.max.ms", "500");
+        // A broker that stands still may take its time to tell of the topic.
+        client.set("topic.metadata.propagation.max.ms", "600000");
         let admin: AdminClient<DefaultClientContext> = client.create().unwrap();
         let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
         let answers = admin.create_topics([&topic], &AdminOptions::new()).await.unwrap();
@@ -39,7 +37,7 @@ impl Topic {
         let producer: FutureProducer = self.client.clone().set("acks", "all").create().unwrap();
         for word in words {
             let record = FutureRecord::<str, str>::to(&self.name).payload(*word);
-            producer.send(record, PATIENCE).await.unwrap();
+            producer.send(record, Timeout::Never).await.unwrap();
         }
     }
 
@@ -54,9 +52,15 @@ impl Topic {
             .unwrap();
         consumer.subscribe(&[&self.name]).unwrap();
         let mut words = Vec::new();
+        let mut patience = Patience::until("the next word is heard");
         while words.len() < count {
-            let message = timeout(PATIENCE, consumer.recv()).await.unwrap().unwrap();
-            words.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
+            tokio::select! {
+                // What a broker's restart leaves behind is no word; the client recovers by itself.
+                Ok(message) = consumer.recv() => {
+                    words.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
+                }
+                () = patience.look_again(words.len()) => {}
+            }
         }
         words
     }

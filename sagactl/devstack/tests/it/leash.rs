@@ -3,21 +3,16 @@
 use std::{
     collections::HashSet,
     fs,
-    io::{BufRead as _, BufReader},
-    net::TcpStream,
+    io::{BufRead as _, BufReader, Read as _},
     os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
-use devstack::docker_answers;
+use devstack::{Patience, docker_answers};
 use tempfile::TempDir;
 
 use crate::sources::without_a_stack;
-
-const PATIENCE: Duration = Duration::from_mins(1);
 
 #[test]
 fn a_killed_process_leaves_no_server_and_no_data_behind() {
@@ -28,19 +23,28 @@ fn a_killed_process_leaves_no_server_and_no_data_behind() {
     assert!(!is_empty(data.path()));
     holder.process.kill().unwrap();
     holder.process.wait().unwrap();
-    until("all servers are gone", || !servers.iter().any(|process| lives(*process)));
-    until("the data is gone", || is_empty(data.path()));
+    all_end(&servers);
+    let mut patience = Patience::until("the data is gone");
+    while !is_empty(data.path()) {
+        patience.look_again_blocking("it is there");
+    }
 }
 
 #[test]
 fn a_stopped_stack_is_gone_with_its_data() {
     let data = folder();
     let mut command = holder(data.path());
-    let output = command.args(["sh", "-c", "echo $SAGA_STACK_BROKERS"]).output().unwrap();
-    assert!(output.status.success());
-    let brokers = String::from_utf8(output.stdout).unwrap();
-    assert!(TcpStream::connect(brokers.trim()).is_err());
+    // A command that says when it has begun, and lives until its input ends.
+    command.args(["sh", "-c", "echo begun; exec cat"]).stdin(Stdio::piped());
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut said = [0; 6];
+    process.stdout.take().unwrap().read_exact(&mut said).unwrap();
+    let servers = descendants(process.id());
+    assert!(servers.len() > 8, "{servers:?}");
+    drop(process.stdin.take());
+    assert!(process.wait().unwrap().success());
     assert!(is_empty(data.path()), "nothing is left when it has stopped");
+    all_end(&servers);
 }
 
 #[tokio::test]
@@ -49,22 +53,30 @@ async fn a_killed_process_leaves_no_container_behind() {
         eprintln!("no Docker engine answers: nothing to be tried");
         return;
     }
-    let before = containers();
     let data = folder();
     let mut holder = Holder::start(holder(data.path()).env("SAGA_STACK", "docker"));
-    let ours: Vec<_> = containers().difference(&before).cloned().collect();
+    let ours = containers(holder.process.id());
     assert!(ours.len() >= 4, "{ours:?}");
     holder.process.kill().unwrap();
     holder.process.wait().unwrap();
-    until("all containers are gone", || containers().iter().all(|it| !ours.contains(it)));
+    let mut patience = Patience::until("all containers are gone");
+    loop {
+        let left = containers(holder.process.id());
+        if left.is_empty() {
+            return;
+        }
+        patience.look_again_blocking(left);
+    }
 }
 
-/// The ids of all containers of all stacks.
-fn containers() -> HashSet<String> {
+/// The containers of the stack that a process holds: its id is the end of their label.
+fn containers(holder: u32) -> Vec<String> {
     let mut command = Command::new("docker");
-    command.args(["ps", "--all", "--quiet", "--filter", "label=saga.devstack"]);
+    command.args(["ps", "--all", "--filter", "label=saga.devstack"]);
+    command.args(["--format", "{{.ID}} {{.Label \"saga.devstack\"}}"]);
     let listed = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    listed.lines().map(str::to_owned).collect()
+    let ours = listed.lines().filter(|it| it.ends_with(&format!("-{holder}")));
+    ours.map(str::to_owned).collect()
 }
 
 /// A folder for the data of a stack, through which Postgres' user can pass.
@@ -106,48 +118,57 @@ impl Drop for Holder {
     }
 }
 
-fn descendants(ancestor: u32) -> HashSet<u32> {
-    let mut family = HashSet::from([ancestor]);
-    let parents: Vec<_> = processes().filter_map(|it| Some((it, parent(it)?))).collect();
-    loop {
-        let more: HashSet<_> = parents
-            .iter()
-            .filter(|(child, parent)| family.contains(parent) && !family.contains(child))
-            .map(|(child, _)| *child)
-            .collect();
-        if more.is_empty() {
-            family.remove(&ancestor);
-            return family;
-        }
-        family.extend(more);
+/// A process. The system gives an id again some day, but not with the same beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Process {
+    id: u32,
+    parent: u32,
+    /// When it began, in ticks since the machine did.
+    began: u64,
+}
+
+impl Process {
+    /// From what stands behind the name in brackets; none if it is gone. One that has ended and waits
+    /// to be collected is as good as gone.
+    fn find(id: u32) -> Option<Self> {
+        let text = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        let words: Vec<_> = text.rsplit_once(')')?.1.split_whitespace().collect();
+        let (parent, began) = (words.get(1)?.parse().ok()?, words.get(19)?.parse().ok()?);
+        (words[0] != "Z").then_some(Self { id, parent, began })
+    }
+
+    fn lives(self) -> bool {
+        Self::find(self.id).is_some_and(|it| it.began == self.began)
     }
 }
 
-fn processes() -> impl Iterator<Item = u32> {
+fn processes() -> Vec<Process> {
     let entries = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    ids.filter_map(Process::find).collect()
 }
 
-/// State and parent, from what stands behind the name in brackets.
-fn status(process: u32) -> Option<(String, u32)> {
-    let text = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    let mut words = text.rsplit_once(')')?.1.split_whitespace();
-    Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+fn descendants(ancestor: u32) -> HashSet<Process> {
+    let (all, mut family) = (processes(), HashSet::from([ancestor]));
+    let mut found = HashSet::new();
+    loop {
+        let is_new = |it: &&Process| family.contains(&it.parent) && !family.contains(&it.id);
+        let more: Vec<Process> = all.iter().filter(is_new).copied().collect();
+        if more.is_empty() {
+            return found;
+        }
+        family.extend(more.iter().map(|it| it.id));
+        found.extend(more);
+    }
 }
 
-fn parent(process: u32) -> Option<u32> {
-    status(process).map(|(_, parent)| parent)
-}
-
-/// One that has ended and waits to be collected does not live.
-fn lives(process: u32) -> bool {
-    status(process).is_some_and(|(state, _)| state != "Z")
-}
-
-fn until(what: &str, condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !condition() {
-        assert!(Instant::now() < deadline, "still waiting until {what}");
-        thread::park_timeout(Duration::from_millis(10));
+fn all_end(processes: &HashSet<Process>) {
+    let mut patience = Patience::until("all servers are gone");
+    loop {
+        let left = processes.iter().filter(|it| it.lives()).count();
+        if left == 0 {
+            return;
+        }
+        patience.look_again_blocking(left);
     }
 }

@@ -1,6 +1,6 @@
 //! Each server of a stack does what it is there for.
 
-use devstack::{Silent, database, shared};
+use devstack::{Patience, Silent, database, shared};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::{
@@ -66,13 +66,16 @@ async fn what_is_mailed_can_be_read() {
     let urls = shared().await.urls();
     let reader = format!("{}reader@example.org", devstack::unique_prefix());
     mail(&urls.smtp, &reader).await;
-    let found = client()
-        .get(format!("{}/api/v1/search", urls.mail_api))
-        .query(&[("query", format!("to:{reader}"))])
-        .send()
-        .await
-        .unwrap();
-    let found: Value = found.error_for_status().unwrap().json().await.unwrap();
+    let mut patience = Patience::until("the mail is there");
+    let found = loop {
+        let search = client().get(format!("{}/api/v1/search", urls.mail_api));
+        let found = search.query(&[("query", format!("to:{reader}"))]).send().await.unwrap();
+        let found: Value = found.error_for_status().unwrap().json().await.unwrap();
+        if found["messages_count"] != 0 {
+            break found;
+        }
+        patience.look_again("nothing").await;
+    };
     assert_eq!(found["messages_count"], 1);
     assert_eq!(found["messages"][0]["Subject"], "Heard");
 }
@@ -83,9 +86,17 @@ async fn the_ui_lists_the_topics_and_shows_the_records_of_one() {
     let topic = Topic::new(&stack.urls().brokers).await;
     topic.say(&["a record to be seen"]).await;
     let ui = stack.start_ui(&Silent).await.unwrap();
-    let index = client().get(&ui).send().await.unwrap().text().await.unwrap();
     let link = format!("topics/{}/", topic.name());
-    assert!(index.contains(&link), "{index}");
+    // It has its own limit for the broker's answer, which a broker that stands still may miss.
+    let mut patience = Patience::until("the topic is listed");
+    loop {
+        let index = client().get(&ui).send().await.unwrap();
+        let status = index.status();
+        if index.text().await.unwrap().contains(&link) {
+            break;
+        }
+        patience.look_again(status).await;
+    }
     let page = client().get(format!("{ui}{link}")).send().await.unwrap();
     let page = page.error_for_status().unwrap().text().await.unwrap();
     assert!(page.contains(&format!("{link}ws")), "{page}");

@@ -62,7 +62,7 @@ fn millis(waits: &[Duration]) -> Vec<u128> {
 #[test]
 fn a_job_is_tried_so_often_and_each_wait_may_be_twice_the_one_before_up_to_the_cap() {
     let ceilings = [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];
-    let mut longest = [Duration::ZERO; 9];
+    let (mut longest, mut shorter_than_before) = ([Duration::ZERO; 9], false);
     for _life in 0..1_000 {
         let (waits, ended) = live(|_| refused(None));
         assert_eq!(waits.len(), 9, "ten attempts, nine waits");
@@ -71,13 +71,14 @@ fn a_job_is_tried_so_often_and_each_wait_may_be_twice_the_one_before_up_to_the_c
             assert!(*wait <= Duration::from_millis(ceiling), "{:?}", millis(&waits));
             *longest = (*longest).max(*wait);
         }
+        shorter_than_before |= waits.windows(2).any(|pair| pair[1] < pair[0]);
     }
     // Full jitter: anything up to the ceiling happens, and not one wait like the other.
     for (longest, ceiling) in longest.iter().zip(ceilings) {
         assert!(longest.as_millis() > u128::from(ceiling) * 9 / 10, "{longest:?} of {ceiling} ms");
     }
-    let (waits, _) = live(|_| refused(None));
-    assert!(waits.windows(2).any(|pair| pair[1] < pair[0]), "{:?}", millis(&waits));
+    // Of one life alone it may be otherwise: of every hundredth it is.
+    assert!(shorter_than_before, "no wait was shorter than the one before");
 }
 
 #[test]

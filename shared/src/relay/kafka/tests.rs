@@ -72,7 +72,7 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
         NewTopic::new(&narrow, 1, one()).set("max.message.bytes", "1000"),
         NewTopic::new(&wide, 1, one()),
     ];
-    let patient = AdminOptions::new().request_timeout(Some(Duration::from_mins(1)));
+    let patient = AdminOptions::new().request_timeout(Some(Duration::from_mins(5)));
     for made in admin.create_topics(&topics, &patient).await.unwrap() {
         made.unwrap();
     }

@@ -14,6 +14,7 @@ use shared::{
     message::Message,
 };
 use sqlx::{Executor as _, PgPool};
+use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -131,13 +132,14 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground { runtime, pool }
 });
 
+/// When all histories begin: the same message has the same id each time, though the clock moves on.
+static BEGIN: LazyLock<OffsetDateTime> = LazyLock::new(|| Clock::System.now());
+
 fn written((id, content): Letter) -> Message {
     let mut message = message(&number(NUMBERS, "a", 1, content.into()));
     let day = time::Duration::DAY;
-    let now = Clock::System.now();
-    let moment = if is_old(id) { now - RETENTION - day } else { now + day };
-    // The same id each time, though the clock moves on: only the day counts.
-    let first = clock::first_id_at(moment.replace_time(time::Time::MIDNIGHT));
+    let moment = if is_old(id) { *BEGIN - RETENTION - day } else { *BEGIN + day };
+    let first = clock::first_id_at(moment);
     message.envelope.id = Uuid::from_u128(first.as_u128() | u128::from(id));
     message
 }

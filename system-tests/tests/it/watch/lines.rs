@@ -1,6 +1,9 @@
 //! How much is logged does not depend on how much is done, nor on how much of it fails.
 
-use std::{fs, time::Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use sagactl::{
     cli,
@@ -8,24 +11,35 @@ use sagactl::{
     load,
     screen::Board,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::exposition;
-use crate::stage::{self, Stage};
+use crate::stage::{self, Stage, answered};
 
 /// Lines that may be written meanwhile: what a service says of itself now and then.
 const LINES_MAX: usize = 20;
 
-/// The lines of all services that are written at the usual level.
-fn lines(fleet: &Fleet) -> Vec<String> {
-    let log = |member| fs::read_to_string(fleet.log_file(member)).unwrap();
-    let logs: Vec<String> = Member::SERVICES.map(log).into();
-    logs.iter().flat_map(|it| it.lines()).map(str::to_owned).collect()
+/// Whose lines depend on the machine, not on what is done: a statement or a connection that was slow,
+/// a broker that did not answer for a while.
+const OF_THE_MACHINE: [&str; 5] = ["sqlx::query", "sqlx::pool", "rdkafka", "librdkafka", "log"];
+
+/// What a service has written so far, but for a line that it is just writing.
+fn written(fleet: &Fleet, member: Member) -> String {
+    let mut log = fs::read_to_string(fleet.log_file(member)).unwrap();
+    log.truncate(log.rfind('\n').map_or(0, |it| it + 1));
+    log
+}
+
+/// What was logged, and in what time.
+struct Logged {
+    lines: Vec<String>,
+    time: Duration,
 }
 
 /// Places orders of every outcome; answers what was logged meanwhile.
-async fn logged(stage: &Stage, orders: u64) -> Vec<String> {
-    let before = lines(&stage.fleet);
+async fn logged(stage: &Stage, orders: u64) -> Logged {
+    let began = Instant::now();
+    let before = Member::SERVICES.map(|it| written(&stage.fleet, it));
     assert!(before.iter().any(|it| it.contains("\"level\":\"INFO\"")), "no line can be read");
     let options = load::Options {
         orders,
@@ -37,19 +51,32 @@ async fn logged(stage: &Stage, orders: u64) -> Vec<String> {
         at: None,
     };
     load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();
-    let mut logged = lines(&stage.fleet);
-    for line in before {
-        let at = logged.iter().position(|it| *it == line).unwrap();
-        logged.swap_remove(at);
+    let mut lines = Vec::new();
+    for (member, before) in Member::SERVICES.into_iter().zip(before) {
+        let log = written(&stage.fleet, member);
+        let new = log[before.len()..].lines().filter(|it| is_own(it));
+        lines.extend(new.map(str::to_owned));
     }
-    logged
+    Logged { lines, time: began.elapsed() }
+}
+
+/// Whether a line is a service's own word.
+fn is_own(line: &str) -> bool {
+    let line: Value = serde_json::from_str(line).unwrap_or_default();
+    let target = line["target"].as_str().unwrap_or_default();
+    let is_in = |module: &&str| {
+        target.strip_prefix(*module).is_some_and(|it| it.is_empty() || it.starts_with("::"))
+    };
+    !OF_THE_MACHINE.iter().any(is_in)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_logged_for_each_order_or_message() {
     let stage = stage::open().await;
-    let logged = logged(&stage, 200).await;
-    assert!(logged.len() <= LINES_MAX, "{} lines\n{}", logged.len(), logged.join("\n"));
+    let Logged { lines, time } = logged(&stage, 200).await;
+    // What is said now and then is said more often where the same takes longer.
+    let lines_max = LINES_MAX + usize::try_from(time.as_secs()).unwrap();
+    assert!(lines.len() <= lines_max, "{} lines\n{}", lines.len(), lines.join("\n"));
     assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
 }
 
@@ -58,19 +85,17 @@ async fn no_line_is_logged_for_each_attempt_that_fails() {
     let stage = stage::open().await;
     let faults = format!("{}/faults", stage.fleet.url(Member::Gateway));
     let http = sagactl::client::http().unwrap();
-    let broken = http.put(faults).json(&json!({ "refuse_rate": 0.4 })).send().await.unwrap();
+    let broken = answered(http.put(faults).json(&json!({ "refuse_rate": 0.4 }))).await;
     assert!(broken.status().is_success());
-    let began = Instant::now();
-    let logged = logged(&stage, 150).await;
+    let Logged { lines, time } = logged(&stage, 150).await;
     // One in ten seconds, however slow the machine is.
-    let told_max = began.elapsed().as_secs() / 10 + 2;
-    let admin = stage.fleet.admin(Member::Payments);
-    let page = reqwest::get(format!("{admin}/metrics")).await.unwrap().text().await.unwrap();
+    let told_max = time.as_secs() / 10 + 2;
+    let page = stage.numbers(Member::Payments).await;
     let refused =
         exposition::value(&page, "job_attempts_total{kind=\"charge\",outcome=\"refused\"}");
     assert!(refused > 30.0, "{refused} attempts have failed");
     let of_charges = |it: &&String| it.contains("an attempt failed") && it.contains("\"charge\"");
-    let told = logged.iter().filter(of_charges).count() as u64;
-    assert!((1..=told_max).contains(&told), "{told} failures are told\n{}", logged.join("\n"));
+    let told = lines.iter().filter(of_charges).count() as u64;
+    assert!((1..=told_max).contains(&told), "{told} failures are told\n{}", lines.join("\n"));
     assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
 }

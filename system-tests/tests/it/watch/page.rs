@@ -42,6 +42,11 @@ pub(super) fn merged(shown: &Shown) -> BTreeMap<String, Metric> {
     all
 }
 
+/// Whether the page says what is shown, no less and no more.
+pub(super) fn says(page: &str, shown: &Shown) -> bool {
+    documented(page) == expected(shown)
+}
+
 /// Fails, with the rows as they should be, if the page does not say what is shown.
 pub(super) fn assert_says(page: &str, shown: &Shown) {
     let (documented, expected) = (documented(page), expected(shown));

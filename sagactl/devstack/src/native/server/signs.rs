@@ -1,0 +1,80 @@
+//! Signs that a server is on its way, however slowly: it works, or it writes into its log.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// The kernel counts in hundredths of a second on every platform this runs on (`USER_HZ`).
+const TICK: Duration = Duration::from_millis(10);
+
+/// So much processor time is a sign. What idles needs far longer for it than is waited for a sign,
+/// what starts has it also where many want the processor.
+const WORK: Duration = Duration::from_secs(5);
+
+/// Where a server's signs are looked for.
+#[derive(Debug)]
+pub(super) struct Signs {
+    root: u32,
+    log: PathBuf,
+}
+
+/// What was seen of them: when it changes, there was one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    works: u128,
+    log_bytes: u64,
+}
+
+impl Signs {
+    /// Those of a process with all below it, and of its log.
+    pub(super) fn of(root: u32, folder: &Path) -> Self {
+        Self { root, log: folder.join("log") }
+    }
+
+    /// What is seen now.
+    pub(super) fn look(&self) -> Seen {
+        let works = worked(self.root).as_millis() / WORK.as_millis();
+        Seen { works, log_bytes: fs::metadata(&self.log).map_or(0, |it| it.len()) }
+    }
+}
+
+/// Processor time of a process and of all below it; what has ended and was waited for is in it.
+fn worked(process: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.unwrap_or_default();
+    let below = children.split_whitespace().filter_map(|it| it.parse().ok()).map(worked);
+    own(&stat) + below.sum::<Duration>()
+}
+
+/// User and system time, of the process and of its children that were waited for: the 12th to the
+/// 15th field after the name, which stands in brackets and may hold anything.
+fn own(stat: &str) -> Duration {
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let ticks = fields.split_whitespace().skip(11).take(4);
+    ticks.filter_map(|it| it.parse::<u32>().ok()).map(|it| TICK * it).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_is_read_behind_a_name_with_brackets_and_blanks() {
+        let stat = "42 (a ) b) S 1 1 1 0 -1 0 10 20 30 40 7 5 3 2 20 0 9 0 100 0 0";
+        assert_eq!(own(stat), Duration::from_millis(170));
+        assert_eq!(own(""), Duration::ZERO);
+    }
+
+    #[test]
+    fn words_in_the_log_are_a_sign() {
+        let folder = tempfile::tempdir().unwrap();
+        let signs = Signs::of(u32::MAX, folder.path());
+        let before = signs.look();
+        assert_eq!(signs.look(), before);
+        fs::write(folder.path().join("log"), "on its way").unwrap();
+        assert_ne!(signs.look(), before);
+    }
+}

@@ -1,0 +1,129 @@
+//! What is checked, in which order, and how long each may take on two idle cores with registries
+//! at hand and nothing built: the budget of `.ci/run`.
+
+use std::time::Duration;
+
+/// All of it, `.ci/run`'s preparation included.
+pub(super) const TOTAL_BUDGET: Duration = Duration::from_mins(25);
+/// What comes before this program runs: the build of everything that it is made of, beside which
+/// the container engine and its images are set up.
+pub(super) const BEFORE_BUDGET: Duration = Duration::from_mins(6);
+
+/// What a check needs beside the compiler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// Nothing that it does not start itself.
+    Nothing,
+    /// A stack of local processes, which is started for all checks together.
+    NativeStack,
+    /// A Docker engine.
+    Docker,
+    /// A stack in containers.
+    DockerStack,
+    /// A Docker engine, and the image in which programs are compiled.
+    DockerCompiler,
+    /// Go, which brings tools that no other registry has.
+    Go,
+}
+
+/// When a check is run.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    /// By every `cargo verify`.
+    Always,
+    /// By `cargo verify --all`.
+    All,
+    /// By `cargo verify --all`, and when one of these files is not as it was when the check passed
+    /// last. A folder stands for all files in it.
+    Changed(&'static [&'static str]),
+}
+
+/// A command that has to succeed.
+#[derive(Debug)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) command: &'static [&'static str],
+    pub(super) environment: &'static [(&'static str, &'static str)],
+    pub(super) needs: Needs,
+    pub(super) when: When,
+    /// How often it may be tried. Twice where only a compiler runs: the same sources give the same
+    /// outcome, so a second one that is better tells of a tool that crashed, not of luck in a test.
+    pub(super) attempts: u32,
+    pub(super) budget: Duration,
+}
+
+impl Check {
+    /// When it would be run, in words.
+    pub(super) fn adds(&self) -> String {
+        match self.when {
+            When::Always => "always".to_owned(),
+            When::All => self.command.join(" "),
+            When::Changed(inputs) => format!("(unchanged since it passed: {})", inputs.join(", ")),
+        }
+    }
+}
+
+const fn check(name: &'static str, budget: u64, command: &'static [&'static str]) -> Check {
+    Check {
+        name,
+        command,
+        environment: &[],
+        needs: Needs::Nothing,
+        when: When::Always,
+        attempts: 1,
+        budget: Duration::from_secs(budget),
+    }
+}
+
+/// A check in which nothing runs but a compiler.
+const fn compile(name: &'static str, budget: u64, command: &'static [&'static str]) -> Check {
+    Check { attempts: 2, ..check(name, budget, command) }
+}
+
+const TESTS: &[&str] =
+    &["cargo-nextest", "nextest", "run", "--workspace", "--locked", "-E", "not binary(models)"];
+
+/// The checks, cheap ones first. `--workspace` in all of them: one set of features, one build of each
+/// dependency.
+pub(super) const CHECKS: [Check; 14] = [
+    check("format", 5, &["cargo", "fmt", "--all", "--check"]),
+    check("dependencies", 15, &["cargo-deny", "check", "bans", "licenses", "sources"]),
+    compile(
+        "lints",
+        100,
+        &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    ),
+    Check {
+        environment: &[("RUSTDOCFLAGS", "-D warnings")],
+        ..compile(
+            "documents",
+            25,
+            &["cargo", "doc", "--workspace", "--no-deps", "--document-private-items", "--locked"],
+        )
+    },
+    compile("build", 120, &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
+    check("models", 40, &["cargo", "test", "--workspace", "--locked", "--test", "models"]),
+    Check { needs: Needs::NativeStack, ..check("tests", 420, TESTS) },
+    check("demo", 40, &["sagactl", "demo", "--once", "--from", "native"]),
+    check("fuzz", 60, &["sagactl", "fuzz", "--from", "native"]),
+    Check {
+        needs: Needs::Docker,
+        ..check("demo in containers", 60, &["sagactl", "demo", "--once", "--from", "docker"])
+    },
+    Check { needs: Needs::Docker, ..check("compose", 200, &["sagactl", "compose-test"]) },
+    Check {
+        needs: Needs::Go,
+        when: When::Changed(&["deploy/k8s", "sagactl/manifests"]),
+        ..check("manifests", 60, &["sagactl", "manifests"])
+    },
+    Check {
+        needs: Needs::DockerCompiler,
+        when: When::Changed(&["Cargo.lock", "deploy/Dockerfile", ".dockerignore"]),
+        ..check("complete compose", 1_200, &["sagactl", "compose-test", "--complete"])
+    },
+    Check {
+        needs: Needs::DockerStack,
+        when: When::All,
+        ..check("tests in containers", 600, TESTS)
+    },
+];
