@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use devstack::Limit;
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-use devstack::Limit;
 
 /// One call may take this long: far longer than whoever is called may take, so that a machine that
 /// stands still for a while costs no answer.

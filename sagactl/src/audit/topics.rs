@@ -7,14 +7,13 @@ use std::{
 };
 
 use anyhow::Context as _;
+use devstack::Limit;
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     message::Headers as _,
 };
 use shared::kafka;
-
-use devstack::Limit;
 
 /// Within this, the broker has to answer, or the next message has to come.
 const STEP_LIMIT: Duration = Duration::from_mins(2);

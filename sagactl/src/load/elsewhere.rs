@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use devstack::Limit;
 use tokio::time::Instant;
 
 use super::{LOOK_AGAIN, Options, Patience, place_all, report};
@@ -9,7 +10,6 @@ use crate::{
     client::{self, Orders},
     screen::{Board, say},
 };
-use devstack::Limit;
 
 /// The catalogue may take this long to reach the order service.
 const CATALOGUE_LIMIT: Duration = Duration::from_secs(90);

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
+use devstack::Limit;
 use hdrhistogram::Histogram;
 use sqlx::{Connection as _, PgConnection};
 
@@ -11,7 +12,6 @@ use crate::{
     fleet::{Fleet, Member},
     screen::say,
 };
-use devstack::Limit;
 
 /// The catalogue comes to the order service; nothing of it may take longer than this.
 const CATALOGUE_LIMIT: Duration = Duration::from_mins(2);

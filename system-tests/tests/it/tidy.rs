@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+mod builds;
 mod contract;
 mod names;
 mod problems;

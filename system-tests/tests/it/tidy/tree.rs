@@ -100,7 +100,7 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .map(move |it| (it.as_ptr() as usize - text.as_ptr() as usize, it))
 }
 
-fn root() -> PathBuf {
+pub(super) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
