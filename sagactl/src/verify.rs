@@ -35,6 +35,9 @@ pub struct Options {
     /// Also what takes long and shows little more.
     #[arg(long)]
     all: bool,
+    /// Fails if a check cannot be run here.
+    #[arg(long)]
+    strict: bool,
     /// When the run began that this is a part of, in seconds since 1970: what came before is then in
     /// the table, too.
     #[arg(long, env = "VERIFY_BEGAN_AT")]
@@ -62,21 +65,32 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let (chosen, left_out) = chosen(&options, &inputs)?;
     let mut rows: Vec<Row> = before(&options).into_iter().collect();
     let mut native = Native::begin(&chosen);
-    for check in chosen {
+    for (n, check) in chosen.iter().enumerate() {
         let row = row(check, &mut native).await?;
         if matches!(row.outcome, Outcome::Passed { .. }) {
             inputs.record(check)?;
         }
-        let failed = matches!(row.outcome, Outcome::Failed);
+        let failed = is_fault(&row.outcome, options.strict);
         rows.push(row);
         if failed {
             break;
         }
+        if !Native::is_needed_by(&chosen[n + 1..]) {
+            native.stop().await;
+        }
     }
     native.stop().await;
     report(&rows, &left_out);
-    let failed = rows.iter().any(|it| matches!(it.outcome, Outcome::Failed));
+    let failed = rows.iter().any(|it| is_fault(&it.outcome, options.strict));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn is_fault(outcome: &Outcome, strict: bool) -> bool {
+    match outcome {
+        Outcome::Passed { .. } => false,
+        Outcome::Failed => true,
+        Outcome::NotRun(_) => strict,
+    }
 }
 
 /// Which checks are run, and which only by `--all`.
@@ -193,10 +207,14 @@ struct Native {
 impl Native {
     fn begin(chosen: &[&Check]) -> Self {
         let mut starting = JoinSet::new();
-        if chosen.iter().any(|it| it.needs == Needs::NativeStack) {
+        if Self::is_needed_by(chosen) {
             starting.spawn(Stack::start(Source::Native, Parts::all().forgetful(), &Silent));
         }
         Self { starting, stack: None }
+    }
+
+    fn is_needed_by(checks: &[&Check]) -> bool {
+        checks.iter().any(|it| it.needs == Needs::NativeStack)
     }
 
     async fn exports(&mut self) -> anyhow::Result<Vec<(&'static str, String)>> {
@@ -206,9 +224,9 @@ impl Native {
         Ok(self.stack.as_ref().context("no stack was started")?.exports())
     }
 
-    async fn stop(mut self) {
+    async fn stop(&mut self) {
         self.starting.shutdown().await;
-        if let Some(stack) = self.stack {
+        if let Some(stack) = self.stack.take() {
             stack.stop().await;
         }
     }
