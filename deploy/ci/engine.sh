@@ -52,9 +52,9 @@ install_plugins() {
   "${apt[@]}" "${options[@]}" update
   (cd "$stage" && "${apt[@]}" "${options[@]}" download docker-compose docker-buildx)
   for package in "$stage"/*.deb; do
-    dpkg -x "$package" "$stage/root"
+    dpkg -x "$package" "$stage/unpacked"
   done
-  install -m 755 "$stage"/root/usr/libexec/docker/cli-plugins/docker-{compose,buildx} "$plugins"
+  install -m 755 "$stage"/unpacked/usr/libexec/docker/cli-plugins/docker-{compose,buildx} "$plugins"
   rm -rf "$stage"
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Every operation of the four services is asked with values that its description allows, with values
 //! just beyond them and with others; each answer has to be one that the description names and in the
-//! form that it says, and none may be our fault. Whoever is told to come back later, in the form and for
-//! the reasons that are described, has met no fault; but each operation has to answer somebody. The
+//! form that it says, and none may be our fault. A 503 that is described, in the form
+//! and for a reason that is described, is no fault; but no operation may answer every request so. The
 //! same seed makes up the same requests. At the end every promise is checked from outside, as after a
 //! load.
 

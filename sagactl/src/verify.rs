@@ -17,7 +17,7 @@ use shared::clock::Clock;
 use tokio::task::JoinSet;
 
 use self::{
-    inputs::Inputs,
+    inputs::{Inputs, PASSED},
     table::{BEFORE_BUDGET, CHECKS, Check, Needs, TOTAL_BUDGET, When},
 };
 use crate::{cargo, compose, screen::say};
@@ -67,8 +67,8 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut native = Native::begin(&chosen);
     for (n, check) in chosen.iter().enumerate() {
         let row = row(check, &mut native).await?;
-        if matches!(row.outcome, Outcome::Passed { .. }) {
-            inputs.record(check)?;
+        if matches!(row.outcome, Outcome::Passed { .. }) && inputs.record(check)? {
+            say(format_args!("{PASSED} has another line: commit it, and this check rests"));
         }
         let failed = is_fault(&row.outcome, options.strict);
         rows.push(row);

@@ -205,8 +205,8 @@ pub async fn read<T, E: From<sqlx::Error>>(
     .await
 }
 
-/// How long work on this pool may take: never less than the pool lets somebody wait for a connection.
-/// So whoever is told to be patient is so throughout.
+/// How long work on this pool may take: `limit`, but never less than the time for which the pool lets a
+/// caller wait for a connection. A test that raises that one setting raises every limit.
 pub fn limit(pool: &PgPool, limit: Duration) -> Duration {
     limit.max(pool.options().get_acquire_timeout())
 }

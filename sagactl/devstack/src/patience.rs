@@ -6,7 +6,7 @@ use crate::limit::{InVain, Limit};
 
 /// The pause before the next look: short beside what is waited for, long beside what a look costs.
 const PAUSE: Duration = Duration::from_millis(20);
-/// What is the same for so many pauses does not change any more.
+/// A wait fails after looks worth this much time that all showed the same.
 const STILL_MAX: Duration = Duration::from_mins(2);
 
 /// A test's wait. Ask it for the next look after one that did not show what is awaited.

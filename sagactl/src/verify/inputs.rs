@@ -1,8 +1,8 @@
 //! Checks that are worth their time only when certain files have changed.
 //!
 //! `.ci/passed` holds, for each such check, the checksum of its files when it passed last. It is part of
-//! the repository: whoever changes one of the files runs the check once and commits the new line, or
-//! CI runs it each time.
+//! the repository: after a change of one of the files, the check is run once and the new line
+//! committed, or CI repeats the check in every run.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::table::{Check, When};
 
-const PASSED: &str = ".ci/passed";
+pub(super) const PASSED: &str = ".ci/passed";
 
 /// What is known of the last time.
 pub(super) struct Inputs {
@@ -37,18 +37,19 @@ impl Inputs {
         Ok(self.passed().get(check.name) != Some(&now))
     }
 
-    /// Keeps that the check has passed with its files as they are.
-    pub(super) fn record(&self, check: &Check) -> anyhow::Result<()> {
-        let Some(now) = self.checksum(check)? else { return Ok(()) };
+    /// Keeps that the check has passed with its files as they are; whether that is new.
+    pub(super) fn record(&self, check: &Check) -> anyhow::Result<bool> {
+        let Some(now) = self.checksum(check)? else { return Ok(false) };
         let mut passed = self.passed();
         if passed.insert(check.name.to_owned(), now.clone()) == Some(now) {
-            return Ok(());
+            return Ok(false);
         }
         let mut text = String::new();
         for (name, checksum) in passed {
             writeln!(text, "{name}: {checksum}")?;
         }
-        fs::write(self.root.join(PASSED), text).context(PASSED)
+        fs::write(self.root.join(PASSED), text).context(PASSED)?;
+        Ok(true)
     }
 
     fn passed(&self) -> BTreeMap<String, String> {
@@ -118,7 +119,8 @@ mod tests {
         write("a", "1");
         write("folder/b", "2");
         assert!(inputs.have_changed(&CHECK).unwrap());
-        inputs.record(&CHECK).unwrap();
+        assert!(inputs.record(&CHECK).unwrap());
+        assert!(!inputs.record(&CHECK).unwrap());
         assert!(!inputs.have_changed(&CHECK).unwrap());
         write("beside", "3");
         assert!(!inputs.have_changed(&CHECK).unwrap());
