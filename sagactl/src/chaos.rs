@@ -44,7 +44,7 @@ pub struct Options {
     /// Of a hundred calls to the gateway, so many meet a fault.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub fault_percent: u32,
-    /// Gives up when nothing has ended for so many seconds.
+    /// Gives up when no order has ended for this many seconds.
     #[arg(long, default_value_t = 1_800)]
     pub limit_seconds: u64,
 }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// One call may take this long: far longer than whoever is called may take, so that a machine that
+/// One call may take this long: far longer than a service may take, so that a machine that
 /// stands still for a while costs no answer.
 const CALL_LIMIT: Duration = Duration::from_mins(2);
 

@@ -51,7 +51,7 @@ pub struct Options {
     /// Products that they choose from.
     #[arg(long, default_value_t = 100)]
     pub products: u32,
-    /// Gives up when nothing has ended for so many seconds.
+    /// Gives up when no order has ended for this many seconds.
     #[arg(long, default_value_t = 600)]
     pub limit_seconds: u64,
     /// Shows how large all tables were before and are after, and how much in them is dead.

@@ -68,7 +68,7 @@ impl House {
             Kind::of::<StockReleased>(),
             Kind::of::<ProductChanged>(),
         ];
-        // Whoever connects knows from the start how those write who have been there before, and does
+        // A codec that connects knows the schemas of those that connected before, and does
         // not depend on how long the registry takes to answer later on.
         codec("order-service", &prefix, &hears, &[]).await;
         Arc::new(Self {

@@ -106,7 +106,7 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
         (Clock::System.new_id(), Clock::System.new_id(), Clock::System.new_id());
     // Topics are not ordered among each other, so the cancellation has to be in before the rest.
     publish(&kafka, &[others.cancelled(gone)]);
-    until("the cancellation is taken in", async || stage(&pool, gone).await.is_some()).await;
+    until("the cancellation is processed", async || stage(&pool, gone).await.is_some()).await;
     let messages = [
         others.placed(good, "tok_visa"),
         others.reserved(good),

@@ -85,7 +85,7 @@ fn resident() -> u64 {
     pages.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4_096
 }
 
-/// Kept as they are, so many measurements would be 80 MB.
+/// Kept one by one, these measurements would take 80 MB.
 const ROUNDS: u32 = 100;
 const EACH: u32 = 100_000;
 const GROWN_MAX: u64 = 40_000_000;

@@ -162,7 +162,7 @@ async fn consume_until(pool: &PgPool, consumers: Vec<Consumer<Tally>>, sum: i64)
     let stop = CancellationToken::new();
     let running = consumers.into_iter().map(|it| it.run(stop.clone()));
     let watching = async {
-        let mut patience = Patience::until("all numbers are taken in");
+        let mut patience = Patience::until("all numbers are processed");
         loop {
             let totals = totals(pool).await;
             if totals.values().sum::<i64>() >= sum {
@@ -217,11 +217,11 @@ async fn a_consumer_reads_from_the_beginning_and_goes_on_where_it_stopped() {
     }
 }
 
-/// Steps until so many new messages are taken in; how many were, and how many were known before.
+/// Steps until `n` new messages are processed; answers how many were new and how many repeats.
 async fn take_in_with(mut consumer: Consumer<Tally>, n: usize) -> (usize, usize) {
     let stop = CancellationToken::new();
     let (mut fresh, mut repeats) = (0, 0);
-    let mut patience = Patience::until(&format!("{n} new messages are taken in"));
+    let mut patience = Patience::until(&format!("{n} new messages are processed"));
     while fresh < n {
         if let Step::TakenIn(taken) = consumer.step(&stop).await.unwrap() {
             fresh += taken.fresh;

@@ -26,7 +26,7 @@ fn messages(bad: std::ops::Range<usize>) -> Vec<Outgoing> {
     (0..10).map(message).collect()
 }
 
-/// Steps until the consumer stands still, or has taken in or buried `n` messages that were new to
+/// Steps until the consumer halts, or has processed or dead-lettered `n` messages that were new to
 /// it; answers its word on itself.
 async fn consume(
     pool: &PgPool,
@@ -39,7 +39,7 @@ async fn consume(
     let component = health.component("consumer");
     let mut consumer = Consumer::new(parts(pool, Tally::default()), &settings, component).unwrap();
     let stop = CancellationToken::new();
-    let mut patience = Patience::until(&format!("{n} messages are taken in or buried"));
+    let mut patience = Patience::until(&format!("{n} messages are processed or dead letters"));
     let mut seen = 0;
     let outcome = loop {
         let did = consumer.step(&stop).await.unwrap();

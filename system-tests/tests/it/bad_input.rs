@@ -83,7 +83,7 @@ fn client() -> Client {
 }
 
 /// Sends a request until it is answered: the server may hang up on a body while it is being sent, and
-/// whoever is told to come back later does.
+/// a 503 that says when to come back is asked again.
 async fn sent(request: &RequestBuilder) -> Response {
     let mut patience = Patience::until("an answer");
     loop {
