@@ -9,13 +9,13 @@
 //! engine that publishes on loopback alone is out of reach there. Kafka says loopback of itself in
 //! any case.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use testcontainers_modules::{
     kafka::apache::{KAFKA_PORT, Kafka},
     postgres::Postgres,
     testcontainers::{
-        ContainerAsync, Image, ImageExt as _,
+        ContainerAsync, ContainerRequest, Image, ImageExt as _,
         core::{ContainerPort, WaitFor, client::docker_client_instance},
         runners::AsyncRunner as _,
     },
@@ -31,6 +31,9 @@ use crate::{
 /// Marks the containers of one stack.
 const LABEL: &str = "saga.devstack";
 const POSTGRES_PORT: ContainerPort = ContainerPort::Tcp(5432);
+/// When testcontainers gives up a start: long, for it counts a busy machine's seconds as well. Whether
+/// a server is on its way is judged by its probe, which counts what moves.
+const START_MAX: Duration = Duration::from_mins(10);
 /// Lines of a container's log that are shown when it does not come up.
 const LOG_LINES: usize = 20;
 /// What the shipped broker is told beyond what the module tells it, as in `server.properties`.
@@ -116,7 +119,7 @@ impl Starter<'_> {
         for (name, value) in KAFKA_SETTINGS {
             request = request.with_env_var(name, value);
         }
-        let container = Running::of(Part::Kafka, request.start().await)?;
+        let container = Running::start(Part::Kafka, request).await?;
         let brokers = container.address(KAFKA_PORT).await?;
         let probe = Probe::Kafka { brokers: brokers.clone(), client: vec![] };
         self.answers(container, &probe, &brokers).await?;
@@ -135,9 +138,12 @@ impl Starter<'_> {
             image.cmd().into_iter().map(|word| word.into().into_owned()).collect();
         command
             .extend(POSTGRES_SETTINGS.into_iter().flat_map(|it| ["-c".to_owned(), it.to_owned()]));
-        let request =
-            image.with_tag("18.6-alpine3.24").with_cmd(command).with_label(LABEL, &self.label);
-        let container = Running::of(Part::Postgres, request.start().await)?;
+        let request = image
+            .with_tag("18.6-alpine3.24")
+            .with_cmd(command)
+            .with_ready_conditions(vec![])
+            .with_label(LABEL, &self.label);
+        let container = Running::start(Part::Postgres, request).await?;
         let server = container.address(POSTGRES_PORT).await?;
         let url = format!("postgres://postgres:postgres@{server}/postgres");
         self.answers(container, &Probe::Postgres { url: url.clone() }, &server).await?;
@@ -149,7 +155,7 @@ impl Starter<'_> {
             return Ok(None);
         }
         let request = Apicurio.with_label(LABEL, &self.label);
-        let container = Running::of(Part::Registry, request.start().await)?;
+        let container = Running::start(Part::Registry, request).await?;
         let address = container.address(Apicurio::PORT).await?;
         let url = format!("http://{address}{REGISTRY_PATH}");
         let probe = Probe::Http { address, path: REGISTRY_SUBJECTS };
@@ -162,7 +168,7 @@ impl Starter<'_> {
             return Ok(None);
         }
         let request = Mailpit.with_label(LABEL, &self.label);
-        let container = Running::of(Part::Mail, request.start().await)?;
+        let container = Running::start(Part::Mail, request).await?;
         let smtp = container.address(Mailpit::SMTP).await?;
         let address = container.address(Mailpit::WEB).await?;
         let api = format!("http://{address}");
@@ -185,7 +191,7 @@ impl Starter<'_> {
         shown: &str,
     ) -> Result<(), Error> {
         let part = running.part;
-        if !probe.answered(|| Ok(())).await? {
+        if !probe.answered(|| running.signs()).await? {
             return Err(running.too_slow().await);
         }
         self.progress.state(part, &State::Ready(shown.to_owned()));
@@ -202,13 +208,24 @@ struct Running<I: Image> {
 }
 
 impl<I: Image> Running<I> {
-    fn of<E>(part: Part, started: Result<ContainerAsync<I>, E>) -> Result<Self, Error>
-    where
-        E: std::error::Error + Send + Sync + 'static,
-    {
-        match started {
+    async fn start(part: Part, request: ContainerRequest<I>) -> Result<Self, Error> {
+        match request.with_startup_timeout(START_MAX).start().await {
             Ok(container) => Ok(Self { part, container }),
             Err(source) => Err(Error::Docker { part, source: Box::new(source) }),
+        }
+    }
+
+    /// What can be seen of it while it starts: how much it has written. Its end is an error.
+    async fn signs(&self) -> Result<usize, Error> {
+        let log = self.log().await;
+        match self.container.exit_code().await {
+            Ok(None) => Ok(log.len()),
+            Ok(Some(code)) => Err(Error::Ended {
+                part: self.part,
+                status: format!("exit code {code}"),
+                log: last_lines(&String::from_utf8_lossy(&log)),
+            }),
+            Err(source) => Err(self.failed(source)),
         }
     }
 
@@ -225,14 +242,18 @@ impl<I: Image> Running<I> {
     }
 
     async fn too_slow(&self) -> Error {
-        let mut log = self.container.stdout_to_vec().await.unwrap_or_default();
-        log.extend(self.container.stderr_to_vec().await.unwrap_or_default());
         Error::TooSlow {
             part: self.part,
-            what: "answer",
+            what: "answer, nor show that it is on its way,",
             seconds: PATIENCE.as_secs(),
-            log: last_lines(&String::from_utf8_lossy(&log)),
+            log: last_lines(&String::from_utf8_lossy(&self.log().await)),
         }
+    }
+
+    async fn log(&self) -> Vec<u8> {
+        let mut log = self.container.stdout_to_vec().await.unwrap_or_default();
+        log.extend(self.container.stderr_to_vec().await.unwrap_or_default());
+        log
     }
 }
 

@@ -40,12 +40,13 @@ impl Probe {
     /// Asks until the server answers. `signs` says what can be seen of it: a change is a sign that it
     /// is on its way, an error ends the wait, because there is nothing to wait for. False after too
     /// long without a sign.
-    pub(crate) async fn answered<S: PartialEq>(
-        &self,
-        mut signs: impl FnMut() -> Result<S, Error>,
-    ) -> Result<bool, Error> {
+    pub(crate) async fn answered<S, L>(&self, mut signs: impl FnMut() -> L) -> Result<bool, Error>
+    where
+        S: PartialEq,
+        L: Future<Output = Result<S, Error>>,
+    {
         let mut asker = Asker::default();
-        let (mut seen, mut in_vain) = (signs()?, Duration::ZERO);
+        let (mut seen, mut in_vain) = (signs().await?, Duration::ZERO);
         while in_vain < PATIENCE {
             let began = Instant::now();
             if timeout(ANSWER, asker.ask(self)).await.unwrap_or(false) {
@@ -54,7 +55,7 @@ impl Probe {
             sleep(ASK_AGAIN).await;
             // A machine that stands still makes a question long, which is no fault of the server's.
             in_vain += began.elapsed().min(ANSWER + ASK_AGAIN);
-            let now = signs()?;
+            let now = signs().await?;
             if now != seen {
                 (seen, in_vain) = (now, Duration::ZERO);
             }

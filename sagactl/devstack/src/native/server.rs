@@ -4,7 +4,7 @@ mod signs;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use tokio::{sync::Mutex, time::sleep};
 
@@ -122,7 +122,7 @@ impl Server {
 async fn launched(launch: &Launch, probe: &Probe, workspace: &Workspace) -> Result<Process, Error> {
     let mut process = Process::start(launch, workspace)?;
     let signs = Signs::of(process.root(), &launch.folder);
-    if probe.answered(|| process.must_live().map(|()| signs.look())).await? {
+    if probe.answered(|| ready(process.must_live().map(|()| signs.look()))).await? {
         Ok(process)
     } else {
         Err(process.too_slow("answer, nor show that it is on its way,", PATIENCE))
