@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use devstack::{Patience, until};
+use devstack::{Patience, none_left, until};
 use inventory_service::{config::Settings, run};
 use rdkafka::{
     Message as _,
@@ -114,14 +114,7 @@ async fn an_order_on_the_topic_is_answered_on_the_topic() {
     until_sold(0).await;
     read(&process.kafka, &["product-changed"], "desk-lamp", 1).await;
 
-    let mut patience = Patience::until("all is published");
-    loop {
-        let left = house.said().await.len();
-        if left == 0 {
-            break;
-        }
-        patience.look_again(left).await;
-    }
+    none_left("all is published", async || house.said().await.len()).await;
     assert_eq!(process.life.stop().await, std::process::ExitCode::SUCCESS);
     house.assert_adds_up().await;
     assert!(house.said().await.is_empty(), "nothing was said while it stopped");

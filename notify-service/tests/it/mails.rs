@@ -1,6 +1,6 @@
 //! Mails at a real mail server: what arrives, how often, and under which name.
 
-use devstack::Patience;
+use devstack::none_left;
 
 use crate::{
     kit::{Desk, Order},
@@ -161,14 +161,7 @@ async fn many_orders_are_told_at_once() {
     desk.takes_in(&batch).await;
     let stop = tokio_util::sync::CancellationToken::new();
     let done = async {
-        let mut patience = Patience::until("every job is done");
-        loop {
-            let left = desk.jobs().await.len();
-            if left == 0 {
-                break;
-            }
-            patience.look_again(left).await;
-        }
+        none_left("every job is done", async || desk.jobs().await.len()).await;
         stop.cancel();
     };
     let worker = desk.mailer().await;

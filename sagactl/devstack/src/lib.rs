@@ -39,6 +39,6 @@ pub use native::{
     python::wheels,
     tool::Tool,
 };
-pub use patience::{Patience, until};
+pub use patience::{Patience, none_left, until};
 pub use progress::{Progress, Silent, State};
 pub use stack::{Durability, Halt, Part, Parts, Source, Stack, Urls};

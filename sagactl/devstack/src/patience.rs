@@ -51,6 +51,21 @@ fn fail_in_vain(looked: Result<(), InVain>) {
     }
 }
 
+/// Counts until none is left. Each change of the number is progress.
+///
+/// # Panics
+/// If looks worth two minutes counted the same.
+pub async fn none_left(awaited: &str, mut count: impl AsyncFnMut() -> usize) {
+    let mut patience = Patience::until(awaited);
+    loop {
+        let left = count().await;
+        if left == 0 {
+            return;
+        }
+        patience.look_again(left).await;
+    }
+}
+
 /// Looks until a condition holds.
 ///
 /// # Panics

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use devstack::Patience;
+use devstack::{Patience, none_left};
 use shared::{
     db,
     effects::Wakers,
@@ -261,14 +261,8 @@ async fn a_topic_that_is_missing_holds_the_outbox_and_loses_nothing() {
     let running = relay.run(stop.clone());
     let mending = async {
         create_topics(&kafka, &[NUMBERS], 1).await;
-        let mut patience = Patience::until("the outbox is empty");
-        loop {
-            let left = backlog(&pool).await;
-            if left == 0 {
-                break;
-            }
-            patience.look_again(left).await;
-        }
+        let left = async || usize::try_from(backlog(&pool).await).unwrap();
+        none_left("the outbox is empty", left).await;
         stop.cancel();
     };
     let (ended, ()) = tokio::join!(running, mending);

@@ -6,7 +6,7 @@ use sagactl::{audit::Expected, fleet::Member, load::report};
 
 use crate::stage::{self, Stage};
 
-/// Many batches, so that whoever is killed has one in hand.
+/// Enough orders for many batches: a service is killed in the middle of one.
 const CROWD: u64 = 600;
 
 /// Kills the member once some of the crowd has been accepted, and starts it again.

@@ -43,7 +43,7 @@ async fn letters(stage: &Stage, member: Member, key: impl Into<Option<Uuid>>) ->
     insist("the letters are listed", async || service.list(&filter, 100).await).await
 }
 
-/// Waits until a service has so many open letters.
+/// Waits until a service has `n` open dead letters, of this key if one is given.
 async fn are_dead(stage: &Stage, member: Member, key: impl Into<Option<Uuid>>, n: usize) {
     let (key, mut patience) = (key.into(), Patience::until(&format!("{member} has {n} letters")));
     loop {

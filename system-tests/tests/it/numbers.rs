@@ -14,7 +14,7 @@ async fn a_repeat_a_fall_and_a_loss_are_counted_by_whoever_reads_them() {
     let mut stage = stage::open().await;
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
-    // Whoever stood still for a while reads some messages again; the others stay 0 even so.
+    // A member that stalled reads some messages again; the other counters stay 0 even so.
     read::to_the_end(&stage.fleet, Member::Orders).await;
     let before = counters::read(&stage.fleet).await.unwrap();
     assert_eq!(before, Counted { repeats: before.repeats, ..Counted::default() });

@@ -36,7 +36,7 @@ pub(crate) fn topics_of(prefix: &str, member: Member) -> Vec<String> {
     read.map(|it| format!("{prefix}{it}")).collect()
 }
 
-/// Waits until a service has taken in everything that stands on its topics now.
+/// Waits until a service has committed the end that each of its topics has now.
 pub(crate) async fn to_the_end(fleet: &Fleet, member: Member) {
     let (brokers, prefix) = (fleet.stack().brokers.clone(), fleet.prefix().to_owned());
     let waiting = tokio::task::spawn_blocking(move || wait(&brokers, &prefix, member));

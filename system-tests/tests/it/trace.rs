@@ -94,8 +94,8 @@ pub(crate) async fn lost(stage: &Stage) -> u64 {
     all
 }
 
-/// The trace of an order, once this holds of it; none if spans were lost since there were so many: a
-/// collector that stands still with its machine is not waited for by those who send.
+/// The trace of an order, once the condition holds of it. None if spans have been lost since
+/// `lost_before`: services do not wait for a collector that stands still.
 pub(crate) async fn arrives(
     stage: &Stage,
     (collector, order): (&Collector, &str),

@@ -60,7 +60,7 @@ async fn one_key_is_one_order_however_often_it_is_sent() {
         match answer {
             Ok(Answer::Accepted(order)) => ids.push(order.id),
             Ok(Answer::Refused(status, _)) => assert_eq!(status, 409),
-            // Whoever comes too early, or is not answered, asks again.
+            // Still busy, or no answer: asked again.
             Ok(Answer::Busy(_)) | Err(_) => (),
         }
     }
