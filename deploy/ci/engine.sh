@@ -28,10 +28,12 @@ start_engine() {
   answers && return 0
   # --ip: what is published without an address is on loopback.
   setsid nohup dockerd --ip 127.0.0.1 --log-level warn >"$state/log" 2>&1 </dev/null 9>&- &
-  echo $! >"$state/pid"
-  for _ in $(seq 240); do
+  local pid=$!
+  echo "$pid" >"$state/pid"
+  for _ in $(seq 1200); do
     answers && return 0
-    ours || break
+    # Not by its name: on a busy machine it is still setsid or nohup for a while.
+    kill -0 "$pid" 2>/dev/null || break
     sleep 0.25
   done
   tail -20 "$state/log" >&2
