@@ -6,10 +6,10 @@ use lettre::message::Mailbox;
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
     config::{self, Check, Common, Invalid, Retry},
-    jobs::Policy,
+    jobs::{Doubts, Policy},
 };
 
-use crate::jobs::email::{self, Server};
+use crate::jobs::email::{self, Limits, Server};
 
 /// Owns what customers were told.
 #[derive(Clone, Debug, clap::Parser)]
@@ -23,10 +23,6 @@ pub struct Settings {
     #[arg(long, env = "SMTP_URL", hide_env_values = true, value_parser = config::secret)]
     #[arg(default_value = "smtp://127.0.0.1:1025", hide_default_value = true)]
     pub smtp_url: SecretString,
-    /// The mail server may take this long for each step of a conversation.
-    #[arg(long, env = "SMTP_STEP_LIMIT", default_value = "10s")]
-    #[arg(value_parser = config::parse_duration)]
-    pub smtp_step_limit: Duration,
     /// Who mail comes from.
     #[arg(long, env = "MAIL_FROM", default_value = "Shop <orders@shop.example>")]
     pub mail_from: Mailbox,
@@ -36,14 +32,18 @@ pub struct Settings {
     /// Mails on their way at the same time, at most; so many conversations with the server.
     #[arg(long, env = "MAILS_MAX", default_value_t = 16)]
     pub mails_max: u32,
-    /// How a mail is tried again. By itself it is given up after half a day.
+    /// How a mail is tried again. By itself it is given up after half a day, later if the server takes long
+    /// to say nothing.
     #[arg(long, env = "MAIL_RETRY", default_value = "first=2s,factor=2,cap=30m,attempts=50")]
     pub mail_retry: Retry,
+    /// Times that one mail is handed over without an answer, at most: each may be a copy for the customer. After
+    /// the last it is given up and waits for a person.
+    #[arg(long, env = "MAIL_COPIES_MAX", default_value_t = 3)]
+    pub mail_copies_max: u32,
 }
 
-/// Steps of an attempt: MAIL FROM in a conversation that ended while it rested; connect, MAIL FROM,
-/// RCPT TO, DATA, the mail itself; one in reserve.
-const STEPS: u32 = 7;
+/// A mail whose answer was lost is handed over again not before this long; after the next time five times as long.
+const PAUSE_IN_DOUBT: Duration = Duration::from_mins(1);
 
 /// Due jobs are looked for at least this often.
 const JOBS_POLL: Duration = Duration::from_millis(500);
@@ -52,11 +52,8 @@ impl Check for Settings {
     fn check(&self) -> Result<(), Invalid> {
         self.common.check()?;
         self.smtp()?;
-        let limits = Duration::from_millis(100)..=Duration::from_mins(1);
-        if !limits.contains(&self.smtp_step_limit) {
-            return Err(Invalid::new("SMTP_STEP_LIMIT", "it is not between 100ms and 1m"));
-        }
         config::within("MAILS_MAX", self.mails_max.into(), 1, 1_000)?;
+        config::within("MAIL_COPIES_MAX", self.mail_copies_max.into(), 1, 10)?;
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
         let domain = &self.mail_domain;
         if domain.is_empty() || domain.len() > 100 || !domain.bytes().all(legal) {
@@ -74,9 +71,14 @@ impl Settings {
         Ok(email::Settings {
             server,
             hello_name: self.mail_domain.clone(),
-            step_limit: self.smtp_step_limit,
+            limits: Limits::RFC_5321,
             parked_max: self.mails_max as usize,
         })
+    }
+
+    /// How often a mail is handed over without an answer.
+    pub fn doubts(&self) -> Doubts {
+        Doubts { max: self.mail_copies_max, pause: PAUSE_IN_DOUBT }
     }
 
     /// How mails are worked on.
@@ -84,7 +86,7 @@ impl Settings {
         Policy {
             backoff: self.mail_retry.backoff,
             attempts_max: self.mail_retry.attempts_max,
-            attempt_limit: self.smtp_step_limit * STEPS,
+            attempt_limit: Limits::RFC_5321.attempt(),
             concurrency_max: self.mails_max as usize,
             poll: JOBS_POLL,
         }
@@ -110,15 +112,31 @@ mod tests {
     fn the_defaults_are_in_order() {
         settings(&[]).check().unwrap();
         let policy = settings(&[]).policy();
-        assert!(policy.attempt_limit >= Duration::from_mins(1));
         assert_eq!(policy.concurrency_max, 16);
+        let smtp = settings(&[]).smtp().unwrap();
+        assert_eq!(smtp.limits, Limits::RFC_5321);
+        assert!(
+            policy.attempt_limit >= smtp.limits.attempt(),
+            "no attempt is cut off before its last step"
+        );
+        let doubts = settings(&[]).doubts();
+        let pauses = [1, 2].map(|it| doubts.pause_after(it).as_secs());
+        assert_eq!(
+            (doubts.max, pauses),
+            (3, [60, 300]),
+            "two copies at most, after growing pauses"
+        );
+        assert!(
+            policy.backoff.cap >= Duration::from_mins(5),
+            "which the backoff does not cut short"
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named_and_no_password_shown() {
         for (name, value, said) in [
             ("--smtp-url", "http://mail:hunter2@host", "SMTP_URL: neither smtp:// nor smtps://"),
-            ("--smtp-step-limit", "1ms", "SMTP_STEP_LIMIT: it is not between 100ms and 1m"),
+            ("--mail-copies-max", "0", "MAIL_COPIES_MAX: 0 is not between 1 and 10"),
             ("--mails-max", "0", "MAILS_MAX: 0 is not between 1 and 1000"),
             ("--mail-domain", "shop>\r\nBcc", "MAIL_DOMAIN: it is not a domain"),
         ] {

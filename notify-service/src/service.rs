@@ -36,6 +36,7 @@ pub async fn run(
         operators: Router::new(),
         pages: &[],
     };
+    let stopping = life.stopping();
     let ground = Ground::lay(plan, life, metrics).await?;
     let app = App {
         codec: ground.codec().clone(),
@@ -43,8 +44,9 @@ pub async fn run(
         mail_domain: settings.mail_domain.clone(),
     };
 
-    let smtp = Smtp::new(settings.smtp()?);
-    let email = Email { app: app.clone(), from: settings.mail_from.clone(), smtp };
+    let smtp = Smtp::new(settings.smtp()?, stopping);
+    let doubts = settings.doubts();
+    let email = Email { app: app.clone(), from: settings.mail_from.clone(), smtp, doubts };
     ground.start_worker("mail", email, settings.policy());
     ground.start_consumer(Listener { app })?;
 

@@ -4,7 +4,7 @@ use shared::{
     codec::{self, Codec, Says},
     contract::{
         NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
-        PaymentRefunded, Record as _,
+        PaymentRefunded, Record as _, currency,
     },
     fault::Fault,
     message::{Message, Outgoing},
@@ -43,6 +43,8 @@ enum Error {
     Topic(String),
     #[error("its ce_subject is not the order that its body speaks of")]
     Subject,
+    #[error("its currency is not a code of three capital letters")]
+    Currency,
 }
 
 /// Reads a message: the order, and what is asked by it.
@@ -52,10 +54,10 @@ pub(crate) async fn read(
     at: OffsetDateTime,
 ) -> Result<(Uuid, Command), Fault> {
     let (order_id, command) = match message.incoming.topic.as_str() {
-        OrderPlaced::TOPIC => placed(codec.decode(message).await?, at),
-        OrderConfirmed::TOPIC => confirmed(codec.decode(message).await?, at),
+        OrderPlaced::TOPIC => placed(codec.decode(message).await?, at)?,
+        OrderConfirmed::TOPIC => confirmed(codec.decode(message).await?, at)?,
         OrderCancelled::TOPIC => cancelled(&codec.decode(message).await?, at),
-        PaymentRefunded::TOPIC => refunded(codec.decode(message).await?, at),
+        PaymentRefunded::TOPIC => refunded(codec.decode(message).await?, at)?,
         other => return Err(Fault::poison(Error::Topic(other.to_owned()))),
     };
     if Uuid::parse_str(&message.envelope.subject) != Ok(order_id) {
@@ -64,18 +66,24 @@ pub(crate) async fn read(
     Ok((order_id, command))
 }
 
-fn placed(record: OrderPlaced, at: OffsetDateTime) -> (Uuid, Command) {
-    let addressee = Addressee {
-        email: record.email,
-        name: record.customer_name,
-        total: Money { minor: record.total_minor, currency: record.currency },
-    };
-    (record.order_id, Command::RecordContact { addressee, at })
+/// An amount that may stand in a mail: nothing else goes through as a currency. Whether ISO 4217 knows it is not
+/// asked: the order was placed, and its customer is told.
+fn money(minor: i64, currency: String) -> Result<Money, Fault> {
+    if currency::is_code(&currency) {
+        return Ok(Money { minor, currency });
+    }
+    Err(Fault::poison(Error::Currency))
 }
 
-fn confirmed(record: OrderConfirmed, at: OffsetDateTime) -> (Uuid, Command) {
-    let total = Money { minor: record.total_minor, currency: record.currency };
-    (record.order_id, Command::Tell { occasion: Occasion::Confirmed { total }, at })
+fn placed(record: OrderPlaced, at: OffsetDateTime) -> Result<(Uuid, Command), Fault> {
+    let total = money(record.total_minor, record.currency)?;
+    let addressee = Addressee { email: record.email, name: record.customer_name, total };
+    Ok((record.order_id, Command::RecordContact { addressee, at }))
+}
+
+fn confirmed(record: OrderConfirmed, at: OffsetDateTime) -> Result<(Uuid, Command), Fault> {
+    let total = money(record.total_minor, record.currency)?;
+    Ok((record.order_id, Command::Tell { occasion: Occasion::Confirmed { total }, at }))
 }
 
 fn cancelled(record: &OrderCancelled, at: OffsetDateTime) -> (Uuid, Command) {
@@ -83,9 +91,9 @@ fn cancelled(record: &OrderCancelled, at: OffsetDateTime) -> (Uuid, Command) {
     (record.order_id, Command::Tell { occasion: Occasion::Cancelled { reason }, at })
 }
 
-fn refunded(record: PaymentRefunded, at: OffsetDateTime) -> (Uuid, Command) {
-    let amount = Money { minor: record.amount_minor, currency: record.currency };
-    (record.order_id, Command::Tell { occasion: Occasion::Refunded { amount }, at })
+fn refunded(record: PaymentRefunded, at: OffsetDateTime) -> Result<(Uuid, Command), Fault> {
+    let amount = money(record.amount_minor, record.currency)?;
+    Ok((record.order_id, Command::Tell { occasion: Occasion::Refunded { amount }, at }))
 }
 
 /// The message by which it is told; none if it is not.

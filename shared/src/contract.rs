@@ -21,6 +21,7 @@ pub use notify::{NotificationFailed, NotificationSent};
 pub use order::{Line, OrderCancelled, OrderConfirmed, OrderPlaced};
 pub use payment::{PaymentDone, PaymentFailed, PaymentRefunded};
 
+pub mod currency;
 mod inventory;
 mod micros;
 mod notify;

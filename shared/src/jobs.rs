@@ -15,6 +15,13 @@
 //!    └── the lease ran out (in doubt) ───────┘
 //! ```
 //!
+//! A lease is short and renewed for as long as its attempt goes on, so that an attempt may take an hour, and what a
+//! crashed process held is free soon ([`Leases`]).
+//!
+//! An attempt whose outcome stays open may have had its effect. Where the far side knows a repeat by the
+//! job's key, trying again is harmless. Where it does not (mail), the effect says how many such attempts there
+//! may be ([`Effect::doubts`]); after the last one the job is given up, in doubt, for a person to decide.
+//!
 //! A job that is stopped is gone at once, or, if it is performed at that moment, as soon as the
 //! attempt has failed or its lease has run out: it is not attempted again. Only *done* is still
 //! brought home.
@@ -48,6 +55,7 @@ use crate::{
 
 pub use self::{
     census::Jobs,
+    leases::Leases,
     revive::Revive,
     store::{append, lock_untouched, stop},
     worker::{Step, Stopping, Worker},
@@ -56,6 +64,7 @@ pub(crate) use revive::discard;
 
 mod census;
 mod complaints;
+mod leases;
 mod outcome;
 mod revive;
 mod settle;
@@ -139,6 +148,26 @@ pub enum Ended<D> {
     },
 }
 
+/// How many attempts of a job may end with their outcome open, where each of them may have had its effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubts {
+    /// So many; with the last one the job is given up. At least 1.
+    pub max: u32,
+    /// The next attempt waits this long after the first of them, and [`Doubts::FACTOR`] times longer after each
+    /// further one; never longer than the cap of the policy's backoff.
+    pub pause: Duration,
+}
+
+impl Doubts {
+    /// By how much the wait grows.
+    pub const FACTOR: u32 = 5;
+
+    /// The wait after so many of them, counted from 1.
+    pub fn pause_after(&self, doubts: u32) -> Duration {
+        self.pause.saturating_mul(Self::FACTOR.saturating_pow(doubts.saturating_sub(1)))
+    }
+}
+
 /// What a kind of job does.
 pub trait Effect: Send + Sync + 'static {
     /// Its kind.
@@ -150,6 +179,12 @@ pub trait Effect: Send + Sync + 'static {
     /// to be away, is asked before an attempt is counted: jobs that wait for it use up no attempts.
     fn room(&self) -> usize {
         usize::MAX
+    }
+
+    /// How many attempts may end with their outcome open. None: any of them, because the far side knows a repeat
+    /// by its key.
+    fn doubts(&self) -> Option<Doubts> {
+        None
     }
 
     /// Does it. Must carry the job's key to the outside, so that twice is once.
@@ -192,7 +227,7 @@ pub struct Policy {
     pub backoff: Backoff,
     /// Given up after so many attempts; never, if none.
     pub attempts_max: Option<u32>,
-    /// One attempt may take this long; the lease outlives it.
+    /// One attempt may take this long; its lease is renewed meanwhile.
     pub attempt_limit: Duration,
     /// Performed at the same time, at most.
     pub concurrency_max: usize,

@@ -14,6 +14,8 @@
 //! A product that is not active is still in stock: an order accepted while it was gets what it was
 //! promised.
 
+use shared::contract::currency;
+
 use super::{
     inventory::Rejection,
     naming::{Quantity, Sku},
@@ -47,8 +49,8 @@ pub enum InvalidOffer {
     /// The price is negative or too high.
     #[error("price_minor is not between 0 and {}", Offer::PRICE_MAX)]
     Price,
-    /// The currency is no ISO 4217 code.
-    #[error("currency is not three capital letters, as in ISO 4217")]
+    /// Nothing can be priced in the currency.
+    #[error("currency is not one of ISO 4217 that has a minor unit, in capital letters")]
     Currency,
 }
 
@@ -58,8 +60,23 @@ impl Offer {
     /// The highest price: a line of the largest quantity still costs less than 64 bits can say.
     pub const PRICE_MAX: i64 = 1_000_000_000;
 
-    /// An offer, checked.
+    /// An offer that is made now, checked.
     pub fn new(
+        name: String,
+        price_minor: i64,
+        currency: String,
+        active: bool,
+    ) -> Result<Self, InvalidOffer> {
+        let offer = Self::kept(name, price_minor, currency, active)?;
+        match currency::minor_digits(&offer.currency) {
+            Some(_) => Ok(offer),
+            None => Err(InvalidOffer::Currency),
+        }
+    }
+
+    /// An offer that was made before. Its currency only has to look like one: ISO 4217 may have withdrawn it
+    /// meanwhile, and what is reserved of the product is still to be released or sold.
+    pub fn kept(
         name: String,
         price_minor: i64,
         currency: String,
@@ -72,7 +89,7 @@ impl Offer {
         if !(0..=Self::PRICE_MAX).contains(&price_minor) {
             return Err(InvalidOffer::Price);
         }
-        if currency.len() != 3 || !currency.bytes().all(|it| it.is_ascii_uppercase()) {
+        if !currency::is_code(&currency) {
             return Err(InvalidOffer::Currency);
         }
         Ok(Self { name, price_minor, currency, active })

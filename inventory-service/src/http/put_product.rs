@@ -26,7 +26,7 @@ pub(super) struct PutProduct {
     #[serde(deserialize_with = "whole")]
     #[schema(example = 4990, minimum = 0, maximum = 1_000_000_000)]
     price_minor: i64,
-    /// ISO 4217.
+    /// ISO 4217: a currency that has a minor unit there.
     #[schema(example = "EUR", pattern = "^[A-Z]{3}$")]
     currency: String,
     /// Whether it can be ordered; yes if not said.

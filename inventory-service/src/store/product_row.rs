@@ -46,7 +46,7 @@ impl TryFrom<Row> for Loaded {
                 count(row.sold)?,
                 count(row.stocked)?,
             )?;
-            let offer = Offer::new(row.name, row.price_minor, row.currency, row.active).ok()?;
+            let offer = Offer::kept(row.name, row.price_minor, row.currency, row.active).ok()?;
             Some((Sku::parse(&row.sku)?, Product { offer, stock }))
         };
         let (sku, product) = read().ok_or(unreadable)?;

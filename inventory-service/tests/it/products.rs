@@ -108,6 +108,9 @@ async fn each_way_to_be_wrong_has_its_problem() {
         ("lamp", offer(" ", 1, "EUR"), 422, "invalid-body", Some("/name")),
         ("lamp", offer("Lamp", -1, "EUR"), 422, "invalid-body", Some("/price_minor")),
         ("lamp", offer("Lamp", 1, "euro"), 422, "invalid-body", Some("/currency")),
+        ("lamp", offer("Lamp", 1, "XYZ"), 422, "invalid-body", Some("/currency")),
+        ("lamp", offer("Lamp", 1, "XXX"), 422, "invalid-body", Some("/currency")),
+        ("lamp", offer("Lamp", 1, "XAU"), 422, "invalid-body", Some("/currency")),
         ("lamp", json!({"name": "Lamp"}), 422, "invalid-body", Some("")),
         ("lamp", json!({"name": 1}), 422, "invalid-body", Some("/name")),
     ];
@@ -140,6 +143,20 @@ async fn each_way_to_be_wrong_has_its_problem() {
         assert_eq!((answered.as_u16(), code(&problem)), (status, expected), "{path}");
     }
     assert_eq!(shop.house.counts("lamp").await, (10, 0, 0));
+}
+
+#[tokio::test]
+async fn a_product_from_before_its_currency_was_refused_is_still_shown_restocked_and_priced_anew() {
+    let shop = Shop::open().await;
+    shop.house.stock(&[("lamp", 10)]).await;
+    let old = "UPDATE products SET currency = 'XYZ'";
+    sqlx::query(old).execute(&shop.house.pool).await.unwrap();
+    assert_eq!(shop.get("/products/lamp").await.1["currency"], "XYZ");
+    assert_eq!(shop.restock("lamp", "monday", 5).await.0, StatusCode::OK);
+    assert_eq!(shop.house.counts("lamp").await, (15, 0, 0));
+    let offer = json!({"name": "Lamp", "price_minor": 1, "currency": "KWD"});
+    assert_eq!(shop.put("lamp", &offer).await.0, StatusCode::OK);
+    assert_eq!(shop.get("/products/lamp").await.1["currency"], "KWD");
 }
 
 #[tokio::test]

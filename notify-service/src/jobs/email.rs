@@ -2,7 +2,8 @@
 //!
 //! A connection that is lost after the mail was handed over leaves the outcome open. The mail is then
 //! sent again, to the byte the same and under the same `Message-ID`, by which servers and readers
-//! know a copy. No mail is ever lost to spare a copy.
+//! know a copy. Each such attempt may be one mail more for the customer: after [`Email::doubts`] of them the
+//! job is given up, in doubt, and waits for a person.
 //!
 //! **Architecture invariant:** what an attempt needs is in the job. Nothing is asked of the database
 //! before sending: whoever decides that a mail is not to be sent any more stops its job.
@@ -23,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     effects::Effects,
     fault::{self, Fault},
-    jobs::{Claimed, Effect, Ended, Failure, JobKey, NewJob},
+    jobs::{Claimed, Doubts, Effect, Ended, Failure, JobKey, NewJob},
     message::TraceParent,
     telemetry::spans::{KeyValue, Kind as SpanKind, Work},
 };
@@ -32,7 +33,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub use letter::Letter;
-pub use smtp::{Security, Server, Settings, Smtp, UrlError};
+pub use smtp::{Limits, Security, Server, Settings, Smtp, UrlError};
 
 use crate::{
     app::{Addressed, App},
@@ -73,6 +74,8 @@ pub struct Email {
     pub from: Mailbox,
     /// The server that takes it.
     pub smtp: Smtp,
+    /// How often a mail is handed over without an answer.
+    pub doubts: Doubts,
 }
 
 /// Why a mail cannot be put on paper.
@@ -114,6 +117,8 @@ fn write(from: &Mailbox, mail: &Mail) -> Result<Parcel, Error> {
     let to: Address = mail.email.parse().map_err(|_why| Error::Address)?;
     let name = mail.name.as_deref().map(letter::one_line).filter(|it| !it.is_empty());
     let order = HeaderName::new_from_ascii_str("X-Order-Id");
+    // RFC 3834: a program wrote this, and no program is to answer it.
+    let by_itself = HeaderName::new_from_ascii_str("Auto-Submitted");
     let message = Message::builder()
         .from(from.clone())
         .to(Mailbox::new(name, to.clone()))
@@ -121,6 +126,7 @@ fn write(from: &Mailbox, mail: &Mail) -> Result<Parcel, Error> {
         .date(SystemTime::from(mail.written_at))
         .message_id(Some(format!("<{}>", mail.message_id)))
         .raw_header(HeaderValue::new(order, mail.order_id.to_string()))
+        .raw_header(HeaderValue::new(by_itself, "auto-generated".to_owned()))
         .multipart(body(mail))
         .map_err(Error::Format)?;
     Ok(Parcel { from: from.email.clone(), to, content: message.formatted() })
@@ -140,6 +146,10 @@ impl Effect for Email {
     const KIND: &'static str = KIND;
     type Done = String;
 
+    fn doubts(&self) -> Option<Doubts> {
+        Some(self.doubts)
+    }
+
     /// Sends the mail; answers with its `Message-ID`.
     async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
         let never = |error: Error| Failure::Final { source: error.into() };
@@ -155,13 +165,14 @@ impl Effect for Email {
                 KeyValue::new("server.port", i64::from(port)),
             ]
         });
+        // Cut off from here on, it was cut off while its answer was awaited: all other steps end by themselves.
+        let mut counted = Counted("open");
         let outcome = self.smtp.send(&parcel).await;
         span.end_with(outcome.as_ref().err().map(|it| fault::chain(it)));
         let (word, answer) = match outcome {
             Ok(()) => ("taken", Ok(mail.message_id)),
-            Err(error @ smtp::Error::NotTaken { .. }) => {
-                ("not-taken", Err(Failure::Refused { source: error.into(), retry_after: None }))
-            }
+            Err(error @ smtp::Error::NotTaken { .. }) => ("not-taken", Err(refused(error))),
+            Err(error @ smtp::Error::Refused { .. }) => ("refused", Err(refused(error))),
             Err(error @ smtp::Error::Open { .. }) => {
                 ("open", Err(Failure::Unknown { source: error.into() }))
             }
@@ -169,7 +180,7 @@ impl Effect for Email {
                 ("address", Err(Failure::Final { source: error.into() }))
             }
         };
-        metrics::counter!(MAILS, "outcome" => word).increment(1);
+        counted.0 = word;
         answer
     }
 
@@ -192,12 +203,25 @@ impl Effect for Email {
     }
 }
 
+fn refused(error: smtp::Error) -> Failure {
+    Failure::Refused { source: error.into(), retry_after: None }
+}
+
 const MAILS: &str = "notify_mails_total";
+
+/// Counts an attempt by its outcome when it is dropped: also when it is cut off.
+struct Counted(&'static str);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::counter!(MAILS, "outcome" => self.0).increment(1);
+    }
+}
 
 /// Gives the number its line of help, and shows it from 0 on.
 pub(crate) fn describe() {
     metrics::describe_counter!(MAILS, "Mails handed to the server, by outcome.");
-    for outcome in ["taken", "not-taken", "open", "address"] {
+    for outcome in ["taken", "not-taken", "refused", "open", "address"] {
         metrics::counter!(MAILS, "outcome" => outcome).increment(0);
     }
 }

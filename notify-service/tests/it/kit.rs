@@ -7,7 +7,7 @@ use notify_service::{
     MIGRATIONS, NAME,
     app::{Addressed, App},
     consumer::Listener,
-    jobs::email::{Email, Server, Settings, Smtp},
+    jobs::email::{Email, Limits, Server, Settings, Smtp},
 };
 use secrecy::SecretString;
 use shared::{
@@ -22,7 +22,7 @@ use shared::{
     db,
     effects::Wakers,
     health::Health,
-    jobs::{self, Policy, Worker},
+    jobs::{self, Doubts, Policy, Worker},
     message::{Envelope, Headers, Incoming, Message, Outgoing, TraceParent},
     sequence::Watch,
 };
@@ -39,6 +39,41 @@ pub(crate) struct Desk {
     pub(crate) app: App,
     shop: Codec,
     parts: Parts<Listener>,
+}
+
+/// How a worker is set up.
+pub(crate) struct Setup {
+    pub(crate) server: Server,
+    pub(crate) limits: Limits,
+    pub(crate) attempts_max: u32,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Setup {
+    /// With the limits of a service, for this server.
+    pub(crate) fn to(smtp: &str) -> Self {
+        Self {
+            server: Server::parse(&format!("smtp://{smtp}")).unwrap(),
+            limits: Limits::RFC_5321,
+            attempts_max: 3,
+            stopping: CancellationToken::new(),
+        }
+    }
+}
+
+/// One limit for each step.
+pub(crate) fn each(limit: Duration) -> Limits {
+    Limits {
+        connect: limit,
+        greeting: limit,
+        hello: limit,
+        sender: limit,
+        recipient: limit,
+        data: limit,
+        block: limit,
+        end: limit,
+        reset: limit,
+    }
 }
 
 /// A customer's order, and what the other services say of it.
@@ -204,6 +239,12 @@ impl Desk {
         self.takes_in(&[self.incoming(order, record)]).await;
     }
 
+    /// Cannot take a message in: it is a dead letter.
+    pub(crate) async fn refuses<R: Record>(&self, order: &Order, record: &R) {
+        let taken = self.parts.take_in(&[self.incoming(order, record)]).await.unwrap();
+        assert_eq!(taken, TakenIn { dead: 1, ..TakenIn::default() });
+    }
+
     /// Hears several messages at once.
     pub(crate) async fn takes_in(&self, batch: &[Incoming]) {
         let taken = self.parts.take_in(batch).await.unwrap();
@@ -212,23 +253,30 @@ impl Desk {
 
     /// A worker whose mails go to `smtp`, each attempt due at once.
     pub(crate) fn worker(&self, smtp: &str) -> Worker<Email> {
-        self.worker_within(smtp, PATIENCE)
+        self.worker_of(Setup::to(smtp))
     }
 
     /// The same, for a server that may take so long for each step.
     pub(crate) fn worker_within(&self, smtp: &str, step_limit: Duration) -> Worker<Email> {
-        let server = Server::parse(&format!("smtp://{smtp}")).unwrap();
+        self.worker_of(Setup { limits: each(step_limit), ..Setup::to(smtp) })
+    }
+
+    /// A worker that is set up like this.
+    pub(crate) fn worker_of(&self, setup: Setup) -> Worker<Email> {
+        let Setup { server, limits, attempts_max, stopping } = setup;
         let hello_name = "shop.example".to_owned();
-        let smtp = Smtp::new(Settings { server, hello_name, step_limit, parked_max: 4 });
+        let settings = Settings { server, hello_name, limits, parked_max: 4 };
+        let smtp = Smtp::new(settings, stopping);
         let from = "Shop <orders@shop.example>".parse().unwrap();
         let backoff = Backoff { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
+        let doubts = Doubts { max: 3, pause: Duration::ZERO };
         Worker::new(jobs::Parts {
             service: "notify-service",
-            effect: Email { app: self.app.clone(), from, smtp },
+            effect: Email { app: self.app.clone(), from, smtp, doubts },
             policy: Policy {
                 backoff,
-                attempts_max: Some(3),
-                attempt_limit: PATIENCE * 6,
+                attempts_max: Some(attempts_max),
+                attempt_limit: limits.attempt(),
                 concurrency_max: 16,
                 poll: Duration::from_millis(20),
             },
@@ -291,12 +339,27 @@ impl Desk {
         all
     }
 
+    /// Why the last attempts of the jobs that are left failed.
+    pub(crate) async fn failures(&self) -> Vec<String> {
+        sqlx::query_scalar("SELECT coalesce(last_error, '') FROM messaging.job ORDER BY key")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap()
+    }
+
     /// Jobs that are left.
     pub(crate) async fn jobs(&self) -> Vec<(String, bool)> {
         sqlx::query_as("SELECT state, in_doubt FROM messaging.job ORDER BY key")
             .fetch_all(&self.pool)
             .await
             .unwrap()
+    }
+
+    /// Leases that have not run out.
+    pub(crate) async fn leases_left(&self) -> i64 {
+        let held =
+            "SELECT count(*) FROM messaging.job WHERE state = 'performing' AND due_at > now()";
+        sqlx::query_scalar(held).fetch_one(&self.pool).await.unwrap()
     }
 
     /// The lease of every job that is performed ends now, as if time had passed.

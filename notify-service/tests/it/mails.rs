@@ -32,6 +32,7 @@ async fn a_confirmed_order_is_told_once_under_its_message_id() {
         assert!(body.contains("12.50 EUR") && body.contains(&order.id.to_string()), "{body}");
     }
     assert!(mail.raw.contains(&format!("X-Order-Id: {}\r\n", order.id)), "{}", mail.raw);
+    assert!(mail.raw.contains("Auto-Submitted: auto-generated\r\n"), "RFC 3834: {}", mail.raw);
     assert_eq!(desk.said(&order).await.len(), 1);
     assert!(desk.jobs().await.is_empty());
 }

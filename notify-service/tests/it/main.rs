@@ -7,5 +7,7 @@ mod kit;
 mod mailbox;
 mod mails;
 mod peer;
+mod refusals;
 mod road;
 mod service;
+mod slow;

@@ -7,6 +7,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
         mpsc::{self, Receiver, Sender},
     },
     thread,
@@ -29,8 +30,12 @@ pub(crate) enum Turn {
 #[derive(Debug, Default)]
 pub(crate) struct Manner {
     pub(crate) greeting: Option<Turn>,
+    pub(crate) hello: Option<Turn>,
+    /// Where there is one, it asks for a login.
+    pub(crate) login: Option<Turn>,
     pub(crate) sender: Option<Turn>,
     pub(crate) recipient: Option<Turn>,
+    pub(crate) data: Option<Turn>,
     pub(crate) content: Option<Turn>,
 }
 
@@ -55,6 +60,7 @@ pub(crate) fn gate() -> (Sender<()>, Receiver<()>) {
 pub(crate) struct Peer {
     pub(crate) address: SocketAddr,
     mails: Arc<Mutex<Vec<String>>>,
+    conversations: Arc<AtomicUsize>,
 }
 
 impl Peer {
@@ -68,19 +74,27 @@ impl Peer {
         let mails = Arc::new(Mutex::new(Vec::new()));
         let mut manners: VecDeque<Manner> = manners.into_iter().collect();
         let taken = Arc::clone(&mails);
+        let conversations = Arc::new(AtomicUsize::new(0));
+        let begun = Arc::clone(&conversations);
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let manner = manners.pop_front().unwrap_or_default();
+                begun.fetch_add(1, Ordering::SeqCst);
                 let taken = Arc::clone(&taken);
                 // A client that hangs up is no concern of the server's.
                 thread::spawn(move || drop(converse(&stream, manner, &taken)));
             }
         });
-        Self { address, mails }
+        Self { address, mails, conversations }
     }
 
     pub(crate) fn smtp(&self) -> String {
         self.address.to_string()
+    }
+
+    /// The conversations that were begun.
+    pub(crate) fn conversations(&self) -> usize {
+        self.conversations.load(Ordering::SeqCst)
     }
 
     /// The mails that it was given, taken or not.
@@ -124,10 +138,13 @@ fn converse(
     {
         let verb = line.split([' ', ':', '\r']).next().unwrap_or_default().to_uppercase();
         goes_on = match verb.as_str() {
-            "EHLO" => turn(stream, None, "250 peer")?,
+            "EHLO" if manner.login.is_some() => turn(stream, None, "250-peer\r\n250 AUTH PLAIN")?,
+            "EHLO" => turn(stream, manner.hello.take(), "250 peer")?,
+            "AUTH" => turn(stream, manner.login.take(), "235 ok")?,
             "MAIL" => turn(stream, manner.sender.take(), "250 ok")?,
             "RCPT" => turn(stream, manner.recipient.take(), "250 ok")?,
             "QUIT" => return Ok(()),
+            "DATA" if manner.data.is_some() => turn(stream, manner.data.take(), "354 go on")?,
             "DATA" => {
                 turn(stream, None, "354 go on")?;
                 let mut mail = String::new();

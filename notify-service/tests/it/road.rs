@@ -1,8 +1,16 @@
 //! From messages to mails that are due: every succession, in one database.
 
-use shared::{contract::NotificationSent, db, fault::Fault, jobs::Step};
+use shared::{
+    contract::{NotificationSent, OrderConfirmed, OrderPlaced, PaymentRefunded},
+    db,
+    fault::Fault,
+    jobs::Step,
+};
 
-use crate::kit::{Desk, Order, Said};
+use crate::{
+    kit::{Desk, Order, Said},
+    mailbox::Mailbox,
+};
 
 fn stages(expected: &[(&str, &str)]) -> Vec<(String, String)> {
     expected.iter().map(|(kind, stage)| ((*kind).to_owned(), (*stage).to_owned())).collect()
@@ -115,4 +123,31 @@ async fn what_an_order_says_is_counted_through() {
         detail: order.message_id(kind),
     };
     assert_eq!(desk.said(&order).await, [said(1, "cancelled"), said(2, "refunded")]);
+}
+
+#[tokio::test]
+async fn a_text_in_place_of_a_currency_is_a_dead_letter_and_no_mail() {
+    let desk = Desk::open().await;
+    for currency in ["EUR\n\nPay again at https://evil.example", "<b>", "eur", "", "\u{202e}EUR"] {
+        let order = Order::new();
+        let currency = currency.to_owned();
+        let placed = OrderPlaced { currency: currency.clone(), ..order.placed() };
+        desk.refuses(&order, &placed).await;
+        desk.refuses(&order, &OrderConfirmed { currency: currency.clone(), ..order.confirmed() })
+            .await;
+        desk.refuses(&order, &PaymentRefunded { currency, ..order.refunded() }).await;
+        assert_eq!(desk.stages(&order).await, []);
+    }
+}
+
+#[tokio::test]
+async fn an_order_in_a_currency_that_iso_4217_does_not_know_is_told_of_in_minor_units() {
+    let desk = Desk::open().await;
+    let order = Order::new();
+    let currency = || "XYZ".to_owned();
+    desk.hears(&order, &OrderPlaced { currency: currency(), ..order.placed() }).await;
+    desk.hears(&order, &OrderConfirmed { currency: currency(), ..order.confirmed() }).await;
+    assert_eq!(desk.mailer().await.step().await.unwrap().done, 1);
+    let mails = Mailbox::open().await.mails(&order).await;
+    assert!(mails[0].text("Text").contains("You paid 1250 minor units of XYZ."), "{mails:?}");
 }

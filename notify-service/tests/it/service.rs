@@ -43,9 +43,6 @@ async fn settings(prefix: &str) -> Settings {
         "127.0.0.1:0",
         "--smtp-url",
         &smtp,
-        // As long as can be set: a mail whose answer came too late would be sent twice.
-        "--smtp-step-limit",
-        "1m",
     ])
 }
 

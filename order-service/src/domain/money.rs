@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use shared::contract::currency;
+
 /// An amount, not negative, in minor units of its currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Money {
@@ -29,6 +31,17 @@ pub struct BadAmount;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a currency is three capital letters, as in ISO 4217")]
 pub struct BadCurrency;
+
+/// Not a currency of which an order can be placed now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadOrderCurrency {
+    /// It does not look like one.
+    #[error(transparent)]
+    Malformed(BadCurrency),
+    /// Nothing is priced in it.
+    #[error("ISO 4217 has no currency of that code that has a minor unit")]
+    Unknown,
+}
 
 /// Not a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -80,7 +93,17 @@ impl fmt::Display for Money {
 }
 
 impl Currency {
-    /// Reads three capital letters.
+    /// Reads the currency of a new order: one that ISO 4217 knows and has a minor unit for.
+    pub fn of_new_order(text: &str) -> Result<Self, BadOrderCurrency> {
+        let currency = Self::parse(text).map_err(BadOrderCurrency::Malformed)?;
+        match currency::minor_digits(text) {
+            Some(_) => Ok(currency),
+            None => Err(BadOrderCurrency::Unknown),
+        }
+    }
+
+    /// Reads three capital letters, of what was stored or said before: ISO 4217 may have withdrawn the
+    /// code meanwhile.
     pub fn parse(text: &str) -> Result<Self, BadCurrency> {
         match text.as_bytes() {
             &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),

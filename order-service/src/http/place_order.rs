@@ -19,7 +19,7 @@ use crate::domain::{
     catalogue::Sku,
     contact::{BadPaymentMethod, CustomerName, EmailAddress, PaymentMethod},
     draft::{Customer, Draft, Fault, Wish},
-    money::{Currency, Quantity},
+    money::{BadOrderCurrency, Currency, Quantity},
 };
 
 /// An order as it is asked for.
@@ -139,8 +139,12 @@ impl PlaceOrder {
                 Some(Wish { sku: sku?, quantity: quantity? })
             })
             .collect();
-        let currency =
-            wrong.unless("/currency", "malformed-currency", Currency::parse(&self.currency));
+        let currency = Currency::of_new_order(&self.currency);
+        let code = match currency {
+            Err(BadOrderCurrency::Unknown) => "unknown-currency",
+            Ok(_) | Err(BadOrderCurrency::Malformed(_)) => "malformed-currency",
+        };
+        let currency = wrong.unless("/currency", code, currency);
         let method = PaymentMethod::parse(&self.payment_method);
         let code = match method {
             Err(BadPaymentMethod::CardNumber) => "card-number",

@@ -1,5 +1,7 @@
 //! Payments on a terminal.
 
+use shared::contract::currency;
+
 use super::{Money, Payment};
 
 /// One payment a line, under a heading.
@@ -59,14 +61,9 @@ fn why(payment: &Payment) -> Option<String> {
     payment.review.clone().or(failure)
 }
 
-/// Minor units are hundredths here; a currency that has others is shown with its whole number.
+/// By the decimals of its currency.
 fn money(money: &Money) -> String {
-    let Money { minor, currency } = money;
-    if matches!(currency.as_str(), "JPY" | "KRW" | "BHD" | "KWD" | "TND" | "OMR" | "JOD") {
-        return format!("{minor} minor {currency}");
-    }
-    let (sign, minor) = (if *minor < 0 { "-" } else { "" }, minor.unsigned_abs());
-    format!("{sign}{}.{:02} {currency}", minor / 100, minor % 100)
+    currency::amount(money.minor, &money.currency)
 }
 
 /// A time without the part of the second.
@@ -131,6 +128,8 @@ mod tests {
         let of = |minor, currency: &str| money(&Money { minor, currency: currency.to_owned() });
         assert_eq!(of(5, "EUR"), "0.05 EUR");
         assert_eq!(of(-1_234, "USD"), "-12.34 USD");
-        assert_eq!(of(700, "JPY"), "700 minor JPY");
+        assert_eq!(of(700, "JPY"), "700 JPY");
+        assert_eq!(of(700, "KWD"), "0.700 KWD");
+        assert_eq!(of(700, "XYZ"), "700 minor units of XYZ");
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use time::OffsetDateTime;
 
-use super::{Claimed, Ended, Failure, Policy, store::Present};
+use super::{Claimed, Doubts, Ended, Failure, Policy, store::Present};
 use crate::{
     fault,
     message::TraceParent,
@@ -19,6 +19,8 @@ use crate::{
 pub(super) struct Leased {
     pub(super) job: Claimed,
     pub(super) fence: Fence,
+    /// Attempts of this life before this one whose outcome stayed open.
+    pub(super) doubts: u32,
     /// The trace of the decision behind it; the job's own is that of this attempt.
     pub(super) decided: Option<TraceParent>,
     /// When this attempt began.
@@ -27,10 +29,10 @@ pub(super) struct Leased {
 
 impl Leased {
     /// A job that was claimed. Whatever follows from this attempt belongs to the attempt's own span.
-    pub(super) fn new(mut job: Claimed, fence: Fence) -> Self {
+    pub(super) fn new(mut job: Claimed, fence: Fence, doubts: u32) -> Self {
         let decided = job.trace;
         job.trace = decided.map(spans::under);
-        Self { job, fence, decided, began: spans::now() }
+        Self { job, fence, doubts, decided, began: spans::now() }
     }
 
     /// Records the attempt as a span.
@@ -68,6 +70,8 @@ pub(super) struct Stays {
     pub(super) fence: Fence,
     pub(super) next: Next,
     pub(super) in_doubt: bool,
+    /// Whether this attempt's own outcome is open.
+    pub(super) open: bool,
     pub(super) error: String,
 }
 
@@ -85,34 +89,58 @@ pub(super) enum Next {
 pub(super) enum Verdict<D> {
     /// The job has ended.
     Ended(Ended<D>),
-    /// The job is tried again.
-    Again { delay: Duration, in_doubt: bool, error: String },
+    /// The job is tried again. `open`: the outcome of this attempt is; `in_doubt`: of this or an earlier one.
+    Again { delay: Duration, in_doubt: bool, open: bool, error: String },
 }
 
-/// Whether an attempt is one too many: earlier ones ended with the worker that made them.
-pub(super) fn is_used_up(policy: &Policy, job: &Claimed) -> bool {
-    policy.attempts_max.is_some_and(|most| i64::from(job.attempt) > i64::from(most))
+/// By which attempts are judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules<'p> {
+    pub(super) policy: &'p Policy,
+    pub(super) doubts: Option<Doubts>,
 }
 
-/// Judges an attempt.
-pub(super) fn judge<D>(policy: &Policy, job: &Claimed, outcome: Result<D, Failure>) -> Verdict<D> {
+impl Rules<'_> {
+    fn enough(&self, doubts: u32) -> bool {
+        self.doubts.is_some_and(|it| doubts >= it.max)
+    }
+}
+
+/// Why an attempt is one too many, if it is: earlier ones ended with the worker that made them.
+pub(super) fn used_up(rules: Rules<'_>, job: &Claimed, doubts: u32) -> Option<String> {
+    if rules.policy.attempts_max.is_some_and(|most| i64::from(job.attempt) > i64::from(most)) {
+        return Some("no attempt ended".to_owned());
+    }
+    rules.enough(doubts).then(|| format!("the outcome of {doubts} attempts stayed open"))
+}
+
+/// Judges an attempt. `doubts` attempts before it ended with their outcome open.
+pub(super) fn judge<D>(
+    rules: Rules<'_>,
+    job: &Claimed,
+    doubts: u32,
+    outcome: Result<D, Failure>,
+) -> Verdict<D> {
+    let policy = rules.policy;
     let failure = match outcome {
         Ok(done) => return Verdict::Ended(Ended::Done(done)),
         Err(failure) => failure,
     };
     let reason = fault::chain(&failure);
-    let (in_doubt, retry_after) = match failure {
-        Failure::Refused { retry_after, .. } => (job.in_doubt, retry_after),
-        Failure::Unknown { .. } => (true, None),
+    let (open, retry_after) = match failure {
+        Failure::Refused { retry_after, .. } => (false, retry_after),
+        Failure::Unknown { .. } => (true, rules.doubts.map(|it| it.pause_after(doubts + 1))),
         Failure::Final { .. } => {
             return Verdict::Ended(Ended::GaveUp { in_doubt: job.in_doubt, reason });
         }
     };
+    let in_doubt = job.in_doubt || open;
     let last = policy.attempts_max.is_some_and(|most| i64::from(job.attempt) >= i64::from(most));
-    if last {
+    if last || (open && rules.enough(doubts + 1)) {
         return Verdict::Ended(Ended::GaveUp { in_doubt, reason });
     }
-    Verdict::Again { delay: delay(policy, job.attempt, retry_after), in_doubt, error: reason }
+    let delay = delay(policy, job.attempt, retry_after);
+    Verdict::Again { delay, in_doubt, open, error: reason }
 }
 
 /// The wait after an attempt, with jitter. What the outside asked for is honoured up to the cap.
@@ -152,9 +180,9 @@ impl<D> Outcomes<D> {
                 self.ended.push((job, ended));
                 self.fences.push(fence);
             }
-            Verdict::Again { delay, in_doubt, error } => {
+            Verdict::Again { delay, in_doubt, open, error } => {
                 let next = Next::In(delay);
-                self.stays.push(Stays { key: job.key, fence, next, in_doubt, error });
+                self.stays.push(Stays { key: job.key, fence, next, in_doubt, open, error });
             }
         }
     }
@@ -177,11 +205,11 @@ impl<D> Outcomes<D> {
         let (Some((job, ended)), Some(fence)) = (self.ended.pop(), self.fences.pop()) else {
             return;
         };
-        let (next, in_doubt) = match ended {
-            Ended::Done(_) => (Next::In(delay), true),
-            Ended::GaveUp { in_doubt, .. } => (Next::Dead, in_doubt),
+        let (next, in_doubt, open) = match ended {
+            Ended::Done(_) => (Next::In(delay), true, true),
+            Ended::GaveUp { in_doubt, .. } => (Next::Dead, in_doubt, false),
         };
-        self.stays.push(Stays { key: job.key, fence, next, in_doubt, error });
+        self.stays.push(Stays { key: job.key, fence, next, in_doubt, open, error });
     }
 
     /// Keeps those that still count, given the rows as they are now.

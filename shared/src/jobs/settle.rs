@@ -93,6 +93,7 @@ impl<E: Effect> Parts<E> {
                     fence: *fence,
                     next: Next::Dead,
                     in_doubt: *in_doubt,
+                    open: false,
                     error: reason.clone(),
                 }),
             }

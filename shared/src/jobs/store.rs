@@ -114,10 +114,11 @@ pub(super) async fn claim(
          UPDATE messaging.job
          SET state = 'performing', attempt = attempt + 1,
              in_doubt = in_doubt OR state = 'performing',
+             doubts = doubts + (state = 'performing')::integer,
              due_at = now() + make_interval(secs => $3)
          FROM due
          WHERE job.kind = due.kind AND job.key = due.key AND NOT due.stopped
-         RETURNING job.key, payload, attempt, in_doubt, trace, created_at",
+         RETURNING job.key, payload, attempt, in_doubt, doubts, trace, created_at",
     )
     .bind(kind)
     .bind(i64::try_from(n_max).unwrap_or(i64::MAX))
@@ -135,9 +136,42 @@ pub(super) async fn claim(
             in_doubt: row.try_get("in_doubt")?,
             trace: trace.as_deref().and_then(TraceParent::parse),
         };
-        Ok(Leased::new(job, Fence { attempt, created_at: row.try_get("created_at")? }))
+        let fence = Fence { attempt, created_at: row.try_get("created_at")? };
+        let doubts: i32 = row.try_get("doubts")?;
+        Ok(Leased::new(job, fence, u32::try_from(doubts).unwrap_or_default()))
     })
     .collect()
+}
+
+/// Renews the leases of these attempts, each if it is still the one of its fence. A row that somebody has locked
+/// is left to the next time: whoever stops or settles it is not waited for.
+pub(super) async fn renew(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    held: &[(&str, Fence)],
+    lease: Duration,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH held AS MATERIALIZED (
+             SELECT key
+             FROM messaging.job
+             JOIN unnest($2::text[], $3::int4[], $4::timestamptz[])
+                 AS fence (key, attempt, created_at) USING (key, attempt, created_at)
+             WHERE kind = $1 AND state = 'performing'
+             ORDER BY key
+             FOR UPDATE OF job SKIP LOCKED
+         )
+         UPDATE messaging.job SET due_at = now() + make_interval(secs => $5)
+         FROM held WHERE job.kind = $1 AND job.key = held.key",
+    )
+    .bind(kind)
+    .bind(held.iter().map(|(key, _)| *key).collect::<Vec<_>>())
+    .bind(held.iter().map(|(_, fence)| fence.attempt).collect::<Vec<_>>())
+    .bind(held.iter().map(|(_, fence)| fence.created_at).collect::<Vec<_>>())
+    .bind(lease.as_secs_f64())
+    .execute(conn)
+    .await?;
+    Ok(())
 }
 
 /// Takes away the rows of jobs that were done, each if it is still the one of its fence; says how
@@ -197,10 +231,11 @@ pub(super) async fn release(
     };
     sqlx::query_as(
         "WITH held AS MATERIALIZED (
-             SELECT key, stopped, fence.seconds, fence.in_doubt, fence.error
+             SELECT key, stopped, fence.seconds, fence.in_doubt, fence.error, fence.open
              FROM messaging.job
-             JOIN unnest($2::text[], $3::int4[], $4::timestamptz[], $5::float8[], $6::bool[], $7::text[])
-                 AS fence (key, attempt, created_at, seconds, in_doubt, error)
+             JOIN unnest($2::text[], $3::int4[], $4::timestamptz[], $5::float8[], $6::bool[], $7::text[],
+                         $8::bool[])
+                 AS fence (key, attempt, created_at, seconds, in_doubt, error, open)
                  USING (key, attempt, created_at)
              WHERE kind = $1 AND state = 'performing'
              ORDER BY key
@@ -212,7 +247,8 @@ pub(super) async fn release(
              UPDATE messaging.job
              SET state = CASE WHEN held.seconds IS NULL THEN 'dead' ELSE 'waiting' END,
                  due_at = now() + make_interval(secs => coalesce(held.seconds, 0)),
-                 in_doubt = held.in_doubt, last_error = held.error
+                 in_doubt = held.in_doubt, last_error = held.error,
+                 doubts = doubts + held.open::integer
              FROM held
              WHERE job.kind = $1 AND job.key = held.key AND NOT held.stopped
          )
@@ -225,6 +261,7 @@ pub(super) async fn release(
     .bind(stays.iter().map(seconds).collect::<Vec<_>>())
     .bind(stays.iter().map(|it| it.in_doubt).collect::<Vec<_>>())
     .bind(stays.iter().map(|it| it.error.as_str()).collect::<Vec<_>>())
+    .bind(stays.iter().map(|it| it.open).collect::<Vec<_>>())
     .fetch_all(conn)
     .await
 }
@@ -284,7 +321,8 @@ pub(super) async fn revive(
 ) -> Result<u64, sqlx::Error> {
     let revived = sqlx::query(
         "UPDATE messaging.job
-         SET state = 'waiting', attempt = 0, due_at = now(), created_at = now(), stopped = false
+         SET state = 'waiting', attempt = 0, doubts = 0, due_at = now(), created_at = now(),
+             stopped = false
          WHERE kind = $1 AND key = $2 AND state = 'dead'",
     )
     .bind(kind)

@@ -29,14 +29,12 @@ use tracing::Instrument as _;
 use super::{
     Effect, Ended, Failure, Parts,
     complaints::Complaints,
-    outcome::{self, Leased, Outcomes, Verdict},
+    leases::Leases,
+    outcome::{self, Leased, Outcomes, Rules, Verdict},
     settle::Settled,
     store,
 };
 use crate::{backoff::Backoff, db, fault, fault::Fault, lifecycle, message::TraceParent};
-
-/// A lease outlives its attempt by this long: the time to bring the outcome home.
-const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// The first outcome of a wave waits this long for others.
 const GATHER: Duration = Duration::from_millis(5);
@@ -96,6 +94,8 @@ pub struct Worker<E: Effect> {
     outcomes: Outcomes<E::Done>,
     complaints: Complaints,
     stopping: Stopping,
+    leases: Leases,
+    renewed_at: Instant,
 }
 
 impl<E: Effect> fmt::Debug for Worker<E> {
@@ -118,7 +118,15 @@ impl<E: Effect> Worker<E> {
             outcomes: Outcomes::default(),
             complaints: Complaints::default(),
             stopping: Stopping::default(),
+            leases: Leases::default(),
+            renewed_at: Instant::now(),
         }
+    }
+
+    /// The same with leases of its own.
+    #[must_use]
+    pub fn with_leases(self, leases: Leases) -> Self {
+        Self { leases, ..self }
     }
 
     /// The same with limits of its own for the time after it was told to stop.
@@ -155,7 +163,7 @@ impl<E: Effect> Worker<E> {
             // Interest is registered before the table is read, so that a wake-up in between counts.
             let mut woken = std::pin::pin!(wakers.jobs.notified());
             woken.as_mut().enable();
-            let wait = match self.claim().await {
+            let wait = match self.hold_and_claim().await {
                 Ok(_) => {
                     failures = 0;
                     self.parts.health.ready();
@@ -183,6 +191,10 @@ impl<E: Effect> Worker<E> {
         self.finish().await;
     }
 
+    fn rules(&self) -> Rules<'_> {
+        Rules { policy: &self.parts.policy, doubts: self.parts.effect.doubts() }
+    }
+
     /// Claims what is due, performs all of it, brings all of it home.
     pub async fn step(&mut self) -> Result<Step, Fault> {
         let claimed = self.claim().await?;
@@ -201,15 +213,34 @@ impl<E: Effect> Worker<E> {
         room.min(self.parts.effect.room())
     }
 
+    /// Renews the leases of what is performed, if it is time; claims what is due.
+    async fn hold_and_claim(&mut self) -> Result<usize, Fault> {
+        let old = self.renewed_at.elapsed() >= self.leases.renewed;
+        if old && !self.in_hand.is_empty() {
+            let held: Vec<_> =
+                self.in_hand.values().map(|it| (it.job.key.as_str(), it.fence)).collect();
+            let lease = self.leases.lease(self.parts.policy.attempt_limit);
+            db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
+                let mut conn = db::borrow(&self.parts.pool).await?;
+                store::renew(&mut conn, E::KIND, &held, lease).await?;
+                conn.give_back();
+                Ok::<_, sqlx::Error>(())
+            })
+            .await?;
+            self.renewed_at = Instant::now();
+        }
+        self.claim().await
+    }
+
     /// Claims jobs and begins to perform them. The attempts are committed before they are made.
     async fn claim(&mut self) -> Result<usize, Fault> {
         let room = self.room();
         if room == 0 {
             return Ok(0);
         }
-        // Counted from before the claim, so that every attempt has ended when its lease does.
+        // Counted from before the claim, so that every attempt has ended when its last lease does.
         let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
-        let lease = self.parts.policy.attempt_limit + LEASE_MARGIN;
+        let lease = self.leases.lease(self.parts.policy.attempt_limit);
         let claimed = db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
             let mut conn = db::borrow(&self.parts.pool).await?;
             let claimed = store::claim(&mut conn, E::KIND, lease, room).await?;
@@ -219,8 +250,8 @@ impl<E: Effect> Worker<E> {
         .await?;
         let n = claimed.len();
         for leased in claimed {
-            if outcome::is_used_up(&self.parts.policy, &leased.job) {
-                let (in_doubt, reason) = (leased.job.in_doubt, "no attempt ended".to_owned());
+            if let Some(reason) = outcome::used_up(self.rules(), &leased.job, leased.doubts) {
+                let in_doubt = leased.job.in_doubt;
                 leased.record(E::KIND, "given-up", Some(reason.clone()));
                 self.outcomes.push(leased, Verdict::Ended(Ended::GaveUp { in_doubt, reason }));
             } else {
@@ -275,7 +306,7 @@ impl<E: Effect> Worker<E> {
             self.tell(&leased, error);
         }
         leased.record(E::KIND, label, error);
-        let verdict = outcome::judge(&self.parts.policy, &leased.job, outcome);
+        let verdict = outcome::judge(self.rules(), &leased.job, leased.doubts, outcome);
         self.outcomes.push(leased, verdict);
     }
 

@@ -55,7 +55,10 @@ async fn the_attempt_is_committed_before_it_is_made() {
     append(&pool, &["a"]).await;
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
-    let mut worker = worker(&pool, &probe, policy());
+    // Shorter than the longest lease: one that takes longer has its lease renewed.
+    let policy = Policy { attempt_limit: Duration::from_mins(1), ..policy() };
+    let attempt = policy.attempt_limit.as_secs_f64();
+    let mut worker = worker(&pool, &probe, policy);
     let look = async {
         until("the attempt has begun", async || !probe.attempts().is_empty()).await;
         let seen = rows(&pool).await;
@@ -67,7 +70,6 @@ async fn the_attempt_is_committed_before_it_is_made() {
     step.unwrap();
     assert_eq!((seen[0].state.as_str(), seen[0].attempt), ("performing", 1));
     let lease = seen[0].due_in + began.elapsed().as_secs_f64();
-    let attempt = policy().attempt_limit.as_secs_f64();
     assert!(lease > attempt, "the lease outlives the attempt: {seen:?}");
 }
 

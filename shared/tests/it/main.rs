@@ -15,6 +15,7 @@ mod housekeeping;
 mod idempotency;
 mod inbox;
 mod intake;
+mod job_leases;
 mod job_outcomes;
 mod jobs;
 mod kit;

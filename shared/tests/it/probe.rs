@@ -13,7 +13,8 @@ use shared::{
     fault::Fault,
     health::Health,
     jobs::{
-        self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Stopping, Worker,
+        self, Claimed, Doubts, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Stopping,
+        Worker,
     },
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
@@ -61,6 +62,7 @@ struct State {
     performing: HashSet<String>,
     overlaps: usize,
     settles: Vec<usize>,
+    doubts: Option<Doubts>,
 }
 
 /// The effect. Clones share what they remember.
@@ -71,6 +73,11 @@ impl Probe {
     /// The attempts at this job, in order; when they are used up, it is done.
     pub(crate) fn plan(&self, key: &str, acts: impl IntoIterator<Item = Act>) {
         self.0.lock().unwrap().plan.insert(key.to_owned(), acts.into_iter().collect());
+    }
+
+    /// How many attempts may end with their outcome open.
+    pub(crate) fn allow(&self, doubts: Doubts) {
+        self.0.lock().unwrap().doubts = Some(doubts);
     }
 
     /// What goes wrong when outcomes are brought home.
@@ -115,6 +122,10 @@ impl Probe {
 impl Effect for Probe {
     const KIND: &'static str = "probe";
     type Done = String;
+
+    fn doubts(&self) -> Option<Doubts> {
+        self.0.lock().unwrap().doubts
+    }
 
     async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
         let act = self.begin(job);

@@ -355,9 +355,15 @@ mod products {
         for price in [-1, Offer::PRICE_MAX + 1] {
             assert_eq!(make("Lamp", price, "EUR"), Err(I::Price), "{price}");
         }
-        for currency in ["", "eur", "EURO", "E1R"] {
+        for currency in ["JPY", "KWD", "CLF"] {
+            assert_eq!(make("Lamp", 1, currency), Ok(()), "{currency:?}");
+        }
+        for currency in ["", "eur", "EURO", "E1R", "XYZ", "XXX", "XTS", "XAU"] {
             assert_eq!(make("Lamp", 1, currency), Err(I::Currency), "{currency:?}");
         }
+        let kept = |it: &str| Offer::kept("Lamp".to_owned(), 1, it.to_owned(), true);
+        assert!(kept("XYZ").is_ok(), "what was kept is read");
+        assert_eq!(kept("euro"), Err(I::Currency));
     }
 }
 

@@ -4,6 +4,7 @@
 //! crash, or after a new version came out, is the same to the byte.
 
 use serde::{Deserialize, Serialize};
+use shared::contract::currency;
 use uuid::Uuid;
 
 use crate::domain::notification::{Addressee, CancelReason, Money, Occasion};
@@ -71,11 +72,19 @@ fn greet(addressee: &Addressee) -> String {
     }
 }
 
-/// A name as it may stand in a line: a stranger typed it.
+/// A name as it may stand in a line: a stranger typed it. Nothing in it ends the line, and nothing changes
+/// the direction of what follows it.
 pub(super) fn one_line(name: &str) -> String {
+    let name = name.replace(turns_text, "");
     let words = name.split(|it: char| it.is_control() || it.is_whitespace());
     let line = words.filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ");
     line.chars().take(NAME_CHARS_MAX).collect()
+}
+
+/// Embeddings, overrides and isolates of the bidirectional algorithm (UAX 9): they last beyond the name. The marks
+/// (U+200E, U+200F, U+061C) are left: they affect their place only, and names need them.
+fn turns_text(it: char) -> bool {
+    matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn explain(reason: CancelReason) -> &'static str {
@@ -89,28 +98,9 @@ fn explain(reason: CancelReason) -> &'static str {
     }
 }
 
-/// An amount as people write it.
+/// An amount as people write it, by the decimals of its currency.
 fn price(money: &Money) -> String {
-    let digits = decimals(&money.currency);
-    let unit = 10_u64.pow(digits);
-    let sign = if money.minor < 0 { "-" } else { "" };
-    let minor = money.minor.unsigned_abs();
-    let whole = minor / unit;
-    if digits == 0 {
-        return format!("{sign}{whole} {}", money.currency);
-    }
-    let (rest, width) = (minor % unit, digits as usize);
-    format!("{sign}{whole}.{rest:0width$} {}", money.currency)
-}
-
-/// How many digits of a currency are its minor units (ISO 4217).
-fn decimals(currency: &str) -> u32 {
-    match currency {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX"
-        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        _ => 2,
-    }
+    currency::amount(money.minor, &money.currency)
 }
 
 fn escape(text: &str) -> String {

@@ -5,10 +5,12 @@
 //!
 //! | step | server says no | nothing comes back |
 //! | --- | --- | --- |
-//! | connect, greeting, `AUTH` | nothing happened | nothing happened |
-//! | `MAIL FROM`, `DATA` | nothing happened | nothing happened |
-//! | `RCPT TO` | 5xx: this address, never; 4xx: not now | nothing happened |
-//! | the mail itself | nothing happened | **nobody knows** |
+//! | connect, greeting, `AUTH`, `MAIL FROM` | nothing happened | nothing happened |
+//! | `RCPT TO`, `DATA` | nothing happened; of this mailbox, never ([`answer`]) | nothing happened |
+//! | the mail itself | the same | **nobody knows** |
+//!
+//! A step before the mail itself is given up at once when the process stops. The answer to the mail itself is
+//! waited for as long as a process that stops has time: then nobody knows either.
 //!
 //! **Architecture invariant:** a conversation is used again only after its last step ended well.
 //! One that is dropped in the middle is closed: its late answer would be taken for the answer to the
@@ -28,12 +30,17 @@ use lettre::{
         client::{AsyncSmtpConnection, TlsParameters},
         commands::{Data, Mail, Rcpt, Rset},
         extension::{ClientId, Extension, MailParameter},
-        response::Response,
+        response::{Response, Severity},
     },
 };
+use tokio_util::sync::CancellationToken;
 
+use answer::{About, Answer};
+pub use limits::Limits;
 pub use url::{Security, Server, UrlError};
 
+mod answer;
+mod limits;
 mod url;
 
 /// A mail as it goes over the wire.
@@ -55,7 +62,7 @@ pub struct Settings {
     /// What this client calls itself.
     pub hello_name: String,
     /// How long the server may take for each step.
-    pub step_limit: Duration,
+    pub limits: Limits,
     /// Conversations that are kept open for the next mail, at most.
     pub parked_max: usize,
 }
@@ -64,6 +71,7 @@ pub struct Settings {
 pub struct Smtp {
     settings: Settings,
     parked: Mutex<Vec<AsyncSmtpConnection>>,
+    stopping: CancellationToken,
 }
 
 /// Why a mail was not taken. Says nothing personal: a server's own words may quote the address.
@@ -78,9 +86,20 @@ pub enum Error {
         #[source]
         trouble: Trouble,
     },
+    /// The server refuses this service, or what it sends, whoever it is for: for sure, and until somebody mends it.
+    #[error("the server refuses us at {step}")]
+    Refused {
+        /// How far it came.
+        step: Step,
+        /// What it said.
+        #[source]
+        trouble: Trouble,
+    },
     /// The server never takes mail for this address.
     #[error("the server takes no mail for this address")]
     Address {
+        /// How far it came.
+        step: Step,
         /// What it said.
         #[source]
         trouble: Trouble,
@@ -114,7 +133,7 @@ pub enum Step {
 pub enum Trouble {
     /// The server said no.
     #[error("the server answered {0}")]
-    Answered(String),
+    Answered(Answer),
     /// The server said nothing.
     #[error("the server did not answer in time")]
     Silent,
@@ -124,6 +143,9 @@ pub enum Trouble {
     /// The server cannot do what is needed.
     #[error("the server cannot {0}")]
     Unable(&'static str),
+    /// It was not waited for: this process stops.
+    #[error("this process stops")]
+    Stopping,
     /// The connection failed.
     #[error("the connection failed")]
     Broken(#[source] SmtpError),
@@ -148,9 +170,9 @@ impl fmt::Debug for Smtp {
 }
 
 impl Smtp {
-    /// Hands mails to the server of these settings.
-    pub fn new(settings: Settings) -> Self {
-        Self { settings, parked: Mutex::default() }
+    /// Hands mails to the server of these settings; begins nothing any more once it is `stopping`.
+    pub fn new(settings: Settings, stopping: CancellationToken) -> Self {
+        Self { settings, parked: Mutex::default(), stopping }
     }
 
     /// Where the server is.
@@ -163,7 +185,10 @@ impl Smtp {
         if let Some(rested) = self.unpark() {
             match self.converse(rested, parcel).await {
                 // The server ended it while it rested, and most likely the others as well.
-                Err(Error::NotTaken { step: Step::Sender, .. }) => self.parked().clear(),
+                Err(
+                    Error::NotTaken { step: Step::Sender, .. }
+                    | Error::Refused { step: Step::Sender, .. },
+                ) => self.parked().clear(),
                 outcome => return outcome,
             }
         }
@@ -181,10 +206,15 @@ impl Smtp {
         let goes_on = match &outcome {
             Ok(()) => true,
             // The server is well; it only does not know this address.
-            Err(Error::Address { .. }) => {
-                within(self.settings.step_limit, conversation.command(Rset)).await.is_ok()
+            Err(Error::Address { step: Step::Recipient, .. }) => {
+                self.within(self.settings.limits.reset, conversation.command(Rset)).await.is_ok()
             }
-            Err(Error::NotTaken { .. } | Error::Open { .. }) => false,
+            Err(
+                Error::Address { .. }
+                | Error::NotTaken { .. }
+                | Error::Refused { .. }
+                | Error::Open { .. },
+            ) => false,
         };
         if goes_on {
             self.park(conversation);
@@ -197,37 +227,35 @@ impl Smtp {
         conversation: &mut AsyncSmtpConnection,
         parcel: &Parcel,
     ) -> Result<(), Error> {
-        let limit = self.settings.step_limit;
-        let at = |step| move |trouble| Error::NotTaken { step, trouble };
+        let limits = &self.settings.limits;
         let options = mail_options(conversation, parcel)?;
         let mail = Mail::new(Some(parcel.from.clone()), options);
-        within(limit, conversation.command(mail)).await.map_err(at(Step::Sender))?;
+        let mail = self.within(limits.sender, conversation.command(mail)).await;
+        mail.and_then(completed).map_err(|trouble| trouble.at(Step::Sender))?;
         let rcpt = Rcpt::new(parcel.to.clone(), vec![]);
-        within(limit, conversation.command(rcpt)).await.map_err(|trouble| {
-            if trouble.is_for_good() {
-                Error::Address { trouble }
-            } else {
-                Error::NotTaken { step: Step::Recipient, trouble }
-            }
-        })?;
-        within(limit, conversation.command(Data)).await.map_err(at(Step::Data))?;
-        let content = conversation.message(&parcel.content);
-        within(limit, content).await.map_err(|trouble| match trouble {
-            Trouble::Answered(_) => Error::NotTaken { step: Step::Content, trouble },
-            Trouble::Silent | Trouble::Garbled | Trouble::Unable(_) | Trouble::Broken(_) => {
-                Error::Open { trouble }
-            }
-        })?;
-        Ok(())
+        let rcpt = self.within(limits.recipient, conversation.command(rcpt)).await;
+        rcpt.and_then(completed).map_err(|trouble| trouble.at(Step::Recipient))?;
+        let data = self.within(limits.data, conversation.command(Data)).await;
+        data.and_then(asks_for_more).map_err(|trouble| trouble.at(Step::Data))?;
+        // From here on the server may take the mail: to stop now would be to send it twice.
+        let content = in_time(limits.content(), conversation.message(&parcel.content)).await;
+        content.and_then(completed).map_err(|trouble| match trouble {
+            Trouble::Answered(_) => trouble.at(Step::Content),
+            Trouble::Silent
+            | Trouble::Garbled
+            | Trouble::Unable(_)
+            | Trouble::Stopping
+            | Trouble::Broken(_) => Error::Open { trouble },
+        })
     }
 
     /// A new conversation.
     async fn begin(&self) -> Result<AsyncSmtpConnection, Error> {
-        let opened = match tokio::time::timeout(self.settings.step_limit, self.open()).await {
-            Ok(opened) => opened,
-            Err(_elapsed) => Err(Trouble::Silent),
+        let opened = tokio::select! {
+            opened = self.open() => opened,
+            () = self.stopping.cancelled() => Err(Trouble::Stopping),
         };
-        opened.map_err(|trouble| Error::NotTaken { step: Step::Connecting, trouble })
+        opened.map_err(|trouble| trouble.at(Step::Connecting))
     }
 
     async fn open(&self) -> Result<AsyncSmtpConnection, Trouble> {
@@ -239,20 +267,42 @@ impl Smtp {
             Security::StartTls | Security::None => None,
         };
         let address = (host.as_str(), *port);
-        let mut conversation =
-            AsyncSmtpConnection::connect_tokio1(address, None, &hello, wrapped, None).await?;
+        let limits = &self.settings.limits;
+        let connect = AsyncSmtpConnection::connect_tokio1(
+            address,
+            Some(limits.connect),
+            &hello,
+            wrapped,
+            None,
+        );
+        let mut conversation = in_time(limits.opening(), connect).await?;
         match security {
             Security::StartTls if !conversation.can_starttls() => {
                 return Err(Trouble::Unable("encrypt (STARTTLS)"));
             }
-            Security::StartTls => conversation.starttls(tls()?, &hello).await?,
+            Security::StartTls => {
+                in_time(limits.hello, conversation.starttls(tls()?, &hello)).await?;
+            }
             Security::Tls | Security::None => {}
         }
         if let Some(login) = login {
             let credentials = Credentials::new(login.user.clone(), login.password().to_owned());
-            conversation.auth(DEFAULT_MECHANISMS, &credentials).await?;
+            let auth = conversation.auth(DEFAULT_MECHANISMS, &credentials);
+            in_time(limits.hello, auth).await.and_then(completed)?;
         }
         Ok(conversation)
+    }
+
+    /// A step that may be given up because the process stops.
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        step: impl Future<Output = Result<T, SmtpError>>,
+    ) -> Result<T, Trouble> {
+        tokio::select! {
+            outcome = in_time(limit, step) => outcome,
+            () = self.stopping.cancelled() => Err(Trouble::Stopping),
+        }
     }
 
     fn unpark(&self) -> Option<AsyncSmtpConnection> {
@@ -272,9 +322,34 @@ impl Smtp {
 }
 
 impl Trouble {
-    /// Whether the server said that asking again cannot help.
-    fn is_for_good(&self) -> bool {
-        matches!(self, Self::Answered(code) if code.starts_with('5'))
+    /// What it means at a step after which nothing has happened.
+    fn at(self, step: Step) -> Error {
+        let about = match &self {
+            Self::Answered(answer) => answer.about(step),
+            Self::Silent | Self::Garbled | Self::Unable(_) | Self::Stopping | Self::Broken(_) => {
+                About::Nobody
+            }
+        };
+        match about {
+            About::Mailbox => Error::Address { step, trouble: self },
+            About::Us => Error::Refused { step, trouble: self },
+            About::Nobody => Error::NotTaken { step, trouble: self },
+        }
+    }
+}
+
+/// `lettre` takes 2yz and 3yz for success, one like the other.
+fn completed(response: Response) -> Result<(), Trouble> {
+    match response.code().severity {
+        Severity::PositiveCompletion => Ok(()),
+        _ => Err(Trouble::Garbled),
+    }
+}
+
+fn asks_for_more(response: Response) -> Result<(), Trouble> {
+    match response.code().severity {
+        Severity::PositiveIntermediate => Ok(()),
+        _ => Err(Trouble::Garbled),
     }
 }
 
@@ -290,13 +365,14 @@ fn mail_options(
     if conversation.server_info().supports_feature(Extension::SmtpUtfEight) {
         return Ok(vec![MailParameter::SmtpUtfEight]);
     }
-    Err(Error::Address { trouble: Trouble::Unable("take addresses outside ASCII (SMTPUTF8)") })
+    let trouble = Trouble::Unable("take addresses outside ASCII (SMTPUTF8)");
+    Err(Error::Address { step: Step::Sender, trouble })
 }
 
-async fn within(
+async fn in_time<T>(
     limit: Duration,
-    step: impl Future<Output = Result<Response, SmtpError>>,
-) -> Result<Response, Trouble> {
+    step: impl Future<Output = Result<T, SmtpError>>,
+) -> Result<T, Trouble> {
     match tokio::time::timeout(limit, step).await {
         Ok(outcome) => outcome.map_err(Trouble::from),
         Err(_elapsed) => Err(Trouble::Silent),
@@ -306,8 +382,8 @@ async fn within(
 impl From<SmtpError> for Trouble {
     /// What a server says in words is left out: it may quote the address.
     fn from(error: SmtpError) -> Self {
-        match error.status() {
-            Some(code) => Self::Answered(code.to_string()),
+        match Answer::of(&error) {
+            Some(answer) => Self::Answered(answer),
             None if error.is_response() => Self::Garbled,
             None => Self::Broken(error),
         }

@@ -46,6 +46,7 @@ Subject: Your order is confirmed
 Date: Fri, 02 Jan 2026 03:04:05 +0000
 Message-ID: <00000000-0000-0000-0000-000000000007.confirmed.email@shop.example>
 X-Order-Id: 00000000-0000-0000-0000-000000000007
+Auto-Submitted: auto-generated
 MIME-Version: 1.0
 Content-Type: multipart/alternative;
  boundary=\"letter-00000000000000000000000000000007\"
@@ -94,6 +95,7 @@ fn a_name_adds_no_header_whatever_it_holds() {
         "Ada\r\n\r\n<h1>another body</h1>",
         "Ada\" <evil@example.org>, \"",
         "Ada\0\u{7f}\u{85}\u{2028}Bcc: everybody@example.org",
+        "Ada\u{1b}]0;title\u{7}\u{9b}31m\u{202e}Bcc: everybody@example.org",
     ] {
         let headers = headers(&on_paper(name));
         let names = |it: &[String]| -> Vec<String> {

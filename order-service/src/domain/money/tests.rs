@@ -26,6 +26,19 @@ fn a_currency_is_three_capital_letters() {
 }
 
 #[test]
+fn an_order_is_placed_in_a_currency_of_iso_4217_that_has_a_minor_unit() {
+    for good in ["EUR", "JPY", "KWD", "CLF"] {
+        assert_eq!(Currency::of_new_order(good).unwrap().to_string(), good);
+    }
+    for unknown in ["XYZ", "XXX", "XTS", "XAU"] {
+        assert_eq!(Currency::of_new_order(unknown), Err(BadOrderCurrency::Unknown), "{unknown}");
+        assert_eq!(Currency::parse(unknown).unwrap().to_string(), unknown, "what was kept is read");
+    }
+    let malformed = Err(BadOrderCurrency::Malformed(BadCurrency));
+    assert_eq!(Currency::of_new_order("eur"), malformed);
+}
+
+#[test]
 fn an_amount_that_json_would_round_is_refused() {
     assert_eq!(Money::new(Money::MINOR_MAX + 1, eur()), Err(BadAmount));
     assert_eq!(Money::new(-1, eur()), Err(BadAmount));

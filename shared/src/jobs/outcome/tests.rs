@@ -20,6 +20,10 @@ fn policy() -> Policy {
     }
 }
 
+fn by(policy: &Policy) -> Rules<'_> {
+    Rules { policy, doubts: None }
+}
+
 fn claimed(attempt: i32, in_doubt: bool) -> Claimed {
     Claimed {
         key: "a".to_owned(),
@@ -43,7 +47,7 @@ fn live(fail: impl Fn(i32) -> Failure) -> (Vec<Duration>, Ended<()>) {
     let clock = Clock::fixed(datetime!(2026-01-02 03:04:05 UTC));
     let (mut began, mut waits, mut in_doubt) = (clock.now(), vec![], false);
     for attempt in 1.. {
-        match judge::<()>(&policy(), &claimed(attempt, in_doubt), Err(fail(attempt))) {
+        match judge::<()>(by(&policy()), &claimed(attempt, in_doubt), 0, Err(fail(attempt))) {
             Verdict::Again { delay, in_doubt: doubt, .. } => {
                 clock.advance(delay.try_into().unwrap());
                 waits.push((clock.now() - began).unsigned_abs());
@@ -115,10 +119,36 @@ fn doubt_lasts_for_the_whole_life_and_what_is_final_ends_it_at_once() {
 fn a_job_without_a_limit_goes_on_at_the_cap_for_ever() {
     let unlimited = Policy { attempts_max: None, ..policy() };
     for attempt in [10, 1_000, i32::MAX] {
-        assert!(!is_used_up(&unlimited, &claimed(attempt, false)));
-        match judge::<()>(&unlimited, &claimed(attempt, false), Err(refused(None))) {
+        assert_eq!(used_up(by(&unlimited), &claimed(attempt, false), 9), None);
+        match judge::<()>(by(&unlimited), &claimed(attempt, false), 9, Err(refused(None))) {
             Verdict::Again { delay, .. } => assert!(delay <= unlimited.backoff.cap),
             Verdict::Ended(ended) => panic!("{ended:?}"),
         }
     }
+}
+
+#[test]
+fn attempts_whose_outcome_stays_open_are_few_and_wait_longer_each_time_where_each_may_have_happened()
+ {
+    let policy = Policy { attempts_max: Some(50), ..policy() };
+    let few = Doubts { max: 3, pause: Duration::from_secs(1) };
+    let rules = Rules { policy: &policy, doubts: Some(few) };
+    let unknown = || Err(Failure::Unknown { source: said() });
+    for (before, pause) in [(0, 1), (1, 5)] {
+        match judge::<()>(rules, &claimed(1, before > 0), before, unknown()) {
+            Verdict::Again { delay, in_doubt: true, open: true, .. } => {
+                let range = Duration::from_secs(pause)..=Duration::from_millis(pause * 1_000 + 500);
+                assert!(range.contains(&delay), "{delay:?} after {before} doubts before");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let third = judge::<()>(rules, &claimed(7, true), 2, unknown());
+    assert!(matches!(third, Verdict::Ended(Ended::GaveUp { in_doubt: true, .. })), "{third:?}");
+    // What had no effect for certain is tried as often as the policy says.
+    let refused = judge::<()>(rules, &claimed(49, true), 2, Err(refused(None)));
+    assert!(matches!(refused, Verdict::Again { open: false, .. }), "{refused:?}");
+    // Workers that died in the middle count as well.
+    assert_eq!(used_up(rules, &claimed(4, true), 2), None);
+    assert!(used_up(rules, &claimed(4, true), 3).is_some());
 }

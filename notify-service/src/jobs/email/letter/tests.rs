@@ -101,9 +101,21 @@ fn amounts_stand_in_the_units_of_their_currency() {
         (-1_205, "USD", "-12.05 USD"),
         (1_250, "JPY", "1250 JPY"),
         (1_250, "KWD", "1.250 KWD"),
+        (1_250, "CLF", "0.1250 CLF"),
+        (1_250, "UYI", "1250 UYI"),
+        // Of an order from before unknown currencies were refused.
+        (1_250, "XYZ", "1250 minor units of XYZ"),
     ] {
         assert_eq!(price(&money(minor, currency)), expected);
     }
+}
+
+#[test]
+fn a_name_turns_no_text_around() {
+    let turned = "Ada \u{202e}moc.live\u{2066}\u{2069}\u{202a}";
+    assert_eq!(one_line(turned), "Ada moc.live");
+    let hebrew = "\u{200f}\u{5d0}\u{5d3}\u{5d4}";
+    assert_eq!(one_line(hebrew), hebrew, "a name's own marks stay");
 }
 
 #[test]
@@ -125,6 +137,7 @@ proptest! {
     fn no_name_makes_a_second_line(name in any::<String>()) {
         let line = one_line(&name);
         prop_assert!(!line.contains(char::is_control));
+        prop_assert!(!line.contains(turns_text));
         prop_assert!(line.chars().count() <= NAME_CHARS_MAX);
     }
 
