@@ -3,6 +3,8 @@
 //! **Architecture invariant:** only what a broker says of the *record* makes it unpublishable. An error
 //! that this list does not know is nobody's until other topics were confirmed without it.
 
+use std::ops::RangeInclusive;
+
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 /// What the log answered of one message.
@@ -64,12 +66,13 @@ const MISSING: [Code; 4] = [
 
 const OF_THE_TOPIC: [Code; 2] = [Code::TopicAuthorizationFailed, Code::InvalidTopic];
 
-/// Of the state between client and broker, which starts over, or of a broker that is away.
-const PASSING: [Code; 8] = [
-    Code::OutOfOrderSequenceNumber,
-    Code::DuplicateSequenceNumber,
+/// The broker's codes for sequence numbers that are not as expected: of the state between client and
+/// broker, which starts over with the producer.
+const OF_SEQUENCES: RangeInclusive<i32> = 45..=47;
+
+/// Of the same state, or of a broker that is away.
+const PASSING: [Code; 5] = [
     Code::UnknownProducerId,
-    Code::InvalidProducerEpoch,
     Code::RequestTimedOut,
     Code::NotLeaderForPartition,
     Code::LeaderNotAvailable,
@@ -82,7 +85,9 @@ impl Answer {
         let Some(code) = error.rdkafka_error_code() else { return Self::Unconfirmed };
         // The client's own codes are negative: purged, timed out, not connected. But it finds out by
         // itself that a topic is missing.
-        if PASSING.contains(&code) || ((code as i32) <= 0 && !MISSING.contains(&code)) {
+        let number = code as i32;
+        let is_own = number <= 0 && !MISSING.contains(&code);
+        if is_own || OF_SEQUENCES.contains(&number) || PASSING.contains(&code) {
             return Self::Unconfirmed;
         }
         let blame = if OF_THE_RECORD.contains(&code) {
