@@ -17,7 +17,7 @@ pub struct Leader {
 impl Leader {
     /// Becomes the leader, unless there is one.
     pub async fn elect(settings: &Settings) -> Result<Option<Self>, sqlx::Error> {
-        let mut conn = PgConnection::connect_with(&settings.database).await?;
+        let mut conn = settings.database.connect().await?;
         let elected: bool = sqlx::query_scalar(
             "SELECT pg_try_advisory_lock(hashtextextended('messaging.relay', 0))",
         )

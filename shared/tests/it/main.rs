@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod admission;
+mod ceiling;
 mod census;
 mod codec;
 mod consumer;
@@ -21,6 +22,7 @@ mod kit;
 mod lag;
 mod lanes_model;
 mod outbox;
+mod pooler;
 mod probe;
 mod process;
 mod redrivers;
