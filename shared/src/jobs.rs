@@ -54,6 +54,7 @@ pub use self::{
 };
 pub(crate) use revive::discard;
 
+mod beginning;
 mod census;
 mod complaints;
 mod outcome;

@@ -177,6 +177,8 @@ impl<P: Publish> Relay<P> {
         let Some(mut leader) = leader else { return Ok(Step::Standby) };
         let n_max = i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX);
         let batch = db::within(limit, outbox::head(&mut leader.conn, n_max)).await?;
+        leader.floor.note(&batch);
+        db::within(limit, leader.floor.raise(&mut leader.conn)).await?;
         if batch.is_empty() {
             self.leader = Some(leader);
             return Ok(Step::Idle);

@@ -28,6 +28,7 @@ use tracing::Instrument as _;
 
 use super::{
     Effect, Ended, Failure, Parts,
+    beginning::Beginning,
     complaints::Complaints,
     outcome::{self, Leased, Outcomes, Verdict},
     settle::Settled,
@@ -95,6 +96,7 @@ pub struct Worker<E: Effect> {
     in_hand: HashMap<Id, Leased>,
     outcomes: Outcomes<E::Done>,
     complaints: Complaints,
+    beginning: Beginning,
     stopping: Stopping,
 }
 
@@ -117,6 +119,7 @@ impl<E: Effect> Worker<E> {
             in_hand: HashMap::new(),
             outcomes: Outcomes::default(),
             complaints: Complaints::default(),
+            beginning: Beginning::of(E::KIND),
             stopping: Stopping::default(),
         }
     }
@@ -212,7 +215,8 @@ impl<E: Effect> Worker<E> {
         let lease = self.parts.policy.attempt_limit + LEASE_MARGIN;
         let claimed = db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
             let mut conn = db::borrow(&self.parts.pool).await?;
-            let claimed = store::claim(&mut conn, E::KIND, lease, room).await?;
+            let from = self.beginning.get(&mut conn).await?;
+            let claimed = store::claim(&mut conn, E::KIND, from, lease, room).await?;
             conn.give_back();
             Ok::<_, sqlx::Error>(claimed)
         })

@@ -6,12 +6,14 @@
 use sqlx::{Connection as _, PgConnection};
 
 use super::Settings;
+use crate::outbox::Floor;
 
 /// The right to publish.
 #[derive(Debug)]
 pub struct Leader {
     pub(super) conn: PgConnection,
     pub(super) epoch: i64,
+    pub(super) floor: Floor,
 }
 
 impl Leader {
@@ -37,6 +39,6 @@ impl Leader {
         .fetch_one(&mut conn)
         .await?;
         tracing::info!(epoch, "this relay leads");
-        Ok(Some(Self { conn, epoch }))
+        Ok(Some(Self { conn, epoch, floor: Floor::default() }))
     }
 }

@@ -8,6 +8,7 @@ mod codec;
 mod consumer;
 mod dead_jobs;
 mod dead_letters;
+mod dead_rows;
 mod desk;
 mod door;
 mod errand;
