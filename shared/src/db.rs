@@ -18,7 +18,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-pub(crate) use self::ceiling::Ceiling;
+use self::ceiling::Ceiling;
 pub use self::{
     ceiling::Refusal,
     session::{Options, check},
@@ -100,11 +100,16 @@ pub fn tell(pool: &PgPool, health: &Component) {
     Ceiling::of(pool).tell(health.clone());
 }
 
+/// The word of the database since which it allows no more connections than this pool has open.
+pub fn refusal(pool: &PgPool) -> Option<Refusal> {
+    Ceiling::of(pool).refusal()
+}
+
 /// Brings the tables of the roads and then those of the service up to date.
 ///
 /// Safe to run from several instances at once: the migrator takes an advisory lock.
 pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Error> {
-    let mut conn = ceiling::acquire(pool).await?.detach();
+    let mut conn = Box::pin(ceiling::acquire(pool)).await?.detach();
     // A migration may rewrite a table and then takes as long as it takes.
     conn.execute(
         "SET statement_timeout = 0; SET lock_timeout = 0; CREATE SCHEMA IF NOT EXISTS messaging",
@@ -125,7 +130,8 @@ pub struct Loan(Option<PoolConnection<Postgres>>);
 /// Takes a connection from the pool. May be dropped at any moment.
 pub async fn borrow(pool: &PgPool) -> Result<Loan, sqlx::Error> {
     let asked = Instant::now();
-    let acquired = ceiling::acquire(pool).await;
+    // Boxed: opening a connection is a large future.
+    let acquired = Box::pin(ceiling::acquire(pool)).await;
     metrics::histogram!("db_acquire_duration_seconds").record(asked.elapsed());
     Ok(Loan(Some(acquired?)))
 }

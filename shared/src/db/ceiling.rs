@@ -14,8 +14,8 @@
 //! The relay has a connection of its own. If that one is refused, the pool gives one up ([`make_room`]):
 //! what is taken in has to go out.
 //!
-//! **Architecture invariant:** at the ceiling one connection a second is tried, whatever the number of
-//! callers. Nobody waits longer than the pool lets a caller wait; who does is told by which SQLSTATE.
+//! **Architecture invariant:** at the ceiling one connection a second is tried, by one of the callers and
+//! whatever their number. Nobody waits longer than the pool lets a caller wait; who does is told by which SQLSTATE.
 
 use std::{
     sync::{
@@ -31,7 +31,7 @@ use sqlx::{
     pool::PoolConnection,
     postgres::PgConnectOptions,
 };
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::health::Component;
 
@@ -40,7 +40,7 @@ const CONNECTS_WITHIN: Duration = Duration::from_millis(100);
 /// The pause between two trials, of the same pool.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 /// A trial is given up after this long, and says nothing.
-const TRIAL_LIMIT: Duration = Duration::from_secs(5);
+const TRIAL_LIMIT: Duration = Duration::from_secs(1);
 /// The pause between two looks at what is idle.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
@@ -98,7 +98,7 @@ impl DatabaseError for Refusal {
 
 /// What is known of one pool's ceiling.
 #[derive(Debug, Default)]
-pub(crate) struct Ceiling {
+pub(super) struct Ceiling {
     state: Mutex<State>,
     /// One trial at a time.
     trial: tokio::sync::Mutex<()>,
@@ -118,7 +118,7 @@ static CEILINGS: Mutex<Vec<(Weak<PgConnectOptions>, Arc<Ceiling>)>> = Mutex::new
 
 impl Ceiling {
     /// That of this pool.
-    pub(crate) fn of(pool: &PgPool) -> Arc<Self> {
+    pub(super) fn of(pool: &PgPool) -> Arc<Self> {
         let options = pool.connect_options();
         let mut all = CEILINGS.lock().unwrap_or_else(PoisonError::into_inner);
         let is_its = |known: &Weak<_>| std::ptr::eq(known.as_ptr(), Arc::as_ptr(&options));
@@ -132,7 +132,7 @@ impl Ceiling {
     }
 
     /// The refusal since which no connection was let in.
-    pub(crate) fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn refusal(&self) -> Option<Refusal> {
         self.state().refusal.clone()
     }
 
@@ -145,18 +145,17 @@ impl Ceiling {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a refusal; answers whether it is the first one.
-    fn reach(&self, refusal: Refusal) -> bool {
+    /// Takes note of a refusal.
+    fn reach(&self, refusal: Refusal) {
         let mut state = self.state();
         if state.refusal.is_some() {
-            return false;
+            return;
         }
         tracing::warn!(code = refusal.code, said = refusal.message, "{REMARK}");
         state.refusal = Some(refusal);
         if let Some(health) = &state.health {
             health.ready_though(REMARK);
         }
-        true
     }
 
     fn leave(&self) {
@@ -169,30 +168,33 @@ impl Ceiling {
         }
     }
 
-    /// Ends once the ceiling is reached. Tries at most once a second whether it is.
-    async fn reached(self: &Arc<Self>, options: &Arc<PgConnectOptions>) {
-        loop {
+    /// Ends once the ceiling is reached.
+    async fn reached(&self, options: &PgConnectOptions) {
+        while self.refusal().is_none() {
             sleep(CONNECTS_WITHIN).await;
-            let _one_at_a_time = self.trial.lock().await;
-            if self.refusal().is_some() {
-                return;
-            }
-            let is_recent = |it: Instant| it.elapsed() < TRY_AGAIN;
-            if self.state().tried.is_some_and(is_recent) {
-                continue;
-            }
-            if let Some(refusal) = refused(options).await {
-                self.note(refusal, options);
-                return;
-            }
-            self.state().tried = Some(Instant::now());
+            self.look(options).await;
         }
     }
 
-    /// Takes note of a refusal, and looks from then on when it ends.
-    fn note(self: &Arc<Self>, refusal: Refusal, options: &Arc<PgConnectOptions>) {
-        if self.reach(refusal) {
-            tokio::spawn(watch(Arc::downgrade(options), Arc::clone(self)));
+    /// Tries whether a connection is let in, unless somebody has done so within the last second or is
+    /// at it.
+    async fn look(&self, options: &PgConnectOptions) {
+        let Ok(_one_at_a_time) = self.trial.try_lock() else { return };
+        if self.state().tried.is_some_and(|it| it.elapsed() < TRY_AGAIN) {
+            return;
+        }
+        let outcome = Box::pin(timeout(TRIAL_LIMIT, options.connect())).await;
+        self.state().tried = Some(Instant::now());
+        match outcome {
+            Ok(Ok(conn)) => {
+                conn.close().await.ok();
+                self.leave();
+            }
+            Ok(Err(error)) => match Refusal::of(&error) {
+                Some(refusal) => self.reach(refusal),
+                None => self.leave(),
+            },
+            Err(_elapsed) => (),
         }
     }
 
@@ -208,8 +210,13 @@ impl Ceiling {
     }
 
     /// One of those that are open, as soon as it is idle.
-    async fn share(&self, pool: &PgPool) -> Option<PoolConnection<Postgres>> {
+    async fn share(
+        &self,
+        pool: &PgPool,
+        options: &PgConnectOptions,
+    ) -> Option<PoolConnection<Postgres>> {
         while self.refusal().is_some() {
+            self.look(options).await;
             self.give_one_up(pool).await;
             match pool.try_acquire() {
                 Some(mut conn) => match conn.ping().await {
@@ -230,30 +237,6 @@ pub(super) fn make_room() {
     }
 }
 
-/// Whether a connection is refused because there are too many.
-async fn refused(options: &PgConnectOptions) -> Option<Refusal> {
-    match tokio::time::timeout(TRIAL_LIMIT, options.connect()).await {
-        Ok(Ok(conn)) => {
-            conn.close().await.ok();
-            None
-        }
-        Ok(Err(error)) => Refusal::of(&error),
-        Err(_elapsed) => None,
-    }
-}
-
-/// Tries every now and then, until a connection is let in or the pool is gone.
-async fn watch(options: Weak<PgConnectOptions>, ceiling: Arc<Ceiling>) {
-    loop {
-        sleep(TRY_AGAIN).await;
-        let Some(options) = options.upgrade() else { return };
-        if refused(&options).await.is_none() {
-            ceiling.leave();
-            return;
-        }
-    }
-}
-
 /// A connection of the pool, within the time for which it lets a caller wait.
 pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
     let (ceiling, options) = (Ceiling::of(pool), pool.connect_options());
@@ -261,7 +244,7 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, s
     let acquiring = async {
         loop {
             ceiling.give_one_up(pool).await;
-            if let Some(conn) = ceiling.share(pool).await {
+            if let Some(conn) = ceiling.share(pool, &options).await {
                 return Ok(conn);
             }
             let acquired = tokio::select! {
@@ -269,7 +252,7 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, s
                 () = ceiling.reached(&options) => continue,
             };
             match acquired.as_ref().err().and_then(Refusal::of) {
-                Some(refusal) => ceiling.note(refusal, &options),
+                Some(refusal) => ceiling.reach(refusal),
                 None => return acquired,
             }
         }

@@ -9,7 +9,7 @@ use metrics::{describe_gauge, gauge};
 use metrics_process::Collector;
 use sqlx::PgPool;
 
-use crate::{db::Ceiling, health::Health};
+use crate::{db, health::Health};
 
 /// Whose state is looked up. Clones are one and the same.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl Vitals {
             gauge!("db_connections", "state" => "idle").set(idle);
             gauge!("db_connections", "state" => "busy").set(pool.size().saturating_sub(idle));
             gauge!("db_connections_max").set(pool.options().get_max_connections());
-            let is_refused = Ceiling::of(pool).refusal().is_some();
+            let is_refused = db::refusal(pool).is_some();
             gauge!("db_connections_refused").set(u8::from(is_refused));
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {

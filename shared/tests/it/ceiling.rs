@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use axum::{body::Body, http::Request};
 use devstack::until;
-use shared::{db, fault, fault::Fault, health::Health, http, telemetry, telemetry::Vitals};
+use shared::{db, fault, fault::Fault, health::Health};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
-use tower::ServiceExt as _;
 
-use crate::kit::{self, PATIENCE, value_on};
+use crate::kit::{self, PATIENCE};
 
 /// A role that may open so many connections, and how it opens the database.
 async fn role(pool: &PgPool, settings: &db::Settings, connections: u32) -> (String, db::Settings) {
@@ -36,17 +34,6 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
     let pool = db::pool(&settings, "ceiling").unwrap();
     let health = Health::default();
     db::tell(&pool, &health.component("database"));
-    let (vitals, metrics) =
-        (Vitals::of(health.clone()), telemetry::init(telemetry::Format::Pretty, "off").unwrap());
-    vitals.watch_pool(pool.clone());
-    let admin = http::admin(vitals, metrics);
-    let refused = async || {
-        let request = Request::get("/metrics").body(Body::empty()).unwrap();
-        let answer = admin.clone().oneshot(request).await.unwrap();
-        let page = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        value_on(&String::from_utf8(page.to_vec()).unwrap(), "db_connections_refused") > 0.5
-    };
-    assert!(!refused().await);
     let callers = (0..64).map(|_| async {
         let mut failures = Vec::new();
         for _ in 0..15 {
@@ -63,7 +50,7 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
     }
     let one_more = transaction(&pool);
     let named = async {
-        until("the refusal is shown", async || refused().await).await;
+        until("the refusal is shown", async || db::refusal(&pool).is_some()).await;
         let said = health.report()["database"].clone().unwrap();
         assert!(said.contains("allows no more connections"), "{said}");
         held.into_iter().for_each(db::Loan::give_back);
@@ -77,7 +64,11 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
     drop(relay);
     let sql = AssertSqlSafe(format!("ALTER ROLE {name} CONNECTION LIMIT 50"));
     superuser.execute(sql).await.unwrap();
-    until("more connections are allowed again", async || !refused().await).await;
+    until("more connections are allowed again", async || {
+        transaction(&pool).await.unwrap();
+        db::refusal(&pool).is_none()
+    })
+    .await;
     assert_eq!(health.report()["database"], Ok("ready"));
 }
 

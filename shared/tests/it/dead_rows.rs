@@ -57,10 +57,7 @@ async fn until_idle(relay: &mut Relay<Everything>) {
     let mut patience = Patience::until("the outbox is empty");
     let (mut idle, mut steps) = (0, 0);
     while idle < 4 {
-        match relay.step().await.unwrap() {
-            Step::Idle => idle += 1,
-            _ => idle = 0,
-        }
+        idle = if relay.step().await.unwrap() == Step::Idle { idle + 1 } else { 0 };
         steps += 1;
         patience.looked(steps);
     }

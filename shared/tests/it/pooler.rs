@@ -78,12 +78,11 @@ async fn behind_a_pooler_of_sessions_limits_hold_and_one_relay_leads() {
     assert_eq!(second.step().await.unwrap(), Step::Standby);
     drop(first);
     let mut patience = Patience::until("the lock is free");
-    let took_over = loop {
-        match second.step().await.unwrap() {
-            Step::Standby => patience.look_again(Step::Standby).await,
-            step => break step,
-        }
-    };
+    let mut took_over = second.step().await.unwrap();
+    while took_over == Step::Standby {
+        patience.look_again(Step::Standby).await;
+        took_over = second.step().await.unwrap();
+    }
     assert_eq!(took_over, Step::Published(5));
 }
 
