@@ -5,7 +5,7 @@
 //! way, once it is certain that it had its time to come:
 //!
 //! ```text
-//! mark where the history ends ──> everything said up to now is read ──> every transaction of then has ended ──> look for gaps
+//! mark where the history ends ──> everything said up to now is read ──> all who wrote to it then have ended ──> look for gaps
 //! ```
 //!
 //! A source publishes in the order of its numbers, over all its topics. So whatever is below a
@@ -143,7 +143,7 @@ impl Losses {
 
 /// What a look at the history came to.
 enum Look {
-    /// Transactions of before the mark are still open.
+    /// Transactions that may write below the mark are still open.
     Unsettled,
     /// Some entries were looked at.
     At(Vec<Gap>),

@@ -67,21 +67,30 @@ pub async fn load_for_update(
 }
 
 /// Locks up to `n_max` orders that were overdue `ago`, by the database's clock, and that nobody else
-/// is working on; answers them with the time.
+/// is working on; answers them with the time. Those that were due before `from` are not looked at.
 pub async fn lock_overdue(
     conn: &mut PgConnection,
+    from: OffsetDateTime,
     ago: Duration,
     n_max: i64,
 ) -> Result<Vec<(Uuid, OffsetDateTime)>, sqlx::Error> {
     sqlx::query_as(
         "SELECT order_id, now() FROM orders
-         WHERE stage = 'pending' AND due_at <= now() - make_interval(secs => $1)
+         WHERE stage = 'pending' AND due_at <= now() - make_interval(secs => $1) AND due_at >= $3
          ORDER BY due_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
     )
     .bind(ago.as_secs_f64())
     .bind(n_max)
+    .bind(from)
+    // A plan of a time when the table was small reads all of it.
+    .persistent(false)
     .fetch_all(conn)
     .await
+}
+
+/// What time it is, by the database's clock.
+pub async fn now(conn: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error> {
+    sqlx::query_scalar("SELECT now()").fetch_one(conn).await
 }
 
 /// Keeps new orders.

@@ -7,8 +7,17 @@
 //! everything that had been said up to its deadline was read, by whichever instance has the
 //! partition, and no answer was among it. While this service is far behind, or does not know, the
 //! sweeper holds back.
+//!
+//! Orders that have ended leave dead entries in the index of deadlines, which stay as long as an old
+//! snapshot is open. So a look that finds nothing is remembered, and the next one begins a minute
+//! before where that one ended. What appears below all the same (an instance whose clock is late, a
+//! row that was locked for long) is found by a look from the beginning once a minute.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use shared::{
     backoff::Backoff,
@@ -20,6 +29,7 @@ use shared::{
     telemetry::spans::{Kind, Work},
 };
 use sqlx::PgPool;
+use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -74,12 +84,24 @@ pub enum Step {
 
 /// One transaction may take this long.
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
+/// A look begins this long before the end of the last one that found nothing.
+const OVERLAP: Duration = Duration::from_mins(1);
+/// A look from the beginning is made this often.
+const FROM_THE_BEGINNING: Duration = Duration::from_mins(1);
+
+/// Where looks begin, and when that was last found by one from the beginning.
+#[derive(Clone, Copy, Debug)]
+struct Beginning {
+    from: OffsetDateTime,
+    found: Instant,
+}
 
 /// Cancels what is overdue.
 #[derive(Debug)]
 pub struct Sweeper {
     parts: Parts,
     settings: Settings,
+    beginning: Mutex<Option<Beginning>>,
 }
 
 impl Sweeper {
@@ -89,7 +111,7 @@ impl Sweeper {
             "sweeper_held_back",
             "1 while overdue orders are not cancelled, because this service is behind itself."
         );
-        Self { parts, settings }
+        Self { parts, settings, beginning: Mutex::default() }
     }
 
     /// Steps until told to stop.
@@ -140,12 +162,24 @@ impl Sweeper {
         Ok(if swept == 0 { Step::Idle } else { Step::Swept(swept) })
     }
 
+    /// Where this look begins, unless it is time for one from the beginning.
+    fn beginning(&self) -> Option<Beginning> {
+        let known = *self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
+        known.filter(|it| it.found.elapsed() < FROM_THE_BEGINNING)
+    }
+
     async fn sweep(&self, read_up_to: Instant) -> Result<(usize, Effects), Fault> {
         let mut tx = db::begin(&self.parts.pool).await?;
         // Looked at after the transaction took its time, so that it reaches back far enough.
         let ago = read_up_to.elapsed();
-        let overdue = store::lock_overdue(&mut tx, ago, self.settings.batch_max).await?;
+        let beginning = self.beginning();
+        let from = beginning.map_or(OffsetDateTime::UNIX_EPOCH, |it| it.from);
+        let overdue = store::lock_overdue(&mut tx, from, ago, self.settings.batch_max).await?;
         if overdue.is_empty() {
+            let from = store::now(&mut tx).await? - ago - OVERLAP;
+            let found = beginning.map_or_else(Instant::now, |it| it.found);
+            *self.beginning.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Beginning { from, found });
             tx.rollback().await?;
             return Ok((0, Effects::default()));
         }

@@ -18,6 +18,16 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
+use self::ceiling::Ceiling;
+pub use self::{
+    ceiling::Refusal,
+    session::{Options, check},
+};
+use crate::health::Component;
+
+mod ceiling;
+mod session;
+
 /// The tables of the roads, in the schema `messaging` of each service's database.
 static MESSAGING: Migrator = sqlx::migrate!("./migrations");
 
@@ -64,33 +74,42 @@ impl Settings {
     }
 }
 
-/// The options of every connection: named, and with the server's own limits set.
-pub fn options(settings: &Settings, name: &str) -> Result<PgConnectOptions, sqlx::Error> {
-    let millis = |limit: Duration| limit.as_millis().to_string();
-    Ok(PgConnectOptions::from_str(settings.url.expose_secret())?.application_name(name).options([
-        ("statement_timeout", millis(settings.statement_timeout)),
-        ("lock_timeout", millis(settings.lock_timeout)),
-        ("idle_in_transaction_session_timeout", millis(settings.idle_in_transaction_timeout)),
-        ("tcp_keepalives_idle", "10".to_owned()),
-        ("tcp_keepalives_interval", "5".to_owned()),
-        ("tcp_keepalives_count", "3".to_owned()),
-    ]))
+/// How every connection is opened: named, and with the server's own limits set.
+pub fn options(settings: &Settings, name: &str) -> Result<Options, sqlx::Error> {
+    let connect = PgConnectOptions::from_str(settings.url.expose_secret())?.application_name(name);
+    Ok(Options::new(connect, settings))
 }
 
 /// A pool that connects when first asked: the database may still be on its way up.
 pub fn pool(settings: &Settings, name: &str) -> Result<PgPool, sqlx::Error> {
+    let options = options(settings, name)?;
+    let connect = options.connect.clone();
     Ok(PgPoolOptions::new()
         .max_connections(settings.connections_max)
         .acquire_timeout(settings.acquire_timeout)
         .max_lifetime(Duration::from_mins(30))
-        .connect_lazy_with(options(settings, name)?))
+        .after_connect(move |conn, _| {
+            let options = options.clone();
+            Box::pin(async move { options.begin(conn).await })
+        })
+        .connect_lazy_with(connect))
+}
+
+/// Lets a part of the process say while the database allows fewer connections than the pool wants.
+pub fn tell(pool: &PgPool, health: &Component) {
+    Ceiling::of(pool).tell(health.clone());
+}
+
+/// The word of the database since which it allows no more connections than this pool has open.
+pub fn refusal(pool: &PgPool) -> Option<Refusal> {
+    Ceiling::of(pool).refusal()
 }
 
 /// Brings the tables of the roads and then those of the service up to date.
 ///
 /// Safe to run from several instances at once: the migrator takes an advisory lock.
 pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Error> {
-    let mut conn = pool.acquire().await?.detach();
+    let mut conn = Box::pin(ceiling::acquire(pool)).await?.detach();
     // A migration may rewrite a table and then takes as long as it takes.
     conn.execute(
         "SET statement_timeout = 0; SET lock_timeout = 0; CREATE SCHEMA IF NOT EXISTS messaging",
@@ -111,7 +130,8 @@ pub struct Loan(Option<PoolConnection<Postgres>>);
 /// Takes a connection from the pool. May be dropped at any moment.
 pub async fn borrow(pool: &PgPool) -> Result<Loan, sqlx::Error> {
     let asked = Instant::now();
-    let acquired = pool.acquire().await;
+    // Boxed: opening a connection is a large future.
+    let acquired = Box::pin(ceiling::acquire(pool)).await;
     metrics::histogram!("db_acquire_duration_seconds").record(asked.elapsed());
     Ok(Loan(Some(acquired?)))
 }

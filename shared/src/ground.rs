@@ -313,12 +313,19 @@ pub(crate) async fn database(
     component: &Component,
     stop: &CancellationToken,
 ) -> Result<PgPool, Error> {
-    let pool = db::pool(&common.database()?, name)?;
+    let settings = common.database()?;
+    let (pool, options) = (db::pool(&settings, name)?, db::options(&settings, name)?);
     // What a migration complains of does not go away by waiting.
     let passes = |error: &sqlx::Error| !matches!(error, sqlx::Error::Migrate(_));
-    let attempt = async || db::migrate(&pool, migrations).await;
+    let attempt = async || {
+        db::check(&pool, &options).await?;
+        db::migrate(&pool, migrations).await
+    };
     match dependency::wait(component, stop, passes, attempt).await {
-        Waited::Up(()) => Ok(pool),
+        Waited::Up(()) => {
+            db::tell(&pool, component);
+            Ok(pool)
+        }
         Waited::Refused(error) => Err(error.into()),
         Waited::Stopped => Err(Error::Stopped),
     }

@@ -62,6 +62,7 @@ pub use self::{
 };
 pub(crate) use revive::discard;
 
+mod beginning;
 mod census;
 mod complaints;
 mod leases;

@@ -3,7 +3,11 @@
 //! **Architecture invariant:** messages are appended while the row of their key is locked, so ids
 //! of one key rise in the order of the commits, and the relay, which reads in the order of the ids,
 //! keeps each key's order. Rows of other keys may commit late: the relay deletes exactly the rows
-//! it published and has no cursor that could run past them.
+//! it published and has no cursor that could run past them. Looks begin at a [`Floor`], below which
+//! no row can appear any more.
+//!
+//! Looks are planned anew each time: a plan that was made while the table was small reads all of it,
+//! and goes on to do so when it is full of rows that are gone.
 
 use std::time::Duration;
 
@@ -14,6 +18,11 @@ use crate::{
     fault::Fault,
     message::{Headers, Outgoing},
 };
+
+pub use self::floor::Floor;
+use self::floor::floor;
+
+mod floor;
 
 /// What one message may weigh, with its headers: below what a broker takes by default (1 MiB). That a
 /// topic takes as much is checked when a service starts ([`crate::topics`]); what it refuses later is
@@ -108,15 +117,17 @@ pub async fn head_of(
         Which::Beside(topics) => (topics, None),
         Which::Of(topic) => (&[][..], Some(topic)),
     };
-    sqlx::query(
+    sqlx::query(concat!(
         "SELECT outbox_id, created_at, message_id, topic, key, headers, payload
          FROM messaging.outbox
-         WHERE topic <> ALL ($2) AND topic = coalesce($3, topic)
-         ORDER BY outbox_id LIMIT $1",
-    )
+         WHERE topic <> ALL ($2) AND topic = coalesce($3, topic) AND outbox_id > ",
+        floor!(),
+        " ORDER BY outbox_id LIMIT $1"
+    ))
     .bind(n_max)
     .bind(held)
     .bind(only)
+    .persistent(false)
     .fetch_all(conn)
     .await?
     .into_iter()
@@ -174,12 +185,15 @@ pub struct Backlog {
 
 /// Looks at what waits, no further than `n_max` messages from the head.
 pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<Backlog, sqlx::Error> {
-    let (messages, seconds): (i64, f64) = sqlx::query_as(
+    let (messages, seconds): (i64, f64) = sqlx::query_as(concat!(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at) FILTER (
                     WHERE topic <> ALL (ARRAY (SELECT topic FROM messaging.held_topic)))), 0)::float8
-         FROM (SELECT created_at, topic FROM messaging.outbox ORDER BY outbox_id LIMIT $1) AS head",
-    )
+         FROM (SELECT created_at, topic FROM messaging.outbox WHERE outbox_id > ",
+        floor!(),
+        " ORDER BY outbox_id LIMIT $1) AS head"
+    ))
     .bind(n_max)
+    .persistent(false)
     .fetch_one(conn)
     .await?;
     // A clock that was set back makes an age that is none.

@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Connection as _, postgres::PgConnectOptions};
+use sqlx::Connection as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -119,8 +119,8 @@ pub enum Error {
 /// How a relay works.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The connections' options; the relay keeps one of its own, outside any pool.
-    pub database: PgConnectOptions,
+    /// How connections are opened; the relay keeps one of its own, outside any pool.
+    pub database: db::Options,
     /// Names the outbox among others of the database, and the holder in its lease.
     pub service: &'static str,
     /// Messages in a batch, at most.

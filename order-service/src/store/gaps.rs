@@ -3,16 +3,17 @@
 //! **Architecture invariant:** each entry is looked at once, in the transaction that moves the mark
 //! behind it, so a gap is counted once, whatever restarts. One instance checks at a time.
 
+use shared::writers::Writers;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// Up to where the history had been written at some moment.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
     /// Number of the last entry.
     pub entry_no: i64,
-    /// Whoever had written something by then has a number below this one.
-    pub begun: i64,
+    /// Those who may still write below it.
+    pub writers: Writers,
 }
 
 /// Messages that never came, just below one that did.
@@ -29,25 +30,19 @@ pub struct Gap {
 }
 
 /// Up to where the history is written now.
-///
-/// Takes a number of its own: what a snapshot tells are the numbers below the last one that has
-/// ended, and who began after that one may still write below the mark.
 pub async fn mark(conn: &mut PgConnection) -> Result<Mark, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT coalesce((SELECT max(entry_no) FROM order_history), 0) AS entry_no,
-                pg_current_xact_id()::text::int8 AS begun",
-    )
-    .fetch_one(conn)
-    .await
+    let entry_no = sqlx::query_scalar("SELECT coalesce(max(entry_no), 0) FROM order_history")
+        .fetch_one(&mut *conn)
+        .await?;
+    // Asked afterwards: whoever has a number below the mark held the table by then.
+    let writers = Writers::of(conn, "order_history").await?;
+    Ok(Mark { entry_no, writers })
 }
 
-/// Whether everybody who had written something by then has ended: nothing appears below the mark any
-/// more.
+/// Whether everybody who may have had a lower number by then has ended: nothing appears below the mark
+/// any more.
 pub async fn is_settled(conn: &mut PgConnection, mark: &Mark) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::int8 >= $1")
-        .bind(mark.begun)
-        .fetch_one(conn)
-        .await
+    mark.writers.have_ended(conn).await
 }
 
 /// Takes the next entries to be looked at, up to `n_max` and not beyond the mark: their range, or

@@ -6,6 +6,7 @@ use order_service::{
     sweeper::{Parts, Settings, Step, Sweeper},
 };
 use shared::{db, effects::Wakers, health::Health, lag::Lag};
+use sqlx::Executor as _;
 use time::Duration;
 use tokio::time::Instant;
 
@@ -131,4 +132,39 @@ async fn several_sweepers_cancel_each_order_once() {
     for order in orders {
         assert_eq!(shop.said(order).await.len(), 2);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_does_not_walk_over_orders_that_ended_under_an_old_snapshot() {
+    let shop = Shop::open().await;
+    shop.pool.execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    let mut reader = db::begin(&shop.pool).await.unwrap();
+    reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    reader.execute("SELECT 1").await.unwrap();
+    let turn_over = "
+        INSERT INTO orders (order_id, stage, lines, total_minor, currency, placed_at, due_at, said)
+        SELECT gen_random_uuid(), 'pending', '[]', 1, 'EUR', now(), now() - interval '1 hour', 1
+        FROM generate_series(1, 20000);
+        UPDATE orders SET stage = 'confirmed', confirmed_at = now()";
+    shop.pool.execute(turn_over).await.unwrap();
+    let sweeper = sweeper(&shop, &caught_up(), 10);
+    let pages = async || {
+        let reset = "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database
+                     WHERE datname = current_database()";
+        shop.pool.execute(reset).await.unwrap();
+        assert_eq!(sweeper.step().await.unwrap(), Step::Idle);
+        sqlx::query_scalar::<_, i64>(
+            "SELECT sum(shared_blks_hit + shared_blks_read)::int8 FROM pg_stat_statements
+             JOIN pg_database ON pg_database.oid = dbid
+             WHERE datname = current_database() AND query LIKE '%SKIP LOCKED%'
+               AND query NOT LIKE '%blks_hit%'",
+        )
+        .fetch_one(&shop.pool)
+        .await
+        .unwrap()
+    };
+    let (first, second) = (pages().await, pages().await);
+    assert!(first > 200, "the dead rows are not there, and nothing was tried: {first}");
+    assert!(second < 50, "{second} pages, after {first}");
+    reader.rollback().await.unwrap();
 }

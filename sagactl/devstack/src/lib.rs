@@ -34,6 +34,7 @@ pub use limit::{InVain, Limit};
 pub use native::{
     authority::Secured,
     go::{go_answers, go_module, go_program},
+    pooler::{Pooler, Pooling},
     ports::Ports,
     prometheus::{Prometheus, promtool},
     python::wheels,

@@ -6,6 +6,7 @@ pub(crate) mod go;
 mod java;
 mod kafka;
 mod mail;
+pub(crate) mod pooler;
 pub(crate) mod ports;
 mod postgres;
 pub(crate) mod prometheus;

@@ -1,13 +1,13 @@
 //! Questions that only a server that is ready answers.
 
-use std::time::Duration;
+use std::{str::FromStr as _, time::Duration};
 
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
 };
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, postgres::PgConnectOptions};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -107,7 +107,9 @@ fn admin(brokers: &str, client: &[(&str, String)]) -> Option<AdminClient<Default
 }
 
 async fn postgres(url: &str) -> Result<(), sqlx::Error> {
-    let mut connection = PgConnection::connect(url).await?;
+    // What a pooler refuses.
+    let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);
+    let mut connection = PgConnection::connect_with(&options).await?;
     sqlx::query("SELECT 1").execute(&mut connection).await?;
     connection.close().await
 }

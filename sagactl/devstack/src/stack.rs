@@ -25,6 +25,8 @@ pub enum Part {
     Ui,
     /// What scrapes numbers; never part of a start, only on demand.
     Prometheus,
+    /// A pooler before the database server; never part of a start, only on demand.
+    Pooler,
 }
 
 impl fmt::Display for Part {
@@ -36,6 +38,7 @@ impl fmt::Display for Part {
             Self::Mail => "mail server",
             Self::Ui => "Kafka UI",
             Self::Prometheus => "Prometheus",
+            Self::Pooler => "connection pooler",
         })
     }
 }
@@ -320,7 +323,7 @@ impl Urls {
             Part::Postgres => server_of(&self.postgres),
             Part::Registry => &self.registry,
             Part::Mail => &self.mail_api,
-            Part::Ui | Part::Prometheus => "",
+            Part::Ui | Part::Prometheus | Part::Pooler => "",
         }
     }
 }

@@ -2,13 +2,16 @@
 
 use metrics::{describe_gauge, gauge};
 use sqlx::PgConnection;
+use tokio::sync::Mutex;
 
+use super::beginning::Beginning;
 use crate::census::{self, Count, FAR_ENOUGH};
 
 /// Counts the jobs of one kind.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub struct Jobs {
     kind: &'static str,
+    beginning: Mutex<Beginning>,
 }
 
 impl Jobs {
@@ -21,7 +24,7 @@ impl Jobs {
             "jobs_due_age_seconds",
             "For how long the first of the due jobs has been due, by kind; 0 if none is."
         );
-        Self { kind }
+        Self { kind, beginning: Mutex::new(Beginning::of(kind)) }
     }
 }
 
@@ -31,8 +34,14 @@ impl Count for Jobs {
     }
 
     async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let (waiting, performing, given_up, due): (i64, i64, i64, f64) =
-            sqlx::query_as(STATEMENT).bind(self.kind).bind(FAR_ENOUGH).fetch_one(conn).await?;
+        let from = self.beginning.lock().await.get(conn).await?;
+        let (waiting, performing, given_up, due): (i64, i64, i64, f64) = sqlx::query_as(STATEMENT)
+            .bind(self.kind)
+            .bind(FAR_ENOUGH)
+            .bind(from)
+            .persistent(false)
+            .fetch_one(conn)
+            .await?;
         let kind = self.kind;
         for (name, n) in [
             ("jobs_waiting", waiting),
@@ -50,7 +59,7 @@ impl Count for Jobs {
 const STATEMENT: &str = "
     WITH alive AS MATERIALIZED (
         SELECT state, due_at FROM messaging.job
-        WHERE kind = $1 AND state <> 'dead' ORDER BY due_at LIMIT $2
+        WHERE kind = $1 AND state <> 'dead' AND due_at >= $3 ORDER BY due_at LIMIT $2
     ), dead AS MATERIALIZED (
         SELECT kind FROM messaging.job WHERE state = 'dead' ORDER BY due_at LIMIT $2
     )

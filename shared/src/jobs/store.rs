@@ -1,4 +1,12 @@
 //! All SQL of the jobs. Bulk statements; keys are locked in their order.
+//!
+//! **Architecture invariant:** `due_at` is taken from `clock_timestamp()`, not from the start of a
+//! transaction: [`super::beginning`] relies on it.
+//!
+//! **Architecture invariant:** no statement walks over rows that are gone. The planner knows how few
+//! rows live and not how many are dead, and may read an index from end to end for one of them. So rows
+//! are found by conditions on their whole key that do not depend on a join, and states are compared as
+//! `coalesce(state, '')`, by which the planner cannot take the index of due jobs for it.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -25,8 +33,9 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
     jobs.sort_by_key(|it| &it.key);
     jobs.dedup_by_key(|it| &it.key);
     sqlx::query(
-        "INSERT INTO messaging.job (kind, key, payload, trace)
-         SELECT * FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
+        "INSERT INTO messaging.job (kind, key, payload, trace, due_at)
+         SELECT *, clock_timestamp()
+         FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
          ON CONFLICT (kind, key) DO UPDATE SET stopped = false WHERE job.stopped",
     )
     .bind(jobs.iter().map(|it| it.key.kind).collect::<Vec<_>>())
@@ -50,15 +59,18 @@ pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault>
              SELECT kind, key, state
              FROM messaging.job
              JOIN unnest($1::text[], $2::text[]) AS asked (kind, key) USING (kind, key)
+             WHERE job.kind = ANY ($1) AND job.key = ANY ($2)
              ORDER BY kind, key
              FOR UPDATE OF job
          ), held AS (
              UPDATE messaging.job SET stopped = true
              FROM asked
              WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state = 'performing'
+               AND job.kind = ANY ($1) AND job.key = ANY ($2)
          )
          DELETE FROM messaging.job USING asked
-         WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state <> 'performing'",
+         WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state <> 'performing'
+           AND job.kind = ANY ($1) AND job.key = ANY ($2)",
     )
     .bind(keys.iter().map(|it| it.kind).collect::<Vec<_>>())
     .bind(keys.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
@@ -80,7 +92,7 @@ pub async fn lock_untouched(
     }
     let untouched = sqlx::query_scalar(
         "SELECT key FROM messaging.job
-         WHERE kind = $1 AND key = ANY ($2) AND state = 'waiting' AND NOT in_doubt
+         WHERE kind = $1 AND key = ANY ($2) AND coalesce(state, '') = 'waiting' AND NOT in_doubt
          ORDER BY key
          FOR UPDATE",
     )
@@ -91,38 +103,41 @@ pub async fn lock_untouched(
     Ok(untouched)
 }
 
-/// Claims jobs that are due, counts the attempt, and holds them until the lease ends. One whose
+/// Claims jobs that are due, but not before `from`, counts the attempt, and holds them until the lease ends. One whose
 /// lease ran out without an outcome is in doubt from now on, or gone, if it was stopped meanwhile.
 pub(super) async fn claim(
     conn: &mut PgConnection,
     kind: &'static str,
+    from: OffsetDateTime,
     lease: Duration,
     n_max: usize,
 ) -> Result<Vec<Leased>, sqlx::Error> {
     sqlx::query(
         "WITH due AS MATERIALIZED (
-             SELECT kind, key, stopped
+             SELECT key, stopped
              FROM messaging.job
-             WHERE kind = $1 AND state <> 'dead' AND due_at <= now()
+             WHERE kind = $1 AND state <> 'dead' AND due_at <= now() AND due_at >= $4
              ORDER BY due_at
              LIMIT $2
              FOR UPDATE SKIP LOCKED
          ), gone AS (
-             DELETE FROM messaging.job USING due
-             WHERE job.kind = due.kind AND job.key = due.key AND due.stopped
+             DELETE FROM messaging.job
+             WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM due WHERE stopped))
          )
          UPDATE messaging.job
          SET state = 'performing', attempt = attempt + 1,
              in_doubt = in_doubt OR state = 'performing',
              doubts = doubts + (state = 'performing')::integer,
-             due_at = now() + make_interval(secs => $3)
-         FROM due
-         WHERE job.kind = due.kind AND job.key = due.key AND NOT due.stopped
-         RETURNING job.key, payload, attempt, in_doubt, doubts, trace, created_at",
+             due_at = clock_timestamp() + make_interval(secs => $3)
+         WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM due WHERE NOT stopped))
+         RETURNING key, payload, attempt, in_doubt, doubts, trace, created_at",
     )
     .bind(kind)
     .bind(i64::try_from(n_max).unwrap_or(i64::MAX))
     .bind(lease.as_secs_f64())
+    .bind(from)
+    // A plan of a time when the table was small reads all of it.
+    .persistent(false)
     .fetch_all(conn)
     .await?
     .into_iter()
@@ -157,12 +172,12 @@ pub(super) async fn renew(
              FROM messaging.job
              JOIN unnest($2::text[], $3::int4[], $4::timestamptz[])
                  AS fence (key, attempt, created_at) USING (key, attempt, created_at)
-             WHERE kind = $1 AND state = 'performing'
+             WHERE kind = $1 AND job.key = ANY ($2) AND coalesce(state, '') = 'performing'
              ORDER BY key
              FOR UPDATE OF job SKIP LOCKED
          )
-         UPDATE messaging.job SET due_at = now() + make_interval(secs => $5)
-         FROM held WHERE job.kind = $1 AND job.key = held.key",
+         UPDATE messaging.job SET due_at = clock_timestamp() + make_interval(secs => $5)
+         WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM held))",
     )
     .bind(kind)
     .bind(held.iter().map(|(key, _)| *key).collect::<Vec<_>>())
@@ -190,11 +205,12 @@ pub(super) async fn remove(
              FROM messaging.job
              JOIN unnest($2::text[], $3::int4[], $4::timestamptz[])
                  AS fence (key, attempt, created_at) USING (key, attempt, created_at)
-             WHERE kind = $1 AND state <> 'dead'
+             WHERE kind = $1 AND job.key = ANY ($2) AND coalesce(state, '') <> 'dead'
              ORDER BY key
              FOR UPDATE OF job
          )
-         DELETE FROM messaging.job USING done WHERE job.kind = $1 AND job.key = done.key",
+         DELETE FROM messaging.job
+         WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM done))",
     )
     .bind(kind)
     .bind(done.iter().map(|(key, _)| *key).collect::<Vec<_>>())
@@ -237,20 +253,21 @@ pub(super) async fn release(
                          $8::bool[])
                  AS fence (key, attempt, created_at, seconds, in_doubt, error, open)
                  USING (key, attempt, created_at)
-             WHERE kind = $1 AND state = 'performing'
+             WHERE kind = $1 AND job.key = ANY ($2) AND coalesce(state, '') = 'performing'
              ORDER BY key
              FOR UPDATE OF job
          ), gone AS (
-             DELETE FROM messaging.job USING held
-             WHERE job.kind = $1 AND job.key = held.key AND held.stopped
+             DELETE FROM messaging.job
+             WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM held WHERE stopped))
          ), released AS (
              UPDATE messaging.job
              SET state = CASE WHEN held.seconds IS NULL THEN 'dead' ELSE 'waiting' END,
-                 due_at = now() + make_interval(secs => coalesce(held.seconds, 0)),
+                 due_at = clock_timestamp() + make_interval(secs => coalesce(held.seconds, 0)),
                  in_doubt = held.in_doubt, last_error = held.error,
                  doubts = doubts + held.open::integer
              FROM held
              WHERE job.kind = $1 AND job.key = held.key AND NOT held.stopped
+               AND job.key = ANY ($2)
          )
          SELECT key, md5($1 || '/' || key)::uuid AS letter_id, stopped FROM held",
     )
@@ -282,7 +299,7 @@ pub(super) async fn present(
     let rows: Vec<(String, i32, OffsetDateTime, bool)> = sqlx::query_as(
         "SELECT key, attempt, created_at, state = 'performing'
          FROM messaging.job
-         WHERE kind = $1 AND key = ANY ($2) AND state <> 'dead'",
+         WHERE kind = $1 AND key = ANY ($2) AND coalesce(state, '') <> 'dead'",
     )
     .bind(kind)
     .bind(keys)
@@ -321,7 +338,7 @@ pub(super) async fn revive(
 ) -> Result<u64, sqlx::Error> {
     let revived = sqlx::query(
         "UPDATE messaging.job
-         SET state = 'waiting', attempt = 0, doubts = 0, due_at = now(), created_at = now(),
+         SET state = 'waiting', attempt = 0, doubts = 0, due_at = clock_timestamp(), created_at = now(),
              stopped = false
          WHERE kind = $1 AND key = $2 AND state = 'dead'",
     )

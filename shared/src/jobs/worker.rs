@@ -28,6 +28,7 @@ use tracing::Instrument as _;
 
 use super::{
     Effect, Ended, Failure, Parts,
+    beginning::Beginning,
     complaints::Complaints,
     leases::Leases,
     outcome::{self, Leased, Outcomes, Rules, Verdict},
@@ -93,6 +94,7 @@ pub struct Worker<E: Effect> {
     in_hand: HashMap<Id, Leased>,
     outcomes: Outcomes<E::Done>,
     complaints: Complaints,
+    beginning: Beginning,
     stopping: Stopping,
     leases: Leases,
     renewed_at: Instant,
@@ -117,6 +119,7 @@ impl<E: Effect> Worker<E> {
             in_hand: HashMap::new(),
             outcomes: Outcomes::default(),
             complaints: Complaints::default(),
+            beginning: Beginning::of(E::KIND),
             stopping: Stopping::default(),
             leases: Leases::default(),
             renewed_at: Instant::now(),
@@ -243,7 +246,8 @@ impl<E: Effect> Worker<E> {
         let lease = self.leases.lease(self.parts.policy.attempt_limit);
         let claimed = db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
             let mut conn = db::borrow(&self.parts.pool).await?;
-            let claimed = store::claim(&mut conn, E::KIND, lease, room).await?;
+            let from = self.beginning.get(&mut conn).await?;
+            let claimed = store::claim(&mut conn, E::KIND, from, lease, room).await?;
             conn.give_back();
             Ok::<_, sqlx::Error>(claimed)
         })

@@ -59,8 +59,12 @@ impl<P: Publish> Relay<P> {
         let n_max = i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX);
         let beside: Vec<&str> =
             leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str()).collect();
+        let limit = self.settings.statement_limit;
         let head = outbox::head_of(&mut leader.conn, n_max, Which::Beside(&beside));
-        Ok(db::within(self.settings.statement_limit, head).await?)
+        let head = db::within(limit, head).await?;
+        leader.floor.note(&head);
+        db::within(limit, leader.floor.raise(&mut leader.conn)).await?;
+        Ok(head)
     }
 
     /// Hands a batch to the log, and measures how long that takes.

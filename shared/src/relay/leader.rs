@@ -11,6 +11,7 @@ use super::{
     Settings,
     held::{self, Held},
 };
+use crate::outbox::Floor;
 
 /// The right to publish, and what is known for as long as it lasts.
 #[derive(Debug)]
@@ -24,12 +25,14 @@ pub struct Leader {
     pub(super) suspects: Vec<Held>,
     /// Whether the last step was a held topic's.
     pub(super) was_alone: bool,
+    /// Up to where the outbox is empty for good.
+    pub(super) floor: Floor,
 }
 
 impl Leader {
     /// Becomes the leader, unless there is one.
     pub async fn elect(settings: &Settings) -> Result<Option<Self>, sqlx::Error> {
-        let mut conn = PgConnection::connect_with(&settings.database).await?;
+        let mut conn = settings.database.connect().await?;
         let elected: bool = sqlx::query_scalar(
             "SELECT pg_try_advisory_lock(hashtextextended('messaging.relay', 0))",
         )
@@ -50,12 +53,12 @@ impl Leader {
         .await?;
         let held = held::read(&mut conn).await?;
         tracing::info!(epoch, "this relay leads");
-        Ok(Some(Self { conn, epoch, held, suspects: vec![], was_alone: false }))
+        Ok(Some(Self { conn, epoch, held, suspects: vec![], was_alone: false, floor: Floor::default() }))
     }
 
     /// Whether anybody holds the lock.
     pub(super) async fn is_there(settings: &Settings) -> Result<bool, sqlx::Error> {
-        let mut conn = PgConnection::connect_with(&settings.database).await?;
+        let mut conn = settings.database.connect().await?;
         let is_there = sqlx::query_scalar(
             "WITH lock AS (SELECT hashtextextended('messaging.relay', 0) AS key)
              SELECT EXISTS (

@@ -9,7 +9,7 @@ use metrics::{describe_gauge, gauge};
 use metrics_process::Collector;
 use sqlx::PgPool;
 
-use crate::health::Health;
+use crate::{db, health::Health};
 
 /// Whose state is looked up. Clones are one and the same.
 #[derive(Clone, Debug)]
@@ -26,6 +26,10 @@ pub(super) fn describe() {
     );
     describe_gauge!("db_connections", "Connections that the pool holds, by what they do.");
     describe_gauge!("db_connections_max", "Connections that the pool may hold.");
+    describe_gauge!(
+        "db_connections_refused",
+        "1 while the database allows no more connections than are open, which are shared; else 0."
+    );
     describe_gauge!("runtime_workers", "Threads on which tasks run.");
     describe_gauge!("runtime_tasks", "Tasks that have not ended.");
     describe_gauge!("runtime_queue_depth", "Tasks that wait for any thread.");
@@ -61,6 +65,8 @@ impl Vitals {
             gauge!("db_connections", "state" => "idle").set(idle);
             gauge!("db_connections", "state" => "busy").set(pool.size().saturating_sub(idle));
             gauge!("db_connections_max").set(pool.options().get_max_connections());
+            let is_refused = db::refusal(pool).is_some();
+            gauge!("db_connections_refused").set(u8::from(is_refused));
         }
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let runtime = runtime.metrics();

@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod admission;
+mod ceiling;
 mod census;
 mod codec;
 mod consumer;
 mod dead_jobs;
 mod dead_letters;
+mod dead_rows;
 mod desk;
 mod door;
 mod errand;
@@ -23,6 +25,7 @@ mod kit;
 mod lag;
 mod lanes_model;
 mod outbox;
+mod pooler;
 mod probe;
 mod process;
 mod redrivers;

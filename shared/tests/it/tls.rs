@@ -28,7 +28,7 @@ impl Server {
         let settings = db::Settings::new(format!("{url}?{protection}").into());
         let options = db::options(&settings, "test").unwrap();
         let asking = async {
-            let mut conn = PgConnection::connect_with(&options).await?;
+            let mut conn = options.connect().await?;
             let sql = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
             sqlx::query_scalar(sql).fetch_one(&mut conn).await
         };

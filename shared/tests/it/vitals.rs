@@ -38,6 +38,7 @@ async fn parts_connections_and_memory_are_as_they_are_when_asked() {
             ("db_connections{state=\"busy\"}", 2),
             ("db_connections{state=\"idle\"}", 0),
             ("db_connections_max", 3),
+            ("db_connections_refused", 0),
         ],
     );
     assert!(value_on(&page, "process_resident_memory_bytes") > 1e6, "{page}");

@@ -31,7 +31,9 @@ fn waits_for(part: Part) -> &'static str {
         Part::Kafka => "topics",
         Part::Postgres => "database",
         Part::Registry => "schemas",
-        Part::Mail | Part::Ui | Part::Prometheus => unreachable!("nobody waits for {part}"),
+        Part::Mail | Part::Ui | Part::Prometheus | Part::Pooler => {
+            unreachable!("nobody waits for {part}")
+        }
     }
 }
 

@@ -158,7 +158,7 @@ fn secure(
 }
 
 /// Who runs it, if we are root.
-fn somebody_else() -> Result<Option<(u32, u32)>, Error> {
+pub(super) fn somebody_else() -> Result<Option<(u32, u32)>, Error> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }

@@ -8,8 +8,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tokio::process::Command;
-
 use super::{
     cache::{Cache, Recipe},
     server::Server,
@@ -89,15 +87,7 @@ async fn install() -> Result<Programs, Error> {
 
 async fn unpack(home: &Path) -> Result<(), Error> {
     tool::download(PACKAGE, home).await?;
-    let entries = fs::read_dir(home).map_err(Error::path("read", home))?;
-    for entry in entries.filter_map(Result::ok) {
-        let archive = entry.path();
-        let mut command = Command::new("dpkg-deb");
-        command.arg("-x").arg(&archive).arg(home);
-        tool::run(command).await?;
-        fs::remove_file(&archive).map_err(Error::path("remove", &archive))?;
-    }
-    Ok(())
+    tool::unpack_packages(home).await
 }
 
 /// JSON, which is YAML.

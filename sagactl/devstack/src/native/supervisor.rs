@@ -206,7 +206,9 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 fn polite_signal(part: Part) -> &'static str {
     match part {
         Part::Postgres => "INT",
-        Part::Kafka | Part::Registry | Part::Mail | Part::Ui | Part::Prometheus => "TERM",
+        Part::Kafka | Part::Registry | Part::Mail | Part::Ui | Part::Prometheus | Part::Pooler => {
+            "TERM"
+        }
     }
 }
 
@@ -214,7 +216,7 @@ fn polite_signal(part: Part) -> &'static str {
 fn last_signal(part: Part) -> &'static str {
     match part {
         Part::Postgres => "QUIT",
-        Part::Kafka | Part::Registry | Part::Mail | Part::Prometheus => "KILL",
+        Part::Kafka | Part::Registry | Part::Mail | Part::Prometheus | Part::Pooler => "KILL",
         // It has children of its own, one per open tab.
         Part::Ui => "TERM",
     }

@@ -100,6 +100,37 @@ pub(crate) async fn download(package: &str, folder: &Path) -> Result<(), Error> 
     run(fetch()).await.map(drop)
 }
 
+/// Unpacks the Debian packages that lie in this folder into it, and removes them.
+pub(crate) async fn unpack_packages(folder: &Path) -> Result<(), Error> {
+    for archive in packages_in(folder)? {
+        let mut command = Command::new("dpkg-deb");
+        command.arg("-x").arg(&archive).arg(folder);
+        run(command).await?;
+        std::fs::remove_file(&archive).map_err(Error::path("remove", &archive))?;
+    }
+    Ok(())
+}
+
+/// What the Debian packages in this folder depend on, each by its name.
+pub(crate) async fn dependencies(folder: &Path) -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    for archive in packages_in(folder)? {
+        let mut command = Command::new("dpkg-deb");
+        command.arg("-f").arg(&archive).arg("Depends");
+        let said = run(command).await?.stdout;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let names = said.split(',').filter_map(|it| it.split_whitespace().next());
+        all.extend(names.map(str::to_owned));
+    }
+    Ok(all)
+}
+
+fn packages_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let entries = std::fs::read_dir(folder).map_err(Error::path("read", folder))?;
+    let paths = entries.filter_map(Result::ok).map(|it| it.path());
+    Ok(paths.filter(|it| it.extension().is_some_and(|it| it == "deb")).collect())
+}
+
 fn apt(arguments: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     let patience = ["-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"];

@@ -1,0 +1,115 @@
+//! What a connection is told when it is opened, and whether it stays told.
+//!
+//! The limits of time are set by `SET`, in one round trip after the connection is made, and not among
+//! its startup parameters: poolers (`PgBouncer`) refuse `options` and `extra_float_digits`, or, told to
+//! ignore them, leave all limits away without a word.
+//!
+//! **Architecture invariant:** a connection is one session of the server for as long as it is open. The
+//! relay's leadership and migrations are session locks, statements are prepared, limits are set: behind
+//! a pooler that gives each transaction another session, none of it holds. [`check`] finds out at the
+//! start, as far as that can be seen from outside.
+
+use std::collections::HashMap;
+
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, PgPool,
+    postgres::PgConnectOptions,
+};
+
+use super::{
+    Settings, borrow,
+    ceiling::{Refusal, make_room},
+};
+
+/// How often a connection is tried that is refused because there are too many.
+const TRIES: u32 = 20;
+/// The pause before the next try.
+const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
+
+/// How connections are opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(super) connect: PgConnectOptions,
+    /// Names and values as `pg_settings` has them.
+    limits: [(&'static str, String); 6],
+}
+
+impl Options {
+    pub(super) fn new(connect: PgConnectOptions, settings: &Settings) -> Self {
+        let millis = |limit: std::time::Duration| limit.as_millis().to_string();
+        let limits = [
+            ("statement_timeout", millis(settings.statement_timeout)),
+            ("lock_timeout", millis(settings.lock_timeout)),
+            ("idle_in_transaction_session_timeout", millis(settings.idle_in_transaction_timeout)),
+            ("tcp_keepalives_idle", "10".to_owned()),
+            ("tcp_keepalives_interval", "5".to_owned()),
+            ("tcp_keepalives_count", "3".to_owned()),
+        ];
+        // What floats look like in text; none is read as text, and poolers refuse it.
+        Self { connect: connect.extra_float_digits(None), limits }
+    }
+
+    /// Opens a connection outside any pool. One that is refused because there are too many is tried
+    /// again for about a second, while the pools of this process give one up.
+    pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut tries = 1;
+        let mut conn = loop {
+            match self.connect.connect().await {
+                Ok(conn) => break conn,
+                Err(error) if tries < TRIES && Refusal::of(&error).is_some() => make_room(),
+                Err(error) => return Err(error),
+            }
+            tries += 1;
+            tokio::time::sleep(TRY_AGAIN).await;
+        };
+        self.begin(&mut conn).await?;
+        Ok(conn)
+    }
+
+    /// Sets the limits of a connection that was just made.
+    pub(super) async fn begin(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let set: Vec<String> =
+            self.limits.iter().map(|(name, value)| format!("SET {name} = {value}")).collect();
+        // Names are ours, values are numbers.
+        conn.execute(AssertSqlSafe(set.join(";"))).await?;
+        Ok(())
+    }
+}
+
+/// Whether connections of this pool are sessions, and keep their limits. The first is an error, since
+/// leadership and migrations rely on it; of the second a warning names each limit that is not kept.
+pub async fn check(pool: &PgPool, options: &Options) -> Result<(), sqlx::Error> {
+    let mut one = borrow(pool).await?;
+    let mut other = borrow(pool).await?;
+    let first = session_of(&mut one).await?;
+    // Nobody else can have the first one's session meanwhile, if it is one.
+    if session_of(&mut other).await? == first {
+        let told = "a pooler before the database gives each transaction another session \
+                    (pool_mode = transaction): the relay's lock, migrations, prepared statements and \
+                    limits of time need pool_mode = session";
+        return Err(sqlx::Error::Configuration(told.into()));
+    }
+    let set: Vec<(String, String)> =
+        sqlx::query_as("SELECT name, setting FROM pg_settings WHERE name = ANY ($1)")
+            .bind(options.limits.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+            .fetch_all(&mut *one)
+            .await?;
+    let set: HashMap<String, String> = set.into_iter().collect();
+    for (name, wanted) in &options.limits {
+        let found = set.get(*name).map_or("", String::as_str);
+        // A socket of this machine has no keepalives.
+        let has_none = found == "0" && name.starts_with("tcp_");
+        if found != wanted && !has_none {
+            tracing::warn!(name, wanted, found, "the database does not keep this limit");
+        }
+    }
+    one.give_back();
+    other.give_back();
+    Ok(())
+}
+
+async fn session_of(conn: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    // Not prepared: a pooler of transactions may not know the statement the next time.
+    let row = conn.fetch_one("SELECT pg_backend_pid()").await?;
+    sqlx::Row::try_get(&row, 0)
+}

@@ -1,0 +1,112 @@
+//! A database that allows fewer connections than the pool wants: those that are open are shared.
+
+use std::time::Duration;
+
+use devstack::until;
+use shared::{db, fault, fault::Fault, health::Health};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+
+use crate::kit::{self, PATIENCE};
+
+/// A role that may open so many connections, and how it opens the database.
+async fn role(pool: &PgPool, settings: &db::Settings, connections: u32) -> (String, db::Settings) {
+    use secrecy::ExposeSecret as _;
+    let name = format!("limited_{:08x}", fastrand::u32(..));
+    let sql = format!("CREATE ROLE {name} LOGIN PASSWORD 'secret' CONNECTION LIMIT {connections}");
+    pool.execute(AssertSqlSafe(sql)).await.unwrap();
+    let (_, place) = settings.url.expose_secret().rsplit_once('@').unwrap();
+    let url = format!("postgres://{name}:secret@{place}").into();
+    (name, db::Settings { url, connections_max: 10, ..settings.clone() })
+}
+
+async fn transaction(pool: &PgPool) -> Result<(), sqlx::Error> {
+    let mut tx = db::begin(pool).await?;
+    tx.execute("SELECT 1").await?;
+    tx.commit().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() {
+    let (superuser, settings) = kit::database().await;
+    let (name, settings) = role(&superuser, &settings, 3).await;
+    // Who tries to connect for all of this time fails, if nobody looks at what is idle.
+    let settings = db::Settings { acquire_timeout: Duration::from_mins(1), ..settings };
+    let pool = db::pool(&settings, "ceiling").unwrap();
+    let health = Health::default();
+    db::tell(&pool, &health.component("database"));
+    let callers = (0..64).map(|_| async {
+        let mut failures = Vec::new();
+        for _ in 0..15 {
+            failures.extend(transaction(&pool).await.err().map(|it| fault::chain(&it)));
+        }
+        failures
+    });
+    let failures = futures_util::future::join_all(callers).await.concat();
+    assert_eq!(failures, Vec::<String>::new());
+    // One more than are allowed: named while it lasts, and served as soon as one is free.
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(db::borrow(&pool).await.unwrap());
+    }
+    let one_more = transaction(&pool);
+    let named = async {
+        until("the refusal is shown", async || db::refusal(&pool).is_some()).await;
+        let said = health.report()["database"].clone().unwrap();
+        assert!(said.contains("allows no more connections"), "{said}");
+        held.into_iter().for_each(db::Loan::give_back);
+    };
+    let (served, ()) = tokio::join!(one_more, named);
+    served.unwrap();
+    // The relay's own connection is let in: the pool gives one up.
+    let options = db::options(&settings, "relay").unwrap();
+    let relay = until_connected(&pool, &options).await;
+    transaction(&pool).await.unwrap();
+    drop(relay);
+    let sql = AssertSqlSafe(format!("ALTER ROLE {name} CONNECTION LIMIT 50"));
+    superuser.execute(sql).await.unwrap();
+    until("more connections are allowed again", async || {
+        transaction(&pool).await.unwrap();
+        db::refusal(&pool).is_none()
+    })
+    .await;
+    assert_eq!(health.report()["database"], Ok("ready"));
+}
+
+async fn until_connected(pool: &PgPool, options: &db::Options) -> sqlx::PgConnection {
+    let work = async {
+        loop {
+            transaction(pool).await.unwrap();
+        }
+    };
+    let connect = async {
+        loop {
+            if let Ok(conn) = options.connect().await {
+                return conn;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, async {
+        tokio::select! {
+            conn = connect => conn,
+            () = work => unreachable!("it has no end"),
+        }
+    })
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn who_waits_in_vain_is_told_that_there_are_too_many_connections() {
+    let (superuser, settings) = kit::database().await;
+    let (_, settings) = role(&superuser, &settings, 0).await;
+    let settings = db::Settings { acquire_timeout: Duration::from_secs(1), ..settings };
+    let pool = db::pool(&settings, "ceiling").unwrap();
+    until("the refusal is known", async || {
+        let error = transaction(&pool).await.unwrap_err();
+        let said = fault::chain(&error);
+        assert!(!said.contains("secret"), "{said}");
+        let is_named = said.contains("allows no more connections (53300)");
+        is_named && Fault::from(error).sqlstate().as_deref() == Some("53300")
+    })
+    .await;
+}
