@@ -47,3 +47,4 @@ pub mod health;
 pub mod kafka;
 pub mod lifecycle;
 pub mod telemetry;
+pub mod visible;

@@ -2,6 +2,7 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
+use super::log;
 use crate::sequence;
 
 /// Gives the recorder a line of help for each number.
@@ -14,6 +15,11 @@ pub(super) fn describe() {
     );
     describe_counter!("http_rate_limited_total", "Requests of callers who asked too often.");
     counter!("http_rate_limited_total").increment(0);
+
+    describe_counter!(log::LOST, "Log lines that were not written, by why.");
+    for why in [log::FULL, log::FAILED] {
+        counter!(log::LOST, "why" => why).increment(0);
+    }
 
     describe_histogram!("intake_batch_size", "Commands taken in by one transaction, by intake.");
     describe_gauge!("intake_queue_depth", "Commands that wait to be taken in, by intake.");
