@@ -3,7 +3,7 @@
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
 use super::log;
-use crate::sequence;
+use crate::{http, sequence};
 
 /// Gives the recorder a line of help for each number.
 pub(super) fn describe() {
@@ -16,6 +16,13 @@ pub(super) fn describe() {
     describe_counter!("http_rate_limited_total", "Requests of callers who asked too often.");
     counter!("http_rate_limited_total").increment(0);
 
+    describe_counter!(
+        "http_connections_cut_total",
+        "Connections that were ended because of a limit of time, by which."
+    );
+    for why in http::CUTS {
+        counter!("http_connections_cut_total", "why" => why).increment(0);
+    }
     describe_counter!(log::LOST, "Log lines that were not written, by why.");
     for why in [log::FULL, log::FAILED] {
         counter!(log::LOST, "why" => why).increment(0);
