@@ -1,7 +1,10 @@
 //! Holds one stack for as long as a command runs: `devstack cargo test`. Without a command, it says
 //! what to put into the environment, and holds the stack until Ctrl-C.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use devstack::{Part, Parts, Progress, Source, Stack, State};
@@ -9,9 +12,9 @@ use devstack::{Part, Parts, Progress, Source, Stack, State};
 struct Lines;
 
 impl Progress for Lines {
-    #[expect(clippy::print_stderr, reason = "told to the person at the terminal")]
     fn state(&self, part: Part, state: &State) {
-        eprintln!("{part:>15}: {state}");
+        // The stack is there, whether or not anybody reads that it is.
+        drop(writeln!(io::stderr(), "{part:>15}: {state}"));
     }
 }
 
@@ -24,7 +27,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         command.args(words).envs(stack.exports());
         command.status().await.with_context(|| format!("cannot run {}", program.display()))?.code()
     } else {
-        say(&stack);
+        say(&stack)?;
         tokio::signal::ctrl_c().await?;
         Some(0)
     };
@@ -32,9 +35,11 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(status.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-#[expect(clippy::print_stdout, reason = "this is its output, to be read by a shell")]
-fn say(stack: &Stack) {
+/// Its output, to be read by a shell.
+fn say(stack: &Stack) -> io::Result<()> {
+    let mut out = io::stdout().lock();
     for (name, value) in stack.exports() {
-        println!("export {name}='{value}'");
+        writeln!(out, "export {name}='{value}'")?;
     }
+    out.flush()
 }
