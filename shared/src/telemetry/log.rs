@@ -28,7 +28,7 @@ use crate::visible::{visible, visible_json};
 const WAITING_MAX: usize = 4 * 1024 * 1024;
 
 /// When the process ends, lines that wait may be written for so long.
-const FINISH_LIMIT: Duration = Duration::from_secs(1);
+const FINISH_LIMIT: Duration = Duration::from_millis(500);
 
 /// A reader that takes nothing at the moment (of a log that does not block) is tried again then.
 const BUSY: Duration = Duration::from_millis(10);
