@@ -190,7 +190,7 @@ async fn refusal(response: reqwest::Response) -> anyhow::Result<reqwest::Respons
     }
     let problem: Value = response.json().await.unwrap_or_default();
     let text = |name: &str| problem.get(name).and_then(Value::as_str).map(visible);
-    let title = text("title").unwrap_or("payment-service refused".into());
+    let title = text("title").unwrap_or_else(|| "payment-service refused".into());
     match text("detail") {
         Some(detail) => anyhow::bail!("{title}: {detail} ({})", status.as_u16()),
         None => anyhow::bail!("{title} ({})", status.as_u16()),

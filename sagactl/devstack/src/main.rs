@@ -1,10 +1,7 @@
 //! Holds one stack for as long as a command runs: `devstack cargo test`. Without a command, it says
 //! what to put into the environment, and holds the stack until Ctrl-C.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use devstack::{Part, Parts, Progress, Source, Stack, State};
@@ -14,7 +11,7 @@ struct Lines;
 impl Progress for Lines {
     fn state(&self, part: Part, state: &State) {
         // The stack is there, whether or not anybody reads that it is.
-        drop(writeln!(io::stderr(), "{part:>15}: {state}"));
+        drop(writeln!(std::io::stderr(), "{part:>15}: {state}"));
     }
 }
 
@@ -36,10 +33,8 @@ async fn main() -> anyhow::Result<ExitCode> {
 }
 
 /// Its output, to be read by a shell.
-fn say(stack: &Stack) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    for (name, value) in stack.exports() {
-        writeln!(out, "export {name}='{value}'")?;
-    }
-    out.flush()
+fn say(stack: &Stack) -> std::io::Result<()> {
+    let said =
+        stack.exports().into_iter().map(|(name, value)| format!("export {name}='{value}'\n"));
+    std::io::stdout().write_all(said.collect::<String>().as_bytes())
 }

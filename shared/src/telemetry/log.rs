@@ -133,7 +133,7 @@ impl Queue {
             drop(state);
             let left = write(&mut sink, &lines);
             if !left.is_empty() {
-                lost(FAILED, left.iter().filter(|it| **it == b'\n').count() as u64);
+                lost(FAILED, left.split_inclusive(|it| *it == b'\n').count() as u64);
             }
         }
     }

@@ -19,6 +19,12 @@ use serde_json::{Value, json};
 use shared::visible::{visible, visible_lines};
 use tokio::process::{Child, Command};
 
+use crate::{
+    letters::{are_dead, letters},
+    raw::{self, Raw},
+    stage,
+};
+
 /// What a program's output goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Output {
@@ -172,6 +178,7 @@ async fn strangers_service() -> SocketAddr {
         .route("/payments/{id}/review", axum::routing::post(refused));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
     tokio::spawn(async move { axum::serve(listener, routes).await });
     address
 }
@@ -204,6 +211,35 @@ async fn no_command_sends_a_strangers_characters_to_the_terminal() {
         assert_eq!(visible_lines(&text), text, "{words}");
         assert!(!text.lines().any(|it| it.starts_with("forged")), "{words}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_strangers_message_is_logged_listed_and_shown_without_what_a_terminal_would_obey() {
+    let stage = stage::open().await;
+    let message = Raw {
+        topic: format!("{}stock-released", stage.fleet.prefix()),
+        key: Some(OUTSIDE.into()),
+        headers: ["ce_id", "ce_type", OUTSIDE]
+            .map(|it| (it.to_owned(), Some(OUTSIDE.into())))
+            .into(),
+        payload: Some(b"\x07x".to_vec()),
+    };
+    raw::say(&stage.fleet.stack().brokers, vec![message]).await;
+    are_dead(&stage, Member::Orders, None, 1).await;
+    let id = letters(&stage, Member::Orders, None).await[0].id;
+    let admin = stage.fleet.admin(Member::Orders);
+    for words in ["list", &format!("show {id}"), "redrive --dry-run", "redrive"] {
+        let mut command = Command::new(program("sagactl"));
+        command.args(["dead-letters", "--service", &admin]).args(words.split(' '));
+        let shown = command.output().await.unwrap();
+        let text = String::from_utf8([shown.stdout, shown.stderr].concat()).unwrap();
+        assert_eq!(visible_lines(&text), text, "{words}");
+        assert!(!text.lines().any(|it| it.starts_with("forged")), "{words}: {text}");
+        assert!(words.starts_with("redrive") || text.contains(&*visible(OUTSIDE)), "{text}");
+    }
+    let log = stage.fleet.log(Member::Orders);
+    assert_eq!(visible_lines(&log), log);
+    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]

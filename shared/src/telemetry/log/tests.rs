@@ -11,21 +11,22 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 const PLAIN: Look = Look { format: Format::Pretty, colours: false };
 
+/// How the next write is to end: with this error, or well.
+type End = Option<io::ErrorKind>;
+
 /// A reader that lets one write through for each word that it is given, and keeps what it read.
 struct Reader {
-    go_on: mpsc::Receiver<Option<io::ErrorKind>>,
+    go_on: mpsc::Receiver<End>,
     read: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Write for Reader {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.go_on.recv().unwrap_or(Some(io::ErrorKind::BrokenPipe)) {
-            Some(error) => Err(error.into()),
-            None => {
-                self.read.lock().unwrap().extend(bytes);
-                Ok(bytes.len())
-            }
+        if let Some(error) = self.go_on.recv().unwrap_or(Some(io::ErrorKind::BrokenPipe)) {
+            return Err(error.into());
         }
+        self.read.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -34,7 +35,7 @@ impl Write for Reader {
 }
 
 /// A log with such a reader, what it is told, and what it has read.
-fn read(waiting_max: usize) -> (Log, mpsc::Sender<Option<io::ErrorKind>>, Arc<Mutex<Vec<u8>>>) {
+fn read(waiting_max: usize) -> (Log, mpsc::Sender<End>, Arc<Mutex<Vec<u8>>>) {
     let (tell, go_on) = mpsc::channel();
     let read = Arc::<Mutex<Vec<u8>>>::default();
     let reader = Reader { go_on, read: Arc::clone(&read) };
