@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::Context as _;
 use serde::Deserialize;
+use shared::visible::visible;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
@@ -39,7 +40,8 @@ impl Report {
     /// Everything that is wrong, with the promise that it breaks.
     pub fn faults(&self) -> Vec<String> {
         let faults = |(promise, faults): &(&'static str, Vec<String>)| {
-            faults.iter().map(|it| format!("{promise}: {it}")).collect::<Vec<_>>()
+            // Each stays on its line, whatever keys, names and details are in it.
+            faults.iter().map(|it| format!("{promise}: {}", visible(it))).collect::<Vec<_>>()
         };
         self.checks.iter().flat_map(faults).collect()
     }

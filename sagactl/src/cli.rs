@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use devstack::Source;
+use shared::config;
 
 use crate::{
     chaos, compose, contract, dead_letters, demo, fuzz, load, manifests, payments, screen, stack,
@@ -70,6 +71,12 @@ impl From {
 }
 
 impl Cli {
+    /// Reads the command line and the environment; says what is wrong with them, and ends.
+    pub fn read() -> Self {
+        let matches = config::ignore_empty(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
     /// Does what was asked.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {

@@ -13,7 +13,7 @@ use uuid::Uuid;
 /// stands still for a while costs no answer.
 const CALL_LIMIT: Duration = Duration::from_mins(2);
 
-/// A connection without calls is kept for so long: less than the services keep it (20 s), so that no
+/// A connection without calls is kept for so long: less than the services keep it (75 s), so that no
 /// call is sent on one that is just being closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use shared::visible::visible;
 use uuid::Uuid;
 
 use self::{
@@ -147,7 +148,8 @@ async fn list(services: &[Service], filter: &Filter, max: usize) -> anyhow::Resu
             }
             Err(error) => {
                 reached = false;
-                say(format_args!("{}  cannot be asked: {error:#}", service.name));
+                let (name, why) = (visible(&service.name), format!("{error:#}"));
+                say(format_args!("{name}  cannot be asked: {}", visible(&why)));
             }
         }
     }
@@ -193,7 +195,7 @@ async fn decide(
     };
     if chosen.dry_run {
         for (service, letter) in &found {
-            say(format_args!("{}\n{}", service.name, picture::letter(letter)));
+            say(format_args!("{}\n{}", visible(&service.name), picture::letter(letter)));
         }
         say("Nothing was changed (--dry-run).");
         return Ok(ExitCode::SUCCESS);

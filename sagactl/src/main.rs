@@ -2,11 +2,13 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use sagactl::cli::{self, Cli};
+use sagactl::{
+    cli::{self, Cli},
+    screen,
+};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::failed(&error.into()),
@@ -16,7 +18,9 @@ fn main() -> ExitCode {
         let outcome = tokio::select! {
             outcome = cli.run() => outcome,
             () = cli::interrupted() => Ok(ExitCode::from(130)),
+            () = screen::lost() => Ok(ExitCode::FAILURE),
         };
-        outcome.unwrap_or_else(|error| cli::failed(&error))
+        let code = outcome.unwrap_or_else(|error| cli::failed(&error));
+        screen::finish().unwrap_or(code)
     })
 }

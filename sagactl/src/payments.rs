@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use shared::visible::visible;
 use uuid::Uuid;
 
 use crate::{client, screen::say};
@@ -188,8 +189,8 @@ async fn refusal(response: reqwest::Response) -> anyhow::Result<reqwest::Respons
         return Ok(response);
     }
     let problem: Value = response.json().await.unwrap_or_default();
-    let text = |name: &str| problem.get(name).and_then(Value::as_str);
-    let title = text("title").unwrap_or("payment-service refused");
+    let text = |name: &str| problem.get(name).and_then(Value::as_str).map(visible);
+    let title = text("title").unwrap_or_else(|| "payment-service refused".into());
     match text("detail") {
         Some(detail) => anyhow::bail!("{title}: {detail} ({})", status.as_u16()),
         None => anyhow::bail!("{title} ({})", status.as_u16()),

@@ -1,25 +1,68 @@
 //! What a person sees: headings, lines, progress. The only place that writes to the terminal.
+//!
+//! What is said may hold text from outside: whatever a terminal would obey is written out, all but the
+//! ends of lines. A text that must stay on its line goes through [`visible`](shared::visible::visible)
+//! first.
+//!
+//! Where nobody reads any longer (`sagactl … | head -1`), the work ends quietly, as that of any other
+//! program does which the signal SIGPIPE ends.
 
 use std::{
     collections::BTreeMap,
     fmt::Display,
-    sync::{Mutex, PoisonError},
+    io::{self, Write},
+    process::ExitCode,
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use devstack::{Part, Progress, State};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use shared::visible::{visible, visible_lines};
+use tokio_util::sync::CancellationToken;
+
+/// What a shell says of a program that SIGPIPE ended: 128 and the signal's number.
+const NOBODY_READS: u8 = 141;
+
+/// Why standard output takes nothing more.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Cancelled once it does not.
+static OVER: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
 
 /// A line on standard output.
-#[expect(clippy::print_stdout, reason = "this is where lines are written for people")]
 pub fn say(line: impl Display) {
-    println!("{line}");
+    if let Err(error) = put(io::stdout().lock(), &line.to_string()) {
+        LOST.get_or_init(|| error);
+        OVER.cancel();
+    }
 }
 
 /// A line on standard error.
-#[expect(clippy::print_stderr, reason = "this is where complaints are written for people")]
 pub fn complain(line: impl Display) {
-    eprintln!("{line}");
+    // Nobody is left to be told that this cannot be told.
+    drop(put(io::stderr().lock(), &line.to_string()));
+}
+
+fn put(mut to: impl Write, line: &str) -> io::Result<()> {
+    to.write_all(visible_lines(line).as_bytes())?;
+    to.write_all(b"\n")?;
+    to.flush()
+}
+
+/// Waits until standard output takes nothing more, which may be never.
+pub async fn lost() {
+    OVER.cancelled().await;
+}
+
+/// How a program ends whose output could not be written.
+pub fn finish() -> Option<ExitCode> {
+    let error = LOST.get()?;
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Some(ExitCode::from(NOBODY_READS));
+    }
+    complain(format_args!("sagactl: standard output cannot be written: {error}"));
+    Some(ExitCode::FAILURE)
 }
 
 /// Lines that change while work goes on; plain lines where there is no terminal. A board is over once
@@ -38,15 +81,17 @@ impl Board {
 
     /// Says how `name` stands.
     pub fn set(&self, name: &str, state: &str) {
-        self.with(name, |bar| bar.set_message(format!("{name:<22} {state}")));
+        let (name, state) = (visible(name), visible(state));
+        self.with(&name, |bar| bar.set_message(format!("{name:<22} {state}")));
     }
 
     /// Says how `name` ended; the line stays.
     pub fn end(&self, name: &str, state: &str) {
+        let (name, state) = (visible(name), visible(state));
         if self.bars.is_hidden() {
             say(format!("  {name:<22} {state}"));
         }
-        self.with(name, |bar| {
+        self.with(&name, |bar| {
             bar.set_style(style("  {msg}"));
             bar.finish_with_message(format!("{name:<22} {state}"));
         });
@@ -90,4 +135,17 @@ impl Progress for Board {
 
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_nothing_that_a_terminal_would_obey() {
+        let mut written = Vec::new();
+        put(&mut written, "a\u{1b}]0;title\u{7}\n  b\u{9b}2J\r\u{202e}").unwrap();
+        let expected = "a\\x1b]0;title\\x07\n  b\\u{9b}2J\\r\\u{202e}\n";
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
 }

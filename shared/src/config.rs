@@ -5,6 +5,9 @@
 //! What is wrong is said in one line on standard error, without the values of secrets, and the
 //! process exits with code 2.
 //!
+//! A variable that is set and empty counts as not set, whichever it is: so a manifest can name a
+//! variable and leave it to its default ([`ignore_empty`]).
+//!
 //! ```ignore
 //! #[derive(clap::Parser)]
 //! struct Settings {
@@ -18,7 +21,10 @@
 //! }
 //! ```
 
-use std::{io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    ffi::OsString, io::Write as _, net::SocketAddr, path::PathBuf, process::ExitCode,
+    time::Duration,
+};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -27,12 +33,14 @@ use crate::{consumer, db, kafka, telemetry};
 pub use self::{
     broker::{Broker, Protection},
     duration::{BadDuration, parse_duration},
+    empty::ignore_empty,
     limits::Limits,
     retry::{BadRetry, Retry},
 };
 
 mod broker;
 mod duration;
+mod empty;
 mod limits;
 mod retry;
 
@@ -190,12 +198,14 @@ pub fn parse<T: clap::Parser + Check>() -> Result<T, ExitCode> {
 
 /// As [`parse`], from these arguments.
 pub fn parse_from<T: clap::Parser + Check>(
-    args: impl IntoIterator<Item = std::ffi::OsString>,
+    args: impl IntoIterator<Item = OsString>,
 ) -> Result<T, ExitCode> {
-    let settings = match T::try_parse_from(args) {
+    let settings = match read::<T>(args) {
         Ok(settings) => settings,
         Err(error) if error.use_stderr() => {
-            drop(writeln!(std::io::stderr(), "{}", one_line(&error.to_string())));
+            let complaint = one_line(&error.to_string());
+            let empty = empty::hint::<T>(&complaint);
+            drop(writeln!(std::io::stderr(), "{complaint}{empty}"));
             return Err(ExitCode::from(2));
         }
         // `--help` and the like.
@@ -213,6 +223,11 @@ pub fn parse_from<T: clap::Parser + Check>(
     }
 }
 
+fn read<T: clap::Parser>(args: impl IntoIterator<Item = OsString>) -> Result<T, clap::Error> {
+    let matches = ignore_empty(T::command()).try_get_matches_from(args)?;
+    T::from_arg_matches(&matches).map_err(|error| error.format(&mut T::command()))
+}
+
 /// What is wrong, without the advice that follows it.
 fn one_line(complaint: &str) -> String {
     let wrong = complaint.split("\n\n").next().unwrap_or_default();
@@ -227,10 +242,15 @@ pub fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 /// A secret that is kept in a file, without the line's end.
 pub fn secret_file(name: &'static str, path: &std::path::Path) -> Result<SecretString, Invalid> {
     match std::fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => Ok(SecretString::from(text.trim())),
+        // Some editors begin a file with a byte order mark.
+        Ok(text) if !bare(&text).is_empty() => Ok(SecretString::from(bare(&text))),
         Ok(_) => Err(Invalid::new(name, format!("{} is empty", path.display()))),
         Err(error) => Err(Invalid::new(name, format!("{}: {error}", path.display()))),
     }
+}
+
+fn bare(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}').trim()
 }
 
 /// Checks that a number is between two others.

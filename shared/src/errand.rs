@@ -20,12 +20,16 @@ pub fn run(common: &Common, service: &str, migrations: &Migrator) -> Option<Exit
     if common.health {
         return Some(http::ask_readiness(common.admin_listen));
     }
-    common.migrate.then(|| match migrate(common, service, migrations) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!(error, "the tables are not up to date");
-            ExitCode::FAILURE
-        }
+    common.migrate.then(|| {
+        let code = match migrate(common, service, migrations) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                tracing::error!(error, "the tables are not up to date");
+                ExitCode::FAILURE
+            }
+        };
+        telemetry::finish_log();
+        code
     })
 }
 

@@ -177,7 +177,7 @@ impl Ground {
         vitals.watch_pool(pool.clone());
         let codec = talk(&plan, &life, &waits).await?;
         let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
-        let limits = http::Settings { rate: common.limits.rate(), ..unlimited };
+        let limits = common.limits.http()?;
         let health = life.health().component("admission");
         let watcher = Watcher::new(pool.clone(), common.limits.admission(), health);
         let gate = watcher.gate();
@@ -279,7 +279,7 @@ impl Ground {
     pub async fn open(&self, routes: Router) -> Result<Addresses, Error> {
         let listener = bind("http", self.common.http_listen).await?;
         let addresses = Addresses { http: listener.local_addr()?, admin: self.admin };
-        let limits = self.limits;
+        let limits = self.limits.clone();
         self.life.start(Stage::Edges, "http", |stop| serve(listener, routes, limits, stop));
         self.door.ready();
         Ok(addresses)

@@ -1,7 +1,7 @@
 //! How a service is asked and how it answers: one server, one form of refusal, one way to read.
 //!
 //! ```text
-//! connection ──> context (ids, span, numbers) ──> rate ──> panic and time limits ──> route ──> extract ──> handler
+//! connection ──> context (ids, span, numbers) ──> origin ──> rate ──> panic and time limits ──> route ──> extract ──> handler
 //!                   └── every refusal leaves as a Problem with the request's ids
 //! ```
 //!
@@ -17,13 +17,15 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{Method, Uri},
+    http::{Method, StatusCode, Uri},
     middleware,
 };
 
+pub(crate) use self::server::CUTS;
 pub use self::{
     admin::admin,
     context::RequestContext,
+    cors::{BadOrigins, Cors},
     dead_letters::dead_letters,
     description::describe,
     extract::{Idempotent, Json, Path, Query},
@@ -41,6 +43,7 @@ pub use self::{
 
 mod admin;
 mod context;
+mod cors;
 mod dead_letters;
 mod description;
 mod extract;
@@ -58,7 +61,7 @@ mod unambiguous;
 mod whole;
 
 /// What a server allows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// What a body may weigh.
     pub body_bytes_max: usize,
@@ -66,12 +69,20 @@ pub struct Settings {
     pub request_limit: Duration,
     /// Connections at the same time; more wait to be accepted.
     pub connections_max: usize,
-    /// How long a client may take for a request's head; also how long an idle connection stays.
+    /// How long a client may take for a request's head, from its first byte on.
     pub header_limit: Duration,
+    /// How long a connection stays on which no request has begun. Longer than that of a balancer in
+    /// front, so that it is the balancer who closes: AWS' keeps them for 60 s, nginx for 60 s (to
+    /// what it is in front of), Google's for 600 s.
+    pub idle_limit: Duration,
+    /// How long a client may take nothing of its answer; then its connection is reset.
+    pub write_limit: Duration,
     /// How long requests may go on after the server was told to stop.
     pub stop_limit: Duration,
     /// How often one caller may ask; as often as it likes, if none.
     pub rate: Option<Rate>,
+    /// Whose pages may ask from within a browser; nobody's, if none.
+    pub cors: Option<Cors>,
 }
 
 impl Default for Settings {
@@ -81,8 +92,11 @@ impl Default for Settings {
             request_limit: Duration::from_secs(10),
             connections_max: 10_000,
             header_limit: Duration::from_secs(20),
+            idle_limit: Duration::from_secs(75),
+            write_limit: Duration::from_secs(30),
             stop_limit: Duration::from_millis(2_500),
             rate: None,
+            cors: None,
         }
     }
 }
@@ -92,17 +106,29 @@ impl Default for Settings {
 pub fn finish(routes: Router, settings: &Settings) -> Router {
     let mut routes = routes
         .fallback(async |method: Method, uri: Uri| {
-            problem::NOT_FOUND.detail(format!("{method} {} leads nowhere", uri.path()))
+            // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
+            if method == Method::OPTIONS && uri.path() == "*" {
+                return Ok(StatusCode::NO_CONTENT);
+            }
+            Err(problem::NOT_FOUND.detail(format!("{method} {} leads nowhere", uri.path())))
         })
+        // Either has the header `Allow`, which the router adds.
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
+            if method == Method::OPTIONS {
+                return Ok(StatusCode::NO_CONTENT);
+            }
             let detail = format!("{method} is not known at {}", uri.path());
-            problem::METHOD_NOT_ALLOWED.detail(detail)
+            Err(problem::METHOD_NOT_ALLOWED.detail(detail))
         })
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
         .layer(middleware::from_fn_with_state(settings.request_limit, guard::limits));
     if let Some(rate) = settings.rate {
         let limiter = Arc::new(rate::Limiter::new(rate));
         routes = routes.layer(middleware::from_fn_with_state(limiter, rate::limit));
+    }
+    if let Some(cors) = &settings.cors {
+        // Around the refusals, so that a page can read them.
+        routes = routes.layer(middleware::from_fn_with_state(cors.clone(), cors::cors));
     }
     routes.layer(middleware::from_fn(context::context))
 }

@@ -47,4 +47,5 @@ pub mod health;
 pub mod kafka;
 pub mod lifecycle;
 pub mod telemetry;
+pub mod visible;
 pub mod writers;

@@ -1,6 +1,7 @@
 //! What a process tells of itself: log lines, spans, numbers.
 //!
-//! Logs go to standard output, one line an event, for people or as JSON. Numbers are kept in
+//! Logs go to standard output, one line an event, for people or as JSON; where nobody reads them, the
+//! work goes on without ([`mod@log`]). Numbers are kept in
 //! Prometheus' form and rendered when asked for. [Spans](spans) leave for a collector, if there is
 //! one.
 //!
@@ -27,9 +28,11 @@ use tracing_subscriber::{
 
 use crate::lifecycle::Unfailing;
 
+pub(crate) use self::log::finish as finish_log;
 pub use self::vitals::Vitals;
 pub(crate) use self::vitals::introduce;
 
+mod log;
 pub(crate) mod messaging;
 mod names;
 pub mod spans;
@@ -54,6 +57,9 @@ pub enum Error {
     /// The recorder of the numbers cannot be installed.
     #[error("the recorder of metrics cannot be installed")]
     Recorder(#[from] BuildError),
+    /// The thread that writes the log cannot be started.
+    #[error("the log cannot be written by a thread of its own")]
+    Log(#[from] std::io::Error),
 }
 
 /// The numbers of this process.
@@ -112,7 +118,11 @@ pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
     }
     let filter = EnvFilter::try_new(filter)?;
     let colours = std::io::stdout().is_terminal();
-    let lines = tracing_subscriber::fmt().with_ansi(colours);
+    let log = log::stdout(log::Look { format, colours })?;
+    // An event that cannot be formatted would be complained of on standard error, where nobody may
+    // listen either.
+    let lines = tracing_subscriber::fmt().with_ansi(colours).log_internal_errors(false);
+    let lines = lines.with_writer(log);
     let installed = match format {
         Format::Pretty => lines.with_target(false).with_env_filter(filter).try_init(),
         Format::Json => as_json(lines).with_env_filter(filter).try_init(),

@@ -1,7 +1,7 @@
 //! `POST /products/{sku}/restock`
 
 use axum::extract::State;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::http::{Idempotent, Path, Problem, ProblemDocument, RequestContext, problem, whole};
 use utoipa::ToSchema;
 
@@ -16,7 +16,7 @@ use crate::domain::{
 };
 
 /// What was delivered.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Restock {
     /// How many more there are.

@@ -88,6 +88,18 @@ async fn a_repeat_is_marked_and_another_clients_key_is_another_key() {
 }
 
 #[tokio::test]
+async fn a_delivery_that_is_spelled_in_another_way_is_the_same_delivery() {
+    let shop = Shop::open().await;
+    shop.house.stock(&[("lamp", 10)]).await;
+    for quantity in [json!(5), json!(5.0)] {
+        let response =
+            shop.restock_as("ada", "lamp", "monday", &json!({"quantity": quantity})).await;
+        assert_eq!(response.status(), StatusCode::OK, "{quantity}");
+    }
+    assert_eq!(shop.house.counts("lamp").await, (15, 0, 0));
+}
+
+#[tokio::test]
 async fn a_delivery_that_was_refused_leaves_its_key_free() {
     let shop = Shop::open().await;
 

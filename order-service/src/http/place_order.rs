@@ -5,7 +5,7 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use shared::http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, stored, whole};
 use utoipa::ToSchema;
 
@@ -23,7 +23,7 @@ use crate::domain::{
 };
 
 /// An order as it is asked for.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct PlaceOrder {
     /// What, each SKU once.
@@ -40,7 +40,7 @@ pub(super) struct PlaceOrder {
 }
 
 /// A line of it.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WishedLine {
     /// What.
@@ -53,7 +53,7 @@ pub(super) struct WishedLine {
 }
 
 /// Who is told.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CustomerBody {
     /// Where.

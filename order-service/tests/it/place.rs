@@ -193,6 +193,49 @@ async fn a_refusal_is_not_kept_so_the_key_can_try_again() {
     assert_eq!(shop.post("k1", &body).await.status, StatusCode::ACCEPTED);
 }
 
+/// The same order, spelled in different ways: what clients of different languages make of it.
+const SPELLINGS: [&str; 8] = [
+    r#"{"lines":[{"sku":"tea","quantity":2}],"currency":"EUR","payment_method":"tok_visa","customer":{"email":"ada@example.org"}}"#,
+    r#"{"lines":[{"sku":"tea","quantity":2.0}],"currency":"EUR","payment_method":"tok_visa","customer":{"email":"ada@example.org"}}"#,
+    r#"{"lines":[{"sku":"tea","quantity":2e0}],"currency":"EUR","payment_method":"tok_visa","customer":{"email":"ada@example.org"}}"#,
+    r#"{"lines":[{"sku":"tea","quantity":20E-1}],"currency":"EUR","payment_method":"tok_visa","customer":{"email":"ada@example.org"}}"#,
+    r#"{"lines":[{"sku":"tea","quantity":2}],"currency":"EUR","payment_method":"tok_visa","customer":{"email":"ada@example.org","name":null}}"#,
+    r#" {"customer":{"email":"ada@example.org"}, "payment_method" : "tok_visa","currency":"EUR","lines":[ {"quantity":2,"sku":"tea"} ]} "#,
+    r#"{"lines":[{"sku":"t\u0065a","quantity":2}],"currency":"\u0045UR","payment_method":"tok_visa","customer":{"email":"ada@example.org"}}"#,
+    "\u{feff}{\"lines\":[{\"sku\":\"tea\",\"quantity\":2}],\"currency\":\"EUR\",\"payment_method\":\"tok_visa\",\"customer\":{\"email\":\"ada@example.org\"}}",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_order_in_any_spelling_under_one_key_is_the_same_request() {
+    let shop = Shop::open().await;
+    let branch = shop.branch();
+    let post = async |key: &str, text: &str| {
+        let mut request = order_request(key, &two_teas());
+        *request.body_mut() = text.to_owned().into();
+        ask(&branch, request).await
+    };
+    for (n, first) in SPELLINGS.into_iter().enumerate() {
+        let key = format!("k{n}");
+        let id = post(&key, first).await.id();
+        for text in SPELLINGS {
+            let reply = post(&key, text).await;
+            assert_eq!(reply.status, StatusCode::ACCEPTED, "{first} {text}");
+            assert_eq!(reply.header("idempotency-replayed"), "true");
+            assert_eq!(reply.id(), id);
+        }
+        // Another order is another one, in whatever spelling.
+        let other = post(&key, &SPELLINGS[1].replace("2.0", "3.0")).await;
+        assert_eq!(
+            (other.status.as_u16(), other.code()),
+            (422, "idempotency-key-reused".to_owned())
+        );
+    }
+    assert_eq!(shop.count().await, i64::try_from(SPELLINGS.len()).unwrap());
+    let half = post("half", &SPELLINGS[1].replace("2.0", "2.5")).await;
+    assert_eq!((half.status.as_u16(), half.code()), (422, "invalid-body".to_owned()));
+    assert_eq!(half.json()["errors"][0]["pointer"], "/lines/0/quantity");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_is_being_worked_on_is_busy() {
     let shop = Shop::open().await;

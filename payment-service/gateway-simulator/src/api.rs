@@ -158,7 +158,9 @@ fn check_amount(amount: u64) -> Result<(), Refusal> {
     Err(Refusal::Invalid(format!("amount must be from 1 to {AMOUNT_MAX} minor units")))
 }
 
-/// Reads JSON; what serde says of a mistake is precise enough to be told to the caller.
+/// Reads JSON, past a byte order mark; what serde says of a mistake is precise enough to be told to the
+/// caller.
 pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     serde_json::from_slice(body).map_err(|error| Refusal::Invalid(error.to_string()))
 }

@@ -26,6 +26,7 @@ pub mod api;
 pub mod journal;
 
 pub mod arguments;
+pub mod output;
 pub mod question;
 
 mod clock;

@@ -1,14 +1,9 @@
 //! A payment gateway with faults, as a process of its own: the independent witness of every charge.
 
-use std::{
-    io::{self, Write as _},
-    net::SocketAddr,
-};
-
 use clap::Parser as _;
 use gateway_simulator::{
     arguments::Arguments,
-    question,
+    output, question,
     server::{self, Settings},
 };
 
@@ -18,16 +13,11 @@ async fn main() -> anyhow::Result<()> {
     if arguments.health {
         return Ok(question::ask(arguments.listen)?);
     }
-    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    // What cannot be formatted would be complained of on standard error, and a complaint that nobody
+    // takes is a panic.
+    tracing_subscriber::fmt().with_writer(|| output::Log).log_internal_errors(false).init();
     let settings = Settings { listen: arguments.listen, log: arguments.log };
     let stop = server::stop_on_signal()?;
-    server::serve(settings, stop, announce).await?;
+    server::serve(settings, stop, output::announce).await?;
     Ok(())
-}
-
-/// Whoever started the process reads this line to learn the port.
-fn announce(address: SocketAddr) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "listening on http://{address}")?;
-    out.flush()
 }

@@ -1,7 +1,7 @@
 //! Holds one stack for as long as a command runs: `devstack cargo test`. Without a command, it says
 //! what to put into the environment, and holds the stack until Ctrl-C.
 
-use std::process::ExitCode;
+use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
 use devstack::{Part, Parts, Progress, Source, Stack, State};
@@ -9,9 +9,9 @@ use devstack::{Part, Parts, Progress, Source, Stack, State};
 struct Lines;
 
 impl Progress for Lines {
-    #[expect(clippy::print_stderr, reason = "told to the person at the terminal")]
     fn state(&self, part: Part, state: &State) {
-        eprintln!("{part:>15}: {state}");
+        // The stack is there, whether or not anybody reads that it is.
+        drop(writeln!(std::io::stderr(), "{part:>15}: {state}"));
     }
 }
 
@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         command.args(words).envs(stack.exports());
         command.status().await.with_context(|| format!("cannot run {}", program.display()))?.code()
     } else {
-        say(&stack);
+        say(&stack)?;
         tokio::signal::ctrl_c().await?;
         Some(0)
     };
@@ -32,9 +32,9 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(status.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-#[expect(clippy::print_stdout, reason = "this is its output, to be read by a shell")]
-fn say(stack: &Stack) {
-    for (name, value) in stack.exports() {
-        println!("export {name}='{value}'");
-    }
+/// Its output, to be read by a shell.
+fn say(stack: &Stack) -> std::io::Result<()> {
+    let said =
+        stack.exports().into_iter().map(|(name, value)| format!("export {name}='{value}'\n"));
+    std::io::stdout().write_all(said.collect::<String>().as_bytes())
 }

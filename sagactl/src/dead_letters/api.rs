@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use reqwest::{StatusCode, header};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use shared::visible::visible;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -268,9 +269,9 @@ impl Service {
     }
 }
 
-/// A problem in one line.
+/// A problem in one line, whatever is in it.
 fn explain(status: StatusCode, problem: &Value) -> String {
-    let text = |value: &Value, name: &str| value.get(name)?.as_str().map(str::to_owned);
+    let text = |value: &Value, name: &str| Some(visible(value.get(name)?.as_str()?).into_owned());
     let title = text(problem, "title").unwrap_or_else(|| status.to_string());
     let errors = problem.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
     let errors = errors

@@ -1,7 +1,8 @@
-//! Dead letters on a terminal.
+//! Dead letters on a terminal. All texts in them are from outside: each stays on its line.
 
 use std::fmt::Write as _;
 
+use shared::visible::visible;
 use time::OffsetDateTime;
 
 use super::api::{Letter, Message, Reasons, Service, Shown};
@@ -11,34 +12,37 @@ const BAR_MAX: i64 = 30;
 
 /// A service and its reasons, as a histogram.
 pub(super) fn reasons(service: &Service, reasons: &Reasons) -> String {
+    let name = visible(&service.name);
     let mut text = match reasons.letters {
-        0 => format!("{}  no open dead letters", service.name),
-        1 => format!("{}  1 open dead letter", service.name),
-        n => format!("{}  {n} open dead letters", service.name),
+        0 => format!("{name}  no open dead letters"),
+        1 => format!("{name}  1 open dead letter"),
+        n => format!("{name}  {n} open dead letters"),
     };
     let most = reasons.items.iter().map(|it| it.letters).max().unwrap_or(1);
     for it in &reasons.items {
         let length = usize::try_from((it.letters * BAR_MAX + most - 1) / most).unwrap_or(0);
         let what = what(&it.source, &it.topic);
         let bar = "█".repeat(length);
-        put(&mut text, format_args!("\n  {:>7}  {what:<26} {:<14} {bar}", it.letters, it.reason));
+        let (n, reason) = (it.letters, visible(&it.reason));
+        put(&mut text, format_args!("\n  {n:>7}  {what:<26} {reason:<14} {bar}"));
     }
     text
 }
 
 /// A letter, in three lines.
 pub(super) fn letter(it: &Letter) -> String {
-    let key = it.key.as_deref().unwrap_or("–");
-    let mut text = format!("  {}  {:<26} {}", it.id, what(&it.source, &it.topic), it.reason);
+    let key = visible(it.key.as_deref().unwrap_or("–"));
+    let (what, reason) = (what(&it.source, &it.topic), visible(&it.reason));
+    let mut text = format!("  {}  {what:<26} {reason}", it.id);
     let (tried, age) = (tried(it.attempts), age(it.last_failed_at));
     put(&mut text, format_args!("\n    key {key}, tried {tried}, last {age}{}", waits(it)));
-    put(&mut text, format_args!("\n    {}", it.detail));
+    put(&mut text, format_args!("\n    {}", visible(&it.detail)));
     text
 }
 
 /// All that is known of a letter.
 pub(super) fn whole(service: &Service, shown: &Shown) -> String {
-    let mut text = format!("Dead letter {} of {}", shown.id, service.name);
+    let mut text = format!("Dead letter {} of {}", shown.id, visible(&service.name));
     if let Some(it) = &shown.letter {
         let state = match (shown.open, it.settled.as_deref()) {
             (true, None) => "open",
@@ -53,7 +57,7 @@ pub(super) fn whole(service: &Service, shown: &Shown) -> String {
             ("detail", it.detail.clone()),
             ("tried", format!("{}, last {}", tried(it.attempts), age(it.last_failed_at))),
         ] {
-            put(&mut text, format_args!("\n  {name:<8} {value}"));
+            put(&mut text, format_args!("\n  {name:<8} {}", visible(&value)));
         }
     } else {
         text.push_str("\n  gone; only what was decided about it is known");
@@ -97,7 +101,7 @@ fn section<T>(text: &mut String, title: &str, items: &[T], line: impl Fn(&T) -> 
     }
     put(text, format_args!("\n{title}"));
     for it in items {
-        put(text, format_args!("\n  {}", line(it)));
+        put(text, format_args!("\n  {}", visible(&line(it))));
     }
 }
 
@@ -121,7 +125,8 @@ fn dump(hex: &str) -> String {
 }
 
 fn what(source: &str, topic: &str) -> String {
-    if source == "job" { format!("job {topic}") } else { topic.to_owned() }
+    let topic = visible(topic);
+    if source == "job" { format!("job {topic}") } else { topic.into_owned() }
 }
 
 fn tried(attempts: i32) -> String {
@@ -138,7 +143,8 @@ fn waits(letter: &Letter) -> String {
         1 => "1 waits behind it".to_owned(),
         n => format!("{n} wait behind it"),
     };
-    let settled = letter.settled.as_deref().map_or(String::new(), |it| format!(" ({it})"));
+    let settled =
+        letter.settled.as_deref().map_or(String::new(), |it| format!(" ({})", visible(it)));
     format!("; {behind}{settled}")
 }
 
@@ -164,6 +170,9 @@ fn put(text: &mut String, more: std::fmt::Arguments<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use uuid::Uuid;
+
     use super::*;
 
     #[test]
@@ -172,6 +181,47 @@ mod tests {
                         \n  0010  ff                                               ·";
         assert_eq!(dump("006f7264657273206162636465666768ff"), expected);
         assert_eq!(dump(""), "");
+    }
+
+    const OUTSIDE: &str = "a\u{1b}]0;t\u{7}\u{9b}2J\r\nforged\u{202e}";
+    const SHOWN: &str = "a\\x1b]0;t\\x07\\u{9b}2J\\r\\nforged\\u{202e}";
+
+    #[test]
+    fn no_text_from_outside_leaves_its_line_or_reaches_the_terminal() {
+        let it = json!({
+            "id": Uuid::nil(), "source": OUTSIDE, "topic": OUTSIDE, "key": OUTSIDE,
+            "reason": OUTSIDE, "detail": OUTSIDE, "attempts": 2, "settled": OUTSIDE, "waiting": 1,
+            "last_failed_at": "2026-01-02T03:04:05Z",
+        });
+        let shown: Shown = serde_json::from_value(json!({
+            "id": Uuid::nil(), "open": false, "letter": it,
+            "message": {
+                "partition": 0, "offset": 0, "body_bytes": 0, "body_hex": "",
+                "headers": [{ "name": OUTSIDE, "value": OUTSIDE }],
+            },
+            "waiting": [],
+            "decisions": [{
+                "action": OUTSIDE, "outcome": OUTSIDE, "by": OUTSIDE, "reason": OUTSIDE,
+                "at": "2026-01-02T03:04:05Z",
+            }],
+        }))
+        .unwrap();
+        let counts: Reasons = serde_json::from_value(json!({
+            "letters": 1,
+            "items": [{ "source": OUTSIDE, "topic": OUTSIDE, "reason": OUTSIDE, "letters": 1 }],
+        }))
+        .unwrap();
+        let (name, base) = (OUTSIDE.to_owned(), String::new());
+        let service = Service { name, base, http: crate::client::http().unwrap() };
+        for (text, lines, times) in [
+            (letter(shown.letter.as_ref().unwrap()), 3, 5),
+            (reasons(&service, &counts), 2, 3),
+            (whole(&service, &shown), 13, 12),
+        ] {
+            assert_eq!(text.lines().count(), lines, "{text}");
+            assert_eq!(text.matches(SHOWN).count(), times, "{text}");
+            assert_eq!(shared::visible::visible_lines(&text), text);
+        }
     }
 
     #[test]

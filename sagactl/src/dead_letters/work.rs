@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
+use shared::visible::visible;
 use tokio::time::{Interval, MissedTickBehavior};
 use uuid::Uuid;
 
@@ -169,7 +170,7 @@ impl Tally {
     }
 
     fn complain(&mut self, letter: &Letter, what: &str) {
-        self.complaints.push(format!("{}  {what}", letter.id));
+        self.complaints.push(format!("{}  {}", letter.id, visible(what)));
     }
 
     /// Says what became of them; success if there is nothing left to do.

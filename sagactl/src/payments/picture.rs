@@ -1,4 +1,6 @@
-//! Payments on a terminal.
+//! Payments on a terminal. Their texts are the gateway's and the service's: each stays on its line.
+
+use shared::visible::visible;
 
 use shared::contract::currency;
 
@@ -10,7 +12,7 @@ pub(super) fn table(payments: &[Payment]) -> Vec<String> {
         return vec!["no such payments".to_owned()];
     }
     let line = |cells: [&str; 6]| {
-        let [order, stage, asked, charged, why, since] = cells;
+        let [order, stage, asked, charged, why, since] = cells.map(visible);
         let line =
             format!("{order:<36}  {stage:<14}  {asked:>14}  {charged:>14}  {since:<20}  {why}");
         line.trim_end().to_owned()
@@ -42,7 +44,7 @@ pub(super) fn whole(payment: &Payment) -> Vec<String> {
     ];
     let mut lines: Vec<String> = parts
         .into_iter()
-        .filter_map(|(name, value)| Some(format!("{name:<9} {}", value?)))
+        .filter_map(|(name, value)| Some(format!("{name:<9} {}", visible(&value?))))
         .collect();
     let id = payment.order_id;
     let decisions: &[&str] = match (payment.stage.as_str(), payment.review.as_deref()) {
@@ -104,6 +106,22 @@ mod tests {
             ]
         );
         assert_eq!(table(&[]), ["no such payments"]);
+    }
+
+    #[test]
+    fn no_text_from_outside_leaves_its_line_or_reaches_the_terminal() {
+        let outside = "a\u{1b}]0;t\u{7}\u{9b}2J\r\nforged\u{202e}";
+        let money = json!({ "minor": 1, "currency": outside });
+        let payment = payment(&json!({
+            "stage": outside, "amount": money, "payment_method": outside, "refund_id": outside,
+            "charge": { "id": outside, "amount": money }, "updated_at": outside,
+            "failure": { "reason": outside, "code": outside },
+        }));
+        for lines in [table(std::slice::from_ref(&payment)), whole(&payment)] {
+            for line in lines {
+                assert_eq!(visible(&line), line);
+            }
+        }
     }
 
     #[test]

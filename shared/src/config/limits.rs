@@ -34,6 +34,14 @@ pub struct Limits {
     /// Requests that one caller may send at once after a rest.
     #[arg(long, env = "RATE_LIMIT_BURST", default_value_t = 10_000)]
     pub rate_limit_burst: u32,
+    /// How long a connection stays on which no request has begun. Longer than that of the balancer in
+    /// front, so that it is the balancer who closes: 60 s at AWS' and nginx, 600 s at Google's.
+    #[arg(long, env = "HTTP_IDLE_LIMIT", default_value = "75s", value_parser = parse_duration)]
+    pub http_idle_limit: Duration,
+    /// Whose pages may ask from within a browser (CORS): `https://shop.example,http://127.0.0.1:3000`,
+    /// or `*` for all; nobody's without it.
+    #[arg(long, env = "HTTP_CORS_ORIGINS")]
+    pub http_cors_origins: Option<String>,
 }
 
 impl Limits {
@@ -41,12 +49,14 @@ impl Limits {
         within("ADMISSION_BACKLOG_MAX", self.admission_backlog_max.into(), 1, 1_000_000)?;
         within("RATE_LIMIT_PER_SECOND", self.rate_limit_per_second.into(), 0, 1_000_000)?;
         within("RATE_LIMIT_BURST", self.rate_limit_burst.into(), 1, 1_000_000)?;
+        self.cors()?;
         let (moment, minute, day) =
             (Duration::from_millis(10), Duration::from_mins(1), Duration::from_hours(24));
         for (name, value, most) in [
             ("ADMISSION_AGE_MAX", self.admission_age_max, day),
             ("ADMISSION_LOOK", self.admission_look, minute),
             ("ADMISSION_RETRY_AFTER", self.admission_retry_after, day),
+            ("HTTP_IDLE_LIMIT", self.http_idle_limit, day),
         ] {
             if !(moment..=most).contains(&value) {
                 let reason = format!("{value:?} is not between {moment:?} and {most:?}");
@@ -71,6 +81,21 @@ impl Limits {
             look_every: self.admission_look,
             retry_after: self.admission_retry_after,
         }
+    }
+
+    /// What the public server allows.
+    pub fn http(&self) -> Result<http::Settings, Invalid> {
+        Ok(http::Settings {
+            rate: self.rate(),
+            idle_limit: self.http_idle_limit,
+            cors: self.cors()?,
+            ..http::Settings::default()
+        })
+    }
+
+    fn cors(&self) -> Result<Option<http::Cors>, Invalid> {
+        let origins = self.http_cors_origins.as_deref().map(http::Cors::parse).transpose();
+        origins.map_err(|error| Invalid::new("HTTP_CORS_ORIGINS", error.to_string()))
     }
 
     /// How often one caller may ask.

@@ -220,7 +220,7 @@ fn a_complaint_is_one_line_without_advice() {
 #[test]
 fn what_is_wrong_ends_the_program_with_code_2_and_help_with_success() {
     let exit = |args: &[&str]| {
-        let args = std::iter::once(&"service").chain(args).map(std::ffi::OsString::from);
+        let args = std::iter::once(&"service").chain(args).map(OsString::from);
         parse_from::<Settings>(args).map(drop)
     };
     assert_eq!(exit(&["--database-url", URL]), Ok(()));

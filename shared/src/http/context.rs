@@ -103,8 +103,9 @@ pub(super) async fn context(mut request: Request, next: Next) -> Response {
 fn with_ids(problem: Problem, plain: &Response, context: &RequestContext) -> Response {
     let mut response = problem.response(Some(context));
     response.extensions_mut().remove::<Problem>();
+    let own: Vec<HeaderName> = response.headers().keys().cloned().collect();
     for (name, value) in plain.headers() {
-        if *name != header::CONTENT_LENGTH && !response.headers().contains_key(name) {
+        if *name != header::CONTENT_LENGTH && !own.contains(name) {
             response.headers_mut().append(name, value.clone());
         }
     }

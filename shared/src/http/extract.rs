@@ -11,7 +11,10 @@ use serde_json::error::Category;
 use serde_path_to_error::{Path as Place, Segment};
 
 use super::{Problem, problem, unambiguous::Unambiguous};
-use crate::idempotency::{Client, Fingerprint, Key, ScopedKey};
+use crate::{
+    idempotency::{Client, Fingerprint, Key, ScopedKey},
+    visible,
+};
 
 /// A body in JSON, in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,8 @@ pub struct Path<T>(pub T);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Query<T>(pub T);
 
-/// A body in JSON under an `Idempotency-Key`.
+/// A body in JSON under an `Idempotency-Key`. What the key is bound to is the body as it was
+/// understood: what `T` says of itself, not how the caller spelled it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotent<T> {
     /// The caller's name for this request, among those of the same client on the same route.
@@ -57,7 +61,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Idempotent<T> {
+impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for Idempotent<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -67,10 +71,11 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Idempotent<T> {
         let path = request.uri().path().to_owned();
         let route = request.extensions().get::<MatchedPath>().map_or(&*path, MatchedPath::as_str);
         let key = ScopedKey { scope: client.scope(&format!("{method} {route}")), key };
-        let Json(Unambiguous(value)) = Json::from_request(request, state).await?;
-        let fingerprint = Fingerprint::of(method.as_str(), &path, &value);
-        let body = serde_path_to_error::deserialize(value)
+        let Json(Unambiguous(spelling)) = Json::from_request(request, state).await?;
+        let body: T = serde_path_to_error::deserialize(&spelling)
             .map_err(|error| mismatch(pointer(error.path()), error.inner()))?;
+        let understood = serde_json::to_value(&body).map_err(|error| Problem::internal(&error))?;
+        let fingerprint = Fingerprint::of_spelled(method.as_str(), &path, &understood, &spelling);
         Ok(Self { key, fingerprint, body })
     }
 }
@@ -115,7 +120,10 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Key {
 
 impl<T: Serialize> IntoResponse for Json<T> {
     fn into_response(self) -> Response {
-        axum::Json(self.0).into_response()
+        match visible::json(&self.0) {
+            Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+            Err(error) => Problem::internal(&error).into_response(),
+        }
     }
 }
 
@@ -125,10 +133,26 @@ async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes
         let said = said.map_or_else(|| "none".into(), String::from_utf8_lossy);
         return Err(problem::UNSUPPORTED_MEDIA_TYPE.detail(format!("its content type is {said}")));
     }
-    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+    let read = Bytes::from_request(request, state).await;
+    let bytes = read.map_err(|rejection| match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => problem::BODY_TOO_LARGE.problem(),
         status => refused(status, rejection.body_text()),
-    })
+    })?;
+    utf8(bytes)
+}
+
+/// Past a byte order mark, which a reader of JSON may ignore (RFC 8259, 8.1). The other encodings of
+/// Unicode are told from it by their own marks, or by the zeros that no JSON in UTF-8 begins with.
+fn utf8(mut bytes: Bytes) -> Result<Bytes, Problem> {
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        return Ok(bytes.split_off(3));
+    }
+    let marked = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    if marked || bytes.iter().take(4).filter(|it| **it == 0).count() >= 2 {
+        let detail = "it is in UTF-16 or UTF-32; JSON is sent in UTF-8 (RFC 8259, 8.1)";
+        return Err(problem::MALFORMED_JSON.detail(detail));
+    }
+    Ok(bytes)
 }
 
 /// `application/json`, or something that is JSON underneath (`application/…+json`).

@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 
 use super::RequestContext;
-use crate::{fault, idempotency, intake::Refused};
+use crate::{fault, idempotency, intake::Refused, visible};
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -218,7 +218,7 @@ impl Problem {
 
     /// The whole answer.
     pub(super) fn response(self, context: Option<&RequestContext>) -> Response {
-        let document = serde_json::to_vec(&self.document(context)).unwrap_or_default();
+        let document = visible::json(&self.document(context)).unwrap_or_default();
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response =
             (self.kind.status, [(header::CONTENT_TYPE, content_type)], document).into_response();

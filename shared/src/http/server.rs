@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, body::Body, extract::Request};
+use axum::{Router, body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -16,7 +16,13 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use self::guarded::{Guarded, Phase, Times};
 use super::{Settings, rate::Peer};
+
+mod guarded;
+
+/// Why connections are cut, as the metric has it.
+pub(crate) const CUTS: [&str; 2] = [guarded::HEAD, guarded::WRITE];
 
 /// When no more sockets can be had, the next one is asked for after this long.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -36,11 +42,16 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let free = Arc::new(Semaphore::new(settings.connections_max));
+    let times = Times {
+        idle: settings.idle_limit,
+        head: settings.header_limit,
+        write: settings.write_limit,
+    };
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &free)).await {
         match accepted {
             Ok((stream, peer, permit)) => {
-                let connection = connection(stream, peer, router.clone(), settings, stop.clone());
+                let connection = connection(stream, peer, router.clone(), times, stop.clone());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -85,21 +96,27 @@ async fn connection(
     stream: TcpStream,
     peer: Peer,
     router: Router,
-    settings: Settings,
+    times: Times,
     stop: CancellationToken,
 ) {
     if stream.set_nodelay(true).is_err() {
         // It is gone already.
         return;
     }
-    let service = router.map_request(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(peer);
-        request.map(Body::new)
-    });
+    let phase = Phase::default();
+    let (begun, answered) = (phase.clone(), phase.clone());
+    let service = router
+        .map_request(move |mut request: Request<Incoming>| {
+            begun.begin();
+            request.extensions_mut().insert(peer);
+            request.map(Body::new)
+        })
+        .map_response(move |response: Response| response.map(|body| answered.until_sent(body)));
+    let stream = TokioIo::new(Guarded::new(stream, times, phase));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(settings.header_limit)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+        .header_read_timeout(times.sum())
+        .serve_connection(stream, TowerToHyperService::new(service));
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -3,12 +3,12 @@ use std::time::Duration;
 use axum::{
     Router,
     body::{Body, to_bytes},
-    http::{HeaderMap, Request, StatusCode, header},
+    http::{HeaderMap, Method, Request, StatusCode, header},
     response::Response,
     routing::{get, post},
 };
 use proptest::prelude::*;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -21,15 +21,16 @@ use crate::{
     telemetry::{self, Vitals},
 };
 
-#[derive(Debug, Deserialize)]
+mod edges;
+
+#[derive(Debug, Deserialize, Serialize)]
 struct Order {
-    #[expect(dead_code, reason = "only its reading is tested")]
     lines: Vec<Line>,
+    name: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, Serialize)]
 struct Line {
-    #[expect(dead_code, reason = "only its reading is tested")]
     quantity: u32,
 }
 
@@ -124,6 +125,9 @@ async fn whatever_cannot_be_read_is_a_problem() {
         (get_of("/nowhere"), NOT_FOUND),
         (get_of("/orders"), METHOD_NOT_ALLOWED),
         (get_of("/problems/none"), NOT_FOUND),
+        (options("/nowhere", &[]), NOT_FOUND),
+        (post_of("/orders", &[JSON], "\u{feff}"), MALFORMED_JSON),
+        (post_of("/orders", &[JSON], "\u{feff}\u{feff}{\"lines\":[]}"), MALFORMED_JSON),
         (get_of("/panic"), INTERNAL),
         (get_of("/hang"), TIMEOUT),
         (get_of("/full"), OVERLOADED),
@@ -157,6 +161,12 @@ async fn a_body_that_says_so_in_any_form_of_json_is_read() {
         let response = send(post_of("/orders", &headers, r#"{"lines":[]}"#)).await;
         assert_eq!(response.status(), StatusCode::ACCEPTED);
     }
+}
+
+fn options(path: &str, headers: &[(&str, &str)]) -> Request<Body> {
+    let mut request = post_of(path, headers, "");
+    *request.method_mut() = Method::OPTIONS;
+    request
 }
 
 #[tokio::test]

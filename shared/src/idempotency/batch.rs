@@ -28,7 +28,7 @@ pub fn sort_out<'k, 's, S: BuildHasher>(
         .enumerate()
         .map(|(place, (key, fingerprint))| {
             if let Some(stored) = answered.get(key) {
-                let same = stored.fingerprint == fingerprint;
+                let same = fingerprint.is_of(&stored.fingerprint);
                 return if same { Verdict::Replay(stored) } else { Verdict::Mismatch };
             }
             match seen.get(key) {
@@ -36,7 +36,7 @@ pub fn sort_out<'k, 's, S: BuildHasher>(
                     seen.insert(key, (place, fingerprint));
                     Verdict::First
                 }
-                Some((first, of_first)) if *of_first == fingerprint => Verdict::RepeatOf(*first),
+                Some((first, of_first)) if fingerprint.is_of(of_first) => Verdict::RepeatOf(*first),
                 Some(_) => Verdict::Mismatch,
             }
         })

@@ -3,31 +3,64 @@
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 over method, path and body. The body counts as the value that it is: spaces, the order
-/// of names and other spellings of one text make no difference.
+/// SHA-256 over method, path and body. The body counts as what was understood of it: spaces, the
+/// order of names, other spellings of one text or number, and a name without a value make no
+/// difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint([u8; 32]);
+pub struct Fingerprint {
+    understood: [u8; 32],
+    /// As it was made up to November 2026, when the spelling of numbers and names without a value
+    /// did make one.
+    spelled: Option<[u8; 32]>,
+}
 
 impl Fingerprint {
-    /// The fingerprint of a request.
+    /// The fingerprint of a request that was understood as `body`.
     pub fn of(method: &str, path: &str, body: &Value) -> Self {
-        let mut hasher = Sha256::new();
-        for part in [method, path] {
-            hasher.update(part.as_bytes());
-            hasher.update([0]);
-        }
-        absorb(&mut hasher, body);
-        Self(hasher.finalize().into())
+        Self { understood: digest(method, path, &without_nulls(body)), spelled: None }
+    }
+
+    /// The same, of a request whose body was spelled like this: it is also known by the fingerprint
+    /// that an earlier version gave it, so that a retry across the upgrade finds its answer.
+    pub fn of_spelled(method: &str, path: &str, body: &Value, spelling: &Value) -> Self {
+        Self { spelled: Some(digest(method, path, spelling)), ..Self::of(method, path, body) }
+    }
+
+    /// Whether the request that was kept under `kept` is this one.
+    pub fn is_of(&self, kept: &Self) -> bool {
+        self.understood == kept.understood || self.spelled == Some(kept.understood)
     }
 
     /// As bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        &self.understood
     }
 
     /// From bytes, if there are as many as it needs.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        bytes.try_into().ok().map(Self)
+        bytes.try_into().ok().map(|understood| Self { understood, spelled: None })
+    }
+}
+
+fn digest(method: &str, path: &str, body: &Value) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for part in [method, path] {
+        hasher.update(part.as_bytes());
+        hasher.update([0]);
+    }
+    absorb(&mut hasher, body);
+    hasher.finalize().into()
+}
+
+/// A name without a value says as much as no name.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let said = map.iter().filter(|(_, value)| !value.is_null());
+            said.map(|(name, value)| (name.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
     }
 }
 

@@ -3,6 +3,7 @@ use std::collections::{HashMap, HashSet};
 use axum::http::{HeaderMap, HeaderValue};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::*;
 
@@ -45,6 +46,27 @@ fn a_fingerprint_sees_the_value_not_its_spelling() {
     assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":2}"#));
     assert_ne!(of("[[1],2]"), of("[1,[2]]"));
     assert_ne!(of(r#""1""#), of("1"));
+}
+
+#[test]
+fn a_name_without_a_value_is_as_good_as_none_and_a_value_without_a_name_is_not() {
+    let of = |text: &str| Fingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap());
+    assert_eq!(of(r#"{"a":1,"b":null,"c":[{"d":null}]}"#), of(r#"{"a":1,"c":[{}]}"#));
+    assert_ne!(of("[null]"), of("[]"));
+    assert_ne!(of("{}"), of("null"));
+}
+
+#[test]
+fn a_request_is_known_by_the_fingerprint_that_an_earlier_version_kept() {
+    let (understood, spelling) = (json!({ "n": 2 }), json!({ "n": 2.0, "name": null }));
+    let now = Fingerprint::of_spelled("POST", "/things", &understood, &spelling);
+    // What SHA-256 gives for the text that was digested then.
+    let text = b"POST\0/things\0{\"n\":2.0,\"name\":null,}";
+    let kept = Fingerprint::from_bytes(&Sha256::digest(text)).unwrap();
+    assert!(now.is_of(&kept));
+    assert!(now.is_of(&Fingerprint::of("POST", "/things", &understood)));
+    let other = Fingerprint::of_spelled("POST", "/things", &json!({ "n": 3 }), &json!({ "n": 3 }));
+    assert!(!other.is_of(&kept));
 }
 
 #[test]

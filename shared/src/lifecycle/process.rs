@@ -3,7 +3,10 @@
 use std::{error::Error as StdError, io::Write as _, process::ExitCode, thread, time::Duration};
 
 use super::{Lifecycle, signal::Shutdown};
-use crate::{fault, telemetry::spans};
+use crate::{
+    fault,
+    telemetry::{finish_log, spans},
+};
 
 /// What hangs (a C library, a lookup of a name) is left behind so long after the grace.
 const HANGING_MAX: Duration = Duration::from_secs(2);
@@ -33,6 +36,7 @@ where
     spans::finish();
     // What hangs is not waited for.
     runtime.shutdown_background();
+    finish_log();
     code
 }
 
@@ -82,6 +86,7 @@ async fn run_until_told<E: Into<Box<dyn StdError + Send + Sync>>>(
 fn exit_after(limit: Duration) {
     thread::spawn(move || {
         thread::sleep(limit);
+        finish_log();
         std::process::exit(1);
     });
 }

@@ -2,18 +2,12 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 
-use crate::sequence;
+use super::log;
+use crate::{http, sequence};
 
 /// Gives the recorder a line of help for each number.
 pub(super) fn describe() {
-    describe_counter!("http_requests_total", "Requests answered, by route, method and status.");
-    describe_histogram!(
-        "http_request_duration_seconds",
-        Unit::Seconds,
-        "From a request's head to its answer's head, by route, method and status."
-    );
-    describe_counter!("http_rate_limited_total", "Requests of callers who asked too often.");
-    counter!("http_rate_limited_total").increment(0);
+    describe_edges();
 
     describe_histogram!("intake_batch_size", "Commands taken in by one transaction, by intake.");
     describe_gauge!("intake_queue_depth", "Commands that wait to be taken in, by intake.");
@@ -90,4 +84,28 @@ fn describe_relay() {
         Unit::Seconds,
         "From handing a batch to the log to its last confirmation, or to the first failure."
     );
+}
+
+/// What goes in and out at the edges of the process: requests, connections, the log.
+fn describe_edges() {
+    describe_counter!("http_requests_total", "Requests answered, by route, method and status.");
+    describe_histogram!(
+        "http_request_duration_seconds",
+        Unit::Seconds,
+        "From a request's head to its answer's head, by route, method and status."
+    );
+    describe_counter!("http_rate_limited_total", "Requests of callers who asked too often.");
+    counter!("http_rate_limited_total").increment(0);
+
+    describe_counter!(
+        "http_connections_cut_total",
+        "Connections that were ended because of a limit of time, by which."
+    );
+    for why in http::CUTS {
+        counter!("http_connections_cut_total", "why" => why).increment(0);
+    }
+    describe_counter!(log::LOST, "Log lines that were not written, by why.");
+    for why in [log::FULL, log::FAILED] {
+        counter!(log::LOST, "why" => why).increment(0);
+    }
 }

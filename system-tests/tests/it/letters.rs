@@ -35,7 +35,11 @@ use crate::{
 };
 
 /// The open letters of a service, of a key or of any, as `sagactl` lists them.
-async fn letters(stage: &Stage, member: Member, key: impl Into<Option<Uuid>>) -> Vec<Letter> {
+pub(crate) async fn letters(
+    stage: &Stage,
+    member: Member,
+    key: impl Into<Option<Uuid>>,
+) -> Vec<Letter> {
     let (name, base) = (member.to_string(), stage.fleet.admin(member));
     let service = Service { name, base, http: client::http().unwrap() };
     let key = key.into().map(|it| it.to_string());
@@ -44,7 +48,12 @@ async fn letters(stage: &Stage, member: Member, key: impl Into<Option<Uuid>>) ->
 }
 
 /// Waits until a service has `n` open dead letters, of this key if one is given.
-async fn are_dead(stage: &Stage, member: Member, key: impl Into<Option<Uuid>>, n: usize) {
+pub(crate) async fn are_dead(
+    stage: &Stage,
+    member: Member,
+    key: impl Into<Option<Uuid>>,
+    n: usize,
+) {
     let (key, mut patience) = (key.into(), Patience::until(&format!("{member} has {n} letters")));
     loop {
         let found = letters(stage, member, key).await.len();

@@ -25,5 +25,6 @@ mod smoothing;
 mod stage;
 mod tidy;
 mod trace;
+mod unread;
 mod watch;
 mod ways;

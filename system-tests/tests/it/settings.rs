@@ -1,12 +1,14 @@
 //! Each service with a setting that is wrong or missing: one clear line, an end, and no secret.
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
     process::{Output, Stdio},
 };
 
+use clap::CommandFactory as _;
 use devstack::Patience;
-use sagactl::fleet::Member;
+use sagactl::{cli::Cli, fleet::Member};
 use tokio::process::Command;
 
 /// Must never be shown.
@@ -29,11 +31,16 @@ struct End {
 /// Runs a service with nothing but these settings, until it ends by itself: what waits for something
 /// that is not there waits for ever.
 async fn run(member: Member, settings: &[(&str, &str)]) -> End {
+    run_with(member, settings, &[]).await
+}
+
+/// The same with these arguments.
+async fn run_with(member: Member, settings: &[(&str, &str)], arguments: &[&str]) -> End {
     let mut command = Command::new(program(member));
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command.env("ADMIN_LISTEN", "127.0.0.1:0").env("HTTP_LISTEN", "127.0.0.1:0");
     // Those given last count.
-    command.envs(settings.iter().copied());
+    command.envs(settings.iter().copied()).args(arguments);
     let mut ending = std::pin::pin!(command.output());
     let mut patience = Patience::until(&format!("{member} {settings:?} ends"));
     let output = loop {
@@ -50,6 +57,16 @@ async fn run(member: Member, settings: &[(&str, &str)]) -> End {
 /// What is wrong for every service, and what is said about it.
 const COMMON: &[(&[(&str, &str)], &str)] = &[
     (&[], "--database-url"),
+    (&[("DATABASE_URL", "")], " (DATABASE_URL is not set: it is empty)"),
+    (&[("DATABASE_URL_FILE", "")], "--database-url"),
+    (
+        &[("DATABASE_URL", DATABASE), ("HTTP_CORS_ORIGINS", "shop.example")],
+        "HTTP_CORS_ORIGINS: 'shop.example' is not an origin",
+    ),
+    (
+        &[("DATABASE_URL", DATABASE), ("HTTP_IDLE_LIMIT", "0s")],
+        "HTTP_IDLE_LIMIT: 0ns is not between",
+    ),
     (&[("DATABASE_URL", "mysql://me:hunter2@db/x")], "DATABASE_URL: it is not a postgres:// URL"),
     (&[("DATABASE_URL", "hunter2")], "DATABASE_URL: it is not a postgres:// URL"),
     (&[("DATABASE_URL_FILE", "/no/such/file")], "DATABASE_URL_FILE: /no/such/file: No such file"),
@@ -150,6 +167,68 @@ async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line()
     for (member, setting, expected) in OWN {
         let end = run(*member, &[("DATABASE_URL", DATABASE), *setting]).await;
         assert_one_clear_line(&format!("{member} {setting:?}"), &end, expected);
+    }
+}
+
+/// The variables of a program.
+fn variables(program: &clap::Command) -> BTreeSet<String> {
+    let own = program.get_arguments().filter_map(|it| it.get_env());
+    let own = own.map(|it| it.to_str().unwrap().to_owned());
+    own.chain(program.get_subcommands().flat_map(variables)).collect()
+}
+
+fn settings_of(member: Member) -> clap::Command {
+    match member {
+        Member::Orders => order_service::config::Settings::command(),
+        Member::Inventory => inventory_service::config::Settings::command(),
+        Member::Payments => payment_service::config::Settings::command(),
+        Member::Notify => notify_service::config::Settings::command(),
+        Member::Gateway => unreachable!("it has no variables"),
+    }
+}
+
+#[tokio::test]
+async fn a_variable_that_is_set_and_empty_counts_as_not_set_whichever_it_is() {
+    for member in Member::SERVICES {
+        let names = variables(&settings_of(member));
+        assert!(names.len() > 30, "{names:?}");
+        for name in names.iter().filter(|it| *it != "DATABASE_URL") {
+            // The question whether it is ready is asked once all settings are read and checked; nobody
+            // answers it.
+            let settings =
+                [("DATABASE_URL", DATABASE), ("ADMIN_LISTEN", "127.0.0.1:1"), (name, "")];
+            let end = run_with(member, &settings, &["--health"]).await;
+            assert_eq!(end.code, Some(1), "{member} {name}: {}", end.complaint);
+            assert!(end.complaint.starts_with("not ready: "), "{member} {name}: {}", end.complaint);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_variable_is_not_set_for_the_operators_command_either() {
+    let own = std::env::current_exe().unwrap();
+    let program = own.ancestors().nth(2).unwrap().join("sagactl");
+    let names = variables(&Cli::command());
+    assert!(names.contains("PAYMENTS_URL") && names.contains("USER"), "{names:?}");
+    for words in [
+        "dead-letters --service http://127.0.0.1:1 discard --dry-run --because it",
+        "payments list",
+    ] {
+        let mut command = Command::new(&program);
+        command.args(words.split(' ')).envs(names.iter().map(|it| (it, "")));
+        let ended = command.stdin(Stdio::null()).output().await.unwrap();
+        let complaint = String::from_utf8(ended.stderr).unwrap();
+        // Not 2: the command line is in order, and nobody answers.
+        assert_eq!(ended.status.code(), Some(1), "{words}: {complaint}");
+        assert!(complaint.contains("error sending request"), "{words}: {complaint}");
+    }
+}
+
+#[tokio::test]
+async fn help_says_what_an_empty_variable_is() {
+    for member in Member::SERVICES {
+        let end = run_with(member, &[], &["--help"]).await;
+        assert!(end.log.contains("set and empty counts as not set"), "{member}: {}", end.log);
     }
 }
 

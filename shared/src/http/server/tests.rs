@@ -24,6 +24,8 @@ fn patient() -> Settings {
     Settings {
         request_limit: PATIENCE,
         header_limit: PATIENCE,
+        idle_limit: PATIENCE,
+        write_limit: PATIENCE,
         stop_limit: PATIENCE,
         ..Settings::default()
     }
@@ -105,7 +107,7 @@ async fn a_client_that_drips_its_head_is_hung_up_on_all_the_same() {
 async fn a_client_that_never_ends_its_body_is_answered_and_hung_up_on() {
     let limits = Settings { request_limit: Duration::from_millis(200), ..patient() };
     let echo = Router::new().route("/", axum::routing::post(async |_body: String| "hello"));
-    serving(limits, crate::http::finish(echo, &limits), async |address, _stop| {
+    serving(limits.clone(), crate::http::finish(echo, &limits), async |address, _stop| {
         let mut slow = TcpStream::connect(address).await.unwrap();
         let head = b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 100\r\n\r\n{";
         slow.write_all(head).await.unwrap();
@@ -195,6 +197,118 @@ async fn a_caller_who_asks_too_often_is_refused_and_told_when_to_come_back() {
         assert!(refused > 0, "{answers}");
         assert_eq!(count("retry-after: 1\r\n"), refused);
         assert_eq!(count("\"type\":\"/problems/rate-limited\""), refused);
+    })
+    .await;
+}
+
+#[test]
+fn idle_connections_outlive_those_of_the_usual_balancers() {
+    let limits = Settings::default();
+    assert_eq!(limits.idle_limit, Duration::from_secs(75));
+    assert_eq!(limits.header_limit, Duration::from_secs(20));
+    assert_eq!(limits.write_limit, Duration::from_secs(30));
+}
+
+/// Short, but long enough for what the test does before.
+const SHORT: Duration = Duration::from_millis(500);
+
+#[tokio::test]
+async fn an_idle_connection_is_kept_longer_than_a_head_may_take_and_then_closed_without_a_word() {
+    let limits = Settings { header_limit: Duration::ZERO, idle_limit: SHORT, ..patient() };
+    serving(limits, hello(), async |address, _stop| {
+        let mut fresh = TcpStream::connect(address).await.unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        ask(&mut client).await;
+        for idle in [&mut fresh, &mut client] {
+            let mut rest = Vec::new();
+            idle.read_to_end(&mut rest).await.unwrap();
+            assert_eq!(rest, b"");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_that_has_begun_and_a_request_that_is_worked_on_are_not_idle() {
+    let go_on = Arc::new(Notify::new());
+    let handler = {
+        let go_on = Arc::clone(&go_on);
+        async move || {
+            go_on.notified().await;
+            "hello"
+        }
+    };
+    let limits = Settings { idle_limit: SHORT, ..patient() };
+    serving(limits, Router::new().route("/", get(handler)), async move |address, _stop| {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (head, rest) = REQUEST.split_at(1);
+        for part in [head, rest] {
+            client.write_all(part).await.unwrap();
+            // Another one comes to its end in the meantime.
+            let mut idle = TcpStream::connect(address).await.unwrap();
+            assert_eq!(idle.read(&mut [0]).await.unwrap(), 0);
+        }
+        go_on.notify_one();
+        assert!(answer(&mut client).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_server_that_stops_closes_what_is_idle_after_an_answer_at_once() {
+    serving(patient(), hello(), async |address, stop| {
+        let mut client = TcpStream::connect(address).await.unwrap();
+        ask(&mut client).await;
+        stop.cancel();
+        assert_eq!(client.read(&mut [0]).await.unwrap_or(0), 0);
+    })
+    .await;
+}
+
+/// More than the buffers of both ends hold.
+const MUCH: usize = 64 * 1024 * 1024;
+
+/// A client with a tiny buffer, which has asked.
+async fn small(address: SocketAddr, requests: usize) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut client = socket.connect(address).await.unwrap();
+    client.write_all(&REQUEST.repeat(requests)).await.unwrap();
+    client
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_cut_off_and_counted() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let limits = Settings { write_limit: SHORT, ..patient() };
+    let router = Router::new().route("/", get(async || vec![b'x'; MUCH]));
+    serving(limits, router, async |address, _stop| {
+        let mut deaf = small(address, 3).await;
+        // It goes on asking until it is told by a reset.
+        while deaf.write_all(REQUEST).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let page = recorder.handle().render();
+    assert!(page.contains("http_connections_cut_total{why=\"write\"} 1"), "{page}");
+}
+
+#[tokio::test]
+async fn a_client_that_reads_slowly_but_reads_is_served_to_the_end() {
+    const SOME: usize = 8 * 1024 * 1024;
+    // The answer is out of the handler's hands at once, and then longer on its way than a connection
+    // may be idle.
+    let limits = Settings { idle_limit: Duration::from_millis(20), ..patient() };
+    let router = Router::new().route("/", get(async || vec![b'x'; SOME]));
+    serving(limits, router, async |address, _stop| {
+        let mut slow = small(address, 1).await;
+        let (mut read, mut piece) = (0, vec![0; 4_096]);
+        while let n @ 1.. = slow.read(&mut piece).await.unwrap() {
+            read += n;
+        }
+        assert!(read > SOME, "{read}");
     })
     .await;
 }

@@ -1,0 +1,30 @@
+//! What the process says: its address and its log. It goes on where nobody takes either; it is the
+//! [journal](crate::journal) that is the witness.
+
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+};
+
+/// Whoever started the process reads this line to learn the port. With a port of its own choice it
+/// need not.
+pub fn announce(address: SocketAddr) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    drop(writeln!(out, "listening on http://{address}").and_then(|()| out.flush()));
+    Ok(())
+}
+
+/// Standard error, as a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Log;
+
+impl Write for Log {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        drop(io::stderr().write_all(line));
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! One rule for variables that are set and empty: they count as not set.
+//!
+//! A manifest, a compose file or a shell that passes `NAME=${OTHER}` on sets a variable to nothing
+//! where it means to leave it out; and no setting of these programs has a use for an empty text that
+//! its default does not serve. So a variable that must be set is missing when it is empty, and any
+//! other has its default. An argument that is empty (`--name=`) was written by a person, and stays.
+//!
+//! The rule is applied where variables become arguments, before any of them is read.
+
+use std::{env, ffi::OsStr, fmt::Write as _};
+
+use clap::{Arg, Command, CommandFactory, builder};
+
+/// What `--help` says of it.
+const RULE: &str = "A variable that is set and empty counts as not set.";
+
+/// A command line whose arguments do not see empty variables.
+pub fn ignore_empty(command: Command) -> Command {
+    without_empty(command).after_help(RULE)
+}
+
+fn without_empty(command: Command) -> Command {
+    let command = command.mut_args(|it| {
+        if it.get_env().is_some_and(is_empty) {
+            it.env(builder::Resettable::<builder::OsStr>::Reset)
+        } else {
+            it
+        }
+    });
+    command.mut_subcommands(without_empty)
+}
+
+fn is_empty(name: &OsStr) -> bool {
+    env::var_os(name).is_some_and(|it| it.is_empty())
+}
+
+/// What is to be added to a complaint that names arguments whose variables are set, and empty.
+pub(super) fn hint<T: CommandFactory>(complaint: &str) -> String {
+    let command = T::command();
+    let mut hint = String::new();
+    for argument in command.get_arguments().filter(|it| it.get_env().is_some_and(is_empty)) {
+        if let Some(name) = missing(argument, complaint) {
+            // Writing to a string cannot fail.
+            write!(hint, " ({name} is not set: it is empty)").unwrap_or_default();
+        }
+    }
+    hint
+}
+
+/// The variable of an argument that a complaint names.
+fn missing<'a>(argument: &'a Arg, complaint: &str) -> Option<&'a str> {
+    let long = format!("--{}", argument.get_long()?);
+    let named = complaint.split_whitespace().any(|it| it == long);
+    named.then(|| argument.get_env()?.to_str()).flatten()
+}

@@ -1,0 +1,233 @@
+//! A connection with limits of time: for the head of a request, between two requests, and for a
+//! client that does not read.
+//!
+//! hyper has one limit for a head and for the silence before it. A balancer keeps a connection
+//! without requests for a minute and more, and must not be the second to close it: it would send a
+//! request on it just then. Nobody needs a minute for a head. So the limits are here, below hyper,
+//! which only needs to say when a request has begun and when its answer has ended ([`Phase`]).
+//!
+//! And hyper has no limit for an answer: who takes nothing of it for [`Times::write`] is cut off. As
+//! long as something is taken, however slowly, the answer goes on; it is of limited size.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use axum::body::{Body, Bytes};
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+
+/// Connections that were ended because of a limit of time, by which.
+pub(super) const CUT: &str = "http_connections_cut_total";
+/// The client did not end the head of its request.
+pub(super) const HEAD: &str = "head";
+/// The client did not read its answer.
+pub(super) const WRITE: &str = "write";
+
+/// How long a connection may be in each state.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    /// Without a request.
+    pub(super) idle: Duration,
+    /// From the first byte of a request's head to its last one.
+    pub(super) head: Duration,
+    /// With an answer of which nothing is taken.
+    pub(super) write: Duration,
+}
+
+impl Times {
+    /// When hyper itself may give up at the earliest: it does not tell silence from a slow head.
+    pub(super) fn sum(self) -> Duration {
+        self.idle.saturating_add(self.head)
+    }
+}
+
+/// What a connection is at. Clones are one and the same.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Phase(Arc<AtomicU8>);
+
+/// No request has begun.
+const IDLE: u8 = 0;
+/// A head has begun.
+const IN_HEAD: u8 = 1;
+/// A request is worked on, or its answer is sent.
+const BUSY: u8 = 2;
+
+impl Phase {
+    /// A head has been read in whole.
+    pub(super) fn begin(&self) {
+        self.0.store(BUSY, Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        self.0.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// Bytes came; whether they begin a head.
+    fn hear(&self) -> bool {
+        self.0.compare_exchange(IDLE, IN_HEAD, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// An answer's body, after which the connection is idle.
+    pub(super) fn until_sent(&self, body: Body) -> Body {
+        Body::new(Answer { body, phase: self.clone() })
+    }
+}
+
+/// A body that says when it is gone: sent, or given up.
+struct Answer {
+    body: Body,
+    phase: Phase,
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.phase.end();
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        HttpBody::size_hint(&self.body)
+    }
+}
+
+/// A stream with its limits.
+#[derive(Debug)]
+pub(super) struct Guarded {
+    stream: TcpStream,
+    times: Times,
+    phase: Phase,
+    /// Runs while nothing comes: out of patience with silence, or with a head.
+    silent: Option<Pin<Box<Sleep>>>,
+    /// Runs while nothing is taken.
+    blocked: Option<Pin<Box<Sleep>>>,
+}
+
+impl Guarded {
+    pub(super) fn new(stream: TcpStream, times: Times, phase: Phase) -> Self {
+        Self { stream, times, phase, silent: None, blocked: None }
+    }
+
+    /// What silence comes to: an end, if no request has begun, or an error.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (limit, idle) = match self.phase.get() {
+            IDLE => (self.times.idle, true),
+            IN_HEAD => (self.times.head, false),
+            _ => {
+                self.silent = None;
+                return Poll::Pending;
+            }
+        };
+        let silent = self.silent.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(silent.as_mut().poll(context));
+        if idle {
+            // As if the client had closed it.
+            return Poll::Ready(Ok(()));
+        }
+        metrics::counter!(CUT, "why" => HEAD).increment(1);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn watch_write(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.blocked = None;
+            if self.phase.get() == IDLE {
+                // The rest of an answer: the silence begins after it.
+                self.silent = None;
+            }
+            return written;
+        }
+        let limit = self.times.write;
+        let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(blocked.as_mut().poll(context));
+        metrics::counter!(CUT, "why" => WRITE).increment(1);
+        // The kernel would keep for a quarter of an hour what nobody reads. It closes all the same.
+        drop(self.stream.set_zero_linger());
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+            Poll::Pending => self.poll_silence(context),
+            Poll::Ready(read) => {
+                if buffer.filled().len() > before && self.phase.hear() {
+                    self.silent = None;
+                }
+                Poll::Ready(read)
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.watch_write(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.watch_write(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,270 @@
+//! Programs whose output nobody takes: their log goes to a pipe without a reader, to a full disk, to a
+//! reader that has stopped; or a person has seen enough of what `sagactl` shows.
+
+use std::{
+    fs::File,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use axum::{Router, routing::get};
+use devstack::{Patience, until};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use sagactl::{client, fleet::Member};
+use serde_json::{Value, json};
+use shared::visible::{visible, visible_lines};
+use tokio::process::{Child, Command};
+
+use crate::{
+    letters::{are_dead, letters},
+    raw::{self, Raw},
+    stage,
+};
+
+/// What a program's output goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Output {
+    /// A pipe whose other end is closed: `| head -1`.
+    Closed,
+    /// A disk without room: `> /dev/full`.
+    Full,
+    /// A pipe whose other end is open, and nobody reads.
+    Unread,
+}
+
+impl Output {
+    fn stdio(self) -> Stdio {
+        match self {
+            Self::Closed | Self::Unread => Stdio::piped(),
+            Self::Full => File::options().write(true).open("/dev/full").unwrap().into(),
+        }
+    }
+}
+
+/// Programs lie beside this test's folder.
+fn program(name: &str) -> PathBuf {
+    std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join(name)
+}
+
+/// Starts it with both of its outputs so.
+fn start(mut command: Command, output: Output) -> Child {
+    command.stdin(Stdio::null()).stdout(output.stdio()).stderr(output.stdio()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    if output == Output::Closed {
+        drop((child.stdout.take(), child.stderr.take()));
+    }
+    child
+}
+
+/// An address that is free at the moment: what listens there cannot say where.
+async fn free() -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A member that waits for a database which never comes, and says so at every level there is; and where
+/// it answers whether it is alive.
+async fn member(member: Member, output: Output, folder: &Path) -> (Child, SocketAddr) {
+    let address = free().await;
+    let mut command = Command::new(program(member.program()));
+    if member == Member::Gateway {
+        command.arg("--listen").arg(address.to_string());
+        command.arg("--log").arg(folder.join("journal"));
+        return (start(command, output), address);
+    }
+    command.env_clear().env("DATABASE_URL", "postgres://me@127.0.0.1:1/nothing");
+    command.env("HTTP_LISTEN", "127.0.0.1:0").env("ADMIN_LISTEN", address.to_string());
+    command.env("LOG_FILTER", "trace");
+    (start(command, output), address)
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Option<String> {
+    let answer =
+        client::http().unwrap().get(format!("http://{address}{path}")).send().await.ok()?;
+    answer.text().await.ok()
+}
+
+/// More than a pipe holds, however little each question logs.
+const QUESTIONS: usize = 2_000;
+
+async fn lives_and_ends_well(who: Member, output: Output, folder: &Path) {
+    let (mut child, address) = member(who, output, folder).await;
+    until("it answers", async || ask(address, "/livez").await.is_some()).await;
+    if output == Output::Unread && who != Member::Gateway {
+        let http = client::http().unwrap();
+        for _ in 0..QUESTIONS {
+            http.get(format!("http://{address}/livez")).send().await.unwrap();
+        }
+    } else if who != Member::Gateway {
+        until("lost lines are counted", async || {
+            let page = ask(address, "/metrics").await.unwrap();
+            let lost =
+                page.lines().find(|it| it.starts_with("log_lines_lost_total{why=\"failed\"}"));
+            lost.is_some_and(|it| !it.ends_with(" 0"))
+        })
+        .await;
+    }
+    let pid = i32::try_from(child.id().unwrap()).unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+    assert_eq!(ended(&mut child).await, Some(0), "{who} {output:?}");
+}
+
+async fn ended(child: &mut Child) -> Option<i32> {
+    let mut patience = Patience::until("it ends");
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.unwrap().code(),
+            () = patience.look_again("it runs") => {}
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_program_works_on_and_ends_well_where_nobody_takes_its_log() {
+    let folder = tempfile::tempdir().unwrap();
+    for output in [Output::Closed, Output::Full, Output::Unread] {
+        for who in Member::ALL {
+            lives_and_ends_well(who, output, folder.path()).await;
+        }
+    }
+}
+
+/// What a terminal would obey, in every text that a stranger has a say in.
+const OUTSIDE: &str = "a\u{1b}]0;title\u{7}\u{9b}2J\r\nforged\u{7f}\u{202e}";
+
+/// Answers like a service whose every text is a stranger's.
+async fn strangers_service() -> SocketAddr {
+    let time = "2026-01-02T03:04:05Z";
+    let letter = json!({
+        "id": uuid::Uuid::nil(), "source": "message", "topic": OUTSIDE, "key": OUTSIDE,
+        "reason": OUTSIDE, "detail": OUTSIDE, "attempts": 2, "last_failed_at": time,
+        "settled": OUTSIDE, "waiting": 1,
+    });
+    let whole = json!({
+        "id": uuid::Uuid::nil(), "open": true, "letter": letter, "waiting": [],
+        "message": {
+            "partition": 0, "offset": 0, "body_bytes": 0, "body_hex": "",
+            "headers": [{ "name": OUTSIDE, "value": OUTSIDE }],
+        },
+        "decisions": [
+            { "action": OUTSIDE, "outcome": OUTSIDE, "by": OUTSIDE, "reason": OUTSIDE, "at": time },
+        ],
+    });
+    let reasons = json!({
+        "letters": 1,
+        "items": [{ "source": "job", "topic": OUTSIDE, "reason": OUTSIDE, "letters": 1 }],
+    });
+    let money = json!({ "minor": 1, "currency": OUTSIDE });
+    let payment = json!({
+        "order_id": uuid::Uuid::nil(), "stage": OUTSIDE, "amount": money, "payment_method": OUTSIDE,
+        "charge": { "id": OUTSIDE, "amount": money }, "refund_id": OUTSIDE, "review": OUTSIDE,
+        "failure": { "reason": OUTSIDE, "code": OUTSIDE }, "created_at": time, "updated_at": time,
+    });
+    let refusal = json!({ "title": OUTSIDE, "detail": OUTSIDE });
+    let page = |item: &Value| json!({ "items": [item], "next_cursor": null });
+    let json = |value: Value| get(async move || axum::Json(value));
+    let refused = async move || (axum::http::StatusCode::CONFLICT, axum::Json(refusal));
+    let routes = Router::new()
+        .route("/dead-letters", json(page(&letter)))
+        .route("/dead-letters/reasons", json(reasons))
+        .route("/dead-letters/{id}", json(whole))
+        .route("/dead-letters/{id}/redrive", axum::routing::post(refused.clone()))
+        .route("/payments", json(page(&payment)))
+        .route("/payments/{id}", json(payment))
+        .route("/payments/{id}/review", axum::routing::post(refused));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+/// Each command of `sagactl` that shows what a service says.
+const SHOWING: &[&str] = &[
+    "dead-letters --service {} list",
+    "dead-letters --service {} show 00000000-0000-0000-0000-000000000000",
+    "dead-letters --service {} redrive --dry-run",
+    "dead-letters --service {} redrive",
+    "payments --url {} --admin-url {} list",
+    "payments --url {} --admin-url {} show 00000000-0000-0000-0000-000000000000",
+    "payments --url {} --admin-url {} review 00000000-0000-0000-0000-000000000000 refund",
+];
+
+fn sagactl(words: &str, address: SocketAddr) -> Command {
+    let words = words.replace("{}", &format!("http://{address}"));
+    let mut command = Command::new(program("sagactl"));
+    command.args(words.split(' '));
+    command
+}
+
+#[tokio::test]
+async fn no_command_sends_a_strangers_characters_to_the_terminal() {
+    let address = strangers_service().await;
+    for words in SHOWING {
+        let shown = sagactl(words, address).output().await.unwrap();
+        let text = String::from_utf8([shown.stdout, shown.stderr].concat()).unwrap();
+        assert!(text.contains(&*visible(OUTSIDE)), "{words}: {text}");
+        assert_eq!(visible_lines(&text), text, "{words}");
+        assert!(!text.lines().any(|it| it.starts_with("forged")), "{words}: {text}");
+    }
+}
+
+#[tokio::test]
+async fn a_strangers_message_is_logged_listed_and_shown_without_what_a_terminal_would_obey() {
+    let stage = stage::open().await;
+    let message = Raw {
+        topic: format!("{}stock-released", stage.fleet.prefix()),
+        key: Some(OUTSIDE.into()),
+        headers: ["ce_id", "ce_type", OUTSIDE]
+            .map(|it| (it.to_owned(), Some(OUTSIDE.into())))
+            .into(),
+        payload: Some(b"\x07x".to_vec()),
+    };
+    raw::say(&stage.fleet.stack().brokers, vec![message]).await;
+    are_dead(&stage, Member::Orders, None, 1).await;
+    let id = letters(&stage, Member::Orders, None).await[0].id;
+    let admin = stage.fleet.admin(Member::Orders);
+    for words in ["list", &format!("show {id}"), "redrive --dry-run", "redrive"] {
+        let mut command = Command::new(program("sagactl"));
+        command.args(["dead-letters", "--service", &admin]).args(words.split(' '));
+        let shown = command.output().await.unwrap();
+        let text = String::from_utf8([shown.stdout, shown.stderr].concat()).unwrap();
+        assert_eq!(visible_lines(&text), text, "{words}");
+        assert!(!text.lines().any(|it| it.starts_with("forged")), "{words}: {text}");
+        assert!(words.starts_with("redrive") || text.contains(&*visible(OUTSIDE)), "{text}");
+    }
+    let log = stage.fleet.log(Member::Orders);
+    assert_eq!(visible_lines(&log), log);
+    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_command_whose_output_nobody_reads_any_longer_ends_quietly() {
+    let address = strangers_service().await;
+    for words in SHOWING.iter().filter(|it| !it.contains("review")) {
+        let mut command = sagactl(words, address);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().await.unwrap();
+        let complaint = String::from_utf8(ended.stderr).unwrap();
+        // As a shell says it of a program that SIGPIPE ended.
+        assert_eq!((ended.status.code(), complaint.as_str()), (Some(141), ""), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn a_command_whose_output_cannot_be_written_says_so() {
+    let address = strangers_service().await;
+    let mut command = sagactl(SHOWING[0], address);
+    command.stdin(Stdio::null()).stdout(Output::Full.stdio()).stderr(Stdio::piped());
+    let child = command.kill_on_drop(true).spawn().unwrap();
+    let ended = child.wait_with_output().await.unwrap();
+    let complaint = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{complaint}");
+    assert!(complaint.contains("standard output cannot be written"), "{complaint}");
+}
