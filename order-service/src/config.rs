@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use shared::config::{self, Check, Common, Invalid};
 
+use crate::domain::money::Money;
+
 /// Owns orders: the public REST API, the order's saga, its deadline.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version)]
@@ -15,6 +17,10 @@ pub struct Settings {
     #[arg(long, env = "ORDER_PATIENCE", default_value = "5m")]
     #[arg(value_parser = config::parse_duration)]
     pub order_patience: Duration,
+    /// The largest total of an order, in minor units of its currency: what the payment gateway charges
+    /// at once. A larger one is refused when it is placed.
+    #[arg(long, env = "ORDER_TOTAL_MAX", default_value_t = 99_999_999)]
+    pub order_total_max: i64,
     /// A customer can take a confirmed order back for this long.
     #[arg(long, env = "CANCEL_WINDOW", default_value = "30m")]
     #[arg(value_parser = config::parse_duration)]
@@ -48,6 +54,7 @@ impl Check for Settings {
         between("CANCEL_WINDOW", self.cancel_window, Duration::ZERO..=DAYS_MAX)?;
         between("SWEEP_POLL", self.sweep_poll, Duration::from_millis(10)..=MINUTE)?;
         between("SWEEP_BEHIND_MAX", self.sweep_behind_max, Duration::from_secs(3)..=MINUTE)?;
+        config::within("ORDER_TOTAL_MAX", self.order_total_max, 1, Money::MINOR_MAX)?;
         config::within("INTAKE_QUEUE_MAX", self.intake_queue_max.into(), 1, 1_000_000)
     }
 }

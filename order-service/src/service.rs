@@ -81,7 +81,7 @@ fn start_intakes(ground: &Ground, settings: &Settings, voice: Voice) -> Result<A
     let queue_max = settings.intake_queue_max as usize;
     let queue = intake::Settings { queue_max, ..intake::Settings::default() };
     let patience = settings.order_patience.try_into()?;
-    let placing = Placing { voice: voice.clone(), patience };
+    let placing = Placing { voice: voice.clone(), patience, total_max: settings.order_total_max };
     let placing = ground.start_intake("placing", placing, queue);
     let window = settings.cancel_window.try_into()?;
     let cancelling = ground.start_intake("cancelling", Cancelling { voice, window }, queue);

@@ -15,6 +15,7 @@ use shared::{
     message::TraceParent,
 };
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -67,6 +68,11 @@ impl App {
         Self { codec, clock }
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> OffsetDateTime {
+        self.clock.now()
+    }
+
     /// Takes a batch in, in order, as part of the caller's transaction, who saves the effects.
     pub async fn execute(
         &self,
@@ -90,7 +96,7 @@ impl App {
             let kept = kept.entry(addressed.order_id).or_insert_with(Kept::unheard);
             for event in events {
                 changed.insert(addressed.order_id);
-                self.take_effect(addressed, event, &mut kept.said, &mut effects)?;
+                self.take_effect(addressed, event, kept, &mut effects)?;
             }
         }
         for order_id in &changed {
@@ -124,23 +130,27 @@ impl App {
         &self,
         addressed: &Addressed,
         event: &Event,
-        said: &mut i64,
+        kept: &mut Kept,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
         let order_id = addressed.order_id;
         let trace = addressed.trace;
         let says = || {
-            *said += 1;
+            kept.said += 1;
             Says {
                 id: self.clock.new_id(),
                 subject: order_id.to_string(),
-                sequence: *said,
+                sequence: kept.said,
                 at: self.clock.now(),
                 trace,
             }
         };
         effects.messages.extend(wire::message(&self.codec, order_id, event, says)?);
-        jobs::follow(effects, order_id, event, trace)?;
+        if matches!(event, Event::ChargeDue { .. }) {
+            kept.charge_asked_at = Some(self.clock.now());
+        }
+        let told = jobs::Told { charge_asked_at: kept.charge_asked_at, trace };
+        jobs::follow(effects, order_id, event, told)?;
         numbers::count(order_id, event, trace);
         Ok(())
     }

@@ -29,6 +29,12 @@ pub struct Settings {
     #[arg(long, env = "GATEWAY_CALL_LIMIT", default_value = "8s")]
     #[arg(value_parser = config::parse_duration)]
     pub gateway_call_limit: Duration,
+    /// The gateway is trusted to remember an idempotency key for this long, from when the charge was
+    /// asked for: an hour less than it promises. After this no call is made under the key: a charge
+    /// whose answer was lost is looked up by its order, or waits for a person.
+    #[arg(long, env = "GATEWAY_KEYS_KEPT", default_value = "23h")]
+    #[arg(value_parser = config::parse_duration)]
+    pub gateway_keys_kept: Duration,
     /// Calls to the gateway at the same time, of each kind, at most.
     #[arg(long, env = "GATEWAY_CALLS_MAX", default_value_t = 64)]
     pub gateway_calls_max: u32,
@@ -91,6 +97,10 @@ impl Check for Settings {
         if !limits.contains(&self.gateway_call_limit) {
             return Err(Invalid::new("GATEWAY_CALL_LIMIT", "it is not between 100ms and 1m"));
         }
+        let kept = Duration::from_mins(10)..=Duration::from_hours(90 * 24);
+        if !kept.contains(&self.gateway_keys_kept) {
+            return Err(Invalid::new("GATEWAY_KEYS_KEPT", "it is not between 10m and 2160h"));
+        }
         if self.charge_retry.attempts_max.is_none() {
             let reason = "a charge without limit would keep its order waiting without limit";
             return Err(Invalid::new("CHARGE_RETRY", reason));
@@ -110,7 +120,7 @@ impl Settings {
         let url = Url::parse(&self.gateway_url)
             .map_err(|error| Invalid::new("GATEWAY_URL", error.to_string()))?;
         let (api_key, call_limit) = (self.gateway_api_key.clone(), self.gateway_call_limit);
-        Ok(gateway::Settings { url, api_key, call_limit })
+        Ok(gateway::Settings { url, api_key, call_limit, keys_kept: self.gateway_keys_kept })
     }
 
     /// When the gateway is not asked.

@@ -4,7 +4,10 @@
 //! | --- | --- | --- | --- |
 //! | 200, readable | charged | charged | refunded |
 //! | 402 | declined | not charged | never |
-//! | 400, 404: the request is wrong | never | not charged | never |
+//! | 400, 404: no such amount or means of payment can be charged | declined | not charged | never |
+//! | 400: `charge_already_refunded` | | | refunded; the name of the refund is looked up |
+//! | 400: `charge_disputed`; 404: no such charge | | | not: a person decides |
+//! | 400, 404: the request is wrong otherwise | never | not charged | never |
 //! | 400: the key was used for another request | never, alarm | open, alarm | never, alarm |
 //! | 409: the key is being worked on | open | open | open |
 //! | 429, 503, 401, 403; no connection was made | nothing happened | | |
@@ -18,12 +21,14 @@
 //! now, jobs wait where they are and use up no attempts; one call at a time tries again. An answer
 //! is an answer, whatever it says of the money.
 //!
+//! A charge whose key the gateway may have forgotten is looked up by its order, not sent again.
+//!
 //! **Architecture invariant:** every call has a deadline, a bounded answer and its job's key. What
 //! cannot be understood is open: only the gateway's clear word counts as an end.
 
 use std::time::Duration;
 
-use reqwest::{RequestBuilder, Response, StatusCode, Url, redirect::Policy};
+use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect::Policy};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use shared::{
@@ -36,14 +41,17 @@ use shared::{
 };
 
 use crate::{
-    domain::payment::Charge,
+    domain::payment::{Charge, Obstacle},
     jobs::{ChargeOrder, RefundOrder},
     numbers,
 };
 
 use self::answer::{Reply, Verdict};
 
+pub use self::lookup::Listed;
+
 mod answer;
+mod lookup;
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
@@ -59,6 +67,8 @@ pub struct Settings {
     pub api_key: Option<SecretString>,
     /// One call may take this long as a whole.
     pub call_limit: Duration,
+    /// It is trusted to remember an idempotency key for this long.
+    pub keys_kept: Duration,
 }
 
 /// The gateway.
@@ -88,6 +98,20 @@ pub enum Found {
     Charged(Charge),
     /// It has not happened and never will.
     NotCharged,
+    /// The key is too old to be used again, and the gateway lists no single charge of this order.
+    NotListed,
+}
+
+/// What became of a refund.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Returned {
+    /// All that was charged was given back, now or before.
+    Refunded {
+        /// The gateway's name for it.
+        id: String,
+    },
+    /// It cannot be, by whatever request.
+    Not(Obstacle),
 }
 
 /// What went wrong with a call.
@@ -108,6 +132,12 @@ pub enum Error {
     /// The answer cannot be understood.
     #[error("the gateway's answer to a call that it took ({0}) cannot be read")]
     Unreadable(StatusCode),
+    /// The key is older than the gateway remembers keys.
+    #[error("the gateway may have forgotten the key: no call is made under it")]
+    KeyTooOld,
+    /// No charge of the order is listed, yet.
+    #[error("the gateway may have forgotten the key, and lists no single charge of this order")]
+    NotListed,
     /// The gateway refused: until later, or for good.
     #[error("the gateway answered {status} ({code})")]
     Refused {
@@ -156,6 +186,11 @@ impl Gateway {
         self.breaker.room()
     }
 
+    /// For how long a key is remembered.
+    pub(crate) fn keys_kept(&self) -> Duration {
+        self.settings.keys_kept
+    }
+
     /// Charges an order.
     pub(crate) async fn charge(
         &self,
@@ -166,6 +201,8 @@ impl Gateway {
         match reply.verdict() {
             Verdict::Done => Ok(Answer::Charged(reply.charge()?)),
             Verdict::Declined => Ok(Answer::Declined { code: reply.code() }),
+            // What the customer asked for cannot be had; there is nothing for an operator to mend.
+            Verdict::Never if reply.refuses_terms() => Ok(Answer::Declined { code: reply.code() }),
             Verdict::Never => Err(Failure::Final { source: reply.refused().into() }),
             Verdict::KeyReused => {
                 numbers::key_reused(&job.key, "charge");
@@ -196,16 +233,26 @@ impl Gateway {
         }
     }
 
-    /// Gives back all that was charged; answers with the gateway's name for the refund.
+    /// Gives back all that was charged, unless it was given back before.
     pub(crate) async fn refund(
         &self,
         job: &Claimed,
         order: &RefundOrder,
-    ) -> Result<String, Failure> {
+    ) -> Result<Returned, Failure> {
         let body = NewRefund { charge: &order.charge_id };
         let reply = self.send("refunds", (job, "refund"), &body).await?;
         match reply.verdict() {
-            Verdict::Done => reply.refund_id(),
+            Verdict::Done => Ok(Returned::Refunded { id: reply.refund_id()? }),
+            Verdict::Never if reply.says("charge_already_refunded") => {
+                let id = self.look_up_refund(job, &order.charge_id).await?;
+                Ok(Returned::Refunded { id })
+            }
+            Verdict::Never if reply.says("charge_disputed") => {
+                Ok(Returned::Not(Obstacle::Disputed))
+            }
+            Verdict::Never if reply.says("resource_missing") => {
+                Ok(Returned::Not(Obstacle::ChargeUnknown))
+            }
             Verdict::Declined | Verdict::Never => {
                 Err(Failure::Final { source: reply.refused().into() })
             }
@@ -235,6 +282,19 @@ impl Gateway {
         (job, deed): (&Claimed, &str),
         body: &impl Serialize,
     ) -> Result<Reply, Failure> {
+        let key = format!("{}:{deed}", job.key);
+        let with = |request: RequestBuilder| request.header("Idempotency-Key", key).json(body);
+        self.call(Method::POST, path, job, with).await
+    }
+
+    /// Makes one call, past the breaker.
+    async fn call(
+        &self,
+        method: Method,
+        path: &'static str,
+        job: &Claimed,
+        with: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Reply, Failure> {
         // Between the claim and this call others may have found out that the gateway is away.
         let call = self.breaker.begin().map_err(|held| Failure::Refused {
             retry_after: Some(held.wait),
@@ -244,9 +304,8 @@ impl Gateway {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(path);
         }
-        let mut work = begin_span(path, &url, job);
-        let key = format!("{}:{deed}", job.key);
-        let request = self.client.post(url).header("Idempotency-Key", key).json(body);
+        let mut work = begin_span(&method, path, &url, job);
+        let request = with(self.client.request(method, url));
         let request = request.header("traceparent", work.trace().to_string());
         let request = match &self.settings.api_key {
             Some(api_key) => request.bearer_auth(api_key.expose_secret()),
@@ -266,11 +325,11 @@ impl Gateway {
 }
 
 /// A call's span begins. Of the URL, which may hold a password, it says the host and the port.
-fn begin_span(path: &'static str, url: &Url, job: &Claimed) -> Work {
-    let mut work = Work::begin(Kind::Client, job.trace, || format!("POST /{path}").into());
+fn begin_span(method: &Method, path: &'static str, url: &Url, job: &Claimed) -> Work {
+    let mut work = Work::begin(Kind::Client, job.trace, || format!("{method} /{path}").into());
     work.note(|| {
         [
-            KeyValue::new("http.request.method", "POST"),
+            KeyValue::new("http.request.method", method.to_string()),
             KeyValue::new("url.template", format!("/{path}")),
             KeyValue::new("server.address", url.host_str().unwrap_or_default().to_owned()),
             KeyValue::new("server.port", i64::from(url.port_or_known_default().unwrap_or(0))),

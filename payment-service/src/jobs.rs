@@ -2,7 +2,9 @@
 //!
 //! **Architecture invariant:** a job's key at the gateway is made from the order and the deed,
 //! `<order id>:charge` and `<order id>:refund`: the same over every attempt, restart and redrive.
-//! Resolving sends the very charge again, so it shares the charge's key.
+//! Resolving sends the very charge again, so it shares the charge's key. When the charge was asked for
+//! is kept with the payment and told to both jobs: how old its key may be ([`age`]). A refund asks for
+//! all that is left of its charge, so a second one finds nothing left, whatever its key.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -12,6 +14,7 @@ use shared::{
     message::TraceParent,
 };
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
@@ -22,6 +25,7 @@ use crate::{
 
 pub use self::{charge::ChargeJob, refund::RefundJob, resolve::ResolveJob};
 
+mod age;
 mod charge;
 mod refund;
 mod resolve;
@@ -36,6 +40,9 @@ pub(crate) struct ChargeOrder {
     pub(crate) amount_minor: i64,
     pub(crate) currency: String,
     pub(crate) method: String,
+    /// Since when the key of this charge may have been used.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(crate) key_since: Option<OffsetDateTime>,
 }
 
 /// What the worker needs to know in order to refund.
@@ -56,6 +63,7 @@ pub(crate) fn awaited(payment: &Payment) -> Option<&'static str> {
         | Payment::Done { .. }
         | Payment::Refunded { .. }
         | Payment::NeedsReview { .. }
+        | Payment::InDoubt { .. }
         | Payment::Failed { .. }
         | Payment::Abandoned { .. }
         | Payment::Fenced => None,
@@ -73,17 +81,26 @@ async fn still_needed(
     Ok(needed.then(|| "its payment waits for the outcome: try it again".to_owned()))
 }
 
+/// What a job is to know beside its event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told {
+    /// When the charge of this payment was asked for.
+    pub(crate) charge_asked_at: Option<OffsetDateTime>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceParent>,
+}
+
 /// Adds the job that an event asks for, or stops the one that it makes needless.
 pub(crate) fn follow(
     effects: &mut Effects,
     order_id: Uuid,
     event: &Event,
-    trace: Option<TraceParent>,
+    told: Told,
 ) -> Result<(), Fault> {
     let key = |kind| JobKey { kind, key: order_id.to_string() };
     let (kind, payload) = match event {
-        Event::ChargeDue { terms } => (CHARGE, charge_order(terms)),
-        Event::ResolveDue { terms } => (RESOLVE, charge_order(terms)),
+        Event::ChargeDue { terms } => (CHARGE, charge_order(terms, told)),
+        Event::ResolveDue { terms } => (RESOLVE, charge_order(terms, told)),
         Event::RefundDue { charge } => {
             // One that was given up before makes way; none that is under way is lost by that.
             effects.stop(key(REFUND));
@@ -93,29 +110,36 @@ pub(crate) fn follow(
             effects.stop(key(CHARGE));
             return Ok(());
         }
+        Event::Settled { .. } => {
+            effects.stop(key(REFUND));
+            return Ok(());
+        }
         Event::Awaited { .. }
         | Event::StockHeld
+        | Event::Free { .. }
         | Event::Paid { .. }
         | Event::Accepted { .. }
         | Event::Failed { .. }
         | Event::Mischarged { .. }
         | Event::FoundUnpaid
+        | Event::DoubtRemains
         | Event::Recalled
         | Event::Abandoned
         | Event::Fenced
         | Event::Refunded { .. }
-        | Event::RefundFailed => return Ok(()),
+        | Event::RefundFailed { .. } => return Ok(()),
     };
     let payload = payload.map_err(Fault::poison)?;
-    effects.jobs.push(NewJob { key: key(kind), payload, trace });
+    effects.jobs.push(NewJob { key: key(kind), payload, trace: told.trace });
     Ok(())
 }
 
-fn charge_order(terms: &Terms) -> serde_json::Result<serde_json::Value> {
+fn charge_order(terms: &Terms, told: Told) -> serde_json::Result<serde_json::Value> {
     serde_json::to_value(ChargeOrder {
         amount_minor: terms.amount.minor,
         currency: terms.amount.currency.as_str().to_owned(),
         method: terms.method.expose().to_owned(),
+        key_since: told.charge_asked_at,
     })
 }
 
@@ -126,6 +150,17 @@ fn refund_order(charge: &Charge) -> serde_json::Result<serde_json::Value> {
 /// Reads what a job is about. What we wrote ourselves and cannot read will never be readable.
 fn read<'j, T: Deserialize<'j>>(job: &'j Claimed) -> Result<T, Failure> {
     T::deserialize(&job.payload).map_err(|error| Failure::Final { source: error.into() })
+}
+
+impl ChargeOrder {
+    /// Since when the key may have been used. A job of an earlier version does not say; the order's id
+    /// then tells when the order was placed, if it is one that does.
+    fn key_since(&self, job: &Claimed) -> Option<OffsetDateTime> {
+        self.key_since.or_else(|| {
+            let (seconds, _) = Uuid::parse_str(&job.key).ok()?.get_timestamp()?.to_unix();
+            OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()
+        })
+    }
 }
 
 /// Brings outcomes home on the one road. A contradiction is nobody's retry: it is said aloud.

@@ -11,12 +11,13 @@ use uuid::Uuid;
 use crate::{domain::payment::Event, store::open};
 
 const OUTCOMES: &str = "payment_outcomes_total";
-const OUTCOME_NAMES: [&str; 9] = [
+const OUTCOME_NAMES: [&str; 10] = [
     "paid",
     "failed",
     "refunded",
     "in-doubt",
     "found-unpaid",
+    "charge-in-doubt",
     "wrong-amount",
     "refund-failed",
     "abandoned",
@@ -74,13 +75,14 @@ impl Count for OpenPayments {
 /// Counts how payments go; what waits for a person is said aloud.
 pub(crate) fn count(order_id: Uuid, event: &Event, trace: Option<TraceParent>) {
     let outcome = match event {
-        Event::Paid { .. } | Event::Accepted { .. } => "paid",
+        Event::Free { .. } | Event::Paid { .. } | Event::Accepted { .. } => "paid",
         Event::Failed { .. } => "failed",
-        Event::Refunded { .. } => "refunded",
+        Event::Refunded { .. } | Event::Settled { .. } => "refunded",
         Event::ResolveDue { .. } => "in-doubt",
         Event::FoundUnpaid => "found-unpaid",
+        Event::DoubtRemains => "charge-in-doubt",
         Event::Mischarged { .. } => "wrong-amount",
-        Event::RefundFailed => "refund-failed",
+        Event::RefundFailed { .. } => "refund-failed",
         Event::ChargeStopped | Event::Abandoned => "abandoned",
         Event::Fenced => "fenced",
         Event::Awaited { .. }
@@ -90,7 +92,10 @@ pub(crate) fn count(order_id: Uuid, event: &Event, trace: Option<TraceParent>) {
         | Event::RefundDue { .. } => return,
     };
     counter!(OUTCOMES, "outcome" => outcome).increment(1);
-    if matches!(event, Event::Mischarged { .. } | Event::RefundFailed) {
+    let waits = |it: &Event| {
+        matches!(it, Event::Mischarged { .. } | Event::RefundFailed { .. } | Event::DoubtRemains)
+    };
+    if waits(event) {
         let trace_id = trace.map(TraceParent::trace_id);
         tracing::error!(%order_id, trace_id, outcome, "a payment needs a person's decision");
     }

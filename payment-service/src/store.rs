@@ -29,12 +29,14 @@ pub(crate) struct Kept {
     pub(crate) said: i64,
     /// How often it has changed.
     pub(crate) version: i64,
+    /// When its charge was asked for: the key of the charge was used later, if at all.
+    pub(crate) charge_asked_at: Option<OffsetDateTime>,
 }
 
 impl Kept {
     /// A payment of which nothing has been heard.
     pub(crate) fn unheard() -> Self {
-        Self { payment: Payment::Unheard, said: 0, version: 0 }
+        Self { payment: Payment::Unheard, said: 0, version: 0, charge_asked_at: None }
     }
 }
 
@@ -69,7 +71,8 @@ pub(crate) async fn load_for_update(
     rows.into_iter()
         .map(|row| {
             let (order_id, said, version) = (row.order_id, row.said, row.version);
-            Ok((order_id, Kept { payment: row.payment()?, said, version }))
+            let charge_asked_at = row.charge_asked_at;
+            Ok((order_id, Kept { payment: row.payment()?, said, version, charge_asked_at }))
         })
         .collect()
 }
@@ -90,11 +93,11 @@ pub(crate) async fn save(
     let saved = sqlx::query(
         "INSERT INTO payments AS kept (order_id, stage, amount_minor, currency, method, charge_id,
              charged_minor, charged_currency, refund_id, review, failure, decline_code, said,
-             version, created_at, updated_at)
-         SELECT *, $15, $15
+             version, charge_asked_at, created_at, updated_at)
+         SELECT *, $16, $16
          FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::text[],
              $7::int8[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int8[],
-             $14::int8[])
+             $14::int8[], $15::timestamptz[])
          ON CONFLICT (order_id) DO UPDATE SET
              stage = excluded.stage, amount_minor = excluded.amount_minor,
              currency = excluded.currency, method = excluded.method,
@@ -102,7 +105,8 @@ pub(crate) async fn save(
              charged_currency = excluded.charged_currency, refund_id = excluded.refund_id,
              review = excluded.review, failure = excluded.failure,
              decline_code = excluded.decline_code, said = excluded.said,
-             version = excluded.version, updated_at = excluded.updated_at
+             version = excluded.version, charge_asked_at = excluded.charge_asked_at,
+             updated_at = excluded.updated_at
          WHERE kept.version = excluded.version - 1",
     )
     .bind(rows.order_id)
@@ -119,6 +123,7 @@ pub(crate) async fn save(
     .bind(rows.decline_code)
     .bind(rows.said)
     .bind(rows.version)
+    .bind(rows.charge_asked_at)
     .bind(at)
     .execute(conn)
     .await?;

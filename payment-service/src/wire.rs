@@ -9,11 +9,12 @@ use shared::{
     fault::Fault,
     message::{Message, Outgoing},
 };
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     app::Ask,
-    domain::payment::{Charge, Command, Currency, Event, Failure, Money, Terms, Token},
+    domain::payment::{BY_HAND, Charge, Command, Currency, Event, Failure, Money, Terms, Token},
 };
 
 /// What is read.
@@ -89,16 +90,16 @@ pub(crate) fn message(
     says: impl FnOnce() -> Says,
 ) -> Result<Option<Outgoing>, Fault> {
     let message = match event {
+        Event::Free { terms } => {
+            let charge = Charge::free(terms);
+            let says = says();
+            let record = payment_done(order_id, &charge.id, &charge.amount, says.at);
+            codec.message(says, &record)?
+        }
         Event::Paid { charge: Charge { id, amount } }
         | Event::Accepted { charge: Charge { id, .. }, amount } => {
             let says = says();
-            let record = PaymentDone {
-                order_id,
-                charge_id: id.clone(),
-                amount_minor: amount.minor,
-                currency: amount.currency.as_str().to_owned(),
-                paid_at: says.at,
-            };
+            let record = payment_done(order_id, id, amount, says.at);
             codec.message(says, &record)?
         }
         Event::Failed { failure } => {
@@ -113,13 +114,12 @@ pub(crate) fn message(
         }
         Event::Refunded { charge, refund_id } => {
             let says = says();
-            let record = PaymentRefunded {
-                order_id,
-                refund_id: refund_id.clone(),
-                amount_minor: charge.amount.minor,
-                currency: charge.amount.currency.as_str().to_owned(),
-                refunded_at: says.at,
-            };
+            let record = payment_refunded(order_id, refund_id, charge, says.at);
+            codec.message(says, &record)?
+        }
+        Event::Settled { charge } => {
+            let says = says();
+            let record = payment_refunded(order_id, BY_HAND, charge, says.at);
             codec.message(says, &record)?
         }
         Event::Awaited { .. }
@@ -128,12 +128,38 @@ pub(crate) fn message(
         | Event::Mischarged { .. }
         | Event::ResolveDue { .. }
         | Event::FoundUnpaid
+        | Event::DoubtRemains
         | Event::Recalled
         | Event::ChargeStopped
         | Event::Abandoned
         | Event::Fenced
         | Event::RefundDue { .. }
-        | Event::RefundFailed => return Ok(None),
+        | Event::RefundFailed { .. } => return Ok(None),
     };
     Ok(Some(message))
+}
+
+fn payment_done(order_id: Uuid, charge: &str, amount: &Money, at: OffsetDateTime) -> PaymentDone {
+    PaymentDone {
+        order_id,
+        charge_id: charge.to_owned(),
+        amount_minor: amount.minor,
+        currency: amount.currency.as_str().to_owned(),
+        paid_at: at,
+    }
+}
+
+fn payment_refunded(
+    order_id: Uuid,
+    refund: &str,
+    charge: &Charge,
+    at: OffsetDateTime,
+) -> PaymentRefunded {
+    PaymentRefunded {
+        order_id,
+        refund_id: refund.to_owned(),
+        amount_minor: charge.amount.minor,
+        currency: charge.amount.currency.as_str().to_owned(),
+        refunded_at: at,
+    }
 }

@@ -189,7 +189,7 @@ fn money(orders: &HashMap<Uuid, Order>, account: &HashMap<Uuid, Account>) -> Vec
     for (id, order) in orders {
         let paid = account.get(id).unwrap_or(&nothing);
         let (net, standing) = match order.stage.as_str() {
-            "confirmed" => (order.total_minor, 1),
+            "confirmed" => (order.total_minor, u32::from(order.total_minor > 0)),
             _cancelled => (0, 0),
         };
         if (paid.net, paid.standing) != (net, standing) {

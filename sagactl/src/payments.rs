@@ -68,8 +68,10 @@ pub enum Command {
 pub enum Decision {
     /// The amount that was charged is right: the order is paid.
     Accept,
-    /// What was charged goes back, or is sent back again.
+    /// What was charged goes back, or is sent back again; a charge in doubt is looked for again.
     Refund,
+    /// The customer has the money: nothing was charged, or it went back by another way.
+    Settle,
 }
 
 /// A payment, as payment-service shows it.

@@ -103,6 +103,22 @@ pub enum Fault {
     /// The total does not fit.
     #[error("the total is larger than {} minor units", Money::MINOR_MAX)]
     TotalTooLarge,
+    /// The total is more than can be paid at once.
+    #[error("the total is larger than {max} minor units, which is the most that can be paid")]
+    TotalAboveLimit {
+        /// The largest total.
+        max: i64,
+    },
+}
+
+impl Placement {
+    /// Refuses a total that is larger than this, in minor units.
+    pub fn at_most(self, total_max: i64) -> Result<Self, Vec<Fault>> {
+        if self.total.minor() > total_max {
+            return Err(vec![Fault::TotalAboveLimit { max: total_max }]);
+        }
+        Ok(self)
+    }
 }
 
 impl Draft {

@@ -39,6 +39,8 @@ pub struct Placing {
     pub voice: Voice,
     /// An order that has not ended after this long is cancelled.
     pub patience: Duration,
+    /// The largest total of an order, in minor units of its currency.
+    pub total_max: i64,
 }
 
 /// A new order, as it is wanted.
@@ -131,6 +133,7 @@ impl Placing {
 
     fn price(&self, draft: &Draft, offers: &HashMap<Sku, Offer>, now: OffsetDateTime) -> Plan {
         let placement = draft.price(offers, now, now.saturating_add(self.patience))?;
+        let placement = placement.at_most(self.total_max)?;
         Ok((self.voice.clock.new_id(), placement))
     }
 

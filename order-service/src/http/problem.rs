@@ -49,7 +49,9 @@ fn point_out(problem: Problem, faults: &[Fault]) -> Problem {
             Fault::UnknownSku { line } => (sku(*line), "unknown-sku"),
             Fault::Inactive { line } => (sku(*line), "inactive-sku"),
             Fault::OtherCurrency { .. } => ("/currency".to_owned(), "other-currency"),
-            Fault::TotalTooLarge => ("/lines".to_owned(), "total-too-large"),
+            Fault::TotalTooLarge | Fault::TotalAboveLimit { .. } => {
+                ("/lines".to_owned(), "total-too-large")
+            }
         };
         problem.with_error(pointer, code, fault.to_string())
     })

@@ -6,7 +6,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::kit::{Reply, Shop, ask, order_request, two_teas};
+use crate::kit::{Reply, Shop, TOTAL_MAX, ask, order_request, two_teas};
 
 /// Every refusal is a problem that says what it is.
 fn assert_problem(case: &str, reply: &Reply, status: u16, code: &str) {
@@ -144,6 +144,26 @@ async fn products_that_cannot_be_had_are_named() {
         assert_eq!((&error["pointer"], &error["code"]), (&json!(pointer), &json!(code)));
     }
     assert_eq!(shop.count().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_total_that_no_gateway_charges_is_refused_when_the_order_is_placed() {
+    let shop = Shop::open().await;
+    shop.offer("yacht", TOTAL_MAX, "EUR", true).await;
+    let line = |sku: &str, quantity: i64| json!({ "sku": sku, "quantity": quantity });
+    for lines in [json!([line("yacht", 2)]), json!([line("yacht", 1), line("tea", 1)])] {
+        let reply = shop.post("k", &with("/lines", lines)).await;
+        assert_problem("a large total", &reply, 422, "not-orderable");
+        let error = reply.json()["errors"][0].clone();
+        assert_eq!(
+            (&error["pointer"], &error["code"]),
+            (&json!("/lines"), &json!("total-too-large"))
+        );
+        let detail = error["detail"].as_str().unwrap_or_default().to_owned();
+        assert!(detail.contains(&TOTAL_MAX.to_string()), "{error}");
+    }
+    let largest = with("/lines", json!([line("yacht", 1)]));
+    assert_eq!(shop.post("k", &largest).await.status.as_u16(), 202);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -337,9 +337,12 @@ fn patient() -> intake::Settings {
     intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() }
 }
 
+/// The largest total of an order here.
+pub(crate) const TOTAL_MAX: i64 = 99_999_999;
+
 /// The API of one process.
 fn api(life: &Lifecycle, pool: &PgPool, voice: &Voice, settings: intake::Settings) -> Router {
-    let placing = Placing { voice: voice.clone(), patience: PATIENCE };
+    let placing = Placing { voice: voice.clone(), patience: PATIENCE, total_max: TOTAL_MAX };
     let placing = intake(life, pool, placing, settings);
     let cancelling = Cancelling { voice: voice.clone(), window: WINDOW };
     let cancelling = intake(life, pool, cancelling, settings);

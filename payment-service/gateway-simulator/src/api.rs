@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use refusal::Refusal;
 
-/// The largest amount of one charge; low enough that a million of them add up within 64 bits.
-pub const AMOUNT_MAX: u64 = 999_999_999_999;
+/// The largest amount of one charge, as at Stripe: eight digits.
+pub const AMOUNT_MAX: u64 = 99_999_999;
 const ORDER_ID_BYTES_MAX: usize = 255;
 
 /// What is done to money.
@@ -93,6 +93,9 @@ pub enum Card {
     /// Succeeds with an amount that is one too high.
     #[serde(rename = "tok_wrongAmount")]
     WrongAmount,
+    /// Succeeds, and is disputed at once: it cannot be refunded.
+    #[serde(rename = "tok_createDispute")]
+    Disputed,
 }
 
 /// Why a card is declined.
@@ -110,9 +113,12 @@ impl Card {
     /// Why the card is declined, if it is.
     pub fn decline(self) -> Option<Decline> {
         let (code, decline_code, message) = match self {
-            Self::Visa | Self::Mastercard | Self::Slow | Self::Lost | Self::WrongAmount => {
-                return None;
-            }
+            Self::Visa
+            | Self::Mastercard
+            | Self::Slow
+            | Self::Lost
+            | Self::WrongAmount
+            | Self::Disputed => return None,
             Self::ChargeDeclined => ("card_declined", "generic_decline", "Your card was declined."),
             Self::InsufficientFunds => {
                 ("card_declined", "insufficient_funds", "Your card has insufficient funds.")
@@ -128,7 +134,11 @@ impl ChargeRequest {
     pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
         let mut request: Self = from_json(body)?;
         request.currency.make_ascii_uppercase();
-        check_amount(request.amount)?;
+        match request.amount {
+            0 => return Err(Refusal::ChargeTooSmall),
+            1..=AMOUNT_MAX => (),
+            _ => return Err(Refusal::ChargeTooLarge),
+        }
         if request.currency.len() != 3 || !request.currency.bytes().all(|b| b.is_ascii_alphabetic())
         {
             return Err(Refusal::Invalid("currency must be three letters".to_owned()));

@@ -22,7 +22,7 @@ use crate::{
     api::{Card, Operation, Request, answer::Answer, refusal::Refusal},
     clock,
     faults::Ending,
-    journal::{self, Attempted, Journal, Outcome, Record, push_line},
+    journal::{self, Attempted, Forgot, Journal, Outcome, Record, push_line},
     ledger::{Ledger, Standing},
 };
 
@@ -84,6 +84,7 @@ pub(crate) struct Reply {
 enum Command {
     Attempt(Attempt, oneshot::Sender<Served>),
     Look(Box<dyn FnOnce(&Ledger) + Send>),
+    Forget(oneshot::Sender<()>),
     Close,
 }
 
@@ -133,6 +134,13 @@ impl Desk {
         seen.await.or(Err(Closed))
     }
 
+    /// Forgets all keys.
+    pub(crate) async fn forget_keys(&self) -> Result<(), Closed> {
+        let (reply, forgotten) = oneshot::channel();
+        self.send(Command::Forget(reply)).await?;
+        forgotten.await.or(Err(Closed))
+    }
+
     /// Ends the desk after what is already waiting.
     pub(crate) async fn close(&self) {
         // Closed already is as good.
@@ -164,12 +172,17 @@ impl Clerk {
     fn serve_batch(&mut self, batch: &mut Vec<Command>) -> Result<bool, journal::Error> {
         let now_ms = clock::now_ms();
         let (mut served, mut looks, mut open) = (Vec::with_capacity(batch.len()), Vec::new(), true);
+        let mut forgotten = Vec::new();
         for command in batch.drain(..) {
             match command {
                 Command::Attempt(attempt, reply) => {
                     served.push((reply, self.serve(attempt, now_ms)));
                 }
                 Command::Look(look) => looks.push(look),
+                Command::Forget(reply) => {
+                    self.take(Record::Forgot(Forgot { at_ms: now_ms }));
+                    forgotten.push(reply);
+                }
                 Command::Close => open = false,
             }
         }
@@ -180,6 +193,9 @@ impl Clerk {
         for (reply, served) in served {
             // The caller may be gone; what was executed stays executed.
             drop(reply.send(served));
+        }
+        for reply in forgotten {
+            reply.send(()).ok();
         }
         for look in looks {
             look(&self.ledger);

@@ -1,5 +1,5 @@
 //! The gateway over HTTP: what it sells (`/charges`, `/refunds`), which faults strike, and the
-//! tester's side door (`/faults`, `/summary`, `/livez`), which no fault touches.
+//! tester's side door (`/faults`, `/keys`, `/summary`, `/livez`), which no fault touches.
 
 mod attempts;
 mod reads;
@@ -13,7 +13,7 @@ use axum::{
     extract::DefaultBodyLimit,
     http::{HeaderValue, Response, StatusCode, header},
     middleware,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -52,6 +52,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
             "/faults",
             get(side_door::faults).put(side_door::switch_faults).delete(side_door::reset_faults),
         )
+        .route("/keys", delete(side_door::forget_keys))
         .route("/summary", get(side_door::summary))
         .route("/livez", get(side_door::livez));
     reads

@@ -56,6 +56,8 @@ pub enum Record {
     Decline(Declined),
     /// Money was given back.
     Refund(Refunded),
+    /// All keys were forgotten: each is free again.
+    Forgot(Forgot),
     /// Somebody called; stands after what it executed.
     Attempt(Attempted),
 }
@@ -71,7 +73,7 @@ pub struct Opened {
     pub gateway: String,
 }
 
-/// A charge and the answer that its key gets for ever.
+/// A charge and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Charged {
     /// Milliseconds since 1970.
@@ -90,7 +92,7 @@ pub struct Charged {
     pub body: String,
 }
 
-/// A decline and the answer that its key gets for ever.
+/// A decline and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Declined {
     /// Milliseconds since 1970.
@@ -107,7 +109,7 @@ pub struct Declined {
     pub body: String,
 }
 
-/// A refund and the answer that its key gets for ever.
+/// A refund and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refunded {
     /// Milliseconds since 1970.
@@ -124,6 +126,13 @@ pub struct Refunded {
     pub status: u16,
     /// The stored answer.
     pub body: String,
+}
+
+/// From here on no key is known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgot {
+    /// Milliseconds since 1970.
+    pub at_ms: u64,
 }
 
 /// An attempt and how the gateway set out to end it; whether the answer arrived it cannot know.

@@ -4,7 +4,7 @@
 //! changes nothing; [`Ledger::apply`] takes a record in. Living and replaying go the same way.
 //!
 //! **Architecture invariant:** the ledger is what its records make of it. A key that has a record
-//! has that answer for ever; a request that has none was not executed.
+//! has that answer until all keys are forgotten; a request that never had one was not executed.
 
 mod read;
 #[cfg(test)]
@@ -32,6 +32,7 @@ struct Charge {
     currency: String,
     created: u64,
     amount_refunded: u64,
+    disputed: bool,
     /// Places in `refunds`, rising.
     refunds: Vec<usize>,
 }
@@ -171,6 +172,9 @@ impl Ledger {
         let charge = &self.charges[place];
         let left = charge.amount - charge.amount_refunded;
         let amount = request.amount.unwrap_or(left);
+        if charge.disputed {
+            return Err(Refusal::Disputed);
+        }
         if left == 0 {
             return Err(Refusal::AlreadyRefunded);
         }
@@ -202,6 +206,7 @@ impl Ledger {
                 self.keep(key, Request::Charge(request), into_answer(status, body), None);
             }
             Record::Refund(refunded) => self.apply_refund(refunded),
+            Record::Forgot(_) => self.kept.clear(),
             Record::Attempt(_) => self.attempts += 1,
         }
     }
@@ -224,6 +229,7 @@ impl Ledger {
             currency: request.currency.clone(),
             created: at_ms / 1_000,
             amount_refunded: 0,
+            disputed: request.source == Card::Disputed,
             refunds: Vec::new(),
         });
         self.keep(key, Request::Charge(request), into_answer(status, body), Some(place));

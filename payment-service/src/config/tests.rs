@@ -27,6 +27,7 @@ fn the_defaults_are_in_order() {
     assert_eq!(charge.backoff.first, Duration::from_millis(500));
     assert_eq!(charge.backoff.cap, Duration::from_secs(30));
     assert!(charge.attempt_limit > settings.gateway_call_limit);
+    assert_eq!(settings.gateway().unwrap().keys_kept, Duration::from_hours(23));
     assert_eq!(settings.breaker(), breaker::Settings::default());
     assert_eq!(settings.policy(&settings.resolve_retry).attempts_max, None);
     assert_eq!(settings.policy(&settings.refund_retry).attempts_max, Some(30));
@@ -47,6 +48,8 @@ fn what_is_wrong_is_named() {
         ("--gateway-url", "gateway", "GATEWAY_URL"),
         ("--gateway-calls-max", "0", "GATEWAY_CALLS_MAX"),
         ("--gateway-call-limit", "1ms", "GATEWAY_CALL_LIMIT"),
+        ("--gateway-keys-kept", "9m", "GATEWAY_KEYS_KEPT"),
+        ("--gateway-keys-kept", "2161h", "GATEWAY_KEYS_KEPT"),
         ("--gateway-breaker-calls", "0", "GATEWAY_BREAKER_CALLS"),
         ("--gateway-breaker-failures", "0", "GATEWAY_BREAKER_FAILURES"),
         ("--gateway-breaker-cap", "1s", "GATEWAY_BREAKER_CAP"),

@@ -14,16 +14,21 @@
 //!                                                                        needs review
 //! ```
 //!
+//! An order that costs nothing is done without a charge. A doubt that is older than the gateway's
+//! memory of its keys, and of which its list says nothing, waits for a person (*charge in doubt*).
+//!
 //! Read as a table:
 //!
 //! | stage | command | happens | said | job |
 //! | --- | --- | --- | --- | --- |
-//! | unheard | order placed | awaiting stock | | |
+//! | unheard | order placed, free order placed | awaiting stock | | |
 //! | unheard | stock reserved | awaiting order | | |
 //! | unheard | order cancelled, order cancelled untouched | fenced | | |
 //! | awaiting stock | stock reserved | charging | | charge |
 //! | awaiting order | order placed | charging | | charge |
-//! | awaiting stock, awaiting order | order cancelled, order cancelled untouched | abandoned | | |
+//! | awaiting order | free order placed | done | `payment-done` | |
+//! | free awaiting stock | stock reserved | done | `payment-done` | |
+//! | awaiting stock, free awaiting stock, awaiting order | order cancelled, order cancelled untouched | abandoned | | |
 //! | charging | charged | done | `payment-done` | |
 //! | charging | charged wrongly | needs review (wrong amount) | | |
 //! | charging | declined | failed (declined) | `payment-failed` | |
@@ -36,7 +41,9 @@
 //! | cancelling | gave up in doubt | unresolved | | resolve |
 //! | unresolved | found charged | refunding | | refund |
 //! | unresolved | found not charged | failed (unavailable) | | |
+//! | unresolved | not listed | needs review (charge in doubt) | | |
 //! | done | order cancelled, order cancelled untouched | refunding | | refund |
+//! | free done | order cancelled, order cancelled untouched | abandoned | | |
 //! | refunding | refunded | refunded | `payment-refunded` | |
 //! | refunding | refund gave up | needs review (refund failed) | | |
 //! | wrong amount | accept | done: for the order it is its total | `payment-done` | |
@@ -44,26 +51,33 @@
 //! | wrong amount | order cancelled, order cancelled untouched | refunding | | refund |
 //! | refund failed | refund | refunding | | refund |
 //! | refund failed | refunded | refunded: by a redriven job | `payment-refunded` | |
+//! | refund failed | settle | refunded: by hand | `payment-refunded` | refund is stopped |
+//! | charge in doubt | refund | unresolved: looked for again | | resolve |
+//! | charge in doubt | settle, found not charged | failed (unavailable) | | |
+//! | charge in doubt | charged, charged wrongly, found charged | refunding | | refund |
 //!
 //! And whole: `+` as told above; `.` nothing, because it is a repeat or came late; `x` a
 //! [`Rejection`], because the gateway or we ourselves contradict what was said before.
 //!
-//! | stage | order placed | stock reserved | order cancelled | order cancelled untouched | charged | charged wrongly | declined | gave up | gave up in doubt | found charged | found not charged | refunded | refund gave up | accept | refund |
-//! | --- | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - |
-//! | unheard        | + | + | + | + | x | x | x | x | x | x | x | x | x | x | x |
-//! | awaiting stock | . | + | + | + | x | x | x | x | x | x | x | x | x | x | x |
-//! | awaiting order | + | . | + | + | x | x | x | x | x | x | x | x | x | x | x |
-//! | charging       | . | . | + | + | + | + | + | + | + | x | x | x | x | x | x |
-//! | cancelling     | . | . | . | . | + | + | + | + | + | x | x | x | x | x | x |
-//! | unresolved     | . | . | . | . | . | . | . | . | . | + | + | x | x | x | x |
-//! | done           | . | . | + | + | . | . | x | x | x | x | x | x | x | . | x |
-//! | refunding      | . | . | . | . | . | . | x | x | x | . | x | + | + | x | . |
-//! | refunded       | . | . | . | . | . | . | x | x | x | . | x | . | . | x | . |
-//! | wrong amount   | . | . | + | + | . | . | x | x | x | . | x | x | x | + | + |
-//! | refund failed  | . | . | . | . | . | . | x | x | x | . | x | + | . | x | + |
-//! | failed         | . | . | . | . | x | x | . | . | . | x | . | x | x | x | x |
-//! | abandoned      | . | . | . | . | x | x | . | . | . | x | x | x | x | x | x |
-//! | fenced         | . | . | . | . | x | x | x | x | x | x | x | x | x | x | x |
+//! | stage | order placed | free order placed | stock reserved | order cancelled | order cancelled untouched | charged | charged wrongly | declined | gave up | gave up in doubt | found charged | found not charged | not listed | refunded | refund gave up | accept | refund | settle |
+//! | --- | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - |
+//! | unheard             | + | + | + | + | + | x | x | x | x | x | x | x | x | x | x | x | x | x |
+//! | awaiting stock      | . | . | + | + | + | x | x | x | x | x | x | x | x | x | x | x | x | x |
+//! | free awaiting stock | . | . | + | + | + | x | x | x | x | x | x | x | x | x | x | x | x | x |
+//! | awaiting order      | + | + | . | + | + | x | x | x | x | x | x | x | x | x | x | x | x | x |
+//! | charging            | . | . | . | + | + | + | + | + | + | + | x | x | x | x | x | x | x | x |
+//! | cancelling          | . | . | . | . | . | + | + | + | + | + | x | x | x | x | x | x | x | x |
+//! | unresolved          | . | . | . | . | . | . | . | . | . | . | + | + | + | x | x | x | . | x |
+//! | done                | . | . | . | + | + | . | . | x | x | x | x | x | x | x | x | . | x | x |
+//! | free done           | . | . | . | + | + | x | x | x | x | x | x | x | x | x | x | . | x | x |
+//! | refunding           | . | . | . | . | . | . | . | x | x | x | . | x | x | + | + | x | . | x |
+//! | refunded            | . | . | . | . | . | . | . | x | x | x | . | x | x | . | . | x | . | . |
+//! | wrong amount        | . | . | . | + | + | . | . | x | x | x | . | x | x | x | x | + | + | x |
+//! | refund failed       | . | . | . | . | . | . | . | x | x | x | . | x | x | + | . | x | + | + |
+//! | charge in doubt     | . | . | . | . | . | + | + | . | . | . | + | + | . | x | x | x | + | + |
+//! | failed              | . | . | . | . | . | x | x | . | . | . | x | . | . | x | x | x | x | . |
+//! | abandoned           | . | . | . | . | . | x | x | . | . | . | x | x | x | x | x | x | x | x |
+//! | fenced              | . | . | . | . | . | x | x | x | x | x | x | x | x | x | x | x | x | x |
 //!
 //! **Architecture invariant:** an order hears one word of its payment, `payment-done` or
 //! `payment-failed`, and never `payment-done` after its cancellation was heard. At most one charge
@@ -84,6 +98,10 @@ mod words;
 mod laws;
 #[cfg(test)]
 mod tests;
+
+/// Stands where the gateway's name for a refund would, if an operator says that the money went back by
+/// another way.
+pub const BY_HAND: &str = "by-hand";
 
 /// A payment is the stage at which it stands, with what is known there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +162,11 @@ pub enum Payment {
         /// Why.
         review: Review,
     },
+    /// A person has to find out whether the charge happened.
+    InDoubt {
+        /// What was to be paid.
+        terms: Terms,
+    },
     /// Not paid. The end.
     Failed {
         /// What was to be paid.
@@ -160,13 +183,24 @@ pub enum Payment {
     Fenced,
 }
 
-/// Why a person has to decide.
+/// Why a person has to decide what becomes of a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Review {
     /// The gateway charged another amount than it was asked to.
     WrongAmount,
     /// The refund was given up.
-    RefundFailed,
+    RefundFailed(Obstacle),
+}
+
+/// What stands in the way of a refund.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The gateway could not be brought to answer, or to take the request at all.
+    GaveUp,
+    /// The customer's bank has taken the money back, or is about to.
+    Disputed,
+    /// The gateway does not know the charge.
+    ChargeUnknown,
 }
 
 /// Why a payment failed.
@@ -203,10 +237,12 @@ impl Decider for Payment {
             Command::GaveUp { in_doubt } => decide::gave_up(payment, *in_doubt),
             Command::FoundCharged { charge } => decide::found_charged(payment, charge),
             Command::FoundNotCharged => decide::found_not_charged(payment),
+            Command::NotListed => decide::not_listed(payment),
             Command::Refunded { refund_id } => decide::refunded(payment, refund_id),
-            Command::RefundGaveUp => decide::refund_gave_up(payment),
+            Command::RefundGaveUp { obstacle } => decide::refund_gave_up(payment, *obstacle),
             Command::Accept => decide::accept(payment),
             Command::Refund => decide::refund(payment),
+            Command::Settle => decide::settle(payment),
         }
     }
 
@@ -215,6 +251,10 @@ impl Decider for Payment {
             Event::Awaited { terms } => Payment::AwaitingStock { terms },
             Event::StockHeld => Payment::AwaitingOrder,
             Event::ChargeDue { terms } => Payment::Charging { terms },
+            Event::Free { terms } => {
+                let charge = Charge::free(&terms);
+                Payment::Done { terms, charge }
+            }
             Event::Paid { charge } | Event::Accepted { charge, .. } => {
                 Payment::Done { terms: payment.into_terms(), charge }
             }
@@ -227,6 +267,7 @@ impl Decider for Payment {
             Event::FoundUnpaid => {
                 Payment::Failed { terms: payment.into_terms(), failure: Failure::Unavailable }
             }
+            Event::DoubtRemains => Payment::InDoubt { terms: payment.into_terms() },
             Event::Recalled => Payment::Cancelling { terms: payment.into_terms() },
             Event::ChargeStopped | Event::Abandoned => {
                 Payment::Abandoned { terms: payment.terms().cloned() }
@@ -238,11 +279,15 @@ impl Decider for Payment {
             Event::Refunded { charge, refund_id } => {
                 Payment::Refunded { terms: payment.into_terms(), charge, refund_id }
             }
-            Event::RefundFailed => {
+            Event::Settled { charge } => {
+                let refund_id = BY_HAND.to_owned();
+                Payment::Refunded { terms: payment.into_terms(), charge, refund_id }
+            }
+            Event::RefundFailed { obstacle } => {
                 let Some(charge) = payment.charge().cloned() else {
-                    unreachable!("{event:?} was not decided for {payment:?}")
+                    unreachable!("no refund of {payment:?} can fail")
                 };
-                let (terms, review) = (payment.into_terms(), Review::RefundFailed);
+                let (terms, review) = (payment.into_terms(), Review::RefundFailed(obstacle));
                 Payment::NeedsReview { terms, charge, review }
             }
         }
@@ -261,6 +306,7 @@ impl Payment {
             | Self::Refunding { terms, .. }
             | Self::Refunded { terms, .. }
             | Self::NeedsReview { terms, .. }
+            | Self::InDoubt { terms }
             | Self::Failed { terms, .. } => Some(terms),
             Self::Abandoned { terms } => terms.as_ref(),
             Self::Unheard | Self::AwaitingOrder | Self::Fenced => None,
@@ -280,6 +326,7 @@ impl Payment {
             | Self::Charging { .. }
             | Self::Cancelling { .. }
             | Self::Unresolved { .. }
+            | Self::InDoubt { .. }
             | Self::Failed { .. }
             | Self::Abandoned { .. }
             | Self::Fenced => None,
@@ -291,7 +338,7 @@ impl Payment {
         if let Self::Refunded { refund_id, .. } = self { Some(refund_id) } else { None }
     }
 
-    /// Why a person has to decide.
+    /// Why a person has to decide what becomes of the charge.
     pub fn review(&self) -> Option<Review> {
         if let Self::NeedsReview { review, .. } = self { Some(*review) } else { None }
     }

@@ -12,6 +12,17 @@ use crate::domain::payment::{Charge, Currency, Money};
 /// How much of a code is kept.
 const CODE_CHARS_MAX: usize = 64;
 
+/// Codes by which a charge is refused for what the customer wants, not for how we ask: an amount, a
+/// currency or a means of payment that cannot be charged.
+const TERMS_REFUSED: [&str; 6] = [
+    "amount_too_small",
+    "amount_too_large",
+    "currency_not_supported",
+    "payment_method_currency_mismatch",
+    "resource_missing",
+    "token_already_used",
+];
+
 /// A whole answer.
 #[derive(Debug)]
 pub(super) struct Reply {
@@ -94,6 +105,16 @@ impl Reply {
         }
     }
 
+    /// Whether the gateway gives this code.
+    pub(super) fn says(&self, code: &str) -> bool {
+        self.problem.code == code
+    }
+
+    /// Whether it is the customer's order or means of payment that cannot be charged.
+    pub(super) fn refuses_terms(&self) -> bool {
+        TERMS_REFUSED.iter().any(|it| self.says(it))
+    }
+
     /// Whether the gateway works, whatever it says of the money.
     pub(super) fn is_an_answer(&self) -> bool {
         match self.verdict() {
@@ -128,7 +149,8 @@ impl Reply {
         if refunded.status == SUCCEEDED { Ok(refunded.id) } else { Err(self.unreadable()) }
     }
 
-    fn read<'r, T: Deserialize<'r>>(&'r self) -> Result<T, Failure> {
+    /// Its body.
+    pub(super) fn read<'r, T: Deserialize<'r>>(&'r self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|_unread| self.unreadable())
     }
 

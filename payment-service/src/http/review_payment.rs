@@ -1,7 +1,9 @@
 //! `POST /payments/{order_id}/review`, at the operators' port: decides what no rule can.
 //!
 //! The body is `{"decision": "accept"}` (the amount that was charged is right) or `{"decision":
-//! "refund"}` (it goes back, or goes back again). Deciding the same twice is once. Answers 204.
+//! "refund"}` (it goes back, or goes back again; a charge in doubt is looked for again) or
+//! `{"decision": "settle"}` (the customer has the money: nothing was charged, or it went back by
+//! another way). Deciding the same twice is once. Answers 204.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -39,6 +41,7 @@ impl ReviewDoor {
 enum Decision {
     Accept,
     Refund,
+    Settle,
 }
 
 #[derive(Debug, Deserialize)]
@@ -63,6 +66,7 @@ async fn review_payment(
     let command = match decision {
         Decision::Accept => Command::Accept,
         Decision::Refund => Command::Refund,
+        Decision::Settle => Command::Settle,
     };
     let ask = Ask::Command(command);
     let decided = intake.submit(Addressed { order_id, ask, trace: Some(context.trace) }).await?;

@@ -34,7 +34,8 @@ pub(super) struct PaymentView {
     /// Why it was not paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<FailureView>,
-    /// Why a person has to decide: `wrong-amount` or `refund-failed`.
+    /// Why a person has to decide: `wrong-amount`, `refund-failed`, `charge-disputed`, `charge-unknown`
+    /// or `charge-in-doubt`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "wrong-amount")]
     review: Option<&'static str>,
@@ -162,7 +163,7 @@ impl PaymentView {
                 .map(|it| ChargeView { id: it.id.clone(), amount: (&it.amount).into() }),
             refund_id: payment.refund_id().map(ToOwned::to_owned),
             failure: payment.failure().map(Into::into),
-            review: payment.review().map(review_code),
+            review: review_code(payment),
             created_at: *created_at,
             updated_at: *updated_at,
         })

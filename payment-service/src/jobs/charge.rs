@@ -7,11 +7,15 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use super::{CHARGE, ChargeOrder, bring_home, read, still_needed};
+use super::{
+    CHARGE, ChargeOrder,
+    age::{Age, age},
+    bring_home, read, still_needed,
+};
 use crate::{
     app::App,
     domain::payment::Command,
-    gateway::{Answer, Gateway},
+    gateway::{Answer, Error, Gateway, Listed},
 };
 
 /// The effect.
@@ -34,7 +38,16 @@ impl Effect for ChargeJob {
 
     async fn perform(&self, job: &Claimed) -> Result<Answer, Failure> {
         let order: ChargeOrder = read(job)?;
-        self.gateway.charge(job, &order).await
+        match age(order.key_since(job), self.app.now(), self.gateway.keys_kept()) {
+            Age::Remembered => self.gateway.charge(job, &order).await,
+            // Nothing came of it, and the order is as old as its key.
+            Age::Forgotten | Age::Final if !job.in_doubt => Err(too_old()),
+            Age::Forgotten | Age::Final => match self.gateway.look_up(job).await? {
+                Listed::Charged(charge) => Ok(Answer::Charged(charge)),
+                // The job that resolves looks again.
+                Listed::Declined | Listed::Unclear => Err(too_old()),
+            },
+        }
     }
 
     async fn settle(
@@ -64,6 +77,11 @@ impl Effect for ChargeJob {
         let told = "the payment has failed, and its order was told: a charge would be for nothing";
         Ok((!wanted).then(|| told.to_owned()))
     }
+}
+
+/// Given up: in doubt, if an attempt's outcome is open.
+fn too_old() -> Failure {
+    Failure::Final { source: Error::KeyTooOld.into() }
 }
 
 fn command(ended: &Ended<Answer>) -> Command {

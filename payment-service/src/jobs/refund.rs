@@ -8,9 +8,13 @@ use shared::{
 use sqlx::PgConnection;
 
 use super::{REFUND, RefundOrder, bring_home, read, still_needed};
-use crate::{app::App, domain::payment::Command, gateway::Gateway};
+use crate::{
+    app::App,
+    domain::payment::{Command, Obstacle},
+    gateway::{Gateway, Returned},
+};
 
-/// The effect. What is known once it is done is the gateway's name for the refund.
+/// The effect. A refund that cannot be made, however often it is asked for, is an answer, and so is done.
 #[derive(Clone, Debug)]
 pub struct RefundJob {
     /// Where outcomes are brought.
@@ -21,13 +25,13 @@ pub struct RefundJob {
 
 impl Effect for RefundJob {
     const KIND: &'static str = REFUND;
-    type Done = String;
+    type Done = Returned;
 
     fn room(&self) -> usize {
         self.gateway.room()
     }
 
-    async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
+    async fn perform(&self, job: &Claimed) -> Result<Returned, Failure> {
         let order: RefundOrder = read(job)?;
         self.gateway.refund(job, &order).await
     }
@@ -35,7 +39,7 @@ impl Effect for RefundJob {
     async fn settle(
         &self,
         conn: &mut PgConnection,
-        ended: &[(Claimed, Ended<String>)],
+        ended: &[(Claimed, Ended<Returned>)],
     ) -> Result<Effects, Fault> {
         let outcomes = ended.iter().map(|(job, ended)| (job, command(ended)));
         bring_home(&self.app, conn, outcomes).await
@@ -51,9 +55,10 @@ impl Effect for RefundJob {
 }
 
 /// Given up is given up, in doubt or not: another try goes out under the same key and finds out.
-fn command(ended: &Ended<String>) -> Command {
+fn command(ended: &Ended<Returned>) -> Command {
     match ended {
-        Ended::Done(refund_id) => Command::Refunded { refund_id: refund_id.clone() },
-        Ended::GaveUp { .. } => Command::RefundGaveUp,
+        Ended::Done(Returned::Refunded { id }) => Command::Refunded { refund_id: id.clone() },
+        Ended::Done(Returned::Not(obstacle)) => Command::RefundGaveUp { obstacle: *obstacle },
+        Ended::GaveUp { .. } => Command::RefundGaveUp { obstacle: Obstacle::GaveUp },
     }
 }

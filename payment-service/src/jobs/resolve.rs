@@ -3,6 +3,10 @@
 //! The gateway cannot promise that a key which it has not seen will never arrive: a request may
 //! still be travelling. So the same charge is sent again under the same key, without limit, until
 //! it is settled one way or the other; what turns out to be charged is then given back.
+//!
+//! A key that the gateway may have forgotten is not used again: then the charge is looked up by its
+//! order. What is not listed an hour after the last call can have been made is a person's to decide:
+//! a list may be wrong, and the money may be the customer's.
 
 use shared::{
     effects::Effects,
@@ -11,11 +15,15 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use super::{ChargeOrder, RESOLVE, bring_home, read, still_needed};
+use super::{
+    ChargeOrder, RESOLVE,
+    age::{Age, age},
+    bring_home, read, still_needed,
+};
 use crate::{
     app::App,
     domain::payment::Command,
-    gateway::{Found, Gateway},
+    gateway::{Error, Found, Gateway, Listed},
 };
 
 /// The effect.
@@ -39,7 +47,16 @@ impl Effect for ResolveJob {
         // What cannot be read settles nothing: the money may have moved all the same.
         let order: ChargeOrder =
             read(job).map_err(|failure| Failure::Unknown { source: failure.into() })?;
-        self.gateway.resolve(job, &order).await
+        let age = age(order.key_since(job), self.app.now(), self.gateway.keys_kept());
+        if age == Age::Remembered {
+            return self.gateway.resolve(job, &order).await;
+        }
+        match self.gateway.look_up(job).await? {
+            Listed::Charged(charge) => Ok(Found::Charged(charge)),
+            Listed::Declined => Ok(Found::NotCharged),
+            Listed::Unclear if age == Age::Final => Ok(Found::NotListed),
+            Listed::Unclear => Err(Failure::Unknown { source: Error::NotListed.into() }),
+        }
     }
 
     async fn settle(
@@ -69,6 +86,7 @@ fn command(ended: &Ended<Found>) -> Result<Command, Fault> {
     match ended {
         Ended::Done(Found::Charged(charge)) => Ok(Command::FoundCharged { charge: charge.clone() }),
         Ended::Done(Found::NotCharged) => Ok(Command::FoundNotCharged),
+        Ended::Done(Found::NotListed) => Ok(Command::NotListed),
         Ended::GaveUp { .. } => Err(Fault::poison("a charge in doubt cannot be given up")),
     }
 }

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Incomplete, Kept, Shown};
 use crate::domain::payment::{
-    Charge, Currency, Failure, Money, Payment, Review, Stage, Terms, Token,
+    Charge, Currency, Failure, Money, Obstacle, Payment, Review, Stage, Terms, Token,
 };
 
 /// A row.
@@ -26,6 +26,7 @@ pub(super) struct Row {
     decline_code: Option<String>,
     pub(super) said: i64,
     pub(super) version: i64,
+    pub(super) charge_asked_at: Option<OffsetDateTime>,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
 }
@@ -60,6 +61,9 @@ impl Row {
                 let refund_id = self.refund_id?;
                 Payment::Refunded { terms: terms?, charge: charge?, refund_id }
             }
+            Stage::NeedsReview if self.review.as_deref() == Some(CHARGE_IN_DOUBT) => {
+                Payment::InDoubt { terms: terms? }
+            }
             Stage::NeedsReview => {
                 let review = review(self.review.as_deref()?)?;
                 Payment::NeedsReview { terms: terms?, charge: charge?, review }
@@ -78,16 +82,29 @@ fn money(minor: Option<i64>, currency: Option<&str>) -> Option<Money> {
     Some(Money { minor: minor?, currency: Currency::parse(currency?)? })
 }
 
-/// The name of a review in rows and answers.
-pub(crate) fn review_code(review: Review) -> &'static str {
-    match review {
-        Review::WrongAmount => "wrong-amount",
-        Review::RefundFailed => "refund-failed",
+/// The name of the review of a payment of which no charge is known.
+const CHARGE_IN_DOUBT: &str = "charge-in-doubt";
+
+/// The reviews of a charge, by their names.
+const REVIEWS: [(Review, &str); 4] = [
+    (Review::WrongAmount, "wrong-amount"),
+    (Review::RefundFailed(Obstacle::GaveUp), "refund-failed"),
+    (Review::RefundFailed(Obstacle::Disputed), "charge-disputed"),
+    (Review::RefundFailed(Obstacle::ChargeUnknown), "charge-unknown"),
+];
+
+/// Why a person has to decide, by its name in rows and answers.
+pub(crate) fn review_code(payment: &Payment) -> Option<&'static str> {
+    if matches!(payment, Payment::InDoubt { .. }) {
+        return Some(CHARGE_IN_DOUBT);
     }
+    let review = payment.review()?;
+    REVIEWS.into_iter().find(|(it, _)| *it == review).map(|(_, code)| code)
 }
 
+/// The review of a charge by its name.
 fn review(code: &str) -> Option<Review> {
-    [Review::WrongAmount, Review::RefundFailed].into_iter().find(|it| review_code(*it) == code)
+    REVIEWS.into_iter().find(|(_, it)| *it == code).map(|(review, _)| review)
 }
 
 fn failure(code: &str, decline_code: Option<String>) -> Option<Failure> {
@@ -115,6 +132,7 @@ pub(super) struct Rows<'p> {
     pub(super) decline_code: Vec<Option<&'p str>>,
     pub(super) said: Vec<i64>,
     pub(super) version: Vec<i64>,
+    pub(super) charge_asked_at: Vec<Option<OffsetDateTime>>,
 }
 
 impl<'p> Rows<'p> {
@@ -142,7 +160,7 @@ impl<'p> Rows<'p> {
         self.charged_minor.push(charge.map(|it| it.amount.minor));
         self.charged_currency.push(charge.map(|it| it.amount.currency.as_str()));
         self.refund_id.push(payment.refund_id());
-        self.review.push(payment.review().map(review_code));
+        self.review.push(review_code(payment));
         let (failure, decline_code) = match payment.failure() {
             None => (None, None),
             Some(Failure::Declined { code }) => (Some("declined"), Some(code.as_str())),
@@ -152,5 +170,6 @@ impl<'p> Rows<'p> {
         self.decline_code.push(decline_code);
         self.said.push(kept.said);
         self.version.push(kept.version);
+        self.charge_asked_at.push(kept.charge_asked_at);
     }
 }

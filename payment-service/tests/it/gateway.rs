@@ -2,7 +2,11 @@
 
 use payment_service::jobs::ResolveJob;
 use serde_json::json;
-use shared::jobs::{Claimed, Effect as _, Failure};
+use shared::{
+    clock::Clock,
+    jobs::{Claimed, Effect as _, Failure},
+};
+use time::format_description::well_known::Rfc3339;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -37,7 +41,8 @@ async fn answering(answer: Vec<u8>) -> (String, impl Future<Output = ()>) {
 fn job(key: &str) -> Claimed {
     Claimed {
         key: key.to_owned(),
-        payload: json!({ "amount_minor": 1, "currency": "EUR", "method": "tok_visa" }),
+        payload: json!({ "amount_minor": 1, "currency": "EUR", "method": "tok_visa",
+            "key_since": Clock::System.now().format(&Rfc3339).unwrap() }),
         attempt: 1,
         in_doubt: false,
         trace: None,

@@ -42,6 +42,9 @@ use uuid::Uuid;
 /// around what has to end.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
+/// The gateway is trusted to remember keys for this long.
+pub(crate) const KEYS_KEPT: Duration = Duration::from_hours(23);
+
 /// What an order costs here.
 pub(crate) const TOTAL_MINOR: i64 = 4_200;
 
@@ -90,11 +93,16 @@ impl Others {
 
     /// An order is placed, to be paid by `method`.
     pub(crate) fn placed(&self, order_id: Uuid, method: &str) -> Outgoing {
+        self.placed_for(order_id, method, TOTAL_MINOR)
+    }
+
+    /// An order with this total is placed.
+    pub(crate) fn placed_for(&self, order_id: Uuid, method: &str, total_minor: i64) -> Outgoing {
         let now = Clock::System.now();
         let record = OrderPlaced {
             order_id,
             lines: vec![],
-            total_minor: TOTAL_MINOR,
+            total_minor,
             currency: "EUR".to_owned(),
             payment_method: method.to_owned(),
             email: "a@example.org".to_owned(),
@@ -123,6 +131,11 @@ impl Others {
 
 impl Payments {
     pub(crate) async fn start() -> Self {
+        Self::start_by(Clock::System).await
+    }
+
+    /// One that lives by this clock.
+    pub(crate) async fn start_by(clock: Clock) -> Self {
         let url = devstack::database("payments").await;
         let settings = db::Settings::new(SecretString::from(url)).patient(PATIENCE);
         let pool = db::pool(&settings, "test").unwrap();
@@ -135,7 +148,7 @@ impl Payments {
         // takes to answer later on.
         let reads = Others::says();
         let codec = codec(&prefix, payment_service::NAME, &says, &reads).await;
-        let app = App::new(codec.clone(), Clock::System);
+        let app = App::new(codec.clone(), clock);
         Self { pool, app, codec, others, offset: AtomicI64::new(0) }
     }
 
@@ -301,6 +314,7 @@ pub(crate) fn gateway_with(url: &str, settings: breaker::Settings) -> Gateway {
         url: Url::parse(url).unwrap(),
         api_key: None,
         call_limit: PATIENCE / 2,
+        keys_kept: KEYS_KEPT,
     };
     Gateway::new(settings, breaker).unwrap()
 }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod consumer;
+mod forgetful;
+mod free;
 mod gateway;
 mod http;
 mod kit;
@@ -9,5 +11,6 @@ mod letters;
 mod money;
 mod outage;
 mod process;
+mod refused_refunds;
 mod review;
 mod simulator;

@@ -329,6 +329,23 @@ async fn a_request_that_the_gateway_never_takes_is_given_up_at_once() {
 }
 
 #[tokio::test]
+async fn an_amount_that_the_gateway_never_charges_is_a_decline_and_no_dead_letter() {
+    let (payments, gateway) = both().await;
+    let (order_id, others) = (Clock::System.new_id(), &payments.others);
+    let placed = others.placed_for(order_id, "tok_visa", 100_000_000);
+    payments.take_in(&[placed, others.reserved(order_id)]).await;
+    assert_eq!(payments.charges(&gateway.url).step().await.unwrap().done, 1);
+    assert_eq!(payments.stage(order_id).await, "failed");
+    assert!(payments.jobs().await.is_empty(), "nothing waits for an operator");
+    let message = payments.messages(order_id).await.remove(0);
+    let failed: PaymentFailed = payments.codec.decode(&message).await.unwrap();
+    assert_eq!(
+        (failed.reason.as_str(), failed.code.as_deref()),
+        ("declined", Some("amount_too_large"))
+    );
+}
+
+#[tokio::test]
 async fn a_key_that_was_used_for_another_request_charges_nobody() {
     let (payments, gateway) = both().await;
     let order_id = payments.charging("tok_visa").await;

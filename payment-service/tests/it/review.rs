@@ -27,7 +27,11 @@ use crate::{
 };
 
 /// Decides, as an operator would.
-async fn decide(payments: &Payments, order_id: Uuid, command: Command) -> Result<(), Rejection> {
+pub(crate) async fn decide(
+    payments: &Payments,
+    order_id: Uuid,
+    command: Command,
+) -> Result<(), Rejection> {
     let mut tx = db::begin(&payments.pool).await.unwrap();
     let decision = Addressed { order_id, ask: Ask::Command(command), trace: None };
     let mut outcome = payments.app.execute(&mut tx, &[decision]).await.unwrap();

@@ -70,6 +70,28 @@ impl Simulator {
         self.child = launch(address, &self.folder).await.0;
     }
 
+    /// It answers again where it did, and knows nothing: its log is gone.
+    pub(crate) async fn start_without_memory(&mut self) {
+        std::fs::remove_file(self.folder.path().join("gateway.jsonl")).unwrap();
+        self.start_again().await;
+    }
+
+    /// It forgets all keys, as a gateway does after a day.
+    pub(crate) async fn forget_keys(&self) {
+        let request = self.client.delete(format!("{}/keys", self.url));
+        request.send().await.unwrap().error_for_status().unwrap();
+    }
+
+    /// Gives a charge back as somebody else would.
+    pub(crate) async fn refund(&self, charge: &str) -> String {
+        let request = self.client.post(format!("{}/refunds", self.url));
+        let body = json!({ "charge": charge });
+        let request = request.header("Idempotency-Key", "by-hand").json(&body);
+        let response = request.send().await.unwrap().error_for_status().unwrap();
+        let refund: Value = response.json().await.unwrap();
+        refund["id"].as_str().unwrap().to_owned()
+    }
+
     /// Breaks what is given, and nothing else.
     pub(crate) async fn faults(&self, faults: &Value) {
         let request = self.client.put(format!("{}/faults", self.url)).json(faults);

@@ -48,8 +48,8 @@ pub(super) fn whole(payment: &Payment) -> Vec<String> {
         .collect();
     let id = payment.order_id;
     let decisions: &[&str] = match (payment.stage.as_str(), payment.review.as_deref()) {
-        ("needs-review", Some("refund-failed")) => &["refund"],
-        ("needs-review", _) => &["accept", "refund"],
+        ("needs-review", Some("wrong-amount")) => &["accept", "refund"],
+        ("needs-review", _) => &["refund", "settle"],
         _ => &[],
     };
     lines.extend(decisions.iter().map(|it| format!("decide:   sagactl payments review {id} {it}")));
@@ -133,7 +133,11 @@ mod tests {
         let refund = format!("sagactl payments review {ORDER} refund");
         assert!(shown("wrong-amount").contains(&accept) && shown("wrong-amount").contains(&refund));
         assert!(!shown("refund-failed").contains(&accept));
-        assert!(shown("refund-failed").contains(&refund));
+        let settle = format!("sagactl payments review {ORDER} settle");
+        assert!(!shown("wrong-amount").contains(&settle));
+        for review in ["refund-failed", "charge-disputed", "charge-unknown", "charge-in-doubt"] {
+            assert!(shown(review).contains(&refund) && shown(review).contains(&settle));
+        }
         let done = whole(&payment(&json!({}))).join("\n");
         assert!(
             done.contains("since     2026-01-02T03:04:05Z") && !done.contains("decide"),

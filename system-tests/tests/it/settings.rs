@@ -134,12 +134,14 @@ const COMMON: &[(&[(&str, &str)], &str)] = &[
 /// What only one service can have wrong.
 const OWN: &[(Member, (&str, &str), &str)] = &[
     (Member::Orders, ("ORDER_PATIENCE", "0s"), "ORDER_PATIENCE"),
+    (Member::Orders, ("ORDER_TOTAL_MAX", "0"), "ORDER_TOTAL_MAX"),
     (Member::Orders, ("INTAKE_QUEUE_MAX", "0"), "INTAKE_QUEUE_MAX"),
     (Member::Inventory, ("SEED", "everything"), "'--seed [<SEED>]'"),
     (Member::Inventory, ("SEED_PRODUCTS", "100001"), "SEED_PRODUCTS"),
     (Member::Payments, ("GATEWAY_URL", "ftp://me:hunter2@gateway"), "GATEWAY_URL"),
     (Member::Payments, ("CHARGE_RETRY", "first=1s,factor=2,cap=5s"), "attempts is missing"),
     (Member::Payments, ("GATEWAY_BREAKER_CAP", "1ms"), "GATEWAY_BREAKER_CAP"),
+    (Member::Payments, ("GATEWAY_KEYS_KEPT", "1m"), "GATEWAY_KEYS_KEPT"),
     (Member::Notify, ("SMTP_URL", "http://me:hunter2@mail"), "SMTP_URL"),
     (Member::Notify, ("MAIL_FROM", "nobody"), "'--mail-from <MAIL_FROM>'"),
     (Member::Notify, ("MAIL_RETRY", "often"), "'--mail-retry <MAIL_RETRY>'"),

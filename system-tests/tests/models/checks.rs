@@ -19,6 +19,7 @@ const CALM: Bounds = Bounds {
     mischarges: false,
     cancels: true,
     deadline: true,
+    expires: false,
     crashes: 0,
     zombies: 0,
     sleepers: 0,
@@ -28,7 +29,7 @@ const CALM: Bounds = Bounds {
 };
 
 /// Worlds in which nothing may break.
-const WORLDS: [(&str, Bounds); 10] = [
+const WORLDS: [(&str, Bounds); 11] = [
     ("an order, declined or not, and a rival", Bounds { rival: true, declines: true, ..CALM }),
     ("an order without stock, two crashes", Bounds { in_stock: false, crashes: 2, ..CALM }),
     ("two crashes", Bounds { crashes: 2, ..CALM }),
@@ -41,16 +42,21 @@ const WORLDS: [(&str, Bounds); 10] = [
     ("two lost answers and a worker that sleeps", Bounds { lost: 2, sleepers: 1, ..CALM }),
     ("a wrong amount and an operator", Bounds { mischarges: true, operator: 1, lost: 1, ..CALM }),
     ("a refund given up and an operator", Bounds { lost: 2, operator: 1, ..CALM }),
+    (
+        "keys that are forgotten and an operator",
+        Bounds { lost: 2, expires: true, operator: 1, ..CALM },
+    ),
     ("the customer is told", Bounds { told: true, lost: 1, ..CALM }),
 ];
 
 /// Mutants: a flaw, the rule that it has to break, and the world in which it does.
-const MUTANTS: [(Flaw, &str, Bounds); 15] = [
+const MUTANTS: [(Flaw, &str, Bounds); 16] = [
     (Flaw::NoTombstoneInInventory, rules::CANCELLED, CALM),
     (Flaw::NoTombstoneInPayment, rules::NOT_STUCK, CALM),
     (Flaw::NoTerminalGuard, rules::FINAL, CALM),
     (Flaw::NoInbox, rules::TAKEN_IN_ONCE, Bounds { crashes: 1, ..CALM }),
     (Flaw::FreshKeyPerRetry, rules::ONE_NET_CHARGE, Bounds { lost: 1, ..CALM }),
+    (Flaw::OldKeysAreCalled, rules::ONE_NET_CHARGE, Bounds { lost: 1, expires: true, ..CALM }),
     (Flaw::LateSuccessIsKept, rules::CANCELLED, CALM),
     (Flaw::PaymentIsKept, rules::CANCELLED, CALM),
     (Flaw::UnknownIsFailed, rules::CANCELLED, Bounds { lost: 2, ..CALM }),

@@ -32,6 +32,8 @@ pub(crate) enum Flaw {
     NoInbox,
     /// Each attempt to charge has a key of its own.
     FreshKeyPerRetry,
+    /// A charge in doubt is sent again under a key that the gateway has forgotten.
+    OldKeysAreCalled,
     /// A charge that succeeds after the cancellation is kept.
     LateSuccessIsKept,
     /// A charge that was done before the cancellation is kept.

@@ -50,6 +50,8 @@ pub(crate) struct Bounds {
     pub(crate) cancels: bool,
     /// The deadline may pass.
     pub(crate) deadline: bool,
+    /// A day may pass, after which the gateway has forgotten its keys.
+    pub(crate) expires: bool,
     /// Crashes of any process, at any step.
     pub(crate) crashes: u8,
     /// Relays that were replaced and publish late.
@@ -172,6 +174,7 @@ impl World {
         for hand in &mut self.hands {
             if let Some(gone) = hand.take_if(|it| it.service() == service)
                 && gone.is_on_its_way()
+                && !self.gateway.has_forgotten
             {
                 self.gateway.travelling += 1;
             }

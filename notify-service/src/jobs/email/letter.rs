@@ -25,6 +25,10 @@ impl Letter {
     /// Writes to this customer on this occasion.
     pub fn write(order_id: Uuid, occasion: &Occasion, addressee: &Addressee) -> Self {
         let (subject, news) = match occasion {
+            Occasion::Confirmed { total } if total.minor == 0 => (
+                "Your order is confirmed",
+                "good news: your order is confirmed. There is nothing to pay.".to_owned(),
+            ),
             Occasion::Confirmed { total } => (
                 "Your order is confirmed",
                 format!("good news: your order is confirmed. You paid {}.", price(total)),

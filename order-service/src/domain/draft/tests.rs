@@ -79,6 +79,14 @@ fn a_total_that_does_not_fit_is_refused() {
     }
 }
 
+#[test]
+fn a_total_above_the_limit_is_refused() {
+    let offers = offers(&[("tea", 50, "EUR", true)]);
+    let placement = draft(vec![wish("tea", 2)]).unwrap().price(&offers, NOW, DUE).unwrap();
+    assert_eq!(placement.clone().at_most(100), Ok(placement.clone()));
+    assert_eq!(placement.at_most(99), Err(vec![Fault::TotalAboveLimit { max: 99 }]));
+}
+
 proptest! {
     #[test]
     fn a_total_is_exact(lines in prop::collection::vec((0i64..1_000_000_000, 1i64..=10_000), 1..20)) {

@@ -23,10 +23,16 @@ pub enum Refusal {
     KeyInUse,
     /// There is no such thing.
     NotFound(&'static str),
+    /// Less than can be charged.
+    ChargeTooSmall,
+    /// More than can be charged.
+    ChargeTooLarge,
     /// More than what is left of the charge.
     RefundTooLarge,
     /// Nothing is left of the charge.
     AlreadyRefunded,
+    /// The customer's bank has taken the money back.
+    Disputed,
     /// The gateway does not take requests.
     Unavailable,
     /// The gateway broke after it had done its work. Only a fault says so.
@@ -73,6 +79,21 @@ impl Refusal {
                 "A request with this key is being executed.",
             ),
             Self::NotFound(message) => (404, "invalid_request_error", "resource_missing", *message),
+            Self::ChargeTooSmall => (
+                400,
+                "invalid_request_error",
+                "amount_too_small",
+                "The amount is less than can be charged.",
+            ),
+            Self::ChargeTooLarge => (
+                400,
+                "invalid_request_error",
+                "amount_too_large",
+                "The amount is more than can be charged.",
+            ),
+            Self::Disputed => {
+                (400, "invalid_request_error", "charge_disputed", "The charge is disputed.")
+            }
             Self::RefundTooLarge => (
                 400,
                 "invalid_request_error",

@@ -1,4 +1,4 @@
-//! The tester's side door: switching faults, and counts. No fault touches it.
+//! The tester's side door: switching faults, forgetting keys, and counts. No fault touches it.
 
 use std::sync::Arc;
 
@@ -26,6 +26,17 @@ pub(super) async fn livez() -> Response<Body> {
 pub(super) async fn summary(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
     match gateway.desk.look(Ledger::summary).await {
         Ok(summary) => respond(Answer::of(200, &summary)),
+        Err(_) => refuse(&Refusal::Unavailable),
+    }
+}
+
+/// `DELETE /keys`: a gateway remembers its keys for a time only.
+pub(super) async fn forget_keys(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    match gateway.desk.forget_keys().await {
+        Ok(()) => {
+            tracing::info!("all keys are forgotten");
+            respond(Answer::of(200, &json!({ "keys": 0 })))
+        }
         Err(_) => refuse(&Refusal::Unavailable),
     }
 }

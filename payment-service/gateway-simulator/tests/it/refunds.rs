@@ -75,3 +75,12 @@ async fn an_order_charged_twice_is_a_duplicate_until_one_charge_is_refunded() {
     let duplicates = gateway.summary().await["duplicates"].clone();
     assert_eq!(duplicates, json!({ "count": 0, "order_ids": [] }));
 }
+
+#[tokio::test]
+async fn a_disputed_charge_cannot_be_refunded() {
+    let gateway = Simulator::start().await;
+    let id =
+        gateway.charge("c", &charge("tok_createDispute", "order-1")).await.json()["id"].clone();
+    let refused = gateway.refund("r", &json!({ "charge": id })).await;
+    assert_eq!((refused.status, refused.code().as_str()), (400, "charge_disputed"));
+}

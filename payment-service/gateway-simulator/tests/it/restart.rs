@@ -132,3 +132,18 @@ async fn nothing_is_answered_that_could_not_be_written() {
     gateway.crash_and_restart().await;
     assert_eq!(gateway.summary().await["charges"], written.len());
 }
+
+#[tokio::test]
+async fn forgotten_keys_are_free_and_stay_so_over_a_restart() {
+    let mut gateway = Simulator::start().await;
+    let body = charge("tok_visa", "order-1");
+    let first = gateway.charge("k", &body).await;
+    gateway.forget_keys().await;
+    gateway.crash_and_restart().await;
+    let second = gateway.charge("k", &body).await;
+    assert_eq!((second.status, second.is_replay()), (200, false));
+    assert_ne!(second.json()["id"], first.json()["id"]);
+    assert!(gateway.charge("k", &body).await.is_replay());
+    let listed = gateway.get("/charges?order_id=order-1").await.json();
+    assert_eq!(listed["data"].as_array().unwrap().len(), 2, "what was charged stays on the list");
+}

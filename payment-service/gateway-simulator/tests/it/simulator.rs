@@ -221,6 +221,12 @@ impl Simulator {
         assert_eq!(self.put_faults(faults).await.status, 200);
     }
 
+    /// Forgets all keys.
+    pub(crate) async fn forget_keys(&self) {
+        let request = self.client.delete(format!("{}/keys", self.url));
+        assert_eq!(request.send().await.unwrap().status(), 200);
+    }
+
     pub(crate) async fn reset_faults(&self) {
         let request = self.client.delete(format!("{}/faults", self.url));
         assert_eq!(request.send().await.unwrap().status(), 200);

@@ -1,13 +1,13 @@
 //! The table, one command a function; each looks at every stage.
 
-use super::{Charge, Event, Failure, Payment as P, Rejection, Review, Terms};
+use super::{Charge, Event, Failure, Obstacle, Payment as P, Rejection, Review, Terms};
 
 type Decision = Result<Vec<Event>, Rejection>;
 
 pub(super) fn order_placed(payment: &P, terms: &Terms) -> Vec<Event> {
     match payment {
         P::Unheard => vec![Event::Awaited { terms: terms.clone() }],
-        P::AwaitingOrder => vec![Event::ChargeDue { terms: terms.clone() }],
+        P::AwaitingOrder => vec![due(terms)],
         // Repeats, and what comes after the cancellation.
         P::AwaitingStock { .. }
         | P::Charging { .. }
@@ -17,6 +17,7 @@ pub(super) fn order_placed(payment: &P, terms: &Terms) -> Vec<Event> {
         | P::Refunding { .. }
         | P::Refunded { .. }
         | P::NeedsReview { .. }
+        | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
         | P::Fenced => vec![],
@@ -26,7 +27,7 @@ pub(super) fn order_placed(payment: &P, terms: &Terms) -> Vec<Event> {
 pub(super) fn stock_reserved(payment: &P) -> Vec<Event> {
     match payment {
         P::Unheard => vec![Event::StockHeld],
-        P::AwaitingStock { terms } => vec![Event::ChargeDue { terms: terms.clone() }],
+        P::AwaitingStock { terms } => vec![due(terms)],
         // Repeats, and what comes after the cancellation.
         P::AwaitingOrder
         | P::Charging { .. }
@@ -36,6 +37,7 @@ pub(super) fn stock_reserved(payment: &P) -> Vec<Event> {
         | P::Refunding { .. }
         | P::Refunded { .. }
         | P::NeedsReview { .. }
+        | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
         | P::Fenced => vec![],
@@ -48,6 +50,7 @@ pub(super) fn order_cancelled(payment: &P, charge_untouched: bool) -> Vec<Event>
         P::AwaitingStock { .. } | P::AwaitingOrder => vec![Event::Abandoned],
         P::Charging { .. } if charge_untouched => vec![Event::ChargeStopped],
         P::Charging { .. } => vec![Event::Recalled],
+        P::Done { charge, .. } if charge.is_nothing() => vec![Event::Abandoned],
         // What was paid goes back, and whether its amount was right is no question any more.
         P::Done { charge, .. } | P::NeedsReview { charge, review: Review::WrongAmount, .. } => {
             vec![Event::RefundDue { charge: charge.clone() }]
@@ -57,7 +60,8 @@ pub(super) fn order_cancelled(payment: &P, charge_untouched: bool) -> Vec<Event>
         | P::Unresolved { .. }
         | P::Refunding { .. }
         | P::Refunded { .. }
-        | P::NeedsReview { review: Review::RefundFailed, .. }
+        | P::NeedsReview { review: Review::RefundFailed(_), .. }
+        | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
         | P::Fenced => vec![],
@@ -70,7 +74,9 @@ pub(super) fn charged(payment: &P, charge: &Charge) -> Decision {
             Ok(vec![Event::Paid { charge: charge.clone() }])
         }
         P::Charging { .. } => Ok(vec![Event::Mischarged { charge: charge.clone() }]),
-        P::Cancelling { .. } => Ok(vec![Event::RefundDue { charge: charge.clone() }]),
+        P::Cancelling { .. } | P::InDoubt { .. } => {
+            Ok(vec![Event::RefundDue { charge: charge.clone() }])
+        }
         // The resolve job finds the same.
         P::Unresolved { .. } => Ok(vec![]),
         P::Done { charge: known, .. }
@@ -93,7 +99,9 @@ pub(super) fn declined(payment: &P, code: &str) -> Decision {
         }
         P::Cancelling { .. } => Ok(vec![Event::Abandoned]),
         // The resolve job finds the same; and repeats.
-        P::Unresolved { .. } | P::Failed { .. } | P::Abandoned { .. } => Ok(vec![]),
+        P::Unresolved { .. } | P::InDoubt { .. } | P::Failed { .. } | P::Abandoned { .. } => {
+            Ok(vec![])
+        }
         P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
@@ -115,7 +123,9 @@ pub(super) fn gave_up(payment: &P, in_doubt: bool) -> Decision {
         (P::Cancelling { .. }, false) => Ok(vec![Event::Abandoned]),
         (P::Cancelling { terms }, true) => Ok(vec![Event::ResolveDue { terms: terms.clone() }]),
         // Repeats.
-        (P::Unresolved { .. } | P::Failed { .. } | P::Abandoned { .. }, _) => Ok(vec![]),
+        (P::Unresolved { .. } | P::InDoubt { .. } | P::Failed { .. } | P::Abandoned { .. }, _) => {
+            Ok(vec![])
+        }
         (
             P::Unheard
             | P::AwaitingStock { .. }
@@ -132,7 +142,9 @@ pub(super) fn gave_up(payment: &P, in_doubt: bool) -> Decision {
 
 pub(super) fn found_charged(payment: &P, charge: &Charge) -> Decision {
     match payment {
-        P::Unresolved { .. } => Ok(vec![Event::RefundDue { charge: charge.clone() }]),
+        P::Unresolved { .. } | P::InDoubt { .. } => {
+            Ok(vec![Event::RefundDue { charge: charge.clone() }])
+        }
         P::Refunding { charge: known, .. }
         | P::Refunded { charge: known, .. }
         | P::NeedsReview { charge: known, .. } => repeat_of(known, charge),
@@ -150,8 +162,26 @@ pub(super) fn found_charged(payment: &P, charge: &Charge) -> Decision {
 
 pub(super) fn found_not_charged(payment: &P) -> Decision {
     match payment {
-        P::Unresolved { .. } => Ok(vec![Event::FoundUnpaid]),
+        P::Unresolved { .. } | P::InDoubt { .. } => Ok(vec![Event::FoundUnpaid]),
         P::Failed { .. } => Ok(vec![]),
+        P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Done { .. }
+        | P::Refunding { .. }
+        | P::Refunded { .. }
+        | P::NeedsReview { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::OutOfTurn),
+    }
+}
+
+pub(super) fn not_listed(payment: &P) -> Decision {
+    match payment {
+        P::Unresolved { .. } => Ok(vec![Event::DoubtRemains]),
+        P::InDoubt { .. } | P::Failed { .. } => Ok(vec![]),
         P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
@@ -169,7 +199,7 @@ pub(super) fn found_not_charged(payment: &P) -> Decision {
 pub(super) fn refunded(payment: &P, refund_id: &str) -> Decision {
     match payment {
         P::Refunding { charge, .. }
-        | P::NeedsReview { charge, review: Review::RefundFailed, .. } => {
+        | P::NeedsReview { charge, review: Review::RefundFailed(_), .. } => {
             Ok(vec![Event::Refunded { charge: charge.clone(), refund_id: refund_id.to_owned() }])
         }
         P::Refunded { .. } => Ok(vec![]),
@@ -181,16 +211,17 @@ pub(super) fn refunded(payment: &P, refund_id: &str) -> Decision {
         | P::Cancelling { .. }
         | P::Unresolved { .. }
         | P::Done { .. }
+        | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
         | P::Fenced => Err(Rejection::OutOfTurn),
     }
 }
 
-pub(super) fn refund_gave_up(payment: &P) -> Decision {
+pub(super) fn refund_gave_up(payment: &P, obstacle: Obstacle) -> Decision {
     match payment {
-        P::Refunding { .. } => Ok(vec![Event::RefundFailed]),
-        P::Refunded { .. } | P::NeedsReview { review: Review::RefundFailed, .. } => Ok(vec![]),
+        P::Refunding { .. } => Ok(vec![Event::RefundFailed { obstacle }]),
+        P::Refunded { .. } | P::NeedsReview { review: Review::RefundFailed(_), .. } => Ok(vec![]),
         P::NeedsReview { review: Review::WrongAmount, .. }
         | P::Unheard
         | P::AwaitingStock { .. }
@@ -199,6 +230,7 @@ pub(super) fn refund_gave_up(payment: &P) -> Decision {
         | P::Cancelling { .. }
         | P::Unresolved { .. }
         | P::Done { .. }
+        | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
         | P::Fenced => Err(Rejection::OutOfTurn),
@@ -211,7 +243,7 @@ pub(super) fn accept(payment: &P) -> Decision {
             Ok(vec![Event::Accepted { charge: charge.clone(), amount: terms.amount.clone() }])
         }
         P::Done { .. } => Ok(vec![]),
-        P::NeedsReview { review: Review::RefundFailed, .. }
+        P::NeedsReview { review: Review::RefundFailed(_), .. }
         | P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
@@ -220,6 +252,7 @@ pub(super) fn accept(payment: &P) -> Decision {
         | P::Unresolved { .. }
         | P::Refunding { .. }
         | P::Refunded { .. }
+        | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
         | P::Fenced => Err(Rejection::NotUnderReview),
@@ -233,21 +266,48 @@ pub(super) fn refund(payment: &P) -> Decision {
             Event::Failed { failure: Failure::Unavailable },
             Event::RefundDue { charge: charge.clone() },
         ]),
-        P::NeedsReview { charge, review: Review::RefundFailed, .. } => {
+        P::NeedsReview { charge, review: Review::RefundFailed(_), .. } => {
             Ok(vec![Event::RefundDue { charge: charge.clone() }])
         }
-        P::Refunding { .. } | P::Refunded { .. } => Ok(vec![]),
+        P::InDoubt { terms } => Ok(vec![Event::ResolveDue { terms: terms.clone() }]),
+        P::Refunding { .. } | P::Refunded { .. } | P::Unresolved { .. } => Ok(vec![]),
         P::Unheard
+        | P::AwaitingStock { .. }
+        | P::AwaitingOrder
+        | P::Charging { .. }
+        | P::Cancelling { .. }
+        | P::Done { .. }
+        | P::Failed { .. }
+        | P::Abandoned { .. }
+        | P::Fenced => Err(Rejection::NotUnderReview),
+    }
+}
+
+pub(super) fn settle(payment: &P) -> Decision {
+    match payment {
+        P::NeedsReview { charge, review: Review::RefundFailed(_), .. } => {
+            Ok(vec![Event::Settled { charge: charge.clone() }])
+        }
+        P::InDoubt { .. } => Ok(vec![Event::FoundUnpaid]),
+        P::Refunded { .. } | P::Failed { .. } => Ok(vec![]),
+        P::NeedsReview { review: Review::WrongAmount, .. }
+        | P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
         | P::Charging { .. }
         | P::Cancelling { .. }
         | P::Unresolved { .. }
         | P::Done { .. }
-        | P::Failed { .. }
+        | P::Refunding { .. }
         | P::Abandoned { .. }
         | P::Fenced => Err(Rejection::NotUnderReview),
     }
+}
+
+/// What follows once order and stock are known.
+fn due(terms: &Terms) -> Event {
+    let terms = terms.clone();
+    if terms.are_free() { Event::Free { terms } } else { Event::ChargeDue { terms } }
 }
 
 /// A charge that is known by its name is a repeat; a second one breaks the gateway's word.

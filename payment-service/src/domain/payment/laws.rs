@@ -22,9 +22,12 @@ enum Act {
     /// The charge job's next answer comes home.
     ChargeAnswered(Answer),
     ResolveAnswered(Answer),
+    /// The key is too old to be used again, and the gateway lists no charge.
+    ResolveFindsNothing,
     RefundAnswered(Answer),
     Accept,
     Refund,
+    Settle,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +91,7 @@ impl World {
         let Some(command) = self.command(act) else { return };
         let Ok(events) = decider::step::<Payment>(&mut self.payment, &command) else {
             assert!(
-                matches!(command, Command::Accept | Command::Refund),
+                matches!(command, Command::Accept | Command::Refund | Command::Settle),
                 "nothing but an operator is ever refused: {command:?} at {:?}",
                 self.payment
             );
@@ -135,6 +138,15 @@ impl World {
                 self.jobs.resolve = false;
                 Some(command)
             }
+            Act::ResolveFindsNothing => {
+                // No request is under way under a key that old: what is not there never will be.
+                let is_paid = matches!(self.gateway, Settled::Paid(_));
+                (self.jobs.resolve && !is_paid).then(|| {
+                    self.jobs.resolve = false;
+                    self.gateway = Settled::Declined;
+                    Command::NotListed
+                })
+            }
             Act::RefundAnswered(answer) => {
                 let command = self.jobs.refund.then(|| self.refund_answer(answer))?;
                 self.jobs.refund = false;
@@ -142,6 +154,7 @@ impl World {
             }
             Act::Accept => Some(Command::Accept),
             Act::Refund => Some(Command::Refund),
+            Act::Settle => Some(Command::Settle),
         }
     }
 
@@ -172,7 +185,9 @@ impl World {
                 self.returned = true;
                 Command::Refunded { refund_id: "re_1".to_owned() }
             }
-            Answer::GaveUp | Answer::GaveUpInDoubt => Command::RefundGaveUp,
+            Answer::GaveUp | Answer::GaveUpInDoubt => {
+                Command::RefundGaveUp { obstacle: Obstacle::GaveUp }
+            }
         }
     }
 
@@ -202,6 +217,7 @@ impl World {
             }
             Event::ResolveDue { .. } => self.jobs.resolve = true,
             Event::RefundDue { .. } => self.jobs.refund = true,
+            Event::Settled { .. } => self.returned = true,
             Event::Paid { .. } | Event::Accepted { .. } => {
                 assert!(!self.cancelled, "nothing is said to be paid after the cancellation");
             }
@@ -210,11 +226,13 @@ impl World {
             | Event::Failed { .. }
             | Event::Mischarged { .. }
             | Event::FoundUnpaid
+            | Event::DoubtRemains
+            | Event::Free { .. }
             | Event::Recalled
             | Event::Abandoned
             | Event::Fenced
             | Event::Refunded { .. }
-            | Event::RefundFailed => {}
+            | Event::RefundFailed { .. } => {}
         }
     }
 
@@ -245,6 +263,7 @@ impl World {
             | Payment::AwaitingOrder
             | Payment::Done { .. }
             | Payment::NeedsReview { .. }
+            | Payment::InDoubt { .. }
             | Payment::Refunded { .. }
             | Payment::Failed { .. }
             | Payment::Abandoned { .. }
@@ -262,6 +281,7 @@ impl World {
             Act::ResolveAnswered(Answer::Done),
             Act::RefundAnswered(Answer::Done),
             Act::Refund,
+            Act::ResolveAnswered(Answer::Done),
             Act::RefundAnswered(Answer::Done),
         ] {
             self.act(act);
@@ -303,6 +323,8 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => answers().prop_map(Act::RefundAnswered),
         1 => Just(Act::Accept),
         1 => Just(Act::Refund),
+        1 => Just(Act::ResolveFindsNothing),
+        1 => Just(Act::Settle),
     ]
 }
 

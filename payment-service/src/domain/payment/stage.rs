@@ -85,7 +85,7 @@ impl Payment {
             Self::Done { .. } => Some(Stage::Done),
             Self::Refunding { .. } => Some(Stage::Refunding),
             Self::Refunded { .. } => Some(Stage::Refunded),
-            Self::NeedsReview { .. } => Some(Stage::NeedsReview),
+            Self::NeedsReview { .. } | Self::InDoubt { .. } => Some(Stage::NeedsReview),
             Self::Failed { .. } => Some(Stage::Failed),
             Self::Abandoned { .. } => Some(Stage::Abandoned),
             Self::Fenced => Some(Stage::Fenced),

@@ -68,6 +68,13 @@ pub struct Terms {
     pub method: Token,
 }
 
+impl Terms {
+    /// Whether there is nothing to pay.
+    pub fn are_free(&self) -> bool {
+        self.amount.minor == 0
+    }
+}
+
 /// What the gateway says was charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Charge {
@@ -75,4 +82,19 @@ pub struct Charge {
     pub id: String,
     /// How much.
     pub amount: Money,
+}
+
+impl Charge {
+    /// The name of a charge that was never made, because there was nothing to pay.
+    pub const FREE: &'static str = "free";
+
+    /// What stands for the charge of an order that costs nothing.
+    pub fn free(terms: &Terms) -> Self {
+        Self { id: Self::FREE.to_owned(), amount: terms.amount.clone() }
+    }
+
+    /// Whether there is nothing to give back.
+    pub fn is_nothing(&self) -> bool {
+        self.amount.minor == 0
+    }
 }

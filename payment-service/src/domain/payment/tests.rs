@@ -35,6 +35,16 @@ fn declined() -> Command {
     Command::Declined { code: "insufficient_funds".to_owned() }
 }
 
+const GAVE_UP: Command = Command::RefundGaveUp { obstacle: Obstacle::GaveUp };
+
+fn free_terms() -> Terms {
+    Terms { amount: euros(0), method: Token::new("tok_visa") }
+}
+
+fn free_placed() -> Command {
+    Command::OrderPlaced { terms: free_terms() }
+}
+
 fn refunded() -> Command {
     Command::Refunded { refund_id: "re_1".to_owned() }
 }
@@ -63,6 +73,10 @@ fn history(stage: &str) -> Vec<Event> {
     match stage {
         "unheard" => vec![],
         "awaiting stock" => vec![Event::Awaited { terms: terms() }],
+        "free awaiting stock" => vec![Event::Awaited { terms: free_terms() }],
+        "free done" => {
+            vec![Event::Awaited { terms: free_terms() }, Event::Free { terms: free_terms() }]
+        }
         "awaiting order" => vec![Event::StockHeld],
         "charging" => charging(),
         "cancelling" => after(charging(), vec![Event::Recalled]),
@@ -74,7 +88,12 @@ fn history(stage: &str) -> Vec<Event> {
             after(refunding(), vec![Event::Refunded { charge: charge(), refund_id }])
         }
         "wrong amount" => after(charging(), vec![Event::Mischarged { charge: wrong_charge() }]),
-        "refund failed" => after(refunding(), vec![Event::RefundFailed]),
+        "refund failed" => {
+            after(refunding(), vec![Event::RefundFailed { obstacle: Obstacle::GaveUp }])
+        }
+        "charge in doubt" => {
+            after(charging(), vec![unavailable(), resolve_due(), Event::DoubtRemains])
+        }
         "failed" => after(charging(), vec![unavailable()]),
         "abandoned" => vec![Event::Awaited { terms: terms() }, Event::Abandoned],
         "fenced" => vec![Event::Fenced],
@@ -107,6 +126,13 @@ fn the_charge_is_due_once_the_stock_is_held() {
 #[test]
 fn the_charge_is_due_once_the_order_is_read_last() {
     at("awaiting order").when(&placed()).then([Event::ChargeDue { terms: terms() }]);
+}
+
+#[test]
+fn an_order_that_costs_nothing_is_done_without_a_charge() {
+    let free = Event::Free { terms: free_terms() };
+    at("free awaiting stock").when(&Command::StockReserved).then([free.clone()]);
+    at("awaiting order").when(&free_placed()).then([free]);
 }
 
 #[test]
@@ -165,6 +191,12 @@ fn what_was_paid_for_a_cancelled_order_goes_back() {
 }
 
 #[test]
+fn an_order_that_cost_nothing_gets_nothing_back() {
+    at("free done").when(&CANCELLED).then([Event::Abandoned]);
+    at("free done").when(&CANCELLED_UNTOUCHED).then([Event::Abandoned]);
+}
+
+#[test]
 fn a_refund_is_the_end() {
     for stage in ["refunding", "refund failed"] {
         let refund_id = "re_1".to_owned();
@@ -220,7 +252,37 @@ fn a_wrong_amount_or_currency_needs_a_review() {
 
 #[test]
 fn a_refund_that_was_given_up_needs_a_review() {
-    at("refunding").when(&Command::RefundGaveUp).then([Event::RefundFailed]);
+    for obstacle in [Obstacle::GaveUp, Obstacle::Disputed, Obstacle::ChargeUnknown] {
+        let gave_up = Command::RefundGaveUp { obstacle };
+        at("refunding").when(&gave_up).then([Event::RefundFailed { obstacle }]);
+    }
+}
+
+#[test]
+fn a_refund_that_failed_ends_when_a_person_says_that_the_money_went_back() {
+    at("refund failed").when(&Command::Settle).then([Event::Settled { charge: charge() }]);
+}
+
+#[test]
+fn a_doubt_that_no_list_settles_waits_for_a_person() {
+    at("unresolved").when(&Command::NotListed).then([Event::DoubtRemains]);
+}
+
+#[test]
+fn a_doubt_that_waits_for_a_person_is_looked_into_again_or_ended() {
+    at("charge in doubt").when(&Command::Refund).then([resolve_due()]);
+    at("charge in doubt").when(&Command::Settle).then([Event::FoundUnpaid]);
+    at("charge in doubt").when(&Command::FoundNotCharged).then([Event::FoundUnpaid]);
+}
+
+#[test]
+fn a_charge_that_turns_up_while_a_person_is_waited_for_goes_back() {
+    for charge in [charge(), wrong_charge()] {
+        let back = Event::RefundDue { charge: charge.clone() };
+        let found = Command::FoundCharged { charge: charge.clone() };
+        at("charge in doubt").when(&found).then([back.clone()]);
+        at("charge in doubt").when(&Command::Charged { charge }).then([back]);
+    }
 }
 
 #[test]

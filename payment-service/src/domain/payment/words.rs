@@ -1,6 +1,6 @@
 //! What may be asked of a payment, what may happen to it, and how it may refuse.
 
-use super::{Charge, Failure, Money, Terms};
+use super::{Charge, Failure, Money, Obstacle, Terms};
 
 /// What may be asked of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,17 +39,26 @@ pub enum Command {
     },
     /// The resolve job: it has not happened and never will.
     FoundNotCharged,
+    /// The resolve job: the key is too old to be used again, and the gateway does not list a charge
+    /// of this order.
+    NotListed,
     /// The refund job: given back.
     Refunded {
         /// The gateway's name for the refund.
         refund_id: String,
     },
     /// The refund job was given up.
-    RefundGaveUp,
+    RefundGaveUp {
+        /// What stood in its way.
+        obstacle: Obstacle,
+    },
     /// The operator takes the amount that was charged for the right one.
     Accept,
-    /// The operator wants the money given back.
+    /// The operator wants the money given back; where nobody knows of a charge, looked for again.
     Refund,
+    /// The operator says that the customer has the money: nothing was charged, or it went back by
+    /// another way.
+    Settle,
 }
 
 /// What has happened to a payment. Each has one effect outside, at most.
@@ -65,6 +74,11 @@ pub enum Event {
     /// Order and stock are known. Asks for the charge.
     ChargeDue {
         /// What is to be paid.
+        terms: Terms,
+    },
+    /// Order and stock are known, and there is nothing to pay. Says `payment-done`.
+    Free {
+        /// What the order costs: nothing.
         terms: Terms,
     },
     /// Paid. Says `payment-done`.
@@ -97,6 +111,8 @@ pub enum Event {
     },
     /// It has not happened and never will. The order has been told, or was cancelled.
     FoundUnpaid,
+    /// Whether the charge happened cannot be found out without a person.
+    DoubtRemains,
     /// The order was cancelled while the charge was being tried.
     Recalled,
     /// The order was cancelled before the charge was tried. Stops the charge.
@@ -118,7 +134,16 @@ pub enum Event {
         refund_id: String,
     },
     /// The refund was given up.
-    RefundFailed,
+    RefundFailed {
+        /// What stood in its way.
+        obstacle: Obstacle,
+    },
+    /// An operator says that the money went back by another way. Says `payment-refunded`, stops the
+    /// refund.
+    Settled {
+        /// What was given back.
+        charge: Charge,
+    },
 }
 
 /// Why the answer is no.

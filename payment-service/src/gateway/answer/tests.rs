@@ -99,3 +99,17 @@ fn an_answer_is_an_answer_whatever_it_says_of_the_money() {
         assert_eq!(reply(status, &refusal(kind, "x")).is_an_answer(), answered, "{status} {kind}");
     }
 }
+
+#[test]
+fn what_the_customer_wants_and_cannot_have_is_told_from_a_request_that_is_wrong() {
+    for (status, code, terms) in [
+        (400, "amount_too_small", true),
+        (400, "amount_too_large", true),
+        (404, "resource_missing", true),
+        (400, "parameter_invalid", false),
+        (400, "idempotency_key_invalid", false),
+    ] {
+        let reply = reply(status, &refusal("invalid_request_error", code));
+        assert_eq!(reply.refuses_terms(), terms, "{code}");
+    }
+}

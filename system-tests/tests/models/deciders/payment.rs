@@ -1,7 +1,7 @@
 //! Payment-service's decider.
 
 use payment_service::domain::payment::{
-    Charge, Command, Currency, Event, Money, Payment, Review, Terms, Token,
+    Charge, Command, Currency, Event, Money, Obstacle, Payment, Review, Terms, Token,
 };
 
 use super::{TOTAL_MINOR, not_addressed};
@@ -27,10 +27,12 @@ pub(crate) enum Ask {
     FoundChargedWrong,
     FoundChargedTwice,
     FoundNotCharged,
+    NotListed,
     Refunded,
     RefundGaveUp,
     Accept,
     Refund,
+    Settle,
 }
 
 /// What the model has to know of where a payment stands.
@@ -46,6 +48,8 @@ pub(crate) enum Standing {
     WrongAmount,
     /// A person has to see to a refund.
     RefundFailed,
+    /// A person has to find out whether there is a charge.
+    InDoubt,
 }
 
 pub(crate) fn unroll(bend: Bend<Payment>) -> Unrolled<Payment> {
@@ -70,10 +74,12 @@ pub(crate) fn unroll(bend: Bend<Payment>) -> Unrolled<Payment> {
         Command::FoundCharged { charge: wrong() },
         Command::FoundCharged { charge: second() },
         Command::FoundNotCharged,
+        Command::NotListed,
         Command::Refunded { refund_id: "re_1".to_owned() },
-        Command::RefundGaveUp,
+        Command::RefundGaveUp { obstacle: Obstacle::GaveUp },
         Command::Accept,
         Command::Refund,
+        Command::Settle,
     ];
     Unrolled::new(&commands, bend, deeds)
 }
@@ -90,8 +96,10 @@ fn deeds(event: &Event) -> Vec<Deed> {
             let word = if is_total { Word::PaymentDone } else { Word::PaymentDoneOtherwise };
             vec![Deed::Say(word)]
         }
+        Event::Free { .. } => vec![Deed::Say(Word::PaymentDone)],
         Event::Failed { .. } => vec![Deed::Say(Word::PaymentFailed)],
         Event::Refunded { .. } => vec![Deed::Say(Word::PaymentRefunded)],
+        Event::Settled { .. } => vec![Deed::Say(Word::PaymentRefunded), Deed::Stop(Kind::Refund)],
         Event::ChargeDue { .. } => vec![Deed::Begin(Kind::Charge)],
         Event::ResolveDue { .. } => vec![Deed::Begin(Kind::Resolve)],
         Event::RefundDue { .. } => vec![Deed::Stop(Kind::Refund), Deed::Begin(Kind::Refund)],
@@ -100,10 +108,11 @@ fn deeds(event: &Event) -> Vec<Deed> {
         | Event::StockHeld
         | Event::Mischarged { .. }
         | Event::FoundUnpaid
+        | Event::DoubtRemains
         | Event::Recalled
         | Event::Abandoned
         | Event::Fenced
-        | Event::RefundFailed => vec![],
+        | Event::RefundFailed { .. } => vec![],
     }
 }
 
@@ -135,7 +144,8 @@ pub(crate) fn standing(payment: &Payment) -> Standing {
         | Payment::Refunding { .. } => Standing::UnderWay,
         Payment::Done { .. } => Standing::Done,
         Payment::NeedsReview { review: Review::WrongAmount, .. } => Standing::WrongAmount,
-        Payment::NeedsReview { review: Review::RefundFailed, .. } => Standing::RefundFailed,
+        Payment::NeedsReview { review: Review::RefundFailed(_), .. } => Standing::RefundFailed,
+        Payment::InDoubt { .. } => Standing::InDoubt,
         Payment::Refunded { .. }
         | Payment::Failed { .. }
         | Payment::Abandoned { .. }

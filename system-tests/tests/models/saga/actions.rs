@@ -31,6 +31,9 @@ pub(crate) enum Action {
     TakeAndCrash(Service, Word),
     /// A service crashes while its workers are in the middle of something.
     Crash(Service),
+    /// A day passes: all requests have arrived or never will, the gateway forgets its keys, and the
+    /// service knows that it may have.
+    KeysExpire,
     /// A worker claims a job and sends its request.
     Claim(Kind),
     /// The request of a hand arrives and its answer comes back.
@@ -51,6 +54,8 @@ pub(crate) enum Action {
     Accept,
     /// An operator has money given back.
     Refund,
+    /// An operator says that the customer has the money.
+    SettleByHand,
     /// An operator has a job that was given up tried again.
     Redrive(Kind),
 }
@@ -80,14 +85,22 @@ impl Saga {
         } else if world.rival_holds(self) {
             actions.push(Action::RivalReleases);
         }
+        let is_quiet = !world.hands.iter().flatten().any(|it| it.is_on_its_way())
+            && world.gateway.travelling == 0;
+        if left.expires && is_quiet {
+            actions.push(Action::KeysExpire);
+        }
         if left.operator > 0 {
             let payment = self.facts.payment[usize::from(world.payment)];
             if payment == payment::Standing::WrongAmount {
                 actions.push(Action::Accept);
             }
-            if payment == payment::Standing::WrongAmount
-                || payment == payment::Standing::RefundFailed
-            {
+            let is_unsettled =
+                matches!(payment, payment::Standing::RefundFailed | payment::Standing::InDoubt);
+            if is_unsettled {
+                actions.push(Action::SettleByHand);
+            }
+            if is_unsettled || payment == payment::Standing::WrongAmount {
                 actions.push(Action::Refund);
             }
             let dead = Kind::ALL.into_iter().filter(|it| world.jobs[it.at()].is_dead());
@@ -184,6 +197,10 @@ impl Saga {
             Action::Take(reader, message) => self.take(world, reader, message),
             Action::TakeAndCrash(reader, message) => self.take_and_crash(world, reader, message),
             Action::Crash(service) => world.crash(service),
+            Action::KeysExpire => {
+                world.left.expires = false;
+                world.gateway.has_forgotten = true;
+            }
             Action::Claim(kind) => self.claim(world, kind),
             Action::Answer(hand, book) => self.answer(world, hand, book),
             Action::LoseAnswer(hand, book) => self.lose_answer(world, hand, book),
@@ -194,6 +211,11 @@ impl Saga {
             Action::Settle(hand) => self.settle(world, hand),
             Action::Accept => self.operate(world, payment::Ask::Accept),
             Action::Refund => self.operate(world, payment::Ask::Refund),
+            Action::SettleByHand => {
+                // What was charged has gone back by another way.
+                world.gateway.refunds = world.gateway.charges;
+                self.operate(world, payment::Ask::Settle);
+            }
             Action::Redrive(kind) => world.redrive(kind),
         }
     }

@@ -1,4 +1,4 @@
-//! The outside: a gateway that keeps its word about keys and nothing else, and a mail server.
+//! The outside: a gateway that keeps its word about keys for a day and nothing else, and a mail server.
 
 use super::{Hand, Saga, World, rules::Broken};
 use crate::{flaws::Flaw, unrolled::Kind};
@@ -20,7 +20,7 @@ pub(crate) enum Book {
 /// The gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Gateway {
-    /// Under the charge's key.
+    /// What was done about the charge: known by its key, and listed if money was taken.
     charge: Book,
     /// Charges that were executed.
     pub(crate) charges: u8,
@@ -28,6 +28,8 @@ pub(crate) struct Gateway {
     pub(crate) refunds: u8,
     /// Requests to charge that nobody waits for any more.
     pub(crate) travelling: u8,
+    /// The keys are forgotten. What was charged stays on the list.
+    pub(crate) has_forgotten: bool,
 }
 
 impl Gateway {
@@ -41,7 +43,10 @@ impl Saga {
     /// How a request of this kind can end if it arrives now.
     pub(super) fn endings(&self, world: &World, kind: Kind) -> impl Iterator<Item = Book> + use<> {
         let is_charge = matches!(kind, Kind::Charge | Kind::Resolve);
-        let is_known = world.gateway.charge != Book::Nothing;
+        if is_charge && self.looks_up(world) {
+            return [Some(world.gateway.listed()), None, None].into_iter().flatten();
+        }
+        let is_known = world.gateway.charge != Book::Nothing && !world.gateway.has_forgotten;
         // What a flawed resolve asks for is not a charge, so it settles nothing.
         let asks_only = kind == Kind::Resolve && self.flaw == Flaw::ResolveOnlyAsks;
         let endings = match (is_charge, is_known) {
@@ -61,7 +66,11 @@ impl Saga {
     pub(super) fn arrive(&self, world: &mut World, hand: Hand, ending: Book) -> Book {
         match hand.kind {
             Kind::Charge | Kind::Resolve => {
-                let is_fresh = self.flaw == Flaw::FreshKeyPerRetry && world.gateway.charges > 0;
+                if self.looks_up(world) {
+                    return ending;
+                }
+                let is_new = self.flaw == Flaw::FreshKeyPerRetry || world.gateway.has_forgotten;
+                let is_fresh = is_new && world.gateway.charges > 0;
                 let asks_only = hand.kind == Kind::Resolve && self.flaw == Flaw::ResolveOnlyAsks;
                 if is_fresh {
                     world.gateway.charges += 1;
@@ -82,6 +91,11 @@ impl Saga {
         ending
     }
 
+    /// Whether the charge is looked up by its order, because its key may be forgotten.
+    pub(super) fn looks_up(&self, world: &World) -> bool {
+        world.gateway.has_forgotten && self.flaw != Flaw::OldKeysAreCalled
+    }
+
     pub(super) fn arrive_late(world: &mut World, ending: Book) {
         world.gateway.travelling -= 1;
         world.gateway.enter(ending);
@@ -89,6 +103,11 @@ impl Saga {
 }
 
 impl Gateway {
+    /// What the list says of the order: nothing of a decline.
+    fn listed(self) -> Book {
+        if self.charges > 0 { self.charge } else { Book::Nothing }
+    }
+
     fn enter(&mut self, ending: Book) {
         if self.charge == Book::Nothing {
             self.charge = ending;

@@ -53,6 +53,8 @@ enum Outcome {
     Unknown,
     /// No attempt was made: earlier ones have used them up.
     UsedUp,
+    /// No call is made any more: the key is too old, and nothing is listed.
+    TooOld,
 }
 
 impl Row {
@@ -128,7 +130,7 @@ impl World {
 
     pub(super) fn time_out(&mut self, place: usize) {
         self.left.lost -= 1;
-        if self.hands[place].is_some_and(Hand::is_on_its_way) {
+        if self.hands[place].is_some_and(Hand::is_on_its_way) && !self.gateway.has_forgotten {
             self.gateway.travelling += 1;
         }
         self.learn(place, Outcome::Unknown);
@@ -155,6 +157,7 @@ impl Row {
 
 impl Saga {
     pub(super) fn claim(&self, world: &mut World, kind: Kind) {
+        let looks_up = self.looks_up(world);
         let row = &mut world.jobs[kind.at()];
         let is_held =
             world.hands.iter().flatten().any(|it| it.kind == kind && row.is_fenced_for(*it));
@@ -174,7 +177,11 @@ impl Saga {
             attempt: row.attempt,
             life: row.life,
             in_doubt: row.in_doubt,
-            outcome: if is_used_up { Outcome::UsedUp } else { Outcome::Open },
+            outcome: match kind {
+                _ if is_used_up => Outcome::UsedUp,
+                Kind::Charge if looks_up && !row.in_doubt => Outcome::TooOld,
+                _ => Outcome::Open,
+            },
         };
         if kind == Kind::MailConfirmed && self.facts.is_withdrawn[usize::from(world.notify)] {
             world.broken.add(Broken::TOLD_IN_VAIN);
@@ -187,7 +194,9 @@ impl Saga {
     pub(super) fn answer(&self, world: &mut World, place: usize, ending: Book) {
         let Some(hand) = world.hands[place] else { return };
         let book = self.arrive(world, hand, ending);
-        world.learn(place, Outcome::Done(book));
+        let is_not_listed = hand.kind == Kind::Charge && book == Book::Nothing;
+        let outcome = if is_not_listed { Outcome::TooOld } else { Outcome::Done(book) };
+        world.learn(place, outcome);
     }
 
     pub(super) fn lose_answer(&self, world: &mut World, place: usize, ending: Book) {
@@ -213,7 +222,8 @@ impl Saga {
             return;
         }
         let in_doubt = hand.in_doubt || hand.outcome == Outcome::Unknown;
-        let is_last = hand.kind != Kind::Resolve && hand.attempt >= ATTEMPTS_MAX;
+        let is_last = hand.kind != Kind::Resolve
+            && (hand.attempt >= ATTEMPTS_MAX || hand.outcome == Outcome::TooOld);
         row.in_doubt = in_doubt;
         row.state = if is_last { State::Dead } else { State::Waiting };
         if row.stopped {
@@ -241,6 +251,7 @@ impl Saga {
             (Kind::Resolve, Ended::Done(Book::ChargedWrong)) => P::FoundChargedWrong,
             (Kind::Resolve, Ended::Done(Book::ChargedTwice)) => P::FoundChargedTwice,
             (Kind::Resolve, Ended::Done(Book::Declined)) => P::FoundNotCharged,
+            (Kind::Resolve, Ended::Done(Book::Nothing)) => P::NotListed,
             (Kind::Refund, Ended::Done(_)) => P::Refunded,
             (Kind::Refund, Ended::GaveUp { .. }) => P::RefundGaveUp,
             (Kind::MailConfirmed | Kind::MailCancelled | Kind::MailRefunded, ended) => {

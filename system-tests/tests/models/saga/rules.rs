@@ -120,6 +120,11 @@ fn reachable(bounds: &Bounds) -> Vec<Property<Saga>> {
         }));
         all.push(Property::sometimes("money goes back", |_, it: &World| it.gateway.refunds > 0));
     }
+    if bounds.expires {
+        all.push(Property::sometimes("a doubt waits for a person", |saga: &Saga, it: &World| {
+            saga.payment(it) == payment::Standing::InDoubt
+        }));
+    }
     if bounds.lost > 1 {
         all.push(Property::sometimes("a charge in doubt is resolved", |_, it: &World| {
             it.jobs[Kind::Resolve.at()].is_live()
@@ -157,7 +162,8 @@ impl Saga {
             order::Standing::Pending => payment == payment::Standing::WrongAmount,
             order::Standing::Confirmed => payment == payment::Standing::Done,
             order::Standing::Cancelled => {
-                matches!(payment, payment::Standing::Ended | payment::Standing::RefundFailed)
+                use payment::Standing as S;
+                matches!(payment, S::Ended | S::RefundFailed | S::InDoubt)
             }
         };
         order_ended && self.facts.has_told[usize::from(world.notify)]

@@ -22,6 +22,12 @@ fn letter(occasion: &Occasion) -> Letter {
 }
 
 #[test]
+fn a_confirmation_of_an_order_that_costs_nothing_speaks_of_no_payment() {
+    let text = letter(&Occasion::Confirmed { total: money(0, "EUR") }).text();
+    assert!(text.contains("There is nothing to pay.") && !text.contains("paid"), "{text}");
+}
+
+#[test]
 fn a_confirmation_reads_like_this() {
     let letter = letter(&Occasion::Confirmed { total: money(1_250, "EUR") });
     assert_eq!(letter.subject, "Your order is confirmed");

@@ -11,26 +11,30 @@ use super::*;
 
 const SOURCE: &str = include_str!("../../payment.rs");
 
-const STAGES: [&str; 14] = [
+const STAGES: [&str; 17] = [
     "unheard",
     "awaiting stock",
+    "free awaiting stock",
     "awaiting order",
     "charging",
     "cancelling",
     "unresolved",
     "done",
+    "free done",
     "refunding",
     "refunded",
     "wrong amount",
     "refund failed",
+    "charge in doubt",
     "failed",
     "abandoned",
     "fenced",
 ];
 
-fn commands() -> [(&'static str, Command); 15] {
+fn commands() -> [(&'static str, Command); 18] {
     [
         ("order placed", placed()),
+        ("free order placed", free_placed()),
         ("stock reserved", Command::StockReserved),
         ("order cancelled", CANCELLED),
         ("order cancelled untouched", CANCELLED_UNTOUCHED),
@@ -41,10 +45,12 @@ fn commands() -> [(&'static str, Command); 15] {
         ("gave up in doubt", IN_DOUBT),
         ("found charged", Command::FoundCharged { charge: charge() }),
         ("found not charged", Command::FoundNotCharged),
+        ("not listed", Command::NotListed),
         ("refunded", refunded()),
-        ("refund gave up", Command::RefundGaveUp),
+        ("refund gave up", GAVE_UP),
         ("accept", Command::Accept),
         ("refund", Command::Refund),
+        ("settle", Command::Settle),
     ]
 }
 
@@ -66,7 +72,9 @@ fn tell(event: &Event) -> [&'static str; 3] {
         Event::Awaited { .. } => ["awaiting stock", "", ""],
         Event::StockHeld => ["awaiting order", "", ""],
         Event::ChargeDue { .. } => ["charging", "", "charge"],
-        Event::Paid { .. } | Event::Accepted { .. } => ["done", "`payment-done`", ""],
+        Event::Free { .. } | Event::Paid { .. } | Event::Accepted { .. } => {
+            ["done", "`payment-done`", ""]
+        }
         Event::Failed { failure: Failure::Declined { .. } } => {
             ["failed (declined)", "`payment-failed`", ""]
         }
@@ -76,13 +84,15 @@ fn tell(event: &Event) -> [&'static str; 3] {
         Event::Mischarged { .. } => ["needs review (wrong amount)", "", ""],
         Event::ResolveDue { .. } => ["unresolved", "", "resolve"],
         Event::FoundUnpaid => ["failed (unavailable)", "", ""],
+        Event::DoubtRemains => ["needs review (charge in doubt)", "", ""],
         Event::Recalled => ["cancelling", "", ""],
         Event::ChargeStopped => ["abandoned", "", "charge is stopped"],
         Event::Abandoned => ["abandoned", "", ""],
         Event::Fenced => ["fenced", "", ""],
         Event::RefundDue { .. } => ["refunding", "", "refund"],
         Event::Refunded { .. } => ["refunded", "`payment-refunded`", ""],
-        Event::RefundFailed => ["needs review (refund failed)", "", ""],
+        Event::RefundFailed { .. } => ["needs review (refund failed)", "", ""],
+        Event::Settled { .. } => ["refunded", "`payment-refunded`", "refund is stopped"],
     }
 }
 

@@ -1,0 +1,162 @@
+//! What the gateway lists, asked without an idempotency key: the charges of an order, the refunds of a
+//! charge.
+//!
+//! **Architecture invariant:** a list can show that money moved, never that it did not: it may lag, be
+//! cut short, or be of another account. What is listed for another order is not ours, whatever was
+//! asked for.
+
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use shared::jobs::{Claimed, Failure};
+
+use super::{Gateway, answer::Verdict};
+use crate::domain::payment::{Charge, Currency, Money};
+
+/// What the gateway lists for an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// One charge that was made.
+    Charged(Charge),
+    /// One charge, and it was not made: the bank said no.
+    Declined,
+    /// Nothing, more than one, or one that has not ended.
+    Unclear,
+}
+
+/// Stands where the name of a refund would that the gateway says was made and does not list.
+const UNLISTED: &str = "unlisted";
+
+/// What a gateway answers, or what stands before it, that has no such list.
+const NO_SUCH_LIST: [StatusCode; 5] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::NOT_FOUND,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::GONE,
+    StatusCode::NOT_IMPLEMENTED,
+];
+
+/// An order has one charge; a second one on the list is one too many.
+const LOOKED_AT: &str = "10";
+
+#[derive(Deserialize)]
+struct Page<T> {
+    data: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct ListedCharge {
+    id: String,
+    amount: i64,
+    currency: String,
+    status: String,
+    #[serde(default)]
+    metadata: Metadata,
+}
+
+#[derive(Default, Deserialize)]
+struct Metadata {
+    order_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ListedRefund {
+    id: String,
+}
+
+impl Gateway {
+    /// What is listed for the order of this job.
+    pub(crate) async fn look_up(&self, job: &Claimed) -> Result<Listed, Failure> {
+        let query = [("order_id", job.key.as_str()), ("limit", LOOKED_AT)];
+        let listed: Option<Page<ListedCharge>> = self.list("charges", job, query).await?;
+        let charges = listed.map(|it| it.data).unwrap_or_default();
+        Ok(judge(&job.key, charges))
+    }
+
+    /// The gateway's name for the refund of this charge.
+    pub(super) async fn look_up_refund(
+        &self,
+        job: &Claimed,
+        charge_id: &str,
+    ) -> Result<String, Failure> {
+        let query = [("charge", charge_id), ("limit", "1")];
+        let listed: Option<Page<ListedRefund>> = self.list("refunds", job, query).await?;
+        let first = listed.and_then(|it| it.data.into_iter().next());
+        Ok(first.map_or_else(|| UNLISTED.to_owned(), |it| it.id))
+    }
+
+    /// A list; none if the gateway has no such list.
+    async fn list<T: for<'r> Deserialize<'r>>(
+        &self,
+        path: &'static str,
+        job: &Claimed,
+        query: [(&str, &str); 2],
+    ) -> Result<Option<T>, Failure> {
+        let with = |request: reqwest::RequestBuilder| request.query(&query);
+        let reply = self.call(Method::GET, path, job, with).await?;
+        match reply.verdict() {
+            Verdict::Done => reply.read().map(Some),
+            Verdict::Never | Verdict::Declined | Verdict::KeyReused => Ok(None),
+            Verdict::NotNow => Err(reply.not_now()),
+            // Even if a proxy says so: asked again, the list would not be there either.
+            Verdict::Open if NO_SUCH_LIST.contains(&reply.status()) => Ok(None),
+            Verdict::Open => Err(reply.open()),
+        }
+    }
+}
+
+/// What the list says of an order.
+fn judge(order_id: &str, charges: Vec<ListedCharge>) -> Listed {
+    let is_ours = |it: &ListedCharge| it.metadata.order_id.as_deref() == Some(order_id);
+    let mut ours = charges.into_iter().filter(is_ours);
+    let (Some(one), None) = (ours.next(), ours.next()) else { return Listed::Unclear };
+    match (one.status.as_str(), Currency::parse(&one.currency)) {
+        ("succeeded", Some(currency)) => {
+            let amount = Money { minor: one.amount, currency };
+            Listed::Charged(Charge { id: one.id, amount })
+        }
+        ("failed", _) => Listed::Declined,
+        _ => Listed::Unclear,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn charge(order: &str, status: &str) -> Value {
+        json!({ "id": "ch_1", "amount": 42, "currency": "eur", "status": status,
+            "metadata": { "order_id": order } })
+    }
+
+    fn judged(charges: &[Value]) -> Listed {
+        let charges = charges.iter().cloned();
+        judge("order-1", charges.map(|it| serde_json::from_value(it).unwrap()).collect())
+    }
+
+    #[test]
+    fn one_charge_of_the_order_is_the_charge() {
+        let found = judged(&[charge("order-2", "succeeded"), charge("order-1", "succeeded")]);
+        let Listed::Charged(Charge { id, amount }) = found else { panic!("{found:?}") };
+        assert_eq!((id.as_str(), amount.minor, amount.currency.as_str()), ("ch_1", 42, "EUR"));
+        assert_eq!(judged(&[charge("order-1", "failed")]), Listed::Declined);
+    }
+
+    #[test]
+    fn no_charge_two_charges_and_those_of_others_say_nothing() {
+        let ours = charge("order-1", "succeeded");
+        let unmarked =
+            json!({ "id": "ch_1", "amount": 42, "currency": "EUR", "status": "succeeded" });
+        for charges in
+            [vec![], vec![charge("order-2", "succeeded")], vec![unmarked], vec![ours.clone(), ours]]
+        {
+            assert_eq!(judged(&charges), Listed::Unclear, "{charges:?}");
+        }
+    }
+
+    #[test]
+    fn a_charge_that_is_being_made_says_nothing_yet() {
+        assert_eq!(judged(&[charge("order-1", "pending")]), Listed::Unclear);
+    }
+}
