@@ -231,15 +231,18 @@ impl Smtp {
         let options = mail_options(conversation, parcel)?;
         let mail = Mail::new(Some(parcel.from.clone()), options);
         let mail = self.within(limits.sender, conversation.command(mail)).await;
-        mail.and_then(completed).map_err(|trouble| trouble.at(Step::Sender))?;
+        mail.and_then(answers(Severity::PositiveCompletion))
+            .map_err(|trouble| trouble.at(Step::Sender))?;
         let rcpt = Rcpt::new(parcel.to.clone(), vec![]);
         let rcpt = self.within(limits.recipient, conversation.command(rcpt)).await;
-        rcpt.and_then(completed).map_err(|trouble| trouble.at(Step::Recipient))?;
+        rcpt.and_then(answers(Severity::PositiveCompletion))
+            .map_err(|trouble| trouble.at(Step::Recipient))?;
         let data = self.within(limits.data, conversation.command(Data)).await;
-        data.and_then(asks_for_more).map_err(|trouble| trouble.at(Step::Data))?;
+        data.and_then(answers(Severity::PositiveIntermediate))
+            .map_err(|trouble| trouble.at(Step::Data))?;
         // From here on the server may take the mail: to stop now would be to send it twice.
         let content = in_time(limits.content(), conversation.message(&parcel.content)).await;
-        content.and_then(completed).map_err(|trouble| match trouble {
+        content.and_then(answers(Severity::PositiveCompletion)).map_err(|trouble| match trouble {
             Trouble::Answered(_) => trouble.at(Step::Content),
             Trouble::Silent
             | Trouble::Garbled
@@ -288,7 +291,7 @@ impl Smtp {
         if let Some(login) = login {
             let credentials = Credentials::new(login.user.clone(), login.password().to_owned());
             let auth = conversation.auth(DEFAULT_MECHANISMS, &credentials);
-            in_time(limits.hello, auth).await.and_then(completed)?;
+            in_time(limits.hello, auth).await.and_then(answers(Severity::PositiveCompletion))?;
         }
         Ok(conversation)
     }
@@ -339,18 +342,8 @@ impl Trouble {
 }
 
 /// `lettre` takes 2yz and 3yz for success, one like the other.
-fn completed(response: Response) -> Result<(), Trouble> {
-    match response.code().severity {
-        Severity::PositiveCompletion => Ok(()),
-        _ => Err(Trouble::Garbled),
-    }
-}
-
-fn asks_for_more(response: Response) -> Result<(), Trouble> {
-    match response.code().severity {
-        Severity::PositiveIntermediate => Ok(()),
-        _ => Err(Trouble::Garbled),
-    }
+fn answers(wanted: Severity) -> impl Fn(Response) -> Result<(), Trouble> {
+    move |it| if it.code().severity == wanted { Ok(()) } else { Err(Trouble::Garbled) }
 }
 
 /// An address outside ASCII needs a server that knows such addresses.

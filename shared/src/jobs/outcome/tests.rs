@@ -135,13 +135,12 @@ fn attempts_whose_outcome_stays_open_are_few_and_wait_longer_each_time_where_eac
     let rules = Rules { policy: &policy, doubts: Some(few) };
     let unknown = || Err(Failure::Unknown { source: said() });
     for (before, pause) in [(0, 1), (1, 5)] {
-        match judge::<()>(rules, &claimed(1, before > 0), before, unknown()) {
-            Verdict::Again { delay, in_doubt: true, open: true, .. } => {
-                let range = Duration::from_secs(pause)..=Duration::from_millis(pause * 1_000 + 500);
-                assert!(range.contains(&delay), "{delay:?} after {before} doubts before");
-            }
-            other => panic!("{other:?}"),
-        }
+        let verdict = judge::<()>(rules, &claimed(1, before > 0), before, unknown());
+        let Verdict::Again { delay, in_doubt: true, open: true, .. } = verdict else {
+            panic!("{verdict:?} after {before} doubts before");
+        };
+        let range = Duration::from_secs(pause)..=Duration::from_millis(pause * 1_000 + 500);
+        assert!(range.contains(&delay), "{delay:?} after {before} doubts before");
     }
     let third = judge::<()>(rules, &claimed(7, true), 2, unknown());
     assert!(matches!(third, Verdict::Ended(Ended::GaveUp { in_doubt: true, .. })), "{third:?}");
