@@ -53,7 +53,14 @@ impl Leader {
         .await?;
         let held = held::read(&mut conn).await?;
         tracing::info!(epoch, "this relay leads");
-        Ok(Some(Self { conn, epoch, held, suspects: vec![], was_alone: false, floor: Floor::default() }))
+        Ok(Some(Self {
+            conn,
+            epoch,
+            held,
+            suspects: vec![],
+            was_alone: false,
+            floor: Floor::default(),
+        }))
     }
 
     /// Whether anybody holds the lock.

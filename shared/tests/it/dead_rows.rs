@@ -9,7 +9,7 @@ use shared::{
     effects::Wakers,
     health::Health,
     outbox::{self, Kept},
-    relay::{Publish, Relay, Settings, Step},
+    relay::{Answer, Publish, Relay, Settings, Step},
 };
 use sqlx::{Executor as _, PgPool};
 
@@ -28,9 +28,9 @@ const PAGES_MAX: i64 = 200;
 struct Everything(Arc<Mutex<Vec<i64>>>);
 
 impl Publish for Everything {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<bool> {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
         self.0.lock().unwrap().extend(messages.iter().map(|it| it.outbox_id));
-        vec![true; messages.len()]
+        vec![Answer::Confirmed; messages.len()]
     }
 }
 
@@ -48,6 +48,7 @@ fn relay(database: &db::Settings, log: &Everything) -> Relay<Everything> {
         poll: PATIENCE,
         statement_limit: PATIENCE,
         stop_grace: PATIENCE,
+        lead_limit: PATIENCE,
     };
     Relay::new(settings, log.clone(), Wakers::default(), Health::default().component("relay"))
 }

@@ -7,7 +7,7 @@ use shared::{
     fault,
     health::Health,
     outbox::{self, Kept},
-    relay::{Publish, Relay, Settings, Step},
+    relay::{Answer, Publish, Relay, Settings, Step},
 };
 
 use crate::kit::{NUMBERS, PATIENCE, number};
@@ -25,8 +25,8 @@ async fn pooled(pooling: Pooling) -> (Pooler, db::Settings) {
 struct Everything;
 
 impl Publish for Everything {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<bool> {
-        vec![true; messages.len()]
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+        vec![Answer::Confirmed; messages.len()]
     }
 }
 
@@ -38,6 +38,7 @@ fn relay(database: &db::Settings) -> Relay<Everything> {
         poll: PATIENCE,
         statement_limit: PATIENCE,
         stop_grace: PATIENCE,
+        lead_limit: PATIENCE,
     };
     Relay::new(settings, Everything, Wakers::default(), Health::default().component("relay"))
 }
