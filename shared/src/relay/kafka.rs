@@ -134,7 +134,8 @@ impl Confirmations {
 
     /// Waits until all is confirmed, something failed, or nothing moved for too long.
     async fn wait(&self, patience: Duration) -> Result<(), KafkaError> {
-        let mut missing_before = usize::MAX;
+        let mut missing_before =
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).answers.len();
         loop {
             let changed = tokio::time::timeout(patience, self.changed.notified()).await;
             let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
