@@ -355,11 +355,10 @@ impl Desk {
             .unwrap()
     }
 
-    /// Leases that have not run out.
-    pub(crate) async fn leases_left(&self) -> i64 {
-        let held =
-            "SELECT count(*) FROM messaging.job WHERE state = 'performing' AND due_at > now()";
-        sqlx::query_scalar(held).fetch_one(&self.pool).await.unwrap()
+    /// When the leases of what is performed end.
+    pub(crate) async fn leases_end(&self) -> Option<time::OffsetDateTime> {
+        let end = "SELECT max(due_at) FROM messaging.job WHERE state = 'performing'";
+        sqlx::query_scalar(end).fetch_one(&self.pool).await.unwrap()
     }
 
     /// The lease of every job that is performed ends now, as if time had passed.
