@@ -2,9 +2,9 @@
 
 use devstack::Patience;
 use sagactl::{audit::Expected, client::Answer, fleet::Member};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::stage::{self, Stage, answered};
+use crate::stage::{self, Stage, answered, until};
 
 const SKU: &str = "load-0001";
 
@@ -117,4 +117,34 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
         assert_eq!(status(format!("{public}/openapi.json")).await, 200, "{member}");
     }
     stage.close(Expected::default()).await;
+}
+
+#[tokio::test]
+async fn an_order_that_costs_nothing_is_confirmed_without_a_charge() {
+    let stage = stage::open().await;
+    let http = sagactl::client::http().unwrap();
+    let url = format!("{}/products/{SKU}", stage.fleet.url(Member::Inventory));
+    let free = json!({ "name": "Freebie", "price_minor": 0, "currency": "EUR" });
+    assert!(answered(http.put(url).json(&free)).await.status().is_success());
+    let products = format!("{}/products?limit=100", stage.fleet.url(Member::Orders));
+    until("the price is known where orders are placed", async || {
+        let page: Value = answered(http.get(&products)).await.json().await.unwrap_or_default();
+        let items = page["items"].as_array().cloned().unwrap_or_default();
+        items.iter().any(|it| it["sku"] == SKU && it["price"] == 0)
+    })
+    .await;
+
+    let kept = stage.place(SKU, "tok_visa").await;
+    ended(&stage, kept.id, "confirmed", None, &["payment-done", "notification-sent"]).await;
+    let changed = stage.place(SKU, "tok_visa").await;
+    stage.history(changed.id, &["order-confirmed"]).await;
+    stage.cancel(changed.id).await;
+    let way = ["order-cancelled", "stock-released", "notification-sent"];
+    ended(&stage, changed.id, "cancelled", Some("requested"), &way).await;
+
+    let summary = format!("{}/summary", stage.fleet.url(Member::Gateway));
+    let summary: Value = answered(http.get(summary)).await.json().await.unwrap();
+    assert_eq!((&summary["attempts"], &summary["charges"]), (&json!(0), &json!(0)));
+    let report = stage.close(Expected::default()).await;
+    assert_eq!((report.orders["confirmed"], report.orders["cancelled"]), (1, 1));
 }
