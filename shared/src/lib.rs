@@ -46,4 +46,5 @@ pub mod fault;
 pub mod health;
 pub mod kafka;
 pub mod lifecycle;
+pub(crate) mod pace;
 pub mod telemetry;

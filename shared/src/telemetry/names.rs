@@ -27,6 +27,18 @@ pub(super) fn describe() {
         "From a batch that was read to its commit; a batch that is held back, once it succeeds."
     );
     describe_counter!("consumer_holds_total", "Times that a batch was held back.");
+    describe_counter!(
+        "consumer_errors_total",
+        "Errors of the client while it reads: such as pass by themselves, and such as keep from reading."
+    );
+    describe_gauge!(
+        "consumer_errors_standing",
+        "Errors that repeat and keep this instance from reading what it is to read."
+    );
+    describe_counter!(
+        "schema_ids_unknown_total",
+        "Messages of ours whose schema id is none of theirs in the registry, by topic."
+    );
     describe_gauge!(
         "consumer_halted",
         "1 while the consumer stands still because too many messages died, until a restart."
