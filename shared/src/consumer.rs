@@ -241,7 +241,7 @@ impl<H: Handler> Consumer<H> {
         if batch.messages.is_empty() {
             return Ok(Step::Idle);
         }
-        self.work_through(batch, stop).await
+        Box::pin(self.work_through(batch, stop)).await
     }
 
     /// Takes a batch in, in as many passes as it needs, and stores the offsets of each.

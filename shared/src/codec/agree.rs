@@ -68,23 +68,23 @@ async fn agree(registry: &Registry, prefix: &str, kind: Kind) -> Result<u32, Err
     let failed = |error| Error::Registry(subject.clone(), error);
     let found = registry.compatibility(&subject).await.map_err(failed)?;
     if found != COMPATIBILITY {
-        registry.require(&subject, COMPATIBILITY).await.map_err(|error| match error {
-            source @ registry::Error::Refused { .. } => Error::MayNotConfigure {
-                subject: subject.clone(),
-                found,
-                wanted: COMPATIBILITY,
-                source,
-            },
-            error => failed(error),
+        registry.require(&subject, COMPATIBILITY).await.map_err(|source| {
+            if matches!(source, registry::Error::Refused { .. }) {
+                let (subject, wanted) = (subject.clone(), COMPATIBILITY);
+                return Error::MayNotConfigure { subject, found, wanted, source };
+            }
+            failed(source)
         })?;
     }
     let text = (kind.shape)().text();
     if let Some(id) = registry.lookup(&subject, text).await.map_err(failed)? {
         return Ok(id);
     }
-    registry.register(&subject, text).await.map_err(|error| match error {
-        source @ registry::Error::Refused { .. } => Error::MayNotRegister(subject.clone(), source),
-        error => failed(error),
+    registry.register(&subject, text).await.map_err(|error| {
+        if matches!(error, registry::Error::Refused { .. }) {
+            return Error::MayNotRegister(subject.clone(), error);
+        }
+        failed(error)
     })
 }
 

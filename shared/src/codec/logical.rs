@@ -78,10 +78,8 @@ fn join(path: &str, name: &str) -> String {
 }
 
 fn named<'s>(names: &HashMap<Name, &'s Schema>, schema: &'s Schema) -> &'s Schema {
-    match schema {
-        Schema::Ref { name } => names.get(name).copied().unwrap_or(schema),
-        schema => schema,
-    }
+    let definition = if let Schema::Ref { name } = schema { names.get(name) } else { None };
+    definition.copied().unwrap_or(schema)
 }
 
 fn differ(path: &str, writer: &Schema, reader: &Schema) -> Option<String> {

@@ -89,6 +89,7 @@ impl Inner {
 impl Codec {
     /// The same codec for an operator's redrive: a body whose schema id stands for nothing, or for
     /// another record, is read by the schemas of its `ce_type` ([`Codec::read_by`] says which).
+    #[must_use]
     pub fn for_redrive(&self) -> Self {
         Self(Arc::clone(&self.0), Some(Arc::default()))
     }
@@ -106,7 +107,7 @@ impl Codec {
         why: Unreadable,
     ) -> Result<R, Fault> {
         if let Ok(record) = Datum::<R>::same().read(datum) {
-            self.note_read_by(&why, format!("with our own schema of {}", R::TYPE));
+            self.note_read_by(&why, &format!("with our own schema of {}", R::TYPE));
             return Ok(record);
         }
         let (registry, subject) = (&self.0.registry, Kind::of::<R>().subject(&self.0.prefix));
@@ -118,14 +119,14 @@ impl Codec {
                 continue;
             };
             if let Ok(record) = Datum::<R>::new(reading).read(datum) {
-                self.note_read_by(&why, format!("with version {version} of {subject}"));
+                self.note_read_by(&why, &format!("with version {version} of {subject}"));
                 return Ok(record);
             }
         }
         Err(Fault::poison(why))
     }
 
-    fn note_read_by(&self, why: &Unreadable, how: String) {
+    fn note_read_by(&self, why: &Unreadable, how: &str) {
         let Some(read_by) = &self.1 else { return };
         *read_by.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(format!("read {how}: {why}"));

@@ -6,6 +6,7 @@ use crate::sequence;
 
 /// Gives the recorder a line of help for each number.
 pub(super) fn describe() {
+    describe_what_cannot_be_read();
     describe_counter!("http_requests_total", "Requests answered, by route, method and status.");
     describe_histogram!(
         "http_request_duration_seconds",
@@ -27,18 +28,6 @@ pub(super) fn describe() {
         "From a batch that was read to its commit; a batch that is held back, once it succeeds."
     );
     describe_counter!("consumer_holds_total", "Times that a batch was held back.");
-    describe_counter!(
-        "consumer_errors_total",
-        "Errors of the client while it reads: such as pass by themselves, and such as keep from reading."
-    );
-    describe_gauge!(
-        "consumer_errors_standing",
-        "Errors that repeat and keep this instance from reading what it is to read."
-    );
-    describe_counter!(
-        "schema_ids_unknown_total",
-        "Messages of ours whose schema id is none of theirs in the registry, by topic."
-    );
     describe_gauge!(
         "consumer_halted",
         "1 while the consumer stands still because too many messages died, until a restart."
@@ -82,4 +71,19 @@ pub(super) fn describe() {
     describe_histogram!("job_attempt_duration_seconds", Unit::Seconds, "One attempt, by kind.");
     describe_histogram!("job_settle_batch_size", "Outcomes brought home at once, by kind.");
     describe_counter!("job_ended_total", "Jobs that ended, by kind and how.");
+}
+
+fn describe_what_cannot_be_read() {
+    describe_counter!(
+        "consumer_errors_total",
+        "Errors of the client while it reads: such as pass by themselves, and such as keep from reading."
+    );
+    describe_gauge!(
+        "consumer_errors_standing",
+        "Errors that repeat and keep this instance from reading what it is to read."
+    );
+    describe_counter!(
+        "schema_ids_unknown_total",
+        "Messages of ours whose schema id is none of theirs in the registry, by topic."
+    );
 }

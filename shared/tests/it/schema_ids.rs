@@ -8,7 +8,7 @@ use shared::{
     clock::Clock,
     codec::{Codec, Error, Kind, Settings, Unreadable},
     consumer::{Handled, Handler, Parts, Taken, TakenIn},
-    contract::{OrderConfirmed, Record},
+    contract::{OrderConfirmed, Record as _},
     dead_letter::{self, By, Carried, Road as _},
     effects::Wakers,
     fault::Fault,
