@@ -22,10 +22,15 @@ pub struct Orders {
     pub app: App,
 }
 
-impl Orders {
-    fn codec(&self) -> &Codec {
-        &self.app.codec
+async fn read(codec: &Codec, message: &Message) -> Result<Command, Fault> {
+    let subject = &message.envelope.subject;
+    match message.incoming.topic.as_str() {
+        ORDER_PLACED => wire::reserve(&codec.decode(message).await?, subject),
+        ORDER_CONFIRMED => wire::commit(&codec.decode(message).await?, subject),
+        ORDER_CANCELLED => wire::release(&codec.decode(message).await?, subject),
+        other => return Err(Fault::poison(format!("nothing is read from {other} here"))),
     }
+    .map_err(Fault::poison)
 }
 
 impl Handler for Orders {
@@ -36,14 +41,16 @@ impl Handler for Orders {
     }
 
     async fn decode(&self, message: &Message) -> Result<Command, Fault> {
-        let subject = &message.envelope.subject;
-        match message.incoming.topic.as_str() {
-            ORDER_PLACED => wire::reserve(&self.codec().decode(message).await?, subject),
-            ORDER_CONFIRMED => wire::commit(&self.codec().decode(message).await?, subject),
-            ORDER_CANCELLED => wire::release(&self.codec().decode(message).await?, subject),
-            other => return Err(Fault::poison(format!("nothing is read from {other} here"))),
-        }
-        .map_err(Fault::poison)
+        read(&self.app.codec, message).await
+    }
+
+    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
+        self.app.codec.prepare(messages).await
+    }
+
+    async fn decode_again(&self, message: &Message) -> Result<(Command, Option<String>), Fault> {
+        let codec = self.app.codec.for_redrive();
+        Ok((read(&codec, message).await?, codec.read_by()))
     }
 
     async fn handle(

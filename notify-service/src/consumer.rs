@@ -1,6 +1,7 @@
 //! Messages → commands.
 
 use shared::{
+    codec::Codec,
     consumer::{Handled, Handler, Taken},
     fault::Fault,
     message::Message,
@@ -19,6 +20,14 @@ pub struct Listener {
     pub app: App,
 }
 
+impl Listener {
+    async fn read(&self, codec: &Codec, message: &Message) -> Result<Addressed, Fault> {
+        let now = self.app.clock.now();
+        let (order_id, command) = wire::read(codec, message, now).await?;
+        Ok(Addressed { order_id, command, trace: message.envelope.trace })
+    }
+}
+
 impl Handler for Listener {
     type Input = Addressed;
 
@@ -27,9 +36,16 @@ impl Handler for Listener {
     }
 
     async fn decode(&self, message: &Message) -> Result<Addressed, Fault> {
-        let now = self.app.clock.now();
-        let (order_id, command) = wire::read(&self.app.codec, message, now).await?;
-        Ok(Addressed { order_id, command, trace: message.envelope.trace })
+        self.read(&self.app.codec, message).await
+    }
+
+    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
+        self.app.codec.prepare(messages).await
+    }
+
+    async fn decode_again(&self, message: &Message) -> Result<(Addressed, Option<String>), Fault> {
+        let codec = self.app.codec.for_redrive();
+        Ok((self.read(&codec, message).await?, codec.read_by()))
     }
 
     async fn handle(

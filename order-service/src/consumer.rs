@@ -32,6 +32,15 @@ impl Handler for Listener {
         wire::hear(&self.voice.codec, message).await
     }
 
+    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
+        self.voice.codec.prepare(messages).await
+    }
+
+    async fn decode_again(&self, message: &Message) -> Result<(Heard, Option<String>), Fault> {
+        let codec = self.voice.codec.for_redrive();
+        Ok((wire::hear(&codec, message).await?, codec.read_by()))
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,

@@ -42,6 +42,16 @@ impl Handler for Inbound {
         Ok(Input { order_id, ask })
     }
 
+    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
+        self.codec.prepare(messages).await
+    }
+
+    async fn decode_again(&self, message: &Message) -> Result<(Input, Option<String>), Fault> {
+        let codec = self.codec.for_redrive();
+        let (order_id, ask) = wire::read(&codec, message).await?;
+        Ok((Input { order_id, ask }, codec.read_by()))
+    }
+
     async fn handle(
         &self,
         conn: &mut PgConnection,

@@ -6,13 +6,19 @@
 //!
 //! **Architecture invariant:** nothing is said before its schema is registered, so a reader always
 //! finds it. A schema that would break readers is refused by the registry before the first message,
-//! and the service does not start.
+//! and the service does not start. What is registered already is only looked at: nothing is written
+//! to a registry that has it all.
 //!
 //! **Architecture invariant:** bytes are a stranger's until they are decoded, and so is a schema
 //! that somebody else wrote. Both are bounded before they are used, and each way to be wrong is
 //! poison with its own reason. That the registry cannot be asked is never the message's fault.
 
-use std::{any::TypeId, borrow::Cow, collections::HashMap, sync::Arc};
+use std::{
+    any::TypeId,
+    borrow::Cow,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+};
 
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
@@ -30,28 +36,42 @@ use crate::{
 pub use datum::{Datum, Shape};
 pub use unreadable::Unreadable;
 
+use unknown::Sightings;
 use writers::Writers;
 
+mod agree;
 mod datum;
 mod foreign;
+mod framing;
+mod logical;
+mod unknown;
 mod unreadable;
 mod writers;
+
+pub(crate) use writers::LEARN_LIMIT;
 
 /// What a body may weigh. Larger ones are not looked at.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// What the wire format begins with.
-const MAGIC: u8 = 0;
-
 /// Encodes and decodes the records of one service. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Codec(Arc<Inner>);
+pub struct Codec(Arc<Inner>, Option<ReadBy>);
+
+/// What a body was read by, where that was not its schema id: only of a redrive.
+type ReadBy = Arc<Mutex<Option<String>>>;
 
 #[derive(Debug)]
 struct Inner {
+    registry: Registry,
     source: Cow<'static, str>,
-    ids: HashMap<TypeId, u32>,
+    prefix: String,
+    says: Vec<Kind>,
+    /// What is read here, by topic.
+    reads: HashMap<&'static str, Kind>,
+    /// The schema ids of what is said. They change if the registry comes back with others.
+    ids: RwLock<HashMap<TypeId, u32>>,
     writers: Writers,
+    sightings: Sightings,
 }
 
 /// Who speaks, and where the schemas are kept.
@@ -69,6 +89,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     topic: &'static str,
+    event_type: &'static str,
     id: TypeId,
     shape: fn() -> &'static Shape,
 }
@@ -76,12 +97,13 @@ pub struct Kind {
 impl Kind {
     /// The kind of `R`.
     pub fn of<R: Record>() -> Self {
-        Self { topic: R::TOPIC, id: TypeId::of::<R>(), shape: Shape::of::<R> }
+        let (topic, event_type) = (R::TOPIC, R::TYPE);
+        Self { topic, event_type, id: TypeId::of::<R>(), shape: Shape::of::<R> }
     }
 
     /// The subject under which its schemas are kept: one per topic.
-    fn subject(&self, settings: &Settings) -> String {
-        format!("{}{}-value", settings.prefix, self.topic)
+    fn subject(&self, prefix: &str) -> String {
+        format!("{prefix}{}-value", self.topic)
     }
 }
 
@@ -106,6 +128,28 @@ pub enum Error {
     /// The registry refused, or cannot be asked.
     #[error("the schemas of {0} cannot be agreed upon")]
     Registry(String, #[source] registry::Error),
+    /// A schema is not registered, and we may not register it.
+    #[error(
+        "the schema of {0} is not registered, and the schema registry does not let this service \
+         register it: register it with other rights, or allow it to"
+    )]
+    MayNotRegister(String, #[source] registry::Error),
+    /// A subject takes schemas that break readers, and we may not change that.
+    #[error(
+        "the subject {subject} has the compatibility {found} where {wanted} is needed, and the schema \
+         registry does not let this service set it: set it with other rights, or allow it to"
+    )]
+    MayNotConfigure {
+        /// The subject.
+        subject: String,
+        /// What counts for it now.
+        found: String,
+        /// What has to.
+        wanted: &'static str,
+        /// How the registry refuses.
+        #[source]
+        source: registry::Error,
+    },
     /// The registry's address is of no use.
     #[error("the schema registry cannot be used")]
     Client(#[source] registry::Error),
@@ -118,7 +162,10 @@ impl Error {
     fn is_transient(&self) -> bool {
         match self {
             Self::Registry(_, error) => error.is_transient(),
-            Self::Client(_) | Self::Stopped => false,
+            Self::Client(_)
+            | Self::Stopped
+            | Self::MayNotRegister(..)
+            | Self::MayNotConfigure { .. } => false,
         }
     }
 }
@@ -136,9 +183,12 @@ impl Codec {
         stop: &CancellationToken,
     ) -> Result<Self, Error> {
         let registry = Registry::new(&settings.registry_url).map_err(Error::Client)?;
-        let attempt = async || introduce(&registry, settings, says, reads).await;
+        let attempt = async || {
+            let about = (settings, health);
+            agree::introduce(&registry, about, says, reads).await
+        };
         match dependency::wait(health, stop, Error::is_transient, attempt).await {
-            Waited::Up(inner) => Ok(Self(Arc::new(inner))),
+            Waited::Up(inner) => Ok(Self(Arc::new(inner), None)),
             Waited::Refused(error) => Err(error),
             Waited::Stopped => Err(Error::Stopped),
         }
@@ -146,12 +196,12 @@ impl Codec {
 
     /// A message with this record inside and `says` outside, for the record's topic.
     pub fn message<R: Record>(&self, says: Says, record: &R) -> Result<Outgoing, Fault> {
-        let Some(id) = self.0.ids.get(&TypeId::of::<R>()) else {
+        let ids = self.0.ids.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(id) = ids.get(&TypeId::of::<R>()).copied() else {
             return Err(Fault::poison(format!("{} is not among what is said here", R::TYPE)));
         };
-        let mut payload = Vec::with_capacity(256);
-        payload.push(MAGIC);
-        payload.extend_from_slice(&id.to_be_bytes());
+        drop(ids);
+        let mut payload = framing::frame(id);
         Shape::of::<R>().write(record, &mut payload).map_err(Fault::poison)?;
         Ok(self.outgoing::<R>(says, Some(payload)))
     }
@@ -195,58 +245,31 @@ impl Codec {
             return Err(Fault::poison(Unreadable::OtherType { found, wanted: R::TYPE }));
         }
         let Some(payload) = &message.incoming.payload else { return Ok(None) };
-        let (id, datum) = unwrap(payload).map_err(Fault::poison)?;
+        let (id, datum) = framing::unwrap(payload)
+            .map_err(|why| framing::or_in_a_header(&message.incoming.headers, why))
+            .map_err(Fault::poison)?;
         let reader = self.0.writers.reader::<R>(id).await?;
-        reader.read(datum).map(Some).map_err(Fault::poison)
-    }
-}
-
-/// Registers and looks, once.
-async fn introduce(
-    registry: &Registry,
-    settings: &Settings,
-    says: &[Kind],
-    reads: &[Kind],
-) -> Result<Inner, Error> {
-    let writers = Writers::new(registry.clone());
-    let mut ids = HashMap::new();
-    for kind in says {
-        let subject = kind.subject(settings);
-        let failed = |error| Error::Registry(subject.clone(), error);
-        registry.require_full_compatibility(&subject).await.map_err(failed)?;
-        let text = (kind.shape)().text();
-        let id = registry.register(&subject, text).await.map_err(failed)?;
-        ids.insert(kind.id, id);
-        writers.remember(id, *kind, &registry::Schema { text: text.to_owned(), kind: None });
-    }
-    for kind in reads {
-        let subject = kind.subject(settings);
-        let failed = |error| Error::Registry(subject.clone(), error);
-        // What is known now need not be asked for when the registry is away.
-        if let Some(latest) = registry.latest(&subject).await.map_err(failed)? {
-            writers.remember(latest.id, *kind, &latest.schema);
+        match reader.read(datum) {
+            Ok(record) => Ok(Some(record)),
+            Err(why) if why.is_of_the_id() && self.1.is_some() => {
+                self.read_by_type(datum, why).await.map(Some)
+            }
+            Err(why) => Err(self.0.unread::<R>(datum, why)),
         }
     }
-    Ok(Inner { source: settings.source.clone().into(), ids, writers })
-}
 
-/// Takes the wire format off: the id of the writer's schema, and the datum.
-fn unwrap(payload: &[u8]) -> Result<(u32, &[u8]), Unreadable> {
-    if payload.len() > BODY_BYTES_MAX {
-        return Err(Unreadable::TooLarge(payload.len()));
-    }
-    if let Some(first) = payload.first().filter(|it| **it != MAGIC) {
-        return Err(Unreadable::NoMagic(*first));
-    }
-    let Some((prefix, datum)) = payload.split_first_chunk::<5>() else {
-        return Err(Unreadable::TooShort(payload.len()));
-    };
-    let [_magic, id @ ..] = *prefix;
-    let id = u32::from_be_bytes(id);
-    // Registries count with signed numbers, from 1.
-    match i32::try_from(id) {
-        Ok(1..) => Ok((id, datum)),
-        _ => Err(Unreadable::NoId(id)),
+    /// Asks the registry for all that is needed to read these and is not known yet, several at a
+    /// time, so that reading them one after another asks nothing more. Ends within 10 s. A transient
+    /// fault if not everything could be asked for; what was answered is kept.
+    pub async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
+        let wanted = |message: &&Message| {
+            let kind = self.0.reads.get(message.incoming.topic.as_str())?;
+            let payload = message.incoming.payload.as_deref()?;
+            let (id, _) = framing::unwrap(payload).ok()?;
+            (message.envelope.event_type == kind.event_type).then_some((id, *kind))
+        };
+        let wanted: Vec<(u32, Kind)> = messages.iter().filter_map(wanted).collect();
+        self.0.writers.learn(&wanted).await
     }
 }
 

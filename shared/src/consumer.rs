@@ -13,6 +13,13 @@
 //! **Architecture invariant:** offsets follow the commit, never lead it. At least once to here,
 //! taken in once from here on.
 //!
+//! **Architecture invariant:** nothing that a message can say makes a pass over a batch take longer
+//! than [`PASS_LIMIT`], and the log is polled between two passes: the group never waits for
+//! `max.poll.interval.ms`. A pass is the sum of what is bounded by itself: what has to be asked for
+//! all of a batch (10 s), reading it (10 s, and the question that is open then), its transaction
+//! (30 s), taking it in one by one (20 s, and the transaction that is open then). What a pass does
+//! not come to is left to the next one, with what was reached before it committed and stored.
+//!
 //! A transient fault holds the partitions back and tries the same batch again, for as long as it
 //! takes. A batch that fails for a reason of its own is taken in again one by one through the same
 //! function, so that only the message at fault becomes a dead letter. While the lane of a message
@@ -29,15 +36,16 @@ use std::{
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use self::guard::Guard;
+use self::{guard::Guard, log::Gathered, take_in::Progressed};
 use crate::{
     backoff::Backoff,
     clock::Clock,
+    db,
     dead_letter::Place,
     effects::{Effects, Wakers},
     fault::{self, Fault},
     health::Component,
-    lifecycle,
+    kafka, lifecycle,
     message::{Incoming, Message, TraceParent},
     sequence,
 };
@@ -47,6 +55,8 @@ pub use log::{Log, Settings};
 
 mod guard;
 mod log;
+mod opening;
+mod read_errors;
 mod redrive;
 mod sorted;
 mod take_in;
@@ -54,6 +64,11 @@ mod take_in;
 /// A batch in hand so long after the consumer was told to stop is given up: its transaction is undone,
 /// or the inbox knows it.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(2);
+
+/// A pass over a batch is given up after this long. Below `max.poll.interval.ms`, so that a member is
+/// never taken for dead for what is in a batch.
+const PASS_LIMIT: Duration = Duration::from_secs(90);
+const _: () = assert!(PASS_LIMIT.as_secs() + 10 < kafka::POLL_INTERVAL_MAX.as_secs());
 
 /// What a service does with messages.
 pub trait Handler: Send + Sync + 'static {
@@ -66,6 +81,22 @@ pub trait Handler: Send + Sync + 'static {
     /// Reads a body. A schema that cannot be fetched now is a transient fault; bytes that are not
     /// what the topic carries are poison.
     fn decode(&self, message: &Message) -> impl Future<Output = Result<Self::Input, Fault>> + Send;
+
+    /// Prepares for reading these, which come from one batch: what has to be asked of others is asked
+    /// for all of them together, within 10 s. A transient fault leaves what is missing to
+    /// [`decode`](Self::decode).
+    fn prepare(&self, _messages: &[&Message]) -> impl Future<Output = Result<(), Fault>> + Send {
+        std::future::ready(Ok(()))
+    }
+
+    /// Reads a body that an operator sends on its way again: it may be read in more ways than one
+    /// from the log, and then says by what it was read.
+    fn decode_again(
+        &self,
+        message: &Message,
+    ) -> impl Future<Output = Result<(Self::Input, Option<String>), Fault>> + Send {
+        async { Ok((self.decode(message).await?, None)) }
+    }
 
     /// Takes new messages in, in order, within the transaction given.
     fn handle(
@@ -203,41 +234,58 @@ impl<H: Handler> Consumer<H> {
             () = stop.cancelled() => return Ok(Step::Stopped),
             batch = self.log.gather() => batch?,
         };
-        if self.log.is_assigned() {
-            self.health.ready();
-        } else {
-            self.health.not_ready("no partitions are assigned");
+        match self.log.obstacle() {
+            None => self.health.ready(),
+            Some(obstacle) => self.health.not_ready(&obstacle),
         }
         if batch.messages.is_empty() {
             return Ok(Step::Idle);
         }
+        Box::pin(self.work_through(batch, stop)).await
+    }
+
+    /// Takes a batch in, in as many passes as it needs, and stores the offsets of each.
+    async fn work_through(
+        &mut self,
+        mut batch: Gathered,
+        stop: &CancellationToken,
+    ) -> Result<Step, Error> {
         let (mut attempt, began) = (0, Instant::now());
+        let (mut taken_in, messages) = (TakenIn::default(), batch.messages.len());
         loop {
-            let taken_in = tokio::select! {
-                taken_in = self.parts.take_in_within(&batch.messages, &mut self.guard) => taken_in,
+            let pass = tokio::select! {
+                pass = pass(&self.parts, &batch.messages, &mut self.guard) => pass,
                 () = lifecycle::stopped_for(stop, GIVE_UP_LIMIT) => return Ok(Step::Stopped),
             };
-            match taken_in {
+            let delay = match pass {
                 Ok(progressed) => {
-                    measure(self.parts.service, batch.messages.len(), began);
                     self.log.store(&batch, progressed.upto)?;
+                    taken_in += progressed.taken;
                     if let Some(limit) = progressed.limit {
+                        measure(self.parts.service, messages, began);
                         self.halt(&batch.messages[progressed.upto], limit);
                         return Ok(Step::Halted);
                     }
-                    return Ok(Step::TakenIn(progressed.taken));
+                    batch.messages.drain(..progressed.upto);
+                    if batch.messages.is_empty() {
+                        measure(self.parts.service, messages, began);
+                        return Ok(Step::TakenIn(taken_in));
+                    }
+                    attempt = 0;
+                    Duration::ZERO
                 }
                 Err(fault) => {
                     let delay = self.backoff.delay(attempt);
                     attempt += 1;
                     self.hold_back(&fault, attempt, delay);
-                    tokio::select! {
-                        () = stop.cancelled() => return Ok(Step::Stopped),
-                        still_ours = self.log.hold(&batch, delay) => if !still_ours? {
-                            return Ok(Step::Dropped);
-                        },
-                    }
+                    delay
                 }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return Ok(Step::Stopped),
+                still_ours = self.log.hold(&batch, delay) => if !still_ours? {
+                    return Ok(Step::Dropped);
+                },
             }
         }
     }
@@ -268,6 +316,19 @@ impl<H: Handler> Consumer<H> {
             delay_ms = delay.as_millis(),
             "a batch cannot be taken in now and is held back"
         );
+    }
+}
+
+/// Takes a batch in as far as it comes within the limit.
+async fn pass<H: Handler>(
+    parts: &Parts<H>,
+    batch: &[Incoming],
+    guard: &mut Guard,
+) -> Result<Progressed, Fault> {
+    let limit = db::limit(&parts.pool, PASS_LIMIT);
+    match tokio::time::timeout(limit, parts.take_in_within(batch, guard)).await {
+        Ok(progressed) => progressed,
+        Err(_elapsed) => Err(Fault::transient(format!("a batch takes longer than {limit:?}"))),
     }
 }
 

@@ -176,6 +176,7 @@ impl Ground {
         desk.open(pool.clone());
         vitals.watch_pool(pool.clone());
         let codec = talk(&plan, &life, &waits).await?;
+        life.start(Stage::Work, "schemas", |stop| codec.clone().keep_registered(stop));
         let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
         let limits = common.limits.http()?;
         let health = life.health().component("admission");

@@ -3,7 +3,7 @@
 //! The defaults that hurt (silent loss, reordering, half-minute stalls) are overridden here and
 //! nowhere else; each line says why.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::ClientConfig;
 
@@ -14,6 +14,9 @@ pub use self::{
 
 mod complaints;
 mod security;
+
+/// `max.poll.interval.ms`: a member of a group that does not poll for this long has left it.
+pub(crate) const POLL_INTERVAL_MAX: Duration = Duration::from_mins(2);
 
 /// Where the broker is and what everything of this deployment is called there.
 #[derive(Clone, Debug)]
@@ -101,6 +104,8 @@ impl Settings {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
             .set("max.poll.interval.ms", "120000")
+            // Partitions that are added to a topic are read after this long: the group shares them out.
+            .set("topic.metadata.refresh.interval.ms", "10000")
             .set("queued.max.messages.kbytes", "16384")
             .set("queued.min.messages", "10000")
             .set("fetch.queue.backoff.ms", "20")

@@ -46,6 +46,7 @@ pub mod fault;
 pub mod health;
 pub mod kafka;
 pub mod lifecycle;
+pub(crate) mod pace;
 pub mod telemetry;
 pub mod visible;
 pub mod writers;

@@ -53,7 +53,7 @@ pub enum Error {
     /// Something answered that is no registry, or at a wrong path.
     #[error("what answered is no schema registry: {0}")]
     Unreadable(String),
-    /// There is no such subject, or no version of it (40401, 40402).
+    /// There is no such subject, no version of it, or no setting of its own (40401, 40402, 40408).
     #[error("the schema registry does not know the subject")]
     UnknownSubject,
     /// There is no schema of that id (40403).
@@ -102,7 +102,7 @@ pub struct Schema {
     pub kind: Option<String>,
 }
 
-/// The newest schema of a subject.
+/// A version of a subject, such as the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Latest {
     /// Its id.
@@ -113,8 +113,15 @@ pub struct Latest {
 }
 
 #[derive(Serialize)]
-struct Compatibility {
-    compatibility: &'static str,
+struct Compatibility<'c> {
+    compatibility: &'c str,
+}
+
+/// How a registry tells it: another word than the one by which it is set.
+#[derive(Deserialize)]
+struct Level {
+    #[serde(rename = "compatibilityLevel")]
+    level: String,
 }
 
 #[derive(Serialize)]
@@ -156,13 +163,33 @@ impl Registry {
         Ok(Self { base, client })
     }
 
-    /// From now on the subject takes only schemas that read, and are read by, all earlier ones.
+    /// Which schemas the subject takes: its own setting, or the registry's for all that have none.
     /// Works before the subject has its first.
-    pub async fn require_full_compatibility(&self, subject: &str) -> Result<(), Error> {
-        let body = Compatibility { compatibility: "FULL_TRANSITIVE" };
+    pub async fn compatibility(&self, subject: &str) -> Result<String, Error> {
+        let level: Level = match self.get(&["config", subject]).await {
+            Err(Error::UnknownSubject) => self.get(&["config"]).await?,
+            level => level?,
+        };
+        Ok(level.level)
+    }
+
+    /// From now on the subject takes only schemas that are compatible in this way. Works before the
+    /// subject has its first.
+    pub async fn require(&self, subject: &str, compatibility: &str) -> Result<(), Error> {
+        let body = Compatibility { compatibility };
         let url = self.url(&["config", subject]);
         let _done: Ignored = self.call(Method::PUT, url, Some(&body)).await?;
         Ok(())
+    }
+
+    /// The id of a schema, if it is registered under this subject. Writes nothing.
+    pub async fn lookup(&self, subject: &str, schema: &str) -> Result<Option<u32>, Error> {
+        let url = self.url(&["subjects", subject]);
+        match self.call::<Registered>(Method::POST, url, Some(&NewSchema { schema })).await {
+            Ok(registered) => Ok(Some(registered.id)),
+            Err(Error::UnknownSubject | Error::UnknownSchema) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Registers a schema and answers with its id; one that is there already keeps its id.
@@ -187,6 +214,19 @@ impl Registry {
         }
     }
 
+    /// The numbers of a subject's versions; none if there is no such subject.
+    pub async fn versions(&self, subject: &str) -> Result<Vec<u32>, Error> {
+        match self.get(&["subjects", subject, "versions"]).await {
+            Err(Error::UnknownSubject) => Ok(vec![]),
+            versions => versions,
+        }
+    }
+
+    /// A version of a subject.
+    pub async fn version(&self, subject: &str, version: u32) -> Result<Latest, Error> {
+        self.get(&["subjects", subject, "versions", &version.to_string()]).await
+    }
+
     fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -196,7 +236,7 @@ impl Registry {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Error> {
-        self.call(Method::GET, self.url(path), None::<&Compatibility>).await
+        self.call(Method::GET, self.url(path), None::<&Compatibility<'_>>).await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -240,7 +280,7 @@ fn refusal(status: StatusCode, answer: &[u8]) -> Error {
     };
     let message = refusal.message.chars().take(MESSAGE_CHARS_MAX).collect();
     match refusal.error_code {
-        40_401 | 40_402 => Error::UnknownSubject,
+        40_401 | 40_402 | 40_408 => Error::UnknownSubject,
         40_403 => Error::UnknownSchema,
         409 => Error::Incompatible(message),
         42_201 => Error::Invalid(message),

@@ -87,7 +87,8 @@ impl Shape {
         &self.name
     }
 
-    /// Whether data of that schema lies in memory as data of this one does.
+    /// Whether data of that schema lies in memory as data of this one does; what its values mean is
+    /// decided by [`super::logical`].
     pub(super) fn is_laid_out_as(&self, schema: &Schema) -> bool {
         self.canonical == schema.canonical_form()
     }
@@ -184,5 +185,30 @@ impl io::Read for Input<'_> {
     fn read_exact(&mut self, wanted: &mut [u8]) -> io::Result<()> {
         self.is_short |= wanted.len() > self.rest.len();
         self.rest.read_exact(wanted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Serialize;
+
+    use super::*;
+    use crate::contract::OrderCancelled;
+
+    #[test]
+    fn a_panic_of_the_decoder_is_contained() {
+        #[derive(Debug, PartialEq, Serialize)]
+        struct OrderConfirmed;
+        impl<'de> serde::Deserialize<'de> for OrderConfirmed {
+            fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+                panic!("as a decoder might")
+            }
+        }
+        impl Record for OrderConfirmed {
+            const TOPIC: &'static str = "a-topic";
+            const TYPE: &'static str = "a.type.v1";
+            const SCHEMA: &'static str = OrderCancelled::SCHEMA;
+        }
+        assert_eq!(Datum::<OrderConfirmed>::same().read(&[]), Err(Unreadable::Panicked));
     }
 }

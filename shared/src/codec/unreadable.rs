@@ -28,6 +28,12 @@ pub enum Unreadable {
     /// No registry gives this id.
     #[error("its schema id is {0}, which no registry gives")]
     NoId(u32),
+    /// Its schema is named by a GUID, before the datum or in a header: Confluent's newer framing.
+    #[error(
+        "its schema is named by a GUID ({0}), not by an id after a 0x00: its producer has to use the \
+         prefix framing (value.schema.id.serializer = PrefixSchemaIdSerializer)"
+    )]
+    Guid(&'static str),
     /// The registry does not know the id.
     #[error("its schema id is {0}, which the registry does not know")]
     UnknownId(u32),
@@ -49,6 +55,15 @@ pub enum Unreadable {
         /// What it should describe.
         wanted: String,
     },
+    /// The id stands for nothing, or for another record, and our own schema can read the body.
+    #[error(
+        "{why}; but our own schema can read its body: the registry may have come back with other \
+         ids, and a redrive reads it so"
+    )]
+    Renumbered {
+        /// What is wrong with the id.
+        why: String,
+    },
     /// The bytes are not what the schema describes.
     #[error("its body does not fit its schema: {0}")]
     Datum(String),
@@ -61,4 +76,11 @@ pub enum Unreadable {
     /// The decoder itself failed.
     #[error("its body makes the decoder panic")]
     Panicked,
+}
+
+impl Unreadable {
+    /// Whether the schema id is at fault: it stands for nothing, or for another record.
+    pub(super) fn is_of_the_id(&self) -> bool {
+        matches!(self, Self::UnknownId(_) | Self::OtherRecord { .. })
+    }
 }

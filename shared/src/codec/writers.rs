@@ -1,17 +1,25 @@
 //! The schemas that others write with: fetched once per id, judged once per kind of record.
 //!
-//! **Architecture invariant:** what is kept is bounded. What an id stands for never changes and is
-//! kept; that an id stands for nothing may change and is kept for a short while only.
+//! What a batch needs is asked for at once, several ids at a time, so that a flood of strange ids
+//! costs a few pauses and not one for each.
+//!
+//! **Architecture invariant:** what is kept is bounded, and what cannot be read never pushes out
+//! what can. A schema that is read by is kept; that an id stands for nothing, or for something of
+//! no use, may change with the registry and is kept for a while only.
+//!
+//! **Architecture invariant:** asking for a batch ends within [`LEARN_LIMIT`]. An id that the registry
+//! does not know costs three questions at most, and all ids of a batch two pauses together.
 
 use std::{
     any::TypeId,
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
 use apache_avro::{Schema, schema_compatibility::SchemaCompatibility};
+use futures_util::future::join_all;
 
 use crate::{
     contract::Record,
@@ -19,23 +27,38 @@ use crate::{
     registry::{self, Registry},
 };
 
-use super::{Datum, Kind, Shape, Unreadable, datum::Reading, foreign};
+use super::{Datum, Kind, Shape, Unreadable, datum::Reading, foreign, logical};
 
 /// How many schemas of others are kept. More are not in use at one time.
 const KNOWN_MAX: usize = 1_024;
-/// For so long an id that the registry does not know is not asked for again.
-const UNKNOWN_FOR: Duration = Duration::from_secs(10);
-/// An id that the registry does not know is asked for again after these waits: behind a registry
-/// of several nodes, the one that is asked may hear of a schema a moment late.
-const UNKNOWN_WAITS: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(400)];
+/// How many ids are kept that nothing can be read by: more than a batch has messages, twice.
+const REFUSED_MAX: usize = 4_096;
+/// For so long an id that the registry does not know is not asked for again. Longer than
+/// [`LEARN_LIMIT`], so that a batch finds its answers.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+/// For so long a schema that is not read by is not looked at again.
+const REFUSED_FOR: Duration = Duration::from_mins(5);
+/// Ids that the registry does not know are asked for again after these waits, all together: behind a
+/// registry of several nodes, the one that is asked may hear of a schema a moment late.
+const UNKNOWN_WAITS: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400)];
+/// Questions that are open at the registry at the same time.
+const ASKED_AT_ONCE: usize = 16;
+/// No question is begun later than this, of all that a batch needs.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// Asking for all that a batch needs may take this long: a question may be open for 5 s.
+pub(crate) const LEARN_LIMIT: Duration = Duration::from_secs(10);
+
+/// An id and a kind of record.
+type Key = (u32, TypeId);
 
 /// What is known of the schemas that others write with.
 #[derive(Debug)]
 pub(super) struct Writers {
     registry: Registry,
-    known: RwLock<HashMap<(u32, TypeId), Reading>>,
-    unknown: Mutex<HashMap<u32, Instant>>,
-    /// One question at a time: those who wait find the answer.
+    known: RwLock<HashMap<Key, Reading>>,
+    refused: Mutex<HashMap<Key, (Unreadable, Instant)>>,
+    /// One batch of questions at a time: those who wait find the answers.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -44,7 +67,7 @@ impl Writers {
         Self {
             registry,
             known: RwLock::default(),
-            unknown: Mutex::default(),
+            refused: Mutex::default(),
             asking: tokio::sync::Mutex::default(),
         }
     }
@@ -55,31 +78,99 @@ impl Writers {
         if let Some(reading) = self.recall(id, kind) {
             return Ok(Datum::new(reading));
         }
-        let _turn = self.asking.lock().await;
-        if let Some(reading) = self.recall(id, kind) {
-            return Ok(Datum::new(reading));
+        self.learn(&[(id, kind)]).await?;
+        let unasked = || Fault::transient("the schema registry was not asked in time");
+        self.recall(id, kind).map(Datum::new).ok_or_else(unasked)
+    }
+
+    /// Asks for those of these that are not known. What cannot be asked for within the limit is a
+    /// transient fault; what was answered until then is kept.
+    pub(super) async fn learn(&self, wanted: &[(u32, Kind)]) -> Result<(), Fault> {
+        if self.missing(wanted).is_empty() {
+            return Ok(());
         }
-        let reading = if let Some(schema) = self.fetch(id).await.map_err(Fault::transient)? {
-            self.remember(id, kind, &schema)
-        } else {
-            self.forget_for_a_while(id);
-            Reading::Refused(Unreadable::UnknownId(id))
+        let asking = async {
+            let _turn = self.asking.lock().await;
+            self.ask(self.missing(wanted)).await
         };
-        Ok(Datum::new(reading))
+        match tokio::time::timeout(LEARN_LIMIT, asking).await {
+            Ok(asked) => asked.map_err(Fault::transient),
+            Err(_elapsed) => Err(Fault::transient(format!(
+                "the schema registry did not answer for all schemas of a batch within \
+                 {LEARN_LIMIT:?}"
+            ))),
+        }
+    }
+
+    fn missing(&self, wanted: &[(u32, Kind)]) -> BTreeMap<u32, Vec<Kind>> {
+        let mut missing: BTreeMap<u32, Vec<Kind>> = BTreeMap::new();
+        for (id, kind) in wanted.iter().filter(|(id, kind)| self.recall(*id, *kind).is_none()) {
+            let kinds = missing.entry(*id).or_default();
+            if !kinds.iter().any(|it| it.id == kind.id) {
+                kinds.push(*kind);
+            }
+        }
+        missing
+    }
+
+    /// Asks for each id until the registry has answered; keeps each answer as it comes. The first
+    /// failure is returned when all were asked. What the registry did not know in the time that there
+    /// is, it does not know.
+    async fn ask(&self, mut missing: BTreeMap<u32, Vec<Kind>>) -> Result<(), registry::Error> {
+        let (began, mut failure, mut unknown) = (Instant::now(), None, BTreeSet::new());
+        'rounds: for wait in UNKNOWN_WAITS {
+            if missing.is_empty() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            let ids: Vec<u32> = missing.keys().copied().collect();
+            for some in ids.chunks(ASKED_AT_ONCE) {
+                if began.elapsed() > ASK_LIMIT {
+                    break 'rounds;
+                }
+                let answers = join_all(some.iter().map(|id| self.registry.schema(*id))).await;
+                for (id, answer) in some.iter().zip(answers) {
+                    if matches!(answer, Err(registry::Error::UnknownSchema)) {
+                        unknown.insert(*id);
+                        continue;
+                    }
+                    let kinds = missing.remove(id).unwrap_or_default();
+                    match answer {
+                        Ok(schema) => {
+                            for kind in kinds {
+                                self.remember(*id, kind, &schema);
+                            }
+                        }
+                        Err(error) => failure = failure.or(Some(error)),
+                    }
+                }
+            }
+        }
+        for (id, kinds) in missing.into_iter().filter(|(id, _)| unknown.contains(id)) {
+            for kind in kinds {
+                self.refuse((id, kind.id), Unreadable::UnknownId(id));
+            }
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     /// Judges the schema and keeps the judgement.
     pub(super) fn remember(&self, id: u32, kind: Kind, schema: &registry::Schema) -> Reading {
-        let reading = judge(id, (kind.shape)(), schema).unwrap_or_else(Reading::Refused);
-        if let Reading::Refused(why) = &reading {
-            tracing::warn!(id, topic = kind.topic, reason = %why, "a schema is not used");
+        match judge(id, (kind.shape)(), schema) {
+            Ok(reading) => {
+                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                if known.len() >= KNOWN_MAX {
+                    known.clear();
+                }
+                known.insert((id, kind.id), reading.clone());
+                reading
+            }
+            Err(why) => {
+                tracing::warn!(id, topic = kind.topic, reason = %why, "a schema is not used");
+                self.refuse((id, kind.id), why.clone());
+                Reading::Refused(why)
+            }
         }
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= KNOWN_MAX {
-            known.clear();
-        }
-        known.insert((id, kind.id), reading.clone());
-        reading
     }
 
     fn recall(&self, id: u32, kind: Kind) -> Option<Reading> {
@@ -87,43 +178,49 @@ impl Writers {
         let reading = known.get(&(id, kind.id)).cloned();
         drop(known);
         reading.or_else(|| {
-            let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-            let since = unknown.get(&id).filter(|it| it.elapsed() < UNKNOWN_FOR);
-            since.map(|_| Reading::Refused(Unreadable::UnknownId(id)))
+            let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let (why, since) = refused.get(&(id, kind.id))?;
+            (since.elapsed() < kept_for(why)).then(|| Reading::Refused(why.clone()))
         })
     }
 
-    pub(super) fn forget_for_a_while(&self, id: u32) {
-        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
-        if unknown.len() >= KNOWN_MAX {
-            unknown.clear();
+    pub(super) fn refuse(&self, key: Key, why: Unreadable) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED_MAX {
+            refused.retain(|_, (why, since)| since.elapsed() < kept_for(why));
         }
-        unknown.insert(id, Instant::now());
+        if refused.len() >= REFUSED_MAX {
+            let mut since: Vec<Instant> = refused.values().map(|(_, since)| *since).collect();
+            let (_, middle, _) = since.select_nth_unstable(REFUSED_MAX / 2);
+            let middle = *middle;
+            refused.retain(|_, (_, since)| *since > middle);
+        }
+        refused.insert(key, (why, Instant::now()));
+    }
+
+    /// The registry has other ids now: what it did not know is asked for again.
+    pub(super) fn forget_refusals(&self) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// How much is kept.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).len();
-        known + self.unknown.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    async fn fetch(&self, id: u32) -> Result<Option<registry::Schema>, registry::Error> {
-        let mut waits = UNKNOWN_WAITS.iter();
-        loop {
-            match self.registry.schema(id).await {
-                Ok(schema) => return Ok(Some(schema)),
-                Err(registry::Error::UnknownSchema) => {}
-                Err(error) => return Err(error),
-            }
-            let Some(wait) = waits.next() else { return Ok(None) };
-            tokio::time::sleep(*wait).await;
-        }
+        known + self.refused.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 }
 
+fn kept_for(why: &Unreadable) -> Duration {
+    if matches!(why, Unreadable::UnknownId(_)) { UNKNOWN_FOR } else { REFUSED_FOR }
+}
+
 /// Decides how data of this schema are read as records of that shape.
-fn judge(id: u32, shape: &Shape, schema: &registry::Schema) -> Result<Reading, Unreadable> {
+pub(super) fn judge(
+    id: u32,
+    shape: &Shape,
+    schema: &registry::Schema,
+) -> Result<Reading, Unreadable> {
     let refused = |reason: String| Unreadable::Schema { id, reason };
     if let Some(kind) = schema.kind.as_deref().filter(|it| *it != "AVRO") {
         return Err(refused(format!("it is one of {kind}")));
@@ -141,6 +238,10 @@ fn judge(id: u32, shape: &Shape, schema: &registry::Schema) -> Result<Reading, U
     }
     if let Some(hazard) = foreign::hazard(&writer) {
         return Err(refused(hazard.to_owned()));
+    }
+    // Before the layout: two schemas that are laid out alike may mean different things.
+    if let Some(conflict) = logical::conflict(&writer, shape.schema()) {
+        return Err(refused(conflict));
     }
     if shape.is_laid_out_as(&writer) {
         return Ok(Reading::Same);

@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -19,7 +19,10 @@ use rdkafka::{
 };
 use tokio::time::Instant;
 
-use super::{Error, Limits};
+use super::{
+    Error, Limits,
+    read_errors::{Position, ReadErrors},
+};
 use crate::{
     kafka,
     message::{Headers, Incoming},
@@ -32,7 +35,7 @@ pub struct Settings {
     pub kafka: kafka::Settings,
     /// Messages in a batch, at most.
     pub batch_messages_max: usize,
-    /// Bytes of bodies in a batch, at which gathering ends.
+    /// Bytes of bodies, keys and headers in a batch, at which gathering ends.
     pub batch_bytes_max: usize,
     /// How many messages may die before the consumer stops.
     pub limits: Limits,
@@ -56,11 +59,18 @@ const POLL_LIMIT: Duration = Duration::from_secs(1);
 /// Leaving the group may take this long; a broker that is away is not waited for.
 const CLOSE_LIMIT: Duration = Duration::from_millis(2_500);
 
-/// Counts the times that partitions were taken away: a batch gathered before is void after.
+/// What the client's callbacks tell.
 #[derive(Debug, Default)]
 struct Assignment {
+    /// Counts the times that partitions were taken away: a batch gathered before is void after.
     generation: AtomicU64,
-    partitions: AtomicUsize,
+    /// The group has told this member what it is to read, which may be nothing: one of more members
+    /// than there are partitions.
+    joined: AtomicBool,
+    /// Topics of an assignment that is new, once: what was in their way before counts no more.
+    topics: Mutex<Option<Vec<String>>>,
+    /// What the client says to the error that comes back from reading next.
+    said: Mutex<String>,
 }
 
 struct Context(Arc<Assignment>);
@@ -75,27 +85,25 @@ impl ClientContext for Context {
         }
     }
 
-    /// As with [`Self::log`]: another one has come under the same name, which ends this client.
-    fn error(&self, error: KafkaError, reason: &str) {
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::FencedInstanceId) {
-            tracing::debug!(reason, "the Kafka client says");
-        } else {
-            DefaultClientContext.error(error, reason);
-        }
+    /// As with [`Self::log`]: each error comes back from reading next, without these words.
+    fn error(&self, _error: KafkaError, reason: &str) {
+        reason.clone_into(&mut self.0.said.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if !matches!(rebalance, Rebalance::Assign(_)) {
-            self.0.partitions.store(0, Ordering::SeqCst);
+            self.0.joined.store(false, Ordering::SeqCst);
             self.0.generation.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
-            self.0.partitions.store(partitions.count(), Ordering::SeqCst);
+            let topics = partitions.elements().iter().map(|it| it.topic().to_owned()).collect();
+            *self.0.topics.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
+            self.0.joined.store(true, Ordering::SeqCst);
         }
     }
 }
@@ -107,6 +115,7 @@ pub struct Log {
     settings: Settings,
     /// What a new assignment delivered while an older batch was held back.
     early: Gathered,
+    errors: Mutex<ReadErrors>,
 }
 
 impl std::fmt::Debug for Log {
@@ -135,12 +144,28 @@ impl Log {
         let topics: Vec<String> = topics.iter().map(|it| settings.kafka.topic(it)).collect();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(Error::Client)?;
-        Ok(Self { consumer, assignment, settings: settings.clone(), early: Gathered::default() })
+        let errors = ReadErrors::new(group, topics.iter().map(|it| (*it).to_owned()).collect());
+        Ok(Self {
+            consumer,
+            assignment,
+            settings: settings.clone(),
+            early: Gathered::default(),
+            errors: Mutex::new(errors),
+        })
     }
 
-    /// Whether this member has partitions to read.
-    pub fn is_assigned(&self) -> bool {
-        self.assignment.partitions.load(Ordering::SeqCst) > 0
+    /// What keeps this member from reading, if anything: it waits for the group, or an error of the
+    /// client repeats.
+    pub fn obstacle(&self) -> Option<String> {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        let assigned = self.assignment.topics.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let now = std::time::Instant::now();
+        if let Some(topics) = assigned {
+            errors.assigned(&topics);
+        }
+        let joining = || "the group has not said yet which partitions to read".to_owned();
+        let joined = self.assignment.joined.load(Ordering::SeqCst);
+        errors.standing(now).or_else(|| (!joined).then(joining))
     }
 
     /// Waits a moment for a message, then takes whatever else is there, up to the limits.
@@ -157,7 +182,7 @@ impl Log {
             };
             let Some(received) = received else { break };
             let Some(incoming) = self.read(received)? else { break };
-            bytes += incoming.payload.as_ref().map_or(0, Vec::len);
+            bytes += weight(&incoming);
             self.add(&mut batch, Some(incoming));
         }
         self.add(&mut batch, None);
@@ -247,13 +272,19 @@ impl Log {
         self.assignment.generation.load(Ordering::SeqCst)
     }
 
-    /// The client recovers by itself from every error that is not fatal: keep polling.
+    /// The client recovers by itself from every error that is not fatal: keep polling. What repeats
+    /// is told.
     fn read(
         &self,
         received: Result<BorrowedMessage<'_>, KafkaError>,
     ) -> Result<Option<Incoming>, Error> {
+        let now = std::time::Instant::now();
         let error = match received {
-            Ok(message) => return Ok(Some(self.detach(&message))),
+            Ok(message) => {
+                let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+                errors.read(message.topic(), message.partition(), message.offset());
+                return Ok(Some(self.detach(&message)));
+            }
             Err(error) => error,
         };
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
@@ -261,8 +292,27 @@ impl Log {
         if fatal {
             return Err(Error::Fatal(error));
         }
-        tracing::debug!(%error, "the Kafka client recovers by itself");
+        let said = std::mem::take(
+            &mut *self.assignment.said.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let said = if said.is_empty() { error.to_string() } else { said };
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.note((code, &said), now, || self.positions());
         Ok(None)
+    }
+
+    /// Which message each partition is read from next, of those from which one was read since they
+    /// were assigned.
+    fn positions(&self) -> Vec<Position> {
+        let known = |list: TopicPartitionList| {
+            let offset = |it: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+                let rdkafka::Offset::Offset(offset) = it.offset() else { return None };
+                Some(Position { topic: it.topic().to_owned(), partition: it.partition(), offset })
+            };
+            list.elements().iter().filter_map(offset).collect::<Vec<_>>()
+        };
+        self.consumer.position().map(known).unwrap_or_default()
     }
 
     fn detach(&self, message: &BorrowedMessage<'_>) -> Incoming {
@@ -279,5 +329,30 @@ impl Log {
             headers,
             payload: message.payload().map(<[u8]>::to_vec),
         }
+    }
+}
+
+/// What a message weighs in memory: its headers may be larger than its body.
+fn weight(incoming: &Incoming) -> usize {
+    let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = incoming.headers.iter().map(|(name, value)| name.len() + of(value));
+    of(incoming.payload.as_deref()) + of(incoming.key.as_deref()) + headers.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_told_the_limit_that_batches_are_held_to() {
+        let settings = kafka::Settings {
+            brokers: "broker:9092".to_owned(),
+            prefix: String::new(),
+            client_id: "a-test".to_owned(),
+            security: kafka::Security::default().into(),
+            member: None,
+        };
+        let limit = kafka::POLL_INTERVAL_MAX.as_millis().to_string();
+        assert_eq!(settings.member("a-group").get("max.poll.interval.ms"), Some(&*limit));
     }
 }

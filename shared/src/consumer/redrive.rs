@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::{
     Handler, Parts,
-    take_in::{Opened, Took, within_limits},
+    opening::Opened,
+    take_in::{Took, within_limits},
 };
 use crate::{
     db,
@@ -92,10 +93,15 @@ impl<H: Handler> Parts<H> {
         }
         let began = spans::now();
         let letter = std::slice::from_ref(&held.incoming);
-        let opened = self.open(letter, messaging::By::Redrive).await?;
+        let opened = match self.open(letter, messaging::By::Redrive).await {
+            (opened, None) => opened,
+            (_, Some(fault)) => return Err(fault),
+        };
         match self.try_letter(&mut tx, &opened[0]).await? {
             Ok(effects) => {
-                audit::record(&mut tx, id, (Action::Redrive, Outcome::TakenIn), by).await?;
+                let by =
+                    opened[0].read_by.as_deref().map_or_else(|| by.clone(), |it| by.noting(it));
+                audit::record(&mut tx, id, (Action::Redrive, Outcome::TakenIn), &by).await?;
                 settle::settle(&mut tx, id, Settled::Redriven).await?;
                 effects.save(&mut tx).await?;
                 tx.commit().await?;
@@ -160,7 +166,7 @@ impl<H: Handler> Parts<H> {
             return Ok(None);
         }
         audit::record(&mut tx, id, (Action::Discard, Outcome::Discarded), by).await?;
-        let outside = super::take_in::read_outside::<H::Input>(&held.incoming);
+        let outside = super::opening::read_outside::<H::Input>(&held.incoming);
         if let Some(message) = &outside.message {
             inbox::admit(&mut tx, &[message]).await?;
         }
@@ -211,7 +217,10 @@ impl<H: Handler> Parts<H> {
         let parked = settle::waiting(&mut tx, lane, n_max).await?;
         let incoming: Vec<_> = parked.iter().map(|it| it.incoming.clone()).collect();
         let began = spans::now();
-        let opened = self.open(&incoming, messaging::By::Redrive).await?;
+        let opened = match self.open(&incoming, messaging::By::Redrive).await {
+            (opened, Some(fault)) if opened.is_empty() => return Err(fault),
+            (opened, _rest_later) => opened,
+        };
         let good: Vec<&Opened<'_, _>> = opened.iter().take_while(|it| it.body.is_ok()).collect();
         if let (true, Some(Opened { body: Err(refusal), .. })) = (good.is_empty(), opened.first()) {
             return Ok(Round::Dead(refusal.clone()));
@@ -267,7 +276,12 @@ impl<H: Handler> Parts<H> {
 
     /// Records that these went on.
     fn trace(&self, gone: &[Opened<'_, H::Input>], began: SystemTime) {
-        for message in gone.iter().filter_map(|it| it.message.as_ref()) {
+        for Opened { message, read_by, .. } in gone {
+            let Some(message) = message else { continue };
+            if let Some(read_by) = read_by {
+                let Place { topic, partition, offset } = Place::of(&message.incoming);
+                tracing::warn!(topic, partition, offset, read_by, "redriven, not by its schema id");
+            }
             messaging::processed(self.service, message, (messaging::By::Redrive, began), None);
         }
     }

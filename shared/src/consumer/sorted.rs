@@ -9,7 +9,7 @@ use sqlx::PgConnection;
 
 use super::{
     guard::Fate,
-    take_in::{Opened, lanes},
+    opening::{Opened, lanes},
 };
 use crate::{
     dead_letter::{self, DeadLetter, Lane, Place, Reason},

@@ -1,6 +1,9 @@
 //! Taking a batch in: one transaction, or none.
 
-use std::{collections::HashSet, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
 
 use futures_util::FutureExt as _;
 use sqlx::{PgConnection, PgPool};
@@ -9,15 +12,16 @@ use tracing::Instrument as _;
 use super::{
     Handled, Handler, Parts, Taken, TakenIn,
     guard::{Fate, Guard, Limit},
+    opening::Opened,
     sorted::Sorted,
 };
 use crate::{
     db,
-    dead_letter::{self, DeadLetter, Lane, Reason},
+    dead_letter::{self, Reason},
     effects::Effects,
     fault::{self, Fault},
     inbox,
-    message::{Envelope, Incoming, Message, TraceParent},
+    message::{Incoming, Message, TraceParent},
     telemetry::{
         messaging::{self, By},
         spans,
@@ -27,27 +31,14 @@ use crate::{
 /// A transaction of a batch is given up after this long. Far below `max.poll.interval.ms`.
 const TAKE_IN_LIMIT: Duration = Duration::from_secs(30);
 
-/// A message, read as far as it can be.
-#[derive(Debug)]
-pub(super) struct Opened<'b, I> {
-    pub(super) incoming: &'b Incoming,
-    /// None, if its outside cannot be read.
-    pub(super) message: Option<Message>,
-    pub(super) lane: Option<Lane>,
-    pub(super) body: Result<I, (Reason, String)>,
-}
-
-impl<'b, I> Opened<'b, I> {
-    pub(super) fn letter(&self, reason: Reason, detail: String) -> DeadLetter<'b> {
-        DeadLetter { incoming: self.incoming, lane: self.lane, reason, detail }
-    }
-}
+/// A batch is taken in one by one for this long; the rest is left for the next pass.
+const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
 
 /// What an attempt at a batch came to.
 #[derive(Debug)]
 pub(super) enum Attempt {
-    /// All of it is taken in.
-    Whole(TakenIn),
+    /// So many messages from its beginning are taken in, at least one.
+    Upto(usize, TakenIn),
     /// Nothing is: this one would be a dead letter too many.
     TooMany(usize, Limit),
 }
@@ -58,7 +49,7 @@ pub(super) struct Progressed {
     pub(super) taken: TakenIn,
     /// So many messages from its beginning are settled.
     pub(super) upto: usize,
-    /// Why it ends there, if it is not the end of the batch.
+    /// Which limit of the guard it ends before, if it does. Else the rest was not read in time.
     pub(super) limit: Option<Limit>,
 }
 
@@ -75,16 +66,25 @@ impl<H: Handler> Parts<H> {
     /// Takes a batch in: inbox, handler, dead letters and outbox in one transaction, all or
     /// nothing. A message at fault is dead; a fault that cannot be pinned on one is returned.
     pub async fn take_in(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
-        match self.attempt(batch, &mut Guard::without_limits()).await? {
-            Attempt::Whole(taken) => Ok(taken),
+        let opened = match self.open(batch, By::Log).await {
+            (opened, None) => opened,
+            (_, Some(fault)) => return Err(fault),
+        };
+        match self.attempt_opened(&opened, &mut Guard::without_limits()).await? {
+            Attempt::Upto(_, taken) => Ok(taken),
             Attempt::TooMany(..) => unreachable!("there is no limit"),
         }
     }
 
     /// Takes a batch in, whatever it holds: only a transient fault comes back.
     pub async fn take_in_or_isolate(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
-        let progressed = self.take_in_within(batch, &mut Guard::without_limits()).await?;
-        Ok(progressed.taken)
+        let (mut taken, mut rest) = (TakenIn::default(), batch);
+        while !rest.is_empty() {
+            let progressed = self.take_in_within(rest, &mut Guard::without_limits()).await?;
+            taken += progressed.taken;
+            rest = &rest[progressed.upto..];
+        }
+        Ok(taken)
     }
 
     /// Takes a batch in as far as the guard lets it.
@@ -97,7 +97,7 @@ impl<H: Handler> Parts<H> {
             return Ok(Progressed::default());
         }
         match self.attempt(batch, guard).await {
-            Ok(Attempt::Whole(taken)) => Ok(Progressed { taken, upto: batch.len(), limit: None }),
+            Ok(Attempt::Upto(upto, taken)) => Ok(Progressed { taken, upto, limit: None }),
             Ok(Attempt::TooMany(index, limit)) => {
                 // What comes before is in order, as far as the guard is concerned.
                 let before = Box::pin(self.take_in_within(&batch[..index], guard)).await?;
@@ -115,14 +115,18 @@ impl<H: Handler> Parts<H> {
         }
     }
 
-    /// Takes a batch in message by message; one that fails alone becomes a dead letter.
+    /// Takes a batch in message by message, for as long as the limit lets it; one that fails alone
+    /// becomes a dead letter.
     async fn take_in_one_by_one(
         &self,
         batch: &[Incoming],
         guard: &mut Guard,
     ) -> Result<Progressed, Fault> {
-        let mut progressed = Progressed::default();
+        let (mut progressed, began) = (Progressed::default(), Instant::now());
         for incoming in batch {
+            if progressed.upto > 0 && began.elapsed() > ISOLATE_LIMIT {
+                break;
+            }
             let attempt = match self.attempt(std::slice::from_ref(incoming), guard).await {
                 Err(Fault::Poison(error)) => {
                     self.bury(incoming, fault::chain(&*error), guard).await?
@@ -130,9 +134,9 @@ impl<H: Handler> Parts<H> {
                 attempt => attempt?,
             };
             match attempt {
-                Attempt::Whole(taken) => {
+                Attempt::Upto(upto, taken) => {
                     progressed.taken += taken;
-                    progressed.upto += 1;
+                    progressed.upto += upto;
                 }
                 Attempt::TooMany(_, limit) => {
                     progressed.limit = Some(limit);
@@ -145,8 +149,10 @@ impl<H: Handler> Parts<H> {
 
     async fn attempt(&self, batch: &[Incoming], guard: &mut Guard) -> Result<Attempt, Fault> {
         let attempt = async {
-            let opened = self.open(batch, By::Log).await?;
-            self.attempt_opened(&opened, guard).await
+            match self.open(batch, By::Log).await {
+                (opened, Some(fault)) if opened.is_empty() => Err(fault),
+                (opened, _rest_later) => self.attempt_opened(&opened, guard).await,
+            }
         };
         attempt.instrument(span(batch)).await
     }
@@ -176,38 +182,7 @@ impl<H: Handler> Parts<H> {
         guard.note(&fates);
         self.wakers.wake(&effects);
         count(self.service, taken);
-        Ok(Attempt::Whole(taken))
-    }
-
-    /// Reads the outside and the inside of each message.
-    pub(super) async fn open<'b>(
-        &self,
-        batch: &'b [Incoming],
-        by: By,
-    ) -> Result<Vec<Opened<'b, H::Input>>, Fault> {
-        let mut opened = Vec::with_capacity(batch.len());
-        for incoming in batch {
-            let mut read = self.read_as_ours(incoming, by);
-            if let Some(message) = &read.message {
-                read.body = match self.handler.decode(message).await {
-                    Ok(input) => Ok(input),
-                    Err(Fault::Poison(error)) => Err((Reason::Body, fault::chain(&*error))),
-                    Err(transient @ Fault::Transient(_)) => return Err(transient),
-                };
-            }
-            opened.push(read);
-        }
-        Ok(opened)
-    }
-
-    /// Reads the outside; what follows from the message belongs to this service's work on it.
-    fn read_as_ours<'b, I>(&self, incoming: &'b Incoming, by: By) -> Opened<'b, I> {
-        let mut opened = read_outside(incoming);
-        if let Some(Message { envelope, .. }) = &mut opened.message {
-            let own = messaging::processing(envelope.id, self.service, by, envelope.trace);
-            envelope.trace = Some(own);
-        }
-        opened
+        Ok(Attempt::Upto(opened.len(), taken))
     }
 
     /// The transaction of a batch; nothing of it stays if the guard says that it is too much.
@@ -306,35 +281,6 @@ pub(super) async fn within_limits<T>(
         .catch_unwind()
         .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("the handler panicked"))));
     db::within(db::limit(pool, TAKE_IN_LIMIT), work).await
-}
-
-/// Reads the outside; the inside is not read yet.
-pub(super) fn read_outside<I>(incoming: &Incoming) -> Opened<'_, I> {
-    let unread = |detail: String| Opened {
-        incoming,
-        message: None,
-        lane: None,
-        body: Err((Reason::Envelope, detail)),
-    };
-    let envelope = match Envelope::from_headers(&incoming.headers) {
-        Ok(envelope) => envelope,
-        Err(error) => return unread(error.to_string()),
-    };
-    if incoming.key.as_deref() != Some(envelope.subject.as_bytes()) {
-        return unread("its key is not its ce_subject".to_owned());
-    }
-    let message = Message { incoming: incoming.clone(), envelope };
-    let lane = Some(Lane::of(&message));
-    let body = Err((Reason::Body, "it was not read".to_owned()));
-    Opened { incoming, message: Some(message), lane, body }
-}
-
-/// The lanes of these messages, each once, in their order.
-pub(super) fn lanes<I>(opened: &[Opened<'_, I>]) -> Vec<Lane> {
-    let lanes: HashSet<Lane> = opened.iter().filter_map(|it| it.lane).collect();
-    let mut lanes: Vec<Lane> = lanes.into_iter().collect();
-    lanes.sort_unstable();
-    lanes
 }
 
 /// What log lines of a batch stand under. Only a message that is alone has one trace.

@@ -25,6 +25,14 @@ impl By {
         Ok(Self { reason: Some(text(reason)?), ..self })
     }
 
+    /// The same decision, with what the service has to say to it after its reason.
+    pub(crate) fn noting(&self, note: &str) -> Self {
+        let whole =
+            self.reason.iter().map(String::as_str).chain([note]).collect::<Vec<_>>().join("; ");
+        let legal = whole.chars().filter(|it| !it.is_control());
+        Self { reason: Some(legal.take(BYTES_MAX).collect()), ..self.clone() }
+    }
+
     /// Who.
     pub fn name(&self) -> &str {
         &self.name

@@ -8,6 +8,7 @@ use crate::{http, sequence};
 /// Gives the recorder a line of help for each number.
 pub(super) fn describe() {
     describe_edges();
+    describe_what_cannot_be_read();
 
     describe_histogram!("intake_batch_size", "Commands taken in by one transaction, by intake.");
     describe_gauge!("intake_queue_depth", "Commands that wait to be taken in, by intake.");
@@ -108,4 +109,19 @@ fn describe_edges() {
     for why in [log::FULL, log::FAILED] {
         counter!(log::LOST, "why" => why).increment(0);
     }
+}
+
+fn describe_what_cannot_be_read() {
+    describe_counter!(
+        "consumer_errors_total",
+        "Errors of the client while it reads: such as pass by themselves, and such as keep from reading."
+    );
+    describe_gauge!(
+        "consumer_errors_standing",
+        "Errors that repeat and keep this instance from reading what it is to read."
+    );
+    describe_counter!(
+        "schema_ids_unknown_total",
+        "Messages of ours whose schema id is none of theirs in the registry, by topic."
+    );
 }

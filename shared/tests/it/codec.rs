@@ -23,7 +23,7 @@ async fn url() -> &'static str {
     &devstack::shared().await.urls().registry
 }
 
-async fn settings() -> Settings {
+pub(crate) async fn settings() -> Settings {
     Settings {
         source: "/test".to_owned(),
         registry_url: url().await.to_owned(),
@@ -31,7 +31,11 @@ async fn settings() -> Settings {
     }
 }
 
-async fn connect(settings: &Settings, says: &[Kind], reads: &[Kind]) -> Result<Codec, Error> {
+pub(crate) async fn connect(
+    settings: &Settings,
+    says: &[Kind],
+    reads: &[Kind],
+) -> Result<Codec, Error> {
     let health = Health::default();
     let component = health.component("registry");
     let codec = Codec::connect(settings, says, reads, &component, &CancellationToken::new()).await;
@@ -39,7 +43,7 @@ async fn connect(settings: &Settings, says: &[Kind], reads: &[Kind]) -> Result<C
     codec
 }
 
-fn confirmed() -> OrderConfirmed {
+pub(crate) fn confirmed() -> OrderConfirmed {
     OrderConfirmed {
         order_id: Uuid::nil(),
         total_minor: 1_250,
@@ -48,13 +52,13 @@ fn confirmed() -> OrderConfirmed {
     }
 }
 
-fn says() -> Says {
+pub(crate) fn says() -> Says {
     let clock = Clock::System;
     let id = clock.new_id();
     Says { id, subject: "a-key".to_owned(), sequence: 1, at: clock.now(), trace: None }
 }
 
-fn arrived(outgoing: Outgoing) -> Message {
+pub(crate) fn arrived(outgoing: Outgoing) -> Message {
     let envelope = Envelope::from_headers(&outgoing.headers).unwrap();
     let incoming = Incoming {
         topic: outgoing.topic.into_owned(),
@@ -69,7 +73,7 @@ fn arrived(outgoing: Outgoing) -> Message {
 }
 
 /// Reads a message, however long the registry takes to answer.
-async fn read<R: Record>(codec: &Codec, message: &Message) -> Result<R, Fault> {
+pub(crate) async fn read<R: Record>(codec: &Codec, message: &Message) -> Result<R, Fault> {
     let mut patience = Patience::until("the registry answers");
     loop {
         match codec.decode(message).await {
@@ -79,7 +83,7 @@ async fn read<R: Record>(codec: &Codec, message: &Message) -> Result<R, Fault> {
     }
 }
 
-fn reason(fault: Fault) -> Unreadable {
+pub(crate) fn reason(fault: Fault) -> Unreadable {
     match fault {
         Fault::Poison(why) => why.downcast_ref::<Unreadable>().unwrap().clone(),
         transient @ Fault::Transient(_) => panic!("not poison: {transient:?}"),
@@ -199,15 +203,22 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
         payload[1..5].copy_from_slice(&id.to_be_bytes());
     };
     id(&mut message, others_id);
+    // The body itself is in order: what an id stood for may have changed.
     let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
-    assert!(matches!(why, Unreadable::OtherRecord { id, .. } if id == others_id), "{why}");
+    let said = format!("its schema {others_id} describes shop.orders.OrderCancelled");
+    assert!(why.to_string().starts_with(&said), "{why}");
+    assert!(matches!(why, Unreadable::Renumbered { .. }), "{why}");
 
     let nobodys = 2_000_000_123;
     id(&mut message, nobodys);
     for _again in 0..2 {
         let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
-        assert_eq!(why, Unreadable::UnknownId(nobodys));
+        let said = format!("its schema id is {nobodys}, which the registry does not know; but our");
+        assert!(why.to_string().starts_with(&said), "{why}");
     }
+    message.incoming.payload.as_mut().unwrap().pop();
+    let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
+    assert_eq!(why, Unreadable::UnknownId(nobodys), "and this body is none of ours");
 }
 
 #[tokio::test]

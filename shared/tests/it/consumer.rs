@@ -104,14 +104,17 @@ async fn a_message_that_panics_or_breaks_a_constraint_is_isolated() {
 
 #[tokio::test]
 async fn an_outage_is_no_reason_to_die() {
-    for struck in [98, 99] {
+    // What comes before a message that cannot be read now is processed, and then it is tried again.
+    for (struck, outages) in [(98, 2), (99, 1)] {
         let (pool, _) = database().await;
-        let outages = Arc::new(AtomicU32::new(1));
+        let outages = Arc::new(AtomicU32::new(outages));
         let parts = parts(&pool, Tally { outages });
         let batch = batch(&[number(NUMBERS, "a", 1, 1), number(NUMBERS, "a", 2, struck)]);
         let fault = parts.take_in_or_isolate(&batch).await.unwrap_err();
         assert!(matches!(fault, Fault::Transient(_)), "{struck}");
         assert!(dead(&pool).await.is_empty(), "{struck}");
+        let before = totals(&pool).await.get("a").copied();
+        assert_eq!(before, (struck == 98).then_some(1), "{struck}");
         parts.take_in_or_isolate(&batch).await.unwrap();
         assert_eq!(totals(&pool).await["a"], 1 + struck);
     }

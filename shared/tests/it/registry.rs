@@ -43,7 +43,7 @@ async fn register(registry: &Registry, subject: &str, schema: &str) -> u32 {
 }
 
 async fn demand_compatibility(registry: &Registry, subject: &str) {
-    answered(async || registry.require_full_compatibility(subject).await).await.unwrap();
+    answered(async || registry.require(subject, "FULL_TRANSITIVE").await).await.unwrap();
 }
 
 async fn registry() -> (Registry, String) {

@@ -1,0 +1,142 @@
+//! Agreeing with the registry: at the start, and again while the service runs.
+//!
+//! **Architecture invariant:** look first, write only what differs. Where everything is registered
+//! and every subject asks for full compatibility, nothing is written: a registry that is read-only,
+//! or in which this service may only read, is enough.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Codec, Error, Inner, Kind, Settings, unknown::Sightings, writers::Writers};
+use crate::{
+    fault,
+    health::Component,
+    pace::Pace,
+    registry::{self, Registry},
+};
+
+/// What every subject demands: each version reads, and is read by, all earlier ones.
+const COMPATIBILITY: &str = "FULL_TRANSITIVE";
+/// While the service runs, the registry is asked this often whether it still has what is said here:
+/// one question for each kind of record.
+const RENEW_EVERY: Duration = Duration::from_mins(1);
+
+/// Registers and looks, once.
+pub(super) async fn introduce(
+    registry: &Registry,
+    (settings, health): (&Settings, &Component),
+    says: &[Kind],
+    reads: &[Kind],
+) -> Result<Inner, Error> {
+    let writers = Writers::new(registry.clone());
+    let mut ids = HashMap::new();
+    for kind in says {
+        let id = agree(registry, &settings.prefix, *kind).await?;
+        ids.insert(kind.id, id);
+        writers.remember(id, *kind, &own(*kind));
+    }
+    for kind in reads {
+        metrics::counter!("schema_ids_unknown_total", "topic" => kind.topic).increment(0);
+        let subject = kind.subject(&settings.prefix);
+        let failed = |error| Error::Registry(subject.clone(), error);
+        // What is known now need not be asked for when the registry is away.
+        if let Some(latest) = registry.latest(&subject).await.map_err(failed)? {
+            writers.remember(latest.id, *kind, &latest.schema);
+        }
+    }
+    Ok(Inner {
+        registry: registry.clone(),
+        source: settings.source.clone().into(),
+        prefix: settings.prefix.clone(),
+        says: says.to_vec(),
+        reads: reads.iter().map(|kind| (kind.topic, *kind)).collect(),
+        ids: RwLock::new(ids),
+        writers,
+        sightings: Sightings::new(health.clone()),
+    })
+}
+
+/// The id of a kind's schema, which is registered if it is not.
+async fn agree(registry: &Registry, prefix: &str, kind: Kind) -> Result<u32, Error> {
+    let subject = kind.subject(prefix);
+    let failed = |error| Error::Registry(subject.clone(), error);
+    let found = registry.compatibility(&subject).await.map_err(failed)?;
+    if found != COMPATIBILITY {
+        registry.require(&subject, COMPATIBILITY).await.map_err(|source| {
+            if matches!(source, registry::Error::Refused { .. }) {
+                let (subject, wanted) = (subject.clone(), COMPATIBILITY);
+                return Error::MayNotConfigure { subject, found, wanted, source };
+            }
+            failed(source)
+        })?;
+    }
+    let text = (kind.shape)().text();
+    if let Some(id) = registry.lookup(&subject, text).await.map_err(failed)? {
+        return Ok(id);
+    }
+    registry.register(&subject, text).await.map_err(|error| {
+        if matches!(error, registry::Error::Refused { .. }) {
+            return Error::MayNotRegister(subject.clone(), error);
+        }
+        failed(error)
+    })
+}
+
+fn own(kind: Kind) -> registry::Schema {
+    registry::Schema { text: (kind.shape)().text().to_owned(), kind: None }
+}
+
+impl Codec {
+    /// Looks whether the registry still knows what is said here under the ids that are said, and
+    /// registers anew what it does not. Answers how many ids are others now.
+    pub async fn renew(&self) -> Result<usize, Error> {
+        let inner = &self.0;
+        let mut changed = 0;
+        for kind in &inner.says {
+            let id = agree(&inner.registry, &inner.prefix, *kind).await?;
+            let mut ids = inner.ids.write().unwrap_or_else(PoisonError::into_inner);
+            let before = ids.insert(kind.id, id);
+            drop(ids);
+            if before == Some(id) {
+                continue;
+            }
+            changed += 1;
+            inner.writers.remember(id, *kind, &own(*kind));
+            tracing::warn!(
+                topic = kind.topic,
+                id,
+                before,
+                "the schema registry has another id for what is said here: it was restored or emptied"
+            );
+        }
+        if changed > 0 {
+            inner.writers.forget_refusals();
+        }
+        Ok(changed)
+    }
+
+    /// [Renews](Self::renew) every minute until told to stop. A registry that is away is none of its
+    /// business: whoever needs it says so.
+    pub async fn keep_registered(self, stop: CancellationToken) -> Result<(), Infallible> {
+        let mut pace = Pace::default();
+        while stop.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await.is_some() {
+            self.0.sightings.forget_old();
+            let Some(renewed) = stop.run_until_cancelled(self.renew()).await else { break };
+            let Err(error) = renewed else { continue };
+            if let Some(unsaid) = pace.note(std::time::Instant::now()) {
+                tracing::warn!(
+                    error = fault::chain(&error),
+                    more_since_last_time = unsaid,
+                    "it is not known whether the schema registry still has what is said here"
+                );
+            }
+        }
+        Ok(())
+    }
+}

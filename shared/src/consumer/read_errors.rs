@@ -1,0 +1,382 @@
+//! Errors of the client while it reads: which of them keep a service from being ready, and which are
+//! said how often.
+//!
+//! The client goes on by itself after each of them. That is right for a moment's trouble, and wrong
+//! for a partition whose next message it can never hand out: that one is not read on, for ever. So:
+//!
+//! * **What passes by itself** (a connection that is lost, a coordinator that moves, a rebalance) is
+//!   logged and counted, and keeps nobody from being ready. If it lasts, the group ends the
+//!   membership after `session.timeout.ms`, and a member that has not joined is not ready.
+//! * **Every other error** keeps the service from being ready from the third time on, until it has
+//!   not come for [`QUIET`], or its partition is read again.
+//! * **A topic that is not there or may not be read** is told by the client only once: it counts at
+//!   once, until the topic is assigned or read again, or for [`ONCE_STANDS`] if it was not named.
+//!
+//! Each is logged as a warning with a [growing pause](Pace), with the topic and, where the client
+//! names an offset, the partitions that are to be read from there.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use crate::pace::Pace;
+
+/// So often the same error counts for nothing.
+const TIMES: u64 = 3;
+/// An error that has not come again for so long is over. The client tries again twice a second.
+const QUIET: Duration = Duration::from_secs(10);
+/// An error that is told once and names no topic counts for so long.
+const ONCE_STANDS: Duration = Duration::from_mins(10);
+/// Different errors that are kept. More are not told apart.
+const KEPT_MAX: usize = 32;
+
+/// The message that a partition is read from next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) topic: String,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+}
+
+/// The errors that have come and are not over.
+#[derive(Debug)]
+pub(super) struct ReadErrors {
+    service: String,
+    /// The topics that are read, as the broker calls them.
+    topics: Vec<String>,
+    kept: Vec<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    code: Code,
+    said: String,
+    /// The topic that it names.
+    topic: Option<String>,
+    /// The partitions that it can be about, by the offset that it names.
+    at: Vec<Position>,
+    times: u64,
+    last: Instant,
+    pace: Pace,
+}
+
+impl ReadErrors {
+    pub(super) fn new(service: &str, topics: Vec<String>) -> Self {
+        let service = service.to_owned();
+        for kind in ["passing", "reading"] {
+            metrics::counter!("consumer_errors_total", "service" => service.clone(), "kind" => kind)
+                .increment(0);
+        }
+        let errors = Self { service, topics, kept: vec![] };
+        errors.show(0);
+        errors
+    }
+
+    /// The client has told an error, with these words.
+    pub(super) fn note(
+        &mut self,
+        (code, said): (Code, &str),
+        now: Instant,
+        positions: impl Fn() -> Vec<Position>,
+    ) {
+        if code == Code::PartitionEOF {
+            return;
+        }
+        let kind = if passes(code) { "passing" } else { "reading" };
+        let labels = [("service", self.service.clone()), ("kind", kind.to_owned())];
+        metrics::counter!("consumer_errors_total", &labels).increment(1);
+        let index = self.kept.iter().position(|it| it.code == code && it.said == said);
+        let index = index.unwrap_or_else(|| self.keep(code, said, now));
+        let kept = &mut self.kept[index];
+        if now.duration_since(kept.last) > QUIET {
+            kept.times = 0;
+        }
+        kept.times += 1;
+        kept.last = now;
+        if kept.at.is_empty()
+            && let Some(offset) = offset_in(said)
+        {
+            kept.at = positions();
+            kept.at.retain(|it| it.offset == offset);
+        }
+        if let Some(unsaid) = kept.pace.note(now) {
+            tracing::warn!(
+                code = ?kept.code,
+                said = kept.said,
+                about = kept.about(),
+                times = kept.times,
+                more_since_last_time = unsaid,
+                "the Kafka client cannot read, and tries again"
+            );
+        }
+    }
+
+    /// A message was read.
+    pub(super) fn read(&mut self, topic: &str, partition: i32, offset: i64) {
+        if self.kept.is_empty() {
+            return;
+        }
+        self.kept.retain(|it| {
+            let of_topic = it.is_told_once() && it.topic.as_deref() == Some(topic);
+            let beyond = |at: &Position| {
+                at.topic == topic && at.partition == partition && at.offset <= offset
+            };
+            !of_topic && !it.at.iter().any(beyond)
+        });
+    }
+
+    /// The group has given this member partitions of these topics, or none at all.
+    pub(super) fn assigned(&mut self, topics: &[String]) {
+        let is_over = |it: &Kept| {
+            it.topic.as_ref().is_none_or(|topic| topics.is_empty() || topics.contains(topic))
+        };
+        self.kept.retain(|it| !(it.is_told_once() && is_over(it)));
+    }
+
+    /// What keeps this service from reading.
+    pub(super) fn standing(&mut self, now: Instant) -> Option<String> {
+        self.kept.retain(|it| {
+            let since = now.duration_since(it.last);
+            // What passes is kept for its pace: the client repeats itself after 30 s.
+            let limit = if passes(it.code) { ONCE_STANDS } else { QUIET };
+            since <= limit || it.is_told_once() && (it.topic.is_some() || since <= ONCE_STANDS)
+        });
+        let standing: Vec<&Kept> = self.kept.iter().filter(|it| it.stands()).collect();
+        self.show(standing.len());
+        standing.first().map(|it| {
+            let about = it.about();
+            let about = if about.is_empty() { String::new() } else { format!(" ({about})") };
+            format!("reading fails again and again{about}: {:?}: {}", it.code, it.said)
+        })
+    }
+
+    fn keep(&mut self, code: Code, said: &str, now: Instant) -> usize {
+        if self.kept.len() >= KEPT_MAX {
+            let oldest = self.kept.iter().enumerate().min_by_key(|(_, it)| it.last);
+            if let Some((index, _)) = oldest {
+                self.kept.swap_remove(index);
+            }
+        }
+        let named = |topic: &&String| said.split([':', ' ']).any(|word| word == **topic);
+        let topic = self.topics.iter().find(named).cloned();
+        let (said, at, pace) = (said.to_owned(), vec![], Pace::default());
+        self.kept.push(Kept { code, said, topic, at, times: 0, last: now, pace });
+        self.kept.len() - 1
+    }
+
+    fn show(&self, standing: usize) {
+        metrics::gauge!("consumer_errors_standing", "service" => self.service.clone())
+            .set(u32::try_from(standing).unwrap_or(u32::MAX));
+    }
+}
+
+impl Kept {
+    fn is_told_once(&self) -> bool {
+        matches!(
+            self.code,
+            Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::TopicAuthorizationFailed
+        )
+    }
+
+    fn stands(&self) -> bool {
+        !passes(self.code) && (self.times >= TIMES || self.is_told_once())
+    }
+
+    /// The topic, or the partitions, as far as they are known.
+    fn about(&self) -> String {
+        let at = self.at.iter().map(|it| format!("{}/{}@{}", it.topic, it.partition, it.offset));
+        let at: Vec<String> = at.take(3).collect();
+        if at.is_empty() { self.topic.clone().unwrap_or_default() } else { at.join(" or ") }
+    }
+}
+
+/// What the client mends by itself, or what the group's own time-outs are for.
+fn passes(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BrokerTransportFailure
+            | Code::AllBrokersDown
+            | Code::Resolve
+            | Code::OperationTimedOut
+            | Code::TimedOutQueue
+            | Code::MessageTimedOut
+            | Code::WaitingForCoordinator
+            | Code::Authentication
+            | Code::SSL
+            | Code::DestroyBroker
+            | Code::PollExceeded
+            | Code::AssignmentLost
+            | Code::AutoOffsetReset
+            | Code::OffsetOutOfRange
+            | Code::LogTruncation
+            | Code::Retry
+            | Code::LeaderNotAvailable
+            | Code::NotLeaderForPartition
+            | Code::RequestTimedOut
+            | Code::BrokerNotAvailable
+            | Code::ReplicaNotAvailable
+            | Code::NetworkException
+            | Code::CoordinatorLoadInProgress
+            | Code::CoordinatorNotAvailable
+            | Code::NotCoordinator
+            | Code::IllegalGeneration
+            | Code::UnknownMemberId
+            | Code::RebalanceInProgress
+            | Code::MemberIdRequired
+            | Code::FencedInstanceId
+            | Code::UnstableOffsetCommit
+            | Code::ThrottlingQuotaExceeded
+            | Code::RebootstrapRequired
+    )
+}
+
+/// The offset that the client names: `at offset 17`, or `at 17 of 83 bytes`.
+fn offset_in(said: &str) -> Option<i64> {
+    let words = || said.split([' ', ',', ':', '(', ')']).filter(|it| !it.is_empty());
+    let mut pairs = words().zip(words().skip(1));
+    pairs.find_map(
+        |(before, it)| {
+            if matches!(before, "at" | "offset") { it.parse().ok() } else { None }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOPIC: &str = "7-stock-released";
+    const DECOMPRESSION: (Code, &str) = (
+        Code::NotImplemented,
+        "Decompression (codec 0x4) of message at 17 of 83 bytes failed: Local: Not implemented",
+    );
+    const UNKNOWN: (Code, &str) = (
+        Code::UnknownTopicOrPartition,
+        "Subscribed topic not available: 7-stock-released: Broker: Unknown topic or partition",
+    );
+    const LOST: (Code, &str) =
+        (Code::BrokerTransportFailure, "localhost:9092/1: Disconnected (after 3ms in state UP)");
+
+    fn errors() -> ReadErrors {
+        ReadErrors::new("a-service", vec!["7-stock".to_owned(), TOPIC.to_owned()])
+    }
+
+    fn positions() -> Vec<Position> {
+        let position = |topic: &str, partition, offset| Position {
+            topic: topic.to_owned(),
+            partition,
+            offset,
+        };
+        vec![position("7-stock", 1, 16), position(TOPIC, 2, 17)]
+    }
+
+    fn after(began: Instant, seconds: u64) -> Instant {
+        began + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn an_error_that_repeats_keeps_a_service_from_being_ready_until_its_partition_is_read_again() {
+        let (mut errors, now) = (errors(), Instant::now());
+        for _ in 0..2 {
+            errors.note(DECOMPRESSION, now, positions);
+            assert_eq!(errors.standing(now), None);
+        }
+        errors.note(DECOMPRESSION, now, positions);
+        assert_eq!(
+            errors.standing(now).unwrap(),
+            "reading fails again and again (7-stock-released/2@17): NotImplemented: Decompression \
+             (codec 0x4) of message at 17 of 83 bytes failed: Local: Not implemented"
+        );
+        errors.read("7-stock", 1, 17);
+        errors.read(TOPIC, 1, 17);
+        errors.read(TOPIC, 2, 16);
+        assert!(errors.standing(now).is_some(), "that is not what cannot be read");
+        errors.read(TOPIC, 2, 17);
+        assert_eq!(errors.standing(now), None);
+    }
+
+    #[test]
+    fn an_error_that_does_not_come_again_is_over() {
+        let (mut errors, now) = (errors(), Instant::now());
+        for _ in 0..3 {
+            errors.note(DECOMPRESSION, now, Vec::new);
+        }
+        assert!(errors.standing(after(now, 10)).is_some());
+        assert_eq!(errors.standing(after(now, 11)), None);
+        errors.note(DECOMPRESSION, after(now, 11), Vec::new);
+        assert_eq!(errors.standing(after(now, 11)), None, "it is counted from the beginning");
+    }
+
+    #[test]
+    fn a_topic_that_is_not_there_counts_until_it_is_assigned_or_read() {
+        let (mut errors, now) = (errors(), Instant::now());
+        let hour = after(now, 3_600);
+        errors.note(UNKNOWN, now, positions);
+        assert!(errors.standing(hour).unwrap().contains("(7-stock-released)"));
+        errors.read("7-stock", 2, 17);
+        errors.assigned(&["7-stock".to_owned()]);
+        assert!(errors.standing(hour).is_some());
+        errors.assigned(&[TOPIC.to_owned()]);
+        assert_eq!(errors.standing(hour), None);
+        for over in [
+            |errors: &mut ReadErrors| errors.assigned(&[]),
+            |errors: &mut ReadErrors| {
+                errors.read(TOPIC, 0, 0);
+            },
+        ] {
+            errors.note(UNKNOWN, now, positions);
+            over(&mut errors);
+            assert_eq!(errors.standing(now), None);
+        }
+    }
+
+    #[test]
+    fn what_may_not_be_read_counts_at_once_and_for_ten_minutes_if_its_topic_is_not_named() {
+        let (mut errors, now) = (errors(), Instant::now());
+        let refused = (
+            Code::TopicAuthorizationFailed,
+            "Fetch from broker 1 failed: Broker: Topic authorization failed",
+        );
+        errors.note(refused, now, positions);
+        errors.read(TOPIC, 2, 17);
+        assert!(errors.standing(after(now, 600)).is_some());
+        assert_eq!(errors.standing(after(now, 601)), None);
+    }
+
+    #[test]
+    fn what_passes_by_itself_keeps_nobody_from_being_ready() {
+        let (mut errors, now) = (errors(), Instant::now());
+        for second in 0..100 {
+            errors.note(LOST, after(now, second), positions);
+            assert_eq!(errors.standing(after(now, second)), None);
+        }
+        errors.note((Code::PartitionEOF, "the end"), now, positions);
+        assert_eq!(errors.kept.len(), 1);
+    }
+
+    #[test]
+    fn errors_of_many_words_do_not_fill_the_memory() {
+        let (mut errors, now) = (errors(), Instant::now());
+        for offset in 0..1_000 {
+            errors.note((Code::BadMessage, &format!("at offset {offset}")), now, positions);
+        }
+        assert_eq!(errors.kept.len(), KEPT_MAX);
+    }
+
+    #[test]
+    fn the_offset_is_found_in_the_words_of_the_client() {
+        for (said, offset) in [
+            (DECOMPRESSION.1, Some(17)),
+            ("Fetch from broker 1 failed at offset 12 (leader epoch 3): broken", Some(12)),
+            ("MessageSet at offset 8 (93 bytes) failed CRC32C check", Some(8)),
+            ("Message at offset 9 might be too large to fetch", Some(9)),
+            (UNKNOWN.1, None),
+            (LOST.1, None),
+        ] {
+            assert_eq!(offset_in(said), offset, "{said}");
+        }
+    }
+}

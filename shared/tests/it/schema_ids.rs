@@ -1,0 +1,264 @@
+//! Schema ids: a flood of strange ones, a registry that may only be read, a registry that came back
+//! with other ids, and schemas that mean something else by the same bytes.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use shared::{
+    clock::Clock,
+    codec::{Codec, Error, Kind, Settings, Unreadable},
+    consumer::{Handled, Handler, Parts, Taken, TakenIn},
+    contract::{OrderConfirmed, Record as _},
+    dead_letter::{self, By, Carried, Road as _},
+    effects::Wakers,
+    fault::Fault,
+    health::Health,
+    message::{Envelope, Incoming, Message},
+    registry::Registry,
+    sequence::Watch,
+    telemetry,
+};
+use sqlx::{PgConnection, PgPool};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    codec::{arrived, confirmed, connect, read, reason, says, settings},
+    kit::{self, database, dead},
+    registry::answered,
+    registry_proxy::Proxy,
+};
+
+/// Reads confirmations as every service reads what it is told; does nothing with them.
+struct Confirmations(Codec);
+
+impl Handler for Confirmations {
+    type Input = OrderConfirmed;
+
+    fn topics(&self) -> Vec<&'static str> {
+        vec![OrderConfirmed::TOPIC]
+    }
+
+    async fn decode(&self, message: &Message) -> Result<OrderConfirmed, Fault> {
+        self.0.decode(message).await
+    }
+
+    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
+        self.0.prepare(messages).await
+    }
+
+    async fn decode_again(
+        &self,
+        message: &Message,
+    ) -> Result<(OrderConfirmed, Option<String>), Fault> {
+        let codec = self.0.for_redrive();
+        Ok((codec.decode(message).await?, codec.read_by()))
+    }
+
+    async fn handle(
+        &self,
+        _conn: &mut PgConnection,
+        _batch: &[Taken<'_, OrderConfirmed>],
+    ) -> Result<Handled, Fault> {
+        Ok(Handled::default())
+    }
+}
+
+fn parts(pool: &PgPool, codec: &Codec) -> Parts<Confirmations> {
+    Parts {
+        service: "tally",
+        handler: Confirmations(codec.clone()),
+        pool: pool.clone(),
+        wakers: Wakers::default(),
+        clock: Clock::System,
+        watch: Watch::default(),
+    }
+}
+
+const KIND: fn() -> Kind = Kind::of::<OrderConfirmed>;
+
+/// A message at this offset, of a key of its own.
+fn at(codec: &Codec, offset: i64) -> Incoming {
+    let says = shared::codec::Says { subject: format!("key-{offset}"), ..says() };
+    let incoming = arrived(codec.message(says, &confirmed()).unwrap()).incoming;
+    Incoming { offset, ..incoming }
+}
+
+fn with_id(mut incoming: Incoming, id: u32, datum: Option<&[u8]>) -> Incoming {
+    let payload = incoming.payload.as_mut().unwrap();
+    payload[1..5].copy_from_slice(&id.to_be_bytes());
+    if let Some(datum) = datum {
+        payload.truncate(5);
+        payload.extend_from_slice(datum);
+    }
+    incoming
+}
+
+fn message(incoming: Incoming) -> Message {
+    let envelope = Envelope::from_headers(&incoming.headers).unwrap();
+    Message { incoming, envelope }
+}
+
+const STRANGE: u32 = 100;
+
+/// Before, each id was asked for three times with half a second between, one id after another.
+#[tokio::test]
+async fn a_flood_of_strange_ids_is_asked_for_together_and_waited_for_once() {
+    let (pool, _) = database().await;
+    let direct = settings().await;
+    let proxy = Proxy::before(&direct.registry_url).await;
+    let settings = Settings { registry_url: proxy.url.clone(), ..direct };
+    let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
+    proxy.ids_asked();
+
+    let strange = |n: u32| with_id(at(&codec, n.into()), 1_500_000_000 + n, Some(b"x"));
+    let mut batch: Vec<Incoming> = (0..STRANGE).map(strange).collect();
+    batch.push(at(&codec, STRANGE.into()));
+    let parts = parts(&pool, &codec);
+    let taken = parts.take_in(&batch).await.unwrap();
+    assert_eq!(taken, TakenIn { fresh: 1, dead: 100, ..TakenIn::default() });
+
+    let asked = proxy.ids_asked();
+    // A slow registry is not asked again once the time for a batch is used up.
+    assert!((100..=3 * 100).contains(&asked.len()), "{}", asked.len());
+    for round in asked.chunks(100) {
+        let distinct: BTreeSet<&u32> = round.iter().collect();
+        assert_eq!(distinct.len(), round.len(), "none is asked for again before all were");
+    }
+    assert!((2..=16).contains(&proxy.open_most()), "{} at the same time", proxy.open_most());
+    let (reason, detail) = &dead(&pool).await[0];
+    assert_eq!(
+        (reason.as_str(), detail.as_str()),
+        ("body", "its schema id is 1500000000, which the registry does not know")
+    );
+}
+
+#[tokio::test]
+async fn a_registry_in_which_nobody_may_write_is_enough_if_everything_is_registered() {
+    let direct = settings().await;
+    connect(&direct, &[KIND()], &[KIND()]).await.unwrap();
+    for (status, code) in [(422, 42_205), (403, 40_301)] {
+        let proxy = Proxy::before(&direct.registry_url).await;
+        proxy.refuse_writes(status, code);
+        let settings = Settings { registry_url: proxy.url.clone(), ..direct.clone() };
+        let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
+        let message = arrived(codec.message(says(), &confirmed()).unwrap());
+        assert_eq!(read::<OrderConfirmed>(&codec, &message).await.unwrap(), confirmed());
+        assert_eq!(codec.renew().await.unwrap(), 0);
+        assert_eq!(proxy.writes(), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_has_to_be_written_and_may_not_be_is_named_with_its_subject() {
+    let direct = settings().await;
+    let subject = format!("{}order-confirmed-value", direct.prefix);
+    let registry = Registry::new(&direct.registry_url).unwrap();
+    answered(async || registry.require(&subject, "BACKWARD").await).await.unwrap();
+    let proxy = Proxy::before(&direct.registry_url).await;
+    proxy.refuse_writes(403, 40_301);
+    let settings = Settings { registry_url: proxy.url.clone(), ..direct.clone() };
+
+    let error = connect(&settings, &[KIND()], &[]).await.unwrap_err();
+    assert!(matches!(error, Error::MayNotConfigure { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains(&subject) && said.contains("FULL_TRANSITIVE is needed"), "{said}");
+    assert!(said.contains("compatibility BACKWARD"), "{said}");
+
+    answered(async || registry.require(&subject, "FULL_TRANSITIVE").await).await.unwrap();
+    let error = connect(&settings, &[KIND()], &[]).await.unwrap_err();
+    assert!(matches!(error, Error::MayNotRegister(..)), "{error:?}");
+    assert!(error.to_string().contains(&format!("the schema of {subject} is not registered")));
+}
+
+#[tokio::test]
+async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_messages_are_redriven() {
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let (pool, _) = database().await;
+    let direct = settings().await;
+    let proxy = Proxy::before(&direct.registry_url).await;
+    let settings = Settings { registry_url: proxy.url.clone(), ..direct };
+    let writer = connect(&settings, &[KIND()], &[]).await.unwrap();
+    let (old, strange) = (at(&writer, 0), with_id(at(&writer, 1), 12, Some(b"x")));
+    proxy.count_anew();
+
+    // One that starts anew knows none of the ids that are in the log.
+    let (health, stop) = (Health::default(), CancellationToken::new());
+    let component = health.component("schemas");
+    let reader = Codec::connect(&settings, &[], &[KIND()], &component, &stop).await.unwrap();
+    let unknown = || kit::value("schema_ids_unknown_total{topic=\"order-confirmed\"}");
+    let before = unknown();
+    let parts = parts(&pool, &reader);
+    let taken = parts.take_in(&[strange]).await.unwrap();
+    assert_eq!(taken.dead, 1);
+    assert!((unknown() - before).abs() < 0.5, "it is none of ours");
+    assert_eq!(health.report()["schemas"].as_deref().unwrap(), "ready");
+
+    let taken = parts.take_in(&[old]).await.unwrap();
+    assert_eq!(taken.dead, 1, "nobody has looked yet");
+    assert!(unknown() - before > 0.5);
+    let report = health.report();
+    let remark = report["schemas"].as_deref().unwrap();
+    assert!(remark.contains("docs/runbooks/SchemaIdsUnknown.md"), "{remark}");
+    let (_, detail) = &dead(&pool).await[0];
+    assert!(detail.contains("a redrive reads it so"), "{detail}");
+
+    let by = By::new("ada").unwrap();
+    let ids: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT dead_letter_id FROM messaging.dead_letter ORDER BY \"offset\"")
+            .fetch_all(&pool)
+            .await
+            .unwrap();
+    let carried = parts.redrive(ids[0], &by).await.unwrap();
+    assert_eq!(carried, Carried::Settled { went_on: 0, left: 0, now_behind: None });
+    let carried = parts.redrive(ids[1], &by).await.unwrap();
+    assert!(
+        matches!(carried, Carried::StillDead { .. }),
+        "bytes that do not fit stay: {carried:?}"
+    );
+    let mut conn = pool.acquire().await.unwrap();
+    let decided = dead_letter::decisions(&mut conn, 10).await.unwrap();
+    let why = format!("{decided:?}");
+    assert!(why.contains("read with our own schema of shop.orders.order-confirmed.v1"), "{why}");
+
+    // Who went on running says what it says under the ids that count now.
+    assert_eq!(writer.renew().await.unwrap(), 1);
+    let renewed = message(at(&writer, 2));
+    assert_eq!(read::<OrderConfirmed>(&reader, &renewed).await.unwrap(), confirmed());
+    assert_eq!(writer.renew().await.unwrap(), 0);
+}
+
+/// `OrderConfirmed`'s schema with its moment in milliseconds, and perhaps one more optional field.
+fn in_milliseconds(more: bool) -> String {
+    let mut schema: Value = serde_json::from_str(OrderConfirmed::SCHEMA).unwrap();
+    let Value::Array(fields) = &mut schema["fields"] else { panic!("no fields") };
+    let moment = fields.iter_mut().find(|it| it["name"] == "confirmed_at").unwrap();
+    moment["type"]["logicalType"] = "timestamp-millis".into();
+    if more {
+        fields.push(json!({ "name": "note", "type": ["null", "string"], "default": null }));
+    }
+    schema.to_string()
+}
+
+/// Before, the first of the two was read as a moment in January 1970.
+#[tokio::test]
+async fn a_moment_in_milliseconds_is_never_read_as_one_in_microseconds() {
+    let settings = settings().await;
+    let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
+    let registry = Registry::new(&settings.registry_url).unwrap();
+    let subject = format!("{}order-confirmed-value", settings.prefix);
+    for more in [false, true] {
+        let schema = in_milliseconds(more);
+        let id = answered(async || registry.register(&subject, &schema).await).await.unwrap();
+        let mut incoming = with_id(at(&codec, 0), id, None);
+        if more {
+            incoming.payload.as_mut().unwrap().push(0);
+        }
+        let why = reason(read::<OrderConfirmed>(&codec, &message(incoming)).await.unwrap_err());
+        let Unreadable::Schema { reason, .. } = &why else { panic!("{why}") };
+        assert_eq!(
+            reason,
+            "its confirmed_at is timestamp-millis, ours is timestamp-micros, and neither is \
+             converted"
+        );
+    }
+}
