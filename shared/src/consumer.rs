@@ -11,7 +11,8 @@
 //! batch's offsets void, which the inbox then makes harmless.
 //!
 //! **Architecture invariant:** offsets follow the commit, never lead it. At least once to here,
-//! taken in once from here on.
+//! taken in once from here on. What is committed is the position: also what is never delivered
+//! (control records, messages of aborted transactions) is read, once everything before it is.
 //!
 //! A transient fault holds the partitions back and tries the same batch again, for as long as it
 //! takes. A batch that fails for a reason of its own is taken in again one by one through the same
@@ -47,6 +48,7 @@ pub use log::{Log, Settings};
 
 mod guard;
 mod log;
+mod offsets;
 mod redrive;
 mod sorted;
 mod take_in;
@@ -170,6 +172,7 @@ impl<H: Handler> Consumer<H> {
         let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
         let guard = Guard::new(settings.limits);
         announce(parts.service);
+        offsets::announce(parts.service, &parts.handler.topics());
         Ok(Self { parts, log, guard, halted: false, backoff: Backoff::hold(), health })
     }
 
@@ -209,6 +212,7 @@ impl<H: Handler> Consumer<H> {
             self.health.not_ready("no partitions are assigned");
         }
         if batch.messages.is_empty() {
+            self.log.store_position(&batch)?;
             return Ok(Step::Idle);
         }
         let (mut attempt, began) = (0, Instant::now());
@@ -225,6 +229,7 @@ impl<H: Handler> Consumer<H> {
                         self.halt(&batch.messages[progressed.upto], limit);
                         return Ok(Step::Halted);
                     }
+                    self.log.store_position(&batch)?;
                     return Ok(Step::TakenIn(progressed.taken));
                 }
                 Err(fault) => {

@@ -99,6 +99,8 @@ impl Settings {
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
             .set("max.poll.interval.ms", "120000")
+            // Partitions that are added to a topic are read after this long: the group shares them out.
+            .set("topic.metadata.refresh.interval.ms", "10000")
             .set("queued.max.messages.kbytes", "16384")
             .set("queued.min.messages", "10000")
             .set("fetch.queue.backoff.ms", "20")
