@@ -43,7 +43,7 @@ async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Resp
     let parts = report
         .into_iter()
         .filter(|(_, state)| verbose || state.is_err())
-        .map(|(name, state)| (name, state.map_or_else(|reason| reason, ToOwned::to_owned)))
+        .map(|(name, state)| (name, state.map_or_else(|reason| reason, Into::into)))
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, parts })).into_response()
