@@ -6,7 +6,8 @@
 //! **Architecture invariant:** nobody is cancelled because *we* are late. An order is overdue once
 //! everything that had been said up to its deadline was read, by whichever instance has the
 //! partition, and no answer was among it. While this service is far behind, or does not know, the
-//! sweeper holds back.
+//! sweeper holds back, and says what it waits for: a partition that is not read, an open transaction
+//! of another producer, a topic that is not there.
 //!
 //! Orders that have ended leave dead entries in the index of deadlines, which stay as long as an old
 //! snapshot is open. So a look that finds nothing is remembered, and the next one begins a minute
@@ -25,7 +26,7 @@ use shared::{
     effects::{Effects, Wakers},
     fault::{self, Fault},
     health::Component,
-    lag::Lag,
+    lag::{Behind, Lag},
     telemetry::spans::{Kind, Work},
 };
 use sqlx::PgPool;
@@ -82,6 +83,12 @@ pub enum Step {
     HeldBack,
 }
 
+/// What holds it back is logged when it lasts so long, and then with a pause that doubles.
+const TELL_FIRST: Duration = Duration::from_secs(10);
+
+/// It is logged this often at least, however long it lasts.
+const TELL_AGAIN_MAX: Duration = Duration::from_mins(10);
+
 /// One transaction may take this long.
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
 /// A look begins this long before the end of the last one that found nothing.
@@ -117,12 +124,18 @@ impl Sweeper {
     /// Steps until told to stop.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
         let backoff = Backoff::hold();
-        let mut failures = 0;
+        let (mut failures, mut held_back) = (0, HeldBack::default());
         loop {
             let outcome = tokio::select! {
                 outcome = self.step() => outcome,
                 () = stop.cancelled() => return Ok(()),
             };
+            if !matches!(outcome, Ok(Step::HeldBack)) {
+                held_back = HeldBack::default();
+            } else if let Some(lasts) = held_back.lasts(Instant::now()) {
+                let waits_for = self.waits_for();
+                tracing::warn!(waits_for, lasts_s = lasts.as_secs(), "no order is cancelled");
+            }
             let wait = match outcome {
                 Ok(Step::Swept(_)) => {
                     failures = 0;
@@ -152,7 +165,9 @@ impl Sweeper {
         metrics::gauge!("sweeper_held_back").set(f64::from(u8::from(read_up_to.is_none())));
         let Some(read_up_to) = read_up_to else {
             // Said, but no reason to send nobody here: orders are taken all the same.
-            self.parts.health.ready_though("holds back: this service has not read everything");
+            let why =
+                format!("holds back, this service has not read everything: {}", self.waits_for());
+            self.parts.health.ready_though(why);
             return Ok(Step::HeldBack);
         };
         self.parts.health.ready();
@@ -166,6 +181,11 @@ impl Sweeper {
     fn beginning(&self) -> Option<Beginning> {
         let known = *self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|it| it.found.elapsed() < FROM_THE_BEGINNING)
+    }
+
+    fn waits_for(&self) -> String {
+        let behind = self.parts.lag.behind();
+        behind.as_ref().map_or_else(|| "nothing is known yet".to_owned(), Behind::to_string)
     }
 
     async fn sweep(&self, read_up_to: Instant) -> Result<(usize, Effects), Fault> {
@@ -198,5 +218,38 @@ impl Sweeper {
         tx.commit().await?;
         spans.into_iter().for_each(Work::end);
         Ok((commands.len(), outcome.effects))
+    }
+}
+
+/// For how long it is held back, and when that is logged again.
+#[derive(Debug, Default)]
+struct HeldBack {
+    since: Option<Instant>,
+    told: Duration,
+}
+
+impl HeldBack {
+    /// For how long it lasts, if that is to be logged now.
+    fn lasts(&mut self, now: Instant) -> Option<Duration> {
+        let lasts = now.duration_since(*self.since.get_or_insert(now));
+        let pause = self.told.clamp(TELL_FIRST, TELL_AGAIN_MAX);
+        if lasts < self.told + pause {
+            return None;
+        }
+        self.told = lasts;
+        Some(lasts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lasts_is_logged_with_a_pause_that_doubles_up_to_ten_minutes() {
+        let (mut held_back, start) = (HeldBack::default(), Instant::now());
+        let told =
+            (0..3_000).filter(|s| held_back.lasts(start + Duration::from_secs(*s)).is_some());
+        assert_eq!(told.collect::<Vec<_>>(), [10, 20, 40, 80, 160, 320, 640, 1_240, 1_840, 2_440]);
     }
 }

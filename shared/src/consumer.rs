@@ -11,7 +11,8 @@
 //! batch's offsets void, which the inbox then makes harmless.
 //!
 //! **Architecture invariant:** offsets follow the commit, never lead it. At least once to here,
-//! taken in once from here on.
+//! taken in once from here on. What is committed is the position: also what is never delivered
+//! (control records, messages of aborted transactions) is read, once everything before it is.
 //!
 //! **Architecture invariant:** nothing that a message can say makes a pass over a batch take longer
 //! than [`PASS_LIMIT`], and the log is polled between two passes: the group never waits for
@@ -55,6 +56,7 @@ pub use log::{Log, Settings};
 
 mod guard;
 mod log;
+mod offsets;
 mod opening;
 mod read_errors;
 mod redrive;
@@ -201,6 +203,7 @@ impl<H: Handler> Consumer<H> {
         let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
         let guard = Guard::new(settings.limits);
         announce(parts.service);
+        offsets::announce(parts.service, &parts.handler.topics());
         Ok(Self { parts, log, guard, halted: false, backoff: Backoff::hold(), health })
     }
 
@@ -239,6 +242,7 @@ impl<H: Handler> Consumer<H> {
             Some(obstacle) => self.health.not_ready(&obstacle),
         }
         if batch.messages.is_empty() {
+            self.log.store_position(&batch)?;
             return Ok(Step::Idle);
         }
         Box::pin(self.work_through(batch, stop)).await
@@ -269,6 +273,7 @@ impl<H: Handler> Consumer<H> {
                     batch.messages.drain(..progressed.upto);
                     if batch.messages.is_empty() {
                         measure(self.parts.service, messages, began);
+                        self.log.store_position(&batch)?;
                         return Ok(Step::TakenIn(taken_in));
                     }
                     attempt = 0;

@@ -3,11 +3,20 @@
 //! Who concludes something from a message that has not come must first know that it was read if it
 //! was there: not only by this process, but by whichever member of the group has its partition. So
 //! the group is asked for at the broker: where each partition ends, and up to where the group has
-//! committed.
+//! committed. [`Group`] asks, [`Standing`] is the one answer; the sweeper, the metrics, the check for
+//! losses and `sagactl`'s audit use it.
 //!
 //! ```text
 //! look at t: the ends ──> … ──> the group has committed up to those ends ──> everything said up to t is read
 //! ```
+//!
+//! * **The end is the high watermark.** An open transaction of anybody hides what follows it from all
+//!   who read what is committed: that is there, and not read.
+//! * **Control records and aborted messages** are never delivered; a member commits its position
+//!   behind them ([`crate::consumer`]).
+//! * **Partitions** are those that the topic has at this look.
+//! * **A topic made anew**: an offset beyond the log's end is of the log that was there before, and
+//!   nothing counts as read until the group has committed in the new one.
 //!
 //! **Architecture invariant:** offsets are committed after the transaction of their messages, so
 //! what counts as read here has had its effect. Not knowing is not having read: while the broker
@@ -20,14 +29,19 @@ use std::{
     time::Duration,
 };
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{fault, kafka};
 
-use self::broker::{Broker, Place};
+pub use self::{
+    broker::Group,
+    standing::{Behind, Look, Standing, TopicPartition},
+};
 
 mod broker;
+mod standing;
 
 /// The group is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -37,12 +51,22 @@ const LOOKS_MAX: usize = 64;
 
 /// Up to when everything that was said has been read. Clones speak of the same group.
 #[derive(Clone, Debug, Default)]
-pub struct Lag(Arc<Mutex<Option<Instant>>>);
+pub struct Lag(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    read_up_to: Option<Instant>,
+    behind: Option<Behind>,
+}
 
 impl Lag {
+    fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Everything that had been said up to then is read; nothing is known at the beginning.
     pub fn read_up_to(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known(|it| it.read_up_to)
     }
 
     /// How old that is.
@@ -50,10 +74,19 @@ impl Lag {
         self.read_up_to().map(|it| it.elapsed())
     }
 
-    /// Says so.
+    /// What kept the group from having read everything at the last look; nothing if it had.
+    pub fn behind(&self) -> Option<Behind> {
+        self.known(|it| it.behind.clone())
+    }
+
+    /// Says that everything is read up to this moment.
     pub fn has_read_up_to(&self, moment: Instant) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = (*known).max(Some(moment));
+        self.known(|it| it.read_up_to = it.read_up_to.max(Some(moment)));
+    }
+
+    /// Says what keeps the group from having read everything.
+    pub fn is_behind(&self, behind: Option<Behind>) {
+        self.known(|it| it.behind = behind);
     }
 }
 
@@ -72,16 +105,18 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Watcher {
     settings: Settings,
+    topics: Arc<[Arc<str>]>,
     lag: Lag,
     /// What was seen when, as long as it is not read.
-    unread: VecDeque<(Instant, BTreeMap<Place, i64>)>,
-    broker: Option<Broker>,
+    unread: VecDeque<(Instant, BTreeMap<TopicPartition, i64>)>,
+    group: Option<Group>,
 }
 
 impl Watcher {
     /// A watcher that has seen nothing yet.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, lag: Lag::default(), unread: VecDeque::new(), broker: None }
+        let topics = settings.topics.iter().map(|it| Arc::from(*it)).collect();
+        Self { settings, topics, lag: Lag::default(), unread: VecDeque::new(), group: None }
     }
 
     /// What it finds.
@@ -105,47 +140,72 @@ impl Watcher {
 
     /// Looks once.
     pub async fn step(&mut self) -> Result<(), Error> {
-        let broker = match self.broker.take() {
-            Some(broker) => broker,
-            None => Broker::new(&self.settings)?,
-        };
         let looked_at = Instant::now();
-        let (broker, looked) = broker.look().await;
-        self.broker = broker;
-        let look = looked?;
-        self.show(&look);
-        self.note(looked_at, look);
-        Ok(())
+        match self.look().await {
+            Ok(look) => {
+                self.show(&look);
+                self.note(looked_at, &look);
+                Ok(())
+            }
+            Err(error) => {
+                let why = fault::chain(&error).to_string();
+                self.lag.is_behind(Some(Behind::Unknown(why)));
+                Err(error)
+            }
+        }
+    }
+
+    /// Asks off the runtime's threads. The clients are lost with a look that is dropped.
+    async fn look(&mut self) -> Result<Look, Error> {
+        let mut group = match self.group.take() {
+            Some(group) => group,
+            None => Group::new(&self.settings.kafka, self.settings.group)?,
+        };
+        let topics = Arc::clone(&self.topics);
+        let looking = tokio::task::spawn_blocking(move || {
+            let looked = group.look(&topics);
+            (group, looked)
+        });
+        let (group, looked) = looking.await.map_err(|_panic| {
+            Error::Unreachable(KafkaError::MetadataFetch(RDKafkaErrorCode::Fail))
+        })?;
+        self.group = Some(group);
+        looked
     }
 
     /// Notes what was seen, and which of the earlier sights the group has read by now.
-    fn note(&mut self, looked_at: Instant, Look { ends, read }: Look) {
-        let has_read = |ends: &BTreeMap<Place, i64>| {
-            ends.iter().all(|(place, end)| read.get(place).is_some_and(|it| it >= end))
-        };
-        if has_read(&ends) {
+    fn note(&mut self, looked_at: Instant, look: &Look) {
+        self.lag.is_behind(look.behind());
+        if look.is_read() {
             self.unread.clear();
             return self.lag.has_read_up_to(looked_at);
         }
-        while let Some((moment, _)) = self.unread.pop_front_if(|(_, ends)| has_read(ends)) {
+        // What was seen of a log that is gone cannot be waited for.
+        if self.unread.back().is_some_and(|(_, ends)| look.is_shorter_than(ends)) {
+            self.unread.clear();
+        }
+        while let Some((moment, _)) = self.unread.pop_front_if(|(_, ends)| look.is_read_up_to(ends))
+        {
             self.lag.has_read_up_to(moment);
         }
         // When there are too many, the oldest stay: they are the first to be read.
         if self.unread.len() < LOOKS_MAX {
-            self.unread.push_back((looked_at, ends));
+            self.unread.push_back((looked_at, look.ends()));
         }
     }
 
     fn show(&self, look: &Look) {
-        let mut behind: BTreeMap<&'static str, i64> = BTreeMap::new();
-        for (place, end) in &look.ends {
-            let read = look.read.get(place).copied().unwrap_or_default();
-            *behind.entry(place.0).or_default() += (end - read).max(0);
+        let mut by_topic: BTreeMap<Arc<str>, (i64, i64)> = BTreeMap::new();
+        for (at, standing) in &look.0 {
+            let (unread, hidden) = by_topic.entry(Arc::clone(&at.topic)).or_default();
+            *unread += standing.unread();
+            *hidden += standing.hidden();
         }
-        for (topic, n) in behind {
-            let service = self.settings.group;
-            metrics::gauge!("consumer_lag_messages", "service" => service, "topic" => topic)
-                .set(count(n));
+        let service = self.settings.group;
+        for (topic, (unread, hidden)) in by_topic {
+            let of = [("service", service.into()), ("topic", metrics::SharedString::from(topic))];
+            metrics::gauge!("consumer_lag_messages", &of).set(count(unread));
+            metrics::gauge!("consumer_hidden_messages", &of).set(count(hidden));
         }
     }
 
@@ -160,25 +220,21 @@ fn count(n: i64) -> f64 {
     n as f64
 }
 
-/// What was seen of a group: where each partition ends, and up to where it is read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Look {
-    ends: BTreeMap<Place, i64>,
-    read: BTreeMap<Place, i64>,
-}
-
 /// Why a look failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The client could not be made.
     #[error("the Kafka client could not be made")]
-    Client(#[source] rdkafka::error::KafkaError),
+    Client(#[source] KafkaError),
     /// The broker did not answer.
     #[error("the broker is out of reach")]
-    Unreachable(#[source] rdkafka::error::KafkaError),
+    Unreachable(#[source] KafkaError),
+    /// A topic is not there.
+    #[error("the topic {0} is not there")]
+    NoTopic(String),
     /// The broker answered for some partitions only.
-    #[error("the broker does not know every partition")]
-    Incomplete,
+    #[error("the broker does not answer for {0}")]
+    Incomplete(TopicPartition),
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! **Architecture invariant:** a topic is created on purpose, with what the contract declares of
 //! it; a broker never makes one up. All topics of events have the same number of partitions, so
-//! that what belongs to one key lies in the partition of the same number everywhere.
+//! that what belongs to one key lies in the partition of the same number everywhere. One that has more
+//! by now is read as it is, with a warning: the messages of a key from before stay where they are.
 //!
 //! **Architecture invariant:** an inbox remembers longer than a topic keeps, so that whatever is
 //! read again is known again. What the broker says of each topic counts, not what was declared: a
@@ -159,8 +160,8 @@ pub enum Error {
     /// A topic was made but cannot be seen yet.
     #[error("topic {0} cannot be seen yet")]
     Unseen(String),
-    /// A topic is there, made otherwise: keys would lie in other partitions than those of its
-    /// siblings.
+    /// A topic is there with fewer partitions: keys would lie in other partitions than those of its
+    /// sisters.
     #[error("topic {topic} has {found} partitions, and {declared} are declared")]
     Partitions {
         /// Its name at the broker.
@@ -279,12 +280,29 @@ async fn look(
     topics: &[Topic],
     replicas: Replicas,
 ) -> Result<(), Error> {
-    check_partitions(settings, topics, &admin.partitions().await?)?;
+    let present = admin.partitions().await?;
+    check_partitions(settings, topics, &present)?;
     let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
     for ((topic, name), kept) in topics.iter().zip(&names).zip(admin.kept(&names).await?) {
         check_kept(topic, name, kept, replicas)?;
     }
+    for (topic, name) in topics.iter().zip(&names) {
+        warn_of_more(topic, present.get(name));
+    }
     Ok(())
+}
+
+/// Partitions can be added and never taken away, so more than declared are lived with.
+fn warn_of_more(topic: &Topic, found: Option<&i32>) {
+    if let Some(found) = found.filter(|it| **it > topic.partitions) {
+        tracing::warn!(
+            topic = topic.name,
+            found,
+            declared = topic.partitions,
+            "a topic has more partitions than declared: messages of a key from before stay in its old \
+             partition, so new ones may be read before them; give all topics of events as many"
+        );
+    }
 }
 
 fn check_partitions(
@@ -296,7 +314,7 @@ fn check_partitions(
         let name = settings.topic(topic.name);
         match present.get(&name) {
             None => return Err(Error::Unseen(name)),
-            Some(found) if *found != topic.partitions => {
+            Some(found) if *found < topic.partitions => {
                 let (found, declared) = (*found, topic.partitions);
                 return Err(Error::Partitions { topic: name, found, declared });
             }

@@ -26,15 +26,15 @@ use crate::{
 /// of them lie in those of one has a chance of one in 2^39.
 const ORDERS: usize = 40;
 
-struct Instance {
-    life: Lifecycle,
+pub(crate) struct Instance {
+    pub(crate) life: Lifecycle,
     admin: String,
     _ports: Ports,
 }
 
 impl Instance {
     /// An instance beside the shop: the same database, the same topics.
-    async fn start(shop: &Shop) -> Self {
+    pub(crate) async fn start(shop: &Shop) -> Self {
         let urls = devstack::shared().await.urls();
         let name: String = sqlx::query_scalar("SELECT current_database()::text")
             .fetch_one(&shop.pool)
@@ -63,21 +63,26 @@ impl Instance {
     }
 
     /// What each part says of itself.
-    async fn says(&self) -> String {
+    pub(crate) async fn says(&self) -> String {
         let url = format!("http://{}/readyz?verbose", self.admin);
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 }
 
-/// Brings messages to the log.
-async fn publish(shop: &Shop, messages: Vec<Outgoing>) {
-    let kafka = kafka::Settings {
+/// How the shop's broker is spoken to.
+pub(crate) async fn broker(shop: &Shop) -> kafka::Settings {
+    kafka::Settings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: shop.prefix.clone(),
         client_id: "test".to_owned(),
         security: kafka::Security::default().into(),
         member: None,
-    };
+    }
+}
+
+/// Brings messages to the log.
+pub(crate) async fn publish(shop: &Shop, messages: Vec<Outgoing>) {
+    let kafka = broker(shop).await;
     let keep = |(outbox_id, message)| outbox::Kept { outbox_id, created_at: NOW, message };
     let kept: Vec<_> = (1..).zip(messages).map(keep).collect();
     let answers = KafkaPublisher::new(kafka, 100).publish(&kept).await;
@@ -85,7 +90,7 @@ async fn publish(shop: &Shop, messages: Vec<Outgoing>) {
 }
 
 /// Locks the orders as a consumer does, in the order of their ids: it may be at work on some.
-async fn make_due(shop: &Shop, orders: &[Uuid]) {
+pub(crate) async fn make_due(shop: &Shop, orders: &[Uuid]) {
     sqlx::query(
         "WITH locked AS MATERIALIZED (
              SELECT order_id FROM orders WHERE order_id = ANY ($1) ORDER BY order_id

@@ -12,5 +12,6 @@ mod open;
 mod pages;
 mod place;
 mod service;
+mod silence;
 mod sweeper;
 mod words;

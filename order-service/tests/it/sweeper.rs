@@ -5,7 +5,12 @@ use order_service::{
     store,
     sweeper::{Parts, Settings, Step, Sweeper},
 };
-use shared::{db, effects::Wakers, health::Health, lag::Lag};
+use shared::{
+    db,
+    effects::Wakers,
+    health::Health,
+    lag::{Behind, Lag, Standing, TopicPartition},
+};
 use sqlx::Executor as _;
 use time::Duration;
 use tokio::time::Instant;
@@ -17,12 +22,16 @@ const BEHIND_MAX: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// The clock of these tests stands in the past, so what is placed is overdue at once.
 fn sweeper(shop: &Shop, lag: &Lag, batch_max: i64) -> Sweeper {
+    sweeper_saying(shop, lag, batch_max, &Health::default())
+}
+
+fn sweeper_saying(shop: &Shop, lag: &Lag, batch_max: i64, health: &Health) -> Sweeper {
     let parts = Parts {
         pool: shop.pool.clone(),
         voice: shop.voice.clone(),
         wakers: Wakers::default(),
         lag: lag.clone(),
-        health: Health::default().component("sweeper"),
+        health: health.component("sweeper"),
     };
     Sweeper::new(parts, Settings { batch_max, behind_max: BEHIND_MAX, ..Settings::default() })
 }
@@ -65,9 +74,17 @@ async fn nobody_is_cancelled_while_we_are_behind_ourselves() {
     let shop = Shop::open().await;
     let order = shop.place().await;
     let lag = Lag::default();
-    let sweeper = sweeper(&shop, &lag, 10);
+    let health = Health::default();
+    let sweeper = sweeper_saying(&shop, &lag, 10, &health);
     assert_eq!(sweeper.step().await.unwrap(), Step::HeldBack);
     assert_eq!(shop.stands(order).await, "pending");
+    let says = || health.report()["sweeper"].clone().unwrap();
+    assert!(says().ends_with("nothing is known yet"), "{}", says());
+    let at = TopicPartition { topic: "payment-done".into(), partition: 4 };
+    let standing = Standing { committed: Some(7), end: 9, ..Standing::default() };
+    lag.is_behind(Some(Behind::Unread { at, standing }));
+    assert_eq!(sweeper.step().await.unwrap(), Step::HeldBack);
+    assert!(says().ends_with("payment-done/4 is read up to offset 7 of 9"), "{}", says());
     // The answer had been there all the time.
     shop.consumer.take_in(&[shop.say(order, &paid(order, 500))]).await.unwrap();
     lag.has_read_up_to(Instant::now());

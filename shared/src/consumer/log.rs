@@ -13,7 +13,9 @@ use rdkafka::{
     ClientContext, Message as _, TopicPartitionList,
     client::DefaultClientContext,
     config::RDKafkaLogLevel,
-    consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance, StreamConsumer},
+    consumer::{
+        BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
+    },
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
 };
@@ -21,6 +23,7 @@ use tokio::time::Instant;
 
 use super::{
     Error, Limits,
+    offsets::Offsets,
     read_errors::{Position, ReadErrors},
 };
 use crate::{
@@ -73,37 +76,40 @@ struct Assignment {
     said: Mutex<String>,
 }
 
-struct Context(Arc<Assignment>);
+struct Context {
+    assignment: Arc<Assignment>,
+    offsets: Arc<Offsets>,
+}
 
 impl ClientContext for Context {
     /// What ends the client comes back from reading, and is told there.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if facility == "FATAL" {
             tracing::debug!(line, "the Kafka client says");
-        } else {
+        } else if facility != "OFFSET" || !self.offsets.is_reset(line) {
             DefaultClientContext.log(level, facility, line);
         }
     }
 
     /// As with [`Self::log`]: each error comes back from reading next, without these words.
     fn error(&self, _error: KafkaError, reason: &str) {
-        reason.clone_into(&mut self.0.said.lock().unwrap_or_else(PoisonError::into_inner));
+        reason.clone_into(&mut self.assignment.said.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if !matches!(rebalance, Rebalance::Assign(_)) {
-            self.0.joined.store(false, Ordering::SeqCst);
-            self.0.generation.fetch_add(1, Ordering::SeqCst);
+            self.assignment.joined.store(false, Ordering::SeqCst);
+            self.assignment.generation.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
             let topics = partitions.elements().iter().map(|it| it.topic().to_owned()).collect();
-            *self.0.topics.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
-            self.0.joined.store(true, Ordering::SeqCst);
+            *self.assignment.topics.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
+            self.assignment.joined.store(true, Ordering::SeqCst);
         }
     }
 }
@@ -112,6 +118,7 @@ impl ConsumerContext for Context {
 pub struct Log {
     consumer: StreamConsumer<Context>,
     assignment: Arc<Assignment>,
+    offsets: Arc<Offsets>,
     settings: Settings,
     /// What a new assignment delivered while an older batch was held back.
     early: Gathered,
@@ -136,22 +143,22 @@ impl Log {
     /// Joins `group` and reads `topics`.
     pub fn subscribe(settings: &Settings, group: &str, topics: &[&str]) -> Result<Self, Error> {
         let assignment = Arc::new(Assignment::default());
-        let consumer: StreamConsumer<Context> = settings
-            .kafka
-            .member(group)
-            .create_with_context(Context(Arc::clone(&assignment)))
-            .map_err(Error::Client)?;
+        let offsets = Arc::new(Offsets::new(group, &settings.kafka));
+        let context =
+            Context { assignment: Arc::clone(&assignment), offsets: Arc::clone(&offsets) };
+        let mut config = settings.kafka.member(group);
+        if matches!(config.log_level, RDKafkaLogLevel::Error) {
+            // Resets are told at this level; whether a line is logged is decided where it is heard.
+            config.set_log_level(RDKafkaLogLevel::Warning);
+        }
+        let consumer: StreamConsumer<Context> =
+            config.create_with_context(context).map_err(Error::Client)?;
         let topics: Vec<String> = topics.iter().map(|it| settings.kafka.topic(it)).collect();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics).map_err(Error::Client)?;
         let errors = ReadErrors::new(group, topics.iter().map(|it| (*it).to_owned()).collect());
-        Ok(Self {
-            consumer,
-            assignment,
-            settings: settings.clone(),
-            early: Gathered::default(),
-            errors: Mutex::new(errors),
-        })
+        let (settings, early) = (settings.clone(), Gathered::default());
+        Ok(Self { consumer, assignment, offsets, settings, early, errors: Mutex::new(errors) })
     }
 
     /// What keeps this member from reading, if anything: it waits for the group, or an error of the
@@ -243,11 +250,41 @@ impl Log {
                     .map_err(Error::Client)?;
             }
         }
-        match self.consumer.store_offsets(&offsets) {
-            // Lost between the check and the call: the same as above.
-            Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) | Ok(()) => Ok(()),
-            Err(error) => Err(Error::Client(error)),
+        self.keep(&offsets)
+    }
+
+    /// Marks everything that was read as taken in, when nothing of it is in hand any more. That is up
+    /// to the position: control records and messages of aborted transactions are passed as well, which
+    /// are never delivered, and without which no log that others write to is ever read to its end.
+    pub fn store_position(&self, taken_in: &Gathered) -> Result<(), Error> {
+        if taken_in.generation != self.generation() || !self.early.messages.is_empty() {
+            return Ok(());
         }
+        let mut offsets = TopicPartitionList::new();
+        for element in self.consumer.position().map_err(Error::Client)?.elements() {
+            // Of a partition of which nothing was read since it was assigned there is none.
+            if let rdkafka::Offset::Offset(_) = element.offset() {
+                let (topic, partition, next) =
+                    (element.topic(), element.partition(), element.offset());
+                offsets.add_partition_offset(topic, partition, next).map_err(Error::Client)?;
+            }
+        }
+        if offsets.count() == 0 { Ok(()) } else { self.keep(&offsets) }
+    }
+
+    /// Has the client commit these offsets in the background.
+    fn keep(&self, offsets: &TopicPartitionList) -> Result<(), Error> {
+        match self.consumer.store_offsets(offsets) {
+            Ok(()) => (),
+            // Lost between the check and the call: whoever has the partitions reads it again.
+            Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => return Ok(()),
+            Err(error) => return Err(Error::Client(error)),
+        }
+        let back = self.offsets.backwards(offsets).map_err(Error::Client)?;
+        if back.count() > 0 {
+            self.consumer.commit(&back, CommitMode::Async).map_err(Error::Client)?;
+        }
+        Ok(())
     }
 
     /// Commits what is stored and leaves the group, within a limit: the client can hang in its
@@ -255,9 +292,7 @@ impl Log {
     pub async fn close(self) {
         let (closed, told) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
-            if let Err(error) =
-                self.consumer.commit_consumer_state(rdkafka::consumer::CommitMode::Sync)
-            {
+            if let Err(error) = self.consumer.commit_consumer_state(CommitMode::Sync) {
                 tracing::debug!(%error, "offsets were not committed; the inbox knows the repeats");
             }
             drop(self.consumer);
@@ -281,8 +316,10 @@ impl Log {
         let now = std::time::Instant::now();
         let error = match received {
             Ok(message) => {
+                let (topic, offset) = (message.topic(), message.offset());
+                self.offsets.note_read(topic, message.partition(), offset);
                 let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-                errors.read(message.topic(), message.partition(), message.offset());
+                errors.read(topic, message.partition(), offset);
                 return Ok(Some(self.detach(&message)));
             }
             Err(error) => error,

@@ -1,137 +1,221 @@
-//! The questions to the broker, each with a limit, off the runtime's threads.
+//! The questions to the broker, each with a limit.
+//!
+//! ```text
+//! partitions ──> high watermarks ──> committed offsets ──> (where these differ) log starts, last stable offsets
+//! ```
+//!
+//! **Architecture invariant:** the partitions are asked anew at each look, so that one that was added
+//! counts at once; and the ends before what is read, so that what is read by then includes what had
+//! been said before.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
-    error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::{Error, Look, Settings};
+use super::{
+    Error,
+    standing::{Look, Standing, TopicPartition},
+};
+use crate::kafka;
 
-/// A topic without the deployment's prefix, and a partition of it.
-pub(super) type Place = (&'static str, i32);
-
-/// The broker may take this long for one answer. Three of them are far below a process' grace.
+/// The broker may take this long for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
-/// A client that asks about a group and never joins it.
-pub(super) struct Broker {
-    settings: Settings,
+/// All answers of one look may take this long: far below a process' grace.
+const LOOK_LIMIT: Duration = Duration::from_secs(3);
+
+/// A group, looked at from outside: these clients ask about it and never join it.
+///
+/// The methods block. Its drop does not.
+pub struct Group {
+    kafka: kafka::Settings,
+    name: String,
+    /// Sees each log to its high watermark.
     client: Option<BaseConsumer>,
-    /// Known after the first answer: topics have the partitions that they were made with.
-    places: Vec<Place>,
+    /// Sees it to its last stable offset. Made when a partition stays unread, gone when all is read.
+    stable: Option<BaseConsumer>,
+    /// Up to where the last look saw those partitions read that were not read to their end.
+    behind: BTreeMap<TopicPartition, i64>,
 }
 
-impl std::fmt::Debug for Broker {
+impl std::fmt::Debug for Group {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Broker").field("places", &self.places.len()).finish_non_exhaustive()
+        f.debug_struct("Group").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Broker {
-    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        let client = settings.kafka.consumer(settings.group).create().map_err(Error::Client)?;
-        Ok(Self { settings: settings.clone(), client: Some(client), places: vec![] })
+impl Group {
+    /// The group of this name, without the deployment's prefix.
+    pub fn new(kafka: &kafka::Settings, name: &str) -> Result<Self, Error> {
+        let mut config = kafka.consumer(name);
+        // The default answers "where does it end" with the last stable offset.
+        let client = config.set("isolation.level", "read_uncommitted").create();
+        Ok(Self {
+            kafka: kafka.clone(),
+            name: name.to_owned(),
+            client: Some(client.map_err(Error::Client)?),
+            stable: None,
+            behind: BTreeMap::new(),
+        })
     }
 
-    /// Looks at the group; gives itself back with what it saw. The client is lost with a look that
-    /// is dropped.
-    pub(super) async fn look(mut self) -> (Option<Self>, Result<Look, Error>) {
-        let looking = tokio::task::spawn_blocking(move || {
-            let looked = self.ask();
-            (self, looked)
-        });
-        match looking.await {
-            Ok((broker, looked)) => (Some(broker), looked),
-            Err(_panic) => {
-                let lost = KafkaError::MetadataFetch(RDKafkaErrorCode::Fail);
-                (None, Err(Error::Unreachable(lost)))
-            }
+    /// Looks at every partition that these topics have now. The last stable offset is asked where the
+    /// group stands where it stood at the last look, with something before it.
+    pub fn look(&mut self, topics: &[Arc<str>]) -> Result<Look, Error> {
+        let limit = Limit(Instant::now() + LOOK_LIMIT);
+        let all = self.partitions(topics, limit)?;
+        let mut ends = self.offsets(self.client(), &all, (Offset::End, limit))?;
+        let committed = self.committed(&all, limit)?;
+        let is_at = |at: &&TopicPartition, end: &i64| committed.get(*at) == Some(end);
+        let beyond = |at: &&TopicPartition| committed.get(*at).is_some_and(|it| *it > ends[*at]);
+        // Read since the ends were asked; or of another log, which then stays so.
+        let beyond: Vec<_> = all.iter().filter(beyond).cloned().collect();
+        ends.extend(self.offsets(self.client(), &beyond, (Offset::End, limit))?);
+        let differ = |at: &&TopicPartition| ends[*at] > 0 && !is_at(at, &ends[*at]);
+        let differ: Vec<_> = all.iter().filter(differ).cloned().collect();
+        let starts = self.offsets(self.client(), &differ, (Offset::Beginning, limit))?;
+        let standing = |at: TopicPartition| {
+            let (committed, end) = (committed.get(&at).copied(), ends[&at]);
+            let start = starts.get(&at).copied().unwrap_or_default();
+            (at, Standing { committed, start, end, stable: None })
+        };
+        let mut look = Look(all.into_iter().map(standing).collect());
+        self.look_for_transactions(&mut look, limit)?;
+        Ok(look)
+    }
+
+    fn look_for_transactions(&mut self, look: &mut Look, limit: Limit) -> Result<(), Error> {
+        let unread = look.0.iter().filter(|(_, it)| !it.is_read());
+        let unread: BTreeMap<_, _> = unread.map(|(at, it)| (at.clone(), it.read())).collect();
+        let known = std::mem::replace(&mut self.behind, unread);
+        let stays = |(at, read): &(&TopicPartition, &i64)| known.get(*at) == Some(*read);
+        let stays: Vec<_> = self.behind.iter().filter(stays).map(|(at, _)| at.clone()).collect();
+        if self.behind.is_empty() {
+            give_up(self.stable.take());
         }
+        if stays.is_empty() {
+            return Ok(());
+        }
+        let stable = match self.stable.take() {
+            Some(client) => client,
+            None => {
+                let mut config = self.kafka.consumer(&self.name);
+                config.set("isolation.level", "read_committed").create().map_err(Error::Client)?
+            }
+        };
+        let answer = self.offsets(&stable, &stays, (Offset::End, limit));
+        self.stable = Some(stable);
+        for (at, offset) in answer? {
+            look.0.entry(at).and_modify(|it| it.stable = Some(offset));
+        }
+        Ok(())
     }
 
     fn client(&self) -> &BaseConsumer {
         self.client.as_ref().unwrap_or_else(|| unreachable!("the client is taken only by drop"))
     }
 
-    fn ask(&mut self) -> Result<Look, Error> {
-        if self.places.is_empty() {
-            self.places = self.partitions()?;
-        }
-        // The ends before what is read: what is read by then includes what had been said before.
-        let ends = self.offsets(&self.places, Offset::End)?;
-        let mut read = self.committed()?;
-        let is_behind = |place: &&Place| read.get(*place).is_none_or(|it| *it < ends[*place]);
-        let behind: Vec<Place> = self.places.iter().filter(is_behind).copied().collect();
-        if !behind.is_empty() {
-            // What was never read is read from the beginning, and what is gone cannot be read.
-            for (place, beginning) in self.offsets(&behind, Offset::Beginning)? {
-                let known = read.entry(place).or_default();
-                *known = beginning.max(*known);
-            }
-        }
-        Ok(Look { ends, read })
-    }
-
-    fn partitions(&self) -> Result<Vec<Place>, Error> {
-        let mut places = Vec::new();
-        for topic in &self.settings.topics {
-            let name = self.settings.kafka.topic(topic);
+    /// The partitions that these topics have now.
+    fn partitions(&self, topics: &[Arc<str>], limit: Limit) -> Result<Vec<TopicPartition>, Error> {
+        let mut all = Vec::new();
+        for topic in topics {
+            let name = self.kafka.topic(topic);
             let metadata = self
                 .client()
-                .fetch_metadata(Some(&name), ANSWER_LIMIT)
+                .fetch_metadata(Some(&name), limit.left())
                 .map_err(Error::Unreachable)?;
             let known =
                 metadata.topics().iter().find(|it| it.name() == name && it.error().is_none());
-            let known = known.filter(|it| !it.partitions().is_empty()).ok_or(Error::Incomplete)?;
-            places.extend(known.partitions().iter().map(|it| (*topic, it.id())));
+            let known = known.filter(|it| !it.partitions().is_empty());
+            let known = known.ok_or_else(|| Error::NoTopic(topic.to_string()))?;
+            let at = |partition| TopicPartition { topic: Arc::clone(topic), partition };
+            all.extend(known.partitions().iter().map(|it| at(it.id())));
         }
-        Ok(places)
+        all.sort();
+        Ok(all)
     }
 
     /// Where these partitions begin or end.
-    fn offsets(&self, places: &[Place], which: Offset) -> Result<BTreeMap<Place, i64>, Error> {
-        let asked = self.list(places, which)?;
-        let told = self.client().offsets_for_times(asked, ANSWER_LIMIT);
-        let told = self.read(&told.map_err(Error::Unreachable)?);
-        if told.len() == places.len() { Ok(told) } else { Err(Error::Incomplete) }
+    fn offsets(
+        &self,
+        client: &BaseConsumer,
+        all: &[TopicPartition],
+        (which, limit): (Offset, Limit),
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
+        if all.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let told = client.offsets_for_times(self.list(all, which)?, limit.left());
+        let told = self.read(all, &told.map_err(Error::Unreachable)?);
+        match all.iter().find(|it| !told.contains_key(it)) {
+            None => Ok(told),
+            Some(missing) => Err(Error::Incomplete(missing.clone())),
+        }
     }
 
     /// Up to where the group has read; a partition of which it has read nothing is missing.
-    fn committed(&self) -> Result<BTreeMap<Place, i64>, Error> {
-        let asked = self.list(&self.places, Offset::Invalid)?;
-        let told = self.client().committed_offsets(asked, ANSWER_LIMIT);
-        Ok(self.read(&told.map_err(Error::Unreachable)?))
+    fn committed(
+        &self,
+        all: &[TopicPartition],
+        limit: Limit,
+    ) -> Result<BTreeMap<TopicPartition, i64>, Error> {
+        let asked = self.list(all, Offset::Invalid)?;
+        let told = self.client().committed_offsets(asked, limit.left());
+        Ok(self.read(all, &told.map_err(Error::Unreachable)?))
     }
 
-    fn list(&self, places: &[Place], offset: Offset) -> Result<TopicPartitionList, Error> {
-        let mut list = TopicPartitionList::with_capacity(places.len());
-        for (topic, partition) in places {
-            let name = self.settings.kafka.topic(topic);
-            list.add_partition_offset(&name, *partition, offset).map_err(Error::Client)?;
+    fn list(&self, all: &[TopicPartition], offset: Offset) -> Result<TopicPartitionList, Error> {
+        let mut list = TopicPartitionList::with_capacity(all.len());
+        for at in all {
+            let name = self.kafka.topic(&at.topic);
+            list.add_partition_offset(&name, at.partition, offset).map_err(Error::Client)?;
         }
         Ok(list)
     }
 
-    /// The partitions for which there is a place in the log.
-    fn read(&self, list: &TopicPartitionList) -> BTreeMap<Place, i64> {
-        let topics: BTreeMap<String, &'static str> =
-            self.settings.topics.iter().map(|it| (self.settings.kafka.topic(it), *it)).collect();
-        let known = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            let Offset::Offset(offset) = element.offset() else { return None };
-            element.error().ok()?;
-            Some(((*topics.get(element.topic())?, element.partition()), offset))
+    /// The partitions for which there is an offset.
+    fn read(
+        &self,
+        all: &[TopicPartition],
+        list: &TopicPartitionList,
+    ) -> BTreeMap<TopicPartition, i64> {
+        let offset = |at: &TopicPartition| {
+            let found = list.find_partition(&self.kafka.topic(&at.topic), at.partition)?;
+            let Offset::Offset(offset) = found.offset() else { return None };
+            found.error().ok()?;
+            Some((at.clone(), offset))
         };
-        list.elements().iter().filter_map(known).collect()
+        all.iter().filter_map(offset).collect()
     }
 }
 
-impl Drop for Broker {
-    /// The client's drop waits for the broker: on a thread that nobody waits for.
-    fn drop(&mut self) {
-        let client = self.client.take();
+/// When the answers of one look have to be there.
+#[derive(Clone, Copy)]
+struct Limit(Instant);
+
+impl Limit {
+    fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).min(ANSWER_LIMIT)
+    }
+}
+
+/// A client's drop waits for the broker: on a thread that nobody waits for.
+fn give_up(client: Option<BaseConsumer>) {
+    if let Some(client) = client {
         std::thread::spawn(move || drop(client));
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        give_up(self.client.take());
+        give_up(self.stable.take());
     }
 }

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{LOOKS_MAX, Look, Settings, Watcher};
+use super::{Behind, LOOKS_MAX, Look, Settings, Standing, TopicPartition, Watcher};
 use crate::kafka;
-
-const HERE: (&str, i32) = ("here", 0);
-const THERE: (&str, i32) = ("there", 1);
 
 fn watcher() -> Watcher {
     let kafka = kafka::Settings {
@@ -22,8 +19,11 @@ fn watcher() -> Watcher {
 }
 
 fn look(ends: [i64; 2], read: [i64; 2]) -> Look {
-    let [ends, read] = [ends, read].map(|[here, there]| [(HERE, here), (THERE, there)].into());
-    Look { ends, read }
+    let standing =
+        |committed, end| Standing { committed: Some(committed), end, ..Standing::default() };
+    let at = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
+    let [here, there] = [0, 1].map(|it| standing(read[it], ends[it]));
+    Look([(at("here", 0), here), (at("there", 1), there)].into())
 }
 
 #[test]
@@ -36,15 +36,15 @@ fn all_is_read_up_to_the_look_whose_ends_are_read() {
     let (mut watcher, start) = (watcher(), Instant::now());
     let at = |seconds| start + Duration::from_secs(seconds);
     let lag = watcher.lag();
-    watcher.note(at(0), look([5, 5], [5, 5]));
+    watcher.note(at(0), &look([5, 5], [5, 5]));
     assert_eq!(lag.read_up_to(), Some(at(0)));
-    watcher.note(at(1), look([9, 5], [5, 5]));
-    watcher.note(at(2), look([9, 7], [8, 7]));
+    watcher.note(at(1), &look([9, 5], [5, 5]));
+    watcher.note(at(2), &look([9, 7], [8, 7]));
     assert_eq!(lag.read_up_to(), Some(at(0)), "one partition is behind, whoever has it");
     // More is said all the time; what was there at the second look is read.
-    watcher.note(at(3), look([20, 20], [9, 7]));
+    watcher.note(at(3), &look([20, 20], [9, 7]));
     assert_eq!(lag.read_up_to(), Some(at(2)));
-    watcher.note(at(4), look([20, 20], [20, 20]));
+    watcher.note(at(4), &look([20, 20], [20, 20]));
     assert_eq!(lag.read_up_to(), Some(at(4)));
 }
 
@@ -52,8 +52,8 @@ fn all_is_read_up_to_the_look_whose_ends_are_read() {
 fn a_partition_of_which_nothing_is_known_is_not_read() {
     let mut watcher = watcher();
     let mut look = look([0, 5], [0, 5]);
-    look.read.remove(&THERE);
-    watcher.note(Instant::now(), look);
+    look.0.values_mut().for_each(|it| it.committed = None);
+    watcher.note(Instant::now(), &look);
     assert_eq!(watcher.lag().age(), None);
 }
 
@@ -61,9 +61,50 @@ fn a_partition_of_which_nothing_is_known_is_not_read() {
 fn a_group_that_is_behind_for_long_costs_no_more_memory_and_is_known_again_afterwards() {
     let (mut watcher, start) = (watcher(), Instant::now());
     for n in 0..200 {
-        watcher.note(start, look([100 + n, 0], [1, 0]));
+        watcher.note(start, &look([100 + n, 0], [1, 0]));
     }
     assert_eq!(watcher.unread.len(), LOOKS_MAX);
-    watcher.note(start, look([300, 0], [300, 0]));
+    watcher.note(start, &look([300, 0], [300, 0]));
     assert_eq!((watcher.lag().read_up_to(), watcher.unread.len()), (Some(start), 0));
+}
+
+#[test]
+fn what_keeps_it_is_known_until_everything_is_read() {
+    let mut watcher = watcher();
+    let lag = watcher.lag();
+    watcher.note(Instant::now(), &look([9, 5], [5, 5]));
+    assert!(matches!(lag.behind(), Some(Behind::Unread { at, .. }) if &*at.topic == "here"));
+    watcher.note(Instant::now(), &look([9, 5], [9, 5]));
+    assert_eq!(lag.behind(), None);
+}
+
+#[test]
+fn what_was_seen_of_a_log_that_is_gone_is_not_waited_for() {
+    let (mut watcher, start) = (watcher(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let lag = watcher.lag();
+    watcher.note(at(0), &look([100, 0], [90, 0]));
+    // Deleted and made anew; what is committed is of the old one.
+    watcher.note(at(1), &look([3, 0], [90, 0]));
+    assert_eq!(lag.read_up_to(), None);
+    assert!(matches!(lag.behind(), Some(Behind::MadeAnew { .. })));
+    // More is said all the time; what was there at the second look is read.
+    watcher.note(at(2), &look([8, 0], [3, 0]));
+    assert_eq!(lag.read_up_to(), Some(at(1)));
+}
+
+#[test]
+fn a_partition_that_was_added_is_not_read_before_it_was_looked_at() {
+    let (mut watcher, start) = (watcher(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let lag = watcher.lag();
+    watcher.note(at(0), &look([5, 5], [5, 5]));
+    let mut added = look([5, 5], [5, 5]);
+    let new = TopicPartition { topic: "here".into(), partition: 9 };
+    added.0.insert(new.clone(), Standing { end: 1, ..Standing::default() });
+    watcher.note(at(1), &added);
+    assert_eq!(lag.read_up_to(), Some(at(0)));
+    added.0.insert(new, Standing { committed: Some(1), end: 1, ..Standing::default() });
+    watcher.note(at(2), &added);
+    assert_eq!(lag.read_up_to(), Some(at(2)));
 }

@@ -41,6 +41,14 @@ pub(super) fn describe() {
         "Messages that the whole group has not taken in yet, by topic."
     );
     describe_gauge!(
+        "consumer_hidden_messages",
+        "Messages that an open transaction hides from all who read what is committed, by topic."
+    );
+    describe_counter!(
+        "consumer_offset_resets_total",
+        "Times that the log did not have what was to be read next, by topic."
+    );
+    describe_gauge!(
         "consumer_lag_seconds",
         Unit::Seconds,
         "Everything said up to so long ago is taken in by the whole group; infinite while unknown."

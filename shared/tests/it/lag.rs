@@ -1,17 +1,30 @@
 //! How far a whole group has read, whoever of it reads what.
 
-use devstack::Patience;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use std::time::Duration;
+
+use devstack::{Patience, until};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    message::{Header, OwnedHeaders},
+    producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
+};
 use shared::{
     consumer::{Consumer, Settings},
     health::Health,
     kafka,
-    lag::{self, Watcher},
+    lag::{self, Behind, Group, Standing, Watcher},
+    telemetry,
 };
+use sqlx::PgPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::kit::{NUMBERS, Tally, broker, create_topics, database, number, parts, publish};
+use crate::kit::{
+    NUMBERS, PATIENCE, Tally, broker, create_topics, database, number, parts, publish, totals,
+    value,
+};
 
 fn watcher(kafka: &kafka::Settings) -> Watcher {
     Watcher::new(lag::Settings { kafka: kafka.clone(), group: "tally", topics: vec![NUMBERS] })
@@ -76,7 +89,7 @@ async fn a_member_that_is_stuck_keeps_the_group_from_having_read() {
         let mut patience = Patience::until("the group has two members");
         while stuck.assignment().unwrap().count() != 1 {
             patience.looked(stuck.assignment().unwrap().count());
-            tokio::task::block_in_place(|| stuck.poll(std::time::Duration::from_millis(50)));
+            tokio::task::block_in_place(|| stuck.poll(Duration::from_millis(50)));
         }
         until_read(&mut watcher, Instant::now()).await;
         let messages: Vec<_> =
@@ -91,4 +104,279 @@ async fn a_member_that_is_stuck_keeps_the_group_from_having_read() {
     };
     let (ended, ()) = tokio::join!(running, trying);
     ended.unwrap();
+}
+
+/// A producer in whose open transaction these numbers are on their partitions.
+fn in_transaction(
+    kafka: &kafka::Settings,
+    numbers: &[(i32, i64)],
+) -> ThreadedProducer<DefaultProducerContext> {
+    let mut config = kafka.client();
+    config
+        .set("transactional.id", devstack::unique_prefix())
+        .set("transaction.timeout.ms", "600000")
+        .set("topic.metadata.propagation.max.ms", "300000");
+    let producer: ThreadedProducer<_> = config.create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    put(kafka, &producer, numbers);
+    producer
+}
+
+/// Puts numbers on partitions and waits until they are there.
+fn put(
+    kafka: &kafka::Settings,
+    producer: &ThreadedProducer<DefaultProducerContext>,
+    numbers: &[(i32, i64)],
+) {
+    let topic = kafka.topic(NUMBERS);
+    for (partition, n) in numbers {
+        let message = number(NUMBERS, &n.to_string(), 1, *n);
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in message.headers.iter() {
+            headers = headers.insert(Header { key, value });
+        }
+        let (key, payload) = (message.key.unwrap(), message.payload.unwrap());
+        let record = BaseRecord::to(&topic).partition(*partition).key(&key).payload(&payload);
+        producer.send(record.headers(headers)).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+}
+
+/// The same without a transaction.
+fn put_plainly(kafka: &kafka::Settings, numbers: &[(i32, i64)]) {
+    let mut config = kafka.client();
+    config.set("topic.metadata.propagation.max.ms", "300000");
+    put(kafka, &config.create().unwrap(), numbers);
+}
+
+/// Looks until the watcher has given this reason for what is not read.
+async fn until_behind(watcher: &mut Watcher, is_it: impl Fn(&Behind) -> bool) -> Behind {
+    let mut patience = Patience::until("the reason is known");
+    loop {
+        let looked = watcher.step().await.map_err(|error| error.to_string());
+        match watcher.lag().behind() {
+            Some(behind) if is_it(&behind) => return behind,
+            other => patience.look_again((looked, other)).await,
+        }
+    }
+}
+
+/// Runs a consumer beside a test.
+async fn beside<T>(kafka: &kafka::Settings, test: impl AsyncFnOnce(&PgPool) -> T) -> T {
+    let (pool, _) = database().await;
+    let health = Health::default().component("consumer");
+    let settings = Settings::new(kafka.clone());
+    let consumer = Consumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
+    let stop = CancellationToken::new();
+    let running = consumer.run(stop.clone());
+    let testing = async {
+        let outcome = test(&pool).await;
+        stop.cancel();
+        outcome
+    };
+    let (ended, outcome) = tokio::join!(running, testing);
+    ended.unwrap();
+    outcome
+}
+
+async fn until_taken_in(pool: &PgPool, key: &str) {
+    until("a number is taken in", async || totals(pool).await.contains_key(key)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_records_and_aborted_messages_at_the_end_of_a_partition_are_read() {
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 3).await;
+    let mut watcher = watcher(&kafka);
+    beside(&kafka, async |pool| {
+        // In the order of the partitions: a control record behind a message, messages that nobody is
+        // given with a control record behind them, nothing.
+        in_transaction(&kafka, &[(0, 1)]).commit_transaction(PATIENCE).unwrap();
+        in_transaction(&kafka, &[(0, 2), (1, 3)]).abort_transaction(PATIENCE).unwrap();
+        let said = Instant::now();
+        until_read(&mut watcher, said).await;
+        assert_eq!(watcher.lag().behind(), None);
+        assert_eq!(totals(pool).await.into_keys().collect::<Vec<_>>(), ["1"]);
+    })
+    .await;
+    // It stays so when nobody is there any more: it is committed.
+    until_read(&mut watcher, Instant::now()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_open_transaction_hides_is_not_read_until_it_ends() {
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 2).await;
+    let mut watcher = watcher(&kafka);
+    beside(&kafka, async |pool| {
+        put_plainly(&kafka, &[(1, 1)]);
+        until_taken_in(pool, "1").await;
+        until_read(&mut watcher, Instant::now()).await;
+        let open = in_transaction(&kafka, &[(1, 2)]);
+        put_plainly(&kafka, &[(1, 3), (0, 4)]);
+        let said = Instant::now();
+        let hidden = |it: &Behind| matches!(it, Behind::OpenTransaction { .. });
+        let behind = until_behind(&mut watcher, hidden).await;
+        assert_eq!(
+            behind.to_string(),
+            "an open transaction of another producer hides numbers/1 from offset 1 to 3"
+        );
+        until_taken_in(pool, "4").await;
+        assert!(!totals(pool).await.contains_key("3"));
+        assert!(watcher.lag().read_up_to() < Some(said));
+        open.abort_transaction(PATIENCE).unwrap();
+        until_read(&mut watcher, said).await;
+        assert_eq!(totals(pool).await.into_keys().collect::<Vec<_>>(), ["1", "3", "4"]);
+    })
+    .await;
+}
+
+/// One question to the broker may take this long, and is asked again.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Gives the topic of numbers so many partitions.
+async fn add_partitions(kafka: &kafka::Settings, partitions: usize) {
+    let admin: AdminClient<_> = kafka.client().create().unwrap();
+    let name = kafka.topic(NUMBERS);
+    let more = [NewPartitions::new(&name, partitions)];
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    admin.create_partitions(&more, &options).await.unwrap().remove(0).unwrap();
+    // A producer that does not see them yet would say that there are none.
+    until("the broker shows the partitions", async || {
+        let ask = || admin.inner().fetch_metadata(Some(&name), ANSWER);
+        let shown = tokio::task::block_in_place(ask);
+        shown.is_ok_and(|it| it.topics()[0].partitions().len() == partitions)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_count_at_once() {
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 2).await;
+    let mut watcher = watcher(&kafka);
+    until_read(&mut watcher, Instant::now()).await;
+    add_partitions(&kafka, 4).await;
+    put_plainly(&kafka, &[(3, 9)]);
+    let said = Instant::now();
+    let on_the_new_one = |it: &Behind| matches!(it, Behind::Unread { at, .. } if at.partition == 3);
+    until_behind(&mut watcher, on_the_new_one).await;
+    assert!(watcher.lag().read_up_to() < Some(said));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_are_added_while_it_runs_are_read() {
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 2).await;
+    let mut watcher = watcher(&kafka);
+    beside(&kafka, async |pool| {
+        put_plainly(&kafka, &[(0, 1), (1, 2)]);
+        until_taken_in(pool, "2").await;
+        until_read(&mut watcher, Instant::now()).await;
+        add_partitions(&kafka, 4).await;
+        put_plainly(&kafka, &[(3, 9)]);
+        until_read(&mut watcher, Instant::now()).await;
+        assert_eq!(totals(pool).await["9"], 9);
+    })
+    .await;
+}
+
+/// Deletes the topic and makes it anew, once the broker has forgotten the old one.
+async fn make_anew(kafka: &kafka::Settings) {
+    let admin: AdminClient<_> = kafka.client().create().unwrap();
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let name = kafka.topic(NUMBERS);
+    admin.delete_topics(&[&name], &options).await.unwrap().remove(0).unwrap();
+    until("the topic is made anew", async || {
+        let new = [NewTopic::new(&name, 1, TopicReplication::Fixed(1))];
+        admin.create_topics(&new, &options).await.unwrap().remove(0).is_ok()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_made_anew_is_not_read_before_the_group_has_read_the_new_one() {
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    let mut watcher = watcher(&kafka);
+    beside(&kafka, async |pool| {
+        put_plainly(&kafka, &(1..=20).map(|n| (0, n)).collect::<Vec<_>>());
+        until_taken_in(pool, "20").await;
+        until_read(&mut watcher, Instant::now()).await;
+        make_anew(&kafka).await;
+        put_plainly(&kafka, &[(0, 21), (0, 22)]);
+        let said = Instant::now();
+        until_read(&mut watcher, said).await;
+        assert_eq!(totals(pool).await["22"], 22);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_in_a_topic_of_before_says_nothing_of_the_new_one() {
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    put_plainly(&kafka, &[(0, 1), (0, 2)]);
+    let mut watcher = watcher(&kafka);
+    // As a group's offsets that were kept elsewhere, or a member that commits late.
+    commit(&kafka, 100);
+    let said = Instant::now();
+    let anew = |it: &Behind| matches!(it, Behind::MadeAnew { .. });
+    let behind = until_behind(&mut watcher, anew).await;
+    assert!(behind.to_string().contains("it ends at offset 2, and offset 100 is committed"));
+    beside(&kafka, async |pool| {
+        until_read(&mut watcher, said).await;
+        assert_eq!(totals(pool).await["2"], 2);
+    })
+    .await;
+}
+
+/// Commits an offset for the group, which has no members.
+fn commit(kafka: &kafka::Settings, offset: i64) {
+    let client: BaseConsumer = kafka.consumer("tally").create().unwrap();
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&kafka.topic(NUMBERS), 0, Offset::Offset(offset)).unwrap();
+    let mut patience = Patience::until("an offset is committed");
+    while let Err(error) = client.commit(&offsets, CommitMode::Sync) {
+        patience.look_again_blocking(error);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_before_it_was_read_is_counted_as_a_reset_and_not_waited_for() {
+    let resets = || value("consumer_offset_resets_total{service=\"tally\",topic=\"numbers\"}");
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    put_plainly(&kafka, &(21..=29).map(|n| (0, n)).collect::<Vec<_>>());
+    commit(&kafka, 2);
+    let admin: AdminClient<_> = kafka.client().create().unwrap();
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let mut before = TopicPartitionList::new();
+    before.add_partition_offset(&kafka.topic(NUMBERS), 0, Offset::Offset(5)).unwrap();
+    admin.delete_records(&before, &options).await.unwrap();
+
+    let mut group = Group::new(&kafka, "tally").unwrap();
+    let mut patience = Patience::until("the broker answers");
+    let look = loop {
+        match tokio::task::block_in_place(|| group.look(&[NUMBERS.into()])) {
+            Ok(look) => break look,
+            Err(error) => patience.look_again(error).await,
+        }
+    };
+    let deleted: Vec<_> = look.0.values().filter_map(Standing::deleted_unread).collect();
+    assert_eq!(deleted, [2..5]);
+    assert_eq!(look.behind().unwrap().to_string(), "numbers/0 is read up to offset 5 of 9");
+
+    let mut watcher = watcher(&kafka);
+    beside(&kafka, async |pool| {
+        let before = resets();
+        until_read(&mut watcher, Instant::now()).await;
+        assert!(resets() > before, "{before}");
+        let read: Vec<String> = totals(pool).await.into_keys().collect();
+        assert_eq!(read, ["26", "27", "28", "29"]);
+    })
+    .await;
 }

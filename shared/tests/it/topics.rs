@@ -80,7 +80,7 @@ async fn services_that_start_at_once_do_not_hinder_each_other() {
 }
 
 #[tokio::test]
-async fn a_topic_with_other_partitions_than_declared_is_reported() {
+async fn a_topic_with_fewer_partitions_than_declared_is_refused() {
     let settings = broker().await;
     let declared = Topic::events("a-topic");
     create(&settings, &[Topic { partitions: 2, ..declared }], Replicas::majority(1)).await.unwrap();
@@ -115,6 +115,16 @@ async fn a_topic_that_takes_less_than_the_outbox_is_reported_with_what_is_needed
     for word in [&*name, "10000", "925696", "max.message.bytes"] {
         assert!(complaint.contains(word), "{complaint}");
     }
+}
+
+#[tokio::test]
+async fn a_topic_with_more_partitions_than_declared_is_lived_with() {
+    let settings = broker().await;
+    let declared = Topic::events("a-topic");
+    create(&settings, &[Topic { partitions: 12, ..declared }], Replicas::majority(1))
+        .await
+        .unwrap();
+    create(&settings, &[declared], Replicas::majority(1)).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,0 +1,157 @@
+//! Offsets that do not simply go forward: what the client resets, and what it would not commit.
+//!
+//! A reset is told by a log line of the client and nowhere else. The log no longer has, or never had,
+//! the offset that was to be read next: retention took what was not read, or the topic was made anew.
+//!
+//! The client commits by itself what is higher than what it takes for committed. After a topic was
+//! made anew everything is lower, for as long as the partitions stay with this member; so what goes
+//! back is found here and committed by hand.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use rdkafka::{Offset, TopicPartitionList, error::KafkaResult};
+
+use crate::kafka;
+
+/// Counts resets, by topic.
+const RESETS: &str = "consumer_offset_resets_total";
+
+/// Shows the counter before anything is reset.
+pub(super) fn announce(service: &'static str, topics: &[&'static str]) {
+    for topic in topics {
+        metrics::counter!(RESETS, "service" => service, "topic" => *topic).increment(0);
+    }
+}
+
+/// By topic, with the deployment's prefix, and partition.
+type ByPartition = BTreeMap<String, BTreeMap<i32, i64>>;
+
+/// The offsets of one member.
+#[derive(Debug)]
+pub(super) struct Offsets {
+    service: String,
+    kafka: kafka::Settings,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The highest offset that the client may take for committed.
+    highest: ByPartition,
+    /// Partitions that were reset and of which nothing was read since, and which offset was asked for.
+    reset: ByPartition,
+}
+
+impl Offsets {
+    pub(super) fn new(service: &str, kafka: &kafka::Settings) -> Self {
+        Self { service: service.to_owned(), kafka: kafka.clone(), known: Mutex::default() }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this line of the client tells of a reset, which is then counted and logged.
+    pub(super) fn is_reset(&self, line: &str) -> bool {
+        let Some((topic, partition, from)) = reset(line) else { return false };
+        let mut known = self.known();
+        let highest = offset(&mut known.highest, topic, partition);
+        *highest = from.max(*highest);
+        *offset(&mut known.reset, topic, partition) = from;
+        drop(known);
+        let topic = self.kafka.strip(topic).to_owned();
+        tracing::warn!(
+            topic,
+            partition,
+            from,
+            "offset reset: the log does not have what is to be read next, and is read from its start"
+        );
+        let service = self.service.clone();
+        metrics::counter!(RESETS, "service" => service, "topic" => topic).increment(1);
+        true
+    }
+
+    /// A message was read. If its partition was reset before, this is where reading goes on.
+    pub(super) fn note_read(&self, topic: &str, partition: i32, to: i64) {
+        let mut known = self.known();
+        if known.reset.is_empty() {
+            return;
+        }
+        let Some(partitions) = known.reset.get_mut(topic) else { return };
+        let from = partitions.remove(&partition);
+        known.reset.retain(|_, partitions| !partitions.is_empty());
+        drop(known);
+        if let Some(from) = from {
+            let topic = self.kafka.strip(topic);
+            tracing::warn!(topic, partition, from, to, "reading goes on after an offset reset");
+        }
+    }
+
+    /// Of the offsets that are stored, those that go back.
+    pub(super) fn backwards(&self, stored: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+        let mut known = self.known();
+        let mut back = TopicPartitionList::new();
+        for element in stored.elements() {
+            let Offset::Offset(next) = element.offset() else { continue };
+            let highest = offset(&mut known.highest, element.topic(), element.partition());
+            if next < *highest {
+                back.add_partition_offset(element.topic(), element.partition(), element.offset())?;
+            }
+            *highest = next;
+        }
+        Ok(back)
+    }
+}
+
+fn offset<'k>(known: &'k mut ByPartition, topic: &str, partition: i32) -> &'k mut i64 {
+    if !known.contains_key(topic) {
+        known.insert(topic.to_owned(), BTreeMap::new());
+    }
+    let partitions = known.get_mut(topic).unwrap_or_else(|| unreachable!("it was just put there"));
+    partitions.entry(partition).or_default()
+}
+
+/// The topic, partition and offset of a line `… TOPIC [PARTITION]: offset reset (at offset N (…), …) to …`.
+fn reset(line: &str) -> Option<(&str, i32, i64)> {
+    let (place, at) = line.split_once(": offset reset (at offset ")?;
+    let (topic, partition) = place.strip_suffix(']')?.rsplit_once(" [")?;
+    let topic = topic.rsplit(' ').next()?;
+    Some((topic, partition.parse().ok()?, at.split(' ').next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reset_is_read_from_the_clients_line() {
+        let line = "[thrd:main]: x-order-placed [3]: offset reset (at offset 5 (leader epoch 0), \
+                    broker 1) to offset BEGINNING (leader epoch -1): fetch failed";
+        assert_eq!(reset(line), Some(("x-order-placed", 3, 5)));
+        assert_eq!(reset("x-order-placed [3]: offset reset (at offset INVALID (leader"), None);
+        assert_eq!(reset("[thrd:main]: something else"), None);
+    }
+
+    #[test]
+    fn only_offsets_that_go_back_are_committed_by_hand() {
+        let kafka = kafka::Settings {
+            brokers: String::new(),
+            prefix: "x-".to_owned(),
+            client_id: "test".to_owned(),
+            security: kafka::Security::default().into(),
+            member: None,
+        };
+        let offsets = Offsets::new("tally", &kafka);
+        let back = |next| {
+            let mut stored = TopicPartitionList::new();
+            stored.add_partition_offset("x-numbers", 3, Offset::Offset(next)).unwrap();
+            offsets.backwards(&stored).unwrap().count()
+        };
+        assert_eq!([back(5), back(5), back(9), back(2), back(2), back(4)], [0, 0, 0, 1, 0, 0]);
+        assert!(offsets.is_reset("x-numbers [3]: offset reset (at offset 100 (leader epoch 0)"));
+        assert_eq!([back(1), back(2)], [1, 0]);
+    }
+}
