@@ -2,6 +2,11 @@
 
 use devstack::Patience;
 use sagactl::{audit::Expected, fleet::Member};
+use shared::{
+    clock::Clock,
+    contract::{self, Record as _, StockReserved},
+    message::Envelope,
+};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
@@ -50,6 +55,59 @@ async fn dead_letters(stage: &stage::Stage) -> i64 {
                 .unwrap();
         assert!(rows.iter().all(|(reason, detail)| reason == "envelope" && !detail.is_empty()));
         all += i64::try_from(rows.len()).unwrap();
+        conn.close().await.unwrap();
+    }
+    all
+}
+
+/// So many strange ids used to be asked for one after another, with half a second for each.
+#[tokio::test]
+async fn a_flood_of_schema_ids_that_nobody_knows_keeps_no_order_back() {
+    let stage = stage::open().await;
+    let strange = |n: u32| {
+        let key = format!("nobody-{n}");
+        let envelope = Envelope {
+            id: Clock::System.new_id(),
+            event_type: StockReserved::TYPE.into(),
+            source: contract::source("a-stranger").into(),
+            subject: key.clone(),
+            sequence: 1,
+            time: Clock::System.now(),
+            trace: None,
+        };
+        let headers = envelope.to_headers();
+        let headers =
+            headers.iter().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
+        Raw {
+            topic: format!("{}{}", stage.fleet.prefix(), StockReserved::TOPIC),
+            key: Some(key.into_bytes()),
+            headers: headers.collect(),
+            payload: Some([&[0][..], &(1_500_000_000 + n).to_be_bytes(), b"x"].concat()),
+        }
+    };
+    raw::say(&stage.fleet.stack().brokers, (0..400).map(strange).collect()).await;
+    let order = stage.place("load-0001", "tok_visa").await;
+    let order = stage.history(order.id, &["notification-sent"]).await;
+    assert_eq!(order.status, "confirmed");
+    // stock-reserved has two readers.
+    let mut patience = Patience::until("all of it is dead");
+    loop {
+        let dead = of_reason(&stage, "body").await;
+        if dead == 2 * 400 {
+            break;
+        }
+        patience.look_again(dead).await;
+    }
+    stage.close(Expected { dead_letters: 2 * 400 }).await;
+}
+
+async fn of_reason(stage: &stage::Stage, reason: &str) -> i64 {
+    let mut all = 0;
+    for member in Member::SERVICES {
+        let mut conn = PgConnection::connect(stage.fleet.database(member).unwrap()).await.unwrap();
+        let sql = "SELECT count(*) FROM messaging.dead_letter WHERE reason = $1";
+        let dead: i64 = sqlx::query_scalar(sql).bind(reason).fetch_one(&mut conn).await.unwrap();
+        all += dead;
         conn.close().await.unwrap();
     }
     all
