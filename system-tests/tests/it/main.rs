@@ -24,5 +24,6 @@ mod smoothing;
 mod stage;
 mod tidy;
 mod trace;
+mod unread;
 mod watch;
 mod ways;
