@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::fleet::{Fleet, Member};
 
 pub mod counters;
+pub mod groups;
 pub mod topics;
 
 /// What a run is held to.
@@ -52,6 +53,8 @@ pub async fn audit(fleet: &Fleet, expected: Expected) -> anyhow::Result<Report> 
     let orders = orders(fleet).await?;
     let account = gateway(fleet).await?;
     let broker = fleet.broker();
+    let asked = broker.clone();
+    let unread = tokio::task::spawn_blocking(move || groups::faults(&asked)).await??;
     let said = tokio::task::spawn_blocking(move || topics::read(&broker)).await??;
     let counted = counters::read(fleet).await?;
     let mut by_stage = BTreeMap::new();
@@ -66,6 +69,7 @@ pub async fn audit(fleet: &Fleet, expected: Expected) -> anyhow::Result<Report> 
             money(&orders, &account),
         ),
         ("everything that was said is in the topics, in order", said.faults()),
+        ("everything that was said is read", unread),
         ("what must stay 0 is 0", counters::faults(counted)),
         ("nothing waits in an outbox", outboxes(fleet).await?),
         ("no job is left", jobs(fleet).await?),

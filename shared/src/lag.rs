@@ -148,7 +148,7 @@ impl Watcher {
                 Ok(())
             }
             Err(error) => {
-                let why = fault::chain(&error).to_string();
+                let why = fault::chain(&error);
                 self.lag.is_behind(Some(Behind::Unknown(why)));
                 Err(error)
             }

@@ -1,8 +1,12 @@
 //! What the topics say when they are read from their beginning: is anything missing, and did first
 //! occurrences keep their order?
+//!
+//! A topic is read when the position has passed its high watermark: behind the last message there may
+//! be control records, or messages of a transaction that was aborted.
 
 use std::{
     collections::{BTreeMap, HashMap},
+    sync::Arc,
     time::Duration,
 };
 
@@ -12,14 +16,24 @@ use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     message::Headers as _,
+    metadata::MetadataTopic,
 };
-use shared::kafka;
+use shared::{
+    kafka,
+    lag::{Group, TopicPartition},
+};
 
 /// Within this, the broker has to answer, or the next message has to come.
 const STEP_LIMIT: Duration = Duration::from_mins(2);
 
 /// One wait for a message.
 const POLL: Duration = Duration::from_millis(200);
+
+/// The name under which the broker is asked. Nothing is committed.
+const GROUP: &str = "sagactl-audit";
+
+/// Partitions that are named when they cannot be read, at most.
+const LEFT_MAX: usize = 5;
 
 /// One question to the broker may take this long.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
@@ -40,17 +54,22 @@ pub struct Said {
 
 /// Reads every topic of the deployment, up to its end.
 pub fn read(broker: &kafka::Settings) -> anyhow::Result<Said> {
-    let prefix = broker.prefix.as_str();
+    read_within(broker, STEP_LIMIT)
+}
+
+/// The same, given up when nothing comes for so long.
+pub fn read_within(broker: &kafka::Settings, step_limit: Duration) -> anyhow::Result<Said> {
     let consumer: BaseConsumer = broker
         .client()
-        .set("group.id", "sagactl-audit")
+        .set("group.id", GROUP)
         .set("enable.auto.commit", "false")
         .set("fetch.wait.max.ms", "50")
         .create()
         .context("no consumer")?;
-    let mut limit = Limit::new("the broker says where its topics end", STEP_LIMIT, POLL);
+    let mut group = Group::new(broker, GROUP)?;
+    let mut limit = Limit::new("the broker says where its topics end", step_limit, POLL);
     let mut ends = loop {
-        match assign(&consumer, prefix) {
+        match assign(&consumer, &mut group, broker) {
             Ok(ends) => break ends,
             Err(error) => {
                 limit.looked(format!("{error:#}"))?;
@@ -60,7 +79,7 @@ pub fn read(broker: &kafka::Settings) -> anyhow::Result<Said> {
         }
     };
     let mut said = Said::default();
-    let mut limit = Limit::new("the topics are read to their end", STEP_LIMIT, POLL);
+    let mut limit = Limit::new("the topics are read to their end", step_limit, POLL);
     while !ends.is_empty() {
         let message = match consumer.poll(POLL) {
             Some(Ok(message)) => message,
@@ -69,42 +88,89 @@ pub fn read(broker: &kafka::Settings) -> anyhow::Result<Said> {
                 return Err(error).context("a topic cannot be read");
             }
             None | Some(Err(_)) => {
-                limit.looked(said.messages)?;
+                pass_positions(&consumer, broker, &mut ends)?;
+                let seen = limit.looked((said.messages, ends.len()));
+                seen.with_context(|| hidden(&mut group, &ends))?;
                 continue;
             }
         };
-        let place = (message.topic().to_owned(), message.partition());
-        said.take(message.topic().trim_start_matches(prefix), &message);
-        if ends.get(&place).is_some_and(|end| message.offset() + 1 >= *end) {
-            ends.remove(&place);
+        let at = TopicPartition {
+            topic: broker.strip(message.topic()).into(),
+            partition: message.partition(),
+        };
+        said.take(&at.topic, &message);
+        if ends.get(&at).is_some_and(|end| message.offset() + 1 >= *end) {
+            ends.remove(&at);
         }
     }
     Ok(said)
 }
 
+/// Where each partition that is not read to its end ends.
+type Ends = BTreeMap<TopicPartition, i64>;
+
 /// Starts reading every partition that holds something; answers where each ends now.
-fn assign(consumer: &BaseConsumer, prefix: &str) -> anyhow::Result<HashMap<(String, i32), i64>> {
+fn assign(
+    consumer: &BaseConsumer,
+    group: &mut Group,
+    broker: &kafka::Settings,
+) -> anyhow::Result<Ends> {
     let metadata = consumer.fetch_metadata(None, ANSWER_LIMIT);
     let metadata = metadata.context("the broker is out of reach")?;
+    let all = metadata.topics().iter().map(MetadataTopic::name);
+    // Dead-letter topics carry copies; the service's own topics carry what it said.
+    let own =
+        |it: &&str| it.starts_with(&broker.prefix) && !it.starts_with("__") && !is_dead_letters(it);
+    let topics: Vec<Arc<str>> = all.filter(own).map(|it| broker.strip(it).into()).collect();
     let mut partitions = TopicPartitionList::new();
-    let mut ends = HashMap::new();
-    for topic in metadata.topics() {
-        // Dead-letter topics carry copies; the service's own topics carry what it said.
-        let name = topic.name();
-        if !name.starts_with(prefix) || name.starts_with("__") || is_dead_letters(name) {
-            continue;
-        }
-        for partition in topic.partitions() {
-            let (low, high) =
-                consumer.fetch_watermarks(topic.name(), partition.id(), ANSWER_LIMIT)?;
-            if high > low {
-                partitions.add_partition_offset(topic.name(), partition.id(), Offset::Beginning)?;
-                ends.insert((topic.name().to_owned(), partition.id()), high);
-            }
+    let mut ends = Ends::new();
+    for (at, standing) in group.look(&topics)?.0 {
+        if standing.end > standing.start {
+            let name = broker.topic(&at.topic);
+            partitions.add_partition_offset(&name, at.partition, Offset::Beginning)?;
+            ends.insert(at, standing.end);
         }
     }
     consumer.assign(&partitions)?;
     Ok(ends)
+}
+
+/// Takes those off whose position has passed the end, which no message tells.
+fn pass_positions(
+    consumer: &BaseConsumer,
+    broker: &kafka::Settings,
+    ends: &mut Ends,
+) -> anyhow::Result<()> {
+    for element in consumer.position()?.elements() {
+        let at = TopicPartition {
+            topic: broker.strip(element.topic()).into(),
+            partition: element.partition(),
+        };
+        if let (Offset::Offset(next), Some(end)) = (element.offset(), ends.get(&at))
+            && next >= *end
+        {
+            ends.remove(&at);
+        }
+    }
+    Ok(())
+}
+
+/// What is left, and whether an open transaction hides it.
+fn hidden(group: &mut Group, ends: &Ends) -> String {
+    let mut topics: Vec<Arc<str>> = ends.keys().map(|it| Arc::clone(&it.topic)).collect();
+    topics.dedup();
+    // Where nothing moves from one look to the next, the last stable offset is asked, too.
+    let look = group.look(&topics).and_then(|_| group.look(&topics)).unwrap_or_default();
+    let mut left = Vec::new();
+    for (at, end) in ends {
+        let hidden = look.0.get(at).map_or(0, shared::lag::Standing::hidden);
+        left.push(match hidden {
+            0 => format!("{at} is not read up to offset {end}"),
+            _ => format!("an open transaction hides the last {hidden} offsets of {at}"),
+        });
+    }
+    left.truncate(LEFT_MAX);
+    left.join(", ")
 }
 
 fn is_dead_letters(topic: &str) -> bool {

@@ -128,10 +128,10 @@ mod tests {
 
     #[test]
     fn a_reset_is_read_from_the_clients_line() {
-        let line = "[thrd:main]: x-order-placed [3]: offset reset (at offset 5 (leader epoch 0), \
+        let line = "[thrd:main]: x-some-topic [3]: offset reset (at offset 5 (leader epoch 0), \
                     broker 1) to offset BEGINNING (leader epoch -1): fetch failed";
-        assert_eq!(reset(line), Some(("x-order-placed", 3, 5)));
-        assert_eq!(reset("x-order-placed [3]: offset reset (at offset INVALID (leader"), None);
+        assert_eq!(reset(line), Some(("x-some-topic", 3, 5)));
+        assert_eq!(reset("x-some-topic [3]: offset reset (at offset INVALID (leader"), None);
         assert_eq!(reset("[thrd:main]: something else"), None);
     }
 

@@ -103,12 +103,11 @@ impl Group {
         if stays.is_empty() {
             return Ok(());
         }
-        let stable = match self.stable.take() {
-            Some(client) => client,
-            None => {
-                let mut config = self.kafka.consumer(&self.name);
-                config.set("isolation.level", "read_committed").create().map_err(Error::Client)?
-            }
+        let stable = if let Some(client) = self.stable.take() {
+            client
+        } else {
+            let mut config = self.kafka.consumer(&self.name);
+            config.set("isolation.level", "read_committed").create().map_err(Error::Client)?
         };
         let answer = self.offsets(&stable, &stays, (Offset::End, limit));
         self.stable = Some(stable);

@@ -26,5 +26,6 @@ mod stage;
 mod tidy;
 mod trace;
 mod unread;
+mod unread_topics;
 mod watch;
 mod ways;

@@ -1,0 +1,122 @@
+//! What the auditor knows of what is not read: control records are read, deleted messages are named.
+
+use std::time::Duration;
+
+use devstack::Patience;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    admin::{AdminClient, AdminOptions},
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
+    producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
+};
+use sagactl::{
+    audit::{Expected, groups, topics::read_within},
+    fleet::Member,
+};
+use shared::{
+    contract::{ORDER_CONFIRMED, TOPICS},
+    kafka::{Security, Settings},
+    topics::{self, Replicas},
+};
+
+use crate::stage;
+
+/// As long as a machine may stand still.
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// The auditor gives up when nothing moves for so long, where it is to give up.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Somebody else's producer, in whose open transaction there is a message on each of these.
+fn stranger(
+    kafka: &Settings,
+    partitions: impl IntoIterator<Item = (&'static str, i32)>,
+) -> ThreadedProducer<DefaultProducerContext> {
+    let mut config = kafka.client();
+    config
+        .set("transactional.id", devstack::unique_prefix())
+        .set("transaction.timeout.ms", "600000")
+        .set("topic.metadata.propagation.max.ms", "300000");
+    let producer: ThreadedProducer<_> = config.create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    producer.begin_transaction().unwrap();
+    for (topic, partition) in partitions {
+        let topic = kafka.topic(topic);
+        let record = BaseRecord::to(&topic).partition(partition).key("k").payload("never said");
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(PATIENCE).unwrap();
+    producer
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn control_records_at_the_end_of_every_partition_are_read_by_services_and_auditor() {
+    let stage = stage::open().await;
+    let order = stage.place("load-0001", "tok_visa").await;
+    stage.history(order.id, &["notification-sent"]).await;
+    let events = TOPICS.iter().filter(|it| !it.name.contains('.'));
+    let all = events.flat_map(|it| (0..it.partitions).map(|partition| (it.name, partition)));
+    stranger(&stage.fleet.broker(), all).abort_transaction(PATIENCE).unwrap();
+    stage.close(Expected::default()).await;
+}
+
+/// A deployment's topics, and nobody who reads them.
+async fn deployment() -> Settings {
+    let settings = Settings {
+        brokers: devstack::shared().await.urls().brokers.clone(),
+        prefix: devstack::unique_prefix(),
+        client_id: "test".to_owned(),
+        security: Security::default().into(),
+        member: None,
+    };
+    let mut patience = Patience::until("the topics are there");
+    while let Err(error) = topics::create(&settings, &TOPICS, Replicas::majority(1)).await {
+        patience.look_again(error).await;
+    }
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_auditor_says_that_an_open_transaction_hides_what_it_cannot_read() {
+    let kafka = deployment().await;
+    let open = stranger(&kafka, [(ORDER_CONFIRMED, 4)]);
+    let reading = kafka.clone();
+    let reading = tokio::task::spawn_blocking(move || read_within(&reading, SOON));
+    let error = format!("{:#}", reading.await.unwrap().unwrap_err());
+    let hides = "an open transaction hides the last 1 offsets of order-confirmed/4";
+    assert!(error.contains(hides), "{error}");
+    open.abort_transaction(PATIENCE).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_auditor_names_what_was_deleted_before_a_service_read_it() {
+    let kafka = deployment().await;
+    for _ in 0..3 {
+        stranger(&kafka, [(ORDER_CONFIRMED, 4)]).commit_transaction(PATIENCE).unwrap();
+    }
+    let list = |offset| {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&kafka.topic(ORDER_CONFIRMED), 4, Offset::Offset(offset))
+            .unwrap();
+        list
+    };
+    let group: BaseConsumer = kafka.consumer(Member::Notify.program()).create().unwrap();
+    let mut patience = Patience::until("an offset is committed");
+    while let Err(error) = group.commit(&list(1), CommitMode::Sync) {
+        patience.look_again(error).await;
+    }
+    let admin: AdminClient<_> = kafka.client().create().unwrap();
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    admin.delete_records(&list(4), &options).await.unwrap();
+
+    let asked = kafka.clone();
+    let asking = tokio::task::spawn_blocking(move || groups::faults_within(&asked, SOON));
+    let faults = asking.await.unwrap().unwrap();
+    for fault in [
+        "notify-service never read order-confirmed/4 from offset 1 to 4: deleted",
+        "notify-service: order-confirmed/4 is read up to offset 4 of 6",
+        "inventory-service: order-confirmed/4 is read up to offset 4 of 6",
+    ] {
+        assert!(faults.iter().any(|it| it == fault), "{faults:#?}");
+    }
+}
