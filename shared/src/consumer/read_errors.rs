@@ -248,20 +248,20 @@ fn offset_in(said: &str) -> Option<i64> {
 mod tests {
     use super::*;
 
-    const TOPIC: &str = "7-stock-released";
+    const TOPIC: &str = "7-words-said";
     const DECOMPRESSION: (Code, &str) = (
         Code::NotImplemented,
         "Decompression (codec 0x4) of message at 17 of 83 bytes failed: Local: Not implemented",
     );
     const UNKNOWN: (Code, &str) = (
         Code::UnknownTopicOrPartition,
-        "Subscribed topic not available: 7-stock-released: Broker: Unknown topic or partition",
+        "Subscribed topic not available: 7-words-said: Broker: Unknown topic or partition",
     );
     const LOST: (Code, &str) =
         (Code::BrokerTransportFailure, "localhost:9092/1: Disconnected (after 3ms in state UP)");
 
     fn errors() -> ReadErrors {
-        ReadErrors::new("a-service", vec!["7-stock".to_owned(), TOPIC.to_owned()])
+        ReadErrors::new("a-service", vec!["7-words".to_owned(), TOPIC.to_owned()])
     }
 
     fn positions() -> Vec<Position> {
@@ -270,7 +270,7 @@ mod tests {
             partition,
             offset,
         };
-        vec![position("7-stock", 1, 16), position(TOPIC, 2, 17)]
+        vec![position("7-words", 1, 16), position(TOPIC, 2, 17)]
     }
 
     fn after(began: Instant, seconds: u64) -> Instant {
@@ -287,10 +287,10 @@ mod tests {
         errors.note(DECOMPRESSION, now, positions);
         assert_eq!(
             errors.standing(now).unwrap(),
-            "reading fails again and again (7-stock-released/2@17): NotImplemented: Decompression \
+            "reading fails again and again (7-words-said/2@17): NotImplemented: Decompression \
              (codec 0x4) of message at 17 of 83 bytes failed: Local: Not implemented"
         );
-        errors.read("7-stock", 1, 17);
+        errors.read("7-words", 1, 17);
         errors.read(TOPIC, 1, 17);
         errors.read(TOPIC, 2, 16);
         assert!(errors.standing(now).is_some(), "that is not what cannot be read");
@@ -315,9 +315,9 @@ mod tests {
         let (mut errors, now) = (errors(), Instant::now());
         let hour = after(now, 3_600);
         errors.note(UNKNOWN, now, positions);
-        assert!(errors.standing(hour).unwrap().contains("(7-stock-released)"));
-        errors.read("7-stock", 2, 17);
-        errors.assigned(&["7-stock".to_owned()]);
+        assert!(errors.standing(hour).unwrap().contains("(7-words-said)"));
+        errors.read("7-words", 2, 17);
+        errors.assigned(&["7-words".to_owned()]);
         assert!(errors.standing(hour).is_some());
         errors.assigned(&[TOPIC.to_owned()]);
         assert_eq!(errors.standing(hour), None);
