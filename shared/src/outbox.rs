@@ -3,11 +3,12 @@
 //! **Architecture invariant:** messages are appended while the row of their key is locked, so ids
 //! of one key rise in the order of the commits, and the relay, which reads in the order of the ids,
 //! keeps each key's order. Rows of other keys may commit late: the relay deletes exactly the rows
-//! it published and has no cursor that could run past them.
+//! it published ([`published::settle`](crate::published::settle)) and has no cursor that could run past
+//! them.
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
 use crate::{
@@ -92,47 +93,27 @@ pub async fn head(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Kept>, sqlx
     .bind(n_max)
     .fetch_all(conn)
     .await?
-    .into_iter()
-    .map(|row| {
-        let headers: Vec<u8> = row.try_get("headers")?;
-        let headers = Headers::from_bytes(&headers)
-            .ok_or_else(|| sqlx::Error::Decode("headers of an outbox row are unreadable".into()))?;
-        Ok(Kept {
-            outbox_id: row.try_get("outbox_id")?,
-            created_at: row.try_get("created_at")?,
-            message: Outgoing {
-                id: row.try_get("message_id")?,
-                topic: row.try_get::<String, _>("topic")?.into(),
-                key: row.try_get("key")?,
-                headers,
-                payload: row.try_get("payload")?,
-            },
-        })
-    })
+    .iter()
+    .map(kept)
     .collect()
 }
 
-/// Deletes exactly these rows, if `epoch` is still the relay's; answers whether it is.
-///
-/// The epoch is checked in the transaction that deletes: a relay that was replaced while it slept
-/// cannot settle anything.
-pub async fn settle(
-    conn: &mut PgConnection,
-    epoch: i64,
-    outbox_ids: &[i64],
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), settled AS (
-             DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($2)
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
-    .bind(epoch)
-    .bind(outbox_ids)
-    .fetch_one(conn)
-    .await
+/// A message as it was kept.
+pub(crate) fn kept(row: &PgRow) -> Result<Kept, sqlx::Error> {
+    let headers: Vec<u8> = row.try_get("headers")?;
+    let headers = Headers::from_bytes(&headers)
+        .ok_or_else(|| sqlx::Error::Decode("headers of an outbox row are unreadable".into()))?;
+    Ok(Kept {
+        outbox_id: row.try_get("outbox_id")?,
+        created_at: row.try_get("created_at")?,
+        message: Outgoing {
+            id: row.try_get("message_id")?,
+            topic: row.try_get::<String, _>("topic")?.into(),
+            key: row.try_get("key")?,
+            headers,
+            payload: row.try_get("payload")?,
+        },
+    })
 }
 
 /// What waits in the outbox.

@@ -17,7 +17,7 @@
 //! the receivers' inboxes know. It cannot settle: the epoch is checked in the deleting transaction.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     future::Future,
     time::{Duration, Instant},
 };
@@ -33,13 +33,16 @@ use crate::{
     health::Component,
     lifecycle,
     outbox::{self, Kept},
+    published::{self, Keep, Offsets, Partition},
     telemetry::{messaging, spans},
 };
 
 pub use self::{kafka::KafkaPublisher, leader::Leader};
 
 mod kafka;
+mod known;
 mod leader;
+mod losses;
 
 /// Where messages are published.
 pub trait Publish: Send {
@@ -47,6 +50,22 @@ pub trait Publish: Send {
     /// confirmed it. After a message that it did not confirm, the publisher has forgotten
     /// everything and can be used again.
     fn publish(&mut self, messages: &[Kept]) -> impl Future<Output = Vec<bool>> + Send;
+
+    /// The offsets that the log gave to what it confirmed of the last batch. A log without offsets has
+    /// none.
+    fn offsets(&mut self) -> Offsets {
+        Offsets::default()
+    }
+
+    /// Where these partitions end. None, if the log does not say now; a partition of which it says
+    /// nothing is left out. A log without offsets never ends too early.
+    fn ends(
+        &mut self,
+        partitions: Vec<Partition>,
+    ) -> impl Future<Output = Option<BTreeMap<Partition, i64>>> + Send {
+        let no_offsets = partitions.into_iter().map(|it| (it, i64::MAX)).collect();
+        std::future::ready(Some(no_offsets))
+    }
 }
 
 /// What one step did.
@@ -97,6 +116,7 @@ pub struct Relay<P> {
     wakers: Wakers,
     health: Component,
     leader: Option<Leader>,
+    keep: Keep,
 }
 
 impl<P: Publish> Relay<P> {
@@ -104,8 +124,16 @@ impl<P: Publish> Relay<P> {
     pub fn new(settings: Settings, publisher: P, wakers: Wakers, health: Component) -> Self {
         counter("relay_published_total", settings.service).increment(0);
         counter("relay_failures_total", settings.service).increment(0);
+        counter("log_losses_total", settings.service).increment(0);
+        counter("relay_published_again_total", settings.service).increment(0);
         leads(settings.service, false);
-        Self { settings, publisher, wakers, health, leader: None }
+        Self { settings, publisher, wakers, health, leader: None, keep: Keep::default() }
+    }
+
+    /// What it keeps of what it published.
+    #[must_use]
+    pub fn keeping(self, keep: Keep) -> Self {
+        Self { keep, ..self }
     }
 
     /// Steps until told to stop; then publishes what is there, if the log takes it soon.
@@ -151,7 +179,11 @@ impl<P: Publish> Relay<P> {
     fn note(&self, outcome: Result<Step, Error>) -> bool {
         match outcome {
             Ok(Step::Published(_) | Step::Idle | Step::Standby) => {
-                self.health.ready();
+                if self.leader.as_ref().is_some_and(|it| it.known.is_saying_again()) {
+                    self.health.ready_though("the log lost messages: they are published again");
+                } else {
+                    self.health.ready();
+                }
                 true
             }
             Ok(Step::Unconfirmed(_) | Step::Deposed) => {
@@ -176,8 +208,16 @@ impl<P: Publish> Relay<P> {
             None => db::within(limit, Leader::elect(&self.settings)).await?,
         };
         let Some(mut leader) = leader else { return Ok(Step::Standby) };
-        let n_max = i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX);
-        let batch = db::within(limit, outbox::head(&mut leader.conn, n_max)).await?;
+        if !self.look(&mut leader).await? {
+            return Ok(Step::Deposed);
+        }
+        if let Some(step) = self.say_again(&mut leader).await? {
+            if step != Step::Deposed {
+                self.leader = Some(leader);
+            }
+            return Ok(step);
+        }
+        let batch = db::within(limit, outbox::head(&mut leader.conn, self.n_max())).await?;
         if batch.is_empty() {
             self.leader = Some(leader);
             return Ok(Step::Idle);
@@ -185,20 +225,30 @@ impl<P: Publish> Relay<P> {
         let began = spans::now();
         let confirmed = self.publish(&batch).await;
         let settled = settleable(&batch, &confirmed);
-        let settle = outbox::settle(&mut leader.conn, leader.epoch, &settled);
-        if !db::within(limit, settle).await? {
+        let offsets = self.publisher.offsets();
+        let leads = self.compare(&mut leader, &offsets).await?;
+        let settle =
+            published::settle(&mut leader.conn, leader.epoch, &settled, (&offsets, &self.keep));
+        if !leads || !db::within(limit, settle).await? {
             tracing::warn!(epoch = leader.epoch, "another relay took over");
             return Ok(Step::Deposed);
         }
+        leader.known.reached(offsets);
         for (kept, _) in batch.iter().zip(&confirmed).filter(|(_, confirmed)| **confirmed) {
             messaging::published(kept, began);
         }
         counter("relay_published_total", self.settings.service).increment(settled.len() as u64);
-        self.leader = Some(leader);
         if settled.len() < batch.len() {
+            leader.known.doubt();
+            self.leader = Some(leader);
             return Ok(Step::Unconfirmed(settled.len()));
         }
+        self.leader = Some(leader);
         Ok(Step::Published(settled.len()))
+    }
+
+    fn n_max(&self) -> i64 {
+        i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX)
     }
 
     /// Hands a batch to the log, and measures how long that takes.

@@ -5,6 +5,7 @@
 //! purged and dropped, because only a fresh one starts from a known place.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -19,8 +20,14 @@ use rdkafka::{
 };
 use tokio::sync::Notify;
 
+use self::ends::Ends;
 use super::Publish;
-use crate::{kafka, outbox::Kept, telemetry::messaging};
+use crate::{
+    kafka,
+    outbox::Kept,
+    published::{Offsets, Partition},
+    telemetry::messaging,
+};
 
 /// No confirmation at all for this long, and the producer is thrown away.
 const CONFIRMATION_LIMIT: Duration = Duration::from_secs(30);
@@ -30,6 +37,8 @@ pub struct KafkaPublisher {
     settings: kafka::Settings,
     batch_max: usize,
     producer: Option<ThreadedProducer<Confirmations>>,
+    offsets: Offsets,
+    ends: Option<Ends>,
 }
 
 impl std::fmt::Debug for KafkaPublisher {
@@ -51,6 +60,8 @@ struct State {
     confirmed: Vec<bool>,
     missing: usize,
     failure: Option<KafkaError>,
+    /// Partition and offset of what was confirmed, by its place in the batch.
+    located: Vec<(usize, (i32, i64))>,
 }
 
 impl ClientContext for Confirmations {}
@@ -59,6 +70,9 @@ impl ProducerContext for Confirmations {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
+        if let Ok(message) = result {
+            self.locate(place, (message.partition(), message.offset()));
+        }
         self.note(place, result.as_ref().map(Message::offset).map_err(|(error, _)| error.clone()));
     }
 }
@@ -85,9 +99,15 @@ impl Confirmations {
         }
     }
 
+    /// Takes note of the partition and the offset that the broker gave a message.
+    fn locate(&self, place: usize, at: (i32, i64)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.located.push((place, at));
+    }
+
     fn expect(&self, n: usize) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
-            State { confirmed: vec![false; n], missing: n, failure: None };
+            State { confirmed: vec![false; n], missing: n, ..State::default() };
     }
 
     /// Waits until all is confirmed, something failed, or nothing moved for too long.
@@ -109,6 +129,18 @@ impl Confirmations {
         }
     }
 
+    /// The offsets of what was confirmed of these messages.
+    fn offsets(&self, messages: &[Kept]) -> Offsets {
+        let mut offsets = Offsets::default();
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, (partition, offset)) in &state.located {
+            if let (Some(kept), 0..) = (messages.get(*place), *offset) {
+                offsets.add((kept.message.topic.to_string(), *partition), *offset);
+            }
+        }
+        offsets
+    }
+
     fn take(&self) -> Vec<bool> {
         std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner)).confirmed
     }
@@ -117,7 +149,7 @@ impl Confirmations {
 impl KafkaPublisher {
     /// A publisher for batches of at most `batch_max` messages.
     pub fn new(settings: kafka::Settings, batch_max: usize) -> Self {
-        Self { settings, batch_max, producer: None }
+        Self { settings, batch_max, producer: None, offsets: Offsets::default(), ends: None }
     }
 
     async fn try_publish(&mut self, messages: &[Kept]) -> Result<(), KafkaError> {
@@ -173,7 +205,10 @@ impl Publish for KafkaPublisher {
     async fn publish(&mut self, messages: &[Kept]) -> Vec<bool> {
         let outcome = self.try_publish(messages).await;
         let confirmed = match &self.producer {
-            Some(producer) => producer.context().take(),
+            Some(producer) => {
+                self.offsets = producer.context().offsets(messages);
+                producer.context().take()
+            }
             None => vec![],
         };
         if let Err(error) = outcome {
@@ -182,7 +217,22 @@ impl Publish for KafkaPublisher {
         }
         if confirmed.len() == messages.len() { confirmed } else { vec![false; messages.len()] }
     }
+
+    fn offsets(&mut self) -> Offsets {
+        std::mem::take(&mut self.offsets)
+    }
+
+    async fn ends(&mut self, partitions: Vec<Partition>) -> Option<BTreeMap<Partition, i64>> {
+        let ends = match self.ends.take() {
+            Some(ends) => ends,
+            None => Ends::new(&self.settings)?,
+        };
+        let (ends, told) = ends.ask(partitions).await?;
+        self.ends = Some(ends);
+        told
+    }
 }
 
+mod ends;
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,14 @@
 
 use sqlx::{Connection as _, PgConnection};
 
-use super::Settings;
+use super::{Settings, known::Known};
 
 /// The right to publish.
 #[derive(Debug)]
 pub struct Leader {
     pub(super) conn: PgConnection,
     pub(super) epoch: i64,
+    pub(super) known: Known,
 }
 
 impl Leader {
@@ -36,7 +37,8 @@ impl Leader {
         .bind(format!("{}/{}", settings.service, std::process::id()))
         .fetch_one(&mut conn)
         .await?;
+        let known = Known::read(&mut conn).await?;
         tracing::info!(epoch, "this relay leads");
-        Ok(Some(Self { conn, epoch }))
+        Ok(Some(Self { conn, epoch, known }))
     }
 }
