@@ -16,6 +16,9 @@
 //! the intakes take in: the limit smooths, it does not cut to the message. What waits for the
 //! intake itself is bounded by its queue.
 //!
+//! What waits because its topic is held ([`crate::relay`]) has no age here: refusing requests would not
+//! make that topic take anything. It counts among the messages, so that it is bounded.
+//!
 //! **Architecture invariant:** looking is one bounded statement an interval, whatever the number of
 //! requests. What was accepted before is carried out all the same: consumers, jobs and the relay do
 //! not ask the gate.
@@ -113,7 +116,7 @@ impl Watcher {
         );
         metrics::describe_gauge!(
             "outbox_age_seconds",
-            "How long the oldest message in the outbox has waited."
+            "How long the oldest message in the outbox has waited, but for those of held topics."
         );
         metrics::gauge!("admission_open").set(1);
         health.ready();

@@ -14,6 +14,9 @@
 //! open letter, later messages of it are *parked* behind the letter; other lanes flow. What has no
 //! readable outside is in nobody's lane, so nothing waits behind it.
 //!
+//! A message of our own that the broker never takes (`unpublishable`) comes here out of the outbox, with
+//! a copy like the others. Nothing waits behind it, and redriven it goes back into the outbox.
+//!
 //! A job that was given up is its row in `messaging.job` and a copy on the same topic, without a body.
 //!
 //! What an operator decides goes through the [`Desk`]; it carries out nothing by itself. A letter
@@ -50,6 +53,7 @@ pub(crate) mod keep;
 pub(crate) mod lane;
 mod list;
 pub(crate) mod settle;
+pub(crate) mod unpublishable;
 
 use crate::message::Incoming;
 
@@ -66,12 +70,20 @@ pub enum Reason {
     Contradiction,
     /// Taking it in fails, alone and every time.
     Unprocessable,
+    /// A message of our own that the broker does not take.
+    Unpublishable,
 }
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Envelope, Self::Body, Self::Imposter, Self::Contradiction, Self::Unprocessable];
+    pub const ALL: [Self; 6] = [
+        Self::Envelope,
+        Self::Body,
+        Self::Imposter,
+        Self::Contradiction,
+        Self::Unprocessable,
+        Self::Unpublishable,
+    ];
 
     /// The code.
     pub fn code(self) -> &'static str {
@@ -81,6 +93,7 @@ impl Reason {
             Self::Imposter => "imposter",
             Self::Contradiction => "contradiction",
             Self::Unprocessable => "unprocessable",
+            Self::Unpublishable => "unpublishable",
         }
     }
 }

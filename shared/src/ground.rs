@@ -297,8 +297,10 @@ impl Ground {
             poll: RELAY_POLL,
             statement_limit: RELAY_STATEMENT_LIMIT,
             stop_grace: RELAY_STOP_GRACE,
+            lead_limit: self.common.limits.relay_lead_limit,
         };
-        let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX);
+        let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX)
+            .declaring(&contract::TOPICS, self.common.broker.replicas());
         let health = self.life.health().component("relay");
         let relay = Relay::new(settings, publisher, self.wakers.clone(), health)
             .keeping(self.common.keep());

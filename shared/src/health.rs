@@ -4,6 +4,7 @@
 //! and recovers by itself. Only a fatal error ends it.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
 };
@@ -13,7 +14,7 @@ use std::{
 pub struct Health(Arc<RwLock<BTreeMap<&'static str, State>>>);
 
 /// What a part says: ready, perhaps with a remark; or what keeps it from being ready.
-pub type State = Result<&'static str, String>;
+pub type State = Result<Cow<'static, str>, String>;
 
 /// One part's word in it.
 #[derive(Clone, Debug)]
@@ -44,12 +45,12 @@ impl Health {
 impl Component {
     /// The part can work.
     pub fn ready(&self) {
-        self.set(Ok("ready"));
+        self.set(Ok(Cow::Borrowed("ready")));
     }
 
     /// The part can work, with a remark for people.
-    pub fn ready_though(&self, remark: &'static str) {
-        self.set(Ok(remark));
+    pub fn ready_though(&self, remark: impl Into<Cow<'static, str>>) {
+        self.set(Ok(remark.into()));
     }
 
     /// The part cannot work, and why.

@@ -78,7 +78,9 @@ impl Settings {
             .set("compression.type", "lz4")
             .set("linger.ms", "1")
             .set("queue.buffering.max.messages", (2 * batch_max).to_string())
-            .set("topic.metadata.propagation.max.ms", "60000");
+            // A topic that is missing is found missing soon: it is held, and the others go on. One that
+            // was made a moment ago is tried again.
+            .set("topic.metadata.propagation.max.ms", "2000");
         config
     }
 

@@ -30,6 +30,14 @@ pub struct Outgoing {
     pub payload: Option<Vec<u8>>,
 }
 
+impl Outgoing {
+    /// What it weighs: key, headers and body.
+    pub fn bytes(&self) -> usize {
+        let of = |it: &Option<Vec<u8>>| it.as_ref().map_or(0, Vec::len);
+        of(&self.key) + self.headers.to_bytes().len() + of(&self.payload)
+    }
+}
+
 /// A message as it came in, nothing yet believed of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incoming {

@@ -16,8 +16,9 @@ use crate::{
     message::{Headers, Outgoing},
 };
 
-/// What one message may weigh, with its headers: below what a broker takes by default (1 MiB), so
-/// that the relay never holds a message that cannot be published.
+/// What one message may weigh, with its headers: below what a broker takes by default (1 MiB). That a
+/// topic takes as much is checked when a service starts ([`crate::topics`]); what it refuses later is
+/// a dead letter.
 pub const MESSAGE_BYTES_MAX: usize = 900 * 1024;
 
 /// How a message cannot be kept.
@@ -84,13 +85,39 @@ pub struct Kept {
     pub message: Outgoing,
 }
 
+/// Messages of which topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which<'t> {
+    /// Of all but these.
+    Beside(&'t [&'t str]),
+    /// Of this one.
+    Of(&'t str),
+}
+
 /// Reads the first `n_max` messages from the head, in the order in which they were kept.
 pub async fn head(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Kept>, sqlx::Error> {
+    head_of(conn, n_max, Which::Beside(&[])).await
+}
+
+/// As [`head`], of some topics. What is passed over costs a look each.
+pub async fn head_of(
+    conn: &mut PgConnection,
+    n_max: i64,
+    which: Which<'_>,
+) -> Result<Vec<Kept>, sqlx::Error> {
+    let (held, only) = match which {
+        Which::Beside(topics) => (topics, None),
+        Which::Of(topic) => (&[][..], Some(topic)),
+    };
     sqlx::query(
         "SELECT outbox_id, created_at, message_id, topic, key, headers, payload
-         FROM messaging.outbox ORDER BY outbox_id LIMIT $1",
+         FROM messaging.outbox
+         WHERE topic <> ALL ($2) AND topic = coalesce($3, topic)
+         ORDER BY outbox_id LIMIT $1",
     )
     .bind(n_max)
+    .bind(held)
+    .bind(only)
     .fetch_all(conn)
     .await?
     .iter()
@@ -116,20 +143,46 @@ pub(crate) fn kept(row: &PgRow) -> Result<Kept, sqlx::Error> {
     })
 }
 
+/// Deletes exactly these rows, if `epoch` is still the relay's; answers whether it is. For what is not
+/// published: what is, is kept ([`published::settle`](crate::published::settle)).
+///
+/// The epoch is checked in the transaction that deletes: a relay that was replaced while it slept
+/// cannot settle anything.
+pub async fn settle(
+    conn: &mut PgConnection,
+    epoch: i64,
+    outbox_ids: &[i64],
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "WITH lease AS MATERIALIZED (
+             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
+         ), settled AS (
+             DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($2)
+         )
+         SELECT EXISTS (SELECT FROM lease)",
+    )
+    .bind(epoch)
+    .bind(outbox_ids)
+    .fetch_one(conn)
+    .await
+}
+
 /// What waits in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backlog {
     /// How many messages.
     pub messages: u64,
-    /// How long the oldest of them has waited, by the database's clock.
+    /// How long the oldest of them has waited, by the database's clock; of those that wait only
+    /// because their topic is held (see [`crate::relay`]), none is counted.
     pub age: Duration,
 }
 
 /// Looks at what waits, no further than `n_max` messages from the head.
 pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<Backlog, sqlx::Error> {
     let (messages, seconds): (i64, f64) = sqlx::query_as(
-        "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8
-         FROM (SELECT created_at FROM messaging.outbox ORDER BY outbox_id LIMIT $1) AS head",
+        "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at) FILTER (
+                    WHERE topic <> ALL (ARRAY (SELECT topic FROM messaging.held_topic)))), 0)::float8
+         FROM (SELECT created_at, topic FROM messaging.outbox ORDER BY outbox_id LIMIT $1) AS head",
     )
     .bind(n_max)
     .fetch_one(conn)

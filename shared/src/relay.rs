@@ -1,9 +1,9 @@
 //! From the outbox to the log: one active relay per service, in the order of the outbox.
 //!
 //! ```text
-//! lead (advisory lock, epoch + 1) ──> head ──> publish, wait for each confirmation ──> settle (same epoch?)
-//!                                      ^                                                   │
-//!                                      └───────────────────────────────────────────────────┘
+//! lead (advisory lock, epoch + 1) ──> head ──> publish, wait for each answer ──> settle (same epoch?)
+//!                                      ^                                            │
+//!                                      └────────────────────────────────────────────┘
 //! ```
 //!
 //! **Architecture invariant:** a row is deleted only after the broker confirmed its message, and
@@ -13,46 +13,82 @@
 //! **Architecture invariant:** after any doubt (a refused or unconfirmed message, a lost connection,
 //! a lost lease) the producer is thrown away and the outbox is read again from its head.
 //!
+//! **Architecture invariant:** what one topic does not take does not stop the others. A topic that
+//! refuses is *held*: the head is read beside it, and it is tried again after growing pauses, alone and
+//! record by record, in its order. So the record at fault is known. Only if the broker refuses that
+//! record for its own sake does it leave the order of its key: it is moved to the dead letters in one
+//! transaction that checks the epoch.
+//!
+//! **Architecture invariant:** who leads is able to publish. A relay that published nothing for
+//! [`Settings::lead_limit`] while messages wait, beside those of held topics, makes room for another.
+//!
 //! A relay that was replaced while it slept may still publish what it holds: late repeats, which
 //! the receivers' inboxes know. It cannot settle: the epoch is checked in the deleting transaction.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     future::Future,
     time::{Duration, Instant},
 };
 
-use sqlx::postgres::PgConnectOptions;
+use sqlx::{Connection as _, postgres::PgConnectOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::Backoff,
     db,
     effects::Wakers,
-    fault,
+    fault::{self, Fault},
     health::Component,
     lifecycle,
-    outbox::{self, Kept},
-    published::{self, Keep, Offsets, Partition},
-    telemetry::{messaging, spans},
+    outbox::Kept,
+    published::{Keep, Offsets, Partition},
 };
 
-pub use self::{kafka::KafkaPublisher, leader::Leader};
+pub use self::{
+    answer::{Answer, Blame, Refusal},
+    kafka::KafkaPublisher,
+    leader::Leader,
+};
+use self::{repeats::Repeats, tenure::Tenure};
 
+mod alone;
+mod answer;
+mod batch;
+mod held;
 mod kafka;
 mod known;
 mod leader;
 mod losses;
+mod repeats;
+mod tenure;
 
 /// Where messages are published.
 pub trait Publish: Send {
-    /// Publishes the messages in order and waits for the log. Answers, per message, whether the log
-    /// confirmed it. After a message that it did not confirm, the publisher has forgotten
-    /// everything and can be used again.
-    fn publish(&mut self, messages: &[Kept]) -> impl Future<Output = Vec<bool>> + Send;
+    /// Publishes the messages in order and waits for the log. Answers for each message. After a
+    /// message that it did not confirm, the publisher has forgotten everything and can be used again.
+    fn publish(&mut self, messages: &[Kept]) -> impl Future<Output = Vec<Answer>> + Send;
 
-    /// The offsets that the log gave to what it confirmed of the last batch. A log without offsets has
-    /// none.
+    /// No confirmation at all for so long, and the rest counts as unconfirmed.
+    fn set_patience(&mut self, _patience: Duration) {}
+
+    /// What kept the last messages that were not confirmed from it, in the log's own words.
+    fn trouble(&self) -> String {
+        String::new()
+    }
+
+    /// The topics that are known from the start, for the numbers.
+    fn topics(&self) -> Vec<&'static str> {
+        vec![]
+    }
+
+    /// Makes a topic anew that is missing; answers whether it was. Bounded in time.
+    fn restore(&mut self, _topic: &str) -> impl Future<Output = Result<bool, String>> + Send {
+        async { Ok(false) }
+    }
+
+    /// The offsets that the log gave to what it confirmed since it was asked last. A log
+    /// without offsets has none.
     fn offsets(&mut self) -> Offsets {
         Offsets::default()
     }
@@ -73,6 +109,8 @@ pub trait Publish: Send {
 pub enum Step {
     /// So many messages were published and settled; there may be more.
     Published(usize),
+    /// A topic is held, or held longer; others may go on.
+    Held,
     /// There was nothing to publish.
     Idle,
     /// Some messages were not confirmed; so many were.
@@ -81,6 +119,10 @@ pub enum Step {
     Standby,
     /// Another relay took over: what was published last was not settled here.
     Deposed,
+    /// It could not publish for too long, and leads no more.
+    GaveUp,
+    /// It gave up before, and does not stand yet.
+    Resting,
 }
 
 /// How a step fails. All of it is transient.
@@ -89,6 +131,9 @@ pub enum Error {
     /// The outbox could not be read or settled.
     #[error("the outbox is out of reach")]
     Outbox(#[from] sqlx::Error),
+    /// A record that no broker takes could not be moved.
+    #[error("a record could not be moved to the dead letters")]
+    Bury(#[from] Fault),
 }
 
 /// How a relay works.
@@ -106,6 +151,9 @@ pub struct Settings {
     pub statement_limit: Duration,
     /// What is in the outbox when the process is to stop may go out for this long.
     pub stop_grace: Duration,
+    /// Who leads and has published nothing for this long, while messages wait, leads no more. Below
+    /// the age at which admission refuses, so that another instance publishes before that.
+    pub lead_limit: Duration,
 }
 
 /// The relay of one service.
@@ -116,18 +164,34 @@ pub struct Relay<P> {
     wakers: Wakers,
     health: Component,
     leader: Option<Leader>,
+    tenure: Tenure,
+    repeats: Repeats,
     keep: Keep,
 }
 
 impl<P: Publish> Relay<P> {
     /// A relay that does not lead yet.
     pub fn new(settings: Settings, publisher: P, wakers: Wakers, health: Component) -> Self {
-        counter("relay_published_total", settings.service).increment(0);
-        counter("relay_failures_total", settings.service).increment(0);
-        counter("log_losses_total", settings.service).increment(0);
-        counter("relay_published_again_total", settings.service).increment(0);
-        leads(settings.service, false);
-        Self { settings, publisher, wakers, health, leader: None, keep: Keep::default() }
+        let service = settings.service;
+        for name in [
+            "relay_published_total",
+            "relay_published_again_total",
+            "relay_failures_total",
+            "relay_gave_up_total",
+            "log_losses_total",
+        ] {
+            counter(name, service).increment(0);
+        }
+        for topic in publisher.topics() {
+            show_held(service, topic, false);
+            count_topic("relay_unpublishable_total", service, topic, 0);
+            count_topic("relay_topics_restored_total", service, topic, 0);
+        }
+        leads(service, false);
+        let tenure = Tenure::new(settings.lead_limit, Instant::now());
+        let repeats = Repeats::default();
+        let keep = Keep::default();
+        Self { settings, publisher, wakers, health, leader: None, tenure, repeats, keep }
     }
 
     /// What it keeps of what it published.
@@ -150,7 +214,8 @@ impl<P: Publish> Relay<P> {
                 outcome = self.step() => outcome,
                 () = &mut too_late => break,
             };
-            let more = matches!(outcome, Ok(Step::Published(_)));
+            let more = matches!(outcome, Ok(Step::Published(_) | Step::Held));
+            let rests = matches!(outcome, Ok(Step::Resting));
             failures = if self.note(outcome) {
                 0
             } else {
@@ -168,98 +233,120 @@ impl<P: Publish> Relay<P> {
                 if failures == 0 { self.settings.poll } else { Backoff::hold().delay(failures) };
             tokio::select! {
                 () = stop.cancelled() => (),
-                () = woken, if failures == 0 => (),
+                () = woken, if failures == 0 && !rests => (),
                 () = tokio::time::sleep(wait) => (),
             }
         }
         Ok(())
     }
 
-    /// Says how the relay stands; answers whether all is well.
-    fn note(&self, outcome: Result<Step, Error>) -> bool {
+    /// Says how the relay stands; answers whether all is well, or as well as can be.
+    fn note(&mut self, outcome: Result<Step, Error>) -> bool {
         match outcome {
-            Ok(Step::Published(_) | Step::Idle | Step::Standby) => {
-                if self.leader.as_ref().is_some_and(|it| it.known.is_saying_again()) {
-                    self.health.ready_though("the log lost messages: they are published again");
-                } else {
-                    self.health.ready();
+            Ok(Step::Published(_) | Step::Idle | Step::Held) => {
+                self.repeats.forget();
+                let held = self.leader.as_ref().and_then(|it| it.held.first());
+                match held {
+                    Some(held) => self.health.ready_though(format!(
+                        "topic {} is held, others go on: {}",
+                        held.topic, held.detail
+                    )),
+                    None if self.leader.as_ref().is_some_and(|it| it.known.is_saying_again()) => {
+                        self.health.ready_though("the log lost messages: they are published again");
+                    }
+                    None => self.health.ready(),
                 }
                 true
             }
+            Ok(Step::Standby) => {
+                self.health.ready();
+                true
+            }
+            // Said when it gave up.
+            Ok(Step::Resting) => true,
+            Ok(Step::GaveUp) => false,
             Ok(Step::Unconfirmed(_) | Step::Deposed) => {
-                self.health.not_ready("the log does not confirm");
+                let trouble = self.publisher.trouble();
+                if let Some(unlogged) = self.repeats.note(Instant::now()) {
+                    tracing::warn!(trouble, unlogged, "the log does not confirm");
+                }
+                self.health.not_ready(&format!("the log does not confirm: {trouble}"));
                 false
             }
             Err(error) => {
-                tracing::warn!(error = fault::chain(&error), "the relay starts over");
+                if let Some(unlogged) = self.repeats.note(Instant::now()) {
+                    let error = fault::chain(&error);
+                    tracing::warn!(error, unlogged, "the relay starts over");
+                }
                 self.health.not_ready("the outbox is out of reach");
                 false
             }
         }
     }
 
-    /// Publishes one batch from the head of the outbox.
+    /// Leads, if nobody else does, and publishes one batch.
     pub async fn step(&mut self) -> Result<Step, Error> {
-        let limit = self.settings.statement_limit;
         // Taken out, and put back only when all went well: an error ends the leadership, whose
         // connection is closed, whose lock is then free.
-        let leader = match self.leader.take() {
-            Some(leader) => Some(leader),
-            None => db::within(limit, Leader::elect(&self.settings)).await?,
+        let mut leader = match self.leader.take() {
+            Some(leader) => leader,
+            None => match self.stand().await? {
+                Ok(leader) => leader,
+                Err(step) => return Ok(step),
+            },
         };
-        let Some(mut leader) = leader else { return Ok(Step::Standby) };
-        if !self.look(&mut leader).await? {
-            return Ok(Step::Deposed);
-        }
-        if let Some(step) = self.say_again(&mut leader).await? {
-            if step != Step::Deposed {
-                self.leader = Some(leader);
-            }
+        let outcome = self.lead(&mut leader).await;
+        let Ok(step) = outcome else {
+            self.leaves(&leader);
+            return outcome;
+        };
+        if step == Step::Deposed {
+            tracing::warn!(epoch = leader.epoch, "another relay took over");
+            self.leaves(&leader);
             return Ok(step);
         }
-        let batch = db::within(limit, outbox::head(&mut leader.conn, self.n_max())).await?;
-        if batch.is_empty() {
-            self.leader = Some(leader);
-            return Ok(Step::Idle);
-        }
-        let began = spans::now();
-        let confirmed = self.publish(&batch).await;
-        let settled = settleable(&batch, &confirmed);
-        let offsets = self.publisher.offsets();
-        let leads = self.compare(&mut leader, &offsets).await?;
-        let settle =
-            published::settle(&mut leader.conn, leader.epoch, &settled, (&offsets, &self.keep));
-        if !leads || !db::within(limit, settle).await? {
-            tracing::warn!(epoch = leader.epoch, "another relay took over");
-            return Ok(Step::Deposed);
-        }
-        leader.known.reached(offsets);
-        for (kept, _) in batch.iter().zip(&confirmed).filter(|(_, confirmed)| **confirmed) {
-            messaging::published(kept, began);
-        }
-        counter("relay_published_total", self.settings.service).increment(settled.len() as u64);
-        if settled.len() < batch.len() {
-            leader.known.doubt();
-            self.leader = Some(leader);
-            return Ok(Step::Unconfirmed(settled.len()));
+        if self.tenure.is_over(Instant::now()) {
+            return self.give_up(leader).await;
         }
         self.leader = Some(leader);
-        Ok(Step::Published(settled.len()))
+        Ok(step)
     }
 
-    fn n_max(&self) -> i64 {
-        i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX)
+    /// Becomes the leader; or says why not.
+    async fn stand(&mut self) -> Result<Result<Leader, Step>, Error> {
+        let limit = self.settings.statement_limit;
+        if self.tenure.resting(Instant::now()).is_some() {
+            let led = db::within(limit, Leader::is_there(&self.settings)).await?;
+            if !self.tenure.is_needed(Instant::now(), led) {
+                return Ok(Err(Step::Resting));
+            }
+        }
+        let Some(leader) = db::within(limit, Leader::elect(&self.settings)).await? else {
+            return Ok(Err(Step::Standby));
+        };
+        for held in &leader.held {
+            show_held(self.settings.service, &held.topic, true);
+        }
+        self.tenure.begins(Instant::now());
+        Ok(Ok(leader))
     }
 
-    /// Hands a batch to the log, and measures how long that takes.
-    async fn publish(&mut self, batch: &[Kept]) -> Vec<bool> {
-        let (service, began) = (self.settings.service, Instant::now());
-        let confirmed = self.publisher.publish(batch).await;
-        metrics::histogram!("relay_ack_duration_seconds", "service" => service)
-            .record(began.elapsed());
-        metrics::histogram!("relay_batch_size", "service" => service)
-            .record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
-        confirmed
+    /// Makes room for another relay, which may be able to publish.
+    async fn give_up(&mut self, leader: Leader) -> Result<Step, Error> {
+        self.leaves(&leader);
+        let reason = self.tenure.gives_up(Instant::now(), &self.publisher.trouble());
+        tracing::warn!(epoch = leader.epoch, reason, "another relay may lead");
+        self.health.not_ready(&reason);
+        counter("relay_gave_up_total", self.settings.service).increment(1);
+        db::within(self.settings.statement_limit, leader.conn.close()).await?;
+        Ok(Step::GaveUp)
+    }
+
+    /// What is held is another's to show.
+    fn leaves(&self, leader: &Leader) {
+        for held in &leader.held {
+            show_held(self.settings.service, &held.topic, false);
+        }
     }
 }
 
@@ -267,26 +354,15 @@ fn counter(name: &'static str, service: &'static str) -> metrics::Counter {
     metrics::counter!(name, "service" => service)
 }
 
+fn count_topic(name: &'static str, service: &'static str, topic: &str, n: u64) {
+    metrics::counter!(name, "service" => service, "topic" => topic.to_owned()).increment(n);
+}
+
 fn leads(service: &'static str, leads: bool) {
     metrics::gauge!("relay_leads", "service" => service).set(u8::from(leads));
 }
 
-/// The rows that may be deleted: confirmed, with everything before them of the same key confirmed.
-fn settleable(batch: &[Kept], confirmed: &[bool]) -> Vec<i64> {
-    let mut blocked = HashSet::new();
-    batch
-        .iter()
-        .zip(confirmed)
-        .filter_map(|(kept, confirmed)| {
-            let lane = (&kept.message.topic, &kept.message.key);
-            if *confirmed && !blocked.contains(&lane) {
-                return Some(kept.outbox_id);
-            }
-            blocked.insert(lane);
-            None
-        })
-        .collect()
+fn show_held(service: &'static str, topic: &str, is_held: bool) {
+    let labels = [("service", service.to_owned()), ("topic", topic.to_owned())];
+    metrics::gauge!("relay_held_topics", &labels).set(u8::from(is_held));
 }
-
-#[cfg(test)]
-mod tests;

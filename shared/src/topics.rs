@@ -24,7 +24,11 @@ use crate::{
 
 use admin::{Admin, Kept};
 
+pub(crate) use restore::restore;
+
 mod admin;
+mod message_bytes;
+mod restore;
 
 /// How long the broker keeps events.
 pub const EVENT_RETENTION: Duration = Duration::from_hours(7 * 24);
@@ -190,6 +194,18 @@ pub enum Error {
         /// On how many it should be.
         declared: i32,
     },
+    /// A topic takes only smaller messages than the outbox: what it refuses would become dead letters.
+    #[error(
+        "topic {topic} takes records of at most {found} bytes, and {} are needed: \
+            raise its max.message.bytes",
+        message_bytes::NEEDED
+    )]
+    MessageBytes {
+        /// Its name at the broker.
+        topic: String,
+        /// What it takes: its `max.message.bytes`.
+        found: u64,
+    },
     /// We were told to stop first.
     #[error("told to stop before the topics were there")]
     Stopped,
@@ -215,6 +231,7 @@ impl Error {
             | Self::Partitions { .. }
             | Self::Retention { .. }
             | Self::InSync { .. }
+            | Self::MessageBytes { .. }
             | Self::Stopped => false,
         }
     }
@@ -297,7 +314,10 @@ fn check_kept(
     kept: Option<Kept>,
     replicas: Replicas,
 ) -> Result<(), Error> {
-    let Some(Kept { span, in_sync_min }) = kept else { return Err(Error::Unseen(name.to_owned())) };
+    let Some(Kept { span, in_sync_min, message_bytes_max }) = kept else {
+        return Err(Error::Unseen(name.to_owned()));
+    };
+    message_bytes::check(topic, name, message_bytes_max)?;
     if topic.cleanup == Cleanup::Delete && span >= inbox::RETENTION {
         return Err(Error::Retention { topic: name.to_owned(), kept: span });
     }

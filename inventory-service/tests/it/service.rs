@@ -16,7 +16,7 @@ use shared::{
     kafka,
     lifecycle::Lifecycle,
     outbox::Kept,
-    relay::{KafkaPublisher, Publish as _},
+    relay::{Answer, KafkaPublisher, Publish as _},
     telemetry,
 };
 
@@ -89,7 +89,7 @@ async fn an_order_on_the_topic_is_answered_on_the_topic() {
     let mut tell = async |message| {
         let created_at = Clock::System.now();
         let kept = [Kept { outbox_id: 1, created_at, message }];
-        assert_eq!(publisher.publish(&kept).await, [true]);
+        assert_eq!(publisher.publish(&kept).await, [Answer::Confirmed]);
     };
     let stock = format!("http://{}/stock/desk-lamp", process.addresses.http);
     // On a machine that stands still the service may answer that it cannot answer now.

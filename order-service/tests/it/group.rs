@@ -11,7 +11,7 @@ use shared::{
     lifecycle::Lifecycle,
     message::Outgoing,
     outbox,
-    relay::{KafkaPublisher, Publish as _},
+    relay::{Answer, KafkaPublisher, Publish as _},
     telemetry,
 };
 use time::Duration;
@@ -80,7 +80,8 @@ async fn publish(shop: &Shop, messages: Vec<Outgoing>) {
     };
     let keep = |(outbox_id, message)| outbox::Kept { outbox_id, created_at: NOW, message };
     let kept: Vec<_> = (1..).zip(messages).map(keep).collect();
-    assert!(KafkaPublisher::new(kafka, 100).publish(&kept).await.iter().all(|it| *it));
+    let answers = KafkaPublisher::new(kafka, 100).publish(&kept).await;
+    assert!(answers.iter().all(Answer::is_confirmed), "{answers:?}");
 }
 
 /// Locks the orders as a consumer does, in the order of their ids: it may be at work on some.

@@ -14,7 +14,7 @@ use shared::{
     kafka,
     lifecycle::Lifecycle,
     outbox,
-    relay::{KafkaPublisher, Publish as _},
+    relay::{Answer, KafkaPublisher, Publish as _},
     telemetry,
 };
 use sqlx::PgPool;
@@ -95,5 +95,5 @@ async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
         member: None,
     };
     let kept = outbox::Kept { outbox_id: 1, created_at: NOW, message };
-    assert_eq!(KafkaPublisher::new(kafka, 10).publish(&[kept]).await, [true]);
+    assert_eq!(KafkaPublisher::new(kafka, 10).publish(&[kept]).await, [Answer::Confirmed]);
 }

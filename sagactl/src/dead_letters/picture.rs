@@ -59,10 +59,12 @@ pub(super) fn whole(service: &Service, shown: &Shown) -> String {
         text.push_str("\n  gone; only what was decided about it is known");
     }
     if let Some(message) = &shown.message {
-        put(
-            &mut text,
-            format_args!("\n  place    partition {}, offset {}", message.partition, message.offset),
-        );
+        let (partition, offset) = (message.partition, message.offset);
+        if partition < 0 {
+            put(&mut text, format_args!("\n  place    none: outbox_id {offset}, never published"));
+        } else {
+            put(&mut text, format_args!("\n  place    partition {partition}, offset {offset}"));
+        }
         content(&mut text, message);
     }
     section(&mut text, "Waiting behind it", &shown.waiting, |it| {

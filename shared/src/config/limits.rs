@@ -23,6 +23,10 @@ pub struct Limits {
     #[arg(long, env = "ADMISSION_RETRY_AFTER", default_value = "5s")]
     #[arg(value_parser = parse_duration)]
     pub admission_retry_after: Duration,
+    /// How long the instance that publishes may publish nothing while messages wait. After that it
+    /// makes room for another one. To be below `ADMISSION_AGE_MAX`.
+    #[arg(long, env = "RELAY_LEAD_LIMIT", default_value = "10s", value_parser = parse_duration)]
+    pub relay_lead_limit: Duration,
     /// Requests a second that one caller may send in the long run; more are answered 429. A caller
     /// is the address that its connection comes from. 0 is no limit.
     #[arg(long, env = "RATE_LIMIT_PER_SECOND", default_value_t = 5_000)]
@@ -48,6 +52,13 @@ impl Limits {
                 let reason = format!("{value:?} is not between {moment:?} and {most:?}");
                 return Err(Invalid::new(name, reason));
             }
+        }
+        // Below that, a broker that is slow would be taken for one that is away.
+        let (least, most) = (Duration::from_secs(2), minute);
+        if !(least..=most).contains(&self.relay_lead_limit) {
+            let reason =
+                format!("{:?} is not between {least:?} and {most:?}", self.relay_lead_limit);
+            return Err(Invalid::new("RELAY_LEAD_LIMIT", reason));
         }
         Ok(())
     }

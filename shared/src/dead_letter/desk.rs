@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::By;
+use super::{By, unpublishable};
 use crate::{db, fault::Fault, jobs};
 
 /// What came of a decision.
@@ -40,7 +40,7 @@ pub enum Carried {
         /// One that waited died in its turn; the rest waits behind it.
         now_behind: Option<String>,
     },
-    /// The job is on its way again.
+    /// The job, or the message that is to be published, is on its way again.
     PutBack,
 }
 
@@ -104,8 +104,8 @@ impl fmt::Debug for Desk {
 
 /// Looking something up may take this long.
 const READ_LIMIT: Duration = Duration::from_secs(5);
-/// Settling a job's letter may take this long.
-const DISCARD_LIMIT: Duration = Duration::from_secs(5);
+/// Settling the letter of a job, or of a record to be published, may take this long.
+const SETTLE_LIMIT: Duration = Duration::from_secs(5);
 
 impl Desk {
     /// The letters are in this database.
@@ -135,6 +135,11 @@ impl Desk {
     /// Tries a letter again.
     pub async fn redrive(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
         let Some(kind) = self.dead_job(id).await? else {
+            if self.is_unpublishable(id).await? {
+                let pool = self.pool()?;
+                let limit = db::limit(pool, SETTLE_LIMIT);
+                return db::within(limit, unpublishable::put_back(pool, id, by)).await;
+            }
             return Ok(match self.0.road.get() {
                 Some(road) => road.redrive(id, by).await?,
                 None => Carried::NotOpen,
@@ -151,8 +156,13 @@ impl Desk {
                 return workers.discard(id, by).await;
             }
             let pool = self.pool()?;
-            let limit = db::limit(pool, DISCARD_LIMIT);
+            let limit = db::limit(pool, SETTLE_LIMIT);
             return Ok(db::within(limit, jobs::discard(pool, id, by)).await?);
+        }
+        if self.is_unpublishable(id).await? {
+            let pool = self.pool()?;
+            let limit = db::limit(pool, SETTLE_LIMIT);
+            return db::within(limit, unpublishable::discard(pool, id, by)).await;
         }
         match self.0.road.get() {
             Some(road) => Ok(road.discard(id, by).await?),
@@ -167,6 +177,10 @@ impl Desk {
 
     fn pool(&self) -> Result<&PgPool, Error> {
         self.0.pool.get().ok_or(Error::NotYet)
+    }
+
+    async fn is_unpublishable(&self, id: Uuid) -> Result<bool, Error> {
+        self.read(async |conn| unpublishable::is_one(conn, id).await).await
     }
 
     /// The kind of the dead job of this name.

@@ -3,7 +3,7 @@
 //! Alive says nothing of dependencies: a service that lost its database waits for it, and killing
 //! it would help nobody. Ready says whether work should be sent here.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use axum::{
     Router,
@@ -43,7 +43,7 @@ async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Resp
     let parts = report
         .into_iter()
         .filter(|(_, state)| verbose || state.is_err())
-        .map(|(name, state)| (name, state.map_or_else(|reason| reason, ToOwned::to_owned)))
+        .map(|(name, state)| (name, state.map_or_else(|reason| reason, Cow::into_owned)))
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(Readiness { ready, parts })).into_response()

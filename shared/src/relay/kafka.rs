@@ -3,6 +3,9 @@
 //! The client's settings are in [`crate::kafka`]. What is special here: a confirmation without an
 //! offset is none (the client infers it from a later one), and after any failure the producer is
 //! purged and dropped, because only a fresh one starts from a known place.
+//!
+//! One record that is refused ends the client for all (it leaves no gap), so the other messages of its
+//! batch are unconfirmed: what was refused, and why, is told of each message by itself.
 
 use std::{
     collections::BTreeMap,
@@ -12,6 +15,7 @@ use std::{
 
 use rdkafka::{
     ClientContext, Message,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{
@@ -21,21 +25,35 @@ use rdkafka::{
 use tokio::sync::Notify;
 
 use self::ends::Ends;
-use super::Publish;
+use super::{Answer, Publish, Refusal};
 use crate::{
-    kafka,
+    fault,
+    kafka::{self, Complaints},
     outbox::Kept,
     published::{Offsets, Partition},
     telemetry::messaging,
+    topics::{self, Replicas, Topic},
 };
 
-/// No confirmation at all for this long, and the producer is thrown away.
-const CONFIRMATION_LIMIT: Duration = Duration::from_secs(30);
+/// No confirmation at all for this long, and the producer is thrown away; unless a relay says
+/// otherwise.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// After a first failure, the answers of the others are waited for this long: what is confirmed need
+/// not be published again.
+const ANSWERS_LIMIT: Duration = Duration::from_millis(250);
+
+/// A topic is made anew within this long, or it is tried again later.
+const RESTORE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Publishes to Kafka.
 pub struct KafkaPublisher {
     settings: kafka::Settings,
     batch_max: usize,
+    declared: &'static [Topic],
+    replicas: Replicas,
+    patience: Duration,
+    trouble: String,
     producer: Option<ThreadedProducer<Confirmations>>,
     offsets: Offsets,
     ends: Option<Ends>,
@@ -53,18 +71,31 @@ impl std::fmt::Debug for KafkaPublisher {
 struct Confirmations {
     state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+    complaints: Arc<Complaints>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    confirmed: Vec<bool>,
+    /// Unconfirmed until the client says otherwise.
+    answers: Vec<Answer>,
+    /// How many are not confirmed.
     missing: usize,
+    /// How many the client has not said anything of.
+    open: usize,
     failure: Option<KafkaError>,
     /// Partition and offset of what was confirmed, by its place in the batch.
     located: Vec<(usize, (i32, i64))>,
 }
 
-impl ClientContext for Confirmations {}
+impl ClientContext for Confirmations {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.complaints.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.complaints.error(error, reason);
+    }
+}
 
 impl ProducerContext for Confirmations {
     type DeliveryOpaque = usize;
@@ -81,18 +112,24 @@ impl Confirmations {
     /// Takes note of the broker's answer: the offset that it gave the message, or why it gave none.
     fn note(&self, place: usize, answer: Result<i64, KafkaError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = state.answers.get(place).is_some_and(Answer::is_confirmed);
         match answer {
             Ok(offset) if offset >= 0 => {
-                if let Some(confirmed) = state.confirmed.get_mut(place)
-                    && !std::mem::replace(confirmed, true)
-                {
+                if !known && let Some(answer) = state.answers.get_mut(place) {
+                    *answer = Answer::Confirmed;
                     state.missing -= 1;
+                    state.open = state.open.saturating_sub(1);
                 }
             }
             Ok(_without_offset) => {
-                state.failure = Some(KafkaError::MessageProduction(RDKafkaErrorCode::NoError));
+                state.fail(KafkaError::MessageProduction(RDKafkaErrorCode::NoError));
             }
-            Err(error) => state.failure = Some(error),
+            Err(error) => {
+                if !known && let Some(answer) = state.answers.get_mut(place) {
+                    *answer = Answer::of(&error);
+                }
+                state.fail(error);
+            }
         }
         if state.missing == 0 || state.failure.is_some() {
             self.changed.notify_one();
@@ -106,18 +143,20 @@ impl Confirmations {
     }
 
     fn expect(&self, n: usize) {
+        let answers = vec![Answer::Unconfirmed; n];
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
-            State { confirmed: vec![false; n], missing: n, ..State::default() };
+            State { answers, missing: n, open: n, ..State::default() };
     }
 
     /// Waits until all is confirmed, something failed, or nothing moved for too long.
-    async fn wait(&self) -> Result<(), KafkaError> {
-        let mut missing_before = usize::MAX;
+    async fn wait(&self, patience: Duration) -> Result<(), KafkaError> {
+        let mut missing_before =
+            self.state.lock().unwrap_or_else(PoisonError::into_inner).answers.len();
         loop {
-            let changed = tokio::time::timeout(CONFIRMATION_LIMIT, self.changed.notified()).await;
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(failure) = state.failure.take() {
-                return Err(failure);
+            let changed = tokio::time::timeout(patience, self.changed.notified()).await;
+            let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.failure.is_some() {
+                break;
             }
             if state.missing == 0 {
                 return Ok(());
@@ -127,29 +166,69 @@ impl Confirmations {
             }
             missing_before = state.missing;
         }
+        // Whatever else was said by then is heard, too.
+        let all_answered = async {
+            while !self.is_answered() {
+                self.changed.notified().await;
+            }
+        };
+        drop(tokio::time::timeout(ANSWERS_LIMIT, all_answered).await);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.failure.take().map_or(Ok(()), Err)
     }
 
-    /// The offsets of what was confirmed of these messages.
-    fn offsets(&self, messages: &[Kept]) -> Offsets {
-        let mut offsets = Offsets::default();
+    fn is_answered(&self) -> bool {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).open == 0
+    }
+
+    /// Adds the offsets of what was confirmed of these messages.
+    fn add_to(&self, offsets: &mut Offsets, messages: &[Kept]) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, (partition, offset)) in &state.located {
             if let (Some(kept), 0..) = (messages.get(*place), *offset) {
                 offsets.add((kept.message.topic.to_string(), *partition), *offset);
             }
         }
-        offsets
     }
 
-    fn take(&self) -> Vec<bool> {
-        std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner)).confirmed
+    fn take(&self) -> Vec<Answer> {
+        std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner)).answers
+    }
+}
+
+impl State {
+    /// A refusal says more than that the client gave the others up for it.
+    fn fail(&mut self, error: KafkaError) {
+        self.open = self.open.saturating_sub(1);
+        let says_more = matches!(Answer::of(&error), Answer::Refused(_));
+        let told =
+            self.failure.as_ref().is_some_and(|it| matches!(Answer::of(it), Answer::Refused(_)));
+        if self.failure.is_none() || (says_more && !told) {
+            self.failure = Some(error);
+        }
     }
 }
 
 impl KafkaPublisher {
     /// A publisher for batches of at most `batch_max` messages.
     pub fn new(settings: kafka::Settings, batch_max: usize) -> Self {
-        Self { settings, batch_max, producer: None, offsets: Offsets::default(), ends: None }
+        Self {
+            settings,
+            batch_max,
+            declared: &[],
+            replicas: Replicas::majority(1),
+            patience: PATIENCE,
+            trouble: String::new(),
+            producer: None,
+            offsets: Offsets::default(),
+            ends: None,
+        }
+    }
+
+    /// The same, for topics that are declared so: one that is missing is made anew.
+    #[must_use]
+    pub fn declaring(self, declared: &'static [Topic], replicas: Replicas) -> Self {
+        Self { declared, replicas, ..self }
     }
 
     async fn try_publish(&mut self, messages: &[Kept]) -> Result<(), KafkaError> {
@@ -161,9 +240,13 @@ impl KafkaPublisher {
         let confirmations = Arc::clone(producer.context());
         confirmations.expect(messages.len());
         for (place, kept) in messages.iter().enumerate() {
-            send(producer, &self.settings, place, kept)?;
+            if let Err(error) = send(producer, &self.settings, place, kept) {
+                // What follows is not sent: it could be of the same key.
+                confirmations.note(place, Err(error));
+                break;
+            }
         }
-        confirmations.wait().await
+        confirmations.wait(self.patience).await
     }
 
     /// Throws the producer away with everything that it holds. Its drop can wait for the broker,
@@ -202,20 +285,23 @@ fn send(
 }
 
 impl Publish for KafkaPublisher {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<bool> {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
         let outcome = self.try_publish(messages).await;
-        let confirmed = match &self.producer {
+        let (answers, heard) = match &self.producer {
             Some(producer) => {
-                self.offsets = producer.context().offsets(messages);
-                producer.context().take()
+                let context = producer.context();
+                context.add_to(&mut self.offsets, messages);
+                (context.take(), context.complaints.last())
             }
-            None => vec![],
+            None => (vec![], None),
         };
         if let Err(error) = outcome {
-            tracing::warn!(%error, "the log did not confirm a message; the producer starts over");
+            self.trouble = describe(&error, heard);
+            tracing::debug!(%error, "a message was not confirmed; the producer starts over");
             self.start_over();
         }
-        if confirmed.len() == messages.len() { confirmed } else { vec![false; messages.len()] }
+        let all_unknown = || vec![Answer::Unconfirmed; messages.len()];
+        if answers.len() == messages.len() { answers } else { all_unknown() }
     }
 
     fn offsets(&mut self) -> Offsets {
@@ -230,6 +316,39 @@ impl Publish for KafkaPublisher {
         let (ends, told) = ends.ask(partitions).await?;
         self.ends = Some(ends);
         told
+    }
+    fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    fn trouble(&self) -> String {
+        self.trouble.clone()
+    }
+
+    fn topics(&self) -> Vec<&'static str> {
+        self.declared.iter().map(|it| it.name).collect()
+    }
+
+    async fn restore(&mut self, topic: &str) -> Result<bool, String> {
+        let Some(topic) = self.declared.iter().find(|it| it.name == topic) else {
+            return Err("it is missing, and not declared, so it is not ours to make".to_owned());
+        };
+        let work = topics::restore(&self.settings, *topic, self.replicas);
+        match tokio::time::timeout(RESTORE_LIMIT, work).await {
+            Ok(Ok(made)) => Ok(made),
+            Ok(Err(error)) => Err(fault::chain(&error)),
+            Err(_elapsed) => Err(format!("it was not made anew within {RESTORE_LIMIT:?}")),
+        }
+    }
+}
+
+/// What keeps messages from being confirmed: a refusal by itself, or what the client's threads said of
+/// the connection while nothing was heard.
+fn describe(error: &KafkaError, heard: Option<String>) -> String {
+    match (Answer::of(error), heard) {
+        (Answer::Refused(Refusal { code, text, .. }), _) => format!("{code} ({text})"),
+        (Answer::Confirmed | Answer::Unconfirmed, Some(heard)) => heard,
+        (Answer::Confirmed | Answer::Unconfirmed, None) => error.to_string(),
     }
 }
 

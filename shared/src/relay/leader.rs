@@ -3,16 +3,30 @@
 //! **Architecture invariant:** the connection that holds the lock is the one that reads and settles
 //! the outbox. Who lost the lock has lost the means to settle; the epoch catches what is left.
 
+use std::time::Instant;
+
 use sqlx::{Connection as _, PgConnection};
 
-use super::{Settings, known::Known};
+use super::{
+    Settings,
+    held::{self, Held},
+    known::Known,
+};
 
-/// The right to publish.
+/// The right to publish, and what is known for as long as it lasts.
 #[derive(Debug)]
 pub struct Leader {
     pub(super) conn: PgConnection,
     pub(super) epoch: i64,
+    /// What is recorded of the log.
     pub(super) known: Known,
+    /// Topics that are held, as the table has them.
+    pub(super) held: Vec<Held>,
+    /// Topics whose messages were not confirmed, and nobody knows yet whether it is for their sake:
+    /// they are held once others are confirmed without them.
+    pub(super) suspects: Vec<Held>,
+    /// Whether the last step was a held topic's.
+    pub(super) was_alone: bool,
 }
 
 impl Leader {
@@ -37,8 +51,33 @@ impl Leader {
         .bind(format!("{}/{}", settings.service, std::process::id()))
         .fetch_one(&mut conn)
         .await?;
+        let held = held::read(&mut conn).await?;
         let known = Known::read(&mut conn).await?;
         tracing::info!(epoch, "this relay leads");
-        Ok(Some(Self { conn, epoch, known }))
+        Ok(Some(Self { conn, epoch, known, held, suspects: vec![], was_alone: false }))
+    }
+
+    /// Whether anybody holds the lock.
+    pub(super) async fn is_there(settings: &Settings) -> Result<bool, sqlx::Error> {
+        let mut conn = PgConnection::connect_with(&settings.database).await?;
+        let is_there = sqlx::query_scalar(
+            "WITH lock AS (SELECT hashtextextended('messaging.relay', 0) AS key)
+             SELECT EXISTS (
+                 SELECT FROM pg_locks, lock
+                 WHERE locktype = 'advisory' AND granted AND objsubid = 1
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+                   AND classid::int8 = (key >> 32) & 4294967295
+                   AND objid::int8 = key & 4294967295)",
+        )
+        .fetch_one(&mut conn)
+        .await?;
+        conn.close().await?;
+        Ok(is_there)
+    }
+
+    /// The held topic that is to be tried now, if there is one.
+    pub(super) fn due(&self) -> Option<Held> {
+        let now = Instant::now();
+        self.held.iter().filter(|it| it.retry_at <= now).min_by_key(|it| it.retry_at).cloned()
     }
 }

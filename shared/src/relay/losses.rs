@@ -8,7 +8,9 @@
 //! **Architecture invariant:** a loss is recorded before the batch that gave it away is settled. A look
 //! that fails, or a lost message that is not confirmed again, keeps nothing else back: it is tried again.
 
-use super::{Error, Leader, Publish, Relay, Step, counter};
+use std::time::Instant;
+
+use super::{Answer, Error, Leader, Publish, Relay, Step, counter};
 use crate::{
     db,
     published::{self, Again, Loss, Offsets},
@@ -78,9 +80,10 @@ impl<P: Publish> Relay<P> {
         let Again { messages, next } = again;
         let mut offsets = Offsets::default();
         if !messages.is_empty() {
-            let confirmed = self.publish(&messages).await;
+            self.publisher.set_patience(self.tenure.patience());
+            let answers = self.publish(&messages).await;
             offsets = self.publisher.offsets();
-            if !confirmed.iter().all(|it| *it) {
+            if !answers.iter().all(Answer::is_confirmed) {
                 leader.known.say_again_later();
                 return Ok(Some(Step::Unconfirmed(0)));
             }
@@ -96,6 +99,7 @@ impl<P: Publish> Relay<P> {
             return Ok(Some(Step::Deposed));
         }
         leader.known.reached(offsets);
+        self.tenure.published(Instant::now());
         counter("relay_published_again_total", self.settings.service)
             .increment(messages.len() as u64);
         if next.is_none() {

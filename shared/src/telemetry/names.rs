@@ -50,23 +50,7 @@ pub(super) fn describe() {
         Unit::Seconds,
         "Everything said up to so long ago is taken in by the whole group; infinite while unknown."
     );
-    describe_counter!("relay_published_total", "Messages that the log confirmed.");
-    describe_counter!("relay_failures_total", "Steps of the relay that had to start over.");
-    describe_counter!(
-        "log_losses_total",
-        "Topics that were found to have lost messages which the log had confirmed. Must stay 0."
-    );
-    describe_counter!(
-        "relay_published_again_total",
-        "Messages that were published again because the log had lost them."
-    );
-    describe_gauge!("relay_leads", "1 if this relay is the one that publishes.");
-    describe_histogram!("relay_batch_size", "Messages handed to the log at once.");
-    describe_histogram!(
-        "relay_ack_duration_seconds",
-        Unit::Seconds,
-        "From handing a batch to the log to its last confirmation, or to the first failure."
-    );
+    describe_relay();
 
     describe_histogram!(
         "db_acquire_duration_seconds",
@@ -78,4 +62,40 @@ pub(super) fn describe() {
     describe_histogram!("job_attempt_duration_seconds", Unit::Seconds, "One attempt, by kind.");
     describe_histogram!("job_settle_batch_size", "Outcomes brought home at once, by kind.");
     describe_counter!("job_ended_total", "Jobs that ended, by kind and how.");
+}
+
+fn describe_relay() {
+    describe_counter!("relay_published_total", "Messages that the log confirmed.");
+    describe_counter!(
+        "log_losses_total",
+        "Topics that were found to have lost messages which the log had confirmed. Must stay 0."
+    );
+    describe_counter!(
+        "relay_published_again_total",
+        "Messages that were published again because the log had lost them."
+    );
+    describe_counter!("relay_failures_total", "Steps of the relay that had to start over.");
+    describe_gauge!("relay_leads", "1 if this relay is the one that publishes.");
+    describe_gauge!(
+        "relay_held_topics",
+        "1 while messages of the topic wait because the broker refuses them, and others go on."
+    );
+    describe_counter!(
+        "relay_unpublishable_total",
+        "Records that the topic never takes: dead letters now; of a dead-letter topic, copies that went without their body."
+    );
+    describe_counter!(
+        "relay_topics_restored_total",
+        "Topics that were missing while services ran and were made anew."
+    );
+    describe_counter!(
+        "relay_gave_up_total",
+        "Times that a relay led, published nothing for too long, and made room for another."
+    );
+    describe_histogram!("relay_batch_size", "Messages handed to the log at once.");
+    describe_histogram!(
+        "relay_ack_duration_seconds",
+        Unit::Seconds,
+        "From handing a batch to the log to its last confirmation, or to the first failure."
+    );
 }

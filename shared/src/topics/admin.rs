@@ -29,6 +29,8 @@ pub(super) struct Kept {
     pub(super) span: Duration,
     /// On how many brokers a message is when it is confirmed.
     pub(super) in_sync_min: i32,
+    /// What a batch of messages may weigh: its `max.message.bytes`.
+    pub(super) message_bytes_max: u64,
 }
 
 impl Kept {
@@ -42,7 +44,8 @@ impl Kept {
         };
         let span = millis("retention.ms")?.saturating_add(millis("segment.ms")?);
         let in_sync_min = setting("min.insync.replicas")?.parse().ok()?;
-        Some(Self { span, in_sync_min })
+        let message_bytes_max = setting("max.message.bytes")?.parse().ok()?;
+        Some(Self { span, in_sync_min, message_bytes_max })
     }
 }
 
@@ -170,23 +173,28 @@ mod tests {
 
     #[test]
     fn a_topic_keeps_until_its_whole_segment_is_old() {
-        let settings =
-            [("retention.ms", "2000"), ("segment.ms", "1000"), ("min.insync.replicas", "2")];
-        assert_eq!(read(&settings), Some(Kept { span: Duration::from_secs(3), in_sync_min: 2 }));
-        let settings =
-            [("retention.ms", "-1"), ("segment.ms", "1000"), ("min.insync.replicas", "1")];
-        assert_eq!(read(&settings), Some(Kept { span: Duration::MAX, in_sync_min: 1 }));
+        let rest = [("min.insync.replicas", "2"), ("max.message.bytes", "1048588")];
+        let kept = |span| Some(Kept { span, in_sync_min: 2, message_bytes_max: 1_048_588 });
+        let settings = [("retention.ms", "2000"), ("segment.ms", "1000"), rest[0], rest[1]];
+        assert_eq!(read(&settings), kept(Duration::from_secs(3)));
+        let settings = [("retention.ms", "-1"), ("segment.ms", "1000"), rest[0], rest[1]];
+        assert_eq!(read(&settings), kept(Duration::MAX));
     }
 
     #[test]
     fn what_a_broker_leaves_out_is_not_known_and_not_nothing() {
-        let all = [("retention.ms", "2000"), ("segment.ms", "1000"), ("min.insync.replicas", "2")];
+        let all = [
+            ("retention.ms", "2000"),
+            ("segment.ms", "1000"),
+            ("min.insync.replicas", "2"),
+            ("max.message.bytes", "1048588"),
+        ];
         assert_eq!(read(&[]), None);
         for missing in 0..all.len() {
             let mut some = all.to_vec();
             some.remove(missing);
             assert_eq!(read(&some), None, "{some:?}");
         }
-        assert_eq!(read(&[("retention.ms", ""), all[1], all[2]]), None);
+        assert_eq!(read(&[("retention.ms", ""), all[1], all[2], all[3]]), None);
     }
 }

@@ -27,7 +27,8 @@ fn a_confirmed_message_is_on_a_majority_of_the_replicas() {
 const NAME: &str = "t-a-topic";
 
 fn kept(days: u64, in_sync_min: i32) -> Kept {
-    Kept { span: Duration::from_hours(24 * days), in_sync_min }
+    let message_bytes_max = message_bytes::NEEDED;
+    Kept { span: Duration::from_hours(24 * days), in_sync_min, message_bytes_max }
 }
 
 #[test]

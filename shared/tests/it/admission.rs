@@ -83,6 +83,27 @@ async fn one_message_that_waits_for_too_long_shuts_the_gate() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_held_topic_counts_and_its_age_does_not() {
+    let (pool, _) = kit::database().await;
+    let watcher = watcher(&pool, &Health::default());
+    say(&pool, 10).await;
+    pool.execute("UPDATE messaging.outbox SET created_at = now() - interval '121 minutes'")
+        .await
+        .unwrap();
+    let hold = "INSERT INTO messaging.held_topic (topic, retry_at, attempts, code, detail)
+                VALUES ('said', now(), 1, 'TopicAuthorizationFailed', 'not allowed')";
+    pool.execute(hold).await.unwrap();
+    let backlog = watcher.step().await.unwrap();
+    assert_eq!((backlog.messages, backlog.age), (10, Duration::ZERO));
+    assert_eq!(watcher.gate().refuses(), None);
+    say(&pool, 1).await;
+    watcher.step().await.unwrap();
+    assert!(watcher.gate().refuses().is_some(), "as many as that may not wait for anything");
+    pool.execute("DELETE FROM messaging.held_topic").await.unwrap();
+    assert!(watcher.step().await.unwrap().age >= Duration::from_mins(121));
+}
+
+#[tokio::test]
 async fn a_database_that_cannot_be_asked_leaves_the_gate_as_it_is() {
     let (pool, _) = kit::database().await;
     let watcher = watcher(&pool, &Health::default());

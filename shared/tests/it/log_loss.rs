@@ -37,6 +37,7 @@ fn relay(
         batch_max: BATCH,
         poll: Duration::from_millis(20),
         statement_limit: PATIENCE,
+        lead_limit: PATIENCE,
         stop_grace: PATIENCE,
     };
     let keep = Keep { latest: vec![LATEST], ..Keep::default() };

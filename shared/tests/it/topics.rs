@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use devstack::{Patience, until};
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
 };
 use shared::{
@@ -88,6 +88,33 @@ async fn a_topic_with_other_partitions_than_declared_is_reported() {
     assert!(!error.is_transient());
     let Error::Partitions { topic, found, declared } = error else { panic!("{error:?}") };
     assert_eq!((topic, found, declared), (settings.topic("a-topic"), 2, 6));
+}
+
+#[tokio::test]
+async fn a_topic_that_takes_less_than_the_outbox_is_reported_with_what_is_needed() {
+    let settings = broker().await;
+    let declared = Topic::events("a-topic");
+    create(&settings, &[declared], Replicas::majority(1)).await.unwrap();
+    let admin: AdminClient<DefaultClientContext> = settings.client().create().unwrap();
+    let name = settings.topic("a-topic");
+    let narrow = AlterConfig::new(ResourceSpecifier::Topic(&name));
+    let narrow = narrow.set("max.message.bytes", "10000");
+    let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
+    for altered in admin.alter_configs(&[narrow], &patient).await.unwrap() {
+        altered.unwrap();
+    }
+    let mut patience = Patience::until("the broker says so");
+    let error = loop {
+        match create(&settings, &[declared], Replicas::majority(1)).await {
+            Ok(()) => patience.look_again("not yet").await,
+            Err(error) => break error,
+        }
+    };
+    assert!(!error.is_transient());
+    let complaint = error.to_string();
+    for word in [&*name, "10000", "925696", "max.message.bytes"] {
+        assert!(complaint.contains(word), "{complaint}");
+    }
 }
 
 #[tokio::test]

@@ -18,6 +18,7 @@ mod numbers;
 mod poison;
 mod raw;
 mod read;
+mod refused;
 mod review;
 mod secure;
 mod settings;

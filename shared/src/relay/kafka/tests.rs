@@ -2,7 +2,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::*;
+use super::{super::Blame, *};
 use crate::message::{Headers, Outgoing};
 
 fn expecting(n: usize) -> Confirmations {
@@ -18,8 +18,8 @@ async fn a_message_with_an_offset_is_confirmed_and_counted_once() {
     confirmations.note(1, Ok(7));
     assert_eq!(confirmations.state.lock().unwrap().missing, 1);
     confirmations.note(0, Ok(0));
-    confirmations.wait().await.unwrap();
-    assert_eq!(confirmations.take(), [true, true]);
+    confirmations.wait(PATIENCE).await.unwrap();
+    assert_eq!(confirmations.take(), [Answer::Confirmed, Answer::Confirmed]);
 }
 
 #[tokio::test]
@@ -27,8 +27,8 @@ async fn a_confirmation_without_an_offset_is_none_and_fails_the_batch() {
     let confirmations = expecting(2);
     confirmations.note(0, Ok(3));
     confirmations.note(1, Ok(-1));
-    confirmations.wait().await.unwrap_err();
-    assert_eq!(confirmations.take(), [true, false]);
+    confirmations.wait(PATIENCE).await.unwrap_err();
+    assert_eq!(confirmations.take(), [Answer::Confirmed, Answer::Unconfirmed]);
 }
 
 #[tokio::test]
@@ -37,8 +37,9 @@ async fn a_message_that_failed_is_not_confirmed_and_those_before_it_are() {
     confirmations.note(0, Ok(3));
     let too_late = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
     confirmations.note(1, Err(too_late.clone()));
-    assert_eq!(confirmations.wait().await.unwrap_err(), too_late);
-    assert_eq!(confirmations.take(), [true, false, false]);
+    assert_eq!(confirmations.wait(PATIENCE).await.unwrap_err(), too_late);
+    let [confirmed, unknown] = [Answer::Confirmed, Answer::Unconfirmed];
+    assert_eq!(confirmations.take(), [confirmed, unknown.clone(), unknown]);
 }
 
 fn kept(outbox_id: i64, topic: &'static str, bytes: usize) -> Kept {
@@ -78,7 +79,10 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
     }
     let mut publisher = KafkaPublisher::new(settings, 10);
     let too_large = [kept(1, "narrow", 100_000)];
-    assert_eq!(publisher.publish(&too_large).await, [false]);
+    let answers = publisher.publish(&too_large).await;
+    let [Answer::Refused(refusal)] = &answers[..] else { panic!("{answers:?}") };
+    assert_eq!((refusal.blame, &*refusal.code), (Blame::Record, "MessageSizeTooLarge"));
+    assert!(publisher.trouble().contains("MessageSizeTooLarge"), "{}", publisher.trouble());
     // The client itself is beyond repair after that: it leaves no gap.
-    assert_eq!(publisher.publish(&[kept(2, "wide", 200)]).await, [true]);
+    assert_eq!(publisher.publish(&[kept(2, "wide", 200)]).await, [Answer::Confirmed]);
 }

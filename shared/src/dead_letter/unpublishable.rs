@@ -1,0 +1,158 @@
+//! Records of our own that the broker never takes: out of the outbox, into the dead letters, and back.
+//!
+//! Such a letter has no place in a log: its partition is -1, and its offset is the `outbox_id` that it
+//! had. It has no lane: later messages of its key were not kept back. Redriven, it comes behind those,
+//! which is the one exception to the order of a key, and an operator's decision.
+//!
+//! **Architecture invariant:** a record is in the outbox or among the dead letters, never in both or in
+//! neither: it is moved in one transaction, which checks the relay's epoch as settling does.
+
+use sqlx::{Connection as _, PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{
+    By, Carried, DeadLetter, Error, Reason,
+    audit::{self, Action, Outcome},
+    keep,
+    settle::{self, Settled},
+};
+use crate::{
+    clock::Clock,
+    db,
+    fault::Fault,
+    message::{Headers, Incoming, Outgoing},
+    outbox::{self, Kept},
+};
+
+/// The partition of a message that is in none.
+const NO_PARTITION: i32 = -1;
+
+/// What stands on a copy of a dead letter beside the message.
+const OF_A_COPY: [&str; 2] = ["kafka_dlt-", "dead-letter-"];
+
+/// Bytes of a header that stay on a copy without its body.
+const HEADER_BYTES_MAX: usize = 256;
+
+/// Moves a record from the outbox to the dead letters, with a copy for the dead-letter topic; answers
+/// whether `epoch` is still the relay's.
+pub(crate) async fn bury(
+    conn: &mut PgConnection,
+    epoch: i64,
+    (service, kept): (&str, &Kept),
+    detail: &str,
+) -> Result<bool, Fault> {
+    let mut tx = conn.begin().await?;
+    if !outbox::settle(&mut tx, epoch, &[kept.outbox_id]).await? {
+        return Ok(false);
+    }
+    let message = &kept.message;
+    let incoming = Incoming {
+        topic: message.topic.to_string(),
+        partition: NO_PARTITION,
+        offset: kept.outbox_id,
+        timestamp_ms: None,
+        key: message.key.clone(),
+        headers: message.headers.clone(),
+        payload: message.payload.clone(),
+    };
+    let letter = DeadLetter {
+        incoming: &incoming,
+        lane: None,
+        reason: Reason::Unpublishable,
+        detail: detail.to_owned(),
+    };
+    let copies = keep(&mut tx, service, &Clock::System, &[letter]).await?;
+    sqlx::query("UPDATE messaging.dead_letter SET message_id = $1 WHERE dead_letter_id = ANY ($2)")
+        .bind(message.id)
+        .bind(copies.iter().map(|it| it.id).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+    outbox::append(&mut tx, &copies).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Whether a letter is a record that could not be published.
+pub(super) async fn is_one(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM messaging.dead_letter
+                        WHERE dead_letter_id = $1 AND message_id IS NOT NULL)",
+    )
+    .bind(id)
+    .fetch_one(conn)
+    .await
+}
+
+/// Puts the record back into the outbox, as it was; the relay publishes it within its poll.
+pub(super) async fn put_back(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried, Error> {
+    let mut tx = db::begin(pool).await?;
+    if settle::hold(&mut tx, id).await?.is_none() {
+        return Ok(Carried::NotOpen);
+    }
+    audit::record(&mut tx, id, (Action::Redrive, Outcome::PutBack), by).await?;
+    sqlx::query(
+        "INSERT INTO messaging.outbox (message_id, topic, key, headers, payload)
+         SELECT message_id, topic, key, headers, payload
+         FROM messaging.dead_letter WHERE dead_letter_id = $1",
+    )
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
+    settle::settle(&mut tx, id, Settled::Redriven).await?;
+    tx.commit().await?;
+    Ok(Carried::PutBack)
+}
+
+/// Ends the letter: the record is not published.
+pub(super) async fn discard(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried, Error> {
+    let mut tx = db::begin(pool).await?;
+    if settle::hold(&mut tx, id).await?.is_none() {
+        return Ok(Carried::NotOpen);
+    }
+    audit::record(&mut tx, id, (Action::Discard, Outcome::Discarded), by).await?;
+    settle::settle(&mut tx, id, Settled::Discarded).await?;
+    tx.commit().await?;
+    Ok(Carried::settled())
+}
+
+/// A copy of a dead letter as small as can be: no key, no body, no headers of the message itself. The
+/// row of the letter has all of it.
+pub(crate) fn without_body(copy: &Outgoing) -> Outgoing {
+    let mut headers = Headers::default();
+    for (name, value) in copy.headers.iter() {
+        let value = value.map(|it| &it[..it.len().min(HEADER_BYTES_MAX)]);
+        if OF_A_COPY.iter().any(|it| name.starts_with(it)) {
+            headers.push_raw(name, value);
+        }
+    }
+    headers.push("dead-letter-copy", "without its body: the topic takes no record of its size");
+    Outgoing { key: None, headers, payload: None, ..copy.clone() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_without_its_body_says_what_it_is_a_copy_of() {
+        let mut headers = Headers::default();
+        headers.push("ce_id", "an id");
+        headers.push("x-large", &"x".repeat(100_000));
+        headers.push("kafka_dlt-exception-message", &"y".repeat(1_000));
+        headers.push("dead-letter-id", "a name");
+        let copy = Outgoing {
+            id: Uuid::nil(),
+            topic: "a-service.dlq".into(),
+            key: Some(vec![0; 50_000]),
+            headers,
+            payload: Some(vec![0; 50_000]),
+        };
+        let small = without_body(&copy);
+        assert_eq!((small.id, &small.topic), (copy.id, &copy.topic));
+        assert_eq!((&small.key, &small.payload), (&None, &None));
+        assert_eq!(small.headers.text("dead-letter-id").unwrap(), Some("a name"));
+        assert_eq!(small.headers.text("ce_id").unwrap(), None);
+        assert!(small.headers.text("dead-letter-copy").unwrap().is_some());
+        assert!(small.headers.to_bytes().len() < 1_000);
+    }
+}

@@ -1,0 +1,154 @@
+//! A held topic, tried alone and record by record, so that the record at fault is known.
+//!
+//! **Architecture invariant:** a visit is bounded in records and in time, and the other topics have
+//! their turn before the next one.
+
+use std::{
+    slice,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Answer, Blame, Error, Leader, Publish, Refusal, Relay, Step, answer, count_topic, held::Held,
+};
+use crate::{
+    db,
+    dead_letter::unpublishable,
+    outbox::{self, Kept, Which},
+    telemetry::spans,
+};
+
+/// Records of one visit, at most.
+const RECORDS_MAX: usize = 100;
+/// No further record after this long.
+const VISIT_LIMIT: Duration = Duration::from_secs(1);
+
+impl<P: Publish> Relay<P> {
+    /// Tries a held topic: up to the first record that is not confirmed.
+    pub(super) async fn alone(&mut self, leader: &mut Leader, held: &Held) -> Result<Step, Error> {
+        leader.was_alone = true;
+        if let Err(reason) = self.restore(held).await {
+            return self.hold_again(leader, held, (&held.code, &reason)).await;
+        }
+        let n_max = i64::try_from(RECORDS_MAX).unwrap_or(i64::MAX);
+        let first = outbox::head_of(&mut leader.conn, n_max, Which::Of(&held.topic));
+        let batch = db::within(self.settings.statement_limit, first).await?;
+        // Others wait for this: it is not waited for as long as for a batch.
+        self.publisher.set_patience(self.tenure.patience() / 2);
+        let began = (spans::now(), Instant::now());
+        let (mut answers, mut failure) = (Vec::new(), None);
+        for kept in &batch {
+            match self.publish(slice::from_ref(kept)).await.pop() {
+                Some(Answer::Confirmed) => answers.push(Answer::Confirmed),
+                other => {
+                    failure = other.map(|it| (kept, it));
+                    break;
+                }
+            }
+            if began.1.elapsed() > VISIT_LIMIT {
+                break;
+            }
+        }
+        let n = answers.len();
+        if self.settle(leader, &batch, (&answers, began.0)).await?.is_none() {
+            return Ok(Step::Deposed);
+        }
+        match failure {
+            Some((kept, Answer::Refused(refusal))) if refusal.blame == Blame::Record => {
+                self.unpublishable(leader, held, (kept, &refusal)).await
+            }
+            Some((kept, Answer::Refused(refusal))) => {
+                self.hold_again(leader, held, (&refusal.code, &describe(kept, &refusal))).await
+            }
+            Some((_, Answer::Unconfirmed | Answer::Confirmed)) => {
+                let trouble = self.publisher.trouble();
+                self.hold_again(leader, held, (&held.code, &trouble)).await
+            }
+            // All that there was: whatever was at fault is gone.
+            None if n == batch.len() && n < RECORDS_MAX => {
+                let leads = self.release(leader, held).await?;
+                Ok(if leads { Step::Published(n) } else { Step::Deposed })
+            }
+            None => Ok(Step::Published(n)),
+        }
+    }
+
+    /// Makes the topic anew, if it is missing.
+    async fn restore(&mut self, held: &Held) -> Result<(), String> {
+        if answer::is_missing(&held.code) && self.publisher.restore(&held.topic).await? {
+            tracing::warn!(
+                topic = held.topic,
+                "a topic was missing and was made anew: what was in it is lost"
+            );
+            let service = self.settings.service;
+            count_topic("relay_topics_restored_total", service, &held.topic, 1);
+        }
+        Ok(())
+    }
+
+    /// The topic stays held, and its next try is later.
+    async fn hold_again(
+        &mut self,
+        leader: &mut Leader,
+        held: &Held,
+        (code, detail): (&str, &str),
+    ) -> Result<Step, Error> {
+        let leads = self.hold(leader, held.again(code, detail)).await?;
+        Ok(if leads { Step::Held } else { Step::Deposed })
+    }
+
+    /// A record that the broker does not take for its own sake: it becomes a dead letter, or, a copy of
+    /// one, goes without its body. The topic stays held for what comes after it.
+    async fn unpublishable(
+        &mut self,
+        leader: &mut Leader,
+        held: &Held,
+        (kept, refusal): (&Kept, &Refusal),
+    ) -> Result<Step, Error> {
+        let service = self.settings.service;
+        let detail = describe(kept, refusal);
+        let leads = if *kept.message.topic == format!("{service}.dlq") {
+            if !self.publish_without_body(kept, &detail).await {
+                return self.hold_again(leader, held, (&refusal.code, &detail)).await;
+            }
+            let gone = [kept.outbox_id];
+            let settle = outbox::settle(&mut leader.conn, leader.epoch, &gone);
+            db::within(self.settings.statement_limit, settle).await?
+        } else {
+            let record = (service, kept);
+            let bury = unpublishable::bury(&mut leader.conn, leader.epoch, record, &detail);
+            db::within(self.settings.statement_limit, bury).await?
+        };
+        if !leads {
+            return Ok(Step::Deposed);
+        }
+        let message = &kept.message;
+        tracing::warn!(message = %message.id, detail, "a record that no broker takes leaves the outbox");
+        count_topic("relay_unpublishable_total", service, &message.topic, 1);
+        self.tenure.published(Instant::now());
+        Ok(Step::Published(1))
+    }
+
+    /// Publishes what a copy of a dead letter is without its body. If that is refused for its own sake,
+    /// too, nothing more can be shown there: the letter's row has all of it. Answers whether it is done.
+    async fn publish_without_body(&mut self, kept: &Kept, detail: &str) -> bool {
+        let small = Kept { message: unpublishable::without_body(&kept.message), ..kept.clone() };
+        match self.publish(slice::from_ref(&small)).await.pop() {
+            Some(Answer::Confirmed) => true,
+            Some(Answer::Refused(it)) if it.blame == Blame::Record => {
+                tracing::warn!(
+                    detail,
+                    "a copy of a dead letter is left out: its row has all of it"
+                );
+                true
+            }
+            Some(Answer::Refused(_) | Answer::Unconfirmed) | None => false,
+        }
+    }
+}
+
+/// A refusal in words that an operator can search for.
+fn describe(kept: &Kept, refusal: &Refusal) -> String {
+    let (topic, bytes) = (&kept.message.topic, kept.message.bytes());
+    format!("{topic} refused a record of {bytes} bytes: {} ({})", refusal.code, refusal.text)
+}

@@ -1,0 +1,261 @@
+//! A batch from the head of the outbox, and what its answers say of each topic.
+//!
+//! A topic that refuses is held at once. Silence, and errors that may be our own, say nothing of a topic
+//! yet: its messages are left out of the next batch, and it is held if the others are confirmed then. If
+//! they are not either, it is the broker or this process, and nothing is held but the copies of dead
+//! letters, so that a service does not become unready for their sake.
+
+use std::{
+    collections::HashSet,
+    time::{Instant, SystemTime},
+};
+
+use super::{
+    Answer, Blame, Error, Leader, Publish, Relay, Step, counter,
+    held::{self, Held},
+    show_held,
+};
+use crate::{
+    db,
+    outbox::{self, Kept, Which},
+    published,
+    telemetry::{messaging, spans},
+};
+
+/// What stands for a code where nothing was answered.
+const UNCONFIRMED: &str = "Unconfirmed";
+
+impl<P: Publish> Relay<P> {
+    /// Publishes one batch: from the head of the outbox, or of a held topic whose time has come. They
+    /// take turns.
+    pub(super) async fn lead(&mut self, leader: &mut Leader) -> Result<Step, Error> {
+        if !self.look(leader).await? {
+            return Ok(Step::Deposed);
+        }
+        if let Some(step) = self.say_again(leader).await? {
+            return Ok(step);
+        }
+        let due = leader.due();
+        if let Some(held) = due.clone().filter(|_| !leader.was_alone) {
+            return self.alone(leader, &held).await;
+        }
+        leader.was_alone = false;
+        let mut batch = self.head(leader).await?;
+        if batch.is_empty() && !leader.suspects.is_empty() {
+            leader.suspects.clear();
+            batch = self.head(leader).await?;
+        }
+        if batch.is_empty() {
+            if let Some(held) = due {
+                return self.alone(leader, &held).await;
+            }
+            self.tenure.idles(Instant::now());
+            return Ok(Step::Idle);
+        }
+        let began = spans::now();
+        self.publisher.set_patience(self.tenure.patience());
+        let answers = self.publish(&batch).await;
+        let Some(n) = self.settle(leader, &batch, (&answers, began)).await? else {
+            return Ok(Step::Deposed);
+        };
+        self.judge(leader, &batch, &answers, n).await
+    }
+
+    pub(super) fn n_max(&self) -> i64 {
+        i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX)
+    }
+
+    /// The head of the outbox, beside what is held or suspected.
+    async fn head(&self, leader: &mut Leader) -> Result<Vec<Kept>, Error> {
+        let n_max = self.n_max();
+        let beside: Vec<&str> =
+            leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str()).collect();
+        let head = outbox::head_of(&mut leader.conn, n_max, Which::Beside(&beside));
+        Ok(db::within(self.settings.statement_limit, head).await?)
+    }
+
+    /// Hands a batch to the log, and measures how long that takes.
+    pub(super) async fn publish(&mut self, batch: &[Kept]) -> Vec<Answer> {
+        let (service, began) = (self.settings.service, Instant::now());
+        let answers = self.publisher.publish(batch).await;
+        metrics::histogram!("relay_ack_duration_seconds", "service" => service)
+            .record(began.elapsed());
+        metrics::histogram!("relay_batch_size", "service" => service)
+            .record(u32::try_from(batch.len()).unwrap_or(u32::MAX));
+        answers
+    }
+
+    /// Moves what was confirmed to what is kept; answers how many that were, or nothing if another relay leads.
+    pub(super) async fn settle(
+        &mut self,
+        leader: &mut Leader,
+        batch: &[Kept],
+        (answers, began): (&[Answer], SystemTime),
+    ) -> Result<Option<usize>, Error> {
+        let settled = settleable(batch, answers);
+        let offsets = self.publisher.offsets();
+        if !self.compare(leader, &offsets).await? {
+            return Ok(None);
+        }
+        let kept = (&offsets, &self.keep);
+        let settle = published::settle(&mut leader.conn, leader.epoch, &settled, kept);
+        if !db::within(self.settings.statement_limit, settle).await? {
+            return Ok(None);
+        }
+        leader.known.reached(offsets);
+        if settled.len() < batch.len() {
+            leader.known.doubt();
+        }
+        for (kept, _) in batch.iter().zip(answers).filter(|(_, answer)| answer.is_confirmed()) {
+            messaging::published(kept, began);
+        }
+        counter("relay_published_total", self.settings.service).increment(settled.len() as u64);
+        if !settled.is_empty() {
+            self.tenure.published(Instant::now());
+        }
+        Ok(Some(settled.len()))
+    }
+
+    /// Whose fault it is if not all of a batch was confirmed.
+    async fn judge(
+        &mut self,
+        leader: &mut Leader,
+        batch: &[Kept],
+        answers: &[Answer],
+        n: usize,
+    ) -> Result<Step, Error> {
+        let mut held = refused(batch, answers);
+        if n > 0 {
+            // Others are confirmed: it is for the sake of these topics that they were not.
+            let proven = std::mem::take(&mut leader.suspects);
+            held.extend(proven.iter().map(|it| it.again(&it.code, &it.detail)));
+        }
+        if held.is_empty() && n < batch.len() {
+            let copies = format!("{}.dlq", self.settings.service);
+            // An answer of its own, while others were confirmed, is proof as well. Copies for people are
+            // worth no doubt: nothing depends on when they are published.
+            let is_certain = |it: &Held| it.topic == copies || (n > 0 && it.code != UNCONFIRMED);
+            let doubtful = doubtful(batch, answers, &self.publisher.trouble());
+            let (certain, suspects): (Vec<_>, Vec<_>) = doubtful.into_iter().partition(is_certain);
+            leader.suspects = if leader.suspects.is_empty() { suspects } else { vec![] };
+            held.extend(certain.iter().map(|it| it.again(&it.code, &it.detail)));
+        }
+        if held.is_empty() {
+            let all = n == batch.len();
+            return Ok(if all { Step::Published(n) } else { Step::Unconfirmed(n) });
+        }
+        for held in held {
+            if !self.hold(leader, held).await? {
+                return Ok(Step::Deposed);
+            }
+        }
+        Ok(Step::Held)
+    }
+
+    /// Holds a topic, or holds it longer; answers whether this relay still leads.
+    pub(super) async fn hold(&mut self, leader: &mut Leader, topic: Held) -> Result<bool, Error> {
+        let hold = held::hold(&mut leader.conn, leader.epoch, &topic);
+        if !db::within(self.settings.statement_limit, hold).await? {
+            return Ok(false);
+        }
+        show_held(self.settings.service, &topic.topic, true);
+        tracing::warn!(
+            topic = topic.topic,
+            code = topic.code,
+            detail = topic.detail,
+            attempts = topic.attempts,
+            retry_in_ms = topic.pause().as_millis(),
+            "a topic is held: its messages wait, others go on"
+        );
+        leader.held.retain(|it| it.topic != topic.topic);
+        leader.held.push(topic);
+        Ok(true)
+    }
+
+    /// Holds a topic no longer; answers whether this relay still leads.
+    pub(super) async fn release(
+        &mut self,
+        leader: &mut Leader,
+        held: &Held,
+    ) -> Result<bool, Error> {
+        let release = held::release(&mut leader.conn, leader.epoch, &held.topic);
+        if !db::within(self.settings.statement_limit, release).await? {
+            return Ok(false);
+        }
+        show_held(self.settings.service, &held.topic, false);
+        tracing::info!(topic = held.topic, "a topic is held no longer");
+        leader.held.retain(|it| it.topic != held.topic);
+        Ok(true)
+    }
+}
+
+/// The rows that may be deleted: confirmed, with everything before them of the same key confirmed.
+pub(super) fn settleable(batch: &[Kept], answers: &[Answer]) -> Vec<i64> {
+    let mut blocked = HashSet::new();
+    batch
+        .iter()
+        .zip(answers)
+        .filter_map(|(kept, answer)| {
+            let key = (&kept.message.topic, &kept.message.key);
+            if answer.is_confirmed() && !blocked.contains(&key) {
+                return Some(kept.outbox_id);
+            }
+            blocked.insert(key);
+            None
+        })
+        .collect()
+}
+
+/// The topics that refused, each once. Of a batch it is not known which record was at fault.
+fn refused(batch: &[Kept], answers: &[Answer]) -> Vec<Held> {
+    topics(batch, answers, |answer| match answer {
+        Answer::Refused(it) if it.blame != Blame::Unclear => {
+            Some((it.code.clone(), format!("{} ({})", it.code, it.text)))
+        }
+        Answer::Refused(_) | Answer::Confirmed | Answer::Unconfirmed => None,
+    })
+}
+
+/// The topics for whose sake a batch may have failed: those with an error of their own; or else those
+/// of which nothing was confirmed.
+fn doubtful(batch: &[Kept], answers: &[Answer], trouble: &str) -> Vec<Held> {
+    let named = topics(batch, answers, |answer| match answer {
+        Answer::Refused(it) => Some((it.code.clone(), format!("{} ({})", it.code, it.text))),
+        Answer::Confirmed | Answer::Unconfirmed => None,
+    });
+    if !named.is_empty() {
+        return named;
+    }
+    let confirmed: HashSet<&str> = batch
+        .iter()
+        .zip(answers)
+        .filter(|(_, answer)| answer.is_confirmed())
+        .map(|(kept, _)| &*kept.message.topic)
+        .collect();
+    let mut silent = topics(batch, answers, |answer| {
+        (!answer.is_confirmed()).then(|| (UNCONFIRMED.to_owned(), trouble.to_owned()))
+    });
+    silent.retain(|it| !confirmed.contains(it.topic.as_str()));
+    silent
+}
+
+/// The topics of those messages that `pick` has a code and words for, each once.
+fn topics(
+    batch: &[Kept],
+    answers: &[Answer],
+    pick: impl Fn(&Answer) -> Option<(String, String)>,
+) -> Vec<Held> {
+    let mut seen = HashSet::new();
+    let mut topics = Vec::new();
+    for (kept, answer) in batch.iter().zip(answers) {
+        if let Some((code, detail)) = pick(answer)
+            && seen.insert(&kept.message.topic)
+        {
+            topics.push(Held::now(&kept.message.topic, &code, &detail));
+        }
+    }
+    topics
+}
+
+#[cfg(test)]
+mod tests;

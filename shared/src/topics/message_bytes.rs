@@ -1,0 +1,51 @@
+//! What a topic takes: not less than the outbox does.
+
+use super::{Error, Topic};
+use crate::outbox;
+
+/// The largest message of the outbox, with what a broker counts around it (the header of its batch,
+/// lengths).
+pub(super) const NEEDED: u64 = outbox::MESSAGE_BYTES_MAX as u64 + 4_096;
+
+/// A topic of events takes all that the outbox does. A copy of a dead letter goes without its body where
+/// it does not fit, so that a smaller limit is a warning.
+pub(super) fn check(topic: &Topic, name: &str, found: u64) -> Result<(), Error> {
+    if found >= NEEDED {
+        return Ok(());
+    }
+    let holds_copies = topic.name.rsplit_once('.').is_some_and(|(_, kind)| kind == "dlq");
+    if !holds_copies {
+        return Err(Error::MessageBytes { topic: name.to_owned(), found });
+    }
+    tracing::warn!(
+        topic = name,
+        max_message_bytes = found,
+        needed = NEEDED,
+        "copies of dead letters that are larger go without their body"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_of_events_takes_what_the_outbox_does_and_a_broker_does_by_default() {
+        let events = Topic::events("a-topic");
+        check(&events, "t-a-topic", 1_048_588).unwrap();
+        check(&events, "t-a-topic", NEEDED).unwrap();
+        let error = check(&events, "t-a-topic", NEEDED - 1).unwrap_err();
+        assert!(!error.is_transient());
+        assert_eq!(
+            error.to_string(),
+            "topic t-a-topic takes records of at most 925695 bytes, and 925696 are needed: \
+                raise its max.message.bytes"
+        );
+    }
+
+    #[test]
+    fn a_topic_of_copies_may_take_less() {
+        check(&Topic::dead_letters("a-service.dlq"), "t-a-service.dlq", 10_000).unwrap();
+    }
+}

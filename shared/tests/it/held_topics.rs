@@ -1,0 +1,350 @@
+//! What one topic does not take does not stop the others.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use devstack::Patience;
+use rdkafka::{
+    admin::{
+        AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+    },
+    client::DefaultClientContext,
+};
+use shared::{
+    dead_letter::{self, By, Carried, Desk, Filter},
+    effects::Wakers,
+    health::Health,
+    kafka,
+    message::Outgoing,
+    outbox::{self, Kept},
+    relay::{Answer, Blame, KafkaPublisher, Publish, Refusal, Relay, Settings, Step},
+    telemetry,
+    topics::{self, Replicas, Topic},
+};
+use sqlx::{Executor as _, PgPool};
+use uuid::Uuid;
+
+use crate::{
+    kit::{NUMBERS, PATIENCE, broker, create_topics, database, number, read_topic, value},
+    relay::{backlog, relay, settings, until_idle},
+};
+
+const NARROW: &str = "narrow";
+const COPIES: &str = "test.dlq";
+
+fn admin(kafka: &kafka::Settings) -> (AdminClient<DefaultClientContext>, AdminOptions) {
+    let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
+    (kafka.client().create().unwrap(), patient)
+}
+
+/// A topic that takes records of 10 kB.
+async fn create_narrow(kafka: &kafka::Settings, topic: &str) {
+    let (admin, patient) = admin(kafka);
+    let name = kafka.topic(topic);
+    let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
+    let topic = topic.set("max.message.bytes", "10000");
+    for made in admin.create_topics(&[topic], &patient).await.unwrap() {
+        made.unwrap();
+    }
+}
+
+async fn widen(kafka: &kafka::Settings, topic: &str) {
+    let (admin, patient) = admin(kafka);
+    let name = kafka.topic(topic);
+    let wide = AlterConfig::new(ResourceSpecifier::Topic(&name));
+    let wide = wide.set("max.message.bytes", "1048588");
+    for altered in admin.alter_configs(&[wide], &patient).await.unwrap() {
+        altered.unwrap();
+    }
+}
+
+async fn delete(kafka: &kafka::Settings, topic: &str) {
+    let (admin, patient) = admin(kafka);
+    for deleted in admin.delete_topics(&[&kafka.topic(topic)], &patient).await.unwrap() {
+        deleted.unwrap();
+    }
+}
+
+/// 50 kB that compression does not make small.
+fn large(topic: &'static str, key: &str) -> Outgoing {
+    let body = std::iter::repeat_with(fastrand::alphanumeric).take(50_000);
+    Outgoing { payload: Some(body.collect::<String>().into_bytes()), ..number(topic, key, 2, 2) }
+}
+
+async fn keep(pool: &PgPool, messages: &[Outgoing]) {
+    let mut conn = pool.acquire().await.unwrap();
+    outbox::append(&mut conn, messages).await.unwrap();
+}
+
+async fn read(kafka: &kafka::Settings, topic: &'static str, n: usize) -> Vec<(String, String)> {
+    let kafka = kafka.clone();
+    tokio::task::spawn_blocking(move || read_topic(&kafka, topic, n)).await.unwrap()
+}
+
+async fn held(pool: &PgPool) -> Vec<(String, i32, String)> {
+    sqlx::query_as("SELECT topic, attempts, code FROM messaging.held_topic ORDER BY topic")
+        .fetch_all(pool)
+        .await
+        .unwrap()
+}
+
+/// Steps until nothing waits and nothing is held.
+async fn until_drained<P: Publish>(pool: &PgPool, relay: &mut Relay<P>) {
+    let mut patience = Patience::until("nothing waits, nothing is held");
+    loop {
+        let step = relay.step().await.unwrap();
+        let seen = (backlog(pool).await, held(pool).await);
+        if seen == (0, vec![]) {
+            return;
+        }
+        if matches!(step, Step::Published(_)) {
+            patience.looked((step, seen));
+        } else {
+            patience.look_again((step, seen)).await;
+        }
+    }
+}
+
+async fn letters(pool: &PgPool) -> Vec<dead_letter::Summary> {
+    let mut conn = pool.acquire().await.unwrap();
+    dead_letter::list(&mut conn, &Filter::default(), None, 100).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_record_that_its_topic_never_takes_is_a_dead_letter_and_all_others_are_published() {
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS, "counted.dlq"], 1).await;
+    create_narrow(&kafka, NARROW).await;
+    let too_large = large(NARROW, "b");
+    let small = |sequence| number(NARROW, "b", sequence, sequence);
+    let other = |sequence| number(NUMBERS, "a", sequence, sequence);
+    keep(&pool, &[other(1), small(1), too_large.clone(), small(3), other(2)]).await;
+    let settings = Settings { service: "counted", ..settings(&database) };
+    let publisher = KafkaPublisher::new(kafka.clone(), 10);
+    let health = Health::default().component("relay");
+    let mut relay = Relay::new(settings, publisher, Wakers::default(), health);
+    until_drained(&pool, &mut relay).await;
+
+    let numbers = |key: &str, seen: Vec<(String, String)>| {
+        assert!(seen.iter().all(|(its, _)| its == key), "{seen:?}");
+        seen.into_iter().map(|(_, number)| number).collect::<Vec<_>>()
+    };
+    assert_eq!(numbers("a", read(&kafka, NUMBERS, 2).await), ["1", "2"]);
+    assert_eq!(numbers("b", read(&kafka, NARROW, 2).await), ["1", "3"]);
+    let letters = letters(&pool).await;
+    let [letter] = &letters[..] else { panic!("{letters:?}") };
+    assert_eq!((&*letter.topic, &*letter.reason), (NARROW, "unpublishable"));
+    assert_eq!(letter.key.as_deref(), Some("b"));
+    let bytes = too_large.bytes().to_string();
+    for word in [NARROW, &bytes, "MessageSizeTooLarge"] {
+        assert!(letter.detail.contains(word), "{}", letter.detail);
+    }
+    let counted = "relay_unpublishable_total{service=\"counted\",topic=\"narrow\"}";
+    assert_eq!(value(counted).to_string(), "1");
+    assert_eq!(read(&kafka, "counted.dlq", 1).await.len(), 1, "a copy like of any other");
+
+    let desk = Desk::default();
+    desk.open(pool.clone());
+    widen(&kafka, NARROW).await;
+    let by = By::new("ada").unwrap();
+    assert_eq!(desk.redrive(letter.id, &by).await.unwrap(), Carried::PutBack);
+    assert_eq!(desk.redrive(letter.id, &by).await.unwrap(), Carried::NotOpen);
+    let back = outbox::head(&mut pool.acquire().await.unwrap(), 10).await.unwrap();
+    assert_eq!(back.iter().map(|it| &it.message).collect::<Vec<_>>(), [&too_large]);
+    until_drained(&pool, &mut relay).await;
+    let last = read(&kafka, NARROW, 3).await.pop().unwrap();
+    assert_eq!(last.1.as_bytes(), too_large.payload.unwrap());
+}
+
+#[tokio::test]
+async fn a_record_that_is_not_to_be_published_is_discarded_with_its_reason() {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[COPIES], 1).await;
+    create_narrow(&kafka, NARROW).await;
+    keep(&pool, &[large(NARROW, "b")]).await;
+    until_drained(&pool, &mut relay(&database, KafkaPublisher::new(kafka, 10))).await;
+    let id = letters(&pool).await[0].id;
+    let desk = Desk::default();
+    desk.open(pool.clone());
+    let by = By::new("ada").unwrap().because("nobody needs it").unwrap();
+    let Carried::Settled { went_on: 0, left: 0, now_behind: None } =
+        desk.discard(id, &by).await.unwrap()
+    else {
+        panic!("it is still there");
+    };
+    assert_eq!((letters(&pool).await, backlog(&pool).await), (vec![], 0));
+    let shown = desk.read(async |conn| dead_letter::show(conn, id).await).await.unwrap().unwrap();
+    assert_eq!(shown.decisions[0].outcome, "discarded");
+}
+
+#[tokio::test]
+async fn a_copy_that_does_not_fit_on_its_dead_letter_topic_goes_without_its_body() {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    create_narrow(&kafka, COPIES).await;
+    let mut copy = large(COPIES, &"k".repeat(20_000));
+    copy.headers.push("dead-letter-id", &Uuid::nil().to_string());
+    keep(&pool, &[copy, number(COPIES, "c", 1, 1)]).await;
+    until_drained(&pool, &mut relay(&database, KafkaPublisher::new(kafka.clone(), 10))).await;
+    let seen = read(&kafka, COPIES, 2).await;
+    assert_eq!(seen, [(String::new(), String::new()), ("c".to_owned(), "1".to_owned())]);
+    assert_eq!(letters(&pool).await, [], "a copy is no letter of its own");
+}
+
+#[tokio::test]
+async fn a_topic_that_is_deleted_while_the_relay_publishes_is_made_anew_and_others_go_on() {
+    const DECLARED: &[Topic] = &[Topic::events(NUMBERS), Topic::events("deleted")];
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    topics::create(&kafka, DECLARED, Replicas::majority(1)).await.unwrap();
+    let publisher = KafkaPublisher::new(kafka.clone(), 10);
+    let mut relay = relay(&database, publisher.declaring(DECLARED, Replicas::majority(1)));
+    keep(&pool, &[number("deleted", "a", 1, 1), number(NUMBERS, "a", 1, 1)]).await;
+    // The client has both in its cache from now on.
+    until_drained(&pool, &mut relay).await;
+    delete(&kafka, "deleted").await;
+    keep(&pool, &[number("deleted", "a", 2, 2), number(NUMBERS, "a", 2, 2)]).await;
+    until_drained(&pool, &mut relay).await;
+    assert_eq!(read(&kafka, NUMBERS, 2).await.len(), 2);
+    assert_eq!(read(&kafka, "deleted", 1).await, [("a".to_owned(), "2".to_owned())]);
+    // With the partitions that are declared, or this would complain.
+    topics::create(&kafka, DECLARED, Replicas::majority(1)).await.unwrap();
+    assert_eq!(letters(&pool).await, []);
+}
+
+/// What a log answers for each topic; what is not named is confirmed.
+type Rules = Arc<Mutex<HashMap<&'static str, Answer>>>;
+
+/// A log with rules, which keeps what it confirmed, and how often a topic was tried.
+#[derive(Clone, Default)]
+struct Ruled {
+    rules: Rules,
+    confirmed: Arc<Mutex<Vec<String>>>,
+    tried: Arc<Mutex<HashMap<String, u32>>>,
+}
+
+impl Ruled {
+    fn rule(&self, topic: &'static str, answer: Answer) {
+        self.rules.lock().unwrap().insert(topic, answer);
+    }
+
+    fn tried(&self, topic: &str) -> u32 {
+        self.tried.lock().unwrap().get(topic).copied().unwrap_or(0)
+    }
+}
+
+impl Publish for Ruled {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+        let (rules, mut tried) = (self.rules.lock().unwrap(), self.tried.lock().unwrap());
+        let rule = |it: &Kept| rules.get(&*it.message.topic).cloned().unwrap_or(Answer::Confirmed);
+        let mut answers: Vec<Answer> = messages.iter().map(rule).collect();
+        for kept in messages {
+            *tried.entry(kept.message.topic.to_string()).or_default() += 1;
+        }
+        // As the real one: who is refused takes the others of its batch with it.
+        if answers.iter().any(|it| matches!(it, Answer::Refused(_))) {
+            for answer in answers.iter_mut().filter(|it| it.is_confirmed()) {
+                *answer = Answer::Unconfirmed;
+            }
+        }
+        let confirmed = messages.iter().zip(&answers).filter(|(_, it)| it.is_confirmed());
+        let topics = confirmed.map(|(kept, _)| kept.message.topic.to_string());
+        self.confirmed.lock().unwrap().extend(topics);
+        answers
+    }
+}
+
+fn refusal(blame: Blame, code: &str) -> Answer {
+    Answer::Refused(Refusal { blame, code: code.to_owned(), text: "in words".to_owned() })
+}
+
+/// Steps `n` times, whatever comes of it.
+async fn steps<P: Publish>(relay: &mut Relay<P>, n: usize) {
+    for _ in 0..n {
+        relay.step().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_refuses_us_is_held_alone_and_known_to_the_next_leader() {
+    let (pool, database) = database().await;
+    let log = Ruled::default();
+    log.rule("closed", refusal(Blame::Topic, "TopicAuthorizationFailed"));
+    let messages = |n| [number("closed", "a", n, n), number("open", "a", n, n)];
+    keep(&pool, &messages(1)).await;
+    let mut first = relay(&database, log.clone());
+    steps(&mut first, 6).await;
+    assert_eq!(*log.confirmed.lock().unwrap(), ["open"]);
+    let named = ("closed".to_owned(), 1, "TopicAuthorizationFailed".to_owned());
+    assert_eq!(held(&pool).await, [named]);
+    assert_eq!(log.tried("closed"), 2, "once in a batch, once alone; then it waits");
+    assert_eq!(letters(&pool).await, []);
+    drop(first);
+
+    pool.execute("UPDATE messaging.held_topic SET retry_at = now() + interval '1 hour'")
+        .await
+        .unwrap();
+    keep(&pool, &messages(2)).await;
+    let mut second = relay(&database, log.clone());
+    let mut patience = Patience::until("the second one leads and has published");
+    while second.step().await.unwrap() != Step::Idle {
+        patience.look_again(backlog(&pool).await).await;
+    }
+    assert_eq!(*log.confirmed.lock().unwrap(), ["open"; 2]);
+    assert_eq!((log.tried("closed"), backlog(&pool).await), (2, 2));
+    drop(second);
+
+    log.rule("closed", Answer::Confirmed);
+    pool.execute("UPDATE messaging.held_topic SET retry_at = now()").await.unwrap();
+    let mut third = relay(&database, log.clone());
+    until_drained(&pool, &mut third).await;
+    assert_eq!(log.confirmed.lock().unwrap()[2..], ["closed"; 2]);
+}
+
+#[tokio::test]
+async fn a_silent_topic_is_held_once_others_are_confirmed_without_it() {
+    let (pool, database) = database().await;
+    let log = Ruled::default();
+    log.rule("silent", Answer::Unconfirmed);
+    keep(&pool, &[number("silent", "a", 1, 1)]).await;
+    let mut relay = relay(&database, log.clone());
+    steps(&mut relay, 4).await;
+    assert_eq!(held(&pool).await, [], "that is as if the broker were away");
+    keep(&pool, &[number("open", "a", 1, 1)]).await;
+    steps(&mut relay, 3).await;
+    assert_eq!(*log.confirmed.lock().unwrap(), ["open"]);
+    assert_eq!(held(&pool).await, [("silent".to_owned(), 1, "Unconfirmed".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_dead_letter_topic_is_held_at_once_so_that_nobody_stops_leading_for_its_sake() {
+    let (pool, database) = database().await;
+    let log = Ruled::default();
+    log.rule(COPIES, Answer::Unconfirmed);
+    keep(&pool, &[number(COPIES, "a", 1, 1)]).await;
+    let mut relay = relay(&database, log.clone());
+    assert_eq!(relay.step().await.unwrap(), Step::Held);
+    assert_eq!(relay.step().await.unwrap(), Step::Idle);
+    assert_eq!(held(&pool).await, [(COPIES.to_owned(), 1, "Unconfirmed".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_broker_that_confirms_nothing_holds_no_topic() {
+    let (pool, database) = database().await;
+    let log = Ruled::default();
+    log.rule("one", Answer::Unconfirmed);
+    log.rule("two", Answer::Unconfirmed);
+    keep(&pool, &[number("one", "a", 1, 1), number("two", "a", 1, 1)]).await;
+    let mut relay = relay(&database, log.clone());
+    steps(&mut relay, 10).await;
+    assert_eq!((held(&pool).await, backlog(&pool).await), (vec![], 2));
+    log.rule("one", Answer::Confirmed);
+    log.rule("two", Answer::Confirmed);
+    until_idle(&pool, &mut relay).await;
+    assert_eq!(backlog(&pool).await, 0);
+}

@@ -1,0 +1,204 @@
+//! Who leads is able to publish, or makes room.
+
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use devstack::Patience;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use shared::{
+    db,
+    effects::Wakers,
+    health::Health,
+    kafka,
+    outbox::{self, Kept},
+    relay::{Answer, KafkaPublisher, Publish, Relay, Settings, Step},
+};
+use sqlx::PgPool;
+
+use crate::{
+    kit::{NUMBERS, PATIENCE, broker, create_topics, database, number},
+    relay::{backlog, settings},
+};
+
+/// What a broker looks like behind a network that lets connections through and no answer: it listens
+/// and says nothing.
+fn silence() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").unwrap()
+}
+
+/// Publishes to a broker until it is cut off from it.
+struct CutOff {
+    well: KafkaPublisher,
+    cut: KafkaPublisher,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Publish for CutOff {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+        if self.is_cut.load(Ordering::SeqCst) {
+            return self.cut.publish(messages).await;
+        }
+        self.well.publish(messages).await
+    }
+
+    fn set_patience(&mut self, patience: Duration) {
+        self.cut.set_patience(patience);
+    }
+
+    fn trouble(&self) -> String {
+        self.cut.trouble()
+    }
+}
+
+async fn keep(pool: &PgPool, number_of_it: i64) {
+    let mut conn = pool.acquire().await.unwrap();
+    let message = number(NUMBERS, "a", number_of_it, number_of_it);
+    outbox::append(&mut conn, &[message]).await.unwrap();
+}
+
+fn member<P: Publish>(
+    database: &db::Settings,
+    lead_limit: Duration,
+    publisher: P,
+    health: &Health,
+) -> Relay<P> {
+    let settings = Settings { lead_limit, ..settings(database) };
+    Relay::new(settings, publisher, Wakers::default(), health.component("relay"))
+}
+
+/// Steps until the step is this one.
+async fn until_step<P: Publish>(relay: &mut Relay<P>, wanted: Step) {
+    let mut patience = Patience::until(&format!("{wanted:?}"));
+    loop {
+        let step = relay.step().await.unwrap();
+        if step == wanted {
+            return;
+        }
+        patience.look_again(step).await;
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_is_cut_off_from_the_broker_makes_room_for_one_that_is_not() {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    let silence = silence();
+    let brokers = silence.local_addr().unwrap().to_string();
+    let is_cut = Arc::new(AtomicBool::new(false));
+    let silent = kafka::Settings { brokers, ..kafka.clone() };
+    let publisher = CutOff {
+        well: KafkaPublisher::new(kafka.clone(), 10),
+        cut: KafkaPublisher::new(silent, 10),
+        is_cut: Arc::clone(&is_cut),
+    };
+    let (limit, health) = (Duration::from_secs(1), Health::default());
+    let mut cut = member(&database, limit, publisher, &health);
+    let mut well = member(&database, PATIENCE, KafkaPublisher::new(kafka, 10), &Health::default());
+    keep(&pool, 1).await;
+    until_step(&mut cut, Step::Idle).await;
+    assert_eq!((well.step().await.unwrap(), backlog(&pool).await), (Step::Standby, 0));
+
+    is_cut.store(true, Ordering::SeqCst);
+    keep(&pool, 2).await;
+    until_step(&mut cut, Step::GaveUp).await;
+    let reason = health.report()["relay"].clone().unwrap_err();
+    assert!(reason.contains("has given up leading the relay: published nothing for"), "{reason}");
+    until_step(&mut well, Step::Idle).await;
+    assert_eq!(backlog(&pool).await, 0);
+    for _ in 0..3 {
+        assert_eq!(cut.step().await.unwrap(), Step::Resting, "it does not stand again at once");
+    }
+    assert!(!health.is_ready());
+
+    // Nobody else leads: it stands again, and finds the network mended.
+    drop(well);
+    is_cut.store(false, Ordering::SeqCst);
+    keep(&pool, 3).await;
+    until_step(&mut cut, Step::Idle).await;
+    assert_eq!(backlog(&pool).await, 0);
+}
+
+#[tokio::test]
+async fn two_that_both_cannot_publish_take_turns_and_rest_in_between() {
+    let (pool, database) = database().await;
+    // A pause is three times as long, which no step here takes.
+    let limit = Duration::from_secs(1);
+    let health = Health::default();
+    let mut one = member(&database, limit, Nothing, &health);
+    let mut two = member(&database, limit, Nothing, &health);
+    keep(&pool, 1).await;
+    until_step(&mut one, Step::GaveUp).await;
+    until_step(&mut two, Step::GaveUp).await;
+    assert_eq!(one.step().await.unwrap(), Step::Resting);
+    assert_eq!(two.step().await.unwrap(), Step::Resting);
+    until_step(&mut one, Step::Unconfirmed(0)).await;
+    assert_eq!(backlog(&pool).await, 1);
+}
+
+/// Confirms nothing, at once.
+struct Nothing;
+
+impl Publish for Nothing {
+    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+        vec![Answer::Unconfirmed; messages.len()]
+    }
+}
+
+/// Topics whose broker refuses the timestamps of this process's clock, as it does those of one that is
+/// hours ahead.
+async fn create_untimely(kafka: &kafka::Settings, names: &[&str]) {
+    let admin: AdminClient<_> = kafka.client().create().unwrap();
+    let names: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
+    let topics: Vec<_> = names
+        .iter()
+        .map(|it| NewTopic::new(it, 1, TopicReplication::Fixed(1)))
+        .map(|it| it.set("message.timestamp.before.max.ms", "0"))
+        .collect();
+    let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
+    for made in admin.create_topics(&topics, &patient).await.unwrap() {
+        made.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_leader_whose_timestamps_are_refused_makes_room_and_buries_nothing() {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    create_untimely(&kafka, &[NUMBERS]).await;
+    keep(&pool, 1).await;
+    let health = Health::default();
+    let publisher = KafkaPublisher::new(kafka, 10);
+    let mut relay = member(&database, Duration::from_secs(2), publisher, &health);
+    until_step(&mut relay, Step::GaveUp).await;
+    let reason = health.report()["relay"].clone().unwrap_err();
+    assert!(reason.contains("InvalidTimestamp"), "{reason}");
+    let of =
+        async |sql: &'static str| sqlx::query_scalar::<_, i64>(sql).fetch_one(&pool).await.unwrap();
+    assert_eq!(of("SELECT count(*) FROM messaging.dead_letter").await, 0);
+    assert_eq!(of("SELECT count(*) FROM messaging.held_topic").await, 0);
+    assert_eq!(backlog(&pool).await, 1);
+}
+
+#[tokio::test]
+async fn a_single_topic_that_refuses_timestamps_is_held_and_the_leader_leads() {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    create_untimely(&kafka, &["untimely"]).await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    let mut conn = pool.acquire().await.unwrap();
+    outbox::append(&mut conn, &[number("untimely", "a", 1, 1)]).await.unwrap();
+    keep(&pool, 1).await;
+    let publisher = KafkaPublisher::new(kafka, 10);
+    let mut relay = member(&database, PATIENCE, publisher, &Health::default());
+    until_step(&mut relay, Step::Idle).await;
+    let held: Vec<String> =
+        sqlx::query_scalar("SELECT code FROM messaging.held_topic").fetch_all(&pool).await.unwrap();
+    assert_eq!((held, backlog(&pool).await), (vec!["InvalidTimestamp".to_owned()], 1));
+}
