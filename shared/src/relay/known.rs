@@ -41,7 +41,7 @@ impl Known {
 
     /// The partitions that are to be compared with the log now: all of them, or none if that was done
     /// a moment ago.
-    pub(super) fn to_look_at(&mut self) -> Vec<Partition> {
+    pub(super) fn take_due(&mut self) -> Vec<Partition> {
         let now = Instant::now();
         if self.next_look.is_some_and(|it| it > now) {
             return vec![];

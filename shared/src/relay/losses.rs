@@ -20,7 +20,7 @@ impl<P: Publish> Relay<P> {
     /// Looks whether the log still has what it confirmed, if it is time to. Answers whether this relay
     /// still leads.
     pub(super) async fn look(&mut self, leader: &mut Leader) -> Result<bool, Error> {
-        let partitions = leader.known.to_look_at();
+        let partitions = leader.known.take_due();
         if partitions.is_empty() {
             return Ok(true);
         }

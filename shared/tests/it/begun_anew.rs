@@ -92,11 +92,11 @@ async fn consume(pool: &PgPool, kafka: &kafka::Settings, n: i64) {
     let mut consumer = Consumer::new(parts(pool, Tally::default()), &settings, health).unwrap();
     let (stop, mut patience) = (CancellationToken::new(), Patience::until("bad messages are kept"));
     while letters(pool).await < n {
-        let step = consumer.step(&stop).await.unwrap();
-        if let Step::TakenIn(taken) = step {
+        let did = consumer.step(&stop).await.unwrap();
+        if let Step::TakenIn(taken) = did {
             assert_eq!(taken.repeats, 0, "nothing is read twice here");
         }
-        patience.looked((step, letters(pool).await));
+        patience.looked((did, letters(pool).await));
     }
 }
 

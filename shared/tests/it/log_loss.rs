@@ -62,12 +62,15 @@ async fn keep(pool: &PgPool, topic: &'static str, first: i64, each: i64) {
 async fn until_idle(relay: &mut Relay<KafkaPublisher>) -> usize {
     let (mut n, mut patience) = (0, Patience::until("nothing is to be published"));
     loop {
-        match relay.step().await.unwrap() {
-            Step::Idle => return n,
-            Step::Published(more) => n += more,
-            // Another one of this test has only just been dropped.
-            step => patience.looked((step, n)),
+        let did = relay.step().await.unwrap();
+        if did == Step::Idle {
+            return n;
         }
+        if let Step::Published(more) = did {
+            n += more;
+        }
+        // Or another one of this test has only just been dropped.
+        patience.looked((did, n));
     }
 }
 
@@ -168,8 +171,8 @@ async fn consume(pool: &PgPool, kafka: &kafka::Settings, total: i64) {
     let (stop, mut patience) = (CancellationToken::new(), Patience::until("all is added up"));
     let sum = async || totals(pool).await.values().sum::<i64>();
     while sum().await != total {
-        let step = consumer.step(&stop).await.unwrap();
-        patience.looked((step, sum().await));
+        let did = consumer.step(&stop).await.unwrap();
+        patience.looked((did, sum().await));
     }
 }
 
@@ -184,10 +187,11 @@ async fn a_relay_that_ends_in_the_middle_is_followed_by_one_that_goes_on_there()
     let mut first = relay(&database, &kafka, "test", any());
     let mut patience = Patience::until("the first batch is published again");
     loop {
-        match first.step().await.unwrap() {
-            Step::Published(n) => break assert_eq!(n, BATCH),
-            step => patience.looked(step),
+        let did = first.step().await.unwrap();
+        if let Step::Published(n) = did {
+            break assert_eq!(n, BATCH);
         }
+        patience.looked(did);
     }
     drop(first);
     // Its place was taken while its last statement was on the way: it can record nothing.
