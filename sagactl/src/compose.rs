@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! images ──> up --wait ──> the README's curl ──> confinement ──> load and docker kill
-//!        ──> down, up, the same data ──> down --volumes
+//!        ──> down, up, the same data ──> down, Kafka's volume removed, up ──> down --volumes
 //! ```
 //!
 //! It runs under a project name and at ports of its own and removes what it made, however it ends.
@@ -120,7 +120,8 @@ async fn acts(project: &Project, repository: &Path, complete: bool) -> anyhow::R
     if complete {
         restarted(project, &shop).await?;
     }
-    down_and_up(project, &shop).await
+    down_and_up(project, &shop).await?;
+    without_kafkas_volume(project, &shop).await
 }
 
 async fn readme(project: &Project, repository: &Path, shop: &Shop) -> anyhow::Result<()> {
@@ -201,6 +202,25 @@ async fn down_and_up(project: &Project, shop: &Shop) -> anyhow::Result<()> {
     shop.confirms_an_order("up").await?;
     shop.audit().await?;
     done(began, "down and up: the data are there, an order is confirmed, every promise is kept");
+    Ok(())
+}
+
+/// Kafka's volume is lost while orders are in flight, and everything else is kept.
+async fn without_kafkas_volume(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+    let began = Instant::now();
+    shop.leaves_orders_in_flight("in-flight").await?;
+    let before = shop.count().await?;
+    project.compose(&["down"]).await?;
+    project.remove_volume("kafka-data").await?;
+    project.compose(&UP).await?;
+    let shop = Shop::of(project, shop.dead_letters).await?;
+    let after = shop.count().await?;
+    anyhow::ensure!(after == before, "{before} orders before, {after} after");
+    shop.confirms_an_order("empty-kafka").await?;
+    shop.audit().await?;
+    let lost = shop.lost_topics().await?;
+    anyhow::ensure!(lost > 0, "no service has said that topics lost their messages");
+    done(began, "down, Kafka's volume removed, up: open orders end, every promise is kept");
     Ok(())
 }
 

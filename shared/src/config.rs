@@ -28,7 +28,12 @@ use std::{
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::{consumer, db, kafka, telemetry};
+use crate::{
+    consumer, contract, db, kafka,
+    published::{self, Keep},
+    telemetry,
+    topics::Cleanup,
+};
 
 pub use self::{
     broker::{Broker, Protection},
@@ -81,6 +86,10 @@ pub struct Common {
     /// without limit.
     #[arg(long, env = "DEAD_LETTERS_SHARE_MAX", default_value_t = 50)]
     pub dead_letters_share_max: u8,
+    /// How long messages that were published are kept in the database, to be published again if the
+    /// broker loses them; at most 7 days. 0s keeps none but the latest values of products.
+    #[arg(long, env = "PUBLISHED_KEPT", default_value = "24h", value_parser = parse_duration)]
+    pub published_kept: Duration,
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: telemetry::Format,
@@ -138,6 +147,9 @@ impl Check for Common {
         self.database()?;
         within("DATABASE_CONNECTIONS_MAX", self.database_connections_max.into(), 2, 1_000)?;
         within("DEAD_LETTERS_SHARE_MAX", self.dead_letters_share_max.into(), 1, 100)?;
+        if self.published_kept > published::KEPT_MAX {
+            return Err(Invalid::new("PUBLISHED_KEPT", "topics keep nothing longer than 7 days"));
+        }
         self.broker.check()?;
         telemetry::check_filter(&self.log_filter)
             .map_err(|error| Invalid::new("LOG_FILTER", error.to_string()))?;
@@ -182,6 +194,12 @@ impl Common {
     pub fn dead_letter_limits(&self) -> consumer::Limits {
         let in_a_row_max = Some(self.dead_letters_in_a_row_max).filter(|it| *it > 0);
         consumer::Limits { in_a_row_max, share_max: self.dead_letters_share_max }
+    }
+
+    /// What is kept of what was published.
+    pub fn keep(&self) -> Keep {
+        let latest = contract::TOPICS.iter().filter(|it| it.cleanup == Cleanup::Compact);
+        Keep { span: self.published_kept, latest: latest.map(|it| it.name).collect() }
     }
 
     /// How the broker is used, by a client of this name.

@@ -186,7 +186,10 @@ impl Ground {
         let ground =
             Self { name, common, life, pool, codec, wakers, gate, limits, admin, door, desk };
         ground.start_relay()?;
-        let settings = housekeeping::Settings::default();
+        let settings = housekeeping::Settings {
+            published_span: ground.common.published_kept,
+            ..housekeeping::Settings::default()
+        };
         let housekeeping = Housekeeping::new(ground.pool.clone(), settings);
         ground.life.start(Stage::Work, "housekeeping", |stop| housekeeping.run(stop));
         ground.start_census("letters", Letters::describe());
@@ -300,7 +303,8 @@ impl Ground {
         let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX)
             .declaring(&contract::TOPICS, self.common.broker.replicas());
         let health = self.life.health().component("relay");
-        let relay = Relay::new(settings, publisher, self.wakers.clone(), health);
+        let relay = Relay::new(settings, publisher, self.wakers.clone(), health)
+            .keeping(self.common.keep());
         self.life.start(Stage::Last, "relay", |stop| relay.run(stop));
         Ok(())
     }

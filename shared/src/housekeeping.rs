@@ -1,7 +1,8 @@
 //! Nothing is kept for ever: what nobody will ask for any more is deleted.
 //!
 //! Ids of messages that no topic can bring again ([`inbox::RETENTION`]), dead letters that were closed
-//! as long ago, and answers whose keys are free again ([`idempotency::KEPT`]). All are old by the database's clock. Several instances share
+//! as long ago, answers whose keys are free again ([`idempotency::KEPT`]), and messages that were published
+//! long enough ago ([`published`]). All are old by the database's clock. Several instances share
 //! the work: a row that one of them holds is passed over by the others.
 //!
 //! **Architecture invariant:** nothing waits for this and nothing ends by it. A batch is bounded,
@@ -12,7 +13,7 @@ use std::{convert::Infallible, time::Duration};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::{backoff::Backoff, db, dead_letter, fault, idempotency, inbox};
+use crate::{backoff::Backoff, db, dead_letter, fault, idempotency, inbox, published};
 
 /// How the house is kept.
 #[derive(Clone, Copy, Debug)]
@@ -21,11 +22,17 @@ pub struct Settings {
     pub batch_max: i64,
     /// About so long between two rounds.
     pub rest: Duration,
+    /// What was published is kept this long: [`published::purge`].
+    pub published_span: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { batch_max: 5_000, rest: Duration::from_mins(10) }
+        Self {
+            batch_max: 5_000,
+            rest: Duration::from_mins(10),
+            published_span: published::Keep::default().span,
+        }
     }
 }
 
@@ -38,6 +45,8 @@ pub struct Step {
     pub idempotency: u64,
     /// Closed dead letters.
     pub dead_letters: u64,
+    /// Messages that were kept in case their topic is lost.
+    pub published: u64,
     /// Whether a batch was full: there may be more.
     pub more: bool,
 }
@@ -103,9 +112,12 @@ impl Housekeeping {
             self.delete("idempotency", async |conn| idempotency::purge(conn, n_max).await).await?;
         let letters = async |conn: &mut PgConnection| dead_letter::purge(conn, n_max).await;
         let dead_letters = self.delete("dead_letter", letters).await?;
+        let span = self.settings.published_span;
+        let published = async |conn: &mut PgConnection| published::purge(conn, span, n_max).await;
+        let published = self.delete("published", published).await?;
         let full = |deleted: u64| deleted >= n_max.unsigned_abs();
-        let more = [inbox, idempotency, dead_letters].into_iter().any(full);
-        Ok(Step { inbox, idempotency, dead_letters, more })
+        let more = [inbox, idempotency, dead_letters, published].into_iter().any(full);
+        Ok(Step { inbox, idempotency, dead_letters, published, more })
     }
 
     async fn delete(

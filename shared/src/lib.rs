@@ -18,6 +18,7 @@ pub mod decider;
 pub mod effects;
 pub mod intake;
 pub mod outbox;
+pub mod published;
 pub mod relay;
 
 pub mod consumer;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
@@ -54,6 +55,23 @@ pub struct Incoming {
     pub headers: Headers,
     /// The encoded body.
     pub payload: Option<Vec<u8>>,
+}
+
+impl Incoming {
+    /// SHA-256 of timestamp, key, headers and body: what tells two messages apart that have the same
+    /// offset, because their topic began anew in between. The database generates the same value in
+    /// the column `digest` of what it keeps.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(self.timestamp_ms.unwrap_or(-1).to_be_bytes());
+        for part in [self.key.as_deref(), Some(&self.headers.to_bytes()), self.payload.as_deref()] {
+            // As PostgreSQL's `int4send(length(..))`; -1 is null. No message is that long.
+            let length = part.map_or(-1, |it| i32::try_from(it.len()).unwrap_or(i32::MAX));
+            hasher.update(length.to_be_bytes());
+            hasher.update(part.unwrap_or_default());
+        }
+        hasher.finalize().into()
+    }
 }
 
 /// A message whose outside has been read and found in order.

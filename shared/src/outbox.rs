@@ -3,15 +3,15 @@
 //! **Architecture invariant:** messages are appended while the row of their key is locked, so ids
 //! of one key rise in the order of the commits, and the relay, which reads in the order of the ids,
 //! keeps each key's order. Rows of other keys may commit late: the relay deletes exactly the rows
-//! it published and has no cursor that could run past them. Looks begin at a [`Floor`], below which
-//! no row can appear any more.
+//! it published ([`published::settle`](crate::published::settle)) and has no cursor that could run
+//! past them. Looks begin at a [`Floor`], below which no row can appear any more.
 //!
 //! Looks are planned anew each time: a plan that was made while the table was small reads all of it,
 //! and goes on to do so when it is full of rows that are gone.
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, Row as _};
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use time::OffsetDateTime;
 
 use crate::{
@@ -130,27 +130,31 @@ pub async fn head_of(
     .persistent(false)
     .fetch_all(conn)
     .await?
-    .into_iter()
-    .map(|row| {
-        let headers: Vec<u8> = row.try_get("headers")?;
-        let headers = Headers::from_bytes(&headers)
-            .ok_or_else(|| sqlx::Error::Decode("headers of an outbox row are unreadable".into()))?;
-        Ok(Kept {
-            outbox_id: row.try_get("outbox_id")?,
-            created_at: row.try_get("created_at")?,
-            message: Outgoing {
-                id: row.try_get("message_id")?,
-                topic: row.try_get::<String, _>("topic")?.into(),
-                key: row.try_get("key")?,
-                headers,
-                payload: row.try_get("payload")?,
-            },
-        })
-    })
+    .iter()
+    .map(kept)
     .collect()
 }
 
-/// Deletes exactly these rows, if `epoch` is still the relay's; answers whether it is.
+/// A message as it was kept.
+pub(crate) fn kept(row: &PgRow) -> Result<Kept, sqlx::Error> {
+    let headers: Vec<u8> = row.try_get("headers")?;
+    let headers = Headers::from_bytes(&headers)
+        .ok_or_else(|| sqlx::Error::Decode("headers of an outbox row are unreadable".into()))?;
+    Ok(Kept {
+        outbox_id: row.try_get("outbox_id")?,
+        created_at: row.try_get("created_at")?,
+        message: Outgoing {
+            id: row.try_get("message_id")?,
+            topic: row.try_get::<String, _>("topic")?.into(),
+            key: row.try_get("key")?,
+            headers,
+            payload: row.try_get("payload")?,
+        },
+    })
+}
+
+/// Deletes exactly these rows, if `epoch` is still the relay's; answers whether it is. For what is not
+/// published: what is, is kept ([`published::settle`](crate::published::settle)).
 ///
 /// The epoch is checked in the transaction that deletes: a relay that was replaced while it slept
 /// cannot settle anything.

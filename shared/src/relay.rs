@@ -26,6 +26,7 @@
 //! the receivers' inboxes know. It cannot settle: the epoch is checked in the deleting transaction.
 
 use std::{
+    collections::BTreeMap,
     future::Future,
     time::{Duration, Instant},
 };
@@ -41,6 +42,7 @@ use crate::{
     health::Component,
     lifecycle,
     outbox::Kept,
+    published::{Keep, Offsets, Partition},
 };
 
 pub use self::{
@@ -55,7 +57,9 @@ mod answer;
 mod batch;
 mod held;
 mod kafka;
+mod known;
 mod leader;
+mod losses;
 mod repeats;
 mod tenure;
 
@@ -81,6 +85,22 @@ pub trait Publish: Send {
     /// Makes a topic anew that is missing; answers whether it was. Bounded in time.
     fn restore(&mut self, _topic: &str) -> impl Future<Output = Result<bool, String>> + Send {
         async { Ok(false) }
+    }
+
+    /// The offsets that the log gave to what it confirmed since it was asked last. A log
+    /// without offsets has none.
+    fn offsets(&mut self) -> Offsets {
+        Offsets::default()
+    }
+
+    /// Where these partitions end. None, if the log does not say now; a partition of which it says
+    /// nothing is left out. A log without offsets never ends too early.
+    fn ends(
+        &mut self,
+        partitions: Vec<Partition>,
+    ) -> impl Future<Output = Option<BTreeMap<Partition, i64>>> + Send {
+        let no_offsets = partitions.into_iter().map(|it| (it, i64::MAX)).collect();
+        std::future::ready(Some(no_offsets))
     }
 }
 
@@ -146,13 +166,20 @@ pub struct Relay<P> {
     leader: Option<Leader>,
     tenure: Tenure,
     repeats: Repeats,
+    keep: Keep,
 }
 
 impl<P: Publish> Relay<P> {
     /// A relay that does not lead yet.
     pub fn new(settings: Settings, publisher: P, wakers: Wakers, health: Component) -> Self {
         let service = settings.service;
-        for name in ["relay_published_total", "relay_failures_total", "relay_gave_up_total"] {
+        for name in [
+            "relay_published_total",
+            "relay_published_again_total",
+            "relay_failures_total",
+            "relay_gave_up_total",
+            "log_losses_total",
+        ] {
             counter(name, service).increment(0);
         }
         for topic in publisher.topics() {
@@ -163,7 +190,14 @@ impl<P: Publish> Relay<P> {
         leads(service, false);
         let tenure = Tenure::new(settings.lead_limit, Instant::now());
         let repeats = Repeats::default();
-        Self { settings, publisher, wakers, health, leader: None, tenure, repeats }
+        let keep = Keep::default();
+        Self { settings, publisher, wakers, health, leader: None, tenure, repeats, keep }
+    }
+
+    /// What it keeps of what it published.
+    #[must_use]
+    pub fn keeping(self, keep: Keep) -> Self {
+        Self { keep, ..self }
     }
 
     /// Steps until told to stop; then publishes what is there, if the log takes it soon.
@@ -213,11 +247,14 @@ impl<P: Publish> Relay<P> {
                 self.repeats.forget();
                 let held = self.leader.as_ref().and_then(|it| it.held.first());
                 match held {
-                    None => self.health.ready(),
                     Some(held) => self.health.ready_though(format!(
                         "topic {} is held, others go on: {}",
                         held.topic, held.detail
                     )),
+                    None if self.leader.as_ref().is_some_and(|it| it.known.is_saying_again()) => {
+                        self.health.ready_though("the log lost messages: they are published again");
+                    }
+                    None => self.health.ready(),
                 }
                 true
             }

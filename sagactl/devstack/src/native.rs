@@ -122,6 +122,13 @@ impl Native {
         self.server(part, n)?.resume(&self.workspace).await
     }
 
+    /// Stops the broker, if it runs, and empties its data folder.
+    pub(crate) async fn forget_kafka(&self) -> Result<(), Error> {
+        let server = self.server(Part::Kafka, 0)?;
+        server.stop(Halt::Kill).await?;
+        kafka::forget(server.folder())
+    }
+
     fn server(&self, part: Part, n: usize) -> Result<&Server, Error> {
         let mut found = self.servers.iter().filter(|(its, _)| *its == part);
         found.nth(n).map(|(_, server)| server).ok_or(Error::NotOurs(part))

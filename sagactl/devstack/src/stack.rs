@@ -280,6 +280,12 @@ impl Stack {
         self.start_part(Part::Kafka).await
     }
 
+    /// Throws away all that the stopped broker keeps: topics, messages, offsets of groups. It comes back
+    /// as one that was just made, at the same address. Not for a secured one, whose user goes, too.
+    pub async fn forget_kafka(&self) -> Result<(), Error> {
+        self.native(Part::Kafka)?.forget_kafka().await
+    }
+
     fn native(&self, part: Part) -> Result<&Native, Error> {
         match &self.origin {
             Origin::Native(native) => Ok(native),

@@ -5,7 +5,7 @@
 //! be control records, or messages of a transaction that was aborted.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -19,6 +19,7 @@ use rdkafka::{
     metadata::MetadataTopic,
 };
 use shared::{
+    contract::{self, Cleanup},
     kafka,
     lag::{Group, TopicPartition},
 };
@@ -48,6 +49,8 @@ pub struct Said {
     /// Messages per topic, without the prefix.
     pub by_topic: BTreeMap<String, u64>,
     sequences: HashMap<(String, String), Vec<i64>>,
+    /// Of whom something stands on a topic that forgets older messages of a key.
+    forgotten: HashSet<(String, String)>,
     lanes: HashMap<(String, String), i64>,
     faults: Vec<String>,
 }
@@ -177,6 +180,11 @@ fn is_dead_letters(topic: &str) -> bool {
     topic.rsplit_once('.').is_some_and(|(_, kind)| kind == "dlq")
 }
 
+/// Whether only the last message of each key is kept on this topic.
+fn forgets(topic: &str) -> bool {
+    contract::TOPICS.iter().any(|it| it.name == topic && it.cleanup == Cleanup::Compact)
+}
+
 impl Said {
     fn take(&mut self, topic: &str, message: &rdkafka::message::BorrowedMessage<'_>) {
         let header = |name: &str| {
@@ -193,6 +201,9 @@ impl Said {
             return;
         };
         let Ok(sequence) = sequence.parse::<i64>() else { return };
+        if forgets(topic) {
+            self.forgotten.insert((source.clone(), subject.clone()));
+        }
         let sequences = self.sequences.entry((source, subject.clone())).or_default();
         if sequences.contains(&sequence) {
             self.repeats += 1;
@@ -209,7 +220,10 @@ impl Said {
     /// What is wrong with what was said: numbers that are missing, first occurrences out of order.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.faults.clone();
-        for ((source, subject), sequences) in &self.sequences {
+        for (of @ (source, subject), sequences) in &self.sequences {
+            if self.forgotten.contains(of) {
+                continue;
+            }
             let highest = sequences.iter().max().copied().unwrap_or_default();
             let n = i64::try_from(sequences.len()).unwrap_or(i64::MAX);
             if n != highest {

@@ -14,6 +14,7 @@ use std::{
 use anyhow::Context as _;
 use devstack::Urls;
 use serde_json::Value;
+use sqlx::{Connection as _, PgConnection};
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -31,6 +32,9 @@ use crate::{
 
 /// Products for the load.
 pub(super) const PRODUCTS: u32 = 20;
+
+/// Orders that are placed and not waited for.
+const IN_FLIGHT: u64 = 20;
 
 /// Whatever should come about has come about after this long, on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -92,6 +96,26 @@ impl Shop {
         let key = format!("{name}-{}", fastrand::u64(..));
         let order = placed(&self.orders, &key, 0).await?;
         self.ends(order, "confirmed").await
+    }
+
+    /// Places orders, and waits for none of them.
+    pub(super) async fn leaves_orders_in_flight(&self, name: &str) -> anyhow::Result<()> {
+        for n in 0..IN_FLIGHT {
+            placed(&self.orders, &format!("{name}-{}", fastrand::u64(..)), n).await?;
+        }
+        Ok(())
+    }
+
+    /// Topics of which the services found that they had lost messages, and that are published again.
+    pub(super) async fn lost_topics(&self) -> anyhow::Result<i64> {
+        let mut lost = 0;
+        for member in Member::SERVICES {
+            let url = self.fleet.database(member).context("a service without a database")?;
+            let mut conn = PgConnection::connect(url).await?;
+            let found = "SELECT count(*) FROM messaging.log_loss WHERE ended_at IS NOT NULL";
+            lost += sqlx::query_scalar::<_, i64>(found).fetch_one(&mut conn).await?;
+        }
+        Ok(lost)
     }
 
     /// Customers who place orders until they are told to stop; answers how many were accepted.

@@ -98,6 +98,11 @@ impl Project {
         self.perform(command).await
     }
 
+    /// Removes one volume of the project, as the compose file calls it, and what is in it.
+    pub(super) async fn remove_volume(&self, volume: &str) -> anyhow::Result<()> {
+        self.docker(&["volume", "rm", &format!("{NAME}_{volume}")]).await.map(drop)
+    }
+
     /// What the engine knows of each container of the project that runs.
     pub(super) async fn containers(&self) -> anyhow::Result<Vec<Value>> {
         let ids = self.compose(&["ps", "--quiet"]).await?;

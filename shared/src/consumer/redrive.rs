@@ -245,7 +245,7 @@ impl<H: Handler> Parts<H> {
     }
 
     /// The first that waits becomes a letter, and the others wait behind it. Says how many do, and
-    /// why it is dead. None, if its place has a letter already: then it is a repeat, and goes.
+    /// why it is dead. None, if it has a letter already: then it is a repeat, and goes.
     async fn bury_next(
         &self,
         id: Uuid,

@@ -12,7 +12,7 @@ use super::{
     opening::{Opened, lanes},
 };
 use crate::{
-    dead_letter::{self, DeadLetter, Lane, Place, Reason},
+    dead_letter::{self, DeadLetter, Lane, Place, Reason, lane::Blocking},
     fault::Fault,
     inbox,
     message::{Incoming, Message},
@@ -29,8 +29,8 @@ pub(super) struct Sorted<'b> {
     pub(super) parked: Vec<usize>,
     /// Dead, with their letters.
     dead: Vec<(usize, DeadLetter<'b>)>,
-    /// Lanes with an open letter, and where that is.
-    blocked: HashMap<Lane, Place>,
+    /// Lanes with an open letter, and that.
+    blocked: HashMap<Lane, Blocking>,
 }
 
 impl<'b> Sorted<'b> {
@@ -122,7 +122,9 @@ impl<'b> Sorted<'b> {
 
     fn bury(&mut self, index: usize, letter: DeadLetter<'b>) {
         if let Some(lane) = letter.lane {
-            self.blocked.insert(lane, Place::of(letter.incoming));
+            // Of one batch, offsets alone say what comes first.
+            let blocking = Blocking { place: Place::of(letter.incoming), timestamp_ms: None };
+            self.blocked.insert(lane, blocking);
         }
         self.dead.push((index, letter));
     }
@@ -167,14 +169,18 @@ impl<'b> Sorted<'b> {
         let Some(letter) = it.lane.and_then(|lane| self.blocked.get(&lane)) else {
             return Blocker::None;
         };
-        if letter.partition != it.incoming.partition {
+        let Blocking { place, timestamp_ms } = letter;
+        if place.partition != it.incoming.partition {
             // The topic was given more partitions: what comes by another one comes later.
             return Blocker::Ahead;
         }
-        match it.incoming.offset.cmp(&letter.offset) {
-            Ordering::Less => Blocker::Behind,
-            Ordering::Equal => Blocker::Itself,
-            Ordering::Greater => Blocker::Ahead,
+        let later =
+            timestamp_ms.zip(it.incoming.timestamp_ms).is_some_and(|(its, ours)| ours > its);
+        match it.incoming.offset.cmp(&place.offset) {
+            Ordering::Equal if place.is(it.incoming) => Blocker::Itself,
+            Ordering::Less if !later => Blocker::Behind,
+            // Also below it: the topic began anew, and what it holds now comes after what it held.
+            Ordering::Less | Ordering::Equal | Ordering::Greater => Blocker::Ahead,
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::{
 
 /// Keeps the letters and answers with their copies for the service's dead-letter topic.
 ///
-/// Whether a place in the log is known already is to be asked before. If somebody else kept a
-/// letter of the same place or the same lane in between, it is a collision: to be looked at again.
+/// Whether a message has a letter already is to be asked before. If somebody else kept a
+/// letter of the same message or the same lane in between, it is a collision: to be looked at again.
 pub async fn keep(
     conn: &mut PgConnection,
     service: &str,

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     db,
     outbox::{self, Kept, Which},
+    published,
     telemetry::{messaging, spans},
 };
 
@@ -28,6 +29,12 @@ impl<P: Publish> Relay<P> {
     /// Publishes one batch: from the head of the outbox, or of a held topic whose time has come. They
     /// take turns.
     pub(super) async fn lead(&mut self, leader: &mut Leader) -> Result<Step, Error> {
+        if !self.look(leader).await? {
+            return Ok(Step::Deposed);
+        }
+        if let Some(step) = self.say_again(leader).await? {
+            return Ok(step);
+        }
         let due = leader.due();
         if let Some(held) = due.clone().filter(|_| !leader.was_alone) {
             return self.alone(leader, &held).await;
@@ -54,9 +61,13 @@ impl<P: Publish> Relay<P> {
         self.judge(leader, &batch, &answers, n).await
     }
 
+    pub(super) fn n_max(&self) -> i64 {
+        i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX)
+    }
+
     /// The head of the outbox, beside what is held or suspected.
     async fn head(&self, leader: &mut Leader) -> Result<Vec<Kept>, Error> {
-        let n_max = i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX);
+        let n_max = self.n_max();
         let beside: Vec<&str> =
             leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str()).collect();
         let limit = self.settings.statement_limit;
@@ -78,7 +89,7 @@ impl<P: Publish> Relay<P> {
         answers
     }
 
-    /// Deletes what was confirmed; answers how many that were, or nothing if another relay leads.
+    /// Moves what was confirmed to what is kept; answers how many that were, or nothing if another relay leads.
     pub(super) async fn settle(
         &mut self,
         leader: &mut Leader,
@@ -86,9 +97,18 @@ impl<P: Publish> Relay<P> {
         (answers, began): (&[Answer], SystemTime),
     ) -> Result<Option<usize>, Error> {
         let settled = settleable(batch, answers);
-        let settle = outbox::settle(&mut leader.conn, leader.epoch, &settled);
+        let offsets = self.publisher.offsets();
+        if !self.compare(leader, &offsets).await? {
+            return Ok(None);
+        }
+        let kept = (&offsets, &self.keep);
+        let settle = published::settle(&mut leader.conn, leader.epoch, &settled, kept);
         if !db::within(self.settings.statement_limit, settle).await? {
             return Ok(None);
+        }
+        leader.known.reached(offsets);
+        if settled.len() < batch.len() {
+            leader.known.doubt();
         }
         for (kept, _) in batch.iter().zip(answers).filter(|(_, answer)| answer.is_confirmed()) {
             messaging::published(kept, began);

@@ -8,6 +8,7 @@
 //! batch are unconfirmed: what was refused, and why, is told of each message by itself.
 
 use std::{
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -23,11 +24,13 @@ use rdkafka::{
 };
 use tokio::sync::Notify;
 
+use self::ends::Ends;
 use super::{Answer, Publish, Refusal};
 use crate::{
     fault,
     kafka::{self, Complaints},
     outbox::Kept,
+    published::{Offsets, Partition},
     telemetry::messaging,
     topics::{self, Replicas, Topic},
 };
@@ -52,6 +55,8 @@ pub struct KafkaPublisher {
     patience: Duration,
     trouble: String,
     producer: Option<ThreadedProducer<Confirmations>>,
+    offsets: Offsets,
+    ends: Option<Ends>,
 }
 
 impl std::fmt::Debug for KafkaPublisher {
@@ -78,6 +83,8 @@ struct State {
     /// How many the client has not said anything of.
     open: usize,
     failure: Option<KafkaError>,
+    /// Partition and offset of what was confirmed, by its place in the batch.
+    located: Vec<(usize, (i32, i64))>,
 }
 
 impl ClientContext for Confirmations {
@@ -94,6 +101,9 @@ impl ProducerContext for Confirmations {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
+        if let Ok(message) = result {
+            self.locate(place, (message.partition(), message.offset()));
+        }
         self.note(place, result.as_ref().map(Message::offset).map_err(|(error, _)| error.clone()));
     }
 }
@@ -126,10 +136,16 @@ impl Confirmations {
         }
     }
 
+    /// Takes note of the partition and the offset that the broker gave a message.
+    fn locate(&self, place: usize, at: (i32, i64)) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.located.push((place, at));
+    }
+
     fn expect(&self, n: usize) {
         let answers = vec![Answer::Unconfirmed; n];
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
-            State { answers, missing: n, open: n, failure: None };
+            State { answers, missing: n, open: n, ..State::default() };
     }
 
     /// Waits until all is confirmed, something failed, or nothing moved for too long.
@@ -165,6 +181,16 @@ impl Confirmations {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).open == 0
     }
 
+    /// Adds the offsets of what was confirmed of these messages.
+    fn add_to(&self, offsets: &mut Offsets, messages: &[Kept]) {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        for (place, (partition, offset)) in &state.located {
+            if let (Some(kept), 0..) = (messages.get(*place), *offset) {
+                offsets.add((kept.message.topic.to_string(), *partition), *offset);
+            }
+        }
+    }
+
     fn take(&self) -> Vec<Answer> {
         std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner)).answers
     }
@@ -194,6 +220,8 @@ impl KafkaPublisher {
             patience: PATIENCE,
             trouble: String::new(),
             producer: None,
+            offsets: Offsets::default(),
+            ends: None,
         }
     }
 
@@ -260,7 +288,11 @@ impl Publish for KafkaPublisher {
     async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
         let outcome = self.try_publish(messages).await;
         let (answers, heard) = match &self.producer {
-            Some(producer) => (producer.context().take(), producer.context().complaints.last()),
+            Some(producer) => {
+                let context = producer.context();
+                context.add_to(&mut self.offsets, messages);
+                (context.take(), context.complaints.last())
+            }
             None => (vec![], None),
         };
         if let Err(error) = outcome {
@@ -272,6 +304,19 @@ impl Publish for KafkaPublisher {
         if answers.len() == messages.len() { answers } else { all_unknown() }
     }
 
+    fn offsets(&mut self) -> Offsets {
+        std::mem::take(&mut self.offsets)
+    }
+
+    async fn ends(&mut self, partitions: Vec<Partition>) -> Option<BTreeMap<Partition, i64>> {
+        let ends = match self.ends.take() {
+            Some(ends) => ends,
+            None => Ends::new(&self.settings)?,
+        };
+        let (ends, told) = ends.ask(partitions).await?;
+        self.ends = Some(ends);
+        told
+    }
     fn set_patience(&mut self, patience: Duration) {
         self.patience = patience;
     }
@@ -307,5 +352,6 @@ fn describe(error: &KafkaError, heard: Option<String>) -> String {
     }
 }
 
+mod ends;
 #[cfg(test)]
 mod tests;

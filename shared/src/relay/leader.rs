@@ -10,6 +10,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::{
     Settings,
     held::{self, Held},
+    known::Known,
 };
 use crate::outbox::Floor;
 
@@ -18,6 +19,8 @@ use crate::outbox::Floor;
 pub struct Leader {
     pub(super) conn: PgConnection,
     pub(super) epoch: i64,
+    /// What is recorded of the log.
+    pub(super) known: Known,
     /// Topics that are held, as the table has them.
     pub(super) held: Vec<Held>,
     /// Topics whose messages were not confirmed, and nobody knows yet whether it is for their sake:
@@ -52,10 +55,12 @@ impl Leader {
         .fetch_one(&mut conn)
         .await?;
         let held = held::read(&mut conn).await?;
+        let known = Known::read(&mut conn).await?;
         tracing::info!(epoch, "this relay leads");
         Ok(Some(Self {
             conn,
             epoch,
+            known,
             held,
             suspects: vec![],
             was_alone: false,

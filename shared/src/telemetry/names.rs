@@ -69,6 +69,14 @@ pub(super) fn describe() {
 
 fn describe_relay() {
     describe_counter!("relay_published_total", "Messages that the log confirmed.");
+    describe_counter!(
+        "log_losses_total",
+        "Topics that were found to have lost messages which the log had confirmed. Must stay 0."
+    );
+    describe_counter!(
+        "relay_published_again_total",
+        "Messages that were published again because the log had lost them."
+    );
     describe_counter!("relay_failures_total", "Steps of the relay that had to start over.");
     describe_gauge!("relay_leads", "1 if this relay is the one that publishes.");
     describe_gauge!(

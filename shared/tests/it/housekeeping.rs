@@ -77,7 +77,7 @@ async fn ids_that_no_topic_can_bring_again_go_and_younger_ones_stay() {
     take_in(&pool, &old(4)).await;
     take_in(&pool, &young).await;
     let step = housekeeping(&pool, 100).step().await.unwrap();
-    assert_eq!(step, Step { inbox: 4, idempotency: 0, dead_letters: 0, more: false });
+    assert_eq!(step, Step { inbox: 4, idempotency: 0, dead_letters: 0, published: 0, more: false });
     assert_eq!(known(&pool).await, young);
 }
 
@@ -87,7 +87,7 @@ async fn answers_that_have_expired_go_and_those_that_count_stay() {
     answer(&pool, &["a", "b"], -60.0).await;
     answer(&pool, &["c"], 3_600.0).await;
     let step = housekeeping(&pool, 100).step().await.unwrap();
-    assert_eq!(step, Step { inbox: 0, idempotency: 2, dead_letters: 0, more: false });
+    assert_eq!(step, Step { inbox: 0, idempotency: 2, dead_letters: 0, published: 0, more: false });
     assert_eq!(answered(&pool).await, ["c"]);
 }
 
@@ -98,10 +98,10 @@ async fn no_batch_is_larger_than_allowed_and_a_full_one_says_that_there_may_be_m
     answer(&pool, &["a", "b", "c"], -60.0).await;
     let housekeeping = housekeeping(&pool, 2);
     for expected in [
-        Step { inbox: 2, idempotency: 2, dead_letters: 0, more: true },
-        Step { inbox: 2, idempotency: 1, dead_letters: 0, more: true },
-        Step { inbox: 1, idempotency: 0, dead_letters: 0, more: false },
-        Step { inbox: 0, idempotency: 0, dead_letters: 0, more: false },
+        Step { inbox: 2, idempotency: 2, dead_letters: 0, published: 0, more: true },
+        Step { inbox: 2, idempotency: 1, dead_letters: 0, published: 0, more: true },
+        Step { inbox: 1, idempotency: 0, dead_letters: 0, published: 0, more: false },
+        Step { inbox: 0, idempotency: 0, dead_letters: 0, published: 0, more: false },
     ] {
         assert_eq!(housekeeping.step().await.unwrap(), expected);
     }

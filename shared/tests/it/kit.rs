@@ -212,6 +212,26 @@ pub(crate) async fn create_topics(kafka: &kafka::Settings, names: &[&str], parti
     }
 }
 
+/// Deletes topics and makes them again: they begin anew.
+pub(crate) async fn begin_anew(kafka: &kafka::Settings, names: &[&str], partitions: i32) {
+    use rdkafka::admin::{AdminClient, AdminOptions};
+    let admin: AdminClient<_> = kafka.client().create().unwrap();
+    let gone: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
+    let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
+    let patient =
+        AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
+    for deleted in admin.delete_topics(&gone, &patient).await.unwrap() {
+        deleted.unwrap();
+    }
+    create_topics(kafka, names, partitions).await;
+    // It is made before every part of the broker has heard of it.
+    let asker: BaseConsumer = kafka.client().create().unwrap();
+    for (name, partition) in names.iter().flat_map(|it| (0..partitions).map(move |n| (it, n))) {
+        let ends = || asker.fetch_watermarks(&kafka.topic(name), partition, Duration::from_secs(1));
+        devstack::until("the topic begins at 0", async || ends().ok() == Some((0, 0))).await;
+    }
+}
+
 /// Brings messages to the log, as any client would.
 pub(crate) async fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
     let kafka = kafka.clone();

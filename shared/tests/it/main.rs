@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod admission;
+mod begun_anew;
 mod ceiling;
 mod census;
 mod codec;
@@ -24,6 +25,7 @@ mod jobs;
 mod kit;
 mod lag;
 mod lanes_model;
+mod log_loss;
 mod outbox;
 mod pooler;
 mod probe;

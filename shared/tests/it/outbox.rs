@@ -5,10 +5,16 @@ use shared::{
     db,
     fault::Fault,
     outbox::{self, MESSAGE_BYTES_MAX},
+    published::{self, Keep, Offsets},
 };
-use sqlx::Executor as _;
+use sqlx::{Executor as _, PgConnection};
 
 use crate::kit::{NUMBERS, database, number};
+
+async fn settle(conn: &mut PgConnection, epoch: i64, outbox_id: i64) -> bool {
+    let confirmed = (&Offsets::default(), &Keep::default());
+    published::settle(conn, epoch, &[outbox_id], confirmed).await.unwrap()
+}
 
 #[tokio::test]
 async fn a_message_comes_out_as_it_was_kept() {
@@ -33,7 +39,7 @@ async fn a_transaction_that_commits_late_is_not_skipped() {
 
     let first = outbox::head(&mut conn, 10).await.unwrap();
     assert_eq!(first.len(), 1);
-    assert!(outbox::settle(&mut conn, 1, &[first[0].outbox_id]).await.unwrap());
+    assert!(settle(&mut conn, 1, first[0].outbox_id).await);
     slow.commit().await.unwrap();
 
     let second = outbox::head(&mut conn, 10).await.unwrap();
@@ -81,9 +87,9 @@ async fn a_relay_of_an_older_epoch_settles_nothing() {
         .unwrap();
     outbox::append(&mut conn, &[number(NUMBERS, "a", 1, 1)]).await.unwrap();
     let kept = outbox::head(&mut conn, 10).await.unwrap();
-    assert!(!outbox::settle(&mut conn, 1, &[kept[0].outbox_id]).await.unwrap());
+    assert!(!settle(&mut conn, 1, kept[0].outbox_id).await);
     assert_eq!(outbox::head(&mut conn, 10).await.unwrap(), kept);
-    assert!(outbox::settle(&mut conn, 2, &[kept[0].outbox_id]).await.unwrap());
+    assert!(settle(&mut conn, 2, kept[0].outbox_id).await);
     assert_eq!(outbox::head(&mut conn, 10).await.unwrap(), []);
 }
 

@@ -13,6 +13,7 @@ mod crowd;
 mod foreign;
 mod letters;
 mod lifecycle;
+mod log_loss;
 mod numbers;
 mod poison;
 mod raw;

@@ -136,6 +136,21 @@ impl Installed {
     }
 }
 
+/// Empties the data folder of a stopped broker that works in `folder`: what is left is freshly formatted.
+pub(crate) fn forget(folder: &Path) -> Result<(), Error> {
+    let data = folder.join("data");
+    for entry in fs::read_dir(&data).map_err(Error::path("read", &data))? {
+        let path = entry.map_err(Error::path("read", &data))?.path();
+        if FORMATTED.iter().any(|it| path.ends_with(it)) {
+            continue;
+        }
+        let removed =
+            if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(Error::path("remove", &path))?;
+    }
+    Ok(())
+}
+
 fn settings_for(ports: [u16; 2], data: &Path) -> String {
     filled_in(SETTINGS, ports, data)
 }

@@ -4,7 +4,7 @@ mod signs;
 #[cfg(test)]
 mod tests;
 
-use std::{future::ready, time::Duration};
+use std::{future::ready, path::Path, time::Duration};
 
 use tokio::{sync::Mutex, time::sleep};
 
@@ -89,6 +89,11 @@ impl Server {
             Some(process) => process.stop(how).await,
             None => Ok(()),
         }
+    }
+
+    /// The folder in which it works.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.launch.folder
     }
 
     /// The process under which all of it runs, while it runs.

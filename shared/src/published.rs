@@ -1,0 +1,348 @@
+//! What was published, and what to do when the log has lost it.
+//!
+//! A row that leaves the outbox is kept for a while ([`Keep`]). If its topic then turns out to have
+//! lost what the broker had confirmed (it was deleted and created again, or the broker's data are gone),
+//! everything that is kept of it is published again: the same bytes, under the same ids. Whoever had
+//! read a message knows its id and does nothing; whoever had not reads it now.
+//!
+//! ```text
+//! outbox ──settle──> published ──(kept for a while)──> gone
+//!                       │
+//!     log_loss: topic, cursor ──> read from the cursor, publish, advance the cursor ──> ended
+//! ```
+//!
+//! How a loss is found: the highest confirmed offset of each partition is recorded. A partition that
+//! ends at or below it, or that confirms a new message at or below it, is not the log that it was.
+//!
+//! **Architecture invariant:** a row is in the outbox or in what is kept, and changes sides in the
+//! transaction that settles it. What is written here is written by the relay that leads: the epoch is
+//! checked in each transaction.
+//!
+//! **Architecture invariant:** what is kept is younger than what an inbox remembers
+//! ([`inbox::RETENTION`](crate::inbox::RETENTION)), so that it can be published again at any time.
+//! Topics of latest values are the exception, as everywhere: who reads them compares numbers.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use sqlx::PgConnection;
+
+use crate::{
+    outbox::{self, Kept},
+    topics,
+};
+
+/// A topic without the deployment's prefix, and a partition of it.
+pub type Partition = (String, i32);
+
+/// What is kept of what was published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// For how long, from the broker's confirmation on. Zero keeps nothing but latest values.
+    pub span: Duration,
+    /// Topics of which the last message of each key is kept for ever.
+    pub latest: Vec<&'static str>,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { span: Duration::from_hours(24), latest: vec![] }
+    }
+}
+
+/// Nothing is kept longer than this by the clock, however quiet its service is: the topics themselves
+/// would not have kept it longer.
+pub const KEPT_MAX: Duration = topics::EVENT_RETENTION;
+
+/// The offsets that a log confirmed in one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// The lowest of them.
+    pub first: i64,
+    /// The highest.
+    pub last: i64,
+}
+
+/// The offsets that a log confirmed, by partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offsets(pub BTreeMap<Partition, Confirmed>);
+
+impl Offsets {
+    /// Adds a confirmed message.
+    pub fn add(&mut self, partition: Partition, offset: i64) {
+        let known = self.0.entry(partition).or_insert(Confirmed { first: offset, last: offset });
+        known.first = known.first.min(offset);
+        known.last = known.last.max(offset);
+    }
+}
+
+/// A partition that lost what had been confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Which one.
+    pub partition: Partition,
+    /// The highest offset that had been confirmed.
+    pub up_to: i64,
+    /// Where it ended when that was found.
+    pub ends_at: i64,
+}
+
+/// Messages that are to be published again, in the order of their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Again {
+    /// What is to be published.
+    pub messages: Vec<Kept>,
+    /// Up to this id all is published again then; none if that is all.
+    pub next: Option<i64>,
+}
+
+/// The highest confirmed offset of each partition.
+pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<Partition, i64>, sqlx::Error> {
+    let rows: Vec<(String, i32, i64)> =
+        sqlx::query_as("SELECT topic, partition, \"offset\" FROM messaging.published_up_to")
+            .fetch_all(conn)
+            .await?;
+    Ok(rows.into_iter().map(|(topic, partition, offset)| ((topic, partition), offset)).collect())
+}
+
+/// Whether topics have lost messages that are not all published again yet.
+pub async fn is_to_say_again(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("SELECT EXISTS (SELECT FROM messaging.log_loss WHERE ended_at IS NULL)")
+        .fetch_one(conn)
+        .await
+}
+
+/// Moves exactly these rows from the outbox to what is kept, and records up to where the log
+/// confirmed, if `epoch` is still the relay's; answers whether it is.
+///
+/// The epoch is checked in the transaction that deletes: a relay that was replaced while it slept
+/// cannot settle anything.
+pub async fn settle(
+    conn: &mut PgConnection,
+    epoch: i64,
+    outbox_ids: &[i64],
+    (offsets, keep): (&Offsets, &Keep),
+) -> Result<bool, sqlx::Error> {
+    // All parts of a statement see the same snapshot; the row of the lease is locked by the first.
+    sqlx::query_scalar(
+        "WITH lease AS MATERIALIZED (
+             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
+         ), settled AS (
+             DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($2)
+             RETURNING outbox_id, message_id, topic, key, headers, payload
+         ), kept AS (
+             INSERT INTO messaging.published
+                 (outbox_id, message_id, topic, key, headers, payload)
+             SELECT * FROM settled WHERE $3 AND topic <> ALL ($4)
+         ), latest AS (
+             INSERT INTO messaging.published_latest
+                 (outbox_id, message_id, topic, key, headers, payload)
+             SELECT DISTINCT ON (topic, key) * FROM settled
+             WHERE topic = ANY ($4) AND key IS NOT NULL
+             ORDER BY topic, key, outbox_id DESC
+             ON CONFLICT (topic, key) DO UPDATE
+             SET outbox_id = excluded.outbox_id, message_id = excluded.message_id,
+                 headers = excluded.headers, payload = excluded.payload
+             WHERE published_latest.outbox_id < excluded.outbox_id
+         ), reached AS (
+             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
+             SELECT topic, partition, \"offset\"
+             FROM unnest($5::text[], $6::int4[], $7::int8[])
+                 AS confirmed (topic, partition, \"offset\"), lease
+             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
+         )
+         SELECT EXISTS (SELECT FROM lease)",
+    )
+    .bind(epoch)
+    .bind(outbox_ids)
+    .bind(!keep.span.is_zero())
+    .bind(&keep.latest)
+    .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
+    .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
+    .bind(offsets.0.values().map(|it| it.last).collect::<Vec<_>>())
+    .fetch_one(conn)
+    .await
+}
+
+/// Records that these partitions lost messages, if `epoch` is still the relay's: all that is kept of
+/// their topics is to be published again, from the beginning. Answers whether the epoch is.
+pub async fn lost(
+    conn: &mut PgConnection,
+    epoch: i64,
+    losses: &[Loss],
+) -> Result<bool, sqlx::Error> {
+    // One row per topic; a topic that is lost again while it is published again begins again, and with
+    // it the others, which have the same cursor.
+    sqlx::query_scalar(
+        "WITH lease AS MATERIALIZED (
+             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
+         ), lost AS MATERIALIZED (
+             SELECT DISTINCT ON (topic) topic, partition, up_to, ends_at
+             FROM unnest($2::text[], $3::int4[], $4::int8[], $5::int8[])
+                 AS lost (topic, partition, up_to, ends_at), lease
+             ORDER BY topic, partition
+         ), forgotten AS (
+             DELETE FROM messaging.published_up_to USING lost
+             WHERE published_up_to.topic = lost.topic
+         ), others AS (
+             UPDATE messaging.log_loss SET again_after = 0
+             WHERE ended_at IS NULL AND topic NOT IN (SELECT topic FROM lost)
+               AND EXISTS (SELECT FROM lost)
+         ), recorded AS (
+             INSERT INTO messaging.log_loss (topic, partition, up_to, ends_at, again_until)
+             SELECT topic, partition, up_to, ends_at, greatest(
+                 (SELECT max(outbox_id) FROM messaging.published),
+                 (SELECT max(outbox_id) FROM messaging.published_latest), 0)
+             FROM lost
+             ON CONFLICT (topic) DO UPDATE
+             SET partition = excluded.partition, up_to = excluded.up_to,
+                 ends_at = excluded.ends_at, again_after = 0, again_until = excluded.again_until,
+                 found_at = now(), ended_at = NULL
+         )
+         SELECT EXISTS (SELECT FROM lease)",
+    )
+    .bind(epoch)
+    .bind(losses.iter().map(|it| it.partition.0.as_str()).collect::<Vec<_>>())
+    .bind(losses.iter().map(|it| it.partition.1).collect::<Vec<_>>())
+    .bind(losses.iter().map(|it| it.up_to).collect::<Vec<_>>())
+    .bind(losses.iter().map(|it| it.ends_at).collect::<Vec<_>>())
+    .fetch_one(conn)
+    .await
+}
+
+/// The next messages of the topics that lost theirs. Looks at `n_max` kept messages of whatever topic,
+/// so that one call is bounded; none of them may be wanted.
+pub async fn again(conn: &mut PgConnection, n_max: i64) -> Result<Again, sqlx::Error> {
+    let next: Option<i64> = sqlx::query_scalar(
+        "SELECT max(outbox_id) FROM (
+             SELECT outbox_id FROM (
+                 SELECT min(again_after) AS after, max(again_until) AS until
+                 FROM messaging.log_loss WHERE ended_at IS NULL
+             ) AS wanted, LATERAL (
+                 (SELECT outbox_id FROM messaging.published
+                  WHERE outbox_id > after AND outbox_id <= until ORDER BY outbox_id LIMIT $1)
+                 UNION ALL
+                 (SELECT outbox_id FROM messaging.published_latest
+                  WHERE outbox_id > after AND outbox_id <= until ORDER BY outbox_id LIMIT $1)
+             ) AS kept
+             ORDER BY outbox_id LIMIT $1
+         ) AS next",
+    )
+    .bind(n_max)
+    .fetch_one(&mut *conn)
+    .await?;
+    let Some(next) = next else { return Ok(Again::default()) };
+    let rows = sqlx::query(
+        "WITH lost AS (SELECT topic, again_after, again_until FROM messaging.log_loss
+                       WHERE ended_at IS NULL)
+         SELECT outbox_id, message_id, topic, key, headers, payload, now() AS created_at
+         FROM messaging.published JOIN lost USING (topic)
+         WHERE outbox_id > (SELECT min(again_after) FROM lost) AND outbox_id <= $1
+           AND outbox_id <= again_until
+         UNION ALL
+         SELECT outbox_id, message_id, topic, key, headers, payload, now()
+         FROM messaging.published_latest JOIN lost USING (topic)
+         WHERE outbox_id > (SELECT min(again_after) FROM lost) AND outbox_id <= $1
+           AND outbox_id <= again_until
+         ORDER BY outbox_id",
+    )
+    .bind(next)
+    .fetch_all(conn)
+    .await?;
+    let messages = rows.iter().map(outbox::kept).collect::<Result<_, _>>()?;
+    Ok(Again { messages, next: Some(next) })
+}
+
+/// Records that all up to `next` is published again, and up to where the log confirmed that, if
+/// `epoch` is still the relay's; answers whether it is. Without `next` nothing is left, and it ends.
+pub async fn said_again(
+    conn: &mut PgConnection,
+    epoch: i64,
+    next: Option<i64>,
+    offsets: &Offsets,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "WITH lease AS MATERIALIZED (
+             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
+         ), advanced AS (
+             UPDATE messaging.log_loss
+             SET again_after = coalesce($2, again_after),
+                 ended_at = CASE WHEN $2 IS NULL THEN now() END
+             FROM lease WHERE ended_at IS NULL
+         ), reached AS (
+             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
+             SELECT topic, partition, \"offset\"
+             FROM unnest($3::text[], $4::int4[], $5::int8[])
+                 AS confirmed (topic, partition, \"offset\"), lease
+             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
+         )
+         SELECT EXISTS (SELECT FROM lease)",
+    )
+    .bind(epoch)
+    .bind(next)
+    .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
+    .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
+    .bind(offsets.0.values().map(|it| it.last).collect::<Vec<_>>())
+    .fetch_one(conn)
+    .await
+}
+
+/// Deletes up to `n_max` messages that were kept long enough; says how many.
+///
+/// Counted from the last message that was published: while the broker is away, and it may come back
+/// without its data, what was published last before it went is not forgotten; nor is anything while
+/// messages are published again. [`KEPT_MAX`] ends both.
+pub async fn purge(
+    conn: &mut PgConnection,
+    span: Duration,
+    n_max: i64,
+) -> Result<u64, sqlx::Error> {
+    let purged = sqlx::query(
+        "DELETE FROM messaging.published
+         WHERE outbox_id = ANY (ARRAY (
+             SELECT outbox_id FROM messaging.published
+             WHERE outbox_id <= (SELECT max(outbox_id) FROM (
+                 SELECT outbox_id FROM messaging.published ORDER BY outbox_id LIMIT $3) AS head)
+               AND (published_at < now() - make_interval(secs => $2)
+                   OR published_at < (
+                       SELECT published_at FROM messaging.published
+                       ORDER BY outbox_id DESC LIMIT 1) - make_interval(secs => $1)
+                   AND NOT EXISTS (SELECT FROM messaging.log_loss WHERE ended_at IS NULL))
+             ORDER BY outbox_id FOR UPDATE SKIP LOCKED
+         ))",
+    )
+    .bind(span.as_secs_f64())
+    .bind(KEPT_MAX.as_secs_f64())
+    .bind(n_max)
+    .execute(conn)
+    .await?;
+    Ok(purged.rows_affected())
+}
+
+/// The partitions among `offsets` that confirmed a message at or below what they had confirmed before.
+pub fn begun_anew(up_to: &BTreeMap<Partition, i64>, offsets: &Offsets) -> Vec<Loss> {
+    let lost = |(partition, confirmed): (&Partition, &Confirmed)| {
+        let up_to = *up_to.get(partition)?;
+        let loss = Loss { partition: partition.clone(), up_to, ends_at: confirmed.first };
+        (confirmed.first <= up_to).then_some(loss)
+    };
+    offsets.0.iter().filter_map(lost).collect()
+}
+
+/// The partitions among `ends` that end at or below what they had confirmed. A partition of which
+/// the broker says nothing is not among them: not to know is not to have lost.
+pub fn cut_short(up_to: &BTreeMap<Partition, i64>, ends: &BTreeMap<Partition, i64>) -> Vec<Loss> {
+    let lost = |(partition, ends_at): (&Partition, &i64)| {
+        let up_to = *up_to.get(partition)?;
+        let loss = Loss { partition: partition.clone(), up_to, ends_at: *ends_at };
+        (*ends_at <= up_to).then_some(loss)
+    };
+    ends.iter().filter_map(lost).collect()
+}
+
+/// The topics of these losses, each once.
+pub fn topics(losses: &[Loss]) -> BTreeSet<&str> {
+    losses.iter().map(|it| it.partition.0.as_str()).collect()
+}

@@ -1,0 +1,118 @@
+//! A topic that is deleted and created again begins at offset 0: an offset alone knows no message.
+
+use devstack::Patience;
+use shared::{
+    consumer::{Consumer, Settings, Step, TakenIn},
+    dead_letter::Road as _,
+    health::Health,
+    kafka,
+    message::{Headers, Incoming, Outgoing},
+};
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    dead_letters::{because, by, mend, only, open, said, settled, take_in, unreadable},
+    kit::{
+        NUMBERS, Tally, begin_anew, broker, create_topics, database, incoming, number, parts,
+        publish, totals,
+    },
+};
+
+/// What somebody else published: nothing of its outside can be read.
+fn foreign(body: &str) -> Outgoing {
+    let mut message = number(NUMBERS, "a", 1, 1);
+    message.headers = Headers::default();
+    message.payload = Some(body.as_bytes().to_vec());
+    message
+}
+
+fn at(message: &Outgoing, offset: i64, timestamp_ms: i64) -> Incoming {
+    Incoming { timestamp_ms: Some(timestamp_ms), ..incoming(message, offset) }
+}
+
+async fn letters(pool: &PgPool) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM messaging.dead_letter").fetch_one(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn another_bad_message_at_the_same_offset_is_a_second_dead_letter_and_the_same_one_is_not() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let first = at(&foreign("x"), 0, 1_000);
+    let others = [
+        // Sent again in the very same words, and later.
+        at(&foreign("x"), 0, 2_000),
+        at(&foreign("y"), 0, 1_000),
+        Incoming { key: None, ..first.clone() },
+        Incoming { payload: None, ..first.clone() },
+    ];
+    assert_eq!(take_in(&parts, std::slice::from_ref(&first)).await.dead, 1);
+    for (other, n) in others.iter().zip(2..) {
+        assert_eq!(take_in(&parts, std::slice::from_ref(other)).await.dead, 1, "{other:?}");
+        assert_eq!(letters(&pool).await, n);
+    }
+    let again = take_in(&parts, &[&[first], &others[..]].concat()).await;
+    assert_eq!(again, TakenIn { repeats: 5, ..TakenIn::default() });
+    assert_eq!(letters(&pool).await, 5);
+}
+
+#[tokio::test]
+async fn what_a_topic_holds_after_it_began_anew_waits_behind_the_letter_of_before() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let bad = at(&unreadable("a", 1), 7, 1_000);
+    let waits = at(&number(NUMBERS, "a", 2, 2), 8, 1_001);
+    take_in(&parts, &[bad, waits]).await;
+    // The same offsets, and lower ones, are other messages now.
+    let anew = [
+        at(&number(NUMBERS, "a", 3, 4), 0, 2_000),
+        at(&unreadable("a", 4), 7, 2_001),
+        at(&number(NUMBERS, "a", 5, 8), 8, 2_002),
+    ];
+    let taken = take_in(&parts, &anew).await;
+    assert_eq!(taken, TakenIn { parked: 3, ..TakenIn::default() });
+    assert_eq!(take_in(&parts, &anew).await.parked, 3, "read again");
+    let letter = only(&pool).await;
+    assert_eq!(letter.waiting, 4, "each once");
+    mend(&pool, "1").await;
+    parts.redrive(letter.id, &by()).await.unwrap();
+    assert_eq!(said(&pool).await, [1, 7], "what waited goes on up to the other bad one");
+    let letter = only(&pool).await;
+    assert_eq!(letter.waiting, 1, "the other bad one is a letter of its own");
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), settled(1));
+    assert_eq!(totals(&pool).await["a"], 15);
+    assert!(open(&pool).await.is_empty());
+}
+
+/// Reads from the log until there are so many letters.
+async fn consume(pool: &PgPool, kafka: &kafka::Settings, n: i64) {
+    let settings = Settings::new(kafka.clone());
+    let health = Health::default().component("consumer");
+    let mut consumer = Consumer::new(parts(pool, Tally::default()), &settings, health).unwrap();
+    let (stop, mut patience) = (CancellationToken::new(), Patience::until("bad messages are kept"));
+    while letters(pool).await < n {
+        let did = consumer.step(&stop).await.unwrap();
+        if let Step::TakenIn(taken) = did {
+            assert_eq!(taken.repeats, 0, "nothing is read twice here");
+        }
+        patience.looked((did, letters(pool).await));
+    }
+}
+
+#[tokio::test]
+async fn a_bad_message_of_a_topic_that_was_deleted_and_created_again_is_kept_too() {
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[foreign("x")]).await;
+    consume(&pool, &kafka, 1).await;
+    begin_anew(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[foreign("x")]).await;
+    consume(&pool, &kafka, 2).await;
+    let offsets: Vec<i64> = sqlx::query_scalar("SELECT \"offset\" FROM messaging.dead_letter")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(offsets, [0, 0]);
+}

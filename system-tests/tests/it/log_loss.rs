@@ -1,0 +1,132 @@
+//! Kafka loses all its data, and Postgres keeps its own: with the services stopped, as by `docker compose
+//! down` and a volume that is removed, and under their feet. Orders in flight end, nothing is doubled.
+
+use std::collections::BTreeMap;
+
+use devstack::{Halt, Parts, Stack};
+use nix::sys::signal::Signal;
+use sagactl::{audit::Expected, client, fleet::Member, load::report};
+use serde::Deserialize;
+use shared::{contract, topics};
+
+use crate::stage::{self, Stage, place_crowd, until};
+
+const CROWD: u64 = 200;
+
+/// Waits until a part of the crowd is in flight.
+async fn some_are_in_flight(stage: &Stage) {
+    until("a third of the crowd is accepted", async || {
+        report::accepted(&stage.fleet).await.unwrap() >= CROWD / 3
+    })
+    .await;
+}
+
+async fn lose_everything(stack: &Stack) {
+    stack.stop_kafka(Halt::Kill).await.unwrap();
+    stack.forget_kafka().await.unwrap();
+    stack.start_kafka().await.unwrap();
+}
+
+/// Topics that lost messages, as the services have recorded it, and how many are not finished.
+async fn losses(stage: &Stage) -> (i64, i64) {
+    let (mut found, mut open) = (0, 0);
+    for member in Member::SERVICES {
+        let pool = sqlx::PgPool::connect(stage.fleet.database(member).unwrap()).await.unwrap();
+        let (all, unfinished): (i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE ended_at IS NULL) FROM messaging.log_loss",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+        pool.close().await;
+        (found, open) = (found + all, open + unfinished);
+    }
+    (found, open)
+}
+
+#[derive(Deserialize)]
+struct Page {
+    messages: Vec<Mail>,
+    total: usize,
+}
+
+#[derive(Deserialize)]
+struct Mail {
+    #[serde(rename = "MessageID")]
+    message_id: String,
+}
+
+/// How often each mail was sent, by its Message-ID.
+async fn mails(stage: &Stage) -> BTreeMap<String, usize> {
+    let mut mails = BTreeMap::new();
+    let http = client::http().unwrap();
+    loop {
+        let (api, start) = (&stage.fleet.stack().mail_api, mails.values().sum::<usize>());
+        let url = format!("{api}/api/v1/messages?limit=500&start={start}");
+        let page: Page = stage::answered(http.get(url)).await.json().await.unwrap();
+        for mail in &page.messages {
+            *mails.entry(mail.message_id.clone()).or_default() += 1;
+        }
+        if mails.values().sum::<usize>() >= page.total {
+            return mails;
+        }
+    }
+}
+
+/// All orders end confirmed, the promises are kept, and each customer has one mail.
+async fn all_is_well(stage: Stage) {
+    place_crowd(&stage.orders, "after", 20).await;
+    stage.all_end().await;
+    until("what was lost is published again", async || {
+        let (found, open) = losses(&stage).await;
+        found > 0 && open == 0
+    })
+    .await;
+    stage.all_end().await;
+    let mails = mails(&stage).await;
+    assert_eq!(mails.len() as u64, CROWD + 20, "one for each order");
+    assert!(mails.values().all(|it| *it == 1), "{mails:?}");
+    let report = stage.close(Expected::default()).await;
+    let all = i64::try_from(CROWD + 20).unwrap();
+    assert_eq!(report.orders.get("confirmed"), Some(&all), "{:?}", report.orders);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_comes_back_empty_while_the_services_are_stopped_and_nothing_is_lost_or_doubled() {
+    let (stack, mut stage) = stage::open_with(Parts::all().forgetful(), &[]).await;
+    let orders = stage.orders.clone();
+    let placing = place_crowd(&orders, "before", CROWD);
+    let losing = async {
+        some_are_in_flight(&stage).await;
+        for member in Member::SERVICES {
+            stage.fleet.end(member, Signal::SIGTERM).await.unwrap();
+        }
+        lose_everything(&stack).await;
+        for member in Member::SERVICES {
+            stage.fleet.restart(member).await.unwrap();
+        }
+    };
+    tokio::join!(placing, losing);
+    all_is_well(stage).await;
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_comes_back_empty_while_the_services_run_and_nothing_is_lost_or_doubled() {
+    let (stack, stage) = stage::open_with(Parts::all().forgetful(), &[]).await;
+    let orders = stage.orders.clone();
+    let placing = place_crowd(&orders, "before", CROWD);
+    let losing = async {
+        some_are_in_flight(&stage).await;
+        lose_everything(&stack).await;
+        // As a deployment does that declares its topics.
+        let (broker, replicas) = (stage.fleet.broker(), topics::Replicas::majority(1));
+        stage::insist("the topics are made again", async || {
+            topics::create(&broker, &contract::TOPICS, replicas).await
+        })
+        .await;
+    };
+    tokio::join!(placing, losing);
+    all_is_well(stage).await;
+    stack.stop().await;
+}
