@@ -279,7 +279,7 @@ impl<H: Handler> Parts<H> {
         for Opened { message, read_by, .. } in gone {
             let Some(message) = message else { continue };
             if let Some(read_by) = read_by {
-                let Place { topic, partition, offset } = Place::of(&message.incoming);
+                let Place { topic, partition, offset, .. } = Place::of(&message.incoming);
                 tracing::warn!(topic, partition, offset, read_by, "redriven, not by its schema id");
             }
             messaging::processed(self.service, message, (messaging::By::Redrive, began), None);

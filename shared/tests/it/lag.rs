@@ -367,7 +367,7 @@ async fn what_was_deleted_before_it_was_read_is_counted_as_a_reset_and_not_waite
         }
     };
     let deleted: Vec<_> = look.0.values().filter_map(Standing::deleted_unread).collect();
-    assert_eq!(deleted, [2..5]);
+    assert_eq!((deleted.len(), &deleted[0]), (1, &(2..5)));
     assert_eq!(look.behind().unwrap().to_string(), "numbers/0 is read up to offset 5 of 9");
 
     let mut watcher = watcher(&kafka);

@@ -177,10 +177,12 @@ impl Saga {
             attempt: row.attempt,
             life: row.life,
             in_doubt: row.in_doubt,
-            outcome: match kind {
-                _ if is_used_up => Outcome::UsedUp,
-                Kind::Charge if looks_up && !row.in_doubt => Outcome::TooOld,
-                _ => Outcome::Open,
+            outcome: if is_used_up {
+                Outcome::UsedUp
+            } else if kind == Kind::Charge && looks_up && !row.in_doubt {
+                Outcome::TooOld
+            } else {
+                Outcome::Open
             },
         };
         if kind == Kind::MailConfirmed && self.facts.is_withdrawn[usize::from(world.notify)] {
