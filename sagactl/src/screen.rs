@@ -1,8 +1,7 @@
 //! What a person sees: headings, lines, progress. The only place that writes to the terminal.
 //!
 //! What is said may hold text from outside: whatever a terminal would obey is written out, all but the
-//! ends of lines. A text that must stay on its line goes through [`visible`](shared::visible::visible)
-//! first.
+//! ends of lines. A text that must stay on its line goes through [`visible`] first.
 //!
 //! Where nobody reads any longer (`sagactl … | head -1`), the work ends quietly, as that of any other
 //! program does which the signal SIGPIPE ends.

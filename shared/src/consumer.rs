@@ -54,6 +54,7 @@ use crate::{
 pub use guard::{Limit, Limits, WINDOW};
 pub use log::{Log, Settings};
 
+mod callbacks;
 mod guard;
 mod log;
 mod offsets;

@@ -1,21 +1,15 @@
 //! The Kafka side of a consumer: gathering, holding back, storing offsets.
 
 use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use rdkafka::{
-    ClientContext, Message as _, TopicPartitionList,
-    client::DefaultClientContext,
+    Message as _, TopicPartitionList,
     config::RDKafkaLogLevel,
-    consumer::{
-        BaseConsumer, CommitMode, Consumer as _, ConsumerContext, Rebalance, StreamConsumer,
-    },
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
 };
@@ -23,6 +17,7 @@ use tokio::time::Instant;
 
 use super::{
     Error, Limits,
+    callbacks::{Assignment, Context},
     offsets::Offsets,
     read_errors::{Position, ReadErrors},
 };
@@ -62,58 +57,6 @@ const POLL_LIMIT: Duration = Duration::from_secs(1);
 /// Leaving the group may take this long; a broker that is away is not waited for.
 const CLOSE_LIMIT: Duration = Duration::from_millis(2_500);
 
-/// What the client's callbacks tell.
-#[derive(Debug, Default)]
-struct Assignment {
-    /// Counts the times that partitions were taken away: a batch gathered before is void after.
-    generation: AtomicU64,
-    /// The group has told this member what it is to read, which may be nothing: one of more members
-    /// than there are partitions.
-    joined: AtomicBool,
-    /// Topics of an assignment that is new, once: what was in their way before counts no more.
-    topics: Mutex<Option<Vec<String>>>,
-    /// What the client says to the error that comes back from reading next.
-    said: Mutex<String>,
-}
-
-struct Context {
-    assignment: Arc<Assignment>,
-    offsets: Arc<Offsets>,
-}
-
-impl ClientContext for Context {
-    /// What ends the client comes back from reading, and is told there.
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        if facility == "FATAL" {
-            tracing::debug!(line, "the Kafka client says");
-        } else if facility != "OFFSET" || !self.offsets.is_reset(line) {
-            DefaultClientContext.log(level, facility, line);
-        }
-    }
-
-    /// As with [`Self::log`]: each error comes back from reading next, without these words.
-    fn error(&self, _error: KafkaError, reason: &str) {
-        reason.clone_into(&mut self.assignment.said.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl ConsumerContext for Context {
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if !matches!(rebalance, Rebalance::Assign(_)) {
-            self.assignment.joined.store(false, Ordering::SeqCst);
-            self.assignment.generation.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(partitions) = rebalance {
-            let topics = partitions.elements().iter().map(|it| it.topic().to_owned()).collect();
-            *self.assignment.topics.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
-            self.assignment.joined.store(true, Ordering::SeqCst);
-        }
-    }
-}
-
 /// A membership in a group.
 pub struct Log {
     consumer: StreamConsumer<Context>,
@@ -147,10 +90,8 @@ impl Log {
         let context =
             Context { assignment: Arc::clone(&assignment), offsets: Arc::clone(&offsets) };
         let mut config = settings.kafka.member(group);
-        if matches!(config.log_level, RDKafkaLogLevel::Error) {
-            // Resets are told at this level; whether a line is logged is decided where it is heard.
-            config.set_log_level(RDKafkaLogLevel::Warning);
-        }
+        // What happens to offsets is told in such lines; whether one is logged is decided where it is heard.
+        config.set("debug", "topic").set_log_level(RDKafkaLogLevel::Debug);
         let consumer: StreamConsumer<Context> =
             config.create_with_context(context).map_err(Error::Client)?;
         let topics: Vec<String> = topics.iter().map(|it| settings.kafka.topic(it)).collect();
@@ -177,6 +118,7 @@ impl Log {
 
     /// Waits a moment for a message, then takes whatever else is there, up to the limits.
     pub async fn gather(&mut self) -> Result<Gathered, Error> {
+        self.seek_what_was_made_anew()?;
         let mut batch = std::mem::take(&mut self.early);
         let mut bytes = 0;
         while batch.messages.len() < self.settings.batch_messages_max
@@ -194,6 +136,29 @@ impl Log {
         }
         self.add(&mut batch, None);
         Ok(batch)
+    }
+
+    /// Has topics that were made anew read from their start.
+    fn seek_what_was_made_anew(&self) -> Result<(), Error> {
+        for topic in self.offsets.made_anew() {
+            let assigned = self.consumer.assignment().map_err(Error::Client)?;
+            let partitions: Vec<i32> = assigned
+                .elements_for_topic(&topic)
+                .iter()
+                .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
+                .collect();
+            // Not at once: the client does it in the background.
+            let seek = |it: &i32| {
+                self.consumer.seek(&topic, *it, rdkafka::Offset::Beginning, Duration::ZERO)
+            };
+            match partitions.iter().try_for_each(seek) {
+                Ok(()) => self.offsets.begins_anew(&topic, &partitions),
+                Err(error) => {
+                    tracing::debug!(%error, "a topic made anew is read from its start later");
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Adds a message. If partitions went away since the batch was begun, what came before is not
@@ -262,8 +227,11 @@ impl Log {
         }
         let mut offsets = TopicPartitionList::new();
         for element in self.consumer.position().map_err(Error::Client)?.elements() {
-            // Of a partition of which nothing was read since it was assigned there is none.
-            if let rdkafka::Offset::Offset(_) = element.offset() {
+            // Of a partition of which nothing was read since it was assigned there is none, and that of
+            // one that was reset is of before.
+            if let rdkafka::Offset::Offset(_) = element.offset()
+                && !self.offsets.is_reset_since(element.topic(), element.partition())
+            {
                 let (topic, partition, next) =
                     (element.topic(), element.partition(), element.offset());
                 offsets.add_partition_offset(topic, partition, next).map_err(Error::Client)?;

@@ -3,12 +3,17 @@
 //! A reset is told by a log line of the client and nowhere else. The log no longer has, or never had,
 //! the offset that was to be read next: retention took what was not read, or the topic was made anew.
 //!
+//! A topic that was made anew and has as many messages as before has that offset, and the client reads on
+//! there: what is before it would never be read. The client tells that the topic's id has changed in a
+//! debug line of the context `topic`, and nowhere else. Its partitions are then read from their start;
+//! the inbox knows what is read twice.
+//!
 //! The client commits by itself what is higher than what it takes for committed. After a topic was
 //! made anew everything is lower, for as long as the partitions stay with this member; so what goes
 //! back is found here and committed by hand.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -43,6 +48,8 @@ struct Known {
     highest: ByPartition,
     /// Partitions that were reset and of which nothing was read since, and which offset was asked for.
     reset: ByPartition,
+    /// Topics that were made anew and are not read from their start yet.
+    made_anew: BTreeSet<String>,
 }
 
 impl Offsets {
@@ -72,6 +79,41 @@ impl Offsets {
         let service = self.service.clone();
         metrics::counter!(RESETS, "service" => service, "topic" => topic).increment(1);
         true
+    }
+
+    /// Takes note of a debug line of the client if it tells that a topic was made anew.
+    pub(super) fn hear(&self, line: &str) {
+        let Some(topic) = other_topic(line) else { return };
+        self.known().made_anew.insert(topic.to_owned());
+    }
+
+    /// Topics that were made anew since they were read.
+    pub(super) fn made_anew(&self) -> BTreeSet<String> {
+        self.known().made_anew.clone()
+    }
+
+    /// This topic is read from its start, in these partitions.
+    pub(super) fn begins_anew(&self, topic: &str, partitions: &[i32]) {
+        let mut known = self.known();
+        known.made_anew.remove(topic);
+        for partition in partitions {
+            // What the broker has for committed went with the topic: whatever comes next is committed.
+            *offset(&mut known.highest, topic, *partition) = i64::MAX;
+            offset(&mut known.reset, topic, *partition);
+        }
+        drop(known);
+        if partitions.is_empty() {
+            return;
+        }
+        let topic = self.kafka.strip(topic).to_owned();
+        tracing::warn!(topic, ?partitions, "a topic was made anew, and is read from its start");
+        let service = self.service.clone();
+        metrics::counter!(RESETS, "service" => service, "topic" => topic).increment(1);
+    }
+
+    /// Whether the client's position is that of before a reset.
+    pub(super) fn is_reset_since(&self, topic: &str, partition: i32) -> bool {
+        self.known().reset.get(topic).is_some_and(|it| it.contains_key(&partition))
     }
 
     /// A message was read. If its partition was reset before, this is where reading goes on.
@@ -114,6 +156,14 @@ fn offset<'k>(known: &'k mut ByPartition, topic: &str, partition: i32) -> &'k mu
     partitions.entry(partition).or_default()
 }
 
+/// The topic of a line `… Topic TOPIC changed id from ID to ID`. At first there is none.
+fn other_topic(line: &str) -> Option<&str> {
+    let (_, told) = line.split_once("Topic ")?;
+    let (topic, ids) = told.split_once(" changed id from ")?;
+    let (before, _) = ids.split_once(" to ")?;
+    before.bytes().any(|it| it != b'A' && it != b'=').then_some(topic)
+}
+
 /// The topic, partition and offset of a line `… TOPIC [PARTITION]: offset reset (at offset N (…), …) to …`.
 fn reset(line: &str) -> Option<(&str, i32, i64)> {
     let (place, at) = line.split_once(": offset reset (at offset ")?;
@@ -133,6 +183,18 @@ mod tests {
         assert_eq!(reset(line), Some(("x-some-topic", 3, 5)));
         assert_eq!(reset("x-some-topic [3]: offset reset (at offset INVALID (leader"), None);
         assert_eq!(reset("[thrd:main]: something else"), None);
+    }
+
+    #[test]
+    fn a_topic_with_another_id_is_read_from_the_clients_line() {
+        let line = |before: &str| {
+            format!(
+                "[thrd:main]: Topic x-order-placed changed id from {before} to Zm9vYmFyYmF6cXV4"
+            )
+        };
+        assert_eq!(other_topic(&line("b3RoZXJzb3RoZXJzMTIzNA")), Some("x-order-placed"));
+        assert_eq!(other_topic(&line("AAAAAAAAAAAAAAAAAAAAAA")), None, "it had none");
+        assert_eq!(other_topic("[thrd:main]: Topic x-order-placed [0] Leader 1 Epoch 0"), None);
     }
 
     #[test]

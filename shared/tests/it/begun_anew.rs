@@ -116,3 +116,27 @@ async fn a_bad_message_of_a_topic_that_was_deleted_and_created_again_is_kept_too
         .unwrap();
     assert_eq!(offsets, [0, 0]);
 }
+
+#[tokio::test]
+async fn a_consumer_that_runs_reads_a_topic_that_was_deleted_and_created_again_from_its_start() {
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[foreign("x")]).await;
+    let settings = Settings::new(kafka.clone());
+    let health = Health::default().component("consumer");
+    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
+    let stop = CancellationToken::new();
+    let mut until_kept = async |n| {
+        let mut patience = Patience::until("bad messages are kept");
+        while letters(&pool).await < n {
+            let did = consumer.step(&stop).await.unwrap();
+            patience.looked((did, letters(&pool).await));
+        }
+    };
+    until_kept(1).await;
+    // As many as before: by its offsets alone nothing is new there.
+    begin_anew(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[foreign("y")]).await;
+    until_kept(2).await;
+}
