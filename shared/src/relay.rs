@@ -42,6 +42,7 @@ use crate::{
     health::Component,
     lifecycle,
     outbox::Kept,
+    pace::Pace,
     published::{Keep, Offsets, Partition},
 };
 
@@ -50,7 +51,7 @@ pub use self::{
     kafka::KafkaPublisher,
     leader::Leader,
 };
-use self::{repeats::Repeats, tenure::Tenure};
+use self::tenure::Tenure;
 
 mod alone;
 mod answer;
@@ -60,7 +61,6 @@ mod kafka;
 mod known;
 mod leader;
 mod losses;
-mod repeats;
 mod tenure;
 
 /// Where messages are published.
@@ -165,7 +165,7 @@ pub struct Relay<P> {
     health: Component,
     leader: Option<Leader>,
     tenure: Tenure,
-    repeats: Repeats,
+    repeats: Pace,
     keep: Keep,
 }
 
@@ -189,7 +189,7 @@ impl<P: Publish> Relay<P> {
         }
         leads(service, false);
         let tenure = Tenure::new(settings.lead_limit, Instant::now());
-        let repeats = Repeats::default();
+        let repeats = Pace::default();
         let keep = Keep::default();
         Self { settings, publisher, wakers, health, leader: None, tenure, repeats, keep }
     }
@@ -244,7 +244,7 @@ impl<P: Publish> Relay<P> {
     fn note(&mut self, outcome: Result<Step, Error>) -> bool {
         match outcome {
             Ok(Step::Published(_) | Step::Idle | Step::Held) => {
-                self.repeats.forget();
+                self.repeats = Pace::default();
                 let held = self.leader.as_ref().and_then(|it| it.held.first());
                 match held {
                     Some(held) => self.health.ready_though(format!(
