@@ -201,6 +201,8 @@ impl Gateway {
         match reply.verdict() {
             Verdict::Done => Ok(Answer::Charged(reply.charge()?)),
             Verdict::Declined => Ok(Answer::Declined { code: reply.code() }),
+            // By the attempt whose answer was lost, most likely.
+            Verdict::Never if job.in_doubt && reply.says("token_already_used") => Err(reply.open()),
             // What the customer asked for cannot be had; there is nothing for an operator to mend.
             Verdict::Never if reply.refuses_terms() => Ok(Answer::Declined { code: reply.code() }),
             Verdict::Never => Err(Failure::Final { source: reply.refused().into() }),

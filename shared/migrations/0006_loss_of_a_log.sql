@@ -15,6 +15,8 @@ ALTER TABLE messaging.dead_letter
 COMMENT ON COLUMN messaging.dead_letter.digest IS 'SHA-256 of timestamp, key, headers and payload, as shared::message::Incoming::digest. With topic, partition and offset it knows a repeat; without it, a message of a topic that began anew would be taken for one.';
 COMMENT ON COLUMN messaging.dead_letter."offset" IS 'Offset in that partition. With topic, partition and digest it knows a repeat.';
 
+-- A pod of the version before this one cannot park a message any more, and holds its batch back until it is replaced
+-- (docs/kubernetes.md).
 ALTER TABLE messaging.parked
     ADD COLUMN digest bytea NOT NULL GENERATED ALWAYS AS (sha256(
         int8send(coalesce(timestamp_ms, -1))
@@ -54,12 +56,13 @@ COMMENT ON COLUMN messaging.published.published_at IS 'When the broker''s confir
 CREATE TABLE messaging.published_latest (
     topic      text NOT NULL,
     key        bytea NOT NULL,
-    outbox_id  bigint NOT NULL UNIQUE,
+    outbox_id  bigint NOT NULL,
     message_id uuid NOT NULL,
     headers    bytea NOT NULL,
     payload    bytea,
     PRIMARY KEY (topic, key)
 );
+CREATE INDEX published_latest_outbox_id_idx ON messaging.published_latest (outbox_id);
 COMMENT ON TABLE messaging.published_latest IS 'The last message per key of topics of latest values (compacted), kept as long as such a topic keeps it: for ever.';
 COMMENT ON COLUMN messaging.published_latest.topic IS 'Where it went, without the deployment''s prefix.';
 COMMENT ON COLUMN messaging.published_latest.key IS 'Its key.';

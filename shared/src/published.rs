@@ -107,10 +107,10 @@ pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<Partition, i64>, 
     Ok(rows.into_iter().map(|(topic, partition, offset)| ((topic, partition), offset)).collect())
 }
 
-/// Whether topics have lost messages that are not all published again yet.
-pub async fn is_to_say_again(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar("SELECT EXISTS (SELECT FROM messaging.log_loss WHERE ended_at IS NULL)")
-        .fetch_one(conn)
+/// The topics that have lost messages which are not all published again yet.
+pub async fn to_say_again(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar("SELECT topic FROM messaging.log_loss WHERE ended_at IS NULL")
+        .fetch_all(conn)
         .await
 }
 
@@ -136,6 +136,10 @@ pub async fn settle(
              INSERT INTO messaging.published
                  (outbox_id, message_id, topic, key, headers, payload)
              SELECT * FROM settled WHERE $3 AND topic <> ALL ($4)
+             -- Ids begin anew on a server that the data were copied to.
+             ON CONFLICT (outbox_id) DO UPDATE
+             SET message_id = excluded.message_id, topic = excluded.topic, key = excluded.key,
+                 headers = excluded.headers, payload = excluded.payload, published_at = now()
          ), latest AS (
              INSERT INTO messaging.published_latest
                  (outbox_id, message_id, topic, key, headers, payload)
@@ -145,7 +149,6 @@ pub async fn settle(
              ON CONFLICT (topic, key) DO UPDATE
              SET outbox_id = excluded.outbox_id, message_id = excluded.message_id,
                  headers = excluded.headers, payload = excluded.payload
-             WHERE published_latest.outbox_id < excluded.outbox_id
          ), reached AS (
              INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
              SELECT topic, partition, \"offset\"
@@ -173,8 +176,8 @@ pub async fn lost(
     epoch: i64,
     losses: &[Loss],
 ) -> Result<bool, sqlx::Error> {
-    // One row per topic; a topic that is lost again while it is published again begins again, and with
-    // it the others, which have the same cursor.
+    // One row and one cursor per topic; a topic that is lost again while it is published again begins
+    // again.
     sqlx::query_scalar(
         "WITH lease AS MATERIALIZED (
              SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
@@ -186,10 +189,6 @@ pub async fn lost(
          ), forgotten AS (
              DELETE FROM messaging.published_up_to USING lost
              WHERE published_up_to.topic = lost.topic
-         ), others AS (
-             UPDATE messaging.log_loss SET again_after = 0
-             WHERE ended_at IS NULL AND topic NOT IN (SELECT topic FROM lost)
-               AND EXISTS (SELECT FROM lost)
          ), recorded AS (
              INSERT INTO messaging.log_loss (topic, partition, up_to, ends_at, again_until)
              SELECT topic, partition, up_to, ends_at, greatest(
@@ -212,14 +211,14 @@ pub async fn lost(
     .await
 }
 
-/// The next messages of the topics that lost theirs. Looks at `n_max` kept messages of whatever topic,
+/// The next messages of a topic that lost its own. Looks at `n_max` kept messages of whatever topic,
 /// so that one call is bounded; none of them may be wanted.
-pub async fn again(conn: &mut PgConnection, n_max: i64) -> Result<Again, sqlx::Error> {
+pub async fn again(conn: &mut PgConnection, topic: &str, n_max: i64) -> Result<Again, sqlx::Error> {
     let next: Option<i64> = sqlx::query_scalar(
         "SELECT max(outbox_id) FROM (
              SELECT outbox_id FROM (
-                 SELECT min(again_after) AS after, max(again_until) AS until
-                 FROM messaging.log_loss WHERE ended_at IS NULL
+                 SELECT again_after AS after, again_until AS until
+                 FROM messaging.log_loss WHERE ended_at IS NULL AND topic = $2
              ) AS wanted, LATERAL (
                  (SELECT outbox_id FROM messaging.published
                   WHERE outbox_id > after AND outbox_id <= until ORDER BY outbox_id LIMIT $1)
@@ -231,12 +230,13 @@ pub async fn again(conn: &mut PgConnection, n_max: i64) -> Result<Again, sqlx::E
          ) AS next",
     )
     .bind(n_max)
+    .bind(topic)
     .fetch_one(&mut *conn)
     .await?;
     let Some(next) = next else { return Ok(Again::default()) };
     let rows = sqlx::query(
         "WITH lost AS (SELECT topic, again_after, again_until FROM messaging.log_loss
-                       WHERE ended_at IS NULL)
+                       WHERE ended_at IS NULL AND topic = $2)
          SELECT outbox_id, message_id, topic, key, headers, payload, now() AS created_at
          FROM messaging.published JOIN lost USING (topic)
          WHERE outbox_id > (SELECT min(again_after) FROM lost) AND outbox_id <= $1
@@ -249,18 +249,19 @@ pub async fn again(conn: &mut PgConnection, n_max: i64) -> Result<Again, sqlx::E
          ORDER BY outbox_id",
     )
     .bind(next)
+    .bind(topic)
     .fetch_all(conn)
     .await?;
     let messages = rows.iter().map(outbox::kept).collect::<Result<_, _>>()?;
     Ok(Again { messages, next: Some(next) })
 }
 
-/// Records that all up to `next` is published again, and up to where the log confirmed that, if
+/// Records that all of this topic up to `next` is published again, and up to where the log confirmed that, if
 /// `epoch` is still the relay's; answers whether it is. Without `next` nothing is left, and it ends.
 pub async fn said_again(
     conn: &mut PgConnection,
     epoch: i64,
-    next: Option<i64>,
+    (topic, next): (&str, Option<i64>),
     offsets: &Offsets,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
@@ -270,7 +271,7 @@ pub async fn said_again(
              UPDATE messaging.log_loss
              SET again_after = coalesce($2, again_after),
                  ended_at = CASE WHEN $2 IS NULL THEN now() END
-             FROM lease WHERE ended_at IS NULL
+             FROM lease WHERE ended_at IS NULL AND topic = $6
          ), reached AS (
              INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
              SELECT topic, partition, \"offset\"
@@ -285,6 +286,7 @@ pub async fn said_again(
     .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
     .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
     .bind(offsets.0.values().map(|it| it.last).collect::<Vec<_>>())
+    .bind(topic)
     .fetch_one(conn)
     .await
 }

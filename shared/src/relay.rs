@@ -46,12 +46,12 @@ use crate::{
     published::{Keep, Offsets, Partition},
 };
 
+use self::tenure::Tenure;
 pub use self::{
     answer::{Answer, Blame, Refusal},
     kafka::KafkaPublisher,
     leader::Leader,
 };
-use self::tenure::Tenure;
 
 mod alone;
 mod answer;

@@ -26,6 +26,9 @@ pub enum Listed {
 /// Stands where the name of a refund would that the gateway says was made and does not list.
 const UNLISTED: &str = "unlisted";
 
+/// What is answered to a key that may charge and may not list, for as long as nobody changes that.
+const MAY_NOT_LIST: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+
 /// What a gateway answers, or what stands before it, that has no such list.
 const NO_SUCH_LIST: [StatusCode; 5] = [
     StatusCode::BAD_REQUEST,
@@ -94,8 +97,11 @@ impl Gateway {
         let with = |request: reqwest::RequestBuilder| request.query(&query);
         let reply = self.call(Method::GET, path, job, with).await?;
         match reply.verdict() {
-            Verdict::Done => reply.read().map(Some),
+            // What is no list says nothing, like a list that is not there or that we may not see: a
+            // person decides in the end, instead of nobody.
+            Verdict::Done => Ok(reply.read().ok()),
             Verdict::Never | Verdict::Declined | Verdict::KeyReused => Ok(None),
+            Verdict::NotNow if MAY_NOT_LIST.contains(&reply.status()) => Ok(None),
             Verdict::NotNow => Err(reply.not_now()),
             // Even if a proxy says so: asked again, the list would not be there either.
             Verdict::Open if NO_SUCH_LIST.contains(&reply.status()) => Ok(None),

@@ -4,6 +4,10 @@ use payment_service::domain::payment::Command;
 use serde_json::json;
 use shared::clock::Clock;
 use time::Duration;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -157,4 +161,46 @@ async fn a_refund_whose_key_is_forgotten_is_made_once() {
     assert_eq!(shop.payments.stage(order_id).await, "refunded");
     let counts = shop.gateway.counts().await;
     assert_eq!((counts.refunds, counts.net_minor), (1, 0));
+}
+
+/// Answers every request with the same.
+async fn answering(answer: &'static str) -> (String, impl Future<Output = ()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/", listener.local_addr().unwrap());
+    let serve = async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n")
+                && stream.read_buf(&mut request).await.unwrap() > 0
+            {}
+            let head = String::from_utf8(request).unwrap();
+            assert!(head.starts_with("GET /v1/charges?order_id="), "{head}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    };
+    (url, serve)
+}
+
+#[tokio::test]
+async fn a_doubt_that_no_list_can_settle_waits_for_a_person() {
+    for answer in [
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 404 Not Found\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\nConnection: close\r\n\r\n<html>",
+    ] {
+        let shop = Shop::open().await;
+        let order_id = shop.unresolved("drop_after_rate").await;
+        shop.a_day_passes().await;
+        let (url, serve) = answering(answer).await;
+        let mut resolves = shop.payments.resolves(&url);
+        let step = tokio::select! {
+            step = resolves.step() => step.unwrap(),
+            () = serve => unreachable!("it serves for ever"),
+        };
+        assert_eq!(step.done, 1, "{answer}");
+        assert_eq!(shop.review(order_id).await.as_deref(), Some("charge-in-doubt"), "{answer}");
+    }
 }

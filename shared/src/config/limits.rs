@@ -70,6 +70,13 @@ impl Limits {
                 format!("{:?} is not between {least:?} and {most:?}", self.relay_lead_limit);
             return Err(Invalid::new("RELAY_LEAD_LIMIT", reason));
         }
+        if self.relay_lead_limit >= self.admission_age_max {
+            let reason = format!(
+                "{:?} is not below ADMISSION_AGE_MAX, {:?}",
+                self.relay_lead_limit, self.admission_age_max
+            );
+            return Err(Invalid::new("RELAY_LEAD_LIMIT", reason));
+        }
         Ok(())
     }
 

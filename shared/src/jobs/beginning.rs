@@ -33,6 +33,10 @@ const DRIFT_MAX: Duration = Duration::from_secs(5);
 /// The pause between two times that the beginning is moved.
 const REST: Duration = Duration::from_secs(5);
 
+/// All is looked at this often: for what appeared below the beginning all the same, as from an instance of a
+/// version that took the time from the start of its transaction.
+const WHOLE_AGAIN: Duration = Duration::from_mins(5);
+
 /// A moment by the server's clock and by ours.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
@@ -47,12 +51,14 @@ pub(super) struct Beginning {
     from: OffsetDateTime,
     moving: Option<(Moment, Writers)>,
     moved: Option<Moment>,
+    whole_at: Instant,
 }
 
 impl Beginning {
     /// The beginning of all time.
     pub(super) fn of(kind: &'static str) -> Self {
-        Self { kind, from: OffsetDateTime::UNIX_EPOCH, moving: None, moved: None }
+        let (from, whole_at) = (OffsetDateTime::UNIX_EPOCH, Instant::now());
+        Self { kind, from, moving: None, moved: None, whole_at }
     }
 
     /// From when on to look now. To be asked before each look, outside any transaction.
@@ -76,6 +82,10 @@ impl Beginning {
         };
         if writers.have_ended(conn).await? {
             let up_to = moment.theirs - SLACK;
+            if self.whole_at.elapsed() >= WHOLE_AGAIN {
+                self.from = OffsetDateTime::UNIX_EPOCH;
+                self.whole_at = Instant::now();
+            }
             let first: Option<OffsetDateTime> = sqlx::query_scalar(
                 "SELECT due_at FROM messaging.job
                  WHERE kind = $1 AND state <> 'dead' AND due_at >= $2 AND due_at < $3

@@ -193,6 +193,13 @@ impl<D> Outcomes<D> {
         ended.chain(self.stays.iter().map(|it| it.key.as_str())).collect()
     }
 
+    /// What all of them are leased by.
+    pub(super) fn leases(&self) -> impl Iterator<Item = (&str, Fence)> {
+        let ended = self.ended.iter().map(|(job, _)| job.key.as_str());
+        let stays = self.stays.iter().map(|it| (it.key.as_str(), it.fence));
+        ended.zip(self.fences.iter().copied()).chain(stays)
+    }
+
     /// Drops the last of those that have ended.
     pub(super) fn drop_last(&mut self) {
         self.ended.pop();

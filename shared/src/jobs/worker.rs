@@ -166,7 +166,8 @@ impl<E: Effect> Worker<E> {
             // Interest is registered before the table is read, so that a wake-up in between counts.
             let mut woken = std::pin::pin!(wakers.jobs.notified());
             woken.as_mut().enable();
-            let wait = match self.hold_and_claim().await {
+            let renewed = self.renew().await;
+            let wait = match renewed.and(self.claim().await) {
                 Ok(_) => {
                     failures = 0;
                     self.parts.health.ready();
@@ -216,23 +217,23 @@ impl<E: Effect> Worker<E> {
         room.min(self.parts.effect.room())
     }
 
-    /// Renews the leases of what is performed, if it is time; claims what is due.
-    async fn hold_and_claim(&mut self) -> Result<usize, Fault> {
-        let old = self.renewed_at.elapsed() >= self.leases.renewed;
-        if old && !self.in_hand.is_empty() {
-            let held: Vec<_> =
-                self.in_hand.values().map(|it| (it.job.key.as_str(), it.fence)).collect();
-            let lease = self.leases.lease(self.parts.policy.attempt_limit);
-            db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
-                let mut conn = db::borrow(&self.parts.pool).await?;
-                store::renew(&mut conn, E::KIND, &held, lease).await?;
-                conn.give_back();
-                Ok::<_, sqlx::Error>(())
-            })
-            .await?;
-            self.renewed_at = Instant::now();
+    /// Renews the leases of what is performed or not brought home yet, if it is time.
+    async fn renew(&mut self) -> Result<(), Fault> {
+        let performed = self.in_hand.values().map(|it| (it.job.key.as_str(), it.fence));
+        let held: Vec<_> = performed.chain(self.outcomes.leases()).collect();
+        if held.is_empty() || self.renewed_at.elapsed() < self.leases.renewed {
+            return Ok(());
         }
-        self.claim().await
+        let lease = self.leases.lease(self.parts.policy.attempt_limit);
+        db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
+            let mut conn = db::borrow(&self.parts.pool).await?;
+            store::renew(&mut conn, E::KIND, &held, lease).await?;
+            conn.give_back();
+            Ok::<_, sqlx::Error>(())
+        })
+        .await?;
+        self.renewed_at = Instant::now();
+        Ok(())
     }
 
     /// Claims jobs and begins to perform them. The attempts are committed before they are made.
@@ -362,6 +363,10 @@ impl<E: Effect> Worker<E> {
             tokio::select! {
                 () = &mut enough => return,
                 () = tokio::time::sleep(backoff.delay(failures)) => failures += 1,
+            }
+            // Whatever is in the way of outcomes: nobody else is to do the same meanwhile.
+            if let Err(fault) = self.renew().await {
+                tracing::debug!(error = fault::chain(&fault), "leases are not renewed");
             }
             while let Some(joined) = self.performing.try_join_next_with_id() {
                 self.note(Some(joined));

@@ -27,8 +27,17 @@ impl<P: Publish> Relay<P> {
     /// Tries a held topic: up to the first record that is not confirmed.
     pub(super) async fn alone(&mut self, leader: &mut Leader, held: &Held) -> Result<Step, Error> {
         leader.was_alone = true;
-        if let Err(reason) = self.restore(held).await {
-            return self.hold_again(leader, held, (&held.code, &reason)).await;
+        match self.restore(held).await {
+            Ok(false) => (),
+            Ok(true) => {
+                // What it had is published again before what waits.
+                let losses = self.restored(leader, &held.topic);
+                let leads = self.record(leader, &losses).await?;
+                if !leads || !losses.is_empty() {
+                    return Ok(if leads { Step::Held } else { Step::Deposed });
+                }
+            }
+            Err(reason) => return self.hold_again(leader, held, (&held.code, &reason)).await,
         }
         let n_max = i64::try_from(RECORDS_MAX).unwrap_or(i64::MAX);
         let first = outbox::head_of(&mut leader.conn, n_max, Which::Of(&held.topic));
@@ -73,17 +82,13 @@ impl<P: Publish> Relay<P> {
         }
     }
 
-    /// Makes the topic anew, if it is missing.
-    async fn restore(&mut self, held: &Held) -> Result<(), String> {
-        if answer::is_missing(&held.code) && self.publisher.restore(&held.topic).await? {
-            tracing::warn!(
-                topic = held.topic,
-                "a topic was missing and was made anew: what was in it is lost"
-            );
-            let service = self.settings.service;
-            count_topic("relay_topics_restored_total", service, &held.topic, 1);
+    /// Makes the topic anew, if it is missing; answers whether it was.
+    async fn restore(&mut self, held: &Held) -> Result<bool, String> {
+        if answer::is_missing(&held.code) {
+            self.publisher.restore(&held.topic).await
+        } else {
+            Ok(false)
         }
-        Ok(())
     }
 
     /// The topic stays held, and its next try is later.
@@ -133,7 +138,10 @@ impl<P: Publish> Relay<P> {
     /// too, nothing more can be shown there: the letter's row has all of it. Answers whether it is done.
     async fn publish_without_body(&mut self, kept: &Kept, detail: &str) -> bool {
         let small = Kept { message: unpublishable::without_body(&kept.message), ..kept.clone() };
-        match self.publish(slice::from_ref(&small)).await.pop() {
+        let answer = self.publish(slice::from_ref(&small)).await.pop();
+        // Its offset belongs to no batch.
+        drop(self.publisher.offsets());
+        match answer {
             Some(Answer::Confirmed) => true,
             Some(Answer::Refused(it)) if it.blame == Blame::Record => {
                 tracing::warn!(

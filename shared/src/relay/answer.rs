@@ -64,7 +64,8 @@ const MISSING: [Code; 4] = [
     Code::UnknownPartition,
 ];
 
-const OF_THE_TOPIC: [Code; 2] = [Code::TopicAuthorizationFailed, Code::InvalidTopic];
+// Whom nothing is allowed is refused by every topic: `TopicAuthorizationFailed` may be our own.
+const OF_THE_TOPIC: [Code; 1] = [Code::InvalidTopic];
 
 /// The broker's codes for sequence numbers that are not as expected: of the state between client and
 /// broker, which starts over with the producer.
@@ -127,7 +128,7 @@ mod tests {
         assert_eq!(blame(Code::InvalidRecord), Some(Blame::Record));
         assert_eq!(blame(Code::UnknownTopicOrPartition), Some(Blame::Missing));
         assert_eq!(blame(Code::UnknownTopic), Some(Blame::Missing));
-        assert_eq!(blame(Code::TopicAuthorizationFailed), Some(Blame::Topic));
+        assert_eq!(blame(Code::TopicAuthorizationFailed), Some(Blame::Unclear));
         assert_eq!(blame(Code::InvalidTimestamp), Some(Blame::Unclear));
         assert_eq!(blame(Code::ClusterAuthorizationFailed), Some(Blame::Unclear));
         for doubt in [Code::PurgeQueue, Code::MessageTimedOut, Code::Fatal, Code::NoError] {

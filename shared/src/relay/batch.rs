@@ -32,10 +32,12 @@ impl<P: Publish> Relay<P> {
         if !self.look(leader).await? {
             return Ok(Step::Deposed);
         }
-        if let Some(step) = self.say_again(leader).await? {
-            return Ok(step);
+        let again = leader.known.due_again().next().map(ToOwned::to_owned);
+        if let Some(topic) = again.as_deref().filter(|_| leader.known.take_turn()) {
+            return self.say_again(leader, topic).await;
         }
-        let due = leader.due();
+        // What is lost of a topic goes out before what is new.
+        let due = leader.due().filter(|it| leader.known.due_again().all(|lost| lost != it.topic));
         if let Some(held) = due.clone().filter(|_| !leader.was_alone) {
             return self.alone(leader, &held).await;
         }
@@ -48,6 +50,9 @@ impl<P: Publish> Relay<P> {
         if batch.is_empty() {
             if let Some(held) = due {
                 return self.alone(leader, &held).await;
+            }
+            if let Some(topic) = again {
+                return self.say_again(leader, &topic).await;
             }
             self.tenure.idles(Instant::now());
             return Ok(Step::Idle);
@@ -68,8 +73,8 @@ impl<P: Publish> Relay<P> {
     /// The head of the outbox, beside what is held or suspected.
     async fn head(&self, leader: &mut Leader) -> Result<Vec<Kept>, Error> {
         let n_max = self.n_max();
-        let beside: Vec<&str> =
-            leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str()).collect();
+        let waiting = leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str());
+        let beside: Vec<&str> = waiting.chain(leader.known.due_again()).collect();
         let limit = self.settings.statement_limit;
         let head = outbox::head_of(&mut leader.conn, n_max, Which::Beside(&beside));
         let head = db::within(limit, head).await?;

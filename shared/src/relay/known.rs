@@ -21,8 +21,13 @@ const AGAIN_LATER: Duration = Duration::from_secs(5);
 pub(super) struct Known {
     /// The highest confirmed offset of each partition.
     up_to: BTreeMap<Partition, i64>,
-    /// Since when something can be published again: it has to wait after a failure.
-    again: Option<Instant>,
+    /// The topics that lost messages, and since when these can be published again: they have to wait
+    /// after a failure.
+    again: BTreeMap<String, Instant>,
+    /// The topics of which one record at a time is published again, because one was refused.
+    singly: BTreeSet<String>,
+    /// Whether the last step published something again: then it is for others to go on.
+    said_last: bool,
     /// None: now.
     next_look: Option<Instant>,
 }
@@ -30,8 +35,9 @@ pub(super) struct Known {
 impl Known {
     pub(super) async fn read(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let up_to = published::up_to(conn).await?;
-        let again = published::is_to_say_again(conn).await?.then(Instant::now);
-        Ok(Self { up_to, again, next_look: None })
+        let now = Instant::now();
+        let again = published::to_say_again(conn).await?.into_iter().map(|it| (it, now)).collect();
+        Ok(Self { up_to, again, singly: BTreeSet::new(), said_last: false, next_look: None })
     }
 
     /// The log may have changed: it is looked at before anything else is published.
@@ -63,28 +69,53 @@ impl Known {
     /// These topics lost messages, which are to be published again.
     pub(super) fn lost(&mut self, topics: &BTreeSet<&str>) {
         self.up_to.retain(|(topic, _), _| !topics.contains(topic.as_str()));
-        self.again = Some(Instant::now());
+        let now = Instant::now();
+        self.again.extend(topics.iter().map(|it| ((*it).to_owned(), now)));
     }
 
-    /// All that was kept of them is published again.
-    pub(super) fn said_again(&mut self) {
-        self.again = None;
+    /// All that was kept of it is published again.
+    pub(super) fn said_again(&mut self, topic: &str) {
+        self.again.remove(topic);
+        self.singly.remove(topic);
     }
 
     /// Whether lost messages are being published again.
     pub(super) fn is_saying_again(&self) -> bool {
-        self.again.is_some()
+        !self.again.is_empty()
     }
 
-    /// Whether the next of them are to be published now.
-    pub(super) fn may_say_again(&self) -> bool {
-        self.again.is_some_and(|it| it <= Instant::now())
+    /// The topics of which lost messages are to be published before new ones. One that failed is not
+    /// among them for a while: its new messages are not kept back.
+    pub(super) fn due_again(&self) -> impl Iterator<Item = &str> {
+        let now = Instant::now();
+        self.again.iter().filter(move |(_, at)| **at <= now).map(|(topic, _)| topic.as_str())
     }
 
-    /// They were not confirmed: others are not kept back by that.
-    pub(super) fn say_again_later(&mut self) {
-        self.again = Some(Instant::now() + AGAIN_LATER);
+    /// Whether it is the turn of what is published again; if not, it is the next time.
+    pub(super) fn take_turn(&mut self) -> bool {
+        self.said_last = !self.said_last;
+        self.said_last
+    }
+
+    /// Something of this topic was not confirmed: neither others nor its own new messages are kept back
+    /// by that. If a record is at fault, it is to be found.
+    pub(super) fn say_again_later(&mut self, topic: &str, by_record: bool) {
+        let pause = if by_record { Duration::ZERO } else { AGAIN_LATER };
+        self.again.insert(topic.to_owned(), Instant::now() + pause);
+        if by_record {
+            self.singly.insert(topic.to_owned());
+        }
         self.doubt();
+    }
+
+    /// Whether one record of this topic is to be published at a time.
+    pub(super) fn says_singly(&self, topic: &str) -> bool {
+        self.singly.contains(topic)
+    }
+
+    /// The record at fault is behind.
+    pub(super) fn says_together(&mut self, topic: &str) {
+        self.singly.remove(topic);
     }
 
     /// Takes note of what is recorded.

@@ -1,19 +1,20 @@
 //! What the log has lost, and publishing it again: see [`crate::published`].
 //!
 //! The log is looked at when a relay begins to lead, after each failure, and every few seconds. So what
-//! is lost goes out again before anything new does, and first occurrences keep their order. If the log
+//! is lost of a topic goes out again before anything new of it does, and first occurrences keep their
+//! order; other topics take turns with it. If the log
 //! begins anew between two looks, the offsets of the next batch give it away; that batch is then ahead
 //! of what is published again.
 //!
 //! **Architecture invariant:** a loss is recorded before the batch that gave it away is settled. A look
 //! that fails, or a lost message that is not confirmed again, keeps nothing else back: it is tried again.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
-use super::{Answer, Error, Leader, Publish, Relay, Step, counter};
+use super::{Answer, Blame, Error, Leader, Publish, Relay, Step, count_topic, counter};
 use crate::{
     db,
-    published::{self, Again, Loss, Offsets},
+    published::{self, Again, Loss, Offsets, Partition},
 };
 
 impl<P: Publish> Relay<P> {
@@ -30,11 +31,50 @@ impl<P: Publish> Relay<P> {
             leader.known.look_soon();
             return Ok(true);
         };
+        let mut losses = published::cut_short(leader.known.up_to(), &ends);
         if ends.len() < n {
             leader.known.look_soon();
+            losses.extend(self.restore_missing(leader, &ends).await);
         }
-        let losses = published::cut_short(leader.known.up_to(), &ends);
         self.record(leader, &losses).await
+    }
+
+    /// Makes the topics anew that are missing, also those that nothing waits for: who reads them cannot
+    /// know whether all is read while one is not there. Answers what they have lost.
+    async fn restore_missing(
+        &mut self,
+        leader: &Leader,
+        ends: &BTreeMap<Partition, i64>,
+    ) -> Vec<Loss> {
+        let mut losses = Vec::new();
+        for topic in self.publisher.topics() {
+            if ends.keys().any(|(known, _)| known == topic) {
+                continue;
+            }
+            match self.publisher.restore(topic).await {
+                Ok(true) => losses.extend(self.restored(leader, topic)),
+                Ok(false) => (),
+                // The others would not be answered either. It is looked at again soon.
+                Err(reason) => {
+                    tracing::debug!(topic, reason, "a missing topic cannot be made anew");
+                    break;
+                }
+            }
+        }
+        losses
+    }
+
+    /// Says that a topic was made anew; answers what it has lost.
+    pub(super) fn restored(&self, leader: &Leader, topic: &str) -> Vec<Loss> {
+        tracing::warn!(topic, "a topic was missing and was made anew: what was in it is lost");
+        count_topic("relay_topics_restored_total", self.settings.service, topic, 1);
+        let of_topic = leader.known.up_to().iter().filter(|((known, _), _)| known == topic);
+        let lost = |(partition, up_to): (&Partition, &i64)| Loss {
+            partition: partition.clone(),
+            up_to: *up_to,
+            ends_at: 0,
+        };
+        of_topic.map(lost).collect()
     }
 
     /// Records what the offsets of a batch give away. Answers whether this relay still leads.
@@ -47,7 +87,11 @@ impl<P: Publish> Relay<P> {
         self.record(leader, &losses).await
     }
 
-    async fn record(&mut self, leader: &mut Leader, losses: &[Loss]) -> Result<bool, Error> {
+    pub(super) async fn record(
+        &mut self,
+        leader: &mut Leader,
+        losses: &[Loss],
+    ) -> Result<bool, Error> {
         if losses.is_empty() {
             return Ok(true);
         }
@@ -70,42 +114,80 @@ impl<P: Publish> Relay<P> {
         Ok(true)
     }
 
-    /// Publishes the next batch of what was lost. None, if nothing is to be published again.
-    pub(super) async fn say_again(&mut self, leader: &mut Leader) -> Result<Option<Step>, Error> {
-        if !leader.known.may_say_again() {
-            return Ok(None);
-        }
+    /// Publishes the next batch of what this topic lost.
+    pub(super) async fn say_again(
+        &mut self,
+        leader: &mut Leader,
+        topic: &str,
+    ) -> Result<Step, Error> {
         let (limit, n_max) = (self.settings.statement_limit, self.n_max());
-        let again = db::within(limit, published::again(&mut leader.conn, n_max)).await?;
-        let Again { messages, next } = again;
-        let mut offsets = Offsets::default();
-        if !messages.is_empty() {
-            self.publisher.set_patience(self.tenure.patience());
-            let answers = self.publish(&messages).await;
-            offsets = self.publisher.offsets();
-            if !answers.iter().all(Answer::is_confirmed) {
-                leader.known.say_again_later();
-                return Ok(Some(Step::Unconfirmed(0)));
+        let again = db::within(limit, published::again(&mut leader.conn, topic, n_max)).await?;
+        let Again { mut messages, mut next } = again;
+        let singly = leader.known.says_singly(topic) && !messages.is_empty();
+        if singly {
+            messages.truncate(1);
+            next = messages.first().map(|it| it.outbox_id);
+        }
+        if messages.is_empty() {
+            return self.advance(leader, (topic, next), (0, Offsets::default())).await;
+        }
+        self.publisher.set_patience(self.tenure.patience());
+        let answers = self.publish(&messages).await;
+        let offsets = self.publisher.offsets();
+        // Lost again in the meantime: the record of that begins the repetition from its beginning.
+        let losses = published::begun_anew(leader.known.up_to(), &offsets);
+        if !losses.is_empty() {
+            let leads = self.record(leader, &losses).await?;
+            return Ok(if leads { Step::Published(0) } else { Step::Deposed });
+        }
+        let n = answers.iter().take_while(|it| it.is_confirmed()).count();
+        if n == messages.len() {
+            if singly {
+                leader.known.says_together(topic);
             }
-            // Lost again in the meantime: the record of that begins the repetition from its beginning.
-            let losses = published::begun_anew(leader.known.up_to(), &offsets);
-            if !losses.is_empty() {
-                let leads = self.record(leader, &losses).await?;
-                return Ok(Some(if leads { Step::Published(0) } else { Step::Deposed }));
+            return self.advance(leader, (topic, next), (n, offsets)).await;
+        }
+        let refusal = answers.iter().find_map(|it| match it {
+            Answer::Refused(refusal) => Some(refusal),
+            Answer::Confirmed | Answer::Unconfirmed => None,
+        });
+        let by_record = refusal.is_some_and(|it| it.blame == Blame::Record);
+        let detail = refusal.map(|it| format!("{} ({})", it.code, it.text));
+        if singly && by_record {
+            tracing::warn!(topic, detail, "a lost message is not taken again: it is passed over");
+            return self.advance(leader, (topic, next), (0, offsets)).await;
+        }
+        if let Some(last) = messages[..n].last() {
+            let reached = (topic, Some(last.outbox_id));
+            if self.advance(leader, reached, (n, offsets)).await? == Step::Deposed {
+                return Ok(Step::Deposed);
             }
         }
-        let said = published::said_again(&mut leader.conn, leader.epoch, next, &offsets);
-        if !db::within(limit, said).await? {
-            return Ok(Some(Step::Deposed));
+        leader.known.say_again_later(topic, by_record);
+        // Of silence it is not known whether it is the topic's.
+        Ok(if refusal.is_some() { Step::Held } else { Step::Unconfirmed(n) })
+    }
+
+    /// Records how far a topic is published again.
+    async fn advance(
+        &mut self,
+        leader: &mut Leader,
+        (topic, next): (&str, Option<i64>),
+        (n, offsets): (usize, Offsets),
+    ) -> Result<Step, Error> {
+        let said = published::said_again(&mut leader.conn, leader.epoch, (topic, next), &offsets);
+        if !db::within(self.settings.statement_limit, said).await? {
+            return Ok(Step::Deposed);
         }
         leader.known.reached(offsets);
-        self.tenure.published(Instant::now());
-        counter("relay_published_again_total", self.settings.service)
-            .increment(messages.len() as u64);
-        if next.is_none() {
-            leader.known.said_again();
-            tracing::info!("what is kept of the lost messages is published again");
+        if n > 0 {
+            self.tenure.published(Instant::now());
         }
-        Ok(Some(Step::Published(messages.len())))
+        counter("relay_published_again_total", self.settings.service).increment(n as u64);
+        if next.is_none() {
+            leader.known.said_again(topic);
+            tracing::info!(topic, "what is kept of the lost messages is published again");
+        }
+        Ok(Step::Published(n))
     }
 }

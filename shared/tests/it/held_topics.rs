@@ -211,7 +211,9 @@ async fn a_topic_that_is_deleted_while_the_relay_publishes_is_made_anew_and_othe
     keep(&pool, &[number("deleted", "a", 2, 2), number(NUMBERS, "a", 2, 2)]).await;
     until_drained(&pool, &mut relay).await;
     assert_eq!(read(&kafka, NUMBERS, 2).await.len(), 2);
-    assert_eq!(read(&kafka, "deleted", 1).await, [("a".to_owned(), "2".to_owned())]);
+    // What it had comes first, as it did before.
+    let numbers = ["1", "2"].map(|it| ("a".to_owned(), it.to_owned()));
+    assert_eq!(read(&kafka, "deleted", 2).await, numbers);
     // With the partitions that are declared, or this would complain.
     topics::create(&kafka, DECLARED, Replicas::majority(1)).await.unwrap();
     assert_eq!(letters(&pool).await, []);

@@ -196,7 +196,7 @@ async fn a_relay_that_ends_in_the_middle_is_followed_by_one_that_goes_on_there()
     drop(first);
     // Its place was taken while its last statement was on the way: it can record nothing.
     let (mut conn, none) = (pool.acquire().await.unwrap(), Offsets::default());
-    assert!(!published::said_again(&mut conn, 0, None, &none).await.unwrap());
+    assert!(!published::said_again(&mut conn, 0, (NUMBERS, None), &none).await.unwrap());
     assert_eq!(losses(&pool).await, [(NUMBERS.to_owned(), false)]);
     assert_eq!(until_idle(&mut relay(&database, &kafka, "test", any())).await, 36 - BATCH);
     assert_eq!(on(&kafka, NUMBERS, 36).await["a"], (1..=12).collect::<Vec<_>>());

@@ -7,7 +7,6 @@ use devstack::{Halt, Parts, Stack};
 use nix::sys::signal::Signal;
 use sagactl::{audit::Expected, client, fleet::Member, load::report};
 use serde::Deserialize;
-use shared::{contract, topics};
 
 use crate::stage::{self, Stage, place_crowd, until};
 
@@ -118,13 +117,8 @@ async fn kafka_comes_back_empty_while_the_services_run_and_nothing_is_lost_or_do
     let placing = place_crowd(&orders, "before", CROWD);
     let losing = async {
         some_are_in_flight(&stage).await;
+        // Each service makes its own topics anew.
         lose_everything(&stack).await;
-        // As a deployment does that declares its topics.
-        let (broker, replicas) = (stage.fleet.broker(), topics::Replicas::majority(1));
-        stage::insist("the topics are made again", async || {
-            topics::create(&broker, &contract::TOPICS, replicas).await
-        })
-        .await;
     };
     tokio::join!(placing, losing);
     all_is_well(stage).await;
