@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::fleet::{Fleet, Member};
 
+pub mod command;
 pub mod counters;
 pub mod groups;
 pub mod topics;

@@ -7,8 +7,8 @@ use devstack::Source;
 use shared::config;
 
 use crate::{
-    chaos, compose, contract, dead_letters, demo, fuzz, load, manifests, payments, screen, stack,
-    stress, verify,
+    audit, chaos, compose, contract, dead_letters, demo, fuzz, load, manifests, payments, screen,
+    stack, stress, verify,
 };
 
 /// Runs, watches and checks the order system.
@@ -21,6 +21,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Says what services that run have not read, and which orders have not ended.
+    Audit(audit::command::Options),
     /// Tries the compose file for real.
     ComposeTest(compose::Options),
     /// Creates the topics and registers the schemas at a broker and a registry that run already.
@@ -80,6 +82,7 @@ impl Cli {
     /// Does what was asked.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            Command::Audit(options) => audit::command::run(options).await,
             Command::ComposeTest(options) => compose::run(options).await,
             Command::Contract(options) => contract::run(options).await,
             Command::Demo(options) => demo::run(options).await,

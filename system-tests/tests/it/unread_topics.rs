@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use devstack::Patience;
+use nix::sys::signal::Signal;
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -19,7 +20,7 @@ use shared::{
     topics::{self, Replicas},
 };
 
-use crate::stage;
+use crate::stage::{self, Stage};
 
 /// As long as a machine may stand still.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -57,6 +58,40 @@ async fn control_records_at_the_end_of_every_partition_are_read_by_services_and_
     let events = TOPICS.iter().filter(|it| !it.name.contains('.'));
     let all = events.flat_map(|it| (0..it.partitions).map(|partition| (it.name, partition)));
     stranger(&stage.fleet.broker(), all).abort_transaction(PATIENCE).unwrap();
+    stage.close(Expected::default()).await;
+}
+
+/// What `sagactl audit` says of a stage, and whether all is well.
+async fn audited(stage: &Stage) -> (bool, String) {
+    let broker = stage.fleet.broker();
+    let program = std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("sagactl");
+    let mut command = tokio::process::Command::new(program);
+    command.args(["audit", "--limit-seconds", "5", "--kafka-brokers", &broker.brokers]);
+    command.args(["--kafka-topic-prefix", &broker.prefix]);
+    command.args(["--orders-database", stage.fleet.database(Member::Orders).unwrap()]);
+    let output = command.output().await.unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_auditor_names_orders_that_have_not_ended_and_who_has_not_read() {
+    let mut stage = stage::open().await;
+    stage.fleet.end(Member::Payments, Signal::SIGTERM).await.unwrap();
+    let order = stage.place("load-0001", "tok_visa").await;
+    stage.history(order.id, &["stock-reserved"]).await;
+    let (well, said) = audited(&stage).await;
+    assert!(!well, "{said}");
+    for part in [
+        "✘ everything that was said is read\n    payment-service: ",
+        &format!("✘ every order has ended\n    order {} is pending, due at ", order.id),
+        "heard: order-placed, stock-reserved\n",
+    ] {
+        assert!(said.contains(part), "{part:?}: {said}");
+    }
+    stage.fleet.restart(Member::Payments).await.unwrap();
+    stage.history(order.id, &["notification-sent"]).await;
+    let (well, said) = audited(&stage).await;
+    assert!(well, "{said}");
     stage.close(Expected::default()).await;
 }
 
