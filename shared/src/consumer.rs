@@ -11,7 +11,7 @@
 //! batch's offsets void, which the inbox then makes harmless.
 //!
 //! **Architecture invariant:** offsets follow the commit, never lead it. At least once to here,
-//! taken in once from here on. What is committed is the position: also what is never delivered
+//! processed once from here on. What is committed is the position: also what is never delivered
 //! (control records, messages of aborted transactions) is read, once everything before it is.
 //!
 //! **Architecture invariant:** nothing that a message can say makes a pass over a batch take longer

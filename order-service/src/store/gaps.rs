@@ -34,7 +34,7 @@ pub async fn mark(conn: &mut PgConnection) -> Result<Mark, sqlx::Error> {
     let entry_no = sqlx::query_scalar("SELECT coalesce(max(entry_no), 0) FROM order_history")
         .fetch_one(&mut *conn)
         .await?;
-    // Asked afterwards: whoever has a number below the mark held the table by then.
+    // Asked afterwards: a transaction with a number below the mark held the table by then.
     let writers = Writers::of(conn, "order_history").await?;
     Ok(Mark { entry_no, writers })
 }

@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
 };
 
-/// Whoever started the process reads this line to learn the port. With a port of its own choice it
+/// The process that started this one reads this line to learn the port. With a port of its own choice it
 /// need not.
 pub fn announce(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();

@@ -28,7 +28,7 @@ pub struct Options {
     /// The order service's database, as its `DATABASE_URL` says it.
     #[arg(long)]
     orders_database: String,
-    /// Waits for a service that reads on, and gives it up when it has read nothing for so many seconds.
+    /// Seconds without progress after which a service that is behind is reported.
     #[arg(long, default_value_t = 10)]
     limit_seconds: u64,
 }

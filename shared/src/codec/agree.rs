@@ -122,7 +122,7 @@ impl Codec {
     }
 
     /// [Renews](Self::renew) every minute until told to stop. A registry that is away is none of its
-    /// business: whoever needs it says so.
+    /// business: the part that needs it says so.
     pub async fn keep_registered(self, stop: CancellationToken) -> Result<(), Infallible> {
         let mut pace = Pace::default();
         while stop.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await.is_some() {

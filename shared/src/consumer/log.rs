@@ -218,7 +218,7 @@ impl Log {
         self.keep(&offsets)
     }
 
-    /// Marks everything that was read as taken in, when nothing of it is in hand any more. That is up
+    /// Stores the position of everything that was read, when no batch is being processed any more. That is up
     /// to the position: control records and messages of aborted transactions are passed as well, which
     /// are never delivered, and without which no log that others write to is ever read to its end.
     pub fn store_position(&self, taken_in: &Gathered) -> Result<(), Error> {
@@ -244,7 +244,7 @@ impl Log {
     fn keep(&self, offsets: &TopicPartitionList) -> Result<(), Error> {
         match self.consumer.store_offsets(offsets) {
             Ok(()) => (),
-            // Lost between the check and the call: whoever has the partitions reads it again.
+            // Lost between the check and the call: the member that has the partitions reads it again.
             Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => return Ok(()),
             Err(error) => return Err(Error::Client(error)),
         }

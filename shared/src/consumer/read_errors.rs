@@ -21,7 +21,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::pace::Pace;
 
-/// So often the same error counts for nothing.
+/// An error counts from this repetition on.
 const TIMES: u64 = 3;
 /// An error that has not come again for so long is over. The client tries again twice a second.
 const QUIET: Duration = Duration::from_secs(10);

@@ -86,7 +86,7 @@ pub enum Error {
         #[source]
         trouble: Trouble,
     },
-    /// The server refuses this service, or what it sends, whoever it is for: for sure, and until somebody mends it.
+    /// The server refuses this service, or what it sends, for every recipient, until it is mended.
     #[error("the server refuses us at {step}")]
     Refused {
         /// How far it came.

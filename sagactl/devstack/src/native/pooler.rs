@@ -41,7 +41,7 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts one before the server of this URL, which has a password; with so many connections to
+    /// Starts one before the server of this URL, which has a password; with this number of connections to
     /// it, at most.
     pub async fn start(database: &str, pooling: Pooling, size: u32) -> Result<Self, Error> {
         let programs = install().await?;

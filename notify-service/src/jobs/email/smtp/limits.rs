@@ -2,7 +2,7 @@
 //!
 //! RFC 5321, section 4.5.3.2, says how long a client should wait at least, and that it should do so for each
 //! command apart. The last step matters most: a server that scans a mail before its `250` to the final dot may
-//! take minutes, and whoever gives up earlier has the mail taken and sends it again (section 4.5.3.2.6).
+//! take minutes, and a client that gives up earlier has the mail accepted and sends it again (section 4.5.3.2.6).
 
 use std::time::Duration;
 
