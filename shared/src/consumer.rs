@@ -46,7 +46,9 @@ use crate::{
     effects::{Effects, Wakers},
     fault::{self, Fault},
     health::Component,
-    kafka, lifecycle,
+    kafka,
+    lag::Lag,
+    lifecycle,
     message::{Incoming, Message, TraceParent},
     sequence,
 };
@@ -55,13 +57,16 @@ pub use guard::{Limit, Limits, WINDOW};
 pub use log::{Log, Settings};
 
 mod callbacks;
+mod client;
 mod guard;
 mod log;
 mod offsets;
 mod opening;
 mod read_errors;
+mod recovery;
 mod redrive;
 mod sorted;
+mod stall_watch;
 mod take_in;
 
 /// A batch in hand so long after the consumer was told to stop is given up: its transaction is undone,
@@ -206,6 +211,13 @@ impl<H: Handler> Consumer<H> {
         announce(parts.service);
         offsets::announce(parts.service, &parts.handler.topics());
         Ok(Self { parts, log, guard, halted: false, backoff: Backoff::hold(), health })
+    }
+
+    /// Has it look at this lag of its group, and join the group again when that does not go on.
+    #[must_use]
+    pub fn watching(mut self, lag: Lag) -> Self {
+        self.log.watch(lag);
+        self
     }
 
     /// Steps until told to stop. A fatal error of the client ends it.

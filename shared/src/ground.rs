@@ -273,7 +273,8 @@ impl Ground {
             limits: self.common.dead_letter_limits(),
             ..consumer::Settings::new(kafka)
         };
-        let consumer = Consumer::new(parts, &reading, self.life.health().component("consumer"))?;
+        let health = self.life.health().component("consumer");
+        let consumer = Consumer::new(parts, &reading, health)?.watching(lag.clone());
         self.life.start(Stage::Work, "consumer", |stop| consumer.run(stop));
         Ok(lag)
     }

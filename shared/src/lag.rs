@@ -4,7 +4,7 @@
 //! was there: not only by this process, but by whichever member of the group has its partition. So
 //! the group is asked for at the broker: where each partition ends, and up to where the group has
 //! committed. [`Group`] asks, [`Standing`] is the one answer; the sweeper, the metrics, the check for
-//! losses and `sagactl`'s audit use it.
+//! losses, the consumer itself and `sagactl`'s audit use it.
 //!
 //! ```text
 //! look at t: the ends ──> … ──> the group has committed up to those ends ──> everything said up to t is read
@@ -35,12 +35,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{fault, kafka};
 
+use self::stalls::Stalls;
 pub use self::{
     broker::Group,
+    stalls::Stall,
     standing::{Behind, Look, Standing, TopicPartition},
 };
 
 mod broker;
+mod stalls;
 mod standing;
 
 /// The group is looked at this often.
@@ -57,6 +60,7 @@ pub struct Lag(Arc<Mutex<Known>>);
 struct Known {
     read_up_to: Option<Instant>,
     behind: Option<Behind>,
+    stalls: Vec<Stall>,
 }
 
 impl Lag {
@@ -79,6 +83,11 @@ impl Lag {
         self.known(|it| it.behind.clone())
     }
 
+    /// Partitions in which the group does not go on at the last look, although there is something to read.
+    pub fn stalls(&self) -> Vec<Stall> {
+        self.known(|it| it.stalls.clone())
+    }
+
     /// Says that everything is read up to this moment.
     pub fn has_read_up_to(&self, moment: Instant) {
         self.known(|it| it.read_up_to = it.read_up_to.max(Some(moment)));
@@ -87,6 +96,11 @@ impl Lag {
     /// Says what keeps the group from having read everything.
     pub fn is_behind(&self, behind: Option<Behind>) {
         self.known(|it| it.behind = behind);
+    }
+
+    /// Says in which partitions it does not go on.
+    pub fn has_stalls(&self, stalls: Vec<Stall>) {
+        self.known(|it| it.stalls = stalls);
     }
 }
 
@@ -109,6 +123,7 @@ pub struct Watcher {
     lag: Lag,
     /// What was seen when, as long as it is not read.
     unread: VecDeque<(Instant, BTreeMap<TopicPartition, i64>)>,
+    stalls: Stalls,
     group: Option<Group>,
 }
 
@@ -116,7 +131,8 @@ impl Watcher {
     /// A watcher that has seen nothing yet.
     pub fn new(settings: Settings) -> Self {
         let topics = settings.topics.iter().map(|it| Arc::from(*it)).collect();
-        Self { settings, topics, lag: Lag::default(), unread: VecDeque::new(), group: None }
+        let (lag, stalls) = (Lag::default(), Stalls::default());
+        Self { settings, topics, lag, unread: VecDeque::new(), stalls, group: None }
     }
 
     /// What it finds.
@@ -150,6 +166,8 @@ impl Watcher {
             Err(error) => {
                 let why = fault::chain(&error);
                 self.lag.is_behind(Some(Behind::Unknown(why)));
+                self.stalls.forget();
+                self.lag.has_stalls(vec![]);
                 Err(error)
             }
         }
@@ -176,6 +194,8 @@ impl Watcher {
     /// Notes what was seen, and which of the earlier sights the group has read by now.
     fn note(&mut self, looked_at: Instant, look: &Look) {
         self.lag.is_behind(look.behind());
+        self.stalls.note(looked_at, look);
+        self.lag.has_stalls(self.stalls.list());
         if look.is_read() {
             self.unread.clear();
             return self.lag.has_read_up_to(looked_at);

@@ -1,15 +1,14 @@
 //! The Kafka side of a consumer: gathering, holding back, storing offsets.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use futures_util::FutureExt as _;
 use rdkafka::{
     Message as _, TopicPartitionList,
-    config::RDKafkaLogLevel,
-    consumer::{CommitMode, Consumer as _, StreamConsumer},
+    consumer::{CommitMode, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     message::{BorrowedMessage, Headers as _},
 };
@@ -17,12 +16,13 @@ use tokio::time::Instant;
 
 use super::{
     Error, Limits,
-    callbacks::{Assignment, Context},
-    offsets::Offsets,
+    client::Client,
     read_errors::{Position, ReadErrors},
+    stall_watch::StallWatch,
 };
 use crate::{
     kafka,
+    lag::{Lag, TopicPartition},
     message::{Headers, Incoming},
 };
 
@@ -37,6 +37,9 @@ pub struct Settings {
     pub batch_bytes_max: usize,
     /// How many messages may die before the consumer stops.
     pub limits: Limits,
+    /// The group is joined again when a partition has not gone on for this long although there is
+    /// something to read and the client hands nothing out.
+    pub stall_limit: Duration,
 }
 
 impl Settings {
@@ -47,6 +50,8 @@ impl Settings {
             batch_messages_max: 1_000,
             batch_bytes_max: 8 * 1024 * 1024,
             limits: Limits::default(),
+            // Above what a commit and two looks take, and what a rebalance takes.
+            stall_limit: Duration::from_secs(30),
         }
     }
 }
@@ -54,23 +59,22 @@ impl Settings {
 /// A wait for messages ends after this long at the latest: the client can lose a wake-up.
 const POLL_LIMIT: Duration = Duration::from_secs(1);
 
-/// Leaving the group may take this long; a broker that is away is not waited for.
-const CLOSE_LIMIT: Duration = Duration::from_millis(2_500);
-
 /// A membership in a group.
 pub struct Log {
-    consumer: StreamConsumer<Context>,
-    assignment: Arc<Assignment>,
-    offsets: Arc<Offsets>,
-    settings: Settings,
+    pub(super) client: Client,
+    pub(super) settings: Settings,
+    pub(super) group: String,
+    /// As the broker calls them.
+    pub(super) topics: Vec<String>,
     /// What a new assignment delivered while an older batch was held back.
     early: Gathered,
-    errors: Mutex<ReadErrors>,
+    pub(super) errors: Mutex<ReadErrors>,
+    pub(super) stall_watch: StallWatch,
 }
 
 impl std::fmt::Debug for Log {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Log").field("assignment", &self.assignment).finish_non_exhaustive()
+        f.debug_struct("Log").field("assignment", &self.client.assignment).finish_non_exhaustive()
     }
 }
 
@@ -85,49 +89,50 @@ pub struct Gathered {
 impl Log {
     /// Joins `group` and reads `topics`.
     pub fn subscribe(settings: &Settings, group: &str, topics: &[&str]) -> Result<Self, Error> {
-        let assignment = Arc::new(Assignment::default());
-        let offsets = Arc::new(Offsets::new(group, &settings.kafka));
-        let context =
-            Context { assignment: Arc::clone(&assignment), offsets: Arc::clone(&offsets) };
-        let mut config = settings.kafka.member(group);
-        // What happens to offsets is told in such lines; whether one is logged is decided where it is heard.
-        config.set("debug", "topic").set_log_level(RDKafkaLogLevel::Debug);
-        let consumer: StreamConsumer<Context> =
-            config.create_with_context(context).map_err(Error::Client)?;
         let topics: Vec<String> = topics.iter().map(|it| settings.kafka.topic(it)).collect();
-        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics).map_err(Error::Client)?;
-        let errors = ReadErrors::new(group, topics.iter().map(|it| (*it).to_owned()).collect());
-        let (settings, early) = (settings.clone(), Gathered::default());
-        Ok(Self { consumer, assignment, offsets, settings, early, errors: Mutex::new(errors) })
+        let client = Client::new(&settings.kafka, group, 0)?;
+        client.join(&topics)?;
+        super::recovery::announce(group);
+        Ok(Self {
+            client,
+            settings: settings.clone(),
+            group: group.to_owned(),
+            early: Gathered::default(),
+            errors: Mutex::new(ReadErrors::new(group, topics.clone())),
+            stall_watch: StallWatch::new(settings.stall_limit, Instant::now()),
+            topics,
+        })
     }
 
-    /// What keeps this member from reading, if anything: it waits for the group, or an error of the
-    /// client repeats.
+    /// Looks at this lag of its group, and joins the group again when that does not go on.
+    pub fn watch(&mut self, lag: Lag) {
+        self.stall_watch.watch(lag);
+    }
+
+    /// What keeps this member from reading, if anything: it waits for the group, an error of the
+    /// client repeats, or the group does not go on.
     pub fn obstacle(&self) -> Option<String> {
-        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
-        let assigned = self.assignment.topics.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let now = std::time::Instant::now();
-        if let Some(topics) = assigned {
-            errors.assigned(&topics);
-        }
+        let standing = {
+            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            errors.standing(std::time::Instant::now())
+        };
         let joining = || "the group has not said yet which partitions to read".to_owned();
-        let joined = self.assignment.joined.load(Ordering::SeqCst);
-        errors.standing(now).or_else(|| (!joined).then(joining))
+        let joining = (!self.client.has_joined()).then(joining);
+        standing.or_else(|| self.stall()).or(joining)
     }
 
     /// Waits a moment for a message, then takes whatever else is there, up to the limits.
     pub async fn gather(&mut self) -> Result<Gathered, Error> {
-        self.seek_what_was_made_anew()?;
+        self.recover().await?;
         let mut batch = std::mem::take(&mut self.early);
         let mut bytes = 0;
         while batch.messages.len() < self.settings.batch_messages_max
             && bytes < self.settings.batch_bytes_max
         {
             let received = if batch.messages.is_empty() {
-                tokio::time::timeout(POLL_LIMIT, self.consumer.recv()).await.ok()
+                tokio::time::timeout(POLL_LIMIT, self.client.consumer.recv()).await.ok()
             } else {
-                self.consumer.recv().now_or_never()
+                self.client.consumer.recv().now_or_never()
             };
             let Some(received) = received else { break };
             let Some(incoming) = self.read(received)? else { break };
@@ -135,30 +140,12 @@ impl Log {
             self.add(&mut batch, Some(incoming));
         }
         self.add(&mut batch, None);
-        Ok(batch)
-    }
-
-    /// Has topics that were made anew read from their start.
-    fn seek_what_was_made_anew(&self) -> Result<(), Error> {
-        for topic in self.offsets.made_anew() {
-            let assigned = self.consumer.assignment().map_err(Error::Client)?;
-            let partitions: Vec<i32> = assigned
-                .elements_for_topic(&topic)
-                .iter()
-                .map(rdkafka::topic_partition_list::TopicPartitionListElem::partition)
-                .collect();
-            // Not at once: the client does it in the background.
-            let seek = |it: &i32| {
-                self.consumer.seek(&topic, *it, rdkafka::Offset::Beginning, Duration::ZERO)
-            };
-            match partitions.iter().try_for_each(seek) {
-                Ok(()) => self.offsets.begins_anew(&topic, &partitions),
-                Err(error) => {
-                    tracing::debug!(%error, "a topic made anew is read from its start later");
-                }
-            }
+        self.stall_watch.is_idle(batch.messages.is_empty());
+        if let Some(topics) = self.client.new_topics() {
+            self.stall_watch.begin_anew(Instant::now());
+            self.errors.lock().unwrap_or_else(PoisonError::into_inner).assigned(&topics);
         }
-        Ok(())
+        Ok(batch)
     }
 
     /// Adds a message. If partitions went away since the batch was begun, what came before is not
@@ -175,11 +162,11 @@ impl Log {
     /// this member. Answers whether the batch is still ours.
     pub async fn hold(&mut self, batch: &Gathered, delay: Duration) -> Result<bool, Error> {
         let until = Instant::now() + delay;
-        let assigned = self.consumer.assignment().map_err(Error::Client)?;
-        self.consumer.pause(&assigned).map_err(Error::Client)?;
+        let assigned = self.client.consumer.assignment().map_err(Error::Client)?;
+        self.client.consumer.pause(&assigned).map_err(Error::Client)?;
         while batch.generation == self.generation() {
             let limit = until.min(Instant::now() + POLL_LIMIT);
-            let received = tokio::time::timeout_at(limit, self.consumer.recv()).await;
+            let received = tokio::time::timeout_at(limit, self.client.consumer.recv()).await;
             if let Ok(received) = received
                 && let Some(incoming) = self.read(received)?
             {
@@ -191,14 +178,15 @@ impl Log {
                 break;
             }
         }
-        let assigned = self.consumer.assignment().map_err(Error::Client)?;
-        self.consumer.resume(&assigned).map_err(Error::Client)?;
+        let assigned = self.client.consumer.assignment().map_err(Error::Client)?;
+        self.client.consumer.resume(&assigned).map_err(Error::Client)?;
+        self.stall_watch.begin_anew(Instant::now());
         Ok(batch.generation == self.generation())
     }
 
     /// Marks the first `upto` of the batch as taken in. Does nothing for a batch that is not ours any more: whoever has
     /// its partitions reads it again, and the inbox knows it.
-    pub fn store(&self, batch: &Gathered, upto: usize) -> Result<(), Error> {
+    pub fn store(&mut self, batch: &Gathered, upto: usize) -> Result<(), Error> {
         if batch.generation != self.generation() {
             return Ok(());
         }
@@ -215,6 +203,12 @@ impl Log {
                     .map_err(Error::Client)?;
             }
         }
+        let now = Instant::now();
+        for stored in offsets.elements() {
+            let topic = Arc::from(self.settings.kafka.strip(stored.topic()));
+            let at = TopicPartition { topic, partition: stored.partition() };
+            self.stall_watch.has_stored(at, now);
+        }
         self.keep(&offsets)
     }
 
@@ -226,11 +220,11 @@ impl Log {
             return Ok(());
         }
         let mut offsets = TopicPartitionList::new();
-        for element in self.consumer.position().map_err(Error::Client)?.elements() {
+        for element in self.client.consumer.position().map_err(Error::Client)?.elements() {
             // Of a partition of which nothing was read since it was assigned there is none, and that of
             // one that was reset is of before.
             if let rdkafka::Offset::Offset(_) = element.offset()
-                && !self.offsets.is_reset_since(element.topic(), element.partition())
+                && !self.client.offsets.is_reset_since(element.topic(), element.partition())
             {
                 let (topic, partition, next) =
                     (element.topic(), element.partition(), element.offset());
@@ -242,15 +236,15 @@ impl Log {
 
     /// Has the client commit these offsets in the background.
     fn keep(&self, offsets: &TopicPartitionList) -> Result<(), Error> {
-        match self.consumer.store_offsets(offsets) {
+        match self.client.consumer.store_offsets(offsets) {
             Ok(()) => (),
             // Lost between the check and the call: the member that has the partitions reads it again.
             Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => return Ok(()),
             Err(error) => return Err(Error::Client(error)),
         }
-        let back = self.offsets.backwards(offsets).map_err(Error::Client)?;
+        let back = self.client.offsets.backwards(offsets).map_err(Error::Client)?;
         if back.count() > 0 {
-            self.consumer.commit(&back, CommitMode::Async).map_err(Error::Client)?;
+            self.client.consumer.commit(&back, CommitMode::Async).map_err(Error::Client)?;
         }
         Ok(())
     }
@@ -258,21 +252,11 @@ impl Log {
     /// Commits what is stored and leaves the group, within a limit: the client can hang in its
     /// drop when the broker is away, so that happens on a thread nobody waits for longer.
     pub async fn close(self) {
-        let (closed, told) = tokio::sync::oneshot::channel();
-        std::thread::spawn(move || {
-            if let Err(error) = self.consumer.commit_consumer_state(CommitMode::Sync) {
-                tracing::debug!(%error, "offsets were not committed; the inbox knows the repeats");
-            }
-            drop(self.consumer);
-            closed.send(()).ok();
-        });
-        if tokio::time::timeout(CLOSE_LIMIT, told).await.is_err() {
-            tracing::warn!("the group could not be left in time; the broker will notice by itself");
-        }
+        self.client.close().await;
     }
 
     fn generation(&self) -> u64 {
-        self.assignment.generation.load(Ordering::SeqCst)
+        self.client.generation()
     }
 
     /// The client recovers by itself from every error that is not fatal: keep polling. What repeats
@@ -285,7 +269,7 @@ impl Log {
         let error = match received {
             Ok(message) => {
                 let (topic, offset) = (message.topic(), message.offset());
-                self.offsets.note_read(topic, message.partition(), offset);
+                self.client.offsets.note_read(topic, message.partition(), offset);
                 let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
                 errors.read(topic, message.partition(), offset);
                 return Ok(Some(self.detach(&message)));
@@ -293,12 +277,12 @@ impl Log {
             Err(error) => error,
         };
         let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
-            || self.consumer.client().fatal_error().is_some();
+            || self.client.consumer.client().fatal_error().is_some();
         if fatal {
             return Err(Error::Fatal(error));
         }
         let said = std::mem::take(
-            &mut *self.assignment.said.lock().unwrap_or_else(PoisonError::into_inner),
+            &mut *self.client.assignment.said.lock().unwrap_or_else(PoisonError::into_inner),
         );
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
         let said = if said.is_empty() { error.to_string() } else { said };
@@ -317,7 +301,7 @@ impl Log {
             };
             list.elements().iter().filter_map(offset).collect::<Vec<_>>()
         };
-        self.consumer.position().map(known).unwrap_or_default()
+        self.client.consumer.position().map(known).unwrap_or_default()
     }
 
     fn detach(&self, message: &BorrowedMessage<'_>) -> Incoming {

@@ -150,6 +150,11 @@ impl ReadErrors {
         })
     }
 
+    /// Whether one of them is about a message: no other client could read it either.
+    pub(super) fn is_at_a_message(&self) -> bool {
+        self.kept.iter().any(|it| it.stands() && !it.is_told_once())
+    }
+
     fn keep(&mut self, code: Code, said: &str, now: Instant) -> usize {
         if self.kept.len() >= KEPT_MAX {
             let oldest = self.kept.iter().enumerate().min_by_key(|(_, it)| it.last);

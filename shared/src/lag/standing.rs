@@ -66,6 +66,11 @@ impl Standing {
         self.stable.map_or(0, |it| (self.end - it).max(0))
     }
 
+    /// Whether there is something that a member of the group would be given.
+    pub fn is_readable(&self) -> bool {
+        self.read() < self.end.min(self.stable.unwrap_or(self.end))
+    }
+
     /// Offsets that were deleted before the group had read them.
     pub fn deleted_unread(&self) -> Option<Range<i64>> {
         let committed =

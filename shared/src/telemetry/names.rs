@@ -48,6 +48,10 @@ pub(super) fn describe() {
         "consumer_offset_resets_total",
         "Times that the log did not have what was to be read next, by topic."
     );
+    describe_counter!(
+        "consumer_recoveries_total",
+        "Times that a member joined its group again because it was given nothing, by remedy."
+    );
     describe_gauge!(
         "consumer_lag_seconds",
         Unit::Seconds,

@@ -31,6 +31,7 @@ mod pooler;
 mod probe;
 mod process;
 mod reading;
+mod recovery;
 mod redrivers;
 mod registry;
 mod registry_proxy;

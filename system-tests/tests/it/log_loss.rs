@@ -1,5 +1,5 @@
-//! Kafka loses all its data, and Postgres keeps its own, with the services stopped, as by `docker compose
-//! down` and a volume that is removed. Orders in flight end, nothing is doubled.
+//! Kafka loses all its data, and Postgres keeps its own: with the services stopped, as by `docker compose
+//! down` and a volume that is removed, and under their feet. Orders in flight end, nothing is doubled.
 
 use std::collections::BTreeMap;
 
@@ -104,6 +104,21 @@ async fn kafka_comes_back_empty_while_the_services_are_stopped_and_nothing_is_lo
         for member in Member::SERVICES {
             stage.fleet.restart(member).await.unwrap();
         }
+    };
+    tokio::join!(placing, losing);
+    all_is_well(stage).await;
+    stack.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_comes_back_empty_while_the_services_run_and_nothing_is_lost_or_doubled() {
+    let (stack, stage) = stage::open_with(Parts::all().forgetful(), &[]).await;
+    let orders = stage.orders.clone();
+    let placing = place_crowd(&orders, "before", CROWD);
+    let losing = async {
+        some_are_in_flight(&stage).await;
+        // Each service makes its own topics anew.
+        lose_everything(&stack).await;
     };
     tokio::join!(placing, losing);
     all_is_well(stage).await;

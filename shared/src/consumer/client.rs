@@ -1,0 +1,91 @@
+//! One client, which is one membership in the group, and what its callbacks tell.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use rdkafka::{
+    config::RDKafkaLogLevel,
+    consumer::{CommitMode, Consumer as _, StreamConsumer},
+};
+
+use super::{
+    Error,
+    callbacks::{Assignment, Context},
+    offsets::Offsets,
+};
+use crate::kafka;
+
+/// Leaving the group may take this long; a broker that is away is not waited for.
+const CLOSE_LIMIT: Duration = Duration::from_millis(2_500);
+
+/// A member of a group.
+pub(super) struct Client {
+    pub(super) consumer: StreamConsumer<Context>,
+    pub(super) assignment: Arc<Assignment>,
+    pub(super) offsets: Arc<Offsets>,
+}
+
+impl Client {
+    /// A client that has not joined yet. Its assignments are counted from `generation`.
+    pub(super) fn new(
+        kafka: &kafka::Settings,
+        group: &str,
+        generation: u64,
+    ) -> Result<Self, Error> {
+        let assignment = Arc::new(Assignment::default());
+        assignment.generation.store(generation, Ordering::SeqCst);
+        let offsets = Arc::new(Offsets::new(group, kafka));
+        let context =
+            Context { assignment: Arc::clone(&assignment), offsets: Arc::clone(&offsets) };
+        let mut config = kafka.member(group);
+        // What happens to offsets is told in such lines; whether one is logged is decided where it is heard.
+        config.set("debug", "topic").set_log_level(RDKafkaLogLevel::Debug);
+        let consumer = config.create_with_context(context).map_err(Error::Client)?;
+        Ok(Self { consumer, assignment, offsets })
+    }
+
+    /// Joins the group, or joins it again: then it gives up its partitions and is given some anew.
+    pub(super) fn join(&self, topics: &[String]) -> Result<(), Error> {
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
+        self.consumer.subscribe(&topics).map_err(Error::Client)
+    }
+
+    /// Commits what is stored and leaves the group, within a limit: the client can hang in its
+    /// drop when the broker is away, so that happens on a thread nobody waits for longer.
+    pub(super) async fn close(self) {
+        let (closed, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            if let Err(error) = self.consumer.commit_consumer_state(CommitMode::Sync) {
+                tracing::debug!(%error, "offsets were not committed; the inbox knows the repeats");
+            }
+            drop(self.consumer);
+            closed.send(()).ok();
+        });
+        if tokio::time::timeout(CLOSE_LIMIT, told).await.is_err() {
+            tracing::warn!("the group could not be left in time; the broker will notice by itself");
+        }
+    }
+
+    /// Whether the group has said what this member is to read.
+    pub(super) fn has_joined(&self) -> bool {
+        self.assignment.joined.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.assignment.generation.load(Ordering::SeqCst)
+    }
+
+    /// The topics of an assignment that is new, once.
+    pub(super) fn new_topics(&self) -> Option<Vec<String>> {
+        self.assignment.topics.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// The partitions that this member is to read: topics as the broker calls them.
+    pub(super) fn assigned(&self) -> Result<BTreeSet<(String, i32)>, Error> {
+        let assigned = self.consumer.assignment().map_err(Error::Client)?;
+        Ok(assigned.elements().iter().map(|it| (it.topic().to_owned(), it.partition())).collect())
+    }
+}

@@ -1,0 +1,132 @@
+//! What a member does of itself so that it reads what it is to read: from the start of topics that were
+//! made anew, and again after the client has lost a topic or a partition from sight.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use rdkafka::{Offset, consumer::Consumer as _};
+use tokio::time::Instant;
+
+use super::{
+    Error,
+    client::Client,
+    log::Log,
+    stall_watch::{Partitions, Remedy},
+};
+use crate::lag::TopicPartition;
+
+/// Counts how often the group was joined again.
+const RECOVERIES: &str = "consumer_recoveries_total";
+
+/// Shows the counter before anything is recovered.
+pub(super) fn announce(service: &str) {
+    for remedy in [Remedy::JoinAgain, Remedy::NewClient] {
+        count(service, remedy, 0);
+    }
+}
+
+fn count(service: &str, remedy: Remedy, n: u64) {
+    let remedy = match remedy {
+        Remedy::JoinAgain => "join_again",
+        Remedy::NewClient => "new_client",
+    };
+    let labels = [("service", service.to_owned()), ("remedy", remedy.to_owned())];
+    metrics::counter!(RECOVERIES, &labels).increment(n);
+}
+
+impl Log {
+    /// Does what is to be done before messages are gathered.
+    pub(super) async fn recover(&mut self) -> Result<(), Error> {
+        let left_out = self.seek_what_was_made_anew()?;
+        if !self.client.has_joined() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if let Some(topic) = left_out.iter().find(|it| self.stall_watch.is_left_out(it, now)) {
+            let topic = self.settings.kafka.strip(topic);
+            tracing::warn!(
+                topic,
+                "a topic was made anew and is not assigned: joining the group again"
+            );
+            return self.apply(Remedy::JoinAgain).await;
+        }
+        if !self.stall_watch.is_suspicious(now) {
+            self.stall_watch.goes_on(now);
+            return Ok(());
+        }
+        if self.is_at_a_message() {
+            return Ok(());
+        }
+        let mine = self.partitions()?;
+        let Some((stall, remedy)) = self.stall_watch.remedy(&mine, now) else { return Ok(()) };
+        tracing::warn!(%stall, ?remedy, "the group does not go on: joining it again");
+        self.apply(remedy).await
+    }
+
+    /// Why this member is not ready although it has joined.
+    pub(super) fn stall(&self) -> Option<String> {
+        let now = Instant::now();
+        if !self.stall_watch.is_suspicious(now) {
+            return None;
+        }
+        self.stall_watch.obstacle(&self.partitions().ok()?, now)
+    }
+
+    async fn apply(&mut self, remedy: Remedy) -> Result<(), Error> {
+        count(&self.group, remedy, 1);
+        if remedy == Remedy::NewClient {
+            // What the old client delivered is of a generation before.
+            let new = Client::new(&self.settings.kafka, &self.group, self.client.generation() + 1)?;
+            std::mem::replace(&mut self.client, new).close().await;
+        }
+        self.client.join(&self.topics)?;
+        self.stall_watch.begin_anew(Instant::now());
+        Ok(())
+    }
+
+    /// Has topics that were made anew read from their start. Answers those of which this member has
+    /// no partition.
+    fn seek_what_was_made_anew(&mut self) -> Result<BTreeSet<String>, Error> {
+        let mut topics = self.client.offsets.made_anew();
+        if topics.is_empty() {
+            return Ok(topics);
+        }
+        let assigned = self.client.assigned()?;
+        let consumer = &self.client.consumer;
+        topics.retain(|topic| {
+            let of_topic =
+                |(assigned, partition): &(String, i32)| (assigned == topic).then_some(*partition);
+            let partitions: Vec<i32> = assigned.iter().filter_map(of_topic).collect();
+            if partitions.is_empty() {
+                return true;
+            }
+            self.stall_watch.is_assigned(topic);
+            // Not at once: the client does it in the background.
+            let seek = |it: &i32| consumer.seek(topic, *it, Offset::Beginning, Duration::ZERO);
+            match partitions.iter().try_for_each(seek) {
+                Ok(()) => self.client.offsets.begins_anew(topic, &partitions),
+                Err(error) => {
+                    tracing::debug!(%error, "a topic made anew is read from its start later");
+                }
+            }
+            false
+        });
+        Ok(topics)
+    }
+
+    /// Whether there is a message that the client cannot read: joining again would not help.
+    fn is_at_a_message(&self) -> bool {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner).is_at_a_message()
+    }
+
+    fn partitions(&self) -> Result<Partitions, Error> {
+        let ours = |(topic, partition): (String, i32)| {
+            let topic = Arc::from(self.settings.kafka.strip(&topic));
+            TopicPartition { topic, partition }
+        };
+        Ok(self.client.assigned()?.into_iter().map(ours).collect())
+    }
+}

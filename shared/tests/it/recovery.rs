@@ -1,0 +1,146 @@
+//! A member that is given no messages although there are some reads again by itself.
+
+use std::time::Duration;
+
+use devstack::Patience;
+use rdkafka::{
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+    consumer::{BaseConsumer, Consumer as _},
+};
+use shared::{
+    consumer::{Consumer, Settings, Step},
+    health::Health,
+    kafka,
+    lag::{Lag, Stall, Standing, TopicPartition},
+    telemetry,
+};
+use sqlx::PgPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::kit::{
+    NUMBERS, PATIENCE, Tally, broker, create_topics, database, number, parts, publish, totals,
+    value,
+};
+
+/// One step, after which it has something to say of itself.
+async fn step(consumer: &mut Consumer<Tally>, health: &Health) -> Result<(), String> {
+    let did = consumer.step(&CancellationToken::new()).await.unwrap();
+    assert!(matches!(did, Step::TakenIn(_) | Step::Idle | Step::Dropped), "{did:?}");
+    health.report()["consumer"].clone().map(|_remark| ())
+}
+
+async fn leave(consumer: Consumer<Tally>) {
+    let stop = CancellationToken::new();
+    stop.cancel();
+    Box::pin(consumer.run(stop)).await.unwrap();
+}
+
+async fn until_total(consumer: &mut Consumer<Tally>, pool: &PgPool, health: &Health, sum: i64) {
+    let mut patience = Patience::until(&format!("the numbers add up to {sum}"));
+    loop {
+        let word = step(consumer, health).await;
+        let total = totals(pool).await.into_values().sum::<i64>();
+        if total == sum {
+            return;
+        }
+        patience.looked((word, total));
+    }
+}
+
+/// A member of the same group that reads another topic: when it joins, partitions are shared out anew.
+async fn join_beside(
+    kafka: &kafka::Settings,
+    consumer: &mut Consumer<Tally>,
+    health: &Health,
+) -> BaseConsumer {
+    let mut config = kafka.member("tally");
+    // It must not be what tells the group of a topic.
+    let beside: BaseConsumer =
+        config.set("topic.metadata.refresh.interval.ms", "-1").create().unwrap();
+    beside.subscribe(&[&kafka.topic("others")]).unwrap();
+    let mut patience = Patience::until("the other member has its partition");
+    while beside.assignment().unwrap().count() == 0 {
+        drop(beside.poll(Duration::ZERO));
+        patience.looked(step(consumer, health).await);
+    }
+    beside
+}
+
+async fn delete(kafka: &kafka::Settings, topic: &str) {
+    let admin: AdminClient<DefaultClientContext> = kafka.client().create().unwrap();
+    let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
+    for gone in admin.delete_topics(&[&kafka.topic(topic)], &patient).await.unwrap() {
+        gone.unwrap();
+    }
+}
+
+/// Found when Kafka lost all its data under running services: the client looks at its metadata every ten
+/// seconds, and finds the same topics before and after.
+#[tokio::test]
+async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_it_is_back() {
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS, "others"], 1).await;
+    publish(&kafka, &[number(NUMBERS, "a", 1, 1)]).await;
+    let (health, settings) = (Health::default(), Settings::new(kafka.clone()));
+    let component = health.component("consumer");
+    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, component).unwrap();
+    until_total(&mut consumer, &pool, &health, 1).await;
+    delete(&kafka, NUMBERS).await;
+    let beside = join_beside(&kafka, &mut consumer, &health).await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[number(NUMBERS, "b", 1, 10)]).await;
+
+    let mut patience = Patience::until("what is in the new topic is read");
+    while totals(&pool).await.into_values().sum::<i64>() < 11 {
+        drop(beside.poll(Duration::ZERO));
+        patience.looked(step(&mut consumer, &health).await);
+    }
+    leave(consumer).await;
+}
+
+fn stall() -> Stall {
+    let at = TopicPartition { topic: NUMBERS.into(), partition: 0 };
+    let since = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
+    Stall { at, standing: Standing { end: 12, ..Standing::default() }, since }
+}
+
+#[tokio::test]
+async fn a_member_whose_group_does_not_go_on_joins_again_then_with_a_new_client_and_says_so() {
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[number(NUMBERS, "a", 1, 1)]).await;
+    let (health, lag) = (Health::default(), Lag::default());
+    let settings = Settings { stall_limit: Duration::from_secs(1), ..Settings::new(kafka.clone()) };
+    let component = health.component("consumer");
+    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, component)
+        .unwrap()
+        .watching(lag.clone());
+    until_total(&mut consumer, &pool, &health, 1).await;
+    let tried = |remedy: &str| {
+        value(&format!("consumer_recoveries_total{{service=\"tally\",remedy=\"{remedy}\"}}"))
+    };
+
+    lag.has_stalls(vec![stall()]);
+    let mut patience = Patience::until("it has joined again, and with a new client");
+    while tried("join_again") < 1.0 || tried("new_client") < 1.0 {
+        patience.looked(step(&mut consumer, &health).await);
+    }
+    let says_why = step(&mut consumer, &health).await.unwrap_err();
+    assert!(says_why.contains(&format!("{NUMBERS}/0 is read up to offset 0 of 12")), "{says_why}");
+    publish(&kafka, &[number(NUMBERS, "a", 2, 10)]).await;
+    until_total(&mut consumer, &pool, &health, 11).await;
+
+    lag.has_stalls(vec![]);
+    let mut patience = Patience::until("it is ready again");
+    while let Err(word) = step(&mut consumer, &health).await {
+        patience.looked(word);
+    }
+    publish(&kafka, &[number(NUMBERS, "a", 3, 100)]).await;
+    until_total(&mut consumer, &pool, &health, 111).await;
+    leave(consumer).await;
+}
