@@ -6,11 +6,12 @@ use devstack::until;
 use shared::{
     db,
     dependency::{self, Waited},
+    fault::Fault,
     health::Health,
 };
 use sqlx::{
     Executor as _, PgPool,
-    migrate::{Migration, MigrationType, Migrator},
+    migrate::{Migrate as _, Migration, MigrationType, Migrator},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -63,6 +64,34 @@ async fn a_migration_that_waits_behind_a_reader_lets_others_pass_and_goes_throug
     };
     let (migrated, ()) = tokio::join!(Box::pin(migrating), meanwhile);
     assert!(matches!(migrated, Waited::Up(())), "{migrated:?}");
+    pool.execute("SELECT m FROM report").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_waits_for_its_turn_for_longer_than_for_a_lock() {
+    let (pool, _) = kit::database().await;
+    pool.execute("CREATE TABLE report (n int)").await.unwrap();
+    let mut other = pool.acquire().await.unwrap();
+    other.lock().await.unwrap();
+    let change = migrator("ALTER TABLE report ADD COLUMN m int");
+    let migrating = async { db::migrate(&pool, &change).await.unwrap() };
+    let meanwhile = async {
+        until("the migration waits for its turn", async || {
+            let waits =
+                "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))";
+            sqlx::query_scalar(waits).fetch_one(&pool).await.unwrap()
+        })
+        .await;
+        // Three seconds of the server's clock: a wait for a lock that somebody holds.
+        let mut holder = db::begin(&pool).await.unwrap();
+        holder.execute("LOCK TABLE report").await.unwrap();
+        let wait = pool.execute("SET lock_timeout = '3s'; LOCK TABLE report").await;
+        assert!(Fault::from(wait.unwrap_err()).is_lock_timeout());
+        holder.rollback().await.unwrap();
+        other.unlock().await.unwrap();
+    };
+    tokio::join!(Box::pin(migrating), meanwhile);
     pool.execute("SELECT m FROM report").await.unwrap();
 }
 
