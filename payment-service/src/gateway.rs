@@ -5,7 +5,7 @@
 //! | 200, readable | charged | charged | refunded |
 //! | 402 | declined | not charged | never |
 //! | 400, 404: no such amount or means of payment can be charged | declined | not charged | never |
-//! | 400: `charge_already_refunded` | | | refunded; the name of the refund is looked up |
+//! | 400: `charge_already_refunded` | | | refunded; the name of the refund is looked up, a few times if need be |
 //! | 400: `charge_disputed`; 404: no such charge | | | not: a person decides |
 //! | 400, 404: the request is wrong otherwise | never | not charged | never |
 //! | 400: the key was used for another request | never, alarm | open, alarm | never, alarm |

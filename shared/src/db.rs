@@ -12,8 +12,7 @@ use std::{
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    Connection as _, Executor as _, PgConnection, PgPool, Postgres,
-    migrate::Migrator,
+    Executor as _, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -21,15 +20,14 @@ use sqlx::{
 use self::ceiling::Ceiling;
 pub use self::{
     ceiling::Refusal,
+    migration::{may_pass, migrate},
     session::{Options, check},
 };
 use crate::health::Component;
 
 mod ceiling;
+mod migration;
 mod session;
-
-/// The tables of the roads, in the schema `messaging` of each service's database.
-static MESSAGING: Migrator = sqlx::migrate!("./migrations");
 
 /// How a database is used.
 #[derive(Clone, Debug)]
@@ -103,23 +101,6 @@ pub fn tell(pool: &PgPool, health: &Component) {
 /// The word of the database since which it allows no more connections than this pool has open.
 pub fn refusal(pool: &PgPool) -> Option<Refusal> {
     Ceiling::of(pool).refusal()
-}
-
-/// Brings the tables of the roads and then those of the service up to date.
-///
-/// Safe to run from several instances at once: the migrator takes an advisory lock.
-pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Error> {
-    let mut conn = Box::pin(ceiling::acquire(pool)).await?.detach();
-    // A migration may rewrite a table and then takes as long as it takes.
-    conn.execute(
-        "SET statement_timeout = 0; SET lock_timeout = 0; CREATE SCHEMA IF NOT EXISTS messaging",
-    )
-    .await?;
-    conn.execute("SET search_path = messaging").await?;
-    MESSAGING.run(&mut conn).await?;
-    conn.execute("SET search_path = public").await?;
-    service.run(&mut conn).await?;
-    conn.close().await
 }
 
 /// A connection outside any transaction, for one statement at a time. Dropping it closes it, so that

@@ -34,14 +34,7 @@ impl Fault {
 impl Fault {
     /// The SQLSTATE that lies at the bottom of it, if the database said one.
     pub fn sqlstate(&self) -> Option<String> {
-        let mut cause: Option<&(dyn StdError + 'static)> = Some(self);
-        while let Some(error) = cause {
-            if let Some(sqlx::Error::Database(database)) = error.downcast_ref() {
-                return database.code().map(Cow::into_owned);
-            }
-            cause = error.source();
-        }
-        None
+        sqlstate(self)
     }
 
     /// Whether another transaction was in the way and nothing was done: the same again will see
@@ -54,8 +47,24 @@ impl Fault {
 
     /// Whether a lock was waited for in vain.
     pub fn is_lock_timeout(&self) -> bool {
-        self.sqlstate().as_deref() == Some("55P03")
+        is_lock_timeout(self)
     }
+}
+
+fn sqlstate(error: &(dyn StdError + 'static)) -> Option<String> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(sqlx::Error::Database(database)) = error.downcast_ref() {
+            return database.code().map(Cow::into_owned);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// Whether a lock was waited for in vain.
+pub(crate) fn is_lock_timeout(error: &(dyn StdError + 'static)) -> bool {
+    sqlstate(error).as_deref() == Some("55P03")
 }
 
 /// Another transaction was first.

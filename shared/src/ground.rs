@@ -321,13 +321,11 @@ pub(crate) async fn database(
 ) -> Result<PgPool, Error> {
     let settings = common.database()?;
     let (pool, options) = (db::pool(&settings, name)?, db::options(&settings, name)?);
-    // What a migration complains of does not go away by waiting.
-    let passes = |error: &sqlx::Error| !matches!(error, sqlx::Error::Migrate(_));
     let attempt = async || {
         db::check(&pool, &options).await?;
         db::migrate(&pool, migrations).await
     };
-    match dependency::wait(component, stop, passes, attempt).await {
+    match dependency::wait(component, stop, db::may_pass, attempt).await {
         Waited::Up(()) => {
             db::tell(&pool, component);
             Ok(pool)

@@ -7,7 +7,10 @@
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
-use shared::jobs::{Claimed, Failure};
+use shared::{
+    fault,
+    jobs::{Claimed, Failure},
+};
 
 use super::{Gateway, answer::Verdict};
 use crate::domain::payment::{Charge, Currency, Money};
@@ -22,6 +25,9 @@ pub enum Listed {
     /// Nothing, more than one, or one that has not ended.
     Unclear,
 }
+
+/// A job's attempts before this one are given for the name of a refund that was made before.
+const NAMED_WITHIN: i32 = 3;
 
 /// Stands where the name of a refund would that the gateway says was made and does not list.
 const UNLISTED: &str = "unlisted";
@@ -75,14 +81,23 @@ impl Gateway {
         Ok(judge(&job.key, charges))
     }
 
-    /// The gateway's name for the refund of this charge.
+    /// The gateway's name for the refund of this charge, which was made. That is known without the list:
+    /// a list that stays away costs the refund its name, and is no failure.
     pub(super) async fn look_up_refund(
         &self,
         job: &Claimed,
         charge_id: &str,
     ) -> Result<String, Failure> {
         let query = [("charge", charge_id), ("limit", "1")];
-        let listed: Option<Page<ListedRefund>> = self.list("refunds", job, query).await?;
+        let listed: Option<Page<ListedRefund>> = match self.list("refunds", job, query).await {
+            Ok(listed) => listed,
+            Err(failure) if job.attempt < NAMED_WITHIN => return Err(failure),
+            Err(failure) => {
+                let (order_id, error) = (&job.key, fault::chain(&failure));
+                tracing::warn!(order_id, charge_id, error, "a refund is known without its name");
+                None
+            }
+        };
         let first = listed.and_then(|it| it.data.into_iter().next());
         Ok(first.map_or_else(|| UNLISTED.to_owned(), |it| it.id))
     }

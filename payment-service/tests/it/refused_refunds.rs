@@ -1,8 +1,11 @@
 //! Refunds that the gateway does not make: made before, disputed, of a charge that it does not know. Each
 //! has an end.
 
+use axum::{Json, Router, http::StatusCode, routing::post};
 use payment_service::domain::payment::{Command, Rejection};
+use serde_json::json;
 use shared::contract::PaymentRefunded;
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
@@ -50,6 +53,39 @@ async fn a_charge_that_was_given_back_by_hand_counts_as_refunded() {
     assert_eq!(returned(&payments, order_id).await, (TOTAL_MINOR, by_hand));
     assert!(payments.jobs().await.is_empty());
     assert_eq!(gateway.counts().await.refunds, 1);
+}
+
+/// A gateway that says the charge was given back, and whose lists are away.
+async fn serve_without_lists(listener: TcpListener) {
+    let said =
+        json!({ "error": { "type": "invalid_request_error", "code": "charge_already_refunded" } });
+    let refunds = post(async move || (StatusCode::BAD_REQUEST, Json(said)))
+        .get(async || StatusCode::SERVICE_UNAVAILABLE);
+    axum::serve(listener, Router::new().route("/v1/refunds", refunds)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_charge_that_was_given_back_counts_as_refunded_though_its_refund_cannot_be_looked_up() {
+    let (payments, gateway) = (Payments::start().await, Simulator::start().await);
+    let (order_id, _) = refunding(&payments, &gateway, "tok_visa").await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1/", listener.local_addr().unwrap());
+    let mut refunds = payments.refunds(&url);
+    let work = async {
+        for _attempt in 0..2 {
+            assert_eq!(refunds.step().await.unwrap().again, 1, "its name may be found yet");
+            payments.make_due().await;
+        }
+        // The last one that the job has.
+        assert_eq!(refunds.step().await.unwrap().done, 1);
+    };
+    tokio::select! {
+        () = serve_without_lists(listener) => unreachable!("it has no end"),
+        () = work => (),
+    }
+    assert_eq!(payments.stage(order_id).await, "refunded");
+    assert_eq!(returned(&payments, order_id).await, (TOTAL_MINOR, "unlisted".to_owned()));
+    assert!(payments.jobs().await.is_empty());
 }
 
 #[tokio::test]

@@ -62,6 +62,21 @@ fn a_rate_of_nothing_is_no_limit() {
 }
 
 #[test]
+fn what_is_said_of_connections_and_browsers_reaches_the_server() {
+    let http = |args: &[&str]| {
+        let settings = settings(&[&["--database-url", URL], args].concat()).unwrap();
+        settings.check().unwrap();
+        settings.common.limits.http().unwrap()
+    };
+    let usual = http(&[]);
+    assert_eq!(usual.idle_limit, crate::http::Settings::default().idle_limit);
+    assert!(usual.cors.is_none());
+    assert_eq!(http(&["--http-idle-limit", "620s"]).idle_limit, Duration::from_secs(620));
+    let cors = http(&["--http-cors-origins", "https://shop.example"]).cors;
+    assert!(format!("{cors:?}").contains("https://shop.example"), "{cors:?}");
+}
+
+#[test]
 fn the_database_url_may_stand_in_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("url");

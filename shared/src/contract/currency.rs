@@ -19,8 +19,7 @@ pub fn is_code(text: &str) -> bool {
 /// nothing can be priced: one that ISO 4217 does not know, and one that it keeps for what is no money (`XXX` no
 /// currency, `XTS` tests, `XAU` gold, `XDR`, …), to which it gives no minor unit.
 pub fn minor_digits(code: &str) -> Option<u32> {
-    // The table would also read codes in other spellings.
-    let currency = Currency::from_code(code).filter(|_| is_code(code))?;
+    let currency = Currency::from_code(code)?;
     if currency.is_special() {
         return None;
     }

@@ -193,11 +193,15 @@ impl<D> Outcomes<D> {
         ended.chain(self.stays.iter().map(|it| it.key.as_str())).collect()
     }
 
-    /// What all of them are leased by.
-    pub(super) fn leases(&self) -> impl Iterator<Item = (&str, Fence)> {
+    /// What all of them are leased by, and those that are still performed.
+    pub(super) fn held_with<'h>(
+        &'h self,
+        performed: impl Iterator<Item = &'h Leased>,
+    ) -> Vec<(&'h str, Fence)> {
+        let performed = performed.map(|it| (it.job.key.as_str(), it.fence));
         let ended = self.ended.iter().map(|(job, _)| job.key.as_str());
         let stays = self.stays.iter().map(|it| (it.key.as_str(), it.fence));
-        ended.zip(self.fences.iter().copied()).chain(stays)
+        performed.chain(ended.zip(self.fences.iter().copied())).chain(stays).collect()
     }
 
     /// Drops the last of those that have ended.

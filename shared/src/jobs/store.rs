@@ -104,19 +104,21 @@ pub async fn lock_untouched(
 }
 
 /// Claims jobs that are due, but not before `from`, counts the attempt, and holds them until the lease ends. One whose
-/// lease ran out without an outcome is in doubt from now on, or gone, if it was stopped meanwhile.
+/// lease ran out without an outcome is in doubt from now on, or gone, if it was stopped meanwhile. Those `held`
+/// are left alone: who asks still works on them, and renews their leases.
 pub(super) async fn claim(
     conn: &mut PgConnection,
     kind: &'static str,
     from: OffsetDateTime,
-    lease: Duration,
-    n_max: usize,
+    (lease, n_max): (Duration, usize),
+    held: &[(&str, Fence)],
 ) -> Result<Vec<Leased>, sqlx::Error> {
     sqlx::query(
         "WITH due AS MATERIALIZED (
              SELECT key, stopped
              FROM messaging.job
              WHERE kind = $1 AND state <> 'dead' AND due_at <= now() AND due_at >= $4
+               AND key <> ALL ($5)
              ORDER BY due_at
              LIMIT $2
              FOR UPDATE SKIP LOCKED
@@ -136,6 +138,7 @@ pub(super) async fn claim(
     .bind(i64::try_from(n_max).unwrap_or(i64::MAX))
     .bind(lease.as_secs_f64())
     .bind(from)
+    .bind(held.iter().map(|(key, _)| *key).collect::<Vec<_>>())
     // A plan of a time when the table was small reads all of it.
     .persistent(false)
     .fetch_all(conn)

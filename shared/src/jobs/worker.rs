@@ -12,7 +12,8 @@
 //!
 //! An outcome that cannot be brought home now is kept and tried again for as long as the process
 //! lives; nothing is claimed meanwhile. Its lease may run out: then somebody else may claim the job,
-//! and the rules of [`super`] say whose outcome counts.
+//! and the rules of [`super`] say whose outcome counts. The worker that still has it in its hands does
+//! not: a second attempt beside its own would learn nothing that the first one does not.
 
 use std::{
     collections::HashMap,
@@ -219,8 +220,7 @@ impl<E: Effect> Worker<E> {
 
     /// Renews the leases of what is performed or not brought home yet, if it is time.
     async fn renew(&mut self) -> Result<(), Fault> {
-        let performed = self.in_hand.values().map(|it| (it.job.key.as_str(), it.fence));
-        let held: Vec<_> = performed.chain(self.outcomes.leases()).collect();
+        let held = self.outcomes.held_with(self.in_hand.values());
         if held.is_empty() || self.renewed_at.elapsed() < self.leases.renewed {
             return Ok(());
         }
@@ -245,10 +245,12 @@ impl<E: Effect> Worker<E> {
         // Counted from before the claim, so that every attempt has ended when its last lease does.
         let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
         let lease = self.leases.lease(self.parts.policy.attempt_limit);
+        // A lease may have run out while the process stood still, or could not renew it.
+        let held = self.outcomes.held_with(self.in_hand.values());
         let claimed = db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
             let mut conn = db::borrow(&self.parts.pool).await?;
             let from = self.beginning.get(&mut conn).await?;
-            let claimed = store::claim(&mut conn, E::KIND, from, lease, room).await?;
+            let claimed = store::claim(&mut conn, E::KIND, from, (lease, room), &held).await?;
             conn.give_back();
             Ok::<_, sqlx::Error>(claimed)
         })

@@ -59,6 +59,34 @@ async fn what_a_crashed_worker_held_is_free_soon_however_long_an_attempt_may_tak
     assert!(row.due_in <= Leases::default().longest.as_secs_f64(), "{row:?}");
 }
 
+#[tokio::test]
+async fn a_worker_does_not_claim_what_it_still_works_on_though_the_lease_has_run_out() {
+    let pool = database().await;
+    append(&pool, &["a"]).await;
+    let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
+    probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
+    // As in a process that stood still for longer than a lease: it renews none, and looks again.
+    let short = Leases { longest: Duration::ZERO, renewed: Duration::from_hours(1) };
+    let stop = CancellationToken::new();
+    let worker = worker(&pool, &probe, policy()).with_leases(short);
+    let meanwhile = async {
+        until("the attempt has begun", async || !probe.attempts().is_empty()).await;
+        for later in ["b", "c", "d"] {
+            append(&pool, &[later]).await;
+            let of_it = async || ended(&pool).await.iter().any(|(key, _)| key == later);
+            until("what is due later is done", of_it).await;
+        }
+        gate.add_permits(5);
+        until("it is done", async || rows(&pool).await.is_empty()).await;
+        stop.cancel();
+    };
+    let (ran, ()) = tokio::join!(Box::pin(worker.run(stop.clone())), Box::pin(meanwhile));
+    ran.unwrap();
+    assert_eq!(probe.attempts().iter().filter(|it| it.key == "a").count(), 1);
+    assert_eq!(probe.overlaps(), 0);
+    assert_eq!(ended(&pool).await[0], ("a".to_owned(), "done 1".to_owned()));
+}
+
 /// Three attempts may end with their outcome open.
 fn few() -> Doubts {
     Doubts { max: 3, pause: Duration::from_mins(1) }

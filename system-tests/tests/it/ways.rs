@@ -148,3 +148,18 @@ async fn an_order_that_costs_nothing_is_confirmed_without_a_charge() {
     let report = stage.close(Expected::default()).await;
     assert_eq!((report.orders["confirmed"], report.orders["cancelled"]), (1, 1));
 }
+
+#[tokio::test]
+async fn what_is_set_for_those_who_ask_from_outside_holds_in_the_running_service() {
+    let page = "https://shop.example";
+    let settings = [("HTTP_CORS_ORIGINS", page), ("ORDER_TOTAL_MAX", "1")];
+    let stage = stage::open_on(devstack::shared().await, &settings).await;
+    let http = sagactl::client::http().unwrap();
+    let products = format!("{}/products", stage.fleet.url(Member::Orders));
+    let shown = answered(http.get(&products).header("origin", page)).await;
+    assert_eq!(shown.headers()["access-control-allow-origin"], page);
+    let answer = stage.answer("dear", &stage::wish(SKU, "tok_visa")).await;
+    let Answer::Refused(status, problem) = answer else { panic!("{answer:?}") };
+    assert_eq!((status.as_u16(), &problem["errors"][0]["code"]), (422, &json!("total-too-large")));
+    stage.close(Expected::default()).await;
+}

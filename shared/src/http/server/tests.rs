@@ -213,8 +213,27 @@ fn idle_connections_outlive_those_of_the_usual_balancers() {
 const SHORT: Duration = Duration::from_millis(500);
 
 #[tokio::test]
-async fn an_idle_connection_is_kept_longer_than_a_head_may_take_and_then_closed_without_a_word() {
-    let limits = Settings { header_limit: Duration::ZERO, idle_limit: SHORT, ..patient() };
+async fn an_idle_connection_is_kept_longer_than_a_head_may_take() {
+    serving(hasty(), hello(), async |address, _stop| {
+        let mut fresh = TcpStream::connect(address).await.unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        ask(&mut client).await;
+        // One after the other: both have been idle for as long as a head may take, and longer.
+        for _head in 0..2 {
+            let mut slow = TcpStream::connect(address).await.unwrap();
+            slow.write_all(&REQUEST[..1]).await.unwrap();
+            assert_eq!(slow.read(&mut [0]).await.unwrap_or(0), 0, "its time is over");
+        }
+        for idle in [&mut fresh, &mut client] {
+            ask(idle).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_idle_for_too_long_is_closed_without_a_word() {
+    let limits = Settings { idle_limit: SHORT, ..patient() };
     serving(limits, hello(), async |address, _stop| {
         let mut fresh = TcpStream::connect(address).await.unwrap();
         let mut client = TcpStream::connect(address).await.unwrap();

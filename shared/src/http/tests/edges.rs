@@ -85,14 +85,21 @@ async fn a_page_of_a_named_origin_may_ask_and_read_the_answers() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_origin_is_told_nothing_and_others_do_not_notice() {
+async fn a_page_of_another_origin_is_told_nothing() {
     let asks = [("origin", "https://evil.example"), ("access-control-request-method", "POST")];
     for app in [app_for(SHOP), app()] {
         let response = app.oneshot(options("/orders", &asks)).await.unwrap();
         assert!(!response.headers().contains_key("access-control-allow-origin"));
     }
-    let response = app_for(SHOP).oneshot(options("/orders", &[])).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_asks_for_the_methods_is_not_taken_for_a_browser() {
+    let ask = async |path| app_for(SHOP).oneshot(options(path, &[])).await.unwrap();
+    let response = ask("/orders").await;
+    assert_eq!(response.status(), StatusCode::NO_CONTENT);
     assert_eq!(response.headers()[header::ALLOW], "POST");
+    assert_eq!(ask("/nowhere").await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]

@@ -1,0 +1,46 @@
+//! Migrations beside instances that are at work.
+//!
+//! Whoever wants to change a table waits until those who read it have ended, and all who come after it
+//! wait behind it, though they would only read: one long report would stop a service for as long as it
+//! lasts. So a migration waits for each lock for [`LOCK_LIMIT`] only. If that was in vain, what it did is
+//! undone, its connection is closed, and the caller tries again after a pause in which the others pass.
+//!
+//! Only the turn among migrations is waited for without a limit: nobody stands behind that.
+
+use sqlx::{
+    Connection as _, Executor as _, PgPool,
+    migrate::{Migrate as _, Migrator},
+};
+
+use super::ceiling;
+use crate::fault;
+
+/// The tables of the roads, in the schema `messaging` of each service's database.
+static MESSAGING: Migrator = sqlx::migrate!("./migrations");
+
+/// For how long a migration waits for each lock, as the server reads it.
+const LOCK_LIMIT: &str = "1s";
+
+/// Brings the tables of the roads and then those of the service up to date. To be tried again if that
+/// [may pass](may_pass).
+///
+/// Safe to run from several instances at once: they take turns.
+pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Error> {
+    let mut conn = Box::pin(ceiling::acquire(pool)).await?.detach();
+    // A migration may rewrite a table and then takes as long as it takes.
+    conn.execute("SET statement_timeout = 0; SET lock_timeout = 0").await?;
+    conn.lock().await?;
+    let limit = format!("SET lock_timeout = '{LOCK_LIMIT}'");
+    conn.execute(sqlx::AssertSqlSafe(limit)).await?;
+    conn.execute("CREATE SCHEMA IF NOT EXISTS messaging; SET search_path = messaging").await?;
+    MESSAGING.run(&mut conn).await?;
+    conn.execute("SET search_path = public").await?;
+    service.run(&mut conn).await?;
+    conn.close().await
+}
+
+/// Whether a migration that failed may succeed later. What else it complains of does not go away by
+/// waiting.
+pub fn may_pass(error: &sqlx::Error) -> bool {
+    !matches!(error, sqlx::Error::Migrate(_)) || fault::is_lock_timeout(error)
+}
