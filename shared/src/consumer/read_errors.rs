@@ -13,7 +13,9 @@
 //!   once, until the topic is assigned or read again, or for [`ONCE_STANDS`] if it was not named.
 //!
 //! Each is logged as a warning with a [growing pause](Pace), with the topic and, where the client
-//! names an offset, the partitions that are to be read from there.
+//! names an offset, the partitions that are to be read from there. The client's words hold times and
+//! counts that differ each time: two errors are the same if code, topic, offset and all words but the
+//! digits are.
 
 use std::time::{Duration, Instant};
 
@@ -50,6 +52,7 @@ pub(super) struct ReadErrors {
 #[derive(Debug)]
 struct Kept {
     code: Code,
+    /// Its last words.
     said: String,
     /// The topic that it names.
     topic: Option<String>,
@@ -85,9 +88,12 @@ impl ReadErrors {
         let kind = if passes(code) { "passing" } else { "reading" };
         let labels = [("service", self.service.clone()), ("kind", kind.to_owned())];
         metrics::counter!("consumer_errors_total", &labels).increment(1);
-        let index = self.kept.iter().position(|it| it.code == code && it.said == said);
-        let index = index.unwrap_or_else(|| self.keep(code, said, now));
+        let topic = self.topic_in(said);
+        let is_known = |it: &Kept| it.code == code && it.topic == topic && is_same(&it.said, said);
+        let index = self.kept.iter().position(is_known);
+        let index = index.unwrap_or_else(|| self.keep((code, said), topic, now));
         let kept = &mut self.kept[index];
+        said.clone_into(&mut kept.said);
         if now.duration_since(kept.last) > QUIET {
             kept.times = 0;
         }
@@ -155,15 +161,19 @@ impl ReadErrors {
         self.kept.iter().any(|it| it.stands() && !it.is_told_once())
     }
 
-    fn keep(&mut self, code: Code, said: &str, now: Instant) -> usize {
+    /// The topic that these words name.
+    fn topic_in(&self, said: &str) -> Option<String> {
+        let named = |topic: &&String| said.split([':', ' ']).any(|word| word == **topic);
+        self.topics.iter().find(named).cloned()
+    }
+
+    fn keep(&mut self, (code, said): (Code, &str), topic: Option<String>, now: Instant) -> usize {
         if self.kept.len() >= KEPT_MAX {
             let oldest = self.kept.iter().enumerate().min_by_key(|(_, it)| it.last);
             if let Some((index, _)) = oldest {
                 self.kept.swap_remove(index);
             }
         }
-        let named = |topic: &&String| said.split([':', ' ']).any(|word| word == **topic);
-        let topic = self.topics.iter().find(named).cloned();
         let (said, at, pace) = (said.to_owned(), vec![], Pace::default());
         self.kept.push(Kept { code, said, topic, at, times: 0, last: now, pace });
         self.kept.len() - 1
@@ -238,6 +248,21 @@ fn passes(code: Code) -> bool {
     )
 }
 
+/// Whether these are the same words but for digits, which count in a topic's name and in an offset only.
+fn is_same(one: &str, other: &str) -> bool {
+    let words = |said: &str| {
+        let mut words = String::with_capacity(said.len());
+        for letter in said.chars() {
+            let digit = letter.is_ascii_digit();
+            if !digit || !words.ends_with('0') {
+                words.push(if digit { '0' } else { letter });
+            }
+        }
+        words
+    };
+    one == other || offset_in(one) == offset_in(other) && words(one) == words(other)
+}
+
 /// The offset that the client names: `at offset 17`, or `at 17 of 83 bytes`.
 fn offset_in(said: &str) -> Option<i64> {
     let words = || said.split([' ', ',', ':', '(', ')']).filter(|it| !it.is_empty());
@@ -250,138 +275,4 @@ fn offset_in(said: &str) -> Option<i64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TOPIC: &str = "7-words-said";
-    const DECOMPRESSION: (Code, &str) = (
-        Code::NotImplemented,
-        "Decompression (codec 0x4) of message at 17 of 83 bytes failed: Local: Not implemented",
-    );
-    const UNKNOWN: (Code, &str) = (
-        Code::UnknownTopicOrPartition,
-        "Subscribed topic not available: 7-words-said: Broker: Unknown topic or partition",
-    );
-    const LOST: (Code, &str) =
-        (Code::BrokerTransportFailure, "localhost:9092/1: Disconnected (after 3ms in state UP)");
-
-    fn errors() -> ReadErrors {
-        ReadErrors::new("a-service", vec!["7-words".to_owned(), TOPIC.to_owned()])
-    }
-
-    fn positions() -> Vec<Position> {
-        let position = |topic: &str, partition, offset| Position {
-            topic: topic.to_owned(),
-            partition,
-            offset,
-        };
-        vec![position("7-words", 1, 16), position(TOPIC, 2, 17)]
-    }
-
-    fn after(began: Instant, seconds: u64) -> Instant {
-        began + Duration::from_secs(seconds)
-    }
-
-    #[test]
-    fn an_error_that_repeats_keeps_a_service_from_being_ready_until_its_partition_is_read_again() {
-        let (mut errors, now) = (errors(), Instant::now());
-        for _ in 0..2 {
-            errors.note(DECOMPRESSION, now, positions);
-            assert_eq!(errors.standing(now), None);
-        }
-        errors.note(DECOMPRESSION, now, positions);
-        assert_eq!(
-            errors.standing(now).unwrap(),
-            "reading fails again and again (7-words-said/2@17): NotImplemented: Decompression \
-             (codec 0x4) of message at 17 of 83 bytes failed: Local: Not implemented"
-        );
-        errors.read("7-words", 1, 17);
-        errors.read(TOPIC, 1, 17);
-        errors.read(TOPIC, 2, 16);
-        assert!(errors.standing(now).is_some(), "that is not what cannot be read");
-        errors.read(TOPIC, 2, 17);
-        assert_eq!(errors.standing(now), None);
-    }
-
-    #[test]
-    fn an_error_that_does_not_come_again_is_over() {
-        let (mut errors, now) = (errors(), Instant::now());
-        for _ in 0..3 {
-            errors.note(DECOMPRESSION, now, Vec::new);
-        }
-        assert!(errors.standing(after(now, 10)).is_some());
-        assert_eq!(errors.standing(after(now, 11)), None);
-        errors.note(DECOMPRESSION, after(now, 11), Vec::new);
-        assert_eq!(errors.standing(after(now, 11)), None, "it is counted from the beginning");
-    }
-
-    #[test]
-    fn a_topic_that_is_not_there_counts_until_it_is_assigned_or_read() {
-        let (mut errors, now) = (errors(), Instant::now());
-        let hour = after(now, 3_600);
-        errors.note(UNKNOWN, now, positions);
-        assert!(errors.standing(hour).unwrap().contains("(7-words-said)"));
-        errors.read("7-words", 2, 17);
-        errors.assigned(&["7-words".to_owned()]);
-        assert!(errors.standing(hour).is_some());
-        errors.assigned(&[TOPIC.to_owned()]);
-        assert_eq!(errors.standing(hour), None);
-        for over in [
-            |errors: &mut ReadErrors| errors.assigned(&[]),
-            |errors: &mut ReadErrors| {
-                errors.read(TOPIC, 0, 0);
-            },
-        ] {
-            errors.note(UNKNOWN, now, positions);
-            over(&mut errors);
-            assert_eq!(errors.standing(now), None);
-        }
-    }
-
-    #[test]
-    fn what_may_not_be_read_counts_at_once_and_for_ten_minutes_if_its_topic_is_not_named() {
-        let (mut errors, now) = (errors(), Instant::now());
-        let refused = (
-            Code::TopicAuthorizationFailed,
-            "Fetch from broker 1 failed: Broker: Topic authorization failed",
-        );
-        errors.note(refused, now, positions);
-        errors.read(TOPIC, 2, 17);
-        assert!(errors.standing(after(now, 600)).is_some());
-        assert_eq!(errors.standing(after(now, 601)), None);
-    }
-
-    #[test]
-    fn what_passes_by_itself_keeps_nobody_from_being_ready() {
-        let (mut errors, now) = (errors(), Instant::now());
-        for second in 0..100 {
-            errors.note(LOST, after(now, second), positions);
-            assert_eq!(errors.standing(after(now, second)), None);
-        }
-        errors.note((Code::PartitionEOF, "the end"), now, positions);
-        assert_eq!(errors.kept.len(), 1);
-    }
-
-    #[test]
-    fn errors_of_many_words_do_not_fill_the_memory() {
-        let (mut errors, now) = (errors(), Instant::now());
-        for offset in 0..1_000 {
-            errors.note((Code::BadMessage, &format!("at offset {offset}")), now, positions);
-        }
-        assert_eq!(errors.kept.len(), KEPT_MAX);
-    }
-
-    #[test]
-    fn the_offset_is_found_in_the_words_of_the_client() {
-        for (said, offset) in [
-            (DECOMPRESSION.1, Some(17)),
-            ("Fetch from broker 1 failed at offset 12 (leader epoch 3): broken", Some(12)),
-            ("MessageSet at offset 8 (93 bytes) failed CRC32C check", Some(8)),
-            ("Message at offset 9 might be too large to fetch", Some(9)),
-            (UNKNOWN.1, None),
-            (LOST.1, None),
-        ] {
-            assert_eq!(offset_in(said), offset, "{said}");
-        }
-    }
-}
+mod tests;

@@ -12,6 +12,7 @@ mod dead_letters;
 mod dead_rows;
 mod desk;
 mod door;
+mod emptied_registry;
 mod errand;
 mod guard;
 mod held_topics;

@@ -65,7 +65,7 @@ pub(crate) async fn are_dead(
 }
 
 /// `sagactl dead-letters …` at this service; answers whether it says that all is well.
-async fn sagactl(stage: &Stage, member: Member, args: &[&str]) -> bool {
+pub(crate) async fn sagactl(stage: &Stage, member: Member, args: &[&str]) -> bool {
     let admin = stage.fleet.admin(member);
     let begin = ["sagactl", "dead-letters", "--service", &admin];
     // Where it is told to come back later it ends with an error, and is called again.

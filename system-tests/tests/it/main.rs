@@ -10,6 +10,7 @@ mod chaos;
 mod containers;
 mod crash;
 mod crowd;
+mod emptied_registry;
 mod few_connections;
 mod foreign;
 mod letters;
