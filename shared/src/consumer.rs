@@ -210,6 +210,7 @@ impl<H: Handler> Consumer<H> {
         let guard = Guard::new(settings.limits);
         announce(parts.service);
         offsets::announce(parts.service, &parts.handler.topics());
+        recovery::announce(parts.service);
         Ok(Self { parts, log, guard, halted: false, backoff: Backoff::hold(), health })
     }
 

@@ -92,7 +92,6 @@ impl Log {
         let topics: Vec<String> = topics.iter().map(|it| settings.kafka.topic(it)).collect();
         let client = Client::new(&settings.kafka, group, 0)?;
         client.join(&topics)?;
-        super::recovery::announce(group);
         Ok(Self {
             client,
             settings: settings.clone(),

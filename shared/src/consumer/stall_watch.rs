@@ -29,10 +29,10 @@ use crate::lag::{Lag, Stall, TopicPartition};
 
 /// A topic that was made anew is assigned by the client's own doing within this time, or not at all.
 const LEFT_OUT_LIMIT: Duration = Duration::from_secs(3);
-/// While the client always has something of other partitions to hand out, a stall may last so many
-/// times longer: they may be in a queue before it.
+/// By this factor a stall may last longer while the client always has messages of other partitions to hand
+/// out: they may be in a queue before it.
 const BUSY_TIMES: u32 = 20;
-/// No pause between two attempts is longer than so many times the limit.
+/// The longest pause between two attempts, as a multiple of the limit.
 const PAUSE_TIMES_MAX: u32 = 20;
 
 /// Partitions of a member; topics without the deployment's prefix.

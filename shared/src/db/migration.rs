@@ -1,8 +1,8 @@
 //! Migrations beside instances that are at work.
 //!
-//! Whoever wants to change a table waits until those who read it have ended, and all who come after it
-//! wait behind it, though they would only read: one long report would stop a service for as long as it
-//! lasts. So a migration waits for each lock for [`LOCK_LIMIT`] only. If that was in vain, what it did is
+//! A statement that changes a table waits until the transactions that read it have ended, and every later
+//! statement waits behind it, even one that only reads: one long report would stop a service for as long as
+//! it lasts. So a migration waits for each lock for [`LOCK_LIMIT`] only. If that was in vain, what it did is
 //! undone, its connection is closed, and the caller tries again after a pause in which the others pass.
 //!
 //! Only the turn among migrations is waited for without a limit: nobody stands behind that.
@@ -15,13 +15,13 @@ use sqlx::{
 use super::ceiling;
 use crate::fault;
 
-/// The tables of the roads, in the schema `messaging` of each service's database.
+/// The tables of the messaging runtime, in the schema `messaging` of each service's database.
 static MESSAGING: Migrator = sqlx::migrate!("./migrations");
 
 /// For how long a migration waits for each lock, as the server reads it.
 const LOCK_LIMIT: &str = "1s";
 
-/// Brings the tables of the roads and then those of the service up to date. To be tried again if that
+/// Brings the tables of the runtime and then those of the service up to date. To be tried again if that
 /// [may pass](may_pass).
 ///
 /// Safe to run from several instances at once: they take turns.

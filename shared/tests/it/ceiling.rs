@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
 use crate::kit::{self, PATIENCE};
 
-/// A role that may open so many connections, and how it opens the database.
+/// A role that may open this number of connections, and how it opens the database.
 async fn role(pool: &PgPool, settings: &db::Settings, connections: u32) -> (String, db::Settings) {
     use secrecy::ExposeSecret as _;
     let name = format!("limited_{:08x}", fastrand::u32(..));

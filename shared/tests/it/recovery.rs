@@ -76,8 +76,8 @@ async fn delete(kafka: &kafka::Settings, topic: &str) {
     }
 }
 
-/// Found when Kafka lost all its data under running services: the client looks at its metadata every ten
-/// seconds, and finds the same topics before and after.
+/// Here the client often notices by itself, because fetching from the deleted topic fails. Where it does not is
+/// tried with the broker's data lost: `system-tests/tests/it/log_loss.rs`.
 #[tokio::test]
 async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_it_is_back() {
     let (pool, _) = database().await;

@@ -13,7 +13,7 @@ async fn copy_of(settings: &db::Settings) -> db::Settings {
     let server = &devstack::shared().await.urls().postgres;
     let mut conn = PgConnection::connect(server).await.unwrap();
     let sql = format!("CREATE DATABASE {name}_copy TEMPLATE {name}");
-    // Whoever looked at it last may not have gone yet.
+    // A database that somebody is connected to cannot be copied; the last connection may not be closed yet.
     until("it is copied", async || conn.execute(AssertSqlSafe(sql.clone())).await.is_ok()).await;
     db::Settings { url: format!("{place}/{name}_copy").into(), ..settings.clone() }
 }

@@ -65,7 +65,7 @@ async fn leave_in_flight(stage: &mut Stage, is_reserved: bool) -> Uuid {
     order.id
 }
 
-/// A service has so many letters, says why, is ready, and takes them in when an operator says so.
+/// A service has `n` dead letters, says why, is ready, and processes them when an operator redrives them.
 async fn says_so_and_redrives(stage: &mut Stage, member: Member, n: usize, why: &str) {
     are_dead(stage, member, None, n).await;
     for letter in letters(stage, member, None).await {

@@ -14,7 +14,7 @@ const AT_ONCE: usize = 64;
 /// One is the relay's. A pool wants 16 by itself.
 const ALLOWED: i32 = 4;
 
-/// order-service may open so many connections from here on; without a limit if it is -1.
+/// From here on, order-service may open this number of connections; -1 is no limit.
 async fn allow(stage: &Stage, connections: i32) {
     let url = stage.fleet.database(Member::Orders).unwrap();
     let role = url.split_once("://").unwrap().1.split_once(':').unwrap().0;
