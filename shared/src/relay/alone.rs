@@ -66,6 +66,11 @@ impl<P: Publish> Relay<P> {
             Some((kept, Answer::Refused(refusal))) if refusal.blame == Blame::Record => {
                 self.unpublishable(leader, held, (kept, &refusal)).await
             }
+            Some((kept, Answer::Refused(refusal)))
+                if n == 0 && refusal.blame == Blame::Unclear && !held.is_proven =>
+            {
+                self.suspect(leader, held, (kept, &refusal)).await
+            }
             Some((kept, Answer::Refused(refusal))) => {
                 self.hold_again(leader, held, (&refusal.code, &describe(kept, &refusal))).await
             }
@@ -100,6 +105,23 @@ impl<P: Publish> Relay<P> {
     ) -> Result<Step, Error> {
         let leads = self.hold(leader, held.again(code, detail)).await?;
         Ok(if leads { Step::Held } else { Step::Deposed })
+    }
+
+    /// The topic was held for what may be our own fault: it is held no longer, until others are
+    /// confirmed without it. If none is, this relay is to lead no more.
+    async fn suspect(
+        &mut self,
+        leader: &mut Leader,
+        held: &Held,
+        (kept, refusal): (&Kept, &Refusal),
+    ) -> Result<Step, Error> {
+        if !self.release(leader, held).await? {
+            return Ok(Step::Deposed);
+        }
+        leader.is_doubtful = true;
+        let detail = describe(kept, refusal);
+        leader.suspects.push(Held::now(&held.topic, &refusal.code, &detail));
+        Ok(Step::Unconfirmed(0))
     }
 
     /// A record that the broker does not take for its own sake: it becomes a dead letter, or, a copy of

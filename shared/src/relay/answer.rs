@@ -2,6 +2,10 @@
 //!
 //! **Architecture invariant:** only what a broker says of the *record* makes it unpublishable. An error
 //! that this list does not know is nobody's until other topics were confirmed without it.
+//!
+//! Of several records of one batch that are wrong, the client says `InvalidRecord`, whatever is wrong with
+//! them ([KIP-467](https://cwiki.apache.org/confluence/display/KAFKA/KIP-467%3A+Augment+ProduceResponse+error+messaging+for+specific+culprit+records)):
+//! the broker's own code is told only of a record that was sent alone.
 
 use std::ops::RangeInclusive;
 
@@ -22,6 +26,11 @@ impl Answer {
     /// Whether it is in the log.
     pub fn is_confirmed(&self) -> bool {
         *self == Self::Confirmed
+    }
+
+    /// Whether it was refused for what may be our own fault.
+    pub(super) fn is_unclear(&self) -> bool {
+        matches!(self, Self::Refused(it) if it.blame == Blame::Unclear)
     }
 }
 

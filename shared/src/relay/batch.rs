@@ -72,7 +72,7 @@ impl<P: Publish> Relay<P> {
 
     /// The head of the outbox, beside what is held or suspected.
     async fn head(&self, leader: &mut Leader) -> Result<Vec<Kept>, Error> {
-        let n_max = self.n_max();
+        let n_max = if leader.is_doubtful { 1 } else { self.n_max() };
         let waiting = leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str());
         let beside: Vec<&str> = waiting.chain(leader.known.due_again()).collect();
         let limit = self.settings.statement_limit;
@@ -120,6 +120,7 @@ impl<P: Publish> Relay<P> {
         }
         counter("relay_published_total", self.settings.service).increment(settled.len() as u64);
         if !settled.is_empty() {
+            leader.is_doubtful = false;
             self.tenure.published(Instant::now());
         }
         Ok(Some(settled.len()))
@@ -134,6 +135,7 @@ impl<P: Publish> Relay<P> {
         n: usize,
     ) -> Result<Step, Error> {
         let mut held = refused(batch, answers);
+        leader.is_doubtful |= n == 0 && answers.iter().any(Answer::is_unclear);
         if n > 0 {
             // Others are confirmed: it is for the sake of these topics that they were not.
             let proven = std::mem::take(&mut leader.suspects);
@@ -154,6 +156,7 @@ impl<P: Publish> Relay<P> {
             return Ok(if all { Step::Published(n) } else { Step::Unconfirmed(n) });
         }
         for held in held {
+            let held = Held { is_proven: held.is_proven || n > 0, ..held };
             if !self.hold(leader, held).await? {
                 return Ok(Step::Deposed);
             }

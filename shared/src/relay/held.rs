@@ -21,6 +21,8 @@ const PAUSES: Backoff =
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) topic: String,
+    /// Whether others were confirmed without it: what is wrong is not the broker or this process.
+    pub(super) is_proven: bool,
     /// Attempts since it is held.
     pub(super) attempts: u32,
     pub(super) retry_at: Instant,
@@ -35,6 +37,7 @@ impl Held {
     pub(super) fn now(topic: &str, code: &str, detail: &str) -> Self {
         Self {
             topic: topic.to_owned(),
+            is_proven: false,
             attempts: 0,
             retry_at: Instant::now(),
             code: code.to_owned(),
@@ -73,7 +76,8 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Vec<Held>, sqlx::Err
         let attempts: i32 = attempts;
         let pause = Duration::try_from_secs_f64(seconds).unwrap_or_default().min(PAUSES.cap);
         let retry_at = Instant::now() + pause;
-        Held { topic, attempts: attempts.unsigned_abs(), retry_at, code, detail }
+        let attempts = attempts.unsigned_abs();
+        Held { topic, is_proven: attempts > 0, attempts, retry_at, code, detail }
     };
     Ok(rows.into_iter().map(held).collect())
 }

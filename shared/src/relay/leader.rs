@@ -26,6 +26,9 @@ pub struct Leader {
     /// Topics whose messages were not confirmed, and nobody knows yet whether it is for their sake:
     /// they are held once others are confirmed without them.
     pub(super) suspects: Vec<Held>,
+    /// Whether the last refusal may be our own fault, and nothing has been confirmed since: records are
+    /// sent one at a time, because of several the broker does not say what is wrong with them.
+    pub(super) is_doubtful: bool,
     /// Whether the last step was a held topic's.
     pub(super) was_alone: bool,
     /// Up to where the outbox is empty for good.
@@ -63,6 +66,7 @@ impl Leader {
             known,
             held,
             suspects: vec![],
+            is_doubtful: false,
             was_alone: false,
             floor: Floor::default(),
         }))

@@ -38,6 +38,7 @@ mod redrivers;
 mod registry;
 mod registry_proxy;
 mod relay;
+mod relay_certificates;
 mod relay_leaders;
 mod schema_ids;
 mod sequence;

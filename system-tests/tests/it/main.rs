@@ -13,6 +13,8 @@ mod crowd;
 mod emptied_registry;
 mod few_connections;
 mod foreign;
+mod kafka_proxy;
+mod leaders;
 mod letters;
 mod lifecycle;
 mod log_loss;

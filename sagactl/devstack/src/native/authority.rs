@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
 use super::supervisor::Workspace;
 use crate::Error;
@@ -32,6 +32,8 @@ pub struct Secured {
     pub certificate_file: PathBuf,
     /// The key (PEM) of that client.
     pub key_file: PathBuf,
+    /// A certificate (PEM) of the same client for the same key, that has expired.
+    pub expired_file: PathBuf,
     folder: PathBuf,
 }
 
@@ -46,19 +48,27 @@ impl Secured {
         let authority = Authority::new("those who vouch")?;
         let stranger = Authority::new("a stranger")?;
         let file = |name: &str, text: &str| write(&folder.join(name), text);
-        let (server, key) = authority.vouch("server", &[NAME])?;
+        let key = KeyPair::generate().map_err(Error::certificate)?;
+        let server = authority.sign(&named("server", &[NAME])?, &key)?;
+        let key = key.serialize_pem();
         file("server.pem", &server)?;
         file("server.key", &key)?;
         // What Kafka wants in one file.
         file("server-all.pem", &format!("{key}{server}"))?;
-        let (client, key) = authority.vouch(Self::certified(), &[])?;
+        let key = KeyPair::generate().map_err(Error::certificate)?;
+        let mut client = named(Self::certified(), &[])?;
+        let valid = authority.sign(&client, &key)?;
+        client.not_before = date_time_ymd(2020, 1, 1);
+        client.not_after = date_time_ymd(2021, 1, 1);
+        let expired = authority.sign(&client, &key)?;
         Ok(Self {
             ca_file: file("authority.pem", &authority.certificate)?,
             stranger_file: file("stranger.pem", &stranger.certificate)?,
             user: "saga".to_owned(),
             password: super::password(),
-            certificate_file: file("client.pem", &client)?,
-            key_file: file("client.key", &key)?,
+            certificate_file: file("client.pem", &valid)?,
+            key_file: file("client.key", &key.serialize_pem())?,
+            expired_file: file("client-expired.pem", &expired)?,
             folder,
         })
     }
@@ -95,11 +105,10 @@ impl Authority {
         Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
-    /// A certificate and its key.
-    fn vouch(&self, name: &str, hosts: &[&str]) -> Result<(String, String), Error> {
-        let key = KeyPair::generate().map_err(Error::certificate)?;
-        let certificate = named(name, hosts)?.signed_by(&key, &self.issuer);
-        Ok((certificate.map_err(Error::certificate)?.pem(), key.serialize_pem()))
+    /// A certificate (PEM) of this kind for a key.
+    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<String, Error> {
+        let certificate = params.signed_by(key, &self.issuer);
+        Ok(certificate.map_err(Error::certificate)?.pem())
     }
 }
 
