@@ -67,6 +67,22 @@ pub(crate) fn is_lock_timeout(error: &(dyn StdError + 'static)) -> bool {
     sqlstate(error).as_deref() == Some("55P03")
 }
 
+/// Whether the same may succeed later, whatever it is: the server or the connection was lost, another
+/// transaction was in the way, or a lock was waited for in vain.
+pub(crate) fn is_outage(error: &(dyn StdError + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut) = error.downcast_ref() {
+            return true;
+        }
+        cause = error.source();
+    }
+    let passes = |code: &str| {
+        ["08", "40", "53", "57P"].iter().any(|it| code.starts_with(it)) || code == "55P03"
+    };
+    sqlstate(error).as_deref().is_some_and(passes)
+}
+
 /// Another transaction was first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another transaction was first")]

@@ -60,7 +60,7 @@ pub struct Lag(Arc<Mutex<Known>>);
 struct Known {
     read_up_to: Option<Instant>,
     behind: Option<Behind>,
-    stalls: Vec<Stall>,
+    stalls: Option<Vec<Stall>>,
 }
 
 impl Lag {
@@ -84,7 +84,8 @@ impl Lag {
     }
 
     /// Partitions in which the group does not go on at the last look, although there is something to read.
-    pub fn stalls(&self) -> Vec<Stall> {
+    /// None, if nothing is known: there was no look yet, or the last one failed.
+    pub fn stalls(&self) -> Option<Vec<Stall>> {
         self.known(|it| it.stalls.clone())
     }
 
@@ -98,8 +99,8 @@ impl Lag {
         self.known(|it| it.behind = behind);
     }
 
-    /// Says in which partitions it does not go on.
-    pub fn has_stalls(&self, stalls: Vec<Stall>) {
+    /// Says in which partitions it does not go on, if that is known.
+    pub fn set_stalls(&self, stalls: Option<Vec<Stall>>) {
         self.known(|it| it.stalls = stalls);
     }
 }
@@ -167,7 +168,7 @@ impl Watcher {
                 let why = fault::chain(&error);
                 self.lag.is_behind(Some(Behind::Unknown(why)));
                 self.stalls.forget();
-                self.lag.has_stalls(vec![]);
+                self.lag.set_stalls(None);
                 Err(error)
             }
         }
@@ -195,7 +196,7 @@ impl Watcher {
     fn note(&mut self, looked_at: Instant, look: &Look) {
         self.lag.is_behind(look.behind());
         self.stalls.note(looked_at, look);
-        self.lag.has_stalls(self.stalls.list());
+        self.lag.set_stalls(Some(self.stalls.list()));
         if look.is_read() {
             self.unread.clear();
             return self.lag.has_read_up_to(looked_at);

@@ -139,7 +139,7 @@ impl Log {
             self.add(&mut batch, Some(incoming));
         }
         self.add(&mut batch, None);
-        self.stall_watch.is_idle(batch.messages.is_empty());
+        self.stall_watch.set_idle(batch.messages.is_empty());
         if let Some(topics) = self.client.new_topics() {
             self.stall_watch.begin_anew(Instant::now());
             self.errors.lock().unwrap_or_else(PoisonError::into_inner).assigned(&topics);

@@ -94,10 +94,6 @@ impl Offsets {
 
     /// This topic is read from its start, in these partitions.
     pub(super) fn begins_anew(&self, topic: &str, partitions: &[i32]) {
-        // Between two assignments there are none; they come with the next one.
-        if partitions.is_empty() {
-            return;
-        }
         let mut known = self.known();
         known.made_anew.remove(topic);
         for partition in partitions {

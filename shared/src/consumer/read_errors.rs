@@ -156,9 +156,10 @@ impl ReadErrors {
         })
     }
 
-    /// Whether one of them is about a message: no other client could read it either.
-    pub(super) fn is_at_a_message(&self) -> bool {
-        self.kept.iter().any(|it| it.stands() && !it.is_told_once())
+    /// Where there may be a message that no other client could read either.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = (String, i32)> {
+        let standing = self.kept.iter().filter(|it| it.stands() && !it.is_told_once());
+        standing.flat_map(|it| &it.at).map(|it| (it.topic.clone(), it.partition))
     }
 
     /// The topic that these words name.
@@ -248,8 +249,10 @@ fn passes(code: Code) -> bool {
     )
 }
 
-/// Whether these are the same words but for digits, which count in a topic's name and in an offset only.
+/// Whether these are the same words but for digits, which count in what they are about (a broker, a
+/// topic, a partition: what stands before the first colon) and in an offset only.
 fn is_same(one: &str, other: &str) -> bool {
+    let about = |said: &str| said.split_once(": ").map(|(about, _)| about.to_owned());
     let words = |said: &str| {
         let mut words = String::with_capacity(said.len());
         for letter in said.chars() {
@@ -260,7 +263,10 @@ fn is_same(one: &str, other: &str) -> bool {
         }
         words
     };
-    one == other || offset_in(one) == offset_in(other) && words(one) == words(other)
+    one == other
+        || about(one) == about(other)
+            && offset_in(one) == offset_in(other)
+            && words(one) == words(other)
 }
 
 /// The offset that the client names: `at offset 17`, or `at 17 of 83 bytes`.

@@ -45,34 +45,30 @@ impl Log {
             return Ok(());
         }
         let now = Instant::now();
-        if let Some(topic) = left_out.iter().find(|it| self.stall_watch.is_left_out(it, now)) {
-            let topic = self.settings.kafka.strip(topic);
-            tracing::warn!(
-                topic,
-                "a topic was made anew and is not assigned: joining the group again"
-            );
+        let due = self.stall_watch.take_due(&left_out, now);
+        if !due.is_empty() {
+            let topics: Vec<_> = due.iter().map(|it| self.settings.kafka.strip(it)).collect();
+            tracing::warn!(?topics, "made anew and not assigned: joining the group again");
             return self.apply(Remedy::JoinAgain).await;
         }
+        self.stall_watch.note_progress(now);
         if !self.stall_watch.is_suspicious(now) {
-            self.stall_watch.goes_on(now);
             return Ok(());
         }
-        if self.is_at_a_message() {
-            return Ok(());
-        }
-        let mine = self.partitions()?;
-        let Some((stall, remedy)) = self.stall_watch.remedy(&mine, now) else { return Ok(()) };
+        let (mine, unreadable) = (self.partitions()?, self.unreadable());
+        let remedy = self.stall_watch.remedy(&mine, &unreadable, now);
+        let Some((stall, remedy)) = remedy else { return Ok(()) };
         tracing::warn!(%stall, ?remedy, "the group does not go on: joining it again");
         self.apply(remedy).await
     }
 
     /// Why this member is not ready although it has joined.
     pub(super) fn stall(&self) -> Option<String> {
-        let now = Instant::now();
-        if !self.stall_watch.is_suspicious(now) {
+        // Asked at each step: the assignment is looked at only if it matters.
+        if !self.stall_watch.has_tried() {
             return None;
         }
-        self.stall_watch.obstacle(&self.partitions().ok()?, now)
+        self.stall_watch.obstacle(&self.partitions().ok()?)
     }
 
     async fn apply(&mut self, remedy: Remedy) -> Result<(), Error> {
@@ -101,9 +97,10 @@ impl Log {
                 |(assigned, partition): &(String, i32)| (assigned == topic).then_some(*partition);
             let partitions: Vec<i32> = assigned.iter().filter_map(of_topic).collect();
             if partitions.is_empty() {
+                // Between two assignments there are none; they come with the next one.
                 return true;
             }
-            self.stall_watch.is_assigned(topic);
+            self.stall_watch.note_assigned(topic);
             // Not at once: the client does it in the background.
             let seek = |it: &i32| consumer.seek(topic, *it, Offset::Beginning, Duration::ZERO);
             match partitions.iter().try_for_each(seek) {
@@ -117,16 +114,17 @@ impl Log {
         Ok(topics)
     }
 
-    /// Whether there is a message that the client cannot read: joining again would not help.
-    fn is_at_a_message(&self) -> bool {
-        self.errors.lock().unwrap_or_else(PoisonError::into_inner).is_at_a_message()
+    /// Partitions with a message that the client cannot read: joining again would not help.
+    fn unreadable(&self) -> Partitions {
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.unreadable().map(|at| self.partition(at)).collect()
     }
 
     fn partitions(&self) -> Result<Partitions, Error> {
-        let ours = |(topic, partition): (String, i32)| {
-            let topic = Arc::from(self.settings.kafka.strip(&topic));
-            TopicPartition { topic, partition }
-        };
-        Ok(self.client.assigned()?.into_iter().map(ours).collect())
+        Ok(self.client.assigned()?.into_iter().map(|at| self.partition(at)).collect())
+    }
+
+    fn partition(&self, (topic, partition): (String, i32)) -> TopicPartition {
+        TopicPartition { topic: Arc::from(self.settings.kafka.strip(&topic)), partition }
     }
 }

@@ -11,9 +11,10 @@
 //!   joined again, the next time with a new client, and so on with a growing pause. The member is not
 //!   ready from then on until the group goes on.
 //!
-//! **Architecture invariant:** a member blames itself for partitions that it has, and for topics of
+//! **Architecture invariant:** a member acts on stalls of partitions that it has, and of topics of
 //! which it has none while it has others: partitions are shared out by ranges, so it should have some.
-//! What another member has is the other's; one that has nothing at all joins again and stays ready.
+//! What another member has is the other's; one that has nothing at all joins again, which has all members
+//! of the group share out their partitions anew, and stays ready.
 //!
 //! **Architecture invariant:** the time counts from the last moment at which the member was known to go
 //! on: it was assigned its partitions, held a batch back, or stored an offset of that partition.
@@ -52,11 +53,13 @@ pub(super) enum Remedy {
 pub(super) struct StallWatch {
     lag: Option<Lag>,
     limit: Duration,
-    calm_since: Instant,
+    counted_from: Instant,
     stored: BTreeMap<TopicPartition, Instant>,
     is_idle: bool,
     /// Attempts since the group went on.
     attempts: u32,
+    /// What the last attempt was for.
+    tried: Option<Stall>,
     next_attempt: Instant,
     /// Topics that were made anew and are not assigned, and since when; none when it was tried.
     left_out: BTreeMap<String, Option<Instant>>,
@@ -67,10 +70,11 @@ impl StallWatch {
         Self {
             lag: None,
             limit,
-            calm_since: now,
+            counted_from: now,
             stored: BTreeMap::new(),
             is_idle: false,
             attempts: 0,
+            tried: None,
             next_attempt: now,
             left_out: BTreeMap::new(),
         }
@@ -83,12 +87,12 @@ impl StallWatch {
 
     /// The member could not have gone on before.
     pub(super) fn begin_anew(&mut self, now: Instant) {
-        self.calm_since = now;
+        self.counted_from = now;
         self.stored.clear();
     }
 
     /// Whether the client had nothing to hand out.
-    pub(super) fn is_idle(&mut self, is_idle: bool) {
+    pub(super) fn set_idle(&mut self, is_idle: bool) {
         self.is_idle = is_idle;
     }
 
@@ -99,18 +103,22 @@ impl StallWatch {
         }
     }
 
-    /// Whether it is time to join again for this topic, which was made anew and is not assigned.
-    pub(super) fn is_left_out(&mut self, topic: &str, now: Instant) -> bool {
-        let since = self.left_out.entry(topic.to_owned()).or_insert(Some(now));
-        let is_due = since.is_some_and(|it| now.duration_since(it) >= LEFT_OUT_LIMIT);
-        if is_due {
-            *since = None;
+    /// Those of the topics made anew and not assigned for which it is time to join again. Each is
+    /// answered once.
+    pub(super) fn take_due(&mut self, left_out: &BTreeSet<String>, now: Instant) -> Vec<String> {
+        let mut due = vec![];
+        for topic in left_out {
+            let since = self.left_out.entry(topic.clone()).or_insert(Some(now));
+            if since.is_some_and(|it| now.duration_since(it) >= LEFT_OUT_LIMIT) {
+                *since = None;
+                due.push(topic.clone());
+            }
         }
-        is_due
+        due
     }
 
     /// This topic is assigned.
-    pub(super) fn is_assigned(&mut self, topic: &str) {
+    pub(super) fn note_assigned(&mut self, topic: &str) {
         self.left_out.remove(topic);
     }
 
@@ -119,49 +127,67 @@ impl StallWatch {
         self.stalls(now).next().is_some()
     }
 
-    /// Nothing stalls.
-    pub(super) fn goes_on(&mut self, now: Instant) {
-        self.attempts = 0;
-        self.next_attempt = now;
+    /// Begins to count attempts anew, if the group has gone on since the last one. A look that failed
+    /// says nothing about that.
+    pub(super) fn note_progress(&mut self, now: Instant) {
+        let stalls = self.lag.as_ref().and_then(Lag::stalls);
+        if let (Some(tried), Some(stalls)) = (&self.tried, stalls) {
+            let is_same =
+                |it: &Stall| it.at == tried.at && it.standing.read() == tried.standing.read();
+            if !stalls.iter().any(is_same) {
+                (self.attempts, self.tried, self.next_attempt) = (0, None, now);
+            }
+        }
+    }
+
+    /// Whether it was made to read again, and the group has not gone on yet.
+    pub(super) fn has_tried(&self) -> bool {
+        self.tried.is_some()
     }
 
     /// Why this member is not ready: it was made to read again, and the group has not gone on yet.
-    pub(super) fn obstacle(&self, mine: &Partitions, now: Instant) -> Option<String> {
-        let stall = self.worst(mine, now).filter(|_| self.attempts > 0 && !mine.is_empty())?;
-        Some(format!("{stall}, though the group was joined again ({} times)", self.attempts))
+    pub(super) fn obstacle(&self, mine: &Partitions) -> Option<String> {
+        let tried =
+            self.tried.as_ref().filter(|it| !mine.is_empty() && !is_others(mine, &it.at))?;
+        Some(format!("{tried}, though the group was joined again ({} times)", self.attempts))
     }
 
     /// What is to be done now, and for which stall.
-    pub(super) fn remedy(&mut self, mine: &Partitions, now: Instant) -> Option<(Stall, Remedy)> {
-        let Some(stall) = self.worst(mine, now) else {
-            self.goes_on(now);
-            return None;
-        };
-        let stored = self.stored.get(&stall.at).copied().unwrap_or(self.calm_since);
-        let went_on = stall.since.max(self.calm_since).max(stored);
+    pub(super) fn remedy(
+        &mut self,
+        mine: &Partitions,
+        unreadable: &Partitions,
+        now: Instant,
+    ) -> Option<(Stall, Remedy)> {
+        let stalls = self.stalls(now).filter(|it| !unreadable.contains(&it.at));
+        let own = stalls.filter(|it| !is_others(mine, &it.at));
+        let stall = own.min_by_key(|it| it.since)?;
+        let stored = self.stored.get(&stall.at).copied().unwrap_or(self.counted_from);
+        let went_on = stall.since.max(self.counted_from).max(stored);
         let limit = if self.is_idle { self.limit } else { self.limit * BUSY_TIMES };
         if now < self.next_attempt || now.duration_since(went_on) < limit {
             return None;
         }
-        let remedy =
-            if self.attempts.is_multiple_of(2) { Remedy::JoinAgain } else { Remedy::NewClient };
+        // Without a partition there is nothing that a new client could read.
+        let joins = mine.is_empty() || self.attempts.is_multiple_of(2);
+        let remedy = if joins { Remedy::JoinAgain } else { Remedy::NewClient };
         let times = 1 << self.attempts.min(16);
         self.next_attempt = now + self.limit * PAUSE_TIMES_MAX.min(times);
         self.attempts += 1;
+        self.tried = Some(stall.clone());
         Some((stall, remedy))
     }
 
     fn stalls(&self, now: Instant) -> impl Iterator<Item = Stall> {
-        let (all, limit) = (self.lag.as_ref().map(Lag::stalls).unwrap_or_default(), self.limit);
+        let all = self.lag.as_ref().and_then(Lag::stalls).unwrap_or_default();
+        let limit = self.limit;
         all.into_iter().filter(move |it| now.duration_since(it.since) >= limit)
     }
+}
 
-    /// The oldest stall that this member can be blamed for.
-    fn worst(&self, mine: &Partitions, now: Instant) -> Option<Stall> {
-        let is_others =
-            |at: &TopicPartition| !mine.contains(at) && mine.iter().any(|it| it.topic == at.topic);
-        self.stalls(now).filter(|it| !is_others(&it.at)).min_by_key(|it| it.since)
-    }
+/// Whether another member has this partition.
+fn is_others(mine: &Partitions, at: &TopicPartition) -> bool {
+    !mine.contains(at) && mine.iter().any(|it| it.topic == at.topic)
 }
 
 #[cfg(test)]
@@ -188,10 +214,11 @@ mod tests {
         fn in_partition(topic: &str, partition: i32) -> Self {
             let (lag, start) = (Lag::default(), Instant::now());
             let standing = Standing { end: 12, ..Standing::default() };
-            lag.has_stalls(vec![Stall { at: at(topic, partition), standing, since: start }]);
+            let stall = Stall { at: at(topic, partition), standing, since: start };
+            lag.set_stalls(Some(vec![stall]));
             let mut watch = StallWatch::new(Duration::from_secs(30), start);
             watch.watch(lag.clone());
-            watch.is_idle(true);
+            watch.set_idle(true);
             Self { watch, lag, start }
         }
 
@@ -201,7 +228,8 @@ mod tests {
 
         fn remedy(&mut self, mine: &Partitions, seconds: u64) -> Option<Remedy> {
             let now = self.after(seconds);
-            self.watch.remedy(mine, now).map(|(_, remedy)| remedy)
+            self.watch.note_progress(now);
+            self.watch.remedy(mine, &Partitions::new(), now).map(|(_, remedy)| remedy)
         }
     }
 
@@ -217,7 +245,7 @@ mod tests {
         let first = [(30, join), (60, client), (120, join), (240, client), (480, join)];
         assert_eq!(tried[..5], first);
         assert_eq!(tried[5..], [(960, client), (1_560, join)], "ten minutes at most");
-        stuck.lag.has_stalls(vec![]);
+        stuck.lag.set_stalls(Some(vec![]));
         assert_eq!(stuck.remedy(&mine, 1_800), None);
         assert_eq!(stuck.watch.attempts, 0, "it has gone on");
     }
@@ -226,25 +254,66 @@ mod tests {
     fn it_is_not_ready_from_the_first_attempt_until_the_group_goes_on() {
         let mut stuck = Stuck::in_partition("here", 0);
         let mine = partitions([("here", 0)]);
-        assert_eq!(stuck.watch.obstacle(&mine, stuck.after(30)), None);
+        assert_eq!(stuck.watch.obstacle(&mine), None);
         assert!(stuck.remedy(&mine, 30).is_some());
-        let obstacle = stuck.watch.obstacle(&mine, stuck.after(31)).unwrap();
+        let obstacle = stuck.watch.obstacle(&mine).unwrap();
         assert!(obstacle.starts_with("here/0 is read up to offset 0 of 12"), "{obstacle}");
-        let now = stuck.after(31);
-        stuck.watch.begin_anew(now);
-        assert!(stuck.watch.obstacle(&mine, now).is_some(), "joined again is not read");
-        stuck.lag.has_stalls(vec![]);
-        assert_eq!(stuck.watch.obstacle(&mine, now), None);
+        stuck.watch.begin_anew(stuck.after(31));
+        stuck.watch.note_progress(stuck.after(31));
+        assert!(stuck.watch.obstacle(&mine).is_some(), "joined again is not read");
+        stuck.lag.set_stalls(Some(vec![]));
+        stuck.watch.note_progress(stuck.after(32));
+        assert_eq!(stuck.watch.obstacle(&mine), None);
     }
 
     #[test]
-    fn a_member_blames_itself_for_its_own_partitions_and_for_topics_it_was_not_given() {
+    fn a_look_that_failed_neither_ends_a_stall_nor_begins_its_attempts_anew() {
+        let mut stuck = Stuck::in_partition("here", 0);
+        let mine = partitions([("here", 0)]);
+        let stall = stuck.lag.stalls().unwrap().remove(0);
+        assert_eq!(stuck.remedy(&mine, 30), Some(Remedy::JoinAgain));
+        stuck.lag.set_stalls(None);
+        assert_eq!(stuck.remedy(&mine, 45), None);
+        assert!(stuck.watch.obstacle(&mine).is_some(), "nobody knows whether it went on");
+        // The time of a stall is counted from the look that follows.
+        let since = stuck.after(46);
+        stuck.lag.set_stalls(Some(vec![Stall { since, ..stall.clone() }]));
+        assert_eq!(stuck.remedy(&mine, 46), None);
+        assert!(stuck.watch.obstacle(&mine).is_some(), "it has not gone on");
+        assert_eq!(stuck.remedy(&mine, 76), Some(Remedy::NewClient), "the next step of the same");
+        let standing = Standing { committed: Some(3), ..stall.standing };
+        let since = stuck.after(77);
+        stuck.lag.set_stalls(Some(vec![Stall { standing, since, ..stall }]));
+        assert_eq!(stuck.remedy(&mine, 77), None);
+        assert_eq!(stuck.watch.obstacle(&mine), None, "it has gone on");
+    }
+
+    #[test]
+    fn a_member_acts_on_its_own_partitions_and_on_topics_it_was_not_given() {
         let remedy = |mine: &Partitions| Stuck::in_partition("here", 0).remedy(mine, 30);
         assert_eq!(remedy(&partitions([("here", 1)])), None, "another member has it");
         assert!(remedy(&partitions([("there", 0)])).is_some(), "it should have some of it");
-        let mut spare = Stuck::in_partition("here", 0);
-        assert!(spare.remedy(&Partitions::new(), 30).is_some());
-        assert_eq!(spare.watch.obstacle(&Partitions::new(), spare.after(31)), None);
+        let (mut spare, none) = (Stuck::in_partition("here", 0), Partitions::new());
+        for seconds in [30, 60, 120] {
+            assert_eq!(spare.remedy(&none, seconds), Some(Remedy::JoinAgain), "{seconds}");
+        }
+        assert_eq!(spare.watch.obstacle(&none), None);
+        assert!(spare.watch.obstacle(&partitions([("here", 0)])).is_some());
+        assert_eq!(spare.watch.obstacle(&partitions([("here", 1)])), None, "another's by now");
+    }
+
+    #[test]
+    fn a_partition_with_a_message_that_no_client_can_read_is_left_and_others_are_not() {
+        let (stuck, mine) =
+            (Stuck::in_partition("here", 0), partitions([("here", 0), ("here", 1)]));
+        let Stuck { mut watch, lag, start } = stuck;
+        let now = start + Duration::from_secs(30);
+        assert_eq!(watch.remedy(&mine, &partitions([("here", 0)]), now), None);
+        let mut stalls = lag.stalls().unwrap();
+        stalls.push(Stall { at: at("here", 1), ..stalls[0].clone() });
+        lag.set_stalls(Some(stalls));
+        let (stall, _) = watch.remedy(&mine, &partitions([("here", 0)]), now).unwrap();
+        assert_eq!(stall.at, at("here", 1));
     }
 
     #[test]
@@ -256,23 +325,27 @@ mod tests {
         assert_eq!(stuck.remedy(&mine, 49), None, "it held a batch back");
         stuck.watch.has_stored(at("here", 0), stored);
         assert_eq!(stuck.remedy(&mine, 69), None, "it has stored an offset");
-        stuck.watch.is_idle(false);
+        stuck.watch.set_idle(false);
         assert_eq!(stuck.remedy(&mine, 70), None, "the client hands out others");
         assert_eq!(stuck.remedy(&mine, 639), None);
         assert!(stuck.remedy(&mine, 640).is_some(), "for ten minutes");
     }
 
     #[test]
-    fn for_a_topic_that_is_left_out_it_joins_again_once() {
+    fn for_topics_that_are_left_out_it_joins_again_once() {
         let mut stuck = Stuck::in_partition("here", 0);
-        let due = |stuck: &mut Stuck, seconds| {
+        let left_out = BTreeSet::from(["here".to_owned(), "there".to_owned()]);
+        let mut due = |seconds| {
             let now = stuck.after(seconds);
-            stuck.watch.is_left_out("here", now)
+            if seconds == 9 {
+                stuck.watch.note_assigned("here");
+            }
+            stuck.watch.take_due(&left_out, now)
         };
-        let tried: Vec<bool> = (0..9).map(|second| due(&mut stuck, second)).collect();
-        assert_eq!(tried.iter().position(|it| *it), Some(3));
-        assert_eq!(tried.iter().filter(|it| **it).count(), 1);
-        stuck.watch.is_assigned("here");
-        assert_eq!([9, 11, 12].map(|second| due(&mut stuck, second)), [false, false, true]);
+        let tried: Vec<_> = (0..13).map(|second| (second, due(second))).collect();
+        let joined: Vec<_> = tried.iter().filter(|(_, topics)| !topics.is_empty()).collect();
+        assert_eq!(joined.len(), 2, "{joined:?}");
+        assert_eq!(*joined[0], (3, vec!["here".to_owned(), "there".to_owned()]), "both at once");
+        assert_eq!(*joined[1], (12, vec!["here".to_owned()]), "it was assigned in between");
     }
 }

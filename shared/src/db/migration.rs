@@ -39,8 +39,28 @@ pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Erro
     conn.close().await
 }
 
-/// Whether a migration that failed may succeed later. What else it complains of does not go away by
-/// waiting.
+/// Whether a migration that failed may succeed later: it did not get a lock in time, was the victim of a
+/// deadlock, or lost the server. What else it complains of does not go away by waiting.
 pub fn may_pass(error: &sqlx::Error) -> bool {
-    !matches!(error, sqlx::Error::Migrate(_)) || fault::is_lock_timeout(error)
+    !matches!(error, sqlx::Error::Migrate(_)) || fault::is_outage(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use sqlx::{Error, migrate::MigrateError};
+
+    use super::*;
+
+    #[test]
+    fn a_migration_that_lost_its_server_may_pass_and_one_that_is_wrong_does_not() {
+        let lost = || Error::Io(io::Error::from(io::ErrorKind::ConnectionReset));
+        let migrate = |error| Error::Migrate(Box::new(error));
+        assert!(may_pass(&lost()));
+        assert!(may_pass(&migrate(MigrateError::Execute(lost()))));
+        assert!(may_pass(&migrate(MigrateError::ExecuteMigration(lost(), 7))));
+        assert!(!may_pass(&migrate(MigrateError::VersionMismatch(7))));
+        assert!(!may_pass(&migrate(MigrateError::Dirty(7))));
+    }
 }

@@ -108,3 +108,18 @@ fn a_partition_that_was_added_is_not_read_before_it_was_looked_at() {
     watcher.note(at(2), &added);
     assert_eq!(lag.read_up_to(), Some(at(2)));
 }
+
+#[test]
+fn a_partition_in_which_the_group_does_not_go_on_is_told_and_a_look_that_failed_tells_nothing() {
+    let (mut watcher, start) = (watcher(), Instant::now());
+    let at = |seconds| start + Duration::from_secs(seconds);
+    let lag = watcher.lag();
+    assert_eq!(lag.stalls(), None, "nothing was looked at");
+    watcher.note(at(0), &look([5, 5], [5, 5]));
+    assert_eq!(lag.stalls(), Some(vec![]));
+    watcher.note(at(1), &look([9, 5], [5, 5]));
+    watcher.note(at(2), &look([9, 7], [5, 7]));
+    let stalls = lag.stalls().unwrap();
+    let seen: Vec<_> = stalls.iter().map(|it| (it.at.to_string(), it.since)).collect();
+    assert_eq!(seen, [("here/0".to_owned(), at(1))]);
+}

@@ -1,5 +1,5 @@
 //! Kafka loses all its data, and Postgres keeps its own: with the services stopped, as by `docker compose
-//! down` and a volume that is removed, and under their feet. Orders in flight end, nothing is doubled.
+//! down` and a volume that is removed, and while they run. Orders in flight end, nothing is doubled.
 
 use std::collections::BTreeMap;
 

@@ -119,10 +119,12 @@ fn an_error_whose_words_differ_in_times_and_counts_is_the_same_and_is_logged_at_
 }
 
 #[test]
-fn errors_at_two_offsets_or_of_two_topics_are_two() {
+fn errors_at_two_offsets_or_of_two_topics_or_brokers_are_two() {
     let mut errors = ReadErrors::new("a-service", vec!["t-1".to_owned(), "t-2".to_owned()]);
+    let brokers = ["broker-1:9092/1: Connect failed", "broker-2:9092/2: Connect failed"];
     let said = ["at offset 17", "at offset 18", "t-1: not there", "t-2: not there"];
-    for said in said {
+    let said = [said.as_slice(), &brokers].concat();
+    for said in &said {
         errors.note((Code::BadMessage, said), Instant::now(), Vec::new);
     }
     assert_eq!(errors.kept.len(), said.len());
