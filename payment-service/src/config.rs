@@ -64,8 +64,8 @@ pub struct Settings {
         default_value = "first=1s,factor=2,cap=5m,attempts=unlimited"
     )]
     pub resolve_retry: Retry,
-    /// How a refund is tried again. By itself it is given up, and a person told, after an hour or
-    /// two.
+    /// How a refund is tried again, at least three times in all. By itself it is given up, and a person
+    /// told, after an hour or two.
     #[arg(long, env = "REFUND_RETRY", default_value = "first=1s,factor=2,cap=5m,attempts=30")]
     pub refund_retry: Retry,
 }
@@ -109,11 +109,23 @@ impl Check for Settings {
             let reason = "a charge in doubt cannot be given up: attempts has to be unlimited";
             return Err(Invalid::new("RESOLVE_RETRY", reason));
         }
-        Ok(())
+        self.check_refunds()
     }
 }
 
 impl Settings {
+    fn check_refunds(&self) -> Result<(), Invalid> {
+        let least = gateway::NAMED_WITHIN;
+        if self.refund_retry.attempts_max.is_some_and(|it| it < least) {
+            let reason = format!(
+                "attempts has to be at least {least}: with fewer, a refund that was made before is given \
+                 up while the gateway's lists are away"
+            );
+            return Err(Invalid::new("REFUND_RETRY", reason));
+        }
+        Ok(())
+    }
+
     /// How the gateway is spoken to.
     pub fn gateway(&self) -> Result<gateway::Settings, Invalid> {
         config::http_url("GATEWAY_URL", &self.gateway_url)?;

@@ -48,7 +48,7 @@ use crate::{
 
 use self::answer::{Reply, Verdict};
 
-pub use self::lookup::Listed;
+pub use self::lookup::{Listed, NAMED_WITHIN};
 
 mod answer;
 mod lookup;

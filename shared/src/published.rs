@@ -296,6 +296,9 @@ pub async fn said_again(
 /// Counted from the last message that was published: while the broker is away, and it may come back
 /// without its data, what was published last before it went is not forgotten; nor is anything while
 /// messages are published again. [`KEPT_MAX`] ends both.
+///
+/// By the time of publication and not by id: a topic that was held for days publishes low ids late, and on a
+/// server that the data were copied to ids begin anew.
 pub async fn purge(
     conn: &mut PgConnection,
     span: Duration,
@@ -305,14 +308,12 @@ pub async fn purge(
         "DELETE FROM messaging.published
          WHERE outbox_id = ANY (ARRAY (
              SELECT outbox_id FROM messaging.published
-             WHERE outbox_id <= (SELECT max(outbox_id) FROM (
-                 SELECT outbox_id FROM messaging.published ORDER BY outbox_id LIMIT $3) AS head)
-               AND (published_at < now() - make_interval(secs => $2)
-                   OR published_at < (
-                       SELECT published_at FROM messaging.published
-                       ORDER BY outbox_id DESC LIMIT 1) - make_interval(secs => $1)
-                   AND NOT EXISTS (SELECT FROM messaging.log_loss WHERE ended_at IS NULL))
-             ORDER BY outbox_id FOR UPDATE SKIP LOCKED
+             -- Without the second, greatest answers the first.
+             WHERE published_at < (SELECT greatest(
+                 now() - make_interval(secs => $2),
+                 (SELECT max(published_at) - make_interval(secs => $1) FROM messaging.published
+                  HAVING NOT EXISTS (SELECT FROM messaging.log_loss WHERE ended_at IS NULL))))
+             ORDER BY published_at LIMIT $3 FOR UPDATE SKIP LOCKED
          ))",
     )
     .bind(span.as_secs_f64())

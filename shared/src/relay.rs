@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::Connection as _;
+use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -164,6 +164,8 @@ pub struct Relay<P> {
     wakers: Wakers,
     health: Component,
     leader: Option<Leader>,
+    /// By which it asks whether another one leads, while it does not.
+    standby: Option<PgConnection>,
     tenure: Tenure,
     repeats: Pace,
     keep: Keep,
@@ -191,7 +193,8 @@ impl<P: Publish> Relay<P> {
         let tenure = Tenure::new(settings.lead_limit, Instant::now());
         let repeats = Pace::default();
         let keep = Keep::default();
-        Self { settings, publisher, wakers, health, leader: None, tenure, repeats, keep }
+        let (leader, standby) = (None, None);
+        Self { settings, publisher, wakers, health, leader, standby, tenure, repeats, keep }
     }
 
     /// What it keeps of what it published.
@@ -215,7 +218,8 @@ impl<P: Publish> Relay<P> {
                 () = &mut too_late => break,
             };
             let more = matches!(outcome, Ok(Step::Published(_) | Step::Held));
-            let rests = matches!(outcome, Ok(Step::Resting));
+            // What another one publishes is no reason to look more often whether it still does.
+            let not_leading = matches!(outcome, Ok(Step::Resting | Step::Standby));
             failures = if self.note(outcome) {
                 0
             } else {
@@ -233,7 +237,7 @@ impl<P: Publish> Relay<P> {
                 if failures == 0 { self.settings.poll } else { Backoff::hold().delay(failures) };
             tokio::select! {
                 () = stop.cancelled() => (),
-                () = woken, if failures == 0 && !rests => (),
+                () = woken, if failures == 0 && !not_leading => (),
                 () = tokio::time::sleep(wait) => (),
             }
         }
@@ -315,14 +319,24 @@ impl<P: Publish> Relay<P> {
     /// Becomes the leader; or says why not.
     async fn stand(&mut self) -> Result<Result<Leader, Step>, Error> {
         let limit = self.settings.statement_limit;
+        // Taken out, and put back only when all went well, like the leader's.
+        let mut conn = match self.standby.take() {
+            Some(conn) => conn,
+            None => db::within(limit, self.settings.database.connect()).await?,
+        };
         if self.tenure.resting(Instant::now()).is_some() {
-            let led = db::within(limit, Leader::is_there(&self.settings)).await?;
+            let led = db::within(limit, Leader::is_there(&mut conn)).await?;
             if !self.tenure.is_needed(Instant::now(), led) {
+                self.standby = Some(conn);
                 return Ok(Err(Step::Resting));
             }
         }
-        let Some(leader) = db::within(limit, Leader::elect(&self.settings)).await? else {
-            return Ok(Err(Step::Standby));
+        let leader = match db::within(limit, Leader::elect(&self.settings, conn)).await? {
+            Ok(leader) => leader,
+            Err(conn) => {
+                self.standby = Some(conn);
+                return Ok(Err(Step::Standby));
+            }
         };
         for held in &leader.held {
             show_held(self.settings.service, &held.topic, true);

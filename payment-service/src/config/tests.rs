@@ -55,10 +55,23 @@ fn what_is_wrong_is_named() {
         ("--gateway-breaker-cap", "1s", "GATEWAY_BREAKER_CAP"),
         ("--charge-retry", "first=1s,factor=2,cap=5s,attempts=unlimited", "CHARGE_RETRY"),
         ("--resolve-retry", "first=1s,factor=2,cap=5s,attempts=3", "RESOLVE_RETRY"),
+        (
+            "--refund-retry",
+            "first=1s,factor=2,cap=5s,attempts=2",
+            "REFUND_RETRY: attempts has to be at",
+        ),
         ("--charge-retry", "first=1s,factor=2,cap=5s", "attempts is missing"),
     ] {
         let complaint = complaint(&[name, value]);
         assert!(complaint.contains(said), "{complaint}");
+    }
+}
+
+#[test]
+fn a_refund_has_the_attempts_after_which_its_name_is_no_longer_looked_for() {
+    for attempts in ["3", "unlimited"] {
+        let retry = format!("first=1s,factor=2,cap=5s,attempts={attempts}");
+        settings(&["--refund-retry", &retry]).unwrap().check().unwrap();
     }
 }
 

@@ -26,8 +26,9 @@ pub enum Listed {
     Unclear,
 }
 
-/// A job's attempts before this one are given for the name of a refund that was made before.
-const NAMED_WITHIN: i32 = 3;
+/// A job's attempts before this one are given for the name of a refund that was made before. A refund may not
+/// have fewer attempts: its last one would end in a dead job, though the money is back.
+pub const NAMED_WITHIN: u32 = 3;
 
 /// Stands where the name of a refund would that the gateway says was made and does not list.
 const UNLISTED: &str = "unlisted";
@@ -91,7 +92,9 @@ impl Gateway {
         let query = [("charge", charge_id), ("limit", "1")];
         let listed: Option<Page<ListedRefund>> = match self.list("refunds", job, query).await {
             Ok(listed) => listed,
-            Err(failure) if job.attempt < NAMED_WITHIN => return Err(failure),
+            Err(failure) if i64::from(job.attempt) < i64::from(NAMED_WITHIN) => {
+                return Err(failure);
+            }
             Err(failure) => {
                 let (order_id, error) = (&job.key, fault::chain(&failure));
                 tracing::warn!(order_id, charge_id, error, "a refund is known without its name");

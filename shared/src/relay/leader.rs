@@ -2,10 +2,13 @@
 //!
 //! **Architecture invariant:** the connection that holds the lock is the one that reads and settles
 //! the outbox. Who lost the lock has lost the means to settle; the epoch catches what is left.
+//!
+//! **Architecture invariant:** a relay that does not lead asks again on the connection that it has. One opened
+//! for each look would, where the database allows no more, make the pool close one of its own each time.
 
 use std::time::Instant;
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
 use super::{
     Settings,
@@ -36,17 +39,18 @@ pub struct Leader {
 }
 
 impl Leader {
-    /// Becomes the leader, unless there is one.
-    pub async fn elect(settings: &Settings) -> Result<Option<Self>, sqlx::Error> {
-        let mut conn = settings.database.connect().await?;
+    /// Becomes the leader by this connection; unless there is one: then the connection comes back.
+    pub async fn elect(
+        settings: &Settings,
+        mut conn: PgConnection,
+    ) -> Result<Result<Self, PgConnection>, sqlx::Error> {
         let elected: bool = sqlx::query_scalar(
             "SELECT pg_try_advisory_lock(hashtextextended('messaging.relay', 0))",
         )
         .fetch_one(&mut conn)
         .await?;
         if !elected {
-            conn.close().await?;
-            return Ok(None);
+            return Ok(Err(conn));
         }
         let epoch = sqlx::query_scalar(
             "INSERT INTO messaging.relay_lease (epoch, holder) VALUES (1, $1)
@@ -60,7 +64,7 @@ impl Leader {
         let held = held::read(&mut conn).await?;
         let known = Known::read(&mut conn).await?;
         tracing::info!(epoch, "this relay leads");
-        Ok(Some(Self {
+        Ok(Ok(Self {
             conn,
             epoch,
             known,
@@ -73,9 +77,8 @@ impl Leader {
     }
 
     /// Whether anybody holds the lock.
-    pub(super) async fn is_there(settings: &Settings) -> Result<bool, sqlx::Error> {
-        let mut conn = settings.database.connect().await?;
-        let is_there = sqlx::query_scalar(
+    pub(super) async fn is_there(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(
             "WITH lock AS (SELECT hashtextextended('messaging.relay', 0) AS key)
              SELECT EXISTS (
                  SELECT FROM pg_locks, lock
@@ -84,10 +87,8 @@ impl Leader {
                    AND classid::int8 = (key >> 32) & 4294967295
                    AND objid::int8 = key & 4294967295)",
         )
-        .fetch_one(&mut conn)
-        .await?;
-        conn.close().await?;
-        Ok(is_there)
+        .fetch_one(conn)
+        .await
     }
 
     /// The held topic that is to be tried now, if there is one.

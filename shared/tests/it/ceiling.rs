@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
-use devstack::until;
-use shared::{db, fault, fault::Fault, health::Health};
+use devstack::{Patience, until};
+use shared::{db, fault, fault::Fault, health::Health, relay::Step};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
-use crate::kit::{self, PATIENCE};
+use crate::{
+    kit::{self, PATIENCE},
+    relay,
+    relay_leaders::Nothing,
+};
 
 /// A role that may open this number of connections, and how it opens the database.
 async fn role(pool: &PgPool, settings: &db::Settings, connections: u32) -> (String, db::Settings) {
@@ -93,6 +97,60 @@ async fn until_connected(pool: &PgPool, options: &db::Options) -> sqlx::PgConnec
     })
     .await
     .unwrap()
+}
+
+/// The sessions of this role.
+async fn sessions(superuser: &PgPool, role: &str) -> Vec<i32> {
+    let sql = "SELECT pid FROM pg_stat_activity WHERE usename = $1 ORDER BY pid";
+    sqlx::query_scalar(sql).bind(role).fetch_all(superuser).await.unwrap()
+}
+
+/// Borrows two connections at once.
+async fn borrow_two(pool: &PgPool) {
+    let (one, two) = (db::borrow(pool).await.unwrap(), db::borrow(pool).await.unwrap());
+    one.give_back();
+    two.give_back();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_stands_by_takes_one_connection_from_the_pool_and_no_more() {
+    let (superuser, settings) = kit::database().await;
+    let mut leader = superuser.acquire().await.unwrap();
+    let lock = "SELECT pg_advisory_lock(hashtextextended('messaging.relay', 0))";
+    leader.execute(lock).await.unwrap();
+    let (name, settings) = role(&superuser, &settings, 3).await;
+    let settings = db::Settings { acquire_timeout: Duration::from_mins(1), ..settings };
+    let pool = db::pool(&settings, "ceiling").unwrap();
+    let third = db::borrow(&pool).await.unwrap();
+    borrow_two(&pool).await;
+    third.give_back();
+    let mut relay = relay::relay(&settings, Nothing);
+    let stands = async {
+        let mut patience = Patience::until("the relay stands by");
+        while let Err(error) = relay.step().await {
+            patience.looked(fault::chain(&error));
+        }
+    };
+    let work = async {
+        loop {
+            transaction(&pool).await.unwrap();
+        }
+    };
+    tokio::select! {
+        () = stands => (),
+        () = work => unreachable!("it has no end"),
+    }
+    // It may have been asked for room once more than was needed.
+    for _again in 0..3 {
+        borrow_two(&pool).await;
+    }
+    let shared = sessions(&superuser, &name).await;
+    assert_eq!(shared.len(), 3, "{shared:?}");
+    for _look in 0..5 {
+        assert_eq!(relay.step().await.unwrap(), Step::Standby);
+        borrow_two(&pool).await;
+        assert_eq!(sessions(&superuser, &name).await, shared);
+    }
 }
 
 #[tokio::test]

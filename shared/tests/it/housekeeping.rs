@@ -107,6 +107,38 @@ async fn no_batch_is_larger_than_allowed_and_a_full_one_says_that_there_may_be_m
     }
 }
 
+/// Keeps messages under these ids as published so many days ago.
+async fn publish(pool: &PgPool, ids: &[i64], days: i32) {
+    sqlx::query(
+        "INSERT INTO messaging.published (outbox_id, message_id, topic, headers, published_at)
+         SELECT id, gen_random_uuid(), 'topic', '', now() - make_interval(days => $2)
+         FROM unnest($1::int8[]) AS id",
+    )
+    .bind(ids)
+    .bind(days)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn messages_that_were_published_late_do_not_keep_older_ones_of_higher_ids_from_going() {
+    let (pool, _) = database().await;
+    // Those of a topic that was held for two days, and no fewer than a batch.
+    publish(&pool, &[1, 2], 0).await;
+    publish(&pool, &[3, 4, 5, 6, 7], 2).await;
+    let housekeeping = housekeeping(&pool, 2);
+    for (published, more) in [(2, true), (2, true), (1, false)] {
+        let expected = Step { inbox: 0, idempotency: 0, dead_letters: 0, published, more };
+        assert_eq!(housekeeping.step().await.unwrap(), expected);
+    }
+    let left: Vec<i64> = sqlx::query_scalar("SELECT outbox_id FROM messaging.published ORDER BY 1")
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+    assert_eq!(left, [1, 2]);
+}
+
 #[tokio::test]
 async fn a_row_that_another_transaction_holds_is_passed_over() {
     let (pool, _) = database().await;

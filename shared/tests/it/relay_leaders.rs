@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use devstack::Patience;
+use devstack::{Patience, until};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use shared::{
     db,
@@ -20,6 +20,7 @@ use shared::{
     relay::{Answer, KafkaPublisher, Publish, Relay, Settings, Step},
 };
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     kit::{NUMBERS, PATIENCE, broker, create_topics, database, number},
@@ -143,12 +144,45 @@ async fn two_that_both_cannot_publish_take_turns_and_rest_in_between() {
 }
 
 /// Confirms nothing, at once.
-struct Nothing;
+pub(crate) struct Nothing;
 
 impl Publish for Nothing {
     async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
         vec![Answer::Unconfirmed; messages.len()]
     }
+}
+
+/// The sessions of relays that stand by, and when each was asked something last.
+async fn asked(pool: &PgPool) -> Vec<(i32, String)> {
+    sqlx::query_as(
+        "SELECT pid, query_start::text FROM pg_stat_activity
+         WHERE application_name = 'standby' AND datname = current_database()",
+    )
+    .fetch_all(pool)
+    .await
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_relay_that_stands_by_keeps_its_connection_and_is_not_woken_by_what_is_to_be_published() {
+    let (pool, database) = database().await;
+    let mut leader = member(&database, PATIENCE, Nothing, &Health::default());
+    assert_eq!(leader.step().await.unwrap(), Step::Idle);
+    let options = db::options(&database, "standby").unwrap();
+    let settings = Settings { database: options, poll: PATIENCE, ..settings(&database) };
+    let (health, wakers, stop) = (Health::default(), Wakers::default(), CancellationToken::new());
+    let standby = Relay::new(settings, Nothing, wakers.clone(), health.component("relay"));
+    let watch = async {
+        until("it stands by", async || health.is_ready()).await;
+        let first = asked(&pool).await;
+        assert_eq!(first.len(), 1, "{first:?}");
+        for _commit in 0..20 {
+            wakers.relay.notify_one();
+            assert_eq!(asked(&pool).await, first);
+        }
+        stop.cancel();
+    };
+    tokio::join!(standby.run(stop.clone()), watch).0.unwrap();
 }
 
 /// Topics whose broker refuses the timestamps of this process's clock, as it does those of one that is

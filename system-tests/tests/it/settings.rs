@@ -140,6 +140,11 @@ const OWN: &[(Member, (&str, &str), &str)] = &[
     (Member::Inventory, ("SEED_PRODUCTS", "100001"), "SEED_PRODUCTS"),
     (Member::Payments, ("GATEWAY_URL", "ftp://me:hunter2@gateway"), "GATEWAY_URL"),
     (Member::Payments, ("CHARGE_RETRY", "first=1s,factor=2,cap=5s"), "attempts is missing"),
+    (
+        Member::Payments,
+        ("REFUND_RETRY", "first=1s,factor=2,cap=5s,attempts=2"),
+        "REFUND_RETRY: attempts has to be at least 3",
+    ),
     (Member::Payments, ("GATEWAY_BREAKER_CAP", "1ms"), "GATEWAY_BREAKER_CAP"),
     (Member::Payments, ("GATEWAY_KEYS_KEPT", "1m"), "GATEWAY_KEYS_KEPT"),
     (Member::Notify, ("SMTP_URL", "http://me:hunter2@mail"), "SMTP_URL"),

@@ -3,6 +3,10 @@
 use devstack::Patience;
 use sagactl::{audit::Expected, client::Answer, fleet::Member};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::stage::{self, Stage, answered, until};
 
@@ -161,5 +165,40 @@ async fn what_is_set_for_those_who_ask_from_outside_holds_in_the_running_service
     let answer = stage.answer("dear", &stage::wish(SKU, "tok_visa")).await;
     let Answer::Refused(status, problem) = answer else { panic!("{answer:?}") };
     assert_eq!((status.as_u16(), &problem["errors"][0]["code"]), (422, &json!("total-too-large")));
+    stage.close(Expected::default()).await;
+}
+
+/// A connection by which something was asked and, at least in part, answered.
+async fn asked(server: &str, path: &str) -> TcpStream {
+    let address = server.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes())
+        .await
+        .unwrap();
+    let mut answer = Vec::new();
+    stream.read_buf(&mut answer).await.unwrap();
+    let answer = String::from_utf8(answer).unwrap().to_lowercase();
+    assert!(answer.starts_with("http/1.1 200 ") && !answer.contains("connection:"), "{answer}");
+    stream
+}
+
+async fn closed(mut stream: TcpStream) {
+    stream.read_to_end(&mut Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_is_idle_for_no_longer_than_is_set_in_the_running_service() {
+    let stage = stage::open_on(devstack::shared().await, &[("HTTP_IDLE_LIMIT", "6s")]).await;
+    // What is set is not for operators: their server has the default, and would be first to close without it.
+    let operators = asked(&stage.fleet.admin(Member::Orders), "/livez").await;
+    let order = stage.place(SKU, "tok_visa").await;
+    ended(&stage, order.id, "confirmed", None, &["notification-sent"]).await;
+    let customers = asked(&stage.fleet.url(Member::Orders), "/products").await;
+    tokio::select! {
+        biased;
+        () = closed(customers) => (),
+        () = closed(operators) => panic!("the connection was closed that had been idle for longer"),
+    }
     stage.close(Expected::default()).await;
 }

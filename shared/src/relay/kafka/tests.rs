@@ -79,8 +79,14 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
     }
     let mut publisher = KafkaPublisher::new(settings, 10);
     let too_large = [kept(1, "narrow", 100_000)];
-    let answers = publisher.publish(&too_large).await;
-    let [Answer::Refused(refusal)] = &answers[..] else { panic!("{answers:?}") };
+    let mut patience = devstack::Patience::until("the broker knows the topic that was just made");
+    let refusal = loop {
+        let answers = publisher.publish(&too_large).await;
+        match &answers[..] {
+            [Answer::Refused(refusal)] if refusal.blame != Blame::Missing => break refusal.clone(),
+            _ => patience.look_again(answers).await,
+        }
+    };
     assert_eq!((refusal.blame, &*refusal.code), (Blame::Record, "MessageSizeTooLarge"));
     assert!(publisher.trouble().contains("MessageSizeTooLarge"), "{}", publisher.trouble());
     // The client itself is beyond repair after that: it leaves no gap.

@@ -48,6 +48,17 @@ pub(super) fn expressions() -> Vec<(String, String)> {
     own.chain(pages().into_iter().flat_map(of_page)).collect()
 }
 
+/// The alerts of counters that must stay 0, with their expressions.
+pub(super) fn must_stay_0() -> Vec<(String, String)> {
+    let rules: Value = serde_saphyr::from_str(&file("deploy/alerts/saga.yaml")).unwrap();
+    let groups = rules["groups"].as_array().unwrap().iter();
+    let its = groups.filter(|it| it["name"] == "must-stay-0");
+    let text = |it: &Value| it.as_str().unwrap().to_owned();
+    its.flat_map(|it| it["rules"].as_array().unwrap())
+        .map(|it| (text(&it["alert"]), text(&it["expr"])))
+        .collect()
+}
+
 /// What is wrong with an alert.
 fn complaints(alert: &Value) -> Vec<&'static str> {
     let says = |it: &Value| it.as_str().is_some_and(|it| !it.is_empty());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{file, files};
+use super::{alerts, file, files, promql};
 
 /// How often the services are scraped. A panel and its questions have to say so: for Grafana, the image's
 /// Prometheus is one that scrapes once a minute, and a rate would go over four of them.
@@ -131,6 +131,20 @@ fn a_panel_that_says_nothing_is_found() {
     assert_eq!(plant("/interval", "1m".into()), ["it is coarse"]);
     assert_eq!(plant("/targets/0/interval", Value::Null), ["a question of it is coarse"]);
     assert_eq!(plant("/targets/0/expr", "a{instance=\"b:1\"}".into()), ["it names a machine"]);
+}
+
+#[test]
+fn each_counter_that_must_stay_0_is_shown_with_its_page() {
+    let (_, roads) = dashboards().remove(0);
+    for (alert, expression) in alerts::must_stay_0() {
+        let page = format!("Must stay 0: runbook {alert}.");
+        let panels = panels(&roads);
+        let tells = |it: &&&Value| it["description"].as_str().unwrap().ends_with(&page);
+        let shown = panels.iter().filter(tells).map(|it| it["targets"][0]["expr"].clone());
+        let counters = promql::read(&expression).metrics.into_keys();
+        let expected: Vec<String> = counters.map(|it| format!("sum({it})")).collect();
+        assert_eq!(shown.collect::<Vec<_>>(), expected, "{alert}");
+    }
 }
 
 #[test]
