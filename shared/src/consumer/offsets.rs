@@ -172,7 +172,62 @@ fn reset(line: &str) -> Option<(&str, i32, i64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
     use super::*;
+
+    fn offsets() -> Offsets {
+        let kafka = kafka::Settings {
+            brokers: String::new(),
+            prefix: "x-".to_owned(),
+            client_id: "test".to_owned(),
+            security: kafka::Security::default().into(),
+            member: None,
+        };
+        Offsets::new("tally", &kafka)
+    }
+
+    /// What was logged.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_log_says_where_a_reset_happened_from_which_offset_and_where_reading_goes_on() {
+        let (offsets, lines) = (offsets(), Lines::default());
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+        tracing::subscriber::with_default(log.finish(), || {
+            assert!(!offsets.is_reset_since("x-numbers", 3));
+            assert!(offsets.is_reset("x-numbers [3]: offset reset (at offset 5 (leader epoch 0)"));
+            assert!(offsets.is_reset_since("x-numbers", 3));
+            offsets.note_read("x-numbers", 2, 1);
+            offsets.note_read("x-numbers", 3, 9);
+            assert!(!offsets.is_reset_since("x-numbers", 3));
+            offsets.note_read("x-numbers", 3, 10);
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let [reset, goes_on] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
+        let has = |line: &str, parts: &[&str]| parts.iter().all(|it| line.contains(it));
+        assert!(has(reset, &["offset reset: ", "topic=\"numbers\" partition=3 from=5"]), "{text}");
+        assert!(
+            has(goes_on, &["reading goes on", "topic=\"numbers\" partition=3 from=5 to=9"]),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_reset_is_read_from_the_clients_line() {
@@ -195,14 +250,7 @@ mod tests {
 
     #[test]
     fn only_offsets_that_go_back_are_committed_by_hand() {
-        let kafka = kafka::Settings {
-            brokers: String::new(),
-            prefix: "x-".to_owned(),
-            client_id: "test".to_owned(),
-            security: kafka::Security::default().into(),
-            member: None,
-        };
-        let offsets = Offsets::new("tally", &kafka);
+        let offsets = offsets();
         let back = |next| {
             let mut stored = TopicPartitionList::new();
             stored.add_partition_offset("x-numbers", 3, Offset::Offset(next)).unwrap();

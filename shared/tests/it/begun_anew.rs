@@ -6,7 +6,9 @@ use shared::{
     dead_letter::Road as _,
     health::Health,
     kafka,
+    lag::Group,
     message::{Headers, Incoming, Outgoing},
+    telemetry,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -15,7 +17,7 @@ use crate::{
     dead_letters::{because, by, mend, only, open, said, settled, take_in, unreadable},
     kit::{
         NUMBERS, Tally, begin_anew, broker, create_topics, database, incoming, number, parts,
-        publish, totals,
+        publish, totals, value,
     },
 };
 
@@ -139,4 +141,41 @@ async fn a_consumer_that_runs_reads_a_topic_that_was_deleted_and_created_again_f
     begin_anew(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[foreign("y")]).await;
     until_kept(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_position_in_a_topic_of_before_is_not_committed_in_the_one_that_was_made_anew() {
+    let resets = || value("consumer_offset_resets_total{service=\"tally\",topic=\"numbers\"}");
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[foreign("x")]).await;
+    let settings = Settings::new(kafka.clone());
+    let health = Health::default().component("consumer");
+    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
+    let stop = CancellationToken::new();
+    let mut patience = Patience::until("the bad message is kept");
+    while letters(&pool).await < 1 {
+        patience.looked(consumer.step(&stop).await.unwrap());
+    }
+    begin_anew(&kafka, &[NUMBERS], 1).await;
+    let before = resets();
+    let mut patience = Patience::until("the consumer begins anew");
+    while resets() <= before {
+        patience.looked(consumer.step(&stop).await.unwrap());
+    }
+    for _ in 0..3 {
+        assert_eq!(consumer.step(&stop).await.unwrap(), Step::Idle);
+    }
+    let mut group = Group::new(&kafka, "tally").unwrap();
+    let mut patience = Patience::until("the broker answers");
+    let look = loop {
+        match tokio::task::block_in_place(|| group.look(&[NUMBERS.into()])) {
+            Ok(look) => break look,
+            Err(error) => patience.look_again(error).await,
+        }
+    };
+    let committed: Vec<_> = look.0.values().filter_map(|it| it.committed).collect();
+    assert_eq!(committed, [0; 0], "whoever comes next would begin there");
 }

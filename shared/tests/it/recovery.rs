@@ -49,22 +49,31 @@ async fn until_total(consumer: &mut Consumer<Tally>, pool: &PgPool, health: &Hea
     }
 }
 
-/// A member of the same group that reads another topic: when it joins, partitions are shared out anew.
-async fn join_beside(
-    kafka: &kafka::Settings,
+/// Steps until what the member says of itself is this.
+async fn until_it_says(
     consumer: &mut Consumer<Tally>,
     health: &Health,
-) -> BaseConsumer {
+    awaited: &str,
+    is_it: impl Fn(&Result<(), String>) -> bool,
+) {
+    let mut patience = Patience::until(awaited);
+    loop {
+        let word = step(consumer, health).await;
+        if is_it(&word) {
+            return;
+        }
+        patience.looked(word);
+    }
+}
+
+/// A member of the same group that reads another topic. Partitions are shared out only when it has been
+/// polled.
+fn beside(kafka: &kafka::Settings) -> BaseConsumer {
     let mut config = kafka.member("tally");
     // It must not be what tells the group of a topic.
     let beside: BaseConsumer =
         config.set("topic.metadata.refresh.interval.ms", "-1").create().unwrap();
     beside.subscribe(&[&kafka.topic("others")]).unwrap();
-    let mut patience = Patience::until("the other member has its partition");
-    while beside.assignment().unwrap().count() == 0 {
-        drop(beside.poll(Duration::ZERO));
-        patience.looked(step(consumer, health).await);
-    }
     beside
 }
 
@@ -76,8 +85,8 @@ async fn delete(kafka: &kafka::Settings, topic: &str) {
     }
 }
 
-/// Here the client often notices by itself, because fetching from the deleted topic fails. Where it does not is
-/// tried with the broker's data lost: `system-tests/tests/it/log_loss.rs`.
+/// The topic is deleted while the member has no partition: fetching from it would fail, and tell. The client
+/// looks at its topics every 10 s, too: if it does so just before the topic is back, it needs no help.
 #[tokio::test]
 async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_it_is_back() {
     let (pool, _) = database().await;
@@ -88,14 +97,31 @@ async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_
     let component = health.component("consumer");
     let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, component).unwrap();
     until_total(&mut consumer, &pool, &health, 1).await;
+    let slow = beside(&kafka);
+    let mut patience = Patience::until("the other member has its partition");
+    while slow.assignment().unwrap().count() == 0 {
+        drop(slow.poll(Duration::ZERO));
+        patience.looked(step(&mut consumer, &health).await);
+    }
+    until_it_says(&mut consumer, &health, "both have joined", Result::is_ok).await;
+
+    let newcomer = beside(&kafka);
+    let waits = |word: &Result<(), String>| {
+        word.as_ref().is_err_and(|it| it.contains("not said yet which partitions to read"))
+    };
+    until_it_says(&mut consumer, &health, "it waits for the slow one", waits).await;
     delete(&kafka, NUMBERS).await;
-    let beside = join_beside(&kafka, &mut consumer, &health).await;
+    let mut patience = Patience::until("partitions are shared out");
+    while let Err(word) = step(&mut consumer, &health).await {
+        drop((slow.poll(Duration::ZERO), newcomer.poll(Duration::ZERO)));
+        patience.looked(word);
+    }
     create_topics(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[number(NUMBERS, "b", 1, 10)]).await;
 
     let mut patience = Patience::until("what is in the new topic is read");
     while totals(&pool).await.into_values().sum::<i64>() < 11 {
-        drop(beside.poll(Duration::ZERO));
+        drop((slow.poll(Duration::ZERO), newcomer.poll(Duration::ZERO)));
         patience.looked(step(&mut consumer, &health).await);
     }
     leave(consumer).await;

@@ -34,6 +34,7 @@ struct Told {
     asked: Vec<(Method, String)>,
     refusal: Option<(u16, u32)>,
     counted_anew: bool,
+    level_of_all: Option<&'static str>,
     open: usize,
     open_most: usize,
 }
@@ -65,6 +66,11 @@ impl Proxy {
         self.state.lock().unwrap().counted_anew = true;
     }
 
+    /// From now on no subject has a setting of its own, and this counts for all.
+    pub(crate) fn set_level_of_all(&self, level: &'static str) {
+        self.state.lock().unwrap().level_of_all = Some(level);
+    }
+
     /// The ids that were asked for since the last time, in their order.
     pub(crate) fn ids_asked(&self) -> Vec<u32> {
         let asked = std::mem::take(&mut self.state.lock().unwrap().asked);
@@ -92,16 +98,19 @@ fn writes(method: &Method, path: &str) -> bool {
 async fn forward(State(state): State<Arc<Mutex<Told>>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let path = head.uri.path().to_owned();
-    let (server, refusal, counted_anew) = {
+    let (server, refusal, counted_anew, level) = {
         let mut told = state.lock().unwrap();
         told.asked.push((head.method.clone(), path.clone()));
         told.open += 1;
         told.open_most = told.open_most.max(told.open);
-        ((told.client.clone(), told.behind.clone()), told.refusal, told.counted_anew)
+        let level = told.level_of_all.filter(|_| path.contains("/config"));
+        ((told.client.clone(), told.behind.clone()), told.refusal, told.counted_anew, level)
     };
     let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     let answer = match (refusal, id_in(&path), counted_anew) {
         (Some((status, code)), ..) if writes(&head.method, &path) => refused(status, code),
+        _ if level.is_some() && path.contains("/config/") => refused(404, 40_408),
+        _ if level.is_some() => axum::Json(json!({ "compatibilityLevel": level })).into_response(),
         (_, Some(id), true) if id < ANEW => refused(404, 40_403),
         (_, Some(id), true) => {
             let path = path.replace(&id.to_string(), &(id - ANEW).to_string());

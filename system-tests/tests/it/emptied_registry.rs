@@ -1,6 +1,8 @@
 //! The schema registry loses all that it keeps while orders are in flight, and gives other ids when it
 //! is back. Each service says so, an operator's redrive reads what lies in the topics, every order ends.
 
+use std::collections::BTreeSet;
+
 use devstack::{Halt, Part, Parts, Silent, Source, Stack};
 use nix::sys::signal::Signal;
 use sagactl::{audit::Expected, client, fleet::Member};
@@ -30,9 +32,12 @@ async fn register_strangers(stack: &Stack) {
 async fn empty(stack: &Stack) {
     stack.stop_part(Part::Registry, Halt::Kill).await.unwrap();
     stack.start_part(Part::Registry).await.unwrap();
-    let http = client::http().unwrap();
-    let subjects = answered(http.get(format!("{}/subjects", stack.urls().registry))).await;
-    assert_eq!(subjects.text().await.unwrap(), "[]");
+}
+
+/// What the registry has schemas for.
+async fn subjects(stack: &Stack) -> BTreeSet<String> {
+    let url = format!("{}/subjects", stack.urls().registry);
+    answered(client::http().unwrap().get(url)).await.json().await.unwrap()
 }
 
 /// Waits until a query at a service's database answers with yes.
@@ -95,6 +100,7 @@ async fn each_service_says_that_the_registry_came_back_with_other_ids_and_redriv
         let is_second = round == 1;
         let order = leave_in_flight(&mut stage, is_second).await;
         empty(&stack).await;
+        assert_eq!(subjects(&stack).await, BTreeSet::new());
         if is_second {
             register_strangers(&stack).await;
         }
@@ -110,6 +116,11 @@ async fn each_service_says_that_the_registry_came_back_with_other_ids_and_redriv
         let order = stage.history(order, &["notification-sent"]).await;
         assert_eq!(order.status, "confirmed");
     }
+    // Each minute, services that run look whether the registry still has what they say.
+    let mut all = subjects(&stack).await;
+    all.retain(|it| it.starts_with(stage.fleet.prefix()));
+    empty(&stack).await;
+    until("services that run register again", async || subjects(&stack).await == all).await;
     stage.close(Expected { dead_letters: 7 }).await;
     stack.stop().await;
 }
