@@ -12,7 +12,7 @@ use shared::{
     consumer::{Consumer, Settings, Step},
     health::Health,
     kafka,
-    lag::{Lag, Stall, Standing, TopicPartition},
+    lag::{self, Lag, Stall, Standing, TopicPartition, Watcher},
     telemetry,
 };
 use sqlx::PgPool;
@@ -174,5 +174,41 @@ async fn a_member_whose_group_does_not_go_on_joins_again_then_with_a_new_client_
     }
     publish(&kafka, &[number(NUMBERS, "a", 3, 100)]).await;
     until_total(&mut consumer, &pool, &health, 111).await;
+    leave(consumer).await;
+}
+
+#[tokio::test]
+async fn a_member_joins_again_because_of_what_the_broker_says_of_the_groups_offsets() {
+    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let (pool, _) = database().await;
+    let kafka = broker().await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    publish(&kafka, &[number(NUMBERS, "a", 1, 1)]).await;
+    // Partitions are given by the members' names: this one has it, and never commits.
+    let mut config = kafka.member("tally");
+    let stuck: BaseConsumer = config.set("client.id", "0").create().unwrap();
+    stuck.subscribe(&[&kafka.topic(NUMBERS)]).unwrap();
+
+    let (group, topics) = ("tally", vec![NUMBERS]);
+    let mut watcher = Watcher::new(lag::Settings { kafka: kafka.clone(), group, topics });
+    let health = Health::default();
+    let settings = Settings { stall_limit: Duration::from_secs(1), ..Settings::new(kafka) };
+    let component = health.component("consumer");
+    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, component)
+        .unwrap()
+        .watching(watcher.lag());
+    let joined_again = "consumer_recoveries_total{service=\"tally\",remedy=\"join_again\"}";
+    let mut patience = Patience::until("it has joined again");
+    while value(joined_again) < 1.0 {
+        drop(stuck.poll(Duration::ZERO));
+        // There may be no group yet.
+        drop(watcher.step().await);
+        patience.looked((step(&mut consumer, &health).await, watcher.lag().stalls().is_some()));
+    }
+    drop(stuck);
+    let mut patience = Patience::until("it reads what the other one did not");
+    while totals(&pool).await.into_values().sum::<i64>() < 1 {
+        patience.looked(step(&mut consumer, &health).await);
+    }
     leave(consumer).await;
 }
