@@ -331,7 +331,8 @@ impl Publish for KafkaPublisher {
 
     async fn restore(&mut self, topic: &str) -> Result<bool, String> {
         let Some(topic) = self.declared.iter().find(|it| it.name == topic) else {
-            return Err("it is missing, and not declared, so it is not ours to make".to_owned());
+            // Not ours to make: somebody else may have done so meanwhile, which the next attempt tells.
+            return Ok(false);
         };
         let work = topics::restore(&self.settings, *topic, self.replicas);
         match tokio::time::timeout(RESTORE_LIMIT, work).await {

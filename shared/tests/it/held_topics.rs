@@ -309,6 +309,31 @@ async fn a_topic_that_refuses_us_is_held_alone_and_known_to_the_next_leader() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_not_declared_is_held_while_it_is_missing_and_published_once_somebody_makes_it()
+ {
+    let (pool, database) = database().await;
+    let kafka = broker().await;
+    keep(&pool, &[number("elsewhere", "a", 1, 1)]).await;
+    create_topics(&kafka, &[NUMBERS], 1).await;
+    let mut relay = relay(&database, KafkaPublisher::new(kafka.clone(), 10));
+    let mut patience = Patience::until("the missing topic was tried alone");
+    loop {
+        let step = relay.step().await.unwrap();
+        let sql = "SELECT attempts, code FROM messaging.held_topic";
+        let held: Option<(i32, String)> = sqlx::query_as(sql).fetch_optional(&pool).await.unwrap();
+        if held.as_ref().is_some_and(|(attempts, _)| *attempts > 0) {
+            break;
+        }
+        patience.look_again((step, held)).await;
+    }
+    create_topics(&kafka, &["elsewhere"], 1).await;
+    let mut patience = Patience::until("it is published");
+    while backlog(&pool).await > 0 {
+        patience.look_again(relay.step().await.unwrap()).await;
+    }
+}
+
+#[tokio::test]
 async fn a_silent_topic_is_held_once_others_are_confirmed_without_it() {
     let (pool, database) = database().await;
     let log = Ruled::default();

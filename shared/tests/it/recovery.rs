@@ -188,6 +188,11 @@ async fn a_member_joins_again_because_of_what_the_broker_says_of_the_groups_offs
     let mut config = kafka.member("tally");
     let stuck: BaseConsumer = config.set("client.id", "0").create().unwrap();
     stuck.subscribe(&[&kafka.topic(NUMBERS)]).unwrap();
+    let mut patience = Patience::until("it has the partition");
+    while stuck.assignment().unwrap().count() == 0 {
+        drop(stuck.poll(Duration::ZERO));
+        patience.look_again(()).await;
+    }
 
     let (group, topics) = ("tally", vec![NUMBERS]);
     let mut watcher = Watcher::new(lag::Settings { kafka: kafka.clone(), group, topics });

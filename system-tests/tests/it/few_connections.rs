@@ -1,4 +1,9 @@
 //! A database that allows a service fewer connections than its pool wants.
+//!
+//! A request waits for a connection for 5 s. On a machine that is busy with other work some come to that
+//! limit; where a connection that is free is not handed on, one of fifteen does, on any machine.
+
+use std::cell::Cell;
 
 use futures_util::{StreamExt as _, stream};
 use nix::sys::signal::Signal;
@@ -10,6 +15,9 @@ use crate::stage::{self, Stage, wish};
 /// Orders, and how many customers there are at once.
 const CROWD: usize = 960;
 const AT_ONCE: usize = 64;
+
+/// Requests that may be told to come back, of two for each order.
+const BUSY_MAX: u32 = 40;
 
 /// One is the relay's. A pool wants 16 by itself.
 const ALLOWED: i32 = 4;
@@ -24,29 +32,32 @@ async fn allow(stage: &Stage, connections: i32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crowd_is_served_by_the_few_connections_that_the_database_allows_and_nobody_is_sent_away()
-{
+async fn a_crowd_is_served_by_the_few_connections_that_the_database_allows_and_few_are_told_to_come_back()
+ {
     let mut stage = stage::open().await;
     stage.fleet.end(Member::Orders, Signal::SIGTERM).await.unwrap();
     allow(&stage, ALLOWED).await;
     stage.fleet.restart(Member::Orders).await.unwrap();
+    let (busy, stage_orders) = (Cell::new(0), &stage.orders);
     let order = async |n: usize| {
         let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
-        match stage.orders.place(&format!("few-{n}"), &wish).await {
-            Ok(Answer::Accepted(order)) => {
-                let shown = stage.orders.get(order.id).await;
-                shown.err().map(|error| format!("order {n} is not shown: {error:#}"))
+        let order = loop {
+            match stage_orders.place(&format!("few-{n}"), &wish).await.unwrap() {
+                Answer::Accepted(order) => break order,
+                Answer::Busy(_) => busy.update(|it| it + 1),
+                Answer::Refused(status, problem) => panic!("order {n}: {status} {problem}"),
             }
-            otherwise => Some(format!("order {n} is not accepted: {otherwise:?}")),
+        };
+        while let Err(error) = stage_orders.get(order.id).await {
+            assert!(format!("{error:#}").contains("503"), "order {n} is not shown: {error:#}");
+            busy.update(|it| it + 1);
         }
+        assert!(
+            busy.get() <= BUSY_MAX,
+            "customers are told to come back though connections are free"
+        );
     };
-    let sent_away: Vec<String> = stream::iter(0..CROWD)
-        .map(order)
-        .buffer_unordered(AT_ONCE)
-        .filter_map(async |it| it)
-        .collect()
-        .await;
-    assert_eq!(sent_away, Vec::<String>::new());
+    stream::iter(0..CROWD).map(order).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     let named = "the database allows no more connections";
     let log = std::fs::read_to_string(stage.fleet.log_file(Member::Orders)).unwrap();
     assert!(
