@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Answer, Blame, Error, Leader, Publish, Refusal, Relay, Step, answer, count_topic, held::Held,
+    Answer, Blame, Error, Leader, Publish, Refusal, Relay, Step, answer, count_topic,
+    held::{Held, UNCONFIRMED},
 };
 use crate::{
     db,
@@ -66,16 +67,18 @@ impl<P: Publish> Relay<P> {
             Some((kept, Answer::Refused(refusal))) if refusal.blame == Blame::Record => {
                 self.unpublishable(leader, held, (kept, &refusal)).await
             }
-            Some((kept, Answer::Refused(refusal)))
-                if n == 0 && refusal.blame == Blame::Unclear && !held.is_proven =>
-            {
-                self.suspect(leader, held, (kept, &refusal)).await
-            }
             Some((kept, Answer::Refused(refusal))) => {
-                self.hold_again(leader, held, (&refusal.code, &describe(kept, &refusal))).await
+                let said = (&*refusal.code, &*describe(kept, &refusal));
+                if n == 0 && refusal.blame == Blame::Unclear && !held.is_known_for(&refusal.code) {
+                    return self.suspect(leader, held, said).await;
+                }
+                self.hold_again(leader, held, said).await
             }
             Some((_, Answer::Unconfirmed | Answer::Confirmed)) => {
                 let trouble = self.publisher.trouble();
+                if n == 0 && !held.is_known_for(UNCONFIRMED) {
+                    return self.suspect(leader, held, (UNCONFIRMED, &trouble)).await;
+                }
                 self.hold_again(leader, held, (&held.code, &trouble)).await
             }
             // All that there was: whatever was at fault is gone.
@@ -107,20 +110,19 @@ impl<P: Publish> Relay<P> {
         Ok(if leads { Step::Held } else { Step::Deposed })
     }
 
-    /// The topic was held for what may be our own fault: it is held no longer, until others are
-    /// confirmed without it. If none is, this relay is to lead no more.
+    /// What the topic is held for turns out to be what may be our own fault: it is held no longer, until
+    /// others are confirmed without it. If none is, this relay is to lead no more.
     async fn suspect(
         &mut self,
         leader: &mut Leader,
         held: &Held,
-        (kept, refusal): (&Kept, &Refusal),
+        (code, detail): (&str, &str),
     ) -> Result<Step, Error> {
         if !self.release(leader, held).await? {
             return Ok(Step::Deposed);
         }
         leader.is_doubtful = true;
-        let detail = describe(kept, refusal);
-        leader.suspects.push(Held::now(&held.topic, &refusal.code, &detail));
+        leader.suspects.push(Held::now(&held.topic, code, detail));
         Ok(Step::Unconfirmed(0))
     }
 

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     Answer, Blame, Error, Leader, Publish, Relay, Step, counter,
-    held::{self, Held},
+    held::{self, Held, UNCONFIRMED},
     show_held,
 };
 use crate::{
@@ -21,9 +21,6 @@ use crate::{
     published,
     telemetry::{messaging, spans},
 };
-
-/// What stands for a code where nothing was answered.
-const UNCONFIRMED: &str = "Unconfirmed";
 
 impl<P: Publish> Relay<P> {
     /// Publishes one batch: from the head of the outbox, or of a held topic whose time has come. They

@@ -17,11 +17,15 @@ use crate::backoff::Backoff;
 const PAUSES: Backoff =
     Backoff { first: Duration::from_secs(1), factor: 2.0, cap: Duration::from_mins(1) };
 
+/// What stands for a code where nothing was answered.
+pub(super) const UNCONFIRMED: &str = "Unconfirmed";
+
 /// A topic that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Held {
     pub(super) topic: String,
-    /// Whether others were confirmed without it: what is wrong is not the broker or this process.
+    /// Whether others were confirmed without it: what is wrong is not the broker or this process. The next
+    /// leader does not know that.
     pub(super) is_proven: bool,
     /// Attempts since it is held.
     pub(super) attempts: u32,
@@ -57,6 +61,12 @@ impl Held {
         }
     }
 
+    /// Whether this code, which may be our own fault, is the topic's. One with which it is held already was
+    /// judged when it was held.
+    pub(super) fn is_known_for(&self, code: &str) -> bool {
+        self.is_proven || self.code == code
+    }
+
     /// Until its next attempt.
     pub(super) fn pause(&self) -> Duration {
         self.retry_at.saturating_duration_since(Instant::now())
@@ -76,8 +86,7 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Vec<Held>, sqlx::Err
         let attempts: i32 = attempts;
         let pause = Duration::try_from_secs_f64(seconds).unwrap_or_default().min(PAUSES.cap);
         let retry_at = Instant::now() + pause;
-        let attempts = attempts.unsigned_abs();
-        Held { topic, is_proven: attempts > 0, attempts, retry_at, code, detail }
+        Held { topic, is_proven: false, attempts: attempts.unsigned_abs(), retry_at, code, detail }
     };
     Ok(rows.into_iter().map(held).collect())
 }
