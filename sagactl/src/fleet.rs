@@ -17,11 +17,10 @@ use nix::sys::signal::Signal;
 use shared::kafka::{self, Security};
 use tempfile::TempDir;
 
-pub use self::beside::Instance;
 use self::{databases::Databases, process::Process};
 use crate::{client, screen::Board};
 
-mod beside;
+pub mod beside;
 mod databases;
 mod process;
 mod security;

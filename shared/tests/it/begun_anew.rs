@@ -187,5 +187,5 @@ async fn the_position_in_a_topic_of_before_is_not_committed_in_the_one_that_was_
             None => patience.look_again("no answer").await,
         }
     };
-    assert_eq!(committed, [0; 0], "whoever comes next would begin there");
+    assert_eq!(committed, [0; 0], "the next member would begin there");
 }

@@ -107,7 +107,7 @@ async fn no_batch_is_larger_than_allowed_and_a_full_one_says_that_there_may_be_m
     }
 }
 
-/// Keeps messages under these ids as published so many days ago.
+/// Keeps messages under these ids as published this number of days ago.
 async fn publish(pool: &PgPool, ids: &[i64], days: i32) {
     sqlx::query(
         "INSERT INTO messaging.published (outbox_id, message_id, topic, headers, published_at)

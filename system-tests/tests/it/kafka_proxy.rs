@@ -100,7 +100,7 @@ async fn requests(
     }
 }
 
-/// An answer is its length and so many bytes.
+/// An answer is its length, and that many bytes.
 async fn answers(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,

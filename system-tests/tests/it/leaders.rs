@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use sagactl::{
     audit::Expected,
     client::Answer,
-    fleet::{Instance, Member},
+    fleet::{Member, beside::Instance},
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
