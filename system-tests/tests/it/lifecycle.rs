@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::{
     again,
-    stage::{self, Stage, place_crowd, until},
+    stage::{self, Stage, answered, place_crowd, until},
 };
 
 /// What a service waits for when this part is away.
@@ -202,6 +202,14 @@ async fn ask(stage: &Stage, member: Member, order: Uuid) -> TcpStream {
     service
 }
 
+/// Adds a product, of which order-service reads.
+async fn make_product(stage: &Stage, sku: &str) {
+    let url = format!("{}/products/{sku}", stage.fleet.url(Member::Inventory));
+    let product = json!({ "name": "Product", "price_minor": 100, "currency": "EUR" });
+    let made = answered(client::http().unwrap().put(url).json(&product)).await;
+    assert!(made.status().is_success(), "{made:?}");
+}
+
 /// Stops every service while the database is silent, with something in hand for each of its stages.
 async fn stop_while_the_database_is_silent(
     stage: &mut Stage,
@@ -214,6 +222,8 @@ async fn stop_while_the_database_is_silent(
     stage.place("load-0001", "tok_visa").await;
     let lock = "BEGIN; LOCK TABLE messaging.inbox, messaging.idempotency IN ACCESS EXCLUSIVE MODE";
     order_db.execute(lock).await.unwrap();
+    // What there was to read of that order may be read by now.
+    make_product(stage, key).await;
     let orders = stage.orders.clone();
     let missed = {
         // Who waits for the lock too long is told so, and asks again.
