@@ -10,7 +10,7 @@ use sagactl::{audit::Expected, fleet::Member};
 
 use crate::{
     raw::{self, Raw},
-    stage::{self, Stage},
+    stage::{self, Stage, until},
 };
 
 const COPIES: &str = "order-service.dlq";
@@ -34,6 +34,14 @@ async fn narrow(stage: &Stage, topic: &str) {
     for altered in admin.alter_configs(&[narrow], &patient).await.unwrap() {
         altered.unwrap();
     }
+    // The controller answers before the broker has heard of it.
+    until("the broker takes small records only", async || {
+        let asked = [ResourceSpecifier::Topic(&topic)];
+        let told = admin.describe_configs(&asked, &patient).await.unwrap().remove(0).unwrap();
+        let limit = told.entry_map()["max.message.bytes"].value.as_deref();
+        limit == Some("10000")
+    })
+    .await;
 }
 
 async fn delete(stage: &Stage, topic: &str) {
