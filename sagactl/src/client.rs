@@ -20,6 +20,9 @@ const IDLE_LIMIT: Duration = Duration::from_secs(5);
 /// Who was told to come back does so after this long.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
+/// Products that the API lists at once, at most.
+pub const PAGE_MAX: usize = 200;
+
 /// An HTTP client with this house's limits.
 pub fn http() -> anyhow::Result<reqwest::Client> {
     // A second call finds the provider installed, which is as good.
@@ -143,12 +146,22 @@ impl Orders {
         Ok(!items.is_empty())
     }
 
-    /// Whether the catalogue has reached the order service.
+    /// Whether at least `n` products have reached the order service.
     pub async fn knows_products(&self, n: usize) -> anyhow::Result<bool> {
-        let url = format!("{}/products?limit={n}", self.base);
+        Ok(self.products(n).await?.len() >= n)
+    }
+
+    /// Whether these products have reached the order service, on its first page.
+    pub async fn knows_skus(&self, wanted: &[String]) -> anyhow::Result<bool> {
+        let known = self.products(PAGE_MAX).await?;
+        Ok(wanted.iter().all(|sku| known.contains(sku)))
+    }
+
+    async fn products(&self, limit: usize) -> anyhow::Result<Vec<String>> {
+        let url = format!("{}/products?limit={limit}", self.base);
         let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        let items = page.get("items").and_then(Value::as_array).map_or(0, Vec::len);
-        Ok(items >= n)
+        let items = page.get("items").and_then(Value::as_array).context("an unreadable page")?;
+        Ok(items.iter().filter_map(|item| Some(item.get("sku")?.as_str()?.to_owned())).collect())
     }
 }
 

@@ -62,11 +62,12 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let _presence = Presence::announce(&fleet)?;
     let http = client::http()?;
     let orders = Orders::at(http.clone(), &fleet.url(Member::Orders));
-    wait_for_products(&orders).await?;
+    let scenes = scenes();
+    wait_for_products(&orders, &scenes).await?;
 
     say("\nPlacing orders");
     let board = Board::new();
-    let ended = try_join_all(scenes().into_iter().map(|it| play(&orders, &board, it))).await?;
+    let ended = try_join_all(scenes.into_iter().map(|it| play(&orders, &board, it))).await?;
     let mails = mails(&http, &stack).await?;
     summary(&ended, mails);
     let ui = if options.ui { Some(stack.start_ui(&Board::new()).await?) } else { None };
@@ -218,10 +219,13 @@ fn way(order: &Order) -> String {
     format!("{:<10} {}", order.status, steps.join(" → "))
 }
 
-async fn wait_for_products(orders: &Orders) -> anyhow::Result<()> {
+/// Waits for each product that is going to be ordered: they arrive in any order.
+async fn wait_for_products(orders: &Orders, scenes: &[Scene]) -> anyhow::Result<()> {
+    let lines = scenes.iter().flat_map(|scene| &scene.wish.lines);
+    let skus: Vec<String> = lines.map(|(sku, _)| sku.clone()).collect();
     let mut limit = Limit::new("the catalogue reaches the order service", STEP_LIMIT, LOOK_AGAIN);
     loop {
-        match orders.knows_products(3).await {
+        match orders.knows_skus(&skus).await {
             Ok(true) => return Ok(()),
             Ok(false) => limit.look_again("not yet").await?,
             Err(error) => limit.look_again(format!("{error:#}")).await?,

@@ -14,13 +14,10 @@ use crate::{
 /// The catalogue may take this long to reach the order service.
 const CATALOGUE_LIMIT: Duration = Duration::from_secs(90);
 
-/// Products that the API lists at once, at most.
-const PAGE_MAX: usize = 200;
-
 /// Places the load, waits until no order is pending, says how long it took.
 pub(super) async fn run(at: &str, options: &Options) -> anyhow::Result<ExitCode> {
     let orders = Orders::at(client::http()?, at);
-    let products = (options.products as usize).min(PAGE_MAX);
+    let products = (options.products as usize).min(client::PAGE_MAX);
     until("the products are known", CATALOGUE_LIMIT, async || {
         orders.knows_products(products).await
     })
