@@ -1,6 +1,5 @@
 //! The parts of this service, put together on the ground that every service stands on.
 
-use axum::Router;
 use shared::{
     clock::Clock,
     ground::{Addresses, Error, Ground, Plan},
@@ -33,10 +32,9 @@ pub async fn run(
         migrations: &MIGRATIONS,
         says: wire::says().into(),
         reads: wire::reads().into(),
-        operators: Router::new(),
         pages: &[],
     };
-    let ground = Ground::lay(plan, life, metrics).await?;
+    let mut ground = Ground::lay(plan, life, metrics).await?;
     let app = App { codec: ground.codec().clone(), clock: Clock::System };
 
     let door = Door { app: app.clone() };
@@ -49,5 +47,6 @@ pub async fn run(
     health.ready();
 
     let routes = http::routes(Api { intake, pool: ground.pool().clone() });
-    ground.open(finish(routes, ground.limits())).await
+    let routes = finish(routes, ground.limits());
+    ground.open(routes).await
 }

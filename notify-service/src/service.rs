@@ -2,7 +2,6 @@
 //!
 //! The mail server is not waited for: mails wait for it.
 
-use axum::Router;
 use shared::{
     clock::Clock,
     ground::{Addresses, Error, Ground, Plan},
@@ -33,11 +32,10 @@ pub async fn run(
         migrations: &MIGRATIONS,
         says: wire::says().into(),
         reads: wire::reads().into(),
-        operators: Router::new(),
         pages: &[],
     };
     let stopping = life.stopping();
-    let ground = Ground::lay(plan, life, metrics).await?;
+    let mut ground = Ground::lay(plan, life, metrics).await?;
     let app = App {
         codec: ground.codec().clone(),
         clock: Clock::System,
@@ -50,5 +48,6 @@ pub async fn run(
     ground.start_worker("mail", email, settings.policy());
     ground.start_consumer(Listener { app })?;
 
-    ground.open(http::router(ground.pool().clone(), ground.limits())).await
+    let routes = http::router(ground.pool().clone(), ground.limits());
+    ground.open(routes).await
 }

@@ -1,6 +1,5 @@
 //! The parts of this service, put together on the ground that every service stands on.
 
-use axum::Router;
 use shared::{
     clock::Clock,
     ground::{self, Addresses, Ground, Plan},
@@ -46,10 +45,9 @@ pub async fn run(
         migrations: &MIGRATIONS,
         says: wire::says().into(),
         reads: wire::reads().into(),
-        operators: Router::new(),
         pages: &[],
     };
-    let ground = Ground::lay(plan, life, metrics).await?;
+    let mut ground = Ground::lay(plan, life, metrics).await?;
     let voice = Voice { codec: ground.codec().clone(), clock: Clock::System };
     let lag = ground.start_consumer(Listener { voice: voice.clone() })?;
     let losses = Losses::new(losses::Parts { pool: ground.pool().clone(), lag: lag.clone() });
@@ -57,7 +55,8 @@ pub async fn run(
     start_sweeper(&ground, &settings, voice.clone(), lag);
     ground.start_census("orders", OpenOrders);
     let api = start_intakes(&ground, &settings, voice)?;
-    Ok(ground.open(http::router(api, ground.limits())).await?)
+    let routes = http::router(api, ground.limits());
+    Ok(ground.open(routes).await?)
 }
 
 fn start_sweeper(ground: &Ground, settings: &Settings, voice: Voice, lag: Lag) {

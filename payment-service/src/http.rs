@@ -8,7 +8,7 @@ use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-pub use review_payment::{ReviewDoor, operators};
+pub use review_payment::operators;
 
 mod get_payment;
 mod list_payments;

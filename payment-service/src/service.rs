@@ -16,7 +16,7 @@ use crate::{
     config::Settings,
     consumer::Inbound,
     gateway::Gateway,
-    http::{self, ReviewDoor},
+    http,
     jobs::{ChargeJob, RefundJob, ResolveJob},
     numbers::{self, OpenPayments},
     wire,
@@ -43,17 +43,15 @@ pub async fn run(
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
     numbers::describe();
-    let door = ReviewDoor::default();
     let plan = Plan {
         name: NAME,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
         says: wire::says().into(),
         reads: wire::reads().into(),
-        operators: http::operators(door.clone()),
         pages: http::PAGES,
     };
-    let ground = Ground::lay(plan, life, metrics).await?;
+    let mut ground = Ground::lay(plan, life, metrics).await?;
     let codec = ground.codec().clone();
     let app = App::new(codec.clone(), Clock::System);
 
@@ -68,7 +66,9 @@ pub async fn run(
     ground.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
     ground.start_consumer(Inbound { codec, app: app.clone() })?;
     ground.start_census("payments", OpenPayments);
-    door.open(ground.start_intake("reviews", app, intake::Settings::default()));
+    let reviews = ground.start_intake("reviews", app, intake::Settings::default());
+    ground.add_operator_routes(http::operators(reviews));
 
-    Ok(ground.open(http::router(ground.pool().clone(), ground.limits())).await?)
+    let routes = http::router(ground.pool().clone(), ground.limits());
+    Ok(ground.open(routes).await?)
 }

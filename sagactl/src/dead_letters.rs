@@ -1,4 +1,4 @@
-//! `sagactl dead-letters`: what could not be taken in and what was given up, seen and mended.
+//! `sagactl dead-letters`: messages that could not be processed and jobs that were given up.
 //!
 //! Everything goes over HTTP to the admin ports, as any script would do it. What is decided is carried
 //! out by the service, one letter at a time, and asked again it is done once: so a run that was
@@ -8,11 +8,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use shared::visible::visible;
+use shared::{dead_letter::Filter, visible::visible};
 use uuid::Uuid;
 
 use self::{
-    api::{Filter, Service},
+    api::Service,
     work::{Deed, Work},
 };
 use crate::screen::say;
@@ -37,11 +37,11 @@ pub struct Options {
 enum Command {
     /// Lists open dead letters, oldest first, after a count of their reasons.
     List(List),
-    /// Shows one of them in whole: headers, body, what waits behind it, what was decided.
+    /// Shows one dead letter: headers, body, decisions.
     Show(Show),
-    /// Tries letters again by the road of every message, and then what waits behind each, in order.
+    /// Redrives letters through the normal consumer path, and gives jobs back to their workers.
     Redrive(Redrive),
-    /// Ends letters without taking them in; what waits behind each goes on.
+    /// Discards letters: they are never processed.
     Discard(Discard),
 }
 

@@ -1,31 +1,31 @@
-//! From the log to one transaction: a batch of messages, their effects, and what they make us say.
+//! The consumer: a batch of messages, their effects, and the messages that follow, in one transaction.
 //!
 //! ```text
-//! gather ──> open (envelope, body) ──> BEGIN  lanes · inbox · handler · letters · outbox  COMMIT ──> store offsets
-//!    ^                                                                                                  │
-//!    └──────────────────────────────────────────────────────────────────────────────────────────────────┘
+//! gather ──> parse, decode ──> BEGIN  inbox · handler · dead letters · outbox  COMMIT ──> store offsets
+//!    ^                                                                                        │
+//!    └────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! **Architecture invariant:** nothing is in flight across a poll. A batch is gathered, taken in
-//! and committed before the log is asked again, so a rebalance falls between batches, or makes a
+//! **Architecture invariant:** nothing is in flight across a poll. A batch is gathered, processed
+//! and committed before Kafka is asked again, so a rebalance falls between batches, or makes a
 //! batch's offsets void, which the inbox then makes harmless.
 //!
 //! **Architecture invariant:** offsets follow the commit, never lead it. At least once to here,
 //! processed once from here on. What is committed is the position: also what is never delivered
 //! (control records, messages of aborted transactions) is read, once everything before it is.
 //!
-//! **Architecture invariant:** nothing that a message can say makes a pass over a batch take longer
-//! than [`PASS_LIMIT`], and the log is polled between two passes: the group never waits for
-//! `max.poll.interval.ms`. A pass is the sum of what is bounded by itself: what has to be asked for
-//! all of a batch (10 s), reading it (10 s, and the question that is open then), its transaction
-//! (30 s), taking it in one by one (20 s, and the transaction that is open then). What a pass does
-//! not come to is left to the next one, with what was reached before it committed and stored.
+//! **Architecture invariant:** no message makes a pass over a batch take longer than [`PASS_LIMIT`],
+//! and Kafka is polled between two passes: the group never waits for `max.poll.interval.ms`. A pass
+//! is the sum of what is bounded by itself: preparing a batch (10 s), decoding it (10 s, and the
+//! call that is open then), its transaction (30 s), processing it one by one (20 s, and the
+//! transaction that is open then). The rest is left to the next pass, with what was reached before
+//! it committed and stored.
 //!
 //! A transient fault holds the partitions back and tries the same batch again, for as long as it
-//! takes. A batch that fails for a reason of its own is taken in again one by one through the same
-//! function, so that only the message at fault becomes a dead letter. While the lane of a message
-//! (its topic and key) has an open dead letter, the message is parked behind it. If too many die,
-//! the [guard](Limits) stops the consumer before the one too many.
+//! takes. A batch that fails for a reason of its own is processed again one by one through the same
+//! function, so that only the message at fault becomes a dead letter. Later messages of its key are
+//! processed: a dead letter that is redriven is a very late message. If there are too many dead
+//! letters, the [failure limit](Limits) halts the consumer before the one too many.
 
 use std::{
     future::Future,
@@ -37,7 +37,7 @@ use std::{
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use self::{guard::Guard, log::Gathered, take_in::Progressed};
+use self::{batch::Entry, failure_limit::FailureCounter, log::Gathered, process::Progress};
 use crate::{
     backoff::Backoff,
     clock::Clock,
@@ -49,25 +49,25 @@ use crate::{
     kafka,
     lag::Lag,
     lifecycle,
-    message::{Incoming, Message, TraceParent},
+    message::{Message, TraceParent},
     sequence,
+    telemetry::messaging::By,
 };
 
-pub use guard::{Limit, Limits, WINDOW};
+pub use failure_limit::{Limit, Limits, WINDOW};
 pub use log::{Log, Settings};
 
+mod batch;
 mod callbacks;
 mod client;
-mod guard;
+mod failure_limit;
 mod log;
 mod offsets;
-mod opening;
+mod process;
 mod read_errors;
 mod recovery;
 mod redrive;
-mod sorted;
 mod stall_watch;
-mod take_in;
 
 /// A batch in hand so long after the consumer was told to stop is given up: its transaction is undone,
 /// or the inbox knows it.
@@ -158,8 +158,6 @@ pub struct TakenIn {
     pub repeats: usize,
     /// Messages that became dead letters.
     pub dead: usize,
-    /// Messages that wait behind the dead letter of their lane.
-    pub parked: usize,
 }
 
 impl AddAssign for TakenIn {
@@ -167,20 +165,19 @@ impl AddAssign for TakenIn {
         self.fresh += more.fresh;
         self.repeats += more.repeats;
         self.dead += more.dead;
-        self.parked += more.parked;
     }
 }
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A batch was taken in.
+    /// A batch was processed.
     TakenIn(TakenIn),
     /// There was nothing to read.
     Idle,
-    /// The partitions were given to somebody else before the batch was taken in.
+    /// The partitions went to another member before the batch was processed.
     Dropped,
-    /// Too many messages died: it stands still and has left its group. Only a restart tries again.
+    /// Too many dead letters: it has left its group. Only a restart tries again.
     Halted,
     /// The process is to stop.
     Stopped,
@@ -191,7 +188,7 @@ pub enum Step {
 pub struct Consumer<H> {
     parts: Arc<Parts<H>>,
     log: Log,
-    guard: Guard,
+    failures: FailureCounter,
     halted: bool,
     backoff: Backoff,
     health: Component,
@@ -207,11 +204,11 @@ impl<H: Handler> Consumer<H> {
         let parts = parts.into();
         sequence::Watch::announce(parts.service, &parts.handler.topics());
         let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
-        let guard = Guard::new(settings.limits);
+        let failures = FailureCounter::new(settings.limits);
         announce(parts.service);
         offsets::announce(parts.service, &parts.handler.topics());
         recovery::announce(parts.service);
-        Ok(Self { parts, log, guard, halted: false, backoff: Backoff::hold(), health })
+        Ok(Self { parts, log, failures, halted: false, backoff: Backoff::hold(), health })
     }
 
     /// Has it look at this lag of its group, and join the group again when that does not go on.
@@ -231,7 +228,7 @@ impl<H: Handler> Consumer<H> {
                     return Ok(());
                 }
                 Step::Halted => {
-                    // Others of the group may fare better with what this one stands before.
+                    // Another member may be able to process what halted this one.
                     self.log.close().await;
                     stop.cancelled().await;
                     return Ok(());
@@ -243,7 +240,7 @@ impl<H: Handler> Consumer<H> {
     /// Gathers one batch, takes it in, stores its offsets.
     pub async fn step(&mut self, stop: &CancellationToken) -> Result<Step, Error> {
         if self.halted {
-            // The log was read beyond the place where it stands: to go on here would skip that.
+            // Kafka was read beyond the message that halted it: to go on here would skip that.
             stop.cancelled().await;
             return Ok(Step::Stopped);
         }
@@ -256,39 +253,42 @@ impl<H: Handler> Consumer<H> {
             Some(obstacle) => self.health.not_ready(&obstacle),
         }
         if batch.messages.is_empty() {
-            self.log.store_position(&batch)?;
+            self.log.store_position(batch.generation)?;
             return Ok(Step::Idle);
         }
         Box::pin(self.work_through(batch, stop)).await
     }
 
-    /// Takes a batch in, in as many passes as it needs, and stores the offsets of each.
+    /// Processes a batch in as many passes as it needs, and stores the offsets of each.
     async fn work_through(
         &mut self,
-        mut batch: Gathered,
+        Gathered { messages, generation }: Gathered,
         stop: &CancellationToken,
     ) -> Result<Step, Error> {
         let (mut attempt, began) = (0, Instant::now());
-        let (mut taken_in, messages) = (TakenIn::default(), batch.messages.len());
+        let (mut counts, size) = (TakenIn::default(), messages.len());
+        let mut batch = self.parts.entries(messages, By::Log);
         loop {
             let pass = tokio::select! {
-                pass = pass(&self.parts, &batch.messages, &mut self.guard) => pass,
+                pass = pass(&self.parts, &mut batch, &mut self.failures) => pass,
                 () = lifecycle::stopped_for(stop, GIVE_UP_LIMIT) => return Ok(Step::Stopped),
             };
             let delay = match pass {
-                Ok(progressed) => {
-                    self.log.store(&batch, progressed.upto)?;
-                    taken_in += progressed.taken;
-                    if let Some(limit) = progressed.limit {
-                        measure(self.parts.service, messages, began);
-                        self.halt(&batch.messages[progressed.upto], limit);
+                Ok(progress) => {
+                    let processed = batch.drain(..progress.upto).collect::<Vec<_>>();
+                    self.log.store(generation, processed.iter().map(Entry::incoming))?;
+                    counts += progress.counts;
+                    if let (Some(limit), Some(next)) = (progress.limit, batch.first()) {
+                        measure(self.parts.service, size, began);
+                        let place = Place::of(next.incoming());
+                        let trace = next.incoming().headers.trace();
+                        self.halt(&place, trace, limit);
                         return Ok(Step::Halted);
                     }
-                    batch.messages.drain(..progressed.upto);
-                    if batch.messages.is_empty() {
-                        measure(self.parts.service, messages, began);
-                        self.log.store_position(&batch)?;
-                        return Ok(Step::TakenIn(taken_in));
+                    if batch.is_empty() {
+                        measure(self.parts.service, size, began);
+                        self.log.store_position(generation)?;
+                        return Ok(Step::TakenIn(counts));
                     }
                     attempt = 0;
                     Duration::ZERO
@@ -302,17 +302,15 @@ impl<H: Handler> Consumer<H> {
             };
             tokio::select! {
                 () = stop.cancelled() => return Ok(Step::Stopped),
-                still_ours = self.log.hold(&batch, delay) => if !still_ours? {
+                still_ours = self.log.hold(generation, delay) => if !still_ours? {
                     return Ok(Step::Dropped);
                 },
             }
         }
     }
 
-    /// Says where it stands, and before how much.
-    fn halt(&mut self, at: &Incoming, limit: Limit) {
+    fn halt(&mut self, place: &Place, trace: Option<TraceParent>, limit: Limit) {
         self.halted = true;
-        let place = Place::of(at);
         let reason = format!("stopped before {place}: {limit}; a restart tries again from there");
         self.health.not_ready(&reason);
         metrics::gauge!("consumer_halted", "service" => self.parts.service).set(1);
@@ -320,33 +318,33 @@ impl<H: Handler> Consumer<H> {
             topic = place.topic,
             partition = place.partition,
             offset = place.offset,
-            trace_id = at.headers.trace().map(TraceParent::trace_id),
+            trace_id = trace.map(TraceParent::trace_id),
             %limit,
-            "too many messages die: the consumer stops before the next one"
+            "consumer halted: too many dead letters"
         );
     }
 
     fn hold_back(&self, fault: &Fault, attempt: u32, delay: Duration) {
-        self.health.not_ready("a batch cannot be taken in");
+        self.health.not_ready("a batch cannot be processed");
         metrics::counter!("consumer_holds_total", "service" => self.parts.service).increment(1);
         tracing::warn!(
             error = fault::chain(fault),
             attempt,
             delay_ms = delay.as_millis(),
-            "a batch cannot be taken in now and is held back"
+            "a batch cannot be processed now and is held back"
         );
     }
 }
 
-/// Takes a batch in as far as it comes within the limit.
+/// Processes a batch as far as it comes within the limit.
 async fn pass<H: Handler>(
     parts: &Parts<H>,
-    batch: &[Incoming],
-    guard: &mut Guard,
-) -> Result<Progressed, Fault> {
+    batch: &mut [Entry<H::Input>],
+    failures: &mut FailureCounter,
+) -> Result<Progress, Fault> {
     let limit = db::limit(&parts.pool, PASS_LIMIT);
-    match tokio::time::timeout(limit, parts.take_in_within(batch, guard)).await {
-        Ok(progressed) => progressed,
+    match tokio::time::timeout(limit, parts.process_within(batch, failures)).await {
+        Ok(progress) => progress,
         Err(_elapsed) => Err(Fault::transient(format!("a batch takes longer than {limit:?}"))),
     }
 }
@@ -355,10 +353,9 @@ async fn pass<H: Handler>(
 fn announce(service: &'static str) {
     metrics::gauge!("consumer_halted", "service" => service).set(0);
     metrics::counter!("consumer_holds_total", "service" => service).increment(0);
-    take_in::count(service, TakenIn::default());
+    process::count(service, TakenIn::default());
 }
 
-/// Measures a batch that was taken in.
 fn measure(service: &'static str, messages: usize, began: Instant) {
     metrics::histogram!("consumer_batch_duration_seconds", "service" => service)
         .record(began.elapsed());

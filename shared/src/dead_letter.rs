@@ -1,57 +1,52 @@
-//! Messages that can never be taken in, and jobs that were given up: kept as they came, with the
-//! reason, until a person decides.
+//! Dead letters: messages that cannot be processed, and jobs that were given up, kept as they came,
+//! with the reason, until an operator decides.
 //!
 //! ```text
-//!                      ┌── fails again: attempts + 1, the new reason ──┐
-//!                      v                                               │
-//! dies ──> open (its lane waits: later messages are parked) ──redrive──┤
-//!                      │                                               v
-//!                      └──discard, with a reason──> settled ──> parked go on, in order ──> closed
+//!                ┌── fails again: attempts + 1, the new reason ──┐
+//!                v                                               │
+//! fails ──> open ──redrive──> processed like any message ────────┤
+//!                │                                               v
+//!                └──discard, with a reason──────────────────> closed
 //! ```
 //!
-//! A dead letter is a row here and a copy on `<service>.dlq`, both in one transaction with the
-//! inbox: nothing is lost, and the partition goes on. A lane is a topic and a key: while it has an
-//! open letter, later messages of it are *parked* behind the letter; other lanes flow. What has no
-//! readable outside is in nobody's lane, so nothing waits behind it.
+//! A dead letter is a row here and a copy on `<service>.dlq`, both in one transaction with the inbox:
+//! nothing is lost, and the partition goes on. Later messages of its key go on too, so a dead letter
+//! that is redriven is a very late message. Handlers process messages in any order (`ADR 11`): what is
+//! late ends where it would have ended in time, and a snapshot that is older than what is known
+//! changes nothing.
 //!
-//! A message of our own that the broker never takes (`unpublishable`) comes here out of the outbox, with
-//! a copy like the others. Nothing waits behind it, and redriven it goes back into the outbox.
+//! A message of our own that the broker never accepts (`unpublishable`) comes here out of the outbox,
+//! with a copy like the others. Redriven it goes back into the outbox.
 //!
 //! A job that was given up is its row in `messaging.job` and a copy on the same topic, without a body.
 //!
-//! What an operator decides goes through the [`Desk`]; it carries out nothing by itself. A letter
-//! is taken in by the road of every message (`consumer`), a job goes back to its workers (`jobs`).
+//! What an operator decides goes through [`DeadLetterAdmin`], which has it carried out: a message is
+//! processed by the consumer, a job goes back to its workers.
 //!
 //! **Architecture invariant:** only what is proven to be the message's own fault comes here. A
 //! database, broker or registry that is away is no reason.
 //!
-//! **Architecture invariant:** a lane has one open letter at most, and whatever waits behind it goes
-//! on in the order in which it came. Who parks holds the letter's row shared, who settles it holds
-//! it alone: so nothing is parked behind a letter that is closed at the same moment.
-//!
 //! **Architecture invariant:** a decision and what comes of it are one transaction, and the decision
-//! is kept. Asked again, it finds the letter settled: redriving twice takes in once.
+//! is kept. Repeated, it finds the letter closed: redriving twice processes once.
 
+pub(crate) use self::{admin::discard_job, place::known};
 pub use self::{
+    admin::{Carried, DeadLetterAdmin, Error, RetryDeadJob, RetryDeadMessage},
     by::{BadName, By},
     census::Letters,
-    desk::{Carried, Desk, Error, Road},
     keep::keep,
-    lane::{Lane, Place},
-    list::{
-        Decided, Filter, Letter, ReasonCount, Shown, Summary, Waiting, decisions, list, reasons,
-        show,
-    },
+    list::{Decided, Filter, Letter, ReasonCount, Shown, Summary, decisions, list, reasons, show},
+    place::Place,
     settle::purge,
 };
 
+mod admin;
 pub(crate) mod audit;
 mod by;
 mod census;
-mod desk;
 pub(crate) mod keep;
-pub(crate) mod lane;
 mod list;
+mod place;
 pub(crate) mod settle;
 pub(crate) mod unpublishable;
 
@@ -103,8 +98,6 @@ impl Reason {
 pub struct DeadLetter<'m> {
     /// As it came.
     pub incoming: &'m Incoming,
-    /// Whose it is, if that can be known.
-    pub lane: Option<Lane>,
     /// The kind of fault.
     pub reason: Reason,
     /// What exactly is wrong.

@@ -27,12 +27,12 @@ use crate::{
     config::{Common, Invalid},
     consumer::{self, Consumer, Handler},
     contract, db,
-    dead_letter::{Desk, Letters},
+    dead_letter::{DeadLetterAdmin, Letters},
     dependency::{self, Waited},
     effects::Wakers,
     health::Component,
     housekeeping::{self, Housekeeping},
-    http::{self, ProblemPage, bind, serve},
+    http::{self, AdminRoutes, ProblemPage, bind, serve},
     intake::{self, Batch, Intake},
     jobs::{self, Effect, Jobs, Policy, Worker},
     lag::{self, Lag},
@@ -68,8 +68,6 @@ pub struct Plan {
     pub says: Vec<Kind>,
     /// The records that it reads.
     pub reads: Vec<Kind>,
-    /// What its operators can ask beyond health, metrics and dead letters.
-    pub operators: Router,
     /// The pages behind the problems that only this service has.
     pub pages: &'static [ProblemPage],
 }
@@ -124,8 +122,11 @@ pub struct Ground {
     gate: Gate,
     limits: http::Settings,
     admin: SocketAddr,
+    admin_routes: AdminRoutes,
     door: Component,
-    desk: Desk,
+    letters: DeadLetterAdmin,
+    operators: Router,
+    pages: &'static [ProblemPage],
 }
 
 /// What has to be there before anything can be started, each with its word in the health.
@@ -157,34 +158,45 @@ impl Ground {
             schemas: life.health().component("schemas"),
         };
         let door = life.health().component("http");
-        let unlimited = http::Settings::default();
         let listener = bind("admin", plan.common.admin_listen).await?;
         let admin = listener.local_addr()?;
-        let desk = Desk::default();
         telemetry::introduce(plan.name);
         let vitals = Vitals::of(life.health().clone());
         life.start(Stage::Last, "numbers", |stop| metrics.clone().keep_up(KEEP_UP, stop));
-        let operators = http::admin(vitals.clone(), metrics)
-            .merge(http::dead_letters(desk.clone()))
-            .merge(http::problem_pages(plan.pages))
-            .merge(plan.operators.clone());
-        let operators = http::finish(operators, &unlimited);
-        life.start(Stage::Last, "admin", |stop| serve(listener, operators, unlimited, stop));
+        let unlimited = http::Settings::default();
+        let admin_routes = AdminRoutes::new(vitals.clone(), metrics, unlimited.clone());
+        let routes = admin_routes.router();
+        life.start(Stage::Last, "admin", |stop| serve(listener, routes, unlimited, stop));
 
         let (stop, tables) = (life.stopping(), plan.migrations);
         let pool = database(&plan.common, plan.name, tables, &waits.database, &stop).await?;
-        desk.open(pool.clone());
+        let letters = DeadLetterAdmin::new(pool.clone());
         vitals.watch_pool(pool.clone());
         let codec = talk(&plan, &life, &waits).await?;
         life.start(Stage::Work, "schemas", |stop| codec.clone().keep_registered(stop));
         let (name, common, wakers) = (plan.name, plan.common, Wakers::default());
+        let pages = plan.pages;
         let limits = common.limits.http()?;
         let health = life.health().component("admission");
         let watcher = Watcher::new(pool.clone(), common.limits.admission(), health);
         let gate = watcher.gate();
         life.start(Stage::Work, "admission", |stop| watcher.run(stop));
-        let ground =
-            Self { name, common, life, pool, codec, wakers, gate, limits, admin, door, desk };
+        let ground = Self {
+            name,
+            common,
+            life,
+            pool,
+            codec,
+            wakers,
+            gate,
+            limits,
+            admin,
+            admin_routes,
+            door,
+            letters,
+            operators: Router::new(),
+            pages,
+        };
         ground.start_relay()?;
         let settings = housekeeping::Settings {
             published_span: ground.common.published_kept,
@@ -222,12 +234,12 @@ impl Ground {
     }
 
     /// Starts the work on one kind of job.
-    pub fn start_worker<E: Effect>(&self, name: &'static str, effect: E, policy: Policy) {
+    pub fn start_worker<E: Effect>(&mut self, name: &'static str, effect: E, policy: Policy) {
         let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
         let health = self.life.health().component(name);
         let service = self.name;
         let worker = Worker::new(jobs::Parts { service, effect, policy, pool, wakers, health });
-        self.desk.add_workers(E::KIND, worker.parts());
+        self.letters.jobs.insert(E::KIND, worker.parts());
         self.life.start(Stage::Work, name, |stop| worker.run(stop));
         self.start_census("jobs", Jobs::of_kind(E::KIND));
     }
@@ -253,7 +265,7 @@ impl Ground {
     }
 
     /// Starts to read what the others say; answers how far all instances together have read.
-    pub fn start_consumer<H: Handler>(&self, handler: H) -> Result<Lag, Error> {
+    pub fn start_consumer<H: Handler>(&mut self, handler: H) -> Result<Lag, Error> {
         let kafka = self.common.kafka(self.name)?;
         let topics = handler.topics();
         let group = lag::Settings { kafka: kafka.clone(), group: self.name, topics };
@@ -268,7 +280,9 @@ impl Ground {
             clock: Clock::System,
             watch: Watch::default(),
         });
-        self.desk.set_road(Arc::<consumer::Parts<H>>::clone(&parts));
+        self.letters.messages = Some(Arc::<consumer::Parts<H>>::clone(&parts) as _);
+        let parked = Arc::clone(&parts);
+        self.life.start(Stage::Work, "parked", |stop| parked.redrive_parked(stop));
         let reading = consumer::Settings {
             limits: self.common.dead_letter_limits(),
             ..consumer::Settings::new(kafka)
@@ -279,12 +293,22 @@ impl Ground {
         Ok(lag)
     }
 
-    /// Opens the door to the world, once all parts were started. The routes are
-    /// [finished](http::finish).
-    pub async fn open(&self, routes: Router) -> Result<Addresses, Error> {
+    /// Adds routes to the admin server that only this service has.
+    pub fn add_operator_routes(&mut self, routes: Router) {
+        self.operators = std::mem::take(&mut self.operators).merge(routes);
+    }
+
+    /// Opens the public server, once all parts were started, and completes the admin server. The
+    /// routes are [finished](http::finish).
+    pub async fn open(self, routes: Router) -> Result<Addresses, Error> {
+        let operators = self
+            .operators
+            .merge(http::dead_letters(self.letters))
+            .merge(http::problem_pages(self.pages));
+        self.admin_routes.complete(operators);
         let listener = bind("http", self.common.http_listen).await?;
         let addresses = Addresses { http: listener.local_addr()?, admin: self.admin };
-        let limits = self.limits.clone();
+        let limits = self.limits;
         self.life.start(Stage::Edges, "http", |stop| serve(listener, routes, limits, stop));
         self.door.ready();
         Ok(addresses)

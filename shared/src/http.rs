@@ -23,10 +23,10 @@ use axum::{
 
 pub(crate) use self::server::CUTS;
 pub use self::{
-    admin::admin,
+    admin::AdminRoutes,
     context::RequestContext,
     cors::{BadOrigins, Cors},
-    dead_letters::dead_letters,
+    dead_letters::{HeaderView, LetterView, MessageView, ReasonCounts, dead_letters},
     description::describe,
     extract::{Idempotent, Json, Path, Query},
     lookup::look_up,

@@ -1,4 +1,4 @@
-//! What has been taken in already.
+//! The inbox: ids of messages that were processed.
 //!
 //! **Architecture invariant:** a message's id is inserted in the transaction of its effect, before
 //! the effect. A repeat finds it and has no effect; a crash takes both away together. Ids go in
@@ -16,33 +16,36 @@ use uuid::Uuid;
 
 use crate::{clock, message::Message};
 
-/// For so long a message is known again. Longer than any topic keeps it, with time to spare for
+/// How long an id is kept. Longer than any topic keeps it, with time to spare for
 /// those who redrive dead letters.
 pub const RETENTION: Duration = Duration::from_hours(21 * 24);
 
-/// What became of a batch at the door. Indices are places in the batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Admitted {
-    /// Not seen before: to be taken in.
-    pub fresh: Vec<usize>,
+/// What the inbox knows of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Not seen before: it is to be processed.
+    New,
     /// Seen before: nothing is to be done.
-    pub repeats: Vec<usize>,
-    /// The id was seen before on other content: two different messages under one name.
-    pub imposters: Vec<usize>,
+    Repeat,
+    /// Its id was seen before with other content: two different messages with one id.
+    Imposter,
 }
 
-/// Records the messages as taken in and says which are new.
+/// Records the messages as processed and says of each, in order, whether it is new.
 pub async fn admit(
     conn: &mut PgConnection,
     messages: &[&Message],
-) -> Result<Admitted, sqlx::Error> {
-    let mut hashes: HashMap<Uuid, i64> = HashMap::with_capacity(messages.len());
-    for message in messages {
-        hashes.entry(message.envelope.id).or_insert_with(|| content_hash(message));
+) -> Result<Vec<Admission>, sqlx::Error> {
+    if messages.is_empty() {
+        return Ok(vec![]);
     }
+    let contents: Vec<(Uuid, i64)> =
+        messages.iter().map(|message| (message.envelope.id, content_hash(message))).collect();
+    // Of messages with one id the first is recorded.
+    let mut hashes: HashMap<Uuid, i64> = contents.iter().rev().copied().collect();
     let mut ids: Vec<Uuid> = hashes.keys().copied().collect();
     ids.sort_unstable();
-    let mut fresh: HashSet<Uuid> = sqlx::query_scalar(
+    let mut new: HashSet<Uuid> = sqlx::query_scalar(
         "INSERT INTO messaging.inbox (message_id, content_hash)
          SELECT * FROM unnest($1::uuid[], $2::int8[])
          ON CONFLICT DO NOTHING
@@ -54,36 +57,34 @@ pub async fn admit(
     .await?
     .into_iter()
     .collect();
-    let known: Vec<Uuid> = ids.into_iter().filter(|id| !fresh.contains(id)).collect();
+    let known: Vec<Uuid> = ids.into_iter().filter(|id| !new.contains(id)).collect();
     hashes.extend(kept_hashes(conn, &known).await?);
 
-    let mut admitted = Admitted::default();
-    for (index, message) in messages.iter().enumerate() {
-        let place = if hashes[&message.envelope.id] != content_hash(message) {
-            &mut admitted.imposters
-        } else if fresh.remove(&message.envelope.id) {
-            &mut admitted.fresh
+    let admission = |(id, hash): (Uuid, i64)| {
+        if hashes[&id] != hash {
+            Admission::Imposter
+        } else if new.remove(&id) {
+            Admission::New
         } else {
-            &mut admitted.repeats
-        };
-        place.push(index);
-    }
-    Ok(admitted)
+            Admission::Repeat
+        }
+    };
+    Ok(contents.into_iter().map(admission).collect())
 }
 
-/// Which of these are known already, by id and content. Records nothing.
+/// Which of these were processed before, by id and content. Records nothing.
 pub(crate) async fn known(
     conn: &mut PgConnection,
     messages: &[&Message],
 ) -> Result<HashSet<Uuid>, sqlx::Error> {
-    let ids: Vec<Uuid> = messages.iter().map(|it| it.envelope.id).collect();
+    let ids: Vec<Uuid> = messages.iter().map(|message| message.envelope.id).collect();
     let kept: HashMap<Uuid, i64> = kept_hashes(conn, &ids).await?.into_iter().collect();
-    let is_kept = |it: &&&Message| kept.get(&it.envelope.id) == Some(&content_hash(it));
-    Ok(messages.iter().filter(is_kept).map(|it| it.envelope.id).collect())
+    let is_kept =
+        |message: &&&Message| kept.get(&message.envelope.id) == Some(&content_hash(message));
+    Ok(messages.iter().filter(is_kept).map(|message| message.envelope.id).collect())
 }
 
-/// These were not taken in after all: they are dead letters, and will be new when they are tried
-/// again.
+/// These were not processed after all: they are dead letters, and will be new when they are redriven.
 pub(crate) async fn forget(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     if ids.is_empty() {
         return Ok(());

@@ -56,11 +56,9 @@ use crate::{
 pub use self::{
     census::Jobs,
     leases::Leases,
-    revive::Revive,
     store::{append, lock_untouched, stop},
     worker::{Step, Stopping, Worker},
 };
-pub(crate) use revive::discard;
 
 mod beginning;
 mod census;

@@ -7,6 +7,8 @@ use shared::{
         NotificationFailed, NotificationSent, PaymentDone, PaymentRefunded, ProductChanged,
         StockReleased,
     },
+    dead_letter::{self, By, Carried, Filter, RetryDeadMessage as _},
+    message::Incoming,
 };
 use uuid::Uuid;
 
@@ -214,4 +216,49 @@ async fn a_product_that_is_gone_is_not_brought_back_by_an_older_word() {
     }
     shop.consumer.take_in(&[shop.says_of("tea", 10, &product("tea", 1))]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(1));
+}
+
+/// A snapshot of the product that nobody can read.
+fn unreadable(shop: &Shop, sku: &str, n: i64) -> Incoming {
+    let mut incoming = shop.says_of(sku, n, &product(sku, 1));
+    incoming.payload = Some(b"not avro".to_vec());
+    incoming
+}
+
+async fn only_letter(shop: &Shop) -> Uuid {
+    let mut conn = shop.pool.acquire().await.unwrap();
+    let letters = dead_letter::list(&mut conn, &Filter::default(), None, 10).await.unwrap();
+    assert_eq!(letters.len(), 1);
+    letters[0].id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_a_product_that_cannot_be_read_keeps_no_newer_one_back() {
+    let shop = Shop::open().await;
+    let batch = [unreadable(&shop, "tea", 1), shop.says_of("tea", 2, &product("tea", 200))];
+    let taken = shop.consumer.take_in(&batch).await.unwrap();
+    assert_eq!(taken, TakenIn { fresh: 1, dead: 1, repeats: 0 });
+    assert_eq!(price(&shop, "tea").await, Some(200));
+    shop.consumer.take_in(&[shop.says_of("tea", 3, &product("tea", 300))]).await.unwrap();
+    assert_eq!(price(&shop, "tea").await, Some(300));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_old_snapshot_of_a_product_that_is_redriven_does_not_overwrite_a_newer_one() {
+    let shop = Shop::open().await;
+    let old = shop.says_of("tea", 1, &product("tea", 100));
+    let readable = old.payload.clone();
+    let dead = Incoming { payload: Some(b"not avro".to_vec()), ..old };
+    shop.consumer.take_in(&[dead]).await.unwrap();
+    shop.consumer.take_in(&[shop.says_of("tea", 2, &product("tea", 200))]).await.unwrap();
+    let id = only_letter(&shop).await;
+    // The service has learnt to read it.
+    sqlx::query("UPDATE messaging.dead_letter SET payload = $1")
+        .bind(readable)
+        .execute(&shop.pool)
+        .await
+        .unwrap();
+    let carried = shop.consumer.redrive(id, &By::new("ada").unwrap()).await.unwrap();
+    assert_eq!(carried, Carried::Settled);
+    assert_eq!(price(&shop, "tea").await, Some(200));
 }

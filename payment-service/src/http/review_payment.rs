@@ -5,15 +5,10 @@
 //! `{"decision": "settle"}` (the customer has the money: nothing was charged, or it went back by
 //! another way). Deciding the same twice is once. Answers 204.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
-
 use axum::{Router, extract::State, http::StatusCode, routing::post};
 use serde::Deserialize;
 use shared::{
-    http::{Json, Path, Problem, RequestContext, problem},
+    http::{Json, Path, Problem, RequestContext},
     intake::Intake,
 };
 use uuid::Uuid;
@@ -23,17 +18,6 @@ use crate::{
     app::{Addressed, App, Ask},
     domain::payment::Command,
 };
-
-/// Where decisions go in. The operators' server is there before what is behind the door.
-#[derive(Clone, Debug, Default)]
-pub struct ReviewDoor(Arc<OnceLock<Intake<App>>>);
-
-impl ReviewDoor {
-    /// Lets decisions in from now on.
-    pub fn open(&self, intake: Intake<App>) {
-        self.0.get_or_init(|| intake);
-    }
-}
 
 /// What an operator decides.
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -51,25 +35,23 @@ struct Review {
 }
 
 /// The routes for operators.
-pub fn operators(door: ReviewDoor) -> Router {
-    Router::new().route("/payments/{order_id}/review", post(review_payment)).with_state(door)
+pub fn operators(reviews: Intake<App>) -> Router {
+    Router::new().route("/payments/{order_id}/review", post(review_payment)).with_state(reviews)
 }
 
 async fn review_payment(
-    State(door): State<ReviewDoor>,
+    State(reviews): State<Intake<App>>,
     Path(order_id): Path<Uuid>,
     context: RequestContext,
     Json(Review { decision }): Json<Review>,
 ) -> Result<StatusCode, Problem> {
-    let soon = Duration::from_secs(1);
-    let intake = door.0.get().ok_or_else(|| problem::UNAVAILABLE.problem().retry_after(soon))?;
     let command = match decision {
         Decision::Accept => Command::Accept,
         Decision::Refund => Command::Refund,
         Decision::Settle => Command::Settle,
     };
     let ask = Ask::Command(command);
-    let decided = intake.submit(Addressed { order_id, ask, trace: Some(context.trace) }).await?;
+    let decided = reviews.submit(Addressed { order_id, ask, trace: Some(context.trace) }).await?;
     tracing::info!(%order_id, ?decision, taken = decided.is_ok(), "an operator decided");
     match decided {
         Ok(()) => Ok(StatusCode::NO_CONTENT),

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use shared::{
-    dead_letter::{self, By, Carried, Desk, Error, Filter, Summary},
+    dead_letter::{self, By, Carried, DeadLetterAdmin, Error, Filter, Summary},
     jobs::{Effect, Worker},
 };
 
@@ -15,12 +15,11 @@ fn by() -> By {
     By::new("ada").unwrap().because("the gateway is back").unwrap()
 }
 
-/// A desk at which these workers' jobs can be decided upon.
-fn desk<E: Effect>(payments: &Payments, worker: &Worker<E>) -> Desk {
-    let desk = Desk::default();
-    desk.open(payments.pool.clone());
-    desk.add_workers(E::KIND, worker.parts());
-    desk
+/// Decides about these workers' jobs.
+fn admin<E: Effect>(payments: &Payments, worker: &Worker<E>) -> DeadLetterAdmin {
+    let mut admin = DeadLetterAdmin::new(payments.pool.clone());
+    admin.jobs.insert(E::KIND, worker.parts());
+    admin
 }
 
 async fn only(payments: &Payments) -> Summary {
@@ -47,9 +46,9 @@ async fn a_charge_that_was_given_up_and_said_is_never_tried_again() {
         give_up(&payments, &mut charges).await;
         gateway.heal().await;
         let before = gateway.counts().await.net_minor;
-        let (desk, letter) = (desk(&payments, &charges), only(&payments).await);
+        let (admin, letter) = (admin(&payments, &charges), only(&payments).await);
         assert_eq!(letter.topic, "charge");
-        let refused = desk.redrive(letter.id, &by()).await.unwrap_err();
+        let refused = admin.redrive(letter.id, &by()).await.unwrap_err();
         assert!(
             matches!(&refused, Error::Refused(why) if why.contains("for nothing")),
             "{refused}"
@@ -57,8 +56,8 @@ async fn a_charge_that_was_given_up_and_said_is_never_tried_again() {
         payments.make_due().await;
         assert_eq!(charges.step().await.unwrap().claimed, 0);
         assert_eq!(gateway.counts().await.net_minor, before, "{fault}");
-        let discarded = desk.discard(letter.id, &by()).await.unwrap();
-        assert!(matches!(discarded, Carried::Settled { .. }));
+        let discarded = admin.discard(letter.id, &by()).await.unwrap();
+        assert!(matches!(discarded, Carried::Settled));
         let stage = payments.stage(order_id).await;
         assert!(["failed", "unresolved"].contains(&&*stage), "what was decided stays: {stage}");
     }
@@ -72,18 +71,18 @@ async fn a_payment_of_which_nobody_knows_keeps_the_job_that_finds_out() {
     let mut charges = payments.charges(&gateway.url);
     give_up(&payments, &mut charges).await;
     let charge = only(&payments).await;
-    desk(&payments, &charges).discard(charge.id, &by()).await.unwrap();
+    admin(&payments, &charges).discard(charge.id, &by()).await.unwrap();
     assert_eq!(payments.stage(order_id).await, "unresolved");
     // The job that finds out has no limit; this worker is told that it has.
     let mut limited = payments.worker_of(payments.resolve_job(&gateway.url));
     give_up(&payments, &mut limited).await;
-    let (desk, letter) = (desk(&payments, &limited), only(&payments).await);
+    let (admin, letter) = (admin(&payments, &limited), only(&payments).await);
     assert_eq!(letter.topic, "resolve");
-    let needed = desk.discard(letter.id, &by()).await.unwrap_err();
+    let needed = admin.discard(letter.id, &by()).await.unwrap_err();
     assert!(matches!(&needed, Error::Needed(why) if why.contains("try it again")), "{needed}");
 
     gateway.heal().await;
-    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
     assert_eq!(limited.step().await.unwrap().done, 1);
     payments.refunds(&gateway.url).step().await.unwrap();
     assert_eq!(payments.stage(order_id).await, "refunded");
@@ -105,8 +104,8 @@ async fn a_refund_that_was_given_up_is_redriven_under_the_same_key() {
     assert_eq!((letter.topic.as_str(), letter.reason.as_str()), ("refund", "in-doubt"));
 
     gateway.heal().await;
-    let desk = desk(&payments, &refunds);
-    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    let admin = admin(&payments, &refunds);
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
     assert_eq!(refunds.step().await.unwrap().done, 1);
     assert_eq!(payments.stage(order_id).await, "refunded");
     let counts = gateway.counts().await;

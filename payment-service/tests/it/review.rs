@@ -5,9 +5,9 @@ use axum::{
     http::{Request, header},
 };
 use payment_service::{
-    app::{Addressed, Ask},
+    app::{Addressed, App, Ask},
     domain::payment::{Command, Rejection},
-    http::{PAGES, ReviewDoor, operators, problem::NOT_UNDER_REVIEW},
+    http::{PAGES, operators, problem::NOT_UNDER_REVIEW},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -110,13 +110,13 @@ async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
 }
 
 /// Posts to the operators' port; answers status and problem.
-async fn post(door: &ReviewDoor, order_id: Uuid, body: &Value) -> (u16, Value) {
+async fn post(reviews: &Intake<App>, order_id: Uuid, body: &Value) -> (u16, Value) {
     let request = Request::post(format!("/payments/{order_id}/review"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Body::from(body.to_string()))
         .unwrap();
     let limits = http::Settings { request_limit: 2 * PATIENCE, ..http::Settings::default() };
-    let routes = http::finish(operators(door.clone()), &limits);
+    let routes = http::finish(operators(reviews.clone()), &limits);
     let response = routes.oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();
@@ -124,32 +124,28 @@ async fn post(door: &ReviewDoor, order_id: Uuid, body: &Value) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn an_operator_decides_by_http_once_the_door_is_open() {
+async fn an_operator_decides_by_http() {
     let (payments, _gateway, order_id) = wrongly_charged().await;
-    let door = ReviewDoor::default();
     let accept = json!({ "decision": "accept" });
-    assert_eq!(post(&door, order_id, &accept).await.0, 503);
-
     let (batch, pool) = (payments.app.clone(), payments.pool.clone());
     let (wakers, gate) = (Wakers::default(), Gate::default());
     let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
     let (transaction_limit, lock_limit) = (PATIENCE, PATIENCE);
     let patient = intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() };
-    let (intake, mut worker) = Intake::new(parts, patient);
-    door.open(intake);
+    let (reviews, mut worker) = Intake::new(parts, patient);
     for _twice in 0..2 {
-        let ((status, _), _) = tokio::join!(post(&door, order_id, &accept), worker.step());
+        let ((status, _), _) = tokio::join!(post(&reviews, order_id, &accept), worker.step());
         assert_eq!(status, 204);
     }
     assert_eq!(words(&payments, order_id).await, ["payment-done"]);
 
     let refund = json!({ "decision": "refund" });
-    let ((status, problem), _) = tokio::join!(post(&door, order_id, &refund), worker.step());
+    let ((status, problem), _) = tokio::join!(post(&reviews, order_id, &refund), worker.step());
     assert_eq!((status, &problem["code"]), (409, &json!("payment-not-under-review")));
     for wrong in
         [json!({ "decision": "keep" }), json!({}), json!({ "decision": "accept", "by": 1 })]
     {
-        assert_eq!(post(&door, order_id, &wrong).await.0, 422, "{wrong}");
+        assert_eq!(post(&reviews, order_id, &wrong).await.0, 422, "{wrong}");
     }
 }
 

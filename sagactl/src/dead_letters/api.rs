@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::{StatusCode, header};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
-use shared::visible::visible;
-use time::OffsetDateTime;
+use shared::{
+    dead_letter::{Carried, Filter, Summary},
+    http::{LetterView, ReasonCounts},
+    visible::visible,
+};
 use uuid::Uuid;
 
 /// A service, seen by its operators.
@@ -21,169 +24,11 @@ pub struct Service {
     pub http: reqwest::Client,
 }
 
-/// Which letters; what is left out does not matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Filter {
-    /// A message's topic, or a job's kind.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub topic: Option<String>,
-    /// The code of the reason.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The key.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-}
-
-/// A letter, in short.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Letter {
-    /// Its name.
-    pub id: Uuid,
-    /// `message` or `job`.
-    pub source: String,
-    /// A message's topic, or a job's kind.
-    pub topic: String,
-    /// Its key.
-    pub key: Option<String>,
-    /// The code of the reason.
-    pub reason: String,
-    /// What exactly is wrong.
-    pub detail: String,
-    /// How often it has failed.
-    pub attempts: i32,
-    /// When it failed last.
-    #[serde(with = "time::serde::rfc3339")]
-    pub last_failed_at: OffsetDateTime,
-    /// What became of the letter itself, while others still wait behind it.
-    pub settled: Option<String>,
-    /// How many wait behind it.
-    pub waiting: i64,
-}
-
+/// A page of letters, as it comes over HTTP.
 #[derive(Debug, Deserialize)]
-struct Page {
-    items: Vec<Letter>,
+struct LetterPage {
+    items: Vec<Summary>,
     next_cursor: Option<String>,
-}
-
-/// How many letters there are of each topic and reason.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Reasons {
-    /// All of them.
-    pub letters: i64,
-    /// The most frequent first.
-    pub items: Vec<Reason>,
-}
-
-/// One reason.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Reason {
-    /// `message` or `job`.
-    pub source: String,
-    /// A message's topic, or a job's kind.
-    pub topic: String,
-    /// Its code.
-    pub reason: String,
-    /// How many letters.
-    pub letters: i64,
-}
-
-/// All that is known of a letter.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Shown {
-    /// Its name.
-    pub id: Uuid,
-    /// Whether it is open.
-    pub open: bool,
-    /// In short.
-    pub letter: Option<Letter>,
-    /// The message as it came.
-    pub message: Option<Message>,
-    /// What waits behind it.
-    pub waiting: Vec<Waiting>,
-    /// What was decided about it.
-    pub decisions: Vec<Decision>,
-}
-
-/// A message as it came.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Message {
-    /// The partition it was read from.
-    pub partition: i32,
-    /// The place in it.
-    pub offset: i64,
-    /// What stands on its outside.
-    pub headers: Vec<Header>,
-    /// What the body weighs.
-    pub body_bytes: Option<usize>,
-    /// The beginning of the body, in hexadecimal digits.
-    pub body_hex: String,
-}
-
-/// A header of a message.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Header {
-    /// Its name.
-    pub name: String,
-    /// Its value.
-    pub value: Option<String>,
-}
-
-/// A message that waits.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Waiting {
-    /// The partition it was read from.
-    pub partition: i32,
-    /// The place in it.
-    pub offset: i64,
-    /// Since when it waits.
-    #[serde(with = "time::serde::rfc3339")]
-    pub since: OffsetDateTime,
-}
-
-/// A decision.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Decision {
-    /// `redrive` or `discard`.
-    pub action: String,
-    /// What came of it.
-    pub outcome: String,
-    /// Who decided.
-    pub by: String,
-    /// Why.
-    pub reason: Option<String>,
-    /// When.
-    #[serde(with = "time::serde::rfc3339")]
-    pub at: OffsetDateTime,
-}
-
-/// What came of a decision.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Carried {
-    /// It was settled before.
-    NotOpen,
-    /// It failed again.
-    StillDead {
-        /// How often it has failed.
-        attempts: i32,
-        /// The code of the reason.
-        reason: String,
-        /// What exactly is wrong.
-        detail: String,
-    },
-    /// It is settled.
-    Settled {
-        /// So many that waited behind it were taken in.
-        went_on: u64,
-        /// So many still wait.
-        left: u64,
-        /// Why one of those that waited is dead now.
-        now_behind: Option<String>,
-    },
-    /// The job is on its way again.
-    PutBack,
 }
 
 /// An answer to a decision.
@@ -202,20 +47,20 @@ const PAGE: usize = 200;
 
 impl Service {
     /// How many letters there are of each topic and reason.
-    pub async fn reasons(&self, filter: &Filter) -> anyhow::Result<Reasons> {
+    pub async fn reasons(&self, filter: &Filter) -> anyhow::Result<ReasonCounts> {
         let request = self.http.get(format!("{}/dead-letters/reasons", self.base)).query(filter);
         read(request).await
     }
 
     /// Open letters, oldest first, at most `max`.
-    pub async fn list(&self, filter: &Filter, max: usize) -> anyhow::Result<Vec<Letter>> {
+    pub async fn list(&self, filter: &Filter, max: usize) -> anyhow::Result<Vec<Summary>> {
         let mut letters = Vec::new();
         let mut cursor: Option<String> = None;
         while letters.len() < max {
             let limit = PAGE.min(max - letters.len());
             let request = self.http.get(format!("{}/dead-letters", self.base)).query(filter);
             let request = request.query(&[("limit", limit)]);
-            let page: Page = read(match &cursor {
+            let page: LetterPage = read(match &cursor {
                 Some(cursor) => request.query(&[("cursor", cursor)]),
                 None => request,
             })
@@ -230,7 +75,7 @@ impl Service {
     }
 
     /// All that is known of a letter; none if this service does not know it.
-    pub async fn show(&self, id: Uuid) -> anyhow::Result<Option<Shown>> {
+    pub async fn show(&self, id: Uuid) -> anyhow::Result<Option<LetterView>> {
         let response = self.http.get(format!("{}/dead-letters/{id}", self.base)).send().await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);

@@ -2,16 +2,20 @@
 
 use std::fmt::Write as _;
 
-use shared::visible::visible;
+use shared::{
+    dead_letter::Summary,
+    http::{LetterView, MessageView, ReasonCounts},
+    visible::visible,
+};
 use time::OffsetDateTime;
 
-use super::api::{Letter, Message, Reasons, Service, Shown};
+use super::api::Service;
 
 /// A bar of the histogram is this long at most.
 const BAR_MAX: i64 = 30;
 
 /// A service and its reasons, as a histogram.
-pub(super) fn reasons(service: &Service, reasons: &Reasons) -> String {
+pub(super) fn reasons(service: &Service, reasons: &ReasonCounts) -> String {
     let name = visible(&service.name);
     let mut text = match reasons.letters {
         0 => format!("{name}  no open dead letters"),
@@ -30,25 +34,21 @@ pub(super) fn reasons(service: &Service, reasons: &Reasons) -> String {
 }
 
 /// A letter, in three lines.
-pub(super) fn letter(it: &Letter) -> String {
+pub(super) fn letter(it: &Summary) -> String {
     let key = visible(it.key.as_deref().unwrap_or("–"));
     let (what, reason) = (what(&it.source, &it.topic), visible(&it.reason));
     let mut text = format!("  {}  {what:<26} {reason}", it.id);
     let (tried, age) = (tried(it.attempts), age(it.last_failed_at));
-    put(&mut text, format_args!("\n    key {key}, tried {tried}, last {age}{}", waits(it)));
+    put(&mut text, format_args!("\n    key {key}, tried {tried}, last {age}"));
     put(&mut text, format_args!("\n    {}", visible(&it.detail)));
     text
 }
 
 /// All that is known of a letter.
-pub(super) fn whole(service: &Service, shown: &Shown) -> String {
+pub(super) fn whole(service: &Service, shown: &LetterView) -> String {
     let mut text = format!("Dead letter {} of {}", shown.id, visible(&service.name));
     if let Some(it) = &shown.letter {
-        let state = match (shown.open, it.settled.as_deref()) {
-            (true, None) => "open",
-            (true, Some(_)) => "settled, but others still wait behind it",
-            (false, settled) => settled.unwrap_or("closed"),
-        };
+        let state = if shown.open { "open" } else { it.settled.as_deref().unwrap_or("closed") };
         for (name, value) in [
             ("state", state.to_owned()),
             ("what", what(&it.source, &it.topic)),
@@ -71,17 +71,20 @@ pub(super) fn whole(service: &Service, shown: &Shown) -> String {
         }
         content(&mut text, message);
     }
-    section(&mut text, "Waiting behind it", &shown.waiting, |it| {
-        format!("partition {}, offset {}, {}", it.partition, it.offset, age(it.since))
-    });
     section(&mut text, "Decided", &shown.decisions, |it| {
         let because = it.reason.as_deref().map_or(String::new(), |it| format!(": {it}"));
-        format!("{} by {}, {}: {}{because}", it.action, it.by, age(it.at), it.outcome)
+        format!(
+            "{} by {}, {}: {}{because}",
+            it.action,
+            it.decided_by,
+            age(it.decided_at),
+            it.outcome
+        )
     });
     text
 }
 
-fn content(text: &mut String, message: &Message) {
+fn content(text: &mut String, message: &MessageView) {
     section(text, "Headers", &message.headers, |it| {
         format!("{:<16} {}", it.name, it.value.as_deref().unwrap_or("–"))
     });
@@ -139,17 +142,6 @@ fn tried(attempts: i32) -> String {
     }
 }
 
-fn waits(letter: &Letter) -> String {
-    let behind = match letter.waiting {
-        0 => return String::new(),
-        1 => "1 waits behind it".to_owned(),
-        n => format!("{n} wait behind it"),
-    };
-    let settled =
-        letter.settled.as_deref().map_or(String::new(), |it| format!(" ({})", visible(it)));
-    format!("; {behind}{settled}")
-}
-
 #[expect(clippy::disallowed_methods, reason = "how long ago is for people, and decides nothing")]
 fn age(then: OffsetDateTime) -> String {
     ago((OffsetDateTime::now_utc() - then).whole_seconds())
@@ -192,23 +184,22 @@ mod tests {
     fn no_text_from_outside_leaves_its_line_or_reaches_the_terminal() {
         let it = json!({
             "id": Uuid::nil(), "source": OUTSIDE, "topic": OUTSIDE, "key": OUTSIDE,
-            "reason": OUTSIDE, "detail": OUTSIDE, "attempts": 2, "settled": OUTSIDE, "waiting": 1,
-            "last_failed_at": "2026-01-02T03:04:05Z",
+            "reason": OUTSIDE, "detail": OUTSIDE, "attempts": 2, "settled": OUTSIDE,
+            "failed_at": "2026-01-02T03:04:05Z", "last_failed_at": "2026-01-02T03:04:05Z",
         });
-        let shown: Shown = serde_json::from_value(json!({
+        let shown: LetterView = serde_json::from_value(json!({
             "id": Uuid::nil(), "open": false, "letter": it,
             "message": {
                 "partition": 0, "offset": 0, "body_bytes": 0, "body_hex": "",
                 "headers": [{ "name": OUTSIDE, "value": OUTSIDE }],
             },
-            "waiting": [],
             "decisions": [{
-                "action": OUTSIDE, "outcome": OUTSIDE, "by": OUTSIDE, "reason": OUTSIDE,
+                "letter_id": Uuid::nil(), "topic": OUTSIDE, "key": null, "action": OUTSIDE, "outcome": OUTSIDE, "by": OUTSIDE, "reason": OUTSIDE,
                 "at": "2026-01-02T03:04:05Z",
             }],
         }))
         .unwrap();
-        let counts: Reasons = serde_json::from_value(json!({
+        let counts: ReasonCounts = serde_json::from_value(json!({
             "letters": 1,
             "items": [{ "source": OUTSIDE, "topic": OUTSIDE, "reason": OUTSIDE, "letters": 1 }],
         }))
@@ -216,7 +207,7 @@ mod tests {
         let (name, base) = (OUTSIDE.to_owned(), String::new());
         let service = Service { name, base, http: crate::client::http().unwrap() };
         for (text, lines, times) in [
-            (letter(shown.letter.as_ref().unwrap()), 3, 5),
+            (letter(shown.letter.as_ref().unwrap()), 3, 4),
             (reasons(&service, &counts), 2, 3),
             (whole(&service, &shown), 13, 12),
         ] {

@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use shared::visible::visible;
+use shared::{
+    dead_letter::{Carried, Filter, Summary},
+    visible::visible,
+};
 use tokio::time::{Interval, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::api::{Answer, Carried, Filter, Letter, Service};
+use super::api::{Answer, Service};
 use crate::screen::{Board, say};
 
 /// What is decided.
@@ -30,8 +33,6 @@ pub(super) struct Work {
 
 /// A letter is asked for again so often while its service is busy.
 const BUSY_MAX: u32 = 10;
-/// What waits behind one letter goes on by so many calls, at most.
-const CALLS_MAX: u32 = 1_000;
 /// Complaints of one kind that are shown, at most.
 const SHOWN_MAX: usize = 10;
 
@@ -39,7 +40,6 @@ const SHOWN_MAX: usize = 10;
 #[derive(Debug, Default)]
 struct Tally {
     outcomes: BTreeMap<&'static str, u64>,
-    went_on: u64,
     complaints: Vec<String>,
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn filtered(
     services: Vec<Service>,
     filter: &Filter,
     max: usize,
-) -> anyhow::Result<Vec<(Service, Letter)>> {
+) -> anyhow::Result<Vec<(Service, Summary)>> {
     let mut found = Vec::new();
     for service in services {
         let left = max - found.len();
@@ -62,7 +62,7 @@ pub(super) async fn filtered(
 pub(super) async fn named(
     services: Vec<Service>,
     ids: &[Uuid],
-) -> anyhow::Result<Vec<(Service, Letter)>> {
+) -> anyhow::Result<Vec<(Service, Summary)>> {
     let mut found = Vec::new();
     for id in ids {
         let mut known = None;
@@ -85,7 +85,7 @@ pub(super) async fn named(
 impl Work {
     /// Decides on each of the letters. What is not done when this is interrupted is done by the
     /// next run.
-    pub(super) async fn run(&self, letters: Vec<(Service, Letter)>) -> anyhow::Result<ExitCode> {
+    pub(super) async fn run(&self, letters: Vec<(Service, Summary)>) -> anyhow::Result<ExitCode> {
         if letters.is_empty() {
             say("No open dead letter is meant.");
             return Ok(ExitCode::SUCCESS);
@@ -107,16 +107,16 @@ impl Work {
         Ok(tally.report())
     }
 
-    /// Decides on one letter, until nothing waits behind it.
+    /// Decides on one letter, again while its service is busy.
     async fn decide(
         &self,
         service: &Service,
-        letter: &Letter,
+        letter: &Summary,
         pace: &mut Interval,
         tally: &mut Tally,
     ) -> anyhow::Result<()> {
         let mut busy = 0;
-        for _ in 0..CALLS_MAX {
+        loop {
             pace.tick().await;
             let answer = match &self.deed {
                 Deed::Redrive => service.redrive(letter.id, &self.by).await,
@@ -128,21 +128,17 @@ impl Work {
                     busy += 1;
                     tokio::time::sleep(wait).await;
                 }
-                Answer::Carried(Carried::Settled { went_on, left: 1.., now_behind: None }) => {
-                    tally.went_on += went_on;
-                }
                 answer @ (Answer::Carried(_) | Answer::Later(_) | Answer::Refused(_)) => {
                     tally.note(letter, answer);
                     return Ok(());
                 }
             }
         }
-        anyhow::bail!("{}, {}: what waits behind it has no end", service.name, letter.id)
     }
 }
 
 impl Tally {
-    fn note(&mut self, letter: &Letter, answer: Answer) {
+    fn note(&mut self, letter: &Summary, answer: Answer) {
         let outcome = match answer {
             Answer::Carried(Carried::NotOpen) => "settled before",
             Answer::Carried(Carried::PutBack) => "put back to work",
@@ -150,13 +146,7 @@ impl Tally {
                 self.complain(letter, &format!("{reason}, attempt {attempts}: {detail}"));
                 "still dead"
             }
-            Answer::Carried(Carried::Settled { went_on, now_behind, .. }) => {
-                self.went_on += went_on;
-                if let Some(why) = now_behind {
-                    self.complain(letter, &format!("one that waited behind it is dead now: {why}"));
-                }
-                "settled"
-            }
+            Answer::Carried(Carried::Settled) => "settled",
             Answer::Refused(reason) => {
                 self.complain(letter, &reason);
                 "refused"
@@ -169,7 +159,7 @@ impl Tally {
         *self.outcomes.entry(outcome).or_default() += 1;
     }
 
-    fn complain(&mut self, letter: &Letter, what: &str) {
+    fn complain(&mut self, letter: &Summary, what: &str) {
         self.complaints.push(format!("{}  {}", letter.id, visible(what)));
     }
 
@@ -177,9 +167,6 @@ impl Tally {
     fn report(&self) -> ExitCode {
         for (outcome, n) in &self.outcomes {
             say(format_args!("  {n:>7}  {outcome}"));
-        }
-        if self.went_on > 0 {
-            say(format_args!("  {:>7}  that waited behind them went on", self.went_on));
         }
         for complaint in self.complaints.iter().take(SHOWN_MAX) {
             say(format_args!("  {complaint}"));

@@ -83,7 +83,8 @@ impl std::fmt::Debug for Log {
 pub struct Gathered {
     /// In the order of each partition.
     pub messages: Vec<Incoming>,
-    generation: u64,
+    /// The assignment under which they were gathered: its number, counted by this member.
+    pub generation: u64,
 }
 
 impl Log {
@@ -159,11 +160,11 @@ impl Log {
 
     /// Waits out `delay` with the partitions paused, polling all the while so that the group keeps
     /// this member. Answers whether the batch is still ours.
-    pub async fn hold(&mut self, batch: &Gathered, delay: Duration) -> Result<bool, Error> {
+    pub async fn hold(&mut self, generation: u64, delay: Duration) -> Result<bool, Error> {
         let until = Instant::now() + delay;
         let assigned = self.client.consumer.assignment().map_err(Error::Client)?;
         self.client.consumer.pause(&assigned).map_err(Error::Client)?;
-        while batch.generation == self.generation() {
+        while generation == self.generation() {
             let limit = until.min(Instant::now() + POLL_LIMIT);
             let received = tokio::time::timeout_at(limit, self.client.consumer.recv()).await;
             if let Ok(received) = received
@@ -180,17 +181,22 @@ impl Log {
         let assigned = self.client.consumer.assignment().map_err(Error::Client)?;
         self.client.consumer.resume(&assigned).map_err(Error::Client)?;
         self.stall_watch.begin_anew(Instant::now());
-        Ok(batch.generation == self.generation())
+        Ok(generation == self.generation())
     }
 
-    /// Marks the first `upto` of the batch as taken in. Does nothing for a batch that is not ours any more: whoever has
-    /// its partitions reads it again, and the inbox knows it.
-    pub fn store(&mut self, batch: &Gathered, upto: usize) -> Result<(), Error> {
-        if batch.generation != self.generation() {
+    /// Stores the offsets of messages that were processed. Does nothing if they were gathered under
+    /// an older assignment: the member that has their partitions now reads them again, and the inbox
+    /// knows them.
+    pub fn store<'m>(
+        &mut self,
+        generation: u64,
+        processed: impl Iterator<Item = &'m Incoming>,
+    ) -> Result<(), Error> {
+        if generation != self.generation() {
             return Ok(());
         }
         let mut offsets = TopicPartitionList::new();
-        for incoming in batch.messages.iter().take(upto) {
+        for incoming in processed {
             let topic = self.settings.kafka.topic(&incoming.topic);
             // Unlike `store_offset`, the list form wants the offset of the next message.
             let next = rdkafka::Offset::Offset(incoming.offset + 1);
@@ -214,8 +220,8 @@ impl Log {
     /// Stores the position of everything that was read, when no batch is being processed any more. That is up
     /// to the position: control records and messages of aborted transactions are passed as well, which
     /// are never delivered, and without which no log that others write to is ever read to its end.
-    pub fn store_position(&self, taken_in: &Gathered) -> Result<(), Error> {
-        if taken_in.generation != self.generation() || !self.early.messages.is_empty() {
+    pub fn store_position(&self, generation: u64) -> Result<(), Error> {
+        if generation != self.generation() || !self.early.messages.is_empty() {
             return Ok(());
         }
         let mut offsets = TopicPartitionList::new();

@@ -20,6 +20,11 @@ impl By {
         Ok(Self { name: text(name)?, reason: None })
     }
 
+    /// The decision of a new version about what an older one left.
+    pub(crate) fn upgrade() -> Self {
+        Self { name: "upgrade".to_owned(), reason: None }
+    }
+
     /// The same decision, for this reason.
     pub fn because(self, reason: &str) -> Result<Self, BadName> {
         Ok(Self { reason: Some(text(reason)?), ..self })

@@ -13,8 +13,8 @@ use crate::{
 
 /// Keeps the letters and answers with their copies for the service's dead-letter topic.
 ///
-/// Whether a message has a letter already is to be asked before. If somebody else kept a
-/// letter of the same message or the same lane in between, it is a collision: to be looked at again.
+/// Whether a message has a letter already is to be asked before. If another transaction kept a letter
+/// of the same message in between, it is a collision: the caller tries again.
 pub async fn keep(
     conn: &mut PgConnection,
     service: &str,
@@ -29,10 +29,9 @@ pub async fn keep(
     let kept = sqlx::query(
         "INSERT INTO messaging.dead_letter
              (dead_letter_id, topic, partition, \"offset\", timestamp_ms, key, headers, payload,
-              lane, reason, detail)
+              reason, detail)
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::int4[], $4::int8[], $5::int8[],
-                              $6::bytea[], $7::bytea[], $8::bytea[], $9::bytea[], $10::text[],
-                              $11::text[])
+                              $6::bytea[], $7::bytea[], $8::bytea[], $9::text[], $10::text[])
          ON CONFLICT DO NOTHING",
     )
     .bind(&ids)
@@ -43,7 +42,6 @@ pub async fn keep(
     .bind(letters.iter().map(|it| it.incoming.key.as_deref()).collect::<Vec<_>>())
     .bind(field(|it| it.incoming.headers.to_bytes()))
     .bind(letters.iter().map(|it| it.incoming.payload.as_deref()).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| it.lane.map(|it| it.0.to_vec())).collect::<Vec<_>>())
     .bind(letters.iter().map(|it| it.reason.code()).collect::<Vec<_>>())
     .bind(letters.iter().map(|it| printable(&it.detail)).collect::<Vec<_>>())
     .execute(conn)

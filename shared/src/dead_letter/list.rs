@@ -1,27 +1,31 @@
 //! What an operator sees: a page of open letters, their reasons, one of them in whole.
 
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _};
-use time::OffsetDateTime;
+use time::{OffsetDateTime, serde::rfc3339};
 use uuid::Uuid;
 
 use super::settle::incoming;
 use crate::message::Incoming;
 
-/// Which letters; what is left out does not matter.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Which letters: all that equal what is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Filter {
     /// A message's topic, or a job's kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
     /// The code of the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The key.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
 
-/// An open letter, in short.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A letter without its message, as it is stored, and as it is listed over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Its name.
+    /// Its id.
     pub id: Uuid,
     /// `message` or `job`.
     pub source: String,
@@ -36,17 +40,18 @@ pub struct Summary {
     /// How often it has failed.
     pub attempts: i32,
     /// When it was given up.
+    #[serde(with = "rfc3339")]
     pub failed_at: OffsetDateTime,
     /// When it failed last.
+    #[serde(with = "rfc3339")]
     pub last_failed_at: OffsetDateTime,
-    /// What became of the letter itself, if what waits behind it still waits.
+    /// `redriven` or `discarded`, once it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled: Option<String>,
-    /// How many messages wait behind it.
-    pub waiting: i64,
 }
 
 /// How many open letters have the same topic and reason.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
     /// `message` or `job`.
     pub source: String,
@@ -61,29 +66,16 @@ pub struct ReasonCount {
 /// A letter, open or closed, with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Letter {
-    /// In short. Of a closed letter too.
+    /// All but the message.
     pub summary: Summary,
     /// Whether it is open.
     pub open: bool,
     /// The message as it came; none of a job.
     pub message: Option<Incoming>,
-    /// The first that wait behind it.
-    pub waiting: Vec<Waiting>,
 }
 
-/// A message that waits behind a letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
-    /// The partition it was read from.
-    pub partition: i32,
-    /// The place in it.
-    pub offset: i64,
-    /// Since when it waits.
-    pub parked_at: OffsetDateTime,
-}
-
-/// What was decided about a letter.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+/// A decision about a letter, as it is stored, and as it is listed over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
 pub struct Decided {
     /// The letter.
     pub letter_id: Uuid,
@@ -95,11 +87,14 @@ pub struct Decided {
     pub action: String,
     /// What came of it: `taken-in`, `still-dead`, `put-back`, `discarded`.
     pub outcome: String,
-    /// Who asked.
+    /// Who decided.
+    #[serde(rename = "by")]
     pub decided_by: String,
     /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When.
+    #[serde(rename = "at", with = "rfc3339")]
     pub decided_at: OffsetDateTime,
 }
 
@@ -112,7 +107,7 @@ pub struct Shown {
     pub decisions: Vec<Decided>,
 }
 
-/// Waiting messages and decisions that are shown of one letter, at most.
+/// Decisions that are shown of one letter, at most.
 const SHOWN_MAX: i64 = 50;
 
 /// Open letters, oldest first, after the one of this time and name.
@@ -124,17 +119,12 @@ pub async fn list(
 ) -> Result<Vec<Summary>, sqlx::Error> {
     let (after_at, after_id) = after.unzip();
     let rows = sqlx::query(
-        "SELECT page.*, (SELECT count(*) FROM messaging.parked WHERE parked.lane = page.lane)
-                            AS waiting
-         FROM (
-             SELECT * FROM messaging.open_letter
-             WHERE ($1::text IS NULL OR topic = $1) AND ($2::text IS NULL OR reason = $2)
-               AND ($3::text IS NULL OR key = convert_to($3, 'UTF8'))
-               AND ($4::timestamptz IS NULL OR (failed_at, letter_id) > ($4, $5))
-             ORDER BY failed_at, letter_id
-             LIMIT $6
-         ) AS page
-         ORDER BY failed_at, letter_id",
+        "SELECT *, NULL AS settled FROM messaging.open_letter
+         WHERE ($1::text IS NULL OR topic = $1) AND ($2::text IS NULL OR reason = $2)
+           AND ($3::text IS NULL OR key = convert_to($3, 'UTF8'))
+           AND ($4::timestamptz IS NULL OR (failed_at, letter_id) > ($4, $5))
+         ORDER BY failed_at, letter_id
+         LIMIT $6",
     )
     .bind(&filter.topic)
     .bind(&filter.reason)
@@ -203,47 +193,29 @@ pub async fn decisions(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Decide
 async fn message_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Letter>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT dead_letter_id AS letter_id, 'message' AS source, topic, partition, \"offset\",
-                timestamp_ms, key, headers, payload, lane, reason, detail, attempts, failed_at,
-                last_failed_at, settled, closed_at IS NULL AS open,
-                CASE WHEN closed_at IS NULL
-                     THEN (SELECT count(*) FROM messaging.parked
-                           WHERE parked.lane = dead_letter.lane)
-                     ELSE 0 END AS waiting
+                timestamp_ms, key, headers, payload, reason, detail, attempts, failed_at,
+                last_failed_at, settled, closed_at IS NULL AS open
          FROM messaging.dead_letter WHERE dead_letter_id = $1",
     )
     .bind(id)
-    .fetch_optional(&mut *conn)
+    .fetch_optional(conn)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let open: bool = row.try_get("open")?;
-    let lane: Option<Vec<u8>> = row.try_get("lane")?;
-    let waiting: Vec<(i32, i64, OffsetDateTime)> = sqlx::query_as(
-        "SELECT partition, \"offset\", parked_at FROM messaging.parked
-         WHERE lane = $1 ORDER BY parked_id LIMIT $2",
-    )
-    .bind(lane.filter(|_| open))
-    .bind(SHOWN_MAX)
-    .fetch_all(conn)
-    .await?;
-    let waits = |(partition, offset, parked_at)| Waiting { partition, offset, parked_at };
-    Ok(Some(Letter {
-        summary: summary(&row)?,
-        open,
-        message: Some(incoming(&row)?),
-        waiting: waiting.into_iter().map(waits).collect(),
-    }))
+    let letter = |row| {
+        let message = Some(incoming(&row)?);
+        Ok(Letter { summary: summary(&row)?, open: row.try_get("open")?, message })
+    };
+    row.map(letter).transpose()
 }
 
 async fn job_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Letter>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT *, 0::int8 AS waiting FROM messaging.open_letter
+        "SELECT *, NULL AS settled FROM messaging.open_letter
          WHERE letter_id = $1 AND source = 'job'",
     )
     .bind(id)
     .fetch_optional(conn)
     .await?;
-    let letter =
-        |row| Ok(Letter { summary: summary(&row)?, open: true, message: None, waiting: vec![] });
+    let letter = |row| Ok(Letter { summary: summary(&row)?, open: true, message: None });
     row.map(letter).transpose()
 }
 
@@ -260,6 +232,5 @@ fn summary(row: &sqlx::postgres::PgRow) -> Result<Summary, sqlx::Error> {
         failed_at: row.try_get("failed_at")?,
         last_failed_at: row.try_get("last_failed_at")?,
         settled: row.try_get("settled")?,
-        waiting: row.try_get("waiting")?,
     })
 }

@@ -1,22 +1,13 @@
-//! Settling a letter and letting what waits behind it go on: all SQL of it.
+//! Resolving a letter: all SQL of it.
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::{Lane, Reason, printable};
+use super::{Reason, printable};
 use crate::{
     inbox,
     message::{Headers, Incoming},
 };
-
-/// An open letter, held alone until the transaction ends.
-#[derive(Debug)]
-pub(crate) struct Held {
-    pub(crate) incoming: Incoming,
-    pub(crate) lane: Option<Lane>,
-    /// The letter itself is settled; what waits behind it may still wait.
-    pub(crate) settled: bool,
-}
 
 /// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,21 +16,14 @@ pub(crate) enum Settled {
     Discarded,
 }
 
-/// A message that waits.
-#[derive(Debug)]
-pub(crate) struct Parked {
-    pub(crate) parked_id: i64,
-    pub(crate) incoming: Incoming,
-}
-
-/// Holds an open letter; none if it is not open. Waits for whoever else holds it.
+/// Locks an open letter and answers with its message; none if it is not open. Waits for another
+/// transaction that has locked it.
 pub(crate) async fn hold(
     conn: &mut PgConnection,
     letter_id: Uuid,
-) -> Result<Option<Held>, sqlx::Error> {
+) -> Result<Option<Incoming>, sqlx::Error> {
     let row = sqlx::query(
-        "SELECT topic, partition, \"offset\", timestamp_ms, key, headers, payload, lane,
-                settled IS NOT NULL AS settled
+        "SELECT topic, partition, \"offset\", timestamp_ms, key, headers, payload
          FROM messaging.dead_letter
          WHERE dead_letter_id = $1 AND closed_at IS NULL
          FOR UPDATE",
@@ -47,12 +31,7 @@ pub(crate) async fn hold(
     .bind(letter_id)
     .fetch_optional(conn)
     .await?;
-    let held = |row: PgRow| {
-        let lane: Option<Vec<u8>> = row.try_get("lane")?;
-        let lane = lane.and_then(|it| Some(Lane(it.try_into().ok()?)));
-        Ok(Held { incoming: incoming(&row)?, lane, settled: row.try_get("settled")? })
-    };
-    row.map(held).transpose()
+    row.as_ref().map(incoming).transpose()
 }
 
 /// Counts another failure of the letter; says how many there were.
@@ -74,15 +53,14 @@ pub(crate) async fn fail_again(
     .await
 }
 
-/// Settles the letter itself; its lane, if it has one, stays closed to others.
+/// Closes the letter and says what was decided.
 pub(crate) async fn settle(
     conn: &mut PgConnection,
     letter_id: Uuid,
     settled: Settled,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE messaging.dead_letter
-         SET settled = $2, closed_at = CASE WHEN lane IS NULL THEN now() END
+        "UPDATE messaging.dead_letter SET settled = $2, closed_at = now()
          WHERE dead_letter_id = $1",
     )
     .bind(letter_id)
@@ -95,49 +73,16 @@ pub(crate) async fn settle(
     Ok(())
 }
 
-/// Opens the lane again: nothing waits behind the letter any more, or it waits behind another.
-pub(crate) async fn close(conn: &mut PgConnection, letter_id: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE messaging.dead_letter SET closed_at = now() WHERE dead_letter_id = $1")
-        .bind(letter_id)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// The first `n_max` that wait in a lane, in their order.
-pub(crate) async fn waiting(
-    conn: &mut PgConnection,
-    lane: Lane,
-    n_max: i64,
-) -> Result<Vec<Parked>, sqlx::Error> {
-    let rows = sqlx::query(
-        "SELECT parked_id, topic, partition, \"offset\", timestamp_ms, key, headers, payload
-         FROM messaging.parked WHERE lane = $1 ORDER BY parked_id LIMIT $2",
+/// The oldest open letters that an earlier version of this software had parked behind others.
+pub(crate) async fn parked(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT dead_letter_id FROM messaging.dead_letter
+         WHERE closed_at IS NULL AND reason = 'parked'
+         ORDER BY failed_at, dead_letter_id LIMIT $1",
     )
-    .bind(lane.bytes())
     .bind(n_max)
     .fetch_all(conn)
-    .await?;
-    rows.iter()
-        .map(|row| Ok(Parked { parked_id: row.try_get("parked_id")?, incoming: incoming(row)? }))
-        .collect()
-}
-
-/// How many wait in a lane.
-pub(crate) async fn count_waiting(conn: &mut PgConnection, lane: Lane) -> Result<i64, sqlx::Error> {
-    sqlx::query_scalar("SELECT count(*) FROM messaging.parked WHERE lane = $1")
-        .bind(lane.bytes())
-        .fetch_one(conn)
-        .await
-}
-
-/// These do not wait any more.
-pub(crate) async fn let_go(conn: &mut PgConnection, parked_ids: &[i64]) -> Result<(), sqlx::Error> {
-    sqlx::query("DELETE FROM messaging.parked WHERE parked_id = ANY ($1)")
-        .bind(parked_ids)
-        .execute(conn)
-        .await?;
-    Ok(())
+    .await
 }
 
 /// Deletes up to `n_max` letters that were closed longer ago than any topic keeps messages; says how

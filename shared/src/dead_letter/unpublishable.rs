@@ -1,8 +1,7 @@
 //! Records of our own that the broker never takes: out of the outbox, into the dead letters, and back.
 //!
 //! Such a letter has no place in a log: its partition is -1, and its offset is the `outbox_id` that it
-//! had. It has no lane: later messages of its key were not kept back. Redriven, it comes behind those,
-//! which is the one exception to the order of a key, and an operator's decision.
+//! had. Later messages of its key were published meanwhile: redriven, it comes after them.
 //!
 //! **Architecture invariant:** a record is in the outbox or among the dead letters, never in both or in
 //! neither: it is moved in one transaction, which checks the relay's epoch as settling does.
@@ -57,7 +56,6 @@ pub(crate) async fn bury(
     };
     let letter = DeadLetter {
         incoming: &incoming,
-        lane: None,
         reason: Reason::Unpublishable,
         detail: detail.to_owned(),
     };
@@ -70,17 +68,6 @@ pub(crate) async fn bury(
     outbox::append(&mut tx, &copies).await?;
     tx.commit().await?;
     Ok(true)
-}
-
-/// Whether a letter is a record that could not be published.
-pub(super) async fn is_one(conn: &mut PgConnection, id: Uuid) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "SELECT EXISTS (SELECT FROM messaging.dead_letter
-                        WHERE dead_letter_id = $1 AND message_id IS NOT NULL)",
-    )
-    .bind(id)
-    .fetch_one(conn)
-    .await
 }
 
 /// Puts the record back into the outbox, as it was; the relay publishes it within its poll.
@@ -112,7 +99,7 @@ pub(super) async fn discard(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried,
     audit::record(&mut tx, id, (Action::Discard, Outcome::Discarded), by).await?;
     settle::settle(&mut tx, id, Settled::Discarded).await?;
     tx.commit().await?;
-    Ok(Carried::settled())
+    Ok(Carried::Settled)
 }
 
 /// A copy of a dead letter as small as can be: no key, no body, no headers of the message itself. The

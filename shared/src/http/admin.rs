@@ -3,18 +3,24 @@
 //! Alive says nothing of dependencies: a service that lost its database waits for it, and killing
 //! it would help nobody. Ready says whether work should be sent here.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    extract::{RawQuery, State},
+    extract::{RawQuery, Request, State},
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::get,
+    routing::{any, get},
 };
 use serde::Serialize;
+use tower::ServiceExt as _;
 
-use super::Json;
+use super::{Json, Problem, Settings, finish, problem};
 use crate::{
     health::Health,
     telemetry::{Metrics, Vitals},
@@ -28,12 +34,46 @@ struct Readiness {
     parts: BTreeMap<&'static str, String>,
 }
 
-/// `/livez`, `/readyz`, `/metrics`.
-pub fn admin(vitals: Vitals, metrics: Metrics) -> Router {
-    Router::new()
-        .route("/livez", get(async || "alive"))
-        .route("/readyz", get(readyz).with_state(vitals.health().clone()))
-        .route("/metrics", get(render).with_state((vitals, metrics)))
+/// The routes of the admin server. Health and metrics are there before the service has started, and
+/// until then everything else is answered with 503.
+#[derive(Clone, Debug)]
+pub struct AdminRoutes {
+    health: Router,
+    settings: Settings,
+    /// All routes, once the service has started.
+    complete: Arc<OnceLock<Router>>,
+}
+
+impl AdminRoutes {
+    /// `/livez`, `/readyz`, `/metrics`.
+    pub fn new(vitals: Vitals, metrics: Metrics, settings: Settings) -> Self {
+        let health = Router::new()
+            .route("/livez", get(async || "alive"))
+            .route("/readyz", get(readyz).with_state(vitals.health().clone()))
+            .route("/metrics", get(render).with_state((vitals, metrics)));
+        Self { health, settings, complete: Arc::default() }
+    }
+
+    /// What is served.
+    pub fn router(&self) -> Router {
+        let starting =
+            self.health.clone().route("/", any(starting)).route("/{*path}", any(starting));
+        let (starting, complete) = (finish(starting, &self.settings), Arc::clone(&self.complete));
+        Router::new().fallback(async move |request: Request| {
+            complete.get().unwrap_or(&starting).clone().oneshot(request).await
+        })
+    }
+
+    /// Adds what operators can do; the service has started.
+    pub fn complete(&self, operators: Router) {
+        let complete = || finish(self.health.clone().merge(operators), &self.settings);
+        self.complete.get_or_init(complete);
+    }
+}
+
+async fn starting() -> Problem {
+    let problem = problem::UNAVAILABLE.detail("the service is still starting");
+    problem.retry_after(Duration::from_secs(1))
 }
 
 async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {

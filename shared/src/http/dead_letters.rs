@@ -24,14 +24,16 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use self::view::{CarriedView, Cursor, DecisionsView, LetterView, ReasonsView, SummaryView};
+use self::view::{Cursor, DecisionsView};
 use super::{Json, Page, PageLimit, Path, Problem, Query, problem};
-use crate::dead_letter::{self, By, Carried, Desk, Error, Filter};
+use crate::dead_letter::{self, By, Carried, DeadLetterAdmin, Error, Filter, Summary};
+
+pub use self::view::{HeaderView, LetterView, MessageView, ReasonCounts};
 
 mod view;
 
 /// The routes for operators.
-pub fn dead_letters(desk: Desk) -> Router {
+pub fn dead_letters(letters: DeadLetterAdmin) -> Router {
     Router::new()
         .route("/dead-letters", get(list))
         .route("/dead-letters/reasons", get(reasons))
@@ -39,7 +41,7 @@ pub fn dead_letters(desk: Desk) -> Router {
         .route("/dead-letters/{id}", get(show))
         .route("/dead-letters/{id}/redrive", post(redrive))
         .route("/dead-letters/{id}/discard", post(discard))
-        .with_state(desk)
+        .with_state(letters)
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,22 +76,22 @@ struct Discard {
 }
 
 async fn list(
-    State(desk): State<Desk>,
+    State(letters): State<DeadLetterAdmin>,
     Query(which): Query<Which>,
-) -> Result<Json<Page<SummaryView>>, Problem> {
+) -> Result<Json<Page<Summary>>, Problem> {
     let (filter, n_max) = (which.filter(), which.limit.rows());
     let after = which.cursor.map(|it| (it.at, it.id));
     let rows = async |conn: &mut PgConnection| dead_letter::list(conn, &filter, after, n_max).await;
-    Ok(Json(view::page(desk.read(rows).await?, which.limit)))
+    Ok(Json(view::page(letters.read(rows).await?, which.limit)))
 }
 
 async fn reasons(
-    State(desk): State<Desk>,
+    State(letters): State<DeadLetterAdmin>,
     Query(which): Query<Which>,
-) -> Result<Json<ReasonsView>, Problem> {
+) -> Result<Json<ReasonCounts>, Problem> {
     let filter = which.filter();
-    let counts = desk.read(async |conn| dead_letter::reasons(conn, &filter).await).await?;
-    Ok(Json(ReasonsView::of(counts)))
+    let counts = letters.read(async |conn| dead_letter::reasons(conn, &filter).await).await?;
+    Ok(Json(ReasonCounts::of(counts)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -100,49 +102,56 @@ struct Latest {
 }
 
 async fn decisions(
-    State(desk): State<Desk>,
+    State(letters): State<DeadLetterAdmin>,
     Query(latest): Query<Latest>,
 ) -> Result<Json<DecisionsView>, Problem> {
     let n_max = latest.limit.items();
-    let latest = desk.read(async |conn| dead_letter::decisions(conn, n_max).await).await?;
-    Ok(Json(DecisionsView::of(latest)))
+    let latest = letters.read(async |conn| dead_letter::decisions(conn, n_max).await).await?;
+    Ok(Json(DecisionsView { items: latest }))
 }
 
-async fn show(State(desk): State<Desk>, Path(id): Path<Uuid>) -> Result<Json<LetterView>, Problem> {
-    let shown = desk.read(async |conn| dead_letter::show(conn, id).await).await?;
+async fn show(
+    State(letters): State<DeadLetterAdmin>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<LetterView>, Problem> {
+    let shown = letters.read(async |conn| dead_letter::show(conn, id).await).await?;
     shown.map(|it| Json(LetterView::of(id, it))).ok_or_else(unknown)
 }
 
 async fn redrive(
-    State(desk): State<Desk>,
+    State(letters): State<DeadLetterAdmin>,
     Path(id): Path<Uuid>,
     Json(Redrive { by }): Json<Redrive>,
-) -> Result<Json<CarriedView>, Problem> {
+) -> Result<Json<Carried>, Problem> {
     let by = By::new(&by).map_err(|error| invalid("/by", error))?;
-    let carried = desk.redrive(id, &by).await?;
-    tracing::info!(letter = %id, by = by.name(), ?carried, "an operator redrove a dead letter");
-    answer(&desk, id, carried).await
+    let carried = letters.redrive(id, &by).await?;
+    tracing::info!(letter = %id, by = by.name(), ?carried, "dead letter redriven by an operator");
+    answer(&letters, id, carried).await
 }
 
 async fn discard(
-    State(desk): State<Desk>,
+    State(letters): State<DeadLetterAdmin>,
     Path(id): Path<Uuid>,
     Json(Discard { by, reason }): Json<Discard>,
-) -> Result<Json<CarriedView>, Problem> {
+) -> Result<Json<Carried>, Problem> {
     let by = By::new(&by).map_err(|error| invalid("/by", error))?;
     let by = by.because(&reason).map_err(|error| invalid("/reason", error))?;
-    let carried = desk.discard(id, &by).await?;
-    tracing::info!(letter = %id, by = by.name(), ?carried, "an operator discarded a dead letter");
-    answer(&desk, id, carried).await
+    let carried = letters.discard(id, &by).await?;
+    tracing::info!(letter = %id, by = by.name(), ?carried, "dead letter discarded by an operator");
+    answer(&letters, id, carried).await
 }
 
-/// What is not open may have been settled before; what never was is not found.
-async fn answer(desk: &Desk, id: Uuid, carried: Carried) -> Result<Json<CarriedView>, Problem> {
+/// A letter that is not open may have been closed before; an id that never was a letter's is not found.
+async fn answer(
+    letters: &DeadLetterAdmin,
+    id: Uuid,
+    carried: Carried,
+) -> Result<Json<Carried>, Problem> {
     if carried == Carried::NotOpen {
-        let shown = desk.read(async |conn| dead_letter::show(conn, id).await).await?;
+        let shown = letters.read(async |conn| dead_letter::show(conn, id).await).await?;
         shown.ok_or_else(unknown)?;
     }
-    Ok(Json(CarriedView::of(carried)))
+    Ok(Json(carried))
 }
 
 fn unknown() -> Problem {
@@ -156,7 +165,6 @@ fn invalid(pointer: &str, error: dead_letter::BadName) -> Problem {
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotYet => problem::UNAVAILABLE.problem().retry_after(Duration::from_secs(1)),
             Error::Refused(reason) => problem::NOT_REDRIVABLE.detail(reason),
             Error::Needed(reason) => problem::NOT_DISCARDABLE.detail(reason),
             Error::Fault(fault) if fault.is_lock_timeout() || fault.is_collision() => {

@@ -268,7 +268,8 @@ async fn operators_see_life_readiness_and_numbers() {
     let metrics = telemetry::init(telemetry::Format::Pretty, "off").unwrap();
     send(get_of("/page?limit=3")).await;
     let ask = async |path: &str| {
-        let router = admin(Vitals::of(health.clone()), metrics.clone());
+        let (vitals, metrics) = (Vitals::of(health.clone()), metrics.clone());
+        let router = AdminRoutes::new(vitals, metrics, Settings::default()).router();
         let response = router.oneshot(get_of(path)).await.unwrap();
         (response.status(), text(response).await)
     };

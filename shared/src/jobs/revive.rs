@@ -1,32 +1,23 @@
-//! Jobs that were given up, in the hands of an operator: tried again, or ended.
+//! Jobs that were given up, in the hands of an operator: retried or discarded.
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Effect, Parts, settle::SETTLE_LIMIT, store};
 use crate::{
     db,
     dead_letter::{
-        By, Carried, Error,
+        By, Carried, Error, RetryDeadJob,
         audit::{self, Action, Outcome},
+        discard_job,
     },
 };
 
-/// Those who do one kind of job, for jobs that are to be tried again.
-pub trait Revive: Send + Sync {
-    /// Puts the dead job of this name back, with fresh attempts.
-    fn put_back<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
-
-    /// Ends the dead job of this name.
-    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
-}
-
-impl<E: Effect> Revive for Parts<E> {
-    fn put_back<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>> {
+impl<E: Effect> RetryDeadJob for Parts<E> {
+    fn redrive<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>> {
         async move {
             let limit = db::limit(&self.pool, SETTLE_LIMIT);
-            let carried = db::within(limit, self.revive(id, by)).await?;
+            let carried = db::within(limit, self.put_back(id, by)).await?;
             self.wakers.jobs.notify_waiters();
             Ok(carried)
         }
@@ -34,17 +25,17 @@ impl<E: Effect> Revive for Parts<E> {
     }
 
     fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>> {
-        db::within(db::limit(&self.pool, SETTLE_LIMIT), self.end(id, by)).boxed()
+        db::within(db::limit(&self.pool, SETTLE_LIMIT), self.delete(id, by)).boxed()
     }
 }
 
 impl<E: Effect> Parts<E> {
-    async fn revive(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+    async fn put_back(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
         let mut tx = db::begin(&self.pool).await?;
         let Some(key) = store::find_dead(&mut tx, E::KIND, id).await? else {
             return Ok(Carried::NotOpen);
         };
-        // What the effect holds comes before the job's row, as for whoever settles.
+        // What the effect locks comes before the job's row, as when a job ends.
         if let Some(reason) = self.effect.never_again(&mut tx, &key).await? {
             return Err(Error::Refused(reason));
         }
@@ -56,7 +47,7 @@ impl<E: Effect> Parts<E> {
         Ok(Carried::PutBack)
     }
 
-    async fn end(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+    async fn delete(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
         let mut tx = db::begin(&self.pool).await?;
         let Some(key) = store::find_dead(&mut tx, E::KIND, id).await? else {
             return Ok(Carried::NotOpen);
@@ -64,24 +55,8 @@ impl<E: Effect> Parts<E> {
         if let Some(reason) = self.effect.still_needed(&mut tx, &key).await? {
             return Err(Error::Needed(reason));
         }
-        let carried = record_end(&mut tx, id, by).await?;
+        let carried = discard_job(&mut tx, id, by).await?;
         tx.commit().await?;
         Ok(carried)
     }
-}
-
-/// Ends the dead job of this name, whose kind nobody does any more.
-pub(crate) async fn discard(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried, sqlx::Error> {
-    let mut tx = db::begin(pool).await?;
-    let carried = record_end(&mut tx, id, by).await?;
-    tx.commit().await?;
-    Ok(carried)
-}
-
-/// The decision is read off the row, so it is recorded before the row goes; a job that is not dead
-/// has neither.
-async fn record_end(conn: &mut PgConnection, id: Uuid, by: &By) -> Result<Carried, sqlx::Error> {
-    audit::record(conn, id, (Action::Discard, Outcome::Discarded), by).await?;
-    let ended = store::delete_dead(conn, id).await?;
-    Ok(if ended == 0 { Carried::NotOpen } else { Carried::settled() })
 }

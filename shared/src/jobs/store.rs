@@ -351,15 +351,3 @@ pub(super) async fn revive(
     .await?;
     Ok(revived.rows_affected())
 }
-
-/// Ends the dead job of this name; says how many there were.
-pub(super) async fn delete_dead(conn: &mut PgConnection, id: Uuid) -> Result<u64, sqlx::Error> {
-    let deleted = sqlx::query(
-        "DELETE FROM messaging.job
-         WHERE state = 'dead' AND md5(kind || '/' || key)::uuid = $1",
-    )
-    .bind(id)
-    .execute(conn)
-    .await?;
-    Ok(deleted.rows_affected())
-}

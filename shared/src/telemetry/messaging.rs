@@ -20,7 +20,7 @@ use crate::{
 pub(crate) enum By {
     /// It was read from the log.
     Log,
-    /// It was dead, or waited behind one that was, and goes on.
+    /// It is a dead letter that is redriven.
     Redrive,
 }
 

@@ -69,48 +69,35 @@ async fn jobs_are_counted_by_kind_and_state_and_the_first_that_is_due_has_an_age
 }
 
 #[tokio::test]
-async fn letters_are_counted_by_reason_and_state_and_are_0_again_once_they_are_closed() {
+async fn letters_are_counted_by_reason_and_are_0_again_once_they_are_closed() {
     let _alone = LETTERS.lock().await;
     telemetry::init(telemetry::Format::Pretty, "off").unwrap();
     let (pool, _) = kit::database().await;
     let planting = Instant::now();
     pool.execute(
         "WITH planted (reason, settled, closed, many) AS (
-             VALUES ('body', NULL, NULL::timestamptz, 3), ('body', 'redriven', NULL, 1),
-                    ('imposter', NULL, NULL, 2), ('envelope', 'discarded', now(), 4)
+             VALUES ('body', NULL, NULL::timestamptz, 3), ('imposter', NULL, NULL, 2),
+                    ('envelope', 'discarded', now(), 4)
          )
          INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\", headers,
                                             reason, detail, failed_at, settled, closed_at)
          SELECT gen_random_uuid(), 'numbers', many, n, '', reason, '', now() - interval '2 min',
                 settled, closed
-         FROM planted, generate_series(1, 9) AS n WHERE n <= many;
-         INSERT INTO messaging.parked (lane, topic, partition, \"offset\", headers)
-         SELECT '', 'numbers', 0, n, '' FROM generate_series(1, 6) AS n",
+         FROM planted, generate_series(1, 9) AS n WHERE n <= many",
     )
     .await
     .unwrap();
     let census = Census::new(pool.clone(), Letters::describe());
     let counted = async || {
         assert!(census.step().await);
-        let of = |reason, state| {
-            value(&format!("dead_letters{{reason=\"{reason}\",state=\"{state}\"}}")).to_string()
-        };
-        let letters = [
-            of("body", "undecided"),
-            of("body", "settled"),
-            of("imposter", "undecided"),
-            of("envelope", "settled"),
-        ];
-        (letters.join(" "), value("dead_letters_parked").to_string())
+        let letters = ["body", "imposter", "envelope"]
+            .map(|reason| value(&format!("dead_letters{{reason=\"{reason}\"}}")).to_string());
+        letters.join(" ")
     };
-    assert_eq!(counted().await, ("3 1 2 0".to_owned(), "6".to_owned()));
+    assert_eq!(counted().await, "3 2 0");
     assert_aged(value("dead_letter_age_seconds"), 120.0, planting);
-    pool.execute(
-        "UPDATE messaging.dead_letter SET closed_at = now(); DELETE FROM messaging.parked",
-    )
-    .await
-    .unwrap();
-    assert_eq!(counted().await, ("0 0 0 0".to_owned(), "0".to_owned()));
+    pool.execute("UPDATE messaging.dead_letter SET closed_at = now()").await.unwrap();
+    assert_eq!(counted().await, "0 0 0");
     assert_eq!(value("dead_letter_age_seconds").to_string(), "0");
 }
 
@@ -130,9 +117,7 @@ async fn counting_goes_along_indexes_however_much_else_there_is() {
                                             reason, detail, settled, closed_at)
          SELECT gen_random_uuid(), 'numbers', 0, n, '', 'body', '', 'redriven', now()
          FROM generate_series(1, 50000) AS n;
-         INSERT INTO messaging.parked (lane, topic, partition, \"offset\", headers)
-         SELECT '', 'numbers', 0, n, '' FROM generate_series(1, 50000) AS n;
-         ANALYZE messaging.job; ANALYZE messaging.dead_letter; ANALYZE messaging.parked",
+         ANALYZE messaging.job; ANALYZE messaging.dead_letter",
     )
     .await
     .unwrap();
@@ -140,7 +125,7 @@ async fn counting_goes_along_indexes_however_much_else_there_is() {
         pool.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
         let tables: Vec<(String, i64)> = sqlx::query_as(
             "SELECT relname::text, seq_scan FROM pg_stat_user_tables
-             WHERE relname IN ('job', 'dead_letter', 'parked') ORDER BY relname",
+             WHERE relname IN ('job', 'dead_letter') ORDER BY relname",
         )
         .fetch_all(&pool)
         .await
@@ -148,7 +133,7 @@ async fn counting_goes_along_indexes_however_much_else_there_is() {
         tables
     };
     let before = read_in_whole().await;
-    assert_eq!(before.len(), 3);
+    assert_eq!(before.len(), 2);
     looks(&pool, "counted").await;
     assert!(Census::new(pool.clone(), Letters::describe()).step().await);
     assert_eq!(read_in_whole().await, before, "a table was read from its beginning to its end");

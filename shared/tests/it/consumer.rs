@@ -144,7 +144,6 @@ async fn a_dead_letter_is_undone_with_its_transaction() {
     let message = incoming(&number(NUMBERS, "a", 1, 1), 0);
     let letter = dead_letter::DeadLetter {
         incoming: &message,
-        lane: None,
         reason: dead_letter::Reason::Body,
         detail: "a reason with a \0 in it".to_owned(),
     };

@@ -2,7 +2,7 @@
 
 use devstack::until;
 use shared::{
-    dead_letter::{By, Carried, Desk, Error},
+    dead_letter::{Carried, DeadLetterAdmin, Error},
     effects::Effects,
     fault::Fault,
     jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Policy, Step, lock_untouched},
@@ -18,12 +18,11 @@ fn two_attempts() -> Policy {
     Policy { attempts_max: Some(2), ..policy() }
 }
 
-/// A desk at which these jobs can be decided upon.
-fn desk(pool: &PgPool, probe: &Probe) -> Desk {
-    let desk = Desk::default();
-    desk.open(pool.clone());
-    desk.add_workers(Probe::KIND, worker(pool, probe, two_attempts()).parts());
-    desk
+/// Decides about these jobs.
+fn admin(pool: &PgPool, probe: &Probe) -> DeadLetterAdmin {
+    let mut admin = DeadLetterAdmin::new(pool.clone());
+    admin.jobs.insert(Probe::KIND, worker(pool, probe, two_attempts()).parts());
+    admin
 }
 
 /// A job that was refused until it was given up.
@@ -102,10 +101,10 @@ async fn a_job_that_goes_on_has_no_copy() {
 async fn a_job_that_is_put_back_has_fresh_attempts_and_is_done() {
     let (pool, probe) = given_up(Act::Refused(None)).await;
     let letter = only(&pool).await;
-    let desk = desk(&pool, &probe);
-    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    let admin = admin(&pool, &probe);
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
     assert!(open(&pool).await.is_empty());
-    assert_eq!(desk.redrive(letter.id, &by()).await.unwrap(), Carried::NotOpen, "once");
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::NotOpen, "once");
     let row = rows(&pool).await.remove(0);
     assert_eq!((row.state.as_str(), row.attempt), ("waiting", 0));
 
@@ -119,9 +118,9 @@ async fn a_job_that_is_put_back_has_fresh_attempts_and_is_done() {
 async fn a_job_that_is_given_up_again_is_the_same_letter() {
     let (pool, probe) = given_up(Act::Refused(None)).await;
     let letter = only(&pool).await;
-    let desk = desk(&pool, &probe);
+    let admin = admin(&pool, &probe);
     probe.plan("a", [Act::Final]);
-    desk.redrive(letter.id, &by()).await.unwrap();
+    admin.redrive(letter.id, &by()).await.unwrap();
     assert_eq!(worker(&pool, &probe, two_attempts()).step().await.unwrap().gave_up, 1);
     let again = only(&pool).await;
     assert_eq!((again.id, again.attempts), (letter.id, 1));
@@ -131,7 +130,7 @@ async fn a_job_that_is_given_up_again_is_the_same_letter() {
 async fn what_is_in_doubt_stays_in_doubt_and_never_counts_as_untouched() {
     let (pool, probe) = given_up(Act::Unknown).await;
     let letter = only(&pool).await;
-    desk(&pool, &probe).redrive(letter.id, &by()).await.unwrap();
+    admin(&pool, &probe).redrive(letter.id, &by()).await.unwrap();
     assert!(rows(&pool).await[0].in_doubt);
     let mut conn = pool.acquire().await.unwrap();
     let untouched = lock_untouched(&mut conn, Probe::KIND, &["a".to_owned()]).await.unwrap();
@@ -156,7 +155,7 @@ async fn an_outcome_of_an_earlier_life_does_not_count() {
         let mut other = worker(&pool, &probe, two_attempts());
         assert_eq!(other.step().await.unwrap().gave_up, 1);
         let letter = only(&pool).await;
-        desk(&pool, &probe).redrive(letter.id, &by()).await.unwrap();
+        admin(&pool, &probe).redrive(letter.id, &by()).await.unwrap();
         let hang = std::sync::Arc::new(tokio::sync::Semaphore::new(0));
         probe.plan("a", [Act::Gate(std::sync::Arc::clone(&hang))]);
         let late = async {
@@ -177,11 +176,11 @@ async fn an_outcome_of_an_earlier_life_does_not_count() {
 async fn a_job_that_is_discarded_is_gone_and_the_decision_is_kept() {
     let (pool, probe) = given_up(Act::Refused(None)).await;
     let letter = only(&pool).await;
-    let desk = desk(&pool, &probe);
-    let outcome = desk.discard(letter.id, &because()).await.unwrap();
-    assert_eq!(outcome, Carried::Settled { went_on: 0, left: 0, now_behind: None });
+    let admin = admin(&pool, &probe);
+    let outcome = admin.discard(letter.id, &because()).await.unwrap();
+    assert_eq!(outcome, Carried::Settled);
     assert!(rows(&pool).await.is_empty());
-    assert_eq!(desk.discard(letter.id, &because()).await.unwrap(), Carried::NotOpen);
+    assert_eq!(admin.discard(letter.id, &because()).await.unwrap(), Carried::NotOpen);
     let mut conn = pool.acquire().await.unwrap();
     let shown = shared::dead_letter::show(&mut conn, letter.id).await.unwrap().unwrap();
     assert_eq!((shown.letter, shown.decisions.len()), (None, 1));
@@ -248,23 +247,17 @@ async fn a_job_whose_effect_says_no_is_neither_tried_again_nor_ended() {
     };
     let mut worker = jobs::Worker::new(parts);
     assert_eq!(worker.step().await.unwrap().gave_up, 1);
-    let desk = Desk::default();
-    desk.open(pool.clone());
+    let mut admin = DeadLetterAdmin::new(pool.clone());
     let letter = only(&pool).await;
-    let nobody = desk.redrive(letter.id, &by()).await.unwrap_err();
-    assert_eq!(nobody.to_string(), "it may not be tried again: nobody does once");
-    desk.add_workers(Once::KIND, worker.parts());
-    let told = desk.redrive(letter.id, &by()).await.unwrap_err();
+    let nobody = admin.redrive(letter.id, &by()).await.unwrap_err();
+    assert_eq!(
+        nobody.to_string(),
+        "it may not be tried again: this service has no workers for once"
+    );
+    admin.jobs.insert(Once::KIND, worker.parts());
+    let told = admin.redrive(letter.id, &by()).await.unwrap_err();
     assert!(matches!(told, Error::Refused(reason) if reason == "a was told"));
-    let needed = desk.discard(letter.id, &because()).await.unwrap_err();
+    let needed = admin.discard(letter.id, &because()).await.unwrap_err();
     assert!(matches!(needed, Error::Needed(reason) if reason == "a is waited for"));
     assert_eq!(only(&pool).await, letter);
-}
-
-#[tokio::test]
-async fn a_desk_without_a_database_says_so() {
-    let desk = Desk::default();
-    let by = By::new("ada").unwrap();
-    let error = desk.redrive(uuid::Uuid::nil(), &by).await.unwrap_err();
-    assert!(matches!(error, Error::NotYet), "{error:?}");
 }

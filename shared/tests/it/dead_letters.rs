@@ -1,8 +1,8 @@
-//! Dead letters: what waits behind one, and what becomes of it when an operator decides.
+//! Dead letters: what becomes one, and what becomes of it when an operator decides.
 
 use shared::{
     consumer::{Parts, TakenIn},
-    dead_letter::{self, By, Carried, Filter, Letter, Road as _, Summary},
+    dead_letter::{self, By, Carried, Filter, Letter, RetryDeadMessage as _, Summary},
     message::{Incoming, Outgoing},
     outbox,
 };
@@ -46,21 +46,8 @@ async fn show(pool: &PgPool, id: Uuid) -> (Option<Letter>, Vec<(String, String)>
     (shown.letter, decisions)
 }
 
-/// What went through the handler for a key, in order: each said number follows the one before.
-pub(crate) async fn said(pool: &PgPool) -> Vec<i64> {
-    let mut conn = pool.acquire().await.unwrap();
-    let kept = outbox::head(&mut conn, 10_000).await.unwrap();
-    let sums = kept.into_iter().filter(|it| it.message.topic == "sums");
-    sums.map(|it| String::from_utf8(it.message.payload.unwrap()).unwrap().parse().unwrap())
-        .collect()
-}
-
 pub(crate) async fn take_in(parts: &Parts<Tally>, batch: &[Incoming]) -> TakenIn {
     parts.take_in_or_isolate(batch).await.unwrap()
-}
-
-pub(crate) fn settled(went_on: usize) -> Carried {
-    Carried::Settled { went_on, left: 0, now_behind: None }
 }
 
 /// The software learns to read what it could not.
@@ -73,7 +60,7 @@ pub(crate) async fn mend(pool: &PgPool, readable: &str) {
 }
 
 #[tokio::test]
-async fn later_messages_of_the_key_wait_behind_a_letter_and_other_keys_flow() {
+async fn a_dead_letter_keeps_nothing_back() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let batch = [
@@ -83,48 +70,34 @@ async fn later_messages_of_the_key_wait_behind_a_letter_and_other_keys_flow() {
         incoming(&number(NUMBERS, "a", 3, 2), 3),
     ];
     let taken = take_in(&parts, &batch).await;
-    assert_eq!(taken, TakenIn { fresh: 2, dead: 1, parked: 1, repeats: 0 });
-    let next = [incoming(&number(NUMBERS, "a", 4, 4), 4), incoming(&unreadable("a", 5), 5)];
-    let taken = take_in(&parts, &next).await;
-    assert_eq!(
-        taken,
-        TakenIn { parked: 2, ..TakenIn::default() },
-        "also what cannot be read waits"
-    );
+    assert_eq!(taken, TakenIn { fresh: 3, dead: 1, repeats: 0 });
+    let next = [incoming(&number(NUMBERS, "a", 4, 4), 4)];
+    assert_eq!(take_in(&parts, &next).await.fresh, 1);
     let totals = totals(&pool).await;
-    assert_eq!((totals["a"], totals["b"]), (1, 10));
+    assert_eq!((totals["a"], totals["b"]), (7, 10));
     let letter = only(&pool).await;
-    assert_eq!((letter.reason.as_str(), letter.waiting, letter.attempts), ("body", 3, 1));
+    assert_eq!((letter.reason.as_str(), letter.attempts), ("body", 1));
     assert_eq!((letter.topic.as_str(), letter.key.as_deref()), (NUMBERS, Some("a")));
 }
 
 #[tokio::test]
-async fn the_same_key_on_another_topic_flows() {
-    let (pool, _) = database().await;
-    let parts = parts(&pool, Tally::default());
-    take_in(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
-    let elsewhere = incoming(&number("other-numbers", "a", 2, 3), 0);
-    assert_eq!(take_in(&parts, &[elsewhere]).await.fresh, 1);
-    assert_eq!(totals(&pool).await["a"], 3);
-}
-
-#[tokio::test]
-async fn what_has_no_readable_outside_keeps_nobody_back() {
+async fn a_message_without_an_envelope_is_dead_until_it_is_discarded() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let mut no_id = incoming(&number(NUMBERS, "a", 1, 1), 0);
     no_id.headers = shared::message::Headers::default();
     let taken = take_in(&parts, &[no_id, incoming(&number(NUMBERS, "a", 2, 2), 1)]).await;
-    assert_eq!(taken, TakenIn { fresh: 1, dead: 1, ..TakenIn::default() });
+    assert_eq!(taken, TakenIn { fresh: 1, dead: 1, repeats: 0 });
     let letter = only(&pool).await;
     let outcome = parts.redrive(letter.id, &by()).await.unwrap();
-    assert!(matches!(outcome, Carried::StillDead { attempts: 2, reason: "envelope", .. }));
-    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), settled(0));
+    let Carried::StillDead { attempts: 2, reason, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(reason, "envelope");
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Carried::Settled);
     assert!(open(&pool).await.is_empty());
 }
 
 #[tokio::test]
-async fn what_the_handler_refuses_or_breaks_on_keeps_its_key_back_within_the_same_batch() {
+async fn of_a_batch_only_what_the_handler_refuses_or_panics_on_is_dead() {
     for bad in [-1, 13] {
         let (pool, _) = database().await;
         let parts = parts(&pool, Tally::default());
@@ -135,71 +108,58 @@ async fn what_the_handler_refuses_or_breaks_on_keeps_its_key_back_within_the_sam
             incoming(&number(NUMBERS, "b", 1, 10), 3),
         ];
         let taken = take_in(&parts, &batch).await;
-        assert_eq!(taken, TakenIn { fresh: 2, dead: 1, parked: 1, repeats: 0 }, "{bad}");
+        assert_eq!(taken, TakenIn { fresh: 3, dead: 1, repeats: 0 }, "{bad}");
         let totals = totals(&pool).await;
-        assert_eq!((totals["a"], totals["b"]), (1, 10), "{bad}");
+        assert_eq!((totals["a"], totals["b"]), (3, 10), "{bad}");
         let again = take_in(&parts, &batch).await;
-        assert_eq!((again.fresh, again.dead), (0, 0), "{bad}");
-        assert_eq!(only(&pool).await.waiting, 1, "{bad}");
+        assert_eq!(again, TakenIn { repeats: 4, ..TakenIn::default() }, "{bad}");
+        only(&pool).await;
     }
 }
 
 #[tokio::test]
-async fn what_is_refused_keeps_back_one_behind_it_that_cannot_be_read() {
-    for bad in [-1, 13] {
-        let (pool, _) = database().await;
-        let parts = parts(&pool, Tally::default());
-        let batch = [
-            incoming(&number(NUMBERS, "a", 1, bad), 0),
-            incoming(&unreadable("a", 2), 1),
-            incoming(&number(NUMBERS, "a", 3, 2), 2),
-        ];
-        let taken = take_in(&parts, &batch).await;
-        assert_eq!(taken, TakenIn { dead: 1, parked: 2, ..TakenIn::default() }, "{bad}");
-        let letter = only(&pool).await;
-        assert_eq!((letter.reason != "body", letter.waiting), (true, 2), "{bad}");
-        let next = parts.discard(letter.id, &because()).await.unwrap();
-        assert!(matches!(next, Carried::Settled { now_behind: Some(_), .. }), "{bad}: {next:?}");
-        let letter = only(&pool).await;
-        assert_eq!((letter.reason.as_str(), letter.waiting), ("body", 1), "{bad}");
-    }
-}
-
-#[tokio::test]
-async fn a_redriven_letter_is_taken_in_first_and_then_what_waited_in_order() {
+async fn a_redriven_letter_is_processed_once_however_late() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
-    let behind = (2..=250).map(|it| incoming(&number(NUMBERS, "a", it, 1_000), it));
-    let batch: Vec<_> = std::iter::once(incoming(&unreadable("a", 1), 1)).chain(behind).collect();
-    for some in batch.chunks(100) {
-        take_in(&parts, some).await;
+    let later = (2..=250).map(|n| incoming(&number(NUMBERS, "a", n, 1_000), n));
+    let mut log: Vec<_> = std::iter::once(incoming(&unreadable("a", 1), 1)).chain(later).collect();
+    for batch in log.chunks(100) {
+        take_in(&parts, batch).await;
     }
+    assert_eq!(totals(&pool).await["a"], 249_000);
     let letter = only(&pool).await;
     mend(&pool, "1").await;
-    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), settled(249));
-    // One said sum for each transaction, each larger than the one before: in order.
-    let said = said(&pool).await;
-    assert_eq!((said[0], said.last().copied()), (1, Some(249_001)), "{said:?}");
-    assert!(said.is_sorted());
+    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::Settled);
+    assert_eq!(totals(&pool).await["a"], 249_001);
     assert!(open(&pool).await.is_empty());
     let (letter, decisions) = show(&pool, letter.id).await;
     assert!(!letter.unwrap().open);
     assert_eq!(decisions, [("redrive".to_owned(), "taken-in".to_owned())]);
 
-    let mut batch = batch;
-    batch[0].payload = Some(b"1".to_vec());
-    let taken = take_in(&parts, &batch).await;
-    assert_eq!(taken.repeats, 250, "the same places are known for a while: {taken:?}");
-    let after = incoming(&number(NUMBERS, "a", 251, 1), 251);
-    assert_eq!(take_in(&parts, &[after]).await.fresh, 1, "the lane is open again");
+    log[0].payload = Some(b"1".to_vec());
+    let again = take_in(&parts, &log).await;
+    assert_eq!(again, TakenIn { repeats: 250, ..TakenIn::default() }, "all are known");
+}
+
+#[tokio::test]
+async fn a_message_that_is_read_again_after_a_deploy_that_can_read_it_is_processed_once() {
+    let (pool, _) = database().await;
+    let parts = parts(&pool, Tally::default());
+    let message = number(NUMBERS, "a", 1, 5);
+    let unreadable = Outgoing { payload: Some(b"?".to_vec()), ..message.clone() };
+    take_in(&parts, &[incoming(&unreadable, 0)]).await;
+    let letter = only(&pool).await;
+    mend(&pool, "5").await;
+    assert_eq!(take_in(&parts, &[incoming(&message, 0)]).await.fresh, 1);
+    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::Settled);
+    assert_eq!(totals(&pool).await["a"], 5);
 }
 
 #[tokio::test]
 async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attempt() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
-    let batch = [incoming(&unreadable("a", 1), 0), incoming(&number(NUMBERS, "a", 2, 2), 1)];
-    take_in(&parts, &batch).await;
+    take_in(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
     let letter = only(&pool).await;
     for (attempts, body, reason) in [
         (2, "x", "body"),
@@ -212,9 +172,9 @@ async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attemp
         let Carried::StillDead { attempts: n, reason: why, .. } = outcome else {
             panic!("{outcome:?}")
         };
-        assert_eq!((n, why), (attempts, reason));
+        assert_eq!((n, &*why), (attempts, reason));
         let now = only(&pool).await;
-        assert_eq!((now.attempts, now.reason.as_str(), now.waiting), (attempts, reason, 1));
+        assert_eq!((now.attempts, now.reason.as_str()), (attempts, reason));
     }
     assert!(totals(&pool).await.is_empty(), "nothing of a failed attempt stays");
     let mut conn = pool.acquire().await.unwrap();
@@ -227,15 +187,13 @@ async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attemp
 }
 
 #[tokio::test]
-async fn a_discarded_letter_is_never_taken_in_and_what_waited_goes_on() {
+async fn a_discarded_letter_is_never_processed_nor_is_a_copy_of_it() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let refused = number(NUMBERS, "a", 1, -1);
     take_in(&parts, &[incoming(&refused, 0)]).await;
-    take_in(&parts, &[incoming(&number(NUMBERS, "a", 2, 2), 1)]).await;
     let letter = only(&pool).await;
-    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), settled(1));
-    assert_eq!(totals(&pool).await["a"], 2);
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Carried::Settled);
     let mut conn = pool.acquire().await.unwrap();
     let decided = dead_letter::decisions(&mut conn, 10).await.unwrap().remove(0);
     assert_eq!((decided.action.as_str(), decided.outcome.as_str()), ("discard", "discarded"));
@@ -247,55 +205,9 @@ async fn a_discarded_letter_is_never_taken_in_and_what_waited_goes_on() {
 
     let copies = [incoming(&refused, 0), incoming(&refused, 7)];
     let again = take_in(&parts, &copies).await;
-    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() }, "nor is a copy of it");
+    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
     assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Carried::NotOpen);
     assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::NotOpen);
-}
-
-#[tokio::test]
-async fn one_that_waited_and_is_dead_itself_keeps_back_what_comes_after_it() {
-    let (pool, _) = database().await;
-    let parts = parts(&pool, Tally::default());
-    for (offset, message) in (0..).zip([
-        number(NUMBERS, "a", 1, -1),
-        number(NUMBERS, "a", 2, 2),
-        number(NUMBERS, "a", 3, 13),
-        number(NUMBERS, "a", 4, 4),
-        unreadable("a", 5),
-        number(NUMBERS, "a", 6, 6),
-    ]) {
-        take_in(&parts, &[incoming(&message, offset)]).await;
-    }
-    let first = only(&pool).await;
-    let outcome = parts.discard(first.id, &because()).await.unwrap();
-    let Carried::Settled { went_on: 1, left: 3, now_behind: Some(why) } = outcome else {
-        panic!("{outcome:?}")
-    };
-    assert!(why.starts_with("unprocessable"), "{why}");
-    assert_eq!(totals(&pool).await["a"], 2);
-    let second = only(&pool).await;
-    assert_ne!(second.id, first.id);
-    assert_eq!((second.reason.as_str(), second.waiting), ("unprocessable", 3));
-
-    parts.discard(second.id, &because()).await.unwrap();
-    assert_eq!(totals(&pool).await["a"], 6);
-    let third = only(&pool).await;
-    assert_eq!((third.reason.as_str(), third.waiting), ("body", 1));
-    assert_eq!(parts.discard(third.id, &because()).await.unwrap(), settled(1));
-    assert_eq!(totals(&pool).await["a"], 12);
-}
-
-#[tokio::test]
-async fn a_letter_that_was_discarded_and_is_read_again_does_not_wait_behind_the_next() {
-    let (pool, _) = database().await;
-    let parts = parts(&pool, Tally::default());
-    let both = [incoming(&unreadable("a", 1), 0), incoming(&unreadable("a", 2), 1)];
-    let first = take_in(&parts, &both).await;
-    assert_eq!((first.dead, first.parked), (1, 1));
-    parts.discard(only(&pool).await.id, &because()).await.unwrap();
-    let again = take_in(&parts, &both).await;
-    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
-    assert_eq!(only(&pool).await.waiting, 0);
 }
 
 #[tokio::test]

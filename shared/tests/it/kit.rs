@@ -37,17 +37,17 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 pub(crate) const NUMBERS: &str = "numbers";
 pub(crate) const SUMS: &str = "sums";
 
-/// A database with the tables of the roads and of the test handler.
+/// The table of the test handler.
+pub(crate) const TALLY_TABLE: &str =
+    "CREATE TABLE tally (key text PRIMARY KEY, total bigint NOT NULL, said bigint NOT NULL)";
+
+/// A database with the tables of the runtime and of the test handler.
 pub(crate) async fn database() -> (PgPool, db::Settings) {
     let url = devstack::database("roads").await;
     let settings = db::Settings::new(SecretString::from(url)).patient(PATIENCE);
     let pool = db::pool(&settings, "test").unwrap();
     db::migrate(&pool, &sqlx::migrate::Migrator::DEFAULT).await.unwrap();
-    pool.execute(
-        "CREATE TABLE tally (key text PRIMARY KEY, total bigint NOT NULL, said bigint NOT NULL)",
-    )
-    .await
-    .unwrap();
+    pool.execute(TALLY_TABLE).await.unwrap();
     (pool, settings)
 }
 

@@ -8,9 +8,11 @@ mod census;
 mod codec;
 mod consumer;
 mod dead_jobs;
+mod dead_letter_admin;
 mod dead_letters;
+mod dead_letters_model;
 mod dead_rows;
-mod desk;
+
 mod door;
 mod emptied_registry;
 mod errand;
@@ -25,7 +27,7 @@ mod job_outcomes;
 mod jobs;
 mod kit;
 mod lag;
-mod lanes_model;
+
 mod log_loss;
 mod migrations;
 mod outbox;

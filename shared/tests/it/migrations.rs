@@ -1,6 +1,6 @@
 //! Migrations beside those who are at work.
 
-use std::time::Duration;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use devstack::until;
 use shared::{
@@ -8,6 +8,7 @@ use shared::{
     dependency::{self, Waited},
     fault::Fault,
     health::Health,
+    message::Outgoing,
 };
 use sqlx::{
     Executor as _, PgPool,
@@ -15,7 +16,10 @@ use sqlx::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::kit;
+use crate::{
+    dead_letters::{open, unreadable},
+    kit::{self, NUMBERS, Tally, number, parts, totals},
+};
 
 fn migrator(sql: &'static str) -> Migrator {
     use sqlx::SqlSafeStr as _;
@@ -100,4 +104,79 @@ async fn what_is_wrong_with_a_migration_is_not_waited_for() {
     let (pool, _) = kit::database().await;
     let error = db::migrate(&pool, &migrator("SELECT 1 / 0")).await.unwrap_err();
     assert!(!db::may_pass(&error), "{error}");
+}
+
+/// The migrations of the runtime up to this version.
+async fn runtime_up_to(version: i64) -> Migrator {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut all = Migrator::new(folder).await.unwrap();
+    all.migrations.to_mut().retain(|migration| migration.version <= version);
+    all
+}
+
+/// A message of the version that still parked some: where it is, and what it says.
+async fn park(pool: &PgPool, offset: i64, message: &Outgoing) {
+    sqlx::query(
+        "INSERT INTO messaging.parked
+             (lane, topic, partition, \"offset\", timestamp_ms, key, headers, payload)
+         VALUES ('', $1, 0, $2, 1, $3, $4, $5)",
+    )
+    .bind(&*message.topic)
+    .bind(offset)
+    .bind(&message.key)
+    .bind(message.headers.to_bytes())
+    .bind(&message.payload)
+    .execute(pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_had_parked_is_processed_at_the_start_and_nothing_of_it_is_lost() {
+    let url = devstack::database("parked").await;
+    let settings = db::Settings::new(url.into()).patient(kit::PATIENCE);
+    let pool = db::pool(&settings, "before").unwrap();
+    let mut conn = pool.acquire().await.unwrap().detach();
+    conn.execute("CREATE SCHEMA messaging; SET search_path = messaging").await.unwrap();
+    runtime_up_to(10).await.run(&mut conn).await.unwrap();
+    pool.execute(kit::TALLY_TABLE).await.unwrap();
+    let letter = "INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\",
+                      headers, lane, reason, detail, settled)
+                  VALUES (gen_random_uuid(), 'numbers', 0, 0, '', 'a', 'body', '', NULL),
+                         (gen_random_uuid(), 'numbers', 0, 1, '', 'b', 'body', '', 'discarded')";
+    pool.execute(letter).await.unwrap();
+    for n in 2..130 {
+        park(&pool, n, &number(NUMBERS, "a", n, 1)).await;
+    }
+    park(&pool, 130, &unreadable("b", 1)).await;
+
+    db::migrate(&pool, &Migrator::DEFAULT).await.unwrap();
+    let parts = Arc::new(parts(&pool, Tally::default()));
+    let open = async || open(&pool).await;
+    assert_eq!(open().await.len(), 130, "all but the letter that was decided upon");
+    let stop = CancellationToken::new();
+    let redriven = until("none is parked any more", async || {
+        open().await.iter().all(|letter| letter.reason != "parked")
+    });
+    let stopping = async {
+        redriven.await;
+        stop.cancel();
+    };
+    let (ended, ()) = tokio::join!(parts.redrive_parked(stop.clone()), stopping);
+    ended.unwrap();
+    assert_eq!(totals(&pool).await["a"], 128);
+    let left: Vec<_> =
+        open().await.into_iter().map(|letter| (letter.reason, letter.attempts)).collect();
+    assert_eq!(
+        left.len(),
+        2,
+        "the letter of before, and the parked one that is dead itself: {left:?}"
+    );
+    let decided: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM messaging.dead_letter_decision WHERE decided_by = 'upgrade'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(decided, 129);
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, atomic::AtomicU32};
 
 use shared::{
-    dead_letter::Road as _,
+    dead_letter::RetryDeadMessage as _,
     message::{Incoming, Outgoing},
     sequence::{FALLS, REPEATS, Watch},
     telemetry::{self, Metrics},

@@ -1,7 +1,13 @@
 //! What a process says of itself when it is asked for its numbers.
 
 use axum::{body::Body, http::Request};
-use shared::{db, health::Health, http, telemetry, telemetry::Vitals};
+use shared::{
+    db,
+    health::Health,
+    http::{self, AdminRoutes},
+    telemetry,
+    telemetry::Vitals,
+};
 use tower::ServiceExt as _;
 
 use crate::kit::{self, value_on};
@@ -14,7 +20,8 @@ async fn parts_connections_and_memory_are_as_they_are_when_asked() {
     let part = health.component("asked");
     let vitals = Vitals::of(health);
     let metrics = telemetry::init(telemetry::Format::Pretty, "off").unwrap();
-    let admin = http::admin(vitals.clone(), metrics);
+    let settings = http::Settings::default();
+    let admin = AdminRoutes::new(vitals.clone(), metrics, settings).router();
     let ask = async || {
         let request = Request::get("/metrics").body(Body::empty()).unwrap();
         let answer = admin.clone().oneshot(request).await.unwrap();

@@ -3,10 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use sagactl::{
-    dead_letters::api::{Answer, Filter, Service},
-    fleet::Member,
-};
+use sagactl::fleet::Member;
 use serde_json::{Value, json};
 use shared::{
     codec::{self, Codec, Kind, Says},
@@ -23,7 +20,7 @@ use self::table::{Base, CASES, Case};
 use crate::{
     raw::{self, Raw},
     read::{self, readers, topics},
-    stage::{self, Stage, answered, insist},
+    stage::{self, Stage, answered},
 };
 
 mod table;
@@ -212,31 +209,6 @@ fn is_of(letter: &Letter, bad: &Bad) -> bool {
         && letter.payload == bad.raw.payload
 }
 
-/// Messages of one topic and key wait behind each other: as an operator would, ends the first of them,
-/// so that the next one shows what is wrong with it, until none waits.
-async fn end_one_after_the_other(stage: &Stage, member: Member) {
-    let (name, base) = (member.to_string(), stage.fleet.admin(member));
-    let service = Service { name, base, http: sagactl::client::http().unwrap() };
-    loop {
-        let list = async || service.list(&Filter::default(), 10_000).await;
-        let letters = insist("the letters are listed", list).await;
-        let waited_for: Vec<_> = letters.iter().filter(|it| it.waiting > 0).collect();
-        if waited_for.is_empty() {
-            return;
-        }
-        for letter in waited_for {
-            // Told to come back later, an operator does.
-            insist("the letter is discarded", async || {
-                match service.discard(letter.id, "a test", "to see the next one").await {
-                    Ok(Answer::Carried(_)) => Ok(()),
-                    other => Err(format!("{other:?}")),
-                }
-            })
-            .await;
-        }
-    }
-}
-
 #[tokio::test]
 async fn every_kind_of_bad_message_is_kept_as_it_came_with_its_reason_and_the_partition_goes_on() {
     let mut stage = stage::open().await;
@@ -248,7 +220,6 @@ async fn every_kind_of_bad_message_is_kept_as_it_came_with_its_reason_and_the_pa
     for member in Member::SERVICES {
         let mine: Vec<&Bad> = bad.iter().filter(|it| readers(it.topic).contains(&member)).collect();
         read::to_the_end(&stage.fleet, member).await;
-        end_one_after_the_other(&stage, member).await;
         let letters = letters(&stage, member).await;
         for bad in &mine {
             let kept: Vec<&Letter> = letters.iter().filter(|it| is_of(it, bad)).collect();

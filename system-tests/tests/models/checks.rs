@@ -26,10 +26,11 @@ const CALM: Bounds = Bounds {
     lost: 0,
     refused: 0,
     operator: 0,
+    dead_letters: 0,
 };
 
 /// Worlds in which nothing may break.
-const WORLDS: [(&str, Bounds); 11] = [
+const WORLDS: [(&str, Bounds); 14] = [
     ("an order, declined or not, and a rival", Bounds { rival: true, declines: true, ..CALM }),
     ("an order without stock, two crashes", Bounds { in_stock: false, crashes: 2, ..CALM }),
     ("two crashes", Bounds { crashes: 2, ..CALM }),
@@ -47,14 +48,25 @@ const WORLDS: [(&str, Bounds); 11] = [
         Bounds { lost: 2, expires: true, operator: 1, ..CALM },
     ),
     ("the customer is told", Bounds { told: true, lost: 1, ..CALM }),
+    (
+        "two dead letters, a rival, a decline",
+        Bounds { rival: true, declines: true, dead_letters: 2, ..CALM },
+    ),
+    ("a dead letter and a crash", Bounds { dead_letters: 1, crashes: 1, ..CALM }),
+    ("a dead letter, the customer is told", Bounds { told: true, dead_letters: 1, ..CALM }),
 ];
 
 /// Mutants: a flaw, the rule that it has to break, and the world in which it does.
-const MUTANTS: [(Flaw, &str, Bounds); 16] = [
+const MUTANTS: [(Flaw, &str, Bounds); 17] = [
     (Flaw::NoTombstoneInInventory, rules::CANCELLED, CALM),
     (Flaw::NoTombstoneInPayment, rules::NOT_STUCK, CALM),
     (Flaw::NoTerminalGuard, rules::FINAL, CALM),
     (Flaw::NoInbox, rules::TAKEN_IN_ONCE, Bounds { crashes: 1, ..CALM }),
+    (
+        Flaw::RedriveWithoutInbox,
+        rules::TAKEN_IN_ONCE,
+        Bounds { dead_letters: 1, crashes: 1, ..CALM },
+    ),
     (Flaw::FreshKeyPerRetry, rules::ONE_NET_CHARGE, Bounds { lost: 1, ..CALM }),
     (Flaw::OldKeysAreCalled, rules::ONE_NET_CHARGE, Bounds { lost: 1, expires: true, ..CALM }),
     (Flaw::LateSuccessIsKept, rules::CANCELLED, CALM),

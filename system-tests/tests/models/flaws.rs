@@ -30,6 +30,8 @@ pub(crate) enum Flaw {
     NoTerminalGuard,
     /// A message is taken in as often as it is read.
     NoInbox,
+    /// A message is redriven though a copy of it was processed.
+    RedriveWithoutInbox,
     /// Each attempt to charge has a key of its own.
     FreshKeyPerRetry,
     /// A charge in doubt is sent again under a key that the gateway has forgotten.

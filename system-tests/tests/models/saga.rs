@@ -64,6 +64,8 @@ pub(crate) struct Bounds {
     pub(crate) refused: u8,
     /// What an operator may do: decide a review, redrive a dead job.
     pub(crate) operator: u8,
+    /// Messages that cannot be processed when they are read. An operator redrives each, at any time.
+    pub(crate) dead_letters: u8,
 }
 
 /// The model.
@@ -88,7 +90,9 @@ pub(crate) struct World {
     pub(crate) outbox: Words,
     /// Published, and not read yet by each service.
     pub(crate) unread: [Copies; 4],
-    /// Taken in by each service.
+    /// Dead letters of each service.
+    pub(crate) letters: [Words; 4],
+    /// Processed by each service.
     pub(crate) inbox: [Words; 4],
     pub(crate) jobs: [Row; 6],
     /// Attempts that are being made.
@@ -119,6 +123,7 @@ impl Saga {
             said: Words::default(),
             outbox: Words::default(),
             unread: [Copies::default(); 4],
+            letters: [Words::default(); 4],
             inbox: [Words::default(); 4],
             jobs: [Row::default(); 6],
             hands: [None; 2],
@@ -159,10 +164,12 @@ impl Model for Saga {
 }
 
 impl World {
-    /// Whether a service's relay, consumer and jobs have nothing left to do and no request travels.
+    /// Whether a service's relay, consumer and jobs have nothing left to do, no dead letter is open and
+    /// no request travels.
     pub(crate) fn rests(&self) -> bool {
         self.outbox.is_empty()
-            && self.unread.iter().all(|it| it.is_empty())
+            && self.unread.iter().all(|unread| unread.is_empty())
+            && self.letters.iter().all(|letters| letters.is_empty())
             && self.jobs.iter().all(|it| !it.is_live())
             && self.hands.iter().all(Option::is_none)
             && self.gateway.travelling == 0

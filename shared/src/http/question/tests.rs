@@ -3,7 +3,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     health::Health,
-    http::{Settings, admin, bind, finish, serve},
+    http::{AdminRoutes, Settings, bind, serve},
     telemetry::{self, Vitals},
 };
 
@@ -32,7 +32,8 @@ async fn a_process_is_ready_when_all_its_parts_are() {
     let listener = bind("admin", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let mut address = listener.local_addr().unwrap();
     let metrics = telemetry::init(telemetry::Format::Pretty, "off").unwrap();
-    let routes = finish(admin(Vitals::of(health), metrics), &Settings::default());
+    let admin = AdminRoutes::new(Vitals::of(health), metrics, Settings::default());
+    let routes = admin.router();
     let stop = CancellationToken::new();
     let serving = serve(listener, routes, Settings::default(), stop.clone());
     let asking = async {

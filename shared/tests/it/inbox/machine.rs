@@ -10,7 +10,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use shared::{
     clock::{self, Clock},
     db,
-    inbox::{self, Admitted, RETENTION},
+    inbox::{self, Admission, RETENTION},
     message::Message,
 };
 use sqlx::{Executor as _, PgPool};
@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::message;
+use super::{count_new, message};
 use crate::kit::{NUMBERS, database, number};
 
 /// A message by its id and by what it says.
@@ -54,7 +54,7 @@ struct Reference {
 enum Answer {
     #[default]
     Nothing,
-    Admitted(Admitted),
+    Admitted(Vec<Admission>),
     /// So many were new to one or the other.
     New(usize),
     Purged(u64),
@@ -62,17 +62,16 @@ enum Answer {
 
 impl Reference {
     /// The first message of an id gives it its content; whoever says otherwise is an imposter.
-    fn admit(&mut self, batch: &[Letter]) -> Admitted {
-        let mut admitted = Admitted::default();
-        for (place, (id, content)) in batch.iter().enumerate() {
-            match self.known.get(id) {
-                None => admitted.fresh.push(place),
-                Some(known) if known == content => admitted.repeats.push(place),
-                Some(_) => admitted.imposters.push(place),
+    fn admit(&mut self, batch: &[Letter]) -> Vec<Admission> {
+        let admission = |(id, content): &Letter| match self.known.insert(*id, *content) {
+            None => Admission::New,
+            Some(known) if known == *content => Admission::Repeat,
+            Some(known) => {
+                self.known.insert(*id, known);
+                Admission::Imposter
             }
-            self.known.entry(*id).or_insert(*content);
-        }
-        admitted
+        };
+        batch.iter().map(admission).collect()
     }
 }
 
@@ -108,7 +107,7 @@ impl ReferenceStateMachine for Reference {
             }
             Step::AdmitTogether(one, other) => {
                 let both: Vec<Letter> = one.iter().chain(other).copied().collect();
-                Answer::New(state.admit(&both).fresh.len())
+                Answer::New(count_new(&state.admit(&both)))
             }
             Step::Purge(_) => {
                 let old: BTreeSet<u8> = before.into_keys().filter(|it| is_old(*it)).collect();
@@ -145,7 +144,7 @@ fn written((id, content): Letter) -> Message {
 }
 
 impl Ground {
-    async fn admit(&self, batch: &[Letter], commit: bool) -> Admitted {
+    async fn admit(&self, batch: &[Letter], commit: bool) -> Vec<Admission> {
         let messages: Vec<Message> = batch.iter().copied().map(written).collect();
         let mut tx = db::begin(&self.pool).await.unwrap();
         let admitted = inbox::admit(&mut tx, &messages.iter().collect::<Vec<_>>()).await.unwrap();
@@ -192,7 +191,7 @@ impl StateMachineTest for Inbox {
                 Step::AdmitTogether(one, other) => {
                     let (one, other) =
                         tokio::join!(GROUND.admit(&one, true), GROUND.admit(&other, true));
-                    Answer::New(one.fresh.len() + other.fresh.len())
+                    Answer::New(count_new(&one) + count_new(&other))
                 }
                 Step::Purge(n_max) => Answer::Purged(GROUND.purge(n_max).await),
             }

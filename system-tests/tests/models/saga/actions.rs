@@ -29,6 +29,10 @@ pub(crate) enum Action {
     Take(Service, Word),
     /// The consumer takes a message in and crashes.
     TakeAndCrash(Service, Word),
+    /// The consumer cannot process a message and keeps it as a dead letter.
+    Bury(Service, Word),
+    /// An operator redrives a dead letter.
+    RedriveLetter(Service, Word),
     /// A service crashes while its workers are in the middle of something.
     Crash(Service),
     /// A day passes: all requests have arrived or never will, the gateway forgets its keys, and the
@@ -125,10 +129,17 @@ impl Saga {
             }
             for message in world.unread[service.at()].iter() {
                 actions.push(Action::Take(service, message));
+                if left.dead_letters > 0 {
+                    actions.push(Action::Bury(service, message));
+                }
                 if left.crashes > 0 {
                     actions.push(Action::TakeAndCrash(service, message));
                 }
             }
+        }
+        for service in Service::ALL {
+            let letters = world.letters[service.at()].iter();
+            actions.extend(letters.map(|message| Action::RedriveLetter(service, message)));
         }
         if left.zombies > 0 {
             actions.extend(world.said.iter().map(Action::PublishLate));
@@ -196,6 +207,8 @@ impl Saga {
             }
             Action::Take(reader, message) => self.take(world, reader, message),
             Action::TakeAndCrash(reader, message) => self.take_and_crash(world, reader, message),
+            Action::Bury(reader, message) => Self::bury(world, reader, message),
+            Action::RedriveLetter(reader, message) => self.redrive_letter(world, reader, message),
             Action::Crash(service) => world.crash(service),
             Action::KeysExpire => {
                 world.left.expires = false;

@@ -46,10 +46,29 @@ impl Saga {
         world.crash(reader);
     }
 
-    /// The transaction of a consumer: inbox, decision, outbox, jobs.
+    pub(super) fn bury(world: &mut World, reader: Service, message: Word) {
+        world.left.dead_letters -= 1;
+        world.unread[reader.at()].take(message);
+        // A message that was processed before is a repeat, whether it can be read or not.
+        if !world.inbox[reader.at()].has(message) {
+            world.letters[reader.at()].add(message);
+        }
+    }
+
+    pub(super) fn redrive_letter(&self, world: &mut World, reader: Service, message: Word) {
+        world.letters[reader.at()].remove(message);
+        self.process(world, reader, message, Flaw::RedriveWithoutInbox);
+    }
+
     fn take_in(&self, world: &mut World, reader: Service, message: Word) {
+        self.process(world, reader, message, Flaw::NoInbox);
+    }
+
+    /// The transaction of a consumer: inbox, decision, outbox, jobs. With this flaw it does not ask the
+    /// inbox.
+    fn process(&self, world: &mut World, reader: Service, message: Word, no_inbox: Flaw) {
         let is_new = world.inbox[reader.at()].add(message);
-        if !is_new && self.flaw != Flaw::NoInbox {
+        if !is_new && self.flaw != no_inbox {
             return;
         }
         if !is_new {

@@ -1,12 +1,15 @@
-//! Dead letters against a model of them, on a real Postgres: whatever is delivered, again and again,
-//! redriven, discarded, by software that can read it or cannot.
+//! Dead letters against a model of them, on a real Postgres: messages are delivered, delivered again,
+//! redriven and discarded in any order, by software that can read them or cannot.
 //!
-//! The model is a list per key: what was taken in, the letter, what waits. It has no batches, no
-//! transactions and no inbox, so it says what all of those must add up to.
+//! The model is a set of what was processed and a list of letters. It has no batches, no transactions
+//! and no inbox, so it says what all of those must add up to.
 
-use std::sync::{
-    Arc, LazyLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use proptest::{prelude::*, test_runner::Config};
@@ -14,7 +17,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use shared::{
     clock::Clock,
     consumer::{Handled, Handler, Parts, Taken},
-    dead_letter::{Road as _, Summary},
+    dead_letter::RetryDeadMessage as _,
     effects::Wakers,
     fault::Fault,
     message::{Incoming, Message},
@@ -22,9 +25,10 @@ use shared::{
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::runtime::Runtime;
+use uuid::Uuid;
 
 use crate::{
-    dead_letters::{because, by, open},
+    dead_letters::{because, by},
     kit::{NUMBERS, database, incoming, number},
 };
 
@@ -39,25 +43,14 @@ enum Kind {
     Panics,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Said {
-    kind: Kind,
-    n: i64,
-}
-
-/// A lane as the model has it.
-#[derive(Clone, Debug, Default)]
-struct Lane {
-    taken: Vec<i64>,
-    letter: Option<(Said, i32)>,
-    waiting: Vec<Said>,
-}
-
 #[derive(Clone, Debug, Default)]
 struct Model {
-    lanes: [Lane; KEYS.len()],
     mended: bool,
+    /// How many messages there are; each is known by its number.
     n: i64,
+    processed: BTreeSet<i64>,
+    /// The open letters: of which kind, and how often it has failed.
+    letters: BTreeMap<i64, (Kind, i32)>,
     decisions: i64,
 }
 
@@ -65,31 +58,41 @@ struct Model {
 enum Transition {
     /// A batch: of which keys, of what kinds.
     Deliver(Vec<(usize, Kind)>),
-    /// The last so many messages are read again.
+    /// The last messages are read again, up to this many.
     Again(usize),
     /// The software is mended, or broken again.
     Deploy(bool),
-    /// By one, or by two at the same time.
+    /// Which of the open letters; by one, or by two at the same time.
     Redrive(usize, bool),
     Discard(usize),
 }
 
-impl Lane {
-    fn deliver(&mut self, said: Said, mended: bool) {
-        if self.letter.is_some() {
-            self.waiting.push(said);
-        } else if said.kind == Kind::Good || mended {
-            self.taken.push(said.n);
+impl Model {
+    fn letter(&self, nth: usize) -> Option<i64> {
+        let numbers: Vec<i64> = self.letters.keys().copied().collect();
+        (!numbers.is_empty()).then(|| numbers[nth % numbers.len()])
+    }
+
+    fn deliver(&mut self, kind: Kind) {
+        self.n += 1;
+        if kind == Kind::Good || self.mended {
+            self.processed.insert(self.n);
         } else {
-            self.letter = Some((said, 1));
+            self.letters.insert(self.n, (kind, 1));
         }
     }
 
-    /// The letter is settled; what waits goes on until one of them is dead itself.
-    fn go_on(&mut self, mended: bool) {
-        self.letter = None;
-        for said in std::mem::take(&mut self.waiting) {
-            self.deliver(said, mended);
+    fn redrive(&mut self, n: i64, times: i32) {
+        let (kind, attempts) = self.letters[&n];
+        // The inbox is asked after the body was decoded, and before it is handled.
+        let is_known = self.processed.contains(&n) && kind != Kind::Unreadable;
+        if self.mended || is_known {
+            self.processed.insert(n);
+            self.letters.remove(&n);
+            self.decisions += 1;
+        } else {
+            self.letters.insert(n, (kind, attempts + times));
+            self.decisions += i64::from(times);
         }
     }
 }
@@ -114,41 +117,32 @@ impl ReferenceStateMachine for Model {
             5 => batch.prop_map(Transition::Deliver),
             2 => (1..12_usize).prop_map(Transition::Again),
             1 => any::<bool>().prop_map(Transition::Deploy),
-            3 => (0..KEYS.len(), any::<bool>()).prop_map(|(key, two)| Transition::Redrive(key, two)),
-            2 => (0..KEYS.len()).prop_map(Transition::Discard),
+            3 => (0..9_usize, any::<bool>()).prop_map(|(nth, two)| Transition::Redrive(nth, two)),
+            2 => (0..9_usize).prop_map(Transition::Discard),
         ]
         .boxed()
     }
 
     fn apply(mut model: Self, transition: &Transition) -> Self {
-        let mended = model.mended;
         match transition {
-            Transition::Deliver(batch) => {
-                for (key, kind) in batch {
-                    model.n += 1;
-                    model.lanes[*key].deliver(Said { kind: *kind, n: model.n }, mended);
+            Transition::Deliver(batch) => batch.iter().for_each(|(_, kind)| model.deliver(*kind)),
+            Transition::Again(many) => {
+                // What has a letter and can be processed now is; its letter stays open.
+                let from = model.n - i64::try_from(*many).unwrap();
+                if model.mended {
+                    let again = model.letters.keys().copied().filter(|n| *n > from);
+                    model.processed.extend(again);
                 }
             }
-            Transition::Again(_) => (),
             Transition::Deploy(mended) => model.mended = *mended,
-            Transition::Redrive(key, two) => {
-                let lane = &mut model.lanes[*key];
-                if let Some((said, attempts)) = lane.letter {
-                    if mended || said.kind == Kind::Good {
-                        lane.taken.push(said.n);
-                        lane.go_on(mended);
-                        model.decisions += 1;
-                    } else {
-                        let times = 1 + i32::from(*two);
-                        lane.letter = Some((said, attempts + times));
-                        model.decisions += i64::from(times);
-                    }
+            Transition::Redrive(nth, two) => {
+                if let Some(n) = model.letter(*nth) {
+                    model.redrive(n, 1 + i32::from(*two));
                 }
             }
-            Transition::Discard(key) => {
-                let lane = &mut model.lanes[*key];
-                if lane.letter.is_some() {
-                    lane.go_on(mended);
+            Transition::Discard(nth) => {
+                if let Some(n) = model.letter(*nth) {
+                    model.letters.remove(&n);
                     model.decisions += 1;
                 }
             }
@@ -157,7 +151,7 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// Keeps what it took in, in order; fails as each message says, until it is mended.
+/// Keeps what it processed; fails as each message says, until it is mended.
 #[derive(Clone, Debug, Default)]
 struct Keeper(Arc<AtomicBool>);
 
@@ -224,7 +218,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     let pool = runtime.block_on(async {
         let (pool, _) = database().await;
         let taken = "CREATE TABLE taken
-                     (place bigserial PRIMARY KEY, key text NOT NULL, n bigint NOT NULL UNIQUE)";
+                     (key text NOT NULL, n bigint PRIMARY KEY)";
         pool.execute(taken).await.unwrap();
         pool
     });
@@ -242,7 +236,7 @@ impl Service {
     async fn start() -> Self {
         let pool = GROUND.pool.clone();
         let tables = "TRUNCATE taken, messaging.inbox, messaging.outbox, messaging.dead_letter,
-                               messaging.dead_letter_decision, messaging.parked";
+                               messaging.dead_letter_decision";
         pool.execute(tables).await.unwrap();
         let parts = Parts {
             service: "keeper",
@@ -264,8 +258,21 @@ impl Service {
         message
     }
 
-    async fn letter(&self, key: usize) -> Option<Summary> {
-        open(&self.pool).await.into_iter().find(|it| it.key.as_deref() == Some(KEYS[key]))
+    /// The open letters, by the numbers of their messages.
+    async fn letters(&self) -> BTreeMap<i64, (Uuid, i32)> {
+        let rows: Vec<(i64, Uuid, i32)> = sqlx::query_as(
+            "SELECT \"offset\", dead_letter_id, attempts FROM messaging.dead_letter
+             WHERE closed_at IS NULL",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        rows.into_iter().map(|(n, id, attempts)| (n, (id, attempts))).collect()
+    }
+
+    async fn letter(&self, nth: usize) -> Option<Uuid> {
+        let letters: Vec<_> = self.letters().await.into_values().collect();
+        (!letters.is_empty()).then(|| letters[nth % letters.len()].0)
     }
 
     async fn apply(&mut self, transition: Transition) {
@@ -275,49 +282,44 @@ impl Service {
                     batch.into_iter().map(|(key, kind)| self.say(key, kind)).collect();
                 self.parts.take_in_or_isolate(&batch).await.unwrap();
             }
-            Transition::Again(n) => {
-                let from = self.log.len().saturating_sub(n);
+            Transition::Again(many) => {
+                let from = self.log.len().saturating_sub(many);
                 self.parts.take_in_or_isolate(&self.log[from..]).await.unwrap();
             }
             Transition::Deploy(mended) => self.parts.handler.0.store(mended, Ordering::SeqCst),
-            Transition::Redrive(key, two) => {
-                let Some(letter) = self.letter(key).await else { return };
+            Transition::Redrive(nth, two) => {
+                let Some(letter) = self.letter(nth).await else { return };
                 let by = by();
-                let once = self.parts.redrive(letter.id, &by);
+                let once = self.parts.redrive(letter, &by);
                 if two {
-                    let (first, second) = tokio::join!(once, self.parts.redrive(letter.id, &by));
+                    let (first, second) = tokio::join!(once, self.parts.redrive(letter, &by));
                     first.and(second).unwrap();
                 } else {
                     once.await.unwrap();
                 }
             }
-            Transition::Discard(key) => {
-                let Some(letter) = self.letter(key).await else { return };
-                self.parts.discard(letter.id, &because()).await.unwrap();
+            Transition::Discard(nth) => {
+                let Some(letter) = self.letter(nth).await else { return };
+                self.parts.discard(letter, &because()).await.unwrap();
             }
         }
     }
 
     async fn check(&self, model: &Model) {
-        let count = async |table: &'static str| -> i64 {
-            let query = sqlx::AssertSqlSafe(format!("SELECT count(*) FROM messaging.{table}"));
-            sqlx::query_scalar(query).fetch_one(&self.pool).await.unwrap()
-        };
-        for (key, lane) in model.lanes.iter().enumerate() {
-            let taken: Vec<i64> =
-                sqlx::query_scalar("SELECT n FROM taken WHERE key = $1 ORDER BY place")
-                    .bind(KEYS[key])
-                    .fetch_all(&self.pool)
-                    .await
-                    .unwrap();
-            assert_eq!(taken, lane.taken, "what {} took in, in order", KEYS[key]);
-            let letter = self.letter(key).await.map(|it| (it.attempts, it.waiting));
-            let waiting = i64::try_from(lane.waiting.len()).unwrap();
-            assert_eq!(letter, lane.letter.map(|(_, attempts)| (attempts, waiting)));
-        }
-        let waiting: usize = model.lanes.iter().map(|it| it.waiting.len()).sum();
-        assert_eq!(count("parked").await, i64::try_from(waiting).unwrap());
-        assert_eq!(count("dead_letter_decision").await, model.decisions);
+        let processed: Vec<i64> = sqlx::query_scalar("SELECT n FROM taken ORDER BY n")
+            .fetch_all(&self.pool)
+            .await
+            .unwrap();
+        assert_eq!(processed, model.processed.iter().copied().collect::<Vec<_>>());
+        let letters = self.letters().await.into_iter().map(|(n, (_, attempts))| (n, attempts));
+        let expected = model.letters.iter().map(|(n, (_, attempts))| (*n, *attempts));
+        assert_eq!(letters.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        let decisions: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM messaging.dead_letter_decision")
+                .fetch_one(&self.pool)
+                .await
+                .unwrap();
+        assert_eq!(decisions, model.decisions);
     }
 }
 

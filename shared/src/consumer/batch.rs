@@ -1,0 +1,185 @@
+//! A batch in hand: one list of messages, each marked in place with what became of it.
+//!
+//! A message is moved into its [`Entry`] when it was read from Kafka and stays there until its offset
+//! is stored. Its envelope is parsed once and its body is decoded once, however many transactions
+//! are tried. [`Disposition`] belongs to one transaction: each attempt begins by resetting it.
+
+use std::time::{Duration, Instant};
+
+use super::{Handler, Parts};
+use crate::{
+    codec,
+    dead_letter::{DeadLetter, Reason},
+    fault::{self, Fault},
+    message::{Envelope, Incoming, Message},
+    telemetry::messaging::{self, By},
+};
+
+/// Bodies of a batch are decoded for this long, `prepare` not counted. The rest is left for the next
+/// pass.
+const DECODE_LIMIT: Duration = Duration::from_secs(10);
+const _: () = assert!(codec::LEARN_LIMIT.as_secs() <= 10, "as the trait says");
+
+/// A message of a batch, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Entry<I> {
+    /// The message as it came, if its envelope cannot be read.
+    message: Result<Message, Incoming>,
+    body: Body<I>,
+    pub(super) disposition: Disposition,
+}
+
+/// How far the body of a message has been decoded.
+#[derive(Debug)]
+enum Body<I> {
+    NotDecoded,
+    Decoded {
+        input: I,
+        /// What it was decoded by, if not by its schema id.
+        read_by: Option<String>,
+    },
+    Invalid(Reason, String),
+}
+
+/// What becomes of a message in a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Disposition {
+    /// It has its effect.
+    New,
+    /// It was processed before, or has a dead letter already.
+    Repeat,
+    /// It becomes a dead letter.
+    Dead(Reason, String),
+}
+
+impl<I> Entry<I> {
+    /// Parses the envelope. The body is not decoded yet.
+    pub(super) fn parse(incoming: Incoming) -> Self {
+        let envelope = match Envelope::from_headers(&incoming.headers) {
+            Ok(envelope) => envelope,
+            Err(error) => return Self::without_envelope(incoming, error.to_string()),
+        };
+        if incoming.key.as_deref() != Some(envelope.subject.as_bytes()) {
+            return Self::without_envelope(incoming, "its key is not its ce_subject".to_owned());
+        }
+        let message = Ok(Message { incoming, envelope });
+        Self { message, body: Body::NotDecoded, disposition: Disposition::New }
+    }
+
+    fn without_envelope(incoming: Incoming, detail: String) -> Self {
+        let body = Body::Invalid(Reason::Envelope, detail);
+        Self { message: Err(incoming), body, disposition: Disposition::New }
+    }
+
+    /// The message as it came.
+    pub(super) fn incoming(&self) -> &Incoming {
+        self.message.as_ref().map_or_else(|incoming| incoming, |message| &message.incoming)
+    }
+
+    /// The message, if its envelope could be read.
+    pub(super) fn message(&self) -> Option<&Message> {
+        self.message.as_ref().ok()
+    }
+
+    /// The message with its body, if both could be read.
+    pub(super) fn decoded(&self) -> Option<(&Message, &I)> {
+        match (&self.message, &self.body) {
+            (Ok(message), Body::Decoded { input, .. }) => Some((message, input)),
+            _unreadable => None,
+        }
+    }
+
+    /// What the body was decoded by, if not by its schema id.
+    pub(super) fn read_by(&self) -> Option<&str> {
+        match &self.body {
+            Body::Decoded { read_by, .. } => read_by.as_deref(),
+            Body::NotDecoded | Body::Invalid(..) => None,
+        }
+    }
+
+    /// The message can never be processed, whatever its body says.
+    pub(super) fn reject(&mut self, detail: String) {
+        self.body = Body::Invalid(Reason::Unprocessable, detail);
+    }
+
+    /// Takes back what an attempt before has marked.
+    pub(super) fn reset(&mut self) {
+        self.disposition = match &self.body {
+            Body::NotDecoded | Body::Decoded { .. } => Disposition::New,
+            Body::Invalid(reason, detail) => Disposition::Dead(*reason, detail.clone()),
+        };
+    }
+
+    pub(super) fn is_new(&self) -> bool {
+        self.disposition == Disposition::New
+    }
+
+    /// The letter of a message that is dead.
+    pub(super) fn letter(&self) -> Option<DeadLetter<'_>> {
+        let Disposition::Dead(reason, detail) = &self.disposition else { return None };
+        Some(DeadLetter { incoming: self.incoming(), reason: *reason, detail: detail.clone() })
+    }
+}
+
+impl<H: Handler> Parts<H> {
+    /// Parses the envelopes; what follows from a message belongs to this service's work on it.
+    pub(super) fn entries(
+        &self,
+        batch: impl IntoIterator<Item = Incoming>,
+        by: By,
+    ) -> Vec<Entry<H::Input>> {
+        let entry = |incoming| {
+            let mut entry = Entry::parse(incoming);
+            if let Ok(Message { envelope, .. }) = &mut entry.message {
+                let own = messaging::processing(envelope.id, self.service, by, envelope.trace);
+                envelope.trace = Some(own);
+            }
+            entry
+        };
+        batch.into_iter().map(entry).collect()
+    }
+
+    /// Decodes what is not decoded yet. Answers how many from the beginning can be processed now,
+    /// and why it ends there if that is not the end: never for a reason of the message.
+    pub(super) async fn decode(
+        &self,
+        batch: &mut [Entry<H::Input>],
+        by: By,
+    ) -> (usize, Option<Fault>) {
+        let missing = |entry: &&Entry<H::Input>| matches!(entry.body, Body::NotDecoded);
+        let messages: Vec<&Message> =
+            batch.iter().filter(missing).filter_map(Entry::message).collect();
+        if messages.is_empty() {
+            return (batch.len(), None);
+        }
+        // What is missing after it is missed by the first message that needs it.
+        if let Err(fault) = self.handler.prepare(&messages).await {
+            tracing::debug!(error = fault::chain(&fault), "a batch is decoded as far as it can be");
+        }
+        let began = Instant::now();
+        for (index, entry) in batch.iter_mut().enumerate() {
+            let (Ok(message), Body::NotDecoded) = (&entry.message, &entry.body) else { continue };
+            if index > 0 && began.elapsed() > DECODE_LIMIT {
+                let why = format!("decoding a batch takes longer than {DECODE_LIMIT:?}");
+                return (index, Some(Fault::transient(why)));
+            }
+            entry.body = match self.decode_one(message, by).await {
+                Ok((input, read_by)) => Body::Decoded { input, read_by },
+                Err(Fault::Poison(error)) => Body::Invalid(Reason::Body, fault::chain(&*error)),
+                Err(transient @ Fault::Transient(_)) => return (index, Some(transient)),
+            };
+        }
+        (batch.len(), None)
+    }
+
+    async fn decode_one(
+        &self,
+        message: &Message,
+        by: By,
+    ) -> Result<(H::Input, Option<String>), Fault> {
+        match by {
+            By::Log => Ok((self.handler.decode(message).await?, None)),
+            By::Redrive => self.handler.decode_again(message).await,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! Processing a batch: one transaction, or none.
+
+use std::{
+    collections::HashSet,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt as _;
+use sqlx::{PgConnection, PgPool};
+use tracing::Instrument as _;
+
+use super::{
+    Handled, Handler, Parts, Taken, TakenIn,
+    batch::{Disposition, Entry},
+    failure_limit::{FailureCounter, Limit},
+};
+use crate::{
+    db,
+    dead_letter::{self, DeadLetter, Place, Reason},
+    effects::Effects,
+    fault::{self, Fault},
+    inbox::{self, Admission},
+    message::{Incoming, Message, TraceParent},
+    telemetry::{
+        messaging::{self, By},
+        spans,
+    },
+};
+
+/// A transaction of a batch is given up after this long. Far below `max.poll.interval.ms`.
+const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
+
+/// A batch is processed one by one for this long; the rest is left for the next pass.
+const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
+
+/// How far a batch was processed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub(super) counts: TakenIn,
+    /// This many messages from its beginning are processed.
+    pub(super) upto: usize,
+    /// Which failure limit it ends before, if it does. Else the rest was not decoded in time.
+    pub(super) limit: Option<Limit>,
+}
+
+/// A transaction was undone: the message at this place would be a dead letter too many.
+#[derive(Clone, Copy, Debug)]
+struct TooMany {
+    place: usize,
+    limit: Limit,
+}
+
+/// What came of one transaction, if it did not fail.
+type Attempt = Result<Progress, TooMany>;
+
+impl<H: Handler> Parts<H> {
+    /// Processes a batch: inbox, handler, dead letters and outbox in one transaction, all or
+    /// nothing. A message at fault is dead; a fault that cannot be pinned on one is returned.
+    pub async fn take_in(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
+        let mut entries = self.entries(batch.iter().cloned(), By::Log);
+        if let (_, Some(fault)) = self.decode(&mut entries, By::Log).await {
+            return Err(fault);
+        }
+        match self.commit(&mut entries, &mut FailureCounter::without_limits()).await? {
+            Ok(progress) => Ok(progress.counts),
+            Err(TooMany { .. }) => unreachable!("there is no limit"),
+        }
+    }
+
+    /// Processes a batch, whatever it holds: only a transient fault comes back.
+    pub async fn take_in_or_isolate(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
+        let mut entries = self.entries(batch.iter().cloned(), By::Log);
+        let (mut counts, mut rest) = (TakenIn::default(), &mut entries[..]);
+        while !rest.is_empty() {
+            let failures = &mut FailureCounter::without_limits();
+            let progress = self.process_within(rest, failures).await?;
+            counts += progress.counts;
+            rest = &mut rest[progress.upto..];
+        }
+        Ok(counts)
+    }
+
+    /// Processes a batch as far as the failure limits let it.
+    pub(super) async fn process_within(
+        &self,
+        batch: &mut [Entry<H::Input>],
+        failures: &mut FailureCounter,
+    ) -> Result<Progress, Fault> {
+        match self.attempt(batch, failures).await {
+            Ok(Ok(progress)) => Ok(progress),
+            Ok(Err(TooMany { place: 0, limit })) => {
+                Ok(Progress { limit: Some(limit), ..Progress::default() })
+            }
+            Ok(Err(TooMany { place, limit })) => {
+                // What comes before that message is within the limits.
+                let before = Box::pin(self.process_within(&mut batch[..place], failures)).await?;
+                Ok(Progress { limit: before.limit.or(Some(limit)), ..before })
+            }
+            Err(Fault::Poison(error)) => {
+                tracing::warn!(
+                    error = fault::chain(&*error),
+                    messages = batch.len(),
+                    "a batch failed for a reason of its own and is processed one by one"
+                );
+                self.process_one_by_one(batch, failures).await
+            }
+            Err(transient) => Err(transient),
+        }
+    }
+
+    /// Processes a batch message by message, for as long as the limit lets it; one that fails alone
+    /// becomes a dead letter.
+    async fn process_one_by_one(
+        &self,
+        batch: &mut [Entry<H::Input>],
+        failures: &mut FailureCounter,
+    ) -> Result<Progress, Fault> {
+        let (mut progress, began) = (Progress::default(), Instant::now());
+        for entry in batch.chunks_mut(1) {
+            if progress.upto > 0 && began.elapsed() > ISOLATE_LIMIT {
+                break;
+            }
+            let alone = match self.attempt(entry, failures).await {
+                Err(Fault::Poison(error)) => {
+                    entry[0].reject(fault::chain(&*error));
+                    self.commit(entry, failures).await?
+                }
+                attempt => attempt?,
+            };
+            match alone {
+                Ok(alone) => {
+                    progress.counts += alone.counts;
+                    progress.upto += alone.upto;
+                }
+                Err(TooMany { limit, .. }) => {
+                    progress.limit = Some(limit);
+                    break;
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Decodes and processes what can be decoded now; a fault, if that is nothing.
+    async fn attempt(
+        &self,
+        batch: &mut [Entry<H::Input>],
+        failures: &mut FailureCounter,
+    ) -> Result<Attempt, Fault> {
+        let span = span(batch);
+        let attempt = async {
+            match self.decode(batch, By::Log).await {
+                (0, Some(fault)) => Err(fault),
+                (upto, _rest_later) => self.commit(&mut batch[..upto], failures).await,
+            }
+        };
+        attempt.instrument(span).await
+    }
+
+    /// The transaction of a batch, and what follows its commit.
+    async fn commit(
+        &self,
+        batch: &mut [Entry<H::Input>],
+        failures: &mut FailureCounter,
+    ) -> Result<Attempt, Fault> {
+        let began = spans::now();
+        let transaction = self.transact(batch, failures);
+        let effects = match within_limits(&self.pool, transaction).await? {
+            Ok(effects) => effects,
+            Err(too_many) => return Ok(Err(too_many)),
+        };
+        failures.note(batch.iter().map(|entry| &entry.disposition));
+        self.wakers.wake(&effects);
+        let counts = tally(batch);
+        count(self.service, counts);
+        self.watch.note(
+            self.service,
+            batch.iter().filter(|entry| entry.is_new()).filter_map(Entry::message),
+            batch
+                .iter()
+                .filter(|entry| entry.disposition == Disposition::Repeat)
+                .filter_map(Entry::message),
+        );
+        for entry in &*batch {
+            let error = match &entry.disposition {
+                Disposition::New => None,
+                Disposition::Dead(reason, _) => Some(reason.code().to_owned()),
+                Disposition::Repeat => continue,
+            };
+            if let Some(message) = entry.message() {
+                messaging::processed(self.service, message, (By::Log, began), error);
+            }
+        }
+        Ok(Ok(Progress { counts, upto: batch.len(), limit: None }))
+    }
+
+    async fn transact(
+        &self,
+        batch: &mut [Entry<H::Input>],
+        failures: &FailureCounter,
+    ) -> Result<Result<Effects, TooMany>, Fault> {
+        let mut tx = db::begin(&self.pool).await?;
+        let mut effects = self.handle_new(&mut tx, batch).await?;
+        mark_known_failures(&mut tx, batch).await?;
+        let dispositions = batch.iter().map(|entry| &entry.disposition);
+        if let Some((place, limit)) = failures.judge(dispositions) {
+            tx.rollback().await?;
+            return Ok(Err(TooMany { place, limit }));
+        }
+        let letters: Vec<DeadLetter<'_>> = batch.iter().filter_map(Entry::letter).collect();
+        let copies = dead_letter::keep(&mut tx, self.service, &self.clock, &letters).await?;
+        effects.messages.extend(copies);
+        effects.save(&mut tx).await?;
+        tx.commit().await?;
+        Ok(Ok(effects))
+    }
+
+    /// Records the messages that can be read in the inbox, hands the new ones to the handler, and
+    /// marks each message.
+    pub(super) async fn handle_new(
+        &self,
+        conn: &mut PgConnection,
+        batch: &mut [Entry<H::Input>],
+    ) -> Result<Effects, Fault> {
+        batch.iter_mut().for_each(Entry::reset);
+        let places: Vec<usize> = (0..batch.len()).filter(|at| batch[*at].is_new()).collect();
+        let messages: Vec<&Message> = places.iter().filter_map(|at| batch[*at].message()).collect();
+        let admissions = inbox::admit(conn, &messages).await?;
+        let mut new = Vec::with_capacity(places.len());
+        for (at, admission) in places.into_iter().zip(admissions) {
+            match admission {
+                Admission::New => new.push(at),
+                Admission::Repeat => batch[at].disposition = Disposition::Repeat,
+                Admission::Imposter => {
+                    let detail = "its ce_id was used before, for another message".to_owned();
+                    batch[at].disposition = Disposition::Dead(Reason::Imposter, detail);
+                }
+            }
+        }
+        let decoded: Vec<_> = new
+            .iter()
+            .filter_map(|at| batch[*at].decoded())
+            .map(|(message, input)| Taken { message, input })
+            .collect();
+        assert_eq!(decoded.len(), new.len(), "what is new was decoded");
+        if decoded.is_empty() {
+            return Ok(Effects::default());
+        }
+        let Handled { effects, refused } = self.handler.handle(conn, &decoded).await?;
+        // What is dead was not processed: its id is free for the day on which it is.
+        let ids: Vec<_> =
+            refused.iter().map(|(nth, _)| decoded[*nth].message.envelope.id).collect();
+        inbox::forget(conn, &ids).await?;
+        for (nth, detail) in refused {
+            batch[new[nth]].disposition = Disposition::Dead(Reason::Contradiction, detail);
+        }
+        Ok(effects)
+    }
+}
+
+/// Marks as repeats the dead among a batch that are known: they have a letter already, or they were
+/// processed by software that could read them. Without any dead it is no statement.
+async fn mark_known_failures<I>(
+    conn: &mut PgConnection,
+    batch: &mut [Entry<I>],
+) -> Result<(), sqlx::Error> {
+    let dead: Vec<&Entry<I>> = batch.iter().filter(|entry| entry.letter().is_some()).collect();
+    if dead.is_empty() {
+        return Ok(());
+    }
+    let places: Vec<Place> = dead.iter().map(|entry| Place::of(entry.incoming())).collect();
+    let messages: Vec<&Message> = dead.iter().filter_map(|entry| entry.message()).collect();
+    let processed = inbox::known(conn, &messages).await?;
+    let letters: HashSet<Place> = dead_letter::known(conn, &places).await?.into_iter().collect();
+    let mut places = places.into_iter();
+    for entry in batch {
+        if entry.letter().is_none() {
+            continue;
+        }
+        let has_letter = places.next().is_some_and(|place| letters.contains(&place));
+        let is_processed =
+            entry.message().is_some_and(|message| processed.contains(&message.envelope.id));
+        if has_letter || is_processed {
+            entry.disposition = Disposition::Repeat;
+        }
+    }
+    Ok(())
+}
+
+/// Within its limit of time; a panic is the batch's fault.
+pub(super) async fn within_limits<T>(
+    pool: &PgPool,
+    work: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let work = AssertUnwindSafe(work)
+        .catch_unwind()
+        .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("the handler panicked"))));
+    db::within(db::limit(pool, TRANSACTION_LIMIT), work).await
+}
+
+/// What log lines of a batch stand under. Only a message that is alone has one trace.
+fn span<I>(batch: &[Entry<I>]) -> tracing::Span {
+    let trace_id = match batch {
+        [alone] => alone.incoming().headers.trace().map(TraceParent::trace_id),
+        _several => None,
+    };
+    tracing::info_span!("batch", messages = batch.len(), trace_id)
+}
+
+fn tally<I>(batch: &[Entry<I>]) -> TakenIn {
+    let mut counts = TakenIn::default();
+    for entry in batch {
+        *match entry.disposition {
+            Disposition::New => &mut counts.fresh,
+            Disposition::Repeat => &mut counts.repeats,
+            Disposition::Dead(..) => &mut counts.dead,
+        } += 1;
+    }
+    counts
+}
+
+pub(super) fn count(service: &'static str, counts: TakenIn) {
+    let TakenIn { fresh, repeats, dead } = counts;
+    for (outcome, n) in [("fresh", fresh), ("repeat", repeats), ("dead", dead)] {
+        metrics::counter!("consumer_messages_total", "service" => service, "outcome" => outcome)
+            .increment(n as u64);
+    }
+}

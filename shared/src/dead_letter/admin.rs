@@ -1,0 +1,202 @@
+//! Decisions of operators about the dead letters of one service: dispatched to what can carry them out.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{
+    By,
+    audit::{self, Action, Outcome},
+    unpublishable,
+};
+use crate::{db, fault::Fault};
+
+/// What came of a decision, also as an answer over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Carried {
+    /// No letter of that id is open.
+    NotOpen,
+    /// It failed again and stays open.
+    StillDead {
+        /// How often it has failed.
+        attempts: i32,
+        /// The code of the reason.
+        reason: String,
+        /// What exactly is wrong.
+        detail: String,
+    },
+    /// The letter is closed: processed, or discarded.
+    Settled,
+    /// The job goes back to its workers, or the message to the outbox.
+    PutBack,
+}
+
+/// Why a decision cannot be carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A redrive would do harm.
+    #[error("it may not be tried again: {0}")]
+    Refused(String),
+    /// Discarding it would leave something open for good.
+    #[error("it may not be discarded: {0}")]
+    Needed(String),
+    /// It failed for a reason that is not the letter's.
+    #[error("the decision could not be carried out")]
+    Fault(#[from] Fault),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Fault(error.into())
+    }
+}
+
+/// Processes dead messages: the consumer.
+pub trait RetryDeadMessage: Send + Sync {
+    /// Processes the message like any other.
+    fn redrive<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>>;
+
+    /// Closes the letter without processing the message.
+    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>>;
+}
+
+/// Retries dead jobs of one kind: their workers.
+pub trait RetryDeadJob: Send + Sync {
+    /// Puts the dead job of this id back, with fresh attempts.
+    fn redrive<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
+
+    /// Deletes the dead job of this id.
+    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
+}
+
+/// The dead letters of one service.
+#[derive(Clone)]
+pub struct DeadLetterAdmin {
+    /// The service's database.
+    pub pool: PgPool,
+    /// What processes messages; none in a service that reads no topic.
+    pub messages: Option<Arc<dyn RetryDeadMessage>>,
+    /// What does jobs, by their kind.
+    pub jobs: BTreeMap<&'static str, Arc<dyn RetryDeadJob>>,
+}
+
+impl fmt::Debug for DeadLetterAdmin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let jobs: Vec<_> = self.jobs.keys().collect();
+        f.debug_struct("DeadLetterAdmin").field("jobs", &jobs).finish_non_exhaustive()
+    }
+}
+
+/// Reading may take this long.
+const READ_LIMIT: Duration = Duration::from_secs(5);
+/// Resolving the letter of a job, or of a message for the outbox, may take this long.
+const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// What a dead letter is about.
+enum Source {
+    Job(String),
+    Unpublishable,
+    Message,
+}
+
+impl DeadLetterAdmin {
+    /// Decides about letters in this database; neither messages nor jobs can be retried yet.
+    pub fn new(pool: PgPool) -> Self {
+        audit::announce();
+        Self { pool, messages: None, jobs: BTreeMap::new() }
+    }
+
+    /// Reads letters.
+    pub async fn read<T>(
+        &self,
+        query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+    ) -> Result<T, Error> {
+        Ok(db::read(&self.pool, READ_LIMIT, query).await?)
+    }
+
+    /// Tries a letter again.
+    pub async fn redrive(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+        match (self.source(id).await?, &self.messages) {
+            (Source::Job(kind), _) => {
+                let nobody = || Error::Refused(format!("this service has no workers for {kind}"));
+                self.jobs.get(&*kind).ok_or_else(nobody)?.redrive(id, by).await
+            }
+            (Source::Unpublishable, _) => {
+                self.within_limit(unpublishable::put_back(&self.pool, id, by)).await
+            }
+            (Source::Message, Some(messages)) => Ok(messages.redrive(id, by).await?),
+            (Source::Message, None) => Ok(Carried::NotOpen),
+        }
+    }
+
+    /// Closes a letter without trying it again. The reason is kept.
+    pub async fn discard(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+        match (self.source(id).await?, &self.messages) {
+            (Source::Job(kind), _) => match self.jobs.get(&*kind) {
+                Some(jobs) => jobs.discard(id, by).await,
+                None => self.within_limit(self.discard_orphan(id, by)).await,
+            },
+            (Source::Unpublishable, _) => {
+                self.within_limit(unpublishable::discard(&self.pool, id, by)).await
+            }
+            (Source::Message, Some(messages)) => Ok(messages.discard(id, by).await?),
+            (Source::Message, None) => Ok(Carried::NotOpen),
+        }
+    }
+
+    async fn within_limit(
+        &self,
+        work: impl Future<Output = Result<Carried, Error>>,
+    ) -> Result<Carried, Error> {
+        db::within(db::limit(&self.pool, RESOLVE_LIMIT), work).await
+    }
+
+    /// Deletes a dead job of a kind that no worker of this service does any more.
+    async fn discard_orphan(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+        let mut tx = db::begin(&self.pool).await?;
+        let carried = discard_job(&mut tx, id, by).await?;
+        tx.commit().await?;
+        Ok(carried)
+    }
+
+    async fn source(&self, id: Uuid) -> Result<Source, Error> {
+        let row: Option<(String, String, bool)> = self
+            .read(async |conn| {
+                sqlx::query_as(
+                    "SELECT source, topic, reason = 'unpublishable'
+                     FROM messaging.open_letter WHERE letter_id = $1",
+                )
+                .bind(id)
+                .fetch_optional(conn)
+                .await
+            })
+            .await?;
+        Ok(match row {
+            Some((source, kind, _)) if source == "job" => Source::Job(kind),
+            Some((_, _, true)) => Source::Unpublishable,
+            _message => Source::Message,
+        })
+    }
+}
+
+/// Deletes a dead job. The decision is read off the row, so it is recorded before the row goes; a job
+/// that is not dead has neither.
+pub(crate) async fn discard_job(
+    conn: &mut PgConnection,
+    id: Uuid,
+    by: &By,
+) -> Result<Carried, sqlx::Error> {
+    audit::record(conn, id, (Action::Discard, Outcome::Discarded), by).await?;
+    let deleted = sqlx::query(
+        "DELETE FROM messaging.job
+         WHERE state = 'dead' AND md5(kind || '/' || key)::uuid = $1",
+    )
+    .bind(id)
+    .execute(conn)
+    .await?;
+    Ok(if deleted.rows_affected() == 0 { Carried::NotOpen } else { Carried::Settled })
+}

@@ -1,0 +1,70 @@
+//! Where a message was read, and whether it has a letter already.
+
+use std::fmt;
+
+use sqlx::{PgConnection, Row as _, postgres::PgRow};
+
+use crate::message::Incoming;
+
+/// A message in Kafka: its offset, and a digest of its content. The offset alone does not identify it:
+/// a topic that is deleted and created again begins at 0 with other messages, and the Kafka client
+/// does not tell a topic's id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Without the deployment's prefix.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset in it.
+    pub offset: i64,
+    /// What tells it from another message of the same offset.
+    digest: [u8; 32],
+}
+
+impl Place {
+    /// Where a message was read.
+    pub fn of(incoming: &Incoming) -> Self {
+        let Incoming { topic, partition, offset, .. } = incoming;
+        let (partition, offset) = (*partition, *offset);
+        Self { topic: topic.clone(), partition, offset, digest: incoming.digest() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+/// Which of these messages have a letter already, open or closed.
+pub(crate) async fn known(
+    conn: &mut PgConnection,
+    places: &[Place],
+) -> Result<Vec<Place>, sqlx::Error> {
+    if places.is_empty() {
+        return Ok(vec![]);
+    }
+    let rows = sqlx::query(
+        "SELECT topic, partition, \"offset\", digest
+         FROM messaging.dead_letter
+         JOIN unnest($1::text[], $2::int4[], $3::int8[], $4::bytea[])
+                  AS asked (topic, partition, \"offset\", digest)
+             USING (topic, partition, \"offset\", digest)",
+    )
+    .bind(places.iter().map(|place| place.topic.as_str()).collect::<Vec<_>>())
+    .bind(places.iter().map(|place| place.partition).collect::<Vec<_>>())
+    .bind(places.iter().map(|place| place.offset).collect::<Vec<_>>())
+    .bind(places.iter().map(|place| place.digest.as_slice()).collect::<Vec<_>>())
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(place).collect()
+}
+
+fn place(row: &PgRow) -> Result<Place, sqlx::Error> {
+    Ok(Place {
+        topic: row.try_get("topic")?,
+        partition: row.try_get("partition")?,
+        offset: row.try_get("offset")?,
+        digest: row.try_get("digest")?,
+    })
+}
