@@ -20,8 +20,9 @@ use uuid::Uuid;
 
 use super::problem::NOT_UNDER_REVIEW;
 use crate::{
-    app::{Addressed, App, Ask},
+    app::App,
     domain::payment::Command,
+    request::{PaymentAction, PaymentRequest},
 };
 
 /// Where decisions go in. The operators' server is there before what is behind the door.
@@ -68,8 +69,9 @@ async fn review_payment(
         Decision::Refund => Command::Refund,
         Decision::Settle => Command::Settle,
     };
-    let ask = Ask::Command(command);
-    let decided = intake.submit(Addressed { order_id, ask, trace: Some(context.trace) }).await?;
+    let action = PaymentAction::Command(command);
+    let decided =
+        intake.submit(PaymentRequest { order_id, action, trace: Some(context.trace) }).await?;
     tracing::info!(%order_id, ?decision, taken = decided.is_ok(), "an operator decided");
     match decided {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
