@@ -89,7 +89,7 @@ fn planted(modules: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn circles_of_every_kind_are_found() {
-    let kinds: [&[(&str, &str)]; 8] = [
+    let kinds: [&[(&str, &str)]; 10] = [
         // By `use`; nested, renamed, in a function.
         &[("a", "use crate::b::B; pub struct A;"), ("b", "use super::a::A; pub struct B;")],
         &[
@@ -118,8 +118,19 @@ fn circles_of_every_kind_are_found() {
             ("a/d", "use crate::b::B; pub struct D; pub fn d(b: B) {}"),
             ("b", "use crate::a::{a, D}; pub struct B;"),
         ],
+        // By a function that is called like its module.
+        &[
+            ("a", "mod d; pub use self::d::d;"),
+            ("a/d", "pub fn d() { crate::b::b() }"),
+            ("b", "use crate::a::d; pub fn b() { d() }"),
+        ],
         // By everything that a module has.
         &[("a", "use crate::b::*; pub struct A;"), ("b", "use crate::a::A; pub struct B;")],
+        &[
+            ("a", "use crate::b::*; pub struct A;"),
+            ("b", "pub use crate::c::*; use crate::a::A; pub struct B;"),
+            ("c", ""),
+        ],
     ];
     for kind in kinds {
         assert_eq!(planted(kind).len(), 1, "{kind:?}: {:?}", planted(kind));
@@ -128,7 +139,7 @@ fn circles_of_every_kind_are_found() {
 
 #[test]
 fn what_is_no_circle_is_not_reported() {
-    let kinds: [&[(&str, &str)]; 6] = [
+    let kinds: [&[(&str, &str)]; 7] = [
         &[("a", "use crate::b::B;"), ("b", "pub struct B;")],
         // A child takes from its parent, and a sibling's name through it.
         &[
@@ -148,6 +159,8 @@ fn what_is_no_circle_is_not_reported() {
             ("a/laws", "use crate::b::B;"),
             ("b", "use crate::a::A; pub struct B;"),
         ],
+        // A module of ours that is called like another crate.
+        &[("a", "use crate::b; pub struct A(::b::B);"), ("b", "use crate::a::A; pub struct B;")],
         // The same name elsewhere: of another crate, in a comment, in a text, of a type's own.
         &[
             ("a", "use b::B; pub struct A; // crate::b::B\nconst C: &str = \"crate::b::B\";"),
@@ -166,14 +179,14 @@ fn a_circle_is_reported_with_its_files_and_names_across_crates() {
         File::planted("tools/a-b/src/a.rs", "pub use c::C; use c::{b, D}; pub fn a() { b::e() }"),
         File::planted("c/src/lib.rs", "pub mod b; pub use self::b::{C, D};"),
         File::planted("c/src/b.rs", "pub struct C; pub struct D; pub fn e() { a_b::a::a() }"),
-        File::planted("c/src/main.rs", "use c::D; fn main() { a_b::a::a() }"),
+        File::planted("c/src/main.rs", "mod f; mod g; use c::D; fn main() { a_b::a::a() }"),
+        File::planted("c/src/f.rs", "pub struct F(crate::g::G);"),
+        File::planted("c/src/g.rs", "pub struct G(crate::f::F);"),
     ];
-    assert_eq!(
-        circles(&files),
-        [
-            "2 files:\n  c/src/b.rs -> tools/a-b/src/a.rs: a\n  tools/a-b/src/a.rs -> c/src/b.rs: D, e"
-        ]
-    );
+    let across =
+        "2 files:\n  c/src/b.rs -> tools/a-b/src/a.rs: a\n  tools/a-b/src/a.rs -> c/src/b.rs: D, e";
+    let of_main = "2 files:\n  c/src/f.rs -> c/src/g.rs: G\n  c/src/g.rs -> c/src/f.rs: F";
+    assert_eq!(circles(&files), [across, of_main]);
 }
 
 #[test]

@@ -90,7 +90,7 @@ impl<'c> Reader<'c> {
 
     /// Reads `a` or `a::b::c`.
     fn path(&mut self) {
-        let is_part = self.at > 0 && matches!(self.tokens[self.at - 1], "." | "::");
+        let is_continued = self.at > 0 && self.tokens[self.at - 1] == "::";
         let mut path = vec![self.tokens[self.at].to_owned()];
         self.at += 1;
         while let ["::", name, ..] = &self.tokens[self.at..]
@@ -100,7 +100,7 @@ impl<'c> Reader<'c> {
             self.at += 2;
         }
         self.found.names.insert(path[0].clone());
-        if !is_part && path.len() > 1 {
+        if !is_continued && path.len() > 1 {
             self.found.paths.push(path);
         }
     }
