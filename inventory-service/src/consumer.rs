@@ -1,7 +1,7 @@
 //! What orders want of this service: each message is a command.
 
 use shared::{
-    codec::Codec,
+    codec::{Codec, Kind},
     consumer::{Handled, Handler, Taken},
     contract::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED},
     fault::Fault,
@@ -37,7 +37,7 @@ impl Handler for Orders {
     type Input = Command;
 
     fn topics(&self) -> Vec<&'static str> {
-        vec![ORDER_PLACED, ORDER_CONFIRMED, ORDER_CANCELLED]
+        wire::reads().iter().map(Kind::topic).collect()
     }
 
     async fn decode(&self, message: &Message) -> Result<Command, Fault> {

@@ -2,10 +2,12 @@
 //! randomness.
 //!
 //! [`inventory`] is the decider; [`reservation`] and [`product`] hold its two tables, [`stock`] the
-//! arithmetic that both move, [`naming`] the words that all of them use.
+//! arithmetic that both move, [`naming`] the words that all of them use, [`rejection`]
+//! the reasons for a refusal.
 
 pub mod inventory;
 pub mod naming;
 pub mod product;
+pub mod rejection;
 pub mod reservation;
 pub mod stock;

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::notification::{Addressee, Command, Correspondence, Event, Occasion, Rejection},
-    jobs::email::{self, Letter, Mail},
+    jobs::mail::{self, EmailMessage, Letter},
     store::{self, Change, File},
     wire,
 };
@@ -107,10 +107,10 @@ impl App {
         match event {
             Event::FellDue { occasion, addressee, at } => {
                 let mail = self.mail(order_id, occasion, addressee, *at);
-                effects.jobs.push(email::job(occasion.kind(), &mail, command.trace)?);
+                effects.jobs.push(mail::job(occasion.kind(), &mail, command.trace)?);
             }
             Event::Skipped { occasion, was_due: true } => {
-                effects.stop(email::key(order_id, occasion.kind()));
+                effects.stop(mail::key(order_id, occasion.kind()));
             }
             Event::Sent { at, .. } | Event::Failed { at, .. } => {
                 *said += 1;
@@ -136,10 +136,10 @@ impl App {
         occasion: &Occasion,
         addressee: &Addressee,
         written_at: time::OffsetDateTime,
-    ) -> Mail {
-        Mail {
+    ) -> EmailMessage {
+        EmailMessage {
             order_id,
-            message_id: email::message_id(order_id, occasion.kind(), &self.mail_domain),
+            message_id: mail::message_id(order_id, occasion.kind(), &self.mail_domain),
             email: addressee.email.clone(),
             name: addressee.name.clone(),
             written_at,

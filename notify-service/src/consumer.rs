@@ -1,7 +1,7 @@
 //! Messages → commands.
 
 use shared::{
-    codec::Codec,
+    codec::{Codec, Kind},
     consumer::{Handled, Handler, Taken},
     fault::Fault,
     message::Message,
@@ -32,7 +32,7 @@ impl Handler for Listener {
     type Input = Addressed;
 
     fn topics(&self) -> Vec<&'static str> {
-        wire::TOPICS.to_vec()
+        wire::reads().iter().map(Kind::topic).collect()
     }
 
     async fn decode(&self, message: &Message) -> Result<Addressed, Fault> {

@@ -14,10 +14,6 @@ use uuid::Uuid;
 
 use crate::domain::notification::{Addressee, CancelReason, Command, Event, Kind, Money, Occasion};
 
-/// What is read.
-pub(crate) const TOPICS: [&str; 4] =
-    [OrderPlaced::TOPIC, OrderConfirmed::TOPIC, OrderCancelled::TOPIC, PaymentRefunded::TOPIC];
-
 /// The kinds of records that are said.
 pub(crate) fn says() -> [codec::Kind; 2] {
     [codec::Kind::of::<NotificationSent>(), codec::Kind::of::<NotificationFailed>()]

@@ -1,6 +1,7 @@
 //! What other services say becomes commands for orders, and words on products.
 
 use shared::{
+    codec::Kind,
     consumer::{Handled, Handler, Taken},
     fault::Fault,
     message::Message,
@@ -25,7 +26,7 @@ impl Handler for Listener {
     type Input = Heard;
 
     fn topics(&self) -> Vec<&'static str> {
-        wire::topics()
+        wire::reads().iter().map(Kind::topic).collect()
     }
 
     async fn decode(&self, message: &Message) -> Result<Heard, Fault> {

@@ -15,7 +15,6 @@
 //! row that was locked for long) is found by a look from the beginning once a minute.
 
 use std::{
-    convert::Infallible,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
@@ -27,6 +26,7 @@ use shared::{
     fault::{self, Fault},
     health::Component,
     lag::{Behind, Lag},
+    lifecycle::{RepeatedSteps, Unfailing},
     telemetry::spans::{Kind, Work},
 };
 use sqlx::PgPool;
@@ -122,40 +122,26 @@ impl Sweeper {
     }
 
     /// Steps until told to stop.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
-        let backoff = Backoff::hold();
-        let (mut failures, mut held_back) = (0, HeldBack::default());
-        loop {
-            let outcome = tokio::select! {
-                outcome = self.step() => outcome,
-                () = stop.cancelled() => return Ok(()),
-            };
+    pub async fn run(self, stop: CancellationToken) -> Unfailing {
+        let mut held_back = HeldBack::default();
+        let mut steps = RepeatedSteps::until(stop);
+        while let Some(outcome) = steps.next(self.step()).await {
             if !matches!(outcome, Ok(Step::HeldBack)) {
                 held_back = HeldBack::default();
             } else if let Some(lasts) = held_back.lasts(Instant::now()) {
                 let waits_for = self.waits_for();
                 tracing::warn!(waits_for, lasts_s = lasts.as_secs(), "no order is cancelled");
             }
-            let wait = match outcome {
-                Ok(Step::Swept(_)) => {
-                    failures = 0;
-                    continue;
-                }
-                Ok(Step::Idle | Step::HeldBack) => {
-                    failures = 0;
-                    self.settings.poll
-                }
+            match outcome {
+                Ok(Step::Swept(_)) => steps.go_on(),
+                Ok(Step::Idle | Step::HeldBack) => steps.pause(self.settings.poll),
                 Err(fault) => {
                     tracing::warn!(error = fault::chain(&fault), "overdue orders wait");
-                    failures += 1;
-                    backoff.delay(failures)
+                    steps.back_off(Backoff::hold());
                 }
-            };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => (),
-                () = stop.cancelled() => return Ok(()),
             }
         }
+        Ok(())
     }
 
     /// Cancels one batch of what is overdue.

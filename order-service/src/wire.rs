@@ -42,21 +42,6 @@ pub fn reads() -> [Kind; 9] {
     ]
 }
 
-/// The topics of what it reads.
-pub fn topics() -> Vec<&'static str> {
-    vec![
-        contract::STOCK_RESERVED,
-        contract::STOCK_REJECTED,
-        contract::STOCK_RELEASED,
-        contract::PAYMENT_DONE,
-        contract::PAYMENT_FAILED,
-        contract::PAYMENT_REFUNDED,
-        contract::NOTIFICATION_SENT,
-        contract::NOTIFICATION_FAILED,
-        contract::PRODUCT_CHANGED,
-    ]
-}
-
 /// The message that says what happened to an order; none for what is only noted.
 pub fn say(
     codec: &Codec,

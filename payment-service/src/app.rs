@@ -20,31 +20,12 @@ use uuid::Uuid;
 
 use crate::{
     domain::payment::{Command, Event, Payment, Rejection},
-    jobs, numbers,
+    jobs::requests::{self, JobContext},
+    numbers,
+    request::{PaymentAction, PaymentRequest},
     store::{self, Kept},
     wire,
 };
-
-/// What is asked of a payment, and on whose behalf.
-#[derive(Clone, Debug)]
-pub struct Addressed {
-    /// The order that the payment is for.
-    pub order_id: Uuid,
-    /// What is asked.
-    pub ask: Ask,
-    /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
-}
-
-/// What is asked of a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// The order was cancelled. Whether its charge was tried is looked up on this road, where it
-    /// can be held still.
-    Cancel,
-    /// Anything that needs no looking up.
-    Command(Command),
-}
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -77,7 +58,7 @@ impl App {
     pub async fn execute(
         &self,
         conn: &mut PgConnection,
-        batch: &[Addressed],
+        batch: &[PaymentRequest],
     ) -> Result<Outcome, Fault> {
         let order_ids: BTreeSet<Uuid> = batch.iter().map(|it| it.order_id).collect();
         let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
@@ -91,12 +72,12 @@ impl App {
 
         let mut effects = Effects::default();
         let mut changed = BTreeSet::new();
-        for (addressed, events) in batch.iter().zip(&answers) {
+        for (request, events) in batch.iter().zip(&answers) {
             let Ok(events) = events else { continue };
-            let kept = kept.entry(addressed.order_id).or_insert_with(Kept::unheard);
+            let kept = kept.entry(request.order_id).or_insert_with(Kept::unheard);
             for event in events {
-                changed.insert(addressed.order_id);
-                self.take_effect(addressed, event, kept, &mut effects)?;
+                changed.insert(request.order_id);
+                self.take_effect(request, event, kept, &mut effects)?;
             }
         }
         for order_id in &changed {
@@ -122,19 +103,19 @@ impl App {
     ) -> Result<bool, Fault> {
         let order_id = Uuid::parse_str(key).map_err(Fault::poison)?;
         let kept = store::load_for_update(conn, &[order_id]).await?;
-        Ok(kept.get(&order_id).and_then(|it| jobs::awaited(&it.payment)) == Some(kind))
+        Ok(kept.get(&order_id).and_then(|it| requests::awaited(&it.payment)) == Some(kind))
     }
 
     /// Adds what an event says, asks for and stops.
     fn take_effect(
         &self,
-        addressed: &Addressed,
+        request: &PaymentRequest,
         event: &Event,
         kept: &mut Kept,
         effects: &mut Effects,
     ) -> Result<(), Fault> {
-        let order_id = addressed.order_id;
-        let trace = addressed.trace;
+        let order_id = request.order_id;
+        let trace = request.trace;
         let says = || {
             kept.said += 1;
             Says {
@@ -149,8 +130,8 @@ impl App {
         if matches!(event, Event::ChargeDue { .. }) {
             kept.charge_asked_at = Some(self.clock.now());
         }
-        let told = jobs::Told { charge_asked_at: kept.charge_asked_at, trace };
-        jobs::follow(effects, order_id, event, told)?;
+        let context = JobContext { charge_asked_at: kept.charge_asked_at, trace };
+        requests::follow(effects, order_id, event, context)?;
         numbers::count(order_id, event, trace);
         Ok(())
     }
@@ -158,17 +139,17 @@ impl App {
 
 /// Operators come by the intake.
 impl Batch for App {
-    type Command = Addressed;
+    type Command = PaymentRequest;
     type Answer = Result<(), Rejection>;
 
-    fn trace(addressed: &mut Addressed) -> Option<&mut TraceParent> {
-        addressed.trace.as_mut()
+    fn trace(request: &mut PaymentRequest) -> Option<&mut TraceParent> {
+        request.trace.as_mut()
     }
 
     async fn take_in(
         &self,
         conn: &mut PgConnection,
-        commands: &[Addressed],
+        commands: &[PaymentRequest],
     ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
         let Outcome { answers, effects } = self.execute(conn, commands).await?;
         Ok((answers.into_iter().map(|it| it.map(drop)).collect(), effects))
@@ -179,14 +160,14 @@ impl Batch for App {
 /// ends, whether the charge was tried: a charge that this batch itself asks for was not.
 async fn commands(
     conn: &mut PgConnection,
-    batch: &[Addressed],
+    batch: &[PaymentRequest],
     kept: &HashMap<Uuid, Kept>,
 ) -> Result<Vec<Command>, Fault> {
     let is_charging =
         |id: &Uuid| matches!(kept.get(id), Some(Kept { payment: Payment::Charging { .. }, .. }));
     let doubtful: BTreeSet<Uuid> = batch
         .iter()
-        .filter(|it| it.ask == Ask::Cancel)
+        .filter(|it| it.action == PaymentAction::Cancel)
         .map(|it| it.order_id)
         .filter(is_charging)
         .collect();
@@ -194,11 +175,11 @@ async fn commands(
         BTreeSet::new()
     } else {
         let keys: Vec<String> = doubtful.iter().map(Uuid::to_string).collect();
-        lock_untouched(conn, jobs::CHARGE, &keys).await?.into_iter().collect()
+        lock_untouched(conn, requests::CHARGE, &keys).await?.into_iter().collect()
     };
-    let command = |it: &Addressed| match &it.ask {
-        Ask::Command(command) => command.clone(),
-        Ask::Cancel => Command::OrderCancelled {
+    let command = |it: &PaymentRequest| match &it.action {
+        PaymentAction::Command(command) => command.clone(),
+        PaymentAction::Cancel => Command::OrderCancelled {
             charge_untouched: !is_charging(&it.order_id)
                 || untouched.contains(&it.order_id.to_string()),
         },

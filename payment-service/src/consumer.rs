@@ -1,7 +1,7 @@
 //! Messages of the other services → commands.
 
 use shared::{
-    codec::Codec,
+    codec::{Codec, Kind},
     consumer::{Handled, Handler, Taken},
     fault::{self, Fault},
     message::Message,
@@ -10,7 +10,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    app::{Addressed, App, Ask},
+    app::App,
+    request::{PaymentAction, PaymentRequest},
     wire,
 };
 
@@ -27,19 +28,19 @@ pub struct Inbound {
 #[derive(Clone, Debug)]
 pub struct Input {
     order_id: Uuid,
-    ask: Ask,
+    action: PaymentAction,
 }
 
 impl Handler for Inbound {
     type Input = Input;
 
     fn topics(&self) -> Vec<&'static str> {
-        wire::TOPICS.to_vec()
+        wire::reads().iter().map(Kind::topic).collect()
     }
 
     async fn decode(&self, message: &Message) -> Result<Input, Fault> {
-        let (order_id, ask) = wire::read(&self.codec, message).await?;
-        Ok(Input { order_id, ask })
+        let (order_id, action) = wire::read(&self.codec, message).await?;
+        Ok(Input { order_id, action })
     }
 
     async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
@@ -48,8 +49,8 @@ impl Handler for Inbound {
 
     async fn decode_again(&self, message: &Message) -> Result<(Input, Option<String>), Fault> {
         let codec = self.codec.for_redrive();
-        let (order_id, ask) = wire::read(&codec, message).await?;
-        Ok((Input { order_id, ask }, codec.read_by()))
+        let (order_id, action) = wire::read(&codec, message).await?;
+        Ok((Input { order_id, action }, codec.read_by()))
     }
 
     async fn handle(
@@ -57,11 +58,11 @@ impl Handler for Inbound {
         conn: &mut PgConnection,
         batch: &[Taken<'_, Input>],
     ) -> Result<Handled, Fault> {
-        let batch: Vec<Addressed> = batch
+        let batch: Vec<PaymentRequest> = batch
             .iter()
-            .map(|Taken { message, input }| Addressed {
+            .map(|Taken { message, input }| PaymentRequest {
                 order_id: input.order_id,
-                ask: input.ask.clone(),
+                action: input.action.clone(),
                 trace: message.envelope.trace,
             })
             .collect();

@@ -42,7 +42,7 @@ use shared::{
 
 use crate::{
     domain::payment::{Charge, Obstacle},
-    jobs::{ChargeOrder, RefundOrder},
+    jobs::requests::{ChargeRequest, RefundRequest},
     numbers,
 };
 
@@ -195,9 +195,9 @@ impl Gateway {
     pub(crate) async fn charge(
         &self,
         job: &Claimed,
-        order: &ChargeOrder,
+        request: &ChargeRequest,
     ) -> Result<Answer, Failure> {
-        let reply = self.send_charge(job, order).await?;
+        let reply = self.send_charge(job, request).await?;
         match reply.verdict() {
             Verdict::Done => Ok(Answer::Charged(reply.charge()?)),
             Verdict::Declined => Ok(Answer::Declined { code: reply.code() }),
@@ -219,9 +219,9 @@ impl Gateway {
     pub(crate) async fn resolve(
         &self,
         job: &Claimed,
-        order: &ChargeOrder,
+        request: &ChargeRequest,
     ) -> Result<Found, Failure> {
-        let reply = self.send_charge(job, order).await?;
+        let reply = self.send_charge(job, request).await?;
         match reply.verdict() {
             Verdict::Done => Ok(Found::Charged(reply.charge()?)),
             // A request that is wrong now was wrong when it was sent first.
@@ -239,14 +239,14 @@ impl Gateway {
     pub(crate) async fn refund(
         &self,
         job: &Claimed,
-        order: &RefundOrder,
+        request: &RefundRequest,
     ) -> Result<Returned, Failure> {
-        let body = NewRefund { charge: &order.charge_id };
+        let body = NewRefund { charge: &request.charge_id };
         let reply = self.send("refunds", (job, "refund"), &body).await?;
         match reply.verdict() {
             Verdict::Done => Ok(Returned::Refunded { id: reply.refund_id()? }),
             Verdict::Never if reply.says("charge_already_refunded") => {
-                let id = self.look_up_refund(job, &order.charge_id).await?;
+                let id = self.look_up_refund(job, &request.charge_id).await?;
                 Ok(Returned::Refunded { id })
             }
             Verdict::Never if reply.says("charge_disputed") => {
@@ -267,11 +267,11 @@ impl Gateway {
         }
     }
 
-    async fn send_charge(&self, job: &Claimed, order: &ChargeOrder) -> Result<Reply, Failure> {
+    async fn send_charge(&self, job: &Claimed, request: &ChargeRequest) -> Result<Reply, Failure> {
         let body = NewCharge {
-            amount: order.amount_minor,
-            currency: &order.currency,
-            source: &order.method,
+            amount: request.amount_minor,
+            currency: &request.currency,
+            source: &request.method,
             metadata: Metadata { order_id: &job.key },
         };
         self.send("charges", (job, "charge"), &body).await

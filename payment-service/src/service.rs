@@ -58,11 +58,11 @@ pub async fn run(
     let health = ground.life().health().component("gateway");
     let breaker = Breaker::new("gateway", settings.breaker(), health);
     let gateway = Gateway::new(settings.gateway()?, breaker)?;
-    let charge = ChargeJob { app: app.clone(), gateway: gateway.clone() };
+    let charge = ChargeJob::new(app.clone(), gateway.clone());
     ground.start_worker("charges", charge, settings.policy(&settings.charge_retry));
-    let resolve = ResolveJob { app: app.clone(), gateway: gateway.clone() };
+    let resolve = ResolveJob::new(app.clone(), gateway.clone());
     ground.start_worker("resolves", resolve, settings.policy(&settings.resolve_retry));
-    let refund = RefundJob { app: app.clone(), gateway };
+    let refund = RefundJob::new(app.clone(), gateway);
     ground.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
     ground.start_consumer(Inbound { codec, app: app.clone() })?;
     ground.start_census("payments", OpenPayments);

@@ -13,12 +13,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    app::Ask,
     domain::payment::{BY_HAND, Charge, Command, Currency, Event, Failure, Money, Terms, Token},
+    request::PaymentAction,
 };
-
-/// What is read.
-pub(crate) const TOPICS: [&str; 3] = [ORDER_PLACED, STOCK_RESERVED, ORDER_CANCELLED];
 
 /// The kinds of records that are said.
 pub(crate) fn says() -> [Kind; 3] {
@@ -45,27 +42,27 @@ pub(crate) enum Malformed {
 }
 
 /// Reads a message: the order, and what is asked of its payment.
-pub(crate) async fn read(codec: &Codec, message: &Message) -> Result<(Uuid, Ask), Fault> {
-    let (order_id, ask) = match message.incoming.topic.as_str() {
+pub(crate) async fn read(codec: &Codec, message: &Message) -> Result<(Uuid, PaymentAction), Fault> {
+    let (order_id, action) = match message.incoming.topic.as_str() {
         ORDER_PLACED => {
             let record: OrderPlaced = codec.decode(message).await?;
             let command = order_placed(&record).map_err(Fault::poison)?;
-            (record.order_id, Ask::Command(command))
+            (record.order_id, PaymentAction::Command(command))
         }
         STOCK_RESERVED => {
             let record: StockReserved = codec.decode(message).await?;
-            (record.order_id, Ask::Command(Command::StockReserved))
+            (record.order_id, PaymentAction::Command(Command::StockReserved))
         }
         ORDER_CANCELLED => {
             let record: OrderCancelled = codec.decode(message).await?;
-            (record.order_id, Ask::Cancel)
+            (record.order_id, PaymentAction::Cancel)
         }
         _ => return Err(Fault::poison("this topic says nothing to payments")),
     };
     if message.envelope.subject != order_id.to_string() {
         return Err(Fault::poison("its order_id is not its ce_subject"));
     }
-    Ok((order_id, ask))
+    Ok((order_id, action))
 }
 
 /// What an order asks to be paid.

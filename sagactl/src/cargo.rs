@@ -4,7 +4,10 @@
 //! dependencies watch some of these variables, so a cargo below that inherited them would build half
 //! of the workspace anew, and the next one above would again. They are taken away here.
 
+use anyhow::Context as _;
 use tokio::process::Command;
+
+use crate::screen::say;
 
 /// What cargo tells a program that it runs; everything else (registries, target folder) stays.
 const TOLD: [&str; 5] =
@@ -21,4 +24,18 @@ pub fn command(program: &str) -> Command {
         }
     }
     command
+}
+
+/// The services' programs stand beside this one; cargo knows whether they are up to date.
+pub(crate) async fn build_services() -> anyhow::Result<()> {
+    let release = cfg!(not(debug_assertions));
+    let mut cargo = command("cargo");
+    cargo.args(["build", "--workspace", "--bins", "--quiet", "--locked"]);
+    if release {
+        cargo.arg("--release");
+    }
+    say("Building the services");
+    let status = cargo.status().await.context("cargo cannot be run")?;
+    anyhow::ensure!(status.success(), "the services do not build");
+    Ok(())
 }

@@ -20,10 +20,11 @@ use tokio::time::Instant;
 
 use crate::{
     audit::{self, Expected},
-    cli, client, demo,
+    cargo, client,
     fleet::{self, Fleet, Member},
     load::{self, report},
     screen::{Board, say},
+    source::StackSource,
 };
 
 /// How much goes wrong.
@@ -104,10 +105,10 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Starts everything, lets it go wrong, says what became of it.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    demo::build().await?;
+    cargo::build_services().await?;
     let board = Board::new();
     // The broker is to be stopped, so it has to be ours.
-    let stack = Stack::start(cli::From::Native.source(), Parts::all(), &board).await?;
+    let stack = Stack::start(StackSource::Native.source(), Parts::all(), &board).await?;
     let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };
     let mut fleet = Fleet::start(stack.urls(), set_up, &board).await?;
     let report = drive(&mut fleet, &stack, &options, &Board::new()).await?;
@@ -175,7 +176,7 @@ pub async fn drive(
         products: options.products,
         limit_seconds: options.limit_seconds,
         tables: false,
-        from: cli::From::Native,
+        from: StackSource::Native,
         at: None,
     };
     let (began, bar) = (Instant::now(), board.count("placed", options.orders));

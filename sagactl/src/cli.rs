@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use devstack::Source;
 use shared::config;
 
 use crate::{
@@ -49,29 +48,6 @@ enum Command {
     Verify(verify::Options),
 }
 
-/// Where broker, database, registry and mail sink come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum From {
-    /// From the environment if it names them, else as local processes.
-    #[default]
-    Auto,
-    /// As local processes, from packages.
-    Native,
-    /// In containers.
-    Docker,
-}
-
-impl From {
-    /// The same, in the words of the stack.
-    pub fn source(self) -> Source {
-        match self {
-            Self::Auto => Source::Auto,
-            Self::Native => Source::Native,
-            Self::Docker => Source::Docker,
-        }
-    }
-}
-
 impl Cli {
     /// Reads the command line and the environment; says what is wrong with them, and ends.
     pub fn read() -> Self {
@@ -96,14 +72,6 @@ impl Cli {
             Command::StressTests(options) => stress::run(options).await,
             Command::Verify(options) => verify::run(options).await,
         }
-    }
-}
-
-/// Waits for Ctrl-C.
-pub async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        // Without a handler there is nothing to wait for, and the default action still works.
-        std::future::pending::<()>().await;
     }
 }
 

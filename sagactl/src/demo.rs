@@ -9,11 +9,13 @@ use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::{
-    cargo, cli,
+    cargo,
     client::{self, Answer, Order, Orders, Wish},
     fleet::{self, Fleet, Member},
     presence::Presence,
     screen::{Board, say},
+    signal,
+    source::StackSource,
 };
 
 /// How the demo is run.
@@ -27,7 +29,7 @@ pub struct Options {
     ui: bool,
     /// Where broker, database, registry and mail sink come from.
     #[arg(long, value_enum, default_value_t)]
-    from: cli::From,
+    from: StackSource,
 }
 
 /// An order has to take its next step within this, on a busy machine.
@@ -54,7 +56,7 @@ struct Ended {
 
 /// Starts everything, places the orders, shows them, stays until Ctrl-C.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    build().await?;
+    cargo::build_services().await?;
     say("Starting broker, database, schema registry and mail sink");
     let stack = Stack::start(options.from.source(), Parts::all(), &Board::new()).await?;
     say("Starting the services");
@@ -74,7 +76,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     addresses(&fleet, &stack, ui.as_deref());
     if !options.once {
         say("\nEverything stays up until Ctrl-C.");
-        cli::interrupted().await;
+        signal::interrupted().await;
     }
     let unwell = fleet.stop().await?;
     for complaint in &unwell {
@@ -83,20 +85,6 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     stack.stop().await;
     let well = unwell.is_empty() && ended.iter().all(|it| it.as_it_should);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// The services' programs stand beside this one; cargo knows whether they are up to date.
-pub(crate) async fn build() -> anyhow::Result<()> {
-    let release = cfg!(not(debug_assertions));
-    let mut cargo = cargo::command("cargo");
-    cargo.args(["build", "--workspace", "--bins", "--quiet", "--locked"]);
-    if release {
-        cargo.arg("--release");
-    }
-    say("Building the services");
-    let status = cargo.status().await.context("cargo cannot be run")?;
-    anyhow::ensure!(status.success(), "the services do not build");
-    Ok(())
 }
 
 fn scenes() -> Vec<Scene> {

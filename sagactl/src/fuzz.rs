@@ -21,10 +21,11 @@ use serde_json::Value;
 
 use crate::{
     audit::{self, Expected},
-    cargo, cli, client, demo,
+    cargo, client,
     fleet::{self, Fleet, Member},
     load::report,
     screen::{Board, say},
+    source::StackSource,
 };
 
 /// How much is asked.
@@ -38,7 +39,7 @@ pub struct Options {
     pub seed: u64,
     /// Where broker, database, registry and mail sink come from.
     #[arg(long, value_enum, default_value_t)]
-    pub from: cli::From,
+    pub from: StackSource,
 }
 
 /// Pinned to the last of what it needs: the same seed is to make up the same requests everywhere.
@@ -61,7 +62,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Starts everything, asks, and says what was answered wrongly.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    demo::build().await?;
+    cargo::build_services().await?;
     let wheels = devstack::wheels("schemathesis-4.32.5", REQUIREMENTS).await?;
     let board = Board::new();
     let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;

@@ -10,6 +10,8 @@ pub mod client;
 pub mod fleet;
 pub mod presence;
 pub mod screen;
+pub mod signal;
+pub mod source;
 
 pub mod audit;
 pub mod chaos;

@@ -27,11 +27,11 @@ use self::{
 };
 use crate::{
     audit::{self, Expected},
-    cli,
+    cargo,
     client::{self, Answer, Orders, Wish},
-    demo,
     fleet::{self, Fleet, Member},
     screen::{Board, say},
+    source::StackSource,
 };
 
 pub mod account;
@@ -59,7 +59,7 @@ pub struct Options {
     pub tables: bool,
     /// Where broker, database, registry and mail sink come from.
     #[arg(long, value_enum, default_value_t)]
-    pub from: cli::From,
+    pub from: StackSource,
     /// The base URL of an order service that runs already. Nothing is started then, and only what
     /// its API tells is looked at.
     #[arg(long)]
@@ -89,7 +89,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     if let Some(at) = &options.at {
         return elsewhere::run(at, &options).await;
     }
-    demo::build().await?;
+    cargo::build_services().await?;
     let board = Board::new();
     let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
     let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };

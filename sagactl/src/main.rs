@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use sagactl::{
     cli::{self, Cli},
-    screen,
+    screen, signal,
 };
 
 fn main() -> ExitCode {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         // Ctrl-C ends the work by dropping it: every process that was started goes with it.
         let outcome = tokio::select! {
             outcome = cli.run() => outcome,
-            () = cli::interrupted() => Ok(ExitCode::from(130)),
+            () = signal::interrupted() => Ok(ExitCode::from(130)),
             () = screen::lost() => Ok(ExitCode::FAILURE),
         };
         let code = outcome.unwrap_or_else(|error| cli::failed(&error));

@@ -6,14 +6,14 @@ use anyhow::Context as _;
 use clap::Args;
 use devstack::{Parts, Stack};
 
-use crate::{cargo, cli, screen::Board};
+use crate::{cargo, screen::Board, signal, source::StackSource};
 
 /// What to run, and beside what.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Where broker, database, registry and mail sink come from.
     #[arg(long, value_enum, default_value_t)]
-    from: cli::From,
+    from: StackSource,
     /// The command and its arguments; without one, the stack stays up until Ctrl-C.
     #[arg(last = true)]
     command: Vec<String>,
@@ -29,7 +29,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let code = if let Some((program, arguments)) = options.command.split_first() {
         command(&stack, program, arguments).await?
     } else {
-        cli::interrupted().await;
+        signal::interrupted().await;
         ExitCode::SUCCESS
     };
     stack.stop().await;

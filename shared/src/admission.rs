@@ -24,7 +24,6 @@
 //! not ask the gate.
 
 use std::{
-    convert::Infallible,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -38,6 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     db, fault,
     health::Component,
+    lifecycle::{RepeatedSteps, Unfailing},
     outbox::{self, Backlog},
 };
 
@@ -131,15 +131,13 @@ impl Watcher {
 
     /// Looks again and again until told to stop. While the database cannot be asked, the gate stays
     /// as it is: the intakes find the same out by themselves.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
-        while let Some(looked) = stop.run_until_cancelled(self.step()).await {
+    pub async fn run(self, stop: CancellationToken) -> Unfailing {
+        let mut steps = RepeatedSteps::until(stop);
+        while let Some(looked) = steps.next(self.step()).await {
             if let Err(error) = looked {
                 tracing::warn!(error = fault::chain(&error), "the outbox cannot be looked at");
             }
-            let rest = tokio::time::sleep(self.settings.look_every);
-            if stop.run_until_cancelled(rest).await.is_none() {
-                break;
-            }
+            steps.pause(self.settings.look_every);
         }
         Ok(())
     }

@@ -19,7 +19,10 @@ use metrics::{counter, describe_counter};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::{db, fault, lifecycle::Unfailing};
+use crate::{
+    db, fault,
+    lifecycle::{RepeatedSteps, Unfailing},
+};
 
 /// Counting goes no further: beyond this, more is only more.
 pub const FAR_ENOUGH: i64 = 10_000;
@@ -59,10 +62,9 @@ impl<C: Count> Census<C> {
 
     /// Looks until told to stop.
     pub async fn run(self, stop: CancellationToken) -> Unfailing {
-        while stop.run_until_cancelled(self.step()).await.is_some() {
-            if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
-                break;
-            }
+        let mut steps = RepeatedSteps::until(stop);
+        while steps.next(self.step()).await.is_some() {
+            steps.pause(PERIOD);
         }
         Ok(())
     }

@@ -101,6 +101,11 @@ impl Kind {
         Self { topic, event_type, id: TypeId::of::<R>(), shape: Shape::of::<R> }
     }
 
+    /// The topic that carries it, and nothing else.
+    pub fn topic(&self) -> &'static str {
+        self.topic
+    }
+
     /// The subject under which its schemas are kept: one per topic.
     fn subject(&self, prefix: &str) -> String {
         format!("{prefix}{}-value", self.topic)

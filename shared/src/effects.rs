@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::{
     fault::Fault,
-    jobs::{self, JobKey, NewJob},
+    jobs::queue::{self, JobKey, NewJob},
     message::Outgoing,
     outbox,
 };
@@ -47,8 +47,8 @@ impl Effects {
     /// Comes last in a transaction: the rows that the messages speak of are locked by then, so
     /// that the ids of one key rise in the order of the commits.
     pub async fn save(&self, conn: &mut PgConnection) -> Result<(), Fault> {
-        jobs::stop(conn, &self.stopped).await?;
-        jobs::append(conn, &self.jobs).await?;
+        queue::stop(conn, &self.stopped).await?;
+        queue::append(conn, &self.jobs).await?;
         outbox::append(conn, &self.messages).await?;
         Ok(())
     }

@@ -8,12 +8,17 @@
 //! **Architecture invariant:** nothing waits for this and nothing ends by it. A batch is bounded,
 //! so that no lock is held for long, and a failure is tried again later.
 
-use std::{convert::Infallible, time::Duration};
+use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use crate::{backoff::Backoff, db, dead_letter, fault, idempotency, inbox, published};
+use crate::{
+    backoff::Backoff,
+    db, dead_letter, fault, idempotency, inbox,
+    lifecycle::{RepeatedSteps, Unfailing},
+    published,
+};
 
 /// How the house is kept.
 #[derive(Clone, Copy, Debug)]
@@ -72,33 +77,20 @@ impl Housekeeping {
     }
 
     /// Steps until told to stop; rests whenever nothing is left to delete.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Infallible> {
-        let backoff =
-            Backoff { first: Duration::from_secs(1), factor: 2.0, cap: self.settings.rest };
-        let mut failures: u32 = 0;
-        while let Some(outcome) = stop.run_until_cancelled(self.step()).await {
-            let wait = match outcome {
-                Ok(Step { more: true, .. }) => {
-                    failures = 0;
-                    continue;
-                }
-                Ok(_) => {
-                    failures = 0;
-                    // Those who started together do not come back together.
-                    self.settings.rest.mul_f64(0.75 + 0.5 * fastrand::f64())
-                }
+    pub async fn run(self, stop: CancellationToken) -> Unfailing {
+        let rest = self.settings.rest;
+        let backoff = Backoff { first: Duration::from_secs(1), factor: 2.0, cap: rest };
+        let mut steps = RepeatedSteps::until(stop);
+        while let Some(outcome) = steps.next(self.step()).await {
+            match outcome {
+                Ok(Step { more: true, .. }) => steps.go_on(),
+                // Those who started together do not come back together.
+                Ok(_) => steps.pause(rest.mul_f64(0.75 + 0.5 * fastrand::f64())),
                 Err(error) => {
-                    tracing::warn!(
-                        error = fault::chain(&error),
-                        failures,
-                        "old rows stay until the next try"
-                    );
-                    failures = failures.saturating_add(1);
-                    backoff.delay(failures)
+                    let error = fault::chain(&error);
+                    tracing::warn!(error, "old rows stay until the next try");
+                    steps.back_off(backoff);
                 }
-            };
-            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                break;
             }
         }
         Ok(())

@@ -24,7 +24,6 @@ use axum::{
 pub(crate) use self::server::CUTS;
 pub use self::{
     admin::AdminRoutes,
-    context::RequestContext,
     cors::{BadOrigins, Cors},
     dead_letters::{HeaderView, LetterView, MessageView, ReasonCounts, dead_letters},
     description::describe,
@@ -36,6 +35,7 @@ pub use self::{
     question::ask_readiness,
     rate::Rate,
     replay::{REPLAYED, stored},
+    request_context::RequestContext,
     retry_after::retry_after,
     server::{bind, serve},
     whole::whole,
@@ -55,6 +55,7 @@ pub mod problem;
 mod question;
 mod rate;
 mod replay;
+mod request_context;
 mod retry_after;
 mod server;
 mod unambiguous;

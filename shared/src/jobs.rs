@@ -56,7 +56,7 @@ use crate::{
 pub use self::{
     census::Jobs,
     leases::Leases,
-    store::{append, lock_untouched, stop},
+    queue::{JobKey, NewJob, append, lock_untouched, stop},
     worker::{Step, Stopping, Worker},
 };
 
@@ -65,30 +65,11 @@ mod census;
 mod complaints;
 mod leases;
 mod outcome;
+pub(crate) mod queue;
 mod revive;
 mod settle;
 mod store;
 mod worker;
-
-/// Names a job for good: what is done (`kind`) for whom (`key`). One of each at most.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct JobKey {
-    /// What is done.
-    pub kind: &'static str,
-    /// For whom; the stable part of the effect's idempotency key.
-    pub key: String,
-}
-
-/// A job to be kept.
-#[derive(Clone, Debug, PartialEq)]
-pub struct NewJob {
-    /// Its name.
-    pub key: JobKey,
-    /// What the worker needs to know.
-    pub payload: Value,
-    /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
-}
 
 /// A job in a worker's hands.
 #[derive(Clone, Debug, PartialEq)]

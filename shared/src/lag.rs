@@ -24,7 +24,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    convert::Infallible,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -33,7 +32,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{fault, kafka};
+use crate::{
+    fault, kafka,
+    lifecycle::{RepeatedSteps, Unfailing},
+};
 
 use self::stalls::Stalls;
 pub use self::{
@@ -142,15 +144,14 @@ impl Watcher {
     }
 
     /// Looks until told to stop. A broker that does not answer is asked again.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
-        while let Some(looked) = stop.run_until_cancelled(self.step()).await {
+    pub async fn run(mut self, stop: CancellationToken) -> Unfailing {
+        let mut steps = RepeatedSteps::until(stop);
+        while let Some(looked) = steps.next(self.step()).await {
             if let Err(error) = looked {
                 tracing::debug!(error = fault::chain(&error), "the group's lag is not known");
             }
             self.show_age();
-            if stop.run_until_cancelled(tokio::time::sleep(LOOK_AGAIN)).await.is_none() {
-                break;
-            }
+            steps.pause(LOOK_AGAIN);
         }
         Ok(())
     }

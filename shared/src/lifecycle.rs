@@ -39,9 +39,10 @@ use crate::{
     health::{Component, Health},
 };
 
-pub use self::process::process;
+pub use self::{process::process, repeat::RepeatedSteps};
 
 mod process;
+mod repeat;
 pub mod signal;
 
 /// When a part is told to stop.

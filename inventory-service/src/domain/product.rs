@@ -17,8 +17,8 @@
 use shared::contract::currency;
 
 use super::{
-    inventory::Rejection,
     naming::{Quantity, Sku},
+    rejection::Rejection,
     stock::Stock,
 };
 

@@ -24,8 +24,8 @@
 //! **Architecture invariant:** all lines are held or none.
 
 use super::{
-    inventory::Rejection,
     naming::{Lines, Quantity, Sku},
+    rejection::Rejection,
 };
 
 /// Where the reservation of an order stands.

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use shared::http::{Problem, ProblemType, problem};
 
-use crate::domain::{inventory::Rejection, product::InvalidOffer};
+use crate::domain::{product::InvalidOffer, rejection::Rejection};
 
 /// Nobody has listed such a product.
 pub(super) const PRODUCT_UNKNOWN: ProblemType = ProblemType {

@@ -20,50 +20,26 @@ use lettre::{
         header::{HeaderName, HeaderValue},
     },
 };
-use serde::{Deserialize, Serialize};
 use shared::{
     effects::Effects,
     fault::{self, Fault},
-    jobs::{Claimed, Doubts, Effect, Ended, Failure, JobKey, NewJob},
+    jobs::{Claimed, Doubts, Effect, Ended, Failure},
     message::TraceParent,
     telemetry::spans::{KeyValue, Kind as SpanKind, Work},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
-pub use letter::Letter;
 pub use smtp::{Limits, Security, Server, Settings, Smtp, UrlError};
 
 use crate::{
     app::{Addressed, App},
-    domain::notification::{Command, Kind},
+    domain::notification::Command,
+    jobs::mail::{self, EmailMessage},
 };
 use smtp::Parcel;
 
-mod letter;
 mod smtp;
-
-/// The kind of these jobs.
-const KIND: &str = "email";
-
-/// A mail that is to be sent: what the job holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mail {
-    /// The order that it is about.
-    pub order_id: Uuid,
-    /// Names the mail for good, without the brackets of the header.
-    pub message_id: String,
-    /// Where it goes.
-    pub email: String,
-    /// What the customer is called.
-    pub name: Option<String>,
-    /// When it was written.
-    #[serde(with = "time::serde::rfc3339")]
-    pub written_at: OffsetDateTime,
-    /// What it says.
-    pub letter: Letter,
-}
 
 /// Sends mail.
 #[derive(Debug)]
@@ -90,32 +66,10 @@ enum Error {
     Format(#[source] lettre::error::Error),
 }
 
-/// A mail's name: the same for every copy, another for each mail.
-pub fn message_id(order_id: Uuid, kind: Kind, domain: &str) -> String {
-    format!("{order_id}.{}.{KIND}@{domain}", kind.name())
-}
-
-/// The name of the job that sends this mail.
-pub(crate) fn key(order_id: Uuid, kind: Kind) -> JobKey {
-    JobKey { kind: KIND, key: format!("{order_id}.{}", kind.name()) }
-}
-
-/// What that name says.
-fn read_key(key: &str) -> Option<(Uuid, Kind)> {
-    let (order_id, kind) = key.split_once('.')?;
-    Some((Uuid::parse_str(order_id).ok()?, Kind::from_name(kind)?))
-}
-
-/// The job that sends this mail.
-pub(crate) fn job(kind: Kind, mail: &Mail, trace: Option<TraceParent>) -> Result<NewJob, Fault> {
-    let payload = serde_json::to_value(mail).map_err(Fault::poison)?;
-    Ok(NewJob { key: key(mail.order_id, kind), payload, trace })
-}
-
 /// Puts a mail on paper.
-fn write(from: &Mailbox, mail: &Mail) -> Result<Parcel, Error> {
+fn write(from: &Mailbox, mail: &EmailMessage) -> Result<Parcel, Error> {
     let to: Address = mail.email.parse().map_err(|_why| Error::Address)?;
-    let name = mail.name.as_deref().map(letter::one_line).filter(|it| !it.is_empty());
+    let name = mail.name.as_deref().map(mail::one_line).filter(|it| !it.is_empty());
     let order = HeaderName::new_from_ascii_str("X-Order-Id");
     // RFC 3834: a program wrote this, and no program is to answer it.
     let by_itself = HeaderName::new_from_ascii_str("Auto-Submitted");
@@ -134,7 +88,7 @@ fn write(from: &Mailbox, mail: &Mail) -> Result<Parcel, Error> {
 
 /// The letter twice: for who reads plain text and for who does not. The boundary is the same in
 /// every copy; a letter is written of words that hold no such line.
-fn body(mail: &Mail) -> MultiPart {
+fn body(mail: &EmailMessage) -> MultiPart {
     let boundary = format!("letter-{}", mail.order_id.simple());
     MultiPart::alternative()
         .boundary(boundary)
@@ -143,7 +97,7 @@ fn body(mail: &Mail) -> MultiPart {
 }
 
 impl Effect for Email {
-    const KIND: &'static str = KIND;
+    const KIND: &'static str = mail::KIND;
     type Done = String;
 
     fn doubts(&self) -> Option<Doubts> {
@@ -153,7 +107,7 @@ impl Effect for Email {
     /// Sends the mail; answers with its `Message-ID`.
     async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
         let never = |error: Error| Failure::Final { source: error.into() };
-        let mail: Mail =
+        let mail: EmailMessage =
             serde_json::from_value(job.payload.clone()).map_err(|_unread| never(Error::Payload))?;
         let parcel = write(&self.from, &mail).map_err(never)?;
         let mut span = Work::begin(SpanKind::Client, job.trace, || "hand over mail".into());
@@ -228,7 +182,7 @@ pub(crate) fn describe() {
 
 /// What a job's end means for its order.
 fn result(job: &Claimed, end: &Ended<String>, at: OffsetDateTime) -> Option<Addressed> {
-    let Some((order_id, kind)) = read_key(&job.key) else {
+    let Some((order_id, kind)) = mail::read_key(&job.key) else {
         tracing::error!(key = job.key, "a job ended whose name is not one of ours");
         return None;
     };

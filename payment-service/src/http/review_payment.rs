@@ -15,8 +15,9 @@ use uuid::Uuid;
 
 use super::problem::NOT_UNDER_REVIEW;
 use crate::{
-    app::{Addressed, App, Ask},
+    app::App,
     domain::payment::Command,
+    request::{PaymentAction, PaymentRequest},
 };
 
 /// What an operator decides.
@@ -50,8 +51,9 @@ async fn review_payment(
         Decision::Refund => Command::Refund,
         Decision::Settle => Command::Settle,
     };
-    let ask = Ask::Command(command);
-    let decided = reviews.submit(Addressed { order_id, ask, trace: Some(context.trace) }).await?;
+    let action = PaymentAction::Command(command);
+    let decided =
+        reviews.submit(PaymentRequest { order_id, action, trace: Some(context.trace) }).await?;
     tracing::info!(%order_id, ?decision, taken = decided.is_ok(), "an operator decided");
     match decided {
         Ok(()) => Ok(StatusCode::NO_CONTENT),

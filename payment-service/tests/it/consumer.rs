@@ -2,8 +2,8 @@
 
 use devstack::until;
 use payment_service::{
-    app::{Addressed, Ask},
     domain::payment::Command,
+    request::{PaymentAction, PaymentRequest},
 };
 use shared::{clock::Clock, consumer::TakenIn, contract::OrderPlaced, db, fault::Fault};
 use uuid::Uuid;
@@ -83,7 +83,7 @@ async fn a_worker_cannot_begin_a_charge_that_is_being_cancelled() {
     let (payments, gateway) = (Payments::start().await, Simulator::start().await);
     let order_id = payments.charging("tok_visa").await;
     let mut tx = db::begin(&payments.pool).await.unwrap();
-    let cancel = Addressed { order_id, ask: Ask::Cancel, trace: None };
+    let cancel = PaymentRequest { order_id, action: PaymentAction::Cancel, trace: None };
     let outcome = payments.app.execute(&mut tx, &[cancel]).await.unwrap();
     let step = payments.charges(&gateway.url).step().await.unwrap();
     assert_eq!(step.claimed, 0, "the row is held");
@@ -100,7 +100,11 @@ async fn two_transactions_that_make_the_same_payment_are_told_apart() {
     let payments = Payments::start().await;
     let order_id = Clock::System.new_id();
     let mut first = db::begin(&payments.pool).await.unwrap();
-    let reserved = Addressed { order_id, ask: Ask::Command(Command::StockReserved), trace: None };
+    let reserved = PaymentRequest {
+        order_id,
+        action: PaymentAction::Command(Command::StockReserved),
+        trace: None,
+    };
     payments.app.execute(&mut first, &[reserved]).await.unwrap();
     let placed = [payments.others.placed(order_id, "tok_visa")];
     let second = payments.try_take_in(&placed);

@@ -92,7 +92,7 @@ async fn a_connection_that_is_not_made_leaves_no_doubt() {
 async fn a_key_that_was_used_for_another_request_settles_no_charge_in_doubt() {
     let (payments, simulator) = (Payments::start().await, Simulator::start().await);
     assert_eq!(simulator.charge("order-1:charge", 2).await, 200);
-    let resolve_job = ResolveJob { app: payments.app.clone(), gateway: gateway(&simulator.url) };
+    let resolve_job = ResolveJob::new(payments.app.clone(), gateway(&simulator.url));
     let failure = resolve_job.perform(&job("order-1")).await.unwrap_err();
     assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
 }

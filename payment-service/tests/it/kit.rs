@@ -277,7 +277,7 @@ impl Payments {
     }
 
     pub(crate) fn charge_job(&self, gateway_url: &str) -> ChargeJob {
-        ChargeJob { app: self.app.clone(), gateway: gateway(gateway_url) }
+        ChargeJob::new(self.app.clone(), gateway(gateway_url))
     }
 
     /// A worker of any effect, with three attempts.
@@ -291,12 +291,12 @@ impl Payments {
     }
 
     pub(crate) fn resolve_job(&self, gateway_url: &str) -> ResolveJob {
-        ResolveJob { app: self.app.clone(), gateway: gateway(gateway_url) }
+        ResolveJob::new(self.app.clone(), gateway(gateway_url))
     }
 
     /// A worker that refunds, with three attempts.
     pub(crate) fn refunds(&self, gateway_url: &str) -> Worker<RefundJob> {
-        let effect = RefundJob { app: self.app.clone(), gateway: gateway(gateway_url) };
+        let effect = RefundJob::new(self.app.clone(), gateway(gateway_url));
         self.worker(effect, Some(3))
     }
 }

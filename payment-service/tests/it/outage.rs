@@ -60,9 +60,9 @@ struct Workers {
 impl Workers {
     fn of(payments: &Payments, url: &str) -> Self {
         let (settings, app, gateway) = (settings(), payments.app.clone(), gateway(url));
-        let charge = ChargeJob { app: app.clone(), gateway: gateway.clone() };
-        let resolve = ResolveJob { app: app.clone(), gateway: gateway.clone() };
-        let refund = RefundJob { app, gateway };
+        let charge = ChargeJob::new(app.clone(), gateway.clone());
+        let resolve = ResolveJob::new(app.clone(), gateway.clone());
+        let refund = RefundJob::new(app, gateway);
         Self {
             charges: payments.worker_by(charge, policy(&settings, &settings.charge_retry)),
             resolves: payments.worker_by(resolve, policy(&settings, &settings.resolve_retry)),
@@ -177,7 +177,7 @@ async fn while_the_gateway_is_known_to_be_away_charges_wait_and_use_up_no_attemp
         open_cap: Duration::from_hours(24),
     };
     let app = payments.app.clone();
-    let charge = ChargeJob { app, gateway: gateway_with(&gateway.url, open) };
+    let charge = ChargeJob::new(app, gateway_with(&gateway.url, open));
     let mut worker = few_at_once(&payments, charge.clone());
     gateway.kill().await;
     assert_eq!(worker.step().await.unwrap().again, 4);
@@ -216,7 +216,7 @@ async fn one_charge_tries_and_all_go_out_once_the_gateway_is_back() {
     let moment = Duration::from_millis(1);
     let brief = breaker::Settings { calls: 4, failures: 4, open_first: moment, open_cap: moment };
     let app = payments.app.clone();
-    let charge = ChargeJob { app, gateway: gateway_with(&gateway.url, brief) };
+    let charge = ChargeJob::new(app, gateway_with(&gateway.url, brief));
     let mut worker = few_at_once(&payments, charge);
     gateway.kill().await;
     assert_eq!(worker.step().await.unwrap().again, 4);

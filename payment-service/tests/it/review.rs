@@ -5,9 +5,10 @@ use axum::{
     http::{Request, header},
 };
 use payment_service::{
-    app::{Addressed, App, Ask},
+    app::App,
     domain::payment::{Command, Rejection},
     http::{PAGES, operators, problem::NOT_UNDER_REVIEW},
+    request::{PaymentAction, PaymentRequest},
 };
 use serde_json::{Value, json};
 use shared::{
@@ -33,7 +34,8 @@ pub(crate) async fn decide(
     command: Command,
 ) -> Result<(), Rejection> {
     let mut tx = db::begin(&payments.pool).await.unwrap();
-    let decision = Addressed { order_id, ask: Ask::Command(command), trace: None };
+    let decision =
+        PaymentRequest { order_id, action: PaymentAction::Command(command), trace: None };
     let mut outcome = payments.app.execute(&mut tx, &[decision]).await.unwrap();
     outcome.effects.save(&mut tx).await.unwrap();
     tx.commit().await.unwrap();

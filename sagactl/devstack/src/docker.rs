@@ -24,8 +24,8 @@ use testcontainers_modules::{
 use crate::{
     Durability, Error, Part, Parts, Progress, State, Urls,
     native::{POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, Sweeper, tool::on_path},
+    prefix::unique_prefix,
     probe::{PATIENCE, Probe},
-    unique_prefix,
 };
 
 /// Marks the containers of one stack.

@@ -73,8 +73,3 @@ async fn create(server: &str, name: &str) -> Result<(), sqlx::Error> {
     connection.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
     connection.close().await
 }
-
-/// The beginning of names that nobody else uses, as `t7f3a09c2-`.
-pub fn unique_prefix() -> String {
-    format!("t{:08x}-", fastrand::u32(..))
-}

@@ -22,14 +22,16 @@ mod error;
 mod for_tests;
 mod limit;
 mod native;
+mod part;
 mod patience;
+mod prefix;
 mod probe;
 mod progress;
 mod stack;
 
 pub use docker::docker_answers;
 pub use error::Error;
-pub use for_tests::{database, shared, unique_prefix};
+pub use for_tests::{database, shared};
 pub use limit::{InVain, Limit};
 pub use native::{
     authority::Secured,
@@ -40,6 +42,8 @@ pub use native::{
     python::wheels,
     tool::Tool,
 };
+pub use part::{Durability, Halt, Part, Parts, Source, Urls};
 pub use patience::{Patience, none_left, until};
+pub use prefix::unique_prefix;
 pub use progress::{Progress, Silent, State};
-pub use stack::{Durability, Halt, Part, Parts, Source, Stack, Urls};
+pub use stack::Stack;

@@ -29,7 +29,7 @@ use self::{
 };
 use crate::{
     Durability, Error, Halt, Part, Parts, Progress, State, Urls,
-    stack::{Form, server_of},
+    part::{Form, server_of},
 };
 
 /// The servers that were started, and the folder in which they work.

@@ -6,7 +6,6 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
     sync::{PoisonError, RwLock},
     time::Duration,
 };
@@ -17,6 +16,7 @@ use super::{Codec, Error, Inner, Kind, Settings, unknown::Sightings, writers::Wr
 use crate::{
     fault,
     health::Component,
+    lifecycle::{RepeatedSteps, Unfailing},
     pace::Pace,
     registry::{self, Registry},
 };
@@ -123,11 +123,13 @@ impl Codec {
 
     /// [Renews](Self::renew) every minute until told to stop. A registry that is away is none of its
     /// business: the part that needs it says so.
-    pub async fn keep_registered(self, stop: CancellationToken) -> Result<(), Infallible> {
+    pub async fn keep_registered(self, stop: CancellationToken) -> Unfailing {
         let mut pace = Pace::default();
-        while stop.run_until_cancelled(tokio::time::sleep(RENEW_EVERY)).await.is_some() {
+        let mut steps = RepeatedSteps::until(stop);
+        steps.pause(RENEW_EVERY);
+        while let Some(renewed) = steps.next(self.renew()).await {
             self.0.sightings.forget_old();
-            let Some(renewed) = stop.run_until_cancelled(self.renew()).await else { break };
+            steps.pause(RENEW_EVERY);
             let Err(error) = renewed else { continue };
             if let Some(unsaid) = pace.note(std::time::Instant::now()) {
                 tracing::warn!(

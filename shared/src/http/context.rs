@@ -1,68 +1,26 @@
-//! Which request this is: its ids, its span, its numbers.
+//! Gives each request its ids and its span, and counts it.
 
-use std::{convert::Infallible, time::Instant};
+use std::time::Instant;
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, Request},
+    extract::{MatchedPath, Request},
     http::{
         HeaderValue, Method,
         header::{self, HeaderName},
-        request::Parts,
     },
     middleware::Next,
     response::Response,
 };
 use tracing::Instrument as _;
 
-use super::Problem;
-use crate::{
-    clock::Clock,
-    message::TraceParent,
-    telemetry::spans::{KeyValue, Kind, Work},
+use super::{
+    problem::Problem,
+    request_context::{REQUEST_ID, RequestContext},
 };
+use crate::telemetry::spans::{KeyValue, Work};
 
 /// Asked every few seconds by machines: no part of any order's way.
 const OPERATORS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The ids of a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestContext {
-    /// Names the request: the caller's word for it (`x-request-id`), or ours.
-    pub request_id: String,
-    /// The trace that it belongs to: the caller's (`traceparent`), or a new one.
-    pub trace: TraceParent,
-}
-
-impl RequestContext {
-    /// Its ids, and its span, which begins.
-    fn of(request: &Request, method: &str, route: &str) -> (Self, Work) {
-        let only = |name: &str| {
-            let mut values = request.headers().get_all(name).iter();
-            // A header that stands there twice is nobody's word.
-            values.next().filter(|_| values.next().is_none()).and_then(|it| it.to_str().ok())
-        };
-        let request_id = only(REQUEST_ID.as_str())
-            .filter(|it| (1..=128).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_graphic()));
-        let caller = only("traceparent").and_then(TraceParent::parse);
-        let work = Work::begin(Kind::Server, caller, || format!("{method} {route}").into());
-        let request_id =
-            request_id.map_or_else(|| Clock::System.new_id().to_string(), ToOwned::to_owned);
-        (Self { request_id, trace: work.trace() }, work)
-    }
-}
-
-impl<S: Sync> FromRequestParts<S> for RequestContext {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().cloned().unwrap_or_else(|| Self {
-            request_id: Clock::System.new_id().to_string(),
-            trace: TraceParent::start(),
-        }))
-    }
-}
 
 /// Gives the request its ids and span, its answer the same ids, and counts both.
 pub(super) async fn context(mut request: Request, next: Next) -> Response {

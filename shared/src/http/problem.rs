@@ -14,7 +14,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::RequestContext;
+use super::request_context::RequestContext;
 use crate::{fault, idempotency, intake::Refused, visible};
 
 /// A kind of problem.

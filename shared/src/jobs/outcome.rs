@@ -7,7 +7,7 @@ use std::{
 
 use time::OffsetDateTime;
 
-use super::{Claimed, Doubts, Ended, Failure, Policy, store::Present};
+use super::{Claimed, Doubts, Ended, Failure, Policy};
 use crate::{
     fault,
     message::TraceParent,
@@ -61,6 +61,13 @@ impl Leased {
 pub(super) struct Fence {
     pub(super) attempt: i32,
     pub(super) created_at: OffsetDateTime,
+}
+
+/// A row as it is at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Present {
+    pub(super) fence: Fence,
+    pub(super) performing: bool,
 }
 
 /// What becomes of a row that stays.

@@ -9,10 +9,10 @@ use rdkafka::{
 };
 use sagactl::{
     audit::{Expected, counters},
-    cli,
     fleet::Member,
     load,
     screen::Board,
+    source::StackSource,
 };
 
 use crate::{
@@ -77,7 +77,7 @@ async fn offsets_set_back_on_a_live_group_repeat_much_and_change_nothing() {
         products: 20,
         limit_seconds: 300,
         tables: false,
-        from: cli::From::Auto,
+        from: StackSource::Auto,
         at: None,
     };
     load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();

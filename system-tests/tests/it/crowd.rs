@@ -1,6 +1,6 @@
 //! Many orders at once, each way, and every promise kept.
 
-use sagactl::{audit::Expected, cli, load, screen::Board};
+use sagactl::{audit::Expected, load, screen::Board, source::StackSource};
 
 use crate::stage;
 
@@ -11,7 +11,7 @@ fn load(orders: u64) -> load::Options {
         products: 20,
         limit_seconds: 300,
         tables: false,
-        from: cli::From::Auto,
+        from: StackSource::Auto,
         at: None,
     }
 }

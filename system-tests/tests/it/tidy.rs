@@ -4,6 +4,7 @@
 use std::fmt;
 
 mod builds;
+mod circles;
 mod contract;
 mod names;
 mod problems;

@@ -1,21 +1,26 @@
 use proptest::prelude::*;
 use time::macros::datetime;
 
+use uuid::Uuid;
+
 use super::*;
-use crate::domain::notification::{Addressee, Money, Occasion};
+use crate::{
+    domain::notification::{Addressee, Kind, Money, Occasion},
+    jobs::mail::Letter,
+};
 
 const ORDER: Uuid = Uuid::from_u128(7);
 
-fn mail(name: &str) -> Mail {
+fn mail(name: &str) -> EmailMessage {
     let total = Money { minor: 1_250, currency: "EUR".to_owned() };
     let addressee = Addressee {
         email: "ada@example.org".to_owned(),
         name: Some(name.to_owned()),
         total: total.clone(),
     };
-    Mail {
+    EmailMessage {
         order_id: ORDER,
-        message_id: message_id(ORDER, Kind::Confirmed, "shop.example"),
+        message_id: mail::message_id(ORDER, Kind::Confirmed, "shop.example"),
         email: addressee.email.clone(),
         name: addressee.name.clone(),
         written_at: datetime!(2026-01-02 03:04:05 UTC),
@@ -117,7 +122,7 @@ fn a_mail_is_ascii_on_the_wire_whatever_the_name() {
 fn an_address_that_is_none_is_never_tried() {
     let from = "Shop <orders@shop.example>".parse().unwrap();
     for email in ["", "ada", "ada@", "ada@example.org\r\nRCPT TO:<bob@example.org>", "a b@c.d"] {
-        let mail = Mail { email: email.to_owned(), ..mail("Ada") };
+        let mail = EmailMessage { email: email.to_owned(), ..mail("Ada") };
         assert!(matches!(write(&from, &mail), Err(Error::Address)), "{email:?}");
     }
 }
@@ -125,10 +130,10 @@ fn an_address_that_is_none_is_never_tried() {
 #[test]
 fn a_job_knows_its_order_and_kind_by_its_name() {
     for kind in Kind::ALL {
-        assert_eq!(read_key(&key(ORDER, kind).key), Some((ORDER, kind)));
+        assert_eq!(mail::read_key(&mail::key(ORDER, kind).key), Some((ORDER, kind)));
     }
     for name in ["", "confirmed", "7.confirmed", "00000000-0000-0000-0000-000000000007.eaten"] {
-        assert_eq!(read_key(name), None);
+        assert_eq!(mail::read_key(name), None);
     }
 }
 
@@ -151,7 +156,7 @@ fn what_a_job_holds_is_read_by_every_later_version() {
         },
     });
     assert_eq!(serde_json::to_value(mail("Ada")).unwrap(), kept);
-    assert_eq!(serde_json::from_value::<Mail>(kept).unwrap(), mail("Ada"));
+    assert_eq!(serde_json::from_value::<EmailMessage>(kept).unwrap(), mail("Ada"));
 }
 
 proptest! {
@@ -163,6 +168,6 @@ proptest! {
     #[test]
     fn no_address_makes_the_writer_panic(email in any::<String>()) {
         let from = "Shop <orders@shop.example>".parse().unwrap();
-        let _parcel = write(&from, &Mail { email, ..mail("Ada") });
+        let _parcel = write(&from, &EmailMessage { email, ..mail("Ada") });
     }
 }

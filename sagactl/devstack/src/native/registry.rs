@@ -14,7 +14,7 @@ use super::{
     supervisor::{Launch, Workspace},
     tool,
 };
-use crate::{Error, Halt, Part, probe::Probe, stack::server_of};
+use crate::{Error, Halt, Part, part::server_of, probe::Probe};
 
 const POM: &str = include_str!("../../native/registry/pom.xml");
 const SETTINGS: &str = include_str!("../../native/registry/application.properties");

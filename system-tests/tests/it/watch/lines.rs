@@ -6,10 +6,10 @@ use std::{
 };
 
 use sagactl::{
-    cli,
     fleet::{Fleet, Member},
     load,
     screen::Board,
+    source::StackSource,
 };
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ async fn logged(stage: &Stage, orders: u64) -> Logged {
         products: 20,
         limit_seconds: 300,
         tables: false,
-        from: cli::From::Auto,
+        from: StackSource::Auto,
         at: None,
     };
     load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use devstack::Prometheus;
-use sagactl::{cli, fleet::Member, load, screen::Board};
+use sagactl::{fleet::Member, load, screen::Board, source::StackSource};
 
 use super::{alerts, dashboards, exposition, file, page, promql, query};
 use crate::stage::{self, Stage, until};
@@ -49,7 +49,7 @@ async fn load(stage: &Stage) {
         products: 20,
         limit_seconds: 300,
         tables: false,
-        from: cli::From::Auto,
+        from: StackSource::Auto,
         at: None,
     };
     load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();

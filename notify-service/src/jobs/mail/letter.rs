@@ -78,7 +78,7 @@ fn greet(addressee: &Addressee) -> String {
 
 /// A name as it may stand in a line: a stranger typed it. Nothing in it ends the line, and nothing changes
 /// the direction of what follows it.
-pub(super) fn one_line(name: &str) -> String {
+pub(crate) fn one_line(name: &str) -> String {
     let name = name.replace(turns_text, "");
     let words = name.split(|it: char| it.is_control() || it.is_whitespace());
     let line = words.filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ");

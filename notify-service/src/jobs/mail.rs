@@ -1,0 +1,64 @@
+//! A mail that is to be sent, as a durable job holds it, and the names of job and mail.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    fault::Fault,
+    jobs::{JobKey, NewJob},
+    message::TraceParent,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::notification::Kind;
+
+pub use self::letter::Letter;
+pub(super) use self::letter::one_line;
+
+mod letter;
+
+/// The kind of these jobs.
+pub(super) const KIND: &str = "email";
+
+/// What the job holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmailMessage {
+    /// The order that it is about.
+    pub order_id: Uuid,
+    /// Names the mail for good, without the brackets of the header.
+    pub message_id: String,
+    /// Where it goes.
+    pub email: String,
+    /// What the customer is called.
+    pub name: Option<String>,
+    /// When it was written.
+    #[serde(with = "time::serde::rfc3339")]
+    pub written_at: OffsetDateTime,
+    /// What it says.
+    pub letter: Letter,
+}
+
+/// A mail's name: the same for every copy, another for each mail.
+pub(crate) fn message_id(order_id: Uuid, kind: Kind, domain: &str) -> String {
+    format!("{order_id}.{}.{KIND}@{domain}", kind.name())
+}
+
+/// The name of the job that sends this mail.
+pub(crate) fn key(order_id: Uuid, kind: Kind) -> JobKey {
+    JobKey { kind: KIND, key: format!("{order_id}.{}", kind.name()) }
+}
+
+/// What that name says.
+pub(super) fn read_key(key: &str) -> Option<(Uuid, Kind)> {
+    let (order_id, kind) = key.split_once('.')?;
+    Some((Uuid::parse_str(order_id).ok()?, Kind::from_name(kind)?))
+}
+
+/// The job that sends this mail.
+pub(crate) fn job(
+    kind: Kind,
+    mail: &EmailMessage,
+    trace: Option<TraceParent>,
+) -> Result<NewJob, Fault> {
+    let payload = serde_json::to_value(mail).map_err(Fault::poison)?;
+    Ok(NewJob { key: key(mail.order_id, kind), payload, trace })
+}

@@ -1,0 +1,138 @@
+//! What a job at the gateway is asked to do, and which events ask for it.
+//!
+//! When the charge was asked for is kept with the payment and told to both jobs that charge: how old the
+//! key may be.
+
+use serde::{Deserialize, Serialize};
+use shared::{
+    effects::Effects,
+    fault::Fault,
+    jobs::{Claimed, Failure, JobKey, NewJob},
+    message::TraceParent,
+};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::payment::{Charge, Event, Payment, Terms};
+
+pub(crate) const CHARGE: &str = "charge";
+pub(super) const RESOLVE: &str = "resolve";
+pub(super) const REFUND: &str = "refund";
+
+/// What the worker needs to know in order to charge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChargeRequest {
+    pub(crate) amount_minor: i64,
+    pub(crate) currency: String,
+    pub(crate) method: String,
+    /// Since when the key of this charge may have been used.
+    #[serde(default, with = "time::serde::rfc3339::option")]
+    pub(crate) key_since: Option<OffsetDateTime>,
+}
+
+/// What the worker needs to know in order to refund.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct RefundRequest {
+    pub(crate) charge_id: String,
+}
+
+impl ChargeRequest {
+    /// Since when the key may have been used. A job of an earlier version does not say; the order's id
+    /// then tells when the order was placed, if it is one that does.
+    pub(super) fn key_since(&self, job: &Claimed) -> Option<OffsetDateTime> {
+        self.key_since.or_else(|| {
+            let (seconds, _) = Uuid::parse_str(&job.key).ok()?.get_timestamp()?.to_unix();
+            OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()
+        })
+    }
+}
+
+/// The kind of job whose outcome a payment waits for.
+pub(crate) fn awaited(payment: &Payment) -> Option<&'static str> {
+    match payment {
+        Payment::Charging { .. } | Payment::Cancelling { .. } => Some(CHARGE),
+        Payment::Unresolved { .. } => Some(RESOLVE),
+        Payment::Refunding { .. } => Some(REFUND),
+        Payment::Unheard
+        | Payment::AwaitingStock { .. }
+        | Payment::AwaitingOrder
+        | Payment::Done { .. }
+        | Payment::Refunded { .. }
+        | Payment::NeedsReview { .. }
+        | Payment::InDoubt { .. }
+        | Payment::Failed { .. }
+        | Payment::Abandoned { .. }
+        | Payment::Fenced => None,
+    }
+}
+
+/// What a job is to know beside its event.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct JobContext {
+    /// When the charge of this payment was asked for.
+    pub(crate) charge_asked_at: Option<OffsetDateTime>,
+    /// The trace that it belongs to.
+    pub(crate) trace: Option<TraceParent>,
+}
+
+/// Adds the job that an event asks for, or stops the one that it makes needless.
+pub(crate) fn follow(
+    effects: &mut Effects,
+    order_id: Uuid,
+    event: &Event,
+    context: JobContext,
+) -> Result<(), Fault> {
+    let key = |kind| JobKey { kind, key: order_id.to_string() };
+    let (kind, payload) = match event {
+        Event::ChargeDue { terms } => (CHARGE, charge_request(terms, context)),
+        Event::ResolveDue { terms } => (RESOLVE, charge_request(terms, context)),
+        Event::RefundDue { charge } => {
+            // One that was given up before makes way; none that is under way is lost by that.
+            effects.stop(key(REFUND));
+            (REFUND, refund_request(charge))
+        }
+        Event::ChargeStopped => {
+            effects.stop(key(CHARGE));
+            return Ok(());
+        }
+        Event::Settled { .. } => {
+            effects.stop(key(REFUND));
+            return Ok(());
+        }
+        Event::Awaited { .. }
+        | Event::StockHeld
+        | Event::Free { .. }
+        | Event::Paid { .. }
+        | Event::Accepted { .. }
+        | Event::Failed { .. }
+        | Event::Mischarged { .. }
+        | Event::FoundUnpaid
+        | Event::DoubtRemains
+        | Event::Recalled
+        | Event::Abandoned
+        | Event::Fenced
+        | Event::Refunded { .. }
+        | Event::RefundFailed { .. } => return Ok(()),
+    };
+    let payload = payload.map_err(Fault::poison)?;
+    effects.jobs.push(NewJob { key: key(kind), payload, trace: context.trace });
+    Ok(())
+}
+
+fn charge_request(terms: &Terms, context: JobContext) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(ChargeRequest {
+        amount_minor: terms.amount.minor,
+        currency: terms.amount.currency.as_str().to_owned(),
+        method: terms.method.expose().to_owned(),
+        key_since: context.charge_asked_at,
+    })
+}
+
+fn refund_request(charge: &Charge) -> serde_json::Result<serde_json::Value> {
+    serde_json::to_value(RefundRequest { charge_id: charge.id.clone() })
+}
+
+/// Reads what a job is about. What we wrote ourselves and cannot read will never be readable.
+pub(super) fn read<'j, T: Deserialize<'j>>(job: &'j Claimed) -> Result<T, Failure> {
+    T::deserialize(&job.payload).map_err(|error| Failure::Final { source: error.into() })
+}

@@ -1,0 +1,160 @@
+//! The parts of a stack: which are wanted, from where, in which form, and where they answer.
+
+use std::fmt;
+
+/// A server that the system is built upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The broker.
+    Kafka,
+    /// The database server.
+    Postgres,
+    /// The schema registry.
+    Registry,
+    /// The mail server that keeps what it is sent.
+    Mail,
+    /// The Kafka UI in the browser; never part of a start, only on demand.
+    Ui,
+    /// What scrapes numbers; never part of a start, only on demand.
+    Prometheus,
+    /// A pooler before the database server; never part of a start, only on demand.
+    Pooler,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(match self {
+            Self::Kafka => "Kafka",
+            Self::Postgres => "Postgres",
+            Self::Registry => "schema registry",
+            Self::Mail => "mail server",
+            Self::Ui => "Kafka UI",
+            Self::Prometheus => "Prometheus",
+            Self::Pooler => "connection pooler",
+        })
+    }
+}
+
+/// Does what was stored survive the machine's crash, or does it only have to be fast?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// As in production: each commit reaches the disk, the broker's code is fully optimised, and a
+    /// local registry keeps its schemas in Postgres.
+    Durable,
+    /// For tests: nothing is flushed, schemas are kept in memory, servers start as fast as they can.
+    Forgetful,
+}
+
+/// Which parts are wanted, and how durable.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    pub(crate) wanted: Vec<Part>,
+    pub(crate) durability: Durability,
+    pub(crate) form: Form,
+}
+
+/// In which form broker and database are wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As they come.
+    #[default]
+    Plain,
+    /// With certificates and, at the broker, a password.
+    Secured,
+    /// As they come, with three brokers.
+    Cluster,
+}
+
+impl Parts {
+    /// All four, durable.
+    pub fn all() -> Self {
+        Self::of(&[Part::Kafka, Part::Postgres, Part::Registry, Part::Mail])
+    }
+
+    /// These only, durable. The addresses of the others will be empty.
+    pub fn of(wanted: &[Part]) -> Self {
+        Self { wanted: wanted.to_vec(), durability: Durability::Durable, form: Form::Plain }
+    }
+
+    /// The same parts, for tests.
+    #[must_use]
+    pub fn forgetful(self) -> Self {
+        Self { durability: Durability::Forgetful, ..self }
+    }
+
+    /// The same parts, where the broker and the database show certificates and speak to nobody in
+    /// plain text, and the broker asks for a password. A registry keeps its schemas in memory. Local
+    /// processes only.
+    #[must_use]
+    pub fn secured(self) -> Self {
+        Self { form: Form::Secured, ..self }
+    }
+
+    /// The same parts with three brokers, on which everything is kept three times and confirmed when
+    /// two have it. Local processes only.
+    #[must_use]
+    pub fn three_brokers(self) -> Self {
+        Self { form: Form::Cluster, ..self }
+    }
+
+    pub(crate) fn has(&self, part: Part) -> bool {
+        self.wanted.contains(&part)
+    }
+}
+
+/// Where a stack comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The environment if it names a stack; else what `SAGA_STACK` says; else local processes, so
+    /// that a run does not depend on what happens to run on the machine.
+    Auto,
+    /// Addresses in the environment.
+    Environment,
+    /// Containers.
+    Docker,
+    /// Local processes.
+    Native,
+}
+
+/// Where the parts answer. The address of a part that was not wanted is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Urls {
+    /// Kafka's `host:port`.
+    pub brokers: String,
+    /// A superuser's URL, with the database `postgres`.
+    pub postgres: String,
+    /// The registry's base URL, with its path.
+    pub registry: String,
+    /// The mail server's `host:port`.
+    pub smtp: String,
+    /// Mailpit's base URL.
+    pub mail_api: String,
+}
+
+/// How a part is made to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Halt {
+    /// It is asked to, and may tidy up.
+    Ask,
+    /// It is killed, as by a crash.
+    Kill,
+}
+
+impl Urls {
+    /// What to show as the address of a part. That of Postgres holds a password: its server is shown.
+    pub(crate) fn of(&self, part: Part) -> &str {
+        match part {
+            Part::Kafka => &self.brokers,
+            Part::Postgres => server_of(&self.postgres),
+            Part::Registry => &self.registry,
+            Part::Mail => &self.mail_api,
+            Part::Ui | Part::Prometheus | Part::Pooler => "",
+        }
+    }
+}
+
+/// The `host:port` in a Postgres URL.
+pub(crate) fn server_of(postgres: &str) -> &str {
+    let rest = postgres.rsplit_once('@').map_or(postgres, |(_, rest)| rest);
+    rest.split_once('/').map_or(rest, |(server, _)| server)
+}

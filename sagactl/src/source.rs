@@ -1,0 +1,26 @@
+//! Where the servers of a command come from: an option that several commands have.
+
+use devstack::Source;
+
+/// Where broker, database, registry and mail sink come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum StackSource {
+    /// From the environment if it names them, else as local processes.
+    #[default]
+    Auto,
+    /// As local processes, from packages.
+    Native,
+    /// In containers.
+    Docker,
+}
+
+impl StackSource {
+    /// The same, in the words of the stack.
+    pub fn source(self) -> Source {
+        match self {
+            Self::Auto => Source::Auto,
+            Self::Native => Source::Native,
+            Self::Docker => Source::Docker,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Jobs are kept and stopped as part of the transaction that decides on them.
+//!
+//! The invariants of the SQL are those of [`super::store`].
+
+use serde_json::Value;
+use sqlx::{PgConnection, types::Json};
+
+use crate::{fault::Fault, message::TraceParent};
+
+/// Names a job for good: what is done (`kind`) for whom (`key`). One of each at most.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobKey {
+    /// What is done.
+    pub kind: &'static str,
+    /// For whom; the stable part of the effect's idempotency key.
+    pub key: String,
+}
+
+/// A job to be kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewJob {
+    /// Its name.
+    pub key: JobKey,
+    /// What the worker needs to know.
+    pub payload: Value,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}
+
+/// Keeps jobs as part of the caller's transaction. One that is there already stays as it is; if it
+/// was stopped, it is wanted again.
+pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Fault> {
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let mut jobs: Vec<&NewJob> = jobs.iter().collect();
+    // Sorted, so that two who keep the same jobs do not deadlock; and each once, because one
+    // statement may not touch a row twice.
+    jobs.sort_by_key(|it| &it.key);
+    jobs.dedup_by_key(|it| &it.key);
+    sqlx::query(
+        "INSERT INTO messaging.job (kind, key, payload, trace, due_at)
+         SELECT *, clock_timestamp()
+         FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
+         ON CONFLICT (kind, key) DO UPDATE SET stopped = false WHERE job.stopped",
+    )
+    .bind(jobs.iter().map(|it| it.key.kind).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|it| it.key.key.as_str()).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|it| Json(&it.payload)).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|it| it.trace.map(|it| it.to_string())).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Stops jobs: none of them is attempted again. An attempt that is being made goes on, and is
+/// brought home if it succeeds. One whose earlier attempt is in doubt is stopped too: where that
+/// matters, ask [`lock_untouched`] first.
+pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "WITH asked AS MATERIALIZED (
+             SELECT kind, key, state
+             FROM messaging.job
+             JOIN unnest($1::text[], $2::text[]) AS asked (kind, key) USING (kind, key)
+             WHERE job.kind = ANY ($1) AND job.key = ANY ($2)
+             ORDER BY kind, key
+             FOR UPDATE OF job
+         ), held AS (
+             UPDATE messaging.job SET stopped = true
+             FROM asked
+             WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state = 'performing'
+               AND job.kind = ANY ($1) AND job.key = ANY ($2)
+         )
+         DELETE FROM messaging.job USING asked
+         WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state <> 'performing'
+           AND job.kind = ANY ($1) AND job.key = ANY ($2)",
+    )
+    .bind(keys.iter().map(|it| it.kind).collect::<Vec<_>>())
+    .bind(keys.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Which of these jobs had no effect: none of their attempts was begun, or each was refused for sure.
+/// They stay so until the caller's transaction ends: their rows are locked, and claims skip locked
+/// rows.
+pub async fn lock_untouched(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    keys: &[String],
+) -> Result<Vec<String>, Fault> {
+    if keys.is_empty() {
+        return Ok(vec![]);
+    }
+    let untouched = sqlx::query_scalar(
+        "SELECT key FROM messaging.job
+         WHERE kind = $1 AND key = ANY ($2) AND coalesce(state, '') = 'waiting' AND NOT in_doubt
+         ORDER BY key
+         FOR UPDATE",
+    )
+    .bind(kind)
+    .bind(keys)
+    .fetch_all(conn)
+    .await?;
+    Ok(untouched)
+}
