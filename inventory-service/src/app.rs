@@ -1,6 +1,4 @@
-//! The one road by which anything here changes: load, decide, save, say.
-//!
-//! HTTP and the consumer both come through [`App::execute`], many commands at a time.
+//! The one entry through which products and reservations change: for HTTP and messages.
 
 use shared::{
     clock::Clock,
@@ -18,31 +16,24 @@ use crate::{
         inventory::{Command, Event, Inventory},
         product::Product,
     },
+    metrics,
+    request::StockRequest,
     store::{self, Rows},
     wire::{self, Saying},
 };
 
-/// What the road needs beside a transaction.
+/// Executes what is asked of products and reservations.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Writes what is said.
+    /// Encodes events.
     pub codec: Codec,
-    /// Tells the time and mints ids of what is said.
+    /// Tells the time, and mints ids.
     pub clock: Clock,
-}
-
-/// A command and the trace that it belongs to.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Request {
-    /// What is asked.
-    pub command: Command,
-    /// On whose behalf.
-    pub trace: Option<TraceParent>,
 }
 
 /// What became of a command.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Answer {
+pub struct CommandResult {
     /// What happened, or why nothing may.
     pub decision: Decision<Inventory>,
     /// The product that the command was about, as it is right after it.
@@ -51,35 +42,35 @@ pub struct Answer {
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Outcome {
+pub struct BatchOutcome {
     /// One per command, in their order.
-    pub answers: Vec<Answer>,
-    /// To be saved by the road, in the same transaction.
+    pub answers: Vec<CommandResult>,
+    /// What is to be published.
     pub effects: Effects,
 }
 
 impl App {
-    /// Takes commands in, in order, within the transaction given.
+    /// Executes a batch, in order, as part of the caller's transaction, which saves the effects.
     pub async fn execute(
         &self,
         conn: &mut PgConnection,
-        requests: &[Request],
-    ) -> Result<Outcome, Fault> {
-        let commands = requests.iter().map(|it| &it.command);
+        requests: &[StockRequest],
+    ) -> Result<BatchOutcome, Fault> {
+        let commands = requests.iter().map(|request| &request.command);
         let mut rows = store::load_for_update(conn, commands).await?;
         let now = self.clock.now();
-        let mut outcome = Outcome::default();
-        for Request { command, trace } in requests {
+        let mut outcome = BatchOutcome::default();
+        for StockRequest { command, trace } in requests {
             let decision = decider::step::<Inventory>(&mut rows.inventory, command);
             for event in decision.iter().flatten() {
                 let message = self.message(&mut rows, event, now, *trace)?;
                 outcome.effects.messages.extend(message);
             }
             let product = product_of(command, &rows.inventory);
-            outcome.answers.push(Answer { decision, product });
+            outcome.answers.push(CommandResult { decision, product });
         }
         store::save(conn, &rows).await?;
-        count(&outcome.answers);
+        metrics::count(outcome.answers.iter().map(|result| &result.decision));
         Ok(outcome)
     }
 
@@ -107,43 +98,5 @@ fn product_of(command: &Command, inventory: &Inventory) -> Option<Product> {
     match command {
         Command::Reservation { .. } => None,
         Command::Product { sku, .. } => inventory.products.get(sku).cloned(),
-    }
-}
-
-const DECIDED: &str = "inventory_decided_total";
-/// What is counted beside events: answers that are no.
-const REFUSED: &str = "refused";
-
-/// Gives the number its line of help, and shows it from 0 on.
-pub(crate) fn describe() {
-    metrics::describe_counter!(DECIDED, "Events that were decided, by kind.");
-    for event in [
-        "reserved",
-        "rejected",
-        "sold",
-        "released",
-        "fenced",
-        "listed",
-        "changed",
-        "restocked",
-        REFUSED,
-    ] {
-        metrics::counter!(DECIDED, "event" => event).increment(0);
-    }
-}
-
-/// Counts what was decided. A batch that is taken in again is counted again.
-fn count(answers: &[Answer]) {
-    for answer in answers {
-        match &answer.decision {
-            Ok(events) => {
-                for event in events {
-                    metrics::counter!(DECIDED, "event" => event.name()).increment(1);
-                }
-            }
-            Err(_rejection) => {
-                metrics::counter!(DECIDED, "event" => REFUSED).increment(1);
-            }
-        }
     }
 }

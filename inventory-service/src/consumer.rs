@@ -9,16 +9,12 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use crate::{
-    app::{App, Request},
-    domain::inventory::Command,
-    wire,
-};
+use crate::{app::App, domain::inventory::Command, request::StockRequest, wire};
 
 /// Takes messages about orders in.
 #[derive(Clone, Debug)]
-pub struct Orders {
-    /// The road.
+pub struct EventHandler {
+    /// Executes the commands.
     pub app: App,
 }
 
@@ -33,7 +29,7 @@ async fn read(codec: &Codec, message: &Message) -> Result<Command, Fault> {
     .map_err(Fault::poison)
 }
 
-impl Handler for Orders {
+impl Handler for EventHandler {
     type Input = Command;
 
     fn topics(&self) -> Vec<&'static str> {
@@ -58,9 +54,9 @@ impl Handler for Orders {
         conn: &mut PgConnection,
         batch: &[Taken<'_, Command>],
     ) -> Result<Handled, Fault> {
-        let requests: Vec<Request> = batch
+        let requests: Vec<StockRequest> = batch
             .iter()
-            .map(|taken| Request {
+            .map(|taken| StockRequest {
                 command: taken.input.clone(),
                 trace: taken.message.envelope.trace,
             })

@@ -1,7 +1,7 @@
 //! The REST API: products and stock, to look at and to change.
 //!
-//! Reading goes to the database at once. Whatever changes something goes through the [`door`], so
-//! that many callers share one transaction.
+//! Reads go to the database at once. Changes go through [`commands`](crate::commands), so that many
+//! callers share one transaction.
 
 use axum::Router;
 use shared::{
@@ -13,9 +13,8 @@ use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use self::door::Door;
+use crate::commands::ChangeProducts;
 
-pub mod door;
 mod get_product;
 mod get_stock;
 mod list_products;
@@ -24,13 +23,13 @@ mod paging;
 mod problems;
 mod put_product;
 mod restock;
-mod view;
+pub(crate) mod view;
 
 /// What the endpoints need.
 #[derive(Clone, Debug)]
 pub struct Api {
     /// Where commands go in.
-    pub intake: Intake<Door>,
+    pub intake: Intake<ChangeProducts>,
     /// Where rows are looked at.
     pub pool: PgPool,
 }

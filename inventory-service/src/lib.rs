@@ -9,11 +9,14 @@ pub mod app;
 mod store;
 mod wire;
 
+pub mod commands;
 pub mod consumer;
 pub mod http;
+pub mod request;
 pub mod seed;
 
 pub mod config;
+mod metrics;
 mod service;
 
 pub use service::run;

@@ -7,17 +7,18 @@ use futures_util::future;
 use shared::{
     dependency::{self, Waited},
     health::Component,
+    idempotency::Answered,
     intake::{Intake, Refused},
     telemetry::spans::{Kind, Work},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    commands::{ChangeProduct, ChangeProducts},
     domain::{
         naming::{Quantity, Sku},
         product::{Command, Offer},
     },
-    http::door::{Door, Wish},
 };
 
 /// Introduced at the same time; well within what an intake holds.
@@ -71,9 +72,9 @@ fn seed(sku: &str, name: &str, price_minor: i64, count: i32) -> Option<Seed> {
     Some(Seed { sku: Sku::parse(sku)?, offer, quantity: Quantity::new(count) })
 }
 
-/// Introduces the products through the same door as everybody's, for as long as it takes.
+/// Introduces the products as any caller would, for as long as it takes.
 pub async fn plant(
-    intake: &Intake<Door>,
+    intake: &Intake<ChangeProducts>,
     seeds: &[Seed],
     health: &Component,
     stop: &CancellationToken,
@@ -88,17 +89,17 @@ pub async fn plant(
     tracing::info!(products = seeds.len(), "products are introduced");
 }
 
-async fn introduce(intake: &Intake<Door>, seeds: &[Seed]) -> Result<(), Refused> {
+async fn introduce(intake: &Intake<ChangeProducts>, seeds: &[Seed]) -> Result<(), Refused> {
     let span = Work::begin(Kind::Internal, None, || "introduce products".into());
-    let wishes = seeds.iter().map(|Seed { sku, offer, quantity }| Wish {
+    let changes = seeds.iter().map(|Seed { sku, offer, quantity }| ChangeProduct {
         sku: sku.clone(),
         command: Command::Introduce { offer: offer.clone(), quantity: *quantity },
         key: None,
         trace: Some(span.trace()),
     });
-    let answers = future::try_join_all(wishes.map(|it| intake.submit(it))).await?;
+    let answers = future::try_join_all(changes.map(|change| intake.submit(change))).await?;
     // A product is introduced or known; neither is refused.
-    debug_assert!(answers.iter().all(Result::is_ok));
+    debug_assert!(answers.iter().all(|answer| matches!(answer, Answered::Accepted { .. })));
     span.end();
     Ok(())
 }

@@ -11,11 +11,12 @@ use shared::{
 
 use crate::{
     MIGRATIONS, NAME,
-    app::{self, App},
+    app::App,
+    commands::ChangeProducts,
     config::Settings,
-    consumer::Orders,
-    http::{self, Api, door::Door},
-    seed, wire,
+    consumer::EventHandler,
+    http::{self, Api},
+    metrics, seed, wire,
 };
 
 /// Starts all parts. Waits for what they depend on, for as long as it takes.
@@ -24,7 +25,7 @@ pub async fn run(
     life: Lifecycle,
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
-    app::describe();
+    metrics::describe();
     let seeds = settings.seeds();
     let plan = Plan {
         name: NAME,
@@ -37,9 +38,9 @@ pub async fn run(
     let mut ground = Ground::lay(plan, life, metrics).await?;
     let app = App { codec: ground.codec().clone(), clock: Clock::System };
 
-    let door = Door { app: app.clone() };
-    let intake = ground.start_intake("intake", door, intake::Settings::default());
-    ground.start_consumer(Orders { app })?;
+    let products = ChangeProducts { app: app.clone() };
+    let intake = ground.start_intake("intake", products, intake::Settings::default());
+    ground.start_consumer(EventHandler { app })?;
 
     let life = ground.life();
     let health = life.health().component("products");

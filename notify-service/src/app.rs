@@ -1,84 +1,67 @@
-//! The one road by which a correspondence changes; messages and the results of jobs both come
-//! through here.
+//! The one entry through which notifications change: for messages and the results of jobs.
 
 use std::collections::{BTreeSet, HashMap};
 
 use shared::{
     clock::Clock,
     codec::{Codec, Says},
-    decider,
+    decider::{self, Decision},
     effects::Effects,
     fault::Fault,
-    message::TraceParent,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::notification::{Addressee, Command, Correspondence, Event, Occasion, Rejection},
+    domain::notification::{Addressee, Correspondence, Event, Occasion},
     jobs::mail::{self, EmailMessage, Letter},
+    request::NotificationRequest,
     store::{self, Change, File},
     wire,
 };
 
-/// What the road needs.
+/// Executes what is asked of notifications.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Writes what is said.
+    /// Encodes events.
     pub codec: Codec,
-    /// Says when, and mints ids.
+    /// Tells the time, and mints ids.
     pub clock: Clock,
     /// Stands behind the `@` of each `Message-ID`.
     pub mail_domain: String,
 }
 
-/// A command and whom it is for.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Addressed {
-    /// The order.
-    pub order_id: Uuid,
-    /// What is asked.
-    pub command: Command,
-    /// The trace that whatever follows belongs to.
-    pub trace: Option<TraceParent>,
-}
-
-/// What a batch led to.
+/// What became of a batch.
 #[derive(Debug, Default)]
-pub struct Outcome {
-    /// What is to be said and done.
+pub struct BatchOutcome {
+    /// To each request in order: what happened, or why it is refused.
+    pub answers: Vec<Decision<Correspondence>>,
+    /// What is to be published and done.
     pub effects: Effects,
-    /// Commands that were refused: each its place in the batch, and why.
-    pub refused: Vec<(usize, Rejection)>,
 }
 
 impl App {
-    /// Takes commands in, in order: one load, one fold in memory, one save.
+    /// Executes a batch, in order, as part of the caller's transaction, which saves the effects.
     pub async fn execute(
         &self,
         conn: &mut PgConnection,
-        commands: &[&Addressed],
-    ) -> Result<Outcome, Fault> {
-        let order_ids: Vec<Uuid> =
-            commands.iter().map(|it| it.order_id).collect::<BTreeSet<_>>().into_iter().collect();
+        requests: &[NotificationRequest],
+    ) -> Result<BatchOutcome, Fault> {
+        let order_ids: BTreeSet<Uuid> = requests.iter().map(|request| request.order_id).collect();
+        let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
         let files = store::load_for_update(conn, &order_ids).await?;
         let mut states: HashMap<Uuid, Correspondence> =
             files.iter().map(|(id, file)| (*id, file.correspondence.clone())).collect();
-        let mut said: HashMap<Uuid, i64> = files.iter().map(|(id, it)| (*id, it.said)).collect();
-        let answers = decider::fold::<Correspondence, _>(
-            &mut states,
-            commands.iter().map(|it| (&it.order_id, &it.command)),
-        );
-        let mut outcome = Outcome::default();
-        for (index, (command, answer)) in commands.iter().zip(answers).enumerate() {
-            match answer {
-                Ok(events) => {
-                    let said = said.entry(command.order_id).or_default();
-                    for event in &events {
-                        self.follow(&mut outcome.effects, said, command, event)?;
-                    }
-                }
-                Err(rejection) => outcome.refused.push((index, rejection)),
+        let mut said: HashMap<Uuid, i64> =
+            files.iter().map(|(id, file)| (*id, file.said)).collect();
+        let commands = requests.iter().map(|request| (&request.order_id, &request.command));
+        let answers = decider::fold::<Correspondence, _>(&mut states, commands);
+        let mut effects = Effects::default();
+        for (request, answer) in requests.iter().zip(&answers) {
+            let Ok(events) = answer else { continue };
+            let said = said.entry(request.order_id).or_default();
+            for event in events {
+                self.follow(&mut effects, said, request, event)?;
             }
         }
         let unknown = File::default();
@@ -92,7 +75,7 @@ impl App {
             })
             .collect();
         store::save(conn, &changes).await?;
-        Ok(outcome)
+        Ok(BatchOutcome { answers, effects })
     }
 
     /// What follows from an event: a message, a job, or a job to be stopped.
@@ -100,14 +83,14 @@ impl App {
         &self,
         effects: &mut Effects,
         said: &mut i64,
-        command: &Addressed,
+        request: &NotificationRequest,
         event: &Event,
     ) -> Result<(), Fault> {
-        let order_id = command.order_id;
+        let order_id = request.order_id;
         match event {
             Event::FellDue { occasion, addressee, at } => {
                 let mail = self.mail(order_id, occasion, addressee, *at);
-                effects.jobs.push(mail::job(occasion.kind(), &mail, command.trace)?);
+                effects.jobs.push(mail::job(occasion.kind(), &mail, request.trace)?);
             }
             Event::Skipped { occasion, was_due: true } => {
                 effects.stop(mail::key(order_id, occasion.kind()));
@@ -119,7 +102,7 @@ impl App {
                     subject: order_id.to_string(),
                     sequence: *said,
                     at: *at,
-                    trace: command.trace,
+                    trace: request.trace,
                 };
                 effects.messages.extend(wire::message(&self.codec, says, order_id, event)?);
             }

@@ -8,34 +8,31 @@ use shared::{
 };
 use sqlx::PgConnection;
 
-use crate::{
-    app::{Addressed, App},
-    wire,
-};
+use crate::{app::App, request::NotificationRequest, wire};
 
 /// Takes in what the other services say of orders.
 #[derive(Clone, Debug)]
-pub struct Listener {
-    /// The road that they come in by.
+pub struct EventHandler {
+    /// Executes the commands.
     pub app: App,
 }
 
-impl Listener {
-    async fn read(&self, codec: &Codec, message: &Message) -> Result<Addressed, Fault> {
+impl EventHandler {
+    async fn read(&self, codec: &Codec, message: &Message) -> Result<NotificationRequest, Fault> {
         let now = self.app.clock.now();
         let (order_id, command) = wire::read(codec, message, now).await?;
-        Ok(Addressed { order_id, command, trace: message.envelope.trace })
+        Ok(NotificationRequest { order_id, command, trace: message.envelope.trace })
     }
 }
 
-impl Handler for Listener {
-    type Input = Addressed;
+impl Handler for EventHandler {
+    type Input = NotificationRequest;
 
     fn topics(&self) -> Vec<&'static str> {
         wire::reads().iter().map(Kind::topic).collect()
     }
 
-    async fn decode(&self, message: &Message) -> Result<Addressed, Fault> {
+    async fn decode(&self, message: &Message) -> Result<NotificationRequest, Fault> {
         self.read(&self.app.codec, message).await
     }
 
@@ -43,7 +40,10 @@ impl Handler for Listener {
         self.app.codec.prepare(messages).await
     }
 
-    async fn decode_again(&self, message: &Message) -> Result<(Addressed, Option<String>), Fault> {
+    async fn decode_again(
+        &self,
+        message: &Message,
+    ) -> Result<(NotificationRequest, Option<String>), Fault> {
         let codec = self.app.codec.for_redrive();
         Ok((self.read(&codec, message).await?, codec.read_by()))
     }
@@ -51,12 +51,17 @@ impl Handler for Listener {
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, Addressed>],
+        batch: &[Taken<'_, NotificationRequest>],
     ) -> Result<Handled, Fault> {
-        let commands: Vec<&Addressed> = batch.iter().map(|it| it.input).collect();
-        let outcome = self.app.execute(conn, &commands).await?;
-        let refused =
-            outcome.refused.into_iter().map(|(index, why)| (index, why.to_string())).collect();
+        let requests: Vec<NotificationRequest> =
+            batch.iter().map(|taken| taken.input.clone()).collect();
+        let outcome = self.app.execute(conn, &requests).await?;
+        let refused = outcome
+            .answers
+            .iter()
+            .enumerate()
+            .filter_map(|(place, answer)| Some((place, answer.as_ref().err()?.to_string())))
+            .collect();
         Ok(Handled { effects: outcome.effects, refused })
     }
 }

@@ -12,8 +12,10 @@ mod wire;
 pub mod consumer;
 pub mod http;
 pub mod jobs;
+pub mod request;
 
 pub mod config;
+mod metrics;
 mod service;
 
 pub use service::run;

@@ -13,10 +13,10 @@ use crate::{
     MIGRATIONS, NAME,
     app::App,
     config::Settings,
-    consumer::Listener,
+    consumer::EventHandler,
     http,
-    jobs::email::{self, Email, Smtp},
-    wire,
+    jobs::email::{Email, Smtp},
+    metrics, wire,
 };
 
 /// Starts all parts. Waits for what they depend on, for as long as it takes.
@@ -25,7 +25,7 @@ pub async fn run(
     life: Lifecycle,
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
-    email::describe();
+    metrics::describe();
     let plan = Plan {
         name: NAME,
         common: settings.common.clone(),
@@ -46,7 +46,7 @@ pub async fn run(
     let doubts = settings.doubts();
     let email = Email { app: app.clone(), from: settings.mail_from.clone(), smtp, doubts };
     ground.start_worker("mail", email, settings.policy());
-    ground.start_consumer(Listener { app })?;
+    ground.start_consumer(EventHandler { app })?;
 
     let routes = http::router(ground.pool().clone(), ground.limits());
     ground.open(routes).await

@@ -1,4 +1,4 @@
-//! The one road by which an order changes: HTTP, messages and the deadline all come through here.
+//! The one entry through which an order changes: for HTTP, messages and the deadline.
 //!
 //! ```text
 //! commands ──> load and lock ──> fold in memory ──> save what changed · note history · say
@@ -17,7 +17,7 @@ use shared::{
     decider::{Decision, fold},
     effects::Effects,
     fault::Fault,
-    message::{Envelope, TraceParent},
+    message::TraceParent,
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -25,129 +25,96 @@ use uuid::Uuid;
 
 use crate::{
     NAME,
-    domain::order::{Command, Event, Order, Rejection},
-    numbers,
+    domain::order::{Event, Order, Rejection},
+    metrics,
+    request::OrderRequest,
     store::{self, Kept, New, history::Entry},
     wire,
 };
 
-/// What is needed to speak.
+/// Executes what is asked of orders.
 #[derive(Clone, Debug)]
-pub struct Voice {
-    /// Puts events into bytes.
+pub struct App {
+    /// Encodes events.
     pub codec: Codec,
-    /// Mints the ids of messages.
+    /// Tells the time, and mints ids.
     pub clock: Clock,
-}
-
-/// A command, the order that it is for, and where it comes from.
-#[derive(Clone, Debug)]
-pub struct Addressed {
-    /// The order.
-    pub order_id: Uuid,
-    /// What is asked of it.
-    pub command: Command,
-    /// The message that brought it, if one did.
-    pub heard: Option<Heard>,
-    /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
-}
-
-/// A message that brought a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Heard {
-    /// Its `ce_id`.
-    pub message_id: Uuid,
-    /// Its `ce_source`.
-    pub source: String,
-    /// Its `ce_sequence`.
-    pub sequence: i64,
-    /// Its `ce_time`.
-    pub at: OffsetDateTime,
-}
-
-impl From<&Envelope> for Heard {
-    fn from(envelope: &Envelope) -> Self {
-        Self {
-            message_id: envelope.id,
-            source: envelope.source.to_string(),
-            sequence: envelope.sequence,
-            at: envelope.time,
-        }
-    }
 }
 
 /// What became of a batch.
 #[derive(Clone, Debug, Default)]
-pub struct Outcome {
-    /// To each command in order: how its order stands after the whole batch, or why the answer is
-    /// no.
+pub struct BatchOutcome {
+    /// To each request in order: how its order stands after the whole batch, or why it is refused.
     pub answers: Vec<Result<Order, Rejection>>,
-    /// What is to be said.
+    /// What is to be published.
     pub effects: Effects,
 }
 
-/// Takes commands in, in order, within the transaction given.
-pub async fn execute(
-    conn: &mut PgConnection,
-    voice: &Voice,
-    commands: &[Addressed],
-) -> Result<Outcome, Fault> {
-    let mut ids: Vec<Uuid> = commands.iter().map(|it| it.order_id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let known = store::load_for_update(conn, &ids).await?;
-    let mut states: HashMap<Uuid, Option<Order>> =
-        known.iter().map(|(id, kept)| (*id, Some(kept.order))).collect();
-    let decisions =
-        fold::<Order, _>(&mut states, commands.iter().map(|it| (&it.order_id, &it.command)));
+impl App {
+    /// Executes a batch, in order, as part of the caller's transaction, which saves the effects.
+    pub async fn execute(
+        &self,
+        conn: &mut PgConnection,
+        requests: &[OrderRequest],
+    ) -> Result<BatchOutcome, Fault> {
+        let mut ids: Vec<Uuid> = requests.iter().map(|request| request.order_id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let known = store::load_for_update(conn, &ids).await?;
+        let mut states: HashMap<Uuid, Option<Order>> =
+            known.iter().map(|(id, kept)| (*id, Some(kept.order))).collect();
+        let decisions = fold::<Order, _>(
+            &mut states,
+            requests.iter().map(|request| (&request.order_id, &request.command)),
+        );
 
-    let mut ledger = Ledger::new(voice, &known);
-    for (addressed, decision) in commands.iter().zip(&decisions) {
-        for event in decision.iter().flatten() {
-            ledger.enter(addressed, event)?;
+        let mut ledger = Ledger::new(self, &known);
+        for (request, decision) in requests.iter().zip(&decisions) {
+            for event in decision.iter().flatten() {
+                ledger.enter(request, event)?;
+            }
         }
-    }
-    let Ledger { said, entries, effects, .. } = ledger;
-    let stands = |id: &Uuid| {
-        let order = states.get(id).copied().flatten()?;
-        Some(Kept { order, said: said.get(id).copied().unwrap_or(0) })
-    };
-    store::insert(conn, &new(commands, &decisions, stands)).await?;
-    let changed = ids.iter().filter_map(|id| {
-        let (before, after) = (known.get(id)?, stands(id)?);
-        (*before != after).then_some((*id, after))
-    });
-    store::update(conn, &changed.collect::<Vec<_>>()).await?;
-    store::history::note(conn, &entries).await?;
+        let Ledger { said, entries, effects, .. } = ledger;
+        let stands = |id: &Uuid| {
+            let order = states.get(id).copied().flatten()?;
+            Some(Kept { order, said: said.get(id).copied().unwrap_or(0) })
+        };
+        store::insert(conn, &new(requests, &decisions, stands)).await?;
+        let changed = ids.iter().filter_map(|id| {
+            let (before, after) = (known.get(id)?, stands(id)?);
+            (*before != after).then_some((*id, after))
+        });
+        store::update(conn, &changed.collect::<Vec<_>>()).await?;
+        store::history::note(conn, &entries).await?;
 
-    let answer = |(addressed, decision): (&Addressed, Decision<Order>)| {
-        decision?;
-        states.get(&addressed.order_id).copied().flatten().ok_or(Rejection::Unknown)
-    };
-    Ok(Outcome { answers: commands.iter().zip(decisions).map(answer).collect(), effects })
+        let answer = |(request, decision): (&OrderRequest, Decision<Order>)| {
+            decision?;
+            states.get(&request.order_id).copied().flatten().ok_or(Rejection::Unknown)
+        };
+        Ok(BatchOutcome { answers: requests.iter().zip(decisions).map(answer).collect(), effects })
+    }
 }
 
 /// The orders that were placed in this batch.
 fn new<'c>(
-    commands: &'c [Addressed],
+    requests: &'c [OrderRequest],
     decisions: &'c [Decision<Order>],
     stands: impl Fn(&Uuid) -> Option<Kept>,
 ) -> Vec<New<'c>> {
-    let placed = |(addressed, decision): (&'c Addressed, &'c Decision<Order>)| {
+    let placed = |(request, decision): (&'c OrderRequest, &'c Decision<Order>)| {
         let placement = decision.iter().flatten().find_map(|event| match event {
             Event::Placed(placement) => Some(placement),
             Event::Confirmed { .. } | Event::Cancelled { .. } | Event::Noted(_) => None,
         })?;
-        let order_id = addressed.order_id;
+        let order_id = request.order_id;
         Some(New { order_id, placement, kept: stands(&order_id)? })
     };
-    commands.iter().zip(decisions).filter_map(placed).collect()
+    requests.iter().zip(decisions).filter_map(placed).collect()
 }
 
 /// What a batch says and what is noted of it, in order.
 struct Ledger<'v> {
-    voice: &'v Voice,
+    app: &'v App,
     said: HashMap<Uuid, i64>,
     placed_at: HashMap<Uuid, OffsetDateTime>,
     entries: Vec<(Uuid, Entry)>,
@@ -155,9 +122,9 @@ struct Ledger<'v> {
 }
 
 impl<'v> Ledger<'v> {
-    fn new(voice: &'v Voice, known: &HashMap<Uuid, Kept>) -> Self {
+    fn new(app: &'v App, known: &HashMap<Uuid, Kept>) -> Self {
         Self {
-            voice,
+            app,
             said: known.iter().map(|(id, kept)| (*id, kept.said)).collect(),
             placed_at: known.iter().map(|(id, kept)| (*id, kept.order.placed_at)).collect(),
             entries: vec![],
@@ -166,10 +133,10 @@ impl<'v> Ledger<'v> {
     }
 
     /// Says an event that is ours, notes it in any case.
-    fn enter(&mut self, addressed: &Addressed, event: &Event) -> Result<(), Fault> {
-        let order_id = addressed.order_id;
-        let entry = match (event.said_at(), &addressed.heard) {
-            (Some(at), _) => self.say(addressed, event, at)?,
+    fn enter(&mut self, request: &OrderRequest, event: &Event) -> Result<(), Fault> {
+        let order_id = request.order_id;
+        let entry = match (event.said_at(), &request.heard) {
+            (Some(at), _) => self.say(request, event, at)?,
             (None, Some(heard)) => Entry {
                 message_id: heard.message_id,
                 source: heard.source.clone(),
@@ -187,24 +154,24 @@ impl<'v> Ledger<'v> {
 
     fn say(
         &mut self,
-        addressed: &Addressed,
+        request: &OrderRequest,
         event: &Event,
         at: OffsetDateTime,
     ) -> Result<Entry, Fault> {
-        let order_id = addressed.order_id;
+        let order_id = request.order_id;
         let said = self.said.entry(order_id).or_insert(0);
         *said += 1;
         let says = Says {
-            id: self.voice.clock.new_id(),
+            id: self.app.clock.new_id(),
             subject: order_id.to_string(),
             sequence: *said,
             at,
-            trace: Some(addressed.trace.unwrap_or_else(TraceParent::start)),
+            trace: Some(request.trace.unwrap_or_else(TraceParent::start)),
         };
         let (message_id, sequence) = (says.id, says.sequence);
-        self.effects.messages.extend(wire::say(&self.voice.codec, says, order_id, event)?);
+        self.effects.messages.extend(wire::say(&self.app.codec, says, order_id, event)?);
         let placed_at = *self.placed_at.entry(order_id).or_insert(at);
-        numbers::count(event, at - placed_at);
+        metrics::count(event, at - placed_at);
         Ok(Entry {
             message_id,
             source: contract::source(NAME),

@@ -9,20 +9,21 @@ use shared::{
 use sqlx::PgConnection;
 
 use crate::{
-    app::{self, Addressed, Voice},
+    app::App,
     domain::order::Command,
+    request::OrderRequest,
     store::catalogue,
     wire::{self, Heard},
 };
 
 /// Takes messages in.
 #[derive(Clone, Debug)]
-pub struct Listener {
-    /// What is needed to speak.
-    pub voice: Voice,
+pub struct EventHandler {
+    /// Executes the commands.
+    pub app: App,
 }
 
-impl Handler for Listener {
+impl Handler for EventHandler {
     type Input = Heard;
 
     fn topics(&self) -> Vec<&'static str> {
@@ -30,15 +31,15 @@ impl Handler for Listener {
     }
 
     async fn decode(&self, message: &Message) -> Result<Heard, Fault> {
-        wire::hear(&self.voice.codec, message).await
+        wire::hear(&self.app.codec, message).await
     }
 
     async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
-        self.voice.codec.prepare(messages).await
+        self.app.codec.prepare(messages).await
     }
 
     async fn decode_again(&self, message: &Message) -> Result<(Heard, Option<String>), Fault> {
-        let codec = self.voice.codec.for_redrive();
+        let codec = self.app.codec.for_redrive();
         Ok((wire::hear(&codec, message).await?, codec.read_by()))
     }
 
@@ -47,14 +48,14 @@ impl Handler for Listener {
         conn: &mut PgConnection,
         batch: &[Taken<'_, Heard>],
     ) -> Result<Handled, Fault> {
-        let now = self.voice.clock.now();
-        let (mut places, mut commands, mut words) = (vec![], vec![], vec![]);
+        let now = self.app.clock.now();
+        let (mut places, mut requests, mut words) = (vec![], vec![], vec![]);
         for (place, Taken { message, input }) in batch.iter().enumerate() {
             match input {
                 Heard::Product(word) => words.push(word),
                 Heard::Order { order_id, news } => {
                     places.push(place);
-                    commands.push(Addressed {
+                    requests.push(OrderRequest {
                         order_id: *order_id,
                         command: Command::Record { news: news.clone(), now },
                         heard: Some((&message.envelope).into()),
@@ -64,7 +65,7 @@ impl Handler for Listener {
             }
         }
         catalogue::learn(conn, &words).await?;
-        let outcome = app::execute(conn, &self.voice, &commands).await?;
+        let outcome = self.app.execute(conn, &requests).await?;
         let refused = places
             .into_iter()
             .zip(outcome.answers)

@@ -16,7 +16,7 @@ use utoipa::OpenApi as _;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use utoipa_swagger_ui::SwaggerUi;
 
-use self::{cancelling::Cancelling, placing::Placing};
+use crate::commands::{CancelOrders, PlaceOrders};
 
 mod cancel_order;
 mod get_order;
@@ -24,10 +24,8 @@ mod list_orders;
 mod list_products;
 mod place_order;
 
-pub mod cancelling;
-pub mod placing;
 pub mod problem;
-mod view;
+pub(crate) mod view;
 
 /// So many callers may wait for their orders to end at the same time.
 const WAITING_MAX: usize = 200;
@@ -36,15 +34,15 @@ const WAITING_MAX: usize = 200;
 #[derive(Clone, Debug)]
 pub struct Api {
     pool: PgPool,
-    placing: Intake<Placing>,
-    cancelling: Intake<Cancelling>,
+    place: Intake<PlaceOrders>,
+    cancel: Intake<CancelOrders>,
     waiting: Arc<Semaphore>,
 }
 
 impl Api {
-    /// An API over a database, with the doors for new orders and for cancellations.
-    pub fn new(pool: PgPool, placing: Intake<Placing>, cancelling: Intake<Cancelling>) -> Self {
-        Self { pool, placing, cancelling, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
+    /// An API over a database, with what places orders and what cancels them.
+    pub fn new(pool: PgPool, place: Intake<PlaceOrders>, cancel: Intake<CancelOrders>) -> Self {
+        Self { pool, place, cancel, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 }
 

@@ -6,6 +6,8 @@
 pub mod domain;
 
 pub mod app;
+pub mod commands;
+pub mod request;
 pub mod store;
 pub mod wire;
 
@@ -15,7 +17,7 @@ pub mod losses;
 pub mod sweeper;
 
 pub mod config;
-mod numbers;
+mod metrics;
 mod service;
 
 pub use service::{Error, run};

@@ -11,12 +11,13 @@ use shared::{
 
 use crate::{
     MIGRATIONS, NAME,
-    app::Voice,
+    app::App,
+    commands::{CancelOrders, PlaceOrders},
     config::Settings,
-    consumer::Listener,
-    http::{self, Api, cancelling::Cancelling, placing::Placing},
+    consumer::EventHandler,
+    http::{self, Api},
     losses::{self, Losses},
-    numbers::{self, OpenOrders},
+    metrics::{self, OpenOrders},
     sweeper::{self, Sweeper},
     wire,
 };
@@ -38,7 +39,7 @@ pub async fn run(
     life: Lifecycle,
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
-    numbers::describe();
+    metrics::describe();
     let plan = Plan {
         name: NAME,
         common: settings.common.clone(),
@@ -48,21 +49,21 @@ pub async fn run(
         pages: &[],
     };
     let mut ground = Ground::lay(plan, life, metrics).await?;
-    let voice = Voice { codec: ground.codec().clone(), clock: Clock::System };
-    let lag = ground.start_consumer(Listener { voice: voice.clone() })?;
+    let app = App { codec: ground.codec().clone(), clock: Clock::System };
+    let lag = ground.start_consumer(EventHandler { app: app.clone() })?;
     let losses = Losses::new(losses::Parts { pool: ground.pool().clone(), lag: lag.clone() });
     ground.life().start(Stage::Work, "losses", |stop| losses.run(stop));
-    start_sweeper(&ground, &settings, voice.clone(), lag);
+    start_sweeper(&ground, &settings, app.clone(), lag);
     ground.start_census("orders", OpenOrders);
-    let api = start_intakes(&ground, &settings, voice)?;
+    let api = start_intakes(&ground, &settings, app)?;
     let routes = http::router(api, ground.limits());
     Ok(ground.open(routes).await?)
 }
 
-fn start_sweeper(ground: &Ground, settings: &Settings, voice: Voice, lag: Lag) {
+fn start_sweeper(ground: &Ground, settings: &Settings, app: App, lag: Lag) {
     let parts = sweeper::Parts {
         pool: ground.pool().clone(),
-        voice,
+        app,
         wakers: ground.wakers().clone(),
         lag,
         health: ground.life().health().component("sweeper"),
@@ -76,13 +77,13 @@ fn start_sweeper(ground: &Ground, settings: &Settings, voice: Voice, lag: Lag) {
     ground.life().start(Stage::Work, "sweeper", |stop| sweeper.run(stop));
 }
 
-fn start_intakes(ground: &Ground, settings: &Settings, voice: Voice) -> Result<Api, Error> {
+fn start_intakes(ground: &Ground, settings: &Settings, app: App) -> Result<Api, Error> {
     let queue_max = settings.intake_queue_max as usize;
     let queue = intake::Settings { queue_max, ..intake::Settings::default() };
     let patience = settings.order_patience.try_into()?;
-    let placing = Placing { voice: voice.clone(), patience, total_max: settings.order_total_max };
-    let placing = ground.start_intake("placing", placing, queue);
+    let place = PlaceOrders { app: app.clone(), patience, total_max: settings.order_total_max };
+    let place = ground.start_intake("placing", place, queue);
     let window = settings.cancel_window.try_into()?;
-    let cancelling = ground.start_intake("cancelling", Cancelling { voice, window }, queue);
-    Ok(Api::new(ground.pool().clone(), placing, cancelling))
+    let cancel = ground.start_intake("cancelling", CancelOrders { app, window }, queue);
+    Ok(Api::new(ground.pool().clone(), place, cancel))
 }

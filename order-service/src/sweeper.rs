@@ -34,19 +34,15 @@ use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    app::{self, Addressed, Voice},
-    domain::order::Command,
-    store,
-};
+use crate::{app::App, domain::order::Command, request::OrderRequest, store};
 
 /// What a sweeper works with.
 #[derive(Clone, Debug)]
 pub struct Parts {
     /// The database.
     pub pool: PgPool,
-    /// What is needed to speak.
-    pub voice: Voice,
+    /// Executes the commands.
+    pub app: App,
     /// Who is woken after a commit.
     pub wakers: Wakers,
     /// How far this service has read.
@@ -192,18 +188,18 @@ impl Sweeper {
         // Nobody's request is behind this: each cancellation is a trace of its own.
         let begin = |_: &_| Work::begin(Kind::Internal, None, || "pass deadline".into());
         let spans: Vec<Work> = overdue.iter().map(begin).collect();
-        let command = |((order_id, now), span): (_, &Work)| Addressed {
+        let command = |((order_id, now), span): (_, &Work)| OrderRequest {
             order_id,
             command: Command::PassDeadline { now },
             heard: None,
             trace: Some(span.trace()),
         };
-        let commands: Vec<Addressed> = overdue.into_iter().zip(&spans).map(command).collect();
-        let outcome = app::execute(&mut tx, &self.parts.voice, &commands).await?;
+        let requests: Vec<OrderRequest> = overdue.into_iter().zip(&spans).map(command).collect();
+        let outcome = self.parts.app.execute(&mut tx, &requests).await?;
         outcome.effects.save(&mut tx).await?;
         tx.commit().await?;
         spans.into_iter().for_each(Work::end);
-        Ok((commands.len(), outcome.effects))
+        Ok((requests.len(), outcome.effects))
     }
 }
 

@@ -1,6 +1,4 @@
-//! The one road by which a payment changes: consumer, jobs and operators all come through here.
-//!
-//! load → decide → save → say, for a whole batch at once.
+//! The one entry through which a payment changes: for messages, jobs and operators.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,18 +8,15 @@ use shared::{
     decider::{self, Decision},
     effects::Effects,
     fault::Fault,
-    intake::Batch,
     jobs::lock_untouched,
-    message::TraceParent,
 };
 use sqlx::PgConnection;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::payment::{Command, Event, Payment, Rejection},
+    domain::payment::{Command, Event, Payment},
     jobs::requests::{self, JobContext},
-    numbers,
+    metrics,
     request::{PaymentAction, PaymentRequest},
     store::{self, Kept},
     wire,
@@ -29,50 +24,43 @@ use crate::{
 
 /// What became of a batch.
 #[derive(Debug)]
-pub struct Outcome {
-    /// What each was answered, in order.
+pub struct BatchOutcome {
+    /// To each request in order: what happened, or why it is refused.
     pub answers: Vec<Decision<Payment>>,
-    /// What is to be said and done.
+    /// What is to be published and done.
     pub effects: Effects,
 }
 
-/// The road.
+/// Executes what is asked of payments.
 #[derive(Clone, Debug)]
 pub struct App {
-    codec: Codec,
-    clock: Clock,
+    /// Encodes events.
+    pub codec: Codec,
+    /// Tells the time, and mints ids.
+    pub clock: Clock,
 }
 
 impl App {
-    /// A road that writes with this codec and reads this clock.
-    pub fn new(codec: Codec, clock: Clock) -> Self {
-        Self { codec, clock }
-    }
-
-    /// What time it is.
-    pub(crate) fn now(&self) -> OffsetDateTime {
-        self.clock.now()
-    }
-
-    /// Takes a batch in, in order, as part of the caller's transaction, who saves the effects.
+    /// Executes a batch, in order, as part of the caller's transaction, which saves the effects.
     pub async fn execute(
         &self,
         conn: &mut PgConnection,
-        batch: &[PaymentRequest],
-    ) -> Result<Outcome, Fault> {
-        let order_ids: BTreeSet<Uuid> = batch.iter().map(|it| it.order_id).collect();
+        requests: &[PaymentRequest],
+    ) -> Result<BatchOutcome, Fault> {
+        let order_ids: BTreeSet<Uuid> = requests.iter().map(|request| request.order_id).collect();
         let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
         let mut kept = store::load_for_update(conn, &order_ids).await?;
-        let commands = commands(conn, batch, &kept).await?;
+        let commands = commands(conn, requests, &kept).await?;
 
         let mut payments: HashMap<Uuid, Payment> =
             kept.iter().map(|(id, it)| (*id, it.payment.clone())).collect();
-        let pairs = batch.iter().zip(&commands).map(|(it, command)| (&it.order_id, command));
+        let pairs =
+            requests.iter().zip(&commands).map(|(request, command)| (&request.order_id, command));
         let answers = decider::fold::<Payment, Uuid>(&mut payments, pairs);
 
         let mut effects = Effects::default();
         let mut changed = BTreeSet::new();
-        for (request, events) in batch.iter().zip(&answers) {
+        for (request, events) in requests.iter().zip(&answers) {
             let Ok(events) = events else { continue };
             let kept = kept.entry(request.order_id).or_insert_with(Kept::unheard);
             for event in events {
@@ -90,7 +78,7 @@ impl App {
         let rows: Vec<(Uuid, &Kept)> =
             changed.iter().filter_map(|id| Some((*id, kept.get(id)?))).collect();
         store::save(conn, &rows, self.clock.now()).await?;
-        Ok(Outcome { answers, effects })
+        Ok(BatchOutcome { answers, effects })
     }
 
     /// Whether a payment waits for the outcome of this kind of job; so it stays until the transaction
@@ -132,27 +120,8 @@ impl App {
         }
         let context = JobContext { charge_asked_at: kept.charge_asked_at, trace };
         requests::follow(effects, order_id, event, context)?;
-        numbers::count(order_id, event, trace);
+        metrics::count(order_id, event, trace);
         Ok(())
-    }
-}
-
-/// Operators come by the intake.
-impl Batch for App {
-    type Command = PaymentRequest;
-    type Answer = Result<(), Rejection>;
-
-    fn trace(request: &mut PaymentRequest) -> Option<&mut TraceParent> {
-        request.trace.as_mut()
-    }
-
-    async fn take_in(
-        &self,
-        conn: &mut PgConnection,
-        commands: &[PaymentRequest],
-    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
-        let Outcome { answers, effects } = self.execute(conn, commands).await?;
-        Ok((answers.into_iter().map(|it| it.map(drop)).collect(), effects))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Messages of the other services → commands.
 
 use shared::{
-    codec::{Codec, Kind},
+    codec::Kind,
     consumer::{Handled, Handler, Taken},
     fault::{self, Fault},
     message::Message,
@@ -17,10 +17,8 @@ use crate::{
 
 /// The handler.
 #[derive(Clone, Debug)]
-pub struct Inbound {
-    /// Reads bodies.
-    pub codec: Codec,
-    /// Where commands are brought.
+pub struct EventHandler {
+    /// Executes the commands.
     pub app: App,
 }
 
@@ -31,7 +29,7 @@ pub struct Input {
     action: PaymentAction,
 }
 
-impl Handler for Inbound {
+impl Handler for EventHandler {
     type Input = Input;
 
     fn topics(&self) -> Vec<&'static str> {
@@ -39,16 +37,16 @@ impl Handler for Inbound {
     }
 
     async fn decode(&self, message: &Message) -> Result<Input, Fault> {
-        let (order_id, action) = wire::read(&self.codec, message).await?;
+        let (order_id, action) = wire::read(&self.app.codec, message).await?;
         Ok(Input { order_id, action })
     }
 
     async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
-        self.codec.prepare(messages).await
+        self.app.codec.prepare(messages).await
     }
 
     async fn decode_again(&self, message: &Message) -> Result<(Input, Option<String>), Fault> {
-        let codec = self.codec.for_redrive();
+        let codec = self.app.codec.for_redrive();
         let (order_id, action) = wire::read(&codec, message).await?;
         Ok((Input { order_id, action }, codec.read_by()))
     }

@@ -43,7 +43,7 @@ use shared::{
 use crate::{
     domain::payment::{Charge, Obstacle},
     jobs::requests::{ChargeRequest, RefundRequest},
-    numbers,
+    metrics,
 };
 
 use self::answer::{Reply, Verdict};
@@ -207,7 +207,7 @@ impl Gateway {
             Verdict::Never if reply.refuses_terms() => Ok(Answer::Declined { code: reply.code() }),
             Verdict::Never => Err(Failure::Final { source: reply.refused().into() }),
             Verdict::KeyReused => {
-                numbers::key_reused(&job.key, "charge");
+                metrics::key_reused(&job.key, "charge");
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -227,7 +227,7 @@ impl Gateway {
             // A request that is wrong now was wrong when it was sent first.
             Verdict::Declined | Verdict::Never => Ok(Found::NotCharged),
             Verdict::KeyReused => {
-                numbers::key_reused(&job.key, "resolve");
+                metrics::key_reused(&job.key, "resolve");
                 Err(reply.open())
             }
             Verdict::NotNow => Err(reply.not_now()),
@@ -259,7 +259,7 @@ impl Gateway {
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::KeyReused => {
-                numbers::key_reused(&job.key, "refund");
+                metrics::key_reused(&job.key, "refund");
                 Err(Failure::Final { source: reply.refused().into() })
             }
             Verdict::NotNow => Err(reply.not_now()),

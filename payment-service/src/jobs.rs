@@ -21,7 +21,7 @@ use crate::{
     app::App,
     domain::payment::Command,
     gateway::Gateway,
-    numbers,
+    metrics,
     request::{PaymentAction, PaymentRequest},
 };
 
@@ -78,7 +78,7 @@ impl<C: GatewayCall> Effect for GatewayJob<C> {
     }
 
     async fn perform(&self, job: &Claimed) -> Result<C::Done, Failure> {
-        C::call(&self.gateway, job, self.app.now()).await
+        C::call(&self.gateway, job, self.app.clock.now()).await
     }
 
     /// A contradiction is nobody's retry: it is logged and counted.
@@ -97,7 +97,7 @@ impl<C: GatewayCall> Effect for GatewayJob<C> {
         for (request, answer) in batch.iter().zip(outcome.answers) {
             if let Err(rejection) = answer {
                 let error = fault::chain(&rejection);
-                numbers::contradiction(request.order_id, &error, request.trace);
+                metrics::contradiction(request.order_id, &error, request.trace);
             }
         }
         Ok(outcome.effects)

@@ -5,9 +5,9 @@
 
 pub mod domain;
 
-pub mod request;
-
 pub mod app;
+pub mod commands;
+pub mod request;
 mod store;
 mod wire;
 
@@ -18,7 +18,7 @@ pub mod gateway;
 pub mod jobs;
 
 pub mod config;
-mod numbers;
+mod metrics;
 mod service;
 
 pub use service::{Error, run};

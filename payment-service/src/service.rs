@@ -13,12 +13,13 @@ use shared::{
 use crate::{
     MIGRATIONS, NAME,
     app::App,
+    commands::ReviewPayments,
     config::Settings,
-    consumer::Inbound,
+    consumer::EventHandler,
     gateway::Gateway,
     http,
     jobs::{ChargeJob, RefundJob, ResolveJob},
-    numbers::{self, OpenPayments},
+    metrics::{self, OpenPayments},
     wire,
 };
 
@@ -42,7 +43,7 @@ pub async fn run(
     life: Lifecycle,
     metrics: Metrics,
 ) -> Result<Addresses, Error> {
-    numbers::describe();
+    metrics::describe();
     let plan = Plan {
         name: NAME,
         common: settings.common.clone(),
@@ -52,8 +53,7 @@ pub async fn run(
         pages: http::PAGES,
     };
     let mut ground = Ground::lay(plan, life, metrics).await?;
-    let codec = ground.codec().clone();
-    let app = App::new(codec.clone(), Clock::System);
+    let app = App { codec: ground.codec().clone(), clock: Clock::System };
 
     let health = ground.life().health().component("gateway");
     let breaker = Breaker::new("gateway", settings.breaker(), health);
@@ -64,9 +64,10 @@ pub async fn run(
     ground.start_worker("resolves", resolve, settings.policy(&settings.resolve_retry));
     let refund = RefundJob::new(app.clone(), gateway);
     ground.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
-    ground.start_consumer(Inbound { codec, app: app.clone() })?;
+    ground.start_consumer(EventHandler { app: app.clone() })?;
     ground.start_census("payments", OpenPayments);
-    let reviews = ground.start_intake("reviews", app, intake::Settings::default());
+    let reviews =
+        ground.start_intake("reviews", ReviewPayments { app }, intake::Settings::default());
     ground.add_operator_routes(http::operators(reviews));
 
     let routes = http::router(ground.pool().clone(), ground.limits());

@@ -31,12 +31,13 @@
 
 pub(crate) use self::{admin::discard_job, place::known};
 pub use self::{
-    admin::{Carried, DeadLetterAdmin, Error, RetryDeadJob, RetryDeadMessage},
+    admin::{DeadLetterAdmin, RetryDeadJob, RetryDeadMessage},
     by::{BadName, By},
     census::Letters,
     keep::keep,
     list::{Decided, Filter, Letter, ReasonCount, Shown, Summary, decisions, list, reasons, show},
     place::Place,
+    resolution::{Carried, Error},
     settle::purge,
 };
 
@@ -47,6 +48,7 @@ mod census;
 pub(crate) mod keep;
 mod list;
 mod place;
+mod resolution;
 pub(crate) mod settle;
 pub(crate) mod unpublishable;
 

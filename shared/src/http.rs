@@ -21,7 +21,6 @@ use axum::{
     middleware,
 };
 
-pub(crate) use self::server::CUTS;
 pub use self::{
     admin::AdminRoutes,
     cors::{BadOrigins, Cors},
@@ -34,12 +33,13 @@ pub use self::{
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
     question::ask_readiness,
     rate::Rate,
-    replay::{REPLAYED, stored},
+    replay::respond,
     request_context::RequestContext,
     retry_after::retry_after,
     server::{bind, serve},
     whole::whole,
 };
+pub(crate) use self::{replay::REPLAYED, server::CUTS};
 
 mod admin;
 mod context;

@@ -17,7 +17,7 @@ use sqlx::{PgConnection, Row as _};
 use crate::fault::{Collision, Fault};
 
 pub use self::{
-    batch::{Verdict, sort_out},
+    batch::{Answered, IdempotentBatch},
     client::{BadClient, Client},
     fingerprint::Fingerprint,
     key::{BadKey, Key},
@@ -40,26 +40,42 @@ pub struct ScopedKey {
     pub key: Key,
 }
 
-/// An answer that was given.
+/// A key and the request that it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
-    /// To which request.
+pub struct RequestKey {
+    /// The caller's name for the request, among those of the same client on the same route.
+    pub key: ScopedKey,
+    /// Tells a repeat from another request with the same key.
     pub fingerprint: Fingerprint,
+}
+
+/// An answer over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
     /// Its HTTP status.
     pub status: u16,
     /// Its `Location`.
     pub location: Option<String>,
-    /// Its body.
+    /// Its body, JSON.
     pub body: String,
 }
 
-/// An answer to be kept.
+/// An answer that was given, and to which request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Of the request.
+    pub fingerprint: Fingerprint,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// An answer to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
-    /// Under which key.
-    pub key: ScopedKey,
+    /// To which request.
+    pub request: RequestKey,
     /// The answer.
-    pub answer: Stored,
+    pub answer: Answer,
 }
 
 /// The answers that were given under these keys and have not expired.
@@ -87,12 +103,12 @@ pub async fn find(
         let fingerprint = Fingerprint::from_bytes(&fingerprint)
             .ok_or_else(|| sqlx::Error::Decode("a kept fingerprint is unreadable".into()))?;
         let status: i16 = row.try_get("status")?;
-        let stored = Stored {
-            fingerprint,
+        let answer = Answer {
             status: u16::try_from(status).map_err(|error| sqlx::Error::Decode(error.into()))?,
             location: row.try_get("location")?,
             body: row.try_get("body")?,
         };
+        let stored = Stored { fingerprint, answer };
         Ok((ScopedKey { scope: row.try_get("scope")?, key }, stored))
     })
     .collect()
@@ -108,7 +124,7 @@ pub async fn keep(conn: &mut PgConnection, records: &[Record]) -> Result<(), Fau
     }
     // Sorted, so that two transactions with the same keys wait for each other and do not deadlock.
     let mut records: Vec<&Record> = records.iter().collect();
-    records.sort_unstable_by_key(|it| &it.key);
+    records.sort_unstable_by_key(|record| &record.request.key);
     let kept = sqlx::query(
         "INSERT INTO messaging.idempotency AS kept
              (scope, key, fingerprint, status, location, body, expires_at)
@@ -121,12 +137,12 @@ pub async fn keep(conn: &mut PgConnection, records: &[Record]) -> Result<(), Fau
              created_at = now(), expires_at = excluded.expires_at
          WHERE kept.expires_at <= now()",
     )
-    .bind(records.iter().map(|it| it.key.scope.as_str()).collect::<Vec<_>>())
-    .bind(records.iter().map(|it| it.key.key.as_str()).collect::<Vec<_>>())
-    .bind(records.iter().map(|it| it.answer.fingerprint.as_bytes()).collect::<Vec<_>>())
-    .bind(records.iter().map(|it| it.answer.status.cast_signed()).collect::<Vec<_>>())
-    .bind(records.iter().map(|it| it.answer.location.as_deref()).collect::<Vec<_>>())
-    .bind(records.iter().map(|it| it.answer.body.as_str()).collect::<Vec<_>>())
+    .bind(records.iter().map(|record| record.request.key.scope.as_str()).collect::<Vec<_>>())
+    .bind(records.iter().map(|record| record.request.key.key.as_str()).collect::<Vec<_>>())
+    .bind(records.iter().map(|record| record.request.fingerprint.as_bytes()).collect::<Vec<_>>())
+    .bind(records.iter().map(|record| record.answer.status.cast_signed()).collect::<Vec<_>>())
+    .bind(records.iter().map(|record| record.answer.location.as_deref()).collect::<Vec<_>>())
+    .bind(records.iter().map(|record| record.answer.body.as_str()).collect::<Vec<_>>())
     .bind(KEPT.as_secs_f64())
     .execute(conn)
     .await?

@@ -1,18 +1,17 @@
 //! `PUT /products/{sku}`
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::Deserialize;
-use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext, whole};
+use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext, respond, whole};
 use utoipa::ToSchema;
 
-use super::{
-    Api,
-    door::{Reply, Wish},
-    problems, view,
-};
-use crate::domain::{
-    naming::Sku,
-    product::{Command, Offer},
+use super::{Api, problems, view};
+use crate::{
+    commands::ChangeProduct,
+    domain::{
+        naming::Sku,
+        product::{Command, Offer},
+    },
 };
 
 /// How a product is to be offered.
@@ -66,10 +65,11 @@ pub(super) async fn put_product(
     Path(sku): Path<String>,
     context: RequestContext,
     Json(body): Json<PutProduct>,
-) -> Result<Reply, Problem> {
+) -> Result<Response, Problem> {
     let sku = Sku::parse(&sku).ok_or_else(|| problems::SKU_INVALID.problem())?;
     let offer = Offer::new(body.name, body.price_minor, body.currency, body.active)
         .map_err(problems::invalid_offer)?;
     let command = Command::Put { offer };
-    api.intake.submit(Wish { sku, command, key: None, trace: Some(context.trace) }).await?
+    let change = ChangeProduct { sku, command, key: None, trace: Some(context.trace) };
+    respond(api.intake.submit(change).await?, problems::rejected)
 }

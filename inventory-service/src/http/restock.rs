@@ -1,18 +1,19 @@
 //! `POST /products/{sku}/restock`
 
-use axum::extract::State;
+use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
-use shared::http::{Idempotent, Path, Problem, ProblemDocument, RequestContext, problem, whole};
+use shared::http::{
+    Idempotent, Path, Problem, ProblemDocument, RequestContext, problem, respond, whole,
+};
 use utoipa::ToSchema;
 
-use super::{
-    Api,
-    door::{Reply, Wish},
-    problems, view,
-};
-use crate::domain::{
-    naming::{Quantity, Sku},
-    product::Command,
+use super::{Api, problems, view};
+use crate::{
+    commands::ChangeProduct,
+    domain::{
+        naming::{Quantity, Sku},
+        product::Command,
+    },
 };
 
 /// What was delivered.
@@ -59,8 +60,8 @@ pub(super) async fn restock(
     State(api): State<Api>,
     Path(sku): Path<String>,
     context: RequestContext,
-    Idempotent { key, fingerprint, body }: Idempotent<Restock>,
-) -> Result<Reply, Problem> {
+    Idempotent { key, body }: Idempotent<Restock>,
+) -> Result<Response, Problem> {
     let sku = Sku::parse(&sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
     let quantity = i32::try_from(body.quantity).ok().and_then(Quantity::new).ok_or_else(|| {
         let detail = "quantity is not between 1 and 2147483647";
@@ -68,6 +69,6 @@ pub(super) async fn restock(
     })?;
     let command = Command::Restock { quantity };
     // The path is part of the fingerprint: a key that was used for another product is refused.
-    let (key, trace) = (Some((key, fingerprint)), Some(context.trace));
-    api.intake.submit(Wish { sku, command, key, trace }).await?
+    let change = ChangeProduct { sku, command, key: Some(key), trace: Some(context.trace) };
+    respond(api.intake.submit(change).await?, problems::rejected)
 }

@@ -7,7 +7,7 @@ use crate::domain::{naming::Sku, product, stock};
 
 /// What the shop offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Product {
+pub(crate) struct Product {
     /// What it is known by.
     #[schema(example = "desk-lamp")]
     sku: String,
@@ -26,7 +26,7 @@ pub(super) struct Product {
 
 /// How much there is of a product: `available + reserved + sold = stocked`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Stock {
+pub(crate) struct Stock {
     /// Of which.
     #[schema(example = "desk-lamp")]
     sku: String,
@@ -41,7 +41,7 @@ pub(super) struct Stock {
 }
 
 impl Product {
-    pub(super) fn of(sku: &Sku, product: &product::Product) -> Self {
+    pub(crate) fn of(sku: &Sku, product: &product::Product) -> Self {
         let offer = &product.offer;
         Self {
             sku: sku.to_string(),
@@ -54,7 +54,7 @@ impl Product {
 }
 
 impl Stock {
-    pub(super) fn of(sku: &Sku, stock: stock::Stock) -> Self {
+    pub(crate) fn of(sku: &Sku, stock: stock::Stock) -> Self {
         Self {
             sku: sku.to_string(),
             available: stock.available(),

@@ -11,13 +11,14 @@ use std::{
 
 use inventory_service::{
     MIGRATIONS, NAME,
-    app::{App, Request},
-    consumer::Orders,
+    app::App,
+    consumer::EventHandler,
     domain::{
         inventory::Command,
         naming::{Quantity, Sku},
         product::{self, Offer},
     },
+    request::StockRequest,
 };
 use secrecy::SecretString;
 use shared::{
@@ -81,10 +82,10 @@ impl House {
     }
 
     /// What takes messages in; each call is another consumer.
-    pub(crate) fn consumer(&self) -> Parts<Orders> {
+    pub(crate) fn consumer(&self) -> Parts<EventHandler> {
         Parts {
             service: NAME,
-            handler: Orders { app: self.app.clone() },
+            handler: EventHandler { app: self.app.clone() },
             pool: self.pool.clone(),
             wakers: Wakers::default(),
             clock: Clock::System,
@@ -94,9 +95,9 @@ impl House {
 
     /// Makes products with so many of each.
     pub(crate) async fn stock(&self, products: &[(&str, i32)]) {
-        let requests: Vec<Request> = products
+        let requests: Vec<StockRequest> = products
             .iter()
-            .map(|(sku, count)| Request { command: introduce(sku, *count), trace: None })
+            .map(|(sku, count)| StockRequest { command: introduce(sku, *count), trace: None })
             .collect();
         self.execute(&requests).await;
     }
@@ -106,12 +107,12 @@ impl House {
         let quantity = Quantity::new(count).unwrap();
         let request = |text: &&str| {
             let command = product::Command::Restock { quantity };
-            Request { command: Command::Product { sku: sku(text), command }, trace: None }
+            StockRequest { command: Command::Product { sku: sku(text), command }, trace: None }
         };
         self.execute(&skus.iter().map(request).collect::<Vec<_>>()).await;
     }
 
-    async fn execute(&self, requests: &[Request]) {
+    async fn execute(&self, requests: &[StockRequest]) {
         let mut tx = db::begin(&self.pool).await.unwrap();
         let outcome = self.app.execute(&mut tx, requests).await.unwrap();
         outcome.effects.save(&mut tx).await.unwrap();

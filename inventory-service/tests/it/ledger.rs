@@ -7,12 +7,12 @@ use std::{
 };
 
 use inventory_service::{
-    app::Request,
     domain::{
         inventory::{Command, Event},
         naming::{Lines, OrderId, Quantity},
         product, reservation,
     },
+    request::StockRequest,
 };
 use proptest::{
     collection::{btree_map, vec},
@@ -242,8 +242,8 @@ fn id(order: u8) -> OrderId {
 
 /// What each was answered, in a word for each event.
 async fn execute(house: &House, Batch { asks, commit }: Batch) -> Vec<String> {
-    let request = |it| Request { command: command(it), trace: None };
-    let requests: Vec<Request> = asks.into_iter().map(request).collect();
+    let request = |it| StockRequest { command: command(it), trace: None };
+    let requests: Vec<StockRequest> = asks.into_iter().map(request).collect();
     let mut tx = db::begin(&house.pool).await.unwrap();
     let outcome = house.app.execute(&mut tx, &requests).await.unwrap();
     outcome.effects.save(&mut tx).await.unwrap();

@@ -2,12 +2,12 @@
 
 use devstack::until;
 use inventory_service::{
-    app::Request,
     domain::{
         inventory::Command,
         naming::{Lines, OrderId, Quantity},
         reservation,
     },
+    request::StockRequest,
 };
 use shared::db;
 
@@ -47,7 +47,7 @@ async fn a_reservation_that_two_transactions_make_at_once_is_made_by_one_and_see
     let house = House::new().await;
     house.stock(&[("lamp", 10)]).await;
     let order = new_order();
-    let reserve = Request {
+    let reserve = StockRequest {
         command: Command::Reservation {
             order: OrderId(order),
             command: reservation::Command::Reserve {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use inventory_service::http::{Api, door::Door, routes};
+use inventory_service::{
+    commands::ChangeProducts,
+    http::{Api, routes},
+};
 use reqwest::{Client, Response, StatusCode, header};
 use serde_json::{Value, json};
 use shared::{
@@ -19,7 +22,7 @@ use crate::kit::{House, PATIENCE};
 pub(crate) struct Shop {
     pub(crate) house: Arc<House>,
     pub(crate) client: Client,
-    pub(crate) intake: Intake<Door>,
+    pub(crate) intake: Intake<ChangeProducts>,
     base: String,
     _life: Lifecycle,
 }
@@ -33,7 +36,7 @@ impl Shop {
     pub(crate) async fn of(house: Arc<House>) -> Self {
         let parts = intake::Parts {
             name: "test",
-            batch: Door { app: house.app.clone() },
+            batch: ChangeProducts { app: house.app.clone() },
             pool: house.pool.clone(),
             wakers: Wakers::default(),
             gate: Gate::default(),

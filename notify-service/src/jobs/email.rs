@@ -33,9 +33,11 @@ use time::OffsetDateTime;
 pub use smtp::{Limits, Security, Server, Settings, Smtp, UrlError};
 
 use crate::{
-    app::{Addressed, App},
+    app::App,
     domain::notification::Command,
     jobs::mail::{self, EmailMessage},
+    metrics::MailOutcome,
+    request::NotificationRequest,
 };
 use smtp::Parcel;
 
@@ -120,7 +122,7 @@ impl Effect for Email {
             ]
         });
         // Cut off from here on, it was cut off while its answer was awaited: all other steps end by themselves.
-        let mut counted = Counted("open");
+        let mut counted = MailOutcome("open");
         let outcome = self.smtp.send(&parcel).await;
         span.end_with(outcome.as_ref().err().map(|it| fault::chain(it)));
         let (word, answer) = match outcome {
@@ -145,11 +147,12 @@ impl Effect for Email {
         ended: &[(Claimed, Ended<String>)],
     ) -> Result<Effects, Fault> {
         let now = self.app.clock.now();
-        let results: Vec<Addressed> =
+        let results: Vec<NotificationRequest> =
             ended.iter().filter_map(|(job, end)| result(job, end, now)).collect();
-        let outcome = self.app.execute(conn, &results.iter().collect::<Vec<_>>()).await?;
-        for (index, rejection) in outcome.refused {
-            let Addressed { order_id, trace, .. } = &results[index];
+        let outcome = self.app.execute(conn, &results).await?;
+        for (request, answer) in results.iter().zip(&outcome.answers) {
+            let Err(rejection) = answer else { continue };
+            let NotificationRequest { order_id, trace, .. } = request;
             let trace_id = trace.map(TraceParent::trace_id);
             tracing::error!(%order_id, trace_id, %rejection, "the result of a mail was refused");
         }
@@ -161,27 +164,8 @@ fn refused(error: smtp::Error) -> Failure {
     Failure::Refused { source: error.into(), retry_after: None }
 }
 
-const MAILS: &str = "notify_mails_total";
-
-/// Counts an attempt by its outcome when it is dropped: also when it is cut off.
-struct Counted(&'static str);
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        metrics::counter!(MAILS, "outcome" => self.0).increment(1);
-    }
-}
-
-/// Gives the number its line of help, and shows it from 0 on.
-pub(crate) fn describe() {
-    metrics::describe_counter!(MAILS, "Mails handed to the server, by outcome.");
-    for outcome in ["taken", "not-taken", "refused", "open", "address"] {
-        metrics::counter!(MAILS, "outcome" => outcome).increment(0);
-    }
-}
-
 /// What a job's end means for its order.
-fn result(job: &Claimed, end: &Ended<String>, at: OffsetDateTime) -> Option<Addressed> {
+fn result(job: &Claimed, end: &Ended<String>, at: OffsetDateTime) -> Option<NotificationRequest> {
     let Some((order_id, kind)) = mail::read_key(&job.key) else {
         tracing::error!(key = job.key, "a job ended whose name is not one of ours");
         return None;
@@ -193,7 +177,7 @@ fn result(job: &Claimed, end: &Ended<String>, at: OffsetDateTime) -> Option<Addr
             Command::RecordGivenUp { kind, reason: format!("{reason}{doubt}"), at }
         }
     };
-    Some(Addressed { order_id, command, trace: job.trace })
+    Some(NotificationRequest { order_id, command, trace: job.trace })
 }
 
 #[cfg(test)]

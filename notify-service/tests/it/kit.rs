@@ -5,9 +5,10 @@ use std::time::Duration;
 use devstack::until;
 use notify_service::{
     MIGRATIONS, NAME,
-    app::{Addressed, App},
-    consumer::Listener,
+    app::App,
+    consumer::EventHandler,
     jobs::email::{Email, Limits, Server, Settings, Smtp},
+    request::NotificationRequest,
 };
 use secrecy::SecretString;
 use shared::{
@@ -38,7 +39,7 @@ pub(crate) struct Desk {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
     shop: Codec,
-    parts: Parts<Listener>,
+    parts: Parts<EventHandler>,
 }
 
 /// How a worker is set up.
@@ -188,7 +189,7 @@ impl Desk {
         let app = App { codec: codec(NAME, &prefix).await, clock: Clock::System, mail_domain };
         let parts = Parts {
             service: NAME,
-            handler: Listener { app: app.clone() },
+            handler: EventHandler { app: app.clone() },
             pool: pool.clone(),
             wakers: Wakers::default(),
             clock: Clock::System,
@@ -213,7 +214,11 @@ impl Desk {
     }
 
     /// What is asked by a message.
-    pub(crate) async fn addressed<R: Record>(&self, order: &Order, record: &R) -> Addressed {
+    pub(crate) async fn addressed<R: Record>(
+        &self,
+        order: &Order,
+        record: &R,
+    ) -> NotificationRequest {
         let incoming = self.incoming(order, record);
         let envelope = Envelope::from_headers(&incoming.headers).unwrap();
         self.parts.handler.decode(&Message { incoming, envelope }).await.unwrap()

@@ -89,11 +89,11 @@ async fn two_that_begin_the_same_order_at_once_do_not_overwrite_each_other() {
     let rows = desk.addressed(&order, &order.confirmed()).await;
     let mut first = db::begin(&desk.pool).await.unwrap();
     let contact = desk.addressed(&order, &order.placed()).await;
-    let outcome = desk.app.execute(&mut first, &[&contact]).await.unwrap();
+    let outcome = desk.app.execute(&mut first, &[contact]).await.unwrap();
     outcome.effects.save(&mut first).await.unwrap();
     let second = async {
         let mut second = db::begin(&desk.pool).await.unwrap();
-        desk.app.execute(&mut second, &[&rows]).await
+        desk.app.execute(&mut second, std::slice::from_ref(&rows)).await
     };
     let commit = async {
         desk.somebody_waits().await;

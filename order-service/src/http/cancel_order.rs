@@ -8,7 +8,8 @@ use axum::{
 use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext};
 use uuid::Uuid;
 
-use super::{Api, cancelling::Unwanted, problem::rejected, view::Standing};
+use super::{Api, problem::rejected, view::Standing};
+use crate::commands::CancelOrder;
 
 /// The order of the examples.
 const ORDER: &str = "01a20fcc-a92c-76ef-87b5-a07309aa9900";
@@ -59,8 +60,8 @@ pub(super) async fn cancel_order(
     context: RequestContext,
     Path(order_id): Path<Uuid>,
 ) -> Result<Response, Problem> {
-    let unwanted = Unwanted { order_id, trace: context.trace };
-    let order = api.cancelling.submit(unwanted).await?.map_err(|it| rejected(&it))?;
+    let order = CancelOrder { order_id, trace: context.trace };
+    let order = api.cancel.submit(order).await?.map_err(|rejection| rejected(&rejection))?;
     let location = [(header::LOCATION, format!("/orders/{order_id}"))];
     Ok((StatusCode::ACCEPTED, location, Json(Standing::of(order_id, &order))).into_response())
 }

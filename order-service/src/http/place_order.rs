@@ -6,20 +6,22 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use shared::http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, stored, whole};
+use shared::http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, respond, whole};
 use utoipa::ToSchema;
 
 use super::{
     Api,
-    placing::{Answer, Wanted},
     problem::{invalid, not_orderable},
     view::Acceptance,
 };
-use crate::domain::{
-    catalogue::Sku,
-    contact::{BadPaymentMethod, CustomerName, EmailAddress, PaymentMethod},
-    draft::{Customer, Draft, Fault, Wish},
-    money::{BadOrderCurrency, Currency, Quantity},
+use crate::{
+    commands,
+    domain::{
+        catalogue::Sku,
+        contact::{BadPaymentMethod, CustomerName, EmailAddress, PaymentMethod},
+        draft::{Customer, Draft, Fault, Wish},
+        money::{BadOrderCurrency, Currency, Quantity},
+    },
 };
 
 /// An order as it is asked for.
@@ -107,17 +109,12 @@ pub(super) async fn place_order(
     context: RequestContext,
     request: Idempotent<PlaceOrder>,
 ) -> Result<Response, Problem> {
-    let Idempotent { key, fingerprint, body } = request;
-    let wanted = Wanted { key, fingerprint, draft: body.check()?, trace: context.trace };
-    match api.placing.submit(wanted).await? {
-        Answer::Accepted { answer, replayed } => {
-            let mut response = stored(&answer, replayed);
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            Ok(response)
-        }
-        Answer::NotOrderable(faults) => Err(not_orderable(&faults)),
-        Answer::OtherRequest => Err(problem::IDEMPOTENCY_KEY_REUSED.problem()),
-    }
+    let Idempotent { key, body } = request;
+    let order = commands::PlaceOrder { key, draft: body.check()?, trace: context.trace };
+    let answered = api.place.submit(order).await?;
+    let mut response = respond(answered, |faults| not_orderable(&faults))?;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    Ok(response)
 }
 
 impl PlaceOrder {

@@ -4,10 +4,7 @@
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::{
-    fault::Fault,
-    idempotency::{Fingerprint, Stored},
-};
+use shared::{fault::Fault, idempotency::Answer};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -72,12 +69,8 @@ pub(super) struct Acceptance {
     due_at: OffsetDateTime,
 }
 
-/// The answer to a new order, as it is kept and sent.
-pub(super) fn acceptance(
-    id: Uuid,
-    placement: &Placement,
-    fingerprint: Fingerprint,
-) -> Result<Stored, Fault> {
+/// The answer to a new order, as it is stored and sent.
+pub(crate) fn acceptance(id: Uuid, placement: &Placement) -> Result<Answer, Fault> {
     let body = Acceptance {
         id,
         status: Status::Pending,
@@ -85,8 +78,7 @@ pub(super) fn acceptance(
         currency: placement.total.currency().to_string(),
         due_at: placement.due_at,
     };
-    Ok(Stored {
-        fingerprint,
+    Ok(Answer {
         status: StatusCode::ACCEPTED.as_u16(),
         location: Some(format!("/orders/{id}")),
         body: serde_json::to_string(&body).map_err(Fault::poison)?,

@@ -3,10 +3,7 @@
 use axum::http::StatusCode;
 use devstack::until;
 use futures_util::future::join_all;
-use order_service::{
-    app::{self, Addressed},
-    domain::order::Command,
-};
+use order_service::{domain::order::Command, request::OrderRequest};
 use serde_json::json;
 use shared::db;
 use time::Duration;
@@ -101,13 +98,13 @@ async fn two_transactions_on_one_order_follow_each_other() {
     let shop = Shop::open().await;
     let order = shop.place().await;
     let command = Command::Cancel { now: NOW, window: WINDOW };
-    let cancel = [Addressed { order_id: order, command, heard: None, trace: None }];
+    let cancel = [OrderRequest { order_id: order, command, heard: None, trace: None }];
     let mut first = db::begin(&shop.pool).await.unwrap();
     let mut second = db::begin(&shop.pool).await.unwrap();
-    let said = app::execute(&mut first, &shop.voice, &cancel).await.unwrap();
+    let said = shop.app.execute(&mut first, &cancel).await.unwrap();
     assert_eq!(said.effects.messages.len(), 1);
     // The second one waits for what the first one did, and only then looks.
-    let (late, ()) = tokio::join!(app::execute(&mut second, &shop.voice, &cancel), async {
+    let (late, ()) = tokio::join!(shop.app.execute(&mut second, &cancel), async {
         until("the second one waits", async || shop.somebody_waits().await).await;
         first.commit().await.unwrap();
     });

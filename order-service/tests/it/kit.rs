@@ -1,4 +1,4 @@
-//! A shop to test in: a database, a voice, and the voices of the other services.
+//! A shop to test in: a database, a app, and the voices of the other services.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,8 +9,9 @@ use axum::{
 };
 use order_service::{
     MIGRATIONS, NAME,
-    app::{self, Addressed, Voice},
-    consumer::Listener,
+    app::App,
+    commands::{CancelOrders, PlaceOrders},
+    consumer::EventHandler,
     domain::{
         catalogue::{Offer, Product, Sku, Word},
         contact::{EmailAddress, PaymentMethod},
@@ -18,7 +19,8 @@ use order_service::{
         money::{Currency, Money, Quantity},
         order::Command,
     },
-    http::{self, Api, cancelling::Cancelling, placing::Placing},
+    http::{self, Api},
+    request::OrderRequest,
     store::{catalogue, view},
     wire,
 };
@@ -58,8 +60,8 @@ pub(crate) const WINDOW: Duration = Duration::minutes(30);
 pub(crate) struct Shop {
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
-    pub(crate) voice: Voice,
-    pub(crate) consumer: Parts<Listener>,
+    pub(crate) app: App,
+    pub(crate) consumer: Parts<EventHandler>,
     pub(crate) api: Router,
     life: Lifecycle,
     /// Speaks for everybody else.
@@ -77,22 +79,22 @@ impl Shop {
         // The others first: then this service knows from the start how they write, and does not depend
         // on how long the registry takes to answer later on.
         let others = codec(&prefix, "others", &wire::reads(), &[]).await;
-        let voice = Voice {
+        let app = App {
             codec: codec(&prefix, NAME, &wire::says(), &wire::reads()).await,
             clock: clock.clone(),
         };
         let consumer = Parts {
             service: NAME,
-            handler: Listener { voice: voice.clone() },
+            handler: EventHandler { app: app.clone() },
             pool: pool.clone(),
             wakers: Wakers::default(),
             clock: clock.clone(),
             watch: Watch::default(),
         };
         let life = Lifecycle::new(STANDSTILL);
-        let api = api(&life, &pool, &voice, patient());
+        let api = api(&life, &pool, &app, patient());
         let offset = AtomicI64::new(0);
-        let shop = Self { pool, clock, voice, consumer, api, life, others, prefix, offset };
+        let shop = Self { pool, clock, app, consumer, api, life, others, prefix, offset };
         shop.offer("tea", 250, "EUR", true).await;
         shop.offer("cup", 1_000, "EUR", true).await;
         shop
@@ -105,13 +107,13 @@ impl Shop {
 
     /// The same shop in another process: the same database, doors of its own.
     pub(crate) fn branch(&self) -> Router {
-        api(&self.life, &self.pool, &self.voice, patient())
+        api(&self.life, &self.pool, &self.app, patient())
     }
 
     /// A branch that waits for a lock no longer than the service itself does.
     pub(crate) fn hasty_branch(&self) -> Router {
         let lock_limit = intake::Settings::default().lock_limit;
-        api(&self.life, &self.pool, &self.voice, intake::Settings { lock_limit, ..patient() })
+        api(&self.life, &self.pool, &self.app, intake::Settings { lock_limit, ..patient() })
     }
 
     /// Asks for a new order under a key.
@@ -176,8 +178,8 @@ impl Shop {
         let placement = draft.unwrap().price(&offers, now, now + PATIENCE).unwrap();
         let order_id = self.clock.new_id();
         let command = Command::Place(placement);
-        let placed = Addressed { order_id, command, heard: None, trace: None };
-        let outcome = app::execute(&mut tx, &self.voice, &[placed]).await.unwrap();
+        let placed = OrderRequest { order_id, command, heard: None, trace: None };
+        let outcome = self.app.execute(&mut tx, &[placed]).await.unwrap();
         assert!(outcome.answers[0].is_ok());
         outcome.effects.save(&mut tx).await.unwrap();
         tx.commit().await.unwrap();
@@ -341,10 +343,10 @@ fn patient() -> intake::Settings {
 pub(crate) const TOTAL_MAX: i64 = 99_999_999;
 
 /// The API of one process.
-fn api(life: &Lifecycle, pool: &PgPool, voice: &Voice, settings: intake::Settings) -> Router {
-    let placing = Placing { voice: voice.clone(), patience: PATIENCE, total_max: TOTAL_MAX };
+fn api(life: &Lifecycle, pool: &PgPool, app: &App, settings: intake::Settings) -> Router {
+    let placing = PlaceOrders { app: app.clone(), patience: PATIENCE, total_max: TOTAL_MAX };
     let placing = intake(life, pool, placing, settings);
-    let cancelling = Cancelling { voice: voice.clone(), window: WINDOW };
+    let cancelling = CancelOrders { app: app.clone(), window: WINDOW };
     let cancelling = intake(life, pool, cancelling, settings);
     let limits = Settings { request_limit: 2 * STANDSTILL, ..Settings::default() };
     http::router(Api::new(pool.clone(), placing, cancelling), &limits)

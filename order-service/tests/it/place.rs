@@ -8,7 +8,7 @@ use serde_json::json;
 use shared::{
     contract::{Line, OrderPlaced},
     db,
-    idempotency::{self, Fingerprint, Key, Record, ScopedKey, Stored},
+    idempotency::{self, Answer, Fingerprint, Key, Record, RequestKey, ScopedKey},
     message::{Envelope, Message},
     outbox,
 };
@@ -240,14 +240,15 @@ async fn one_order_in_any_spelling_under_one_key_is_the_same_request() {
 async fn a_key_that_is_being_worked_on_is_busy() {
     let shop = Shop::open().await;
     let mut elsewhere = db::begin(&shop.pool).await.unwrap();
-    let answer = Stored {
-        fingerprint: Fingerprint::of("POST", "/orders", &two_teas()),
-        status: 202,
-        location: None,
-        body: "{}".to_owned(),
-    };
+    let fingerprint = Fingerprint::of("POST", "/orders", &two_teas());
+    let answer = Answer { status: 202, location: None, body: "{}".to_owned() };
     let key = ScopedKey { scope: "POST /orders".to_owned(), key: Key::parse("k1").unwrap() };
-    idempotency::keep(&mut elsewhere, &[Record { key, answer }]).await.unwrap();
+    idempotency::keep(
+        &mut elsewhere,
+        &[Record { request: RequestKey { key, fingerprint }, answer }],
+    )
+    .await
+    .unwrap();
     let hasty = shop.hasty_branch();
     let reply = ask(&hasty, order_request("k1", &two_teas())).await;
     assert_eq!((reply.status.as_u16(), reply.code()), (409, "busy".to_owned()));

@@ -28,7 +28,7 @@ fn sweeper(shop: &Shop, lag: &Lag, batch_max: i64) -> Sweeper {
 fn sweeper_saying(shop: &Shop, lag: &Lag, batch_max: i64, health: &Health) -> Sweeper {
     let parts = Parts {
         pool: shop.pool.clone(),
-        voice: shop.voice.clone(),
+        app: shop.app.clone(),
         wakers: Wakers::default(),
         lag: lag.clone(),
         health: health.component("sweeper"),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::problem::NOT_UNDER_REVIEW;
 use crate::{
-    app::App,
+    commands::ReviewPayments,
     domain::payment::Command,
     request::{PaymentAction, PaymentRequest},
 };
@@ -36,12 +36,12 @@ struct Review {
 }
 
 /// The routes for operators.
-pub fn operators(reviews: Intake<App>) -> Router {
+pub fn operators(reviews: Intake<ReviewPayments>) -> Router {
     Router::new().route("/payments/{order_id}/review", post(review_payment)).with_state(reviews)
 }
 
 async fn review_payment(
-    State(reviews): State<Intake<App>>,
+    State(reviews): State<Intake<ReviewPayments>>,
     Path(order_id): Path<Uuid>,
     context: RequestContext,
     Json(Review { decision }): Json<Review>,

@@ -9,7 +9,7 @@ use std::{
 use payment_service::{
     MIGRATIONS,
     app::App,
-    consumer::Inbound,
+    consumer::EventHandler,
     gateway::{self, Gateway},
     jobs::{ChargeJob, RefundJob, ResolveJob},
 };
@@ -148,7 +148,7 @@ impl Payments {
         // takes to answer later on.
         let reads = Others::says();
         let codec = codec(&prefix, payment_service::NAME, &says, &reads).await;
-        let app = App::new(codec.clone(), clock);
+        let app = App { codec: codec.clone(), clock };
         Self { pool, app, codec, others, offset: AtomicI64::new(0) }
     }
 
@@ -175,7 +175,7 @@ impl Payments {
     pub(crate) async fn try_take_in(&self, said: &[Outgoing]) -> Result<TakenIn, Fault> {
         let parts = Parts {
             service: payment_service::NAME,
-            handler: Inbound { codec: self.codec.clone(), app: self.app.clone() },
+            handler: EventHandler { app: self.app.clone() },
             pool: self.pool.clone(),
             wakers: Wakers::default(),
             clock: Clock::System,

@@ -5,7 +5,7 @@ use axum::{
     http::{Request, header},
 };
 use payment_service::{
-    app::App,
+    commands::ReviewPayments,
     domain::payment::{Command, Rejection},
     http::{PAGES, operators, problem::NOT_UNDER_REVIEW},
     request::{PaymentAction, PaymentRequest},
@@ -112,7 +112,7 @@ async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
 }
 
 /// Posts to the operators' port; answers status and problem.
-async fn post(reviews: &Intake<App>, order_id: Uuid, body: &Value) -> (u16, Value) {
+async fn post(reviews: &Intake<ReviewPayments>, order_id: Uuid, body: &Value) -> (u16, Value) {
     let request = Request::post(format!("/payments/{order_id}/review"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Body::from(body.to_string()))
@@ -129,7 +129,8 @@ async fn post(reviews: &Intake<App>, order_id: Uuid, body: &Value) -> (u16, Valu
 async fn an_operator_decides_by_http() {
     let (payments, _gateway, order_id) = wrongly_charged().await;
     let accept = json!({ "decision": "accept" });
-    let (batch, pool) = (payments.app.clone(), payments.pool.clone());
+    let (app, pool) = (payments.app.clone(), payments.pool.clone());
+    let batch = ReviewPayments { app };
     let (wakers, gate) = (Wakers::default(), Gate::default());
     let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
     let (transaction_limit, lock_limit) = (PATIENCE, PATIENCE);

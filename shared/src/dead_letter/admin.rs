@@ -3,57 +3,15 @@
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    By,
+    By, Carried, Error,
     audit::{self, Action, Outcome},
     unpublishable,
 };
 use crate::{db, fault::Fault};
-
-/// What came of a decision, also as an answer over HTTP.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Carried {
-    /// No letter of that id is open.
-    NotOpen,
-    /// It failed again and stays open.
-    StillDead {
-        /// How often it has failed.
-        attempts: i32,
-        /// The code of the reason.
-        reason: String,
-        /// What exactly is wrong.
-        detail: String,
-    },
-    /// The letter is closed: processed, or discarded.
-    Settled,
-    /// The job goes back to its workers, or the message to the outbox.
-    PutBack,
-}
-
-/// Why a decision cannot be carried out.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// A redrive would do harm.
-    #[error("it may not be tried again: {0}")]
-    Refused(String),
-    /// Discarding it would leave something open for good.
-    #[error("it may not be discarded: {0}")]
-    Needed(String),
-    /// It failed for a reason that is not the letter's.
-    #[error("the decision could not be carried out")]
-    Fault(#[from] Fault),
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Fault(error.into())
-    }
-}
 
 /// Processes dead messages: the consumer.
 pub trait RetryDeadMessage: Send + Sync {

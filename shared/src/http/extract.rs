@@ -12,7 +12,7 @@ use serde_path_to_error::{Path as Place, Segment};
 
 use super::{Problem, problem, unambiguous::Unambiguous};
 use crate::{
-    idempotency::{Client, Fingerprint, Key, ScopedKey},
+    idempotency::{Client, Fingerprint, Key, RequestKey, ScopedKey},
     visible,
 };
 
@@ -32,10 +32,8 @@ pub struct Query<T>(pub T);
 /// understood: what `T` says of itself, not how the caller spelled it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Idempotent<T> {
-    /// The caller's name for this request, among those of the same client on the same route.
-    pub key: ScopedKey,
-    /// Tells a repeat from another request under the same name.
-    pub fingerprint: Fingerprint,
+    /// The caller's key, bound to this request.
+    pub key: RequestKey,
     /// The body.
     pub body: T,
 }
@@ -76,7 +74,7 @@ impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for Idempot
             .map_err(|error| mismatch(pointer(error.path()), error.inner()))?;
         let understood = serde_json::to_value(&body).map_err(|error| Problem::internal(&error))?;
         let fingerprint = Fingerprint::of_spelled(method.as_str(), &path, &understood, &spelling);
-        Ok(Self { key, fingerprint, body })
+        Ok(Self { key: RequestKey { key, fingerprint }, body })
     }
 }
 

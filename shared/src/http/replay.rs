@@ -5,13 +5,26 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 
-use crate::idempotency::Stored;
+use super::{Problem, problem};
+use crate::idempotency::{Answer, Answered};
 
 /// Says `true` on an answer that was given before.
-pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// The answer: the first time as it was decided, later the same again and marked so.
-pub fn stored(answer: &Stored, replayed: bool) -> Response {
+/// The response to a request with a key; `refuse` says why it was refused.
+pub fn respond<E>(
+    answered: Answered<E>,
+    refuse: impl FnOnce(E) -> Problem,
+) -> Result<Response, Problem> {
+    match answered {
+        Answered::Accepted { answer, replayed } => Ok(response(&answer, replayed)),
+        Answered::Refused(reason) => Err(refuse(reason)),
+        Answered::KeyReused => Err(problem::IDEMPOTENCY_KEY_REUSED.problem()),
+    }
+}
+
+/// The first time as it was decided, later the same again and marked as replayed.
+fn response(answer: &Answer, replayed: bool) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let content_type = if status.is_success() || status.is_redirection() {
         "application/json"

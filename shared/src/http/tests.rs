@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     health::Health,
-    idempotency::{Key, Stored},
+    idempotency::{Answer, Answered, Key},
     intake::Refused,
     telemetry::{self, Vitals},
 };
@@ -53,7 +53,7 @@ fn app() -> Router {
         .route(
             "/keyed",
             post(async |it: Idempotent<Order>| {
-                format!("{}: {}", it.key.scope, it.key.key.as_str())
+                format!("{}: {}", it.key.key.scope, it.key.key.key.as_str())
             }),
         )
         .route("/may-be-keyed", post(async |key: Option<Key>| format!("{}", key.is_some())))
@@ -247,11 +247,11 @@ async fn the_type_of_a_problem_leads_to_its_page() {
 
 #[tokio::test]
 async fn an_answer_is_replayed_as_it_was_and_marked() {
-    let fingerprint = crate::idempotency::Fingerprint::of("POST", "/orders", &Value::Null);
     let location = Some("/orders/1".to_owned());
-    let answer = Stored { fingerprint, status: 202, location, body: "{\"id\":1}".to_owned() };
+    let answer = Answer { status: 202, location, body: "{\"id\":1}".to_owned() };
     for replayed in [false, true] {
-        let response = stored(&answer, replayed);
+        let answered = Answered::Accepted { answer: answer.clone(), replayed };
+        let response = respond(answered, |never: Problem| never).unwrap();
         assert_eq!(response.status(), StatusCode::ACCEPTED);
         assert_eq!(response.headers()[header::LOCATION], "/orders/1");
         assert_eq!(response.headers().contains_key("idempotency-replayed"), replayed);

@@ -1,44 +1,146 @@
-//! Many requests at once: which are new, which are repeats, which are imposters.
+//! A batch of requests, of which each has its effect once.
+//!
+//! ```text
+//! look_up ──> unanswered ──> the caller handles those ──> answer: stores what is accepted, answers all
+//! ```
+//!
+//! What was refused is not stored: the same key may be tried again once the reason is gone.
 
-use std::{collections::HashMap, hash::BuildHasher};
+use std::collections::HashMap;
 
-use super::{Fingerprint, ScopedKey, Stored};
+use sqlx::PgConnection;
+
+use super::{Answer, Record, RequestKey, ScopedKey, Stored, find, keep};
+use crate::fault::Fault;
 
 /// What is to be done about one request of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<'s> {
-    /// It is new: to be taken in, and its answer kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is new, or has no key: to be handled.
     First,
     /// It was answered before: the same answer again.
-    Replay(&'s Stored),
-    /// It repeats an earlier request of this batch (its place is given): the same answer.
+    Replay(Answer),
+    /// It repeats an earlier request of this batch, at this place: the same answer.
     RepeatOf(usize),
     /// Its key belongs to another request: to be refused.
-    Mismatch,
+    KeyReused,
 }
 
-/// Sorts the requests of a batch out, in their order, given what was answered before.
-pub fn sort_out<'k, 's, S: BuildHasher>(
-    requests: impl IntoIterator<Item = (&'k ScopedKey, Fingerprint)>,
-    answered: &'s HashMap<ScopedKey, Stored, S>,
-) -> Vec<Verdict<'s>> {
-    let mut seen: HashMap<&ScopedKey, (usize, Fingerprint)> = HashMap::new();
-    requests
-        .into_iter()
-        .enumerate()
-        .map(|(place, (key, fingerprint))| {
-            if let Some(stored) = answered.get(key) {
-                let same = fingerprint.is_of(&stored.fingerprint);
-                return if same { Verdict::Replay(stored) } else { Verdict::Mismatch };
+/// The answer to one request of a batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered<E> {
+    /// It is accepted.
+    Accepted {
+        /// As it was given the first time.
+        answer: Answer,
+        /// Whether it was given before.
+        replayed: bool,
+    },
+    /// It is refused, and its key is free.
+    Refused(E),
+    /// Its key belongs to another request.
+    KeyReused,
+}
+
+/// The requests of a batch, and which of them were answered before.
+#[derive(Debug)]
+pub struct IdempotentBatch<'k> {
+    keys: Vec<Option<&'k RequestKey>>,
+    verdicts: Vec<Verdict>,
+}
+
+impl<'k> IdempotentBatch<'k> {
+    /// Finds the answers that were given before. A request without a key is always new.
+    pub async fn look_up(
+        conn: &mut PgConnection,
+        keys: impl IntoIterator<Item = Option<&'k RequestKey>>,
+    ) -> Result<Self, sqlx::Error> {
+        let keys: Vec<Option<&RequestKey>> = keys.into_iter().collect();
+        let names: Vec<ScopedKey> = keys.iter().flatten().map(|key| key.key.clone()).collect();
+        let stored = find(conn, &names).await?;
+        let verdicts = verdicts(&keys, stored);
+        Ok(Self { keys, verdicts })
+    }
+
+    /// The places of the requests that are to be handled, in order.
+    pub fn unanswered(&self) -> Vec<usize> {
+        let places = 0..self.verdicts.len();
+        places.filter(|place| self.verdicts[*place] == Verdict::First).collect()
+    }
+
+    /// Stores the answers that were accepted, and answers all requests in their order. `handled` has
+    /// an answer to each of those that were [unanswered](Self::unanswered), in order.
+    ///
+    /// If another transaction answered one of the keys in the meantime, this is a collision: see
+    /// [`keep`](super::keep).
+    pub async fn answer<E: Clone>(
+        self,
+        conn: &mut PgConnection,
+        handled: Vec<Result<Answer, E>>,
+    ) -> Result<Vec<Answered<E>>, Fault> {
+        let (mut handled, mut records) = (handled.into_iter(), Vec::new());
+        let mut answers: Vec<Answered<E>> = Vec::with_capacity(self.verdicts.len());
+        for (key, verdict) in self.keys.into_iter().zip(self.verdicts) {
+            answers.push(match verdict {
+                Verdict::First => match handled.next() {
+                    Some(Ok(answer)) => {
+                        let record = |key: &RequestKey| {
+                            let (request, answer) = (key.clone(), answer.clone());
+                            Record { request, answer }
+                        };
+                        records.extend(key.map(record));
+                        Answered::Accepted { answer, replayed: false }
+                    }
+                    Some(Err(reason)) => Answered::Refused(reason),
+                    None => unreachable!("each request that was unanswered has an answer"),
+                },
+                Verdict::Replay(answer) => Answered::Accepted { answer, replayed: true },
+                Verdict::RepeatOf(place) => answers[place].again(),
+                Verdict::KeyReused => Answered::KeyReused,
+            });
+        }
+        keep(conn, &records).await?;
+        Ok(answers)
+    }
+}
+
+impl<E: Clone> Answered<E> {
+    fn again(&self) -> Self {
+        match self {
+            Self::Accepted { answer, .. } => {
+                Self::Accepted { answer: answer.clone(), replayed: true }
             }
-            match seen.get(key) {
-                None => {
-                    seen.insert(key, (place, fingerprint));
-                    Verdict::First
-                }
-                Some((first, of_first)) if fingerprint.is_of(of_first) => Verdict::RepeatOf(*first),
-                Some(_) => Verdict::Mismatch,
+            Self::Refused(_) | Self::KeyReused => self.clone(),
+        }
+    }
+}
+
+pub(super) fn verdicts(
+    keys: &[Option<&RequestKey>],
+    stored: HashMap<ScopedKey, Stored>,
+) -> Vec<Verdict> {
+    let mut seen: HashMap<&ScopedKey, usize> = HashMap::new();
+    let mut verdicts: Vec<Verdict> = Vec::with_capacity(keys.len());
+    for (place, key) in keys.iter().enumerate() {
+        let Some(RequestKey { key, fingerprint }) = key else {
+            verdicts.push(Verdict::First);
+            continue;
+        };
+        let is_same = |first: usize| {
+            keys[first].is_some_and(|earlier| fingerprint.is_of(&earlier.fingerprint))
+        };
+        verdicts.push(match (seen.get(key), stored.get(key)) {
+            (_, Some(known)) if fingerprint.is_of(&known.fingerprint) => {
+                Verdict::Replay(known.answer.clone())
             }
-        })
-        .collect()
+            (_, Some(_)) => Verdict::KeyReused,
+            (Some(first), None) if is_same(*first) => Verdict::RepeatOf(*first),
+            (Some(_), None) => Verdict::KeyReused,
+            (None, None) => {
+                seen.insert(key, place);
+                Verdict::First
+            }
+        });
+    }
+    verdicts
 }

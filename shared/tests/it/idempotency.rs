@@ -2,7 +2,7 @@
 
 use shared::{
     db,
-    idempotency::{self, Fingerprint, Key, Record, ScopedKey, Stored},
+    idempotency::{self, Answer, Fingerprint, Key, Record, RequestKey, ScopedKey},
 };
 use sqlx::{Executor as _, PgPool};
 
@@ -17,7 +17,8 @@ fn scoped(scope: &str, key: &str) -> ScopedKey {
 fn record(key: ScopedKey, body: &str) -> Record {
     let fingerprint = Fingerprint::of("POST", "/things", &body.into());
     let location = Some("/things/1".to_owned());
-    Record { key, answer: Stored { fingerprint, status: 202, location, body: body.to_owned() } }
+    let answer = Answer { status: 202, location, body: body.to_owned() };
+    Record { request: RequestKey { key, fingerprint }, answer }
 }
 
 async fn keep(pool: &PgPool, records: &[Record]) -> Result<(), shared::fault::Fault> {
@@ -27,9 +28,10 @@ async fn keep(pool: &PgPool, records: &[Record]) -> Result<(), shared::fault::Fa
     Ok(())
 }
 
-async fn find(pool: &PgPool, key: &ScopedKey) -> Option<Stored> {
+async fn find(pool: &PgPool, key: &ScopedKey) -> Option<Answer> {
     let conn = &mut *pool.acquire().await.unwrap();
-    idempotency::find(conn, std::slice::from_ref(key)).await.unwrap().remove(key)
+    let found = idempotency::find(conn, std::slice::from_ref(key)).await.unwrap().remove(key);
+    found.map(|stored| stored.answer)
 }
 
 async fn a_day_passes(pool: &PgPool) {
@@ -43,7 +45,7 @@ async fn an_answer_is_found_as_it_was_kept_and_only_under_its_key_and_scope() {
     let (pool, _) = kit::database().await;
     let kept = record(scoped("alice", "k"), "first");
     keep(&pool, std::slice::from_ref(&kept)).await.unwrap();
-    assert_eq!(find(&pool, &kept.key).await, Some(kept.answer));
+    assert_eq!(find(&pool, &kept.request.key).await, Some(kept.answer));
     assert_eq!(find(&pool, &scoped("bob", "k")).await, None);
     assert_eq!(find(&pool, &scoped("alice", "l")).await, None);
 }
@@ -55,8 +57,8 @@ async fn the_second_answer_under_a_key_collides_and_nothing_of_its_batch_is_kept
     keep(&pool, std::slice::from_ref(&first)).await.unwrap();
     let batch = [record(scoped("alice", "a"), "new"), record(scoped("alice", "k"), "second")];
     assert!(keep(&pool, &batch).await.unwrap_err().is_collision());
-    assert_eq!(find(&pool, &first.key).await, Some(first.answer));
-    assert_eq!(find(&pool, &batch[0].key).await, None);
+    assert_eq!(find(&pool, &first.request.key).await, Some(first.answer));
+    assert_eq!(find(&pool, &batch[0].request.key).await, None);
 }
 
 #[tokio::test]
@@ -83,5 +85,5 @@ async fn only_what_has_expired_is_purged_and_no_more_than_asked_for() {
     assert_eq!(idempotency::purge(conn, 3).await.unwrap(), 3);
     assert_eq!(idempotency::purge(conn, 3).await.unwrap(), 2);
     assert_eq!(idempotency::purge(conn, 3).await.unwrap(), 0);
-    assert_eq!(find(&pool, &young.key).await, Some(young.answer));
+    assert_eq!(find(&pool, &young.request.key).await, Some(young.answer));
 }

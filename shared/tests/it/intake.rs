@@ -1,6 +1,6 @@
 //! The intake: many callers, few transactions, and nobody suffers for another's command.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use devstack::until;
 use futures_util::{FutureExt as _, future::join_all};
@@ -9,7 +9,9 @@ use shared::{
     db,
     effects::{Effects, Wakers},
     fault::Fault,
-    idempotency::{self, Fingerprint, Key, Record, ScopedKey, Stored, Verdict},
+    idempotency::{
+        self, Answer, Answered, Fingerprint, IdempotentBatch, Key, Record, RequestKey, ScopedKey,
+    },
     intake::{Batch, Intake, Parts, Refused, Settings, Step, Worker},
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
@@ -210,47 +212,39 @@ async fn an_intake_whose_worker_died_does_not_leave_its_callers_waiting() {
 struct Keyed;
 
 impl Batch for Keyed {
-    type Command = (ScopedKey, Fingerprint);
-    type Answer = Option<String>;
+    type Command = RequestKey;
+    type Answer = Answered<Infallible>;
 
     async fn take_in(
         &self,
         conn: &mut PgConnection,
-        commands: &[Self::Command],
-    ) -> Result<(Vec<Option<String>>, Effects), Fault> {
-        let keys: Vec<_> = commands.iter().map(|(key, _)| key.clone()).collect();
-        let answered = idempotency::find(conn, &keys).await?;
-        let requests = commands.iter().map(|(key, fingerprint)| (key, *fingerprint));
-        let verdicts = idempotency::sort_out(requests, &answered);
-        let mut answers: Vec<Option<String>> = Vec::new();
-        let mut records = Vec::new();
-        for (verdict, (key, fingerprint)) in verdicts.into_iter().zip(commands) {
-            let answer = match verdict {
-                Verdict::First => {
-                    let body = format!("effect {:016x}", fastrand::u64(..));
-                    sqlx::query("INSERT INTO ledger (line) VALUES ($1)")
-                        .bind(&body)
-                        .execute(&mut *conn)
-                        .await?;
-                    let (fingerprint, location) = (*fingerprint, None);
-                    let answer = Stored { fingerprint, status: 202, location, body: body.clone() };
-                    records.push(Record { key: key.clone(), answer });
-                    Some(body)
-                }
-                Verdict::Replay(stored) => Some(stored.body.clone()),
-                Verdict::RepeatOf(place) => answers[place].clone(),
-                Verdict::Mismatch => None,
-            };
-            answers.push(answer);
+        commands: &[RequestKey],
+    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+        let batch = IdempotentBatch::look_up(conn, commands.iter().map(Some)).await?;
+        let mut answers = Vec::new();
+        for _new in batch.unanswered() {
+            let body = format!("effect {:016x}", fastrand::u64(..));
+            sqlx::query("INSERT INTO ledger (line) VALUES ($1)")
+                .bind(&body)
+                .execute(&mut *conn)
+                .await?;
+            answers.push(Ok(Answer { status: 202, location: None, body }));
         }
-        idempotency::keep(conn, &records).await?;
-        Ok((answers, Effects::default()))
+        Ok((batch.answer(conn, answers).await?, Effects::default()))
     }
 }
 
-fn keyed(key: &str, body: u8) -> (ScopedKey, Fingerprint) {
+/// The body of the answer.
+fn body(answered: Result<Answered<Infallible>, Refused>) -> String {
+    match answered {
+        Ok(Answered::Accepted { answer, .. }) => answer.body,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn keyed(key: &str, body: u8) -> RequestKey {
     let key = ScopedKey { scope: "POST /lines".to_owned(), key: Key::parse(key).unwrap() };
-    (key, Fingerprint::of("POST", "/lines", &body.into()))
+    RequestKey { key, fingerprint: Fingerprint::of("POST", "/lines", &body.into()) }
 }
 
 #[tokio::test]
@@ -272,7 +266,7 @@ async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
     let (answers, (), ()) = tokio::join!(answers, work(&mut its_worker), work(&mut others_worker));
     let lines = lines(&pool).await;
     assert_eq!(lines.len(), 1);
-    assert!(answers.iter().all(|it| *it == Ok(Some(lines[0].clone()))), "{answers:?}");
+    assert!(answers.into_iter().all(|answered| body(answered) == lines[0]));
 }
 
 #[tokio::test]
@@ -280,10 +274,10 @@ async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found(
     let pool = database().await;
     let patient = Settings { lock_limit: PATIENCE, ..settings() };
     let (door, mut worker) = intake(&pool, Keyed, patient);
-    let (key, fingerprint) = keyed("shared", 1);
-    let answer = Stored { fingerprint, status: 202, location: None, body: "theirs".to_owned() };
+    let request = keyed("shared", 1);
+    let answer = Answer { status: 202, location: None, body: "theirs".to_owned() };
     let mut theirs = db::begin(&pool).await.unwrap();
-    idempotency::keep(&mut theirs, &[Record { key, answer }]).await.unwrap();
+    idempotency::keep(&mut theirs, &[Record { request, answer }]).await.unwrap();
     let they_commit = async {
         until_somebody_waits(&pool).await;
         theirs.commit().await.unwrap();
@@ -292,7 +286,7 @@ async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found(
         let (answer, _) = tokio::join!(door.submit(keyed("shared", 1)), worker.step());
         answer
     };
-    assert_eq!(tokio::join!(ours, they_commit).0, Ok(Some("theirs".to_owned())));
+    assert_eq!(body(tokio::join!(ours, they_commit).0), "theirs");
     assert_eq!(lines(&pool).await, Vec::<String>::new(), "our effect was undone");
 }
 
@@ -300,10 +294,10 @@ async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found(
 async fn a_key_that_is_used_for_too_long_by_another_process_is_busy() {
     let pool = database().await;
     let (door, mut worker) = intake(&pool, Keyed, settings());
-    let (key, fingerprint) = keyed("shared", 1);
-    let answer = Stored { fingerprint, status: 202, location: None, body: "theirs".to_owned() };
+    let request = keyed("shared", 1);
+    let answer = Answer { status: 202, location: None, body: "theirs".to_owned() };
     let mut theirs = db::begin(&pool).await.unwrap();
-    idempotency::keep(&mut theirs, &[Record { key, answer }]).await.unwrap();
+    idempotency::keep(&mut theirs, &[Record { request, answer }]).await.unwrap();
     let (ours, step) = tokio::join!(door.submit(keyed("shared", 1)), worker.step());
     assert_eq!((ours, step), (Err(Refused::Busy), Step::Answered(1)));
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         LazyLock,
         atomic::{AtomicU32, Ordering},
@@ -13,7 +14,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use shared::{
     db,
     fault::Fault,
-    idempotency::{self, Fingerprint, Record, ScopedKey, Stored, Verdict},
+    idempotency::{self, Answered, Fingerprint, IdempotentBatch, RequestKey},
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::runtime::Runtime;
@@ -162,74 +163,62 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground { runtime, pool, answered: AtomicU32::new(0) }
 });
 
-/// A transaction's work in two halves: what it finds, and what it keeps of that.
-struct Work {
-    replies: Vec<Reply>,
-    records: Vec<Record>,
-}
-
 impl Ground {
-    async fn look(&self, conn: &mut PgConnection, requests: &[Request]) -> Work {
-        let keys: Vec<(ScopedKey, Fingerprint)> = requests.iter().copied().map(named).collect();
-        let names: Vec<ScopedKey> = keys.iter().map(|(key, _)| key.clone()).collect();
-        let answered = idempotency::find(conn, &names).await.unwrap();
-        let verdicts =
-            idempotency::sort_out(keys.iter().map(|(key, print)| (key, *print)), &answered);
-        let mut work = Work { replies: vec![], records: vec![] };
-        for (verdict, (key, fingerprint)) in verdicts.into_iter().zip(&keys) {
-            let reply = match verdict {
-                Verdict::First => {
-                    let number = self.answered.fetch_add(1, Ordering::Relaxed);
-                    let answer = Stored {
-                        fingerprint: *fingerprint,
-                        status: 202,
-                        location: None,
-                        body: number.to_string(),
-                    };
-                    work.records.push(Record { key: key.clone(), answer });
-                    Reply::New(number)
-                }
-                Verdict::Replay(stored) => Reply::Again(stored.body.parse().unwrap()),
-                Verdict::RepeatOf(place) => match work.replies[place] {
-                    Reply::New(number) | Reply::Again(number) => Reply::Again(number),
-                    Reply::Refused => panic!("a repeat of what was refused"),
-                },
-                Verdict::Mismatch => Reply::Refused,
-            };
-            work.replies.push(reply);
-        }
-        work
+    /// Answers those that were not answered before with numbers, and all of them as they have to be.
+    async fn answer(
+        &self,
+        conn: &mut PgConnection,
+        batch: IdempotentBatch<'_>,
+    ) -> Result<Vec<Reply>, Fault> {
+        let number = |_place| {
+            let number = self.answered.fetch_add(1, Ordering::Relaxed);
+            Ok(idempotency::Answer { status: 202, location: None, body: number.to_string() })
+        };
+        let numbers = batch.unanswered().into_iter().map(number).collect();
+        let answers: Vec<Answered<Infallible>> = batch.answer(conn, numbers).await?;
+        let reply = |answered| match answered {
+            Answered::Accepted { answer, replayed: false } => {
+                Reply::New(answer.body.parse().unwrap())
+            }
+            Answered::Accepted { answer, replayed: true } => {
+                Reply::Again(answer.body.parse().unwrap())
+            }
+            Answered::KeyReused => Reply::Refused,
+            Answered::Refused(never) => match never {},
+        };
+        Ok(answers.into_iter().map(reply).collect())
     }
 
     async fn ask(&self, requests: &[Request], commit: bool) -> Vec<Reply> {
+        let keys: Vec<RequestKey> = requests.iter().copied().map(named).collect();
         let mut tx = db::begin(&self.pool).await.unwrap();
-        let work = self.look(&mut tx, requests).await;
-        idempotency::keep(&mut tx, &work.records).await.unwrap();
+        let batch = IdempotentBatch::look_up(&mut tx, keys.iter().map(Some)).await.unwrap();
+        let replies = self.answer(&mut tx, batch).await.unwrap();
         if commit {
             tx.commit().await.unwrap();
         } else {
             tx.rollback().await.unwrap();
         }
-        work.replies
+        replies
     }
 
     async fn ask_together(&self, one: Request, other: Request) -> ([Reply; 2], bool) {
+        let keys = [named(one), named(other)];
         let mut first = db::begin(&self.pool).await.unwrap();
         let mut second = db::begin(&self.pool).await.unwrap();
-        let of_first = self.look(&mut first, &[one]).await;
-        let of_second = self.look(&mut second, &[other]).await;
-        idempotency::keep(&mut first, &of_first.records).await.unwrap();
+        let of_first = IdempotentBatch::look_up(&mut first, [Some(&keys[0])]).await.unwrap();
+        let of_second = IdempotentBatch::look_up(&mut second, [Some(&keys[1])]).await.unwrap();
+        let of_first = self.answer(&mut first, of_first).await.unwrap()[0];
         first.commit().await.unwrap();
-        let kept = idempotency::keep(&mut second, &of_second.records).await;
-        let collided = kept.as_ref().is_err_and(Fault::is_collision);
+        let of_second = self.answer(&mut second, of_second).await;
+        let collided = of_second.as_ref().is_err_and(Fault::is_collision);
         if collided {
             second.rollback().await.unwrap();
             let again = self.ask(&[other], true).await;
-            return ([of_first.replies[0], again[0]], true);
+            return ([of_first, again[0]], true);
         }
-        kept.unwrap();
         second.commit().await.unwrap();
-        ([of_first.replies[0], of_second.replies[0]], false)
+        ([of_first, of_second.unwrap()[0]], false)
     }
 
     async fn purge(&self, n_max: u8) -> u64 {
@@ -246,9 +235,10 @@ impl Ground {
     }
 }
 
-fn named(request: Request) -> (ScopedKey, Fingerprint) {
+fn named(request: Request) -> RequestKey {
     let key = scoped(&request.client.to_string(), &request.key.to_string());
-    (key, Fingerprint::of("POST", "/things", &request.body.into()))
+    let fingerprint = Fingerprint::of("POST", "/things", &request.body.into());
+    RequestKey { key, fingerprint }
 }
 
 struct Answers;

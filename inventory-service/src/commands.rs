@@ -1,0 +1,108 @@
+//! What callers ask over HTTP: products to list, change and restock, each batch in one transaction.
+//!
+//! ```text
+//! stored answers ──> App::execute ──> store the answers
+//! ```
+//!
+//! **Architecture invariant:** a request with an `Idempotency-Key` has its effect once; one that is
+//! repeated is answered with what was stored. What was refused is not stored: the same key may be
+//! tried again once the reason is gone.
+
+use axum::http::StatusCode;
+use shared::{
+    effects::Effects,
+    fault::Fault,
+    idempotency::{Answer, Answered, IdempotentBatch, RequestKey},
+    intake::Batch,
+    message::TraceParent,
+};
+use sqlx::PgConnection;
+
+use crate::{
+    app::{App, CommandResult},
+    domain::{
+        inventory::{Command, Event},
+        naming::Sku,
+        product::{self, Product},
+        rejection::Rejection,
+    },
+    http::view,
+    request::StockRequest,
+};
+
+/// What is to be done with a product.
+#[derive(Clone, Debug)]
+pub struct ChangeProduct {
+    /// Which.
+    pub sku: Sku,
+    /// What.
+    pub command: product::Command,
+    /// The caller's name for this request.
+    pub key: Option<RequestKey>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}
+
+/// Changes products.
+#[derive(Clone, Debug)]
+pub struct ChangeProducts {
+    /// Executes the commands.
+    pub app: App,
+}
+
+impl Batch for ChangeProducts {
+    type Command = ChangeProduct;
+    type Answer = Answered<Rejection>;
+
+    fn trace(change: &mut ChangeProduct) -> Option<&mut TraceParent> {
+        change.trace.as_mut()
+    }
+
+    async fn take_in(
+        &self,
+        conn: &mut PgConnection,
+        changes: &[ChangeProduct],
+    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+        let keys = changes.iter().map(|change| change.key.as_ref());
+        let batch = IdempotentBatch::look_up(conn, keys).await?;
+        let new: Vec<&ChangeProduct> =
+            batch.unanswered().into_iter().map(|place| &changes[place]).collect();
+        let requests: Vec<StockRequest> = new.iter().map(|change| change.request()).collect();
+        let outcome = self.app.execute(conn, &requests).await?;
+        let results = new.into_iter().zip(outcome.answers);
+        let answers = results.map(|(change, result)| change.answer(result)).collect();
+        Ok((batch.answer(conn, answers).await?, outcome.effects))
+    }
+}
+
+impl ChangeProduct {
+    fn request(&self) -> StockRequest {
+        let (sku, command) = (self.sku.clone(), self.command.clone());
+        StockRequest { command: Command::Product { sku, command }, trace: self.trace }
+    }
+
+    fn answer(&self, result: CommandResult) -> Result<Answer, Rejection> {
+        let events = result.decision?;
+        let Some(product) = result.product else {
+            unreachable!("{} exists after {:?}", self.sku, self.command)
+        };
+        let is_new = events.iter().any(Event::is_new_product);
+        Ok(Answer {
+            status: if is_new { StatusCode::CREATED } else { StatusCode::OK }.as_u16(),
+            location: is_new.then(|| format!("/products/{}", self.sku)),
+            body: self.body(&product),
+        })
+    }
+
+    fn body(&self, product: &Product) -> String {
+        let body = match &self.command {
+            product::Command::Put { .. } | product::Command::Introduce { .. } => {
+                serde_json::to_string(&view::Product::of(&self.sku, product))
+            }
+            product::Command::Restock { .. } => {
+                serde_json::to_string(&view::Stock::of(&self.sku, product.stock))
+            }
+        };
+        body.unwrap_or_else(|error| unreachable!("numbers and texts are JSON: {error}"))
+    }
+}

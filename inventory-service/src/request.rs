@@ -1,0 +1,14 @@
+//! What is asked of products and reservations, by callers and messages alike.
+
+use shared::message::TraceParent;
+
+use crate::domain::inventory::Command;
+
+/// What is asked of a product or a reservation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StockRequest {
+    /// What is asked.
+    pub command: Command,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}

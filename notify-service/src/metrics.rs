@@ -1,0 +1,20 @@
+//! What this service counts: mails handed to the server, by outcome.
+
+const MAILS: &str = "notify_mails_total";
+
+/// Counts an attempt by its outcome when it is dropped: also when it is cut off.
+pub(crate) struct MailOutcome(pub(crate) &'static str);
+
+impl Drop for MailOutcome {
+    fn drop(&mut self) {
+        metrics::counter!(MAILS, "outcome" => self.0).increment(1);
+    }
+}
+
+/// Gives the number its line of help, and shows it from 0 on.
+pub(crate) fn describe() {
+    metrics::describe_counter!(MAILS, "Mails handed to the server, by outcome.");
+    for outcome in ["taken", "not-taken", "refused", "open", "address"] {
+        metrics::counter!(MAILS, "outcome" => outcome).increment(0);
+    }
+}

@@ -1,0 +1,173 @@
+//! What customers ask over HTTP: orders to place and to cancel, each batch in one transaction.
+//!
+//! ```text
+//! stored answers ──> prices, one SELECT ──> App::execute ──> store the answers
+//! ```
+//!
+//! **Architecture invariant:** an order and the answer to its customer are one fact: the answer is
+//! stored in the transaction of the order. A key that is used again finds both, or neither. What was
+//! refused is not stored: the same key may try again once the products are there.
+
+use std::collections::HashMap;
+
+use shared::{
+    effects::Effects,
+    fault::Fault,
+    idempotency::{Answered, IdempotentBatch, RequestKey},
+    intake::Batch,
+    message::TraceParent,
+};
+use sqlx::PgConnection;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    domain::{
+        catalogue::{Offer, Sku},
+        draft::{self, Draft, Placement},
+        order::{Command, Order, Rejection},
+    },
+    http::view::acceptance,
+    request::OrderRequest,
+    store::catalogue,
+};
+
+/// A new order, as its customer asks for it.
+#[derive(Clone, Debug)]
+pub struct PlaceOrder {
+    /// The customer's name for the request.
+    pub key: RequestKey,
+    /// What is ordered.
+    pub draft: Draft,
+    /// The trace that it belongs to.
+    pub trace: TraceParent,
+}
+
+/// Places orders.
+#[derive(Clone, Debug)]
+pub struct PlaceOrders {
+    /// Executes the commands.
+    pub app: App,
+    /// An order that has not ended after this long is cancelled.
+    pub patience: Duration,
+    /// The largest total of an order, in minor units of its currency.
+    pub total_max: i64,
+}
+
+/// An order that is to be, or what is wrong with it.
+type Plan = Result<(Uuid, Placement), Vec<draft::Fault>>;
+
+impl Batch for PlaceOrders {
+    type Command = PlaceOrder;
+    type Answer = Answered<Vec<draft::Fault>>;
+
+    fn trace(order: &mut PlaceOrder) -> Option<&mut TraceParent> {
+        Some(&mut order.trace)
+    }
+
+    async fn take_in(
+        &self,
+        conn: &mut PgConnection,
+        orders: &[PlaceOrder],
+    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+        let keys = orders.iter().map(|order| Some(&order.key));
+        let batch = IdempotentBatch::look_up(conn, keys).await?;
+        let new: Vec<&PlaceOrder> =
+            batch.unanswered().into_iter().map(|place| &orders[place]).collect();
+        let plans = self.plan(conn, &new).await?;
+        let effects = self.place(conn, &new, &plans).await?;
+        let answer = |plan: Plan| match plan {
+            Ok((order_id, placement)) => acceptance(order_id, &placement).map(Ok),
+            Err(faults) => Ok(Err(faults)),
+        };
+        let answers = plans.into_iter().map(answer).collect::<Result<_, Fault>>()?;
+        Ok((batch.answer(conn, answers).await?, effects))
+    }
+}
+
+impl PlaceOrders {
+    async fn plan(
+        &self,
+        conn: &mut PgConnection,
+        orders: &[&PlaceOrder],
+    ) -> Result<Vec<Plan>, Fault> {
+        let wishes = orders.iter().flat_map(|order| order.draft.wishes());
+        let mut skus: Vec<&str> = wishes.map(|wish| wish.sku.as_str()).collect();
+        skus.sort_unstable();
+        skus.dedup();
+        let offers = catalogue::offers(conn, &skus).await?;
+        let now = self.app.clock.now();
+        Ok(orders.iter().map(|order| self.price(&order.draft, &offers, now)).collect())
+    }
+
+    fn price(&self, draft: &Draft, offers: &HashMap<Sku, Offer>, now: OffsetDateTime) -> Plan {
+        let placement = draft.price(offers, now, now.saturating_add(self.patience))?;
+        let placement = placement.at_most(self.total_max)?;
+        Ok((self.app.clock.new_id(), placement))
+    }
+
+    async fn place(
+        &self,
+        conn: &mut PgConnection,
+        orders: &[&PlaceOrder],
+        plans: &[Plan],
+    ) -> Result<Effects, Fault> {
+        let request = |(order, plan): (&&PlaceOrder, &Plan)| {
+            let (order_id, placement) = plan.as_ref().ok()?;
+            let (command, trace) = (Command::Place(placement.clone()), Some(order.trace));
+            Some(OrderRequest { order_id: *order_id, command, heard: None, trace })
+        };
+        let requests: Vec<OrderRequest> = orders.iter().zip(plans).filter_map(request).collect();
+        let outcome = self.app.execute(conn, &requests).await?;
+        match outcome.answers.into_iter().find_map(Result::err) {
+            None => Ok(outcome.effects),
+            // Only if an id is minted twice: the next attempt has others.
+            Some(rejection) => Err(Fault::transient(rejection)),
+        }
+    }
+}
+
+/// An order that its customer cancels.
+#[derive(Clone, Copy, Debug)]
+pub struct CancelOrder {
+    /// Which.
+    pub order_id: Uuid,
+    /// The trace that it belongs to.
+    pub trace: TraceParent,
+}
+
+/// Cancels orders.
+#[derive(Clone, Debug)]
+pub struct CancelOrders {
+    /// Executes the commands.
+    pub app: App,
+    /// A confirmed order can be cancelled for this long.
+    pub window: Duration,
+}
+
+impl Batch for CancelOrders {
+    type Command = CancelOrder;
+    type Answer = Result<Order, Rejection>;
+
+    fn trace(order: &mut CancelOrder) -> Option<&mut TraceParent> {
+        Some(&mut order.trace)
+    }
+
+    async fn take_in(
+        &self,
+        conn: &mut PgConnection,
+        orders: &[CancelOrder],
+    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+        let now = self.app.clock.now();
+        let request = |order: &CancelOrder| OrderRequest {
+            order_id: order.order_id,
+            command: Command::Cancel { now, window: self.window },
+            heard: None,
+            trace: Some(order.trace),
+        };
+        let requests: Vec<OrderRequest> = orders.iter().map(request).collect();
+        let outcome = self.app.execute(conn, &requests).await?;
+        Ok((outcome.answers, outcome.effects))
+    }
+}
