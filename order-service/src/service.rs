@@ -16,7 +16,6 @@ use crate::{
     config::Settings,
     consumer::Listener,
     http::{self, Api, cancelling::Cancelling, placing::Placing},
-    losses::{self, Losses},
     numbers::{self, OpenOrders},
     sweeper::{self, Sweeper},
     wire,
@@ -52,8 +51,6 @@ pub async fn run(
     let ground = Ground::lay(plan, life, metrics).await?;
     let voice = Voice { codec: ground.codec().clone(), clock: Clock::System };
     let lag = ground.start_consumer(Listener { voice: voice.clone() })?;
-    let losses = Losses::new(losses::Parts { pool: ground.pool().clone(), lag: lag.clone() });
-    ground.life().start(Stage::Work, "losses", |stop| losses.run(stop));
     start_sweeper(&ground, &settings, voice.clone(), lag);
     ground.start_census("orders", OpenOrders);
     let api = start_intakes(&ground, &settings, voice)?;
