@@ -13,7 +13,6 @@ pub mod wire;
 
 pub mod consumer;
 pub mod http;
-pub mod losses;
 pub mod sweeper;
 
 pub mod config;

@@ -16,7 +16,6 @@ use crate::{
     config::Settings,
     consumer::EventHandler,
     http::{self, Api},
-    losses::{self, Losses},
     metrics::{self, OpenOrders},
     sweeper::{self, Sweeper},
     wire,
@@ -51,8 +50,6 @@ pub async fn run(
     let mut ground = Ground::lay(plan, life, metrics).await?;
     let app = App { codec: ground.codec().clone(), clock: Clock::System };
     let lag = ground.start_consumer(EventHandler { app: app.clone() })?;
-    let losses = Losses::new(losses::Parts { pool: ground.pool().clone(), lag: lag.clone() });
-    ground.life().start(Stage::Work, "losses", |stop| losses.run(stop));
     start_sweeper(&ground, &settings, app.clone(), lag);
     ground.start_census("orders", OpenOrders);
     let api = start_intakes(&ground, &settings, app)?;

@@ -16,7 +16,6 @@ use crate::domain::{
 };
 
 pub mod catalogue;
-pub mod gaps;
 pub mod history;
 pub mod open;
 pub mod view;

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    audit::{self, Expected},
+    audit::{AuditOutcome, command::print},
     cargo, client,
-    fleet::{self, Fleet, Member},
+    fleet::{self, AuditExpectation, Fleet, Member},
     load::{self, report},
     screen::{Board, say},
     source::StackSource,
@@ -113,8 +113,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let mut fleet = Fleet::start(stack.urls(), set_up, &board).await?;
     let report = drive(&mut fleet, &stack, &options, &Board::new()).await?;
     report.print();
-    let audit = audit::audit(&fleet, Expected::default()).await?;
-    let kept = load::print_audit(&audit);
+    let audit = fleet.audit(AuditExpectation::default()).await?;
+    print(&audit);
+    let kept = audit.outcome == AuditOutcome::Kept;
     let unwell = fleet.stop().await?;
     for complaint in &unwell {
         say(format_args!("  ✘ {complaint}"));

@@ -20,8 +20,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Says what services that run have not read, and which orders have not ended.
-    Audit(audit::command::Options),
+    /// Checks that orders, stock, money, messages and mails of a system agree.
+    Audit(Box<audit::command::Options>),
     /// Tries the compose file for real.
     ComposeTest(compose::Options),
     /// Creates the topics and registers the schemas at a broker and a registry that run already.
@@ -58,7 +58,7 @@ impl Cli {
     /// Does what was asked.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Audit(options) => audit::command::run(options).await,
+            Command::Audit(options) => audit::command::run(*options).await,
             Command::ComposeTest(options) => compose::run(options).await,
             Command::Contract(options) => contract::run(options).await,
             Command::Demo(options) => demo::run(options).await,

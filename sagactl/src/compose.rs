@@ -7,8 +7,8 @@
 //!
 //! It runs under a project name and at ports of its own and removes what it made, however it ends.
 //! Images are made of the programs that cargo has built; `--complete` builds them in the image, as
-//! users do but without the time for optimizing, by way of a mirror too, walks the tour, kills every
-//! container, and restarts all.
+//! users do but without the time for optimizing, walks the tour, kills every container, and restarts
+//! all.
 //! Images of others are taken as they are found; one that is a stand-in is called so, and an
 //! onlooker's that is missing is left out and said to be.
 
@@ -28,7 +28,6 @@ use crate::screen::say;
 
 mod confinement;
 mod images;
-mod mirror;
 mod orders;
 mod programs;
 mod project;
@@ -61,6 +60,9 @@ const VICTIMS: [&str; 9] = [
 /// Everything is healthy after so many seconds, on a busy machine.
 const UP: [&str; 5] = ["up", "--wait", "--wait-timeout", "600", "--quiet-pull"];
 
+/// Every image, that of the audit's container, too.
+const BUILD: [&str; 3] = ["--profile", "audit", "build"];
+
 /// Tries it all; ends at the first promise that does not hold.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     let repository = options.repository.canonicalize().context("there is no such repository")?;
@@ -89,16 +91,13 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 async fn build(project: &mut Project, repository: &Path, complete: bool) -> anyhow::Result<()> {
     if complete {
         let began = Instant::now();
-        mirror::tried(project, repository).await?;
-        done(began, "crates come by way of a mirror, and stay while only sources change");
-        let began = Instant::now();
-        project.compose(&["build"]).await?;
+        project.compose(&BUILD).await?;
         done(began, "the images are built, programs and all");
         return Ok(());
     }
     let began = Instant::now();
     let _context = Programs::given(project, repository).await?;
-    project.compose(&["build"]).await?;
+    project.compose(&BUILD).await?;
     done(began, "the images are built, from programs that were there");
     Ok(())
 }
@@ -113,6 +112,7 @@ async fn acts(project: &Project, repository: &Path, complete: bool) -> anyhow::R
     if complete {
         tour(project, repository, &mut shop).await?;
     }
+    audited(project).await?;
     images::weigh(project).await?;
     confined(project, &shop).await?;
     let victims = if complete { &VICTIMS[..] } else { &VICTIMS[..1] };
@@ -153,6 +153,14 @@ async fn confined(project: &Project, shop: &Shop) -> anyhow::Result<()> {
     done(began, "no container writes its root, keeps capabilities, or has memory without limit");
     confinement::secret(project, &shop.passwords).await?;
     done(began, "no password stands in what the engine tells");
+    Ok(())
+}
+
+/// The audit, as operators run it.
+async fn audited(project: &Project) -> anyhow::Result<()> {
+    let began = Instant::now();
+    project.compose(&["--profile", "audit", "run", "--rm", "audit", "--json"]).await?;
+    done(began, "the audit's container: every invariant is kept");
     Ok(())
 }
 

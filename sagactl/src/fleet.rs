@@ -17,9 +17,11 @@ use nix::sys::signal::Signal;
 use shared::kafka::{self, Security};
 use tempfile::TempDir;
 
+pub use self::audited::AuditExpectation;
 use self::{databases::Databases, process::Process};
 use crate::{client, screen::Board};
 
+mod audited;
 pub mod beside;
 mod databases;
 mod process;

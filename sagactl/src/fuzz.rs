@@ -20,9 +20,8 @@ use devstack::{Limit, Parts, Stack};
 use serde_json::Value;
 
 use crate::{
-    audit::{self, Expected},
     cargo, client,
-    fleet::{self, Fleet, Member},
+    fleet::{self, AuditExpectation, Fleet, Member},
     load::report,
     screen::{Board, say},
     source::StackSource,
@@ -73,7 +72,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         faults.extend(ask(&wheels, &fleet, member, &options).await?);
     }
     all_end(&fleet).await?;
-    faults.extend(audit::audit(&fleet, Expected::default()).await?.faults());
+    faults.extend(fleet.audit(AuditExpectation::default()).await?.faults());
     faults.extend(fleet.stop().await?);
     stack.stop().await;
     say(if faults.is_empty() { "\nEvery answer was one that is described." } else { "" });

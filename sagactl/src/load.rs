@@ -26,10 +26,10 @@ use self::{
     report::{Posts, Report},
 };
 use crate::{
-    audit::{self, Expected},
+    audit::{AuditOutcome, command::print},
     cargo,
     client::{self, Answer, Orders, Wish},
-    fleet::{self, Fleet, Member},
+    fleet::{self, AuditExpectation, Fleet, Member},
     screen::{Board, say},
     source::StackSource,
 };
@@ -103,8 +103,9 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         tables::print(&before, &after, &tables::read(&fleet).await?);
     }
     say("\nChecking every promise from outside");
-    let audit = audit::audit(&fleet, Expected::default()).await?;
-    let kept = print_audit(&audit);
+    let audit = fleet.audit(AuditExpectation::default()).await?;
+    print(&audit);
+    let kept = audit.outcome == AuditOutcome::Kept;
     let unwell = fleet.stop().await?;
     for complaint in &unwell {
         say(format_args!("  ✘ {complaint}"));
@@ -112,20 +113,6 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     stack.stop().await;
     let well = kept && unwell.is_empty();
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Says which promises were kept; answers whether all were.
-pub(crate) fn print_audit(audit: &audit::Report) -> bool {
-    for (promise, faults) in &audit.checks {
-        let sign = if faults.is_empty() { "✔" } else { "✘" };
-        say(format_args!("  {sign} {promise}"));
-        faults.iter().take(10).for_each(|it| say(format_args!("      {it}")));
-    }
-    say(format_args!(
-        "  {} messages on the topics, {} repeats; {} were read again",
-        audit.said.messages, audit.said.repeats, audit.counted.repeats
-    ));
-    audit.faults().is_empty()
 }
 
 /// Places the load and waits until every order has ended and the roads are empty.

@@ -3,8 +3,8 @@
 //! Who concludes something from a message that has not come must first know that it was read if it
 //! was there: not only by this process, but by whichever member of the group has its partition. So
 //! the group is asked for at the broker: where each partition ends, and up to where the group has
-//! committed. [`Group`] asks, [`Standing`] is the one answer; the sweeper, the metrics, the check for
-//! losses, the consumer itself and `sagactl`'s audit use it.
+//! committed. [`Group`] asks, [`Standing`] is the one answer; the sweeper, the metrics, the
+//! consumer itself and `sagactl audit` use it.
 //!
 //! ```text
 //! look at t: the ends ──> … ──> the group has committed up to those ends ──> everything said up to t is read

@@ -1,19 +1,18 @@
-//! Counters that must stay 0: what the numbers on messages (`ce_sequence`) give away.
+//! Counters of what the numbers on messages (`ce_sequence`) show: repeats, and messages out of order.
 //!
-//! A subject's messages are numbered by who says them, over all topics of that source. So a reader
-//! of one topic sees numbers rise, with gaps where the others are on another topic; a reader of
-//! every topic of a source can say, in the end, that one is missing.
+//! A subject's messages are numbered by their source, over all topics of that source. So a reader of
+//! one topic sees numbers rise, with gaps where the others are on another topic. That a number is
+//! missing is found from outside, by `sagactl audit`, which compares with what each source has said.
 //!
 //! | counter | counts | must stay 0 |
 //! | --- | --- | --- |
 //! | [`REPEATS`] | messages that were taken in before | no: a crash repeats, and that is harmless |
 //! | [`FALLS`] | first occurrences whose number is not above an earlier one of the same topic, source and subject | yes |
-//! | [`LOSSES`] | numbers that never came, though everything said before a higher one was read; counted by who reads all topics of a source | yes |
 //!
 //! What a [`Watch`] knows, it has read itself since it was started, of the last 65,536 lanes at
 //! least (a lane is topic, source and subject). So it is never wrong when it counts: whatever it
 //! compares with was taken in, and committed, before. It is blind where it has no memory: to a fall
-//! across a restart, a rebalance, or so many other lanes. The auditor, who reads the topics from
+//! across a restart, a rebalance, or so many other lanes. `sagactl audit`, which reads the topics from
 //! their beginning, sees those.
 //!
 //! **Architecture invariant:** only what is committed is noted, and only first occurrences are
@@ -31,8 +30,6 @@ use crate::message::{Message, TraceParent};
 pub const REPEATS: &str = "sequence_repeats_total";
 /// Messages read behind a later one, by service and topic.
 pub const FALLS: &str = "sequence_falls_total";
-/// Messages that never came, by service and source.
-pub const LOSSES: &str = "sequence_losses_total";
 
 /// Lanes that are remembered in each of two generations: some megabytes at most.
 const GENERATION_MAX: usize = 65_536;

@@ -7,7 +7,6 @@ mod consumer;
 mod document;
 mod group;
 mod kit;
-mod losses;
 mod open;
 mod pages;
 mod place;

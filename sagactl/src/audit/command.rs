@@ -1,75 +1,212 @@
-//! `sagactl audit`: of services that run somewhere, what is not read and which orders have not ended.
-//!
-//! It asks the broker and the order service's database, and changes nothing. Messages that were deleted
-//! before a service read them are named by topic, partition and offsets as long as its group has not read
-//! on; the orders that wait for them, by their ids and by what was heard of them.
+//! `sagactl audit`: checks the invariants of a system that runs somewhere, or that was stopped
+//! (`docs/audit.md`).
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use shared::config::{Broker, Check as _};
-use sqlx::{Connection as _, PgConnection};
-use time::{OffsetDateTime, format_description::well_known::Rfc3339};
-use uuid::Uuid;
+use reqwest::Url;
+use secrecy::SecretString;
+use shared::config::{Broker, Check as _, secret, secret_file};
 
-use super::groups;
-use crate::screen::say;
+use super::{AuditOptions, AuditOutcome, AuditReport, AuditTargets, ServiceName, audit};
+use crate::screen::{Board, say};
 
-/// Orders that are named, at most.
-const ORDERS_MAX: i64 = 1_000;
+/// How the program ends if something could not be checked. 2 is a wrong command line.
+const NOT_CHECKED: u8 = 3;
 
-/// Where the broker and the orders are.
+/// Examples that are printed of each invariant.
+const EXAMPLES_MAX: usize = 10;
+
+/// Where the system is and what it is held to.
+///
+/// An invariant whose sources are not all given is not checked. The exit code is 0 if all invariants are
+/// kept, 1 if one is violated, and 3 if one could not be checked.
 #[derive(Debug, Args)]
 pub struct Options {
     /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
     broker: Broker,
-    /// The order service's database, as its `DATABASE_URL` says it.
+    #[command(flatten)]
+    databases: DatabaseOptions,
+    #[command(flatten)]
+    addresses: AddressOptions,
+    /// Nothing may be on its way: an open order, a message in an outbox and a waiting job are violations.
     #[arg(long)]
-    orders_database: String,
-    /// Seconds without progress after which a service that is behind is reported.
+    at_rest: bool,
+    /// Succeeds although invariants are not checked because an address is not given.
+    #[arg(long)]
+    partial: bool,
+    /// Seconds without progress after which waiting ends: for what a group has not read, and for orders
+    /// that look wrong and may only be on their way.
     #[arg(long, default_value_t = 10)]
     limit_seconds: u64,
+    /// Seconds that a message may wait in an outbox, a job beyond its due time, and an order beyond its
+    /// own.
+    #[arg(long, default_value_t = 60)]
+    wait_seconds: u64,
+    /// Prints the report as JSON.
+    #[arg(long)]
+    json: bool,
 }
 
-/// Says what is not read and which orders have not ended; fails if there is anything.
+/// The four databases.
+#[derive(Debug, Args)]
+struct DatabaseOptions {
+    /// The database of order-service, as its `DATABASE_URL`.
+    #[arg(long, env = "ORDERS_DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    orders_database_url: Option<SecretString>,
+    /// A file that holds it.
+    #[arg(long, env = "ORDERS_DATABASE_URL_FILE", conflicts_with = "orders_database_url")]
+    orders_database_url_file: Option<PathBuf>,
+    /// The database of inventory-service.
+    #[arg(long, env = "INVENTORY_DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    inventory_database_url: Option<SecretString>,
+    /// A file that holds it.
+    #[arg(long, env = "INVENTORY_DATABASE_URL_FILE", conflicts_with = "inventory_database_url")]
+    inventory_database_url_file: Option<PathBuf>,
+    /// The database of payment-service.
+    #[arg(long, env = "PAYMENTS_DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    payments_database_url: Option<SecretString>,
+    /// A file that holds it.
+    #[arg(long, env = "PAYMENTS_DATABASE_URL_FILE", conflicts_with = "payments_database_url")]
+    payments_database_url_file: Option<PathBuf>,
+    /// The database of notify-service.
+    #[arg(long, env = "NOTIFY_DATABASE_URL", hide_env_values = true, value_parser = secret)]
+    notify_database_url: Option<SecretString>,
+    /// A file that holds it.
+    #[arg(long, env = "NOTIFY_DATABASE_URL_FILE", conflicts_with = "notify_database_url")]
+    notify_database_url_file: Option<PathBuf>,
+}
+
+/// Where the rest is.
+#[derive(Debug, Args)]
+struct AddressOptions {
+    /// Does not read the broker: topics and consumer groups are not checked.
+    #[arg(long)]
+    no_broker: bool,
+    /// The payment gateway.
+    #[arg(long = "gateway-url", env = "GATEWAY_URL")]
+    gateway: Option<Url>,
+    /// The API of the mail sink (Mailpit).
+    #[arg(long = "mail-api-url", env = "MAIL_API_URL")]
+    mail_api: Option<Url>,
+    /// The admin port of order-service.
+    #[arg(long = "orders-admin-url", env = "ORDERS_ADMIN_URL")]
+    orders_admin: Option<Url>,
+    /// The admin port of inventory-service.
+    #[arg(long = "inventory-admin-url", env = "INVENTORY_ADMIN_URL")]
+    inventory_admin: Option<Url>,
+    /// The admin port of payment-service.
+    #[arg(long = "payments-admin-url", env = "PAYMENTS_ADMIN_URL")]
+    payments_admin: Option<Url>,
+    /// The admin port of notify-service.
+    #[arg(long = "notify-admin-url", env = "NOTIFY_ADMIN_URL")]
+    notify_admin: Option<Url>,
+}
+
+impl Options {
+    fn targets(&self) -> anyhow::Result<AuditTargets> {
+        let broker = if self.addresses.no_broker {
+            None
+        } else {
+            self.broker.check()?;
+            Some(self.broker.settings("sagactl")?)
+        };
+        Ok(AuditTargets {
+            broker,
+            databases: self.databases.urls()?,
+            gateway: self.addresses.gateway.clone(),
+            mails: self.addresses.mail_api.clone(),
+            admin: self.addresses.admin(),
+        })
+    }
+}
+
+impl DatabaseOptions {
+    fn urls(&self) -> anyhow::Result<BTreeMap<ServiceName, SecretString>> {
+        let mut urls = BTreeMap::new();
+        for (service, name, url, file) in [
+            (
+                ServiceName::Orders,
+                "ORDERS_DATABASE_URL_FILE",
+                &self.orders_database_url,
+                &self.orders_database_url_file,
+            ),
+            (
+                ServiceName::Inventory,
+                "INVENTORY_DATABASE_URL_FILE",
+                &self.inventory_database_url,
+                &self.inventory_database_url_file,
+            ),
+            (
+                ServiceName::Payments,
+                "PAYMENTS_DATABASE_URL_FILE",
+                &self.payments_database_url,
+                &self.payments_database_url_file,
+            ),
+            (
+                ServiceName::Notify,
+                "NOTIFY_DATABASE_URL_FILE",
+                &self.notify_database_url,
+                &self.notify_database_url_file,
+            ),
+        ] {
+            let read = |file: &PathBuf| secret_file(name, file);
+            let url = url
+                .clone()
+                .map_or_else(|| file.as_ref().map(read).transpose(), |url| Ok(Some(url)))?;
+            urls.extend(url.map(|url| (service, url)));
+        }
+        Ok(urls)
+    }
+}
+
+impl AddressOptions {
+    fn admin(&self) -> BTreeMap<ServiceName, Url> {
+        let each = [
+            (ServiceName::Orders, &self.orders_admin),
+            (ServiceName::Inventory, &self.inventory_admin),
+            (ServiceName::Payments, &self.payments_admin),
+            (ServiceName::Notify, &self.notify_admin),
+        ];
+        each.into_iter().filter_map(|(service, url)| Some((service, url.clone()?))).collect()
+    }
+}
+
+/// Checks, prints one line for each invariant, and fails if one is violated or could not be checked.
 pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    options.broker.check()?;
-    let broker = options.broker.settings("sagactl")?;
-    let limit = Duration::from_secs(options.limit_seconds);
-    let unread = tokio::task::spawn_blocking(move || groups::faults_within(&broker, limit));
-    let unread = unread.await??;
-    let mut conn = PgConnection::connect(&options.orders_database)
-        .await
-        .context("the orders' database is out of reach")?;
-    let open = open_orders(&mut conn).await?;
-    for (promise, faults) in
-        [("everything that was said is read", &unread), ("every order has ended", &open)]
-    {
-        say(format_args!("{} {promise}", if faults.is_empty() { "✔" } else { "✘" }));
-        for fault in faults {
-            say(format_args!("    {fault}"));
+    let targets = options.targets()?;
+    let held_to = AuditOptions {
+        at_rest: options.at_rest,
+        still_max: Duration::from_secs(options.limit_seconds),
+        wait_max: Duration::from_secs(options.wait_seconds),
+        ..AuditOptions::default()
+    };
+    let report = audit(&targets, &held_to, &Board::new()).await?;
+    let report = if options.partial { report.without_missing_sources() } else { report };
+    if options.json {
+        say(serde_json::to_string_pretty(&report).context("the report is not JSON")?);
+    } else {
+        print(&report);
+    }
+    Ok(match report.outcome {
+        AuditOutcome::Kept => ExitCode::SUCCESS,
+        AuditOutcome::Violated => ExitCode::FAILURE,
+        AuditOutcome::NotChecked => ExitCode::from(NOT_CHECKED),
+    })
+}
+
+/// One line for each invariant, with examples of what is wrong.
+pub fn print(report: &AuditReport) {
+    for result in &report.invariants {
+        say(format_args!("  {result}"));
+        for example in result.examples.iter().take(EXAMPLES_MAX) {
+            say(format_args!("      {example}"));
         }
     }
-    let well = unread.is_empty() && open.is_empty();
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Orders that have not ended, those first that are due first.
-async fn open_orders(conn: &mut PgConnection) -> anyhow::Result<Vec<String>> {
-    let rows: Vec<(Uuid, OffsetDateTime, Vec<String>)> = sqlx::query_as(
-        "SELECT order_id, due_at, ARRAY (
-             SELECT what FROM order_history
-             WHERE order_history.order_id = orders.order_id ORDER BY happened_at, what)
-         FROM orders WHERE stage = 'pending' ORDER BY due_at LIMIT $1",
-    )
-    .bind(ORDERS_MAX)
-    .fetch_all(conn)
-    .await?;
-    let line = |(order_id, due_at, heard): (Uuid, OffsetDateTime, Vec<String>)| {
-        let due_at = due_at.format(&Rfc3339)?;
-        Ok(format!("order {order_id} is pending, due at {due_at}, heard: {}", heard.join(", ")))
-    };
-    rows.into_iter().map(line).collect()
+    say(format_args!(
+        "  {} messages on the topics, {} repeats; services have read {} again",
+        report.topics.messages, report.topics.repeats, report.repeats
+    ));
 }

@@ -1,79 +1,69 @@
-//! Has each service read everything that was said to it? And was anything deleted before it was read?
+//! Has each service read its topics? And was anything deleted before it was read?
 //!
 //! The answer is the services' own ([`shared::lag`]). It is asked until nothing moves any more, because
 //! offsets are committed a second after their messages.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use devstack::Limit;
-use shared::{contract, kafka, lag::Group};
+use shared::{kafka, lag::Group};
 
-use crate::fleet::Member;
-
-/// Within this, a group has to read on.
-const STEP_LIMIT: Duration = Duration::from_mins(2);
+use super::{service::ServiceName, stillness::Stillness};
 
 /// The pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Who reads each topic of events.
-pub fn readers(topic: &str) -> &'static [Member] {
-    use Member::{Inventory, Notify, Orders, Payments};
-    match topic {
-        contract::ORDER_PLACED | contract::ORDER_CANCELLED => &[Inventory, Payments, Notify],
-        contract::ORDER_CONFIRMED => &[Inventory, Notify],
-        contract::STOCK_RESERVED => &[Payments, Orders],
-        contract::PAYMENT_REFUNDED => &[Orders, Notify],
-        _others => &[Orders],
+/// What a group has not read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnreadTopic {
+    /// The service whose group it is.
+    pub service: ServiceName,
+    /// Where, and whether it was deleted or is still there.
+    pub what: String,
+}
+
+/// What the groups have not read: what was deleted before, and what is still there when a group does not
+/// read on for so long. Blocks.
+pub fn unread(broker: &kafka::Settings, still_max: Duration) -> anyhow::Result<Vec<UnreadTopic>> {
+    let mut unread = Vec::new();
+    for service in ServiceName::ALL {
+        let found = unread_of(broker, service, still_max)?;
+        unread.extend(found.into_iter().map(|what| UnreadTopic { service, what }));
     }
+    Ok(unread)
 }
 
-/// The topics that a service reads.
-pub fn topics_of(member: Member) -> Vec<Arc<str>> {
-    let events = contract::TOPICS.iter().map(|it| it.name).filter(|it| !it.contains('.'));
-    events.filter(|it| readers(it).contains(&member)).map(Arc::from).collect()
-}
-
-/// What the groups have not read: what was deleted before, and what still lies there when they do not
-/// read on for so long.
-pub fn faults(broker: &kafka::Settings) -> anyhow::Result<Vec<String>> {
-    faults_within(broker, STEP_LIMIT)
-}
-
-/// The same, given up when a group does not read on for so long.
-pub fn faults_within(broker: &kafka::Settings, limit: Duration) -> anyhow::Result<Vec<String>> {
-    let mut faults = Vec::new();
-    for member in Member::SERVICES {
-        let mut group = Group::new(broker, member.program())?;
-        let topics = topics_of(member);
-        let mut limit = Limit::new(format!("{member} has read everything"), limit, LOOK_AGAIN);
-        let mut ends = None;
-        loop {
-            let seen = match group.look(&topics) {
-                Ok(look) => {
-                    if ends.is_none() {
-                        let deleted = look.0.iter().filter_map(|(at, it)| {
-                            let range = it.deleted_unread()?;
-                            let (from, to) = (range.start, range.end);
-                            Some(format!(
-                                "{member} never read {at} from offset {from} to {to}: deleted"
-                            ))
-                        });
-                        faults.extend(deleted);
-                    }
-                    if look.is_read_up_to(ends.get_or_insert_with(|| look.ends())) {
-                        break;
-                    }
-                    look.behind().map(|it| it.to_string()).unwrap_or_default()
+fn unread_of(
+    broker: &kafka::Settings,
+    service: ServiceName,
+    still_max: Duration,
+) -> anyhow::Result<Vec<String>> {
+    let mut group = Group::new(broker, service.name())?;
+    let topics = service.topics();
+    let mut stillness = Stillness::new(still_max, LOOK_AGAIN);
+    let (mut unread, mut ends) = (Vec::new(), None);
+    loop {
+        let seen = match group.look(&topics) {
+            Ok(look) => {
+                if ends.is_none() {
+                    unread.extend(look.0.iter().filter_map(|(at, standing)| {
+                        let range = standing.deleted_unread()?;
+                        let (from, to) = (range.start, range.end);
+                        Some(format!("never read {at} from offset {from} to {to}: deleted"))
+                    }));
                 }
-                Err(error) => error.to_string(),
-            };
-            if limit.looked(&seen).is_err() {
-                faults.push(format!("{member}: {seen}"));
-                break;
+                if look.is_read_up_to(ends.get_or_insert_with(|| look.ends())) {
+                    return Ok(unread);
+                }
+                look.behind().map(|behind| behind.to_string()).unwrap_or_default()
             }
-            std::thread::sleep(LOOK_AGAIN);
+            Err(error) => error.to_string(),
+        };
+        if stillness.lasts(&seen) {
+            // A broker that never answered has not been asked.
+            anyhow::ensure!(ends.is_some(), "{seen}");
+            unread.push(seen);
+            return Ok(unread);
         }
+        std::thread::sleep(LOOK_AGAIN);
     }
-    Ok(faults)
 }

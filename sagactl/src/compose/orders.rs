@@ -24,9 +24,8 @@ use uuid::Uuid;
 
 use super::{confinement::ROLES, project::Project};
 use crate::{
-    audit::{self, Expected},
     client::{self, Answer, Orders},
-    fleet::{self, Fleet, Member, Place},
+    fleet::{self, AuditExpectation, Fleet, Member, Place},
     load::{self, report},
 };
 
@@ -146,11 +145,11 @@ impl Shop {
     }
 
     /// Waits until nothing is on its way, and checks every promise from outside.
-    pub(super) async fn audit(&self) -> anyhow::Result<BTreeMap<String, i64>> {
+    pub(super) async fn audit(&self) -> anyhow::Result<BTreeMap<&'static str, i64>> {
         until("nothing is on its way", async || Ok(report::open(&self.fleet).await?.is_nothing()))
             .await?;
-        let expected = Expected { dead_letters: self.dead_letters };
-        let report = audit::audit(&self.fleet, expected).await?;
+        let expected = AuditExpectation { dead_letters: self.dead_letters };
+        let report = self.fleet.audit(expected).await?;
         anyhow::ensure!(report.faults().is_empty(), "{}", report.faults().join("\n"));
         Ok(report.orders)
     }

@@ -112,9 +112,9 @@ impl Project {
         serde_json::from_str(&known).context("docker inspect cannot be read")
     }
 
-    /// The file with its variables filled in.
+    /// The file with its variables filled in, and the audit's container.
     pub(super) async fn described(&self) -> anyhow::Result<Value> {
-        let text = self.compose(&["config", "--format", "json"]).await?;
+        let text = self.compose(&["--profile", "audit", "config", "--format", "json"]).await?;
         serde_json::from_str(&text).context("docker compose config cannot be read")
     }
 

@@ -59,8 +59,7 @@ fn histogram() -> anyhow::Result<Histogram<u64>> {
 pub struct Open {
     /// Orders that are pending.
     pub orders: u64,
-    /// Messages in outboxes, jobs, payments or notices on their way, and entries of the history that
-    /// were not checked for losses.
+    /// Messages in outboxes, jobs, payments and notices that have not ended.
     pub work: u64,
 }
 
@@ -97,9 +96,6 @@ pub async fn open(fleet: &Fleet) -> anyhow::Result<Open> {
     open.work += count(fleet, Member::Payments, refunds).await?;
     let reserved = "SELECT count(*) FROM products WHERE reserved > 0";
     open.work += count(fleet, Member::Inventory, reserved).await?;
-    let unchecked = "SELECT coalesce((SELECT max(entry_no) FROM order_history), 0) - checked_up_to
-                     FROM loss_check";
-    open.work += count(fleet, Member::Orders, unchecked).await?;
     Ok(open)
 }
 

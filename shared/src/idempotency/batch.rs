@@ -58,7 +58,7 @@ impl<'k> IdempotentBatch<'k> {
         let keys: Vec<Option<&RequestKey>> = keys.into_iter().collect();
         let names: Vec<ScopedKey> = keys.iter().flatten().map(|key| key.key.clone()).collect();
         let stored = find(conn, &names).await?;
-        let verdicts = verdicts(&keys, stored);
+        let verdicts = verdicts(&keys, &stored);
         Ok(Self { keys, verdicts })
     }
 
@@ -117,7 +117,7 @@ impl<E: Clone> Answered<E> {
 
 pub(super) fn verdicts(
     keys: &[Option<&RequestKey>],
-    stored: HashMap<ScopedKey, Stored>,
+    stored: &HashMap<ScopedKey, Stored>,
 ) -> Vec<Verdict> {
     let mut seen: HashMap<&ScopedKey, usize> = HashMap::new();
     let mut verdicts: Vec<Verdict> = Vec::with_capacity(keys.len());
@@ -133,9 +133,8 @@ pub(super) fn verdicts(
             (_, Some(known)) if fingerprint.is_of(&known.fingerprint) => {
                 Verdict::Replay(known.answer.clone())
             }
-            (_, Some(_)) => Verdict::KeyReused,
             (Some(first), None) if is_same(*first) => Verdict::RepeatOf(*first),
-            (Some(_), None) => Verdict::KeyReused,
+            (_, Some(_)) | (Some(_), None) => Verdict::KeyReused,
             (None, None) => {
                 seen.insert(key, place);
                 Verdict::First

@@ -109,7 +109,7 @@ proptest! {
             .iter()
             .map(|(key, body)| RequestKey { key: scoped(*key), fingerprint: fingerprint(*body) })
             .collect();
-        let verdicts = verdicts(&keys.iter().map(Some).collect::<Vec<_>>(), stored);
+        let verdicts = verdicts(&keys.iter().map(Some).collect::<Vec<_>>(), &stored);
         prop_assert_eq!(verdicts.len(), requests.len());
         let mut first = HashSet::new();
         for (place, (verdict, (key, body))) in verdicts.iter().zip(&requests).enumerate() {

@@ -35,7 +35,6 @@ pub(super) fn describe() {
         sequence::FALLS,
         "Messages read behind a later one of their subject, by topic. Must stay 0."
     );
-    describe_counter!(sequence::LOSSES, "Messages that never came. Must stay 0.");
     describe_gauge!(
         "consumer_lag_messages",
         "Messages that the whole group has not taken in yet, by topic."

@@ -8,8 +8,7 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer as _},
 };
 use sagactl::{
-    audit::{Expected, counters},
-    fleet::Member,
+    fleet::{AuditExpectation, Member},
     load,
     screen::Board,
     source::StackSource,
@@ -82,11 +81,11 @@ async fn offsets_set_back_on_a_live_group_repeat_much_and_change_nothing() {
     };
     load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();
     for member in Member::SERVICES {
-        let before = counters::repeats(&stage.fleet, member).await.unwrap();
+        let before = stage.fleet.repeats(member).await.unwrap();
         set_back(&stage, member).await;
         let mut patience = Patience::until(&format!("{member} reads much again"));
         loop {
-            let again = counters::repeats(&stage.fleet, member).await.unwrap();
+            let again = stage.fleet.repeats(member).await.unwrap();
             if again > before + 50 {
                 break;
             }
@@ -96,6 +95,6 @@ async fn offsets_set_back_on_a_live_group_repeat_much_and_change_nothing() {
     for member in Member::SERVICES {
         read::to_the_end(&stage.fleet, member).await;
     }
-    let report = stage.close(Expected::default()).await;
-    assert!(report.counted.repeats > 200);
+    let report = stage.close(AuditExpectation::default()).await;
+    assert!(report.repeats > 200);
 }

@@ -3,7 +3,7 @@
 
 use devstack::Patience;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
-use sagactl::{audit::Expected, fleet::Member};
+use sagactl::fleet::{AuditExpectation, Member};
 use serde_json::Value;
 
 use crate::stage::{self, answered};
@@ -244,5 +244,5 @@ async fn whatever_a_stranger_sends_to_any_endpoint_is_refused_in_one_form_and_no
         assert_refused(&http, &base, "nowhere", http.get(format!("{base}/nowhere"))).await;
     }
     assert!(asked >= 14, "{asked} operations are described");
-    assert!(stage.close(Expected::default()).await.orders.is_empty());
+    assert!(stage.close(AuditExpectation::default()).await.orders.is_empty());
 }

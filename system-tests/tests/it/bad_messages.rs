@@ -19,7 +19,7 @@ use uuid::Uuid;
 use self::table::{Base, CASES, Case};
 use crate::{
     raw::{self, Raw},
-    read::{self, readers, topics},
+    read::{self, reads, topics},
     stage::{self, Stage, answered},
 };
 
@@ -218,7 +218,7 @@ async fn every_kind_of_bad_message_is_kept_as_it_came_with_its_reason_and_the_pa
     raw::say(&stage.fleet.stack().brokers, bad.iter().map(|it| it.raw.clone()).collect()).await;
 
     for member in Member::SERVICES {
-        let mine: Vec<&Bad> = bad.iter().filter(|it| readers(it.topic).contains(&member)).collect();
+        let mine: Vec<&Bad> = bad.iter().filter(|bad| reads(member, bad.topic)).collect();
         read::to_the_end(&stage.fleet, member).await;
         let letters = letters(&stage, member).await;
         for bad in &mine {

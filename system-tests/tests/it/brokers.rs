@@ -2,7 +2,10 @@
 //! else; with two lost nothing is confirmed, and what was accepted waits.
 
 use devstack::{Halt, Parts, Stack};
-use sagactl::{audit::Expected, fleet::Member, load::report};
+use sagactl::{
+    fleet::{AuditExpectation, Member},
+    load::report,
+};
 
 use crate::stage::{self, Stage, place_crowd, until};
 
@@ -54,7 +57,7 @@ async fn a_broker_of_three_is_killed_under_load_and_nothing_is_lost_and_with_two
     let (stack, mut stage) = stage::open_with(parts, &[("KAFKA_REPLICATION", "3")]).await;
     lose_one(&stage, &stack).await;
     lose_two(&mut stage, &stack).await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     let all = i64::try_from(CROWD + WAITING).unwrap();
     assert_eq!(report.orders.get("confirmed"), Some(&all), "{:?}", report.orders);
     stack.stop().await;

@@ -3,8 +3,8 @@
 
 use devstack::{Parts, Silent, Source, Stack};
 use sagactl::{
-    audit::Expected,
     chaos::{self, Options},
+    fleet::AuditExpectation,
     screen::Board,
 };
 
@@ -29,7 +29,7 @@ async fn orders_end_well_while_everything_goes_wrong() {
     let report = chaos::drive(&mut stage.fleet, &stack, &options, &board).await.unwrap();
     assert_eq!(report.doubled(), 0);
     assert!(report.attempts() > ORDERS, "the gateway was broken, so calls were repeated");
-    let audit = stage.close(Expected::default()).await;
+    let audit = stage.close(AuditExpectation::default()).await;
     assert_eq!(audit.orders.values().sum::<i64>(), i64::try_from(ORDERS).unwrap());
     stack.stop().await;
 }

@@ -240,6 +240,24 @@ fn the_example_of_an_environment_says_each_variable_and_its_default() {
 }
 
 #[test]
+fn a_mirror_of_the_crates_is_put_in_place_of_their_index() {
+    let text = file("deploy/Dockerfile").replace("\\\n", "");
+    let step = text.lines().find(|line| line.starts_with("RUN if [ -n \"$CRATES_MIRROR\" ]"));
+    let home = tempfile::tempdir().unwrap();
+    let step = step.unwrap().trim_start_matches("RUN ");
+    let ran = std::process::Command::new("sh")
+        .args(["-c", step])
+        .env("CARGO_HOME", home.path())
+        .env("CRATES_MIRROR", "sparse+https://mirror.example/index/")
+        .status();
+    assert!(ran.unwrap().success());
+    let config = std::fs::read_to_string(home.path().join("config.toml")).unwrap();
+    let expected = "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\n\
+                    registry = \"sparse+https://mirror.example/index/\"\n";
+    assert_eq!(config, expected);
+}
+
+#[test]
 fn every_container_is_contained() {
     for (name, service) in services() {
         let options = words(&service["security_opt"]);
@@ -274,7 +292,7 @@ fn who_stays_says_how_he_is_and_who_does_not_is_waited_for() {
     };
     for (name, service) in &services {
         let stays = service["restart"] == "unless-stopped";
-        let asked_for = service["profiles"] == json!(["load"]);
+        let asked_for = [json!(["load"]), json!(["audit"])].contains(&service["profiles"]);
         let checked = service["healthcheck"]["test"].is_array();
         assert_eq!(stays, checked, "{name}");
         assert!(stays || asked_for || waited_for(name), "{name}: `up --wait` would call it dead");

@@ -2,7 +2,10 @@
 
 use devstack::Patience;
 use nix::sys::signal::Signal;
-use sagactl::{audit::Expected, fleet::Member, load::report};
+use sagactl::{
+    fleet::{AuditExpectation, Member},
+    load::report,
+};
 
 use crate::stage::{self, Stage};
 
@@ -32,7 +35,7 @@ async fn kill_in_the_middle(stage: &mut Stage, member: Member) {
 async fn survives(member: Member) {
     let mut stage = stage::open().await;
     kill_in_the_middle(&mut stage, member).await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     let crowd = i64::try_from(CROWD).unwrap();
     assert_eq!(report.orders.get("confirmed"), Some(&crowd), "{:?}", report.orders);
 }

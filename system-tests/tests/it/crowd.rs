@@ -1,6 +1,6 @@
 //! Many orders at once, each way, and every promise kept.
 
-use sagactl::{audit::Expected, load, screen::Board, source::StackSource};
+use sagactl::{fleet::AuditExpectation, load, screen::Board, source::StackSource};
 
 use crate::stage;
 
@@ -20,10 +20,10 @@ fn load(orders: u64) -> load::Options {
 async fn a_thousand_orders_at_once_end_and_every_promise_is_kept() {
     let stage = stage::open().await;
     load::drive(&stage.fleet, None, &load(1_000), &Board::new()).await.unwrap();
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders.values().sum::<i64>(), 1_000);
     assert!(report.orders["confirmed"] >= 800, "{:?}", report.orders);
-    let told = report.said.by_topic["order-placed"];
-    let repeats = report.said.repeats;
+    let told = report.topics.by_topic["order-placed"];
+    let repeats = report.topics.repeats;
     assert!((1_000..=1_000 + repeats).contains(&told), "{told}, {repeats} repeats");
 }

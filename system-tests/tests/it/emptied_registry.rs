@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 
 use devstack::{Halt, Part, Parts, Silent, Source, Stack};
 use nix::sys::signal::Signal;
-use sagactl::{audit::Expected, client, fleet::Member};
+use sagactl::{
+    client,
+    fleet::{AuditExpectation, Member},
+};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -121,6 +124,6 @@ async fn each_service_says_that_the_registry_came_back_with_other_ids_and_redriv
     all.retain(|it| it.starts_with(stage.fleet.prefix()));
     empty(&stack).await;
     until("services that run register again", async || subjects(&stack).await == all).await;
-    stage.close(Expected { dead_letters: 7 }).await;
+    stage.close(AuditExpectation { dead_letters: 7 }).await;
     stack.stop().await;
 }

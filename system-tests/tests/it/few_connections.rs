@@ -7,7 +7,10 @@ use std::cell::Cell;
 
 use futures_util::{StreamExt as _, stream};
 use nix::sys::signal::Signal;
-use sagactl::{audit::Expected, client::Answer, fleet::Member};
+use sagactl::{
+    client::Answer,
+    fleet::{AuditExpectation, Member},
+};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::stage::{self, Stage, wish};
@@ -66,6 +69,6 @@ async fn a_crowd_is_served_by_the_few_connections_that_the_database_allows_and_f
     );
     // The audit comes under the same role.
     allow(&stage, -1).await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders.values().sum::<i64>(), i64::try_from(CROWD).unwrap());
 }

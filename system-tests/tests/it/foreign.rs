@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value};
-use sagactl::audit::Expected;
+use sagactl::fleet::AuditExpectation;
 
 use crate::{
     raw,
@@ -38,5 +38,5 @@ async fn a_reader_that_knows_only_the_registry_reads_every_field() {
     let versions = answered(http.get(format!("{registry}/subjects/{topic}-value/versions"))).await;
     let versions: Vec<u32> = versions.json().await.unwrap();
     assert_eq!(versions, [1]);
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }

@@ -6,9 +6,8 @@ use std::path::Path;
 use devstack::Patience;
 use nix::sys::signal::Signal;
 use sagactl::{
-    audit::Expected,
     client::Answer,
-    fleet::{Member, beside::Instance},
+    fleet::{AuditExpectation, Member, beside::Instance},
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
@@ -85,7 +84,7 @@ async fn an_instance_that_leads_and_is_cut_off_from_kafka_makes_room_and_nobody_
     cut_off.ready().await.unwrap();
     assert_eq!(leader(&stage).await.1, epoch + 1, "who publishes goes on to");
     assert_eq!(cut_off.end(Signal::SIGTERM).await.unwrap(), Some(0));
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
 
 /// Has the C compiler, without which the client of Kafka is not built either, make what puts a
@@ -113,5 +112,5 @@ async fn an_instance_that_leads_and_whose_clock_is_two_hours_ahead_makes_room() 
     assert!(report.contains("InvalidTimestamp"), "{report}");
 
     assert_eq!(ahead.end(Signal::SIGTERM).await.unwrap(), Some(0));
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }

@@ -11,11 +11,10 @@ use devstack::{Halt, Part, Parts, Patience, Silent, Source, Stack};
 use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use sagactl::{
-    audit::Expected,
     cli::Cli,
     client,
     dead_letters::api::Service,
-    fleet::{self, Member},
+    fleet::{self, AuditExpectation, Member},
 };
 use shared::{
     clock::Clock,
@@ -194,7 +193,7 @@ async fn a_poisoned_order_ends_and_its_letters_are_redriven_or_discarded_later()
         }
         let reasons = reasons(&collector, &order);
         assert_eq!(reasons, ["body"; 2], "a code, and no word of the message");
-        stage.close(Expected { dead_letters: 2 * n }).await;
+        stage.close(AuditExpectation { dead_letters: 2 * n }).await;
         return;
     }
     panic!("of {ORDERS_MAX} orders, no trace has arrived in whole");
@@ -256,7 +255,7 @@ async fn mails_that_were_given_up_are_sent_once_the_mail_server_is_back_and_an_o
         }
         patience.look_again(order).await;
     }
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
     stack.stop().await;
 }
 
@@ -288,5 +287,5 @@ async fn as_many_letters_are_decided_as_asked_for_no_faster_than_asked_for_and_t
     assert!([" 1/2 ", " 2/2 "].iter().all(|it| shown.contains(it)), "a bar counts: {shown:?}");
     assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
     assert!(attempts().await.is_empty());
-    stage.close(Expected { dead_letters: 3 }).await;
+    stage.close(AuditExpectation { dead_letters: 3 }).await;
 }

@@ -11,7 +11,10 @@ use nix::{
     unistd::Pid,
 };
 use rdkafka::consumer::Consumer as _;
-use sagactl::{audit::Expected, client, fleet::Member};
+use sagactl::{
+    client,
+    fleet::{AuditExpectation, Member},
+};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::{
@@ -267,7 +270,7 @@ async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_e
         missed
     })
     .await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     // Two from before each silence, one that was asked for again after it.
     assert_eq!(report.orders["confirmed"], 3 * attempts);
     stack.stop().await;
@@ -298,7 +301,7 @@ async fn whatever_is_away_services_stop_well_start_waiting_and_recover_by_themse
         missed
     })
     .await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders["confirmed"], rounds * ORDERS + attempts * (ORDERS - 1));
     stack.stop().await;
 }
@@ -342,6 +345,6 @@ async fn a_client_that_is_beyond_repair_ends_its_service_and_a_new_start_goes_on
     let order = stage.place("load-0002", "tok_visa").await;
     stage.fleet.restart(Member::Inventory).await.unwrap();
     stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders["confirmed"], 2);
 }

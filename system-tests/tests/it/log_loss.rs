@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 
 use devstack::{Halt, Parts, Stack};
 use nix::sys::signal::Signal;
-use sagactl::{audit::Expected, client, fleet::Member, load::report};
+use sagactl::{
+    client,
+    fleet::{AuditExpectation, Member},
+    load::report,
+};
 use serde::Deserialize;
 
 use crate::stage::{self, Stage, place_crowd, until};
@@ -85,7 +89,7 @@ async fn all_is_well(stage: Stage) {
     let mails = mails(&stage).await;
     assert_eq!(mails.len() as u64, CROWD + 20, "one for each order");
     assert!(mails.values().all(|it| *it == 1), "{mails:?}");
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     let all = i64::try_from(CROWD + 20).unwrap();
     assert_eq!(report.orders.get("confirmed"), Some(&all), "{:?}", report.orders);
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod again;
+mod audit;
 mod bad_input;
 mod bad_messages;
 mod brokers;

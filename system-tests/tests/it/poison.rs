@@ -1,7 +1,7 @@
 //! Messages that no service can read: dead with a reason, and the partition goes on.
 
 use devstack::Patience;
-use sagactl::{audit::Expected, fleet::Member};
+use sagactl::fleet::{AuditExpectation, Member};
 use shared::{
     clock::Clock,
     contract::{self, Record as _, StockReserved},
@@ -41,7 +41,7 @@ async fn garbage_on_every_topic_is_dead_with_its_reason_and_orders_go_on() {
     let order = stage.place("load-0001", "tok_visa").await;
     let order = stage.history(order.id, &["notification-sent"]).await;
     assert_eq!(order.status, "confirmed");
-    stage.close(Expected { dead_letters: expected }).await;
+    stage.close(AuditExpectation { dead_letters: expected }).await;
 }
 
 async fn dead_letters(stage: &stage::Stage) -> i64 {
@@ -98,7 +98,7 @@ async fn a_flood_of_schema_ids_that_nobody_knows_keeps_no_order_back() {
         }
         patience.look_again(dead).await;
     }
-    stage.close(Expected { dead_letters: 2 * 400 }).await;
+    stage.close(AuditExpectation { dead_letters: 2 * 400 }).await;
 }
 
 async fn of_reason(stage: &stage::Stage, reason: &str) -> i64 {

@@ -2,9 +2,8 @@
 //! follow the transaction, so what is read has had its effect.
 
 use devstack::Patience;
-pub(crate) use sagactl::audit::groups::readers;
 use sagactl::{
-    audit::groups,
+    audit::{ServiceName, readers},
     fleet::{Fleet, Member},
 };
 use shared::{contract, kafka, lag::Group};
@@ -16,7 +15,17 @@ pub(crate) fn topics() -> impl Iterator<Item = &'static str> {
 
 /// The whole names of the topics that a service reads.
 pub(crate) fn topics_of(prefix: &str, member: Member) -> Vec<String> {
-    groups::topics_of(member).iter().map(|it| format!("{prefix}{it}")).collect()
+    service_of(member).topics().iter().map(|it| format!("{prefix}{it}")).collect()
+}
+
+/// Whether a service reads a topic.
+pub(crate) fn reads(member: Member, topic: &str) -> bool {
+    readers(topic).contains(&service_of(member))
+}
+
+/// The service that a member runs.
+fn service_of(member: Member) -> ServiceName {
+    ServiceName::ALL.into_iter().find(|service| Member::of(*service) == member).unwrap()
 }
 
 /// Waits until a service has read up to the end that each of its topics has now.
@@ -28,7 +37,7 @@ pub(crate) async fn to_the_end(fleet: &Fleet, member: Member) {
 
 fn wait(broker: &kafka::Settings, member: Member) {
     let mut group = Group::new(broker, member.program()).unwrap();
-    let topics = groups::topics_of(member);
+    let topics = service_of(member).topics();
     let mut patience = Patience::until(&format!("{member} has read everything"));
     let mut ends = None;
     loop {

@@ -6,7 +6,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
 };
-use sagactl::{audit::Expected, fleet::Member};
+use sagactl::fleet::{AuditExpectation, Member};
 
 use crate::{
     raw::{self, Raw},
@@ -95,5 +95,5 @@ async fn a_dead_letter_topic_that_takes_little_or_is_deleted_stops_no_order() {
     let restored = "relay_topics_restored_total{service=\"order-service\",\
                     topic=\"order-service.dlq\"} 1";
     assert!(numbers.contains(restored), "{numbers}");
-    stage.close(Expected { dead_letters: 2 }).await;
+    stage.close(AuditExpectation { dead_letters: 2 }).await;
 }

@@ -2,8 +2,7 @@
 
 use reqwest::Url;
 use sagactl::{
-    audit::Expected,
-    fleet::Member,
+    fleet::{AuditExpectation, Member},
     payments::{Decision, Payments},
 };
 
@@ -47,5 +46,5 @@ async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
         payments.list(Some("lost"), 10).await.unwrap_err().to_string().ends_with("(400)")
     })
     .await;
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use devstack::{Parts, Secured};
 use nix::sys::signal::Signal;
-use sagactl::{audit::Expected, fleet::Member};
+use sagactl::fleet::{AuditExpectation, Member};
 use secrecy::ExposeSecret as _;
 
 use crate::stage::{self, Stage, until};
@@ -85,7 +85,7 @@ async fn orders_go_their_way_encrypted_and_who_is_not_trusted_or_does_not_trust_
     }
     let after = stage.place("load-0001", "tok_visa").await;
     stage.history(after.id, &["order-confirmed", "notification-sent"]).await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders["confirmed"], 2);
     stack.stop().await;
 }

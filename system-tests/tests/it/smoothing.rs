@@ -2,7 +2,11 @@
 
 use devstack::{Halt, Parts, Patience, Silent, Source, Stack};
 use reqwest::header;
-use sagactl::{audit::Expected, client::Answer, fleet::Member, load::report};
+use sagactl::{
+    client::Answer,
+    fleet::{AuditExpectation, Member},
+    load::report,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 
@@ -106,7 +110,7 @@ async fn without_a_broker_orders_wait_in_postgres_up_to_a_limit_and_all_end_when
         matches!(stage.orders.place("afterwards", &wish).await, Ok(Answer::Accepted(_)))
     })
     .await;
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders["confirmed"], accepted + 1);
     stack.stop().await;
 }

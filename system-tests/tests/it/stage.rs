@@ -8,9 +8,9 @@ pub(crate) use devstack::until;
 use devstack::{Parts, Patience, Secured, Silent, Source, Stack};
 use reqwest::{RequestBuilder, Response, StatusCode, header};
 use sagactl::{
-    audit::{self, Expected},
+    audit::AuditReport,
     client::{self, Answer, Order, Orders, Wish},
-    fleet::{Fleet, Member, Options},
+    fleet::{AuditExpectation, Fleet, Member, Options},
     load::report,
     screen::Board,
 };
@@ -129,11 +129,11 @@ impl Stage {
         }
     }
 
-    /// Checks every promise from outside, once nothing is on its way; then ends the fleet, every
+    /// Checks every invariant from outside, once nothing is on its way; then ends the fleet, every
     /// member of which must end well.
-    pub(crate) async fn close(self, expected: Expected) -> audit::Report {
+    pub(crate) async fn close(self, expected: AuditExpectation) -> AuditReport {
         self.all_end().await;
-        let report = audit::audit(&self.fleet, expected).await.unwrap();
+        let report = self.fleet.audit(expected).await.unwrap();
         assert_eq!(report.faults(), Vec::<String>::new());
         assert_eq!(self.fleet.stop().await.unwrap(), Vec::<String>::new());
         report

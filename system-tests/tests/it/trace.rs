@@ -7,7 +7,7 @@ use std::{
 };
 
 use devstack::Patience;
-use sagactl::{audit::Expected, fleet::Member};
+use sagactl::fleet::{AuditExpectation, Member};
 use serde_json::json;
 
 use self::{
@@ -175,7 +175,7 @@ async fn an_order_is_one_tree_from_the_request_to_the_mail() {
     assert_eq!(attempt.attribute("job.attempt").as_deref(), Some("1"));
     assert_eq!(attempt.attribute("job.outcome").as_deref(), Some("done"));
     assert_eq!(tree.services(), Member::SERVICES.map(Member::program).into());
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
 
 /// Places an order under a caller's trace.
@@ -223,7 +223,7 @@ async fn a_callers_trace_is_continued_as_far_as_the_caller_records_it() {
     assert!(recorded.iter().all(|it| it.trace_id() == trace), "only what the caller records");
     let root = recorded.iter().find(|it| it.name() == "POST /orders").unwrap();
     assert_eq!(root.parent_id().as_deref(), Some(span));
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
 
 /// Whether a process has the thread by which spans leave.
@@ -275,7 +275,7 @@ async fn a_collector_that_never_answers_costs_spans_and_nothing_else() {
     assert!((1..=said_max).contains(&said), "{said} times, not up to {said_max}\n{log}");
     assert_eq!(spans(&stage, Member::Orders, "sent").await, Some(0));
     // Every member ends well within its grace.
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
 
 #[tokio::test]
@@ -285,5 +285,5 @@ async fn without_a_collector_there_is_no_queue_and_no_thread() {
     stage.history(order.id, &["notification-sent"]).await;
     assert!(!stage.fleet.pids().values().any(|pid| has_exporter(*pid)));
     assert_eq!(spans(&stage, Member::Orders, "dropped").await, None);
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }

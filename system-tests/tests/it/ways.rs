@@ -1,7 +1,10 @@
 //! Each way that an order can go, over HTTP and Kafka.
 
 use devstack::Patience;
-use sagactl::{audit::Expected, client::Answer, fleet::Member};
+use sagactl::{
+    client::Answer,
+    fleet::{AuditExpectation, Member},
+};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -49,7 +52,7 @@ async fn an_order_goes_each_way_to_its_end() {
     let way = ["order-cancelled", "stock-released", "notification-sent"];
     ended(&stage, hasty.id, "cancelled", Some("requested"), &way).await;
 
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders["confirmed"], 2);
     assert_eq!(report.orders["cancelled"], 4);
 }
@@ -79,7 +82,7 @@ async fn one_key_is_one_order_however_often_it_is_sent() {
     let Answer::Refused(status, problem) = answer else { panic!("{answer:?}") };
     assert_eq!((status.as_u16(), problem["status"].as_u64()), (422, Some(422)));
     stage.history(ids[0], &["notification-sent"]).await;
-    assert_eq!(stage.close(Expected::default()).await.orders["confirmed"], 1);
+    assert_eq!(stage.close(AuditExpectation::default()).await.orders["confirmed"], 1);
 }
 
 #[tokio::test]
@@ -100,7 +103,7 @@ async fn a_customer_is_told_by_a_mail_with_a_stable_message_id() {
     assert_eq!(found["messages_count"], 1);
     let message_id = found["messages"][0]["MessageID"].as_str().unwrap();
     assert!(message_id.contains(&order.id.to_string()), "{message_id}");
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
 
 #[tokio::test]
@@ -120,7 +123,7 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
         }
         assert_eq!(status(format!("{public}/openapi.json")).await, 200, "{member}");
     }
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
 
 #[tokio::test]
@@ -149,7 +152,7 @@ async fn an_order_that_costs_nothing_is_confirmed_without_a_charge() {
     let summary = format!("{}/summary", stage.fleet.url(Member::Gateway));
     let summary: Value = answered(http.get(summary)).await.json().await.unwrap();
     assert_eq!((&summary["attempts"], &summary["charges"]), (&json!(0), &json!(0)));
-    let report = stage.close(Expected::default()).await;
+    let report = stage.close(AuditExpectation::default()).await;
     assert_eq!((report.orders["confirmed"], report.orders["cancelled"]), (1, 1));
 }
 
@@ -165,7 +168,7 @@ async fn what_is_set_for_those_who_ask_from_outside_holds_in_the_running_service
     let answer = stage.answer("dear", &stage::wish(SKU, "tok_visa")).await;
     let Answer::Refused(status, problem) = answer else { panic!("{answer:?}") };
     assert_eq!((status.as_u16(), &problem["errors"][0]["code"]), (422, &json!("total-too-large")));
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
 
 /// A connection by which something was asked and, at least in part, answered.
@@ -200,5 +203,5 @@ async fn a_connection_is_idle_for_no_longer_than_is_set_in_the_running_service()
         () = closed(customers) => (),
         () = closed(operators) => panic!("the connection was closed that had been idle for longer"),
     }
-    stage.close(Expected::default()).await;
+    stage.close(AuditExpectation::default()).await;
 }
