@@ -36,7 +36,7 @@ pub use self::{
     service::{ServiceName, readers},
     topics::TopicTotals,
 };
-use self::{reading::AuditRun, suspects::second_look};
+use self::{reading::AuditRun, second_look::second_look};
 use crate::screen::Board;
 
 pub mod command;
@@ -50,6 +50,7 @@ mod invariant;
 mod judge;
 mod mails;
 mod reading;
+mod second_look;
 mod service;
 mod spill;
 mod stillness;

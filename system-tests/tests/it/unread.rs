@@ -141,18 +141,19 @@ async fn strangers_service() -> SocketAddr {
     let time = "2026-01-02T03:04:05Z";
     let letter = json!({
         "id": uuid::Uuid::nil(), "source": "message", "topic": OUTSIDE, "key": OUTSIDE,
-        "reason": OUTSIDE, "detail": OUTSIDE, "attempts": 2, "last_failed_at": time,
-        "settled": OUTSIDE, "waiting": 1,
+        "reason": OUTSIDE, "detail": OUTSIDE, "attempts": 2, "failed_at": time,
+        "last_failed_at": time, "settled": OUTSIDE,
     });
     let whole = json!({
-        "id": uuid::Uuid::nil(), "open": true, "letter": letter, "waiting": [],
+        "id": uuid::Uuid::nil(), "open": true, "letter": letter,
         "message": {
             "partition": 0, "offset": 0, "body_bytes": 0, "body_hex": "",
             "headers": [{ "name": OUTSIDE, "value": OUTSIDE }],
         },
-        "decisions": [
-            { "action": OUTSIDE, "outcome": OUTSIDE, "by": OUTSIDE, "reason": OUTSIDE, "at": time },
-        ],
+        "decisions": [{
+            "letter_id": uuid::Uuid::nil(), "topic": OUTSIDE, "key": OUTSIDE, "action": OUTSIDE,
+            "outcome": OUTSIDE, "by": OUTSIDE, "reason": OUTSIDE, "at": time,
+        }],
     });
     let reasons = json!({
         "letters": 1,
