@@ -2,31 +2,31 @@
 
 use shared::{
     clock::Clock,
-    codec::{Codec, Says},
+    codec::{AvroCodec, EventMeta},
     decider::{self, Decision},
-    effects::Effects,
+    effects::DecisionEffects,
     fault::Fault,
-    message::{Outgoing, TraceParent},
+    message::{OutgoingMessage, TraceParent},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
 use crate::{
     domain::{
-        inventory::{Command, Event, Inventory},
+        inventory::{Inventory, InventoryCommand, InventoryEvent},
         product::Product,
     },
     metrics,
     request::StockRequest,
-    store::{self, Rows},
-    wire::{self, Saying},
+    store::{self, LockedRows},
+    wire::{self, StockRecord},
 };
 
 /// Executes what is asked of products and reservations.
 #[derive(Clone, Debug)]
 pub struct App {
     /// Encodes events.
-    pub codec: Codec,
+    pub codec: AvroCodec,
     /// Tells the time, and mints ids.
     pub clock: Clock,
 }
@@ -46,7 +46,7 @@ pub struct BatchOutcome {
     /// One per command, in their order.
     pub answers: Vec<CommandResult>,
     /// What is to be published.
-    pub effects: Effects,
+    pub effects: DecisionEffects,
 }
 
 impl App {
@@ -77,13 +77,13 @@ impl App {
     /// What is said of an event, numbered under the lock of the row that it is about.
     fn message(
         &self,
-        rows: &mut Rows,
-        event: &Event,
+        rows: &mut LockedRows,
+        event: &InventoryEvent,
         at: OffsetDateTime,
         trace: Option<TraceParent>,
-    ) -> Result<Option<Outgoing>, Fault> {
-        let Some((subject, saying)) = Saying::of(event, at) else { return Ok(None) };
-        let says = Says {
+    ) -> Result<Option<OutgoingMessage>, Fault> {
+        let Some((subject, saying)) = StockRecord::of(event, at) else { return Ok(None) };
+        let says = EventMeta {
             id: self.clock.new_id(),
             subject: wire::key(&subject),
             sequence: rows.next_sequence(subject),
@@ -94,9 +94,9 @@ impl App {
     }
 }
 
-fn product_of(command: &Command, inventory: &Inventory) -> Option<Product> {
+fn product_of(command: &InventoryCommand, inventory: &Inventory) -> Option<Product> {
     match command {
-        Command::Reservation { .. } => None,
-        Command::Product { sku, .. } => inventory.products.get(sku).cloned(),
+        InventoryCommand::Reservation { .. } => None,
+        InventoryCommand::Product { sku, .. } => inventory.products.get(sku).cloned(),
     }
 }

@@ -10,10 +10,10 @@
 
 use axum::http::StatusCode;
 use shared::{
-    effects::Effects,
+    batcher::BatchHandler,
+    effects::DecisionEffects,
     fault::Fault,
-    idempotency::{Answer, Answered, IdempotentBatch, RequestKey},
-    intake::Batch,
+    idempotency::{HttpAnswer, IdempotentAnswer, IdempotentBatch, RequestKey},
     message::TraceParent,
 };
 use sqlx::PgConnection;
@@ -21,10 +21,10 @@ use sqlx::PgConnection;
 use crate::{
     app::{App, CommandResult},
     domain::{
-        inventory::{Command, Event},
+        inventory::{InventoryCommand, InventoryEvent},
         naming::Sku,
         product::{self, Product},
-        rejection::Rejection,
+        rejection::InventoryRejection,
     },
     http::view,
     request::StockRequest,
@@ -36,7 +36,7 @@ pub struct ChangeProduct {
     /// Which.
     pub sku: Sku,
     /// What.
-    pub command: product::Command,
+    pub command: product::ProductCommand,
     /// The caller's name for this request.
     pub key: Option<RequestKey>,
     /// The trace that it belongs to.
@@ -50,9 +50,9 @@ pub struct ChangeProducts {
     pub app: App,
 }
 
-impl Batch for ChangeProducts {
+impl BatchHandler for ChangeProducts {
     type Command = ChangeProduct;
-    type Answer = Answered<Rejection>;
+    type Answer = IdempotentAnswer<InventoryRejection>;
 
     fn trace(change: &mut ChangeProduct) -> Option<&mut TraceParent> {
         change.trace.as_mut()
@@ -62,7 +62,7 @@ impl Batch for ChangeProducts {
         &self,
         conn: &mut PgConnection,
         changes: &[ChangeProduct],
-    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+    ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
         let keys = changes.iter().map(|change| change.key.as_ref());
         let batch = IdempotentBatch::look_up(conn, keys).await?;
         let new: Vec<&ChangeProduct> =
@@ -78,16 +78,16 @@ impl Batch for ChangeProducts {
 impl ChangeProduct {
     fn request(&self) -> StockRequest {
         let (sku, command) = (self.sku.clone(), self.command.clone());
-        StockRequest { command: Command::Product { sku, command }, trace: self.trace }
+        StockRequest { command: InventoryCommand::Product { sku, command }, trace: self.trace }
     }
 
-    fn answer(&self, result: CommandResult) -> Result<Answer, Rejection> {
+    fn answer(&self, result: CommandResult) -> Result<HttpAnswer, InventoryRejection> {
         let events = result.decision?;
         let Some(product) = result.product else {
             unreachable!("{} exists after {:?}", self.sku, self.command)
         };
-        let is_new = events.iter().any(Event::is_new_product);
-        Ok(Answer {
+        let is_new = events.iter().any(InventoryEvent::is_new_product);
+        Ok(HttpAnswer {
             status: if is_new { StatusCode::CREATED } else { StatusCode::OK }.as_u16(),
             location: is_new.then(|| format!("/products/{}", self.sku)),
             body: self.body(&product),
@@ -96,11 +96,11 @@ impl ChangeProduct {
 
     fn body(&self, product: &Product) -> String {
         let body = match &self.command {
-            product::Command::Put { .. } | product::Command::Introduce { .. } => {
-                serde_json::to_string(&view::Product::of(&self.sku, product))
+            product::ProductCommand::Put { .. } | product::ProductCommand::Introduce { .. } => {
+                serde_json::to_string(&view::ProductView::of(&self.sku, product))
             }
-            product::Command::Restock { .. } => {
-                serde_json::to_string(&view::Stock::of(&self.sku, product.stock))
+            product::ProductCommand::Restock { .. } => {
+                serde_json::to_string(&view::StockView::of(&self.sku, product.stock))
             }
         };
         body.unwrap_or_else(|error| unreachable!("numbers and texts are JSON: {error}"))

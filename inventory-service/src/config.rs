@@ -1,16 +1,16 @@
 //! This service's settings, read once.
 
-use shared::config::{self, Check, Common, Invalid};
+use shared::config::{self, CheckSettings, InvalidSetting, ServiceSettings};
 
-use crate::seed::{self, Seed};
+use crate::seed::{self, ProductSeed};
 
 /// Owns products, stock and reservations.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version)]
-pub struct Settings {
+pub struct InventorySettings {
     /// What every service has.
     #[command(flatten)]
-    pub common: Common,
+    pub common: ServiceSettings,
     /// Products to begin with. What is known already is left as it is.
     #[arg(long, env = "SEED", value_enum, default_value_t = SeedKind::None)]
     #[arg(num_args = 0..=1, default_missing_value = "demo")]
@@ -29,16 +29,16 @@ pub enum SeedKind {
     Demo,
 }
 
-impl Check for Settings {
-    fn check(&self) -> Result<(), Invalid> {
+impl CheckSettings for InventorySettings {
+    fn check(&self) -> Result<(), InvalidSetting> {
         self.common.check()?;
         config::within("SEED_PRODUCTS", self.seed_products.into(), 0, 100_000)
     }
 }
 
-impl Settings {
+impl InventorySettings {
     /// The products to begin with.
-    pub fn seeds(&self) -> Vec<Seed> {
+    pub fn seeds(&self) -> Vec<ProductSeed> {
         let mut seeds = match self.seed {
             SeedKind::None => vec![],
             SeedKind::Demo => seed::demo(),
@@ -55,13 +55,13 @@ mod tests {
     use super::*;
     use crate::domain::naming::Quantity;
 
-    fn settings(args: &[&str]) -> Settings {
+    fn settings(args: &[&str]) -> InventorySettings {
         let always = ["inventory-service", "--database-url", "postgres://me@db/inventory"];
-        Settings::try_parse_from(always.iter().chain(args)).unwrap()
+        InventorySettings::try_parse_from(always.iter().chain(args)).unwrap()
     }
 
     fn skus(args: &[&str]) -> Vec<String> {
-        settings(args).seeds().iter().map(|it| it.sku.to_string()).collect()
+        settings(args).seeds().iter().map(|product_seed| product_seed.sku.to_string()).collect()
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! What orders want of this service: each message is a command.
 
 use shared::{
-    codec::{Codec, Kind},
-    consumer::{Handled, Handler, Taken},
+    codec::{AvroCodec, RecordKind},
+    consumer::{HandlerOutcome, MessageHandler, NewMessage},
     contract::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED},
     fault::Fault,
     message::Message,
 };
 use sqlx::PgConnection;
 
-use crate::{app::App, domain::inventory::Command, request::StockRequest, wire};
+use crate::{app::App, domain::inventory::InventoryCommand, request::StockRequest, wire};
 
 /// Takes messages about orders in.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct EventHandler {
     pub app: App,
 }
 
-async fn read(codec: &Codec, message: &Message) -> Result<Command, Fault> {
+async fn read(codec: &AvroCodec, message: &Message) -> Result<InventoryCommand, Fault> {
     let subject = &message.envelope.subject;
     match message.incoming.topic.as_str() {
         ORDER_PLACED => wire::reserve(&codec.decode(message).await?, subject),
@@ -29,14 +29,14 @@ async fn read(codec: &Codec, message: &Message) -> Result<Command, Fault> {
     .map_err(Fault::poison)
 }
 
-impl Handler for EventHandler {
-    type Input = Command;
+impl MessageHandler for EventHandler {
+    type Input = InventoryCommand;
 
     fn topics(&self) -> Vec<&'static str> {
-        wire::reads().iter().map(Kind::topic).collect()
+        wire::reads().iter().map(RecordKind::topic).collect()
     }
 
-    async fn decode(&self, message: &Message) -> Result<Command, Fault> {
+    async fn decode(&self, message: &Message) -> Result<InventoryCommand, Fault> {
         read(&self.app.codec, message).await
     }
 
@@ -44,7 +44,10 @@ impl Handler for EventHandler {
         self.app.codec.prepare(messages).await
     }
 
-    async fn decode_again(&self, message: &Message) -> Result<(Command, Option<String>), Fault> {
+    async fn decode_again(
+        &self,
+        message: &Message,
+    ) -> Result<(InventoryCommand, Option<String>), Fault> {
         let codec = self.app.codec.for_redrive();
         Ok((read(&codec, message).await?, codec.read_by()))
     }
@@ -52,8 +55,8 @@ impl Handler for EventHandler {
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, Command>],
-    ) -> Result<Handled, Fault> {
+        batch: &[NewMessage<'_, InventoryCommand>],
+    ) -> Result<HandlerOutcome, Fault> {
         let requests: Vec<StockRequest> = batch
             .iter()
             .map(|taken| StockRequest {
@@ -70,6 +73,6 @@ impl Handler for EventHandler {
                 Some((place, answer.decision.as_ref().err()?.to_string()))
             })
             .collect();
-        Ok(Handled { effects: outcome.effects, refused })
+        Ok(HandlerOutcome { effects: outcome.effects, refused })
     }
 }

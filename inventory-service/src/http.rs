@@ -5,8 +5,8 @@
 
 use axum::Router;
 use shared::{
+    batcher::CommandBatcher,
     http::{ProblemPage, describe, problem_pages},
-    intake::Intake,
 };
 use sqlx::PgPool;
 use utoipa::{OpenApi as _, openapi::OpenApi};
@@ -27,9 +27,9 @@ pub(crate) mod view;
 
 /// What the endpoints need.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub struct InventoryApi {
     /// Where commands go in.
-    pub intake: Intake<ChangeProducts>,
+    pub batcher: CommandBatcher<ChangeProducts>,
     /// Where rows are looked at.
     pub pool: PgPool,
 }
@@ -42,10 +42,10 @@ pub struct Api {
         (name = "stock", description = "How much of it there is"),
     ),
 )]
-struct Document;
+struct ApiDocument;
 
-fn described() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Document::openapi())
+fn described() -> OpenApiRouter<InventoryApi> {
+    OpenApiRouter::with_openapi(ApiDocument::openapi())
         .routes(routes!(list_products::list_products))
         .routes(routes!(get_product::get_product, put_product::put_product))
         .routes(routes!(restock::restock))
@@ -55,7 +55,7 @@ fn described() -> OpenApiRouter<Api> {
 
 /// The endpoints, their description under `/openapi.json`, Swagger UI under `/swagger-ui`, and the
 /// pages behind problem types.
-pub fn routes(api: Api) -> Router {
+pub fn routes(api: InventoryApi) -> Router {
     let (router, document) = described().with_state(api).split_for_parts();
     router
         .merge(SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(document)))

@@ -2,13 +2,13 @@
 
 use shared::message::TraceParent;
 
-use crate::domain::inventory::Command;
+use crate::domain::inventory::InventoryCommand;
 
 /// What is asked of a product or a reservation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StockRequest {
     /// What is asked.
-    pub command: Command,
+    pub command: InventoryCommand,
     /// The trace that it belongs to.
     pub trace: Option<TraceParent>,
 }

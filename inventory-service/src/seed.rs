@@ -5,11 +5,11 @@
 
 use futures_util::future;
 use shared::{
-    dependency::{self, Waited},
-    health::Component,
-    idempotency::Answered,
-    intake::{Intake, Refused},
-    telemetry::spans::{Kind, Work},
+    batcher::{CommandBatcher, SubmitError},
+    dependency::{self, WaitOutcome},
+    health::HealthComponent,
+    idempotency::IdempotentAnswer,
+    telemetry::spans::{Kind, OpenSpan},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,11 +17,11 @@ use crate::{
     commands::{ChangeProduct, ChangeProducts},
     domain::{
         naming::{Quantity, Sku},
-        product::{Command, Offer},
+        product::{ProductCommand, ProductOffer},
     },
 };
 
-/// Introduced at the same time; well within what an intake holds.
+/// Introduced at the same time; well within what an batcher holds.
 const BATCH: usize = 500;
 
 /// What a load test may take of one product.
@@ -29,17 +29,17 @@ const LOAD_STOCK: i32 = 1_000_000_000;
 
 /// A product to begin with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seed {
+pub struct ProductSeed {
     /// What it is known by.
     pub sku: Sku,
     /// How it is offered.
-    pub offer: Offer,
+    pub offer: ProductOffer,
     /// How many there are.
     pub quantity: Option<Quantity>,
 }
 
 /// The demo's shop: each way that an order can go has something to order.
-pub fn demo() -> Vec<Seed> {
+pub fn demo() -> Vec<ProductSeed> {
     [
         ("desk-lamp", "Desk lamp", 4_990, 500),
         ("espresso-machine", "Espresso machine", 64_900, 100),
@@ -58,7 +58,7 @@ pub fn demo() -> Vec<Seed> {
 }
 
 /// `n` products with more stock than a load test can take: `load-0001` and so on.
-pub fn load(n: u32) -> Vec<Seed> {
+pub fn load(n: u32) -> Vec<ProductSeed> {
     (1..=n)
         .filter_map(|i| {
             seed(&format!("load-{i:04}"), &format!("Load test product {i}"), 1_000, LOAD_STOCK)
@@ -67,39 +67,42 @@ pub fn load(n: u32) -> Vec<Seed> {
 }
 
 /// A seed; none if its maker has made a mistake, which the tests of the settings would see.
-fn seed(sku: &str, name: &str, price_minor: i64, count: i32) -> Option<Seed> {
-    let offer = Offer::new(name.to_owned(), price_minor, "EUR".to_owned(), true).ok()?;
-    Some(Seed { sku: Sku::parse(sku)?, offer, quantity: Quantity::new(count) })
+fn seed(sku: &str, name: &str, price_minor: i64, count: i32) -> Option<ProductSeed> {
+    let offer = ProductOffer::new(name.to_owned(), price_minor, "EUR".to_owned(), true).ok()?;
+    Some(ProductSeed { sku: Sku::parse(sku)?, offer, quantity: Quantity::new(count) })
 }
 
 /// Introduces the products as any caller would, for as long as it takes.
 pub async fn plant(
-    intake: &Intake<ChangeProducts>,
-    seeds: &[Seed],
-    health: &Component,
+    batcher: &CommandBatcher<ChangeProducts>,
+    seeds: &[ProductSeed],
+    health: &HealthComponent,
     stop: &CancellationToken,
 ) {
     for batch in seeds.chunks(BATCH) {
-        let attempt = async || introduce(intake, batch).await;
-        match dependency::wait(health, stop, |_: &Refused| true, attempt).await {
-            Waited::Up(()) => (),
-            Waited::Refused(_) | Waited::Stopped => return,
+        let attempt = async || introduce(batcher, batch).await;
+        match dependency::wait(health, stop, |_: &SubmitError| true, attempt).await {
+            WaitOutcome::Up(()) => (),
+            WaitOutcome::Refused(_) | WaitOutcome::Stopped => return,
         }
     }
     tracing::info!(products = seeds.len(), "products are introduced");
 }
 
-async fn introduce(intake: &Intake<ChangeProducts>, seeds: &[Seed]) -> Result<(), Refused> {
-    let span = Work::begin(Kind::Internal, None, || "introduce products".into());
-    let changes = seeds.iter().map(|Seed { sku, offer, quantity }| ChangeProduct {
+async fn introduce(
+    batcher: &CommandBatcher<ChangeProducts>,
+    seeds: &[ProductSeed],
+) -> Result<(), SubmitError> {
+    let span = OpenSpan::begin(Kind::Internal, None, || "introduce products".into());
+    let changes = seeds.iter().map(|ProductSeed { sku, offer, quantity }| ChangeProduct {
         sku: sku.clone(),
-        command: Command::Introduce { offer: offer.clone(), quantity: *quantity },
+        command: ProductCommand::Introduce { offer: offer.clone(), quantity: *quantity },
         key: None,
         trace: Some(span.trace()),
     });
-    let answers = future::try_join_all(changes.map(|change| intake.submit(change))).await?;
+    let answers = future::try_join_all(changes.map(|change| batcher.submit(change))).await?;
     // A product is introduced or known; neither is refused.
-    debug_assert!(answers.iter().all(|answer| matches!(answer, Answered::Accepted { .. })));
+    debug_assert!(answers.iter().all(|answer| matches!(answer, IdempotentAnswer::Accepted { .. })));
     span.end();
     Ok(())
 }

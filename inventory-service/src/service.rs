@@ -1,33 +1,33 @@
-//! The parts of this service, put together on the ground that every service stands on.
+//! The parts of this service, put together on the service that every service stands on.
 
 use shared::{
+    batcher,
     clock::Clock,
-    ground::{Addresses, Error, Ground, Plan},
     http::finish,
-    intake,
-    lifecycle::Lifecycle,
-    telemetry::Metrics,
+    lifecycle::ProcessLifecycle,
+    service::{ServiceAddresses, ServiceBuilder, ServiceError, ServiceSpec},
+    telemetry::MetricsHandle,
 };
 
 use crate::{
     MIGRATIONS, NAME,
     app::App,
     commands::ChangeProducts,
-    config::Settings,
+    config::InventorySettings,
     consumer::EventHandler,
-    http::{self, Api},
+    http::{self, InventoryApi},
     metrics, seed, wire,
 };
 
 /// Starts all parts. Waits for what they depend on, for as long as it takes.
 pub async fn run(
-    settings: Settings,
-    life: Lifecycle,
-    metrics: Metrics,
-) -> Result<Addresses, Error> {
+    settings: InventorySettings,
+    life: ProcessLifecycle,
+    metrics: MetricsHandle,
+) -> Result<ServiceAddresses, ServiceError> {
     metrics::describe();
     let seeds = settings.seeds();
-    let plan = Plan {
+    let plan = ServiceSpec {
         name: NAME,
         common: settings.common,
         migrations: &MIGRATIONS,
@@ -35,19 +35,19 @@ pub async fn run(
         reads: wire::reads().into(),
         pages: &[],
     };
-    let mut ground = Ground::lay(plan, life, metrics).await?;
-    let app = App { codec: ground.codec().clone(), clock: Clock::System };
+    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
+    let app = App { codec: service.codec().clone(), clock: Clock::System };
 
     let products = ChangeProducts { app: app.clone() };
-    let intake = ground.start_intake("intake", products, intake::Settings::default());
-    ground.start_consumer(EventHandler { app })?;
+    let batcher = service.start_intake("intake", products, batcher::BatcherSettings::default());
+    service.start_consumer(EventHandler { app })?;
 
-    let life = ground.life();
+    let life = service.life();
     let health = life.health().component("products");
-    seed::plant(&intake, &seeds, &health, &life.stopping()).await;
+    seed::plant(&batcher, &seeds, &health, &life.stopping()).await;
     health.ready();
 
-    let routes = http::routes(Api { intake, pool: ground.pool().clone() });
-    let routes = finish(routes, ground.limits());
-    ground.open(routes).await
+    let routes = http::routes(InventoryApi { batcher, pool: service.pool().clone() });
+    let routes = finish(routes, service.limits());
+    service.open(routes).await
 }

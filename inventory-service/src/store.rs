@@ -10,11 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use shared::fault::{Collision, Fault};
+use shared::fault::{Fault, TransactionCollision};
 use sqlx::PgConnection;
 
 use crate::domain::{
-    inventory::{Command, Inventory},
+    inventory::{Inventory, InventoryCommand},
     naming::{OrderId, Sku},
     product::Product,
     reservation::{self, Reservation},
@@ -28,7 +28,7 @@ mod reservation_row;
 
 /// Whose messages are counted: each has a `ce_sequence` of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Subject {
+pub(crate) enum MessageSubject {
     /// An order.
     Order(OrderId),
     /// A product.
@@ -37,7 +37,7 @@ pub(crate) enum Subject {
 
 /// What is kept with a row beside its state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
+struct RowCounts {
     /// Messages said about it.
     said: i64,
     /// Writes of it.
@@ -46,44 +46,44 @@ struct Counts {
 
 /// The rows that a batch needs, locked, and what becomes of them.
 #[derive(Debug, Default)]
-pub(crate) struct Rows {
+pub(crate) struct LockedRows {
     /// As they are now: what the batch decides over.
     pub(crate) inventory: Inventory,
     loaded: Inventory,
-    counts: HashMap<Subject, Counts>,
-    saying: HashMap<Subject, i64>,
+    counts: HashMap<MessageSubject, RowCounts>,
+    saying: HashMap<MessageSubject, i64>,
 }
 
-impl Rows {
+impl LockedRows {
     /// The number of the next message about `subject`.
-    pub(crate) fn next_sequence(&mut self, subject: Subject) -> i64 {
-        let said = self.counts.get(&subject).map_or(0, |it| it.said);
+    pub(crate) fn next_sequence(&mut self, subject: MessageSubject) -> i64 {
+        let said = self.counts.get(&subject).map_or(0, |row_counts| row_counts.said);
         let saying = self.saying.entry(subject).or_default();
         *saying += 1;
         said + *saying
     }
 
     /// What is to be written of `subject`: its counts, if its state changed or something was said.
-    fn counts_to_write(&self, subject: &Subject, changed: bool) -> Option<Counts> {
+    fn counts_to_write(&self, subject: &MessageSubject, changed: bool) -> Option<RowCounts> {
         let saying = self.saying.get(subject).copied().unwrap_or(0);
-        let Counts { said, version } = self.counts.get(subject).copied().unwrap_or_default();
-        (changed || saying > 0).then_some(Counts { said: said + saying, version: version + 1 })
+        let RowCounts { said, version } = self.counts.get(subject).copied().unwrap_or_default();
+        (changed || saying > 0).then_some(RowCounts { said: said + saying, version: version + 1 })
     }
 
-    fn reservations_to_write(&self) -> Vec<(OrderId, &Reservation, Counts)> {
+    fn reservations_to_write(&self) -> Vec<(OrderId, &Reservation, RowCounts)> {
         let rows = self.inventory.reservations.iter();
         rows.filter_map(|(order, now)| {
             let changed = self.loaded.reservations.get(order) != Some(now);
-            Some((*order, now, self.counts_to_write(&Subject::Order(*order), changed)?))
+            Some((*order, now, self.counts_to_write(&MessageSubject::Order(*order), changed)?))
         })
         .collect()
     }
 
-    fn products_to_write(&self) -> Vec<(&Sku, &Product, Counts)> {
+    fn products_to_write(&self) -> Vec<(&Sku, &Product, RowCounts)> {
         let rows = self.inventory.products.iter();
         rows.filter_map(|(sku, now)| {
             let changed = self.loaded.products.get(sku) != Some(now);
-            Some((sku, now, self.counts_to_write(&Subject::Product(sku.clone()), changed)?))
+            Some((sku, now, self.counts_to_write(&MessageSubject::Product(sku.clone()), changed)?))
         })
         .collect()
     }
@@ -93,8 +93,8 @@ impl Rows {
 /// command names or a loaded reservation holds.
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
-    commands: impl Iterator<Item = &Command> + Clone + Send,
-) -> Result<Rows, Fault> {
+    commands: impl Iterator<Item = &InventoryCommand> + Clone + Send,
+) -> Result<LockedRows, Fault> {
     let (orders, mut skus) = wanted(commands);
     let mut counts = HashMap::with_capacity(orders.len() + skus.len());
     let mut loaded = Inventory::default();
@@ -102,27 +102,29 @@ pub(crate) async fn load_for_update(
         if let Some(lines) = row.reservation.held() {
             skus.extend(lines.iter().map(|(sku, _)| sku.clone()));
         }
-        counts.insert(Subject::Order(row.order), row.counts);
+        counts.insert(MessageSubject::Order(row.order), row.counts);
         loaded.reservations.insert(row.order, row.reservation);
     }
     for row in product_row::load_for_update(conn, &skus).await? {
-        counts.insert(Subject::Product(row.sku.clone()), row.counts);
+        counts.insert(MessageSubject::Product(row.sku.clone()), row.counts);
         loaded.products.insert(row.sku, row.product);
     }
-    Ok(Rows { inventory: loaded.clone(), loaded, counts, saying: HashMap::new() })
+    Ok(LockedRows { inventory: loaded.clone(), loaded, counts, saying: HashMap::new() })
 }
 
-fn wanted<'c>(commands: impl Iterator<Item = &'c Command>) -> (BTreeSet<OrderId>, BTreeSet<Sku>) {
+fn wanted<'c>(
+    commands: impl Iterator<Item = &'c InventoryCommand>,
+) -> (BTreeSet<OrderId>, BTreeSet<Sku>) {
     let (mut orders, mut skus) = (BTreeSet::new(), BTreeSet::new());
     for command in commands {
         match command {
-            Command::Reservation { order, command } => {
+            InventoryCommand::Reservation { order, command } => {
                 orders.insert(*order);
-                if let reservation::Command::Reserve { lines } = command {
+                if let reservation::ReservationCommand::Reserve { lines } = command {
                     skus.extend(lines.iter().map(|(sku, _)| sku.clone()));
                 }
             }
-            Command::Product { sku, .. } => {
+            InventoryCommand::Product { sku, .. } => {
                 skus.insert(sku.clone());
             }
         }
@@ -131,7 +133,7 @@ fn wanted<'c>(commands: impl Iterator<Item = &'c Command>) -> (BTreeSet<OrderId>
 }
 
 /// Writes what has changed, in the order of the locks.
-pub(crate) async fn save(conn: &mut PgConnection, rows: &Rows) -> Result<(), Fault> {
+pub(crate) async fn save(conn: &mut PgConnection, rows: &LockedRows) -> Result<(), Fault> {
     let reservations = rows.reservations_to_write();
     let written = reservation_row::save(conn, &reservations).await?;
     followed(written, reservations.len())?;
@@ -142,19 +144,19 @@ pub(crate) async fn save(conn: &mut PgConnection, rows: &Rows) -> Result<(), Fau
 
 /// Each row's version follows the one that was loaded, or somebody else made the row meanwhile.
 fn followed(written: u64, rows: usize) -> Result<(), Fault> {
-    if written == rows as u64 { Ok(()) } else { Err(Fault::transient(Collision)) }
+    if written == rows as u64 { Ok(()) } else { Err(Fault::transient(TransactionCollision)) }
 }
 
 /// A row that is not what this service writes. Nobody's message is at fault.
 #[derive(Debug, thiserror::Error)]
 #[error("the row of {table} {id} is not what this service writes")]
-struct Unreadable {
+struct UnreadableRow {
     table: &'static str,
     id: String,
 }
 
-impl From<Unreadable> for Fault {
-    fn from(error: Unreadable) -> Self {
+impl From<UnreadableRow> for Fault {
+    fn from(error: UnreadableRow) -> Self {
         Self::transient(error)
     }
 }

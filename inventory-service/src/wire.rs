@@ -3,45 +3,49 @@
 //! **Architecture invariant:** only this file knows both.
 
 use shared::{
-    codec::{Codec, Kind, Says},
+    codec::{AvroCodec, EventMeta, RecordKind},
     contract::{
-        Line, MissingLine, OrderCancelled, OrderConfirmed, OrderPlaced, ProductChanged, StockLine,
-        StockRejected, StockReleased, StockReserved,
+        MissingLine, OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, ProductChanged,
+        StockLine, StockRejected, StockReleased, StockReserved,
     },
     fault::Fault,
-    message::Outgoing,
+    message::OutgoingMessage,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        inventory::{Command, Event},
-        naming::{InvalidLines, Lines, OrderId, Quantity, Sku},
-        product::{self, Offer},
-        reservation::{self, Missing},
+        inventory::{InventoryCommand, InventoryEvent},
+        naming::{InvalidLines, OrderId, OrderLines, Quantity, Sku},
+        product::{self, ProductOffer},
+        reservation::{self, ShortLine},
     },
-    store::Subject,
+    store::MessageSubject,
 };
 
 /// What this service says.
-pub(crate) fn says() -> [Kind; 4] {
+pub(crate) fn says() -> [RecordKind; 4] {
     [
-        Kind::of::<StockReserved>(),
-        Kind::of::<StockRejected>(),
-        Kind::of::<StockReleased>(),
-        Kind::of::<ProductChanged>(),
+        RecordKind::of::<StockReserved>(),
+        RecordKind::of::<StockRejected>(),
+        RecordKind::of::<StockReleased>(),
+        RecordKind::of::<ProductChanged>(),
     ]
 }
 
 /// What this service reads.
-pub(crate) fn reads() -> [Kind; 3] {
-    [Kind::of::<OrderPlaced>(), Kind::of::<OrderConfirmed>(), Kind::of::<OrderCancelled>()]
+pub(crate) fn reads() -> [RecordKind; 3] {
+    [
+        RecordKind::of::<OrderPlaced>(),
+        RecordKind::of::<OrderConfirmed>(),
+        RecordKind::of::<OrderCancelled>(),
+    ]
 }
 
 /// What is wrong with a message whose bytes are in order.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unusable {
+pub(crate) enum InvalidRecord {
     /// The body speaks of another order than the outside.
     #[error("the body speaks of order {body}, the outside of {outside}")]
     OtherOrder {
@@ -67,43 +71,57 @@ pub(crate) enum Unusable {
 }
 
 /// An order was placed: hold its lines.
-pub(crate) fn reserve(placed: &OrderPlaced, subject: &str) -> Result<Command, Unusable> {
+pub(crate) fn reserve(
+    placed: &OrderPlaced,
+    subject: &str,
+) -> Result<InventoryCommand, InvalidRecord> {
     let order = order(placed.order_id, subject)?;
     let lines = placed.lines.iter().map(line).collect::<Result<Vec<_>, _>>()?;
-    let lines = Lines::new(lines).map_err(Unusable::Lines)?;
-    Ok(Command::Reservation { order, command: reservation::Command::Reserve { lines } })
+    let lines = OrderLines::new(lines).map_err(InvalidRecord::Lines)?;
+    Ok(InventoryCommand::Reservation {
+        order,
+        command: reservation::ReservationCommand::Reserve { lines },
+    })
 }
 
 /// An order was confirmed: what is held is sold.
-pub(crate) fn commit(confirmed: &OrderConfirmed, subject: &str) -> Result<Command, Unusable> {
+pub(crate) fn commit(
+    confirmed: &OrderConfirmed,
+    subject: &str,
+) -> Result<InventoryCommand, InvalidRecord> {
     let order = order(confirmed.order_id, subject)?;
-    Ok(Command::Reservation { order, command: reservation::Command::Commit })
+    Ok(InventoryCommand::Reservation { order, command: reservation::ReservationCommand::Commit })
 }
 
 /// An order was cancelled: let go.
-pub(crate) fn release(cancelled: &OrderCancelled, subject: &str) -> Result<Command, Unusable> {
+pub(crate) fn release(
+    cancelled: &OrderCancelled,
+    subject: &str,
+) -> Result<InventoryCommand, InvalidRecord> {
     let order = order(cancelled.order_id, subject)?;
-    Ok(Command::Reservation { order, command: reservation::Command::Release })
+    Ok(InventoryCommand::Reservation { order, command: reservation::ReservationCommand::Release })
 }
 
-fn order(body: Uuid, subject: &str) -> Result<OrderId, Unusable> {
+fn order(body: Uuid, subject: &str) -> Result<OrderId, InvalidRecord> {
     if Uuid::parse_str(subject) == Ok(body) {
         Ok(OrderId(body))
     } else {
-        Err(Unusable::OtherOrder { body, outside: subject.to_owned() })
+        Err(InvalidRecord::OtherOrder { body, outside: subject.to_owned() })
     }
 }
 
-fn line(line: &Line) -> Result<(Sku, Quantity), Unusable> {
-    let sku = Sku::parse(&line.sku).ok_or_else(|| Unusable::Sku(line.sku.clone()))?;
-    let quantity = Quantity::new(line.quantity)
-        .ok_or_else(|| Unusable::Quantity { sku: line.sku.clone(), quantity: line.quantity })?;
+fn line(line: &OrderLine) -> Result<(Sku, Quantity), InvalidRecord> {
+    let sku = Sku::parse(&line.sku).ok_or_else(|| InvalidRecord::Sku(line.sku.clone()))?;
+    let quantity = Quantity::new(line.quantity).ok_or_else(|| InvalidRecord::Quantity {
+        sku: line.sku.clone(),
+        quantity: line.quantity,
+    })?;
     Ok((sku, quantity))
 }
 
 /// An event as it is said.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Saying {
+pub(crate) enum StockRecord {
     /// Every line is held.
     Reserved(StockReserved),
     /// Not every line was there.
@@ -114,53 +132,67 @@ pub(crate) enum Saying {
     Changed(ProductChanged),
 }
 
-impl Saying {
+impl StockRecord {
     /// How an event is said and whom it is about; none of what is nobody else's affair.
-    pub(crate) fn of(event: &Event, at: OffsetDateTime) -> Option<(Subject, Self)> {
+    pub(crate) fn of(event: &InventoryEvent, at: OffsetDateTime) -> Option<(MessageSubject, Self)> {
         match event {
-            Event::Reservation { order, event } => {
+            InventoryEvent::Reservation { order, event } => {
                 let saying = Self::of_order(order.0, event, at)?;
-                Some((Subject::Order(*order), saying))
+                Some((MessageSubject::Order(*order), saying))
             }
-            Event::Product { sku, event } => {
+            InventoryEvent::Product { sku, event } => {
                 let saying = Self::of_product(sku, event, at)?;
-                Some((Subject::Product(sku.clone()), saying))
+                Some((MessageSubject::Product(sku.clone()), saying))
             }
         }
     }
 
-    fn of_order(order_id: Uuid, event: &reservation::Event, at: OffsetDateTime) -> Option<Self> {
+    fn of_order(
+        order_id: Uuid,
+        event: &reservation::ReservationEvent,
+        at: OffsetDateTime,
+    ) -> Option<Self> {
         match event {
-            reservation::Event::Reserved { lines } => Some(Self::Reserved(StockReserved {
-                order_id,
-                lines: stock_lines(lines),
-                reserved_at: at,
-            })),
-            reservation::Event::Rejected { missing } => Some(Self::Rejected(StockRejected {
-                order_id,
-                missing: missing.iter().map(missing_line).collect(),
-                rejected_at: at,
-            })),
-            reservation::Event::Released { lines } => Some(Self::Released(StockReleased {
-                order_id,
-                lines: stock_lines(lines),
-                released_at: at,
-            })),
-            reservation::Event::Sold | reservation::Event::Fenced => None,
+            reservation::ReservationEvent::Reserved { lines } => {
+                Some(Self::Reserved(StockReserved {
+                    order_id,
+                    lines: stock_lines(lines),
+                    reserved_at: at,
+                }))
+            }
+            reservation::ReservationEvent::Rejected { missing } => {
+                Some(Self::Rejected(StockRejected {
+                    order_id,
+                    missing: missing.iter().map(missing_line).collect(),
+                    rejected_at: at,
+                }))
+            }
+            reservation::ReservationEvent::Released { lines } => {
+                Some(Self::Released(StockReleased {
+                    order_id,
+                    lines: stock_lines(lines),
+                    released_at: at,
+                }))
+            }
+            reservation::ReservationEvent::Sold | reservation::ReservationEvent::Fenced => None,
         }
     }
 
-    fn of_product(sku: &Sku, event: &product::Event, at: OffsetDateTime) -> Option<Self> {
+    fn of_product(sku: &Sku, event: &product::ProductEvent, at: OffsetDateTime) -> Option<Self> {
         match event {
-            product::Event::Listed { offer } | product::Event::Changed { offer } => {
+            product::ProductEvent::Listed { offer } | product::ProductEvent::Changed { offer } => {
                 Some(Self::Changed(product_changed(sku, offer, at)))
             }
-            product::Event::Restocked { .. } => None,
+            product::ProductEvent::Restocked { .. } => None,
         }
     }
 
     /// The message that says it.
-    pub(crate) fn message(&self, codec: &Codec, says: Says) -> Result<Outgoing, Fault> {
+    pub(crate) fn message(
+        &self,
+        codec: &AvroCodec,
+        says: EventMeta,
+    ) -> Result<OutgoingMessage, Fault> {
         match self {
             Self::Reserved(record) => codec.message(says, record),
             Self::Rejected(record) => codec.message(says, record),
@@ -171,14 +203,14 @@ impl Saying {
 }
 
 /// The key under which a subject's messages stay in order.
-pub(crate) fn key(subject: &Subject) -> String {
+pub(crate) fn key(subject: &MessageSubject) -> String {
     match subject {
-        Subject::Order(order) => order.0.to_string(),
-        Subject::Product(sku) => sku.to_string(),
+        MessageSubject::Order(order) => order.0.to_string(),
+        MessageSubject::Product(sku) => sku.to_string(),
     }
 }
 
-fn stock_lines(lines: &Lines) -> Vec<StockLine> {
+fn stock_lines(lines: &OrderLines) -> Vec<StockLine> {
     let line = |(sku, quantity): (&Sku, Quantity)| StockLine {
         sku: sku.to_string(),
         quantity: quantity.get(),
@@ -186,7 +218,7 @@ fn stock_lines(lines: &Lines) -> Vec<StockLine> {
     lines.iter().map(line).collect()
 }
 
-fn missing_line(missing: &Missing) -> MissingLine {
+fn missing_line(missing: &ShortLine) -> MissingLine {
     MissingLine {
         sku: missing.sku.to_string(),
         requested: missing.requested.get(),
@@ -195,7 +227,7 @@ fn missing_line(missing: &Missing) -> MissingLine {
     }
 }
 
-fn product_changed(sku: &Sku, offer: &Offer, changed_at: OffsetDateTime) -> ProductChanged {
+fn product_changed(sku: &Sku, offer: &ProductOffer, changed_at: OffsetDateTime) -> ProductChanged {
     ProductChanged {
         sku: sku.to_string(),
         name: offer.name().to_owned(),

@@ -4,19 +4,21 @@ use std::collections::{BTreeSet, HashMap};
 
 use shared::{
     clock::Clock,
-    codec::{Codec, Says},
+    codec::{AvroCodec, EventMeta},
     decider::{self, Decision},
-    effects::Effects,
+    effects::DecisionEffects,
     fault::Fault,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::notification::{Addressee, Correspondence, Event, Occasion},
-    jobs::mail::{self, EmailMessage, Letter},
+    domain::notification::{
+        CustomerContact, NotificationCause, NotificationEvent, OrderNotifications,
+    },
+    jobs::mail::{self, EmailMessage, MailText},
     request::NotificationRequest,
-    store::{self, Change, File},
+    store::{self, NotificationRows, RowChange},
     wire,
 };
 
@@ -24,7 +26,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct App {
     /// Encodes events.
-    pub codec: Codec,
+    pub codec: AvroCodec,
     /// Tells the time, and mints ids.
     pub clock: Clock,
     /// Stands behind the `@` of each `Message-ID`.
@@ -35,9 +37,9 @@ pub struct App {
 #[derive(Debug, Default)]
 pub struct BatchOutcome {
     /// To each request in order: what happened, or why it is refused.
-    pub answers: Vec<Decision<Correspondence>>,
+    pub answers: Vec<Decision<OrderNotifications>>,
     /// What is to be published and done.
-    pub effects: Effects,
+    pub effects: DecisionEffects,
 }
 
 impl App {
@@ -50,13 +52,13 @@ impl App {
         let order_ids: BTreeSet<Uuid> = requests.iter().map(|request| request.order_id).collect();
         let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
         let files = store::load_for_update(conn, &order_ids).await?;
-        let mut states: HashMap<Uuid, Correspondence> =
+        let mut states: HashMap<Uuid, OrderNotifications> =
             files.iter().map(|(id, file)| (*id, file.correspondence.clone())).collect();
         let mut said: HashMap<Uuid, i64> =
             files.iter().map(|(id, file)| (*id, file.said)).collect();
         let commands = requests.iter().map(|request| (&request.order_id, &request.command));
-        let answers = decider::fold::<Correspondence, _>(&mut states, commands);
-        let mut effects = Effects::default();
+        let answers = decider::fold::<OrderNotifications, _>(&mut states, commands);
+        let mut effects = DecisionEffects::default();
         for (request, answer) in requests.iter().zip(&answers) {
             let Ok(events) = answer else { continue };
             let said = said.entry(request.order_id).or_default();
@@ -64,14 +66,16 @@ impl App {
                 self.follow(&mut effects, said, request, event)?;
             }
         }
-        let unknown = File::default();
-        let changes: Vec<Change<'_>> = order_ids
+        let unknown = NotificationRows::default();
+        let changes: Vec<RowChange<'_>> = order_ids
             .iter()
             .filter_map(|order_id| {
                 let before = files.get(order_id).unwrap_or(&unknown);
-                let after = states.get(order_id).filter(|it| **it != before.correspondence)?;
+                let after = states
+                    .get(order_id)
+                    .filter(|order_notifications| **order_notifications != before.correspondence)?;
                 let said = said.get(order_id).copied().unwrap_or_default();
-                Some(Change { order_id: *order_id, before, after, said })
+                Some(RowChange { order_id: *order_id, before, after, said })
             })
             .collect();
         store::save(conn, &changes).await?;
@@ -81,23 +85,23 @@ impl App {
     /// What follows from an event: a message, a job, or a job to be stopped.
     fn follow(
         &self,
-        effects: &mut Effects,
+        effects: &mut DecisionEffects,
         said: &mut i64,
         request: &NotificationRequest,
-        event: &Event,
+        event: &NotificationEvent,
     ) -> Result<(), Fault> {
         let order_id = request.order_id;
         match event {
-            Event::FellDue { occasion, addressee, at } => {
+            NotificationEvent::FellDue { occasion, addressee, at } => {
                 let mail = self.mail(order_id, occasion, addressee, *at);
                 effects.jobs.push(mail::job(occasion.kind(), &mail, request.trace)?);
             }
-            Event::Skipped { occasion, was_due: true } => {
+            NotificationEvent::Skipped { occasion, was_due: true } => {
                 effects.stop(mail::key(order_id, occasion.kind()));
             }
-            Event::Sent { at, .. } | Event::Failed { at, .. } => {
+            NotificationEvent::Sent { at, .. } | NotificationEvent::Failed { at, .. } => {
                 *said += 1;
-                let says = Says {
+                let says = EventMeta {
                     id: self.clock.new_id(),
                     subject: order_id.to_string(),
                     sequence: *said,
@@ -106,9 +110,9 @@ impl App {
                 };
                 effects.messages.extend(wire::message(&self.codec, says, order_id, event)?);
             }
-            Event::ContactKnown { .. }
-            | Event::Deferred { .. }
-            | Event::Skipped { was_due: false, .. } => {}
+            NotificationEvent::ContactKnown { .. }
+            | NotificationEvent::Deferred { .. }
+            | NotificationEvent::Skipped { was_due: false, .. } => {}
         }
         Ok(())
     }
@@ -116,8 +120,8 @@ impl App {
     fn mail(
         &self,
         order_id: Uuid,
-        occasion: &Occasion,
-        addressee: &Addressee,
+        occasion: &NotificationCause,
+        addressee: &CustomerContact,
         written_at: time::OffsetDateTime,
     ) -> EmailMessage {
         EmailMessage {
@@ -126,7 +130,7 @@ impl App {
             email: addressee.email.clone(),
             name: addressee.name.clone(),
             written_at,
-            letter: Letter::write(order_id, occasion, addressee),
+            letter: MailText::write(order_id, occasion, addressee),
         }
     }
 }

@@ -5,19 +5,19 @@ use std::time::Duration;
 use lettre::message::Mailbox;
 use secrecy::{ExposeSecret as _, SecretString};
 use shared::{
-    config::{self, Check, Common, Invalid, Retry},
-    jobs::{Doubts, Policy},
+    config::{self, CheckSettings, InvalidSetting, RetrySettings, ServiceSettings},
+    jobs::{DoubtLimit, JobPolicy},
 };
 
-use crate::jobs::email::{self, Limits, Server};
+use crate::jobs::email::{self, SmtpServer, StepLimits};
 
 /// Owns what customers were told.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version)]
-pub struct Settings {
+pub struct NotifySettings {
     /// What every service has.
     #[command(flatten)]
-    pub common: Common,
+    pub common: ServiceSettings,
     /// The server that takes mail: `smtp://host:port`, `smtp://user:password@host?tls=required` or
     /// `smtps://user:password@host`.
     #[arg(long, env = "SMTP_URL", hide_env_values = true, value_parser = config::secret)]
@@ -35,7 +35,7 @@ pub struct Settings {
     /// How a mail is tried again. By itself it is given up after half a day, later if the server takes long
     /// to say nothing.
     #[arg(long, env = "MAIL_RETRY", default_value = "first=2s,factor=2,cap=30m,attempts=50")]
-    pub mail_retry: Retry,
+    pub mail_retry: RetrySettings,
     /// Times that one mail is handed over without an answer, at most: each may be a copy for the customer. After
     /// the last it is given up and waits for a person.
     #[arg(long, env = "MAIL_COPIES_MAX", default_value_t = 3)]
@@ -48,8 +48,8 @@ const PAUSE_IN_DOUBT: Duration = Duration::from_mins(1);
 /// Due jobs are looked for at least this often.
 const JOBS_POLL: Duration = Duration::from_millis(500);
 
-impl Check for Settings {
-    fn check(&self) -> Result<(), Invalid> {
+impl CheckSettings for NotifySettings {
+    fn check(&self) -> Result<(), InvalidSetting> {
         self.common.check()?;
         self.smtp()?;
         config::within("MAILS_MAX", self.mails_max.into(), 1, 1_000)?;
@@ -57,36 +57,36 @@ impl Check for Settings {
         let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-');
         let domain = &self.mail_domain;
         if domain.is_empty() || domain.len() > 100 || !domain.bytes().all(legal) {
-            return Err(Invalid::new("MAIL_DOMAIN", "it is not a domain"));
+            return Err(InvalidSetting::new("MAIL_DOMAIN", "it is not a domain"));
         }
         Ok(())
     }
 }
 
-impl Settings {
+impl NotifySettings {
     /// How the mail server is talked to.
-    pub fn smtp(&self) -> Result<email::Settings, Invalid> {
-        let server = Server::parse(self.smtp_url.expose_secret())
-            .map_err(|error| Invalid::new("SMTP_URL", error.to_string()))?;
-        Ok(email::Settings {
+    pub fn smtp(&self) -> Result<email::SmtpSettings, InvalidSetting> {
+        let server = SmtpServer::parse(self.smtp_url.expose_secret())
+            .map_err(|error| InvalidSetting::new("SMTP_URL", error.to_string()))?;
+        Ok(email::SmtpSettings {
             server,
             hello_name: self.mail_domain.clone(),
-            limits: Limits::RFC_5321,
+            limits: StepLimits::RFC_5321,
             parked_max: self.mails_max as usize,
         })
     }
 
     /// How often a mail is handed over without an answer.
-    pub fn doubts(&self) -> Doubts {
-        Doubts { max: self.mail_copies_max, pause: PAUSE_IN_DOUBT }
+    pub fn doubts(&self) -> DoubtLimit {
+        DoubtLimit { max: self.mail_copies_max, pause: PAUSE_IN_DOUBT }
     }
 
     /// How mails are worked on.
-    pub fn policy(&self) -> Policy {
-        Policy {
+    pub fn policy(&self) -> JobPolicy {
+        JobPolicy {
             backoff: self.mail_retry.backoff,
             attempts_max: self.mail_retry.attempts_max,
-            attempt_limit: Limits::RFC_5321.attempt(),
+            attempt_limit: StepLimits::RFC_5321.attempt(),
             concurrency_max: self.mails_max as usize,
             poll: JOBS_POLL,
         }
@@ -99,9 +99,9 @@ mod tests {
 
     use super::*;
 
-    fn settings(args: &[&str]) -> Settings {
+    fn settings(args: &[&str]) -> NotifySettings {
         let always = ["notify-service", "--database-url", "postgres://me@db/notify"];
-        Settings::try_parse_from(always.iter().chain(args)).unwrap()
+        NotifySettings::try_parse_from(always.iter().chain(args)).unwrap()
     }
 
     fn complaint(args: &[&str]) -> String {
@@ -114,7 +114,7 @@ mod tests {
         let policy = settings(&[]).policy();
         assert_eq!(policy.concurrency_max, 16);
         let smtp = settings(&[]).smtp().unwrap();
-        assert_eq!(smtp.limits, Limits::RFC_5321);
+        assert_eq!(smtp.limits, StepLimits::RFC_5321);
         assert!(
             policy.attempt_limit >= smtp.limits.attempt(),
             "no attempt is cut off before its last step"

@@ -1,8 +1,8 @@
 //! Messages → commands.
 
 use shared::{
-    codec::{Codec, Kind},
-    consumer::{Handled, Handler, Taken},
+    codec::{AvroCodec, RecordKind},
+    consumer::{HandlerOutcome, MessageHandler, NewMessage},
     fault::Fault,
     message::Message,
 };
@@ -18,18 +18,22 @@ pub struct EventHandler {
 }
 
 impl EventHandler {
-    async fn read(&self, codec: &Codec, message: &Message) -> Result<NotificationRequest, Fault> {
+    async fn read(
+        &self,
+        codec: &AvroCodec,
+        message: &Message,
+    ) -> Result<NotificationRequest, Fault> {
         let now = self.app.clock.now();
         let (order_id, command) = wire::read(codec, message, now).await?;
         Ok(NotificationRequest { order_id, command, trace: message.envelope.trace })
     }
 }
 
-impl Handler for EventHandler {
+impl MessageHandler for EventHandler {
     type Input = NotificationRequest;
 
     fn topics(&self) -> Vec<&'static str> {
-        wire::reads().iter().map(Kind::topic).collect()
+        wire::reads().iter().map(RecordKind::topic).collect()
     }
 
     async fn decode(&self, message: &Message) -> Result<NotificationRequest, Fault> {
@@ -51,8 +55,8 @@ impl Handler for EventHandler {
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, NotificationRequest>],
-    ) -> Result<Handled, Fault> {
+        batch: &[NewMessage<'_, NotificationRequest>],
+    ) -> Result<HandlerOutcome, Fault> {
         let requests: Vec<NotificationRequest> =
             batch.iter().map(|taken| taken.input.clone()).collect();
         let outcome = self.app.execute(conn, &requests).await?;
@@ -62,6 +66,6 @@ impl Handler for EventHandler {
             .enumerate()
             .filter_map(|(place, answer)| Some((place, answer.as_ref().err()?.to_string())))
             .collect();
-        Ok(Handled { effects: outcome.effects, refused })
+        Ok(HandlerOutcome { effects: outcome.effects, refused })
     }
 }

@@ -1,7 +1,7 @@
 //! What people may see of notices: read-only, and without the contact.
 
 use axum::Router;
-use shared::http::{Settings, describe, finish, problem_pages};
+use shared::http::{HttpSettings, describe, finish, problem_pages};
 use sqlx::PgPool;
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -15,10 +15,10 @@ mod view;
     info(title = "notify-service", description = "What the customer of each order was told."),
     tags((name = "notifications", description = "At most one of each kind per order."))
 )]
-struct Api;
+struct ApiDocument;
 
 fn routes() -> OpenApiRouter<PgPool> {
-    OpenApiRouter::with_openapi(Api::openapi())
+    OpenApiRouter::with_openapi(ApiDocument::openapi())
         .routes(routes!(get_notifications::get_notifications))
 }
 
@@ -28,7 +28,7 @@ pub fn document() -> OpenApi {
 }
 
 /// The public API, with its description and its pages.
-pub fn router(pool: PgPool, settings: &Settings) -> Router {
+pub fn router(pool: PgPool, settings: &HttpSettings) -> Router {
     let (router, api) = routes().with_state(pool).split_for_parts();
     let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(api));
     finish(router.merge(pages).merge(problem_pages(&[])), settings)

@@ -3,7 +3,7 @@
 use shared::message::TraceParent;
 use uuid::Uuid;
 
-use crate::domain::notification::Command;
+use crate::domain::notification::NotificationCommand;
 
 /// What is asked of the notifications of one order.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,7 +11,7 @@ pub struct NotificationRequest {
     /// The order.
     pub order_id: Uuid,
     /// What is asked.
-    pub command: Command,
+    pub command: NotificationCommand,
     /// The trace that it belongs to.
     pub trace: Option<TraceParent>,
 }

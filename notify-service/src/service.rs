@@ -1,32 +1,32 @@
-//! The parts of this service, put together on the ground that every service stands on.
+//! The parts of this service, put together on the service that every service stands on.
 //!
 //! The mail server is not waited for: mails wait for it.
 
 use shared::{
     clock::Clock,
-    ground::{Addresses, Error, Ground, Plan},
-    lifecycle::Lifecycle,
-    telemetry::Metrics,
+    lifecycle::ProcessLifecycle,
+    service::{ServiceAddresses, ServiceBuilder, ServiceError, ServiceSpec},
+    telemetry::MetricsHandle,
 };
 
 use crate::{
     MIGRATIONS, NAME,
     app::App,
-    config::Settings,
+    config::NotifySettings,
     consumer::EventHandler,
     http,
-    jobs::email::{Email, Smtp},
+    jobs::email::{EmailJob, SmtpClient},
     metrics, wire,
 };
 
 /// Starts all parts. Waits for what they depend on, for as long as it takes.
 pub async fn run(
-    settings: Settings,
-    life: Lifecycle,
-    metrics: Metrics,
-) -> Result<Addresses, Error> {
+    settings: NotifySettings,
+    life: ProcessLifecycle,
+    metrics: MetricsHandle,
+) -> Result<ServiceAddresses, ServiceError> {
     metrics::describe();
-    let plan = Plan {
+    let plan = ServiceSpec {
         name: NAME,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
@@ -35,19 +35,19 @@ pub async fn run(
         pages: &[],
     };
     let stopping = life.stopping();
-    let mut ground = Ground::lay(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
     let app = App {
-        codec: ground.codec().clone(),
+        codec: service.codec().clone(),
         clock: Clock::System,
         mail_domain: settings.mail_domain.clone(),
     };
 
-    let smtp = Smtp::new(settings.smtp()?, stopping);
+    let smtp = SmtpClient::new(settings.smtp()?, stopping);
     let doubts = settings.doubts();
-    let email = Email { app: app.clone(), from: settings.mail_from.clone(), smtp, doubts };
-    ground.start_worker("mail", email, settings.policy());
-    ground.start_consumer(EventHandler { app })?;
+    let email = EmailJob { app: app.clone(), from: settings.mail_from.clone(), smtp, doubts };
+    service.start_worker("mail", email, settings.policy());
+    service.start_consumer(EventHandler { app })?;
 
-    let routes = http::router(ground.pool().clone(), ground.limits());
-    ground.open(routes).await
+    let routes = http::router(service.pool().clone(), service.limits());
+    service.open(routes).await
 }

@@ -6,20 +6,21 @@
 
 use std::collections::HashMap;
 
-use shared::fault::{Collision, Fault};
+use shared::fault::{Fault, TransactionCollision};
 use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::notification::{
-    Addressee, CancelReason, Correspondence, Kind, Money, Notice, Occasion, Stage,
+    CancelReason, CustomerContact, Money, NotificationCause, NotificationKind, NotificationStage,
+    NotificationState, OrderNotifications,
 };
 
 /// An order's rows, as they were loaded.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct File {
+pub(crate) struct NotificationRows {
     /// What is told to its customer.
-    pub(crate) correspondence: Correspondence,
+    pub(crate) correspondence: OrderNotifications,
     /// How many messages it has said.
     pub(crate) said: i64,
     version: i64,
@@ -27,13 +28,13 @@ pub(crate) struct File {
 
 /// What is to be saved of an order.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Change<'c> {
+pub(crate) struct RowChange<'c> {
     /// The order.
     pub(crate) order_id: Uuid,
     /// As it was loaded.
-    pub(crate) before: &'c File,
+    pub(crate) before: &'c NotificationRows,
     /// As it is now.
-    pub(crate) after: &'c Correspondence,
+    pub(crate) after: &'c OrderNotifications,
     /// How many messages it has said by now.
     pub(crate) said: i64,
 }
@@ -41,7 +42,7 @@ pub(crate) struct Change<'c> {
 /// A row that contradicts itself, which the table's constraints forbid.
 #[derive(Debug, thiserror::Error)]
 #[error("the notice {kind} of order {order_id} cannot be read")]
-struct Unreadable {
+struct UnreadableRow {
     order_id: Uuid,
     kind: String,
 }
@@ -108,7 +109,7 @@ const SAVE_NOTICES: &str = "
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
     order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, File>, Fault> {
+) -> Result<HashMap<Uuid, NotificationRows>, Fault> {
     load(conn, SELECT_CORRESPONDENCES, order_ids).await
 }
 
@@ -116,29 +117,29 @@ pub(crate) async fn load_for_update(
 pub(crate) async fn read(
     conn: &mut PgConnection,
     order_id: Uuid,
-) -> Result<Option<Correspondence>, Fault> {
+) -> Result<Option<OrderNotifications>, Fault> {
     let mut files = load(conn, SELECT_CORRESPONDENCE, &[order_id]).await?;
-    Ok(files.remove(&order_id).map(|it| it.correspondence))
+    Ok(files.remove(&order_id).map(|notification_rows| notification_rows.correspondence))
 }
 
 async fn load(
     conn: &mut PgConnection,
     select: &'static str,
     order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, File>, Fault> {
+) -> Result<HashMap<Uuid, NotificationRows>, Fault> {
     let rows: Vec<CorrespondenceRow> =
         sqlx::query_as(select).bind(order_ids).fetch_all(&mut *conn).await?;
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut files: HashMap<Uuid, File> =
+    let mut files: HashMap<Uuid, NotificationRows> =
         rows.into_iter().map(|row| (row.order_id, row.into_file())).collect();
     // After the locks are held: another statement, so it sees what their last holders committed.
     let notices: Vec<NoticeRow> =
         sqlx::query_as(SELECT_NOTICES).bind(order_ids).fetch_all(conn).await?;
     for row in notices {
         let notice = row.read().ok_or_else(|| {
-            Fault::poison(Unreadable { order_id: row.order_id, kind: row.kind.clone() })
+            Fault::poison(UnreadableRow { order_id: row.order_id, kind: row.kind.clone() })
         })?;
         if let Some(file) = files.get_mut(&row.order_id) {
             file.correspondence.notices.insert(notice.occasion.kind(), notice);
@@ -148,38 +149,42 @@ async fn load(
 }
 
 /// Saves what has changed; sorted by order, so that nobody waits in a circle.
-pub(crate) async fn save(conn: &mut PgConnection, changes: &[Change<'_>]) -> Result<(), Fault> {
+pub(crate) async fn save(conn: &mut PgConnection, changes: &[RowChange<'_>]) -> Result<(), Fault> {
     if changes.is_empty() {
         return Ok(());
     }
-    let addressee = |it: &Change<'_>| it.after.addressee.clone();
+    let addressee = |row_change: &RowChange<'_>| row_change.after.addressee.clone();
     let saved = sqlx::query(SAVE_CORRESPONDENCES)
-        .bind(each(changes, |it| it.order_id))
-        .bind(each(changes, |it| it.before.version + 1))
+        .bind(each(changes, |row_change| row_change.order_id))
+        .bind(each(changes, |row_change| row_change.before.version + 1))
         .bind(each(changes, |it| it.said))
-        .bind(each(changes, |it| addressee(it).map(|it| it.email)))
-        .bind(each(changes, |it| addressee(it).and_then(|it| it.name)))
-        .bind(each(changes, |it| addressee(it).map(|it| it.total.minor)))
-        .bind(each(changes, |it| addressee(it).map(|it| it.total.currency)))
+        .bind(each(changes, |row_change| {
+            addressee(row_change).map(|customer_contact| customer_contact.email)
+        }))
+        .bind(each(changes, |row_change| addressee(row_change).and_then(|it| it.name)))
+        .bind(each(changes, |row_change| addressee(row_change).map(|it| it.total.minor)))
+        .bind(each(changes, |row_change| {
+            addressee(row_change).map(|customer_contact| customer_contact.total.currency)
+        }))
         .execute(&mut *conn)
         .await?;
     if saved.rows_affected() != changes.len() as u64 {
-        return Err(Fault::transient(Collision));
+        return Err(Fault::transient(TransactionCollision));
     }
-    let rows: Vec<NoticeRow> = changes.iter().flat_map(Change::notices).collect();
+    let rows: Vec<NoticeRow> = changes.iter().flat_map(RowChange::notices).collect();
     if rows.is_empty() {
         return Ok(());
     }
     sqlx::query(SAVE_NOTICES)
         .bind(each(&rows, |it| it.order_id))
-        .bind(each(&rows, |it| it.kind.clone()))
+        .bind(each(&rows, |row| row.kind.clone()))
         .bind(each(&rows, |it| it.amount_minor))
-        .bind(each(&rows, |it| it.currency.clone()))
+        .bind(each(&rows, |row| row.currency.clone()))
         .bind(each(&rows, |it| it.reason.clone()))
-        .bind(each(&rows, |it| it.stage.clone()))
+        .bind(each(&rows, |row| row.stage.clone()))
         .bind(each(&rows, |it| it.at))
-        .bind(each(&rows, |it| it.message_id.clone()))
-        .bind(each(&rows, |it| it.failure.clone()))
+        .bind(each(&rows, |row| row.message_id.clone()))
+        .bind(each(&rows, |row| row.failure.clone()))
         .execute(conn)
         .await?;
     Ok(())
@@ -190,48 +195,51 @@ fn each<T, C>(rows: &[T], column: impl Fn(&T) -> C) -> Vec<C> {
     rows.iter().map(column).collect()
 }
 
-impl Change<'_> {
+impl RowChange<'_> {
     /// The notices that are not as they were.
     fn notices(&self) -> Vec<NoticeRow> {
         let known = &self.before.correspondence.notices;
-        let changed = self.after.notices.iter().filter(|(kind, it)| known.get(kind) != Some(*it));
+        let changed =
+            self.after.notices.iter().filter(|(kind, state)| known.get(kind) != Some(*state));
         changed.map(|(_, notice)| NoticeRow::write(self.order_id, notice)).collect()
     }
 }
 
 impl CorrespondenceRow {
-    fn into_file(self) -> File {
+    fn into_file(self) -> NotificationRows {
         let addressee = match (self.email, self.total_minor, self.currency) {
-            (Some(email), Some(minor), Some(currency)) => Some(Addressee {
+            (Some(email), Some(minor), Some(currency)) => Some(CustomerContact {
                 email,
                 name: self.customer_name,
                 total: Money { minor, currency },
             }),
             _ => None,
         };
-        let correspondence = Correspondence { addressee, ..Correspondence::default() };
-        File { correspondence, said: self.said, version: self.version }
+        let correspondence = OrderNotifications { addressee, ..OrderNotifications::default() };
+        NotificationRows { correspondence, said: self.said, version: self.version }
     }
 }
 
 impl NoticeRow {
-    fn write(order_id: Uuid, notice: &Notice) -> Self {
+    fn write(order_id: Uuid, notice: &NotificationState) -> Self {
         let (amount, reason) = match &notice.occasion {
-            Occasion::Confirmed { total } => (Some(total), None),
-            Occasion::Refunded { amount } => (Some(amount), None),
-            Occasion::Cancelled { reason } => (None, Some(reason.name())),
+            NotificationCause::Confirmed { total } => (Some(total), None),
+            NotificationCause::Refunded { amount } => (Some(amount), None),
+            NotificationCause::Cancelled { reason } => (None, Some(reason.name())),
         };
         let (at, message_id, failure) = match &notice.stage {
-            Stage::WaitingForContact | Stage::Skipped => (None, None, None),
-            Stage::Due { since } => (Some(*since), None, None),
-            Stage::Sent { message_id, at } => (Some(*at), Some(message_id.clone()), None),
-            Stage::Failed { reason, at } => (Some(*at), None, Some(reason.clone())),
+            NotificationStage::WaitingForContact | NotificationStage::Skipped => (None, None, None),
+            NotificationStage::Due { since } => (Some(*since), None, None),
+            NotificationStage::Sent { message_id, at } => {
+                (Some(*at), Some(message_id.clone()), None)
+            }
+            NotificationStage::Failed { reason, at } => (Some(*at), None, Some(reason.clone())),
         };
         Self {
             order_id,
             kind: notice.occasion.kind().name().to_owned(),
-            amount_minor: amount.map(|it| it.minor),
-            currency: amount.map(|it| it.currency.clone()),
+            amount_minor: amount.map(|money| money.minor),
+            currency: amount.map(|money| money.currency.clone()),
             reason: reason.map(str::to_owned),
             stage: notice.stage.name().to_owned(),
             at,
@@ -241,23 +249,25 @@ impl NoticeRow {
     }
 
     /// None if the columns contradict each other, which the table's constraints forbid.
-    fn read(&self) -> Option<Notice> {
+    fn read(&self) -> Option<NotificationState> {
         let amount = || Some(Money { minor: self.amount_minor?, currency: self.currency.clone()? });
-        let occasion = match Kind::from_name(&self.kind)? {
-            Kind::Confirmed => Occasion::Confirmed { total: amount()? },
-            Kind::Cancelled => {
-                Occasion::Cancelled { reason: CancelReason::from_name(self.reason.as_deref()?) }
-            }
-            Kind::Refunded => Occasion::Refunded { amount: amount()? },
+        let occasion = match NotificationKind::from_name(&self.kind)? {
+            NotificationKind::Confirmed => NotificationCause::Confirmed { total: amount()? },
+            NotificationKind::Cancelled => NotificationCause::Cancelled {
+                reason: CancelReason::from_name(self.reason.as_deref()?),
+            },
+            NotificationKind::Refunded => NotificationCause::Refunded { amount: amount()? },
         };
         let stage = match self.stage.as_str() {
-            "waiting-for-contact" => Stage::WaitingForContact,
-            "due" => Stage::Due { since: self.at? },
-            "sent" => Stage::Sent { message_id: self.message_id.clone()?, at: self.at? },
-            "failed" => Stage::Failed { reason: self.failure.clone()?, at: self.at? },
-            "skipped" => Stage::Skipped,
+            "waiting-for-contact" => NotificationStage::WaitingForContact,
+            "due" => NotificationStage::Due { since: self.at? },
+            "sent" => {
+                NotificationStage::Sent { message_id: self.message_id.clone()?, at: self.at? }
+            }
+            "failed" => NotificationStage::Failed { reason: self.failure.clone()?, at: self.at? },
+            "skipped" => NotificationStage::Skipped,
             _ => return None,
         };
-        Some(Notice { occasion, stage })
+        Some(NotificationState { occasion, stage })
     }
 }

@@ -1,31 +1,34 @@
 //! The contract's records ⇄ what this service knows. The only file that knows both.
 
 use shared::{
-    codec::{self, Codec, Says},
+    codec::{self, AvroCodec, EventMeta},
     contract::{
         NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
         PaymentRefunded, Record as _, currency,
     },
     fault::Fault,
-    message::{Message, Outgoing},
+    message::{Message, OutgoingMessage},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::notification::{Addressee, CancelReason, Command, Event, Kind, Money, Occasion};
+use crate::domain::notification::{
+    CancelReason, CustomerContact, Money, NotificationCause, NotificationCommand,
+    NotificationEvent, NotificationKind,
+};
 
 /// The kinds of records that are said.
-pub(crate) fn says() -> [codec::Kind; 2] {
-    [codec::Kind::of::<NotificationSent>(), codec::Kind::of::<NotificationFailed>()]
+pub(crate) fn says() -> [codec::RecordKind; 2] {
+    [codec::RecordKind::of::<NotificationSent>(), codec::RecordKind::of::<NotificationFailed>()]
 }
 
 /// The kinds of records that are read.
-pub(crate) fn reads() -> [codec::Kind; 4] {
+pub(crate) fn reads() -> [codec::RecordKind; 4] {
     [
-        codec::Kind::of::<OrderPlaced>(),
-        codec::Kind::of::<OrderConfirmed>(),
-        codec::Kind::of::<OrderCancelled>(),
-        codec::Kind::of::<PaymentRefunded>(),
+        codec::RecordKind::of::<OrderPlaced>(),
+        codec::RecordKind::of::<OrderConfirmed>(),
+        codec::RecordKind::of::<OrderCancelled>(),
+        codec::RecordKind::of::<PaymentRefunded>(),
     ]
 }
 
@@ -34,7 +37,7 @@ const CHANNEL: &str = "email";
 
 /// Why a message is not one for this service.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+enum InvalidRecord {
     #[error("nothing is read from topic {0}")]
     Topic(String),
     #[error("its ce_subject is not the order that its body speaks of")]
@@ -45,19 +48,19 @@ enum Error {
 
 /// Reads a message: the order, and what is asked by it.
 pub(crate) async fn read(
-    codec: &Codec,
+    codec: &AvroCodec,
     message: &Message,
     at: OffsetDateTime,
-) -> Result<(Uuid, Command), Fault> {
+) -> Result<(Uuid, NotificationCommand), Fault> {
     let (order_id, command) = match message.incoming.topic.as_str() {
         OrderPlaced::TOPIC => placed(codec.decode(message).await?, at)?,
         OrderConfirmed::TOPIC => confirmed(codec.decode(message).await?, at)?,
         OrderCancelled::TOPIC => cancelled(&codec.decode(message).await?, at),
         PaymentRefunded::TOPIC => refunded(codec.decode(message).await?, at)?,
-        other => return Err(Fault::poison(Error::Topic(other.to_owned()))),
+        other => return Err(Fault::poison(InvalidRecord::Topic(other.to_owned()))),
     };
     if Uuid::parse_str(&message.envelope.subject) != Ok(order_id) {
-        return Err(Fault::poison(Error::Subject));
+        return Err(Fault::poison(InvalidRecord::Subject));
     }
     Ok((order_id, command))
 }
@@ -68,54 +71,69 @@ fn money(minor: i64, currency: String) -> Result<Money, Fault> {
     if currency::is_code(&currency) {
         return Ok(Money { minor, currency });
     }
-    Err(Fault::poison(Error::Currency))
+    Err(Fault::poison(InvalidRecord::Currency))
 }
 
-fn placed(record: OrderPlaced, at: OffsetDateTime) -> Result<(Uuid, Command), Fault> {
+fn placed(record: OrderPlaced, at: OffsetDateTime) -> Result<(Uuid, NotificationCommand), Fault> {
     let total = money(record.total_minor, record.currency)?;
-    let addressee = Addressee { email: record.email, name: record.customer_name, total };
-    Ok((record.order_id, Command::RecordContact { addressee, at }))
+    let addressee = CustomerContact { email: record.email, name: record.customer_name, total };
+    Ok((record.order_id, NotificationCommand::RecordContact { addressee, at }))
 }
 
-fn confirmed(record: OrderConfirmed, at: OffsetDateTime) -> Result<(Uuid, Command), Fault> {
+fn confirmed(
+    record: OrderConfirmed,
+    at: OffsetDateTime,
+) -> Result<(Uuid, NotificationCommand), Fault> {
     let total = money(record.total_minor, record.currency)?;
-    Ok((record.order_id, Command::Tell { occasion: Occasion::Confirmed { total }, at }))
+    Ok((
+        record.order_id,
+        NotificationCommand::Tell { occasion: NotificationCause::Confirmed { total }, at },
+    ))
 }
 
-fn cancelled(record: &OrderCancelled, at: OffsetDateTime) -> (Uuid, Command) {
+fn cancelled(record: &OrderCancelled, at: OffsetDateTime) -> (Uuid, NotificationCommand) {
     let reason = CancelReason::from_name(&record.reason);
-    (record.order_id, Command::Tell { occasion: Occasion::Cancelled { reason }, at })
+    (
+        record.order_id,
+        NotificationCommand::Tell { occasion: NotificationCause::Cancelled { reason }, at },
+    )
 }
 
-fn refunded(record: PaymentRefunded, at: OffsetDateTime) -> Result<(Uuid, Command), Fault> {
+fn refunded(
+    record: PaymentRefunded,
+    at: OffsetDateTime,
+) -> Result<(Uuid, NotificationCommand), Fault> {
     let amount = money(record.amount_minor, record.currency)?;
-    Ok((record.order_id, Command::Tell { occasion: Occasion::Refunded { amount }, at }))
+    Ok((
+        record.order_id,
+        NotificationCommand::Tell { occasion: NotificationCause::Refunded { amount }, at },
+    ))
 }
 
 /// The message by which it is told; none if it is not.
 pub(crate) fn message(
-    codec: &Codec,
-    says: Says,
+    codec: &AvroCodec,
+    says: EventMeta,
     order_id: Uuid,
-    event: &Event,
-) -> Result<Option<Outgoing>, Fault> {
-    let names = |kind: Kind| (CHANNEL.to_owned(), kind.name().to_owned());
+    event: &NotificationEvent,
+) -> Result<Option<OutgoingMessage>, Fault> {
+    let names = |kind: NotificationKind| (CHANNEL.to_owned(), kind.name().to_owned());
     match event {
-        Event::Sent { kind, message_id, at } => {
+        NotificationEvent::Sent { kind, message_id, at } => {
             let (channel, kind) = names(*kind);
             let message_id = message_id.clone();
             let record = NotificationSent { order_id, channel, kind, message_id, sent_at: *at };
             codec.message(says, &record).map(Some)
         }
-        Event::Failed { kind, reason, at } => {
+        NotificationEvent::Failed { kind, reason, at } => {
             let (channel, kind) = names(*kind);
             let reason = reason.clone();
             let record = NotificationFailed { order_id, channel, kind, reason, failed_at: *at };
             codec.message(says, &record).map(Some)
         }
-        Event::ContactKnown { .. }
-        | Event::Deferred { .. }
-        | Event::FellDue { .. }
-        | Event::Skipped { .. } => Ok(None),
+        NotificationEvent::ContactKnown { .. }
+        | NotificationEvent::Deferred { .. }
+        | NotificationEvent::FellDue { .. }
+        | NotificationEvent::Skipped { .. } => Ok(None),
     }
 }

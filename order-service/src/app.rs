@@ -12,10 +12,10 @@ use std::collections::HashMap;
 
 use shared::{
     clock::Clock,
-    codec::{Codec, Says},
+    codec::{AvroCodec, EventMeta},
     contract,
     decider::{Decision, fold},
-    effects::Effects,
+    effects::DecisionEffects,
     fault::Fault,
     message::TraceParent,
 };
@@ -25,10 +25,10 @@ use uuid::Uuid;
 
 use crate::{
     NAME,
-    domain::order::{Event, Order, Rejection},
+    domain::order::{Order, OrderEvent, OrderRejection},
     metrics,
     request::OrderRequest,
-    store::{self, Kept, New, history::Entry},
+    store::{self, NewOrder, OrderRow, history::HistoryEntry},
     wire,
 };
 
@@ -36,7 +36,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct App {
     /// Encodes events.
-    pub codec: Codec,
+    pub codec: AvroCodec,
     /// Tells the time, and mints ids.
     pub clock: Clock,
 }
@@ -45,9 +45,9 @@ pub struct App {
 #[derive(Clone, Debug, Default)]
 pub struct BatchOutcome {
     /// To each request in order: how its order stands after the whole batch, or why it is refused.
-    pub answers: Vec<Result<Order, Rejection>>,
+    pub answers: Vec<Result<Order, OrderRejection>>,
     /// What is to be published.
-    pub effects: Effects,
+    pub effects: DecisionEffects,
 }
 
 impl App {
@@ -68,16 +68,16 @@ impl App {
             requests.iter().map(|request| (&request.order_id, &request.command)),
         );
 
-        let mut ledger = Ledger::new(self, &known);
+        let mut ledger = BatchLedger::new(self, &known);
         for (request, decision) in requests.iter().zip(&decisions) {
             for event in decision.iter().flatten() {
                 ledger.enter(request, event)?;
             }
         }
-        let Ledger { said, entries, effects, .. } = ledger;
+        let BatchLedger { said, entries, effects, .. } = ledger;
         let stands = |id: &Uuid| {
             let order = states.get(id).copied().flatten()?;
-            Some(Kept { order, said: said.get(id).copied().unwrap_or(0) })
+            Some(OrderRow { order, said: said.get(id).copied().unwrap_or(0) })
         };
         store::insert(conn, &new(requests, &decisions, stands)).await?;
         let changed = ids.iter().filter_map(|id| {
@@ -89,7 +89,7 @@ impl App {
 
         let answer = |(request, decision): (&OrderRequest, Decision<Order>)| {
             decision?;
-            states.get(&request.order_id).copied().flatten().ok_or(Rejection::Unknown)
+            states.get(&request.order_id).copied().flatten().ok_or(OrderRejection::Unknown)
         };
         Ok(BatchOutcome { answers: requests.iter().zip(decisions).map(answer).collect(), effects })
     }
@@ -99,45 +99,47 @@ impl App {
 fn new<'c>(
     requests: &'c [OrderRequest],
     decisions: &'c [Decision<Order>],
-    stands: impl Fn(&Uuid) -> Option<Kept>,
-) -> Vec<New<'c>> {
+    stands: impl Fn(&Uuid) -> Option<OrderRow>,
+) -> Vec<NewOrder<'c>> {
     let placed = |(request, decision): (&'c OrderRequest, &'c Decision<Order>)| {
         let placement = decision.iter().flatten().find_map(|event| match event {
-            Event::Placed(placement) => Some(placement),
-            Event::Confirmed { .. } | Event::Cancelled { .. } | Event::Noted(_) => None,
+            OrderEvent::Placed(placement) => Some(placement),
+            OrderEvent::Confirmed { .. } | OrderEvent::Cancelled { .. } | OrderEvent::Noted(_) => {
+                None
+            }
         })?;
         let order_id = request.order_id;
-        Some(New { order_id, placement, kept: stands(&order_id)? })
+        Some(NewOrder { order_id, placement, kept: stands(&order_id)? })
     };
     requests.iter().zip(decisions).filter_map(placed).collect()
 }
 
 /// What a batch says and what is noted of it, in order.
-struct Ledger<'v> {
+struct BatchLedger<'v> {
     app: &'v App,
     said: HashMap<Uuid, i64>,
     placed_at: HashMap<Uuid, OffsetDateTime>,
-    entries: Vec<(Uuid, Entry)>,
-    effects: Effects,
+    entries: Vec<(Uuid, HistoryEntry)>,
+    effects: DecisionEffects,
 }
 
-impl<'v> Ledger<'v> {
-    fn new(app: &'v App, known: &HashMap<Uuid, Kept>) -> Self {
+impl<'v> BatchLedger<'v> {
+    fn new(app: &'v App, known: &HashMap<Uuid, OrderRow>) -> Self {
         Self {
             app,
             said: known.iter().map(|(id, kept)| (*id, kept.said)).collect(),
             placed_at: known.iter().map(|(id, kept)| (*id, kept.order.placed_at)).collect(),
             entries: vec![],
-            effects: Effects::default(),
+            effects: DecisionEffects::default(),
         }
     }
 
     /// Says an event that is ours, notes it in any case.
-    fn enter(&mut self, request: &OrderRequest, event: &Event) -> Result<(), Fault> {
+    fn enter(&mut self, request: &OrderRequest, event: &OrderEvent) -> Result<(), Fault> {
         let order_id = request.order_id;
         let entry = match (event.said_at(), &request.heard) {
             (Some(at), _) => self.say(request, event, at)?,
-            (None, Some(heard)) => Entry {
+            (None, Some(heard)) => HistoryEntry {
                 message_id: heard.message_id,
                 source: heard.source.clone(),
                 sequence: heard.sequence,
@@ -155,13 +157,13 @@ impl<'v> Ledger<'v> {
     fn say(
         &mut self,
         request: &OrderRequest,
-        event: &Event,
+        event: &OrderEvent,
         at: OffsetDateTime,
-    ) -> Result<Entry, Fault> {
+    ) -> Result<HistoryEntry, Fault> {
         let order_id = request.order_id;
         let said = self.said.entry(order_id).or_insert(0);
         *said += 1;
-        let says = Says {
+        let says = EventMeta {
             id: self.app.clock.new_id(),
             subject: order_id.to_string(),
             sequence: *said,
@@ -172,7 +174,7 @@ impl<'v> Ledger<'v> {
         self.effects.messages.extend(wire::say(&self.app.codec, says, order_id, event)?);
         let placed_at = *self.placed_at.entry(order_id).or_insert(at);
         metrics::count(event, at - placed_at);
-        Ok(Entry {
+        Ok(HistoryEntry {
             message_id,
             source: contract::source(NAME),
             sequence,

@@ -11,10 +11,10 @@
 use std::collections::HashMap;
 
 use shared::{
-    effects::Effects,
+    batcher::BatchHandler,
+    effects::DecisionEffects,
     fault::Fault,
-    idempotency::{Answered, IdempotentBatch, RequestKey},
-    intake::Batch,
+    idempotency::{IdempotentAnswer, IdempotentBatch, RequestKey},
     message::TraceParent,
 };
 use sqlx::PgConnection;
@@ -24,9 +24,9 @@ use uuid::Uuid;
 use crate::{
     app::App,
     domain::{
-        catalogue::{Offer, Sku},
-        draft::{self, Draft, Placement},
-        order::{Command, Order, Rejection},
+        catalogue::{ProductOffer, Sku},
+        draft::{self, OrderDraft, PlacedOrder},
+        order::{Order, OrderCommand, OrderRejection},
     },
     http::view::acceptance,
     request::OrderRequest,
@@ -39,7 +39,7 @@ pub struct PlaceOrder {
     /// The customer's name for the request.
     pub key: RequestKey,
     /// What is ordered.
-    pub draft: Draft,
+    pub draft: OrderDraft,
     /// The trace that it belongs to.
     pub trace: TraceParent,
 }
@@ -56,11 +56,11 @@ pub struct PlaceOrders {
 }
 
 /// An order that is to be, or what is wrong with it.
-type Plan = Result<(Uuid, Placement), Vec<draft::Fault>>;
+type OrderPlan = Result<(Uuid, PlacedOrder), Vec<draft::DraftFault>>;
 
-impl Batch for PlaceOrders {
+impl BatchHandler for PlaceOrders {
     type Command = PlaceOrder;
-    type Answer = Answered<Vec<draft::Fault>>;
+    type Answer = IdempotentAnswer<Vec<draft::DraftFault>>;
 
     fn trace(order: &mut PlaceOrder) -> Option<&mut TraceParent> {
         Some(&mut order.trace)
@@ -70,14 +70,14 @@ impl Batch for PlaceOrders {
         &self,
         conn: &mut PgConnection,
         orders: &[PlaceOrder],
-    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+    ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
         let keys = orders.iter().map(|order| Some(&order.key));
         let batch = IdempotentBatch::look_up(conn, keys).await?;
         let new: Vec<&PlaceOrder> =
             batch.unanswered().into_iter().map(|place| &orders[place]).collect();
         let plans = self.plan(conn, &new).await?;
         let effects = self.place(conn, &new, &plans).await?;
-        let answer = |plan: Plan| match plan {
+        let answer = |plan: OrderPlan| match plan {
             Ok((order_id, placement)) => acceptance(order_id, &placement).map(Ok),
             Err(faults) => Ok(Err(faults)),
         };
@@ -91,7 +91,7 @@ impl PlaceOrders {
         &self,
         conn: &mut PgConnection,
         orders: &[&PlaceOrder],
-    ) -> Result<Vec<Plan>, Fault> {
+    ) -> Result<Vec<OrderPlan>, Fault> {
         let wishes = orders.iter().flat_map(|order| order.draft.wishes());
         let mut skus: Vec<&str> = wishes.map(|wish| wish.sku.as_str()).collect();
         skus.sort_unstable();
@@ -101,7 +101,12 @@ impl PlaceOrders {
         Ok(orders.iter().map(|order| self.price(&order.draft, &offers, now)).collect())
     }
 
-    fn price(&self, draft: &Draft, offers: &HashMap<Sku, Offer>, now: OffsetDateTime) -> Plan {
+    fn price(
+        &self,
+        draft: &OrderDraft,
+        offers: &HashMap<Sku, ProductOffer>,
+        now: OffsetDateTime,
+    ) -> OrderPlan {
         let placement = draft.price(offers, now, now.saturating_add(self.patience))?;
         let placement = placement.at_most(self.total_max)?;
         Ok((self.app.clock.new_id(), placement))
@@ -111,11 +116,11 @@ impl PlaceOrders {
         &self,
         conn: &mut PgConnection,
         orders: &[&PlaceOrder],
-        plans: &[Plan],
-    ) -> Result<Effects, Fault> {
-        let request = |(order, plan): (&&PlaceOrder, &Plan)| {
+        plans: &[OrderPlan],
+    ) -> Result<DecisionEffects, Fault> {
+        let request = |(order, plan): (&&PlaceOrder, &OrderPlan)| {
             let (order_id, placement) = plan.as_ref().ok()?;
-            let (command, trace) = (Command::Place(placement.clone()), Some(order.trace));
+            let (command, trace) = (OrderCommand::Place(placement.clone()), Some(order.trace));
             Some(OrderRequest { order_id: *order_id, command, heard: None, trace })
         };
         let requests: Vec<OrderRequest> = orders.iter().zip(plans).filter_map(request).collect();
@@ -146,9 +151,9 @@ pub struct CancelOrders {
     pub window: Duration,
 }
 
-impl Batch for CancelOrders {
+impl BatchHandler for CancelOrders {
     type Command = CancelOrder;
-    type Answer = Result<Order, Rejection>;
+    type Answer = Result<Order, OrderRejection>;
 
     fn trace(order: &mut CancelOrder) -> Option<&mut TraceParent> {
         Some(&mut order.trace)
@@ -158,11 +163,11 @@ impl Batch for CancelOrders {
         &self,
         conn: &mut PgConnection,
         orders: &[CancelOrder],
-    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+    ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
         let now = self.app.clock.now();
         let request = |order: &CancelOrder| OrderRequest {
             order_id: order.order_id,
-            command: Command::Cancel { now, window: self.window },
+            command: OrderCommand::Cancel { now, window: self.window },
             heard: None,
             trace: Some(order.trace),
         };

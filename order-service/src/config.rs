@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use shared::config::{self, Check, Common, Invalid};
+use shared::config::{self, CheckSettings, InvalidSetting, ServiceSettings};
 
 use crate::domain::money::Money;
 
 /// Owns orders: the public REST API, the order's saga, its deadline.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version)]
-pub struct Settings {
+pub struct OrderSettings {
     /// What every service has.
     #[command(flatten)]
-    pub common: Common,
+    pub common: ServiceSettings,
     /// An order that has not ended after this long is cancelled.
     #[arg(long, env = "ORDER_PATIENCE", default_value = "5m")]
     #[arg(value_parser = config::parse_duration)]
@@ -44,11 +44,11 @@ pub struct Settings {
 
 /// Whether the command line asks for the description of the API, whatever else is set or missing.
 pub fn asks_for_openapi() -> bool {
-    std::env::args_os().skip(1).any(|it| it == "--openapi")
+    std::env::args_os().skip(1).any(|os_string| os_string == "--openapi")
 }
 
-impl Check for Settings {
-    fn check(&self) -> Result<(), Invalid> {
+impl CheckSettings for OrderSettings {
+    fn check(&self) -> Result<(), InvalidSetting> {
         self.common.check()?;
         between("ORDER_PATIENCE", self.order_patience, Duration::from_secs(1)..=DAYS_MAX)?;
         between("CANCEL_WINDOW", self.cancel_window, Duration::ZERO..=DAYS_MAX)?;
@@ -66,10 +66,10 @@ fn between(
     name: &'static str,
     value: Duration,
     limits: std::ops::RangeInclusive<Duration>,
-) -> Result<(), Invalid> {
+) -> Result<(), InvalidSetting> {
     if limits.contains(&value) {
         return Ok(());
     }
     let reason = format!("{value:?} is not between {:?} and {:?}", limits.start(), limits.end());
-    Err(Invalid::new(name, reason))
+    Err(InvalidSetting::new(name, reason))
 }

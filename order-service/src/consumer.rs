@@ -1,8 +1,8 @@
 //! What other services say becomes commands for orders, and words on products.
 
 use shared::{
-    codec::Kind,
-    consumer::{Handled, Handler, Taken},
+    codec::RecordKind,
+    consumer::{HandlerOutcome, MessageHandler, NewMessage},
     fault::Fault,
     message::Message,
 };
@@ -10,10 +10,10 @@ use sqlx::PgConnection;
 
 use crate::{
     app::App,
-    domain::order::Command,
+    domain::order::OrderCommand,
     request::OrderRequest,
     store::catalogue,
-    wire::{self, Heard},
+    wire::{self, OrderInput},
 };
 
 /// Takes messages in.
@@ -23,14 +23,14 @@ pub struct EventHandler {
     pub app: App,
 }
 
-impl Handler for EventHandler {
-    type Input = Heard;
+impl MessageHandler for EventHandler {
+    type Input = OrderInput;
 
     fn topics(&self) -> Vec<&'static str> {
-        wire::reads().iter().map(Kind::topic).collect()
+        wire::reads().iter().map(RecordKind::topic).collect()
     }
 
-    async fn decode(&self, message: &Message) -> Result<Heard, Fault> {
+    async fn decode(&self, message: &Message) -> Result<OrderInput, Fault> {
         wire::hear(&self.app.codec, message).await
     }
 
@@ -38,7 +38,7 @@ impl Handler for EventHandler {
         self.app.codec.prepare(messages).await
     }
 
-    async fn decode_again(&self, message: &Message) -> Result<(Heard, Option<String>), Fault> {
+    async fn decode_again(&self, message: &Message) -> Result<(OrderInput, Option<String>), Fault> {
         let codec = self.app.codec.for_redrive();
         Ok((wire::hear(&codec, message).await?, codec.read_by()))
     }
@@ -46,18 +46,18 @@ impl Handler for EventHandler {
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, Heard>],
-    ) -> Result<Handled, Fault> {
+        batch: &[NewMessage<'_, OrderInput>],
+    ) -> Result<HandlerOutcome, Fault> {
         let now = self.app.clock.now();
         let (mut places, mut requests, mut words) = (vec![], vec![], vec![]);
-        for (place, Taken { message, input }) in batch.iter().enumerate() {
+        for (place, NewMessage { message, input }) in batch.iter().enumerate() {
             match input {
-                Heard::Product(word) => words.push(word),
-                Heard::Order { order_id, news } => {
+                OrderInput::Product(word) => words.push(word),
+                OrderInput::Order { order_id, news } => {
                     places.push(place);
                     requests.push(OrderRequest {
                         order_id: *order_id,
-                        command: Command::Record { news: news.clone(), now },
+                        command: OrderCommand::Record { news: news.clone(), now },
                         heard: Some((&message.envelope).into()),
                         trace: message.envelope.trace,
                     });
@@ -71,6 +71,6 @@ impl Handler for EventHandler {
             .zip(outcome.answers)
             .filter_map(|(place, answer)| Some((place, answer.err()?.to_string())))
             .collect();
-        Ok(Handled { effects: outcome.effects, refused })
+        Ok(HandlerOutcome { effects: outcome.effects, refused })
     }
 }

@@ -1,14 +1,14 @@
 //! The public REST API: one endpoint a file.
 //!
-//! What changes an order goes through an intake, where the commands of many callers become one
+//! What changes an order goes through an batcher, where the commands of many callers become one
 //! transaction; what only looks reads directly.
 
 use std::sync::Arc;
 
 use axum::Router;
 use shared::{
-    http::{Settings, describe, finish, problem_pages},
-    intake::Intake,
+    batcher::CommandBatcher,
+    http::{HttpSettings, describe, finish, problem_pages},
 };
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
@@ -32,16 +32,20 @@ const WAITING_MAX: usize = 200;
 
 /// What the endpoints work with.
 #[derive(Clone, Debug)]
-pub struct Api {
+pub struct OrderApi {
     pool: PgPool,
-    place: Intake<PlaceOrders>,
-    cancel: Intake<CancelOrders>,
+    place: CommandBatcher<PlaceOrders>,
+    cancel: CommandBatcher<CancelOrders>,
     waiting: Arc<Semaphore>,
 }
 
-impl Api {
+impl OrderApi {
     /// An API over a database, with what places orders and what cancels them.
-    pub fn new(pool: PgPool, place: Intake<PlaceOrders>, cancel: Intake<CancelOrders>) -> Self {
+    pub fn new(
+        pool: PgPool,
+        place: CommandBatcher<PlaceOrders>,
+        cancel: CommandBatcher<CancelOrders>,
+    ) -> Self {
         Self { pool, place, cancel, waiting: Arc::new(Semaphore::new(WAITING_MAX)) }
     }
 }
@@ -58,10 +62,10 @@ impl Api {
         (name = "products", description = "What can be ordered.")
     )
 )]
-struct Description;
+struct ApiDocument;
 
-fn routes() -> OpenApiRouter<Api> {
-    OpenApiRouter::with_openapi(Description::openapi())
+fn routes() -> OpenApiRouter<OrderApi> {
+    OpenApiRouter::with_openapi(ApiDocument::openapi())
         .routes(routes!(place_order::place_order, list_orders::list_orders))
         .routes(routes!(get_order::get_order))
         .routes(routes!(cancel_order::cancel_order))
@@ -71,12 +75,14 @@ fn routes() -> OpenApiRouter<Api> {
 /// The description of the API, as it is committed in `openapi.json`.
 pub fn document_text() -> String {
     let document = describe(routes().into_openapi()).to_pretty_json();
-    document
-        .map_or_else(|error| format!("the description cannot be written: {error}"), |it| it + "\n")
+    document.map_or_else(
+        |error| format!("the description cannot be written: {error}"),
+        |text| text + "\n",
+    )
 }
 
 /// The public API, with its description and its pages.
-pub fn router(api: Api, settings: &Settings) -> Router {
+pub fn router(api: OrderApi, settings: &HttpSettings) -> Router {
     let (router, description) = routes().with_state(api).split_for_parts();
     let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(description));
     finish(router.merge(pages).merge(problem_pages(problem::PAGES)), settings)

@@ -19,7 +19,7 @@ pub mod config;
 mod metrics;
 mod service;
 
-pub use service::{Error, run};
+pub use service::{StartError, run};
 
 /// This service: its consumer group, its source, the prefix of its dead-letter topic.
 pub const NAME: &str = "order-service";

@@ -1,13 +1,13 @@
 //! What this service counts: how orders end, how long that takes, and which have not ended.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
-use shared::census::{self, Count, FAR_ENOUGH};
+use shared::sampled_metrics::{self, FAR_ENOUGH, MetricSampler};
 use sqlx::PgConnection;
 use time::Duration;
 
 use crate::{
-    domain::order::{CancelReason, Event},
-    store::open::{self, Open},
+    domain::order::{CancelReason, OrderEvent},
+    store::open::{self, OpenCount},
 };
 
 const ORDERS: &str = "orders_total";
@@ -42,12 +42,12 @@ fn orders(outcome: &'static str, reason: &'static str) -> metrics::Counter {
 
 /// Counts what is decided. A transaction that fails after that is decided again, so after a fault
 /// the numbers may be a little high.
-pub(crate) fn count(event: &Event, since_placed: Duration) {
+pub(crate) fn count(event: &OrderEvent, since_placed: Duration) {
     let (outcome, reason) = match event {
-        Event::Placed(_) => ("placed", NO_REASON),
-        Event::Confirmed { .. } => ("confirmed", NO_REASON),
-        Event::Cancelled { reason, .. } => ("cancelled", reason.code()),
-        Event::Noted(_) => return,
+        OrderEvent::Placed(_) => ("placed", NO_REASON),
+        OrderEvent::Confirmed { .. } => ("confirmed", NO_REASON),
+        OrderEvent::Cancelled { reason, .. } => ("cancelled", reason.code()),
+        OrderEvent::Noted(_) => return,
     };
     orders(outcome, reason).increment(1);
     if outcome != "placed" {
@@ -60,7 +60,7 @@ pub(crate) fn count(event: &Event, since_placed: Duration) {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenOrders;
 
-impl Count for OpenOrders {
+impl MetricSampler for OpenOrders {
     fn of(&self) -> &'static str {
         "orders"
     }
@@ -68,13 +68,13 @@ impl Count for OpenOrders {
     async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let found = open::count(conn, FAR_ENOUGH).await?;
         for (stage, held) in [("stock", false), ("payment", true)] {
-            let group = found.iter().find(|it| it.held == held);
+            let group = found.iter().find(|open_count| open_count.held == held);
             gauge!("orders_in_flight", "awaiting" => stage)
-                .set(group.map_or(0, |it| census::rows(it.orders)));
+                .set(group.map_or(0, |open_count| sampled_metrics::rows(open_count.orders)));
             gauge!("orders_oldest_age_seconds", "awaiting" => stage)
                 .set(group.map_or(0.0, |it| it.age.max(0.0)));
         }
-        let overdue = |group: &Open| census::rows(group.overdue);
+        let overdue = |group: &OpenCount| sampled_metrics::rows(group.overdue);
         gauge!("orders_overdue").set(found.iter().map(overdue).sum::<u32>());
         Ok(())
     }

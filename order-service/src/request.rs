@@ -1,10 +1,10 @@
 //! What is asked of an order, by customers, messages and the deadline alike.
 
-use shared::message::{Envelope, TraceParent};
+use shared::message::{MessageEnvelope, TraceParent};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::order::Command;
+use crate::domain::order::OrderCommand;
 
 /// What is asked of one order.
 #[derive(Clone, Debug)]
@@ -12,7 +12,7 @@ pub struct OrderRequest {
     /// The order.
     pub order_id: Uuid,
     /// What is asked.
-    pub command: Command,
+    pub command: OrderCommand,
     /// The message that brought it, if one did.
     pub heard: Option<MessageOrigin>,
     /// The trace that it belongs to.
@@ -32,8 +32,8 @@ pub struct MessageOrigin {
     pub at: OffsetDateTime,
 }
 
-impl From<&Envelope> for MessageOrigin {
-    fn from(envelope: &Envelope) -> Self {
+impl From<&MessageEnvelope> for MessageOrigin {
+    fn from(envelope: &MessageEnvelope) -> Self {
         Self {
             message_id: envelope.id,
             source: envelope.source.to_string(),

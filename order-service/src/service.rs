@@ -1,32 +1,32 @@
-//! The parts of this service, put together on the ground that every service stands on.
+//! The parts of this service, put together on the service that every service stands on.
 
 use shared::{
+    batcher,
     clock::Clock,
-    ground::{self, Addresses, Ground, Plan},
-    intake,
-    lag::Lag,
-    lifecycle::{Lifecycle, Stage},
-    telemetry::Metrics,
+    lag::GroupLag,
+    lifecycle::{ProcessLifecycle, StopStage},
+    service::{self, ServiceAddresses, ServiceBuilder, ServiceSpec},
+    telemetry::MetricsHandle,
 };
 
 use crate::{
     MIGRATIONS, NAME,
     app::App,
     commands::{CancelOrders, PlaceOrders},
-    config::Settings,
+    config::OrderSettings,
     consumer::EventHandler,
-    http::{self, Api},
+    http::{self, OrderApi},
     metrics::{self, OpenOrders},
-    sweeper::{self, Sweeper},
+    sweeper::{self, DeadlineSweeper},
     wire,
 };
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum StartError {
     /// What every service stands on cannot be laid.
     #[error("the service cannot start")]
-    Ground(#[from] ground::Error),
+    Ground(#[from] service::ServiceError),
     /// A span of time cannot be.
     #[error("a span of time is too long")]
     Span(#[from] time::error::ConversionRange),
@@ -34,12 +34,12 @@ pub enum Error {
 
 /// Starts all parts. Waits for what they depend on, for as long as it takes.
 pub async fn run(
-    settings: Settings,
-    life: Lifecycle,
-    metrics: Metrics,
-) -> Result<Addresses, Error> {
+    settings: OrderSettings,
+    life: ProcessLifecycle,
+    metrics: MetricsHandle,
+) -> Result<ServiceAddresses, StartError> {
     metrics::describe();
-    let plan = Plan {
+    let plan = ServiceSpec {
         name: NAME,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
@@ -47,40 +47,44 @@ pub async fn run(
         reads: wire::reads().into(),
         pages: &[],
     };
-    let mut ground = Ground::lay(plan, life, metrics).await?;
-    let app = App { codec: ground.codec().clone(), clock: Clock::System };
-    let lag = ground.start_consumer(EventHandler { app: app.clone() })?;
-    start_sweeper(&ground, &settings, app.clone(), lag);
-    ground.start_census("orders", OpenOrders);
-    let api = start_intakes(&ground, &settings, app)?;
-    let routes = http::router(api, ground.limits());
-    Ok(ground.open(routes).await?)
+    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
+    let app = App { codec: service.codec().clone(), clock: Clock::System };
+    let lag = service.start_consumer(EventHandler { app: app.clone() })?;
+    start_sweeper(&service, &settings, app.clone(), lag);
+    service.start_census("orders", OpenOrders);
+    let api = start_intakes(&service, &settings, app)?;
+    let routes = http::router(api, service.limits());
+    Ok(service.open(routes).await?)
 }
 
-fn start_sweeper(ground: &Ground, settings: &Settings, app: App, lag: Lag) {
-    let parts = sweeper::Parts {
-        pool: ground.pool().clone(),
+fn start_sweeper(service: &ServiceBuilder, settings: &OrderSettings, app: App, lag: GroupLag) {
+    let parts = sweeper::SweeperParts {
+        pool: service.pool().clone(),
         app,
-        wakers: ground.wakers().clone(),
+        wakers: service.wakers().clone(),
         lag,
-        health: ground.life().health().component("sweeper"),
+        health: service.life().health().component("sweeper"),
     };
-    let settings = sweeper::Settings {
+    let settings = sweeper::SweeperSettings {
         poll: settings.sweep_poll,
         behind_max: settings.sweep_behind_max,
-        ..sweeper::Settings::default()
+        ..sweeper::SweeperSettings::default()
     };
-    let sweeper = Sweeper::new(parts, settings);
-    ground.life().start(Stage::Work, "sweeper", |stop| sweeper.run(stop));
+    let sweeper = DeadlineSweeper::new(parts, settings);
+    service.life().start(StopStage::Work, "sweeper", |stop| sweeper.run(stop));
 }
 
-fn start_intakes(ground: &Ground, settings: &Settings, app: App) -> Result<Api, Error> {
+fn start_intakes(
+    service: &ServiceBuilder,
+    settings: &OrderSettings,
+    app: App,
+) -> Result<OrderApi, StartError> {
     let queue_max = settings.intake_queue_max as usize;
-    let queue = intake::Settings { queue_max, ..intake::Settings::default() };
+    let queue = batcher::BatcherSettings { queue_max, ..batcher::BatcherSettings::default() };
     let patience = settings.order_patience.try_into()?;
     let place = PlaceOrders { app: app.clone(), patience, total_max: settings.order_total_max };
-    let place = ground.start_intake("placing", place, queue);
+    let place = service.start_intake("placing", place, queue);
     let window = settings.cancel_window.try_into()?;
-    let cancel = ground.start_intake("cancelling", CancelOrders { app, window }, queue);
-    Ok(Api::new(ground.pool().clone(), place, cancel))
+    let cancel = service.start_intake("cancelling", CancelOrders { app, window }, queue);
+    Ok(OrderApi::new(service.pool().clone(), place, cancel))
 }

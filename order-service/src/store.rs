@@ -10,9 +10,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::domain::{
-    draft::{Line, Placement},
+    draft::{OrderLine, PlacedOrder},
     money::{Currency, Money},
-    order::{CancelReason, Order, Stage},
+    order::{CancelReason, Order, OrderStage},
 };
 
 pub mod catalogue;
@@ -22,7 +22,7 @@ pub mod view;
 
 /// An order as it is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct OrderRow {
     /// Where it stands.
     pub order: Order,
     /// How many messages it has said.
@@ -31,13 +31,13 @@ pub struct Kept {
 
 /// An order that is new.
 #[derive(Clone, Copy, Debug)]
-pub struct New<'p> {
+pub struct NewOrder<'p> {
     /// Its id.
     pub order_id: Uuid,
     /// What it starts from.
-    pub placement: &'p Placement,
+    pub placement: &'p PlacedOrder,
     /// Where it stands by now.
-    pub kept: Kept,
+    pub kept: OrderRow,
 }
 
 /// Locks these orders until the transaction ends, and reads them. Those that do not exist are
@@ -45,7 +45,7 @@ pub struct New<'p> {
 pub async fn load_for_update(
     conn: &mut PgConnection,
     order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, Kept>, sqlx::Error> {
+) -> Result<HashMap<Uuid, OrderRow>, sqlx::Error> {
     if order_ids.is_empty() {
         return Ok(HashMap::new());
     }
@@ -59,7 +59,7 @@ pub async fn load_for_update(
     .await?
     .iter()
     .map(|row| {
-        let kept = Kept { order: order(row)?, said: row.try_get("said")? };
+        let kept = OrderRow { order: order(row)?, said: row.try_get("said")? };
         Ok((row.try_get("order_id")?, kept))
     })
     .collect()
@@ -93,12 +93,12 @@ pub async fn now(conn: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error>
 }
 
 /// Keeps new orders.
-pub async fn insert(conn: &mut PgConnection, new: &[New<'_>]) -> Result<(), sqlx::Error> {
+pub async fn insert(conn: &mut PgConnection, new: &[NewOrder<'_>]) -> Result<(), sqlx::Error> {
     if new.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(new.iter().map(|it| (it.order_id, it.kept)));
-    let lines: Vec<_> = new.iter().map(|it| Json(stored(&it.placement.lines))).collect();
+    let columns = OrderColumns::of(new.iter().map(|order| (order.order_id, order.kept)));
+    let lines: Vec<_> = new.iter().map(|order| Json(stored(&order.placement.lines))).collect();
     sqlx::query(
         "INSERT INTO orders (order_id, stage, reason, confirmed_at, cancelled_at, said,
                              lines, total_minor, currency, placed_at, due_at)
@@ -114,20 +114,23 @@ pub async fn insert(conn: &mut PgConnection, new: &[New<'_>]) -> Result<(), sqlx
     .bind(columns.said)
     .bind(lines)
     .bind(new.iter().map(|it| it.placement.total.minor()).collect::<Vec<_>>())
-    .bind(new.iter().map(|it| it.placement.total.currency().to_string()).collect::<Vec<_>>())
+    .bind(new.iter().map(|order| order.placement.total.currency().to_string()).collect::<Vec<_>>())
     .bind(new.iter().map(|it| it.placement.placed_at).collect::<Vec<_>>())
-    .bind(new.iter().map(|it| it.placement.due_at).collect::<Vec<_>>())
+    .bind(new.iter().map(|order| order.placement.due_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
 }
 
 /// Keeps where these orders stand by now. What an order was placed with never changes.
-pub async fn update(conn: &mut PgConnection, changed: &[(Uuid, Kept)]) -> Result<(), sqlx::Error> {
+pub async fn update(
+    conn: &mut PgConnection,
+    changed: &[(Uuid, OrderRow)],
+) -> Result<(), sqlx::Error> {
     if changed.is_empty() {
         return Ok(());
     }
-    let columns = Columns::of(changed.iter().copied());
+    let columns = OrderColumns::of(changed.iter().copied());
     let updated = sqlx::query(
         "UPDATE orders
          SET stage = new.stage, reason = new.reason, said = new.said,
@@ -151,7 +154,7 @@ pub async fn update(conn: &mut PgConnection, changed: &[(Uuid, Kept)]) -> Result
 
 /// What can change of many orders, column by column.
 #[derive(Default)]
-struct Columns {
+struct OrderColumns {
     order_id: Vec<Uuid>,
     stage: Vec<&'static str>,
     reason: Vec<Option<&'static str>>,
@@ -160,14 +163,14 @@ struct Columns {
     said: Vec<i64>,
 }
 
-impl Columns {
-    fn of(rows: impl Iterator<Item = (Uuid, Kept)>) -> Self {
+impl OrderColumns {
+    fn of(rows: impl Iterator<Item = (Uuid, OrderRow)>) -> Self {
         let mut columns = Self::default();
-        for (order_id, Kept { order, said }) in rows {
+        for (order_id, OrderRow { order, said }) in rows {
             let (reason, confirmed_at, cancelled_at) = match order.stage {
-                Stage::Pending { .. } => (None, None, None),
-                Stage::Confirmed { at } => (None, Some(at), None),
-                Stage::Cancelled { reason, at } => (Some(reason.code()), None, Some(at)),
+                OrderStage::Pending { .. } => (None, None, None),
+                OrderStage::Confirmed { at } => (None, Some(at), None),
+                OrderStage::Cancelled { reason, at } => (Some(reason.code()), None, Some(at)),
             };
             columns.order_id.push(order_id);
             columns.stage.push(order.stage.name());
@@ -191,7 +194,7 @@ pub struct StoredLine {
     pub unit_price_minor: i64,
 }
 
-fn stored(lines: &[Line]) -> Vec<StoredLine> {
+fn stored(lines: &[OrderLine]) -> Vec<StoredLine> {
     lines
         .iter()
         .map(|line| StoredLine {
@@ -211,16 +214,16 @@ fn total(row: &PgRow) -> Result<Money, sqlx::Error> {
     Money::new(row.try_get("total_minor")?, currency).map_err(unreadable("total_minor"))
 }
 
-fn stage(row: &PgRow) -> Result<Stage, sqlx::Error> {
+fn stage(row: &PgRow) -> Result<OrderStage, sqlx::Error> {
     let reason = |row: &PgRow| CancelReason::from_code(row.try_get("reason").ok()?);
     match row.try_get("stage")? {
-        "pending" => Ok(Stage::Pending { due_at: row.try_get("due_at")? }),
-        "confirmed" => Ok(Stage::Confirmed { at: row.try_get("confirmed_at")? }),
-        "cancelled" => Ok(Stage::Cancelled {
-            reason: reason(row).ok_or(Unknown).map_err(unreadable("reason"))?,
+        "pending" => Ok(OrderStage::Pending { due_at: row.try_get("due_at")? }),
+        "confirmed" => Ok(OrderStage::Confirmed { at: row.try_get("confirmed_at")? }),
+        "cancelled" => Ok(OrderStage::Cancelled {
+            reason: reason(row).ok_or(UnknownName).map_err(unreadable("reason"))?,
             at: row.try_get("cancelled_at")?,
         }),
-        _ => Err(unreadable("stage")(Unknown)),
+        _ => Err(unreadable("stage")(UnknownName)),
     }
 }
 
@@ -235,4 +238,4 @@ where
 /// A name that is not known here.
 #[derive(Debug, thiserror::Error)]
 #[error("a name that is not known here")]
-struct Unknown;
+struct UnknownName;

@@ -20,40 +20,40 @@ use std::{
 };
 
 use shared::{
-    backoff::Backoff,
+    backoff::BackoffSchedule,
     db,
-    effects::{Effects, Wakers},
+    effects::{DecisionEffects, WorkerWakers},
     fault::{self, Fault},
-    health::Component,
-    lag::{Behind, Lag},
-    lifecycle::{RepeatedSteps, Unfailing},
-    telemetry::spans::{Kind, Work},
+    health::HealthComponent,
+    lag::{GroupLag, LagCause},
+    lifecycle::{InfallibleResult, RepeatedSteps},
+    telemetry::spans::{Kind, OpenSpan},
 };
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app::App, domain::order::Command, request::OrderRequest, store};
+use crate::{app::App, domain::order::OrderCommand, request::OrderRequest, store};
 
 /// What a sweeper works with.
 #[derive(Clone, Debug)]
-pub struct Parts {
+pub struct SweeperParts {
     /// The database.
     pub pool: PgPool,
     /// Executes the commands.
     pub app: App,
     /// Who is woken after a commit.
-    pub wakers: Wakers,
+    pub wakers: WorkerWakers,
     /// How far this service has read.
-    pub lag: Lag,
+    pub lag: GroupLag,
     /// What it says of itself.
-    pub health: Component,
+    pub health: HealthComponent,
 }
 
 /// How a sweeper works.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct SweeperSettings {
     /// Orders cancelled by one transaction, at most.
     pub batch_max: i64,
     /// Looks this often.
@@ -62,7 +62,7 @@ pub struct Settings {
     pub behind_max: Duration,
 }
 
-impl Default for Settings {
+impl Default for SweeperSettings {
     fn default() -> Self {
         Self { batch_max: 500, poll: Duration::from_secs(1), behind_max: Duration::from_secs(10) }
     }
@@ -70,7 +70,7 @@ impl Default for Settings {
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SweeperStep {
     /// So many orders were overdue; there may be more.
     Swept(usize),
     /// Nothing was overdue.
@@ -94,22 +94,22 @@ const FROM_THE_BEGINNING: Duration = Duration::from_mins(1);
 
 /// Where looks begin, and when that was last found by one from the beginning.
 #[derive(Clone, Copy, Debug)]
-struct Beginning {
+struct SearchStart {
     from: OffsetDateTime,
     found: Instant,
 }
 
 /// Cancels what is overdue.
 #[derive(Debug)]
-pub struct Sweeper {
-    parts: Parts,
-    settings: Settings,
-    beginning: Mutex<Option<Beginning>>,
+pub struct DeadlineSweeper {
+    parts: SweeperParts,
+    settings: SweeperSettings,
+    beginning: Mutex<Option<SearchStart>>,
 }
 
-impl Sweeper {
+impl DeadlineSweeper {
     /// A sweeper.
-    pub fn new(parts: Parts, settings: Settings) -> Self {
+    pub fn new(parts: SweeperParts, settings: SweeperSettings) -> Self {
         metrics::describe_gauge!(
             "sweeper_held_back",
             "1 while overdue orders are not cancelled, because this service is behind itself."
@@ -118,22 +118,22 @@ impl Sweeper {
     }
 
     /// Steps until told to stop.
-    pub async fn run(self, stop: CancellationToken) -> Unfailing {
+    pub async fn run(self, stop: CancellationToken) -> InfallibleResult {
         let mut held_back = HeldBack::default();
         let mut steps = RepeatedSteps::until(stop);
         while let Some(outcome) = steps.next(self.step()).await {
-            if !matches!(outcome, Ok(Step::HeldBack)) {
+            if !matches!(outcome, Ok(SweeperStep::HeldBack)) {
                 held_back = HeldBack::default();
             } else if let Some(lasts) = held_back.lasts(Instant::now()) {
                 let waits_for = self.waits_for();
                 tracing::warn!(waits_for, lasts_s = lasts.as_secs(), "no order is cancelled");
             }
             match outcome {
-                Ok(Step::Swept(_)) => steps.go_on(),
-                Ok(Step::Idle | Step::HeldBack) => steps.pause(self.settings.poll),
+                Ok(SweeperStep::Swept(_)) => steps.go_on(),
+                Ok(SweeperStep::Idle | SweeperStep::HeldBack) => steps.pause(self.settings.poll),
                 Err(fault) => {
                     tracing::warn!(error = fault::chain(&fault), "overdue orders wait");
-                    steps.back_off(Backoff::hold());
+                    steps.back_off(BackoffSchedule::hold());
                 }
             }
         }
@@ -141,8 +141,8 @@ impl Sweeper {
     }
 
     /// Cancels one batch of what is overdue.
-    pub async fn step(&self) -> Result<Step, Fault> {
-        let is_recent = |it: &Instant| it.elapsed() <= self.settings.behind_max;
+    pub async fn step(&self) -> Result<SweeperStep, Fault> {
+        let is_recent = |instant: &Instant| instant.elapsed() <= self.settings.behind_max;
         let read_up_to = self.parts.lag.read_up_to().filter(is_recent);
         metrics::gauge!("sweeper_held_back").set(f64::from(u8::from(read_up_to.is_none())));
         let Some(read_up_to) = read_up_to else {
@@ -150,47 +150,47 @@ impl Sweeper {
             let why =
                 format!("holds back, this service has not read everything: {}", self.waits_for());
             self.parts.health.ready_though(why);
-            return Ok(Step::HeldBack);
+            return Ok(SweeperStep::HeldBack);
         };
         self.parts.health.ready();
         let limit = db::limit(&self.parts.pool, SWEEP_LIMIT);
         let (swept, effects) = db::within(limit, self.sweep(read_up_to)).await?;
         self.parts.wakers.wake(&effects);
-        Ok(if swept == 0 { Step::Idle } else { Step::Swept(swept) })
+        Ok(if swept == 0 { SweeperStep::Idle } else { SweeperStep::Swept(swept) })
     }
 
     /// Where this look begins, unless it is time for one from the beginning.
-    fn beginning(&self) -> Option<Beginning> {
+    fn beginning(&self) -> Option<SearchStart> {
         let known = *self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|it| it.found.elapsed() < FROM_THE_BEGINNING)
     }
 
     fn waits_for(&self) -> String {
         let behind = self.parts.lag.behind();
-        behind.as_ref().map_or_else(|| "nothing is known yet".to_owned(), Behind::to_string)
+        behind.as_ref().map_or_else(|| "nothing is known yet".to_owned(), LagCause::to_string)
     }
 
-    async fn sweep(&self, read_up_to: Instant) -> Result<(usize, Effects), Fault> {
+    async fn sweep(&self, read_up_to: Instant) -> Result<(usize, DecisionEffects), Fault> {
         let mut tx = db::begin(&self.parts.pool).await?;
         // Looked at after the transaction took its time, so that it reaches back far enough.
         let ago = read_up_to.elapsed();
         let beginning = self.beginning();
-        let from = beginning.map_or(OffsetDateTime::UNIX_EPOCH, |it| it.from);
+        let from = beginning.map_or(OffsetDateTime::UNIX_EPOCH, |search_start| search_start.from);
         let overdue = store::lock_overdue(&mut tx, from, ago, self.settings.batch_max).await?;
         if overdue.is_empty() {
             let from = store::now(&mut tx).await? - ago - OVERLAP;
             let found = beginning.map_or_else(Instant::now, |it| it.found);
             *self.beginning.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Beginning { from, found });
+                Some(SearchStart { from, found });
             tx.rollback().await?;
-            return Ok((0, Effects::default()));
+            return Ok((0, DecisionEffects::default()));
         }
         // Nobody's request is behind this: each cancellation is a trace of its own.
-        let begin = |_: &_| Work::begin(Kind::Internal, None, || "pass deadline".into());
-        let spans: Vec<Work> = overdue.iter().map(begin).collect();
-        let command = |((order_id, now), span): (_, &Work)| OrderRequest {
+        let begin = |_: &_| OpenSpan::begin(Kind::Internal, None, || "pass deadline".into());
+        let spans: Vec<OpenSpan> = overdue.iter().map(begin).collect();
+        let command = |((order_id, now), span): (_, &OpenSpan)| OrderRequest {
             order_id,
-            command: Command::PassDeadline { now },
+            command: OrderCommand::PassDeadline { now },
             heard: None,
             trace: Some(span.trace()),
         };
@@ -198,7 +198,7 @@ impl Sweeper {
         let outcome = self.parts.app.execute(&mut tx, &requests).await?;
         outcome.effects.save(&mut tx).await?;
         tx.commit().await?;
-        spans.into_iter().for_each(Work::end);
+        spans.into_iter().for_each(OpenSpan::end);
         Ok((requests.len(), outcome.effects))
     }
 }

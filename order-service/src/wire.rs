@@ -4,54 +4,56 @@
 //! no order could have caused is poison with its own reason.
 
 use shared::{
-    codec::{Codec, Kind, Says},
+    codec::{AvroCodec, EventMeta, RecordKind},
     contract::{self, Record},
     fault::Fault,
-    message::{Message, Outgoing},
+    message::{Message, OutgoingMessage},
 };
 use uuid::Uuid;
 
 use crate::domain::{
-    catalogue::{BadSku, Offer, Product, Sku, Word},
-    draft::Placement,
+    catalogue::{BadSku, ProductDetails, ProductOffer, ProductSnapshot, Sku},
+    draft::PlacedOrder,
     money::{BadAmount, BadCurrency, Currency, Money},
-    order::{CancelReason, Channel, Event, Failure, Missing, News},
+    order::{CancelReason, MissingLine, NoticeChannel, OrderEvent, PaymentFailure, ServiceEvent},
 };
 
 /// What this service says.
-pub fn says() -> [Kind; 3] {
+pub fn says() -> [RecordKind; 3] {
     [
-        Kind::of::<contract::OrderPlaced>(),
-        Kind::of::<contract::OrderConfirmed>(),
-        Kind::of::<contract::OrderCancelled>(),
+        RecordKind::of::<contract::OrderPlaced>(),
+        RecordKind::of::<contract::OrderConfirmed>(),
+        RecordKind::of::<contract::OrderCancelled>(),
     ]
 }
 
 /// What it reads.
-pub fn reads() -> [Kind; 9] {
+pub fn reads() -> [RecordKind; 9] {
     [
-        Kind::of::<contract::StockReserved>(),
-        Kind::of::<contract::StockRejected>(),
-        Kind::of::<contract::StockReleased>(),
-        Kind::of::<contract::PaymentDone>(),
-        Kind::of::<contract::PaymentFailed>(),
-        Kind::of::<contract::PaymentRefunded>(),
-        Kind::of::<contract::NotificationSent>(),
-        Kind::of::<contract::NotificationFailed>(),
-        Kind::of::<contract::ProductChanged>(),
+        RecordKind::of::<contract::StockReserved>(),
+        RecordKind::of::<contract::StockRejected>(),
+        RecordKind::of::<contract::StockReleased>(),
+        RecordKind::of::<contract::PaymentDone>(),
+        RecordKind::of::<contract::PaymentFailed>(),
+        RecordKind::of::<contract::PaymentRefunded>(),
+        RecordKind::of::<contract::NotificationSent>(),
+        RecordKind::of::<contract::NotificationFailed>(),
+        RecordKind::of::<contract::ProductChanged>(),
     ]
 }
 
 /// The message that says what happened to an order; none for what is only noted.
 pub fn say(
-    codec: &Codec,
-    says: Says,
+    codec: &AvroCodec,
+    says: EventMeta,
     order_id: Uuid,
-    event: &Event,
-) -> Result<Option<Outgoing>, Fault> {
+    event: &OrderEvent,
+) -> Result<Option<OutgoingMessage>, Fault> {
     match event {
-        Event::Placed(placement) => codec.message(says, &placed(order_id, placement)).map(Some),
-        Event::Confirmed { total, at } => {
+        OrderEvent::Placed(placement) => {
+            codec.message(says, &placed(order_id, placement)).map(Some)
+        }
+        OrderEvent::Confirmed { total, at } => {
             let record = contract::OrderConfirmed {
                 order_id,
                 total_minor: total.minor(),
@@ -60,7 +62,7 @@ pub fn say(
             };
             codec.message(says, &record).map(Some)
         }
-        Event::Cancelled { reason, at } => {
+        OrderEvent::Cancelled { reason, at } => {
             let record = contract::OrderCancelled {
                 order_id,
                 reason: reason.code().to_owned(),
@@ -69,12 +71,12 @@ pub fn say(
             };
             codec.message(says, &record).map(Some)
         }
-        Event::Noted(_) => Ok(None),
+        OrderEvent::Noted(_) => Ok(None),
     }
 }
 
-fn placed(order_id: Uuid, placement: &Placement) -> contract::OrderPlaced {
-    let line = |line: &crate::domain::draft::Line| contract::Line {
+fn placed(order_id: Uuid, placement: &PlacedOrder) -> contract::OrderPlaced {
+    let line = |line: &crate::domain::draft::OrderLine| contract::OrderLine {
         sku: line.sku.as_str().to_owned(),
         quantity: line.quantity.get().into(),
         unit_price_minor: line.unit_price.minor(),
@@ -86,7 +88,7 @@ fn placed(order_id: Uuid, placement: &Placement) -> contract::OrderPlaced {
         currency: placement.total.currency().to_string(),
         payment_method: placement.payment_method.as_str().to_owned(),
         email: placement.customer.email.as_str().to_owned(),
-        customer_name: placement.customer.name.as_ref().map(|it| it.as_str().to_owned()),
+        customer_name: placement.customer.name.as_ref().map(|name| name.as_str().to_owned()),
         placed_at: placement.placed_at,
         due_at: placement.due_at,
     }
@@ -103,50 +105,50 @@ fn cancelled_by(reason: CancelReason) -> &'static str {
 }
 
 /// What happened, in the words of the topics.
-pub fn what(event: &Event) -> &'static str {
+pub fn what(event: &OrderEvent) -> &'static str {
     match event {
-        Event::Placed(_) => contract::ORDER_PLACED,
-        Event::Confirmed { .. } => contract::ORDER_CONFIRMED,
-        Event::Cancelled { .. } => contract::ORDER_CANCELLED,
-        Event::Noted(news) => match news {
-            News::StockReserved => contract::STOCK_RESERVED,
-            News::StockRejected { .. } => contract::STOCK_REJECTED,
-            News::StockReleased => contract::STOCK_RELEASED,
-            News::PaymentDone { .. } => contract::PAYMENT_DONE,
-            News::PaymentFailed { .. } => contract::PAYMENT_FAILED,
-            News::PaymentRefunded { .. } => contract::PAYMENT_REFUNDED,
-            News::NotificationSent { .. } => contract::NOTIFICATION_SENT,
-            News::NotificationFailed { .. } => contract::NOTIFICATION_FAILED,
+        OrderEvent::Placed(_) => contract::ORDER_PLACED,
+        OrderEvent::Confirmed { .. } => contract::ORDER_CONFIRMED,
+        OrderEvent::Cancelled { .. } => contract::ORDER_CANCELLED,
+        OrderEvent::Noted(news) => match news {
+            ServiceEvent::StockReserved => contract::STOCK_RESERVED,
+            ServiceEvent::StockRejected { .. } => contract::STOCK_REJECTED,
+            ServiceEvent::StockReleased => contract::STOCK_RELEASED,
+            ServiceEvent::PaymentDone { .. } => contract::PAYMENT_DONE,
+            ServiceEvent::PaymentFailed { .. } => contract::PAYMENT_FAILED,
+            ServiceEvent::PaymentRefunded { .. } => contract::PAYMENT_REFUNDED,
+            ServiceEvent::NotificationSent { .. } => contract::NOTIFICATION_SENT,
+            ServiceEvent::NotificationFailed { .. } => contract::NOTIFICATION_FAILED,
         },
     }
 }
 
 /// What is particular about it, in a few words for people.
-pub fn detail(event: &Event) -> Option<String> {
+pub fn detail(event: &OrderEvent) -> Option<String> {
     match event {
-        Event::Placed(_) | Event::Confirmed { .. } => None,
-        Event::Cancelled { reason, .. } => Some(reason.code().to_owned()),
-        Event::Noted(news) => match news {
-            News::StockReserved | News::StockReleased => None,
-            News::StockRejected { missing } => {
-                let line = |it: &Missing| {
+        OrderEvent::Placed(_) | OrderEvent::Confirmed { .. } => None,
+        OrderEvent::Cancelled { reason, .. } => Some(reason.code().to_owned()),
+        OrderEvent::Noted(news) => match news {
+            ServiceEvent::StockReserved | ServiceEvent::StockReleased => None,
+            ServiceEvent::StockRejected { missing } => {
+                let line = |it: &MissingLine| {
                     format!("{}: {} wanted, {} there", it.sku.as_str(), it.requested, it.available)
                 };
                 Some(missing.iter().map(line).collect::<Vec<_>>().join("; "))
             }
-            News::PaymentDone { charge, .. } => Some(charge.clone()),
-            News::PaymentFailed { failure: Failure::Declined, code } => {
-                let code = code.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+            ServiceEvent::PaymentDone { charge, .. } => Some(charge.clone()),
+            ServiceEvent::PaymentFailed { failure: PaymentFailure::Declined, code } => {
+                let code = code.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
                 Some(format!("declined{code}"))
             }
-            News::PaymentFailed { failure: Failure::Unavailable, .. } => {
+            ServiceEvent::PaymentFailed { failure: PaymentFailure::Unavailable, .. } => {
                 Some("unavailable".to_owned())
             }
-            News::PaymentRefunded { refund, .. } => Some(refund.clone()),
-            News::NotificationSent { channel } => {
+            ServiceEvent::PaymentRefunded { refund, .. } => Some(refund.clone()),
+            ServiceEvent::NotificationSent { channel } => {
                 Some(format!("{} by {}", channel.kind, channel.name))
             }
-            News::NotificationFailed { channel, reason } => {
+            ServiceEvent::NotificationFailed { channel, reason } => {
                 Some(format!("{} by {}: {reason}", channel.kind, channel.name))
             }
         },
@@ -155,21 +157,21 @@ pub fn detail(event: &Event) -> Option<String> {
 
 /// What a message tells this service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Heard {
+pub enum OrderInput {
     /// Something of an order.
     Order {
         /// Which.
         order_id: Uuid,
         /// What.
-        news: News,
+        news: ServiceEvent,
     },
     /// Something of a product.
-    Product(Word),
+    Product(ProductSnapshot),
 }
 
 /// A record that can be read but cannot be.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Absurd {
+pub enum InvalidRecord {
     /// The outside speaks of another than the body.
     #[error("it is about {body}, but its ce_subject is {subject}")]
     OtherSubject {
@@ -196,7 +198,7 @@ pub enum Absurd {
 }
 
 /// Reads what a message tells.
-pub async fn hear(codec: &Codec, message: &Message) -> Result<Heard, Fault> {
+pub async fn hear(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fault> {
     match message.incoming.topic.as_str() {
         contract::STOCK_RESERVED => news::<contract::StockReserved>(codec, message).await,
         contract::STOCK_REJECTED => news::<contract::StockRejected>(codec, message).await,
@@ -209,48 +211,55 @@ pub async fn hear(codec: &Codec, message: &Message) -> Result<Heard, Fault> {
         contract::PRODUCT_CHANGED => {
             let record = codec.decode_optional(message).await?;
             let word = product(message, record).map_err(Fault::poison)?;
-            Ok(Heard::Product(word))
+            Ok(OrderInput::Product(word))
         }
-        other => Err(Fault::poison(Absurd::Topic(other.to_owned()))),
+        other => Err(Fault::poison(InvalidRecord::Topic(other.to_owned()))),
     }
 }
 
-async fn news<R: OfOrder>(codec: &Codec, message: &Message) -> Result<Heard, Fault> {
+async fn news<R: OfOrder>(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fault> {
     let record: R = codec.decode(message).await?;
     let order_id = record.order_id();
     same_subject(message, &order_id.to_string()).map_err(Fault::poison)?;
     let news = record.news().map_err(Fault::poison)?;
-    Ok(Heard::Order { order_id, news })
+    Ok(OrderInput::Order { order_id, news })
 }
 
-fn product(message: &Message, record: Option<contract::ProductChanged>) -> Result<Word, Absurd> {
+fn product(
+    message: &Message,
+    record: Option<contract::ProductChanged>,
+) -> Result<ProductSnapshot, InvalidRecord> {
     let sequence = message.envelope.sequence;
     let Some(record) = record else {
-        return Ok(Word { sku: Sku::parse(&message.envelope.subject)?, sequence, product: None });
+        return Ok(ProductSnapshot {
+            sku: Sku::parse(&message.envelope.subject)?,
+            sequence,
+            product: None,
+        });
     };
     same_subject(message, &record.sku)?;
     let price = Money::new(record.price_minor, Currency::parse(&record.currency)?)?;
     let readable = !record.name.is_empty() && !record.name.chars().any(char::is_control);
     if !readable || record.name.chars().count() > 500 {
-        return Err(Absurd::Name);
+        return Err(InvalidRecord::Name);
     }
-    let offer = Offer { price, active: record.active };
-    let product = Product { name: record.name, offer, changed_at: record.changed_at };
-    Ok(Word { sku: Sku::parse(&record.sku)?, sequence, product: Some(product) })
+    let offer = ProductOffer { price, active: record.active };
+    let product = ProductDetails { name: record.name, offer, changed_at: record.changed_at };
+    Ok(ProductSnapshot { sku: Sku::parse(&record.sku)?, sequence, product: Some(product) })
 }
 
-fn same_subject(message: &Message, body: &str) -> Result<(), Absurd> {
+fn same_subject(message: &Message, body: &str) -> Result<(), InvalidRecord> {
     let subject = &message.envelope.subject;
     if subject == body {
         return Ok(());
     }
-    Err(Absurd::OtherSubject { subject: subject.clone(), body: body.to_owned() })
+    Err(InvalidRecord::OtherSubject { subject: subject.clone(), body: body.to_owned() })
 }
 
 /// A record that tells something of an order.
 trait OfOrder: Record {
     fn order_id(&self) -> Uuid;
-    fn news(self) -> Result<News, Absurd>;
+    fn news(self) -> Result<ServiceEvent, InvalidRecord>;
 }
 
 /// All of them name their order in the same way.
@@ -261,7 +270,7 @@ macro_rules! of_order {
                 self.order_id
             }
 
-            fn news(self) -> Result<News, Absurd> {
+            fn news(self) -> Result<ServiceEvent, InvalidRecord> {
                 let $it = self;
                 Ok($news)
             }
@@ -270,36 +279,36 @@ macro_rules! of_order {
 }
 
 of_order! {
-    StockReserved: _it => News::StockReserved;
-    StockRejected: it => News::StockRejected { missing: missing(it.missing)? };
-    StockReleased: _it => News::StockReleased;
-    PaymentDone: it => News::PaymentDone {
+    StockReserved: _it => ServiceEvent::StockReserved;
+    StockRejected: it => ServiceEvent::StockRejected { missing: missing(it.missing)? };
+    StockReleased: _it => ServiceEvent::StockReleased;
+    PaymentDone: it => ServiceEvent::PaymentDone {
         paid: Money::new(it.amount_minor, Currency::parse(&it.currency)?)?,
         charge: it.charge_id,
     };
-    PaymentFailed: it => News::PaymentFailed { failure: failure(&it.reason), code: it.code };
-    PaymentRefunded: it => News::PaymentRefunded {
+    PaymentFailed: it => ServiceEvent::PaymentFailed { failure: failure(&it.reason), code: it.code };
+    PaymentRefunded: it => ServiceEvent::PaymentRefunded {
         refunded: Money::new(it.amount_minor, Currency::parse(&it.currency)?)?,
         refund: it.refund_id,
     };
-    NotificationSent: it => News::NotificationSent {
-        channel: Channel { name: it.channel, kind: it.kind },
+    NotificationSent: it => ServiceEvent::NotificationSent {
+        channel: NoticeChannel { name: it.channel, kind: it.kind },
     };
-    NotificationFailed: it => News::NotificationFailed {
-        channel: Channel { name: it.channel, kind: it.kind },
+    NotificationFailed: it => ServiceEvent::NotificationFailed {
+        channel: NoticeChannel { name: it.channel, kind: it.kind },
         reason: it.reason,
     };
 }
 
-fn missing(lines: Vec<contract::MissingLine>) -> Result<Vec<Missing>, Absurd> {
+fn missing(lines: Vec<contract::MissingLine>) -> Result<Vec<MissingLine>, InvalidRecord> {
     let read = |line: contract::MissingLine| {
         let contract::MissingLine { sku, requested, available } = line;
-        Ok(Missing { sku: Sku::parse(&sku)?, requested, available })
+        Ok(MissingLine { sku: Sku::parse(&sku)?, requested, available })
     };
     lines.into_iter().map(read).collect()
 }
 
 /// Whatever the reason is called, nobody will pay; only a decline is the customer's to mend.
-fn failure(reason: &str) -> Failure {
-    if reason == "declined" { Failure::Declined } else { Failure::Unavailable }
+fn failure(reason: &str) -> PaymentFailure {
+    if reason == "declined" { PaymentFailure::Declined } else { PaymentFailure::Unavailable }
 }

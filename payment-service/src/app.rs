@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use shared::{
     clock::Clock,
-    codec::{Codec, Says},
+    codec::{AvroCodec, EventMeta},
     decider::{self, Decision},
-    effects::Effects,
+    effects::DecisionEffects,
     fault::Fault,
     jobs::lock_untouched,
 };
@@ -14,11 +14,11 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
-    domain::payment::{Command, Event, Payment},
+    domain::payment::{Payment, PaymentCommand, PaymentEvent},
     jobs::requests::{self, JobContext},
     metrics,
     request::{PaymentAction, PaymentRequest},
-    store::{self, Kept},
+    store::{self, PaymentRow},
     wire,
 };
 
@@ -28,14 +28,14 @@ pub struct BatchOutcome {
     /// To each request in order: what happened, or why it is refused.
     pub answers: Vec<Decision<Payment>>,
     /// What is to be published and done.
-    pub effects: Effects,
+    pub effects: DecisionEffects,
 }
 
 /// Executes what is asked of payments.
 #[derive(Clone, Debug)]
 pub struct App {
     /// Encodes events.
-    pub codec: Codec,
+    pub codec: AvroCodec,
     /// Tells the time, and mints ids.
     pub clock: Clock,
 }
@@ -53,16 +53,16 @@ impl App {
         let commands = commands(conn, requests, &kept).await?;
 
         let mut payments: HashMap<Uuid, Payment> =
-            kept.iter().map(|(id, it)| (*id, it.payment.clone())).collect();
+            kept.iter().map(|(id, row)| (*id, row.payment.clone())).collect();
         let pairs =
             requests.iter().zip(&commands).map(|(request, command)| (&request.order_id, command));
         let answers = decider::fold::<Payment, Uuid>(&mut payments, pairs);
 
-        let mut effects = Effects::default();
+        let mut effects = DecisionEffects::default();
         let mut changed = BTreeSet::new();
         for (request, events) in requests.iter().zip(&answers) {
             let Ok(events) = events else { continue };
-            let kept = kept.entry(request.order_id).or_insert_with(Kept::unheard);
+            let kept = kept.entry(request.order_id).or_insert_with(PaymentRow::unheard);
             for event in events {
                 changed.insert(request.order_id);
                 self.take_effect(request, event, kept, &mut effects)?;
@@ -75,7 +75,7 @@ impl App {
                 kept.version += 1;
             }
         }
-        let rows: Vec<(Uuid, &Kept)> =
+        let rows: Vec<(Uuid, &PaymentRow)> =
             changed.iter().filter_map(|id| Some((*id, kept.get(id)?))).collect();
         store::save(conn, &rows, self.clock.now()).await?;
         Ok(BatchOutcome { answers, effects })
@@ -98,15 +98,15 @@ impl App {
     fn take_effect(
         &self,
         request: &PaymentRequest,
-        event: &Event,
-        kept: &mut Kept,
-        effects: &mut Effects,
+        event: &PaymentEvent,
+        kept: &mut PaymentRow,
+        effects: &mut DecisionEffects,
     ) -> Result<(), Fault> {
         let order_id = request.order_id;
         let trace = request.trace;
         let says = || {
             kept.said += 1;
-            Says {
+            EventMeta {
                 id: self.clock.new_id(),
                 subject: order_id.to_string(),
                 sequence: kept.said,
@@ -115,7 +115,7 @@ impl App {
             }
         };
         effects.messages.extend(wire::message(&self.codec, order_id, event, says)?);
-        if matches!(event, Event::ChargeDue { .. }) {
+        if matches!(event, PaymentEvent::ChargeDue { .. }) {
             kept.charge_asked_at = Some(self.clock.now());
         }
         let context = JobContext { charge_asked_at: kept.charge_asked_at, trace };
@@ -130,13 +130,14 @@ impl App {
 async fn commands(
     conn: &mut PgConnection,
     batch: &[PaymentRequest],
-    kept: &HashMap<Uuid, Kept>,
-) -> Result<Vec<Command>, Fault> {
-    let is_charging =
-        |id: &Uuid| matches!(kept.get(id), Some(Kept { payment: Payment::Charging { .. }, .. }));
+    kept: &HashMap<Uuid, PaymentRow>,
+) -> Result<Vec<PaymentCommand>, Fault> {
+    let is_charging = |id: &Uuid| {
+        matches!(kept.get(id), Some(PaymentRow { payment: Payment::Charging { .. }, .. }))
+    };
     let doubtful: BTreeSet<Uuid> = batch
         .iter()
-        .filter(|it| it.action == PaymentAction::Cancel)
+        .filter(|request| request.action == PaymentAction::Cancel)
         .map(|it| it.order_id)
         .filter(is_charging)
         .collect();
@@ -146,11 +147,11 @@ async fn commands(
         let keys: Vec<String> = doubtful.iter().map(Uuid::to_string).collect();
         lock_untouched(conn, requests::CHARGE, &keys).await?.into_iter().collect()
     };
-    let command = |it: &PaymentRequest| match &it.action {
+    let command = |request: &PaymentRequest| match &request.action {
         PaymentAction::Command(command) => command.clone(),
-        PaymentAction::Cancel => Command::OrderCancelled {
-            charge_untouched: !is_charging(&it.order_id)
-                || untouched.contains(&it.order_id.to_string()),
+        PaymentAction::Cancel => PaymentCommand::OrderCancelled {
+            charge_untouched: !is_charging(&request.order_id)
+                || untouched.contains(&request.order_id.to_string()),
         },
     };
     Ok(batch.iter().map(command).collect())

@@ -1,11 +1,11 @@
 //! What operators ask over HTTP: decisions about payments under review.
 
-use shared::{effects::Effects, fault::Fault, intake::Batch, message::TraceParent};
+use shared::{batcher::BatchHandler, effects::DecisionEffects, fault::Fault, message::TraceParent};
 use sqlx::PgConnection;
 
 use crate::{
     app::{App, BatchOutcome},
-    domain::payment::Rejection,
+    domain::payment::PaymentRejection,
     request::PaymentRequest,
 };
 
@@ -16,9 +16,9 @@ pub struct ReviewPayments {
     pub app: App,
 }
 
-impl Batch for ReviewPayments {
+impl BatchHandler for ReviewPayments {
     type Command = PaymentRequest;
-    type Answer = Result<(), Rejection>;
+    type Answer = Result<(), PaymentRejection>;
 
     fn trace(request: &mut PaymentRequest) -> Option<&mut TraceParent> {
         request.trace.as_mut()
@@ -28,7 +28,7 @@ impl Batch for ReviewPayments {
         &self,
         conn: &mut PgConnection,
         requests: &[PaymentRequest],
-    ) -> Result<(Vec<Self::Answer>, Effects), Fault> {
+    ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
         let BatchOutcome { answers, effects } = self.app.execute(conn, requests).await?;
         Ok((answers.into_iter().map(|answer| answer.map(drop)).collect(), effects))
     }

@@ -6,8 +6,8 @@ use reqwest::Url;
 use secrecy::SecretString;
 use shared::{
     breaker,
-    config::{self, Check, Common, Invalid, Retry},
-    jobs::Policy,
+    config::{self, CheckSettings, InvalidSetting, RetrySettings, ServiceSettings},
+    jobs::JobPolicy,
 };
 
 use crate::gateway;
@@ -15,10 +15,10 @@ use crate::gateway;
 /// Owns payments; the only service that talks to the gateway.
 #[derive(Clone, Debug, clap::Parser)]
 #[command(version)]
-pub struct Settings {
+pub struct PaymentSettings {
     /// What every service has.
     #[command(flatten)]
-    pub common: Common,
+    pub common: ServiceSettings,
     /// Where the payment gateway is.
     #[arg(long, env = "GATEWAY_URL", default_value = "http://127.0.0.1:8090")]
     pub gateway_url: String,
@@ -56,18 +56,18 @@ pub struct Settings {
     /// How a charge is tried again. By itself it is given up after a minute or two, well before the
     /// order's own deadline.
     #[arg(long, env = "CHARGE_RETRY", default_value = "first=500ms,factor=2,cap=30s,attempts=10")]
-    pub charge_retry: Retry,
+    pub charge_retry: RetrySettings,
     /// How a charge in doubt is asked after, for as long as it takes.
     #[arg(
         long,
         env = "RESOLVE_RETRY",
         default_value = "first=1s,factor=2,cap=5m,attempts=unlimited"
     )]
-    pub resolve_retry: Retry,
+    pub resolve_retry: RetrySettings,
     /// How a refund is tried again, at least three times in all. By itself it is given up, and a person
     /// told, after an hour or two.
     #[arg(long, env = "REFUND_RETRY", default_value = "first=1s,factor=2,cap=5m,attempts=30")]
-    pub refund_retry: Retry,
+    pub refund_retry: RetrySettings,
 }
 
 /// What is left of an attempt for its two ends, beside the call itself.
@@ -76,8 +76,8 @@ const ATTEMPT_MARGIN: Duration = Duration::from_secs(1);
 /// Due jobs are looked for at least this often.
 const JOBS_POLL: Duration = Duration::from_millis(500);
 
-impl Check for Settings {
-    fn check(&self) -> Result<(), Invalid> {
+impl CheckSettings for PaymentSettings {
+    fn check(&self) -> Result<(), InvalidSetting> {
         self.common.check()?;
         self.gateway()?;
         config::within("GATEWAY_CALLS_MAX", self.gateway_calls_max.into(), 1, 10_000)?;
@@ -91,53 +91,59 @@ impl Check for Settings {
         let waits = self.gateway_breaker_first..=self.gateway_breaker_cap;
         if waits.is_empty() || waits.start().is_zero() || *waits.end() > Duration::from_hours(1) {
             let reason = "it is not between GATEWAY_BREAKER_FIRST, above nothing, and 1h";
-            return Err(Invalid::new("GATEWAY_BREAKER_CAP", reason));
+            return Err(InvalidSetting::new("GATEWAY_BREAKER_CAP", reason));
         }
         let limits = Duration::from_millis(100)..=Duration::from_mins(1);
         if !limits.contains(&self.gateway_call_limit) {
-            return Err(Invalid::new("GATEWAY_CALL_LIMIT", "it is not between 100ms and 1m"));
+            return Err(InvalidSetting::new(
+                "GATEWAY_CALL_LIMIT",
+                "it is not between 100ms and 1m",
+            ));
         }
         let kept = Duration::from_mins(10)..=Duration::from_hours(90 * 24);
         if !kept.contains(&self.gateway_keys_kept) {
-            return Err(Invalid::new("GATEWAY_KEYS_KEPT", "it is not between 10m and 2160h"));
+            return Err(InvalidSetting::new(
+                "GATEWAY_KEYS_KEPT",
+                "it is not between 10m and 2160h",
+            ));
         }
         if self.charge_retry.attempts_max.is_none() {
             let reason = "a charge without limit would keep its order waiting without limit";
-            return Err(Invalid::new("CHARGE_RETRY", reason));
+            return Err(InvalidSetting::new("CHARGE_RETRY", reason));
         }
         if self.resolve_retry.attempts_max.is_some() {
             let reason = "a charge in doubt cannot be given up: attempts has to be unlimited";
-            return Err(Invalid::new("RESOLVE_RETRY", reason));
+            return Err(InvalidSetting::new("RESOLVE_RETRY", reason));
         }
         self.check_refunds()
     }
 }
 
-impl Settings {
-    fn check_refunds(&self) -> Result<(), Invalid> {
+impl PaymentSettings {
+    fn check_refunds(&self) -> Result<(), InvalidSetting> {
         let least = gateway::NAMED_WITHIN;
-        if self.refund_retry.attempts_max.is_some_and(|it| it < least) {
+        if self.refund_retry.attempts_max.is_some_and(|n| n < least) {
             let reason = format!(
                 "attempts has to be at least {least}: with fewer, a refund that was made before is given \
                  up while the gateway's lists are away"
             );
-            return Err(Invalid::new("REFUND_RETRY", reason));
+            return Err(InvalidSetting::new("REFUND_RETRY", reason));
         }
         Ok(())
     }
 
     /// How the gateway is spoken to.
-    pub fn gateway(&self) -> Result<gateway::Settings, Invalid> {
+    pub fn gateway(&self) -> Result<gateway::GatewaySettings, InvalidSetting> {
         config::http_url("GATEWAY_URL", &self.gateway_url)?;
         let url = Url::parse(&self.gateway_url)
-            .map_err(|error| Invalid::new("GATEWAY_URL", error.to_string()))?;
+            .map_err(|error| InvalidSetting::new("GATEWAY_URL", error.to_string()))?;
         let (api_key, call_limit) = (self.gateway_api_key.clone(), self.gateway_call_limit);
-        Ok(gateway::Settings { url, api_key, call_limit, keys_kept: self.gateway_keys_kept })
+        Ok(gateway::GatewaySettings { url, api_key, call_limit, keys_kept: self.gateway_keys_kept })
     }
 
     /// When the gateway is not asked.
-    pub fn breaker(&self) -> breaker::Settings {
-        breaker::Settings {
+    pub fn breaker(&self) -> breaker::BreakerSettings {
+        breaker::BreakerSettings {
             calls: self.gateway_breaker_calls as usize,
             failures: self.gateway_breaker_failures as usize,
             open_first: self.gateway_breaker_first,
@@ -146,8 +152,8 @@ impl Settings {
     }
 
     /// How a kind of job is worked on that is tried again like this.
-    pub fn policy(&self, retry: &Retry) -> Policy {
-        Policy {
+    pub fn policy(&self, retry: &RetrySettings) -> JobPolicy {
+        JobPolicy {
             backoff: retry.backoff,
             attempts_max: retry.attempts_max,
             attempt_limit: self.gateway_call_limit + ATTEMPT_MARGIN,

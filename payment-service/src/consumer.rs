@@ -1,8 +1,8 @@
 //! Messages of the other services → commands.
 
 use shared::{
-    codec::Kind,
-    consumer::{Handled, Handler, Taken},
+    codec::RecordKind,
+    consumer::{HandlerOutcome, MessageHandler, NewMessage},
     fault::{self, Fault},
     message::Message,
 };
@@ -24,41 +24,44 @@ pub struct EventHandler {
 
 /// What a message asks of a payment.
 #[derive(Clone, Debug)]
-pub struct Input {
+pub struct PaymentInput {
     order_id: Uuid,
     action: PaymentAction,
 }
 
-impl Handler for EventHandler {
-    type Input = Input;
+impl MessageHandler for EventHandler {
+    type Input = PaymentInput;
 
     fn topics(&self) -> Vec<&'static str> {
-        wire::reads().iter().map(Kind::topic).collect()
+        wire::reads().iter().map(RecordKind::topic).collect()
     }
 
-    async fn decode(&self, message: &Message) -> Result<Input, Fault> {
+    async fn decode(&self, message: &Message) -> Result<PaymentInput, Fault> {
         let (order_id, action) = wire::read(&self.app.codec, message).await?;
-        Ok(Input { order_id, action })
+        Ok(PaymentInput { order_id, action })
     }
 
     async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
         self.app.codec.prepare(messages).await
     }
 
-    async fn decode_again(&self, message: &Message) -> Result<(Input, Option<String>), Fault> {
+    async fn decode_again(
+        &self,
+        message: &Message,
+    ) -> Result<(PaymentInput, Option<String>), Fault> {
         let codec = self.app.codec.for_redrive();
         let (order_id, action) = wire::read(&codec, message).await?;
-        Ok((Input { order_id, action }, codec.read_by()))
+        Ok((PaymentInput { order_id, action }, codec.read_by()))
     }
 
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, Input>],
-    ) -> Result<Handled, Fault> {
+        batch: &[NewMessage<'_, PaymentInput>],
+    ) -> Result<HandlerOutcome, Fault> {
         let batch: Vec<PaymentRequest> = batch
             .iter()
-            .map(|Taken { message, input }| PaymentRequest {
+            .map(|NewMessage { message, input }| PaymentRequest {
                 order_id: input.order_id,
                 action: input.action.clone(),
                 trace: message.envelope.trace,
@@ -71,6 +74,6 @@ impl Handler for EventHandler {
             .enumerate()
             .filter_map(|(place, answer)| Some((place, fault::chain(answer.as_ref().err()?))))
             .collect();
-        Ok(Handled { effects: outcome.effects, refused })
+        Ok(HandlerOutcome { effects: outcome.effects, refused })
     }
 }

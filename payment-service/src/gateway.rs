@@ -32,23 +32,23 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, redirect::Polic
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Serialize;
 use shared::{
-    breaker::{Breaker, HeldBack},
+    breaker::{CircuitBreaker, HeldBack},
     clock::Clock,
     fault,
     http::retry_after,
-    jobs::{Claimed, Failure},
-    telemetry::spans::{KeyValue, Kind, Work},
+    jobs::{AttemptFailure, ClaimedJob},
+    telemetry::spans::{KeyValue, Kind, OpenSpan},
 };
 
 use crate::{
-    domain::payment::{Charge, Obstacle},
+    domain::payment::{GatewayCharge, RefundObstacle},
     jobs::requests::{ChargeRequest, RefundRequest},
     metrics,
 };
 
-use self::answer::{Reply, Verdict};
+use self::answer::{HttpReply, ReplyVerdict};
 
-pub use self::lookup::{Listed, NAMED_WITHIN};
+pub use self::lookup::{LookupResult, NAMED_WITHIN};
 
 mod answer;
 mod lookup;
@@ -60,7 +60,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Where the gateway is and how it is spoken to.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct GatewaySettings {
     /// Its base URL.
     pub url: Url,
     /// What it knows us by, if it asks for that.
@@ -73,17 +73,17 @@ pub struct Settings {
 
 /// The gateway.
 #[derive(Clone, Debug)]
-pub struct Gateway {
-    settings: Settings,
+pub struct GatewayClient {
+    settings: GatewaySettings,
     client: reqwest::Client,
-    breaker: Breaker,
+    breaker: CircuitBreaker,
 }
 
 /// What became of a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum ChargeOutcome {
     /// It happened.
-    Charged(Charge),
+    Charged(GatewayCharge),
     /// The bank said no, for good.
     Declined {
         /// The gateway's code.
@@ -93,9 +93,9 @@ pub enum Answer {
 
 /// What turned out about a charge in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Found {
+pub enum ChargeFinding {
     /// It had happened, or has now.
-    Charged(Charge),
+    Charged(GatewayCharge),
     /// It has not happened and never will.
     NotCharged,
     /// The key is too old to be used again, and the gateway lists no single charge of this order.
@@ -104,19 +104,19 @@ pub enum Found {
 
 /// What became of a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Returned {
+pub enum RefundOutcome {
     /// All that was charged was given back, now or before.
     Refunded {
         /// The gateway's name for it.
         id: String,
     },
     /// It cannot be, by whatever request.
-    Not(Obstacle),
+    Not(RefundObstacle),
 }
 
 /// What went wrong with a call.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum GatewayError {
     /// No call was made, because too many have failed.
     #[error("the gateway is not asked now")]
     NotAsked(#[source] HeldBack),
@@ -153,11 +153,11 @@ struct NewCharge<'o> {
     amount: i64,
     currency: &'o str,
     source: &'o str,
-    metadata: Metadata<'o>,
+    metadata: ChargeMetadata<'o>,
 }
 
 #[derive(Serialize)]
-struct Metadata<'o> {
+struct ChargeMetadata<'o> {
     order_id: &'o str,
 }
 
@@ -167,9 +167,9 @@ struct NewRefund<'o> {
     charge: &'o str,
 }
 
-impl Gateway {
+impl GatewayClient {
     /// A gateway that is spoken to like this, past this breaker.
-    pub fn new(settings: Settings, breaker: Breaker) -> Result<Self, reqwest::Error> {
+    pub fn new(settings: GatewaySettings, breaker: CircuitBreaker) -> Result<Self, reqwest::Error> {
         // Whoever comes second finds it installed: that is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder()
@@ -194,85 +194,95 @@ impl Gateway {
     /// Charges an order.
     pub(crate) async fn charge(
         &self,
-        job: &Claimed,
+        job: &ClaimedJob,
         request: &ChargeRequest,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ChargeOutcome, AttemptFailure> {
         let reply = self.send_charge(job, request).await?;
         match reply.verdict() {
-            Verdict::Done => Ok(Answer::Charged(reply.charge()?)),
-            Verdict::Declined => Ok(Answer::Declined { code: reply.code() }),
+            ReplyVerdict::Done => Ok(ChargeOutcome::Charged(reply.charge()?)),
+            ReplyVerdict::Declined => Ok(ChargeOutcome::Declined { code: reply.code() }),
             // By the attempt whose answer was lost, most likely.
-            Verdict::Never if job.in_doubt && reply.says("token_already_used") => Err(reply.open()),
-            // What the customer asked for cannot be had; there is nothing for an operator to mend.
-            Verdict::Never if reply.refuses_terms() => Ok(Answer::Declined { code: reply.code() }),
-            Verdict::Never => Err(Failure::Final { source: reply.refused().into() }),
-            Verdict::KeyReused => {
-                metrics::key_reused(&job.key, "charge");
-                Err(Failure::Final { source: reply.refused().into() })
+            ReplyVerdict::Never if job.in_doubt && reply.says("token_already_used") => {
+                Err(reply.open())
             }
-            Verdict::NotNow => Err(reply.not_now()),
-            Verdict::Open => Err(reply.open()),
+            // What the customer asked for cannot be had; there is nothing for an operator to mend.
+            ReplyVerdict::Never if reply.refuses_terms() => {
+                Ok(ChargeOutcome::Declined { code: reply.code() })
+            }
+            ReplyVerdict::Never => {
+                Err(AttemptFailure::Permanent { source: reply.refused().into() })
+            }
+            ReplyVerdict::KeyReused => {
+                metrics::key_reused(&job.key, "charge");
+                Err(AttemptFailure::Permanent { source: reply.refused().into() })
+            }
+            ReplyVerdict::NotNow => Err(reply.not_now()),
+            ReplyVerdict::Open => Err(reply.open()),
         }
     }
 
     /// Sends the same charge under the same key, which settles what became of it.
     pub(crate) async fn resolve(
         &self,
-        job: &Claimed,
+        job: &ClaimedJob,
         request: &ChargeRequest,
-    ) -> Result<Found, Failure> {
+    ) -> Result<ChargeFinding, AttemptFailure> {
         let reply = self.send_charge(job, request).await?;
         match reply.verdict() {
-            Verdict::Done => Ok(Found::Charged(reply.charge()?)),
+            ReplyVerdict::Done => Ok(ChargeFinding::Charged(reply.charge()?)),
             // A request that is wrong now was wrong when it was sent first.
-            Verdict::Declined | Verdict::Never => Ok(Found::NotCharged),
-            Verdict::KeyReused => {
+            ReplyVerdict::Declined | ReplyVerdict::Never => Ok(ChargeFinding::NotCharged),
+            ReplyVerdict::KeyReused => {
                 metrics::key_reused(&job.key, "resolve");
                 Err(reply.open())
             }
-            Verdict::NotNow => Err(reply.not_now()),
-            Verdict::Open => Err(reply.open()),
+            ReplyVerdict::NotNow => Err(reply.not_now()),
+            ReplyVerdict::Open => Err(reply.open()),
         }
     }
 
     /// Gives back all that was charged, unless it was given back before.
     pub(crate) async fn refund(
         &self,
-        job: &Claimed,
+        job: &ClaimedJob,
         request: &RefundRequest,
-    ) -> Result<Returned, Failure> {
+    ) -> Result<RefundOutcome, AttemptFailure> {
         let body = NewRefund { charge: &request.charge_id };
         let reply = self.send("refunds", (job, "refund"), &body).await?;
         match reply.verdict() {
-            Verdict::Done => Ok(Returned::Refunded { id: reply.refund_id()? }),
-            Verdict::Never if reply.says("charge_already_refunded") => {
+            ReplyVerdict::Done => Ok(RefundOutcome::Refunded { id: reply.refund_id()? }),
+            ReplyVerdict::Never if reply.says("charge_already_refunded") => {
                 let id = self.look_up_refund(job, &request.charge_id).await?;
-                Ok(Returned::Refunded { id })
+                Ok(RefundOutcome::Refunded { id })
             }
-            Verdict::Never if reply.says("charge_disputed") => {
-                Ok(Returned::Not(Obstacle::Disputed))
+            ReplyVerdict::Never if reply.says("charge_disputed") => {
+                Ok(RefundOutcome::Not(RefundObstacle::Disputed))
             }
-            Verdict::Never if reply.says("resource_missing") => {
-                Ok(Returned::Not(Obstacle::ChargeUnknown))
+            ReplyVerdict::Never if reply.says("resource_missing") => {
+                Ok(RefundOutcome::Not(RefundObstacle::ChargeUnknown))
             }
-            Verdict::Declined | Verdict::Never => {
-                Err(Failure::Final { source: reply.refused().into() })
+            ReplyVerdict::Declined | ReplyVerdict::Never => {
+                Err(AttemptFailure::Permanent { source: reply.refused().into() })
             }
-            Verdict::KeyReused => {
+            ReplyVerdict::KeyReused => {
                 metrics::key_reused(&job.key, "refund");
-                Err(Failure::Final { source: reply.refused().into() })
+                Err(AttemptFailure::Permanent { source: reply.refused().into() })
             }
-            Verdict::NotNow => Err(reply.not_now()),
-            Verdict::Open => Err(reply.open()),
+            ReplyVerdict::NotNow => Err(reply.not_now()),
+            ReplyVerdict::Open => Err(reply.open()),
         }
     }
 
-    async fn send_charge(&self, job: &Claimed, request: &ChargeRequest) -> Result<Reply, Failure> {
+    async fn send_charge(
+        &self,
+        job: &ClaimedJob,
+        request: &ChargeRequest,
+    ) -> Result<HttpReply, AttemptFailure> {
         let body = NewCharge {
             amount: request.amount_minor,
             currency: &request.currency,
             source: &request.method,
-            metadata: Metadata { order_id: &job.key },
+            metadata: ChargeMetadata { order_id: &job.key },
         };
         self.send("charges", (job, "charge"), &body).await
     }
@@ -281,9 +291,9 @@ impl Gateway {
     async fn send(
         &self,
         path: &'static str,
-        (job, deed): (&Claimed, &str),
+        (job, deed): (&ClaimedJob, &str),
         body: &impl Serialize,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<HttpReply, AttemptFailure> {
         let key = format!("{}:{deed}", job.key);
         let with = |request: RequestBuilder| request.header("Idempotency-Key", key).json(body);
         self.call(Method::POST, path, job, with).await
@@ -294,13 +304,13 @@ impl Gateway {
         &self,
         method: Method,
         path: &'static str,
-        job: &Claimed,
+        job: &ClaimedJob,
         with: impl FnOnce(RequestBuilder) -> RequestBuilder,
-    ) -> Result<Reply, Failure> {
+    ) -> Result<HttpReply, AttemptFailure> {
         // Between the claim and this call others may have found out that the gateway is away.
-        let call = self.breaker.begin().map_err(|held| Failure::Refused {
+        let call = self.breaker.begin().map_err(|held| AttemptFailure::NoEffect {
             retry_after: Some(held.wait),
-            source: Error::NotAsked(held).into(),
+            source: GatewayError::NotAsked(held).into(),
         })?;
         let mut url = self.settings.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
@@ -321,14 +331,14 @@ impl Gateway {
                 call.answered();
             }
         }
-        work.end_with(outcome.as_ref().err().map(|it| fault::chain(it)));
+        work.end_with(outcome.as_ref().err().map(|attempt_failure| fault::chain(attempt_failure)));
         outcome
     }
 }
 
 /// A call's span begins. Of the URL, which may hold a password, it says the host and the port.
-fn begin_span(method: &Method, path: &'static str, url: &Url, job: &Claimed) -> Work {
-    let mut work = Work::begin(Kind::Client, job.trace, || format!("{method} /{path}").into());
+fn begin_span(method: &Method, path: &'static str, url: &Url, job: &ClaimedJob) -> OpenSpan {
+    let mut work = OpenSpan::begin(Kind::Client, job.trace, || format!("{method} /{path}").into());
     work.note(|| {
         [
             KeyValue::new("http.request.method", method.to_string()),
@@ -340,30 +350,33 @@ fn begin_span(method: &Method, path: &'static str, url: &Url, job: &Claimed) -> 
     work
 }
 
-async fn exchange(request: RequestBuilder) -> Result<Reply, Failure> {
+async fn exchange(request: RequestBuilder) -> Result<HttpReply, AttemptFailure> {
     // URLs are left out of errors: this one may hold a password.
     let response = request.send().await.map_err(|error| {
         let error = error.without_url();
         if error.is_connect() {
-            Failure::Refused { source: Error::Unreachable(error).into(), retry_after: None }
+            AttemptFailure::NoEffect {
+                source: GatewayError::Unreachable(error).into(),
+                retry_after: None,
+            }
         } else {
-            Failure::Unknown { source: Error::NoAnswer(error).into() }
+            AttemptFailure::InDoubt { source: GatewayError::NoAnswer(error).into() }
         }
     })?;
-    receive(response).await.map_err(|error| Failure::Unknown { source: error.into() })
+    receive(response).await.map_err(|error| AttemptFailure::InDoubt { source: error.into() })
 }
 
-async fn receive(mut response: Response) -> Result<Reply, Error> {
+async fn receive(mut response: Response) -> Result<HttpReply, GatewayError> {
     let status = response.status();
     let retry_after = retry_after(response.headers(), Clock::System.now());
     let mut body = Vec::new();
     while let Some(chunk) =
-        response.chunk().await.map_err(|error| Error::NoAnswer(error.without_url()))?
+        response.chunk().await.map_err(|error| GatewayError::NoAnswer(error.without_url()))?
     {
         if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return Err(Error::TooLarge);
+            return Err(GatewayError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Reply::new(status, retry_after, body))
+    Ok(HttpReply::new(status, retry_after, body))
 }

@@ -2,7 +2,7 @@
 //! they may decide.
 
 use axum::Router;
-use shared::http::{ProblemPage, Settings, describe, finish, problem_pages};
+use shared::http::{HttpSettings, ProblemPage, describe, finish, problem_pages};
 use sqlx::PgPool;
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -24,10 +24,10 @@ pub const PAGES: &[ProblemPage] = shared::pages!["payment-not-under-review"];
     info(title = "payment-service", description = "What became of the payment of each order."),
     tags((name = "payments", description = "One payment per order."))
 )]
-struct Api;
+struct ApiDocument;
 
 fn routes() -> OpenApiRouter<PgPool> {
-    OpenApiRouter::with_openapi(Api::openapi())
+    OpenApiRouter::with_openapi(ApiDocument::openapi())
         .routes(routes!(get_payment::get_payment))
         .routes(routes!(list_payments::list_payments))
 }
@@ -38,7 +38,7 @@ pub fn document() -> OpenApi {
 }
 
 /// The public API, with its description and its pages.
-pub fn router(pool: PgPool, settings: &Settings) -> Router {
+pub fn router(pool: PgPool, settings: &HttpSettings) -> Router {
     let (router, api) = routes().with_state(pool).split_for_parts();
     let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(api));
     finish(router.merge(pages).merge(problem_pages(PAGES)), settings)

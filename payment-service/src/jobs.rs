@@ -9,9 +9,9 @@
 use std::marker::PhantomData;
 
 use shared::{
-    effects::Effects,
+    effects::DecisionEffects,
     fault::{self, Fault},
-    jobs::{Claimed, Effect, Ended, Failure},
+    jobs::{AttemptFailure, ClaimedJob, JobHandler, JobResult},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -19,8 +19,8 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
-    domain::payment::Command,
-    gateway::Gateway,
+    domain::payment::PaymentCommand,
+    gateway::GatewayClient,
     metrics,
     request::{PaymentAction, PaymentRequest},
 };
@@ -45,31 +45,31 @@ pub trait GatewayCall: Send + Sync + 'static {
 
     /// Asks the gateway.
     fn call(
-        gateway: &Gateway,
-        job: &Claimed,
+        gateway: &GatewayClient,
+        job: &ClaimedJob,
         now: OffsetDateTime,
-    ) -> impl Future<Output = Result<Self::Done, Failure>> + Send;
+    ) -> impl Future<Output = Result<Self::Done, AttemptFailure>> + Send;
 
     /// What the end of a job asks of its payment.
-    fn command(ended: &Ended<Self::Done>) -> Result<Command, Fault>;
+    fn command(ended: &JobResult<Self::Done>) -> Result<PaymentCommand, Fault>;
 }
 
 /// Does one kind of job at the gateway, and takes its outcomes to their payments.
 #[derive(Clone, Debug)]
 pub struct GatewayJob<C> {
     app: App,
-    gateway: Gateway,
+    gateway: GatewayClient,
     call: PhantomData<C>,
 }
 
 impl<C: GatewayCall> GatewayJob<C> {
     /// A handler that asks this gateway.
-    pub fn new(app: App, gateway: Gateway) -> Self {
+    pub fn new(app: App, gateway: GatewayClient) -> Self {
         Self { app, gateway, call: PhantomData }
     }
 }
 
-impl<C: GatewayCall> Effect for GatewayJob<C> {
+impl<C: GatewayCall> JobHandler for GatewayJob<C> {
     const KIND: &'static str = C::KIND;
     type Done = C::Done;
 
@@ -77,7 +77,7 @@ impl<C: GatewayCall> Effect for GatewayJob<C> {
         self.gateway.room()
     }
 
-    async fn perform(&self, job: &Claimed) -> Result<C::Done, Failure> {
+    async fn perform(&self, job: &ClaimedJob) -> Result<C::Done, AttemptFailure> {
         C::call(&self.gateway, job, self.app.clock.now()).await
     }
 
@@ -85,8 +85,8 @@ impl<C: GatewayCall> Effect for GatewayJob<C> {
     async fn settle(
         &self,
         conn: &mut PgConnection,
-        ended: &[(Claimed, Ended<C::Done>)],
-    ) -> Result<Effects, Fault> {
+        ended: &[(ClaimedJob, JobResult<C::Done>)],
+    ) -> Result<DecisionEffects, Fault> {
         let mut batch = Vec::with_capacity(ended.len());
         for (job, ended) in ended {
             let order_id = Uuid::parse_str(&job.key).map_err(Fault::poison)?;

@@ -21,7 +21,7 @@ pub mod config;
 mod metrics;
 mod service;
 
-pub use service::{Error, run};
+pub use service::{StartError, run};
 
 /// This service: its consumer group, and the prefix of its dead-letter topic.
 pub const NAME: &str = "payment-service";

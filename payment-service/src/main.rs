@@ -2,15 +2,15 @@
 
 use std::process::ExitCode;
 
-use payment_service::{MIGRATIONS, NAME, config::Settings};
-use shared::{config, errand, lifecycle, telemetry};
+use payment_service::{MIGRATIONS, NAME, config::PaymentSettings};
+use shared::{config, lifecycle, oneshot, telemetry};
 
 fn main() -> ExitCode {
-    let settings: Settings = match config::parse() {
+    let settings: PaymentSettings = match config::parse() {
         Ok(settings) => settings,
         Err(code) => return code,
     };
-    if let Some(code) = errand::run(&settings.common, NAME, &MIGRATIONS) {
+    if let Some(code) = oneshot::run(&settings.common, NAME, &MIGRATIONS) {
         return code;
     }
     lifecycle::process(settings.common.shutdown_grace, |life| async {

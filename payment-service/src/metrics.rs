@@ -2,13 +2,13 @@
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use shared::{
-    census::{self, Count, FAR_ENOUGH},
     message::TraceParent,
+    sampled_metrics::{self, FAR_ENOUGH, MetricSampler},
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::{domain::payment::Event, store::open};
+use crate::{domain::payment::PaymentEvent, store::open};
 
 const OUTCOMES: &str = "payment_outcomes_total";
 const OUTCOME_NAMES: [&str; 10] = [
@@ -57,7 +57,7 @@ pub(crate) fn describe() {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenPayments;
 
-impl Count for OpenPayments {
+impl MetricSampler for OpenPayments {
     fn of(&self) -> &'static str {
         "payments"
     }
@@ -65,7 +65,7 @@ impl Count for OpenPayments {
     async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         for (stage, payments, age) in open::count(conn, &OPEN_STAGES, FAR_ENOUGH).await? {
             let labels = [("stage", stage)];
-            gauge!("payments_open", &labels).set(census::rows(payments));
+            gauge!("payments_open", &labels).set(sampled_metrics::rows(payments));
             gauge!("payments_open_age_seconds", &labels).set(age.max(0.0));
         }
         Ok(())
@@ -73,27 +73,34 @@ impl Count for OpenPayments {
 }
 
 /// Counts how payments go; what waits for a person is said aloud.
-pub(crate) fn count(order_id: Uuid, event: &Event, trace: Option<TraceParent>) {
+pub(crate) fn count(order_id: Uuid, event: &PaymentEvent, trace: Option<TraceParent>) {
     let outcome = match event {
-        Event::Free { .. } | Event::Paid { .. } | Event::Accepted { .. } => "paid",
-        Event::Failed { .. } => "failed",
-        Event::Refunded { .. } | Event::Settled { .. } => "refunded",
-        Event::ResolveDue { .. } => "in-doubt",
-        Event::FoundUnpaid => "found-unpaid",
-        Event::DoubtRemains => "charge-in-doubt",
-        Event::Mischarged { .. } => "wrong-amount",
-        Event::RefundFailed { .. } => "refund-failed",
-        Event::ChargeStopped | Event::Abandoned => "abandoned",
-        Event::Fenced => "fenced",
-        Event::Awaited { .. }
-        | Event::StockHeld
-        | Event::ChargeDue { .. }
-        | Event::Recalled
-        | Event::RefundDue { .. } => return,
+        PaymentEvent::Free { .. } | PaymentEvent::Paid { .. } | PaymentEvent::Accepted { .. } => {
+            "paid"
+        }
+        PaymentEvent::Failed { .. } => "failed",
+        PaymentEvent::Refunded { .. } | PaymentEvent::Settled { .. } => "refunded",
+        PaymentEvent::ResolveDue { .. } => "in-doubt",
+        PaymentEvent::FoundUnpaid => "found-unpaid",
+        PaymentEvent::DoubtRemains => "charge-in-doubt",
+        PaymentEvent::Mischarged { .. } => "wrong-amount",
+        PaymentEvent::RefundFailed { .. } => "refund-failed",
+        PaymentEvent::ChargeStopped | PaymentEvent::Abandoned => "abandoned",
+        PaymentEvent::Fenced => "fenced",
+        PaymentEvent::Awaited { .. }
+        | PaymentEvent::StockHeld
+        | PaymentEvent::ChargeDue { .. }
+        | PaymentEvent::Recalled
+        | PaymentEvent::RefundDue { .. } => return,
     };
     counter!(OUTCOMES, "outcome" => outcome).increment(1);
-    let waits = |it: &Event| {
-        matches!(it, Event::Mischarged { .. } | Event::RefundFailed { .. } | Event::DoubtRemains)
+    let waits = |it: &PaymentEvent| {
+        matches!(
+            it,
+            PaymentEvent::Mischarged { .. }
+                | PaymentEvent::RefundFailed { .. }
+                | PaymentEvent::DoubtRemains
+        )
     };
     if waits(event) {
         let trace_id = trace.map(TraceParent::trace_id);

@@ -3,7 +3,7 @@
 use shared::message::TraceParent;
 use uuid::Uuid;
 
-use crate::domain::payment::Command;
+use crate::domain::payment::PaymentCommand;
 
 /// What is asked of one payment.
 #[derive(Clone, Debug)]
@@ -23,5 +23,5 @@ pub enum PaymentAction {
     /// executes this, under lock.
     Cancel,
     /// Anything that needs no looking up.
-    Command(Command),
+    Command(PaymentCommand),
 }

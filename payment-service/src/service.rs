@@ -1,22 +1,22 @@
-//! The parts of this service, put together on the ground that every service stands on.
+//! The parts of this service, put together on the service that every service stands on.
 
 use shared::{
-    breaker::Breaker,
+    batcher,
+    breaker::CircuitBreaker,
     clock::Clock,
-    config::Invalid,
-    ground::{self, Addresses, Ground, Plan},
-    intake,
-    lifecycle::Lifecycle,
-    telemetry::Metrics,
+    config::InvalidSetting,
+    lifecycle::ProcessLifecycle,
+    service::{self, ServiceAddresses, ServiceBuilder, ServiceSpec},
+    telemetry::MetricsHandle,
 };
 
 use crate::{
     MIGRATIONS, NAME,
     app::App,
     commands::ReviewPayments,
-    config::Settings,
+    config::PaymentSettings,
     consumer::EventHandler,
-    gateway::Gateway,
+    gateway::GatewayClient,
     http,
     jobs::{ChargeJob, RefundJob, ResolveJob},
     metrics::{self, OpenPayments},
@@ -25,13 +25,13 @@ use crate::{
 
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum StartError {
     /// What every service stands on cannot be laid.
     #[error("the service cannot start")]
-    Ground(#[from] ground::Error),
+    Ground(#[from] service::ServiceError),
     /// A setting cannot be.
     #[error("a setting cannot be")]
-    Settings(#[from] Invalid),
+    Settings(#[from] InvalidSetting),
     /// The client of the gateway cannot be made.
     #[error("the client of the gateway cannot be made")]
     Gateway(#[from] reqwest::Error),
@@ -39,12 +39,12 @@ pub enum Error {
 
 /// Starts all parts. Waits for what they depend on, for as long as it takes.
 pub async fn run(
-    settings: Settings,
-    life: Lifecycle,
-    metrics: Metrics,
-) -> Result<Addresses, Error> {
+    settings: PaymentSettings,
+    life: ProcessLifecycle,
+    metrics: MetricsHandle,
+) -> Result<ServiceAddresses, StartError> {
     metrics::describe();
-    let plan = Plan {
+    let plan = ServiceSpec {
         name: NAME,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
@@ -52,24 +52,27 @@ pub async fn run(
         reads: wire::reads().into(),
         pages: http::PAGES,
     };
-    let mut ground = Ground::lay(plan, life, metrics).await?;
-    let app = App { codec: ground.codec().clone(), clock: Clock::System };
+    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
+    let app = App { codec: service.codec().clone(), clock: Clock::System };
 
-    let health = ground.life().health().component("gateway");
-    let breaker = Breaker::new("gateway", settings.breaker(), health);
-    let gateway = Gateway::new(settings.gateway()?, breaker)?;
+    let health = service.life().health().component("gateway");
+    let breaker = CircuitBreaker::new("gateway", settings.breaker(), health);
+    let gateway = GatewayClient::new(settings.gateway()?, breaker)?;
     let charge = ChargeJob::new(app.clone(), gateway.clone());
-    ground.start_worker("charges", charge, settings.policy(&settings.charge_retry));
+    service.start_worker("charges", charge, settings.policy(&settings.charge_retry));
     let resolve = ResolveJob::new(app.clone(), gateway.clone());
-    ground.start_worker("resolves", resolve, settings.policy(&settings.resolve_retry));
+    service.start_worker("resolves", resolve, settings.policy(&settings.resolve_retry));
     let refund = RefundJob::new(app.clone(), gateway);
-    ground.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
-    ground.start_consumer(EventHandler { app: app.clone() })?;
-    ground.start_census("payments", OpenPayments);
-    let reviews =
-        ground.start_intake("reviews", ReviewPayments { app }, intake::Settings::default());
-    ground.add_operator_routes(http::operators(reviews));
+    service.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
+    service.start_consumer(EventHandler { app: app.clone() })?;
+    service.start_census("payments", OpenPayments);
+    let reviews = service.start_intake(
+        "reviews",
+        ReviewPayments { app },
+        batcher::BatcherSettings::default(),
+    );
+    service.add_operator_routes(http::operators(reviews));
 
-    let routes = http::router(ground.pool().clone(), ground.limits());
-    Ok(ground.open(routes).await?)
+    let routes = http::router(service.pool().clone(), service.limits());
+    Ok(service.open(routes).await?)
 }

@@ -6,23 +6,23 @@
 
 use std::collections::HashMap;
 
-use shared::fault::{Collision, Fault};
+use shared::fault::{Fault, TransactionCollision};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::payment::{Payment, Stage};
+use crate::domain::payment::{Payment, PaymentStage};
 
 pub(crate) use self::row::review_code;
 
-use self::row::{Row, Rows};
+use self::row::{RowColumns, StoredRow};
 
 pub(crate) mod open;
 mod row;
 
 /// A payment and what is counted beside it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Kept {
+pub(crate) struct PaymentRow {
     /// The payment.
     pub(crate) payment: Payment,
     /// How many messages it has said.
@@ -33,7 +33,7 @@ pub(crate) struct Kept {
     pub(crate) charge_asked_at: Option<OffsetDateTime>,
 }
 
-impl Kept {
+impl PaymentRow {
     /// A payment of which nothing has been heard.
     pub(crate) fn unheard() -> Self {
         Self { payment: Payment::Unheard, said: 0, version: 0, charge_asked_at: None }
@@ -42,7 +42,7 @@ impl Kept {
 
 /// A payment as it is shown.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Shown {
+pub(crate) struct ShownPayment {
     pub(crate) order_id: Uuid,
     pub(crate) payment: Payment,
     pub(crate) created_at: OffsetDateTime,
@@ -52,7 +52,7 @@ pub(crate) struct Shown {
 /// What a row cannot be turned into.
 #[derive(Debug, thiserror::Error)]
 #[error("the row of payment {order_id} is at {stage} and lacks what belongs to it")]
-struct Incomplete {
+struct IncompleteRow {
     order_id: Uuid,
     stage: String,
 }
@@ -61,8 +61,8 @@ struct Incomplete {
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
     order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, Kept>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+) -> Result<HashMap<Uuid, PaymentRow>, sqlx::Error> {
+    let rows: Vec<StoredRow> = sqlx::query_as(
         "SELECT * FROM payments WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE",
     )
     .bind(order_ids)
@@ -72,7 +72,7 @@ pub(crate) async fn load_for_update(
         .map(|row| {
             let (order_id, said, version) = (row.order_id, row.said, row.version);
             let charge_asked_at = row.charge_asked_at;
-            Ok((order_id, Kept { payment: row.payment()?, said, version, charge_asked_at }))
+            Ok((order_id, PaymentRow { payment: row.payment()?, said, version, charge_asked_at }))
         })
         .collect()
 }
@@ -83,13 +83,13 @@ pub(crate) async fn load_for_update(
 /// second finds a version that it did not expect.
 pub(crate) async fn save(
     conn: &mut PgConnection,
-    changed: &[(Uuid, &Kept)],
+    changed: &[(Uuid, &PaymentRow)],
     at: OffsetDateTime,
 ) -> Result<(), Fault> {
     if changed.is_empty() {
         return Ok(());
     }
-    let rows = Rows::of(changed);
+    let rows = RowColumns::of(changed);
     let saved = sqlx::query(
         "INSERT INTO payments AS kept (order_id, stage, amount_minor, currency, method, charge_id,
              charged_minor, charged_currency, refund_id, review, failure, decline_code, said,
@@ -130,28 +130,28 @@ pub(crate) async fn save(
     if saved.rows_affected() == changed.len() as u64 {
         return Ok(());
     }
-    Err(Fault::transient(Collision))
+    Err(Fault::transient(TransactionCollision))
 }
 
 /// One payment, without locking it.
 pub(crate) async fn find(
     conn: &mut PgConnection,
     order_id: Uuid,
-) -> Result<Option<Shown>, sqlx::Error> {
-    let row: Option<Row> = sqlx::query_as("SELECT * FROM payments WHERE order_id = $1")
+) -> Result<Option<ShownPayment>, sqlx::Error> {
+    let row: Option<StoredRow> = sqlx::query_as("SELECT * FROM payments WHERE order_id = $1")
         .bind(order_id)
         .fetch_optional(conn)
         .await?;
-    row.map(Row::shown).transpose()
+    row.map(StoredRow::shown).transpose()
 }
 
 /// A page of payments, newest orders first: of one stage or of all, older than `before`.
 pub(crate) async fn page(
     conn: &mut PgConnection,
-    stage: Option<Stage>,
+    stage: Option<PaymentStage>,
     before: Option<Uuid>,
     n_max: i64,
-) -> Result<Vec<Shown>, sqlx::Error> {
+) -> Result<Vec<ShownPayment>, sqlx::Error> {
     // Two statements, because one that served both would be planned for neither.
     let query = match stage {
         None => sqlx::query_as(
@@ -167,6 +167,6 @@ pub(crate) async fn page(
         None => query,
         Some(stage) => query.bind(stage.code()),
     };
-    let rows: Vec<Row> = query.fetch_all(conn).await?;
-    rows.into_iter().map(Row::shown).collect()
+    let rows: Vec<StoredRow> = query.fetch_all(conn).await?;
+    rows.into_iter().map(StoredRow::shown).collect()
 }

@@ -1,35 +1,46 @@
 //! The domain's words ⇄ the records of the contract: the only file that knows both.
 
 use shared::{
-    codec::{Codec, Kind, Says},
+    codec::{AvroCodec, EventMeta, RecordKind},
     contract::{
         ORDER_CANCELLED, ORDER_PLACED, OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed,
         PaymentRefunded, STOCK_RESERVED, StockReserved,
     },
     fault::Fault,
-    message::{Message, Outgoing},
+    message::{Message, OutgoingMessage},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::payment::{BY_HAND, Charge, Command, Currency, Event, Failure, Money, Terms, Token},
+    domain::payment::{
+        BY_HAND, Currency, GatewayCharge, Money, PaymentCommand, PaymentEvent, PaymentFailure,
+        PaymentTerms, PaymentToken,
+    },
     request::PaymentAction,
 };
 
 /// The kinds of records that are said.
-pub(crate) fn says() -> [Kind; 3] {
-    [Kind::of::<PaymentDone>(), Kind::of::<PaymentFailed>(), Kind::of::<PaymentRefunded>()]
+pub(crate) fn says() -> [RecordKind; 3] {
+    [
+        RecordKind::of::<PaymentDone>(),
+        RecordKind::of::<PaymentFailed>(),
+        RecordKind::of::<PaymentRefunded>(),
+    ]
 }
 
 /// The kinds of records that are read.
-pub(crate) fn reads() -> [Kind; 3] {
-    [Kind::of::<OrderPlaced>(), Kind::of::<StockReserved>(), Kind::of::<OrderCancelled>()]
+pub(crate) fn reads() -> [RecordKind; 3] {
+    [
+        RecordKind::of::<OrderPlaced>(),
+        RecordKind::of::<StockReserved>(),
+        RecordKind::of::<OrderCancelled>(),
+    ]
 }
 
 /// What is wrong with a record that could be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Malformed {
+pub(crate) enum InvalidRecord {
     /// The total is less than nothing.
     #[error("total_minor is negative")]
     NegativeTotal,
@@ -42,7 +53,10 @@ pub(crate) enum Malformed {
 }
 
 /// Reads a message: the order, and what is asked of its payment.
-pub(crate) async fn read(codec: &Codec, message: &Message) -> Result<(Uuid, PaymentAction), Fault> {
+pub(crate) async fn read(
+    codec: &AvroCodec,
+    message: &Message,
+) -> Result<(Uuid, PaymentAction), Fault> {
     let (order_id, action) = match message.incoming.topic.as_str() {
         ORDER_PLACED => {
             let record: OrderPlaced = codec.decode(message).await?;
@@ -51,7 +65,7 @@ pub(crate) async fn read(codec: &Codec, message: &Message) -> Result<(Uuid, Paym
         }
         STOCK_RESERVED => {
             let record: StockReserved = codec.decode(message).await?;
-            (record.order_id, PaymentAction::Command(Command::StockReserved))
+            (record.order_id, PaymentAction::Command(PaymentCommand::StockReserved))
         }
         ORDER_CANCELLED => {
             let record: OrderCancelled = codec.decode(message).await?;
@@ -66,72 +80,72 @@ pub(crate) async fn read(codec: &Codec, message: &Message) -> Result<(Uuid, Paym
 }
 
 /// What an order asks to be paid.
-fn order_placed(record: &OrderPlaced) -> Result<Command, Malformed> {
+fn order_placed(record: &OrderPlaced) -> Result<PaymentCommand, InvalidRecord> {
     if record.total_minor < 0 {
-        return Err(Malformed::NegativeTotal);
+        return Err(InvalidRecord::NegativeTotal);
     }
     if record.payment_method.is_empty() {
-        return Err(Malformed::NoMethod);
+        return Err(InvalidRecord::NoMethod);
     }
-    let currency = Currency::parse(&record.currency).ok_or(Malformed::Currency)?;
+    let currency = Currency::parse(&record.currency).ok_or(InvalidRecord::Currency)?;
     let amount = Money { minor: record.total_minor, currency };
-    let terms = Terms { amount, method: Token::new(record.payment_method.as_str()) };
-    Ok(Command::OrderPlaced { terms })
+    let terms = PaymentTerms { amount, method: PaymentToken::new(record.payment_method.as_str()) };
+    Ok(PaymentCommand::OrderPlaced { terms })
 }
 
 /// The message by which an event is told, if it is; only then is its outside asked for.
 pub(crate) fn message(
-    codec: &Codec,
+    codec: &AvroCodec,
     order_id: Uuid,
-    event: &Event,
-    says: impl FnOnce() -> Says,
-) -> Result<Option<Outgoing>, Fault> {
+    event: &PaymentEvent,
+    says: impl FnOnce() -> EventMeta,
+) -> Result<Option<OutgoingMessage>, Fault> {
     let message = match event {
-        Event::Free { terms } => {
-            let charge = Charge::free(terms);
+        PaymentEvent::Free { terms } => {
+            let charge = GatewayCharge::free(terms);
             let says = says();
             let record = payment_done(order_id, &charge.id, &charge.amount, says.at);
             codec.message(says, &record)?
         }
-        Event::Paid { charge: Charge { id, amount } }
-        | Event::Accepted { charge: Charge { id, .. }, amount } => {
+        PaymentEvent::Paid { charge: GatewayCharge { id, amount } }
+        | PaymentEvent::Accepted { charge: GatewayCharge { id, .. }, amount } => {
             let says = says();
             let record = payment_done(order_id, id, amount, says.at);
             codec.message(says, &record)?
         }
-        Event::Failed { failure } => {
+        PaymentEvent::Failed { failure } => {
             let says = says();
             let (reason, code) = match failure.clone() {
-                Failure::Declined { code } => ("declined", Some(code)),
-                Failure::Unavailable => ("unavailable", None),
+                PaymentFailure::Declined { code } => ("declined", Some(code)),
+                PaymentFailure::Unavailable => ("unavailable", None),
             };
             let record =
                 PaymentFailed { order_id, reason: reason.to_owned(), code, failed_at: says.at };
             codec.message(says, &record)?
         }
-        Event::Refunded { charge, refund_id } => {
+        PaymentEvent::Refunded { charge, refund_id } => {
             let says = says();
             let record = payment_refunded(order_id, refund_id, charge, says.at);
             codec.message(says, &record)?
         }
-        Event::Settled { charge } => {
+        PaymentEvent::Settled { charge } => {
             let says = says();
             let record = payment_refunded(order_id, BY_HAND, charge, says.at);
             codec.message(says, &record)?
         }
-        Event::Awaited { .. }
-        | Event::StockHeld
-        | Event::ChargeDue { .. }
-        | Event::Mischarged { .. }
-        | Event::ResolveDue { .. }
-        | Event::FoundUnpaid
-        | Event::DoubtRemains
-        | Event::Recalled
-        | Event::ChargeStopped
-        | Event::Abandoned
-        | Event::Fenced
-        | Event::RefundDue { .. }
-        | Event::RefundFailed { .. } => return Ok(None),
+        PaymentEvent::Awaited { .. }
+        | PaymentEvent::StockHeld
+        | PaymentEvent::ChargeDue { .. }
+        | PaymentEvent::Mischarged { .. }
+        | PaymentEvent::ResolveDue { .. }
+        | PaymentEvent::FoundUnpaid
+        | PaymentEvent::DoubtRemains
+        | PaymentEvent::Recalled
+        | PaymentEvent::ChargeStopped
+        | PaymentEvent::Abandoned
+        | PaymentEvent::Fenced
+        | PaymentEvent::RefundDue { .. }
+        | PaymentEvent::RefundFailed { .. } => return Ok(None),
     };
     Ok(Some(message))
 }
@@ -149,7 +163,7 @@ fn payment_done(order_id: Uuid, charge: &str, amount: &Money, at: OffsetDateTime
 fn payment_refunded(
     order_id: Uuid,
     refund: &str,
-    charge: &Charge,
+    charge: &GatewayCharge,
     at: OffsetDateTime,
 ) -> PaymentRefunded {
     PaymentRefunded {

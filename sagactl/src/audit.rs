@@ -32,12 +32,12 @@ use serde::Serialize;
 use shared::{clock::Clock, kafka};
 
 pub use self::{
-    invariant::{AuditOutcome, AuditSource, Invariant, InvariantResult},
+    invariant::{AuditInvariant, AuditOutcome, AuditSource, InvariantResult},
     service::{ServiceName, readers},
     topics::TopicTotals,
 };
 use self::{reading::AuditRun, second_look::second_look};
-use crate::screen::Board;
+use crate::screen::ProgressBoard;
 
 pub mod command;
 pub mod counters;
@@ -61,7 +61,7 @@ pub mod topics;
 #[derive(Clone, Debug, Default)]
 pub struct AuditTargets {
     /// The broker.
-    pub broker: Option<kafka::Settings>,
+    pub broker: Option<kafka::KafkaSettings>,
     /// The services' databases.
     pub databases: BTreeMap<ServiceName, SecretString>,
     /// The payment gateway.
@@ -157,7 +157,7 @@ fn outcome(results: &[InvariantResult], may_lack_sources: bool) -> AuditOutcome 
 pub async fn audit(
     targets: &AuditTargets,
     options: &AuditOptions,
-    board: &Board,
+    board: &ProgressBoard,
 ) -> anyhow::Result<AuditReport> {
     let mut run = AuditRun::new(targets, options, Clock::System.now())?;
     run.read_databases(board).await?;

@@ -18,7 +18,7 @@ pub fn command(program: &str) -> Command {
     let mut command = Command::new(program);
     command.kill_on_drop(true);
     for (name, _) in std::env::vars_os() {
-        let told = name.to_str().is_some_and(|name| TOLD.iter().any(|it| name.starts_with(it)));
+        let told = name.to_str().is_some_and(|name| TOLD.iter().any(|text| name.starts_with(text)));
         if told {
             command.env_remove(name);
         }

@@ -13,7 +13,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Halt, Limit, Part, Parts, Stack};
+use devstack::{ServerStack, StackPart, StopMode, WaitLimit, WantedParts};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -21,15 +21,15 @@ use tokio::time::Instant;
 use crate::{
     audit::{AuditOutcome, command::print},
     cargo, client,
-    fleet::{self, AuditExpectation, Fleet, Member},
+    cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
     load::{self, report},
-    screen::{Board, say},
+    screen::{ProgressBoard, say},
     source::StackSource,
 };
 
 /// How much goes wrong.
 #[derive(Clone, Debug, Args)]
-pub struct Options {
+pub struct ChaosOptions {
     /// Orders to place.
     #[arg(long, default_value_t = 10_000)]
     pub orders: u64,
@@ -51,46 +51,46 @@ pub struct Options {
 }
 
 /// What strikes, once so many hundredths of the orders have ended.
-const STRIKES: [(u64, Strike); 6] = [
-    (5, Strike::Kill(Member::Inventory)),
-    (15, Strike::Kill(Member::Payments)),
-    (30, Strike::Outage),
-    (50, Strike::Kill(Member::Orders)),
-    (65, Strike::Kill(Member::Notify)),
-    (80, Strike::Kill(Member::Gateway)),
+const STRIKES: [(u64, InjectedFailure); 6] = [
+    (5, InjectedFailure::Kill(ProcessName::Inventory)),
+    (15, InjectedFailure::Kill(ProcessName::Payments)),
+    (30, InjectedFailure::Outage),
+    (50, InjectedFailure::Kill(ProcessName::Orders)),
+    (65, InjectedFailure::Kill(ProcessName::Notify)),
+    (80, InjectedFailure::Kill(ProcessName::Gateway)),
 ];
 
 #[derive(Clone, Copy, Debug)]
-enum Strike {
-    Kill(Member),
+enum InjectedFailure {
+    Kill(ProcessName),
     Outage,
 }
 
-impl Strike {
+impl InjectedFailure {
     /// Does it, waits until it is over, and says what it was.
     async fn strike(
         self,
-        fleet: &mut Fleet,
-        stack: &Stack,
-        options: &Options,
+        cluster: &mut ServiceCluster,
+        stack: &ServerStack,
+        options: &ChaosOptions,
     ) -> anyhow::Result<String> {
         let began = Instant::now();
         match self {
             Self::Kill(member) => {
-                fleet.end(member, Signal::SIGKILL).await?;
-                fleet.restart(member).await?;
-                if member == Member::Gateway {
+                cluster.end(member, Signal::SIGKILL).await?;
+                cluster.restart(member).await?;
+                if member == ProcessName::Gateway {
                     // A gateway that starts is a healthy one.
-                    break_gateway(&fleet.url(member), options).await?;
+                    break_gateway(&cluster.url(member), options).await?;
                 }
                 let after = began.elapsed().as_secs_f64();
                 Ok(format!("kill -9 {member}, ready again after {after:.1} s"))
             }
             Self::Outage => {
-                stack.stop_part(Part::Kafka, Halt::Kill).await?;
+                stack.stop_part(StackPart::Kafka, StopMode::Kill).await?;
                 tokio::time::sleep(Duration::from_secs(options.outage_seconds)).await;
-                stack.start_part(Part::Kafka).await?;
-                let accepted = report::accepted(fleet).await?;
+                stack.start_part(StackPart::Kafka).await?;
+                let accepted = report::accepted(cluster).await?;
                 let after = began.elapsed().as_secs_f64();
                 Ok(format!(
                     "kill -9 of the broker, back after {after:.1} s; {accepted} orders were accepted"
@@ -104,19 +104,23 @@ impl Strike {
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Starts everything, lets it go wrong, says what became of it.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: ChaosOptions) -> anyhow::Result<ExitCode> {
     cargo::build_services().await?;
-    let board = Board::new();
+    let board = ProgressBoard::new();
     // The broker is to be stopped, so it has to be ours.
-    let stack = Stack::start(StackSource::Native.source(), Parts::all(), &board).await?;
-    let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };
-    let mut fleet = Fleet::start(stack.urls(), set_up, &board).await?;
-    let report = drive(&mut fleet, &stack, &options, &Board::new()).await?;
+    let stack =
+        ServerStack::start(StackSource::Native.source(), WantedParts::all(), &board).await?;
+    let set_up = cluster::ClusterOptions {
+        products: options.products,
+        ..cluster::ClusterOptions::default()
+    };
+    let mut cluster = ServiceCluster::start(stack.urls(), set_up, &board).await?;
+    let report = drive(&mut cluster, &stack, &options, &ProgressBoard::new()).await?;
     report.print();
-    let audit = fleet.audit(AuditExpectation::default()).await?;
+    let audit = cluster.audit(AuditExpectation::default()).await?;
     print(&audit);
     let kept = audit.outcome == AuditOutcome::Kept;
-    let unwell = fleet.stop().await?;
+    let unwell = cluster.stop().await?;
     for complaint in &unwell {
         say(format_args!("  ✘ {complaint}"));
     }
@@ -127,14 +131,14 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 /// What happened, and what the gateway says of it.
 #[derive(Debug)]
-pub struct Report {
+pub struct ChaosReport {
     strikes: Vec<(Duration, String)>,
-    load: report::Report,
+    load: report::LoadReport,
     /// The gateway's own summary.
     gateway: Value,
 }
 
-impl Report {
+impl ChaosReport {
     /// Orders for which the gateway took money twice and did not give it back.
     pub fn doubled(&self) -> u64 {
         self.gateway["duplicates"]["count"].as_u64().unwrap_or(u64::MAX)
@@ -162,16 +166,16 @@ impl Report {
 
 /// Places orders while everything goes wrong; ends when all have ended and the gateway is well again.
 pub async fn drive(
-    fleet: &mut Fleet,
-    stack: &Stack,
-    options: &Options,
-    board: &Board,
-) -> anyhow::Result<Report> {
-    report::catalogue_known(fleet).await?;
-    let gateway = fleet.url(Member::Gateway);
+    cluster: &mut ServiceCluster,
+    stack: &ServerStack,
+    options: &ChaosOptions,
+    board: &ProgressBoard,
+) -> anyhow::Result<ChaosReport> {
+    report::catalogue_known(cluster).await?;
+    let gateway = cluster.url(ProcessName::Gateway);
     break_gateway(&gateway, options).await?;
-    let orders = client::Orders::at(client::http()?, &fleet.url(Member::Orders));
-    let load = load::Options {
+    let orders = client::OrderClient::at(client::http()?, &cluster.url(ProcessName::Orders));
+    let load = load::LoadOptions {
         orders: options.orders,
         clients: options.clients,
         products: options.products,
@@ -182,25 +186,26 @@ pub async fn drive(
     };
     let (began, bar) = (Instant::now(), board.count("placed", options.orders));
     let placing = async {
-        let posts = load::place_all(&orders, &load, load::Patience::Endless, &bar).await?;
+        let posts = load::place_all(&orders, &load, load::FailurePolicy::Endless, &bar).await?;
         bar.finish();
         anyhow::Ok((posts, began.elapsed()))
     };
     let ended = board.count("ended", options.orders);
-    let striking = strike_all(fleet, stack, options, &ended);
+    let striking = strike_all(cluster, stack, options, &ended);
     let ((posts, placed), strikes) = tokio::try_join!(placing, striking)?;
-    load::wait_for_ends(fleet, &load, &ended).await?;
+    load::wait_for_ends(cluster, &load, &ended).await?;
     ended.finish();
     let http = client::http()?;
     http.delete(format!("{gateway}/faults")).send().await?.error_for_status()?;
     let gateway = http.get(format!("{gateway}/summary")).send().await?.json().await?;
-    let load = report::make(fleet, posts, placed, load::account::Account::default()).await?;
-    Ok(Report { strikes, load, gateway })
+    let load = report::make(cluster, posts, placed, load::resource_usage::ResourceUsage::default())
+        .await?;
+    Ok(ChaosReport { strikes, load, gateway })
 }
 
 /// A fifth of the faults each: refused with an answer, refused without one; executed, and then an
 /// error or no answer at all for the rest. Every call takes a while.
-async fn break_gateway(gateway: &str, options: &Options) -> anyhow::Result<()> {
+async fn break_gateway(gateway: &str, options: &ChaosOptions) -> anyhow::Result<()> {
     let each = f64::from(options.fault_percent) / 100.0 / 5.0;
     let faults = json!({
         "refuse_rate": 1.5 * each,
@@ -216,18 +221,18 @@ async fn break_gateway(gateway: &str, options: &Options) -> anyhow::Result<()> {
 }
 
 async fn strike_all(
-    fleet: &mut Fleet,
-    stack: &Stack,
-    options: &Options,
+    cluster: &mut ServiceCluster,
+    stack: &ServerStack,
+    options: &ChaosOptions,
     bar: &indicatif::ProgressBar,
 ) -> anyhow::Result<Vec<(Duration, String)>> {
     let began = Instant::now();
     let still_max = Duration::from_secs(options.limit_seconds);
     let mut struck = Vec::new();
     for (percent, strike) in STRIKES {
-        let mut limit = Limit::new(format!("it is time for {strike:?}"), still_max, LOOK_AGAIN);
+        let mut limit = WaitLimit::new(format!("it is time for {strike:?}"), still_max, LOOK_AGAIN);
         loop {
-            let ended = report::ended(fleet).await?;
+            let ended = report::ended(cluster).await?;
             bar.set_position(ended);
             if ended * 100 >= options.orders * percent {
                 break;
@@ -235,7 +240,7 @@ async fn strike_all(
             limit.look_again(ended).await?;
         }
         let at = began.elapsed();
-        let what = strike.strike(fleet, stack, options).await?;
+        let what = strike.strike(cluster, stack, options).await?;
         bar.println(format!("  {:>6.1} s  {what}", at.as_secs_f64()));
         struck.push((at, what));
     }

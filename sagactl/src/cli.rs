@@ -13,42 +13,42 @@ use crate::{
 /// Runs, watches and checks the order system.
 #[derive(Debug, Parser)]
 #[command(version, arg_required_else_help = true)]
-pub struct Cli {
+pub struct CommandLine {
     #[command(subcommand)]
-    command: Command,
+    command: SubCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum SubCommand {
     /// Checks that orders, stock, money, messages and mails of a system agree.
-    Audit(Box<audit::command::Options>),
+    Audit(Box<audit::command::AuditArguments>),
     /// Tries the compose file for real.
-    ComposeTest(compose::Options),
+    ComposeTest(compose::ComposeOptions),
     /// Creates the topics and registers the schemas at a broker and a registry that run already.
-    Contract(contract::Options),
+    Contract(contract::ContractOptions),
     /// Starts everything on this machine, places orders that go each way, shows them moving.
-    Demo(demo::Options),
+    Demo(demo::DemoOptions),
     /// Places orders while everything goes wrong and checks every promise.
-    Chaos(chaos::Options),
+    Chaos(chaos::ChaosOptions),
     /// Asks the services what nobody thought of, and checks the form of every answer.
-    Fuzz(fuzz::Options),
+    Fuzz(fuzz::FuzzOptions),
     /// Places many orders at once and says what that costs.
-    Load(load::Options),
+    Load(load::LoadOptions),
     /// Renders the manifests for Kubernetes and holds them against schemas.
-    Manifests(manifests::Options),
+    Manifests(manifests::ManifestOptions),
     /// Lists, shows and decides payments.
-    Payments(payments::Options),
+    Payments(payments::PaymentOptions),
     /// Shows and mends what the services could not take in, and jobs that were given up.
-    DeadLetters(dead_letters::Options),
+    DeadLetters(dead_letters::LetterOptions),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
-    Stack(stack::Options),
+    Stack(stack::StackOptions),
     /// Runs every test again and again on a busy machine, and says which fail how often.
-    StressTests(stress::Options),
+    StressTests(stress::StressOptions),
     /// Runs every check of this repository.
-    Verify(verify::Options),
+    Verify(verify::VerifyOptions),
 }
 
-impl Cli {
+impl CommandLine {
     /// Reads the command line and the environment; says what is wrong with them, and ends.
     pub fn read() -> Self {
         let matches = config::ignore_empty(Self::command()).get_matches();
@@ -58,19 +58,19 @@ impl Cli {
     /// Does what was asked.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
-            Command::Audit(options) => audit::command::run(*options).await,
-            Command::ComposeTest(options) => compose::run(options).await,
-            Command::Contract(options) => contract::run(options).await,
-            Command::Demo(options) => demo::run(options).await,
-            Command::Chaos(options) => chaos::run(options).await,
-            Command::Fuzz(options) => fuzz::run(options).await,
-            Command::Load(options) => load::run(options).await,
-            Command::Manifests(options) => manifests::run(options).await,
-            Command::Payments(options) => payments::run(options).await,
-            Command::DeadLetters(options) => dead_letters::run(options).await,
-            Command::Stack(options) => stack::run(options).await,
-            Command::StressTests(options) => stress::run(options).await,
-            Command::Verify(options) => verify::run(options).await,
+            SubCommand::Audit(options) => audit::command::run(*options).await,
+            SubCommand::ComposeTest(options) => compose::run(options).await,
+            SubCommand::Contract(options) => contract::run(options).await,
+            SubCommand::Demo(options) => demo::run(options).await,
+            SubCommand::Chaos(options) => chaos::run(options).await,
+            SubCommand::Fuzz(options) => fuzz::run(options).await,
+            SubCommand::Load(options) => load::run(options).await,
+            SubCommand::Manifests(options) => manifests::run(options).await,
+            SubCommand::Payments(options) => payments::run(options).await,
+            SubCommand::DeadLetters(options) => dead_letters::run(options).await,
+            SubCommand::Stack(options) => stack::run(options).await,
+            SubCommand::StressTests(options) => stress::run(options).await,
+            SubCommand::Verify(options) => verify::run(options).await,
         }
     }
 }

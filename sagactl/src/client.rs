@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use devstack::Limit;
+use devstack::WaitLimit;
 use reqwest::{StatusCode, header};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -37,14 +37,14 @@ pub fn http() -> anyhow::Result<reqwest::Client> {
 
 /// The order service, seen from outside.
 #[derive(Clone, Debug)]
-pub struct Orders {
+pub struct OrderClient {
     http: reqwest::Client,
     base: String,
 }
 
 /// What a customer wants.
 #[derive(Clone, Debug)]
-pub struct Wish {
+pub struct OrderWish {
     /// What, and how many.
     pub lines: Vec<(String, i32)>,
     /// The payment method's token.
@@ -55,7 +55,7 @@ pub struct Wish {
 
 /// An order as the API shows it.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Order {
+pub struct ShownOrder {
     /// Its id.
     pub id: Uuid,
     /// `pending`, `confirmed` or `cancelled`.
@@ -64,35 +64,35 @@ pub struct Order {
     pub reason: Option<String>,
     /// What has happened, oldest first.
     #[serde(default)]
-    pub history: Vec<Entry>,
+    pub history: Vec<HistoryEntry>,
 }
 
 /// Something that has happened to an order.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// What.
     pub what: String,
 }
 
 /// How a POST was answered.
 #[derive(Debug)]
-pub enum Answer {
+pub enum PlaceAnswer {
     /// Accepted.
-    Accepted(Order),
+    Accepted(ShownOrder),
     /// Too much at once: to be asked again after a moment.
     Busy(Duration),
     /// Refused.
     Refused(StatusCode, Value),
 }
 
-impl Orders {
+impl OrderClient {
     /// The order service at `base`.
     pub fn at(http: reqwest::Client, base: &str) -> Self {
         Self { http, base: base.trim_end_matches('/').to_owned() }
     }
 
     /// Places an order. The same `key` again is the same order.
-    pub async fn place(&self, key: &str, wish: &Wish) -> anyhow::Result<Answer> {
+    pub async fn place(&self, key: &str, wish: &OrderWish) -> anyhow::Result<PlaceAnswer> {
         let lines: Vec<Value> = wish
             .lines
             .iter()
@@ -110,22 +110,24 @@ impl Orders {
     }
 
     /// Asks for an order to be cancelled.
-    pub async fn cancel(&self, id: Uuid) -> anyhow::Result<Answer> {
+    pub async fn cancel(&self, id: Uuid) -> anyhow::Result<PlaceAnswer> {
         answer(self.http.post(format!("{}/orders/{id}/cancel", self.base)).send().await?).await
     }
 
     /// Has an order cancelled: told to come back, or without an answer, the customer asks again, for
     /// as long as `still_max` is worth.
     pub async fn cancel_within(&self, still_max: Duration, id: Uuid) -> anyhow::Result<()> {
-        let mut limit = Limit::new(format!("order {id} is cancelled"), still_max, LOOK_AGAIN);
+        let mut limit = WaitLimit::new(format!("order {id} is cancelled"), still_max, LOOK_AGAIN);
         loop {
             let seen = match self.cancel(id).await {
-                Ok(Answer::Accepted(_)) => return Ok(()),
-                Ok(Answer::Refused(status, problem)) if !is_busy(&problem) => {
+                Ok(PlaceAnswer::Accepted(_)) => return Ok(()),
+                Ok(PlaceAnswer::Refused(status, problem)) if !is_busy(&problem) => {
                     anyhow::bail!("order {id} is not cancelled: {status} {problem}")
                 }
                 // No more than this: each problem has an id of its own.
-                Ok(Answer::Refused(..) | Answer::Busy(_)) => "told to come back".to_owned(),
+                Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) => {
+                    "told to come back".to_owned()
+                }
                 Err(error) => format!("{error:#}"),
             };
             limit.look_again(seen).await?;
@@ -133,7 +135,7 @@ impl Orders {
     }
 
     /// How an order stands.
-    pub async fn get(&self, id: Uuid) -> anyhow::Result<Order> {
+    pub async fn get(&self, id: Uuid) -> anyhow::Result<ShownOrder> {
         let response = self.http.get(format!("{}/orders/{id}", self.base)).send().await?;
         response.error_for_status()?.json().await.context("an unreadable order")
     }
@@ -170,7 +172,7 @@ pub fn is_busy(problem: &Value) -> bool {
     problem["code"] == "busy"
 }
 
-async fn answer(response: reqwest::Response) -> anyhow::Result<Answer> {
+async fn answer(response: reqwest::Response) -> anyhow::Result<PlaceAnswer> {
     let status = response.status();
     let retry_after = response
         .headers()
@@ -179,12 +181,14 @@ async fn answer(response: reqwest::Response) -> anyhow::Result<Answer> {
         .map_or(Duration::from_secs(1), Duration::from_secs);
     let body = response.bytes().await?;
     match status {
-        StatusCode::ACCEPTED | StatusCode::OK => {
-            Ok(Answer::Accepted(serde_json::from_slice(&body).context("an unreadable answer")?))
-        }
+        StatusCode::ACCEPTED | StatusCode::OK => Ok(PlaceAnswer::Accepted(
+            serde_json::from_slice(&body).context("an unreadable answer")?,
+        )),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
-            Ok(Answer::Busy(retry_after))
+            Ok(PlaceAnswer::Busy(retry_after))
         }
-        refused => Ok(Answer::Refused(refused, serde_json::from_slice(&body).unwrap_or_default())),
+        refused => {
+            Ok(PlaceAnswer::Refused(refused, serde_json::from_slice(&body).unwrap_or_default()))
+        }
     }
 }

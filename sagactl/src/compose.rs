@@ -23,7 +23,9 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 pub use self::images::out_of_reach as image_out_of_reach;
-use self::{orders::Shop, programs::Programs, project::Project, tour::Tour};
+use self::{
+    orders::ComposeShop, programs::ProgramContext, project::ComposeProject, tour::TourTest,
+};
 use crate::screen::say;
 
 mod confinement;
@@ -35,7 +37,7 @@ mod tour;
 
 /// What to try.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ComposeOptions {
     /// The repository, whose compose file is tried.
     #[arg(long, default_value = ".")]
     repository: PathBuf,
@@ -64,7 +66,7 @@ const UP: [&str; 5] = ["up", "--wait", "--wait-timeout", "600", "--quiet-pull"];
 const BUILD: [&str; 3] = ["--profile", "audit", "build"];
 
 /// Tries it all; ends at the first promise that does not hold.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: ComposeOptions) -> anyhow::Result<ExitCode> {
     let repository = options.repository.canonicalize().context("there is no such repository")?;
     anyhow::ensure!(devstack::docker_answers().await, "no Docker engine answers here");
     let products = orders::PRODUCTS.to_string();
@@ -73,7 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         ("SEED_PRODUCTS", products.as_str()),
         ("LOAD_ORDERS", "200"),
     ];
-    let mut project = Project::of(&repository, &settings)?;
+    let mut project = ComposeProject::of(&repository, &settings)?;
     say("Images");
     project.compose(&["down", "--volumes", "--remove-orphans"]).await?;
     let missing = images::missing(&project).await?;
@@ -88,7 +90,11 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn build(project: &mut Project, repository: &Path, complete: bool) -> anyhow::Result<()> {
+async fn build(
+    project: &mut ComposeProject,
+    repository: &Path,
+    complete: bool,
+) -> anyhow::Result<()> {
     if complete {
         let began = Instant::now();
         project.compose(&BUILD).await?;
@@ -96,18 +102,18 @@ async fn build(project: &mut Project, repository: &Path, complete: bool) -> anyh
         return Ok(());
     }
     let began = Instant::now();
-    let _context = Programs::given(project, repository).await?;
+    let _context = ProgramContext::given(project, repository).await?;
     project.compose(&BUILD).await?;
     done(began, "the images are built, from programs that were there");
     Ok(())
 }
 
-async fn acts(project: &Project, repository: &Path, complete: bool) -> anyhow::Result<()> {
+async fn acts(project: &ComposeProject, repository: &Path, complete: bool) -> anyhow::Result<()> {
     say("The stack");
     let began = Instant::now();
     project.compose(&UP).await?;
     done(began, "up --wait: everything is healthy");
-    let mut shop = Shop::of(project, 0).await?;
+    let mut shop = ComposeShop::of(project, 0).await?;
     readme(project, repository, &shop).await?;
     if complete {
         tour(project, repository, &mut shop).await?;
@@ -124,7 +130,11 @@ async fn acts(project: &Project, repository: &Path, complete: bool) -> anyhow::R
     without_kafkas_volume(project, &shop).await
 }
 
-async fn readme(project: &Project, repository: &Path, shop: &Shop) -> anyhow::Result<()> {
+async fn readme(
+    project: &ComposeProject,
+    repository: &Path,
+    shop: &ComposeShop,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let readme = std::fs::read_to_string(repository.join("README.md"))?;
     let order = orders::as_the_readme_says(project, &readme).await?;
@@ -133,16 +143,20 @@ async fn readme(project: &Project, repository: &Path, shop: &Shop) -> anyhow::Re
     Ok(())
 }
 
-async fn tour(project: &Project, repository: &Path, shop: &mut Shop) -> anyhow::Result<()> {
+async fn tour(
+    project: &ComposeProject,
+    repository: &Path,
+    shop: &mut ComposeShop,
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let text = std::fs::read_to_string(repository.join("docs/tour.md"))?;
-    shop.dead_letters += Tour::of(project, &text).walk().await?;
+    shop.dead_letters += TourTest::of(project, &text).walk().await?;
     shop.audit().await?;
     done(began, "docs/tour.md: its commands, and each order ends as it says");
     Ok(())
 }
 
-async fn confined(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+async fn confined(project: &ComposeProject, shop: &ComposeShop) -> anyhow::Result<()> {
     let began = Instant::now();
     confinement::loopback_only(project).await?;
     done(began, "nothing listens beyond loopback");
@@ -157,7 +171,7 @@ async fn confined(project: &Project, shop: &Shop) -> anyhow::Result<()> {
 }
 
 /// The audit, as operators run it.
-async fn audited(project: &Project) -> anyhow::Result<()> {
+async fn audited(project: &ComposeProject) -> anyhow::Result<()> {
     let began = Instant::now();
     project.compose(&["--profile", "audit", "run", "--rm", "audit", "--json"]).await?;
     done(began, "the audit's container: every invariant is kept");
@@ -165,7 +179,11 @@ async fn audited(project: &Project) -> anyhow::Result<()> {
 }
 
 /// Each of these containers is killed once while orders keep coming.
-async fn killed(project: &Project, shop: &Shop, victims: &[&str]) -> anyhow::Result<()> {
+async fn killed(
+    project: &ComposeProject,
+    shop: &ComposeShop,
+    victims: &[&str],
+) -> anyhow::Result<()> {
     let began = Instant::now();
     let (before, enough) = (shop.count().await?, CancellationToken::new());
     let killing = async {
@@ -189,7 +207,7 @@ async fn killed(project: &Project, shop: &Shop, victims: &[&str]) -> anyhow::Res
     Ok(())
 }
 
-async fn restarted(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+async fn restarted(project: &ComposeProject, shop: &ComposeShop) -> anyhow::Result<()> {
     let began = Instant::now();
     project.compose(&["restart"]).await?;
     project.compose(&UP).await?;
@@ -199,12 +217,12 @@ async fn restarted(project: &Project, shop: &Shop) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn down_and_up(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+async fn down_and_up(project: &ComposeProject, shop: &ComposeShop) -> anyhow::Result<()> {
     let began = Instant::now();
     let before = shop.count().await?;
     project.compose(&["down"]).await?;
     project.compose(&UP).await?;
-    let shop = Shop::of(project, shop.dead_letters).await?;
+    let shop = ComposeShop::of(project, shop.dead_letters).await?;
     let after = shop.count().await?;
     anyhow::ensure!(after == before, "{before} orders before, {after} after");
     shop.confirms_an_order("up").await?;
@@ -214,14 +232,14 @@ async fn down_and_up(project: &Project, shop: &Shop) -> anyhow::Result<()> {
 }
 
 /// Kafka's volume is lost while orders are in flight, and everything else is kept.
-async fn without_kafkas_volume(project: &Project, shop: &Shop) -> anyhow::Result<()> {
+async fn without_kafkas_volume(project: &ComposeProject, shop: &ComposeShop) -> anyhow::Result<()> {
     let began = Instant::now();
     shop.leaves_orders_in_flight("in-flight").await?;
     let before = shop.count().await?;
     project.compose(&["down"]).await?;
     project.remove_volume("kafka-data").await?;
     project.compose(&UP).await?;
-    let shop = Shop::of(project, shop.dead_letters).await?;
+    let shop = ComposeShop::of(project, shop.dead_letters).await?;
     let after = shop.count().await?;
     anyhow::ensure!(after == before, "{before} orders before, {after} after");
     shop.confirms_an_order("empty-kafka").await?;

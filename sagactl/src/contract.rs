@@ -9,14 +9,14 @@ use std::{process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use clap::Args;
 use shared::{
-    codec::{Codec, Kind, Settings},
-    config::{Broker, Check as _},
+    codec::{AvroCodec, CodecSettings, RecordKind},
+    config::{BrokerSettings, CheckSettings as _},
     contract::{
         NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
         PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, StockRejected, StockReleased,
         StockReserved, TOPICS,
     },
-    health::Health,
+    health::ProcessHealth,
     topics,
 };
 use tokio_util::sync::CancellationToken;
@@ -25,10 +25,10 @@ use crate::screen::say;
 
 /// Where the broker and the registry are; in the services' own words.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ContractOptions {
     /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
-    broker: Broker,
+    broker: BrokerSettings,
     /// Where the schema registry is, with its path.
     #[arg(
         long,
@@ -42,23 +42,23 @@ pub struct Options {
 }
 
 /// Creates what is missing, checks what is there, ends.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: ContractOptions) -> anyhow::Result<ExitCode> {
     options.broker.check()?;
     let limit = Duration::from_secs(options.limit_seconds);
-    let (health, stop) = (Health::default(), CancellationToken::new());
+    let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let making = async {
         let broker = options.broker.settings("sagactl")?;
         let component = health.component("topics");
         let replicas = options.broker.replicas();
         topics::ensure(&broker, &TOPICS, replicas, &component, &stop).await?;
-        let words = Settings {
+        let words = CodecSettings {
             // Nothing is said here.
             source: String::new(),
             registry_url: options.schema_registry_url,
             prefix: broker.prefix,
         };
         let component = health.component("schemas");
-        Codec::connect(&words, &kinds(), &[], &component, &stop).await?;
+        AvroCodec::connect(&words, &kinds(), &[], &component, &stop).await?;
         anyhow::Ok(())
     };
     let made = tokio::time::timeout(limit, making).await;
@@ -68,20 +68,20 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 }
 
 /// Every kind of record.
-fn kinds() -> [Kind; 12] {
+fn kinds() -> [RecordKind; 12] {
     [
-        Kind::of::<OrderPlaced>(),
-        Kind::of::<OrderConfirmed>(),
-        Kind::of::<OrderCancelled>(),
-        Kind::of::<StockReserved>(),
-        Kind::of::<StockRejected>(),
-        Kind::of::<StockReleased>(),
-        Kind::of::<ProductChanged>(),
-        Kind::of::<PaymentDone>(),
-        Kind::of::<PaymentFailed>(),
-        Kind::of::<PaymentRefunded>(),
-        Kind::of::<NotificationSent>(),
-        Kind::of::<NotificationFailed>(),
+        RecordKind::of::<OrderPlaced>(),
+        RecordKind::of::<OrderConfirmed>(),
+        RecordKind::of::<OrderCancelled>(),
+        RecordKind::of::<StockReserved>(),
+        RecordKind::of::<StockRejected>(),
+        RecordKind::of::<StockReleased>(),
+        RecordKind::of::<ProductChanged>(),
+        RecordKind::of::<PaymentDone>(),
+        RecordKind::of::<PaymentFailed>(),
+        RecordKind::of::<PaymentRefunded>(),
+        RecordKind::of::<NotificationSent>(),
+        RecordKind::of::<NotificationFailed>(),
     ]
 }
 
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn every_topic_of_events_has_its_kind() {
-        let dead_letters = TOPICS.iter().filter_map(|it| it.name.strip_suffix(".dlq")).count();
+        let dead_letters = TOPICS.iter().filter_map(|spec| spec.name.strip_suffix(".dlq")).count();
         assert_eq!(kinds().len(), TOPICS.len() - dead_letters);
     }
 }

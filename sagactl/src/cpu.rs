@@ -20,7 +20,7 @@ pub fn of_tree(pid: u32) -> Option<Duration> {
     Some(
         own + children
             .split_whitespace()
-            .filter_map(|it| of_tree(it.parse().ok()?))
+            .filter_map(|text| of_tree(text.parse().ok()?))
             .sum::<Duration>(),
     )
 }

@@ -8,68 +8,68 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use shared::{dead_letter::Filter, visible::visible};
+use shared::{dead_letter::LetterFilter, visible::visible};
 use uuid::Uuid;
 
 use self::{
-    api::Service,
-    work::{Deed, Work},
+    api::AdminClient,
+    decide::{LetterDeed, LetterWork},
 };
 use crate::screen::say;
 
 pub mod api;
-mod picture;
+mod decide;
+mod render;
 mod services;
-mod work;
 
 /// What to do with dead letters.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct LetterOptions {
     /// Whose: the name of a service (`order-service`, or `orders`), or the URL of its admin port; by
     /// itself all four. A name means the running demo, or else the ports of docker-compose.yml.
     #[arg(long = "service", global = true, value_name = "NAME|URL")]
     services: Vec<String>,
     #[command(subcommand)]
-    command: Command,
+    command: LetterCommand,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+enum LetterCommand {
     /// Lists open dead letters, oldest first, after a count of their reasons.
-    List(List),
+    List(ListLetters),
     /// Shows one dead letter: headers, body, decisions.
-    Show(Show),
+    Show(ShowLetter),
     /// Redrives letters through the normal consumer path, and gives jobs back to their workers.
-    Redrive(Redrive),
+    Redrive(RedriveLetters),
     /// Discards letters: they are never processed.
-    Discard(Discard),
+    Discard(DiscardLetters),
 }
 
 #[derive(Debug, Args)]
-struct List {
+struct ListLetters {
     #[command(flatten)]
-    which: Which,
+    which: LetterSelection,
     /// At most so many of each service.
     #[arg(long, default_value_t = 20)]
     max: usize,
 }
 
 #[derive(Debug, Args)]
-struct Show {
+struct ShowLetter {
     /// The letter.
     id: Uuid,
 }
 
 #[derive(Debug, Args)]
-struct Redrive {
+struct RedriveLetters {
     #[command(flatten)]
-    chosen: Chosen,
+    chosen: LetterBatch,
 }
 
 #[derive(Debug, Args)]
-struct Discard {
+struct DiscardLetters {
     #[command(flatten)]
-    chosen: Chosen,
+    chosen: LetterBatch,
     /// Why; it is kept with the decision.
     #[arg(long)]
     because: String,
@@ -77,7 +77,7 @@ struct Discard {
 
 /// Which letters: a filter.
 #[derive(Clone, Debug, Default, Args)]
-struct Which {
+struct LetterSelection {
     /// Of this topic, or, of jobs, of this kind.
     #[arg(long)]
     topic: Option<String>,
@@ -91,11 +91,11 @@ struct Which {
 
 /// Which letters, and how many at what speed.
 #[derive(Debug, Args)]
-struct Chosen {
+struct LetterBatch {
     /// These letters; without any, all that the filter lets through.
     ids: Vec<Uuid>,
     #[command(flatten)]
-    which: Which,
+    which: LetterSelection,
     /// Changes nothing; says how many there are, for what reasons.
     #[arg(long)]
     dry_run: bool,
@@ -111,35 +111,41 @@ struct Chosen {
     by: String,
 }
 
-impl Which {
-    fn filter(&self) -> Filter {
+impl LetterSelection {
+    fn filter(&self) -> LetterFilter {
         let Self { topic, reason, key } = self.clone();
-        Filter { topic, reason, key }
+        LetterFilter { topic, reason, key }
     }
 }
 
 /// Does what was asked.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: LetterOptions) -> anyhow::Result<ExitCode> {
     let services = services::find(&options.services)?;
     match options.command {
-        Command::List(List { which, max }) => list(&services, &which.filter(), max).await,
-        Command::Show(Show { id }) => show(&services, id).await,
-        Command::Redrive(Redrive { chosen }) => decide(services, chosen, None).await,
-        Command::Discard(Discard { chosen, because }) => {
+        LetterCommand::List(ListLetters { which, max }) => {
+            list(&services, &which.filter(), max).await
+        }
+        LetterCommand::Show(ShowLetter { id }) => show(&services, id).await,
+        LetterCommand::Redrive(RedriveLetters { chosen }) => decide(services, chosen, None).await,
+        LetterCommand::Discard(DiscardLetters { chosen, because }) => {
             decide(services, chosen, Some(because)).await
         }
     }
 }
 
-async fn list(services: &[Service], filter: &Filter, max: usize) -> anyhow::Result<ExitCode> {
+async fn list(
+    services: &[AdminClient],
+    filter: &LetterFilter,
+    max: usize,
+) -> anyhow::Result<ExitCode> {
     let mut reached = true;
     for service in services {
         match service.reasons(filter).await {
             Ok(reasons) => {
-                say(picture::reasons(service, &reasons));
+                say(render::reasons(service, &reasons));
                 let letters = service.list(filter, max).await?;
                 for letter in &letters {
-                    say(picture::letter(letter));
+                    say(render::letter(letter));
                 }
                 let more = reasons.letters - letters.len().try_into().unwrap_or(i64::MAX);
                 if more > 0 && max > 0 {
@@ -156,10 +162,10 @@ async fn list(services: &[Service], filter: &Filter, max: usize) -> anyhow::Resu
     Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn show(services: &[Service], id: Uuid) -> anyhow::Result<ExitCode> {
+async fn show(services: &[AdminClient], id: Uuid) -> anyhow::Result<ExitCode> {
     for service in services {
         if let Some(shown) = service.show(id).await.with_context(|| service.name.clone())? {
-            say(picture::whole(service, &shown));
+            say(render::whole(service, &shown));
             return Ok(ExitCode::SUCCESS);
         }
     }
@@ -168,12 +174,12 @@ async fn show(services: &[Service], id: Uuid) -> anyhow::Result<ExitCode> {
 
 /// Redrives, or discards for this reason.
 async fn decide(
-    services: Vec<Service>,
-    chosen: Chosen,
+    services: Vec<AdminClient>,
+    chosen: LetterBatch,
     because: Option<String>,
 ) -> anyhow::Result<ExitCode> {
     let filter = chosen.which.filter();
-    let everything = chosen.ids.is_empty() && filter == Filter::default();
+    let everything = chosen.ids.is_empty() && filter == LetterFilter::default();
     anyhow::ensure!(
         because.is_none() || !everything || chosen.dry_run,
         "say which are to be discarded: by their ids, or by --topic, --reason or --key"
@@ -181,21 +187,21 @@ async fn decide(
     if chosen.dry_run && chosen.ids.is_empty() {
         for service in &services {
             let reasons = service.reasons(&filter).await.with_context(|| service.name.clone())?;
-            say(picture::reasons(service, &reasons));
+            say(render::reasons(service, &reasons));
         }
         say("Nothing was changed (--dry-run).");
         return Ok(ExitCode::SUCCESS);
     }
-    let deed = because.map_or(Deed::Redrive, |because| Deed::Discard { because });
-    let work = Work { deed, by: chosen.by, rate: chosen.rate };
+    let deed = because.map_or(LetterDeed::Redrive, |because| LetterDeed::Discard { because });
+    let work = LetterWork { deed, by: chosen.by, rate: chosen.rate };
     let found = if chosen.ids.is_empty() {
-        work::filtered(services, &filter, chosen.max).await?
+        decide::filtered(services, &filter, chosen.max).await?
     } else {
-        work::named(services, &chosen.ids).await?
+        decide::named(services, &chosen.ids).await?
     };
     if chosen.dry_run {
         for (service, letter) in &found {
-            say(format_args!("{}\n{}", visible(&service.name), picture::letter(letter)));
+            say(format_args!("{}\n{}", visible(&service.name), render::letter(letter)));
         }
         say("Nothing was changed (--dry-run).");
         return Ok(ExitCode::SUCCESS);

@@ -4,23 +4,23 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Limit, Parts, Stack};
+use devstack::{ServerStack, WaitLimit, WantedParts};
 use futures_util::future::try_join_all;
 use uuid::Uuid;
 
 use crate::{
     cargo,
-    client::{self, Answer, Order, Orders, Wish},
-    fleet::{self, Fleet, Member},
-    presence::Presence,
-    screen::{Board, say},
+    client::{self, OrderClient, OrderWish, PlaceAnswer, ShownOrder},
+    cluster::{self, ProcessName, ServiceCluster},
+    demo_presence::DemoPresence,
+    screen::{ProgressBoard, say},
     signal,
     source::StackSource,
 };
 
 /// How the demo is run.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct DemoOptions {
     /// Ends when every order has ended: with success only if each ended as it should.
     #[arg(long)]
     once: bool,
@@ -39,64 +39,71 @@ const STEP_LIMIT: Duration = Duration::from_secs(90);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// An order and how it should end.
-struct Scene {
+struct DemoOrder {
     name: &'static str,
-    wish: Wish,
+    wish: OrderWish,
     cancel: bool,
     ends: &'static str,
     reason: Option<&'static str>,
 }
 
 /// How an order did end.
-struct Ended {
+struct EndedOrder {
     name: &'static str,
-    order: Order,
+    order: ShownOrder,
     as_it_should: bool,
 }
 
 /// Starts everything, places the orders, shows them, stays until Ctrl-C.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
     cargo::build_services().await?;
     say("Starting broker, database, schema registry and mail sink");
-    let stack = Stack::start(options.from.source(), Parts::all(), &Board::new()).await?;
+    let stack =
+        ServerStack::start(options.from.source(), WantedParts::all(), &ProgressBoard::new())
+            .await?;
     say("Starting the services");
-    let fleet = Fleet::start(stack.urls(), fleet::Options::default(), &Board::new()).await?;
-    let _presence = Presence::announce(&fleet)?;
+    let cluster = ServiceCluster::start(
+        stack.urls(),
+        cluster::ClusterOptions::default(),
+        &ProgressBoard::new(),
+    )
+    .await?;
+    let _presence = DemoPresence::announce(&cluster)?;
     let http = client::http()?;
-    let orders = Orders::at(http.clone(), &fleet.url(Member::Orders));
+    let orders = OrderClient::at(http.clone(), &cluster.url(ProcessName::Orders));
     let scenes = scenes();
     wait_for_products(&orders, &scenes).await?;
 
     say("\nPlacing orders");
-    let board = Board::new();
+    let board = ProgressBoard::new();
     let ended = try_join_all(scenes.into_iter().map(|it| play(&orders, &board, it))).await?;
     let mails = mails(&http, &stack).await?;
     summary(&ended, mails);
-    let ui = if options.ui { Some(stack.start_ui(&Board::new()).await?) } else { None };
-    addresses(&fleet, &stack, ui.as_deref());
+    let ui = if options.ui { Some(stack.start_ui(&ProgressBoard::new()).await?) } else { None };
+    addresses(&cluster, &stack, ui.as_deref());
     if !options.once {
         say("\nEverything stays up until Ctrl-C.");
         signal::interrupted().await;
     }
-    let unwell = fleet.stop().await?;
+    let unwell = cluster.stop().await?;
     for complaint in &unwell {
         say(format_args!("  {complaint}"));
     }
     stack.stop().await;
-    let well = unwell.is_empty() && ended.iter().all(|it| it.as_it_should);
+    let well = unwell.is_empty() && ended.iter().all(|order| order.as_it_should);
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn scenes() -> Vec<Scene> {
-    let wish = |sku: &str, payment_method: &str, who: &str| Wish {
+fn scenes() -> Vec<DemoOrder> {
+    let wish = |sku: &str, payment_method: &str, who: &str| OrderWish {
         lines: vec![(sku.to_owned(), 1)],
         payment_method: payment_method.to_owned(),
         email: format!("{who}@example.org"),
     };
     vec![
-        Scene {
+        DemoOrder {
             name: "all is well",
-            wish: Wish {
+            wish: OrderWish {
                 lines: vec![("espresso-machine".to_owned(), 1), ("coffee-beans".to_owned(), 3)],
                 ..wish("", "tok_visa", "ada")
             },
@@ -104,28 +111,28 @@ fn scenes() -> Vec<Scene> {
             ends: "confirmed",
             reason: None,
         },
-        Scene {
+        DemoOrder {
             name: "out of stock",
             wish: wish("unobtainium", "tok_visa", "ben"),
             cancel: false,
             ends: "cancelled",
             reason: Some("out-of-stock"),
         },
-        Scene {
+        DemoOrder {
             name: "card declined",
             wish: wish("coffee-beans", "tok_chargeDeclined", "cleo"),
             cancel: false,
             ends: "cancelled",
             reason: Some("payment-declined"),
         },
-        Scene {
+        DemoOrder {
             name: "customer cancels",
             wish: wish("coffee-beans", "tok_slow", "dan"),
             cancel: true,
             ends: "cancelled",
             reason: Some("requested"),
         },
-        Scene {
+        DemoOrder {
             name: "gateway's answer lost",
             wish: wish("coffee-beans", "tok_lost", "eve"),
             cancel: false,
@@ -136,35 +143,39 @@ fn scenes() -> Vec<Scene> {
 }
 
 /// Places one order and shows it until its end.
-async fn play(orders: &Orders, board: &Board, scene: Scene) -> anyhow::Result<Ended> {
+async fn play(
+    orders: &OrderClient,
+    board: &ProgressBoard,
+    scene: DemoOrder,
+) -> anyhow::Result<EndedOrder> {
     let key = format!("demo-{}", fastrand::u64(..));
     let accepted = placed(orders, &key, &scene.wish).await?;
     board.set(scene.name, "accepted");
     if scene.cancel {
         // Once the stock is held and the slow card is being charged: the hardest moment.
-        follow(orders, accepted.id, |it| has(it, "stock-reserved"), |_| ()).await?;
+        follow(orders, accepted.id, |order| has(order, "stock-reserved"), |_| ()).await?;
         orders.cancel_within(STEP_LIMIT, accepted.id).await?;
     }
-    let show = |order: &Order| board.set(scene.name, &way(order));
-    let order = follow(orders, accepted.id, |it| it.status != "pending", show).await?;
+    let show = |order: &ShownOrder| board.set(scene.name, &way(order));
+    let order = follow(orders, accepted.id, |order| order.status != "pending", show).await?;
     // What follows the end: stock let go, money given back, the customer told.
-    let order = follow(orders, order.id, |it| has(it, "notification-sent"), show).await?;
+    let order = follow(orders, order.id, |order| has(order, "notification-sent"), show).await?;
     let as_it_should = order.status == scene.ends && order.reason.as_deref() == scene.reason;
     let sign = if as_it_should { "✔" } else { "✘" };
     board.end(scene.name, &format!("{sign} {}", way(&order)));
-    Ok(Ended { name: scene.name, order, as_it_should })
+    Ok(EndedOrder { name: scene.name, order, as_it_should })
 }
 
 /// Places an order; told to come back, or without an answer, the customer asks again.
-async fn placed(orders: &Orders, key: &str, wish: &Wish) -> anyhow::Result<Order> {
-    let mut limit = Limit::new("an order is accepted", STEP_LIMIT, LOOK_AGAIN);
+async fn placed(orders: &OrderClient, key: &str, wish: &OrderWish) -> anyhow::Result<ShownOrder> {
+    let mut limit = WaitLimit::new("an order is accepted", STEP_LIMIT, LOOK_AGAIN);
     loop {
         let seen = match orders.place(key, wish).await {
-            Ok(Answer::Accepted(order)) => return Ok(order),
-            Ok(Answer::Refused(status, problem)) if !client::is_busy(&problem) => {
+            Ok(PlaceAnswer::Accepted(order)) => return Ok(order),
+            Ok(PlaceAnswer::Refused(status, problem)) if !client::is_busy(&problem) => {
                 anyhow::bail!("an order is refused: {status} {problem}")
             }
-            Ok(Answer::Refused(..) | Answer::Busy(_)) => "told to come back".to_owned(),
+            Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) => "told to come back".to_owned(),
             Err(error) => format!("{error:#}"),
         };
         limit.look_again(seen).await?;
@@ -173,12 +184,12 @@ async fn placed(orders: &Orders, key: &str, wish: &Wish) -> anyhow::Result<Order
 
 /// Looks at an order until it has come so far.
 async fn follow(
-    orders: &Orders,
+    orders: &OrderClient,
     id: Uuid,
-    far_enough: impl Fn(&Order) -> bool,
-    show: impl Fn(&Order),
-) -> anyhow::Result<Order> {
-    let mut limit = Limit::new(format!("order {id} goes on"), STEP_LIMIT, LOOK_AGAIN);
+    far_enough: impl Fn(&ShownOrder) -> bool,
+    show: impl Fn(&ShownOrder),
+) -> anyhow::Result<ShownOrder> {
+    let mut limit = WaitLimit::new(format!("order {id} goes on"), STEP_LIMIT, LOOK_AGAIN);
     loop {
         let seen = match orders.get(id).await {
             Ok(order) if far_enough(&order) => {
@@ -196,22 +207,23 @@ async fn follow(
     }
 }
 
-fn has(order: &Order, what: &str) -> bool {
-    order.history.iter().any(|it| it.what == what)
+fn has(order: &ShownOrder, what: &str) -> bool {
+    order.history.iter().any(|entry| entry.what == what)
 }
 
 /// The way an order has gone, in its own words.
-fn way(order: &Order) -> String {
+fn way(order: &ShownOrder) -> String {
     let mut steps: Vec<&str> = order.history.iter().map(|it| it.what.as_str()).collect();
     steps.dedup();
     format!("{:<10} {}", order.status, steps.join(" → "))
 }
 
 /// Waits for each product that is going to be ordered: they arrive in any order.
-async fn wait_for_products(orders: &Orders, scenes: &[Scene]) -> anyhow::Result<()> {
+async fn wait_for_products(orders: &OrderClient, scenes: &[DemoOrder]) -> anyhow::Result<()> {
     let lines = scenes.iter().flat_map(|scene| &scene.wish.lines);
     let skus: Vec<String> = lines.map(|(sku, _)| sku.clone()).collect();
-    let mut limit = Limit::new("the catalogue reaches the order service", STEP_LIMIT, LOOK_AGAIN);
+    let mut limit =
+        WaitLimit::new("the catalogue reaches the order service", STEP_LIMIT, LOOK_AGAIN);
     loop {
         match orders.knows_skus(&skus).await {
             Ok(true) => return Ok(()),
@@ -222,33 +234,33 @@ async fn wait_for_products(orders: &Orders, scenes: &[Scene]) -> anyhow::Result<
 }
 
 /// How many mails have arrived.
-async fn mails(http: &reqwest::Client, stack: &Stack) -> anyhow::Result<u64> {
+async fn mails(http: &reqwest::Client, stack: &ServerStack) -> anyhow::Result<u64> {
     let url = format!("{}/api/v1/messages?limit=1", stack.urls().mail_api);
     let page: serde_json::Value = http.get(url).send().await?.json().await?;
     page.get("total").and_then(serde_json::Value::as_u64).context("the mail sink does not count")
 }
 
-fn summary(ended: &[Ended], mails: u64) {
+fn summary(ended: &[EndedOrder], mails: u64) {
     say("");
     for it in ended {
         let verdict = if it.as_it_should { "as it should" } else { "NOT as it should" };
-        let reason = it.order.reason.as_deref().map_or(String::new(), |it| format!(" ({it})"));
+        let reason = it.order.reason.as_deref().map_or(String::new(), |text| format!(" ({text})"));
         say(format_args!("  {:<22} {}{reason}, {verdict}", it.name, it.order.status));
     }
     say(format_args!("  mails sent             {mails}"));
 }
 
-fn addresses(fleet: &Fleet, stack: &Stack, ui: Option<&str>) {
+fn addresses(cluster: &ServiceCluster, stack: &ServerStack, ui: Option<&str>) {
     say("\nLook around");
-    let orders = fleet.url(Member::Orders);
+    let orders = cluster.url(ProcessName::Orders);
     for (what, url) in [
         ("orders, Swagger UI", format!("{orders}/swagger-ui/")),
-        ("stock, Swagger UI", format!("{}/swagger-ui/", fleet.url(Member::Inventory))),
-        ("payments, Swagger UI", format!("{}/swagger-ui/", fleet.url(Member::Payments))),
-        ("notifications", format!("{}/swagger-ui/", fleet.url(Member::Notify))),
-        ("gateway's own account", format!("{}/summary", fleet.url(Member::Gateway))),
-        ("dead letters", format!("{}/dead-letters", fleet.admin(Member::Orders))),
-        ("metrics", format!("{}/metrics", fleet.admin(Member::Orders))),
+        ("stock, Swagger UI", format!("{}/swagger-ui/", cluster.url(ProcessName::Inventory))),
+        ("payments, Swagger UI", format!("{}/swagger-ui/", cluster.url(ProcessName::Payments))),
+        ("notifications", format!("{}/swagger-ui/", cluster.url(ProcessName::Notify))),
+        ("gateway's own account", format!("{}/summary", cluster.url(ProcessName::Gateway))),
+        ("dead letters", format!("{}/dead-letters", cluster.admin(ProcessName::Orders))),
+        ("metrics", format!("{}/metrics", cluster.admin(ProcessName::Orders))),
         ("mail", format!("{}/api/v1/messages", stack.urls().mail_api)),
         ("schemas", format!("{}/subjects", stack.urls().registry)),
         ("Kafka", stack.urls().brokers.clone()),
@@ -258,7 +270,7 @@ fn addresses(fleet: &Fleet, stack: &Stack, ui: Option<&str>) {
     if let Some(ui) = ui {
         say(format_args!("  {:<22} {ui}", "Kafka UI"));
     }
-    let (url, admin) = (fleet.url(Member::Payments), fleet.admin(Member::Payments));
+    let (url, admin) = (cluster.url(ProcessName::Payments), cluster.admin(ProcessName::Payments));
     say("\nDecide on payments");
     say(format_args!("  export PAYMENTS_URL={url} PAYMENTS_ADMIN_URL={admin}"));
     say("  cargo run --bin sagactl -- payments list");

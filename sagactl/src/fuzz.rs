@@ -16,20 +16,20 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Limit, Parts, Stack};
+use devstack::{ServerStack, WaitLimit, WantedParts};
 use serde_json::Value;
 
 use crate::{
     cargo, client,
-    fleet::{self, AuditExpectation, Fleet, Member},
+    cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
     load::report,
-    screen::{Board, say},
+    screen::{ProgressBoard, say},
     source::StackSource,
 };
 
 /// How much is asked.
 #[derive(Clone, Debug, Args)]
-pub struct Options {
+pub struct FuzzOptions {
     /// Requests of each operation that are made up, at most, beside those at the limits of its values.
     #[arg(long, default_value_t = 25)]
     pub examples: u32,
@@ -60,20 +60,21 @@ const END_LIMIT: Duration = Duration::from_mins(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Starts everything, asks, and says what was answered wrongly.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: FuzzOptions) -> anyhow::Result<ExitCode> {
     cargo::build_services().await?;
     let wheels = devstack::wheels("schemathesis-4.32.5", REQUIREMENTS).await?;
-    let board = Board::new();
-    let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
-    let fleet = Fleet::start(stack.urls(), fleet::Options::default(), &board).await?;
+    let board = ProgressBoard::new();
+    let stack = ServerStack::start(options.from.source(), WantedParts::all(), &board).await?;
+    let cluster =
+        ServiceCluster::start(stack.urls(), cluster::ClusterOptions::default(), &board).await?;
     let mut faults = Vec::new();
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         say(format_args!("\n==> {member}"));
-        faults.extend(ask(&wheels, &fleet, member, &options).await?);
+        faults.extend(ask(&wheels, &cluster, member, &options).await?);
     }
-    all_end(&fleet).await?;
-    faults.extend(fleet.audit(AuditExpectation::default()).await?.faults());
-    faults.extend(fleet.stop().await?);
+    all_end(&cluster).await?;
+    faults.extend(cluster.audit(AuditExpectation::default()).await?.faults());
+    faults.extend(cluster.stop().await?);
     stack.stop().await;
     say(if faults.is_empty() { "\nEvery answer was one that is described." } else { "" });
     for fault in &faults {
@@ -85,11 +86,11 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 /// Asks one service, whose own description says what can be asked; answers what is wrong with it.
 async fn ask(
     wheels: &Path,
-    fleet: &Fleet,
-    member: Member,
-    options: &Options,
+    cluster: &ServiceCluster,
+    member: ProcessName,
+    options: &FuzzOptions,
 ) -> anyhow::Result<Vec<String>> {
-    let description = format!("{}/openapi.json", fleet.url(member));
+    let description = format!("{}/openapi.json", cluster.url(member));
     // It keeps what it found in the folder where it runs.
     let folder = tempfile::tempdir()?;
     let hooks = folder.path().join("hooks.py");
@@ -114,7 +115,7 @@ async fn ask(
     let answered = fs::read_to_string(folder.path().join(ANSWERED)).unwrap_or_default();
     let asked = client::http()?.get(&description).send().await?.error_for_status()?;
     let silent = unanswered(&asked.json().await?, &answered);
-    faults.extend(silent.into_iter().map(|it| format!("{member} never answered {it}")));
+    faults.extend(silent.into_iter().map(|text| format!("{member} never answered {text}")));
     Ok(faults)
 }
 
@@ -125,13 +126,13 @@ fn unanswered(description: &Value, answered: &str) -> Vec<String> {
         let methods = methods.as_object().into_iter().flatten();
         methods.map(move |(method, _)| format!("{} {path}", method.to_uppercase()))
     });
-    operations.filter(|operation| !answered.lines().any(|it| it == operation)).collect()
+    operations.filter(|operation| !answered.lines().any(|text| text == operation)).collect()
 }
 
-async fn all_end(fleet: &Fleet) -> anyhow::Result<()> {
-    let mut limit = Limit::new("everything ends", END_LIMIT, LOOK_AGAIN);
+async fn all_end(cluster: &ServiceCluster) -> anyhow::Result<()> {
+    let mut limit = WaitLimit::new("everything ends", END_LIMIT, LOOK_AGAIN);
     loop {
-        let open = report::open(fleet).await?;
+        let open = report::open(cluster).await?;
         if open.is_nothing() {
             return Ok(());
         }

@@ -7,8 +7,8 @@ pub mod cargo;
 pub mod cli;
 
 pub mod client;
-pub mod fleet;
-pub mod presence;
+pub mod cluster;
+pub mod demo_presence;
 pub mod screen;
 pub mod signal;
 pub mod source;

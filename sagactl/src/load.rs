@@ -17,31 +17,31 @@ use std::{
 };
 
 use clap::Args;
-use devstack::{Limit, Parts, Stack};
+use devstack::{ServerStack, WaitLimit, WantedParts};
 use indicatif::ProgressBar;
 use tokio::{task::JoinSet, time::Instant};
 
 use self::{
-    account::Account,
-    report::{Posts, Report},
+    report::{LoadReport, PostTimes},
+    resource_usage::ResourceUsage,
 };
 use crate::{
     audit::{AuditOutcome, command::print},
     cargo,
-    client::{self, Answer, Orders, Wish},
-    fleet::{self, AuditExpectation, Fleet, Member},
-    screen::{Board, say},
+    client::{self, OrderClient, OrderWish, PlaceAnswer},
+    cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
+    screen::{ProgressBoard, say},
     source::StackSource,
 };
 
-pub mod account;
-mod elsewhere;
+mod given_url;
 pub mod report;
+pub mod resource_usage;
 pub mod tables;
 
 /// How much load.
 #[derive(Clone, Debug, Args)]
-pub struct Options {
+pub struct LoadOptions {
     /// Orders to place.
     #[arg(long, default_value_t = 2_000)]
     pub orders: u64,
@@ -68,7 +68,7 @@ pub struct Options {
 
 /// What a client does when a call fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Patience {
+pub enum FailurePolicy {
     /// It gives up: nothing was to fail.
     None,
     /// It asks again under the same key: the service may be on its way up.
@@ -85,28 +85,31 @@ const SWEPT_AFTER: Duration = Duration::from_secs(75);
 const CALL_AGAIN: Duration = Duration::from_millis(200);
 
 /// Starts everything, places the load, prints what it cost.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: LoadOptions) -> anyhow::Result<ExitCode> {
     if let Some(at) = &options.at {
-        return elsewhere::run(at, &options).await;
+        return given_url::run(at, &options).await;
     }
     cargo::build_services().await?;
-    let board = Board::new();
-    let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
-    let set_up = fleet::Options { products: options.products, ..fleet::Options::default() };
-    let fleet = Fleet::start(stack.urls(), set_up, &board).await?;
-    let before = if options.tables { Some(tables::read(&fleet).await?) } else { None };
-    let report = drive(&fleet, Some(&stack), &options, &Board::new()).await?;
+    let board = ProgressBoard::new();
+    let stack = ServerStack::start(options.from.source(), WantedParts::all(), &board).await?;
+    let set_up = cluster::ClusterOptions {
+        products: options.products,
+        ..cluster::ClusterOptions::default()
+    };
+    let cluster = ServiceCluster::start(stack.urls(), set_up, &board).await?;
+    let before = if options.tables { Some(tables::read(&cluster).await?) } else { None };
+    let report = drive(&cluster, Some(&stack), &options, &ProgressBoard::new()).await?;
     report.print();
     if let Some(before) = before {
-        let after = tables::read(&fleet).await?;
+        let after = tables::read(&cluster).await?;
         tokio::time::sleep(SWEPT_AFTER).await;
-        tables::print(&before, &after, &tables::read(&fleet).await?);
+        tables::print(&before, &after, &tables::read(&cluster).await?);
     }
     say("\nChecking every promise from outside");
-    let audit = fleet.audit(AuditExpectation::default()).await?;
+    let audit = cluster.audit(AuditExpectation::default()).await?;
     print(&audit);
     let kept = audit.outcome == AuditOutcome::Kept;
-    let unwell = fleet.stop().await?;
+    let unwell = cluster.stop().await?;
     for complaint in &unwell {
         say(format_args!("  ✘ {complaint}"));
     }
@@ -117,47 +120,47 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
 
 /// Places the load and waits until every order has ended and the roads are empty.
 pub async fn drive(
-    fleet: &Fleet,
-    stack: Option<&Stack>,
-    options: &Options,
-    board: &Board,
-) -> anyhow::Result<Report> {
-    let orders = Orders::at(client::http()?, &fleet.url(Member::Orders));
-    report::catalogue_known(fleet).await?;
-    let before = Account::read(fleet, stack).await?;
+    cluster: &ServiceCluster,
+    stack: Option<&ServerStack>,
+    options: &LoadOptions,
+    board: &ProgressBoard,
+) -> anyhow::Result<LoadReport> {
+    let orders = OrderClient::at(client::http()?, &cluster.url(ProcessName::Orders));
+    report::catalogue_known(cluster).await?;
+    let before = ResourceUsage::read(cluster, stack).await?;
     let began = Instant::now();
     let bar = board.count("placed", options.orders);
-    let posts = place_all(&orders, options, Patience::None, &bar).await?;
+    let posts = place_all(&orders, options, FailurePolicy::None, &bar).await?;
     let placed = began.elapsed();
     bar.finish();
     let bar = board.count("ended", options.orders);
-    wait_for_ends(fleet, options, &bar).await?;
+    wait_for_ends(cluster, options, &bar).await?;
     bar.finish();
-    let spent = Account::read(fleet, stack).await?.since(&before);
-    report::make(fleet, posts, placed, spent).await
+    let spent = ResourceUsage::read(cluster, stack).await?.since(&before);
+    report::make(cluster, posts, placed, spent).await
 }
 
 /// Places all orders of a load, by all its clients.
 pub(crate) async fn place_all(
-    orders: &Orders,
-    options: &Options,
-    patience: Patience,
+    orders: &OrderClient,
+    options: &LoadOptions,
+    patience: FailurePolicy,
     bar: &ProgressBar,
-) -> anyhow::Result<Posts> {
+) -> anyhow::Result<PostTimes> {
     let next = Arc::new(AtomicU64::new(0));
     let mut clients = JoinSet::new();
     for _ in 0..options.clients {
         let (orders, next, bar, options) =
             (orders.clone(), Arc::clone(&next), bar.clone(), options.clone());
         clients.spawn(async move {
-            let mut posts = Posts::new()?;
+            let mut posts = PostTimes::new()?;
             loop {
                 let n = next.fetch_add(1, Ordering::Relaxed);
                 if n >= options.orders {
                     return anyhow::Ok(posts);
                 }
                 while let Err(error) = place(&orders, n, &options, &mut posts).await {
-                    if patience == Patience::None {
+                    if patience == FailurePolicy::None {
                         return Err(error);
                     }
                     tokio::time::sleep(CALL_AGAIN).await;
@@ -166,7 +169,7 @@ pub(crate) async fn place_all(
             }
         });
     }
-    let mut posts = Posts::new()?;
+    let mut posts = PostTimes::new()?;
     while let Some(done) = clients.join_next().await {
         posts.add(&done??)?;
     }
@@ -175,39 +178,39 @@ pub(crate) async fn place_all(
 
 /// Places the n-th order, again and again under its key while the service is busy.
 async fn place(
-    orders: &Orders,
+    orders: &OrderClient,
     n: u64,
-    options: &Options,
-    posts: &mut Posts,
+    options: &LoadOptions,
+    posts: &mut PostTimes,
 ) -> anyhow::Result<()> {
     let wish = wish(n, options.products);
     let key = format!("load-{n}");
     loop {
         let began = Instant::now();
         match orders.place(&key, &wish).await? {
-            Answer::Accepted(order) => {
+            PlaceAnswer::Accepted(order) => {
                 posts.record(began.elapsed());
                 if n % 20 == 3 {
                     orders.cancel(order.id).await?;
                 }
                 return Ok(());
             }
-            Answer::Busy(wait) => {
+            PlaceAnswer::Busy(wait) => {
                 posts.busy += 1;
                 tokio::time::sleep(wait).await;
             }
             // Its own earlier attempt is still on its way.
-            Answer::Refused(_, problem) if client::is_busy(&problem) => {
+            PlaceAnswer::Refused(_, problem) if client::is_busy(&problem) => {
                 posts.busy += 1;
                 tokio::time::sleep(CALL_AGAIN).await;
             }
-            Answer::Refused(status, problem) => anyhow::bail!("order {n}: {status} {problem}"),
+            PlaceAnswer::Refused(status, problem) => anyhow::bail!("order {n}: {status} {problem}"),
         }
     }
 }
 
 /// Of twenty orders, one is declined, one is out of stock, one is cancelled, one wants two things.
-pub(crate) fn wish(n: u64, products: u32) -> Wish {
+pub(crate) fn wish(n: u64, products: u32) -> OrderWish {
     let sku = |n: u64| format!("load-{:04}", n % u64::from(products.max(1)) + 1);
     let mut lines = vec![(sku(n), 1)];
     match n % 20 {
@@ -216,19 +219,19 @@ pub(crate) fn wish(n: u64, products: u32) -> Wish {
         _others => (),
     }
     let card = if n % 20 == 2 { "tok_chargeDeclined" } else { "tok_visa" };
-    Wish { lines, payment_method: card.to_owned(), email: format!("customer-{n}@example.org") }
+    OrderWish { lines, payment_method: card.to_owned(), email: format!("customer-{n}@example.org") }
 }
 
 /// Waits until no order is open and no message, job or notice waits.
 pub(crate) async fn wait_for_ends(
-    fleet: &Fleet,
-    options: &Options,
+    cluster: &ServiceCluster,
+    options: &LoadOptions,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     let still_max = Duration::from_secs(options.limit_seconds);
-    let mut limit = Limit::new("everything ends", still_max, LOOK_AGAIN);
+    let mut limit = WaitLimit::new("everything ends", still_max, LOOK_AGAIN);
     loop {
-        let open = report::open(fleet).await?;
+        let open = report::open(cluster).await?;
         bar.set_position(options.orders.saturating_sub(open.orders));
         if open.is_nothing() {
             return Ok(());

@@ -3,12 +3,12 @@
 use std::process::ExitCode;
 
 use sagactl::{
-    cli::{self, Cli},
+    cli::{self, CommandLine},
     screen, signal,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::read();
+    let cli = CommandLine::read();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cli::failed(&error.into()),

@@ -18,7 +18,7 @@ use crate::{cargo, screen::say};
 
 /// Which manifests.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct ManifestOptions {
     /// The folder that has `base` and `kind` in it.
     #[arg(long, default_value = "deploy/k8s")]
     folder: PathBuf,
@@ -36,7 +36,7 @@ const REQUIREMENTS: &str = include_str!("../manifests/requirements.txt");
 const VALIDATE: &str = include_str!("../manifests/validate.py");
 
 /// Renders and checks all of them.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: ManifestOptions) -> anyhow::Result<ExitCode> {
     let kustomize = devstack::go_program(KUSTOMIZE.0, KUSTOMIZE.1).await?;
     let module = devstack::go_module(CLOUD_NATIVE_PG.0, CLOUD_NATIVE_PG.1).await?;
     let wheels = devstack::wheels("kubernetes-validate-1.37.0", REQUIREMENTS).await?;

@@ -14,11 +14,11 @@ use uuid::Uuid;
 
 use crate::{client, screen::say};
 
-mod picture;
+mod render;
 
 /// Where payment-service is, and what to do there.
 #[derive(Clone, Debug, Args)]
-pub struct Options {
+pub struct PaymentOptions {
     /// Where payment-service answers the world.
     #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:8003", global = true)]
     pub url: Url,
@@ -32,12 +32,12 @@ pub struct Options {
     pub admin_url: Url,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: PaymentCommand,
 }
 
 /// What to do with payments.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub enum PaymentCommand {
     /// Lists payments, those of the newest orders first.
     List {
         /// Only those at this stage, such as `needs-review`.
@@ -58,14 +58,14 @@ pub enum Command {
         order_id: Uuid,
         /// What is to become of it.
         #[arg(value_enum)]
-        decision: Decision,
+        decision: ReviewDecision,
     },
 }
 
 /// What a person decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Decision {
+pub enum ReviewDecision {
     /// The amount that was charged is right: the order is paid.
     Accept,
     /// What was charged goes back, or is sent back again; a charge in doubt is looked for again.
@@ -76,7 +76,7 @@ pub enum Decision {
 
 /// A payment, as payment-service shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Payment {
+pub struct ShownPayment {
     /// The order that it is for.
     pub order_id: Uuid,
     /// Where it stands.
@@ -86,11 +86,11 @@ pub struct Payment {
     /// By what means, masked.
     pub payment_method: Option<String>,
     /// What was charged.
-    pub charge: Option<Charge>,
+    pub charge: Option<ShownCharge>,
     /// The gateway's name for the refund.
     pub refund_id: Option<String>,
     /// Why it was not paid.
-    pub failure: Option<Failure>,
+    pub failure: Option<ShownFailure>,
     /// Why a person has to decide.
     pub review: Option<String>,
     /// When it was first heard of.
@@ -110,7 +110,7 @@ pub struct Money {
 
 /// What was charged.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Charge {
+pub struct ShownCharge {
     /// The gateway's name for it.
     pub id: String,
     /// How much.
@@ -119,7 +119,7 @@ pub struct Charge {
 
 /// Why a payment was not made.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Failure {
+pub struct ShownFailure {
     /// `declined` or `unavailable`.
     pub reason: String,
     /// The gateway's code for a decline.
@@ -127,35 +127,35 @@ pub struct Failure {
 }
 
 #[derive(Deserialize)]
-struct Page {
-    items: Vec<Payment>,
+struct PaymentPage {
+    items: Vec<ShownPayment>,
     next_cursor: Option<String>,
 }
 
 /// payment-service, as an operator reaches it.
 #[derive(Clone, Debug)]
-pub struct Payments {
+pub struct PaymentAdmin {
     http: reqwest::Client,
     url: Url,
     admin_url: Url,
 }
 
-impl Payments {
+impl PaymentAdmin {
     /// The service at these addresses.
     pub fn at(url: Url, admin_url: Url) -> anyhow::Result<Self> {
         Ok(Self { http: client::http()?, url, admin_url })
     }
 
     /// Payments, those of the newest orders first: of one stage or of all.
-    pub async fn list(&self, stage: Option<&str>, max: usize) -> anyhow::Result<Vec<Payment>> {
-        let mut found: Vec<Payment> = Vec::new();
+    pub async fn list(&self, stage: Option<&str>, max: usize) -> anyhow::Result<Vec<ShownPayment>> {
+        let mut found: Vec<ShownPayment> = Vec::new();
         let mut cursor: Option<String> = None;
         while found.len() < max {
             let mut url = self.url.join("payments")?;
             url.query_pairs_mut()
                 .extend_pairs(stage.map(|it| ("stage", it)))
-                .extend_pairs(cursor.as_deref().map(|it| ("cursor", it)));
-            let page: Page = answer(self.http.get(url).send().await?).await?;
+                .extend_pairs(cursor.as_deref().map(|text| ("cursor", text)));
+            let page: PaymentPage = answer(self.http.get(url).send().await?).await?;
             found.extend(page.items);
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -167,13 +167,13 @@ impl Payments {
     }
 
     /// The payment of an order.
-    pub async fn show(&self, order_id: Uuid) -> anyhow::Result<Payment> {
+    pub async fn show(&self, order_id: Uuid) -> anyhow::Result<ShownPayment> {
         let url = self.url.join(&format!("payments/{order_id}"))?;
         answer(self.http.get(url).send().await?).await
     }
 
     /// Decides on a payment. The same again does nothing.
-    pub async fn review(&self, order_id: Uuid, decision: Decision) -> anyhow::Result<()> {
+    pub async fn review(&self, order_id: Uuid, decision: ReviewDecision) -> anyhow::Result<()> {
         let url = self.admin_url.join(&format!("payments/{order_id}/review"))?;
         let body = serde_json::json!({ "decision": decision });
         refusal(self.http.post(url).json(&body).send().await?).await.map(drop)
@@ -200,19 +200,19 @@ async fn refusal(response: reqwest::Response) -> anyhow::Result<reqwest::Respons
 }
 
 /// Does what was asked.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let payments = Payments::at(options.url, options.admin_url)?;
+pub async fn run(options: PaymentOptions) -> anyhow::Result<ExitCode> {
+    let payments = PaymentAdmin::at(options.url, options.admin_url)?;
     match options.command {
-        Command::List { stage, max } => {
+        PaymentCommand::List { stage, max } => {
             let found = payments.list(stage.as_deref(), max).await?;
-            picture::table(&found).into_iter().for_each(say);
+            render::table(&found).into_iter().for_each(say);
         }
-        Command::Show { order_id } => {
-            picture::whole(&payments.show(order_id).await?).into_iter().for_each(say);
+        PaymentCommand::Show { order_id } => {
+            render::whole(&payments.show(order_id).await?).into_iter().for_each(say);
         }
-        Command::Review { order_id, decision } => {
+        PaymentCommand::Review { order_id, decision } => {
             payments.review(order_id, decision).await?;
-            picture::whole(&payments.show(order_id).await?).into_iter().for_each(say);
+            render::whole(&payments.show(order_id).await?).into_iter().for_each(say);
         }
     }
     Ok(ExitCode::SUCCESS)

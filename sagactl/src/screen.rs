@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use devstack::{Part, Progress, State};
+use devstack::{PartState, StackPart, StartProgress};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use shared::visible::{visible, visible_lines};
 use tokio_util::sync::CancellationToken;
@@ -67,12 +67,12 @@ pub fn finish() -> Option<ExitCode> {
 /// Lines that change while work goes on; plain lines where there is no terminal. A board is over once
 /// something is said below it: what comes after needs a new one.
 #[derive(Debug, Default)]
-pub struct Board {
+pub struct ProgressBoard {
     bars: MultiProgress,
     lines: Mutex<BTreeMap<String, ProgressBar>>,
 }
 
-impl Board {
+impl ProgressBoard {
     /// A board without lines.
     pub fn new() -> Self {
         Self::default()
@@ -121,13 +121,13 @@ impl Board {
     }
 }
 
-impl Progress for Board {
-    fn state(&self, part: Part, state: &State) {
+impl StartProgress for ProgressBoard {
+    fn state(&self, part: StackPart, state: &PartState) {
         match state {
-            State::Installing(_) | State::Starting => {
+            PartState::Installing(_) | PartState::Starting => {
                 self.set(&part.to_string(), &state.to_string());
             }
-            State::Ready(_) => self.end(&part.to_string(), &state.to_string()),
+            PartState::Ready(_) => self.end(&part.to_string(), &state.to_string()),
         }
     }
 }

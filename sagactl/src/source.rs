@@ -1,6 +1,6 @@
 //! Where the servers of a command come from: an option that several commands have.
 
-use devstack::Source;
+use devstack::ServerSource;
 
 /// Where broker, database, registry and mail sink come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -16,11 +16,11 @@ pub enum StackSource {
 
 impl StackSource {
     /// The same, in the words of the stack.
-    pub fn source(self) -> Source {
+    pub fn source(self) -> ServerSource {
         match self {
-            Self::Auto => Source::Auto,
-            Self::Native => Source::Native,
-            Self::Docker => Source::Docker,
+            Self::Auto => ServerSource::Auto,
+            Self::Native => ServerSource::Native,
+            Self::Docker => ServerSource::Docker,
         }
     }
 }

@@ -4,13 +4,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Parts, Stack};
+use devstack::{ServerStack, WantedParts};
 
-use crate::{cargo, screen::Board, signal, source::StackSource};
+use crate::{cargo, screen::ProgressBoard, signal, source::StackSource};
 
 /// What to run, and beside what.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct StackOptions {
     /// Where broker, database, registry and mail sink come from.
     #[arg(long, value_enum, default_value_t)]
     from: StackSource,
@@ -20,9 +20,9 @@ pub struct Options {
 }
 
 /// Starts the stack, runs the command, ends the stack.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let board = Board::new();
-    let stack = Stack::start(options.from.source(), Parts::all(), &board).await?;
+pub async fn run(options: StackOptions) -> anyhow::Result<ExitCode> {
+    let board = ProgressBoard::new();
+    let stack = ServerStack::start(options.from.source(), WantedParts::all(), &board).await?;
     for (name, value) in stack.exports() {
         board.note(format!("export {name}={value}"));
     }
@@ -36,7 +36,11 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
-async fn command(stack: &Stack, program: &str, arguments: &[String]) -> anyhow::Result<ExitCode> {
+async fn command(
+    stack: &ServerStack,
+    program: &str,
+    arguments: &[String],
+) -> anyhow::Result<ExitCode> {
     let status = cargo::command(program)
         .args(arguments)
         .envs(stack.exports())

@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{Parts, Silent, Source, Stack};
+use devstack::{ServerSource, ServerStack, SilentProgress, WantedParts};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -26,7 +26,7 @@ use crate::{cargo, screen::say, verify::tools};
 
 /// What is run, and how often.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct StressOptions {
     /// How often each test is run.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
@@ -57,20 +57,22 @@ done
 
 /// How often a test passed and failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Count {
+struct TestCount {
     passed: u32,
     failed: u32,
 }
 
-type Counts = BTreeMap<String, Count>;
+type TestCounts = BTreeMap<String, TestCount>;
 
 /// Runs all rounds and says which tests failed how often.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: StressOptions) -> anyhow::Result<ExitCode> {
     fs::create_dir_all(&options.logs)?;
     let scratch = TempDir::new()?;
-    let stack = Stack::start(Source::Native, Parts::all().forgetful(), &Silent).await?;
+    let stack =
+        ServerStack::start(ServerSource::Native, WantedParts::all().forgetful(), &SilentProgress)
+            .await?;
     let _neighbours = if options.idle { vec![] } else { neighbours(scratch.path())? };
-    let mut counts = Counts::new();
+    let mut counts = TestCounts::new();
     for n in 1..=options.rounds {
         let began = Instant::now();
         let before = failures(&counts);
@@ -96,10 +98,10 @@ fn neighbours(scratch: &Path) -> anyhow::Result<Vec<Child>> {
 
 /// Runs every test once; what was printed is kept.
 async fn round(
-    options: &Options,
+    options: &StressOptions,
     n: u32,
-    stack: &Stack,
-    counts: &mut Counts,
+    stack: &ServerStack,
+    counts: &mut TestCounts,
 ) -> anyhow::Result<()> {
     let log = fs::File::create(options.logs.join(format!("round-{n}.log")))?;
     let mut command = cargo::command(&tools::program("cargo-nextest").await?.to_string_lossy());
@@ -124,7 +126,7 @@ async fn round(
 }
 
 /// Counts what a line of nextest's output says of a test; whether it says how one ended.
-fn note(line: &str, counts: &mut Counts) -> bool {
+fn note(line: &str, counts: &mut TestCounts) -> bool {
     let event: Value = serde_json::from_str(line).unwrap_or_default();
     let (Some("test"), Some(name)) = (event["type"].as_str(), event["name"].as_str()) else {
         return false;
@@ -140,16 +142,16 @@ fn note(line: &str, counts: &mut Counts) -> bool {
     true
 }
 
-fn failures(counts: &Counts) -> u32 {
+fn failures(counts: &TestCounts) -> u32 {
     counts.values().map(|it| it.failed).sum()
 }
 
-fn report(counts: &Counts, logs: &Path) -> ExitCode {
+fn report(counts: &TestCounts, logs: &Path) -> ExitCode {
     let failed = failures(counts);
     for (name, count) in counts.iter().filter(|(_, count)| count.failed > 0) {
         say(format_args!("  failed {} of {}: {name}", count.failed, count.failed + count.passed));
     }
-    let passed: u32 = counts.values().map(|it| it.passed).sum();
+    let passed: u32 = counts.values().map(|test_count| test_count.passed).sum();
     if failed > 0 {
         say(format_args!("output of each round: {}", logs.display()));
     }
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn passed_and_failed_tests_are_counted_by_name_and_other_lines_are_not() {
-        let mut counts = Counts::new();
+        let mut counts = TestCounts::new();
         let lines = [
             r#"{"type":"suite","event":"started","test_count":2}"#,
             r#"{"type":"test","event":"started","name":"a::it$x"}"#,
@@ -173,8 +175,8 @@ mod tests {
             "not of nextest",
         ];
         assert_eq!(lines.into_iter().filter(|it| note(it, &mut counts)).count(), 3);
-        assert_eq!(counts["a::it$x"], Count { passed: 1, failed: 1 });
-        assert_eq!(counts["b$y"], Count { passed: 1, failed: 0 });
+        assert_eq!(counts["a::it$x"], TestCount { passed: 1, failed: 1 });
+        assert_eq!(counts["b$y"], TestCount { passed: 1, failed: 0 });
         assert_eq!(failures(&counts), 1);
     }
 }

@@ -12,13 +12,13 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Args, builder::PossibleValuesParser};
-use devstack::{Parts, Silent, Source, Stack};
+use devstack::{ServerSource, ServerStack, SilentProgress, WantedParts};
 use shared::clock::Clock;
 use tokio::task::JoinSet;
 
 use self::{
-    inputs::{Inputs, PASSED},
-    table::{BEFORE_BUDGET, CHECKS, Check, Needs, TOTAL_BUDGET, When},
+    inputs::{CheckInputs, PASSED},
+    table::{BEFORE_BUDGET, CHECKS, CheckNeeds, CheckTime, TOTAL_BUDGET, VerifyCheck},
 };
 use crate::{cargo, compose, screen::say};
 
@@ -28,9 +28,9 @@ pub(crate) mod tools;
 
 /// Which checks to run.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct VerifyOptions {
     /// Only this check.
-    #[arg(long, value_parser = PossibleValuesParser::new(CHECKS.iter().map(|it| it.name)))]
+    #[arg(long, value_parser = PossibleValuesParser::new(CHECKS.iter().map(|check| check.name)))]
     only: Option<String>,
     /// Also what takes long and shows little more.
     #[arg(long)]
@@ -45,29 +45,29 @@ pub struct Options {
 }
 
 /// How a check ended.
-enum Outcome {
+enum CheckOutcome {
     Passed { attempts: u32 },
     Failed,
     NotRun(String),
 }
 
 /// A line of the table at the end.
-struct Row {
+struct CheckRow {
     name: &'static str,
     budget: Duration,
     took: Duration,
-    outcome: Outcome,
+    outcome: CheckOutcome,
 }
 
 /// Runs them, one after the other, and ends at the first that fails.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
-    let inputs = Inputs::read()?;
+pub async fn run(options: VerifyOptions) -> anyhow::Result<ExitCode> {
+    let inputs = CheckInputs::read()?;
     let (chosen, left_out) = chosen(&options, &inputs)?;
-    let mut rows: Vec<Row> = before(&options).into_iter().collect();
-    let mut native = Native::begin(&chosen);
+    let mut rows: Vec<CheckRow> = before(&options).into_iter().collect();
+    let mut native = NativeStack::begin(&chosen);
     for (n, check) in chosen.iter().enumerate() {
         let row = row(check, &mut native).await?;
-        if matches!(row.outcome, Outcome::Passed { .. }) && inputs.record(check)? {
+        if matches!(row.outcome, CheckOutcome::Passed { .. }) && inputs.record(check)? {
             say(format_args!("{PASSED} has another line: commit it, and this check rests"));
         }
         let failed = is_fault(&row.outcome, options.strict);
@@ -75,7 +75,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         if failed {
             break;
         }
-        if !Native::is_needed_by(&chosen[n + 1..]) {
+        if !NativeStack::is_needed_by(&chosen[n + 1..]) {
             native.stop().await;
         }
     }
@@ -85,19 +85,19 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn is_fault(outcome: &Outcome, strict: bool) -> bool {
+fn is_fault(outcome: &CheckOutcome, strict: bool) -> bool {
     match outcome {
-        Outcome::Passed { .. } => false,
-        Outcome::Failed => true,
-        Outcome::NotRun(_) => strict,
+        CheckOutcome::Passed { .. } => false,
+        CheckOutcome::Failed => true,
+        CheckOutcome::NotRun(_) => strict,
     }
 }
 
 /// Which checks are run, and which only by `--all`.
 fn chosen(
-    options: &Options,
-    inputs: &Inputs,
-) -> anyhow::Result<(Vec<&'static Check>, Vec<&'static Check>)> {
+    options: &VerifyOptions,
+    inputs: &CheckInputs,
+) -> anyhow::Result<(Vec<&'static VerifyCheck>, Vec<&'static VerifyCheck>)> {
     let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
     for check in &CHECKS {
         if let Some(only) = &options.only {
@@ -105,9 +105,9 @@ fn chosen(
             continue;
         }
         let wanted = match check.when {
-            When::Always => true,
-            When::All => options.all,
-            When::Changed(_) => options.all || inputs.have_changed(check)?,
+            CheckTime::Always => true,
+            CheckTime::All => options.all,
+            CheckTime::Changed(_) => options.all || inputs.have_changed(check)?,
         };
         if wanted { &mut chosen } else { &mut left_out }.push(check);
     }
@@ -115,36 +115,36 @@ fn chosen(
 }
 
 /// The line of what was done before this program was there: its own build, and the containers'.
-fn before(options: &Options) -> Option<Row> {
+fn before(options: &VerifyOptions) -> Option<CheckRow> {
     let took = Clock::System.now().unix_timestamp() - options.began_at?;
-    Some(Row {
+    Some(CheckRow {
         name: "before",
         budget: BEFORE_BUDGET,
         took: Duration::from_secs(took.try_into().unwrap_or(0)),
-        outcome: Outcome::Passed { attempts: 1 },
+        outcome: CheckOutcome::Passed { attempts: 1 },
     })
 }
 
-async fn row(check: &'static Check, native: &mut Native) -> anyhow::Result<Row> {
+async fn row(check: &'static VerifyCheck, native: &mut NativeStack) -> anyhow::Result<CheckRow> {
     let began = Instant::now();
     let outcome = if let Some(reason) = obstacle(check).await {
-        Outcome::NotRun(reason)
+        CheckOutcome::NotRun(reason)
     } else {
         say(format_args!("\n==> {}: {}", check.name, check.command.join(" ")));
         attempt(check, native).await?
     };
-    Ok(Row { name: check.name, budget: check.budget, took: began.elapsed(), outcome })
+    Ok(CheckRow { name: check.name, budget: check.budget, took: began.elapsed(), outcome })
 }
 
 /// Why a check cannot be run here.
-async fn obstacle(check: &Check) -> Option<String> {
+async fn obstacle(check: &VerifyCheck) -> Option<String> {
     let compiler = match check.needs {
-        Needs::Nothing | Needs::NativeStack => return None,
-        Needs::Go => {
+        CheckNeeds::Nothing | CheckNeeds::NativeStack => return None,
+        CheckNeeds::Go => {
             return (!devstack::go_answers().await).then(|| "Go is not installed".to_owned());
         }
-        Needs::Docker | Needs::DockerStack => false,
-        Needs::DockerCompiler => true,
+        CheckNeeds::Docker | CheckNeeds::DockerStack => false,
+        CheckNeeds::DockerCompiler => true,
     };
     if !devstack::docker_answers().await {
         return Some("no Docker engine answers here".to_owned());
@@ -154,10 +154,10 @@ async fn obstacle(check: &Check) -> Option<String> {
 }
 
 /// Runs a check as often as it may be tried.
-async fn attempt(check: &Check, native: &mut Native) -> anyhow::Result<Outcome> {
+async fn attempt(check: &VerifyCheck, native: &mut NativeStack) -> anyhow::Result<CheckOutcome> {
     for attempts in 1..=check.attempts {
         if perform(check, native).await? {
-            return Ok(Outcome::Passed { attempts });
+            return Ok(CheckOutcome::Passed { attempts });
         }
         if attempts < check.attempts {
             say(format_args!(
@@ -166,18 +166,18 @@ async fn attempt(check: &Check, native: &mut Native) -> anyhow::Result<Outcome> 
             ));
         }
     }
-    Ok(Outcome::Failed)
+    Ok(CheckOutcome::Failed)
 }
 
-async fn perform(check: &Check, native: &mut Native) -> anyhow::Result<bool> {
+async fn perform(check: &VerifyCheck, native: &mut NativeStack) -> anyhow::Result<bool> {
     match check.needs {
-        Needs::Nothing | Needs::Docker | Needs::DockerCompiler | Needs::Go => {
+        CheckNeeds::Nothing | CheckNeeds::Docker | CheckNeeds::DockerCompiler | CheckNeeds::Go => {
             execute(check, &[]).await
         }
-        Needs::NativeStack => execute(check, &native.exports().await?).await,
-        Needs::DockerStack => {
-            let parts = Parts::all().forgetful();
-            let stack = Stack::start(Source::Docker, parts, &Silent).await?;
+        CheckNeeds::NativeStack => execute(check, &native.exports().await?).await,
+        CheckNeeds::DockerStack => {
+            let parts = WantedParts::all().forgetful();
+            let stack = ServerStack::start(ServerSource::Docker, parts, &SilentProgress).await?;
             let outcome = execute(check, &stack.exports()).await;
             stack.stop().await;
             outcome
@@ -185,7 +185,7 @@ async fn perform(check: &Check, native: &mut Native) -> anyhow::Result<bool> {
     }
 }
 
-async fn execute(check: &Check, stack: &[(&'static str, String)]) -> anyhow::Result<bool> {
+async fn execute(check: &VerifyCheck, stack: &[(&'static str, String)]) -> anyhow::Result<bool> {
     let program = tools::program(check.command[0]).await?;
     let status = cargo::command(&program.to_string_lossy())
         .args(&check.command[1..])
@@ -199,22 +199,26 @@ async fn execute(check: &Check, stack: &[(&'static str, String)]) -> anyhow::Res
 
 /// The stack of local processes for all checks that need one. Its servers are fetched and started
 /// while the compiler works.
-struct Native {
-    starting: JoinSet<Result<Stack, devstack::Error>>,
-    stack: Option<Stack>,
+struct NativeStack {
+    starting: JoinSet<Result<ServerStack, devstack::StackError>>,
+    stack: Option<ServerStack>,
 }
 
-impl Native {
-    fn begin(chosen: &[&Check]) -> Self {
+impl NativeStack {
+    fn begin(chosen: &[&VerifyCheck]) -> Self {
         let mut starting = JoinSet::new();
         if Self::is_needed_by(chosen) {
-            starting.spawn(Stack::start(Source::Native, Parts::all().forgetful(), &Silent));
+            starting.spawn(ServerStack::start(
+                ServerSource::Native,
+                WantedParts::all().forgetful(),
+                &SilentProgress,
+            ));
         }
         Self { starting, stack: None }
     }
 
-    fn is_needed_by(checks: &[&Check]) -> bool {
-        checks.iter().any(|it| it.needs == Needs::NativeStack)
+    fn is_needed_by(checks: &[&VerifyCheck]) -> bool {
+        checks.iter().any(|check| check.needs == CheckNeeds::NativeStack)
     }
 
     async fn exports(&mut self) -> anyhow::Result<Vec<(&'static str, String)>> {
@@ -232,18 +236,18 @@ impl Native {
     }
 }
 
-fn report(rows: &[Row], left_out: &[&Check]) {
+fn report(rows: &[CheckRow], left_out: &[&VerifyCheck]) {
     say("\nWhat ran                    seconds   budget");
     for row in rows {
         let (took, budget) = (row.took.as_secs_f64(), row.budget.as_secs());
         match &row.outcome {
-            Outcome::NotRun(reason) => {
+            CheckOutcome::NotRun(reason) => {
                 say(format_args!("  {:<24} not run: {reason}", row.name));
             }
-            Outcome::Failed => {
+            CheckOutcome::Failed => {
                 say(format_args!("  {:<24} {took:>8.1} {budget:>8}  FAILED", row.name));
             }
-            Outcome::Passed { attempts } => {
+            CheckOutcome::Passed { attempts } => {
                 let again = if *attempts > 1 { ", at the second attempt" } else { "" };
                 let over = if row.took > row.budget { ", OVER ITS BUDGET" } else { "" };
                 say(format_args!(
@@ -253,7 +257,7 @@ fn report(rows: &[Row], left_out: &[&Check]) {
             }
         }
     }
-    let all: Duration = rows.iter().map(|it| it.took).sum();
+    let all: Duration = rows.iter().map(|row| row.took).sum();
     let over = if all > TOTAL_BUDGET { ", OVER THE BUDGET" } else { "" };
     let (all, budget) = (all.as_secs_f64(), TOTAL_BUDGET.as_secs());
     say(format_args!("  {:<24} {all:>8.1} {budget:>8}{over}", "all"));

@@ -36,14 +36,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     db, fault,
-    health::Component,
-    lifecycle::{RepeatedSteps, Unfailing},
-    outbox::{self, Backlog},
+    health::HealthComponent,
+    lifecycle::{InfallibleResult, RepeatedSteps},
+    outbox::{self, OutboxBacklog},
 };
 
 /// When the gate shuts, and how often that is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct AdmissionSettings {
     /// Messages that may wait in the outbox.
     pub messages_max: u32,
     /// How long the oldest of them may have waited.
@@ -54,7 +54,7 @@ pub struct Settings {
     pub retry_after: Duration,
 }
 
-impl Default for Settings {
+impl Default for AdmissionSettings {
     fn default() -> Self {
         Self {
             messages_max: 20_000,
@@ -65,9 +65,9 @@ impl Default for Settings {
     }
 }
 
-impl Settings {
+impl AdmissionSettings {
     /// Whether the gate is to be open, given what waits and whether it is open now.
-    fn opens(&self, backlog: &Backlog, is_open: bool) -> bool {
+    fn opens(&self, backlog: &OutboxBacklog, is_open: bool) -> bool {
         let share = if is_open { 1 } else { 2 };
         backlog.messages <= u64::from(self.messages_max / share)
             && backlog.age <= self.age_max / share
@@ -76,12 +76,12 @@ impl Settings {
 
 /// Whether more is let in. Clones are the same gate; one that nobody watches is open.
 #[derive(Clone, Debug, Default)]
-pub struct Gate {
+pub struct AdmissionGate {
     shut: Arc<AtomicBool>,
     retry_after: Duration,
 }
 
-impl Gate {
+impl AdmissionGate {
     /// When to come back, if nothing is let in now. Those who are refused together are not asked
     /// to come back together.
     pub fn refuses(&self) -> Option<Duration> {
@@ -93,19 +93,19 @@ impl Gate {
 
 /// Looks at the outbox, and opens and shuts the gate.
 #[derive(Debug)]
-pub struct Watcher {
+pub struct BacklogWatcher {
     pool: PgPool,
-    settings: Settings,
-    health: Component,
-    gate: Gate,
+    settings: AdmissionSettings,
+    health: HealthComponent,
+    gate: AdmissionGate,
 }
 
 /// One look may take this long.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
-impl Watcher {
+impl BacklogWatcher {
     /// A watcher of this database's outbox, whose gate is open.
-    pub fn new(pool: PgPool, settings: Settings, health: Component) -> Self {
+    pub fn new(pool: PgPool, settings: AdmissionSettings, health: HealthComponent) -> Self {
         metrics::describe_gauge!(
             "admission_open",
             "Whether requests that change something are let in: 1, or 0 while too much waits."
@@ -120,18 +120,18 @@ impl Watcher {
         );
         metrics::gauge!("admission_open").set(1);
         health.ready();
-        let gate = Gate { shut: Arc::default(), retry_after: settings.retry_after };
+        let gate = AdmissionGate { shut: Arc::default(), retry_after: settings.retry_after };
         Self { pool, settings, health, gate }
     }
 
     /// The gate, for those who let in.
-    pub fn gate(&self) -> Gate {
+    pub fn gate(&self) -> AdmissionGate {
         self.gate.clone()
     }
 
     /// Looks again and again until told to stop. While the database cannot be asked, the gate stays
     /// as it is: the intakes find the same out by themselves.
-    pub async fn run(self, stop: CancellationToken) -> Unfailing {
+    pub async fn run(self, stop: CancellationToken) -> InfallibleResult {
         let mut steps = RepeatedSteps::until(stop);
         while let Some(looked) = steps.next(self.step()).await {
             if let Err(error) = looked {
@@ -143,7 +143,7 @@ impl Watcher {
     }
 
     /// Looks once.
-    pub async fn step(&self) -> Result<Backlog, sqlx::Error> {
+    pub async fn step(&self) -> Result<OutboxBacklog, sqlx::Error> {
         let n_max = i64::from(self.settings.messages_max) + 1;
         let look = async |conn: &mut _| outbox::backlog(conn, n_max).await;
         // Boxed: opening a connection is a large future.
@@ -152,7 +152,7 @@ impl Watcher {
         Ok(backlog)
     }
 
-    fn judge(&self, backlog: &Backlog) {
+    fn judge(&self, backlog: &OutboxBacklog) {
         let was_open = !self.gate.shut.load(Ordering::Relaxed);
         let is_open = self.settings.opens(backlog, was_open);
         self.gate.shut.store(!is_open, Ordering::Relaxed);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// A schedule of waits.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Backoff {
+pub struct BackoffSchedule {
     /// The longest first wait.
     pub first: Duration,
     /// Each wait may be this many times the one before.
@@ -13,7 +13,7 @@ pub struct Backoff {
     pub cap: Duration,
 }
 
-impl Backoff {
+impl BackoffSchedule {
     /// For roads that are blocked by a dependency: short, because nothing else can go on.
     pub const fn hold() -> Self {
         Self { first: Duration::from_millis(100), factor: 2.0, cap: Duration::from_secs(5) }
@@ -23,7 +23,7 @@ impl Backoff {
     pub fn ceiling(&self, attempt: u32) -> Duration {
         let exponent = i32::try_from(attempt.min(64)).unwrap_or(64);
         let seconds = self.first.as_secs_f64() * self.factor.powi(exponent);
-        Duration::try_from_secs_f64(seconds).map_or(self.cap, |it| it.min(self.cap))
+        Duration::try_from_secs_f64(seconds).map_or(self.cap, |duration| duration.min(self.cap))
     }
 
     /// A wait between nothing and the ceiling, so that those who failed together do not come back
@@ -42,15 +42,15 @@ mod tests {
     proptest! {
         #[test]
         fn no_wait_is_longer_than_the_cap(attempt: u32) {
-            let backoff = Backoff::hold();
+            let backoff = BackoffSchedule::hold();
             prop_assert!(backoff.delay(attempt) <= backoff.cap);
         }
     }
 
     #[test]
     fn waits_grow_by_the_factor_up_to_the_cap() {
-        let backoff = Backoff::hold();
-        let ceilings: Vec<_> = (0..8).map(|it| backoff.ceiling(it).as_millis()).collect();
+        let backoff = BackoffSchedule::hold();
+        let ceilings: Vec<_> = (0..8).map(|n| backoff.ceiling(n).as_millis()).collect();
         assert_eq!(ceilings, [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]);
     }
 }

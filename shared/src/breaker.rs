@@ -22,11 +22,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::health::Component;
+use crate::health::HealthComponent;
 
 /// When it opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
+pub struct BreakerSettings {
     /// So many calls are looked back at.
     pub calls: usize,
     /// It opens when so many of them failed.
@@ -37,7 +37,7 @@ pub struct Settings {
     pub open_cap: Duration,
 }
 
-impl Default for Settings {
+impl Default for BreakerSettings {
     fn default() -> Self {
         Self {
             calls: 20,
@@ -50,7 +50,7 @@ impl Default for Settings {
 
 /// What is let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum BreakerState {
     /// Everything.
     Closed,
     /// Nothing, until then.
@@ -69,36 +69,38 @@ pub struct HeldBack {
 
 /// The machine, whose time is told to it.
 #[derive(Debug)]
-struct Machine {
-    settings: Settings,
-    state: State,
+struct BreakerMachine {
+    settings: BreakerSettings,
+    state: BreakerState,
     /// Which of the last calls failed.
     last: VecDeque<bool>,
     /// Rises with each change of state: calls count for the state that they began in.
     era: u64,
 }
 
-impl Machine {
-    fn new(settings: Settings) -> Self {
-        Self { settings, state: State::Closed, last: VecDeque::new(), era: 0 }
+impl BreakerMachine {
+    fn new(settings: BreakerSettings) -> Self {
+        Self { settings, state: BreakerState::Closed, last: VecDeque::new(), era: 0 }
     }
 
     /// How many calls may begin.
     fn room(&self, now: Instant) -> usize {
         match self.state {
-            State::Closed => usize::MAX,
-            State::Open { until, .. } if until <= now => 1,
-            State::Open { .. } | State::Trial { .. } => 0,
+            BreakerState::Closed => usize::MAX,
+            BreakerState::Open { until, .. } if until <= now => 1,
+            BreakerState::Open { .. } | BreakerState::Trial { .. } => 0,
         }
     }
 
     /// Lets a call begin, in the era that is answered.
     fn begin(&mut self, now: Instant) -> Result<u64, HeldBack> {
         match self.state {
-            State::Closed => {}
-            State::Open { until, wait } if until <= now => self.turn(State::Trial { wait }),
-            State::Open { until, .. } => return Err(HeldBack { wait: until - now }),
-            State::Trial { wait } => return Err(HeldBack { wait }),
+            BreakerState::Closed => {}
+            BreakerState::Open { until, wait } if until <= now => {
+                self.turn(BreakerState::Trial { wait });
+            }
+            BreakerState::Open { until, .. } => return Err(HeldBack { wait: until - now }),
+            BreakerState::Trial { wait } => return Err(HeldBack { wait }),
         }
         Ok(self.era)
     }
@@ -108,28 +110,28 @@ impl Machine {
         if era != self.era {
             return;
         }
-        let Settings { calls, failures, open_first, open_cap } = self.settings;
+        let BreakerSettings { calls, failures, open_first, open_cap } = self.settings;
         match self.state {
-            State::Closed => {
+            BreakerState::Closed => {
                 self.last.push_back(failed);
                 if self.last.len() > calls {
                     self.last.pop_front();
                 }
-                if self.last.iter().filter(|it| **it).count() >= failures {
-                    self.turn(State::Open { until: now + open_first, wait: open_first });
+                if self.last.iter().filter(|flag| **flag).count() >= failures {
+                    self.turn(BreakerState::Open { until: now + open_first, wait: open_first });
                 }
             }
-            State::Trial { wait } if failed => {
+            BreakerState::Trial { wait } if failed => {
                 let wait = wait.saturating_mul(2).min(open_cap);
-                self.turn(State::Open { until: now + wait, wait });
+                self.turn(BreakerState::Open { until: now + wait, wait });
             }
-            State::Trial { .. } => self.turn(State::Closed),
+            BreakerState::Trial { .. } => self.turn(BreakerState::Closed),
             // No call begins in it.
-            State::Open { .. } => {}
+            BreakerState::Open { .. } => {}
         }
     }
 
-    fn turn(&mut self, state: State) {
+    fn turn(&mut self, state: BreakerState) {
         self.state = state;
         self.era += 1;
         self.last.clear();
@@ -138,22 +140,22 @@ impl Machine {
 
 /// A breaker on the way to somebody. Clones are the same one.
 #[derive(Clone)]
-pub struct Breaker {
+pub struct CircuitBreaker {
     to: &'static str,
-    machine: Arc<Mutex<Machine>>,
-    health: Component,
+    machine: Arc<Mutex<BreakerMachine>>,
+    health: HealthComponent,
 }
 
-impl fmt::Debug for Breaker {
+impl fmt::Debug for CircuitBreaker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Breaker").field("to", &self.to).finish_non_exhaustive()
     }
 }
 
-impl Breaker {
+impl CircuitBreaker {
     /// A closed breaker on the way to `to`, which says through `health` how it stands. It is ready
     /// all the while: who waits for somebody else can still be asked.
-    pub fn new(to: &'static str, settings: Settings, health: Component) -> Self {
+    pub fn new(to: &'static str, settings: BreakerSettings, health: HealthComponent) -> Self {
         metrics::describe_gauge!(
             "circuit_open",
             "Whether calls are held back because too many failed: 1, or 0."
@@ -165,7 +167,7 @@ impl Breaker {
         metrics::gauge!("circuit_open", "to" => to).set(0);
         metrics::counter!("circuit_opened_total", "to" => to).increment(0);
         health.ready();
-        Self { to, machine: Arc::new(Mutex::new(Machine::new(settings))), health }
+        Self { to, machine: Arc::new(Mutex::new(BreakerMachine::new(settings))), health }
     }
 
     /// How many calls may begin now: all, one that tries, or none.
@@ -174,16 +176,16 @@ impl Breaker {
     }
 
     /// Lets a call begin, or says why not.
-    pub fn begin(&self) -> Result<Call, HeldBack> {
+    pub fn begin(&self) -> Result<BreakerCall, HeldBack> {
         let era = self.with(|machine| machine.begin(Instant::now()))?;
-        Ok(Call { breaker: self.clone(), era, failed: true })
+        Ok(BreakerCall { breaker: self.clone(), era, failed: true })
     }
 
     fn end(&self, era: u64, failed: bool) {
         let (was_open, is_open) = self.with(|machine| {
-            let was_open = machine.state != State::Closed;
+            let was_open = machine.state != BreakerState::Closed;
             machine.end(era, failed, Instant::now());
-            (was_open, machine.state != State::Closed)
+            (was_open, machine.state != BreakerState::Closed)
         });
         if was_open == is_open {
             return;
@@ -202,7 +204,7 @@ impl Breaker {
         }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&mut Machine) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&mut BreakerMachine) -> T) -> T {
         work(&mut self.machine.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -210,20 +212,20 @@ impl Breaker {
 /// A call that has begun. One that is dropped, for whatever reason, has failed.
 #[derive(Debug)]
 #[must_use = "a call that is dropped has failed"]
-pub struct Call {
-    breaker: Breaker,
+pub struct BreakerCall {
+    breaker: CircuitBreaker,
     era: u64,
     failed: bool,
 }
 
-impl Call {
+impl BreakerCall {
     /// It was answered, whatever the answer says.
     pub fn answered(mut self) {
         self.failed = false;
     }
 }
 
-impl Drop for Call {
+impl Drop for BreakerCall {
     fn drop(&mut self) {
         self.breaker.end(self.era, self.failed);
     }

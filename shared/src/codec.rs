@@ -26,57 +26,57 @@ use uuid::Uuid;
 
 use crate::{
     contract::Record,
-    dependency::{self, Waited},
+    dependency::{self, WaitOutcome},
     fault::Fault,
-    health::Component,
-    message::{Envelope, Message, Outgoing, TraceParent},
-    registry::{self, Registry},
+    health::HealthComponent,
+    message::{Message, MessageEnvelope, OutgoingMessage, TraceParent},
+    registry::{self, SchemaRegistry},
 };
 
-pub use datum::{Datum, Shape};
-pub use unreadable::Unreadable;
+pub use datum::{DatumReader, RecordShape};
+pub use unreadable_body::UnreadableBody;
 
-use unknown::Sightings;
-use writers::Writers;
+use unknown_ids::UnknownIds;
+use writer_schemas::WriterSchemas;
 
-mod agree;
 mod datum;
-mod foreign;
 mod framing;
 mod logical;
-mod unknown;
-mod unreadable;
-mod writers;
+mod registration;
+mod schema_guard;
+mod unknown_ids;
+mod unreadable_body;
+mod writer_schemas;
 
-pub(crate) use writers::LEARN_LIMIT;
+pub(crate) use writer_schemas::LEARN_LIMIT;
 
 /// What a body may weigh. Larger ones are not looked at.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Encodes and decodes the records of one service. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Codec(Arc<Inner>, Option<ReadBy>);
+pub struct AvroCodec(Arc<CodecState>, Option<ReadBy>);
 
 /// What a body was read by, where that was not its schema id: only of a redrive.
 type ReadBy = Arc<Mutex<Option<String>>>;
 
 #[derive(Debug)]
-struct Inner {
-    registry: Registry,
+struct CodecState {
+    registry: SchemaRegistry,
     source: Cow<'static, str>,
     prefix: String,
-    says: Vec<Kind>,
+    says: Vec<RecordKind>,
     /// What is read here, by topic.
-    reads: HashMap<&'static str, Kind>,
+    reads: HashMap<&'static str, RecordKind>,
     /// The schema ids of what is said. They change if the registry comes back with others.
     ids: RwLock<HashMap<TypeId, u32>>,
-    writers: Writers,
-    sightings: Sightings,
+    writers: WriterSchemas,
+    sightings: UnknownIds,
 }
 
 /// Who speaks, and where the schemas are kept.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct CodecSettings {
     /// `ce_source` of everything this service says.
     pub source: String,
     /// The registry's base URL, with its path.
@@ -87,18 +87,18 @@ pub struct Settings {
 
 /// A kind of record, as a value.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind {
+pub struct RecordKind {
     topic: &'static str,
     event_type: &'static str,
     id: TypeId,
-    shape: fn() -> &'static Shape,
+    shape: fn() -> &'static RecordShape,
 }
 
-impl Kind {
+impl RecordKind {
     /// The kind of `R`.
     pub fn of<R: Record>() -> Self {
         let (topic, event_type) = (R::TOPIC, R::TYPE);
-        Self { topic, event_type, id: TypeId::of::<R>(), shape: Shape::of::<R> }
+        Self { topic, event_type, id: TypeId::of::<R>(), shape: RecordShape::of::<R> }
     }
 
     /// The topic that carries it, and nothing else.
@@ -114,7 +114,7 @@ impl Kind {
 
 /// What stands on the outside of a message that is about to be said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Says {
+pub struct EventMeta {
     /// Its id.
     pub id: Uuid,
     /// What it happened to: the key.
@@ -129,16 +129,16 @@ pub struct Says {
 
 /// Why a service cannot speak.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum CodecError {
     /// The registry refused, or cannot be asked.
     #[error("the schemas of {0} cannot be agreed upon")]
-    Registry(String, #[source] registry::Error),
+    Registry(String, #[source] registry::RegistryError),
     /// A schema is not registered, and we may not register it.
     #[error(
         "the schema of {0} is not registered, and the schema registry does not let this service \
          register it: register it with other rights, or allow it to"
     )]
-    MayNotRegister(String, #[source] registry::Error),
+    MayNotRegister(String, #[source] registry::RegistryError),
     /// A subject takes schemas that break readers, and we may not change that.
     #[error(
         "the subject {subject} has the compatibility {found} where {wanted} is needed, and the schema \
@@ -153,17 +153,17 @@ pub enum Error {
         wanted: &'static str,
         /// How the registry refuses.
         #[source]
-        source: registry::Error,
+        source: registry::RegistryError,
     },
     /// The registry's address is of no use.
     #[error("the schema registry cannot be used")]
-    Client(#[source] registry::Error),
+    Client(#[source] registry::RegistryError),
     /// We were told to stop first.
     #[error("told to stop before the schema registry answered")]
     Stopped,
 }
 
-impl Error {
+impl CodecError {
     fn is_transient(&self) -> bool {
         match self {
             Self::Registry(_, error) => error.is_transient(),
@@ -175,51 +175,55 @@ impl Error {
     }
 }
 
-impl Codec {
+impl AvroCodec {
     /// Registers what this service says, and looks at what is said to it.
     ///
     /// Waits for the registry for as long as it takes, telling `health` why. A schema that the
     /// registry refuses ends it: what nobody could read must not be said.
     pub async fn connect(
-        settings: &Settings,
-        says: &[Kind],
-        reads: &[Kind],
-        health: &Component,
+        settings: &CodecSettings,
+        says: &[RecordKind],
+        reads: &[RecordKind],
+        health: &HealthComponent,
         stop: &CancellationToken,
-    ) -> Result<Self, Error> {
-        let registry = Registry::new(&settings.registry_url).map_err(Error::Client)?;
+    ) -> Result<Self, CodecError> {
+        let registry = SchemaRegistry::new(&settings.registry_url).map_err(CodecError::Client)?;
         let attempt = async || {
             let about = (settings, health);
-            agree::introduce(&registry, about, says, reads).await
+            registration::introduce(&registry, about, says, reads).await
         };
-        match dependency::wait(health, stop, Error::is_transient, attempt).await {
-            Waited::Up(inner) => Ok(Self(Arc::new(inner), None)),
-            Waited::Refused(error) => Err(error),
-            Waited::Stopped => Err(Error::Stopped),
+        match dependency::wait(health, stop, CodecError::is_transient, attempt).await {
+            WaitOutcome::Up(inner) => Ok(Self(Arc::new(inner), None)),
+            WaitOutcome::Refused(error) => Err(error),
+            WaitOutcome::Stopped => Err(CodecError::Stopped),
         }
     }
 
     /// A message with this record inside and `says` outside, for the record's topic.
-    pub fn message<R: Record>(&self, says: Says, record: &R) -> Result<Outgoing, Fault> {
+    pub fn message<R: Record>(
+        &self,
+        says: EventMeta,
+        record: &R,
+    ) -> Result<OutgoingMessage, Fault> {
         let ids = self.0.ids.read().unwrap_or_else(PoisonError::into_inner);
         let Some(id) = ids.get(&TypeId::of::<R>()).copied() else {
             return Err(Fault::poison(format!("{} is not among what is said here", R::TYPE)));
         };
         drop(ids);
         let mut payload = framing::frame(id);
-        Shape::of::<R>().write(record, &mut payload).map_err(Fault::poison)?;
+        RecordShape::of::<R>().write(record, &mut payload).map_err(Fault::poison)?;
         Ok(self.outgoing::<R>(says, Some(payload)))
     }
 
     /// A message that says that there is no such subject any more. Only for topics of latest
     /// values.
-    pub fn tombstone<R: Record>(&self, says: Says) -> Outgoing {
+    pub fn tombstone<R: Record>(&self, says: EventMeta) -> OutgoingMessage {
         self.outgoing::<R>(says, None)
     }
 
-    fn outgoing<R: Record>(&self, says: Says, payload: Option<Vec<u8>>) -> Outgoing {
+    fn outgoing<R: Record>(&self, says: EventMeta, payload: Option<Vec<u8>>) -> OutgoingMessage {
         let key = says.subject.clone().into_bytes();
-        let envelope = Envelope {
+        let envelope = MessageEnvelope {
             id: says.id,
             event_type: R::TYPE.into(),
             source: self.0.source.clone(),
@@ -228,7 +232,7 @@ impl Codec {
             time: says.at,
             trace: says.trace,
         };
-        Outgoing {
+        OutgoingMessage {
             id: says.id,
             topic: R::TOPIC.into(),
             key: Some(key),
@@ -240,14 +244,14 @@ impl Codec {
     /// Reads the body of a message as the record of its topic.
     pub async fn decode<R: Record>(&self, message: &Message) -> Result<R, Fault> {
         let record = self.decode_optional(message).await?;
-        record.ok_or_else(|| Fault::poison(Unreadable::NoBody))
+        record.ok_or_else(|| Fault::poison(UnreadableBody::NoBody))
     }
 
     /// Reads the body of a message as the record of its topic; none is a tombstone.
     pub async fn decode_optional<R: Record>(&self, message: &Message) -> Result<Option<R>, Fault> {
         if message.envelope.event_type != R::TYPE {
             let found = message.envelope.event_type.to_string();
-            return Err(Fault::poison(Unreadable::OtherType { found, wanted: R::TYPE }));
+            return Err(Fault::poison(UnreadableBody::OtherType { found, wanted: R::TYPE }));
         }
         let Some(payload) = &message.incoming.payload else { return Ok(None) };
         let (id, datum) = framing::unwrap(payload)
@@ -273,7 +277,7 @@ impl Codec {
             let (id, _) = framing::unwrap(payload).ok()?;
             (message.envelope.event_type == kind.event_type).then_some((id, *kind))
         };
-        let wanted: Vec<(u32, Kind)> = messages.iter().filter_map(wanted).collect();
+        let wanted: Vec<(u32, RecordKind)> = messages.iter().filter_map(wanted).collect();
         self.0.writers.learn(&wanted).await
     }
 }

@@ -30,17 +30,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
     consumer, contract, db, kafka,
-    published::{self, Keep},
+    published::{self, PublishedRetention},
     telemetry,
-    topics::Cleanup,
+    topics::CleanupPolicy,
 };
 
 pub use self::{
-    broker::{Broker, Protection},
+    broker::{BrokerSecurity, BrokerSettings},
     duration::{BadDuration, parse_duration},
     empty::ignore_empty,
-    limits::Limits,
-    retry::{BadRetry, Retry},
+    limits::LimitSettings,
+    retry::{BadRetry, RetrySettings},
 };
 
 mod broker;
@@ -51,7 +51,7 @@ mod retry;
 
 /// What every service needs to know.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Common {
+pub struct ServiceSettings {
     /// Where the database is: `postgres://user:password@host:port/database`.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_parser = secret)]
     #[arg(required_unless_present = "database_url_file")]
@@ -64,7 +64,7 @@ pub struct Common {
     pub database_connections_max: u32,
     /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
-    pub broker: Broker,
+    pub broker: BrokerSettings,
     /// Where the schema registry is, with its path.
     #[arg(
         long,
@@ -92,7 +92,7 @@ pub struct Common {
     pub published_kept: Duration,
     /// How log lines look.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
-    pub log_format: telemetry::Format,
+    pub log_format: telemetry::LogFormat,
     /// Which log lines are written, as `level` or `target=level,...`.
     #[arg(long, env = "LOG_FILTER", default_value = "info")]
     pub log_filter: String,
@@ -109,7 +109,7 @@ pub struct Common {
     pub shutdown_grace: Duration,
     /// How much is let in.
     #[command(flatten)]
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// Asks the process that runs beside this one, under the same settings, whether it is ready,
     /// and ends: with success if it is. For health checks in images that have no shell.
     #[arg(long, conflicts_with = "migrate")]
@@ -123,12 +123,12 @@ pub struct Common {
 /// A setting that cannot be.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {reason}")]
-pub struct Invalid {
+pub struct InvalidSetting {
     name: &'static str,
     reason: String,
 }
 
-impl Invalid {
+impl InvalidSetting {
     /// The setting `name` (as in the environment) cannot be, for this reason. The reason is printed:
     /// it must not hold a secret.
     pub fn new(name: &'static str, reason: impl Into<String>) -> Self {
@@ -137,85 +137,97 @@ impl Invalid {
 }
 
 /// Settings that can be checked beyond their types.
-pub trait Check {
+pub trait CheckSettings {
     /// What is wrong with them.
-    fn check(&self) -> Result<(), Invalid>;
+    fn check(&self) -> Result<(), InvalidSetting>;
 }
 
-impl Check for Common {
-    fn check(&self) -> Result<(), Invalid> {
+impl CheckSettings for ServiceSettings {
+    fn check(&self) -> Result<(), InvalidSetting> {
         self.database()?;
         within("DATABASE_CONNECTIONS_MAX", self.database_connections_max.into(), 2, 1_000)?;
         within("DEAD_LETTERS_SHARE_MAX", self.dead_letters_share_max.into(), 1, 100)?;
         if self.published_kept > published::KEPT_MAX {
-            return Err(Invalid::new("PUBLISHED_KEPT", "topics keep nothing longer than 7 days"));
+            return Err(InvalidSetting::new(
+                "PUBLISHED_KEPT",
+                "topics keep nothing longer than 7 days",
+            ));
         }
         self.broker.check()?;
         telemetry::check_filter(&self.log_filter)
-            .map_err(|error| Invalid::new("LOG_FILTER", error.to_string()))?;
+            .map_err(|error| InvalidSetting::new("LOG_FILTER", error.to_string()))?;
         http_url("SCHEMA_REGISTRY_URL", &self.schema_registry_url)?;
         self.limits.check()?;
         if let Some(endpoint) = self.otlp_endpoint.as_deref().filter(|it| !it.is_empty()) {
             http_url("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)?;
         }
         if !(0.0..=1.0).contains(&self.trace_share) {
-            return Err(Invalid::new("OTEL_TRACES_SAMPLER_ARG", "it is not between 0 and 1"));
+            return Err(InvalidSetting::new(
+                "OTEL_TRACES_SAMPLER_ARG",
+                "it is not between 0 and 1",
+            ));
         }
         if self.shutdown_grace < Duration::from_secs(1) {
-            return Err(Invalid::new("SHUTDOWN_GRACE", "less than 1s leaves no time to stop"));
+            return Err(InvalidSetting::new(
+                "SHUTDOWN_GRACE",
+                "less than 1s leaves no time to stop",
+            ));
         }
         Ok(())
     }
 }
 
-impl Common {
+impl ServiceSettings {
     /// How the database is used.
-    pub fn database(&self) -> Result<db::Settings, Invalid> {
+    pub fn database(&self) -> Result<db::DatabaseSettings, InvalidSetting> {
         let url = match (&self.database_url, &self.database_url_file) {
             (Some(url), _) => url.clone(),
             (None, Some(file)) => secret_file("DATABASE_URL_FILE", file)?,
-            (None, None) => return Err(Invalid::new("DATABASE_URL", "it is not set")),
+            (None, None) => return Err(InvalidSetting::new("DATABASE_URL", "it is not set")),
         };
-        let settings = db::Settings {
+        let settings = db::DatabaseSettings {
             connections_max: self.database_connections_max,
-            ..db::Settings::new(url)
+            ..db::DatabaseSettings::new(url)
         };
         // The parser's own words could hold the password.
         let known = ["postgres://", "postgresql://"]
             .iter()
-            .any(|it| settings.url.expose_secret().starts_with(it));
+            .any(|text| settings.url.expose_secret().starts_with(text));
         if !known || db::options(&settings, "check").is_err() {
-            return Err(Invalid::new("DATABASE_URL", "it is not a postgres:// URL"));
+            return Err(InvalidSetting::new("DATABASE_URL", "it is not a postgres:// URL"));
         }
         Ok(settings)
     }
 
     /// How many messages may die before the consumer stops.
-    pub fn dead_letter_limits(&self) -> consumer::Limits {
+    pub fn dead_letter_limits(&self) -> consumer::FailureLimits {
         let in_a_row_max = Some(self.dead_letters_in_a_row_max).filter(|it| *it > 0);
-        consumer::Limits { in_a_row_max, share_max: self.dead_letters_share_max }
+        consumer::FailureLimits { in_a_row_max, share_max: self.dead_letters_share_max }
     }
 
     /// What is kept of what was published.
-    pub fn keep(&self) -> Keep {
-        let latest = contract::TOPICS.iter().filter(|it| it.cleanup == Cleanup::Compact);
-        Keep { span: self.published_kept, latest: latest.map(|it| it.name).collect() }
+    pub fn keep(&self) -> PublishedRetention {
+        let latest = contract::TOPICS.iter().filter(|spec| spec.cleanup == CleanupPolicy::Compact);
+        PublishedRetention {
+            span: self.published_kept,
+            latest: latest.map(|spec| spec.name).collect(),
+        }
     }
 
     /// How the broker is used, by a client of this name.
-    pub fn kafka(&self, client_id: &str) -> Result<kafka::Settings, Invalid> {
+    pub fn kafka(&self, client_id: &str) -> Result<kafka::KafkaSettings, InvalidSetting> {
         self.broker.settings(client_id)
     }
 }
 
 /// Reads and checks the settings. What is wrong has been printed when this is an error, and so has
 /// `--help`.
-pub fn parse<T: clap::Parser + Check>() -> Result<T, ExitCode> {
+pub fn parse<T: clap::Parser + CheckSettings>() -> Result<T, ExitCode> {
     parse_from(std::env::args_os())
 }
 
 /// As [`parse`], from these arguments.
-pub fn parse_from<T: clap::Parser + Check>(
+pub fn parse_from<T: clap::Parser + CheckSettings>(
     args: impl IntoIterator<Item = OsString>,
 ) -> Result<T, ExitCode> {
     let settings = match read::<T>(args) {
@@ -258,12 +270,15 @@ pub fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// A secret that is kept in a file, without the line's end.
-pub fn secret_file(name: &'static str, path: &std::path::Path) -> Result<SecretString, Invalid> {
+pub fn secret_file(
+    name: &'static str,
+    path: &std::path::Path,
+) -> Result<SecretString, InvalidSetting> {
     match std::fs::read_to_string(path) {
         // Some editors begin a file with a byte order mark.
         Ok(text) if !bare(&text).is_empty() => Ok(SecretString::from(bare(&text))),
-        Ok(_) => Err(Invalid::new(name, format!("{} is empty", path.display()))),
-        Err(error) => Err(Invalid::new(name, format!("{}: {error}", path.display()))),
+        Ok(_) => Err(InvalidSetting::new(name, format!("{} is empty", path.display()))),
+        Err(error) => Err(InvalidSetting::new(name, format!("{}: {error}", path.display()))),
     }
 }
 
@@ -272,19 +287,19 @@ fn bare(text: &str) -> &str {
 }
 
 /// Checks that a number is between two others.
-pub fn within(name: &'static str, value: i64, least: i64, most: i64) -> Result<(), Invalid> {
+pub fn within(name: &'static str, value: i64, least: i64, most: i64) -> Result<(), InvalidSetting> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
-    Err(Invalid::new(name, format!("{value} is not between {least} and {most}")))
+    Err(InvalidSetting::new(name, format!("{value} is not between {least} and {most}")))
 }
 
 /// Checks that a text is a URL that HTTP can go to.
-pub fn http_url(name: &'static str, text: &str) -> Result<(), Invalid> {
+pub fn http_url(name: &'static str, text: &str) -> Result<(), InvalidSetting> {
     match reqwest::Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(()),
-        Ok(_) => Err(Invalid::new(name, "it is not an http:// or https:// URL")),
-        Err(error) => Err(Invalid::new(name, format!("it is not a URL: {error}"))),
+        Ok(_) => Err(InvalidSetting::new(name, "it is not an http:// or https:// URL")),
+        Err(error) => Err(InvalidSetting::new(name, format!("it is not a URL: {error}"))),
     }
 }
 

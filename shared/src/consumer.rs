@@ -37,32 +37,34 @@ use std::{
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
-use self::{batch::Entry, failure_limit::FailureCounter, log::Gathered, process::Progress};
+use self::{
+    batch::BatchEntry, failure_limit::FailureCounter, poll::GatheredBatch, process::BatchProgress,
+};
 use crate::{
-    backoff::Backoff,
+    backoff::BackoffSchedule,
     clock::Clock,
     db,
-    dead_letter::Place,
-    effects::{Effects, Wakers},
+    dead_letter::MessagePlace,
+    effects::{DecisionEffects, WorkerWakers},
     fault::{self, Fault},
-    health::Component,
+    health::HealthComponent,
     kafka,
-    lag::Lag,
+    lag::GroupLag,
     lifecycle,
     message::{Message, TraceParent},
     sequence,
-    telemetry::messaging::By,
+    telemetry::messaging::ProcessingCause,
 };
 
-pub use failure_limit::{Limit, Limits, WINDOW};
-pub use log::{Log, Settings};
+pub use failure_limit::{FailureLimit, FailureLimits, WINDOW};
+pub use poll::{ConsumerSettings, PartitionReader};
 
 mod batch;
 mod callbacks;
 mod client;
 mod failure_limit;
-mod log;
 mod offsets;
+mod poll;
 mod process;
 mod read_errors;
 mod recovery;
@@ -79,7 +81,7 @@ const PASS_LIMIT: Duration = Duration::from_secs(90);
 const _: () = assert!(PASS_LIMIT.as_secs() + 10 < kafka::POLL_INTERVAL_MAX.as_secs());
 
 /// What a service does with messages.
-pub trait Handler: Send + Sync + 'static {
+pub trait MessageHandler: Send + Sync + 'static {
     /// A body, read.
     type Input: Send + Sync;
 
@@ -110,13 +112,13 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, Self::Input>],
-    ) -> impl Future<Output = Result<Handled, Fault>> + Send;
+        batch: &[NewMessage<'_, Self::Input>],
+    ) -> impl Future<Output = Result<HandlerOutcome, Fault>> + Send;
 }
 
 /// A message that is new to this service.
 #[derive(Clone, Copy, Debug)]
-pub struct Taken<'m, I> {
+pub struct NewMessage<'m, I> {
     /// As it came.
     pub message: &'m Message,
     /// Its body.
@@ -125,16 +127,16 @@ pub struct Taken<'m, I> {
 
 /// What a handler answers.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Handled {
+pub struct HandlerOutcome {
     /// What is to be said and done.
-    pub effects: Effects,
+    pub effects: DecisionEffects,
     /// Messages that the domain refuses: each its place in the batch, and why.
     pub refused: Vec<(usize, String)>,
 }
 
 /// Whose messages these are and what they need.
 #[derive(Clone, Debug)]
-pub struct Parts<H> {
+pub struct BatchProcessor<H> {
     /// The service's name: its consumer group, and the prefix of its dead-letter topic.
     pub service: &'static str,
     /// What it does with messages.
@@ -142,16 +144,16 @@ pub struct Parts<H> {
     /// Its database.
     pub pool: PgPool,
     /// Who is woken after a commit.
-    pub wakers: Wakers,
+    pub wakers: WorkerWakers,
     /// Mints ids of dead letters.
     pub clock: Clock,
     /// Counts what the numbers on messages give away.
-    pub watch: sequence::Watch,
+    pub watch: sequence::SequenceWatch,
 }
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TakenIn {
+pub struct BatchCounts {
     /// Messages that had their effect.
     pub fresh: usize,
     /// Messages that were known already.
@@ -160,7 +162,7 @@ pub struct TakenIn {
     pub dead: usize,
 }
 
-impl AddAssign for TakenIn {
+impl AddAssign for BatchCounts {
     fn add_assign(&mut self, more: Self) {
         self.fresh += more.fresh;
         self.repeats += more.repeats;
@@ -170,9 +172,9 @@ impl AddAssign for TakenIn {
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum ConsumerStep {
     /// A batch was processed.
-    TakenIn(TakenIn),
+    TakenIn(BatchCounts),
     /// There was nothing to read.
     Idle,
     /// The partitions went to another member before the batch was processed.
@@ -185,49 +187,49 @@ pub enum Step {
 
 /// The consumer of one service.
 #[derive(Debug)]
-pub struct Consumer<H> {
-    parts: Arc<Parts<H>>,
-    log: Log,
+pub struct GroupConsumer<H> {
+    parts: Arc<BatchProcessor<H>>,
+    log: PartitionReader,
     failures: FailureCounter,
     halted: bool,
-    backoff: Backoff,
-    health: Component,
+    backoff: BackoffSchedule,
+    health: HealthComponent,
 }
 
-impl<H: Handler> Consumer<H> {
+impl<H: MessageHandler> GroupConsumer<H> {
     /// A consumer that has joined its group.
     pub fn new(
-        parts: impl Into<Arc<Parts<H>>>,
-        settings: &Settings,
-        health: Component,
-    ) -> Result<Self, Error> {
+        parts: impl Into<Arc<BatchProcessor<H>>>,
+        settings: &ConsumerSettings,
+        health: HealthComponent,
+    ) -> Result<Self, ConsumerError> {
         let parts = parts.into();
-        sequence::Watch::announce(parts.service, &parts.handler.topics());
-        let log = Log::subscribe(settings, parts.service, &parts.handler.topics())?;
+        sequence::SequenceWatch::announce(parts.service, &parts.handler.topics());
+        let log = PartitionReader::subscribe(settings, parts.service, &parts.handler.topics())?;
         let failures = FailureCounter::new(settings.limits);
         announce(parts.service);
         offsets::announce(parts.service, &parts.handler.topics());
         recovery::announce(parts.service);
-        Ok(Self { parts, log, failures, halted: false, backoff: Backoff::hold(), health })
+        Ok(Self { parts, log, failures, halted: false, backoff: BackoffSchedule::hold(), health })
     }
 
     /// Has it look at this lag of its group, and join the group again when that does not go on.
     #[must_use]
-    pub fn watching(mut self, lag: Lag) -> Self {
+    pub fn watching(mut self, lag: GroupLag) -> Self {
         self.log.watch(lag);
         self
     }
 
     /// Steps until told to stop. A fatal error of the client ends it.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), ConsumerError> {
         loop {
             match self.step(&stop).await? {
-                Step::TakenIn(_) | Step::Idle | Step::Dropped => (),
-                Step::Stopped => {
+                ConsumerStep::TakenIn(_) | ConsumerStep::Idle | ConsumerStep::Dropped => (),
+                ConsumerStep::Stopped => {
                     self.log.close().await;
                     return Ok(());
                 }
-                Step::Halted => {
+                ConsumerStep::Halted => {
                     // Another member may be able to process what halted this one.
                     self.log.close().await;
                     stop.cancelled().await;
@@ -238,14 +240,14 @@ impl<H: Handler> Consumer<H> {
     }
 
     /// Gathers one batch, takes it in, stores its offsets.
-    pub async fn step(&mut self, stop: &CancellationToken) -> Result<Step, Error> {
+    pub async fn step(&mut self, stop: &CancellationToken) -> Result<ConsumerStep, ConsumerError> {
         if self.halted {
             // Kafka was read beyond the message that halted it: to go on here would skip that.
             stop.cancelled().await;
-            return Ok(Step::Stopped);
+            return Ok(ConsumerStep::Stopped);
         }
         let batch = tokio::select! {
-            () = stop.cancelled() => return Ok(Step::Stopped),
+            () = stop.cancelled() => return Ok(ConsumerStep::Stopped),
             batch = self.log.gather() => batch?,
         };
         match self.log.obstacle() {
@@ -254,7 +256,7 @@ impl<H: Handler> Consumer<H> {
         }
         if batch.messages.is_empty() {
             self.log.store_position(batch.generation)?;
-            return Ok(Step::Idle);
+            return Ok(ConsumerStep::Idle);
         }
         Box::pin(self.work_through(batch, stop)).await
     }
@@ -262,33 +264,33 @@ impl<H: Handler> Consumer<H> {
     /// Processes a batch in as many passes as it needs, and stores the offsets of each.
     async fn work_through(
         &mut self,
-        Gathered { messages, generation }: Gathered,
+        GatheredBatch { messages, generation }: GatheredBatch,
         stop: &CancellationToken,
-    ) -> Result<Step, Error> {
+    ) -> Result<ConsumerStep, ConsumerError> {
         let (mut attempt, began) = (0, Instant::now());
-        let (mut counts, size) = (TakenIn::default(), messages.len());
-        let mut batch = self.parts.entries(messages, By::Log);
+        let (mut counts, size) = (BatchCounts::default(), messages.len());
+        let mut batch = self.parts.entries(messages, ProcessingCause::Log);
         loop {
             let pass = tokio::select! {
                 pass = pass(&self.parts, &mut batch, &mut self.failures) => pass,
-                () = lifecycle::stopped_for(stop, GIVE_UP_LIMIT) => return Ok(Step::Stopped),
+                () = lifecycle::stopped_for(stop, GIVE_UP_LIMIT) => return Ok(ConsumerStep::Stopped),
             };
             let delay = match pass {
                 Ok(progress) => {
                     let processed = batch.drain(..progress.upto).collect::<Vec<_>>();
-                    self.log.store(generation, processed.iter().map(Entry::incoming))?;
+                    self.log.store(generation, processed.iter().map(BatchEntry::incoming))?;
                     counts += progress.counts;
                     if let (Some(limit), Some(next)) = (progress.limit, batch.first()) {
                         measure(self.parts.service, size, began);
-                        let place = Place::of(next.incoming());
+                        let place = MessagePlace::of(next.incoming());
                         let trace = next.incoming().headers.trace();
                         self.halt(&place, trace, limit);
-                        return Ok(Step::Halted);
+                        return Ok(ConsumerStep::Halted);
                     }
                     if batch.is_empty() {
                         measure(self.parts.service, size, began);
                         self.log.store_position(generation)?;
-                        return Ok(Step::TakenIn(counts));
+                        return Ok(ConsumerStep::TakenIn(counts));
                     }
                     attempt = 0;
                     Duration::ZERO
@@ -301,15 +303,15 @@ impl<H: Handler> Consumer<H> {
                 }
             };
             tokio::select! {
-                () = stop.cancelled() => return Ok(Step::Stopped),
+                () = stop.cancelled() => return Ok(ConsumerStep::Stopped),
                 still_ours = self.log.hold(generation, delay) => if !still_ours? {
-                    return Ok(Step::Dropped);
+                    return Ok(ConsumerStep::Dropped);
                 },
             }
         }
     }
 
-    fn halt(&mut self, place: &Place, trace: Option<TraceParent>, limit: Limit) {
+    fn halt(&mut self, place: &MessagePlace, trace: Option<TraceParent>, limit: FailureLimit) {
         self.halted = true;
         let reason = format!("stopped before {place}: {limit}; a restart tries again from there");
         self.health.not_ready(&reason);
@@ -337,11 +339,11 @@ impl<H: Handler> Consumer<H> {
 }
 
 /// Processes a batch as far as it comes within the limit.
-async fn pass<H: Handler>(
-    parts: &Parts<H>,
-    batch: &mut [Entry<H::Input>],
+async fn pass<H: MessageHandler>(
+    parts: &BatchProcessor<H>,
+    batch: &mut [BatchEntry<H::Input>],
     failures: &mut FailureCounter,
-) -> Result<Progress, Fault> {
+) -> Result<BatchProgress, Fault> {
     let limit = db::limit(&parts.pool, PASS_LIMIT);
     match tokio::time::timeout(limit, parts.process_within(batch, failures)).await {
         Ok(progress) => progress,
@@ -353,7 +355,7 @@ async fn pass<H: Handler>(
 fn announce(service: &'static str) {
     metrics::gauge!("consumer_halted", "service" => service).set(0);
     metrics::counter!("consumer_holds_total", "service" => service).increment(0);
-    process::count(service, TakenIn::default());
+    process::count(service, BatchCounts::default());
 }
 
 fn measure(service: &'static str, messages: usize, began: Instant) {
@@ -365,7 +367,7 @@ fn measure(service: &'static str, messages: usize, began: Instant) {
 
 /// How a consumer ends.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ConsumerError {
     /// The client is beyond repair; the process must start anew.
     #[error("the Kafka client failed for good")]
     Fatal(#[source] rdkafka::error::KafkaError),

@@ -12,13 +12,13 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-pub use crate::topics::{Cleanup, Topic};
+pub use crate::topics::{CleanupPolicy, TopicSpec};
 
 pub use inventory::{
     MissingLine, ProductChanged, StockLine, StockRejected, StockReleased, StockReserved,
 };
 pub use notify::{NotificationFailed, NotificationSent};
-pub use order::{Line, OrderCancelled, OrderConfirmed, OrderPlaced};
+pub use order::{OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced};
 pub use payment::{PaymentDone, PaymentFailed, PaymentRefunded};
 
 pub mod currency;
@@ -64,23 +64,23 @@ pub const NOTIFICATION_SENT: &str = "notification-sent";
 pub const NOTIFICATION_FAILED: &str = "notification-failed";
 
 /// Every topic of this system and how it is made: the only place that says so.
-pub const TOPICS: [Topic; 16] = [
-    Topic::events(ORDER_PLACED),
-    Topic::events(ORDER_CONFIRMED),
-    Topic::events(ORDER_CANCELLED),
-    Topic::events(STOCK_RESERVED),
-    Topic::events(STOCK_REJECTED),
-    Topic::events(STOCK_RELEASED),
-    Topic::latest(PRODUCT_CHANGED),
-    Topic::events(PAYMENT_DONE),
-    Topic::events(PAYMENT_FAILED),
-    Topic::events(PAYMENT_REFUNDED),
-    Topic::events(NOTIFICATION_SENT),
-    Topic::events(NOTIFICATION_FAILED),
-    Topic::dead_letters("order-service.dlq"),
-    Topic::dead_letters("inventory-service.dlq"),
-    Topic::dead_letters("payment-service.dlq"),
-    Topic::dead_letters("notify-service.dlq"),
+pub const TOPICS: [TopicSpec; 16] = [
+    TopicSpec::events(ORDER_PLACED),
+    TopicSpec::events(ORDER_CONFIRMED),
+    TopicSpec::events(ORDER_CANCELLED),
+    TopicSpec::events(STOCK_RESERVED),
+    TopicSpec::events(STOCK_REJECTED),
+    TopicSpec::events(STOCK_RELEASED),
+    TopicSpec::latest(PRODUCT_CHANGED),
+    TopicSpec::events(PAYMENT_DONE),
+    TopicSpec::events(PAYMENT_FAILED),
+    TopicSpec::events(PAYMENT_REFUNDED),
+    TopicSpec::events(NOTIFICATION_SENT),
+    TopicSpec::events(NOTIFICATION_FAILED),
+    TopicSpec::dead_letters("order-service.dlq"),
+    TopicSpec::dead_letters("inventory-service.dlq"),
+    TopicSpec::dead_letters("payment-service.dlq"),
+    TopicSpec::dead_letters("notify-service.dlq"),
 ];
 
 /// The `ce_source` of a service.

@@ -17,13 +17,13 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use self::ceiling::Ceiling;
+use self::ceiling::ConnectionCeiling;
 pub use self::{
-    ceiling::Refusal,
+    ceiling::ConnectionRefusal,
     migration::{may_pass, migrate},
-    session::{Options, check},
+    session::{SessionOptions, check},
 };
-use crate::health::Component;
+use crate::health::HealthComponent;
 
 mod ceiling;
 mod migration;
@@ -31,7 +31,7 @@ mod session;
 
 /// How a database is used.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct DatabaseSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: SecretString,
     /// Connections that the pool holds at most.
@@ -46,7 +46,7 @@ pub struct Settings {
     pub acquire_timeout: Duration,
 }
 
-impl Settings {
+impl DatabaseSettings {
     /// A database at `url`, with the defaults of this house.
     pub fn new(url: SecretString) -> Self {
         Self {
@@ -73,13 +73,13 @@ impl Settings {
 }
 
 /// How every connection is opened: named, and with the server's own limits set.
-pub fn options(settings: &Settings, name: &str) -> Result<Options, sqlx::Error> {
+pub fn options(settings: &DatabaseSettings, name: &str) -> Result<SessionOptions, sqlx::Error> {
     let connect = PgConnectOptions::from_str(settings.url.expose_secret())?.application_name(name);
-    Ok(Options::new(connect, settings))
+    Ok(SessionOptions::new(connect, settings))
 }
 
 /// A pool that connects when first asked: the database may still be on its way up.
-pub fn pool(settings: &Settings, name: &str) -> Result<PgPool, sqlx::Error> {
+pub fn pool(settings: &DatabaseSettings, name: &str) -> Result<PgPool, sqlx::Error> {
     let options = options(settings, name)?;
     let connect = options.connect.clone();
     Ok(PgPoolOptions::new()
@@ -94,37 +94,37 @@ pub fn pool(settings: &Settings, name: &str) -> Result<PgPool, sqlx::Error> {
 }
 
 /// Lets a part of the process say while the database allows fewer connections than the pool wants.
-pub fn tell(pool: &PgPool, health: &Component) {
-    Ceiling::of(pool).tell(health.clone());
+pub fn tell(pool: &PgPool, health: &HealthComponent) {
+    ConnectionCeiling::of(pool).tell(health.clone());
 }
 
 /// The word of the database since which it allows no more connections than this pool has open.
-pub fn refusal(pool: &PgPool) -> Option<Refusal> {
-    Ceiling::of(pool).refusal()
+pub fn refusal(pool: &PgPool) -> Option<ConnectionRefusal> {
+    ConnectionCeiling::of(pool).refusal()
 }
 
 /// A connection outside any transaction, for one statement at a time. Dropping it closes it, so that
 /// nobody else waits for what it was asked; [`Loan::give_back`] is for when all went well.
 #[derive(Debug)]
-pub struct Loan(Option<PoolConnection<Postgres>>);
+pub struct LoanedConnection(Option<PoolConnection<Postgres>>);
 
 /// Takes a connection from the pool. May be dropped at any moment.
-pub async fn borrow(pool: &PgPool) -> Result<Loan, sqlx::Error> {
+pub async fn borrow(pool: &PgPool) -> Result<LoanedConnection, sqlx::Error> {
     let asked = Instant::now();
     // Boxed: opening a connection is a large future.
     let acquired = Box::pin(ceiling::acquire(pool)).await;
     metrics::histogram!("db_acquire_duration_seconds").record(asked.elapsed());
-    Ok(Loan(Some(acquired?)))
+    Ok(LoanedConnection(Some(acquired?)))
 }
 
-impl Loan {
+impl LoanedConnection {
     /// Gives the connection back to its pool.
     pub fn give_back(mut self) {
         drop(self.0.take());
     }
 }
 
-impl Drop for Loan {
+impl Drop for LoanedConnection {
     fn drop(&mut self) {
         if let Some(conn) = self.0.take() {
             drop(conn.detach());
@@ -132,7 +132,7 @@ impl Drop for Loan {
     }
 }
 
-impl Deref for Loan {
+impl Deref for LoanedConnection {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -140,7 +140,7 @@ impl Deref for Loan {
     }
 }
 
-impl DerefMut for Loan {
+impl DerefMut for LoanedConnection {
     fn deref_mut(&mut self) -> &mut PgConnection {
         self.0.as_deref_mut().unwrap_or_else(|| unreachable!("a loan ends by being consumed"))
     }
@@ -148,16 +148,16 @@ impl DerefMut for Loan {
 
 /// A transaction. Dropping it closes its connection, so that nothing of it can leak.
 #[derive(Debug)]
-pub struct Tx(Loan);
+pub struct DatabaseTransaction(LoanedConnection);
 
 /// Begins a transaction. May be dropped at any moment.
-pub async fn begin(pool: &PgPool) -> Result<Tx, sqlx::Error> {
+pub async fn begin(pool: &PgPool) -> Result<DatabaseTransaction, sqlx::Error> {
     let mut conn = borrow(pool).await?;
     conn.execute("BEGIN").await?;
-    Ok(Tx(conn))
+    Ok(DatabaseTransaction(conn))
 }
 
-impl Tx {
+impl DatabaseTransaction {
     /// Commits. An error leaves the outcome open: what was written may be there or not, and is to
     /// be looked up by its key.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
@@ -174,7 +174,7 @@ impl Tx {
     }
 }
 
-impl Deref for Tx {
+impl Deref for DatabaseTransaction {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
@@ -182,7 +182,7 @@ impl Deref for Tx {
     }
 }
 
-impl DerefMut for Tx {
+impl DerefMut for DatabaseTransaction {
     fn deref_mut(&mut self) -> &mut PgConnection {
         &mut self.0
     }

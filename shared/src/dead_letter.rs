@@ -29,34 +29,37 @@
 //! **Architecture invariant:** a decision and what comes of it are one transaction, and the decision
 //! is kept. Repeated, it finds the letter closed: redriving twice processes once.
 
-pub(crate) use self::{admin::discard_job, place::known};
 pub use self::{
+    actor::{Actor, InvalidActor},
     admin::{DeadLetterAdmin, RetryDeadJob, RetryDeadMessage},
-    by::{BadName, By},
-    census::Letters,
-    keep::keep,
-    list::{Decided, Filter, Letter, ReasonCount, Shown, Summary, decisions, list, reasons, show},
-    place::Place,
-    resolution::{Carried, Error},
-    settle::purge,
+    letter_sampler::LetterSampler,
+    list::{
+        LetterDecision, LetterFilter, LetterRecord, LetterSummary, ReasonCount, StoredLetter,
+        decisions, list, reasons, show,
+    },
+    place::MessagePlace,
+    resolution::{Resolution, ResolutionError},
+    resolve::purge,
+    store::keep,
 };
+pub(crate) use self::{admin::discard_job, place::known};
 
+mod actor;
 mod admin;
-pub(crate) mod audit;
-mod by;
-mod census;
-pub(crate) mod keep;
+pub(crate) mod decisions;
+mod letter_sampler;
 mod list;
 mod place;
 mod resolution;
-pub(crate) mod settle;
+pub(crate) mod resolve;
+pub(crate) mod store;
 pub(crate) mod unpublishable;
 
-use crate::message::Incoming;
+use crate::message::IncomingMessage;
 
 /// Why a message is dead. The code is stable: people and dashboards count by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub enum FailureReason {
     /// The outside cannot be read: headers missing or malformed, key and subject differ.
     Envelope,
     /// The body is not what its topic carries.
@@ -71,7 +74,7 @@ pub enum Reason {
     Unpublishable,
 }
 
-impl Reason {
+impl FailureReason {
     /// All of them.
     pub const ALL: [Self; 6] = [
         Self::Envelope,
@@ -99,9 +102,9 @@ impl Reason {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter<'m> {
     /// As it came.
-    pub incoming: &'m Incoming,
+    pub incoming: &'m IncomingMessage,
     /// The kind of fault.
-    pub reason: Reason,
+    pub reason: FailureReason,
     /// What exactly is wrong.
     pub detail: String,
 }
@@ -109,5 +112,5 @@ pub struct DeadLetter<'m> {
 /// A reason quotes what a stranger sent: cut to a readable length, and without what a text column
 /// refuses.
 fn printable(text: &str) -> String {
-    text.chars().filter(|it| !it.is_control()).take(1_000).collect()
+    text.chars().filter(|character| !character.is_control()).take(1_000).collect()
 }

@@ -80,27 +80,27 @@ pub fn replay<D: Decider>(history: &[D::Event]) -> D::State {
 }
 
 /// Starts a test from a history: `given(..).when(..).then(..)`.
-pub fn given<D: Decider>(history: impl Into<Vec<D::Event>>) -> Given<D> {
-    Given(replay::<D>(&history.into()))
+pub fn given<D: Decider>(history: impl Into<Vec<D::Event>>) -> GivenState<D> {
+    GivenState(replay::<D>(&history.into()))
 }
 
 /// A state to decide from.
 #[derive(Debug)]
-pub struct Given<D: Decider>(D::State);
+pub struct GivenState<D: Decider>(D::State);
 
 /// A decision to check.
 #[derive(Debug)]
-pub struct When<D: Decider>(Decision<D>);
+pub struct WhenCommand<D: Decider>(Decision<D>);
 
-impl<D: Decider> Given<D> {
+impl<D: Decider> GivenState<D> {
     /// Decides.
     #[must_use]
-    pub fn when(self, command: &D::Command) -> When<D> {
-        When(D::decide(&self.0, command))
+    pub fn when(self, command: &D::Command) -> WhenCommand<D> {
+        WhenCommand(D::decide(&self.0, command))
     }
 }
 
-impl<D: Decider> When<D> {
+impl<D: Decider> WhenCommand<D> {
     /// Checks that exactly these events follow.
     #[track_caller]
     pub fn then(self, expected: impl Into<Vec<D::Event>>) {

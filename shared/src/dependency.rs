@@ -7,11 +7,11 @@ use std::error::Error as StdError;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{backoff::Backoff, fault, health::Component};
+use crate::{backoff::BackoffSchedule, fault, health::HealthComponent};
 
 /// What came of waiting.
 #[derive(Debug)]
-pub enum Waited<T, E> {
+pub enum WaitOutcome<T, E> {
     /// It worked.
     Up(T),
     /// It will never work.
@@ -23,23 +23,23 @@ pub enum Waited<T, E> {
 /// Tries until it works, with backoff, for as long as the error is `transient`. Says through
 /// `health` what is being waited for. An attempt is dropped at once when told to stop.
 pub async fn wait<T, E: StdError + 'static>(
-    health: &Component,
+    health: &HealthComponent,
     stop: &CancellationToken,
     transient: impl Fn(&E) -> bool,
     mut attempt: impl AsyncFnMut() -> Result<T, E>,
-) -> Waited<T, E> {
-    let backoff = Backoff::hold();
+) -> WaitOutcome<T, E> {
+    let backoff = BackoffSchedule::hold();
     let mut failures = 0;
     loop {
         let Some(outcome) = stop.run_until_cancelled(attempt()).await else {
-            return Waited::Stopped;
+            return WaitOutcome::Stopped;
         };
         let error = match outcome {
             Ok(value) => {
                 health.ready();
-                return Waited::Up(value);
+                return WaitOutcome::Up(value);
             }
-            Err(error) if !transient(&error) => return Waited::Refused(error),
+            Err(error) if !transient(&error) => return WaitOutcome::Refused(error),
             Err(error) => fault::chain(&error),
         };
         health.not_ready(&error);
@@ -47,7 +47,7 @@ pub async fn wait<T, E: StdError + 'static>(
         failures = failures.saturating_add(1);
         tracing::warn!(error, failures, delay_ms = delay.as_millis(), "waiting for a dependency");
         if stop.run_until_cancelled(tokio::time::sleep(delay)).await.is_none() {
-            return Waited::Stopped;
+            return WaitOutcome::Stopped;
         }
     }
 }

@@ -12,22 +12,22 @@ use tokio::sync::Notify;
 use crate::{
     fault::Fault,
     jobs::queue::{self, JobKey, NewJob},
-    message::Outgoing,
+    message::OutgoingMessage,
     outbox,
 };
 
 /// Messages to say, jobs to do, jobs to stop.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Effects {
+pub struct DecisionEffects {
     /// To be said, in this order.
-    pub messages: Vec<Outgoing>,
+    pub messages: Vec<OutgoingMessage>,
     /// To be done once this is committed.
     pub jobs: Vec<NewJob>,
     /// Not to be done any more. A job that is being performed at this moment goes on.
     pub stopped: Vec<JobKey>,
 }
 
-impl Effects {
+impl DecisionEffects {
     /// Takes in what another decision wants done, after this.
     pub fn extend(&mut self, more: Self) {
         more.stopped.into_iter().for_each(|key| self.stop(key));
@@ -56,16 +56,16 @@ impl Effects {
 
 /// Wakes the workers of this process. A wake-up carries no data and may be lost: they also poll.
 #[derive(Clone, Debug, Default)]
-pub struct Wakers {
+pub struct WorkerWakers {
     /// Wakes the relay.
     pub relay: Arc<Notify>,
     /// Wakes those who do jobs.
     pub jobs: Arc<Notify>,
 }
 
-impl Wakers {
+impl WorkerWakers {
     /// Wakes whoever has work after the commit of `effects`.
-    pub fn wake(&self, effects: &Effects) {
+    pub fn wake(&self, effects: &DecisionEffects) {
         if !effects.messages.is_empty() {
             self.relay.notify_one();
         }
@@ -91,16 +91,18 @@ mod tests {
 
     #[test]
     fn a_job_that_is_stopped_in_the_batch_that_wants_it_is_not_kept() {
-        let mut effects = Effects { jobs: vec![job("one"), job("two")], ..Effects::default() };
-        effects.extend(Effects { stopped: vec![key("one")], ..Effects::default() });
+        let mut effects =
+            DecisionEffects { jobs: vec![job("one"), job("two")], ..DecisionEffects::default() };
+        effects.extend(DecisionEffects { stopped: vec![key("one")], ..DecisionEffects::default() });
         assert_eq!(effects.jobs, [job("two")]);
         assert_eq!(effects.stopped, [key("one")]);
     }
 
     #[test]
     fn a_job_that_is_wanted_again_after_it_was_stopped_is_kept() {
-        let mut effects = Effects { stopped: vec![key("one")], ..Effects::default() };
-        effects.extend(Effects { jobs: vec![job("one")], ..Effects::default() });
+        let mut effects =
+            DecisionEffects { stopped: vec![key("one")], ..DecisionEffects::default() };
+        effects.extend(DecisionEffects { jobs: vec![job("one")], ..DecisionEffects::default() });
         assert_eq!(effects.jobs, [job("one")]);
     }
 }

@@ -10,23 +10,23 @@ use std::{borrow::Cow, error::Error as StdError};
 pub enum Fault {
     /// The world's fault (database, broker, registry out of reach): try again.
     #[error("cannot be done now")]
-    Transient(#[source] Source),
+    Transient(#[source] FaultSource),
     /// The input's fault: trying again cannot help.
     #[error("can never be done")]
-    Poison(#[source] Source),
+    Poison(#[source] FaultSource),
 }
 
 /// What lies behind a fault.
-pub type Source = Box<dyn StdError + Send + Sync + 'static>;
+pub type FaultSource = Box<dyn StdError + Send + Sync + 'static>;
 
 impl Fault {
     /// The world's fault.
-    pub fn transient(source: impl Into<Source>) -> Self {
+    pub fn transient(source: impl Into<FaultSource>) -> Self {
         Self::Transient(source.into())
     }
 
     /// The input's fault.
-    pub fn poison(source: impl Into<Source>) -> Self {
+    pub fn poison(source: impl Into<FaultSource>) -> Self {
         Self::Poison(source.into())
     }
 }
@@ -41,7 +41,7 @@ impl Fault {
     /// what that one did. A deadlock, a serialization failure, or a [`Collision`].
     pub fn is_collision(&self) -> bool {
         let (Self::Transient(source) | Self::Poison(source)) = self;
-        source.is::<Collision>()
+        source.is::<TransactionCollision>()
             || self.sqlstate().is_some_and(|code| matches!(&*code, "40001" | "40P01"))
     }
 
@@ -78,7 +78,7 @@ pub(crate) fn is_outage(error: &(dyn StdError + 'static)) -> bool {
         cause = error.source();
     }
     let passes = |code: &str| {
-        ["08", "40", "53", "57P"].iter().any(|it| code.starts_with(it)) || code == "55P03"
+        ["08", "40", "53", "57P"].iter().any(|text| code.starts_with(text)) || code == "55P03"
     };
     sqlstate(error).as_deref().is_some_and(passes)
 }
@@ -86,7 +86,7 @@ pub(crate) fn is_outage(error: &(dyn StdError + 'static)) -> bool {
 /// Another transaction was first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another transaction was first")]
-pub struct Collision;
+pub struct TransactionCollision;
 
 impl From<sqlx::Error> for Fault {
     /// Sorted by SQLSTATE class: 22 (data) and 23 (constraints) are the input's fault, and so are

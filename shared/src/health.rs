@@ -11,22 +11,22 @@ use std::{
 
 /// Everything that has to be up before this process is ready.
 #[derive(Clone, Debug, Default)]
-pub struct Health(Arc<RwLock<BTreeMap<&'static str, State>>>);
+pub struct ProcessHealth(Arc<RwLock<BTreeMap<&'static str, ComponentState>>>);
 
 /// What a part says: ready, perhaps with a remark; or what keeps it from being ready.
-pub type State = Result<Cow<'static, str>, String>;
+pub type ComponentState = Result<Cow<'static, str>, String>;
 
 /// One part's word in it.
 #[derive(Clone, Debug)]
-pub struct Component {
-    health: Health,
+pub struct HealthComponent {
+    health: ProcessHealth,
     name: &'static str,
 }
 
-impl Health {
+impl ProcessHealth {
     /// Adds a part; it is not ready until it says so.
-    pub fn component(&self, name: &'static str) -> Component {
-        let component = Component { health: self.clone(), name };
+    pub fn component(&self, name: &'static str) -> HealthComponent {
+        let component = HealthComponent { health: self.clone(), name };
         component.not_ready("starting");
         component
     }
@@ -37,12 +37,12 @@ impl Health {
     }
 
     /// Each part's name and word.
-    pub fn report(&self) -> BTreeMap<&'static str, State> {
+    pub fn report(&self) -> BTreeMap<&'static str, ComponentState> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Component {
+impl HealthComponent {
     /// The part can work.
     pub fn ready(&self) {
         self.set(Ok(Cow::Borrowed("ready")));
@@ -58,7 +58,7 @@ impl Component {
         self.set(Err(reason.to_owned()));
     }
 
-    fn set(&self, state: State) {
+    fn set(&self, state: ComponentState) {
         let known = self.health.0.read().unwrap_or_else(PoisonError::into_inner);
         if known.get(self.name) == Some(&state) {
             return;

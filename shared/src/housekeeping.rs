@@ -14,15 +14,15 @@ use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
+    backoff::BackoffSchedule,
     db, dead_letter, fault, idempotency, inbox,
-    lifecycle::{RepeatedSteps, Unfailing},
+    lifecycle::{InfallibleResult, RepeatedSteps},
     published,
 };
 
 /// How the house is kept.
 #[derive(Clone, Copy, Debug)]
-pub struct Settings {
+pub struct HousekeepingSettings {
     /// Rows that one statement deletes, at most.
     pub batch_max: i64,
     /// About so long between two rounds.
@@ -31,19 +31,19 @@ pub struct Settings {
     pub published_span: Duration,
 }
 
-impl Default for Settings {
+impl Default for HousekeepingSettings {
     fn default() -> Self {
         Self {
             batch_max: 5_000,
             rest: Duration::from_mins(10),
-            published_span: published::Keep::default().span,
+            published_span: published::PublishedRetention::default().span,
         }
     }
 }
 
 /// What one step deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Step {
+pub struct HousekeepingStep {
     /// Ids of messages.
     pub inbox: u64,
     /// Answers under keys.
@@ -61,14 +61,14 @@ const BATCH_LIMIT: Duration = Duration::from_secs(20);
 
 /// Deletes what is old, batch by batch.
 #[derive(Debug)]
-pub struct Housekeeping {
+pub struct HousekeepingTask {
     pool: PgPool,
-    settings: Settings,
+    settings: HousekeepingSettings,
 }
 
-impl Housekeeping {
+impl HousekeepingTask {
     /// Keeps this database's tables of the roads small.
-    pub fn new(pool: PgPool, settings: Settings) -> Self {
+    pub fn new(pool: PgPool, settings: HousekeepingSettings) -> Self {
         metrics::describe_counter!(
             "housekeeping_deleted_total",
             "Rows that were old and are gone, by table."
@@ -77,13 +77,13 @@ impl Housekeeping {
     }
 
     /// Steps until told to stop; rests whenever nothing is left to delete.
-    pub async fn run(self, stop: CancellationToken) -> Unfailing {
+    pub async fn run(self, stop: CancellationToken) -> InfallibleResult {
         let rest = self.settings.rest;
-        let backoff = Backoff { first: Duration::from_secs(1), factor: 2.0, cap: rest };
+        let backoff = BackoffSchedule { first: Duration::from_secs(1), factor: 2.0, cap: rest };
         let mut steps = RepeatedSteps::until(stop);
         while let Some(outcome) = steps.next(self.step()).await {
             match outcome {
-                Ok(Step { more: true, .. }) => steps.go_on(),
+                Ok(HousekeepingStep { more: true, .. }) => steps.go_on(),
                 // Those who started together do not come back together.
                 Ok(_) => steps.pause(rest.mul_f64(0.75 + 0.5 * fastrand::f64())),
                 Err(error) => {
@@ -97,7 +97,7 @@ impl Housekeeping {
     }
 
     /// Deletes one batch of each table.
-    pub async fn step(&self) -> Result<Step, sqlx::Error> {
+    pub async fn step(&self) -> Result<HousekeepingStep, sqlx::Error> {
         let n_max = self.settings.batch_max;
         let inbox = self.delete("inbox", async |conn| inbox::purge(conn, n_max).await).await?;
         let idempotency =
@@ -109,7 +109,7 @@ impl Housekeeping {
         let published = self.delete("published", published).await?;
         let full = |deleted: u64| deleted >= n_max.unsigned_abs();
         let more = [inbox, idempotency, dead_letters, published].into_iter().any(full);
-        Ok(Step { inbox, idempotency, dead_letters, published, more })
+        Ok(HousekeepingStep { inbox, idempotency, dead_letters, published, more })
     }
 
     async fn delete(

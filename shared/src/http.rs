@@ -23,21 +23,21 @@ use axum::{
 
 pub use self::{
     admin::AdminRoutes,
-    cors::{BadOrigins, Cors},
+    cors::{BadOrigins, CorsOrigins},
     dead_letters::{HeaderView, LetterView, MessageView, ReasonCounts, dead_letters},
     description::describe,
-    extract::{Idempotent, Json, Path, Query},
+    extract::{IdempotentBody, JsonBody, PathParams, QueryParams},
+    healthcheck::ask_readiness,
+    lenient_integer::whole,
     lookup::look_up,
     pages::{ProblemPage, has_pages, problem_pages},
-    paging::{BadPageLimit, Page, PageLimit},
+    paging::{BadPageLimit, ListPage, PageLimit},
     problem::{FieldError, Problem, ProblemDocument, ProblemType},
-    question::ask_readiness,
-    rate::Rate,
+    rate::RateLimit,
     replay::respond,
     request_context::RequestContext,
     retry_after::retry_after,
     server::{bind, serve},
-    whole::whole,
 };
 pub(crate) use self::{replay::REPLAYED, server::CUTS};
 
@@ -47,23 +47,23 @@ mod cors;
 mod dead_letters;
 mod description;
 mod extract;
-mod guard;
+mod healthcheck;
+mod lenient_integer;
 mod lookup;
 mod pages;
 mod paging;
 pub mod problem;
-mod question;
 mod rate;
 mod replay;
 mod request_context;
+mod request_limits;
 mod retry_after;
 mod server;
-mod unambiguous;
-mod whole;
+mod strict_json;
 
 /// What a server allows.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct HttpSettings {
     /// What a body may weigh.
     pub body_bytes_max: usize,
     /// From a request's head to its answer's head, at most.
@@ -81,12 +81,12 @@ pub struct Settings {
     /// How long requests may go on after the server was told to stop.
     pub stop_limit: Duration,
     /// How often one caller may ask; as often as it likes, if none.
-    pub rate: Option<Rate>,
+    pub rate: Option<RateLimit>,
     /// Whose pages may ask from within a browser; nobody's, if none.
-    pub cors: Option<Cors>,
+    pub cors: Option<CorsOrigins>,
 }
 
-impl Default for Settings {
+impl Default for HttpSettings {
     fn default() -> Self {
         Self {
             body_bytes_max: 256 * 1024,
@@ -104,7 +104,7 @@ impl Default for Settings {
 
 /// Puts around a service's routes what every server needs: limits, ids, numbers, and a problem for
 /// whatever has no route. To be called last, with the state given.
-pub fn finish(routes: Router, settings: &Settings) -> Router {
+pub fn finish(routes: Router, settings: &HttpSettings) -> Router {
     let mut routes = routes
         .fallback(async |method: Method, uri: Uri| {
             // `OPTIONS *` asks about the server as a whole (RFC 9110, 9.3.7).
@@ -122,9 +122,9 @@ pub fn finish(routes: Router, settings: &Settings) -> Router {
             Err(problem::METHOD_NOT_ALLOWED.detail(detail))
         })
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
-        .layer(middleware::from_fn_with_state(settings.request_limit, guard::limits));
+        .layer(middleware::from_fn_with_state(settings.request_limit, request_limits::limits));
     if let Some(rate) = settings.rate {
-        let limiter = Arc::new(rate::Limiter::new(rate));
+        let limiter = Arc::new(rate::CallerLimiter::new(rate));
         routes = routes.layer(middleware::from_fn_with_state(limiter, rate::limit));
     }
     if let Some(cors) = &settings.cors {

@@ -14,13 +14,13 @@ use std::{collections::HashMap, time::Duration};
 
 use sqlx::{PgConnection, Row as _};
 
-use crate::fault::{Collision, Fault};
+use crate::fault::{Fault, TransactionCollision};
 
 pub use self::{
-    batch::{Answered, IdempotentBatch},
-    client::{BadClient, Client},
-    fingerprint::Fingerprint,
-    key::{BadKey, Key},
+    batch::{IdempotentAnswer, IdempotentBatch},
+    client::{BadClient, ClientId},
+    fingerprint::RequestFingerprint,
+    key::{BadKey, IdempotencyKey},
 };
 
 mod batch;
@@ -37,7 +37,7 @@ pub struct ScopedKey {
     /// The route, and the client where it says who it is: see [`Client::scope`].
     pub scope: String,
     /// The caller's name for the request.
-    pub key: Key,
+    pub key: IdempotencyKey,
 }
 
 /// A key and the request that it is bound to.
@@ -46,12 +46,12 @@ pub struct RequestKey {
     /// The caller's name for the request, among those of the same client on the same route.
     pub key: ScopedKey,
     /// Tells a repeat from another request with the same key.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: RequestFingerprint,
 }
 
 /// An answer over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpAnswer {
     /// Its HTTP status.
     pub status: u16,
     /// Its `Location`.
@@ -62,27 +62,27 @@ pub struct Answer {
 
 /// An answer that was given, and to which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredAnswer {
     /// Of the request.
-    pub fingerprint: Fingerprint,
+    pub fingerprint: RequestFingerprint,
     /// The answer.
-    pub answer: Answer,
+    pub answer: HttpAnswer,
 }
 
 /// An answer to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct AnswerRecord {
     /// To which request.
     pub request: RequestKey,
     /// The answer.
-    pub answer: Answer,
+    pub answer: HttpAnswer,
 }
 
 /// The answers that were given under these keys and have not expired.
 pub async fn find(
     conn: &mut PgConnection,
     keys: &[ScopedKey],
-) -> Result<HashMap<ScopedKey, Stored>, sqlx::Error> {
+) -> Result<HashMap<ScopedKey, StoredAnswer>, sqlx::Error> {
     if keys.is_empty() {
         return Ok(HashMap::new());
     }
@@ -92,23 +92,23 @@ pub async fn find(
          JOIN unnest($1::text[], $2::text[]) AS asked (scope, key) USING (scope, key)
          WHERE expires_at > now()",
     )
-    .bind(keys.iter().map(|it| it.scope.as_str()).collect::<Vec<_>>())
-    .bind(keys.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|scoped_key| scoped_key.scope.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|scoped_key| scoped_key.key.as_str()).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?
     .into_iter()
     .map(|row| {
-        let key = Key::from_kept(row.try_get("key")?);
+        let key = IdempotencyKey::from_kept(row.try_get("key")?);
         let fingerprint: Vec<u8> = row.try_get("fingerprint")?;
-        let fingerprint = Fingerprint::from_bytes(&fingerprint)
+        let fingerprint = RequestFingerprint::from_bytes(&fingerprint)
             .ok_or_else(|| sqlx::Error::Decode("a kept fingerprint is unreadable".into()))?;
         let status: i16 = row.try_get("status")?;
-        let answer = Answer {
+        let answer = HttpAnswer {
             status: u16::try_from(status).map_err(|error| sqlx::Error::Decode(error.into()))?,
             location: row.try_get("location")?,
             body: row.try_get("body")?,
         };
-        let stored = Stored { fingerprint, answer };
+        let stored = StoredAnswer { fingerprint, answer };
         Ok((ScopedKey { scope: row.try_get("scope")?, key }, stored))
     })
     .collect()
@@ -118,12 +118,12 @@ pub async fn find(
 ///
 /// If another transaction answered one of the keys in the meantime, this is a [`Collision`]: the
 /// caller's transaction is to be undone and taken again, and will then find that answer.
-pub async fn keep(conn: &mut PgConnection, records: &[Record]) -> Result<(), Fault> {
+pub async fn keep(conn: &mut PgConnection, records: &[AnswerRecord]) -> Result<(), Fault> {
     if records.is_empty() {
         return Ok(());
     }
     // Sorted, so that two transactions with the same keys wait for each other and do not deadlock.
-    let mut records: Vec<&Record> = records.iter().collect();
+    let mut records: Vec<&AnswerRecord> = records.iter().collect();
     records.sort_unstable_by_key(|record| &record.request.key);
     let kept = sqlx::query(
         "INSERT INTO messaging.idempotency AS kept
@@ -147,7 +147,7 @@ pub async fn keep(conn: &mut PgConnection, records: &[Record]) -> Result<(), Fau
     .execute(conn)
     .await?
     .rows_affected();
-    if kept == records.len() as u64 { Ok(()) } else { Err(Fault::transient(Collision)) }
+    if kept == records.len() as u64 { Ok(()) } else { Err(Fault::transient(TransactionCollision)) }
 }
 
 /// Deletes up to `n_max` answers that have expired; says how many. To be called until it says less.

@@ -46,34 +46,34 @@ use serde_json::Value;
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    backoff::Backoff,
-    effects::{Effects, Wakers},
-    fault::{Fault, Source},
-    health::Component,
+    backoff::BackoffSchedule,
+    effects::{DecisionEffects, WorkerWakers},
+    fault::{Fault, FaultSource},
+    health::HealthComponent,
     message::TraceParent,
 };
 
 pub use self::{
-    census::Jobs,
-    leases::Leases,
+    job_sampler::JobSampler,
+    leases::LeaseTimes,
     queue::{JobKey, NewJob, append, lock_untouched, stop},
-    worker::{Step, Stopping, Worker},
+    worker::{JobWorker, StopGrace, WorkerStep},
 };
 
-mod beginning;
-mod census;
-mod complaints;
+mod due_floor;
+mod failure_log;
+mod job_sampler;
 mod leases;
 mod outcome;
 pub(crate) mod queue;
-mod revive;
+mod retry_dead;
 mod settle;
 mod store;
 mod worker;
 
 /// A job in a worker's hands.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Claimed {
+pub struct ClaimedJob {
     /// For whom.
     pub key: String,
     /// What the worker needs to know.
@@ -88,35 +88,35 @@ pub struct Claimed {
 
 /// Why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum AttemptFailure {
     /// The outside refused this attempt for sure, or could not be reached at all: nothing happened.
     #[error("the attempt failed and had no effect")]
-    Refused {
+    NoEffect {
         /// What it said.
         #[source]
-        source: Source,
+        source: FaultSource,
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
     },
     /// Nobody knows whether it happened: to be tried again with the same key.
     #[error("the attempt's outcome is unknown")]
-    Unknown {
+    InDoubt {
         /// What went wrong.
         #[source]
-        source: Source,
+        source: FaultSource,
     },
     /// Trying again cannot help.
     #[error("the attempt can never succeed")]
-    Final {
+    Permanent {
         /// Why.
         #[source]
-        source: Source,
+        source: FaultSource,
     },
 }
 
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Ended<D> {
+pub enum JobResult<D> {
     /// It was done.
     Done(D),
     /// It was given up.
@@ -130,7 +130,7 @@ pub enum Ended<D> {
 
 /// How many attempts of a job may end with their outcome open, where each of them may have had its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doubts {
+pub struct DoubtLimit {
     /// So many; with the last one the job is given up. At least 1.
     pub max: u32,
     /// The next attempt waits this long after the first of them, and [`Doubts::FACTOR`] times longer after each
@@ -138,7 +138,7 @@ pub struct Doubts {
     pub pause: Duration,
 }
 
-impl Doubts {
+impl DoubtLimit {
     /// By how much the wait grows.
     pub const FACTOR: u32 = 5;
 
@@ -149,7 +149,7 @@ impl Doubts {
 }
 
 /// What a kind of job does.
-pub trait Effect: Send + Sync + 'static {
+pub trait JobHandler: Send + Sync + 'static {
     /// Its kind.
     const KIND: &'static str;
     /// What is known once it is done.
@@ -163,19 +163,22 @@ pub trait Effect: Send + Sync + 'static {
 
     /// How many attempts may end with their outcome open. None: any of them, because the far side knows a repeat
     /// by its key.
-    fn doubts(&self) -> Option<Doubts> {
+    fn doubts(&self) -> Option<DoubtLimit> {
         None
     }
 
     /// Does it. Must carry the job's key to the outside, so that twice is once.
-    fn perform(&self, job: &Claimed) -> impl Future<Output = Result<Self::Done, Failure>> + Send;
+    fn perform(
+        &self,
+        job: &ClaimedJob,
+    ) -> impl Future<Output = Result<Self::Done, AttemptFailure>> + Send;
 
     /// Brings the results home, within the transaction that also ends the jobs.
     fn settle(
         &self,
         conn: &mut PgConnection,
-        ended: &[(Claimed, Ended<Self::Done>)],
-    ) -> impl Future<Output = Result<Effects, Fault>> + Send;
+        ended: &[(ClaimedJob, JobResult<Self::Done>)],
+    ) -> impl Future<Output = Result<DecisionEffects, Fault>> + Send;
 
     /// Why a job that was given up may not be ended, if it may not: because somebody still waits for
     /// its outcome and nothing else will bring it. What is looked at has to stay so until the
@@ -202,9 +205,9 @@ pub trait Effect: Send + Sync + 'static {
 
 /// How a kind of job is worked on.
 #[derive(Clone, Debug)]
-pub struct Policy {
+pub struct JobPolicy {
     /// Waits between attempts.
-    pub backoff: Backoff,
+    pub backoff: BackoffSchedule,
     /// Given up after so many attempts; never, if none.
     pub attempts_max: Option<u32>,
     /// One attempt may take this long; its lease is renewed meanwhile.
@@ -217,17 +220,17 @@ pub struct Policy {
 
 /// What a worker works with.
 #[derive(Clone, Debug)]
-pub struct Parts<E> {
+pub struct WorkerParts<E> {
     /// The service's name: the prefix of its dead-letter topic.
     pub service: &'static str,
     /// What it does.
     pub effect: E,
     /// How.
-    pub policy: Policy,
+    pub policy: JobPolicy,
     /// Its database.
     pub pool: PgPool,
     /// Who wakes it, and whom it wakes.
-    pub wakers: Wakers,
+    pub wakers: WorkerWakers,
     /// Its word in the process's health.
-    pub health: Component,
+    pub health: HealthComponent,
 }

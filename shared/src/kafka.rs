@@ -8,11 +8,11 @@ use std::{sync::Arc, time::Duration};
 use rdkafka::ClientConfig;
 
 pub use self::{
-    complaints::Complaints,
-    security::{Certificate, Login, Mechanism, Security, Tls},
+    client_errors::ClientErrors,
+    security::{ClientCertificate, ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings},
 };
 
-mod complaints;
+mod client_errors;
 mod security;
 
 /// `max.poll.interval.ms`: a member of a group that does not poll for this long has left it.
@@ -20,7 +20,7 @@ pub(crate) const POLL_INTERVAL_MAX: Duration = Duration::from_mins(2);
 
 /// Where the broker is and what everything of this deployment is called there.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct KafkaSettings {
     /// `host:port,host:port`.
     pub brokers: String,
     /// Stands before each topic and group: one cluster can serve several deployments.
@@ -28,13 +28,13 @@ pub struct Settings {
     /// Names the client in the broker's logs.
     pub client_id: String,
     /// How connections are protected, and who we are.
-    pub security: Arc<Security>,
+    pub security: Arc<ConnectionSecurity>,
     /// The name under which a member keeps its place in its group while it is away for a moment.
     /// None: it gives its partitions up when it goes.
     pub member: Option<String>,
 }
 
-impl Settings {
+impl KafkaSettings {
     /// A topic's name at the broker.
     pub fn topic(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)

@@ -34,19 +34,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     fault, kafka,
-    lifecycle::{RepeatedSteps, Unfailing},
+    lifecycle::{InfallibleResult, RepeatedSteps},
 };
 
-use self::stalls::Stalls;
+use self::stalls::GroupStalls;
 pub use self::{
-    broker::Group,
-    stalls::Stall,
-    standing::{Behind, Look, Standing, TopicPartition},
+    group_probe::GroupProbe,
+    group_standing::{GroupStanding, LagCause, PartitionStanding, TopicPartition},
+    stalls::PartitionStall,
 };
 
-mod broker;
+mod group_probe;
+mod group_standing;
 mod stalls;
-mod standing;
 
 /// The group is looked at this often.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
@@ -56,62 +56,62 @@ const LOOKS_MAX: usize = 64;
 
 /// Up to when everything that was said has been read. Clones speak of the same group.
 #[derive(Clone, Debug, Default)]
-pub struct Lag(Arc<Mutex<Known>>);
+pub struct GroupLag(Arc<Mutex<LagReading>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct LagReading {
     read_up_to: Option<Instant>,
-    behind: Option<Behind>,
-    stalls: Option<Vec<Stall>>,
+    behind: Option<LagCause>,
+    stalls: Option<Vec<PartitionStall>>,
 }
 
-impl Lag {
-    fn known<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
+impl GroupLag {
+    fn known<T>(&self, look: impl FnOnce(&mut LagReading) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Everything that had been said up to then is read; nothing is known at the beginning.
     pub fn read_up_to(&self) -> Option<Instant> {
-        self.known(|it| it.read_up_to)
+        self.known(|lag_reading| lag_reading.read_up_to)
     }
 
     /// How old that is.
     pub fn age(&self) -> Option<Duration> {
-        self.read_up_to().map(|it| it.elapsed())
+        self.read_up_to().map(|instant| instant.elapsed())
     }
 
     /// What kept the group from having read everything at the last look; nothing if it had.
-    pub fn behind(&self) -> Option<Behind> {
-        self.known(|it| it.behind.clone())
+    pub fn behind(&self) -> Option<LagCause> {
+        self.known(|lag_reading| lag_reading.behind.clone())
     }
 
     /// Partitions in which the group does not go on at the last look, although there is something to read.
     /// None, if nothing is known: there was no look yet, or the last one failed.
-    pub fn stalls(&self) -> Option<Vec<Stall>> {
+    pub fn stalls(&self) -> Option<Vec<PartitionStall>> {
         self.known(|it| it.stalls.clone())
     }
 
     /// Says that everything is read up to this moment.
     pub fn has_read_up_to(&self, moment: Instant) {
-        self.known(|it| it.read_up_to = it.read_up_to.max(Some(moment)));
+        self.known(|lag_reading| lag_reading.read_up_to = lag_reading.read_up_to.max(Some(moment)));
     }
 
     /// Says what keeps the group from having read everything.
-    pub fn is_behind(&self, behind: Option<Behind>) {
+    pub fn is_behind(&self, behind: Option<LagCause>) {
         self.known(|it| it.behind = behind);
     }
 
     /// Says in which partitions it does not go on, if that is known.
-    pub fn set_stalls(&self, stalls: Option<Vec<Stall>>) {
-        self.known(|it| it.stalls = stalls);
+    pub fn set_stalls(&self, stalls: Option<Vec<PartitionStall>>) {
+        self.known(|lag_reading| lag_reading.stalls = stalls);
     }
 }
 
 /// Whose lag is watched.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct LagSettings {
     /// Where the broker is.
-    pub kafka: kafka::Settings,
+    pub kafka: kafka::KafkaSettings,
     /// The group.
     pub group: &'static str,
     /// What it reads.
@@ -120,31 +120,31 @@ pub struct Settings {
 
 /// Looks at a group, again and again.
 #[derive(Debug)]
-pub struct Watcher {
-    settings: Settings,
+pub struct LagWatcher {
+    settings: LagSettings,
     topics: Arc<[Arc<str>]>,
-    lag: Lag,
+    lag: GroupLag,
     /// What was seen when, as long as it is not read.
     unread: VecDeque<(Instant, BTreeMap<TopicPartition, i64>)>,
-    stalls: Stalls,
-    group: Option<Group>,
+    stalls: GroupStalls,
+    group: Option<GroupProbe>,
 }
 
-impl Watcher {
+impl LagWatcher {
     /// A watcher that has seen nothing yet.
-    pub fn new(settings: Settings) -> Self {
-        let topics = settings.topics.iter().map(|it| Arc::from(*it)).collect();
-        let (lag, stalls) = (Lag::default(), Stalls::default());
+    pub fn new(settings: LagSettings) -> Self {
+        let topics = settings.topics.iter().map(|text| Arc::from(*text)).collect();
+        let (lag, stalls) = (GroupLag::default(), GroupStalls::default());
         Self { settings, topics, lag, unread: VecDeque::new(), stalls, group: None }
     }
 
     /// What it finds.
-    pub fn lag(&self) -> Lag {
+    pub fn lag(&self) -> GroupLag {
         self.lag.clone()
     }
 
     /// Looks until told to stop. A broker that does not answer is asked again.
-    pub async fn run(mut self, stop: CancellationToken) -> Unfailing {
+    pub async fn run(mut self, stop: CancellationToken) -> InfallibleResult {
         let mut steps = RepeatedSteps::until(stop);
         while let Some(looked) = steps.next(self.step()).await {
             if let Err(error) = looked {
@@ -157,7 +157,7 @@ impl Watcher {
     }
 
     /// Looks once.
-    pub async fn step(&mut self) -> Result<(), Error> {
+    pub async fn step(&mut self) -> Result<(), LagError> {
         let looked_at = Instant::now();
         match self.look().await {
             Ok(look) => {
@@ -167,7 +167,7 @@ impl Watcher {
             }
             Err(error) => {
                 let why = fault::chain(&error);
-                self.lag.is_behind(Some(Behind::Unknown(why)));
+                self.lag.is_behind(Some(LagCause::Unknown(why)));
                 self.stalls.forget();
                 self.lag.set_stalls(None);
                 Err(error)
@@ -176,10 +176,10 @@ impl Watcher {
     }
 
     /// Asks off the runtime's threads. The clients are lost with a look that is dropped.
-    async fn look(&mut self) -> Result<Look, Error> {
+    async fn look(&mut self) -> Result<GroupStanding, LagError> {
         let mut group = match self.group.take() {
             Some(group) => group,
-            None => Group::new(&self.settings.kafka, self.settings.group)?,
+            None => GroupProbe::new(&self.settings.kafka, self.settings.group)?,
         };
         let topics = Arc::clone(&self.topics);
         let looking = tokio::task::spawn_blocking(move || {
@@ -187,14 +187,14 @@ impl Watcher {
             (group, looked)
         });
         let (group, looked) = looking.await.map_err(|_panic| {
-            Error::Unreachable(KafkaError::MetadataFetch(RDKafkaErrorCode::Fail))
+            LagError::Unreachable(KafkaError::MetadataFetch(RDKafkaErrorCode::Fail))
         })?;
         self.group = Some(group);
         looked
     }
 
     /// Notes what was seen, and which of the earlier sights the group has read by now.
-    fn note(&mut self, looked_at: Instant, look: &Look) {
+    fn note(&mut self, looked_at: Instant, look: &GroupStanding) {
         self.lag.is_behind(look.behind());
         self.stalls.note(looked_at, look);
         self.lag.set_stalls(Some(self.stalls.list()));
@@ -216,7 +216,7 @@ impl Watcher {
         }
     }
 
-    fn show(&self, look: &Look) {
+    fn show(&self, look: &GroupStanding) {
         let mut by_topic: BTreeMap<Arc<str>, (i64, i64)> = BTreeMap::new();
         for (at, standing) in &look.0 {
             let (unread, hidden) = by_topic.entry(Arc::clone(&at.topic)).or_default();
@@ -232,7 +232,7 @@ impl Watcher {
     }
 
     fn show_age(&self) {
-        let age = self.lag.age().map_or(f64::INFINITY, |it| it.as_secs_f64());
+        let age = self.lag.age().map_or(f64::INFINITY, |duration| duration.as_secs_f64());
         metrics::gauge!("consumer_lag_seconds", "service" => self.settings.group).set(age);
     }
 }
@@ -244,7 +244,7 @@ fn count(n: i64) -> f64 {
 
 /// Why a look failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum LagError {
     /// The client could not be made.
     #[error("the Kafka client could not be made")]
     Client(#[source] KafkaError),

@@ -14,9 +14,9 @@ pub mod registry;
 pub mod topics;
 
 pub mod admission;
+pub mod batcher;
 pub mod decider;
 pub mod effects;
-pub mod intake;
 pub mod outbox;
 pub mod published;
 pub mod relay;
@@ -34,11 +34,10 @@ pub mod jobs;
 pub mod http;
 pub mod idempotency;
 
-pub mod errand;
-pub mod ground;
 pub mod housekeeping;
+pub mod oneshot;
+pub mod service;
 
-pub mod census;
 pub mod clock;
 pub mod config;
 pub mod db;
@@ -47,7 +46,8 @@ pub mod fault;
 pub mod health;
 pub mod kafka;
 pub mod lifecycle;
-pub(crate) mod pace;
+pub(crate) mod log_throttle;
+pub mod open_transactions;
+pub mod sampled_metrics;
 pub mod telemetry;
 pub mod visible;
-pub mod writers;

@@ -36,18 +36,18 @@ use tracing::Instrument as _;
 
 use crate::{
     fault,
-    health::{Component, Health},
+    health::{HealthComponent, ProcessHealth},
 };
 
-pub use self::{process::process, repeat::RepeatedSteps};
+pub use self::{process::process, repeated_steps::RepeatedSteps};
 
 mod process;
-mod repeat;
+mod repeated_steps;
 pub mod signal;
 
 /// When a part is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
+pub enum StopStage {
     /// First: where new work comes in from people (the public HTTP server).
     Edges,
     /// Then: intake, consumer, jobs, sweepers.
@@ -56,7 +56,7 @@ pub enum Stage {
     Last,
 }
 
-impl Stage {
+impl StopStage {
     const ALL: [Self; 3] = [Self::Edges, Self::Work, Self::Last];
 
     /// By when, in eighths of the grace, a stage should have ended.
@@ -71,16 +71,16 @@ impl Stage {
 
 /// The parts of one process and the order in which they stop. Clones are one and the same.
 #[derive(Clone, Debug)]
-pub struct Lifecycle(Arc<Inner>);
+pub struct ProcessLifecycle(Arc<LifecycleState>);
 
 #[derive(Debug)]
-struct Inner {
+struct LifecycleState {
     stopping: CancellationToken,
     stages: [StageParts; 3],
     failed: AtomicBool,
     grace: Duration,
-    health: Health,
-    component: Component,
+    health: ProcessHealth,
+    component: HealthComponent,
 }
 
 #[derive(Debug, Default)]
@@ -89,13 +89,13 @@ struct StageParts {
     parts: TaskTracker,
 }
 
-impl Lifecycle {
+impl ProcessLifecycle {
     /// A life that ends within `grace` of being asked to.
     pub fn new(grace: Duration) -> Self {
-        let health = Health::default();
+        let health = ProcessHealth::default();
         let component = health.component("lifecycle");
         component.ready();
-        Self(Arc::new(Inner {
+        Self(Arc::new(LifecycleState {
             stopping: CancellationToken::new(),
             stages: Default::default(),
             failed: AtomicBool::new(false),
@@ -106,7 +106,7 @@ impl Lifecycle {
     }
 
     /// What the parts say of themselves. Not ready from the moment of the first stop signal on.
-    pub fn health(&self) -> &Health {
+    pub fn health(&self) -> &ProcessHealth {
         &self.0.health
     }
 
@@ -116,7 +116,7 @@ impl Lifecycle {
     }
 
     /// Starts a part. Its token tells it to stop; if it ends before that, the process stops.
-    pub fn start<F, Fut, E>(&self, stage: Stage, name: &'static str, part: F)
+    pub fn start<F, Fut, E>(&self, stage: StopStage, name: &'static str, part: F)
     where
         F: FnOnce(CancellationToken) -> Fut,
         Fut: Future<Output = Result<(), E>> + Send + 'static,
@@ -173,10 +173,10 @@ impl Lifecycle {
         self.0.component.not_ready("stopping");
         self.0.stopping.cancel();
         let began = Instant::now();
-        for stage in Stage::ALL {
+        for stage in StopStage::ALL {
             self.stop_stage(stage, began + self.grace() * stage.share() / 8).await;
         }
-        let left = self.0.stages.iter().any(|it| !it.parts.is_empty());
+        let left = self.0.stages.iter().any(|stage_parts| !stage_parts.parts.is_empty());
         if left || self.0.failed.load(Ordering::Relaxed) {
             ExitCode::FAILURE
         } else {
@@ -184,7 +184,7 @@ impl Lifecycle {
         }
     }
 
-    async fn stop_stage(&self, stage: Stage, deadline: Instant) {
+    async fn stop_stage(&self, stage: StopStage, deadline: Instant) {
         let StageParts { stop, parts } = &self.0.stages[stage as usize];
         stop.cancel();
         parts.close();
@@ -201,7 +201,7 @@ pub async fn stopped_for(stop: &CancellationToken, grace: Duration) {
 }
 
 /// What a part that cannot fail answers.
-pub type Unfailing = Result<(), Infallible>;
+pub type InfallibleResult = Result<(), Infallible>;
 
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
-pub use headers::Headers;
+pub use headers::MessageHeaders;
 pub use trace::TraceParent;
 
 mod headers;
@@ -17,7 +17,7 @@ mod trace;
 
 /// A message on its way out: what a decision returns and the outbox keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
+pub struct OutgoingMessage {
     /// Names the message for good; the receiver's inbox knows it by this.
     pub id: Uuid,
     /// Where it goes, without the deployment's prefix.
@@ -25,22 +25,22 @@ pub struct Outgoing {
     /// Messages of one key stay in order.
     pub key: Option<Vec<u8>>,
     /// What stands on its outside.
-    pub headers: Headers,
+    pub headers: MessageHeaders,
     /// The encoded body; none is a tombstone.
     pub payload: Option<Vec<u8>>,
 }
 
-impl Outgoing {
+impl OutgoingMessage {
     /// What it weighs: key, headers and body.
     pub fn bytes(&self) -> usize {
-        let of = |it: &Option<Vec<u8>>| it.as_ref().map_or(0, Vec::len);
+        let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         of(&self.key) + self.headers.to_bytes().len() + of(&self.payload)
     }
 }
 
 /// A message as it came in, nothing yet believed of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incoming {
+pub struct IncomingMessage {
     /// Where it came from, without the deployment's prefix.
     pub topic: String,
     /// Partition it was read from.
@@ -52,12 +52,12 @@ pub struct Incoming {
     /// Its key.
     pub key: Option<Vec<u8>>,
     /// What stands on its outside.
-    pub headers: Headers,
+    pub headers: MessageHeaders,
     /// The encoded body.
     pub payload: Option<Vec<u8>>,
 }
 
-impl Incoming {
+impl IncomingMessage {
     /// SHA-256 of timestamp, key, headers and body: what tells two messages apart that have the same
     /// offset, because their topic began anew in between. The database generates the same value in
     /// the column `digest` of what it keeps.
@@ -66,7 +66,7 @@ impl Incoming {
         hasher.update(self.timestamp_ms.unwrap_or(-1).to_be_bytes());
         for part in [self.key.as_deref(), Some(&self.headers.to_bytes()), self.payload.as_deref()] {
             // As PostgreSQL's `int4send(length(..))`; -1 is null. No message is that long.
-            let length = part.map_or(-1, |it| i32::try_from(it.len()).unwrap_or(i32::MAX));
+            let length = part.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
             hasher.update(length.to_be_bytes());
             hasher.update(part.unwrap_or_default());
         }
@@ -78,14 +78,14 @@ impl Incoming {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// As it came.
-    pub incoming: Incoming,
+    pub incoming: IncomingMessage,
     /// What its headers say.
-    pub envelope: Envelope,
+    pub envelope: MessageEnvelope,
 }
 
 /// What the headers of a message say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Envelope {
+pub struct MessageEnvelope {
     /// `ce_id`: the sender's name for the message, a `UUIDv7`.
     pub id: Uuid,
     /// `ce_type`: what kind of thing happened.
@@ -116,10 +116,10 @@ pub enum EnvelopeError {
     Malformed(&'static str, &'static str),
 }
 
-impl Envelope {
+impl MessageEnvelope {
     /// The headers that say this.
-    pub fn to_headers(&self) -> Headers {
-        let mut headers = Headers::default();
+    pub fn to_headers(&self) -> MessageHeaders {
+        let mut headers = MessageHeaders::default();
         headers.push("ce_specversion", "1.0");
         headers.push("ce_id", &self.id.to_string());
         headers.push("ce_source", &self.source);
@@ -135,18 +135,18 @@ impl Envelope {
     }
 
     /// Reads what the headers say. An unreadable `traceparent` is dropped, as W3C asks.
-    pub fn from_headers(headers: &Headers) -> Result<Self, EnvelopeError> {
+    pub fn from_headers(headers: &MessageHeaders) -> Result<Self, EnvelopeError> {
         let id = text(headers, "ce_id")?;
         let id = Uuid::parse_str(id)
             .ok()
-            .filter(|it| it.get_version_num() == 7)
+            .filter(|id| id.get_version_num() == 7)
             .ok_or(EnvelopeError::Malformed("ce_id", "a UUIDv7"))?;
         let time = OffsetDateTime::parse(text(headers, "ce_time")?, &Rfc3339)
             .map_err(|_unread| EnvelopeError::Malformed("ce_time", "a time as in RFC 3339"))?;
         let sequence = text(headers, "ce_sequence")?
             .parse()
             .ok()
-            .filter(|it| *it > 0)
+            .filter(|n| *n > 0)
             .ok_or(EnvelopeError::Malformed("ce_sequence", "a positive number"))?;
         Ok(Self {
             id,
@@ -160,7 +160,7 @@ impl Envelope {
     }
 }
 
-fn text<'h>(headers: &'h Headers, name: &'static str) -> Result<&'h str, EnvelopeError> {
+fn text<'h>(headers: &'h MessageHeaders, name: &'static str) -> Result<&'h str, EnvelopeError> {
     headers.text(name)?.ok_or(EnvelopeError::Missing(name))
 }
 

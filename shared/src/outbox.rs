@@ -16,10 +16,10 @@ use time::OffsetDateTime;
 
 use crate::{
     fault::Fault,
-    message::{Headers, Outgoing},
+    message::{MessageHeaders, OutgoingMessage},
 };
 
-pub use self::floor::Floor;
+pub use self::floor::OutboxFloor;
 use self::floor::floor;
 
 mod floor;
@@ -31,7 +31,7 @@ pub const MESSAGE_BYTES_MAX: usize = 900 * 1024;
 
 /// How a message cannot be kept.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum OutboxError {
     /// It is larger than [`MESSAGE_BYTES_MAX`].
     #[error("a message for {topic} weighs {bytes} bytes, more than {MESSAGE_BYTES_MAX}")]
     TooLarge {
@@ -45,38 +45,41 @@ pub enum Error {
     Database(#[from] sqlx::Error),
 }
 
-impl From<Error> for Fault {
-    fn from(error: Error) -> Self {
+impl From<OutboxError> for Fault {
+    fn from(error: OutboxError) -> Self {
         match error {
-            Error::TooLarge { .. } => Self::poison(error),
-            Error::Database(error) => error.into(),
+            OutboxError::TooLarge { .. } => Self::poison(error),
+            OutboxError::Database(error) => error.into(),
         }
     }
 }
 
 /// Keeps the messages, in the order given, as part of the caller's transaction.
-pub async fn append(conn: &mut PgConnection, messages: &[Outgoing]) -> Result<(), Error> {
+pub async fn append(
+    conn: &mut PgConnection,
+    messages: &[OutgoingMessage],
+) -> Result<(), OutboxError> {
     if messages.is_empty() {
         return Ok(());
     }
-    let headers: Vec<Vec<u8>> = messages.iter().map(|it| it.headers.to_bytes()).collect();
+    let headers: Vec<Vec<u8>> = messages.iter().map(|message| message.headers.to_bytes()).collect();
     for (message, headers) in messages.iter().zip(&headers) {
         let bytes = headers.len()
             + message.payload.as_ref().map_or(0, Vec::len)
             + message.key.as_ref().map_or(0, Vec::len);
         if bytes > MESSAGE_BYTES_MAX {
-            return Err(Error::TooLarge { topic: message.topic.to_string(), bytes });
+            return Err(OutboxError::TooLarge { topic: message.topic.to_string(), bytes });
         }
     }
     sqlx::query(
         "INSERT INTO messaging.outbox (message_id, topic, key, headers, payload)
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::bytea[], $5::bytea[])",
     )
-    .bind(messages.iter().map(|it| it.id).collect::<Vec<_>>())
-    .bind(messages.iter().map(|it| it.topic.as_ref()).collect::<Vec<_>>())
+    .bind(messages.iter().map(|message| message.id).collect::<Vec<_>>())
+    .bind(messages.iter().map(|message| message.topic.as_ref()).collect::<Vec<_>>())
     .bind(messages.iter().map(|it| it.key.as_deref()).collect::<Vec<_>>())
     .bind(headers)
-    .bind(messages.iter().map(|it| it.payload.as_deref()).collect::<Vec<_>>())
+    .bind(messages.iter().map(|message| message.payload.as_deref()).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
@@ -84,18 +87,18 @@ pub async fn append(conn: &mut PgConnection, messages: &[Outgoing]) -> Result<()
 
 /// A message and its place in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
+pub struct OutboxRow {
     /// Its place.
     pub outbox_id: i64,
     /// When it was kept.
     pub created_at: OffsetDateTime,
     /// What is to be published.
-    pub message: Outgoing,
+    pub message: OutgoingMessage,
 }
 
 /// Messages of which topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which<'t> {
+pub enum TopicSelection<'t> {
     /// Of all but these.
     Beside(&'t [&'t str]),
     /// Of this one.
@@ -103,19 +106,19 @@ pub enum Which<'t> {
 }
 
 /// Reads the first `n_max` messages from the head, in the order in which they were kept.
-pub async fn head(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Kept>, sqlx::Error> {
-    head_of(conn, n_max, Which::Beside(&[])).await
+pub async fn head(conn: &mut PgConnection, n_max: i64) -> Result<Vec<OutboxRow>, sqlx::Error> {
+    head_of(conn, n_max, TopicSelection::Beside(&[])).await
 }
 
 /// As [`head`], of some topics. What is passed over costs a look each.
 pub async fn head_of(
     conn: &mut PgConnection,
     n_max: i64,
-    which: Which<'_>,
-) -> Result<Vec<Kept>, sqlx::Error> {
+    which: TopicSelection<'_>,
+) -> Result<Vec<OutboxRow>, sqlx::Error> {
     let (held, only) = match which {
-        Which::Beside(topics) => (topics, None),
-        Which::Of(topic) => (&[][..], Some(topic)),
+        TopicSelection::Beside(topics) => (topics, None),
+        TopicSelection::Of(topic) => (&[][..], Some(topic)),
     };
     sqlx::query(concat!(
         "SELECT outbox_id, created_at, message_id, topic, key, headers, payload
@@ -136,14 +139,14 @@ pub async fn head_of(
 }
 
 /// A message as it was kept.
-pub(crate) fn kept(row: &PgRow) -> Result<Kept, sqlx::Error> {
+pub(crate) fn kept(row: &PgRow) -> Result<OutboxRow, sqlx::Error> {
     let headers: Vec<u8> = row.try_get("headers")?;
-    let headers = Headers::from_bytes(&headers)
+    let headers = MessageHeaders::from_bytes(&headers)
         .ok_or_else(|| sqlx::Error::Decode("headers of an outbox row are unreadable".into()))?;
-    Ok(Kept {
+    Ok(OutboxRow {
         outbox_id: row.try_get("outbox_id")?,
         created_at: row.try_get("created_at")?,
-        message: Outgoing {
+        message: OutgoingMessage {
             id: row.try_get("message_id")?,
             topic: row.try_get::<String, _>("topic")?.into(),
             key: row.try_get("key")?,
@@ -179,7 +182,7 @@ pub async fn settle(
 
 /// What waits in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
+pub struct OutboxBacklog {
     /// How many messages.
     pub messages: u64,
     /// How long the oldest of them has waited, by the database's clock; of those that wait only
@@ -188,7 +191,7 @@ pub struct Backlog {
 }
 
 /// Looks at what waits, no further than `n_max` messages from the head.
-pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<Backlog, sqlx::Error> {
+pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<OutboxBacklog, sqlx::Error> {
     let (messages, seconds): (i64, f64) = sqlx::query_as(concat!(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at) FILTER (
                     WHERE topic <> ALL (ARRAY (SELECT topic FROM messaging.held_topic)))), 0)::float8
@@ -202,5 +205,5 @@ pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<Backlog, sql
     .await?;
     // A clock that was set back makes an age that is none.
     let age = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    Ok(Backlog { messages: messages.unsigned_abs(), age })
+    Ok(OutboxBacklog { messages: messages.unsigned_abs(), age })
 }

@@ -30,23 +30,23 @@ use std::{
 use sqlx::PgConnection;
 
 use crate::{
-    outbox::{self, Kept},
+    outbox::{self, OutboxRow},
     topics,
 };
 
 /// A topic without the deployment's prefix, and a partition of it.
-pub type Partition = (String, i32);
+pub type TopicPartition = (String, i32);
 
 /// What is kept of what was published.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct PublishedRetention {
     /// For how long, from the broker's confirmation on. Zero keeps nothing but latest values.
     pub span: Duration,
     /// Topics of which the last message of each key is kept for ever.
     pub latest: Vec<&'static str>,
 }
 
-impl Default for Keep {
+impl Default for PublishedRetention {
     fn default() -> Self {
         Self { span: Duration::from_hours(24), latest: vec![] }
     }
@@ -58,7 +58,7 @@ pub const KEPT_MAX: Duration = topics::EVENT_RETENTION;
 
 /// The offsets that a log confirmed in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Confirmed {
+pub struct ConfirmedOffsets {
     /// The lowest of them.
     pub first: i64,
     /// The highest.
@@ -67,12 +67,13 @@ pub struct Confirmed {
 
 /// The offsets that a log confirmed, by partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Offsets(pub BTreeMap<Partition, Confirmed>);
+pub struct OffsetsByPartition(pub BTreeMap<TopicPartition, ConfirmedOffsets>);
 
-impl Offsets {
+impl OffsetsByPartition {
     /// Adds a confirmed message.
-    pub fn add(&mut self, partition: Partition, offset: i64) {
-        let known = self.0.entry(partition).or_insert(Confirmed { first: offset, last: offset });
+    pub fn add(&mut self, partition: TopicPartition, offset: i64) {
+        let known =
+            self.0.entry(partition).or_insert(ConfirmedOffsets { first: offset, last: offset });
         known.first = known.first.min(offset);
         known.last = known.last.max(offset);
     }
@@ -80,9 +81,9 @@ impl Offsets {
 
 /// A partition that lost what had been confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
+pub struct PartitionLoss {
     /// Which one.
-    pub partition: Partition,
+    pub partition: TopicPartition,
     /// The highest offset that had been confirmed.
     pub up_to: i64,
     /// Where it ended when that was found.
@@ -91,15 +92,15 @@ pub struct Loss {
 
 /// Messages that are to be published again, in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Again {
+pub struct RepublishedMessages {
     /// What is to be published.
-    pub messages: Vec<Kept>,
+    pub messages: Vec<OutboxRow>,
     /// Up to this id all is published again then; none if that is all.
     pub next: Option<i64>,
 }
 
 /// The highest confirmed offset of each partition.
-pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<Partition, i64>, sqlx::Error> {
+pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<TopicPartition, i64>, sqlx::Error> {
     let rows: Vec<(String, i32, i64)> =
         sqlx::query_as("SELECT topic, partition, \"offset\" FROM messaging.published_up_to")
             .fetch_all(conn)
@@ -123,7 +124,7 @@ pub async fn settle(
     conn: &mut PgConnection,
     epoch: i64,
     outbox_ids: &[i64],
-    (offsets, keep): (&Offsets, &Keep),
+    (offsets, keep): (&OffsetsByPartition, &PublishedRetention),
 ) -> Result<bool, sqlx::Error> {
     // All parts of a statement see the same snapshot; the row of the lease is locked by the first.
     sqlx::query_scalar(
@@ -164,7 +165,7 @@ pub async fn settle(
     .bind(&keep.latest)
     .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
     .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(offsets.0.values().map(|it| it.last).collect::<Vec<_>>())
+    .bind(offsets.0.values().map(|offsets| offsets.last).collect::<Vec<_>>())
     .fetch_one(conn)
     .await
 }
@@ -174,7 +175,7 @@ pub async fn settle(
 pub async fn lost(
     conn: &mut PgConnection,
     epoch: i64,
-    losses: &[Loss],
+    losses: &[PartitionLoss],
 ) -> Result<bool, sqlx::Error> {
     // One row and one cursor per topic; a topic that is lost again while it is published again begins
     // again.
@@ -203,9 +204,11 @@ pub async fn lost(
          SELECT EXISTS (SELECT FROM lease)",
     )
     .bind(epoch)
-    .bind(losses.iter().map(|it| it.partition.0.as_str()).collect::<Vec<_>>())
-    .bind(losses.iter().map(|it| it.partition.1).collect::<Vec<_>>())
-    .bind(losses.iter().map(|it| it.up_to).collect::<Vec<_>>())
+    .bind(
+        losses.iter().map(|partition_loss| partition_loss.partition.0.as_str()).collect::<Vec<_>>(),
+    )
+    .bind(losses.iter().map(|partition_loss| partition_loss.partition.1).collect::<Vec<_>>())
+    .bind(losses.iter().map(|partition_loss| partition_loss.up_to).collect::<Vec<_>>())
     .bind(losses.iter().map(|it| it.ends_at).collect::<Vec<_>>())
     .fetch_one(conn)
     .await
@@ -213,7 +216,11 @@ pub async fn lost(
 
 /// The next messages of a topic that lost its own. Looks at `n_max` kept messages of whatever topic,
 /// so that one call is bounded; none of them may be wanted.
-pub async fn again(conn: &mut PgConnection, topic: &str, n_max: i64) -> Result<Again, sqlx::Error> {
+pub async fn again(
+    conn: &mut PgConnection,
+    topic: &str,
+    n_max: i64,
+) -> Result<RepublishedMessages, sqlx::Error> {
     let next: Option<i64> = sqlx::query_scalar(
         "SELECT max(outbox_id) FROM (
              SELECT outbox_id FROM (
@@ -233,7 +240,7 @@ pub async fn again(conn: &mut PgConnection, topic: &str, n_max: i64) -> Result<A
     .bind(topic)
     .fetch_one(&mut *conn)
     .await?;
-    let Some(next) = next else { return Ok(Again::default()) };
+    let Some(next) = next else { return Ok(RepublishedMessages::default()) };
     let rows = sqlx::query(
         "WITH lost AS (SELECT topic, again_after, again_until FROM messaging.log_loss
                        WHERE ended_at IS NULL AND topic = $2)
@@ -253,7 +260,7 @@ pub async fn again(conn: &mut PgConnection, topic: &str, n_max: i64) -> Result<A
     .fetch_all(conn)
     .await?;
     let messages = rows.iter().map(outbox::kept).collect::<Result<_, _>>()?;
-    Ok(Again { messages, next: Some(next) })
+    Ok(RepublishedMessages { messages, next: Some(next) })
 }
 
 /// Records that all of this topic up to `next` is published again, and up to where the log confirmed that, if
@@ -262,7 +269,7 @@ pub async fn said_again(
     conn: &mut PgConnection,
     epoch: i64,
     (topic, next): (&str, Option<i64>),
-    offsets: &Offsets,
+    offsets: &OffsetsByPartition,
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar(
         "WITH lease AS MATERIALIZED (
@@ -285,7 +292,7 @@ pub async fn said_again(
     .bind(next)
     .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
     .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(offsets.0.values().map(|it| it.last).collect::<Vec<_>>())
+    .bind(offsets.0.values().map(|offsets| offsets.last).collect::<Vec<_>>())
     .bind(topic)
     .fetch_one(conn)
     .await
@@ -325,10 +332,13 @@ pub async fn purge(
 }
 
 /// The partitions among `offsets` that confirmed a message at or below what they had confirmed before.
-pub fn begun_anew(up_to: &BTreeMap<Partition, i64>, offsets: &Offsets) -> Vec<Loss> {
-    let lost = |(partition, confirmed): (&Partition, &Confirmed)| {
+pub fn begun_anew(
+    up_to: &BTreeMap<TopicPartition, i64>,
+    offsets: &OffsetsByPartition,
+) -> Vec<PartitionLoss> {
+    let lost = |(partition, confirmed): (&TopicPartition, &ConfirmedOffsets)| {
         let up_to = *up_to.get(partition)?;
-        let loss = Loss { partition: partition.clone(), up_to, ends_at: confirmed.first };
+        let loss = PartitionLoss { partition: partition.clone(), up_to, ends_at: confirmed.first };
         (confirmed.first <= up_to).then_some(loss)
     };
     offsets.0.iter().filter_map(lost).collect()
@@ -336,16 +346,19 @@ pub fn begun_anew(up_to: &BTreeMap<Partition, i64>, offsets: &Offsets) -> Vec<Lo
 
 /// The partitions among `ends` that end at or below what they had confirmed. A partition of which
 /// the broker says nothing is not among them: not to know is not to have lost.
-pub fn cut_short(up_to: &BTreeMap<Partition, i64>, ends: &BTreeMap<Partition, i64>) -> Vec<Loss> {
-    let lost = |(partition, ends_at): (&Partition, &i64)| {
+pub fn cut_short(
+    up_to: &BTreeMap<TopicPartition, i64>,
+    ends: &BTreeMap<TopicPartition, i64>,
+) -> Vec<PartitionLoss> {
+    let lost = |(partition, ends_at): (&TopicPartition, &i64)| {
         let up_to = *up_to.get(partition)?;
-        let loss = Loss { partition: partition.clone(), up_to, ends_at: *ends_at };
+        let loss = PartitionLoss { partition: partition.clone(), up_to, ends_at: *ends_at };
         (*ends_at <= up_to).then_some(loss)
     };
     ends.iter().filter_map(lost).collect()
 }
 
 /// The topics of these losses, each once.
-pub fn topics(losses: &[Loss]) -> BTreeSet<&str> {
-    losses.iter().map(|it| it.partition.0.as_str()).collect()
+pub fn topics(losses: &[PartitionLoss]) -> BTreeSet<&str> {
+    losses.iter().map(|partition_loss| partition_loss.partition.0.as_str()).collect()
 }

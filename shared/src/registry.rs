@@ -23,12 +23,12 @@ const MESSAGE_CHARS_MAX: usize = 500;
 
 /// A schema registry.
 #[derive(Clone)]
-pub struct Registry {
+pub struct SchemaRegistry {
     base: Url,
     client: reqwest::Client,
 }
 
-impl std::fmt::Debug for Registry {
+impl std::fmt::Debug for SchemaRegistry {
     /// The URL may hold a password, so only its host is shown.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registry").field("host", &self.base.host_str()).finish_non_exhaustive()
@@ -37,7 +37,7 @@ impl std::fmt::Debug for Registry {
 
 /// Why the registry did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum RegistryError {
     /// Its address is not a URL.
     #[error("the schema registry's address is not an http URL")]
     Address,
@@ -75,7 +75,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl RegistryError {
     /// Whether the same call may work later.
     pub fn is_transient(&self) -> bool {
         match self {
@@ -93,7 +93,7 @@ impl Error {
 
 /// A schema as the registry keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Schema {
+pub struct RegisteredSchema {
     /// Its text.
     #[serde(rename = "schema")]
     pub text: String,
@@ -104,22 +104,22 @@ pub struct Schema {
 
 /// A version of a subject, such as the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Latest {
+pub struct SubjectVersion {
     /// Its id.
     pub id: u32,
     /// The schema.
     #[serde(flatten)]
-    pub schema: Schema,
+    pub schema: RegisteredSchema,
 }
 
 #[derive(Serialize)]
-struct Compatibility<'c> {
+struct CompatibilityBody<'c> {
     compatibility: &'c str,
 }
 
 /// How a registry tells it: another word than the one by which it is set.
 #[derive(Deserialize)]
-struct Level {
+struct CompatibilityLevel {
     #[serde(rename = "compatibilityLevel")]
     level: String,
 }
@@ -130,12 +130,12 @@ struct NewSchema<'s> {
 }
 
 #[derive(Deserialize)]
-struct Registered {
+struct RegisteredBody {
     id: u32,
 }
 
 #[derive(Deserialize)]
-struct Refusal {
+struct RefusalBody {
     error_code: u32,
     #[serde(default)]
     message: String,
@@ -143,15 +143,15 @@ struct Refusal {
 
 /// An answer that is only looked at for its status.
 #[derive(Deserialize)]
-struct Ignored {}
+struct IgnoredBody {}
 
-impl Registry {
+impl SchemaRegistry {
     /// The registry at this base URL, whose path is kept.
-    pub fn new(url: &str) -> Result<Self, Error> {
+    pub fn new(url: &str) -> Result<Self, RegistryError> {
         let base = Url::parse(url)
             .ok()
-            .filter(|it| matches!(it.scheme(), "http" | "https") && it.has_host())
-            .ok_or(Error::Address)?;
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+            .ok_or(RegistryError::Address)?;
         // Whoever comes second finds it installed: that is as good.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder()
@@ -159,15 +159,15 @@ impl Registry {
             .timeout(CALL_LIMIT)
             .redirect(Policy::none())
             .build()
-            .map_err(Error::Client)?;
+            .map_err(RegistryError::Client)?;
         Ok(Self { base, client })
     }
 
     /// Which schemas the subject takes: its own setting, or the registry's for all that have none.
     /// Works before the subject has its first.
-    pub async fn compatibility(&self, subject: &str) -> Result<String, Error> {
-        let level: Level = match self.get(&["config", subject]).await {
-            Err(Error::UnknownSubject) => self.get(&["config"]).await?,
+    pub async fn compatibility(&self, subject: &str) -> Result<String, RegistryError> {
+        let level: CompatibilityLevel = match self.get(&["config", subject]).await {
+            Err(RegistryError::UnknownSubject) => self.get(&["config"]).await?,
             level => level?,
         };
         Ok(level.level)
@@ -175,55 +175,59 @@ impl Registry {
 
     /// From now on the subject takes only schemas that are compatible in this way. Works before the
     /// subject has its first.
-    pub async fn require(&self, subject: &str, compatibility: &str) -> Result<(), Error> {
-        let body = Compatibility { compatibility };
+    pub async fn require(&self, subject: &str, compatibility: &str) -> Result<(), RegistryError> {
+        let body = CompatibilityBody { compatibility };
         let url = self.url(&["config", subject]);
-        let _done: Ignored = self.call(Method::PUT, url, Some(&body)).await?;
+        let _done: IgnoredBody = self.call(Method::PUT, url, Some(&body)).await?;
         Ok(())
     }
 
     /// The id of a schema, if it is registered under this subject. Writes nothing.
-    pub async fn lookup(&self, subject: &str, schema: &str) -> Result<Option<u32>, Error> {
+    pub async fn lookup(&self, subject: &str, schema: &str) -> Result<Option<u32>, RegistryError> {
         let url = self.url(&["subjects", subject]);
-        match self.call::<Registered>(Method::POST, url, Some(&NewSchema { schema })).await {
+        match self.call::<RegisteredBody>(Method::POST, url, Some(&NewSchema { schema })).await {
             Ok(registered) => Ok(Some(registered.id)),
-            Err(Error::UnknownSubject | Error::UnknownSchema) => Ok(None),
+            Err(RegistryError::UnknownSubject | RegistryError::UnknownSchema) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// Registers a schema and answers with its id; one that is there already keeps its id.
-    pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, Error> {
+    pub async fn register(&self, subject: &str, schema: &str) -> Result<u32, RegistryError> {
         let url = self.url(&["subjects", subject, "versions"]);
-        let registered: Registered =
+        let registered: RegisteredBody =
             self.call(Method::POST, url, Some(&NewSchema { schema })).await?;
         Ok(registered.id)
     }
 
     /// The schema of an id.
-    pub async fn schema(&self, id: u32) -> Result<Schema, Error> {
+    pub async fn schema(&self, id: u32) -> Result<RegisteredSchema, RegistryError> {
         self.get(&["schemas", "ids", &id.to_string()]).await
     }
 
     /// The newest schema of a subject, if it has any.
-    pub async fn latest(&self, subject: &str) -> Result<Option<Latest>, Error> {
+    pub async fn latest(&self, subject: &str) -> Result<Option<SubjectVersion>, RegistryError> {
         match self.get(&["subjects", subject, "versions", "latest"]).await {
             Ok(latest) => Ok(Some(latest)),
-            Err(Error::UnknownSubject) => Ok(None),
+            Err(RegistryError::UnknownSubject) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
     /// The numbers of a subject's versions; none if there is no such subject.
-    pub async fn versions(&self, subject: &str) -> Result<Vec<u32>, Error> {
+    pub async fn versions(&self, subject: &str) -> Result<Vec<u32>, RegistryError> {
         match self.get(&["subjects", subject, "versions"]).await {
-            Err(Error::UnknownSubject) => Ok(vec![]),
+            Err(RegistryError::UnknownSubject) => Ok(vec![]),
             versions => versions,
         }
     }
 
     /// A version of a subject.
-    pub async fn version(&self, subject: &str, version: u32) -> Result<Latest, Error> {
+    pub async fn version(
+        &self,
+        subject: &str,
+        version: u32,
+    ) -> Result<SubjectVersion, RegistryError> {
         self.get(&["subjects", subject, "versions", &version.to_string()]).await
     }
 
@@ -235,8 +239,8 @@ impl Registry {
         url
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Error> {
-        self.call(Method::GET, self.url(path), None::<&Compatibility<'_>>).await
+    async fn get<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, RegistryError> {
+        self.call(Method::GET, self.url(path), None::<&CompatibilityBody<'_>>).await
     }
 
     async fn call<T: DeserializeOwned>(
@@ -244,47 +248,50 @@ impl Registry {
         method: Method,
         url: Url,
         body: Option<&impl Serialize>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, RegistryError> {
         let mut request = self.client.request(method, url);
         if let Some(body) = body {
             request = request.json(body);
         }
         // The URL may hold a password: it does not belong into an error.
-        let lost = |error: reqwest::Error| Error::Unreachable(error.without_url());
+        let lost = |error: reqwest::Error| RegistryError::Unreachable(error.without_url());
         let mut response = request.send().await.map_err(lost)?;
         let status = response.status();
         let mut answer = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(lost)? {
             answer.extend_from_slice(&chunk);
             if answer.len() > ANSWER_BYTES_MAX {
-                return Err(Error::Unreadable(format!("over {ANSWER_BYTES_MAX} bytes ({status})")));
+                return Err(RegistryError::Unreadable(format!(
+                    "over {ANSWER_BYTES_MAX} bytes ({status})"
+                )));
             }
         }
         if !status.is_success() {
             return Err(refusal(status, &answer));
         }
-        serde_json::from_slice(&answer).map_err(|error| Error::Unreadable(error.to_string()))
+        serde_json::from_slice(&answer)
+            .map_err(|error| RegistryError::Unreadable(error.to_string()))
     }
 }
 
 /// What a refusal means: its error code counts, and its status only where that is enough.
-fn refusal(status: StatusCode, answer: &[u8]) -> Error {
+fn refusal(status: StatusCode, answer: &[u8]) -> RegistryError {
     if status.is_server_error()
         || status == StatusCode::TOO_MANY_REQUESTS
         || status == StatusCode::REQUEST_TIMEOUT
     {
-        return Error::Unavailable(status);
+        return RegistryError::Unavailable(status);
     }
-    let Ok(refusal) = serde_json::from_slice::<Refusal>(answer) else {
-        return Error::Unreadable(format!("{status} without an error code"));
+    let Ok(refusal) = serde_json::from_slice::<RefusalBody>(answer) else {
+        return RegistryError::Unreadable(format!("{status} without an error code"));
     };
     let message = refusal.message.chars().take(MESSAGE_CHARS_MAX).collect();
     match refusal.error_code {
-        40_401 | 40_402 | 40_408 => Error::UnknownSubject,
-        40_403 => Error::UnknownSchema,
-        409 => Error::Incompatible(message),
-        42_201 => Error::Invalid(message),
-        _ => Error::Refused { status, message },
+        40_401 | 40_402 | 40_408 => RegistryError::UnknownSubject,
+        40_403 => RegistryError::UnknownSchema,
+        409 => RegistryError::Incompatible(message),
+        42_201 => RegistryError::Invalid(message),
+        _ => RegistryError::Refused { status, message },
     }
 }
 

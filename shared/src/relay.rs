@@ -35,39 +35,42 @@ use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
+    backoff::BackoffSchedule,
     db,
-    effects::Wakers,
+    effects::WorkerWakers,
     fault::{self, Fault},
-    health::Component,
+    health::HealthComponent,
     lifecycle,
-    outbox::Kept,
-    pace::Pace,
-    published::{Keep, Offsets, Partition},
+    log_throttle::LogThrottle,
+    outbox::OutboxRow,
+    published::{OffsetsByPartition, PublishedRetention, TopicPartition},
 };
 
-use self::tenure::Tenure;
+use self::leader_tenure::LeaderTenure;
 pub use self::{
-    answer::{Answer, Blame, Refusal},
     kafka::KafkaPublisher,
-    leader::Leader,
+    leader::LeaderLease,
+    publish_result::{PublishRefusal, PublishResult, RefusalCause},
 };
 
-mod alone;
-mod answer;
 mod batch;
-mod held;
+mod held_topics;
 mod kafka;
-mod known;
 mod leader;
+mod leader_tenure;
 mod losses;
-mod tenure;
+mod one_by_one;
+mod publish_result;
+mod recorded_ends;
 
 /// Where messages are published.
-pub trait Publish: Send {
+pub trait MessagePublisher: Send {
     /// Publishes the messages in order and waits for the log. Answers for each message. After a
     /// message that it did not confirm, the publisher has forgotten everything and can be used again.
-    fn publish(&mut self, messages: &[Kept]) -> impl Future<Output = Vec<Answer>> + Send;
+    fn publish(
+        &mut self,
+        messages: &[OutboxRow],
+    ) -> impl Future<Output = Vec<PublishResult>> + Send;
 
     /// No confirmation at all for so long, and the rest counts as unconfirmed.
     fn set_patience(&mut self, _patience: Duration) {}
@@ -89,24 +92,24 @@ pub trait Publish: Send {
 
     /// The offsets that the log gave to what it confirmed since it was asked last. A log
     /// without offsets has none.
-    fn offsets(&mut self) -> Offsets {
-        Offsets::default()
+    fn offsets(&mut self) -> OffsetsByPartition {
+        OffsetsByPartition::default()
     }
 
     /// Where these partitions end. None, if the log does not say now; a partition of which it says
     /// nothing is left out. A log without offsets never ends too early.
     fn ends(
         &mut self,
-        partitions: Vec<Partition>,
-    ) -> impl Future<Output = Option<BTreeMap<Partition, i64>>> + Send {
-        let no_offsets = partitions.into_iter().map(|it| (it, i64::MAX)).collect();
+        partitions: Vec<TopicPartition>,
+    ) -> impl Future<Output = Option<BTreeMap<TopicPartition, i64>>> + Send {
+        let no_offsets = partitions.into_iter().map(|pair| (pair, i64::MAX)).collect();
         std::future::ready(Some(no_offsets))
     }
 }
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum RelayStep {
     /// So many messages were published and settled; there may be more.
     Published(usize),
     /// A topic is held, or held longer; others may go on.
@@ -127,7 +130,7 @@ pub enum Step {
 
 /// How a step fails. All of it is transient.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum RelayError {
     /// The outbox could not be read or settled.
     #[error("the outbox is out of reach")]
     Outbox(#[from] sqlx::Error),
@@ -138,9 +141,9 @@ pub enum Error {
 
 /// How a relay works.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct RelaySettings {
     /// How connections are opened; the relay keeps one of its own, outside any pool.
-    pub database: db::Options,
+    pub database: db::SessionOptions,
     /// Names the outbox among others of the database, and the holder in its lease.
     pub service: &'static str,
     /// Messages in a batch, at most.
@@ -158,22 +161,27 @@ pub struct Settings {
 
 /// The relay of one service.
 #[derive(Debug)]
-pub struct Relay<P> {
-    settings: Settings,
+pub struct OutboxRelay<P> {
+    settings: RelaySettings,
     publisher: P,
-    wakers: Wakers,
-    health: Component,
-    leader: Option<Leader>,
+    wakers: WorkerWakers,
+    health: HealthComponent,
+    leader: Option<LeaderLease>,
     /// By which it asks whether another one leads, while it does not.
     standby: Option<PgConnection>,
-    tenure: Tenure,
-    repeats: Pace,
-    keep: Keep,
+    tenure: LeaderTenure,
+    repeats: LogThrottle,
+    keep: PublishedRetention,
 }
 
-impl<P: Publish> Relay<P> {
+impl<P: MessagePublisher> OutboxRelay<P> {
     /// A relay that does not lead yet.
-    pub fn new(settings: Settings, publisher: P, wakers: Wakers, health: Component) -> Self {
+    pub fn new(
+        settings: RelaySettings,
+        publisher: P,
+        wakers: WorkerWakers,
+        health: HealthComponent,
+    ) -> Self {
         let service = settings.service;
         for name in [
             "relay_published_total",
@@ -190,21 +198,21 @@ impl<P: Publish> Relay<P> {
             count_topic("relay_topics_restored_total", service, topic, 0);
         }
         leads(service, false);
-        let tenure = Tenure::new(settings.lead_limit, Instant::now());
-        let repeats = Pace::default();
-        let keep = Keep::default();
+        let tenure = LeaderTenure::new(settings.lead_limit, Instant::now());
+        let repeats = LogThrottle::default();
+        let keep = PublishedRetention::default();
         let (leader, standby) = (None, None);
         Self { settings, publisher, wakers, health, leader, standby, tenure, repeats, keep }
     }
 
     /// What it keeps of what it published.
     #[must_use]
-    pub fn keeping(self, keep: Keep) -> Self {
+    pub fn keeping(self, keep: PublishedRetention) -> Self {
         Self { keep, ..self }
     }
 
     /// Steps until told to stop; then publishes what is there, if the log takes it soon.
-    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), RelayError> {
         let mut failures = 0;
         // A broker that is away is not waited for.
         let stop_grace = self.settings.stop_grace;
@@ -217,9 +225,9 @@ impl<P: Publish> Relay<P> {
                 outcome = self.step() => outcome,
                 () = &mut too_late => break,
             };
-            let more = matches!(outcome, Ok(Step::Published(_) | Step::Held));
+            let more = matches!(outcome, Ok(RelayStep::Published(_) | RelayStep::Held));
             // What another one publishes is no reason to look more often whether it still does.
-            let not_leading = matches!(outcome, Ok(Step::Resting | Step::Standby));
+            let not_leading = matches!(outcome, Ok(RelayStep::Resting | RelayStep::Standby));
             failures = if self.note(outcome) {
                 0
             } else {
@@ -233,8 +241,11 @@ impl<P: Publish> Relay<P> {
             if stop.is_cancelled() {
                 break;
             }
-            let wait =
-                if failures == 0 { self.settings.poll } else { Backoff::hold().delay(failures) };
+            let wait = if failures == 0 {
+                self.settings.poll
+            } else {
+                BackoffSchedule::hold().delay(failures)
+            };
             tokio::select! {
                 () = stop.cancelled() => (),
                 () = woken, if failures == 0 && !not_leading => (),
@@ -245,11 +256,11 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Says how the relay stands; answers whether all is well, or as well as can be.
-    fn note(&mut self, outcome: Result<Step, Error>) -> bool {
+    fn note(&mut self, outcome: Result<RelayStep, RelayError>) -> bool {
         match outcome {
-            Ok(Step::Published(_) | Step::Idle | Step::Held) => {
-                self.repeats = Pace::default();
-                let held = self.leader.as_ref().and_then(|it| it.held.first());
+            Ok(RelayStep::Published(_) | RelayStep::Idle | RelayStep::Held) => {
+                self.repeats = LogThrottle::default();
+                let held = self.leader.as_ref().and_then(|leader_lease| leader_lease.held.first());
                 match held {
                     Some(held) => self.health.ready_though(format!(
                         "topic {} is held, others go on: {}",
@@ -262,14 +273,14 @@ impl<P: Publish> Relay<P> {
                 }
                 true
             }
-            Ok(Step::Standby) => {
+            Ok(RelayStep::Standby) => {
                 self.health.ready();
                 true
             }
             // Said when it gave up.
-            Ok(Step::Resting) => true,
-            Ok(Step::GaveUp) => false,
-            Ok(Step::Unconfirmed(_) | Step::Deposed) => {
+            Ok(RelayStep::Resting) => true,
+            Ok(RelayStep::GaveUp) => false,
+            Ok(RelayStep::Unconfirmed(_) | RelayStep::Deposed) => {
                 let trouble = self.publisher.trouble();
                 if let Some(unlogged) = self.repeats.note(Instant::now()) {
                     tracing::warn!(trouble, unlogged, "the log does not confirm");
@@ -289,7 +300,7 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Leads, if nobody else does, and publishes one batch.
-    pub async fn step(&mut self) -> Result<Step, Error> {
+    pub async fn step(&mut self) -> Result<RelayStep, RelayError> {
         // Taken out, and put back only when all went well: an error ends the leadership, whose
         // connection is closed, whose lock is then free.
         let mut leader = match self.leader.take() {
@@ -304,7 +315,7 @@ impl<P: Publish> Relay<P> {
             self.leaves(&leader);
             return outcome;
         };
-        if step == Step::Deposed {
+        if step == RelayStep::Deposed {
             tracing::warn!(epoch = leader.epoch, "another relay took over");
             self.leaves(&leader);
             return Ok(step);
@@ -317,7 +328,7 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Becomes the leader; or says why not.
-    async fn stand(&mut self) -> Result<Result<Leader, Step>, Error> {
+    async fn stand(&mut self) -> Result<Result<LeaderLease, RelayStep>, RelayError> {
         let limit = self.settings.statement_limit;
         // Taken out, and put back only when all went well, like the leader's.
         let mut conn = match self.standby.take() {
@@ -325,17 +336,17 @@ impl<P: Publish> Relay<P> {
             None => db::within(limit, self.settings.database.connect()).await?,
         };
         if self.tenure.resting(Instant::now()).is_some() {
-            let led = db::within(limit, Leader::is_there(&mut conn)).await?;
+            let led = db::within(limit, LeaderLease::is_there(&mut conn)).await?;
             if !self.tenure.is_needed(Instant::now(), led) {
                 self.standby = Some(conn);
-                return Ok(Err(Step::Resting));
+                return Ok(Err(RelayStep::Resting));
             }
         }
-        let leader = match db::within(limit, Leader::elect(&self.settings, conn)).await? {
+        let leader = match db::within(limit, LeaderLease::elect(&self.settings, conn)).await? {
             Ok(leader) => leader,
             Err(conn) => {
                 self.standby = Some(conn);
-                return Ok(Err(Step::Standby));
+                return Ok(Err(RelayStep::Standby));
             }
         };
         for held in &leader.held {
@@ -346,18 +357,18 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Makes room for another relay, which may be able to publish.
-    async fn give_up(&mut self, leader: Leader) -> Result<Step, Error> {
+    async fn give_up(&mut self, leader: LeaderLease) -> Result<RelayStep, RelayError> {
         self.leaves(&leader);
         let reason = self.tenure.gives_up(Instant::now(), &self.publisher.trouble());
         tracing::warn!(epoch = leader.epoch, reason, "another relay may lead");
         self.health.not_ready(&reason);
         counter("relay_gave_up_total", self.settings.service).increment(1);
         db::within(self.settings.statement_limit, leader.conn.close()).await?;
-        Ok(Step::GaveUp)
+        Ok(RelayStep::GaveUp)
     }
 
     /// What is held is another's to show.
-    fn leaves(&self, leader: &Leader) {
+    fn leaves(&self, leader: &LeaderLease) {
         for held in &leader.held {
             show_held(self.settings.service, &held.topic, false);
         }

@@ -36,9 +36,9 @@ const GENERATION_MAX: usize = 65_536;
 
 /// The highest number of each lane. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub struct Watch(Arc<Mutex<Lanes>>);
+pub struct SequenceWatch(Arc<Mutex<SequenceMemory>>);
 
-impl Watch {
+impl SequenceWatch {
     /// Shows the counters of these topics at 0, before anything is counted.
     pub fn announce(service: &'static str, topics: &[&'static str]) {
         for topic in topics {
@@ -84,13 +84,13 @@ fn count(name: &'static str, service: &'static str, message: &Message) {
 /// Two generations: when the young one is full it becomes the old one, whose place was taken by
 /// nobody who spoke meanwhile.
 #[derive(Debug, Default)]
-struct Lanes {
+struct SequenceMemory {
     young: HashMap<u128, i64>,
     old: HashMap<u128, i64>,
     hashers: [RandomState; 2],
 }
 
-impl Lanes {
+impl SequenceMemory {
     /// Whether the number is above all earlier ones of its lane, as far as is remembered.
     fn rises(&mut self, message: &Message) -> bool {
         let lane = self.lane(message);
@@ -99,8 +99,8 @@ impl Lanes {
         if self.young.len() >= GENERATION_MAX && !self.young.contains_key(&lane) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(lane, known.map_or(sequence, |it| it.max(sequence)));
-        known.is_none_or(|it| sequence > it)
+        self.young.insert(lane, known.map_or(sequence, |n| n.max(sequence)));
+        known.is_none_or(|n| sequence > n)
     }
 
     /// A lane's name is a stranger's text of any length: its hash is kept, wide enough that two are
@@ -108,7 +108,7 @@ impl Lanes {
     fn lane(&self, message: &Message) -> u128 {
         let envelope = &message.envelope;
         let name = (&message.incoming.topic, &envelope.source, &envelope.subject);
-        let [high, low] = self.hashers.each_ref().map(|it| u128::from(it.hash_one(name)));
+        let [high, low] = self.hashers.each_ref().map(|state| u128::from(state.hash_one(name)));
         high << 64 | low
     }
 }

@@ -26,21 +26,21 @@ use tracing_subscriber::{
     },
 };
 
-use crate::lifecycle::Unfailing;
+use crate::lifecycle::InfallibleResult;
 
 pub(crate) use self::log::finish as finish_log;
-pub use self::vitals::Vitals;
-pub(crate) use self::vitals::introduce;
+pub use self::process_metrics::ProcessMetrics;
+pub(crate) use self::process_metrics::introduce;
 
 mod log;
 pub(crate) mod messaging;
-mod names;
+mod metric_descriptions;
+mod process_metrics;
 pub mod spans;
-mod vitals;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     /// For people.
     #[default]
     Pretty,
@@ -50,7 +50,7 @@ pub enum Format {
 
 /// How telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum TelemetryError {
     /// The filter cannot be read.
     #[error("the log filter cannot be read")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
@@ -64,9 +64,9 @@ pub enum Error {
 
 /// The numbers of this process.
 #[derive(Clone, Debug)]
-pub struct Metrics(PrometheusHandle);
+pub struct MetricsHandle(PrometheusHandle);
 
-impl Metrics {
+impl MetricsHandle {
     /// All of them, in Prometheus' text form.
     pub fn render(&self) -> String {
         self.0.run_upkeep();
@@ -80,7 +80,7 @@ impl Metrics {
     /// takes the block away between the writer's look at it and its write; at most about one for
     /// each look at the numbers. Counters are not concerned, so what must stay 0 is never a
     /// histogram.
-    pub async fn keep_up(self, every: Duration, stop: CancellationToken) -> Unfailing {
+    pub async fn keep_up(self, every: Duration, stop: CancellationToken) -> InfallibleResult {
         let rest = || stop.run_until_cancelled(tokio::time::sleep(every));
         while rest().await.is_some() {
             self.0.run_upkeep();
@@ -90,7 +90,7 @@ impl Metrics {
 }
 
 /// Held while it is looked at and while all of this is made: tests begin at the same moment.
-static METRICS: Mutex<Option<Metrics>> = Mutex::new(None);
+static METRICS: Mutex<Option<MetricsHandle>> = Mutex::new(None);
 
 /// Seconds, from a statement's to a patient caller's.
 const SECONDS: &[f64] =
@@ -104,36 +104,36 @@ const LONG_SECONDS: &[f64] =
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
 
 /// Whether a filter of log lines can be read.
-pub fn check_filter(filter: &str) -> Result<(), Error> {
+pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
     EnvFilter::try_new(filter)?;
     Ok(())
 }
 
 /// Starts logs, numbers and the panic hook. The first call in a process counts; later ones get the
 /// same numbers.
-pub fn init(format: Format, filter: &str) -> Result<Metrics, Error> {
+pub fn init(format: LogFormat, filter: &str) -> Result<MetricsHandle, TelemetryError> {
     let mut known = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(metrics) = &*known {
         return Ok(metrics.clone());
     }
     let filter = EnvFilter::try_new(filter)?;
     let colours = std::io::stdout().is_terminal();
-    let log = log::stdout(log::Look { format, colours })?;
+    let log = log::stdout(log::LogLayout { format, colours })?;
     // An event that cannot be formatted would be complained of on standard error, where nobody may
     // listen either.
     let lines = tracing_subscriber::fmt().with_ansi(colours).log_internal_errors(false);
     let lines = lines.with_writer(log);
     let installed = match format {
-        Format::Pretty => lines.with_target(false).with_env_filter(filter).try_init(),
-        Format::Json => as_json(lines).with_env_filter(filter).try_init(),
+        LogFormat::Pretty => lines.with_target(false).with_env_filter(filter).try_init(),
+        LogFormat::Json => as_json(lines).with_env_filter(filter).try_init(),
     };
     if let Err(error) = installed {
         // A test's own subscriber, or that of a program which holds several services.
         tracing::debug!(error, "logs go where they went before");
     }
-    let metrics = known.insert(Metrics(numbers()?.install_recorder()?)).clone();
-    names::describe();
-    vitals::describe();
+    let metrics = known.insert(MetricsHandle(numbers()?.install_recorder()?)).clone();
+    metric_descriptions::describe();
+    process_metrics::describe();
     log_panics();
     Ok(metrics)
 }

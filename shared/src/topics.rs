@@ -18,12 +18,12 @@ use std::{collections::HashMap, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    dependency::{self, Waited},
-    health::Component,
+    dependency::{self, WaitOutcome},
+    health::HealthComponent,
     inbox, kafka,
 };
 
-use admin::{Admin, Kept};
+use admin::{TopicAdmin, TopicRetention};
 
 pub(crate) use restore::restore;
 
@@ -50,7 +50,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A topic and how it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Topic {
+pub struct TopicSpec {
     /// Its name, without the deployment's prefix.
     pub name: &'static str,
     /// How many partitions it has.
@@ -58,19 +58,19 @@ pub struct Topic {
     /// How long messages are kept; of a compacted topic, how long tombstones are.
     pub retention: Duration,
     /// What happens to messages in the end.
-    pub cleanup: Cleanup,
+    pub cleanup: CleanupPolicy,
 }
 
 /// On how many brokers a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Replicas {
+pub struct ReplicaCount {
     /// Copies that are made in all.
     pub copies: i32,
     /// Copies that have to be there before a message is confirmed.
     pub in_sync_min: i32,
 }
 
-impl Replicas {
+impl ReplicaCount {
     /// So many copies, confirmed when a majority is there.
     pub const fn majority(copies: i32) -> Self {
         Self { copies, in_sync_min: copies / 2 + 1 }
@@ -79,48 +79,53 @@ impl Replicas {
 
 /// What happens to messages in the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cleanup {
+pub enum CleanupPolicy {
     /// They are deleted when they are old.
     Delete,
     /// The last one of each key stays for ever.
     Compact,
 }
 
-impl Topic {
+impl TopicSpec {
     /// Events, kept for a week.
     pub const fn events(name: &'static str) -> Self {
         Self {
             name,
             partitions: EVENT_PARTITIONS,
             retention: EVENT_RETENTION,
-            cleanup: Cleanup::Delete,
+            cleanup: CleanupPolicy::Delete,
         }
     }
 
     /// The last word per key, kept for ever.
     pub const fn latest(name: &'static str) -> Self {
-        Self { cleanup: Cleanup::Compact, ..Self::events(name) }
+        Self { cleanup: CleanupPolicy::Compact, ..Self::events(name) }
     }
 
     /// Copies of dead letters, for people.
     pub const fn dead_letters(name: &'static str) -> Self {
-        Self { name, partitions: 1, retention: DEAD_LETTER_RETENTION, cleanup: Cleanup::Delete }
+        Self {
+            name,
+            partitions: 1,
+            retention: DEAD_LETTER_RETENTION,
+            cleanup: CleanupPolicy::Delete,
+        }
     }
 
     /// What the broker is told of it.
-    fn settings(&self, replicas: Replicas) -> Vec<(&'static str, String)> {
-        let millis = |it: Duration| it.as_millis().to_string();
+    fn settings(&self, replicas: ReplicaCount) -> Vec<(&'static str, String)> {
+        let millis = |duration: Duration| duration.as_millis().to_string();
         let mut settings = vec![
             ("segment.ms", millis(SEGMENT_SPAN)),
             // The relay's producer waits for all that are in sync: these at least.
             ("min.insync.replicas", replicas.in_sync_min.to_string()),
         ];
         settings.extend(match self.cleanup {
-            Cleanup::Delete => vec![
+            CleanupPolicy::Delete => vec![
                 ("cleanup.policy", "delete".to_owned()),
                 ("retention.ms", millis(self.retention)),
             ],
-            Cleanup::Compact => vec![
+            CleanupPolicy::Compact => vec![
                 ("cleanup.policy", "compact".to_owned()),
                 ("min.compaction.lag.ms", millis(COMPACTION_LAG_MIN)),
                 // Old values are gone after this, however quiet the topic is.
@@ -135,7 +140,7 @@ impl Topic {
 
 /// Why topics are not as declared.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum TopicError {
     /// The client could not be made.
     #[error("the Kafka client could not be made")]
     Client(#[source] rdkafka::error::KafkaError),
@@ -212,7 +217,7 @@ pub enum Error {
     Stopped,
 }
 
-impl Error {
+impl TopicError {
     /// Whether the same may work later.
     pub fn is_transient(&self) -> bool {
         use rdkafka::types::RDKafkaErrorCode as Code;
@@ -239,7 +244,7 @@ impl Error {
 }
 
 fn because(reason: Option<&str>) -> String {
-    reason.map_or_else(String::new, |it| format!(" ({it})"))
+    reason.map_or_else(String::new, |text| format!(" ({text})"))
 }
 
 fn days(span: Duration) -> u64 {
@@ -249,15 +254,15 @@ fn days(span: Duration) -> u64 {
 /// Creates the topics that are missing, and checks of all of them how many partitions they have, how
 /// long they keep, and on how many brokers a message is when it is confirmed.
 pub async fn create(
-    settings: &kafka::Settings,
-    topics: &[Topic],
-    replicas: Replicas,
-) -> Result<(), Error> {
-    let admin = Admin::new(settings)?;
+    settings: &kafka::KafkaSettings,
+    topics: &[TopicSpec],
+    replicas: ReplicaCount,
+) -> Result<(), TopicError> {
+    let admin = TopicAdmin::new(settings)?;
     let present = admin.partitions().await?;
-    let missing: Vec<Topic> = topics
+    let missing: Vec<TopicSpec> = topics
         .iter()
-        .filter(|it| !present.contains_key(&settings.topic(it.name)))
+        .filter(|spec| !present.contains_key(&settings.topic(spec.name)))
         .copied()
         .collect();
     if !missing.is_empty() {
@@ -266,7 +271,7 @@ pub async fn create(
     let mut looks = 0;
     loop {
         match look(&admin, settings, topics, replicas).await {
-            Err(Error::Unseen(_)) if looks < LOOKS_MAX => looks += 1,
+            Err(TopicError::Unseen(_)) if looks < LOOKS_MAX => looks += 1,
             outcome => return outcome,
         }
         tokio::time::sleep(LOOK_AGAIN).await;
@@ -275,14 +280,14 @@ pub async fn create(
 
 /// Compares what is declared with what is there.
 async fn look(
-    admin: &Admin,
-    settings: &kafka::Settings,
-    topics: &[Topic],
-    replicas: Replicas,
-) -> Result<(), Error> {
+    admin: &TopicAdmin,
+    settings: &kafka::KafkaSettings,
+    topics: &[TopicSpec],
+    replicas: ReplicaCount,
+) -> Result<(), TopicError> {
     let present = admin.partitions().await?;
     check_partitions(settings, topics, &present)?;
-    let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
+    let names: Vec<String> = topics.iter().map(|spec| settings.topic(spec.name)).collect();
     for ((topic, name), kept) in topics.iter().zip(&names).zip(admin.kept(&names).await?) {
         check_kept(topic, name, kept, replicas)?;
     }
@@ -293,8 +298,8 @@ async fn look(
 }
 
 /// Partitions can be added and never taken away, so more than declared are lived with.
-fn warn_of_more(topic: &Topic, found: Option<&i32>) {
-    if let Some(found) = found.filter(|it| **it > topic.partitions) {
+fn warn_of_more(topic: &TopicSpec, found: Option<&i32>) {
+    if let Some(found) = found.filter(|n| **n > topic.partitions) {
         tracing::warn!(
             topic = topic.name,
             found,
@@ -306,17 +311,17 @@ fn warn_of_more(topic: &Topic, found: Option<&i32>) {
 }
 
 fn check_partitions(
-    settings: &kafka::Settings,
-    topics: &[Topic],
+    settings: &kafka::KafkaSettings,
+    topics: &[TopicSpec],
     present: &HashMap<String, i32>,
-) -> Result<(), Error> {
+) -> Result<(), TopicError> {
     for topic in topics {
         let name = settings.topic(topic.name);
         match present.get(&name) {
-            None => return Err(Error::Unseen(name)),
+            None => return Err(TopicError::Unseen(name)),
             Some(found) if *found < topic.partitions => {
                 let (found, declared) = (*found, topic.partitions);
-                return Err(Error::Partitions { topic: name, found, declared });
+                return Err(TopicError::Partitions { topic: name, found, declared });
             }
             Some(_) => {}
         }
@@ -327,21 +332,21 @@ fn check_partitions(
 /// A broker that has not heard of a topic yet may know nothing of how it keeps messages, which says
 /// nothing of the topic.
 fn check_kept(
-    topic: &Topic,
+    topic: &TopicSpec,
     name: &str,
-    kept: Option<Kept>,
-    replicas: Replicas,
-) -> Result<(), Error> {
-    let Some(Kept { span, in_sync_min, message_bytes_max }) = kept else {
-        return Err(Error::Unseen(name.to_owned()));
+    kept: Option<TopicRetention>,
+    replicas: ReplicaCount,
+) -> Result<(), TopicError> {
+    let Some(TopicRetention { span, in_sync_min, message_bytes_max }) = kept else {
+        return Err(TopicError::Unseen(name.to_owned()));
     };
     message_bytes::check(topic, name, message_bytes_max)?;
-    if topic.cleanup == Cleanup::Delete && span >= inbox::RETENTION {
-        return Err(Error::Retention { topic: name.to_owned(), kept: span });
+    if topic.cleanup == CleanupPolicy::Delete && span >= inbox::RETENTION {
+        return Err(TopicError::Retention { topic: name.to_owned(), kept: span });
     }
     if in_sync_min < replicas.in_sync_min {
         let (found, declared) = (in_sync_min, replicas.in_sync_min);
-        return Err(Error::InSync { topic: name.to_owned(), found, declared });
+        return Err(TopicError::InSync { topic: name.to_owned(), found, declared });
     }
     Ok(())
 }
@@ -349,17 +354,17 @@ fn check_kept(
 /// Waits for the broker and then [creates](create) the topics. Says through `health` what is
 /// waited for.
 pub async fn ensure(
-    settings: &kafka::Settings,
-    topics: &[Topic],
-    replicas: Replicas,
-    health: &Component,
+    settings: &kafka::KafkaSettings,
+    topics: &[TopicSpec],
+    replicas: ReplicaCount,
+    health: &HealthComponent,
     stop: &CancellationToken,
-) -> Result<(), Error> {
+) -> Result<(), TopicError> {
     let attempt = async || create(settings, topics, replicas).await;
-    match dependency::wait(health, stop, Error::is_transient, attempt).await {
-        Waited::Up(()) => Ok(()),
-        Waited::Refused(error) => Err(error),
-        Waited::Stopped => Err(Error::Stopped),
+    match dependency::wait(health, stop, TopicError::is_transient, attempt).await {
+        WaitOutcome::Up(()) => Ok(()),
+        WaitOutcome::Refused(error) => Err(error),
+        WaitOutcome::Stopped => Err(TopicError::Stopped),
     }
 }
 

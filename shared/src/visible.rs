@@ -27,7 +27,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
 
 /// The same for a text of several lines: their ends stay.
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
-    escaped(text, |it| it != '\n' && is_hidden(it), put)
+    escaped(text, |character| character != '\n' && is_hidden(character), put)
 }
 
 /// The same for a text that is JSON already: what it says stays the same.

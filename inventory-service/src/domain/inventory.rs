@@ -12,11 +12,11 @@ use std::collections::BTreeMap;
 use shared::decider::Decider;
 
 use super::{
-    naming::{Lines, OrderId, Quantity, Sku},
+    naming::{OrderId, OrderLines, Quantity, Sku},
     product::{self, Product},
-    rejection::Rejection,
+    rejection::InventoryRejection,
     reservation::{self, Reservation},
-    stock::Stock,
+    stock::StockCount,
 };
 
 /// Reservations and products: all that there are, or those that a batch needs.
@@ -30,49 +30,50 @@ pub struct Inventory {
 
 /// What may be asked, and of whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Command {
+pub enum InventoryCommand {
     /// For an order.
     Reservation {
         /// Which.
         order: OrderId,
         /// What.
-        command: reservation::Command,
+        command: reservation::ReservationCommand,
     },
     /// Of a product.
     Product {
         /// Which.
         sku: Sku,
         /// What.
-        command: product::Command,
+        command: product::ProductCommand,
     },
 }
 
 /// What has happened, and to whom.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
+pub enum InventoryEvent {
     /// For an order.
     Reservation {
         /// Which.
         order: OrderId,
         /// What.
-        event: reservation::Event,
+        event: reservation::ReservationEvent,
     },
     /// To a product.
     Product {
         /// Which.
         sku: Sku,
         /// What.
-        event: product::Event,
+        event: product::ProductEvent,
     },
 }
 
-impl Event {
+impl InventoryEvent {
     /// Whether there is a product that was not there before.
     pub fn is_new_product(&self) -> bool {
         match self {
-            Self::Product { event: product::Event::Listed { .. }, .. } => true,
+            Self::Product { event: product::ProductEvent::Listed { .. }, .. } => true,
             Self::Product {
-                event: product::Event::Changed { .. } | product::Event::Restocked { .. },
+                event:
+                    product::ProductEvent::Changed { .. } | product::ProductEvent::Restocked { .. },
                 ..
             }
             | Self::Reservation { .. } => false,
@@ -83,16 +84,16 @@ impl Event {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Reservation { event, .. } => match event {
-                reservation::Event::Reserved { .. } => "reserved",
-                reservation::Event::Rejected { .. } => "rejected",
-                reservation::Event::Sold => "sold",
-                reservation::Event::Released { .. } => "released",
-                reservation::Event::Fenced => "fenced",
+                reservation::ReservationEvent::Reserved { .. } => "reserved",
+                reservation::ReservationEvent::Rejected { .. } => "rejected",
+                reservation::ReservationEvent::Sold => "sold",
+                reservation::ReservationEvent::Released { .. } => "released",
+                reservation::ReservationEvent::Fenced => "fenced",
             },
             Self::Product { event, .. } => match event {
-                product::Event::Listed { .. } => "listed",
-                product::Event::Changed { .. } => "changed",
-                product::Event::Restocked { .. } => "restocked",
+                product::ProductEvent::Listed { .. } => "listed",
+                product::ProductEvent::Changed { .. } => "changed",
+                product::ProductEvent::Restocked { .. } => "restocked",
             },
         }
     }
@@ -100,36 +101,39 @@ impl Event {
 
 impl Decider for Inventory {
     type State = Self;
-    type Command = Command;
-    type Event = Event;
-    type Rejection = Rejection;
+    type Command = InventoryCommand;
+    type Event = InventoryEvent;
+    type Rejection = InventoryRejection;
 
     fn initial() -> Self {
         Self::default()
     }
 
-    fn decide(inventory: &Self, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        inventory: &Self,
+        command: &InventoryCommand,
+    ) -> Result<Vec<InventoryEvent>, InventoryRejection> {
         match command {
-            Command::Reservation { order, command } => {
+            InventoryCommand::Reservation { order, command } => {
                 let reservation = inventory.reservations.get(order);
                 let events = reservation::decide(reservation, command, |sku| {
-                    inventory.products.get(sku).map_or(0, |it| it.stock.available())
+                    inventory.products.get(sku).map_or(0, |product| product.stock.available())
                 })?;
-                let of_order = |event| Event::Reservation { order: *order, event };
+                let of_order = |event| InventoryEvent::Reservation { order: *order, event };
                 Ok(events.into_iter().map(of_order).collect())
             }
-            Command::Product { sku, command } => {
+            InventoryCommand::Product { sku, command } => {
                 let events = product::decide(inventory.products.get(sku), command)?;
-                let of_product = |event| Event::Product { sku: sku.clone(), event };
+                let of_product = |event| InventoryEvent::Product { sku: sku.clone(), event };
                 Ok(events.into_iter().map(of_product).collect())
             }
         }
     }
 
-    fn evolve(mut inventory: Self, event: &Event) -> Self {
+    fn evolve(mut inventory: Self, event: &InventoryEvent) -> Self {
         match event {
-            Event::Reservation { order, event } => inventory.take_in(*order, event),
-            Event::Product { sku, event } => {
+            InventoryEvent::Reservation { order, event } => inventory.take_in(*order, event),
+            InventoryEvent::Product { sku, event } => {
                 let product = inventory.products.remove(sku);
                 inventory.products.insert(sku.clone(), product::evolve(product, sku, event));
             }
@@ -140,27 +144,27 @@ impl Decider for Inventory {
 
 impl Inventory {
     /// Takes in what happened for an order: the reservation's next stage, and the stock it moves.
-    fn take_in(&mut self, order: OrderId, event: &reservation::Event) {
+    fn take_in(&mut self, order: OrderId, event: &reservation::ReservationEvent) {
         use Reservation as R;
-        use reservation::Event as E;
+        use reservation::ReservationEvent as E;
 
         let next = match (self.reservations.remove(&order), event) {
             (None, E::Reserved { lines }) => {
-                self.move_stock(lines, Stock::reserve);
+                self.move_stock(lines, StockCount::reserve);
                 R::Reserved(lines.clone())
             }
             (None, E::Rejected { .. }) => R::Rejected,
             (None, E::Fenced) => R::Fenced,
             (Some(R::Reserved(lines)), E::Sold) => {
-                self.move_stock(&lines, Stock::sell);
+                self.move_stock(&lines, StockCount::sell);
                 R::Sold(lines)
             }
             (Some(R::Reserved(lines)), E::Released { .. }) => {
-                self.move_stock(&lines, Stock::let_go);
+                self.move_stock(&lines, StockCount::let_go);
                 R::Released
             }
             (Some(R::Sold(lines)), E::Released { .. }) => {
-                self.move_stock(&lines, Stock::take_back);
+                self.move_stock(&lines, StockCount::take_back);
                 R::Released
             }
             (reservation, event) => {
@@ -170,7 +174,7 @@ impl Inventory {
         self.reservations.insert(order, next);
     }
 
-    fn move_stock(&mut self, lines: &Lines, by: fn(Stock, u64) -> Stock) {
+    fn move_stock(&mut self, lines: &OrderLines, by: fn(StockCount, u64) -> StockCount) {
         for (sku, quantity) in lines.iter() {
             let Some(product) = self.products.get_mut(sku) else {
                 unreachable!("{sku} has stock that moves and is no product");

@@ -20,7 +20,7 @@ impl Sku {
 
     /// Reads a SKU; none if it is not one.
     pub fn parse(text: &str) -> Option<Self> {
-        let good = |it: u8| it.is_ascii_alphanumeric() || b"-_.".contains(&it);
+        let good = |n: u8| n.is_ascii_alphanumeric() || b"-_.".contains(&n);
         let sized = (1..=Self::LETTERS_MAX).contains(&text.len());
         (sized && text.bytes().all(good)).then(|| Self(text.into()))
     }
@@ -63,7 +63,7 @@ impl Quantity {
 
 /// What an order wants: at least one product, each once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Lines(BTreeMap<Sku, Quantity>);
+pub struct OrderLines(BTreeMap<Sku, Quantity>);
 
 /// How lines can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +76,7 @@ pub enum InvalidLines {
     Repeated,
 }
 
-impl Lines {
+impl OrderLines {
     /// Lines, checked.
     pub fn new(lines: impl IntoIterator<Item = (Sku, Quantity)>) -> Result<Self, InvalidLines> {
         let mut checked = BTreeMap::new();
@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn lines_name_each_product_once_and_at_least_one() {
         let lamp = Sku::parse("lamp").unwrap();
-        assert_eq!(Lines::new([]), Err(InvalidLines::Empty));
+        assert_eq!(OrderLines::new([]), Err(InvalidLines::Empty));
         assert_eq!(
-            Lines::new([(lamp.clone(), Quantity::ONE), (lamp, Quantity::ONE)]),
+            OrderLines::new([(lamp.clone(), Quantity::ONE), (lamp, Quantity::ONE)]),
             Err(InvalidLines::Repeated)
         );
     }

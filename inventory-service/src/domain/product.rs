@@ -18,22 +18,22 @@ use shared::contract::currency;
 
 use super::{
     naming::{Quantity, Sku},
-    rejection::Rejection,
-    stock::Stock,
+    rejection::InventoryRejection,
+    stock::StockCount,
 };
 
 /// A product and its stock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
     /// What people are offered.
-    pub offer: Offer,
+    pub offer: ProductOffer,
     /// How much of it there is.
-    pub stock: Stock,
+    pub stock: StockCount,
 }
 
 /// What people are offered.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Offer {
+pub struct ProductOffer {
     name: String,
     price_minor: i64,
     currency: String,
@@ -44,17 +44,17 @@ pub struct Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOffer {
     /// The name is empty, too long or not printable.
-    #[error("name is not 1 to {} printable characters", Offer::NAME_CHARS_MAX)]
+    #[error("name is not 1 to {} printable characters", ProductOffer::NAME_CHARS_MAX)]
     Name,
     /// The price is negative or too high.
-    #[error("price_minor is not between 0 and {}", Offer::PRICE_MAX)]
+    #[error("price_minor is not between 0 and {}", ProductOffer::PRICE_MAX)]
     Price,
     /// Nothing can be priced in the currency.
     #[error("currency is not one of ISO 4217 that has a minor unit, in capital letters")]
     Currency,
 }
 
-impl Offer {
+impl ProductOffer {
     /// Characters that a name has at most.
     pub const NAME_CHARS_MAX: usize = 200;
     /// The highest price: a line of the largest quantity still costs less than 64 bits can say.
@@ -118,16 +118,16 @@ impl Offer {
 
 /// What may be asked of a product.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Command {
+pub enum ProductCommand {
     /// It is to be offered like this, whether it is new or not.
     Put {
         /// How.
-        offer: Offer,
+        offer: ProductOffer,
     },
     /// It is to exist: offered like this and with this stock, unless it is known already.
     Introduce {
         /// How it is offered.
-        offer: Offer,
+        offer: ProductOffer,
         /// How many there are; none of what is out of stock from the first.
         quantity: Option<Quantity>,
     },
@@ -140,16 +140,16 @@ pub enum Command {
 
 /// What has happened to a product.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
+pub enum ProductEvent {
     /// It is new.
     Listed {
         /// What people are offered.
-        offer: Offer,
+        offer: ProductOffer,
     },
     /// It is offered differently.
     Changed {
         /// What people are offered now.
-        offer: Offer,
+        offer: ProductOffer,
     },
     /// There is more of it.
     Restocked {
@@ -161,37 +161,43 @@ pub enum Event {
 /// The table.
 pub(super) fn decide(
     product: Option<&Product>,
-    command: &Command,
-) -> Result<Vec<Event>, Rejection> {
+    command: &ProductCommand,
+) -> Result<Vec<ProductEvent>, InventoryRejection> {
     match (product, command) {
-        (None, Command::Put { offer }) => Ok(vec![Event::Listed { offer: offer.clone() }]),
-        (Some(product), Command::Put { offer }) if product.offer == *offer => Ok(vec![]),
-        (Some(_), Command::Put { offer }) => Ok(vec![Event::Changed { offer: offer.clone() }]),
-        (None, Command::Introduce { offer, quantity }) => {
-            let listed = Event::Listed { offer: offer.clone() };
-            let restocked = quantity.map(|quantity| Event::Restocked { quantity });
+        (None, ProductCommand::Put { offer }) => {
+            Ok(vec![ProductEvent::Listed { offer: offer.clone() }])
+        }
+        (Some(product), ProductCommand::Put { offer }) if product.offer == *offer => Ok(vec![]),
+        (Some(_), ProductCommand::Put { offer }) => {
+            Ok(vec![ProductEvent::Changed { offer: offer.clone() }])
+        }
+        (None, ProductCommand::Introduce { offer, quantity }) => {
+            let listed = ProductEvent::Listed { offer: offer.clone() };
+            let restocked = quantity.map(|quantity| ProductEvent::Restocked { quantity });
             Ok([listed].into_iter().chain(restocked).collect())
         }
-        (Some(_), Command::Introduce { .. }) => Ok(vec![]),
-        (None, Command::Restock { .. }) => Err(Rejection::UnknownProduct),
-        (Some(product), Command::Restock { quantity }) => {
+        (Some(_), ProductCommand::Introduce { .. }) => Ok(vec![]),
+        (None, ProductCommand::Restock { .. }) => Err(InventoryRejection::UnknownProduct),
+        (Some(product), ProductCommand::Restock { quantity }) => {
             if product.stock.has_room_for(quantity.count()) {
-                Ok(vec![Event::Restocked { quantity: *quantity }])
+                Ok(vec![ProductEvent::Restocked { quantity: *quantity }])
             } else {
-                Err(Rejection::StockLimit)
+                Err(InventoryRejection::StockLimit)
             }
         }
     }
 }
 
 /// The product after an event.
-pub(super) fn evolve(product: Option<Product>, sku: &Sku, event: &Event) -> Product {
+pub(super) fn evolve(product: Option<Product>, sku: &Sku, event: &ProductEvent) -> Product {
     match (product, event) {
-        (None, Event::Listed { offer }) => {
-            Product { offer: offer.clone(), stock: Stock::default() }
+        (None, ProductEvent::Listed { offer }) => {
+            Product { offer: offer.clone(), stock: StockCount::default() }
         }
-        (Some(product), Event::Changed { offer }) => Product { offer: offer.clone(), ..product },
-        (Some(product), Event::Restocked { quantity }) => {
+        (Some(product), ProductEvent::Changed { offer }) => {
+            Product { offer: offer.clone(), ..product }
+        }
+        (Some(product), ProductEvent::Restocked { quantity }) => {
             Product { stock: product.stock.restock(quantity.count()), ..product }
         }
         (product, event) => unreachable!("{event:?} was not decided for {sku}: {product:?}"),

@@ -1,10 +1,10 @@
 //! Why a command is refused, for reservations and products alike.
 
-use super::stock::Stock;
+use super::stock::StockCount;
 
 /// Why the answer is no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
-pub enum Rejection {
+pub enum InventoryRejection {
     /// A confirmation of an order for which nothing was ever reserved.
     #[error("the order is confirmed and nothing was ever reserved for it")]
     NeverReserved,
@@ -18,6 +18,6 @@ pub enum Rejection {
     #[error("there is no such product")]
     UnknownProduct,
     /// A delivery beyond all stock.
-    #[error("there cannot be more than {} of a product", Stock::STOCKED_MAX)]
+    #[error("there cannot be more than {} of a product", StockCount::STOCKED_MAX)]
     StockLimit,
 }

@@ -24,8 +24,8 @@
 //! **Architecture invariant:** all lines are held or none.
 
 use super::{
-    naming::{Lines, Quantity, Sku},
-    rejection::Rejection,
+    naming::{OrderLines, Quantity, Sku},
+    rejection::InventoryRejection,
 };
 
 /// Where the reservation of an order stands.
@@ -34,9 +34,9 @@ pub enum Reservation {
     /// Cancelled before it was placed: nothing will ever be held.
     Fenced,
     /// Its lines are held.
-    Reserved(Lines),
+    Reserved(OrderLines),
     /// Its lines are sold.
-    Sold(Lines),
+    Sold(OrderLines),
     /// Not every line was there: nothing is held.
     Rejected,
     /// What was held is available again.
@@ -45,7 +45,7 @@ pub enum Reservation {
 
 impl Reservation {
     /// What it holds, reserved or sold.
-    pub fn held(&self) -> Option<&Lines> {
+    pub fn held(&self) -> Option<&OrderLines> {
         match self {
             Self::Reserved(lines) | Self::Sold(lines) => Some(lines),
             Self::Fenced | Self::Rejected | Self::Released => None,
@@ -55,11 +55,11 @@ impl Reservation {
 
 /// What may be asked for an order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Command {
+pub enum ReservationCommand {
     /// Hold every line, or none: the order was placed.
     Reserve {
         /// What it wants.
-        lines: Lines,
+        lines: OrderLines,
     },
     /// What is held is sold: the order was confirmed.
     Commit,
@@ -69,23 +69,23 @@ pub enum Command {
 
 /// What has happened for an order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Event {
+pub enum ReservationEvent {
     /// Its lines are held.
     Reserved {
         /// What is held.
-        lines: Lines,
+        lines: OrderLines,
     },
     /// Not every line was there.
     Rejected {
         /// What was short.
-        missing: Vec<Missing>,
+        missing: Vec<ShortLine>,
     },
     /// What was held is sold.
     Sold,
     /// What was held or sold is available again.
     Released {
         /// What was let go.
-        lines: Lines,
+        lines: OrderLines,
     },
     /// It was cancelled before it was placed.
     Fenced,
@@ -93,7 +93,7 @@ pub enum Event {
 
 /// A line that is short.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Missing {
+pub struct ShortLine {
     /// Of what.
     pub sku: Sku,
     /// How many were asked for.
@@ -105,21 +105,21 @@ pub struct Missing {
 /// The table. `available` tells how much of a product there is.
 pub(super) fn decide(
     reservation: Option<&Reservation>,
-    command: &Command,
+    command: &ReservationCommand,
     available: impl Fn(&Sku) -> u64,
-) -> Result<Vec<Event>, Rejection> {
-    use Command as C;
+) -> Result<Vec<ReservationEvent>, InventoryRejection> {
     use Reservation as R;
+    use ReservationCommand as C;
 
     match (reservation, command) {
         // The way forward.
         (None, C::Reserve { lines }) => Ok(vec![reserve(lines, available)]),
-        (Some(R::Reserved(_)), C::Commit) => Ok(vec![Event::Sold]),
+        (Some(R::Reserved(_)), C::Commit) => Ok(vec![ReservationEvent::Sold]),
         // The way back.
         (Some(R::Reserved(lines) | R::Sold(lines)), C::Release) => {
-            Ok(vec![Event::Released { lines: lines.clone() }])
+            Ok(vec![ReservationEvent::Released { lines: lines.clone() }])
         }
-        (None, C::Release) => Ok(vec![Event::Fenced]),
+        (None, C::Release) => Ok(vec![ReservationEvent::Fenced]),
         // Repeats, and what was overtaken by the cancellation.
         (
             Some(R::Fenced | R::Reserved(_) | R::Sold(_) | R::Rejected | R::Released),
@@ -128,21 +128,25 @@ pub(super) fn decide(
         | (Some(R::Sold(_) | R::Released), C::Commit)
         | (Some(R::Fenced | R::Rejected | R::Released), C::Release) => Ok(vec![]),
         // What can never be.
-        (None, C::Commit) => Err(Rejection::NeverReserved),
-        (Some(R::Rejected), C::Commit) => Err(Rejection::WasRejected),
-        (Some(R::Fenced), C::Commit) => Err(Rejection::WasFenced),
+        (None, C::Commit) => Err(InventoryRejection::NeverReserved),
+        (Some(R::Rejected), C::Commit) => Err(InventoryRejection::WasRejected),
+        (Some(R::Fenced), C::Commit) => Err(InventoryRejection::WasFenced),
     }
 }
 
-fn reserve(lines: &Lines, available: impl Fn(&Sku) -> u64) -> Event {
-    let missing: Vec<Missing> = lines
+fn reserve(lines: &OrderLines, available: impl Fn(&Sku) -> u64) -> ReservationEvent {
+    let missing: Vec<ShortLine> = lines
         .iter()
-        .map(|(sku, requested)| Missing { sku: sku.clone(), requested, available: available(sku) })
-        .filter(|it| it.available < it.requested.count())
+        .map(|(sku, requested)| ShortLine {
+            sku: sku.clone(),
+            requested,
+            available: available(sku),
+        })
+        .filter(|line| line.available < line.requested.count())
         .collect();
     if missing.is_empty() {
-        Event::Reserved { lines: lines.clone() }
+        ReservationEvent::Reserved { lines: lines.clone() }
     } else {
-        Event::Rejected { missing }
+        ReservationEvent::Rejected { missing }
     }
 }

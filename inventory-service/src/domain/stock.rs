@@ -11,14 +11,14 @@
 
 /// The stock of one product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Stock {
+pub struct StockCount {
     available: u64,
     reserved: u64,
     sold: u64,
     stocked: u64,
 }
 
-impl Stock {
+impl StockCount {
     /// What was ever delivered of one product, at most. Far above any shop and far below where the
     /// database's numbers end.
     pub const STOCKED_MAX: u64 = 1_000_000_000_000;
@@ -99,7 +99,7 @@ impl Stock {
 
     fn adds_up(self) -> bool {
         let placed =
-            self.available.checked_add(self.reserved).and_then(|it| it.checked_add(self.sold));
+            self.available.checked_add(self.reserved).and_then(|n| n.checked_add(self.sold));
         placed == Some(self.stocked) && self.stocked <= Self::STOCKED_MAX
     }
 
@@ -123,19 +123,19 @@ mod tests {
 
     #[test]
     fn stock_moves_and_nothing_gets_lost() {
-        let stock = Stock::default().restock(10).reserve(7).sell(4).let_go(2).take_back(1);
-        assert_eq!(Some(stock), Stock::from_counts(6, 1, 3, 10));
+        let stock = StockCount::default().restock(10).reserve(7).sell(4).let_go(2).take_back(1);
+        assert_eq!(Some(stock), StockCount::from_counts(6, 1, 3, 10));
     }
 
     #[test]
     fn stock_that_does_not_add_up_is_none() {
-        assert_eq!(Stock::from_counts(1, 1, 1, 4), None);
-        assert_eq!(Stock::from_counts(u64::MAX, 1, 0, 0), None);
+        assert_eq!(StockCount::from_counts(1, 1, 1, 4), None);
+        assert_eq!(StockCount::from_counts(u64::MAX, 1, 0, 0), None);
     }
 
     #[test]
     #[should_panic(expected = "3 were taken of 2")]
     fn more_than_there_is_cannot_be_reserved() {
-        assert_eq!(Stock::default().restock(2).reserve(3), Stock::default());
+        assert_eq!(StockCount::default().restock(2).reserve(3), StockCount::default());
     }
 }

@@ -1,10 +1,10 @@
 //! `GET /products/{sku}`
 
 use axum::extract::State;
-use shared::http::{Json, Path, Problem, ProblemDocument, look_up};
+use shared::http::{JsonBody, PathParams, Problem, ProblemDocument, look_up};
 use sqlx::PgConnection;
 
-use super::{Api, problems, view};
+use super::{InventoryApi, problems, view};
 use crate::{
     domain::{naming::Sku, product::Product},
     store,
@@ -14,21 +14,21 @@ use crate::{
 #[utoipa::path(
     get, path = "/products/{sku}", tag = "products", params(("sku" = String, Path, pattern = "^[A-Za-z0-9._-]{1,64}$")),
     responses(
-        (status = 200, body = view::Product),
+        (status = 200, body = view::ProductView),
         (status = 404, description = "There is no such product", body = ProblemDocument,
             content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get_product(
-    State(api): State<Api>,
-    Path(sku): Path<String>,
-) -> Result<Json<view::Product>, Problem> {
+    State(api): State<InventoryApi>,
+    PathParams(sku): PathParams<String>,
+) -> Result<JsonBody<view::ProductView>, Problem> {
     let (sku, product) = find(&api, &sku).await?;
-    Ok(Json(view::Product::of(&sku, &product)))
+    Ok(JsonBody(view::ProductView::of(&sku, &product)))
 }
 
 /// The product that is known by this.
-pub(super) async fn find(api: &Api, sku: &str) -> Result<(Sku, Product), Problem> {
+pub(super) async fn find(api: &InventoryApi, sku: &str) -> Result<(Sku, Product), Problem> {
     // What no product can be known by, no product is known by.
     let sku = Sku::parse(sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
     let look = async |conn: &mut PgConnection| store::product(conn, &sku).await;

@@ -1,22 +1,22 @@
 //! `GET /products`
 
 use axum::extract::State;
-use shared::http::{Json, Page, Problem, ProblemDocument, Query};
+use shared::http::{JsonBody, ListPage, Problem, ProblemDocument, QueryParams};
 
-use super::{Api, paging::PageQuery, view};
+use super::{InventoryApi, paging::PageQuery, view};
 
 /// What the shop offers, page by page.
 #[utoipa::path(
     get, path = "/products", tag = "products", params(PageQuery),
     responses(
-        (status = 200, body = Page<view::Product>),
+        (status = 200, body = ListPage<view::ProductView>),
         (status = 400, description = "The page cannot be read", body = ProblemDocument,
             content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list_products(
-    State(api): State<Api>,
-    Query(query): Query<PageQuery>,
-) -> Result<Json<Page<view::Product>>, Problem> {
-    query.read(&api.pool, view::Product::of).await.map(Json)
+    State(api): State<InventoryApi>,
+    QueryParams(query): QueryParams<PageQuery>,
+) -> Result<JsonBody<ListPage<view::ProductView>>, Problem> {
+    query.read(&api.pool, view::ProductView::of).await.map(JsonBody)
 }

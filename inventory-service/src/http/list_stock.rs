@@ -1,22 +1,25 @@
 //! `GET /stock`
 
 use axum::extract::State;
-use shared::http::{Json, Page, Problem, ProblemDocument, Query};
+use shared::http::{JsonBody, ListPage, Problem, ProblemDocument, QueryParams};
 
-use super::{Api, paging::PageQuery, view};
+use super::{InventoryApi, paging::PageQuery, view};
 
 /// How much there is of each product, page by page.
 #[utoipa::path(
     get, path = "/stock", tag = "stock", params(PageQuery),
     responses(
-        (status = 200, body = Page<view::Stock>),
+        (status = 200, body = ListPage<view::StockView>),
         (status = 400, description = "The page cannot be read", body = ProblemDocument,
             content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn list_stock(
-    State(api): State<Api>,
-    Query(query): Query<PageQuery>,
-) -> Result<Json<Page<view::Stock>>, Problem> {
-    query.read(&api.pool, |sku, product| view::Stock::of(sku, product.stock)).await.map(Json)
+    State(api): State<InventoryApi>,
+    QueryParams(query): QueryParams<PageQuery>,
+) -> Result<JsonBody<ListPage<view::StockView>>, Problem> {
+    query
+        .read(&api.pool, |sku, product| view::StockView::of(sku, product.stock))
+        .await
+        .map(JsonBody)
 }

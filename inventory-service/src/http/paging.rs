@@ -1,7 +1,7 @@
 //! The products, page by page: `next_cursor` is the last SKU of the page before.
 
 use serde::Deserialize;
-use shared::http::{Page, PageLimit, Problem, look_up, problem};
+use shared::http::{ListPage, PageLimit, Problem, look_up, problem};
 use sqlx::{PgConnection, PgPool};
 use utoipa::IntoParams;
 
@@ -29,7 +29,7 @@ impl PageQuery {
         &self,
         pool: &PgPool,
         view: impl Fn(&Sku, &Product) -> T,
-    ) -> Result<Page<T>, Problem> {
+    ) -> Result<ListPage<T>, Problem> {
         let limit = self.limit.unwrap_or_default();
         let after = self.cursor.as_deref().map(|cursor| {
             let unknown = || problem::MALFORMED_REQUEST.detail("cursor was not given by this list");
@@ -39,6 +39,11 @@ impl PageQuery {
         let look =
             async |conn: &mut PgConnection| store::listed(conn, after.as_ref(), limit.rows()).await;
         let rows = look_up(pool, look).await?;
-        Ok(Page::of(rows, limit, |(sku, _)| sku.to_string(), |(sku, product)| view(&sku, &product)))
+        Ok(ListPage::of(
+            rows,
+            limit,
+            |(sku, _)| sku.to_string(),
+            |(sku, product)| view(&sku, &product),
+        ))
     }
 }

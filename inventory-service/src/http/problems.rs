@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use shared::http::{Problem, ProblemType, problem};
 
-use crate::domain::{product::InvalidOffer, rejection::Rejection};
+use crate::domain::{product::InvalidOffer, rejection::InventoryRejection};
 
 /// Nobody has listed such a product.
 pub(super) const PRODUCT_UNKNOWN: ProblemType = ProblemType {
@@ -31,14 +31,14 @@ pub(super) const STOCK_LIMIT: ProblemType = ProblemType {
 pub(super) const ALL: &[ProblemType] = &[PRODUCT_UNKNOWN, SKU_INVALID, STOCK_LIMIT];
 
 /// Why a command was refused.
-pub(super) fn rejected(rejection: Rejection) -> Problem {
+pub(super) fn rejected(rejection: InventoryRejection) -> Problem {
     match rejection {
-        Rejection::UnknownProduct => PRODUCT_UNKNOWN.problem(),
-        Rejection::StockLimit => STOCK_LIMIT.detail(rejection.to_string()),
+        InventoryRejection::UnknownProduct => PRODUCT_UNKNOWN.problem(),
+        InventoryRejection::StockLimit => STOCK_LIMIT.detail(rejection.to_string()),
         // Of orders, about which nobody can ask here.
-        Rejection::NeverReserved | Rejection::WasRejected | Rejection::WasFenced => {
-            Problem::internal(&rejection)
-        }
+        InventoryRejection::NeverReserved
+        | InventoryRejection::WasRejected
+        | InventoryRejection::WasFenced => Problem::internal(&rejection),
     }
 }
 

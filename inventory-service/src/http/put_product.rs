@@ -2,15 +2,17 @@
 
 use axum::{extract::State, response::Response};
 use serde::Deserialize;
-use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext, respond, whole};
+use shared::http::{
+    JsonBody, PathParams, Problem, ProblemDocument, RequestContext, respond, whole,
+};
 use utoipa::ToSchema;
 
-use super::{Api, problems, view};
+use super::{InventoryApi, problems, view};
 use crate::{
     commands::ChangeProduct,
     domain::{
         naming::Sku,
-        product::{Command, Offer},
+        product::{ProductCommand, ProductOffer},
     },
 };
 
@@ -47,8 +49,8 @@ fn offered() -> bool {
     params(("sku" = String, Path, pattern = "^[A-Za-z0-9._-]{1,64}$", description = "1 to 64 letters, digits, `-`, `_` and `.`")),
     request_body = PutProduct,
     responses(
-        (status = 200, description = "It was known, and is now like this", body = view::Product),
-        (status = 201, description = "It is new", body = view::Product,
+        (status = 200, description = "It was known, and is now like this", body = view::ProductView),
+        (status = 201, description = "It is new", body = view::ProductView,
             headers(("Location" = String, description = "Where it is"))),
         (status = 400, description = "The body cannot be read", body = ProblemDocument,
             content_type = "application/problem+json"),
@@ -61,15 +63,15 @@ fn offered() -> bool {
     ),
 )]
 pub(super) async fn put_product(
-    State(api): State<Api>,
-    Path(sku): Path<String>,
+    State(api): State<InventoryApi>,
+    PathParams(sku): PathParams<String>,
     context: RequestContext,
-    Json(body): Json<PutProduct>,
+    JsonBody(body): JsonBody<PutProduct>,
 ) -> Result<Response, Problem> {
     let sku = Sku::parse(&sku).ok_or_else(|| problems::SKU_INVALID.problem())?;
-    let offer = Offer::new(body.name, body.price_minor, body.currency, body.active)
+    let offer = ProductOffer::new(body.name, body.price_minor, body.currency, body.active)
         .map_err(problems::invalid_offer)?;
-    let command = Command::Put { offer };
+    let command = ProductCommand::Put { offer };
     let change = ChangeProduct { sku, command, key: None, trace: Some(context.trace) };
-    respond(api.intake.submit(change).await?, problems::rejected)
+    respond(api.batcher.submit(change).await?, problems::rejected)
 }

@@ -3,23 +3,24 @@
 use axum::{extract::State, response::Response};
 use serde::{Deserialize, Serialize};
 use shared::http::{
-    Idempotent, Path, Problem, ProblemDocument, RequestContext, problem, respond, whole,
+    IdempotentBody, PathParams, Problem, ProblemDocument, RequestContext, problem, respond, whole,
 };
 use utoipa::ToSchema;
 
-use super::{Api, problems, view};
+use super::{InventoryApi, problems, view};
 use crate::{
     commands::ChangeProduct,
     domain::{
         naming::{Quantity, Sku},
-        product::Command,
+        product::ProductCommand,
     },
 };
 
 /// What was delivered.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = Restock)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Restock {
+pub(super) struct RestockBody {
     /// How many more there are.
     #[serde(deserialize_with = "whole")]
     #[schema(example = 100, minimum = 1, maximum = 2_147_483_647)]
@@ -39,9 +40,9 @@ pub(super) struct Restock {
             description = "Who the caller is: 1 to 100 visible ASCII characters. Keys of different callers never meet; \
                            those who do not say who they are share theirs. It proves nothing."),
     ),
-    request_body = Restock,
+    request_body = RestockBody,
     responses(
-        (status = 200, description = "The stock after it", body = view::Stock, headers(
+        (status = 200, description = "The stock after it", body = view::StockView, headers(
             ("Idempotency-Replayed" = String, description = "`true` if this answer was given before"),
         )),
         (status = 400, description = "The key is missing, or the body cannot be read",
@@ -57,18 +58,18 @@ pub(super) struct Restock {
     ),
 )]
 pub(super) async fn restock(
-    State(api): State<Api>,
-    Path(sku): Path<String>,
+    State(api): State<InventoryApi>,
+    PathParams(sku): PathParams<String>,
     context: RequestContext,
-    Idempotent { key, body }: Idempotent<Restock>,
+    IdempotentBody { key, body }: IdempotentBody<RestockBody>,
 ) -> Result<Response, Problem> {
     let sku = Sku::parse(&sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
     let quantity = i32::try_from(body.quantity).ok().and_then(Quantity::new).ok_or_else(|| {
         let detail = "quantity is not between 1 and 2147483647";
         problem::INVALID_BODY.problem().with_error("/quantity", "out-of-range", detail)
     })?;
-    let command = Command::Restock { quantity };
+    let command = ProductCommand::Restock { quantity };
     // The path is part of the fingerprint: a key that was used for another product is refused.
     let change = ChangeProduct { sku, command, key: Some(key), trace: Some(context.trace) };
-    respond(api.intake.submit(change).await?, problems::rejected)
+    respond(api.batcher.submit(change).await?, problems::rejected)
 }

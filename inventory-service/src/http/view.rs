@@ -7,7 +7,8 @@ use crate::domain::{naming::Sku, product, stock};
 
 /// What the shop offers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Product {
+#[schema(as = Product)]
+pub(crate) struct ProductView {
     /// What it is known by.
     #[schema(example = "desk-lamp")]
     sku: String,
@@ -26,7 +27,8 @@ pub(crate) struct Product {
 
 /// How much there is of a product: `available + reserved + sold = stocked`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Stock {
+#[schema(as = Stock)]
+pub(crate) struct StockView {
     /// Of which.
     #[schema(example = "desk-lamp")]
     sku: String,
@@ -40,7 +42,7 @@ pub(crate) struct Stock {
     stocked: u64,
 }
 
-impl Product {
+impl ProductView {
     pub(crate) fn of(sku: &Sku, product: &product::Product) -> Self {
         let offer = &product.offer;
         Self {
@@ -53,8 +55,8 @@ impl Product {
     }
 }
 
-impl Stock {
-    pub(crate) fn of(sku: &Sku, stock: stock::Stock) -> Self {
+impl StockView {
+    pub(crate) fn of(sku: &Sku, stock: stock::StockCount) -> Self {
         Self {
             sku: sku.to_string(),
             available: stock.available(),

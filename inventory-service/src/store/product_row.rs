@@ -5,21 +5,21 @@ use std::collections::BTreeSet;
 use shared::fault::Fault;
 use sqlx::PgConnection;
 
-use super::{Counts, Unreadable};
+use super::{RowCounts, UnreadableRow};
 use crate::domain::{
     naming::Sku,
-    product::{Offer, Product},
-    stock::Stock,
+    product::{Product, ProductOffer},
+    stock::StockCount,
 };
 
-pub(super) struct Loaded {
+pub(super) struct LoadedProduct {
     pub(super) sku: Sku,
     pub(super) product: Product,
-    pub(super) counts: Counts,
+    pub(super) counts: RowCounts,
 }
 
 #[derive(sqlx::FromRow)]
-pub(super) struct Row {
+pub(super) struct ProductRow {
     sku: String,
     name: String,
     price_minor: i64,
@@ -33,24 +33,25 @@ pub(super) struct Row {
     version: i64,
 }
 
-impl TryFrom<Row> for Loaded {
-    type Error = Unreadable;
+impl TryFrom<ProductRow> for LoadedProduct {
+    type Error = UnreadableRow;
 
-    fn try_from(row: Row) -> Result<Self, Unreadable> {
-        let unreadable = Unreadable { table: "products", id: row.sku.clone() };
+    fn try_from(row: ProductRow) -> Result<Self, UnreadableRow> {
+        let unreadable = UnreadableRow { table: "products", id: row.sku.clone() };
         let count = |column: i64| u64::try_from(column).ok();
         let read = || {
-            let stock = Stock::from_counts(
+            let stock = StockCount::from_counts(
                 count(row.available)?,
                 count(row.reserved)?,
                 count(row.sold)?,
                 count(row.stocked)?,
             )?;
-            let offer = Offer::kept(row.name, row.price_minor, row.currency, row.active).ok()?;
+            let offer =
+                ProductOffer::kept(row.name, row.price_minor, row.currency, row.active).ok()?;
             Some((Sku::parse(&row.sku)?, Product { offer, stock }))
         };
         let (sku, product) = read().ok_or(unreadable)?;
-        Ok(Self { sku, product, counts: Counts { said: row.said, version: row.version } })
+        Ok(Self { sku, product, counts: RowCounts { said: row.said, version: row.version } })
     }
 }
 
@@ -58,11 +59,11 @@ impl TryFrom<Row> for Loaded {
 pub(super) async fn load_for_update(
     conn: &mut PgConnection,
     skus: &BTreeSet<Sku>,
-) -> Result<Vec<Loaded>, Fault> {
+) -> Result<Vec<LoadedProduct>, Fault> {
     if skus.is_empty() {
         return Ok(vec![]);
     }
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<ProductRow> = sqlx::query_as(
         "SELECT sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,
                 version
          FROM products WHERE sku = ANY ($1) ORDER BY sku FOR UPDATE",
@@ -70,21 +71,21 @@ pub(super) async fn load_for_update(
     .bind(skus.iter().map(Sku::as_str).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Loaded::try_from).collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().map(LoadedProduct::try_from).collect::<Result<_, _>>()?)
 }
 
 /// Writes the rows whose version follows; says how many.
 pub(super) async fn save(
     conn: &mut PgConnection,
-    rows: &[(&Sku, &Product, Counts)],
+    rows: &[(&Sku, &Product, RowCounts)],
 ) -> Result<u64, sqlx::Error> {
     if rows.is_empty() {
         return Ok(0);
     }
-    let offer = |pick: fn(&Offer) -> &str| {
+    let offer = |pick: fn(&ProductOffer) -> &str| {
         rows.iter().map(|(_, product, _)| pick(&product.offer)).collect::<Vec<_>>()
     };
-    let stock = |pick: fn(Stock) -> u64| {
+    let stock = |pick: fn(StockCount) -> u64| {
         let counts = rows.iter().map(|(_, product, _)| pick(product.stock).cast_signed());
         counts.collect::<Vec<_>>()
     };
@@ -104,14 +105,14 @@ pub(super) async fn save(
          WHERE kept.version = excluded.version - 1",
     )
     .bind(rows.iter().map(|(sku, ..)| sku.as_str()).collect::<Vec<_>>())
-    .bind(offer(Offer::name))
+    .bind(offer(ProductOffer::name))
     .bind(rows.iter().map(|(_, product, _)| product.offer.price_minor()).collect::<Vec<_>>())
-    .bind(offer(Offer::currency))
+    .bind(offer(ProductOffer::currency))
     .bind(rows.iter().map(|(_, product, _)| product.offer.active()).collect::<Vec<_>>())
-    .bind(stock(Stock::available))
-    .bind(stock(Stock::reserved))
-    .bind(stock(Stock::sold))
-    .bind(stock(Stock::stocked))
+    .bind(stock(StockCount::available))
+    .bind(stock(StockCount::reserved))
+    .bind(stock(StockCount::sold))
+    .bind(stock(StockCount::stocked))
     .bind(rows.iter().map(|(.., counts)| counts.said).collect::<Vec<_>>())
     .bind(rows.iter().map(|(.., counts)| counts.version).collect::<Vec<_>>())
     .execute(conn)

@@ -3,12 +3,12 @@
 use shared::fault::Fault;
 use sqlx::PgConnection;
 
-use super::product_row::{Loaded, Row};
+use super::product_row::{LoadedProduct, ProductRow};
 use crate::domain::{naming::Sku, product::Product};
 
 /// One product.
 pub(crate) async fn product(conn: &mut PgConnection, sku: &Sku) -> Result<Option<Product>, Fault> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<ProductRow> = sqlx::query_as(
         "SELECT sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,
                 version
          FROM products WHERE sku = $1",
@@ -16,7 +16,7 @@ pub(crate) async fn product(conn: &mut PgConnection, sku: &Sku) -> Result<Option
     .bind(sku.as_str())
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(Loaded::try_from).transpose()?.map(|it| it.product))
+    Ok(row.map(LoadedProduct::try_from).transpose()?.map(|it| it.product))
 }
 
 /// Up to `n_max` products after a SKU, in the order of the SKUs.
@@ -25,7 +25,7 @@ pub(crate) async fn listed(
     after: Option<&Sku>,
     n_max: i64,
 ) -> Result<Vec<(Sku, Product)>, Fault> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<ProductRow> = sqlx::query_as(
         "SELECT sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,
                 version
          FROM products WHERE sku > $1 ORDER BY sku LIMIT $2",
@@ -34,6 +34,6 @@ pub(crate) async fn listed(
     .bind(n_max)
     .fetch_all(conn)
     .await?;
-    let loaded = rows.into_iter().map(Loaded::try_from).collect::<Result<Vec<_>, _>>()?;
-    Ok(loaded.into_iter().map(|it| (it.sku, it.product)).collect())
+    let loaded = rows.into_iter().map(LoadedProduct::try_from).collect::<Result<Vec<_>, _>>()?;
+    Ok(loaded.into_iter().map(|product| (product.sku, product.product)).collect())
 }

@@ -6,20 +6,20 @@ use shared::fault::Fault;
 use sqlx::{PgConnection, types::Json};
 use uuid::Uuid;
 
-use super::{Counts, KeptLines, Unreadable};
+use super::{KeptLines, RowCounts, UnreadableRow};
 use crate::domain::{
-    naming::{Lines, OrderId, Quantity, Sku},
+    naming::{OrderId, OrderLines, Quantity, Sku},
     reservation::Reservation,
 };
 
-pub(super) struct Loaded {
+pub(super) struct LoadedReservation {
     pub(super) order: OrderId,
     pub(super) reservation: Reservation,
-    pub(super) counts: Counts,
+    pub(super) counts: RowCounts,
 }
 
 #[derive(sqlx::FromRow)]
-struct Row {
+struct ReservationRow {
     order_id: Uuid,
     stage: String,
     lines: Json<KeptLines>,
@@ -27,16 +27,16 @@ struct Row {
     version: i64,
 }
 
-impl TryFrom<Row> for Loaded {
-    type Error = Unreadable;
+impl TryFrom<ReservationRow> for LoadedReservation {
+    type Error = UnreadableRow;
 
-    fn try_from(row: Row) -> Result<Self, Unreadable> {
+    fn try_from(row: ReservationRow) -> Result<Self, UnreadableRow> {
         let lines = || {
             let lines = row
                 .lines
                 .iter()
                 .map(|(sku, quantity)| Some((Sku::parse(sku)?, Quantity::new(*quantity)?)));
-            Lines::new(lines.collect::<Option<Vec<_>>>()?).ok()
+            OrderLines::new(lines.collect::<Option<Vec<_>>>()?).ok()
         };
         let reservation = match row.stage.as_str() {
             "fenced" => Some(Reservation::Fenced),
@@ -48,11 +48,11 @@ impl TryFrom<Row> for Loaded {
         };
         Ok(Self {
             order: OrderId(row.order_id),
-            reservation: reservation.ok_or_else(|| Unreadable {
+            reservation: reservation.ok_or_else(|| UnreadableRow {
                 table: "reservations",
                 id: row.order_id.to_string(),
             })?,
-            counts: Counts { said: row.said, version: row.version },
+            counts: RowCounts { said: row.said, version: row.version },
         })
     }
 }
@@ -61,24 +61,24 @@ impl TryFrom<Row> for Loaded {
 pub(super) async fn load_for_update(
     conn: &mut PgConnection,
     orders: &BTreeSet<OrderId>,
-) -> Result<Vec<Loaded>, Fault> {
+) -> Result<Vec<LoadedReservation>, Fault> {
     if orders.is_empty() {
         return Ok(vec![]);
     }
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<ReservationRow> = sqlx::query_as(
         "SELECT order_id, stage, lines, said, version
          FROM reservations WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE",
     )
     .bind(orders.iter().map(|it| it.0).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?;
-    Ok(rows.into_iter().map(Loaded::try_from).collect::<Result<_, _>>()?)
+    Ok(rows.into_iter().map(LoadedReservation::try_from).collect::<Result<_, _>>()?)
 }
 
 /// Writes the rows whose version follows; says how many.
 pub(super) async fn save(
     conn: &mut PgConnection,
-    rows: &[(OrderId, &Reservation, Counts)],
+    rows: &[(OrderId, &Reservation, RowCounts)],
 ) -> Result<u64, sqlx::Error> {
     if rows.is_empty() {
         return Ok(0);
@@ -112,6 +112,6 @@ fn stage(reservation: &Reservation) -> &'static str {
 }
 
 fn lines(reservation: &Reservation) -> KeptLines {
-    let lines = reservation.held().into_iter().flat_map(Lines::iter);
+    let lines = reservation.held().into_iter().flat_map(OrderLines::iter);
     lines.map(|(sku, quantity)| (sku.as_str().to_owned(), quantity.get())).collect()
 }

@@ -1,4 +1,4 @@
-use shared::contract::Line;
+use shared::contract::OrderLine;
 use time::macros::datetime;
 
 use super::*;
@@ -7,7 +7,7 @@ const AT: OffsetDateTime = datetime!(2026-03-01 12:00 UTC);
 const ORDER: Uuid = Uuid::from_u128(7);
 
 fn placed(lines: &[(&str, i32)]) -> OrderPlaced {
-    let lines = lines.iter().map(|(sku, quantity)| Line {
+    let lines = lines.iter().map(|(sku, quantity)| OrderLine {
         sku: (*sku).to_owned(),
         quantity: *quantity,
         unit_price_minor: 100,
@@ -25,32 +25,39 @@ fn placed(lines: &[(&str, i32)]) -> OrderPlaced {
     }
 }
 
-fn lines(lines: &[(&str, i32)]) -> Lines {
+fn lines(lines: &[(&str, i32)]) -> OrderLines {
     let line =
         |(sku, count): &(&str, i32)| (Sku::parse(sku).unwrap(), Quantity::new(*count).unwrap());
-    Lines::new(lines.iter().map(line)).unwrap()
+    OrderLines::new(lines.iter().map(line)).unwrap()
 }
 
 #[test]
 fn an_order_that_was_placed_asks_for_its_lines() {
     let command = reserve(&placed(&[("lamp", 2), ("chair", 1)]), &ORDER.to_string());
-    let wanted = reservation::Command::Reserve { lines: lines(&[("chair", 1), ("lamp", 2)]) };
-    assert_eq!(command, Ok(Command::Reservation { order: OrderId(ORDER), command: wanted }));
+    let wanted =
+        reservation::ReservationCommand::Reserve { lines: lines(&[("chair", 1), ("lamp", 2)]) };
+    assert_eq!(
+        command,
+        Ok(InventoryCommand::Reservation { order: OrderId(ORDER), command: wanted })
+    );
 }
 
 #[test]
 fn lines_that_nothing_can_be_held_for_are_unusable() {
     let reserve = |lines: &[(&str, i32)]| reserve(&placed(lines), &ORDER.to_string());
-    assert_eq!(reserve(&[]), Err(Unusable::Lines(InvalidLines::Empty)));
-    assert_eq!(reserve(&[("a", 1), ("a", 2)]), Err(Unusable::Lines(InvalidLines::Repeated)));
-    assert_eq!(reserve(&[("a b", 1)]), Err(Unusable::Sku("a b".to_owned())));
-    assert_eq!(reserve(&[("a", 0)]), Err(Unusable::Quantity { sku: "a".to_owned(), quantity: 0 }));
+    assert_eq!(reserve(&[]), Err(InvalidRecord::Lines(InvalidLines::Empty)));
+    assert_eq!(reserve(&[("a", 1), ("a", 2)]), Err(InvalidRecord::Lines(InvalidLines::Repeated)));
+    assert_eq!(reserve(&[("a b", 1)]), Err(InvalidRecord::Sku("a b".to_owned())));
+    assert_eq!(
+        reserve(&[("a", 0)]),
+        Err(InvalidRecord::Quantity { sku: "a".to_owned(), quantity: 0 })
+    );
 }
 
 #[test]
 fn a_body_that_speaks_of_another_order_is_unusable() {
     let outside = Uuid::from_u128(8).to_string();
-    let expected = Unusable::OtherOrder { body: ORDER, outside: outside.clone() };
+    let expected = InvalidRecord::OtherOrder { body: ORDER, outside: outside.clone() };
     assert_eq!(reserve(&placed(&[("lamp", 1)]), &outside), Err(expected));
     let confirmed = OrderConfirmed {
         order_id: ORDER,
@@ -64,16 +71,16 @@ fn a_body_that_speaks_of_another_order_is_unusable() {
 
 #[test]
 fn what_is_held_is_said_line_by_line() {
-    let event = reservation::Event::Reserved { lines: lines(&[("lamp", 2)]) };
-    let event = Event::Reservation { order: OrderId(ORDER), event };
+    let event = reservation::ReservationEvent::Reserved { lines: lines(&[("lamp", 2)]) };
+    let event = InventoryEvent::Reservation { order: OrderId(ORDER), event };
     let said = StockReserved {
         order_id: ORDER,
         lines: vec![StockLine { sku: "lamp".to_owned(), quantity: 2 }],
         reserved_at: AT,
     };
     assert_eq!(
-        Saying::of(&event, AT),
-        Some((Subject::Order(OrderId(ORDER)), Saying::Reserved(said)))
+        StockRecord::of(&event, AT),
+        Some((MessageSubject::Order(OrderId(ORDER)), StockRecord::Reserved(said)))
     );
 }
 
@@ -81,10 +88,19 @@ fn what_is_held_is_said_line_by_line() {
 fn what_is_nobody_elses_affair_is_not_said() {
     let sku = Sku::parse("lamp").unwrap();
     for event in [
-        Event::Reservation { order: OrderId(ORDER), event: reservation::Event::Sold },
-        Event::Reservation { order: OrderId(ORDER), event: reservation::Event::Fenced },
-        Event::Product { sku, event: product::Event::Restocked { quantity: Quantity::ONE } },
+        InventoryEvent::Reservation {
+            order: OrderId(ORDER),
+            event: reservation::ReservationEvent::Sold,
+        },
+        InventoryEvent::Reservation {
+            order: OrderId(ORDER),
+            event: reservation::ReservationEvent::Fenced,
+        },
+        InventoryEvent::Product {
+            sku,
+            event: product::ProductEvent::Restocked { quantity: Quantity::ONE },
+        },
     ] {
-        assert_eq!(Saying::of(&event, AT), None, "{event:?}");
+        assert_eq!(StockRecord::of(&event, AT), None, "{event:?}");
     }
 }

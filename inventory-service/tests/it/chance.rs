@@ -3,8 +3,8 @@
 use std::{cell::RefCell, collections::BTreeMap};
 
 use inventory_service::domain::{
-    inventory::{Command, Inventory},
-    naming::{Lines, OrderId, Quantity},
+    inventory::{Inventory, InventoryCommand},
+    naming::{OrderId, OrderLines, Quantity},
     product,
     reservation::{self, Reservation},
 };
@@ -14,7 +14,7 @@ use proptest::{
     sample::select,
     test_runner::{Config, TestCaseError, TestRunner},
 };
-use shared::{decider, message::Incoming};
+use shared::{decider, message::IncomingMessage};
 use uuid::Uuid;
 
 use crate::kit::{House, introduce, new_order, outside, sku};
@@ -66,8 +66,9 @@ async fn live_through(house: &House, model: &mut Inventory, history: Vec<Vec<Del
     house.deliver(&["a", "b", "c"], quantity.get()).await;
     for text in ["a", "b", "c"] {
         decider::step::<Inventory>(model, &introduce(text, 1)).unwrap();
-        let command = product::Command::Restock { quantity };
-        decider::step::<Inventory>(model, &Command::Product { sku: sku(text), command }).unwrap();
+        let command = product::ProductCommand::Restock { quantity };
+        decider::step::<Inventory>(model, &InventoryCommand::Product { sku: sku(text), command })
+            .unwrap();
     }
     let orders: Vec<Uuid> = (0..ORDERS).map(|_| new_order()).collect();
     let consumer = house.consumer();
@@ -91,19 +92,19 @@ async fn live_through(house: &House, model: &mut Inventory, history: Vec<Vec<Del
 }
 
 /// The message, and what the domain is asked by it.
-fn say(house: &House, order: Uuid, word: &Word) -> (Incoming, Command) {
+fn say(house: &House, order: Uuid, word: &Word) -> (IncomingMessage, InventoryCommand) {
     let (message, command) = match word {
         Word::Placed(lines) => {
             let told: Vec<_> = lines.iter().map(|(sku, count)| (*sku, *count)).collect();
             let lines =
                 lines.iter().map(|(text, count)| (sku(text), Quantity::new(*count).unwrap()));
-            let lines = Lines::new(lines).unwrap();
-            (house.placed(order, &told), reservation::Command::Reserve { lines })
+            let lines = OrderLines::new(lines).unwrap();
+            (house.placed(order, &told), reservation::ReservationCommand::Reserve { lines })
         }
-        Word::Confirmed => (house.confirmed(order), reservation::Command::Commit),
-        Word::Cancelled => (house.cancelled(order), reservation::Command::Release),
+        Word::Confirmed => (house.confirmed(order), reservation::ReservationCommand::Commit),
+        Word::Cancelled => (house.cancelled(order), reservation::ReservationCommand::Release),
     };
-    (message, Command::Reservation { order: OrderId(order), command })
+    (message, InventoryCommand::Reservation { order: OrderId(order), command })
 }
 
 async fn assert_agree(house: &House, model: &Inventory) {
@@ -114,8 +115,11 @@ async fn assert_agree(house: &House, model: &Inventory) {
         Reservation::Rejected => "rejected",
         Reservation::Released => "released",
     };
-    let expected: BTreeMap<Uuid, String> =
-        model.reservations.iter().map(|(order, it)| (order.0, stage(it).to_owned())).collect();
+    let expected: BTreeMap<Uuid, String> = model
+        .reservations
+        .iter()
+        .map(|(order, reservation)| (order.0, stage(reservation).to_owned()))
+        .collect();
     assert_eq!(house.stages().await, expected);
     for (sku, product) in &model.products {
         let stock = product.stock;

@@ -14,27 +14,27 @@ use inventory_service::{
     app::App,
     consumer::EventHandler,
     domain::{
-        inventory::Command,
+        inventory::InventoryCommand,
         naming::{Quantity, Sku},
-        product::{self, Offer},
+        product::{self, ProductOffer},
     },
     request::StockRequest,
 };
 use secrecy::SecretString;
 use shared::{
     clock::Clock,
-    codec::{self, Codec, Kind, Says},
-    consumer::Parts,
+    codec::{self, AvroCodec, EventMeta, RecordKind},
+    consumer::BatchProcessor,
     contract::{
-        Line, OrderCancelled, OrderConfirmed, OrderPlaced, ProductChanged, Record, StockRejected,
-        StockReleased, StockReserved,
+        OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, ProductChanged, Record,
+        StockRejected, StockReleased, StockReserved,
     },
     db,
-    effects::Wakers,
-    health::Health,
-    message::{Envelope, Incoming, Message, Outgoing, TraceParent},
+    effects::WorkerWakers,
+    health::ProcessHealth,
+    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceParent},
     outbox,
-    sequence::Watch,
+    sequence::SequenceWatch,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -51,23 +51,26 @@ pub(crate) struct House {
     /// Stands before the topics' names.
     pub(crate) prefix: String,
     /// How order-service speaks and reads.
-    order_service: Codec,
+    order_service: AvroCodec,
 }
 
 impl House {
     pub(crate) async fn new() -> Arc<Self> {
         let url = devstack::database("inventory").await;
-        let settings = db::Settings::new(SecretString::from(url.clone())).patient(PATIENCE);
+        let settings = db::DatabaseSettings::new(SecretString::from(url.clone())).patient(PATIENCE);
         let pool = db::pool(&settings, "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
-        let hears =
-            [Kind::of::<OrderPlaced>(), Kind::of::<OrderConfirmed>(), Kind::of::<OrderCancelled>()];
+        let hears = [
+            RecordKind::of::<OrderPlaced>(),
+            RecordKind::of::<OrderConfirmed>(),
+            RecordKind::of::<OrderCancelled>(),
+        ];
         let says = [
-            Kind::of::<StockReserved>(),
-            Kind::of::<StockRejected>(),
-            Kind::of::<StockReleased>(),
-            Kind::of::<ProductChanged>(),
+            RecordKind::of::<StockReserved>(),
+            RecordKind::of::<StockRejected>(),
+            RecordKind::of::<StockReleased>(),
+            RecordKind::of::<ProductChanged>(),
         ];
         // A codec that connects knows the schemas of those that connected before, and does
         // not depend on how long the registry takes to answer later on.
@@ -82,14 +85,14 @@ impl House {
     }
 
     /// What takes messages in; each call is another consumer.
-    pub(crate) fn consumer(&self) -> Parts<EventHandler> {
-        Parts {
+    pub(crate) fn consumer(&self) -> BatchProcessor<EventHandler> {
+        BatchProcessor {
             service: NAME,
             handler: EventHandler { app: self.app.clone() },
             pool: self.pool.clone(),
-            wakers: Wakers::default(),
+            wakers: WorkerWakers::default(),
             clock: Clock::System,
-            watch: Watch::default(),
+            watch: SequenceWatch::default(),
         }
     }
 
@@ -106,8 +109,11 @@ impl House {
     pub(crate) async fn deliver(&self, skus: &[&str], count: i32) {
         let quantity = Quantity::new(count).unwrap();
         let request = |text: &&str| {
-            let command = product::Command::Restock { quantity };
-            StockRequest { command: Command::Product { sku: sku(text), command }, trace: None }
+            let command = product::ProductCommand::Restock { quantity };
+            StockRequest {
+                command: InventoryCommand::Product { sku: sku(text), command },
+                trace: None,
+            }
         };
         self.execute(&skus.iter().map(request).collect::<Vec<_>>()).await;
     }
@@ -120,14 +126,14 @@ impl House {
     }
 
     /// An order was placed.
-    pub(crate) fn placed(&self, order: Uuid, lines: &[(&str, i32)]) -> Incoming {
+    pub(crate) fn placed(&self, order: Uuid, lines: &[(&str, i32)]) -> IncomingMessage {
         incoming(self.say_placed(order, lines))
     }
 
     /// The same, as order-service would publish it.
-    pub(crate) fn say_placed(&self, order: Uuid, lines: &[(&str, i32)]) -> Outgoing {
+    pub(crate) fn say_placed(&self, order: Uuid, lines: &[(&str, i32)]) -> OutgoingMessage {
         let now = Clock::System.now();
-        let lines = lines.iter().map(|(sku, quantity)| Line {
+        let lines = lines.iter().map(|(sku, quantity)| OrderLine {
             sku: (*sku).to_owned(),
             quantity: *quantity,
             unit_price_minor: 100,
@@ -147,12 +153,12 @@ impl House {
     }
 
     /// An order was confirmed.
-    pub(crate) fn confirmed(&self, order: Uuid) -> Incoming {
+    pub(crate) fn confirmed(&self, order: Uuid) -> IncomingMessage {
         incoming(self.say_confirmed(order))
     }
 
     /// The same, as order-service would publish it.
-    pub(crate) fn say_confirmed(&self, order: Uuid) -> Outgoing {
+    pub(crate) fn say_confirmed(&self, order: Uuid) -> OutgoingMessage {
         let record = OrderConfirmed {
             order_id: order,
             total_minor: 100,
@@ -163,12 +169,12 @@ impl House {
     }
 
     /// An order was cancelled.
-    pub(crate) fn cancelled(&self, order: Uuid) -> Incoming {
+    pub(crate) fn cancelled(&self, order: Uuid) -> IncomingMessage {
         incoming(self.say_cancelled(order))
     }
 
     /// The same, as order-service would publish it.
-    pub(crate) fn say_cancelled(&self, order: Uuid) -> Outgoing {
+    pub(crate) fn say_cancelled(&self, order: Uuid) -> OutgoingMessage {
         let record = OrderCancelled {
             order_id: order,
             reason: "requested".to_owned(),
@@ -179,14 +185,14 @@ impl House {
     }
 
     /// Everything that was said and not published, oldest first.
-    pub(crate) async fn said(&self) -> Vec<Outgoing> {
+    pub(crate) async fn said(&self) -> Vec<OutgoingMessage> {
         let mut conn = self.pool.acquire().await.unwrap();
         let kept = outbox::head(&mut conn, 10_000).await.unwrap();
-        kept.into_iter().map(|it| it.message).collect()
+        kept.into_iter().map(|row| row.message).collect()
     }
 
     /// A message of ours, read as order-service reads it.
-    pub(crate) async fn read<R: Record>(&self, outgoing: &Outgoing) -> R {
+    pub(crate) async fn read<R: Record>(&self, outgoing: &OutgoingMessage) -> R {
         let envelope = envelope(outgoing);
         let message = Message { incoming: incoming(outgoing.clone()), envelope };
         self.order_service.decode(&message).await.unwrap()
@@ -242,8 +248,8 @@ impl House {
 }
 
 /// What stands on the outside of a message about an order.
-fn says(order: Uuid, sequence: i64) -> Says {
-    Says {
+fn says(order: Uuid, sequence: i64) -> EventMeta {
+    EventMeta {
         id: Clock::System.new_id(),
         subject: order.to_string(),
         sequence,
@@ -252,21 +258,26 @@ fn says(order: Uuid, sequence: i64) -> Says {
     }
 }
 
-async fn codec(service: &'static str, prefix: &str, says: &[Kind], reads: &[Kind]) -> Codec {
-    let settings = codec::Settings {
+async fn codec(
+    service: &'static str,
+    prefix: &str,
+    says: &[RecordKind],
+    reads: &[RecordKind],
+) -> AvroCodec {
+    let settings = codec::CodecSettings {
         source: shared::contract::source(service),
         registry_url: devstack::shared().await.urls().registry.clone(),
         prefix: prefix.to_owned(),
     };
-    let health = Health::default().component("registry");
+    let health = ProcessHealth::default().component("registry");
     let stop = CancellationToken::new();
-    Codec::connect(&settings, says, reads, &health, &stop).await.unwrap()
+    AvroCodec::connect(&settings, says, reads, &health, &stop).await.unwrap()
 }
 
 /// A message as it comes in, each at a place of its own.
-fn incoming(outgoing: Outgoing) -> Incoming {
+fn incoming(outgoing: OutgoingMessage) -> IncomingMessage {
     static OFFSET: AtomicI64 = AtomicI64::new(0);
-    Incoming {
+    IncomingMessage {
         topic: outgoing.topic.into_owned(),
         partition: 0,
         offset: OFFSET.fetch_add(1, Ordering::Relaxed),
@@ -277,12 +288,12 @@ fn incoming(outgoing: Outgoing) -> Incoming {
     }
 }
 
-pub(crate) fn envelope(outgoing: &Outgoing) -> Envelope {
-    Envelope::from_headers(&outgoing.headers).unwrap()
+pub(crate) fn envelope(outgoing: &OutgoingMessage) -> MessageEnvelope {
+    MessageEnvelope::from_headers(&outgoing.headers).unwrap()
 }
 
 /// (topic, key, `ce_sequence`) of a message.
-pub(crate) fn outside(outgoing: &Outgoing) -> (String, String, i64) {
+pub(crate) fn outside(outgoing: &OutgoingMessage) -> (String, String, i64) {
     let envelope = envelope(outgoing);
     (outgoing.topic.to_string(), envelope.subject, envelope.sequence)
 }
@@ -291,10 +302,10 @@ pub(crate) fn sku(text: &str) -> Sku {
     Sku::parse(text).unwrap()
 }
 
-pub(crate) fn introduce(text: &str, count: i32) -> Command {
-    let offer = Offer::new(text.to_owned(), 100, "EUR".to_owned(), true).unwrap();
-    let command = product::Command::Introduce { offer, quantity: Quantity::new(count) };
-    Command::Product { sku: sku(text), command }
+pub(crate) fn introduce(text: &str, count: i32) -> InventoryCommand {
+    let offer = ProductOffer::new(text.to_owned(), 100, "EUR".to_owned(), true).unwrap();
+    let command = product::ProductCommand::Introduce { offer, quantity: Quantity::new(count) };
+    InventoryCommand::Product { sku: sku(text), command }
 }
 
 /// An order of its own.

@@ -8,8 +8,8 @@ use std::{
 
 use inventory_service::{
     domain::{
-        inventory::{Command, Event},
-        naming::{Lines, OrderId, Quantity},
+        inventory::{InventoryCommand, InventoryEvent},
+        naming::{OrderId, OrderLines, Quantity},
         product, reservation,
     },
     request::StockRequest,
@@ -96,9 +96,9 @@ struct Books {
 impl Books {
     fn balance(&self, sku: &str, account: Account) -> i64 {
         let of_sku = self.postings.iter().filter(|it| it.sku == sku);
-        let signed = |it: &Posting| match (it.from == account, it.to == account) {
-            (true, _) => -it.count,
-            (_, true) => it.count,
+        let signed = |posting: &Posting| match (posting.from == account, posting.to == account) {
+            (true, _) => -posting.count,
+            (_, true) => posting.count,
             (false, false) => 0,
         };
         of_sku.map(signed).sum()
@@ -199,7 +199,7 @@ impl ReferenceStateMachine for Books {
 
     fn apply(before: Self, batch: &Batch) -> Self {
         let mut books = before.clone();
-        let answers = batch.asks.iter().map(|it| books.answer(it)).collect();
+        let answers = batch.asks.iter().map(|ask| books.answer(ask)).collect();
         let books = if batch.commit { books } else { before };
         Self { answers, ..books }
     }
@@ -217,22 +217,22 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground { runtime, house }
 });
 
-fn command(ask: Ask) -> Command {
-    let of_product = |text, command| Command::Product { sku: sku(text), command };
-    let of_order = |order, command| Command::Reservation { order: id(order), command };
+fn command(ask: Ask) -> InventoryCommand {
+    let of_product = |text, command| InventoryCommand::Product { sku: sku(text), command };
+    let of_order = |order, command| InventoryCommand::Reservation { order: id(order), command };
     match ask {
         Ask::Introduce(text, count) => introduce(text, count),
         Ask::Restock(text, count) => {
             let quantity = Quantity::new(count).unwrap();
-            of_product(text, product::Command::Restock { quantity })
+            of_product(text, product::ProductCommand::Restock { quantity })
         }
         Ask::Reserve(order, lines) => {
             let line = |(text, count)| (sku(text), Quantity::new(count).unwrap());
-            let lines = Lines::new(lines.into_iter().map(line)).unwrap();
-            of_order(order, reservation::Command::Reserve { lines })
+            let lines = OrderLines::new(lines.into_iter().map(line)).unwrap();
+            of_order(order, reservation::ReservationCommand::Reserve { lines })
         }
-        Ask::Commit(order) => of_order(order, reservation::Command::Commit),
-        Ask::Release(order) => of_order(order, reservation::Command::Release),
+        Ask::Commit(order) => of_order(order, reservation::ReservationCommand::Commit),
+        Ask::Release(order) => of_order(order, reservation::ReservationCommand::Release),
     }
 }
 
@@ -242,7 +242,7 @@ fn id(order: u8) -> OrderId {
 
 /// What each was answered, in a word for each event.
 async fn execute(house: &House, Batch { asks, commit }: Batch) -> Vec<String> {
-    let request = |it| StockRequest { command: command(it), trace: None };
+    let request = |ask| StockRequest { command: command(ask), trace: None };
     let requests: Vec<StockRequest> = asks.into_iter().map(request).collect();
     let mut tx = db::begin(&house.pool).await.unwrap();
     let outcome = house.app.execute(&mut tx, &requests).await.unwrap();
@@ -252,9 +252,13 @@ async fn execute(house: &House, Batch { asks, commit }: Batch) -> Vec<String> {
     } else {
         tx.rollback().await.unwrap();
     }
-    let words = |events: Vec<Event>| events.iter().map(Event::name).collect::<Vec<_>>().join(" ");
+    let words = |events: Vec<InventoryEvent>| {
+        events.iter().map(InventoryEvent::name).collect::<Vec<_>>().join(" ")
+    };
     let answers = outcome.answers.into_iter();
-    answers.map(|it| it.decision.map_or_else(|_refused| "refused".to_owned(), words)).collect()
+    answers
+        .map(|result| result.decision.map_or_else(|_refused| "refused".to_owned(), words))
+        .collect()
 }
 
 struct Ledger;
@@ -287,7 +291,7 @@ impl StateMachineTest for Ledger {
                     assert_eq!(count, books.balance(sku, account), "{sku}: {account:?}");
                 }
             }
-            let fates = books.fates.iter().map(|(it, fate)| (id(*it).0, fate.name().to_owned()));
+            let fates = books.fates.iter().map(|(n, fate)| (id(*n).0, fate.name().to_owned()));
             assert_eq!(house.stages().await, fates.collect::<BTreeMap<_, _>>());
             house.assert_adds_up().await;
         });

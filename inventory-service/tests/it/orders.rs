@@ -1,14 +1,14 @@
 //! Messages about orders, taken in as the consumer takes them in.
 
 use shared::{
-    consumer::TakenIn,
+    consumer::BatchCounts,
     contract::{MissingLine, StockLine, StockRejected, StockReleased, StockReserved},
 };
 
 use crate::kit::{House, envelope, new_order, outside};
 
-fn fresh(n: usize) -> TakenIn {
-    TakenIn { fresh: n, ..TakenIn::default() }
+fn fresh(n: usize) -> BatchCounts {
+    BatchCounts { fresh: n, ..BatchCounts::default() }
 }
 
 #[tokio::test]
@@ -93,10 +93,10 @@ async fn three_hundred_orders_for_one_product_write_its_row_once() {
         .unwrap();
     assert_eq!(version, 2, "made once, written once");
     let said = house.said().await;
-    let on = |topic: &str| said.iter().filter(|it| it.topic == topic).count();
+    let on = |topic: &str| said.iter().filter(|message| message.topic == topic).count();
     assert_eq!((on("stock-reserved"), on("stock-rejected")), (200, 100));
     // First come, first served: the batch's order is the order of the answers.
-    assert!(said[1..=200].iter().all(|it| it.topic == "stock-reserved"));
+    assert!(said[1..=200].iter().all(|message| message.topic == "stock-reserved"));
     house.assert_adds_up().await;
 }
 
@@ -116,7 +116,10 @@ async fn a_cancellation_that_is_read_first_fences_the_order() {
     let stages = house.stages().await;
     assert_eq!((&*stages[&apart], &*stages[&together]), ("fenced", "fenced"));
     let said = house.said().await;
-    assert!(said.iter().all(|it| it.topic == "product-changed"), "nothing is said of them");
+    assert!(
+        said.iter().all(|message| message.topic == "product-changed"),
+        "nothing is said of them"
+    );
     house.assert_adds_up().await;
 }
 
@@ -153,7 +156,7 @@ async fn what_is_delivered_again_does_nothing() {
     let said = house.said().await;
     let again = consumer.take_in(&batch).await.unwrap();
 
-    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
+    assert_eq!(again, BatchCounts { repeats: 2, ..BatchCounts::default() });
     assert_eq!(house.counts("lamp").await, (6, 0, 4));
     assert_eq!(house.said().await, said);
 }
@@ -172,7 +175,7 @@ async fn a_confirmation_of_what_was_never_reserved_is_a_dead_letter_and_the_rest
 
     let taken = house.consumer().take_in(&batch).await.unwrap();
 
-    assert_eq!(taken, TakenIn { fresh: 2, dead: 2, ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { fresh: 2, dead: 2, ..BatchCounts::default() });
     assert_eq!(house.counts("lamp").await, (9, 1, 0));
     let reasons: Vec<_> = house.dead().await.into_iter().map(|(reason, _)| reason).collect();
     assert_eq!(reasons, ["contradiction", "contradiction"]);
@@ -195,7 +198,7 @@ async fn a_body_that_asks_for_what_cannot_be_is_a_dead_letter() {
 
     let taken = house.consumer().take_in(&batch).await.unwrap();
 
-    assert_eq!(taken, TakenIn { fresh: 1, dead: 4, ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { fresh: 1, dead: 4, ..BatchCounts::default() });
     assert!(house.dead().await.iter().all(|(reason, _)| reason == "body"));
     assert_eq!(house.counts("lamp").await, (9, 1, 0));
 }

@@ -68,7 +68,7 @@ async fn many_callers_with_one_key_deliver_once_and_are_all_told_the_same() {
         futures_util::future::join_all(calls.map(|shop| shop.restock("lamp", "once", 5))).await;
 
     let stock = json!({"sku": "lamp", "available": 15, "reserved": 0, "sold": 0, "stocked": 15});
-    assert!(answers.iter().all(|it| *it == (StatusCode::OK, stock.clone())), "{answers:?}");
+    assert!(answers.iter().all(|pair| *pair == (StatusCode::OK, stock.clone())), "{answers:?}");
     assert_eq!(here.house.counts("lamp").await, (15, 0, 0));
 }
 

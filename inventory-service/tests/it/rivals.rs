@@ -3,8 +3,8 @@
 use devstack::until;
 use inventory_service::{
     domain::{
-        inventory::Command,
-        naming::{Lines, OrderId, Quantity},
+        inventory::InventoryCommand,
+        naming::{OrderId, OrderLines, Quantity},
         reservation,
     },
     request::StockRequest,
@@ -23,7 +23,7 @@ async fn two_consumers_that_want_the_same_products_neither_deadlock_nor_oversell
         (0..ROUNDS).map(|_| lines.map(each)).collect::<Vec<_>>()
     };
     let (there, back) = (orders(["a", "b", "c"]), orders(["c", "b", "a"]));
-    let work = async |batches: Vec<[shared::message::Incoming; 3]>| {
+    let work = async |batches: Vec<[shared::message::IncomingMessage; 3]>| {
         let consumer = house.consumer();
         for batch in batches {
             consumer.take_in(&batch).await.unwrap();
@@ -37,7 +37,7 @@ async fn two_consumers_that_want_the_same_products_neither_deadlock_nor_oversell
         assert_eq!(house.counts(sku).await, (0, 100, 0), "{sku}");
     }
     let said = house.said().await;
-    let on = |topic: &str| said.iter().filter(|it| it.topic == topic).count();
+    let on = |topic: &str| said.iter().filter(|message| message.topic == topic).count();
     assert_eq!((on("stock-reserved"), on("stock-rejected")), (300, 60));
     house.assert_adds_up().await;
 }
@@ -48,10 +48,10 @@ async fn a_reservation_that_two_transactions_make_at_once_is_made_by_one_and_see
     house.stock(&[("lamp", 10)]).await;
     let order = new_order();
     let reserve = StockRequest {
-        command: Command::Reservation {
+        command: InventoryCommand::Reservation {
             order: OrderId(order),
-            command: reservation::Command::Reserve {
-                lines: Lines::new([(sku("lamp"), Quantity::ONE)]).unwrap(),
+            command: reservation::ReservationCommand::Reserve {
+                lines: OrderLines::new([(sku("lamp"), Quantity::ONE)]).unwrap(),
             },
         },
         trace: None,
@@ -79,7 +79,7 @@ async fn a_reservation_that_two_transactions_make_at_once_is_made_by_one_and_see
     let batch = [cancelled];
     let (second, ()) = tokio::join!(consumer.take_in(&batch), commit_once_awaited);
 
-    assert!(second.is_err_and(|it| it.is_collision()), "it did not know of the reservation");
+    assert!(second.is_err_and(|fault| fault.is_collision()), "it did not know of the reservation");
     assert_eq!(house.counts("lamp").await, (9, 1, 0));
     consumer.take_in(&batch).await.unwrap();
     assert_eq!(house.counts("lamp").await, (10, 0, 0));

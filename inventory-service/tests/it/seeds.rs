@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use inventory_service::seed::{self, plant};
 use serde_json::json;
-use shared::health::Health;
+use shared::health::ProcessHealth;
 use tokio_util::sync::CancellationToken;
 
 use crate::shop::Shop;
 
-async fn start(shop: &Shop, seeds: &[seed::Seed]) {
-    let health = Health::default().component("products");
-    plant(&shop.intake, seeds, &health, &CancellationToken::new()).await;
+async fn start(shop: &Shop, seeds: &[seed::ProductSeed]) {
+    let health = ProcessHealth::default().component("products");
+    plant(&shop.batcher, seeds, &health, &CancellationToken::new()).await;
 }
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use devstack::{Patience, none_left, until};
-use inventory_service::{config::Settings, run};
+use devstack::{TestWait, none_left, until};
+use inventory_service::{config::InventorySettings, run};
 use rdkafka::{
     Message as _,
     consumer::{BaseConsumer, Consumer as _},
@@ -12,25 +12,25 @@ use rdkafka::{
 use serde_json::Value;
 use shared::{
     clock::Clock,
-    ground::Addresses,
     kafka,
-    lifecycle::Lifecycle,
-    outbox::Kept,
-    relay::{Answer, KafkaPublisher, Publish as _},
+    lifecycle::ProcessLifecycle,
+    outbox::OutboxRow,
+    relay::{KafkaPublisher, MessagePublisher as _, PublishResult},
+    service::ServiceAddresses,
     telemetry,
 };
 
 use crate::kit::{House, PATIENCE, new_order};
 
 struct Process {
-    addresses: Addresses,
-    kafka: kafka::Settings,
-    life: Lifecycle,
+    addresses: ServiceAddresses,
+    kafka: kafka::KafkaSettings,
+    life: ProcessLifecycle,
 }
 
 async fn start(house: &House) -> Process {
     let urls = devstack::shared().await.urls();
-    let settings = Settings::parse_from([
+    let settings = InventorySettings::parse_from([
         "inventory-service",
         "--database-url",
         &house.database_url,
@@ -47,20 +47,20 @@ async fn start(house: &House) -> Process {
         "--seed",
     ]);
     let kafka = settings.common.kafka("test").unwrap();
-    let life = Lifecycle::new(PATIENCE);
-    let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
+    let life = ProcessLifecycle::new(PATIENCE);
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "warn").unwrap();
     let addresses = run(settings, life.clone(), metrics).await.unwrap();
     Process { addresses, kafka, life }
 }
 
 /// Reads topics until `n` messages with this key were seen.
-async fn read(kafka: &kafka::Settings, topics: &[&str], key: &str, n: usize) {
+async fn read(kafka: &kafka::KafkaSettings, topics: &[&str], key: &str, n: usize) {
     let mut config = kafka.client();
     config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().unwrap();
     let names: Vec<String> = topics.iter().map(|it| kafka.topic(it)).collect();
     consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
-    let (mut seen, mut patience) = (0, Patience::until(&format!("{n} messages of {key}")));
+    let (mut seen, mut patience) = (0, TestWait::until(&format!("{n} messages of {key}")));
     while seen < n {
         while let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
             if message.key() == Some(key.as_bytes()) {
@@ -88,13 +88,13 @@ async fn an_order_on_the_topic_is_answered_on_the_topic() {
     let mut publisher = KafkaPublisher::new(process.kafka.clone(), 10);
     let mut tell = async |message| {
         let created_at = Clock::System.now();
-        let kept = [Kept { outbox_id: 1, created_at, message }];
-        assert_eq!(publisher.publish(&kept).await, [Answer::Confirmed]);
+        let kept = [OutboxRow { outbox_id: 1, created_at, message }];
+        assert_eq!(publisher.publish(&kept).await, [PublishResult::Confirmed]);
     };
     let stock = format!("http://{}/stock/desk-lamp", process.addresses.http);
     // On a machine that stands still the service may answer that it cannot answer now.
     let until_sold = async |n: i64| {
-        let mut patience = Patience::until(&format!("{n} are sold"));
+        let mut patience = TestWait::until(&format!("{n} are sold"));
         loop {
             let stock: Value = client.get(&stock).send().await.unwrap().json().await.unwrap();
             if stock["sold"] == n {

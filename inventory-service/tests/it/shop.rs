@@ -4,16 +4,16 @@ use std::sync::Arc;
 
 use inventory_service::{
     commands::ChangeProducts,
-    http::{Api, routes},
+    http::{InventoryApi, routes},
 };
 use reqwest::{Client, Response, StatusCode, header};
 use serde_json::{Value, json};
 use shared::{
-    admission::Gate,
-    effects::Wakers,
+    admission::AdmissionGate,
+    batcher::{self, CommandBatcher},
+    effects::WorkerWakers,
     http,
-    intake::{self, Intake},
-    lifecycle::{Lifecycle, Stage},
+    lifecycle::{ProcessLifecycle, StopStage},
 };
 
 use crate::kit::{House, PATIENCE};
@@ -22,9 +22,9 @@ use crate::kit::{House, PATIENCE};
 pub(crate) struct Shop {
     pub(crate) house: Arc<House>,
     pub(crate) client: Client,
-    pub(crate) intake: Intake<ChangeProducts>,
+    pub(crate) batcher: CommandBatcher<ChangeProducts>,
     base: String,
-    _life: Lifecycle,
+    _life: ProcessLifecycle,
 }
 
 impl Shop {
@@ -34,26 +34,30 @@ impl Shop {
 
     /// Another instance over the same house.
     pub(crate) async fn of(house: Arc<House>) -> Self {
-        let parts = intake::Parts {
+        let parts = batcher::BatcherParts {
             name: "test",
             batch: ChangeProducts { app: house.app.clone() },
             pool: house.pool.clone(),
-            wakers: Wakers::default(),
-            gate: Gate::default(),
+            wakers: WorkerWakers::default(),
+            gate: AdmissionGate::default(),
         };
         let (transaction_limit, lock_limit) = (PATIENCE, PATIENCE);
-        let settings =
-            intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() };
-        let (intake, worker) = Intake::new(parts, settings);
-        let life = Lifecycle::new(PATIENCE);
-        life.start(Stage::Work, "intake", |stop| worker.run(stop));
-        let limits = http::Settings { request_limit: 2 * PATIENCE, ..http::Settings::default() };
+        let settings = batcher::BatcherSettings {
+            transaction_limit,
+            lock_limit,
+            ..batcher::BatcherSettings::default()
+        };
+        let (batcher, worker) = CommandBatcher::new(parts, settings);
+        let life = ProcessLifecycle::new(PATIENCE);
+        life.start(StopStage::Work, "batcher", |stop| worker.run(stop));
+        let limits =
+            http::HttpSettings { request_limit: 2 * PATIENCE, ..http::HttpSettings::default() };
         let listener = http::bind("http", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = routes(Api { intake: intake.clone(), pool: house.pool.clone() });
+        let router = routes(InventoryApi { batcher: batcher.clone(), pool: house.pool.clone() });
         let router = http::finish(router, &limits);
-        life.start(Stage::Edges, "http", |stop| http::serve(listener, router, limits, stop));
-        Self { house, client: Client::new(), intake, base, _life: life }
+        life.start(StopStage::Edges, "http", |stop| http::serve(listener, router, limits, stop));
+        Self { house, client: Client::new(), batcher, base, _life: life }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -69,7 +73,7 @@ impl Shop {
         let request = self.client.put(self.url(&format!("/products/{sku}"))).json(body);
         let response = request.send().await.unwrap();
         let location = response.headers().get(header::LOCATION);
-        let location = location.map(|it| it.to_str().unwrap().to_owned());
+        let location = location.map(|value| value.to_str().unwrap().to_owned());
         (response.status(), location, response.json().await.unwrap())
     }
 

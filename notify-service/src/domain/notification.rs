@@ -39,20 +39,23 @@ use std::collections::BTreeMap;
 use shared::decider::Decider;
 use time::OffsetDateTime;
 
-mod words;
+pub use messages::{NotificationCommand, NotificationEvent, NotificationRejection};
+
+mod messages;
+mod names;
 
 /// Everything that is told to the customer of one order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Correspondence {
+pub struct OrderNotifications {
     /// Who is told; unknown until the order's placing has been read.
-    pub addressee: Option<Addressee>,
+    pub addressee: Option<CustomerContact>,
     /// What there was to tell.
-    pub notices: BTreeMap<Kind, Notice>,
+    pub notices: BTreeMap<NotificationKind, NotificationState>,
 }
 
 /// Who is told, and about how much.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Addressee {
+pub struct CustomerContact {
     /// Where mail goes.
     pub email: String,
     /// What the customer is called.
@@ -72,16 +75,16 @@ pub struct Money {
 
 /// Something that the customer is told once.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub struct NotificationState {
     /// What there is to tell.
-    pub occasion: Occasion,
+    pub occasion: NotificationCause,
     /// How far it has come.
-    pub stage: Stage,
+    pub stage: NotificationStage,
 }
 
 /// The kinds of notices; an order has at most one of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum NotificationKind {
     /// The order is paid for and on its way.
     Confirmed,
     /// The order was given up.
@@ -92,7 +95,7 @@ pub enum Kind {
 
 /// What there is to tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Occasion {
+pub enum NotificationCause {
     /// The order is paid for.
     Confirmed {
         /// What it cost.
@@ -129,7 +132,7 @@ pub enum CancelReason {
 
 /// How far a notice has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub enum NotificationStage {
     /// Nobody knows yet where it goes.
     WaitingForContact,
     /// It is being sent, for as many attempts as it takes.
@@ -155,236 +158,181 @@ pub enum Stage {
     Skipped,
 }
 
-/// What may be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
-    /// The order's placing was read.
-    RecordContact {
-        /// Who is to be told.
-        addressee: Addressee,
-        /// When it was read.
-        at: OffsetDateTime,
-    },
-    /// There is something to tell.
-    Tell {
-        /// What.
-        occasion: Occasion,
-        /// When it was read.
-        at: OffsetDateTime,
-    },
-    /// A mail server took it.
-    RecordSent {
-        /// What was told.
-        kind: Kind,
-        /// The mail's `Message-ID`.
-        message_id: String,
-        /// When.
-        at: OffsetDateTime,
-    },
-    /// It was given up.
-    RecordGivenUp {
-        /// What could not be told.
-        kind: Kind,
-        /// Why; nothing personal.
-        reason: String,
-        /// When.
-        at: OffsetDateTime,
-    },
-}
-
-/// What has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// It is known who is told.
-    ContactKnown {
-        /// Who.
-        addressee: Addressee,
-    },
-    /// There is something to tell, and nobody knows yet to whom.
-    Deferred {
-        /// What.
-        occasion: Occasion,
-    },
-    /// There is something to tell, now.
-    FellDue {
-        /// What.
-        occasion: Occasion,
-        /// To whom.
-        addressee: Addressee,
-        /// Since when.
-        at: OffsetDateTime,
-    },
-    /// It is not worth telling any more.
-    Skipped {
-        /// What.
-        occasion: Occasion,
-        /// Whether it was due before, so that there is somebody to be stopped.
-        was_due: bool,
-    },
-    /// The customer was told.
-    Sent {
-        /// What.
-        kind: Kind,
-        /// The mail's `Message-ID`.
-        message_id: String,
-        /// When.
-        at: OffsetDateTime,
-    },
-    /// The customer could not be told.
-    Failed {
-        /// What.
-        kind: Kind,
-        /// Why; nothing personal.
-        reason: String,
-        /// When.
-        at: OffsetDateTime,
-    },
-}
-
-/// Why the answer is no.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
-    /// A result came home of a mail that nobody was to send.
-    #[error("the notice was never due")]
-    NeverDue,
-}
-
-impl Occasion {
+impl NotificationCause {
     /// Its kind.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> NotificationKind {
         match self {
-            Self::Confirmed { .. } => Kind::Confirmed,
-            Self::Cancelled { .. } => Kind::Cancelled,
-            Self::Refunded { .. } => Kind::Refunded,
+            Self::Confirmed { .. } => NotificationKind::Confirmed,
+            Self::Cancelled { .. } => NotificationKind::Cancelled,
+            Self::Refunded { .. } => NotificationKind::Refunded,
         }
     }
 }
 
-impl Decider for Correspondence {
+impl Decider for OrderNotifications {
     type State = Self;
-    type Command = Command;
-    type Event = Event;
-    type Rejection = Rejection;
+    type Command = NotificationCommand;
+    type Event = NotificationEvent;
+    type Rejection = NotificationRejection;
 
     fn initial() -> Self {
         Self::default()
     }
 
-    fn decide(state: &Self, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        state: &Self,
+        command: &NotificationCommand,
+    ) -> Result<Vec<NotificationEvent>, NotificationRejection> {
         match command {
-            Command::RecordContact { addressee, at } => Ok(state.record_contact(addressee, *at)),
-            Command::Tell { occasion, at } => Ok(state.tell(occasion, *at)),
-            Command::RecordSent { kind, message_id, at } => match state.stage(*kind) {
-                None | Some(Stage::WaitingForContact) => Err(Rejection::NeverDue),
+            NotificationCommand::RecordContact { addressee, at } => {
+                Ok(state.record_contact(addressee, *at))
+            }
+            NotificationCommand::Tell { occasion, at } => Ok(state.tell(occasion, *at)),
+            NotificationCommand::RecordSent { kind, message_id, at } => match state.stage(*kind) {
+                None | Some(NotificationStage::WaitingForContact) => {
+                    Err(NotificationRejection::NeverDue)
+                }
                 // A mail has left: that is said whatever was thought of it meanwhile.
-                Some(Stage::Due { .. } | Stage::Failed { .. } | Stage::Skipped) => {
-                    Ok(vec![Event::Sent { kind: *kind, message_id: message_id.clone(), at: *at }])
-                }
-                Some(Stage::Sent { .. }) => Ok(vec![]),
+                Some(
+                    NotificationStage::Due { .. }
+                    | NotificationStage::Failed { .. }
+                    | NotificationStage::Skipped,
+                ) => Ok(vec![NotificationEvent::Sent {
+                    kind: *kind,
+                    message_id: message_id.clone(),
+                    at: *at,
+                }]),
+                Some(NotificationStage::Sent { .. }) => Ok(vec![]),
             },
-            Command::RecordGivenUp { kind, reason, at } => match state.stage(*kind) {
-                None | Some(Stage::WaitingForContact) => Err(Rejection::NeverDue),
-                Some(Stage::Due { .. }) => {
-                    Ok(vec![Event::Failed { kind: *kind, reason: reason.clone(), at: *at }])
+            NotificationCommand::RecordGivenUp { kind, reason, at } => match state.stage(*kind) {
+                None | Some(NotificationStage::WaitingForContact) => {
+                    Err(NotificationRejection::NeverDue)
                 }
+                Some(NotificationStage::Due { .. }) => Ok(vec![NotificationEvent::Failed {
+                    kind: *kind,
+                    reason: reason.clone(),
+                    at: *at,
+                }]),
                 // It was not to be sent any more, so nothing failed.
-                Some(Stage::Skipped | Stage::Failed { .. } | Stage::Sent { .. }) => Ok(vec![]),
+                Some(
+                    NotificationStage::Skipped
+                    | NotificationStage::Failed { .. }
+                    | NotificationStage::Sent { .. },
+                ) => Ok(vec![]),
             },
         }
     }
 
-    fn evolve(mut state: Self, event: &Event) -> Self {
+    fn evolve(mut state: Self, event: &NotificationEvent) -> Self {
         match event {
-            Event::ContactKnown { addressee } => state.addressee = Some(addressee.clone()),
-            Event::Deferred { occasion } => state.put(occasion, Stage::WaitingForContact),
-            Event::FellDue { occasion, at, addressee: _ } => {
-                state.put(occasion, Stage::Due { since: *at });
+            NotificationEvent::ContactKnown { addressee } => {
+                state.addressee = Some(addressee.clone());
             }
-            Event::Skipped { occasion, was_due: _ } => state.put(occasion, Stage::Skipped),
-            Event::Sent { kind, message_id, at } => {
-                state.move_on(*kind, Stage::Sent { message_id: message_id.clone(), at: *at });
+            NotificationEvent::Deferred { occasion } => {
+                state.put(occasion, NotificationStage::WaitingForContact);
             }
-            Event::Failed { kind, reason, at } => {
-                state.move_on(*kind, Stage::Failed { reason: reason.clone(), at: *at });
+            NotificationEvent::FellDue { occasion, at, addressee: _ } => {
+                state.put(occasion, NotificationStage::Due { since: *at });
+            }
+            NotificationEvent::Skipped { occasion, was_due: _ } => {
+                state.put(occasion, NotificationStage::Skipped);
+            }
+            NotificationEvent::Sent { kind, message_id, at } => {
+                state.move_on(
+                    *kind,
+                    NotificationStage::Sent { message_id: message_id.clone(), at: *at },
+                );
+            }
+            NotificationEvent::Failed { kind, reason, at } => {
+                state.move_on(*kind, NotificationStage::Failed { reason: reason.clone(), at: *at });
             }
         }
         state
     }
 }
 
-impl Correspondence {
+impl OrderNotifications {
     /// How far the notice of that kind has come; none if there was no occasion.
-    pub fn stage(&self, kind: Kind) -> Option<&Stage> {
-        self.notices.get(&kind).map(|it| &it.stage)
+    pub fn stage(&self, kind: NotificationKind) -> Option<&NotificationStage> {
+        self.notices.get(&kind).map(|state| &state.stage)
     }
 
-    fn record_contact(&self, addressee: &Addressee, at: OffsetDateTime) -> Vec<Event> {
+    fn record_contact(
+        &self,
+        addressee: &CustomerContact,
+        at: OffsetDateTime,
+    ) -> Vec<NotificationEvent> {
         if self.addressee.is_some() {
             return vec![];
         }
         let due = self.notices.values().filter_map(|notice| match &notice.stage {
-            Stage::WaitingForContact => Some(Event::FellDue {
+            NotificationStage::WaitingForContact => Some(NotificationEvent::FellDue {
                 occasion: notice.occasion.clone(),
                 addressee: addressee.clone(),
                 at,
             }),
-            Stage::Due { .. } | Stage::Sent { .. } | Stage::Failed { .. } | Stage::Skipped => None,
+            NotificationStage::Due { .. }
+            | NotificationStage::Sent { .. }
+            | NotificationStage::Failed { .. }
+            | NotificationStage::Skipped => None,
         });
-        let known = Event::ContactKnown { addressee: addressee.clone() };
+        let known = NotificationEvent::ContactKnown { addressee: addressee.clone() };
         std::iter::once(known).chain(due).collect()
     }
 
-    fn tell(&self, occasion: &Occasion, at: OffsetDateTime) -> Vec<Event> {
+    fn tell(&self, occasion: &NotificationCause, at: OffsetDateTime) -> Vec<NotificationEvent> {
         let news = match (self.stage(occasion.kind()), &self.addressee) {
-            (None, _) if occasion.kind() == Kind::Confirmed && self.is_cancelled() => {
-                Some(Event::Skipped { occasion: occasion.clone(), was_due: false })
+            (None, _) if occasion.kind() == NotificationKind::Confirmed && self.is_cancelled() => {
+                Some(NotificationEvent::Skipped { occasion: occasion.clone(), was_due: false })
             }
-            (None, None) => Some(Event::Deferred { occasion: occasion.clone() }),
-            (None, Some(addressee)) => Some(Event::FellDue {
+            (None, None) => Some(NotificationEvent::Deferred { occasion: occasion.clone() }),
+            (None, Some(addressee)) => Some(NotificationEvent::FellDue {
                 occasion: occasion.clone(),
                 addressee: addressee.clone(),
                 at,
             }),
             (
                 Some(
-                    Stage::WaitingForContact
-                    | Stage::Due { .. }
-                    | Stage::Sent { .. }
-                    | Stage::Failed { .. }
-                    | Stage::Skipped,
+                    NotificationStage::WaitingForContact
+                    | NotificationStage::Due { .. }
+                    | NotificationStage::Sent { .. }
+                    | NotificationStage::Failed { .. }
+                    | NotificationStage::Skipped,
                 ),
                 _,
             ) => None,
         };
         let withdrawn = match occasion.kind() {
-            Kind::Confirmed => None,
-            Kind::Cancelled | Kind::Refunded => self.withdraw_confirmed(),
+            NotificationKind::Confirmed => None,
+            NotificationKind::Cancelled | NotificationKind::Refunded => self.withdraw_confirmed(),
         };
         withdrawn.into_iter().chain(news).collect()
     }
 
     /// What becomes of a confirmation once the cancellation is known.
-    fn withdraw_confirmed(&self) -> Option<Event> {
-        let notice = self.notices.get(&Kind::Confirmed)?;
+    fn withdraw_confirmed(&self) -> Option<NotificationEvent> {
+        let notice = self.notices.get(&NotificationKind::Confirmed)?;
         let was_due = match &notice.stage {
-            Stage::WaitingForContact => false,
+            NotificationStage::WaitingForContact => false,
             // One that failed could still be redriven.
-            Stage::Due { .. } | Stage::Failed { .. } => true,
-            Stage::Sent { .. } | Stage::Skipped => return None,
+            NotificationStage::Due { .. } | NotificationStage::Failed { .. } => true,
+            NotificationStage::Sent { .. } | NotificationStage::Skipped => return None,
         };
-        Some(Event::Skipped { occasion: notice.occasion.clone(), was_due })
+        Some(NotificationEvent::Skipped { occasion: notice.occasion.clone(), was_due })
     }
 
     /// Whether the order is known to be cancelled.
     fn is_cancelled(&self) -> bool {
-        self.notices.contains_key(&Kind::Cancelled) || self.notices.contains_key(&Kind::Refunded)
+        self.notices.contains_key(&NotificationKind::Cancelled)
+            || self.notices.contains_key(&NotificationKind::Refunded)
     }
 
-    fn put(&mut self, occasion: &Occasion, stage: Stage) {
-        self.notices.insert(occasion.kind(), Notice { occasion: occasion.clone(), stage });
+    fn put(&mut self, occasion: &NotificationCause, stage: NotificationStage) {
+        self.notices
+            .insert(occasion.kind(), NotificationState { occasion: occasion.clone(), stage });
     }
 
-    fn move_on(&mut self, kind: Kind, stage: Stage) {
+    fn move_on(&mut self, kind: NotificationKind, stage: NotificationStage) {
         match self.notices.get_mut(&kind) {
             Some(notice) => notice.stage = stage,
             None => unreachable!("no result was decided for a notice that is not there: {kind:?}"),

@@ -1,7 +1,7 @@
 //! `GET /notifications/{order_id}`
 
 use axum::extract::State;
-use shared::http::{Json, Path, Problem, ProblemDocument, look_up, problem};
+use shared::http::{JsonBody, PathParams, Problem, ProblemDocument, look_up, problem};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
@@ -26,10 +26,10 @@ use crate::store;
 )]
 pub(super) async fn get_notifications(
     State(pool): State<PgPool>,
-    Path(order_id): Path<Uuid>,
-) -> Result<Json<CorrespondenceView>, Problem> {
+    PathParams(order_id): PathParams<Uuid>,
+) -> Result<JsonBody<CorrespondenceView>, Problem> {
     let look = async |conn: &mut PgConnection| store::read(conn, order_id).await;
     let known = look_up(&pool, look).await?;
     let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
-    known.map(|it| Json(CorrespondenceView::of(order_id, &it))).ok_or_else(unknown)
+    known.map(|it| JsonBody(CorrespondenceView::of(order_id, &it))).ok_or_else(unknown)
 }

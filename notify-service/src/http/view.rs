@@ -5,7 +5,9 @@ use serde::Serialize;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::notification::{Correspondence, Kind, Notice, Stage};
+use crate::domain::notification::{
+    NotificationKind, NotificationStage, NotificationState, OrderNotifications,
+};
 
 /// What the customer of one order is told.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -45,10 +47,13 @@ struct NoticeView {
 }
 
 impl CorrespondenceView {
-    pub(super) fn of(order_id: Uuid, correspondence: &Correspondence) -> Self {
+    pub(super) fn of(order_id: Uuid, correspondence: &OrderNotifications) -> Self {
         Self {
             order_id,
-            email: correspondence.addressee.as_ref().map(|it| masked(&it.email)),
+            email: correspondence
+                .addressee
+                .as_ref()
+                .map(|customer_contact| masked(&customer_contact.email)),
             notifications: correspondence
                 .notices
                 .iter()
@@ -59,12 +64,14 @@ impl CorrespondenceView {
 }
 
 impl NoticeView {
-    fn of(kind: Kind, notice: &Notice) -> Self {
+    fn of(kind: NotificationKind, notice: &NotificationState) -> Self {
         let (at, message_id, failure) = match &notice.stage {
-            Stage::WaitingForContact | Stage::Skipped => (None, None, None),
-            Stage::Due { since } => (Some(*since), None, None),
-            Stage::Sent { message_id, at } => (Some(*at), Some(message_id.clone()), None),
-            Stage::Failed { reason, at } => (Some(*at), None, Some(reason.clone())),
+            NotificationStage::WaitingForContact | NotificationStage::Skipped => (None, None, None),
+            NotificationStage::Due { since } => (Some(*since), None, None),
+            NotificationStage::Sent { message_id, at } => {
+                (Some(*at), Some(message_id.clone()), None)
+            }
+            NotificationStage::Failed { reason, at } => (Some(*at), None, Some(reason.clone())),
         };
         let stage = notice.stage.name();
         Self { kind: kind.name(), channel: "email", stage, at, message_id, failure }

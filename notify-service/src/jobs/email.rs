@@ -21,44 +21,44 @@ use lettre::{
     },
 };
 use shared::{
-    effects::Effects,
+    effects::DecisionEffects,
     fault::{self, Fault},
-    jobs::{Claimed, Doubts, Effect, Ended, Failure},
+    jobs::{AttemptFailure, ClaimedJob, DoubtLimit, JobHandler, JobResult},
     message::TraceParent,
-    telemetry::spans::{KeyValue, Kind as SpanKind, Work},
+    telemetry::spans::{KeyValue, Kind as SpanKind, OpenSpan},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 
-pub use smtp::{Limits, Security, Server, Settings, Smtp, UrlError};
+pub use smtp::{SmtpClient, SmtpSecurity, SmtpServer, SmtpSettings, StepLimits, UrlError};
 
 use crate::{
     app::App,
-    domain::notification::Command,
+    domain::notification::NotificationCommand,
     jobs::mail::{self, EmailMessage},
     metrics::MailOutcome,
     request::NotificationRequest,
 };
-use smtp::Parcel;
+use smtp::SmtpMessage;
 
 mod smtp;
 
 /// Sends mail.
 #[derive(Debug)]
-pub struct Email {
+pub struct EmailJob {
     /// The road that results come home by.
     pub app: App,
     /// Who mail comes from.
     pub from: Mailbox,
     /// The server that takes it.
-    pub smtp: Smtp,
+    pub smtp: SmtpClient,
     /// How often a mail is handed over without an answer.
-    pub doubts: Doubts,
+    pub doubts: DoubtLimit,
 }
 
 /// Why a mail cannot be put on paper.
 #[derive(Debug, thiserror::Error)]
-enum Error {
+enum ComposeError {
     // Without the reader's own words: they quote what they cannot read.
     #[error("the job does not hold a mail")]
     Payload,
@@ -69,8 +69,8 @@ enum Error {
 }
 
 /// Puts a mail on paper.
-fn write(from: &Mailbox, mail: &EmailMessage) -> Result<Parcel, Error> {
-    let to: Address = mail.email.parse().map_err(|_why| Error::Address)?;
+fn write(from: &Mailbox, mail: &EmailMessage) -> Result<SmtpMessage, ComposeError> {
+    let to: Address = mail.email.parse().map_err(|_why| ComposeError::Address)?;
     let name = mail.name.as_deref().map(mail::one_line).filter(|it| !it.is_empty());
     let order = HeaderName::new_from_ascii_str("X-Order-Id");
     // RFC 3834: a program wrote this, and no program is to answer it.
@@ -84,8 +84,8 @@ fn write(from: &Mailbox, mail: &EmailMessage) -> Result<Parcel, Error> {
         .raw_header(HeaderValue::new(order, mail.order_id.to_string()))
         .raw_header(HeaderValue::new(by_itself, "auto-generated".to_owned()))
         .multipart(body(mail))
-        .map_err(Error::Format)?;
-    Ok(Parcel { from: from.email.clone(), to, content: message.formatted() })
+        .map_err(ComposeError::Format)?;
+    Ok(SmtpMessage { from: from.email.clone(), to, content: message.formatted() })
 }
 
 /// The letter twice: for who reads plain text and for who does not. The boundary is the same in
@@ -98,21 +98,21 @@ fn body(mail: &EmailMessage) -> MultiPart {
         .singlepart(SinglePart::html(mail.letter.html()))
 }
 
-impl Effect for Email {
+impl JobHandler for EmailJob {
     const KIND: &'static str = mail::KIND;
     type Done = String;
 
-    fn doubts(&self) -> Option<Doubts> {
+    fn doubts(&self) -> Option<DoubtLimit> {
         Some(self.doubts)
     }
 
     /// Sends the mail; answers with its `Message-ID`.
-    async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
-        let never = |error: Error| Failure::Final { source: error.into() };
-        let mail: EmailMessage =
-            serde_json::from_value(job.payload.clone()).map_err(|_unread| never(Error::Payload))?;
+    async fn perform(&self, job: &ClaimedJob) -> Result<String, AttemptFailure> {
+        let never = |error: ComposeError| AttemptFailure::Permanent { source: error.into() };
+        let mail: EmailMessage = serde_json::from_value(job.payload.clone())
+            .map_err(|_unread| never(ComposeError::Payload))?;
         let parcel = write(&self.from, &mail).map_err(never)?;
-        let mut span = Work::begin(SpanKind::Client, job.trace, || "hand over mail".into());
+        let mut span = OpenSpan::begin(SpanKind::Client, job.trace, || "hand over mail".into());
         let (host, port) = self.smtp.server();
         span.note(|| {
             [
@@ -124,16 +124,16 @@ impl Effect for Email {
         // Cut off from here on, it was cut off while its answer was awaited: all other steps end by themselves.
         let mut counted = MailOutcome("open");
         let outcome = self.smtp.send(&parcel).await;
-        span.end_with(outcome.as_ref().err().map(|it| fault::chain(it)));
+        span.end_with(outcome.as_ref().err().map(|error| fault::chain(error)));
         let (word, answer) = match outcome {
             Ok(()) => ("taken", Ok(mail.message_id)),
-            Err(error @ smtp::Error::NotTaken { .. }) => ("not-taken", Err(refused(error))),
-            Err(error @ smtp::Error::Refused { .. }) => ("refused", Err(refused(error))),
-            Err(error @ smtp::Error::Open { .. }) => {
-                ("open", Err(Failure::Unknown { source: error.into() }))
+            Err(error @ smtp::SmtpError::NotTaken { .. }) => ("not-taken", Err(refused(error))),
+            Err(error @ smtp::SmtpError::Refused { .. }) => ("refused", Err(refused(error))),
+            Err(error @ smtp::SmtpError::Open { .. }) => {
+                ("open", Err(AttemptFailure::InDoubt { source: error.into() }))
             }
-            Err(error @ smtp::Error::Address { .. }) => {
-                ("address", Err(Failure::Final { source: error.into() }))
+            Err(error @ smtp::SmtpError::Address { .. }) => {
+                ("address", Err(AttemptFailure::Permanent { source: error.into() }))
             }
         };
         counted.0 = word;
@@ -144,8 +144,8 @@ impl Effect for Email {
     async fn settle(
         &self,
         conn: &mut PgConnection,
-        ended: &[(Claimed, Ended<String>)],
-    ) -> Result<Effects, Fault> {
+        ended: &[(ClaimedJob, JobResult<String>)],
+    ) -> Result<DecisionEffects, Fault> {
         let now = self.app.clock.now();
         let results: Vec<NotificationRequest> =
             ended.iter().filter_map(|(job, end)| result(job, end, now)).collect();
@@ -160,21 +160,27 @@ impl Effect for Email {
     }
 }
 
-fn refused(error: smtp::Error) -> Failure {
-    Failure::Refused { source: error.into(), retry_after: None }
+fn refused(error: smtp::SmtpError) -> AttemptFailure {
+    AttemptFailure::NoEffect { source: error.into(), retry_after: None }
 }
 
 /// What a job's end means for its order.
-fn result(job: &Claimed, end: &Ended<String>, at: OffsetDateTime) -> Option<NotificationRequest> {
+fn result(
+    job: &ClaimedJob,
+    end: &JobResult<String>,
+    at: OffsetDateTime,
+) -> Option<NotificationRequest> {
     let Some((order_id, kind)) = mail::read_key(&job.key) else {
         tracing::error!(key = job.key, "a job ended whose name is not one of ours");
         return None;
     };
     let command = match end {
-        Ended::Done(message_id) => Command::RecordSent { kind, message_id: message_id.clone(), at },
-        Ended::GaveUp { in_doubt, reason } => {
+        JobResult::Done(message_id) => {
+            NotificationCommand::RecordSent { kind, message_id: message_id.clone(), at }
+        }
+        JobResult::GaveUp { in_doubt, reason } => {
             let doubt = if *in_doubt { "; it may have been taken all the same" } else { "" };
-            Command::RecordGivenUp { kind, reason: format!("{reason}{doubt}"), at }
+            NotificationCommand::RecordGivenUp { kind, reason: format!("{reason}{doubt}"), at }
         }
     };
     Some(NotificationRequest { order_id, command, trace: job.trace })

@@ -9,9 +9,9 @@ use shared::{
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::notification::Kind;
+use crate::domain::notification::NotificationKind;
 
-pub use self::letter::Letter;
+pub use self::letter::MailText;
 pub(super) use self::letter::one_line;
 
 mod letter;
@@ -34,28 +34,28 @@ pub struct EmailMessage {
     #[serde(with = "time::serde::rfc3339")]
     pub written_at: OffsetDateTime,
     /// What it says.
-    pub letter: Letter,
+    pub letter: MailText,
 }
 
 /// A mail's name: the same for every copy, another for each mail.
-pub(crate) fn message_id(order_id: Uuid, kind: Kind, domain: &str) -> String {
+pub(crate) fn message_id(order_id: Uuid, kind: NotificationKind, domain: &str) -> String {
     format!("{order_id}.{}.{KIND}@{domain}", kind.name())
 }
 
 /// The name of the job that sends this mail.
-pub(crate) fn key(order_id: Uuid, kind: Kind) -> JobKey {
+pub(crate) fn key(order_id: Uuid, kind: NotificationKind) -> JobKey {
     JobKey { kind: KIND, key: format!("{order_id}.{}", kind.name()) }
 }
 
 /// What that name says.
-pub(super) fn read_key(key: &str) -> Option<(Uuid, Kind)> {
+pub(super) fn read_key(key: &str) -> Option<(Uuid, NotificationKind)> {
     let (order_id, kind) = key.split_once('.')?;
-    Some((Uuid::parse_str(order_id).ok()?, Kind::from_name(kind)?))
+    Some((Uuid::parse_str(order_id).ok()?, NotificationKind::from_name(kind)?))
 }
 
 /// The job that sends this mail.
 pub(crate) fn job(
-    kind: Kind,
+    kind: NotificationKind,
     mail: &EmailMessage,
     trace: Option<TraceParent>,
 ) -> Result<NewJob, Fault> {

@@ -2,12 +2,12 @@
 
 use std::{net::TcpListener, sync::mpsc::Sender, time::Duration};
 
-use devstack::{Patience, until};
-use notify_service::jobs::email::Email;
+use devstack::{TestWait, until};
+use notify_service::jobs::email::EmailJob;
 use shared::{
     contract::NotificationFailed,
     contract::Record as _,
-    jobs::{Step, Worker},
+    jobs::{JobWorker, WorkerStep},
 };
 
 use crate::{
@@ -15,9 +15,9 @@ use crate::{
     peer::{Manner, Peer, Turn, gate},
 };
 
-const AGAIN: Step = Step { claimed: 1, done: 0, gave_up: 0, again: 1, lost: 0 };
-const DONE: Step = Step { claimed: 1, done: 1, gave_up: 0, again: 0, lost: 0 };
-const GAVE_UP: Step = Step { claimed: 1, done: 0, gave_up: 1, again: 0, lost: 0 };
+const AGAIN: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 0, again: 1, lost: 0 };
+const DONE: WorkerStep = WorkerStep { claimed: 1, done: 1, gave_up: 0, again: 0, lost: 0 };
+const GAVE_UP: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 1, again: 0, lost: 0 };
 
 /// How long a server may take for a step, where it is waited for in vain.
 const BRIEF: Duration = Duration::from_secs(1);
@@ -87,14 +87,14 @@ struct Unanswered {
     order: Order,
     peer: Peer,
     /// It has given up waiting for the answer.
-    worker: Worker<Email>,
+    worker: JobWorker<EmailJob>,
     open: Sender<()>,
 }
 
 impl Unanswered {
     /// The server's next conversation goes like this.
     async fn and_then(next: impl Fn() -> Manner) -> Self {
-        let mut patience = Patience::until("a mail is given and not answered");
+        let mut patience = TestWait::until("a mail is given and not answered");
         loop {
             let (open, held) = gate();
             let (desk, order) = Box::pin(due()).await;
@@ -102,7 +102,7 @@ impl Unanswered {
             let mut worker = desk.worker_within(&peer.smtp(), BRIEF);
             assert_eq!(Box::pin(worker.step()).await.unwrap(), AGAIN);
             // On a machine that stands still it may have given up before it had given the mail.
-            if peer.mails().first().is_some_and(|it| it.ends_with("\r\n.\r\n")) {
+            if peer.mails().first().is_some_and(|text| text.ends_with("\r\n.\r\n")) {
                 return Self { desk, order, peer, worker, open };
             }
             patience.looked("given up too early");
@@ -144,7 +144,7 @@ async fn what_hangs_before_the_mail_is_given_was_not_sent() {
 
 #[tokio::test]
 async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_mail() {
-    let mut patience = Patience::until("the next conversation comes to its end in time");
+    let mut patience = TestWait::until("the next conversation comes to its end in time");
     loop {
         let mut late = Unanswered::and_then(|| Manner::refusing("550 no such user")).await;
         late.open.send(()).unwrap();
@@ -165,7 +165,7 @@ async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_mail() {
 #[tokio::test]
 async fn a_mail_server_that_is_away_costs_nothing_but_time() {
     let (desk, order) = due().await;
-    let ports = devstack::Ports::claim();
+    let ports = devstack::PortPair::claim();
     let address = format!("127.0.0.1:{}", ports.numbers[0]);
     let mut worker = desk.worker(&address);
     assert_eq!(worker.step().await.unwrap(), AGAIN);

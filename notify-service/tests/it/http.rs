@@ -4,13 +4,13 @@ use std::{fs, path::Path};
 
 use notify_service::http;
 use serde_json::Value;
-use shared::http::Settings;
+use shared::http::HttpSettings;
 use tower::ServiceExt as _;
 
 use crate::kit::{Desk, Order, PATIENCE};
 
 async fn get(desk: &Desk, path: &str) -> (u16, String) {
-    let limits = Settings { request_limit: PATIENCE, ..Settings::default() };
+    let limits = HttpSettings { request_limit: PATIENCE, ..HttpSettings::default() };
     let router = http::router(desk.pool.clone(), &limits);
     let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();

@@ -7,25 +7,27 @@ use notify_service::{
     MIGRATIONS, NAME,
     app::App,
     consumer::EventHandler,
-    jobs::email::{Email, Limits, Server, Settings, Smtp},
+    jobs::email::{EmailJob, SmtpClient, SmtpServer, SmtpSettings, StepLimits},
     request::NotificationRequest,
 };
 use secrecy::SecretString;
 use shared::{
-    backoff::Backoff,
+    backoff::BackoffSchedule,
     clock::Clock,
-    codec::{self, Codec, Kind, Says},
-    consumer::{Handler as _, Parts, TakenIn},
+    codec::{self, AvroCodec, EventMeta, RecordKind},
+    consumer::{BatchCounts, BatchProcessor, MessageHandler as _},
     contract::{
         self, NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
         PaymentRefunded, Record,
     },
     db,
-    effects::Wakers,
-    health::Health,
-    jobs::{self, Doubts, Policy, Worker},
-    message::{Envelope, Headers, Incoming, Message, Outgoing, TraceParent},
-    sequence::Watch,
+    effects::WorkerWakers,
+    health::ProcessHealth,
+    jobs::{self, DoubtLimit, JobPolicy, JobWorker},
+    message::{
+        IncomingMessage, Message, MessageEnvelope, MessageHeaders, OutgoingMessage, TraceParent,
+    },
+    sequence::SequenceWatch,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -38,14 +40,14 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 pub(crate) struct Desk {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
-    shop: Codec,
-    parts: Parts<EventHandler>,
+    shop: AvroCodec,
+    parts: BatchProcessor<EventHandler>,
 }
 
 /// How a worker is set up.
 pub(crate) struct Setup {
-    pub(crate) server: Server,
-    pub(crate) limits: Limits,
+    pub(crate) server: SmtpServer,
+    pub(crate) limits: StepLimits,
     pub(crate) attempts_max: u32,
     pub(crate) stopping: CancellationToken,
 }
@@ -54,8 +56,8 @@ impl Setup {
     /// With the limits of a service, for this server.
     pub(crate) fn to(smtp: &str) -> Self {
         Self {
-            server: Server::parse(&format!("smtp://{smtp}")).unwrap(),
-            limits: Limits::RFC_5321,
+            server: SmtpServer::parse(&format!("smtp://{smtp}")).unwrap(),
+            limits: StepLimits::RFC_5321,
             attempts_max: 3,
             stopping: CancellationToken::new(),
         }
@@ -63,8 +65,8 @@ impl Setup {
 }
 
 /// One limit for each step.
-pub(crate) fn each(limit: Duration) -> Limits {
-    Limits {
+pub(crate) fn each(limit: Duration) -> StepLimits {
+    StepLimits {
         connect: limit,
         greeting: limit,
         hello: limit,
@@ -148,27 +150,27 @@ impl Order {
 }
 
 /// A codec that says and reads everything that is said around here.
-pub(crate) async fn codec(service: &str, prefix: &str) -> Codec {
-    let settings = codec::Settings {
+pub(crate) async fn codec(service: &str, prefix: &str) -> AvroCodec {
+    let settings = codec::CodecSettings {
         source: contract::source(service),
         registry_url: devstack::shared().await.urls().registry.clone(),
         prefix: prefix.to_owned(),
     };
     let all = [
-        Kind::of::<OrderPlaced>(),
-        Kind::of::<OrderConfirmed>(),
-        Kind::of::<OrderCancelled>(),
-        Kind::of::<PaymentRefunded>(),
-        Kind::of::<NotificationSent>(),
-        Kind::of::<NotificationFailed>(),
+        RecordKind::of::<OrderPlaced>(),
+        RecordKind::of::<OrderConfirmed>(),
+        RecordKind::of::<OrderCancelled>(),
+        RecordKind::of::<PaymentRefunded>(),
+        RecordKind::of::<NotificationSent>(),
+        RecordKind::of::<NotificationFailed>(),
     ];
-    let health = Health::default().component("schemas");
-    Codec::connect(&settings, &all, &all, &health, &CancellationToken::new()).await.unwrap()
+    let health = ProcessHealth::default().component("schemas");
+    AvroCodec::connect(&settings, &all, &all, &health, &CancellationToken::new()).await.unwrap()
 }
 
 /// A message about an order, as the other services say it.
-pub(crate) fn say<R: Record>(shop: &Codec, order: &Order, record: &R) -> Outgoing {
-    let says = Says {
+pub(crate) fn say<R: Record>(shop: &AvroCodec, order: &Order, record: &R) -> OutgoingMessage {
+    let says = EventMeta {
         id: Clock::System.new_id(),
         subject: order.id.to_string(),
         sequence: 1,
@@ -182,27 +184,27 @@ impl Desk {
     /// A desk of its own: an empty database, a registry's subjects that nobody else uses.
     pub(crate) async fn open() -> Self {
         let url = SecretString::from(devstack::database("notify").await);
-        let pool = db::pool(&db::Settings::new(url).patient(PATIENCE), "test").unwrap();
+        let pool = db::pool(&db::DatabaseSettings::new(url).patient(PATIENCE), "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
         let mail_domain = "shop.example".to_owned();
         let app = App { codec: codec(NAME, &prefix).await, clock: Clock::System, mail_domain };
-        let parts = Parts {
+        let parts = BatchProcessor {
             service: NAME,
             handler: EventHandler { app: app.clone() },
             pool: pool.clone(),
-            wakers: Wakers::default(),
+            wakers: WorkerWakers::default(),
             clock: Clock::System,
-            watch: Watch::default(),
+            watch: SequenceWatch::default(),
         };
         Self { pool, app, shop: codec("shop", &prefix).await, parts }
     }
 
     /// What the shop says, as it comes in.
-    pub(crate) fn incoming<R: Record>(&self, order: &Order, record: &R) -> Incoming {
+    pub(crate) fn incoming<R: Record>(&self, order: &Order, record: &R) -> IncomingMessage {
         let said = say(&self.shop, order, record);
         let offset = i64::from(number_of(said.id));
-        Incoming {
+        IncomingMessage {
             topic: said.topic.into_owned(),
             partition: 0,
             offset,
@@ -220,7 +222,7 @@ impl Desk {
         record: &R,
     ) -> NotificationRequest {
         let incoming = self.incoming(order, record);
-        let envelope = Envelope::from_headers(&incoming.headers).unwrap();
+        let envelope = MessageEnvelope::from_headers(&incoming.headers).unwrap();
         self.parts.handler.decode(&Message { incoming, envelope }).await.unwrap()
     }
 
@@ -247,38 +249,38 @@ impl Desk {
     /// Cannot take a message in: it is a dead letter.
     pub(crate) async fn refuses<R: Record>(&self, order: &Order, record: &R) {
         let taken = self.parts.take_in(&[self.incoming(order, record)]).await.unwrap();
-        assert_eq!(taken, TakenIn { dead: 1, ..TakenIn::default() });
+        assert_eq!(taken, BatchCounts { dead: 1, ..BatchCounts::default() });
     }
 
     /// Hears several messages at once.
-    pub(crate) async fn takes_in(&self, batch: &[Incoming]) {
+    pub(crate) async fn takes_in(&self, batch: &[IncomingMessage]) {
         let taken = self.parts.take_in(batch).await.unwrap();
-        assert_eq!(taken, TakenIn { fresh: batch.len(), ..TakenIn::default() });
+        assert_eq!(taken, BatchCounts { fresh: batch.len(), ..BatchCounts::default() });
     }
 
     /// A worker whose mails go to `smtp`, each attempt due at once.
-    pub(crate) fn worker(&self, smtp: &str) -> Worker<Email> {
+    pub(crate) fn worker(&self, smtp: &str) -> JobWorker<EmailJob> {
         self.worker_of(Setup::to(smtp))
     }
 
     /// The same, for a server that may take so long for each step.
-    pub(crate) fn worker_within(&self, smtp: &str, step_limit: Duration) -> Worker<Email> {
+    pub(crate) fn worker_within(&self, smtp: &str, step_limit: Duration) -> JobWorker<EmailJob> {
         self.worker_of(Setup { limits: each(step_limit), ..Setup::to(smtp) })
     }
 
     /// A worker that is set up like this.
-    pub(crate) fn worker_of(&self, setup: Setup) -> Worker<Email> {
+    pub(crate) fn worker_of(&self, setup: Setup) -> JobWorker<EmailJob> {
         let Setup { server, limits, attempts_max, stopping } = setup;
         let hello_name = "shop.example".to_owned();
-        let settings = Settings { server, hello_name, limits, parked_max: 4 };
-        let smtp = Smtp::new(settings, stopping);
+        let settings = SmtpSettings { server, hello_name, limits, parked_max: 4 };
+        let smtp = SmtpClient::new(settings, stopping);
         let from = "Shop <orders@shop.example>".parse().unwrap();
-        let backoff = Backoff { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
-        let doubts = Doubts { max: 3, pause: Duration::ZERO };
-        Worker::new(jobs::Parts {
+        let backoff = BackoffSchedule { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
+        let doubts = DoubtLimit { max: 3, pause: Duration::ZERO };
+        JobWorker::new(jobs::WorkerParts {
             service: "notify-service",
-            effect: Email { app: self.app.clone(), from, smtp, doubts },
-            policy: Policy {
+            effect: EmailJob { app: self.app.clone(), from, smtp, doubts },
+            policy: JobPolicy {
                 backoff,
                 attempts_max: Some(attempts_max),
                 attempt_limit: limits.attempt(),
@@ -286,13 +288,13 @@ impl Desk {
                 poll: Duration::from_millis(20),
             },
             pool: self.pool.clone(),
-            wakers: Wakers::default(),
-            health: Health::default().component("mail"),
+            wakers: WorkerWakers::default(),
+            health: ProcessHealth::default().component("mail"),
         })
     }
 
     /// A worker whose mails go to the real mail server.
-    pub(crate) async fn mailer(&self) -> Worker<Email> {
+    pub(crate) async fn mailer(&self) -> JobWorker<EmailJob> {
         self.worker(&devstack::shared().await.urls().smtp)
     }
 
@@ -317,12 +319,12 @@ impl Desk {
         .unwrap();
         let mut all = Vec::new();
         for (topic, headers, payload) in kept {
-            let headers = Headers::from_bytes(&headers).unwrap();
-            let envelope = Envelope::from_headers(&headers).unwrap();
+            let headers = MessageHeaders::from_bytes(&headers).unwrap();
+            let envelope = MessageEnvelope::from_headers(&headers).unwrap();
             let sequence = envelope.sequence;
             let (key, payload) = (None, Some(payload));
             let (partition, offset, timestamp_ms) = (0, 0, None);
-            let incoming = Incoming {
+            let incoming = IncomingMessage {
                 topic: topic.clone(),
                 partition,
                 offset,

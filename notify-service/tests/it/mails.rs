@@ -122,7 +122,7 @@ async fn a_name_that_holds_headers_is_harmless() {
     for name in names {
         let mut order = Order::of(name);
         // Postgres keeps no zeros in a text.
-        order.name = order.name.map(|it| it.replace('\0', ""));
+        order.name = order.name.map(|text| text.replace('\0', ""));
         desk.hears(&order, &order.placed()).await;
         desk.hears(&order, &order.confirmed()).await;
         send(&desk).await;

@@ -1,17 +1,17 @@
 //! Refusals, at each step, by code: those of a mailbox are for good, those of this service wait until somebody
 //! mends what they are about.
 
-use notify_service::jobs::email::{Security, Server};
-use shared::jobs::Step;
+use notify_service::jobs::email::{SmtpSecurity, SmtpServer};
+use shared::jobs::WorkerStep;
 
 use crate::{
     kit::{Desk, Order, Setup},
     peer::{Manner, Peer, Turn},
 };
 
-const AGAIN: Step = Step { claimed: 1, done: 0, gave_up: 0, again: 1, lost: 0 };
-const DONE: Step = Step { claimed: 1, done: 1, gave_up: 0, again: 0, lost: 0 };
-const GAVE_UP: Step = Step { claimed: 1, done: 0, gave_up: 1, again: 0, lost: 0 };
+const AGAIN: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 0, again: 1, lost: 0 };
+const DONE: WorkerStep = WorkerStep { claimed: 1, done: 1, gave_up: 0, again: 0, lost: 0 };
+const GAVE_UP: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 1, again: 0, lost: 0 };
 
 /// A server that refuses once, at this step.
 fn refuses(step: &str, answer: &'static str) -> Manner {
@@ -134,8 +134,8 @@ async fn a_login_that_is_refused_is_about_us() {
         Manner { login: Some(Turn::Say("235 2.7.0 welcome")), ..Manner::default() },
     ]);
     // A password in the clear cannot be set; the peer has no certificate.
-    let parsed = Server::parse(&format!("smtps://shop:secret@{}", peer.smtp())).unwrap();
-    let server = Server { security: Security::None, ..parsed };
+    let parsed = SmtpServer::parse(&format!("smtps://shop:secret@{}", peer.smtp())).unwrap();
+    let server = SmtpServer { security: SmtpSecurity::None, ..parsed };
     let mut worker = desk.worker_of(Setup { server, ..Setup::to(&peer.smtp()) });
     assert_eq!(worker.step().await.unwrap(), AGAIN);
     let failure = desk.failures().await.remove(0);

@@ -4,7 +4,7 @@ use shared::{
     contract::{NotificationSent, OrderConfirmed, OrderPlaced, PaymentRefunded},
     db,
     fault::Fault,
-    jobs::Step,
+    jobs::WorkerStep,
 };
 
 use crate::{
@@ -115,7 +115,10 @@ async fn what_an_order_says_is_counted_through() {
     let mut mailer = desk.mailer().await;
     assert_eq!(mailer.step().await.unwrap().done, 1);
     desk.hears(&order, &order.refunded()).await;
-    assert_eq!(mailer.step().await.unwrap(), Step { claimed: 1, done: 1, ..Step::default() });
+    assert_eq!(
+        mailer.step().await.unwrap(),
+        WorkerStep { claimed: 1, done: 1, ..WorkerStep::default() }
+    );
     let said = |sequence, kind: &str| Said {
         topic: <NotificationSent as shared::contract::Record>::TOPIC.to_owned(),
         sequence,

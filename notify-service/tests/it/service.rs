@@ -3,8 +3,8 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser as _;
-use devstack::{Patience, until};
-use notify_service::{NAME, config::Settings, run};
+use devstack::{TestWait, until};
+use notify_service::{NAME, config::NotifySettings, run};
 use rdkafka::{
     Message as _,
     consumer::{BaseConsumer, Consumer as _},
@@ -13,8 +13,8 @@ use rdkafka::{
 use shared::{
     contract::{NotificationSent, Record as _},
     kafka,
-    lifecycle::Lifecycle,
-    message::Outgoing,
+    lifecycle::ProcessLifecycle,
+    message::OutgoingMessage,
     telemetry,
 };
 
@@ -23,11 +23,11 @@ use crate::{
     mailbox::Mailbox,
 };
 
-async fn settings(prefix: &str) -> Settings {
+async fn settings(prefix: &str) -> NotifySettings {
     let urls = devstack::shared().await.urls();
     let database = devstack::database("notify").await;
     let smtp = format!("smtp://{}", urls.smtp);
-    Settings::parse_from([
+    NotifySettings::parse_from([
         NAME,
         "--database-url",
         &database,
@@ -51,7 +51,7 @@ async fn get(address: SocketAddr, path: &str) -> (u16, String) {
     (response.status().as_u16(), response.text().await.unwrap())
 }
 
-fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
+fn publish(kafka: &kafka::KafkaSettings, messages: &[OutgoingMessage]) {
     let producer: BaseProducer = kafka.client().create().unwrap();
     for message in messages {
         let mut headers = rdkafka::message::OwnedHeaders::new();
@@ -69,12 +69,12 @@ fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
 }
 
 /// The keys of what is on a topic, once there are so many.
-fn keys(kafka: &kafka::Settings, topic: &str, n: usize) -> Vec<String> {
+fn keys(kafka: &kafka::KafkaSettings, topic: &str, n: usize) -> Vec<String> {
     let mut config = kafka.client();
     config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().unwrap();
     consumer.subscribe(&[&kafka.topic(topic)]).unwrap();
-    let mut patience = Patience::until(&format!("{n} messages on {topic}"));
+    let mut patience = TestWait::until(&format!("{n} messages on {topic}"));
     let mut keys = Vec::new();
     while keys.len() < n {
         patience.looked(keys.len());
@@ -89,8 +89,8 @@ async fn what_is_heard_on_topics_arrives_as_mail_and_is_said_on_a_topic() {
     let prefix = devstack::unique_prefix();
     let settings = settings(&prefix).await;
     let kafka = settings.common.kafka("test").unwrap();
-    let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
-    let life = Lifecycle::new(PATIENCE);
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "warn").unwrap();
+    let life = ProcessLifecycle::new(PATIENCE);
     let addresses = run(settings, life.clone(), metrics).await.unwrap();
     until("it is ready", async || get(addresses.admin, "/readyz").await.0 == 200).await;
 

@@ -3,10 +3,10 @@
 use std::{sync::mpsc::Sender, time::Duration};
 
 use devstack::until;
-use notify_service::jobs::email::Limits;
+use notify_service::jobs::email::StepLimits;
 use shared::{
     contract::{NotificationFailed, Record as _},
-    jobs::{Leases, Step, Stopping},
+    jobs::{LeaseTimes, StopGrace, WorkerStep},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +20,9 @@ const BRIEF: Duration = Duration::from_secs(1);
 
 async fn due(desk: &Desk, n: usize) -> Vec<Order> {
     let orders: Vec<Order> = (0..n).map(|_| Order::new()).collect();
-    let said = |it: &Order| [desk.incoming(it, &it.placed()), desk.incoming(it, &it.confirmed())];
+    let said = |order: &Order| {
+        [desk.incoming(order, &order.placed()), desk.incoming(order, &order.confirmed())]
+    };
     desk.takes_in(&orders.iter().flat_map(said).collect::<Vec<_>>()).await;
     orders
 }
@@ -37,7 +39,7 @@ async fn a_server_that_thinks_longer_than_a_lease_before_its_answer_takes_one_ma
     due(&desk, 1).await;
     let (open, manner) = thinks();
     let peer = Peer::new([manner]);
-    let always = Leases { renewed: Duration::ZERO, ..Leases::default() };
+    let always = LeaseTimes { renewed: Duration::ZERO, ..LeaseTimes::default() };
     let stop = CancellationToken::new();
     let worker = desk.worker(&peer.smtp()).with_leases(always);
     let meanwhile = async {
@@ -46,7 +48,7 @@ async fn a_server_that_thinks_longer_than_a_lease_before_its_answer_takes_one_ma
             let end = desk.leases_end().await;
             until("its lease is renewed", async || desk.leases_end().await > end).await;
             let other = desk.worker(&peer.smtp()).step().await.unwrap();
-            assert_eq!(other, Step::default(), "another instance has nothing to send");
+            assert_eq!(other, WorkerStep::default(), "another instance has nothing to send");
         }
         open.send(()).unwrap();
         until("it is taken", async || desk.jobs().await.is_empty()).await;
@@ -65,7 +67,7 @@ async fn each_step_has_a_limit_of_its_own() {
     let (_open, held) = gate();
     let silent = Manner { greeting: Some(Turn::Wait(held, "220 peer")), ..Manner::default() };
     let peer = Peer::new([thinking, silent]);
-    let limits = Limits { end: PATIENCE, ..each(BRIEF) };
+    let limits = StepLimits { end: PATIENCE, ..each(BRIEF) };
     let stop = CancellationToken::new();
     let worker = desk.worker_of(Setup { limits, ..Setup::to(&peer.smtp()) });
     let meanwhile = async {
@@ -113,10 +115,10 @@ async fn a_mail_whose_answer_is_lost_each_time_is_given_three_times_and_waits_fo
         assert_eq!(worker.step().await.unwrap().again, 1);
     }
     assert_eq!(worker.step().await.unwrap().gave_up, 1);
-    assert_eq!(worker.step().await.unwrap(), Step::default());
+    assert_eq!(worker.step().await.unwrap(), WorkerStep::default());
     let mails = peer.mails();
     assert_eq!(mails.len(), 3);
-    assert!(mails.iter().all(|it| *it == mails[0]), "to the byte");
+    assert!(mails.iter().all(|text| *text == mails[0]), "to the byte");
     assert_eq!(desk.jobs().await, [("dead".to_owned(), true)]);
     let said = desk.said(&order).await;
     assert_eq!(said[0].topic, NotificationFailed::TOPIC);
@@ -132,7 +134,7 @@ async fn stops(manner: Manner, reached: impl AsyncFn(&Peer) -> bool) -> (Desk, P
     let attempts = Duration::from_millis(100);
     let worker = desk
         .worker_of(Setup { stopping: stopping.clone(), ..Setup::to(&peer.smtp()) })
-        .stopping_within(Stopping { attempts, in_all: PATIENCE });
+        .stopping_within(StopGrace { attempts, in_all: PATIENCE });
     let meanwhile = async {
         until("the step is reached", async || reached(&peer).await).await;
         stopping.cancel();

@@ -15,7 +15,7 @@ pub struct BadSku;
 
 /// A product as it is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
+pub struct ProductOffer {
     /// The price of one.
     pub price: Money,
     /// Whether it can be ordered.
@@ -24,30 +24,30 @@ pub struct Offer {
 
 /// A product as its owner described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Product {
+pub struct ProductDetails {
     /// What people call it.
     pub name: String,
     /// For how much, and whether at all.
-    pub offer: Offer,
+    pub offer: ProductOffer,
     /// When it changed.
     pub changed_at: OffsetDateTime,
 }
 
 /// What the owner of the products said of one. Of two words, the one with the higher sequence holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word {
+pub struct ProductSnapshot {
     /// The product.
     pub sku: Sku,
     /// The n-th word on it.
     pub sequence: i64,
     /// How it is; none if it is gone.
-    pub product: Option<Product>,
+    pub product: Option<ProductDetails>,
 }
 
 impl Sku {
     /// Reads a SKU.
     pub fn parse(text: &str) -> Result<Self, BadSku> {
-        let allowed = |it: u8| it.is_ascii_alphanumeric() || b"._-".contains(&it);
+        let allowed = |n: u8| n.is_ascii_alphanumeric() || b"._-".contains(&n);
         let ok = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
         ok.then(|| Self(text.to_owned())).ok_or(BadSku)
     }

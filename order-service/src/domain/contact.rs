@@ -57,14 +57,14 @@ impl EmailAddress {
 
 /// RFC 5322's `atext`, at least one.
 fn is_atom(part: &str) -> bool {
-    let allowed = |it: u8| it.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&it);
+    let allowed = |n: u8| n.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&n);
     !part.is_empty() && part.bytes().all(allowed)
 }
 
 /// A label of a host name.
 fn is_label(part: &str) -> bool {
     (1..=63).contains(&part.len())
-        && part.bytes().all(|it| it.is_ascii_alphanumeric() || it == b'-')
+        && part.bytes().all(|n| n.is_ascii_alphanumeric() || n == b'-')
         && !part.starts_with('-')
         && !part.ends_with('-')
 }
@@ -87,12 +87,12 @@ impl CustomerName {
 impl PaymentMethod {
     /// Reads a token.
     pub fn parse(text: &str) -> Result<Self, BadPaymentMethod> {
-        let allowed = |it: u8| it.is_ascii_alphanumeric() || it == b'_' || it == b'-';
+        let allowed = |n: u8| n.is_ascii_alphanumeric() || n == b'_' || n == b'-';
         if !(1..=255).contains(&text.len()) || !text.bytes().all(allowed) {
             return Err(BadPaymentMethod::NoToken);
         }
         let digits = text.bytes().filter(u8::is_ascii_digit).count();
-        let only_digits = text.bytes().all(|it| it.is_ascii_digit() || it == b'-');
+        let only_digits = text.bytes().all(|n| n.is_ascii_digit() || n == b'-');
         if only_digits && (12..=19).contains(&digits) {
             return Err(BadPaymentMethod::CardNumber);
         }

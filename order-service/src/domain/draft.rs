@@ -8,14 +8,14 @@ use std::collections::{HashMap, HashSet};
 use time::OffsetDateTime;
 
 use super::{
-    catalogue::{Offer, Sku},
+    catalogue::{ProductOffer, Sku},
     contact::{CustomerName, EmailAddress, PaymentMethod},
     money::{Currency, Money, Quantity},
 };
 
 /// What is wished for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wish {
+pub struct DraftLine {
     /// What.
     pub sku: Sku,
     /// How many.
@@ -33,8 +33,8 @@ pub struct Customer {
 
 /// An order as asked for: well-formed, but its products are not looked up yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Draft {
-    wishes: Vec<Wish>,
+pub struct OrderDraft {
+    wishes: Vec<DraftLine>,
     currency: Currency,
     payment_method: PaymentMethod,
     customer: Customer,
@@ -42,7 +42,7 @@ pub struct Draft {
 
 /// A line of an order, with the price at which it was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Line {
+pub struct OrderLine {
     /// What.
     pub sku: Sku,
     /// How many.
@@ -53,9 +53,9 @@ pub struct Line {
 
 /// What an order starts from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
+pub struct PlacedOrder {
     /// At least one, each SKU once.
-    pub lines: Vec<Line>,
+    pub lines: Vec<OrderLine>,
     /// All lines together.
     pub total: Money,
     /// How it is paid.
@@ -70,9 +70,9 @@ pub struct Placement {
 
 /// What is wrong with a draft. `line` is a place among its lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum DraftFault {
     /// None, or too many.
-    #[error("an order has 1 to {} lines", Draft::LINES_MAX)]
+    #[error("an order has 1 to {} lines", OrderDraft::LINES_MAX)]
     LineCount,
     /// Two lines name the same product.
     #[error("the same SKU stands in an earlier line; say the quantity once")]
@@ -111,27 +111,27 @@ pub enum Fault {
     },
 }
 
-impl Placement {
+impl PlacedOrder {
     /// Refuses a total that is larger than this, in minor units.
-    pub fn at_most(self, total_max: i64) -> Result<Self, Vec<Fault>> {
+    pub fn at_most(self, total_max: i64) -> Result<Self, Vec<DraftFault>> {
         if self.total.minor() > total_max {
-            return Err(vec![Fault::TotalAboveLimit { max: total_max }]);
+            return Err(vec![DraftFault::TotalAboveLimit { max: total_max }]);
         }
         Ok(self)
     }
 }
 
-impl Draft {
+impl OrderDraft {
     /// The largest number of lines.
     pub const LINES_MAX: usize = 100;
 
     /// Checks what can be checked without knowing any product; says everything that is wrong.
     pub fn new(
-        wishes: Vec<Wish>,
+        wishes: Vec<DraftLine>,
         currency: Currency,
         payment_method: PaymentMethod,
         customer: Customer,
-    ) -> Result<Self, Vec<Fault>> {
+    ) -> Result<Self, Vec<DraftFault>> {
         match check(&wishes) {
             faults if faults.is_empty() => Ok(Self { wishes, currency, payment_method, customer }),
             faults => Err(faults),
@@ -139,55 +139,61 @@ impl Draft {
     }
 
     /// What is wished for.
-    pub fn wishes(&self) -> &[Wish] {
+    pub fn wishes(&self) -> &[DraftLine] {
         &self.wishes
     }
 
     /// Looks each product up and adds the prices; says everything that is wrong.
     pub fn price(
         &self,
-        offers: &HashMap<Sku, Offer>,
+        offers: &HashMap<Sku, ProductOffer>,
         placed_at: OffsetDateTime,
         due_at: OffsetDateTime,
-    ) -> Result<Placement, Vec<Fault>> {
+    ) -> Result<PlacedOrder, Vec<DraftFault>> {
         let mut lines = Vec::with_capacity(self.wishes.len());
         let mut faults = Vec::new();
-        for (line, Wish { sku, quantity }) in self.wishes.iter().enumerate() {
+        for (line, DraftLine { sku, quantity }) in self.wishes.iter().enumerate() {
             match offers.get(sku) {
-                None => faults.push(Fault::UnknownSku { line }),
-                Some(Offer { active: false, .. }) => faults.push(Fault::Inactive { line }),
-                Some(Offer { price, .. }) if price.currency() != self.currency => {
-                    faults.push(Fault::OtherCurrency { line, sold_for: price.currency() });
+                None => faults.push(DraftFault::UnknownSku { line }),
+                Some(ProductOffer { active: false, .. }) => {
+                    faults.push(DraftFault::Inactive { line });
                 }
-                Some(Offer { price, .. }) => {
-                    lines.push(Line { sku: sku.clone(), quantity: *quantity, unit_price: *price });
+                Some(ProductOffer { price, .. }) if price.currency() != self.currency => {
+                    faults.push(DraftFault::OtherCurrency { line, sold_for: price.currency() });
+                }
+                Some(ProductOffer { price, .. }) => {
+                    lines.push(OrderLine {
+                        sku: sku.clone(),
+                        quantity: *quantity,
+                        unit_price: *price,
+                    });
                 }
             }
         }
         if !faults.is_empty() {
             return Err(faults);
         }
-        let total = self.add(&lines).ok_or_else(|| vec![Fault::TotalTooLarge])?;
+        let total = self.add(&lines).ok_or_else(|| vec![DraftFault::TotalTooLarge])?;
         let Self { payment_method, customer, .. } = self.clone();
-        Ok(Placement { lines, total, payment_method, customer, placed_at, due_at })
+        Ok(PlacedOrder { lines, total, payment_method, customer, placed_at, due_at })
     }
 
-    fn add(&self, lines: &[Line]) -> Option<Money> {
+    fn add(&self, lines: &[OrderLine]) -> Option<Money> {
         let nothing = Money::new(0, self.currency).ok()?;
         lines.iter().try_fold(nothing, |sum, line| sum.plus(line.unit_price.times(line.quantity)?))
     }
 }
 
 /// What is wrong with the lines, whatever the products are.
-fn check(wishes: &[Wish]) -> Vec<Fault> {
-    if !(1..=Draft::LINES_MAX).contains(&wishes.len()) {
-        return vec![Fault::LineCount];
+fn check(wishes: &[DraftLine]) -> Vec<DraftFault> {
+    if !(1..=OrderDraft::LINES_MAX).contains(&wishes.len()) {
+        return vec![DraftFault::LineCount];
     }
     let mut seen = HashSet::with_capacity(wishes.len());
     let mut faults = Vec::new();
-    for (line, Wish { sku, .. }) in wishes.iter().enumerate() {
+    for (line, DraftLine { sku, .. }) in wishes.iter().enumerate() {
         if !seen.insert(sku) {
-            faults.push(Fault::SkuTwice { line });
+            faults.push(DraftFault::SkuTwice { line });
         }
     }
     faults

@@ -40,10 +40,10 @@
 use shared::decider::Decider;
 use time::{Duration, OffsetDateTime};
 
-use super::{draft::Placement, money::Money};
-pub use news::{Channel, Failure, Missing, News};
+use super::{draft::PlacedOrder, money::Money};
+pub use service_event::{MissingLine, NoticeChannel, PaymentFailure, ServiceEvent};
 
-mod news;
+mod service_event;
 #[cfg(test)]
 mod tests;
 
@@ -55,12 +55,12 @@ pub struct Order {
     /// What it costs.
     pub total: Money,
     /// Where it stands.
-    pub stage: Stage,
+    pub stage: OrderStage,
 }
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub enum OrderStage {
     /// Neither paid for nor given up.
     Pending {
         /// When it is given up.
@@ -95,7 +95,7 @@ pub enum CancelReason {
     Requested,
 }
 
-impl Stage {
+impl OrderStage {
     /// Its stable name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -129,19 +129,19 @@ impl CancelReason {
 
     /// The reason of that name.
     pub fn from_code(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.code() == code)
+        Self::ALL.into_iter().find(|reason| reason.code() == code)
     }
 }
 
 /// What may be asked of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum OrderCommand {
     /// A customer places it.
-    Place(Placement),
+    Place(PlacedOrder),
     /// Another service said something of it.
     Record {
         /// What.
-        news: News,
+        news: ServiceEvent,
         /// The time.
         now: OffsetDateTime,
     },
@@ -161,9 +161,9 @@ pub enum Command {
 
 /// What has happened to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub enum OrderEvent {
     /// It was placed.
-    Placed(Placement),
+    Placed(PlacedOrder),
     /// It is paid for and its stock is held.
     Confirmed {
         /// What it cost.
@@ -179,10 +179,10 @@ pub enum Event {
         at: OffsetDateTime,
     },
     /// Something is to be remembered of it.
-    Noted(News),
+    Noted(ServiceEvent),
 }
 
-impl Event {
+impl OrderEvent {
     /// When it happened, if it is ours to say; what is only noted is somebody else's word.
     pub fn said_at(&self) -> Option<OffsetDateTime> {
         match self {
@@ -195,7 +195,7 @@ impl Event {
 
 /// Why the answer is no.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Rejection {
+pub enum OrderRejection {
     /// Nothing is known of the order, though we say the first word of each.
     #[error("there is no such order")]
     Unknown,
@@ -225,45 +225,53 @@ pub enum Rejection {
 
 impl Decider for Order {
     type State = Option<Order>;
-    type Command = Command;
-    type Event = Event;
-    type Rejection = Rejection;
+    type Command = OrderCommand;
+    type Event = OrderEvent;
+    type Rejection = OrderRejection;
 
     fn initial() -> Self::State {
         None
     }
 
-    fn decide(order: &Option<Order>, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        order: &Option<Order>,
+        command: &OrderCommand,
+    ) -> Result<Vec<OrderEvent>, OrderRejection> {
         let Some(order) = order else {
             return match command {
-                Command::Place(placement) => Ok(vec![Event::Placed(placement.clone())]),
-                Command::Record { .. } | Command::PassDeadline { .. } | Command::Cancel { .. } => {
-                    Err(Rejection::Unknown)
-                }
+                OrderCommand::Place(placement) => Ok(vec![OrderEvent::Placed(placement.clone())]),
+                OrderCommand::Record { .. }
+                | OrderCommand::PassDeadline { .. }
+                | OrderCommand::Cancel { .. } => Err(OrderRejection::Unknown),
             };
         };
         match command {
-            Command::Place(placement) => order.place_again(placement),
-            Command::Record { news, now } => order.record(news, *now),
-            Command::PassDeadline { now } => Ok(order.pass_deadline(*now)),
-            Command::Cancel { now, window } => order.cancel(*now, *window),
+            OrderCommand::Place(placement) => order.place_again(placement),
+            OrderCommand::Record { news, now } => order.record(news, *now),
+            OrderCommand::PassDeadline { now } => Ok(order.pass_deadline(*now)),
+            OrderCommand::Cancel { now, window } => order.cancel(*now, *window),
         }
     }
 
-    fn evolve(order: Option<Order>, event: &Event) -> Option<Order> {
+    fn evolve(order: Option<Order>, event: &OrderEvent) -> Option<Order> {
         let next = match (order, event) {
-            (None, Event::Placed(placement)) => Order {
+            (None, OrderEvent::Placed(placement)) => Order {
                 placed_at: placement.placed_at,
                 total: placement.total,
-                stage: Stage::Pending { due_at: placement.due_at },
+                stage: OrderStage::Pending { due_at: placement.due_at },
             },
-            (Some(order), Event::Confirmed { at, .. }) => order.at(Stage::Confirmed { at: *at }),
-            (Some(order), Event::Cancelled { reason, at }) => {
-                order.at(Stage::Cancelled { reason: *reason, at: *at })
+            (Some(order), OrderEvent::Confirmed { at, .. }) => {
+                order.at(OrderStage::Confirmed { at: *at })
             }
-            (Some(order), Event::Noted(_)) => order,
-            (Some(_), Event::Placed(_))
-            | (None, Event::Confirmed { .. } | Event::Cancelled { .. } | Event::Noted(_)) => {
+            (Some(order), OrderEvent::Cancelled { reason, at }) => {
+                order.at(OrderStage::Cancelled { reason: *reason, at: *at })
+            }
+            (Some(order), OrderEvent::Noted(_)) => order,
+            (Some(_), OrderEvent::Placed(_))
+            | (
+                None,
+                OrderEvent::Confirmed { .. } | OrderEvent::Cancelled { .. } | OrderEvent::Noted(_),
+            ) => {
                 unreachable!("{event:?} was not decided for {order:?}")
             }
         };
@@ -272,29 +280,33 @@ impl Decider for Order {
 }
 
 impl Order {
-    fn place_again(&self, placement: &Placement) -> Result<Vec<Event>, Rejection> {
+    fn place_again(&self, placement: &PlacedOrder) -> Result<Vec<OrderEvent>, OrderRejection> {
         let same = self.placed_at == placement.placed_at && self.total == placement.total;
-        if same { Ok(vec![]) } else { Err(Rejection::AlreadyPlaced) }
+        if same { Ok(vec![]) } else { Err(OrderRejection::AlreadyPlaced) }
     }
 
-    fn record(&self, news: &News, now: OffsetDateTime) -> Result<Vec<Event>, Rejection> {
+    fn record(
+        &self,
+        news: &ServiceEvent,
+        now: OffsetDateTime,
+    ) -> Result<Vec<OrderEvent>, OrderRejection> {
         use CancelReason::{OutOfStock, PaymentDeclined, PaymentUnavailable};
-        use News as N;
-        use Stage as S;
+        use OrderStage as S;
+        use ServiceEvent as N;
 
-        let noted = Event::Noted(news.clone());
-        let cancelled = |reason| Event::Cancelled { reason, at: now };
+        let noted = OrderEvent::Noted(news.clone());
+        let cancelled = |reason| OrderEvent::Cancelled { reason, at: now };
         match (&self.stage, news) {
             // The way forward.
             (S::Pending { .. }, N::PaymentDone { paid, .. }) if *paid == self.total => {
-                Ok(vec![noted, Event::Confirmed { total: self.total, at: now }])
+                Ok(vec![noted, OrderEvent::Confirmed { total: self.total, at: now }])
             }
             // The way back.
             (S::Pending { .. }, N::StockRejected { .. }) => Ok(vec![noted, cancelled(OutOfStock)]),
             (S::Pending { .. }, N::PaymentFailed { failure, .. }) => {
                 let reason = match failure {
-                    Failure::Declined => PaymentDeclined,
-                    Failure::Unavailable => PaymentUnavailable,
+                    PaymentFailure::Declined => PaymentDeclined,
+                    PaymentFailure::Unavailable => PaymentUnavailable,
                 };
                 Ok(vec![noted, cancelled(reason)])
             }
@@ -319,38 +331,44 @@ impl Order {
             ) => Ok(vec![noted]),
             // What the other services never say of such an order.
             (S::Pending { .. }, N::PaymentDone { paid, .. }) => {
-                Err(Rejection::PaidOtherwise { paid: *paid, total: self.total })
+                Err(OrderRejection::PaidOtherwise { paid: *paid, total: self.total })
             }
             (S::Confirmed { .. }, N::StockRejected { .. } | N::PaymentFailed { .. }) => {
-                Err(Rejection::Contradiction)
+                Err(OrderRejection::Contradiction)
             }
         }
     }
 
-    fn pass_deadline(&self, now: OffsetDateTime) -> Vec<Event> {
+    fn pass_deadline(&self, now: OffsetDateTime) -> Vec<OrderEvent> {
         match self.stage {
-            Stage::Pending { due_at } if due_at <= now => {
-                vec![Event::Cancelled { reason: CancelReason::TimedOut, at: now }]
+            OrderStage::Pending { due_at } if due_at <= now => {
+                vec![OrderEvent::Cancelled { reason: CancelReason::TimedOut, at: now }]
             }
-            Stage::Pending { .. } | Stage::Confirmed { .. } | Stage::Cancelled { .. } => vec![],
+            OrderStage::Pending { .. }
+            | OrderStage::Confirmed { .. }
+            | OrderStage::Cancelled { .. } => vec![],
         }
     }
 
-    fn cancel(&self, now: OffsetDateTime, window: Duration) -> Result<Vec<Event>, Rejection> {
-        let cancelled = Event::Cancelled { reason: CancelReason::Requested, at: now };
+    fn cancel(
+        &self,
+        now: OffsetDateTime,
+        window: Duration,
+    ) -> Result<Vec<OrderEvent>, OrderRejection> {
+        let cancelled = OrderEvent::Cancelled { reason: CancelReason::Requested, at: now };
         match self.stage {
-            Stage::Pending { .. } => Ok(vec![cancelled]),
-            Stage::Confirmed { at } => {
+            OrderStage::Pending { .. } => Ok(vec![cancelled]),
+            OrderStage::Confirmed { at } => {
                 let closed_at = at.saturating_add(window);
                 let in_time = now <= closed_at;
-                let too_late = Rejection::TooLate { confirmed_at: at, closed_at };
+                let too_late = OrderRejection::TooLate { confirmed_at: at, closed_at };
                 in_time.then(|| vec![cancelled]).ok_or(too_late)
             }
-            Stage::Cancelled { .. } => Ok(vec![]),
+            OrderStage::Cancelled { .. } => Ok(vec![]),
         }
     }
 
-    fn at(self, stage: Stage) -> Self {
+    fn at(self, stage: OrderStage) -> Self {
         Self { stage, ..self }
     }
 }

@@ -5,10 +5,10 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use shared::http::{Json, Path, Problem, ProblemDocument, RequestContext};
+use shared::http::{JsonBody, PathParams, Problem, ProblemDocument, RequestContext};
 use uuid::Uuid;
 
-use super::{Api, problem::rejected, view::Standing};
+use super::{OrderApi, problem::rejected, view::OrderStanding};
 use crate::commands::CancelOrder;
 
 /// The order of the examples.
@@ -26,7 +26,7 @@ const ORDER: &str = "01a20fcc-a92c-76ef-87b5-a07309aa9900";
     params(("order_id" = Uuid, Path, description = "The order.")),
     responses(
         (status = 202, description = "It is cancelled. What comes of that is under `Location`.",
-            body = Standing, headers(
+            body = OrderStanding, headers(
                 ("Location" = String, description = "Where the order is."),
             ),
             examples(
@@ -56,12 +56,13 @@ const ORDER: &str = "01a20fcc-a92c-76ef-87b5-a07309aa9900";
     )
 )]
 pub(super) async fn cancel_order(
-    State(api): State<Api>,
+    State(api): State<OrderApi>,
     context: RequestContext,
-    Path(order_id): Path<Uuid>,
+    PathParams(order_id): PathParams<Uuid>,
 ) -> Result<Response, Problem> {
     let order = CancelOrder { order_id, trace: context.trace };
     let order = api.cancel.submit(order).await?.map_err(|rejection| rejected(&rejection))?;
     let location = [(header::LOCATION, format!("/orders/{order_id}"))];
-    Ok((StatusCode::ACCEPTED, location, Json(Standing::of(order_id, &order))).into_response())
+    Ok((StatusCode::ACCEPTED, location, JsonBody(OrderStanding::of(order_id, &order)))
+        .into_response())
 }

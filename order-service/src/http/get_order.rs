@@ -7,13 +7,13 @@ use axum::{
     http::{HeaderMap, HeaderName},
     response::{IntoResponse as _, Response},
 };
-use shared::http::{Json, Path, Problem, ProblemDocument, look_up};
+use shared::http::{JsonBody, PathParams, Problem, ProblemDocument, look_up};
 use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Api, problem::ORDER_NOT_FOUND, view::OrderWithHistory};
-use crate::{domain::order::Stage, store::view};
+use super::{OrderApi, problem::ORDER_NOT_FOUND, view::OrderWithHistory};
+use crate::{domain::order::OrderStage, store::view};
 
 /// Nobody waits longer for an order to end: below what a request may take.
 const WAIT_MAX: Duration = Duration::from_secs(8);
@@ -43,8 +43,8 @@ const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-appli
     )
 )]
 pub(super) async fn get_order(
-    State(api): State<Api>,
-    Path(order_id): Path<Uuid>,
+    State(api): State<OrderApi>,
+    PathParams(order_id): PathParams<Uuid>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = preferred_wait(&headers);
@@ -58,10 +58,10 @@ pub(super) async fn get_order(
         };
         let found = look_up(&api.pool, look).await?;
         let (order, history) = found.ok_or_else(|| ORDER_NOT_FOUND.problem())?;
-        let pending = matches!(order.stage, Stage::Pending { .. });
+        let pending = matches!(order.stage, OrderStage::Pending { .. });
         if !pending || Instant::now() >= until {
             let applied = wait.map(|it| [(PREFERENCE_APPLIED, format!("wait={}", it.as_secs()))]);
-            return Ok((applied, Json(OrderWithHistory::new(order, history))).into_response());
+            return Ok((applied, JsonBody(OrderWithHistory::new(order, history))).into_response());
         }
         tokio::time::sleep_until((Instant::now() + LOOK_AGAIN).min(until)).await;
     }
@@ -90,7 +90,7 @@ mod tests {
     fn wait(prefer: &str) -> Option<u64> {
         let mut headers = HeaderMap::new();
         headers.insert("prefer", prefer.parse().unwrap());
-        preferred_wait(&headers).map(|it| it.as_secs())
+        preferred_wait(&headers).map(|duration| duration.as_secs())
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::http::{Json, Page, PageLimit, Problem, ProblemDocument, Query, look_up};
+use shared::http::{JsonBody, ListPage, PageLimit, Problem, ProblemDocument, QueryParams, look_up};
 use uuid::Uuid;
 
 use super::{
-    Api,
-    view::{OrderView, Status},
+    OrderApi,
+    view::{OrderStatus, OrderView},
 };
 use crate::store::view::{self, OrdersPage};
 
@@ -15,10 +15,10 @@ use crate::store::view::{self, OrdersPage};
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Which {
+pub(super) struct OrderQuery {
     /// Only those that stand there.
     #[param(inline)]
-    status: Option<Status>,
+    status: Option<OrderStatus>,
     /// At most so many.
     #[param(inline)]
     limit: Option<PageLimit>,
@@ -31,9 +31,9 @@ pub(super) struct Which {
     get,
     path = "/orders",
     tag = "orders",
-    params(Which),
+    params(OrderQuery),
     responses(
-        (status = 200, description = "A page of orders.", body = Page<OrderView>),
+        (status = 200, description = "A page of orders.", body = ListPage<OrderView>),
         (status = 400, description = "The query cannot be read.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 503, description = "Not now: ask again after `Retry-After`.",
@@ -41,12 +41,12 @@ pub(super) struct Which {
     )
 )]
 pub(super) async fn list_orders(
-    State(api): State<Api>,
-    Query(which): Query<Which>,
-) -> Result<Json<Page<OrderView>>, Problem> {
+    State(api): State<OrderApi>,
+    QueryParams(which): QueryParams<OrderQuery>,
+) -> Result<JsonBody<ListPage<OrderView>>, Problem> {
     let limit = which.limit.unwrap_or_default();
-    let stage = which.status.map(Status::name);
+    let stage = which.status.map(OrderStatus::name);
     let page = OrdersPage { stage, before: which.cursor, limit: limit.rows() };
     let shown = look_up(&api.pool, async |conn| view::orders(conn, page).await).await?;
-    Ok(Json(Page::of(shown, limit, |it| it.order_id.to_string(), OrderView::from)))
+    Ok(JsonBody(ListPage::of(shown, limit, |order| order.order_id.to_string(), OrderView::from)))
 }

@@ -2,16 +2,18 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::http::{Json, Page, PageLimit, Problem, ProblemDocument, Query, look_up, problem};
+use shared::http::{
+    JsonBody, ListPage, PageLimit, Problem, ProblemDocument, QueryParams, look_up, problem,
+};
 
-use super::{Api, view::ProductView};
+use super::{OrderApi, view::ProductView};
 use crate::{domain::catalogue::Sku, store::view};
 
 /// Which products.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Which {
+pub(super) struct ProductQuery {
     /// At most so many.
     #[param(inline)]
     limit: Option<PageLimit>,
@@ -25,9 +27,9 @@ pub(super) struct Which {
     get,
     path = "/products",
     tag = "products",
-    params(Which),
+    params(ProductQuery),
     responses(
-        (status = 200, description = "A page of products.", body = Page<ProductView>),
+        (status = 200, description = "A page of products.", body = ListPage<ProductView>),
         (status = 400, description = "The query cannot be read.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 503, description = "Not now: ask again after `Retry-After`.",
@@ -35,14 +37,14 @@ pub(super) struct Which {
     )
 )]
 pub(super) async fn list_products(
-    State(api): State<Api>,
-    Query(which): Query<Which>,
-) -> Result<Json<Page<ProductView>>, Problem> {
+    State(api): State<OrderApi>,
+    QueryParams(which): QueryParams<ProductQuery>,
+) -> Result<JsonBody<ListPage<ProductView>>, Problem> {
     let limit = which.limit.unwrap_or_default();
     let after = which.cursor.as_deref().map(Sku::parse).transpose();
     let after = after.map_err(|bad| problem::MALFORMED_REQUEST.detail(format!("cursor: {bad}")))?;
     let after = after.as_ref().map(Sku::as_str);
     let look = async |conn: &mut _| view::products(conn, after, limit.rows()).await;
     let shown = look_up(&api.pool, look).await?;
-    Ok(Json(Page::of(shown, limit, |it| it.sku.clone(), ProductView::from)))
+    Ok(JsonBody(ListPage::of(shown, limit, |it| it.sku.clone(), ProductView::from)))
 }

@@ -6,11 +6,13 @@ use axum::{
     response::Response,
 };
 use serde::{Deserialize, Serialize};
-use shared::http::{Idempotent, Problem, ProblemDocument, RequestContext, problem, respond, whole};
+use shared::http::{
+    IdempotentBody, Problem, ProblemDocument, RequestContext, problem, respond, whole,
+};
 use utoipa::ToSchema;
 
 use super::{
-    Api,
+    OrderApi,
     problem::{invalid, not_orderable},
     view::Acceptance,
 };
@@ -19,15 +21,16 @@ use crate::{
     domain::{
         catalogue::Sku,
         contact::{BadPaymentMethod, CustomerName, EmailAddress, PaymentMethod},
-        draft::{Customer, Draft, Fault, Wish},
+        draft::{Customer, DraftFault, DraftLine, OrderDraft},
         money::{BadOrderCurrency, Currency, Quantity},
     },
 };
 
 /// An order as it is asked for.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[schema(as = PlaceOrder)]
 #[serde(deny_unknown_fields)]
-pub(super) struct PlaceOrder {
+pub(super) struct PlaceOrderBody {
     /// What, each SKU once.
     #[schema(min_items = 1, max_items = 100)]
     lines: Vec<WishedLine>,
@@ -83,7 +86,7 @@ pub(super) struct CustomerBody {
             description = "Who you are: 1 to 100 visible ASCII characters. Keys of different clients never meet; \
                            those who do not say who they are share theirs. It proves nothing."),
     ),
-    request_body = PlaceOrder,
+    request_body = PlaceOrderBody,
     responses(
         (status = 202, description = "It is accepted.", body = Acceptance, headers(
             ("Location" = String, description = "Where the order is."),
@@ -105,11 +108,11 @@ pub(super) struct CustomerBody {
     )
 )]
 pub(super) async fn place_order(
-    State(api): State<Api>,
+    State(api): State<OrderApi>,
     context: RequestContext,
-    request: Idempotent<PlaceOrder>,
+    request: IdempotentBody<PlaceOrderBody>,
 ) -> Result<Response, Problem> {
-    let Idempotent { key, body } = request;
+    let IdempotentBody { key, body } = request;
     let order = commands::PlaceOrder { key, draft: body.check()?, trace: context.trace };
     let answered = api.place.submit(order).await?;
     let mut response = respond(answered, |faults| not_orderable(&faults))?;
@@ -117,23 +120,23 @@ pub(super) async fn place_order(
     Ok(response)
 }
 
-impl PlaceOrder {
+impl PlaceOrderBody {
     /// Reads each part; says everything that is wrong at once.
-    fn check(self) -> Result<Draft, Problem> {
-        if !(1..=Draft::LINES_MAX).contains(&self.lines.len()) {
-            return Err(invalid(&[Fault::LineCount]));
+    fn check(self) -> Result<OrderDraft, Problem> {
+        if !(1..=OrderDraft::LINES_MAX).contains(&self.lines.len()) {
+            return Err(invalid(&[DraftFault::LineCount]));
         }
-        let mut wrong = Wrong(problem::INVALID_BODY.problem());
+        let mut wrong = FieldErrors(problem::INVALID_BODY.problem());
         let wishes: Vec<_> = self
             .lines
             .iter()
             .enumerate()
-            .map(|(line, it)| {
+            .map(|(line, one_line)| {
                 let at = |part: &str| format!("/lines/{line}/{part}");
-                let sku = wrong.unless(at("sku"), "malformed-sku", Sku::parse(&it.sku));
+                let sku = wrong.unless(at("sku"), "malformed-sku", Sku::parse(&one_line.sku));
                 let quantity =
-                    wrong.unless(at("quantity"), "out-of-range", Quantity::new(it.quantity));
-                Some(Wish { sku: sku?, quantity: quantity? })
+                    wrong.unless(at("quantity"), "out-of-range", Quantity::new(one_line.quantity));
+                Some(DraftLine { sku: sku?, quantity: quantity? })
             })
             .collect();
         let currency = Currency::of_new_order(&self.currency);
@@ -157,14 +160,14 @@ impl PlaceOrder {
             Some((wishes.into_iter().collect::<Option<_>>()?, currency?, method?, customer))
         };
         let (wishes, currency, method, customer) = all().ok_or(wrong.0)?;
-        Draft::new(wishes, currency, method, customer).map_err(|faults| invalid(&faults))
+        OrderDraft::new(wishes, currency, method, customer).map_err(|faults| invalid(&faults))
     }
 }
 
 /// What is wrong so far.
-struct Wrong(Problem);
+struct FieldErrors(Problem);
 
-impl Wrong {
+impl FieldErrors {
     /// Notes what is wrong at a place, unless it is right.
     fn unless<T, E: std::error::Error>(
         &mut self,

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use shared::http::{Problem, ProblemPage, ProblemType, problem};
 
-use crate::domain::{draft::Fault, order::Rejection};
+use crate::domain::{draft::DraftFault, order::OrderRejection};
 
 /// Products that do not exist, are not sold now, or cost something else than was thought.
 pub const NOT_ORDERABLE: ProblemType = ProblemType {
@@ -32,24 +32,24 @@ pub const PAGES: &[ProblemPage] =
     shared::pages!["not-orderable", "order-not-found", "too-late-to-cancel"];
 
 /// What is wrong with the lines of an order, whatever the products are.
-pub(super) fn invalid(faults: &[Fault]) -> Problem {
+pub(super) fn invalid(faults: &[DraftFault]) -> Problem {
     point_out(problem::INVALID_BODY.problem(), faults)
 }
 
 /// What is wrong with the products.
-pub(super) fn not_orderable(faults: &[Fault]) -> Problem {
+pub(super) fn not_orderable(faults: &[DraftFault]) -> Problem {
     point_out(NOT_ORDERABLE.problem(), faults)
 }
 
-fn point_out(problem: Problem, faults: &[Fault]) -> Problem {
+fn point_out(problem: Problem, faults: &[DraftFault]) -> Problem {
     faults.iter().fold(problem, |problem, fault| {
         let (pointer, code) = match fault {
-            Fault::LineCount => ("/lines".to_owned(), "line-count"),
-            Fault::SkuTwice { line } => (sku(*line), "duplicate-sku"),
-            Fault::UnknownSku { line } => (sku(*line), "unknown-sku"),
-            Fault::Inactive { line } => (sku(*line), "inactive-sku"),
-            Fault::OtherCurrency { .. } => ("/currency".to_owned(), "other-currency"),
-            Fault::TotalTooLarge | Fault::TotalAboveLimit { .. } => {
+            DraftFault::LineCount => ("/lines".to_owned(), "line-count"),
+            DraftFault::SkuTwice { line } => (sku(*line), "duplicate-sku"),
+            DraftFault::UnknownSku { line } => (sku(*line), "unknown-sku"),
+            DraftFault::Inactive { line } => (sku(*line), "inactive-sku"),
+            DraftFault::OtherCurrency { .. } => ("/currency".to_owned(), "other-currency"),
+            DraftFault::TotalTooLarge | DraftFault::TotalAboveLimit { .. } => {
                 ("/lines".to_owned(), "total-too-large")
             }
         };
@@ -62,13 +62,13 @@ fn sku(line: usize) -> String {
 }
 
 /// Why an order is not cancelled.
-pub(super) fn rejected(rejection: &Rejection) -> Problem {
+pub(super) fn rejected(rejection: &OrderRejection) -> Problem {
     match rejection {
-        Rejection::Unknown => ORDER_NOT_FOUND.problem(),
-        Rejection::TooLate { .. } => TOO_LATE_TO_CANCEL.detail(rejection.to_string()),
+        OrderRejection::Unknown => ORDER_NOT_FOUND.problem(),
+        OrderRejection::TooLate { .. } => TOO_LATE_TO_CANCEL.detail(rejection.to_string()),
         // Answers to messages, never to a customer.
-        Rejection::AlreadyPlaced | Rejection::Contradiction | Rejection::PaidOtherwise { .. } => {
-            Problem::internal(rejection)
-        }
+        OrderRejection::AlreadyPlaced
+        | OrderRejection::Contradiction
+        | OrderRejection::PaidOtherwise { .. } => Problem::internal(rejection),
     }
 }

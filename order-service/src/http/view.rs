@@ -4,26 +4,27 @@
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use shared::{fault::Fault, idempotency::Answer};
+use shared::{fault::Fault, idempotency::HttpAnswer};
 use time::OffsetDateTime;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        draft::Placement,
-        order::{Order, Stage},
+        draft::PlacedOrder,
+        order::{Order, OrderStage},
     },
     store::{
         StoredLine,
-        view::{Shown, ShownEntry, ShownProduct},
+        view::{ShownEntry, ShownOrder, ShownProduct},
     },
 };
 
 /// Where an order stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Status)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Status {
+pub(super) enum OrderStatus {
     /// Neither paid for nor given up.
     Pending,
     /// Paid for, its stock held.
@@ -32,7 +33,7 @@ pub(super) enum Status {
     Cancelled,
 }
 
-impl Status {
+impl OrderStatus {
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -43,11 +44,11 @@ impl Status {
 }
 
 /// Where an order stands, and why it was cancelled.
-fn standing(stage: Stage) -> (Status, Option<&'static str>) {
+fn standing(stage: OrderStage) -> (OrderStatus, Option<&'static str>) {
     match stage {
-        Stage::Pending { .. } => (Status::Pending, None),
-        Stage::Confirmed { .. } => (Status::Confirmed, None),
-        Stage::Cancelled { reason, .. } => (Status::Cancelled, Some(reason.code())),
+        OrderStage::Pending { .. } => (OrderStatus::Pending, None),
+        OrderStage::Confirmed { .. } => (OrderStatus::Confirmed, None),
+        OrderStage::Cancelled { reason, .. } => (OrderStatus::Cancelled, Some(reason.code())),
     }
 }
 
@@ -57,7 +58,7 @@ pub(super) struct Acceptance {
     /// Its id.
     id: Uuid,
     /// Always `pending`.
-    status: Status,
+    status: OrderStatus,
     /// What it costs, in minor units.
     #[schema(example = 1_290)]
     total: i64,
@@ -70,15 +71,15 @@ pub(super) struct Acceptance {
 }
 
 /// The answer to a new order, as it is stored and sent.
-pub(crate) fn acceptance(id: Uuid, placement: &Placement) -> Result<Answer, Fault> {
+pub(crate) fn acceptance(id: Uuid, placement: &PlacedOrder) -> Result<HttpAnswer, Fault> {
     let body = Acceptance {
         id,
-        status: Status::Pending,
+        status: OrderStatus::Pending,
         total: placement.total.minor(),
         currency: placement.total.currency().to_string(),
         due_at: placement.due_at,
     };
-    Ok(Answer {
+    Ok(HttpAnswer {
         status: StatusCode::ACCEPTED.as_u16(),
         location: Some(format!("/orders/{id}")),
         body: serde_json::to_string(&body).map_err(Fault::poison)?,
@@ -87,18 +88,19 @@ pub(crate) fn acceptance(id: Uuid, placement: &Placement) -> Result<Answer, Faul
 
 /// How an order stands.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Standing {
+#[schema(as = Standing)]
+pub(super) struct OrderStanding {
     /// Its id.
     id: Uuid,
     /// Where it stands.
-    status: Status,
+    status: OrderStatus,
     /// Why it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "requested")]
     reason: Option<&'static str>,
 }
 
-impl Standing {
+impl OrderStanding {
     pub(super) fn of(id: Uuid, order: &Order) -> Self {
         let (status, reason) = standing(order.stage);
         Self { id, status, reason }
@@ -130,7 +132,7 @@ pub(super) struct OrderView {
     /// Its id.
     id: Uuid,
     /// Where it stands.
-    status: Status,
+    status: OrderStatus,
     /// Why it was cancelled: `out-of-stock`, `payment-declined`, `payment-unavailable`, `timed-out`
     /// or `requested`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,12 +159,12 @@ pub(super) struct OrderView {
     cancelled_at: Option<OffsetDateTime>,
 }
 
-impl From<Shown> for OrderView {
-    fn from(shown: Shown) -> Self {
+impl From<ShownOrder> for OrderView {
+    fn from(shown: ShownOrder) -> Self {
         let (status, reason) = standing(shown.stage);
         let cancelled_at = match shown.stage {
-            Stage::Cancelled { at, .. } => Some(at),
-            Stage::Pending { .. } | Stage::Confirmed { .. } => None,
+            OrderStage::Cancelled { at, .. } => Some(at),
+            OrderStage::Pending { .. } | OrderStage::Confirmed { .. } => None,
         };
         Self {
             id: shown.order_id,
@@ -189,7 +191,7 @@ pub(super) struct OrderWithHistory {
 }
 
 impl OrderWithHistory {
-    pub(super) fn new(order: Shown, history: Vec<ShownEntry>) -> Self {
+    pub(super) fn new(order: ShownOrder, history: Vec<ShownEntry>) -> Self {
         Self { order: order.into(), history: history.into_iter().map(Into::into).collect() }
     }
 }

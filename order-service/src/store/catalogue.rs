@@ -6,15 +6,15 @@ use sqlx::{PgConnection, Row as _};
 
 use super::unreadable;
 use crate::domain::{
-    catalogue::{Offer, Sku, Word},
+    catalogue::{ProductOffer, ProductSnapshot, Sku},
     money::{Currency, Money},
 };
 
 /// Takes in what was said of products: of each, the word with the highest sequence holds, whatever
 /// the order in which they are read.
-pub async fn learn(conn: &mut PgConnection, words: &[&Word]) -> Result<(), sqlx::Error> {
+pub async fn learn(conn: &mut PgConnection, words: &[&ProductSnapshot]) -> Result<(), sqlx::Error> {
     // The last word of each, sorted, so that two batches cannot deadlock.
-    let mut last: BTreeMap<&Sku, &Word> = BTreeMap::new();
+    let mut last: BTreeMap<&Sku, &ProductSnapshot> = BTreeMap::new();
     for word in words {
         let known = last.entry(&word.sku).or_insert(word);
         if known.sequence < word.sequence {
@@ -35,15 +35,38 @@ pub async fn learn(conn: &mut PgConnection, words: &[&Word]) -> Result<(), sqlx:
              active = excluded.active, changed_at = excluded.changed_at
          WHERE products.sequence < excluded.sequence",
     )
-    .bind(last.keys().map(|it| it.as_str()).collect::<Vec<_>>())
+    .bind(last.keys().map(|sku| sku.as_str()).collect::<Vec<_>>())
     .bind(last.values().map(|it| it.sequence).collect::<Vec<_>>())
-    .bind(product().map(|it| it.map(|it| it.name.as_str())).collect::<Vec<_>>())
-    .bind(product().map(|it| it.map(|it| it.offer.price.minor())).collect::<Vec<_>>())
     .bind(
-        product().map(|it| it.map(|it| it.offer.price.currency().to_string())).collect::<Vec<_>>(),
+        product()
+            .map(|product_details| product_details.map(|it| it.name.as_str()))
+            .collect::<Vec<_>>(),
     )
-    .bind(product().map(|it| it.map(|it| it.offer.active)).collect::<Vec<_>>())
-    .bind(product().map(|it| it.map(|it| it.changed_at)).collect::<Vec<_>>())
+    .bind(
+        product()
+            .map(|product_details| product_details.map(|it| it.offer.price.minor()))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        product()
+            .map(|product_details| {
+                product_details
+                    .map(|product_details| product_details.offer.price.currency().to_string())
+            })
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        product()
+            .map(|product_details| product_details.map(|it| it.offer.active))
+            .collect::<Vec<_>>(),
+    )
+    .bind(
+        product()
+            .map(|product_details| {
+                product_details.map(|product_details| product_details.changed_at)
+            })
+            .collect::<Vec<_>>(),
+    )
     .execute(conn)
     .await?;
     Ok(())
@@ -53,7 +76,7 @@ pub async fn learn(conn: &mut PgConnection, words: &[&Word]) -> Result<(), sqlx:
 pub async fn offers(
     conn: &mut PgConnection,
     skus: &[&str],
-) -> Result<HashMap<Sku, Offer>, sqlx::Error> {
+) -> Result<HashMap<Sku, ProductOffer>, sqlx::Error> {
     if skus.is_empty() {
         return Ok(HashMap::new());
     }
@@ -70,7 +93,7 @@ pub async fn offers(
         let price =
             Money::new(row.try_get("price_minor")?, currency).map_err(unreadable("price_minor"))?;
         let sku = Sku::parse(row.try_get("sku")?).map_err(unreadable("sku"))?;
-        Ok((sku, Offer { price, active: row.try_get("active")? }))
+        Ok((sku, ProductOffer { price, active: row.try_get("active")? }))
     })
     .collect()
 }

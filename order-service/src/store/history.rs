@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 /// Something that has happened to an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct HistoryEntry {
     /// The message that says so.
     pub message_id: Uuid,
     /// Which service says so.
@@ -27,7 +27,10 @@ const DETAIL_CHARS_MAX: usize = 400;
 /// Keeps entries. One that is known by its message stays as it is.
 ///
 /// To be called while the orders are locked.
-pub async fn note(conn: &mut PgConnection, entries: &[(Uuid, Entry)]) -> Result<(), sqlx::Error> {
+pub async fn note(
+    conn: &mut PgConnection,
+    entries: &[(Uuid, HistoryEntry)],
+) -> Result<(), sqlx::Error> {
     if entries.is_empty() {
         return Ok(());
     }
@@ -40,10 +43,10 @@ pub async fn note(conn: &mut PgConnection, entries: &[(Uuid, Entry)]) -> Result<
     )
     .bind(entries.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>())
     .bind(each().map(|it| it.message_id).collect::<Vec<_>>())
-    .bind(each().map(|it| printable(&it.source)).collect::<Vec<_>>())
+    .bind(each().map(|entry| printable(&entry.source)).collect::<Vec<_>>())
     .bind(each().map(|it| it.sequence).collect::<Vec<_>>())
-    .bind(each().map(|it| it.what).collect::<Vec<_>>())
-    .bind(each().map(|it| it.detail.as_deref().map(printable)).collect::<Vec<_>>())
+    .bind(each().map(|entry| entry.what).collect::<Vec<_>>())
+    .bind(each().map(|entry| entry.detail.as_deref().map(printable)).collect::<Vec<_>>())
     .bind(each().map(|it| it.happened_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
@@ -52,5 +55,8 @@ pub async fn note(conn: &mut PgConnection, entries: &[(Uuid, Entry)]) -> Result<
 
 /// What other services say is shown to people and kept by Postgres, which takes no NUL.
 fn printable(text: &str) -> String {
-    text.chars().take(DETAIL_CHARS_MAX).map(|it| if it.is_control() { ' ' } else { it }).collect()
+    text.chars()
+        .take(DETAIL_CHARS_MAX)
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect()
 }

@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 /// Open orders that stand at the same stage.
 #[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
-pub struct Open {
+pub struct OpenCount {
     /// Whether their stock is held, as far as was heard.
     pub held: bool,
     /// How many.
@@ -16,7 +16,7 @@ pub struct Open {
 }
 
 /// Counts the open orders, oldest first, no further than `n_max`.
-pub async fn count(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Open>, sqlx::Error> {
+pub async fn count(conn: &mut PgConnection, n_max: i64) -> Result<Vec<OpenCount>, sqlx::Error> {
     // Lateral with a limit, so that each order is one look into the history's key: an EXISTS may be
     // answered by reading the whole history.
     sqlx::query_as(

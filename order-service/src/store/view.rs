@@ -8,15 +8,15 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{StoredLine, stage, total};
-use crate::domain::{money::Money, order::Stage};
+use crate::domain::{money::Money, order::OrderStage};
 
 /// An order as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct ShownOrder {
     /// Its id.
     pub order_id: Uuid,
     /// Where it stands.
-    pub stage: Stage,
+    pub stage: OrderStage,
     /// What was ordered.
     pub lines: Vec<StoredLine>,
     /// What it costs.
@@ -72,7 +72,10 @@ macro_rules! select_orders {
 }
 
 /// One order.
-pub async fn order(conn: &mut PgConnection, order_id: Uuid) -> Result<Option<Shown>, sqlx::Error> {
+pub async fn order(
+    conn: &mut PgConnection,
+    order_id: Uuid,
+) -> Result<Option<ShownOrder>, sqlx::Error> {
     let found = sqlx::query(select_orders!("WHERE order_id = $1"))
         .bind(order_id)
         .fetch_optional(conn)
@@ -110,7 +113,10 @@ pub struct OrdersPage {
 }
 
 /// A page of orders, youngest first.
-pub async fn orders(conn: &mut PgConnection, page: OrdersPage) -> Result<Vec<Shown>, sqlx::Error> {
+pub async fn orders(
+    conn: &mut PgConnection,
+    page: OrdersPage,
+) -> Result<Vec<ShownOrder>, sqlx::Error> {
     let before = page.before.unwrap_or(Uuid::max());
     // Two statements and not one with an OR, so that each has its index.
     let query = match page.stage {
@@ -143,9 +149,9 @@ pub async fn products(
     .await
 }
 
-fn shown(row: &PgRow) -> Result<Shown, sqlx::Error> {
+fn shown(row: &PgRow) -> Result<ShownOrder, sqlx::Error> {
     let Json(lines) = row.try_get("lines")?;
-    Ok(Shown {
+    Ok(ShownOrder {
         order_id: row.try_get("order_id")?,
         stage: stage(row)?,
         lines,

@@ -113,7 +113,7 @@ async fn everything_that_is_wrong_is_said_at_once() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|it| it["pointer"].as_str().unwrap())
+        .map(|value| value["pointer"].as_str().unwrap())
         .collect();
     assert_eq!(pointers, ["/lines/0/quantity", "/lines/1/sku", "/customer/email"]);
 

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use devstack::until;
 use futures_util::future::join_all;
-use order_service::{domain::order::Command, request::OrderRequest};
+use order_service::{domain::order::OrderCommand, request::OrderRequest};
 use serde_json::json;
 use shared::db;
 use time::Duration;
@@ -97,7 +97,7 @@ async fn many_cancellations_at_once_are_said_once() {
 async fn two_transactions_on_one_order_follow_each_other() {
     let shop = Shop::open().await;
     let order = shop.place().await;
-    let command = Command::Cancel { now: NOW, window: WINDOW };
+    let command = OrderCommand::Cancel { now: NOW, window: WINDOW };
     let cancel = [OrderRequest { order_id: order, command, heard: None, trace: None }];
     let mut first = db::begin(&shop.pool).await.unwrap();
     let mut second = db::begin(&shop.pool).await.unwrap();
@@ -120,7 +120,7 @@ async fn at_each_stage_the_answer_is_described_with_an_example_and_a_repeat_gets
     let described = &described["paths"]["/orders/{order_id}/cancel"]["post"]["responses"];
     let forms = [("202", "application/json"), ("409", "application/problem+json")];
     let examples = |status: &str| {
-        let (_, form) = forms.iter().find(|it| it.0 == status).unwrap();
+        let (_, form) = forms.iter().find(|pair| pair.0 == status).unwrap();
         let examples = described[status]["content"][form]["examples"].as_object().unwrap();
         examples.values().map(|it| it["value"].clone()).collect::<Vec<_>>()
     };
@@ -155,13 +155,13 @@ async fn at_each_stage_the_answer_is_described_with_an_example_and_a_repeat_gets
         for (name, value) in parts.as_object().unwrap() {
             assert_eq!((&body[name], &again.json()[name]), (value, value), "{stage}");
         }
-        let keys = |it: &serde_json::Value| {
-            let mut keys: Vec<_> = it.as_object().unwrap().keys().cloned().collect();
+        let keys = |value: &serde_json::Value| {
+            let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
             keys.retain(|it| !["instance", "trace_id"].contains(&it.as_str()));
             keys.sort_unstable();
             keys
         };
-        let shown = examples(status).iter().any(|it| keys(it) == keys(&body));
+        let shown = examples(status).iter().any(|value| keys(value) == keys(&body));
         assert!(shown, "{stage}: no example looks like {body}");
     }
 }

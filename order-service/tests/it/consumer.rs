@@ -2,13 +2,13 @@
 
 use order_service::store::catalogue;
 use shared::{
-    consumer::TakenIn,
+    consumer::BatchCounts,
     contract::{
         NotificationFailed, NotificationSent, PaymentDone, PaymentRefunded, ProductChanged,
         StockReleased,
     },
-    dead_letter::{self, By, Carried, Filter, RetryDeadMessage as _},
-    message::Incoming,
+    dead_letter::{self, Actor, LetterFilter, Resolution, RetryDeadMessage as _},
+    message::IncomingMessage,
 };
 use uuid::Uuid;
 
@@ -17,8 +17,8 @@ use crate::{
     words::{failed, paid, rejected, reserved},
 };
 
-fn fresh(n: usize) -> TakenIn {
-    TakenIn { fresh: n, ..TakenIn::default() }
+fn fresh(n: usize) -> BatchCounts {
+    BatchCounts { fresh: n, ..BatchCounts::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +114,7 @@ async fn a_message_that_is_read_twice_happens_once() {
     let batch = [shop.say(order, &paid(order, 500))];
     shop.consumer.take_in(&batch).await.unwrap();
     let again = shop.consumer.take_in(&batch).await.unwrap();
-    assert_eq!(again, TakenIn { repeats: 1, ..TakenIn::default() });
+    assert_eq!(again, BatchCounts { repeats: 1, ..BatchCounts::default() });
     assert_eq!(shop.said(order).await.len(), 2);
     assert_eq!(shop.history(order).await.len(), 3);
 }
@@ -132,7 +132,7 @@ async fn a_contradiction_is_a_dead_letter_and_the_others_go_on() {
         shop.say(third, &paid(third, 500)),
     ];
     let taken = shop.consumer.take_in(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { fresh: 2, dead: 3, ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { fresh: 2, dead: 3, ..BatchCounts::default() });
     assert_eq!(shop.stands(order).await, "confirmed");
     assert_eq!(shop.stands(third).await, "confirmed");
     let reasons: Vec<_> = shop.dead().await;
@@ -168,7 +168,7 @@ async fn a_record_that_cannot_be_is_a_dead_letter_that_says_why() {
     ];
     let batch: Vec<_> = absurd.iter().map(|(incoming, _)| incoming.clone()).collect();
     let taken = shop.consumer.take_in(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { dead: absurd.len(), ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { dead: absurd.len(), ..BatchCounts::default() });
     for ((reason, detail), (_, expected)) in shop.dead().await.iter().zip(&absurd) {
         assert_eq!(reason, "body");
         assert!(detail.contains(expected), "{detail}");
@@ -219,7 +219,7 @@ async fn a_product_that_is_gone_is_not_brought_back_by_an_older_word() {
 }
 
 /// A snapshot of the product that nobody can read.
-fn unreadable(shop: &Shop, sku: &str, n: i64) -> Incoming {
+fn unreadable(shop: &Shop, sku: &str, n: i64) -> IncomingMessage {
     let mut incoming = shop.says_of(sku, n, &product(sku, 1));
     incoming.payload = Some(b"not avro".to_vec());
     incoming
@@ -227,7 +227,7 @@ fn unreadable(shop: &Shop, sku: &str, n: i64) -> Incoming {
 
 async fn only_letter(shop: &Shop) -> Uuid {
     let mut conn = shop.pool.acquire().await.unwrap();
-    let letters = dead_letter::list(&mut conn, &Filter::default(), None, 10).await.unwrap();
+    let letters = dead_letter::list(&mut conn, &LetterFilter::default(), None, 10).await.unwrap();
     assert_eq!(letters.len(), 1);
     letters[0].id
 }
@@ -237,7 +237,7 @@ async fn a_snapshot_of_a_product_that_cannot_be_read_keeps_no_newer_one_back() {
     let shop = Shop::open().await;
     let batch = [unreadable(&shop, "tea", 1), shop.says_of("tea", 2, &product("tea", 200))];
     let taken = shop.consumer.take_in(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { fresh: 1, dead: 1, repeats: 0 });
+    assert_eq!(taken, BatchCounts { fresh: 1, dead: 1, repeats: 0 });
     assert_eq!(price(&shop, "tea").await, Some(200));
     shop.consumer.take_in(&[shop.says_of("tea", 3, &product("tea", 300))]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(300));
@@ -248,7 +248,7 @@ async fn an_old_snapshot_of_a_product_that_is_redriven_does_not_overwrite_a_newe
     let shop = Shop::open().await;
     let old = shop.says_of("tea", 1, &product("tea", 100));
     let readable = old.payload.clone();
-    let dead = Incoming { payload: Some(b"not avro".to_vec()), ..old };
+    let dead = IncomingMessage { payload: Some(b"not avro".to_vec()), ..old };
     shop.consumer.take_in(&[dead]).await.unwrap();
     shop.consumer.take_in(&[shop.says_of("tea", 2, &product("tea", 200))]).await.unwrap();
     let id = only_letter(&shop).await;
@@ -258,7 +258,7 @@ async fn an_old_snapshot_of_a_product_that_is_redriven_does_not_overwrite_a_newe
         .execute(&shop.pool)
         .await
         .unwrap();
-    let carried = shop.consumer.redrive(id, &By::new("ada").unwrap()).await.unwrap();
-    assert_eq!(carried, Carried::Settled);
+    let carried = shop.consumer.redrive(id, &Actor::new("ada").unwrap()).await.unwrap();
+    assert_eq!(carried, Resolution::Settled);
     assert_eq!(price(&shop, "tea").await, Some(200));
 }

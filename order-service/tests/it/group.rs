@@ -3,15 +3,15 @@
 use std::{net::Ipv4Addr, process::ExitCode};
 
 use clap::Parser as _;
-use devstack::{Patience, Ports, until};
-use order_service::config::Settings;
+use devstack::{PortPair, TestWait, until};
+use order_service::config::OrderSettings;
 use shared::{
-    config::Check as _,
+    config::CheckSettings as _,
     kafka,
-    lifecycle::Lifecycle,
-    message::Outgoing,
+    lifecycle::ProcessLifecycle,
+    message::OutgoingMessage,
     outbox,
-    relay::{Answer, KafkaPublisher, Publish as _},
+    relay::{KafkaPublisher, MessagePublisher as _, PublishResult},
     telemetry,
 };
 use time::Duration;
@@ -27,9 +27,9 @@ use crate::{
 const ORDERS: usize = 40;
 
 pub(crate) struct Instance {
-    pub(crate) life: Lifecycle,
+    pub(crate) life: ProcessLifecycle,
     admin: String,
-    _ports: Ports,
+    _ports: PortPair,
 }
 
 impl Instance {
@@ -41,9 +41,9 @@ impl Instance {
             .await
             .unwrap();
         let (server, _) = urls.postgres.rsplit_once('/').unwrap();
-        let ports = Ports::claim();
-        let [http, admin] = ports.numbers.map(|it| format!("{}:{it}", Ipv4Addr::LOCALHOST));
-        let settings = Settings::try_parse_from([
+        let ports = PortPair::claim();
+        let [http, admin] = ports.numbers.map(|n| format!("{}:{n}", Ipv4Addr::LOCALHOST));
+        let settings = OrderSettings::try_parse_from([
             "order-service",
             &format!("--database-url={server}/{name}"),
             &format!("--kafka-brokers={}", urls.brokers),
@@ -56,8 +56,8 @@ impl Instance {
         ])
         .unwrap();
         settings.check().unwrap();
-        let life = Lifecycle::new(STANDSTILL);
-        let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
+        let life = ProcessLifecycle::new(STANDSTILL);
+        let metrics = telemetry::init(telemetry::LogFormat::Pretty, "warn").unwrap();
         order_service::run(settings, life.clone(), metrics).await.unwrap();
         Self { life, admin, _ports: ports }
     }
@@ -70,23 +70,23 @@ impl Instance {
 }
 
 /// How the shop's broker is spoken to.
-pub(crate) async fn broker(shop: &Shop) -> kafka::Settings {
-    kafka::Settings {
+pub(crate) async fn broker(shop: &Shop) -> kafka::KafkaSettings {
+    kafka::KafkaSettings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: shop.prefix.clone(),
         client_id: "test".to_owned(),
-        security: kafka::Security::default().into(),
+        security: kafka::ConnectionSecurity::default().into(),
         member: None,
     }
 }
 
 /// Brings messages to the log.
-pub(crate) async fn publish(shop: &Shop, messages: Vec<Outgoing>) {
+pub(crate) async fn publish(shop: &Shop, messages: Vec<OutgoingMessage>) {
     let kafka = broker(shop).await;
-    let keep = |(outbox_id, message)| outbox::Kept { outbox_id, created_at: NOW, message };
+    let keep = |(outbox_id, message)| outbox::OutboxRow { outbox_id, created_at: NOW, message };
     let kept: Vec<_> = (1..).zip(messages).map(keep).collect();
     let answers = KafkaPublisher::new(kafka, 100).publish(&kept).await;
-    assert!(answers.iter().all(Answer::is_confirmed), "{answers:?}");
+    assert!(answers.iter().all(PublishResult::is_confirmed), "{answers:?}");
 }
 
 /// Locks the orders as a consumer does, in the order of their ids: it may be at work on some.
@@ -145,7 +145,7 @@ async fn while_one_instance_is_stuck_the_other_cancels_nobody() {
     assert!(how_many(&shop, "pending").await > 1, "behind the stuck order there are others");
 
     elsewhere.rollback().await.unwrap();
-    let mut patience = Patience::until("all are confirmed");
+    let mut patience = TestWait::until("all are confirmed");
     loop {
         let confirmed = how_many(&shop, "confirmed").await;
         if confirmed == ORDERS {

@@ -1,4 +1,4 @@
-//! A shop to test in: a database, a app, and the voices of the other services.
+//! A shop to test in: a database, an app, and messages of the other services.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,13 +13,13 @@ use order_service::{
     commands::{CancelOrders, PlaceOrders},
     consumer::EventHandler,
     domain::{
-        catalogue::{Offer, Product, Sku, Word},
+        catalogue::{ProductDetails, ProductOffer, ProductSnapshot, Sku},
         contact::{EmailAddress, PaymentMethod},
-        draft::{Customer, Draft, Wish},
+        draft::{Customer, DraftLine, OrderDraft},
         money::{Currency, Money, Quantity},
-        order::Command,
+        order::OrderCommand,
     },
-    http::{self, Api},
+    http::{self, OrderApi},
     request::OrderRequest,
     store::{catalogue, view},
     wire,
@@ -27,19 +27,19 @@ use order_service::{
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use shared::{
-    admission::Gate,
+    admission::AdmissionGate,
+    batcher::{self, BatchHandler, CommandBatcher},
     clock::Clock,
-    codec::{Codec, Kind, Says},
-    consumer::Parts,
+    codec::{AvroCodec, EventMeta, RecordKind},
+    consumer::BatchProcessor,
     contract::{self, Record},
     db,
-    effects::Wakers,
-    health::Health,
-    http::Settings,
-    intake::{self, Batch, Intake},
-    lifecycle::{Lifecycle, Stage},
-    message::{Incoming, Outgoing},
-    sequence::Watch,
+    effects::WorkerWakers,
+    health::ProcessHealth,
+    http::HttpSettings,
+    lifecycle::{ProcessLifecycle, StopStage},
+    message::{IncomingMessage, OutgoingMessage},
+    sequence::SequenceWatch,
 };
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime, macros::datetime};
@@ -47,25 +47,21 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
-/// When everything happens, until the clock is moved.
 pub(crate) const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
-/// How long a placed order may take.
 pub(crate) const PATIENCE: Duration = Duration::minutes(5);
 /// How long the machine on which the tests run may be busy with something else.
 pub(crate) const STANDSTILL: std::time::Duration = std::time::Duration::from_mins(5);
-/// How long a confirmed order can be taken back.
 pub(crate) const WINDOW: Duration = Duration::minutes(30);
 
-/// A shop.
 pub(crate) struct Shop {
     pub(crate) pool: PgPool,
     pub(crate) clock: Clock,
     pub(crate) app: App,
-    pub(crate) consumer: Parts<EventHandler>,
+    pub(crate) consumer: BatchProcessor<EventHandler>,
     pub(crate) api: Router,
-    life: Lifecycle,
+    life: ProcessLifecycle,
     /// Speaks for everybody else.
-    others: Codec,
+    others: AvroCodec,
     pub(crate) prefix: String,
     offset: AtomicI64,
 }
@@ -83,15 +79,15 @@ impl Shop {
             codec: codec(&prefix, NAME, &wire::says(), &wire::reads()).await,
             clock: clock.clone(),
         };
-        let consumer = Parts {
+        let consumer = BatchProcessor {
             service: NAME,
             handler: EventHandler { app: app.clone() },
             pool: pool.clone(),
-            wakers: Wakers::default(),
+            wakers: WorkerWakers::default(),
             clock: clock.clone(),
-            watch: Watch::default(),
+            watch: SequenceWatch::default(),
         };
-        let life = Lifecycle::new(STANDSTILL);
+        let life = ProcessLifecycle::new(STANDSTILL);
         let api = api(&life, &pool, &app, patient());
         let offset = AtomicI64::new(0);
         let shop = Self { pool, clock, app, consumer, api, life, others, prefix, offset };
@@ -101,7 +97,7 @@ impl Shop {
     }
 
     /// Somebody who reads what this service says.
-    pub(crate) async fn reader(&self) -> Codec {
+    pub(crate) async fn reader(&self) -> AvroCodec {
         codec(&self.prefix, "reader", &[], &wire::says()).await
     }
 
@@ -112,8 +108,8 @@ impl Shop {
 
     /// A branch that waits for a lock no longer than the service itself does.
     pub(crate) fn hasty_branch(&self) -> Router {
-        let lock_limit = intake::Settings::default().lock_limit;
-        api(&self.life, &self.pool, &self.app, intake::Settings { lock_limit, ..patient() })
+        let lock_limit = batcher::BatcherSettings::default().lock_limit;
+        api(&self.life, &self.pool, &self.app, batcher::BatcherSettings { lock_limit, ..patient() })
     }
 
     /// Asks for a new order under a key.
@@ -127,12 +123,10 @@ impl Shop {
         ask(&self.api, request).await
     }
 
-    /// Looks something up.
     pub(crate) async fn get(&self, path: &str) -> Reply {
         self.ask(Method::GET, path).await
     }
 
-    /// Cancels an order.
     pub(crate) async fn cancel(&self, order_id: Uuid) -> Reply {
         self.ask(Method::POST, &format!("/orders/{order_id}/cancel")).await
     }
@@ -156,9 +150,13 @@ impl Shop {
     /// Puts a product on offer.
     pub(crate) async fn offer(&self, sku: &str, minor: i64, currency: &str, active: bool) {
         let price = Money::new(minor, Currency::parse(currency).unwrap()).unwrap();
-        let product =
-            Product { name: sku.to_owned(), offer: Offer { price, active }, changed_at: NOW };
-        let word = Word { sku: Sku::parse(sku).unwrap(), sequence: 1, product: Some(product) };
+        let product = ProductDetails {
+            name: sku.to_owned(),
+            offer: ProductOffer { price, active },
+            changed_at: NOW,
+        };
+        let word =
+            ProductSnapshot { sku: Sku::parse(sku).unwrap(), sequence: 1, product: Some(product) };
         let mut conn = self.pool.acquire().await.unwrap();
         catalogue::learn(&mut conn, &[&word]).await.unwrap();
     }
@@ -166,8 +164,9 @@ impl Shop {
     /// Places an order for two teas, 500 cents.
     pub(crate) async fn place(&self) -> Uuid {
         let mut tx = db::begin(&self.pool).await.unwrap();
-        let wish = Wish { sku: Sku::parse("tea").unwrap(), quantity: Quantity::new(2).unwrap() };
-        let draft = Draft::new(
+        let wish =
+            DraftLine { sku: Sku::parse("tea").unwrap(), quantity: Quantity::new(2).unwrap() };
+        let draft = OrderDraft::new(
             vec![wish],
             Currency::parse("EUR").unwrap(),
             PaymentMethod::parse("tok_visa").unwrap(),
@@ -177,7 +176,7 @@ impl Shop {
         let now = self.clock.now();
         let placement = draft.unwrap().price(&offers, now, now + PATIENCE).unwrap();
         let order_id = self.clock.new_id();
-        let command = Command::Place(placement);
+        let command = OrderCommand::Place(placement);
         let placed = OrderRequest { order_id, command, heard: None, trace: None };
         let outcome = self.app.execute(&mut tx, &[placed]).await.unwrap();
         assert!(outcome.answers[0].is_ok());
@@ -187,27 +186,27 @@ impl Shop {
     }
 
     /// What somebody else says of an order.
-    pub(crate) fn said_of<R: Record>(&self, order_id: Uuid, record: &R) -> Outgoing {
+    pub(crate) fn said_of<R: Record>(&self, order_id: Uuid, record: &R) -> OutgoingMessage {
         self.others.message(self.says(&order_id.to_string(), 1), record).unwrap()
     }
 
     /// The same, as it is read.
-    pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> Incoming {
+    pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> IncomingMessage {
         self.read(&self.said_of(order_id, record))
     }
 
     /// What somebody else says under that subject, as it is read.
-    pub(crate) fn says_of<R: Record>(&self, subject: &str, n: i64, record: &R) -> Incoming {
+    pub(crate) fn says_of<R: Record>(&self, subject: &str, n: i64, record: &R) -> IncomingMessage {
         self.read(&self.others.message(self.says(subject, n), record).unwrap())
     }
 
     /// What somebody else says of a product that is gone.
-    pub(crate) fn says_gone(&self, sku: &str, n: i64) -> Incoming {
+    pub(crate) fn says_gone(&self, sku: &str, n: i64) -> IncomingMessage {
         self.read(&self.others.tombstone::<contract::ProductChanged>(self.says(sku, n)))
     }
 
-    fn says(&self, subject: &str, sequence: i64) -> Says {
-        Says {
+    fn says(&self, subject: &str, sequence: i64) -> EventMeta {
+        EventMeta {
             id: self.clock.new_id(),
             subject: subject.to_owned(),
             sequence,
@@ -217,8 +216,8 @@ impl Shop {
     }
 
     /// A message as it is read from its topic.
-    pub(crate) fn read(&self, outgoing: &Outgoing) -> Incoming {
-        Incoming {
+    pub(crate) fn read(&self, outgoing: &OutgoingMessage) -> IncomingMessage {
+        IncomingMessage {
             topic: outgoing.topic.to_string(),
             partition: 0,
             offset: self.offset.fetch_add(1, Ordering::Relaxed),
@@ -247,8 +246,11 @@ impl Shop {
         let entries = view::history(&mut conn, order_id).await.unwrap();
         entries
             .into_iter()
-            .map(|it| {
-                it.detail.map_or_else(|| it.what.clone(), |detail| format!("{}: {detail}", it.what))
+            .map(|entry| {
+                entry.detail.map_or_else(
+                    || entry.what.clone(),
+                    |detail| format!("{}: {detail}", entry.what),
+                )
             })
             .collect()
     }
@@ -259,10 +261,10 @@ impl Shop {
         let kept = shared::outbox::head(&mut conn, 10_000).await.unwrap();
         let key = order_id.to_string().into_bytes();
         kept.into_iter()
-            .filter(|it| it.message.key.as_ref() == Some(&key))
-            .map(|it| {
-                let sequence = it.message.headers.text("ce_sequence").unwrap().unwrap();
-                (it.message.topic.to_string(), sequence.parse().unwrap())
+            .filter(|row| row.message.key.as_ref() == Some(&key))
+            .map(|row| {
+                let sequence = row.message.headers.text("ce_sequence").unwrap().unwrap();
+                (row.message.topic.to_string(), sequence.parse().unwrap())
             })
             .collect()
     }
@@ -276,7 +278,6 @@ impl Shop {
     }
 }
 
-/// An answer.
 #[derive(Clone, Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -333,52 +334,66 @@ pub(crate) async fn ask(api: &Router, request: Request<Body>) -> Reply {
     Reply { status: parts.status, headers: parts.headers, bytes }
 }
 
-/// An intake that gives nobody up because the machine is busy.
-fn patient() -> intake::Settings {
+/// An batcher that gives nobody up because the machine is busy.
+fn patient() -> batcher::BatcherSettings {
     let (transaction_limit, lock_limit) = (STANDSTILL, STANDSTILL);
-    intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() }
+    batcher::BatcherSettings {
+        transaction_limit,
+        lock_limit,
+        ..batcher::BatcherSettings::default()
+    }
 }
 
 /// The largest total of an order here.
 pub(crate) const TOTAL_MAX: i64 = 99_999_999;
 
 /// The API of one process.
-fn api(life: &Lifecycle, pool: &PgPool, app: &App, settings: intake::Settings) -> Router {
+fn api(
+    life: &ProcessLifecycle,
+    pool: &PgPool,
+    app: &App,
+    settings: batcher::BatcherSettings,
+) -> Router {
     let placing = PlaceOrders { app: app.clone(), patience: PATIENCE, total_max: TOTAL_MAX };
-    let placing = intake(life, pool, placing, settings);
+    let placing = batcher(life, pool, placing, settings);
     let cancelling = CancelOrders { app: app.clone(), window: WINDOW };
-    let cancelling = intake(life, pool, cancelling, settings);
-    let limits = Settings { request_limit: 2 * STANDSTILL, ..Settings::default() };
-    http::router(Api::new(pool.clone(), placing, cancelling), &limits)
+    let cancelling = batcher(life, pool, cancelling, settings);
+    let limits = HttpSettings { request_limit: 2 * STANDSTILL, ..HttpSettings::default() };
+    http::router(OrderApi::new(pool.clone(), placing, cancelling), &limits)
 }
 
-fn intake<B: Batch>(
-    life: &Lifecycle,
+fn batcher<B: BatchHandler>(
+    life: &ProcessLifecycle,
     pool: &PgPool,
     batch: B,
-    settings: intake::Settings,
-) -> Intake<B> {
-    let (pool, wakers, gate) = (pool.clone(), Wakers::default(), Gate::default());
-    let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
-    let (intake, worker) = Intake::new(parts, settings);
-    life.start(Stage::Work, "intake", |stop| worker.run(stop));
-    intake
+    settings: batcher::BatcherSettings,
+) -> CommandBatcher<B> {
+    let (pool, wakers, gate) = (pool.clone(), WorkerWakers::default(), AdmissionGate::default());
+    let parts = batcher::BatcherParts { name: "test", batch, pool, wakers, gate };
+    let (batcher, worker) = CommandBatcher::new(parts, settings);
+    life.start(StopStage::Work, "batcher", |stop| worker.run(stop));
+    batcher
 }
 
 async fn pool() -> PgPool {
     let url = devstack::database("orders").await;
-    let settings = db::Settings::new(SecretString::from(url)).patient(STANDSTILL);
+    let settings = db::DatabaseSettings::new(SecretString::from(url)).patient(STANDSTILL);
     let pool = db::pool(&settings, "test").unwrap();
     db::migrate(&pool, &MIGRATIONS).await.unwrap();
     pool
 }
 
-async fn codec(prefix: &str, service: &str, says: &[Kind], reads: &[Kind]) -> Codec {
-    let settings = shared::codec::Settings {
+async fn codec(
+    prefix: &str,
+    service: &str,
+    says: &[RecordKind],
+    reads: &[RecordKind],
+) -> AvroCodec {
+    let settings = shared::codec::CodecSettings {
         source: contract::source(service),
         registry_url: devstack::shared().await.urls().registry.clone(),
         prefix: prefix.to_owned(),
     };
-    let health = Health::default().component("codec");
-    Codec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
+    let health = ProcessHealth::default().component("codec");
+    AvroCodec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
 }

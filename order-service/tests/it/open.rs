@@ -1,7 +1,7 @@
 //! How many orders are open, what they wait for, and that looking costs little.
 
 use devstack::until;
-use order_service::store::open::{self, Open};
+use order_service::store::open::{self, OpenCount};
 use shared::db;
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use time::Duration;
@@ -11,11 +11,11 @@ use crate::{
     words::{paid, reserved},
 };
 
-async fn counted(shop: &Shop) -> Vec<Open> {
+async fn counted(shop: &Shop) -> Vec<OpenCount> {
     let mut conn = db::borrow(&shop.pool).await.unwrap();
     let mut found = open::count(&mut conn, 100).await.unwrap();
     conn.give_back();
-    found.sort_by_key(|it| it.held);
+    found.sort_by_key(|open_count| open_count.held);
     found
 }
 
@@ -35,7 +35,7 @@ async fn open_orders_are_counted_by_what_they_wait_for() {
     let found = counted(&shop).await;
     let numbers: Vec<_> = found.iter().map(|it| (it.held, it.orders, it.overdue)).collect();
     assert_eq!(numbers, [(false, 2, 1), (true, 2, 2)]);
-    assert!(found.iter().all(|it| it.age > 60.0), "{found:?}");
+    assert!(found.iter().all(|open_count| open_count.age > 60.0), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +74,7 @@ async fn counting_reads_neither_the_orders_nor_their_history_in_whole() {
     for look in [false, true] {
         if look {
             let found = open::count(&mut conn, 10_000).await.unwrap();
-            assert_eq!(found.iter().map(|it| it.orders).sum::<i64>(), 1_000);
+            assert_eq!(found.iter().map(|open_count| open_count.orders).sum::<i64>(), 1_000);
         }
         conn.execute("SELECT pg_stat_force_next_flush()").await.unwrap();
         let tables: Vec<(String, i64)> = sqlx::query_as(

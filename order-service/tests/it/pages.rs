@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{Request, StatusCode},
 };
-use devstack::Patience;
+use devstack::TestWait;
 use time::Duration;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ async fn walk(shop: &Shop, path: &str, name: &str) -> Vec<String> {
     loop {
         let page = shop.get(&next).await.json();
         let items = page["items"].as_array().unwrap();
-        seen.extend(items.iter().map(|it| it[name].as_str().unwrap().to_owned()));
+        seen.extend(items.iter().map(|value| value[name].as_str().unwrap().to_owned()));
         let Some(cursor) = page["next_cursor"].as_str() else { return seen };
         next = format!("{path}&cursor={cursor}");
     }
@@ -86,7 +86,7 @@ async fn whoever_prefers_to_wait_is_answered_when_the_order_has_ended() {
     let payment = [shop.say(order, &paid(order, 500))];
     // The payment may take longer than anybody may wait: then they ask again.
     let waiting = async {
-        let mut patience = Patience::until("the order has ended");
+        let mut patience = TestWait::until("the order has ended");
         loop {
             let asked = Instant::now();
             let reply = ask(&shop.api, request("wait=8")).await;

@@ -6,10 +6,12 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::{
-    contract::{Line, OrderPlaced},
+    contract::{OrderLine, OrderPlaced},
     db,
-    idempotency::{self, Answer, Fingerprint, Key, Record, RequestKey, ScopedKey},
-    message::{Envelope, Message},
+    idempotency::{
+        self, AnswerRecord, HttpAnswer, IdempotencyKey, RequestFingerprint, RequestKey, ScopedKey,
+    },
+    message::{Message, MessageEnvelope},
     outbox,
 };
 use sqlx::Executor as _;
@@ -54,14 +56,14 @@ async fn what_was_accepted_is_said_with_all_that_others_need() {
     let mut conn = shop.pool.acquire().await.unwrap();
     let kept = outbox::head(&mut conn, 10).await.unwrap();
     let incoming = shop.read(&kept[0].message);
-    let envelope = Envelope::from_headers(&incoming.headers).unwrap();
+    let envelope = MessageEnvelope::from_headers(&incoming.headers).unwrap();
     assert_eq!((envelope.subject.clone(), envelope.sequence), (id.to_string(), 1));
     assert!(envelope.trace.is_some());
     let said: OrderPlaced =
         shop.reader().await.decode(&Message { incoming, envelope }).await.unwrap();
     let expected = OrderPlaced {
         order_id: id,
-        lines: vec![Line { sku: "tea".to_owned(), quantity: 2, unit_price_minor: 250 }],
+        lines: vec![OrderLine { sku: "tea".to_owned(), quantity: 2, unit_price_minor: 250 }],
         total_minor: 500,
         currency: "EUR".to_owned(),
         payment_method: "tok_visa".to_owned(),
@@ -83,7 +85,7 @@ async fn nothing_personal_is_kept_beside_the_message() {
                 .fetch_all(&shop.pool)
                 .await
                 .unwrap();
-        let leak = rows.iter().find(|it| it.contains("ada@") || it.contains("tok_visa"));
+        let leak = rows.iter().find(|text| text.contains("ada@") || text.contains("tok_visa"));
         assert_eq!(leak, None, "{table}");
     }
     assert!(!shop.get(&format!("/orders/{id}")).await.json().to_string().contains("ada@"));
@@ -96,9 +98,9 @@ async fn fifty_posts_with_one_key_are_one_order_with_one_answer() {
     let apis = [shop.api.clone(), shop.branch()];
     let posts = (0..50).map(|n| ask(&apis[n % 2], order_request("k1", &two_teas())));
     let replies = join_all(posts).await;
-    let bodies: HashSet<_> = replies.iter().map(|it| it.bytes.clone()).collect();
+    let bodies: HashSet<_> = replies.iter().map(|reply| reply.bytes.clone()).collect();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
-    assert!(replies.iter().all(|it| it.status == StatusCode::ACCEPTED));
+    assert!(replies.iter().all(|reply| reply.status == StatusCode::ACCEPTED));
     let first = replies.iter().filter(|it| it.header("idempotency-replayed").is_empty()).count();
     assert_eq!(first, 1);
     assert_eq!(shop.count().await, 1);
@@ -141,7 +143,8 @@ async fn a_key_that_was_used_for_another_order_is_refused() {
     assert_eq!((reply.status.as_u16(), reply.code()), (422, "idempotency-key-reused".to_owned()));
     // Both in one batch, too.
     let posts = [two_teas(), other].map(|body| ask(&shop.api, order_request("k2", &body)));
-    let mut codes: Vec<_> = join_all(posts).await.iter().map(|it| it.status.as_u16()).collect();
+    let mut codes: Vec<_> =
+        join_all(posts).await.iter().map(|reply| reply.status.as_u16()).collect();
     codes.sort_unstable();
     assert_eq!(codes, [202, 422]);
     assert_eq!(shop.count().await, 2);
@@ -240,12 +243,13 @@ async fn one_order_in_any_spelling_under_one_key_is_the_same_request() {
 async fn a_key_that_is_being_worked_on_is_busy() {
     let shop = Shop::open().await;
     let mut elsewhere = db::begin(&shop.pool).await.unwrap();
-    let fingerprint = Fingerprint::of("POST", "/orders", &two_teas());
-    let answer = Answer { status: 202, location: None, body: "{}".to_owned() };
-    let key = ScopedKey { scope: "POST /orders".to_owned(), key: Key::parse("k1").unwrap() };
+    let fingerprint = RequestFingerprint::of("POST", "/orders", &two_teas());
+    let answer = HttpAnswer { status: 202, location: None, body: "{}".to_owned() };
+    let key =
+        ScopedKey { scope: "POST /orders".to_owned(), key: IdempotencyKey::parse("k1").unwrap() };
     idempotency::keep(
         &mut elsewhere,
-        &[Record { request: RequestKey { key, fingerprint }, answer }],
+        &[AnswerRecord { request: RequestKey { key, fingerprint }, answer }],
     )
     .await
     .unwrap();

@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use devstack::until;
-use order_service::config::Settings;
+use order_service::config::OrderSettings;
 use shared::{
     clock::Clock,
-    codec::{self, Codec, Kind, Says},
-    config::Check as _,
+    codec::{self, AvroCodec, EventMeta, RecordKind},
+    config::CheckSettings as _,
     contract::{self, ProductChanged},
-    health::Health,
+    health::ProcessHealth,
     kafka,
-    lifecycle::Lifecycle,
+    lifecycle::ProcessLifecycle,
     outbox,
-    relay::{Answer, KafkaPublisher, Publish as _},
+    relay::{KafkaPublisher, MessagePublisher as _, PublishResult},
     telemetry,
 };
 use sqlx::PgPool;
@@ -27,9 +27,9 @@ async fn it_starts_takes_orders_says_them_and_stops() {
     let urls = devstack::shared().await.urls();
     let database = devstack::database("orders").await;
     let prefix = devstack::unique_prefix();
-    let ports = devstack::Ports::claim();
+    let ports = devstack::PortPair::claim();
     let [http, admin] = ports.numbers.map(|port| format!("127.0.0.1:{port}"));
-    let settings = Settings::try_parse_from([
+    let settings = OrderSettings::try_parse_from([
         "order-service",
         &format!("--database-url={database}"),
         &format!("--kafka-brokers={}", urls.brokers),
@@ -40,8 +40,8 @@ async fn it_starts_takes_orders_says_them_and_stops() {
     ])
     .unwrap();
     settings.check().unwrap();
-    let life = Lifecycle::new(STANDSTILL);
-    let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
+    let life = ProcessLifecycle::new(STANDSTILL);
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "warn").unwrap();
     order_service::run(settings, life.clone(), metrics).await.unwrap();
 
     let client = reqwest::Client::new();
@@ -67,15 +67,15 @@ async fn it_starts_takes_orders_says_them_and_stops() {
 
 /// What inventory-service would say.
 async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
-    let words = codec::Settings {
+    let words = codec::CodecSettings {
         source: contract::source("inventory-service"),
         registry_url: registry.to_owned(),
         prefix: prefix.to_owned(),
     };
-    let says = [Kind::of::<ProductChanged>()];
-    let health = Health::default().component("codec");
+    let says = [RecordKind::of::<ProductChanged>()];
+    let health = ProcessHealth::default().component("codec");
     let codec =
-        Codec::connect(&words, &says, &[], &health, &CancellationToken::new()).await.unwrap();
+        AvroCodec::connect(&words, &says, &[], &health, &CancellationToken::new()).await.unwrap();
     let product = ProductChanged {
         sku: "tea".to_owned(),
         name: "Tea".to_owned(),
@@ -85,15 +85,15 @@ async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
         changed_at: NOW,
     };
     let id = Clock::System.new_id();
-    let says = Says { id, subject: "tea".to_owned(), sequence: 1, at: NOW, trace: None };
+    let says = EventMeta { id, subject: "tea".to_owned(), sequence: 1, at: NOW, trace: None };
     let message = codec.message(says, &product).unwrap();
-    let kafka = kafka::Settings {
+    let kafka = kafka::KafkaSettings {
         brokers: brokers.to_owned(),
         prefix: prefix.to_owned(),
         client_id: "test".to_owned(),
-        security: kafka::Security::default().into(),
+        security: kafka::ConnectionSecurity::default().into(),
         member: None,
     };
-    let kept = outbox::Kept { outbox_id: 1, created_at: NOW, message };
-    assert_eq!(KafkaPublisher::new(kafka, 10).publish(&[kept]).await, [Answer::Confirmed]);
+    let kept = outbox::OutboxRow { outbox_id: 1, created_at: NOW, message };
+    assert_eq!(KafkaPublisher::new(kafka, 10).publish(&[kept]).await, [PublishResult::Confirmed]);
 }

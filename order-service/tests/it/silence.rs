@@ -4,13 +4,13 @@
 
 use std::process::ExitCode;
 
-use devstack::{Patience, until};
+use devstack::{TestWait, until};
 use rdkafka::{
     admin::{AdminClient, AdminOptions, NewPartitions},
     message::{Header, OwnedHeaders},
     producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
 };
-use shared::{kafka, message::Outgoing};
+use shared::{kafka, message::OutgoingMessage};
 use time::Duration;
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ async fn until_ready(instance: &Instance) {
 }
 
 async fn until_says(instance: &Instance, what: &str) {
-    let mut patience = Patience::until(&format!("it says {what:?}"));
+    let mut patience = TestWait::until(&format!("it says {what:?}"));
     loop {
         let says = instance.says().await;
         if says.contains(what) {
@@ -54,7 +54,7 @@ async fn until_says(instance: &Instance, what: &str) {
 }
 
 async fn until_stands(shop: &Shop, order: Uuid, how: &str) {
-    let mut patience = Patience::until(&format!("the order is {how:?}"));
+    let mut patience = TestWait::until(&format!("the order is {how:?}"));
     loop {
         let stands = shop.stands(order).await;
         if stands == how {
@@ -67,7 +67,7 @@ async fn until_stands(shop: &Shop, order: Uuid, how: &str) {
 
 /// Somebody else's producer, with a message in an open transaction on each of these partitions.
 fn stranger(
-    kafka: &kafka::Settings,
+    kafka: &kafka::KafkaSettings,
     partitions: &[i32],
 ) -> ThreadedProducer<DefaultProducerContext> {
     let mut config = kafka.client();
@@ -116,7 +116,7 @@ async fn an_order_whose_payment_an_open_transaction_hides_is_not_cancelled() {
 }
 
 /// Puts a message on a partition that a broker may just have made.
-fn put(kafka: &kafka::Settings, message: &Outgoing, partition: i32) {
+fn put(kafka: &kafka::KafkaSettings, message: &OutgoingMessage, partition: i32) {
     let mut config = kafka.client();
     config.set("topic.metadata.propagation.max.ms", "300000");
     let producer: ThreadedProducer<_> = config.create().unwrap();
@@ -145,7 +145,7 @@ async fn an_order_whose_payment_lies_on_a_partition_that_was_added_is_not_cancel
     until("the broker shows the partitions", async || {
         let ask = || admin.inner().fetch_metadata(Some(&name), ANSWER);
         let shown = tokio::task::block_in_place(ask);
-        shown.is_ok_and(|it| it.topics()[0].partitions().len() == 12)
+        shown.is_ok_and(|metadata| metadata.topics()[0].partitions().len() == 12)
     })
     .await;
     put(&kafka, &shop.said_of(order, &paid(order, 500)), 9);

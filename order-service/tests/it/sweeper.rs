@@ -3,13 +3,13 @@
 use futures_util::future::join_all;
 use order_service::{
     store,
-    sweeper::{Parts, Settings, Step, Sweeper},
+    sweeper::{DeadlineSweeper, SweeperParts, SweeperSettings, SweeperStep},
 };
 use shared::{
     db,
-    effects::Wakers,
-    health::Health,
-    lag::{Behind, Lag, Standing, TopicPartition},
+    effects::WorkerWakers,
+    health::ProcessHealth,
+    lag::{GroupLag, LagCause, PartitionStanding, TopicPartition},
 };
 use sqlx::Executor as _;
 use time::Duration;
@@ -21,23 +21,31 @@ use crate::{kit::Shop, words::paid};
 const BEHIND_MAX: std::time::Duration = std::time::Duration::from_hours(1);
 
 /// The clock of these tests stands in the past, so what is placed is overdue at once.
-fn sweeper(shop: &Shop, lag: &Lag, batch_max: i64) -> Sweeper {
-    sweeper_saying(shop, lag, batch_max, &Health::default())
+fn sweeper(shop: &Shop, lag: &GroupLag, batch_max: i64) -> DeadlineSweeper {
+    sweeper_saying(shop, lag, batch_max, &ProcessHealth::default())
 }
 
-fn sweeper_saying(shop: &Shop, lag: &Lag, batch_max: i64, health: &Health) -> Sweeper {
-    let parts = Parts {
+fn sweeper_saying(
+    shop: &Shop,
+    lag: &GroupLag,
+    batch_max: i64,
+    health: &ProcessHealth,
+) -> DeadlineSweeper {
+    let parts = SweeperParts {
         pool: shop.pool.clone(),
         app: shop.app.clone(),
-        wakers: Wakers::default(),
+        wakers: WorkerWakers::default(),
         lag: lag.clone(),
         health: health.component("sweeper"),
     };
-    Sweeper::new(parts, Settings { batch_max, behind_max: BEHIND_MAX, ..Settings::default() })
+    DeadlineSweeper::new(
+        parts,
+        SweeperSettings { batch_max, behind_max: BEHIND_MAX, ..SweeperSettings::default() },
+    )
 }
 
-fn caught_up() -> Lag {
-    let lag = Lag::default();
+fn caught_up() -> GroupLag {
+    let lag = GroupLag::default();
     lag.has_read_up_to(Instant::now());
     lag
 }
@@ -59,7 +67,10 @@ async fn overdue_orders_are_cancelled_in_batches_and_nothing_else_is() {
     for _ in 0..4 {
         steps.push(sweeper.step().await.unwrap());
     }
-    assert_eq!(steps, [Step::Swept(2), Step::Swept(2), Step::Swept(1), Step::Idle]);
+    assert_eq!(
+        steps,
+        [SweeperStep::Swept(2), SweeperStep::Swept(2), SweeperStep::Swept(1), SweeperStep::Idle]
+    );
     for order in overdue {
         assert_eq!(shop.stands(order).await, "cancelled: timed-out");
         let said = [("order-placed".to_owned(), 1), ("order-cancelled".to_owned(), 2)];
@@ -73,22 +84,22 @@ async fn overdue_orders_are_cancelled_in_batches_and_nothing_else_is() {
 async fn nobody_is_cancelled_while_we_are_behind_ourselves() {
     let shop = Shop::open().await;
     let order = shop.place().await;
-    let lag = Lag::default();
-    let health = Health::default();
+    let lag = GroupLag::default();
+    let health = ProcessHealth::default();
     let sweeper = sweeper_saying(&shop, &lag, 10, &health);
-    assert_eq!(sweeper.step().await.unwrap(), Step::HeldBack);
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::HeldBack);
     assert_eq!(shop.stands(order).await, "pending");
     let says = || health.report()["sweeper"].clone().unwrap();
     assert!(says().ends_with("nothing is known yet"), "{}", says());
     let at = TopicPartition { topic: "payment-done".into(), partition: 4 };
-    let standing = Standing { committed: Some(7), end: 9, ..Standing::default() };
-    lag.is_behind(Some(Behind::Unread { at, standing }));
-    assert_eq!(sweeper.step().await.unwrap(), Step::HeldBack);
+    let standing = PartitionStanding { committed: Some(7), end: 9, ..PartitionStanding::default() };
+    lag.is_behind(Some(LagCause::Unread { at, standing }));
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::HeldBack);
     assert!(says().ends_with("payment-done/4 is read up to offset 7 of 9"), "{}", says());
     // The answer had been there all the time.
     shop.consumer.take_in(&[shop.say(order, &paid(order, 500))]).await.unwrap();
     lag.has_read_up_to(Instant::now());
-    assert_eq!(sweeper.step().await.unwrap(), Step::Idle);
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Idle);
     assert_eq!(shop.stands(order).await, "confirmed");
 }
 
@@ -96,10 +107,10 @@ async fn nobody_is_cancelled_while_we_are_behind_ourselves() {
 async fn who_has_not_read_for_long_holds_back() {
     let shop = Shop::open().await;
     let order = shop.place().await;
-    let lag = Lag::default();
+    let lag = GroupLag::default();
     let long_ago = BEHIND_MAX + std::time::Duration::from_secs(1);
     lag.has_read_up_to(Instant::now().checked_sub(long_ago).unwrap());
-    assert_eq!(sweeper(&shop, &lag, 10).step().await.unwrap(), Step::HeldBack);
+    assert_eq!(sweeper(&shop, &lag, 10).step().await.unwrap(), SweeperStep::HeldBack);
     assert_eq!(shop.stands(order).await, "pending");
 }
 
@@ -113,12 +124,16 @@ async fn an_order_is_overdue_once_everything_that_was_said_by_then_is_read() {
         .execute(&shop.pool)
         .await
         .unwrap();
-    let lag = Lag::default();
+    let lag = GroupLag::default();
     let sweeper = sweeper(&shop, &lag, 10);
     lag.has_read_up_to(long_ago);
-    assert_eq!(sweeper.step().await.unwrap(), Step::Idle, "an answer of in between may lie unread");
+    assert_eq!(
+        sweeper.step().await.unwrap(),
+        SweeperStep::Idle,
+        "an answer of in between may lie unread"
+    );
     lag.has_read_up_to(Instant::now());
-    assert_eq!(sweeper.step().await.unwrap(), Step::Swept(1));
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Swept(1));
     assert_eq!(shop.stands(order).await, "cancelled: timed-out");
 }
 
@@ -129,10 +144,10 @@ async fn an_order_that_somebody_works_on_is_left_for_the_next_time() {
     let sweeper = sweeper(&shop, &caught_up(), 10);
     let mut elsewhere = db::begin(&shop.pool).await.unwrap();
     store::load_for_update(&mut elsewhere, &[busy]).await.unwrap();
-    assert_eq!(sweeper.step().await.unwrap(), Step::Swept(1));
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Swept(1));
     assert_eq!(shop.stands(free).await, "cancelled: timed-out");
     elsewhere.rollback().await.unwrap();
-    assert_eq!(sweeper.step().await.unwrap(), Step::Swept(1));
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Swept(1));
     assert_eq!(shop.stands(busy).await, "cancelled: timed-out");
 }
 
@@ -144,7 +159,9 @@ async fn several_sweepers_cancel_each_order_once() {
         orders.push(shop.place().await);
     }
     let sweepers: Vec<_> = (0..4).map(|_| sweeper(&shop, &caught_up(), 3)).collect();
-    let sweep = async |it: &Sweeper| while it.step().await.unwrap() != Step::Idle {};
+    let sweep = async |deadline_sweeper: &DeadlineSweeper| {
+        while deadline_sweeper.step().await.unwrap() != SweeperStep::Idle {}
+    };
     join_all(sweepers.iter().map(sweep)).await;
     for order in orders {
         assert_eq!(shop.said(order).await.len(), 2);
@@ -169,7 +186,7 @@ async fn a_look_does_not_walk_over_orders_that_ended_under_an_old_snapshot() {
         let reset = "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database
                      WHERE datname = current_database()";
         shop.pool.execute(reset).await.unwrap();
-        assert_eq!(sweeper.step().await.unwrap(), Step::Idle);
+        assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Idle);
         sqlx::query_scalar::<_, i64>(
             "SELECT sum(shared_blks_hit + shared_blks_read)::int8 FROM pg_stat_statements
              JOIN pg_database ON pg_database.oid = dbid

@@ -8,7 +8,7 @@ pub mod refusal;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use refusal::Refusal;
+use refusal::RequestRefusal;
 
 /// The largest amount of one charge, as at Stripe: eight digits.
 pub const AMOUNT_MAX: u64 = 99_999_999;
@@ -17,7 +17,7 @@ const ORDER_ID_BYTES_MAX: usize = 255;
 /// What is done to money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Operation {
+pub enum MoneyOperation {
     /// Money is taken.
     Charge,
     /// Money is given back.
@@ -26,7 +26,7 @@ pub enum Operation {
 
 /// A well-formed request; equal requests under one key are one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Request {
+pub enum ApiRequest {
     /// `POST /charges`
     Charge(ChargeRequest),
     /// `POST /refunds`
@@ -42,15 +42,15 @@ pub struct ChargeRequest {
     /// Three letters; upper-case from here on.
     pub currency: String,
     /// The card token, which decides what happens.
-    pub source: Card,
+    pub source: CardToken,
     /// Whose charge it is.
-    pub metadata: Metadata,
+    pub metadata: ChargeMetadata,
 }
 
 /// What the caller hangs on to a charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Metadata {
+pub struct ChargeMetadata {
     /// The order that the charge is for.
     pub order_id: String,
 }
@@ -68,7 +68,7 @@ pub struct RefundRequest {
 
 /// The card tokens that the gateway knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Card {
+pub enum CardToken {
     /// Succeeds.
     #[serde(rename = "tok_visa")]
     Visa,
@@ -100,7 +100,7 @@ pub enum Card {
 
 /// Why a card is declined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Decline {
+pub struct DeclineReason {
     /// The error's code.
     pub code: &'static str,
     /// The issuer's code.
@@ -109,9 +109,9 @@ pub struct Decline {
     pub message: &'static str,
 }
 
-impl Card {
+impl CardToken {
     /// Why the card is declined, if it is.
-    pub fn decline(self) -> Option<Decline> {
+    pub fn decline(self) -> Option<DeclineReason> {
         let (code, decline_code, message) = match self {
             Self::Visa
             | Self::Mastercard
@@ -125,28 +125,28 @@ impl Card {
             }
             Self::Expired => ("expired_card", "expired_card", "Your card has expired."),
         };
-        Some(Decline { code, decline_code, message })
+        Some(DeclineReason { code, decline_code, message })
     }
 }
 
 impl ChargeRequest {
     /// Reads a body.
-    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(body: &[u8]) -> Result<Self, RequestRefusal> {
         let mut request: Self = from_json(body)?;
         request.currency.make_ascii_uppercase();
         match request.amount {
-            0 => return Err(Refusal::ChargeTooSmall),
+            0 => return Err(RequestRefusal::ChargeTooSmall),
             1..=AMOUNT_MAX => (),
-            _ => return Err(Refusal::ChargeTooLarge),
+            _ => return Err(RequestRefusal::ChargeTooLarge),
         }
         if request.currency.len() != 3 || !request.currency.bytes().all(|b| b.is_ascii_alphabetic())
         {
-            return Err(Refusal::Invalid("currency must be three letters".to_owned()));
+            return Err(RequestRefusal::Invalid("currency must be three letters".to_owned()));
         }
         let order_id_bytes = request.metadata.order_id.len();
         if order_id_bytes == 0 || order_id_bytes > ORDER_ID_BYTES_MAX {
             let message = format!("metadata.order_id must have 1 to {ORDER_ID_BYTES_MAX} bytes");
-            return Err(Refusal::Invalid(message));
+            return Err(RequestRefusal::Invalid(message));
         }
         Ok(request)
     }
@@ -154,23 +154,23 @@ impl ChargeRequest {
 
 impl RefundRequest {
     /// Reads a body.
-    pub fn parse(body: &[u8]) -> Result<Self, Refusal> {
+    pub fn parse(body: &[u8]) -> Result<Self, RequestRefusal> {
         let request: Self = from_json(body)?;
         request.amount.map_or(Ok(()), check_amount)?;
         Ok(request)
     }
 }
 
-fn check_amount(amount: u64) -> Result<(), Refusal> {
+fn check_amount(amount: u64) -> Result<(), RequestRefusal> {
     if (1..=AMOUNT_MAX).contains(&amount) {
         return Ok(());
     }
-    Err(Refusal::Invalid(format!("amount must be from 1 to {AMOUNT_MAX} minor units")))
+    Err(RequestRefusal::Invalid(format!("amount must be from 1 to {AMOUNT_MAX} minor units")))
 }
 
 /// Reads JSON, past a byte order mark; what serde says of a mistake is precise enough to be told to the
 /// caller.
-pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestRefusal> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-    serde_json::from_slice(body).map_err(|error| Refusal::Invalid(error.to_string()))
+    serde_json::from_slice(body).map_err(|error| RequestRefusal::Invalid(error.to_string()))
 }

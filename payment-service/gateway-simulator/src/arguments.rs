@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 /// A payment gateway with faults. Its log is the witness of every charge.
 #[derive(Debug, clap::Parser)]
 #[command(version)]
-pub struct Arguments {
+pub struct ProgramArguments {
     /// Where to listen; port 0 takes a free one and prints it.
     #[arg(long, default_value = "127.0.0.1:0")]
     pub listen: SocketAddr,

@@ -14,7 +14,7 @@ use std::{
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::api::refusal::Refusal;
+use crate::api::refusal::RequestRefusal;
 
 /// The longest delay; a bound on how long a call without a client can hold its key.
 const DELAY_MAX_MS: u64 = 600_000;
@@ -23,7 +23,7 @@ const SLOW_DEFAULT_MS: u64 = 1_500;
 /// What is broken, and how often. The default is: nothing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Faults {
+pub(crate) struct FaultSettings {
     /// 503, nothing executed.
     refuse_rate: f64,
     /// Executed, then 500.
@@ -50,7 +50,7 @@ struct DelayMs {
 
 /// How a call ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum CallEnding {
     /// With its answer.
     Answer,
     /// With 500 in place of its answer.
@@ -61,7 +61,7 @@ pub(crate) enum Ending {
 
 /// Whether a call begins at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Start {
+pub(crate) enum CallStart {
     /// It does.
     Pass,
     /// It is answered 503.
@@ -72,14 +72,14 @@ pub(crate) enum Start {
 
 /// What happens to one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Fate {
-    pub(crate) start: Start,
+pub(crate) struct CallFate {
+    pub(crate) start: CallStart,
     pub(crate) delay: Duration,
     pub(crate) slow: Duration,
-    pub(crate) ending: Ending,
+    pub(crate) ending: CallEnding,
 }
 
-impl Default for Faults {
+impl Default for FaultSettings {
     fn default() -> Self {
         Self {
             refuse_rate: 0.0,
@@ -94,40 +94,40 @@ impl Default for Faults {
     }
 }
 
-impl Faults {
-    fn check(&self) -> Result<(), Refusal> {
+impl FaultSettings {
+    fn check(&self) -> Result<(), RequestRefusal> {
         let rates =
             [self.refuse_rate, self.error_after_rate, self.drop_before_rate, self.drop_after_rate];
         if !rates.iter().all(|rate| (0.0..=1.0).contains(rate)) {
-            return Err(Refusal::Invalid("a rate must be from 0 to 1".to_owned()));
+            return Err(RequestRefusal::Invalid("a rate must be from 0 to 1".to_owned()));
         }
         let DelayMs { min, max } = self.delay_ms;
         if min > max || max > DELAY_MAX_MS || self.slow_ms > DELAY_MAX_MS {
             let message = format!("a delay must be at most {DELAY_MAX_MS} ms, and min at most max");
-            return Err(Refusal::Invalid(message));
+            return Err(RequestRefusal::Invalid(message));
         }
         Ok(())
     }
 
     /// Of two faults that both strike, the one that loses more wins.
-    fn draw(&self, random: &mut Rng) -> Fate {
+    fn draw(&self, random: &mut Rng) -> CallFate {
         let mut strikes = |rate: f64| random.f64() < rate;
         let (drop_before, refuse) = (strikes(self.drop_before_rate), strikes(self.refuse_rate));
         let (drop_after, error_after) =
             (strikes(self.drop_after_rate), strikes(self.error_after_rate));
         let delay_ms = random.u64(self.delay_ms.min..=self.delay_ms.max);
-        Fate {
+        CallFate {
             start: match (self.down || drop_before, refuse) {
-                (true, _) => Start::Drop,
-                (false, true) => Start::Refuse,
-                (false, false) => Start::Pass,
+                (true, _) => CallStart::Drop,
+                (false, true) => CallStart::Refuse,
+                (false, false) => CallStart::Pass,
             },
             delay: Duration::from_millis(delay_ms),
             slow: Duration::from_millis(self.slow_ms),
             ending: match (drop_after, error_after) {
-                (true, _) => Ending::Drop,
-                (false, true) => Ending::Error,
-                (false, false) => Ending::Answer,
+                (true, _) => CallEnding::Drop,
+                (false, true) => CallEnding::Error,
+                (false, false) => CallEnding::Answer,
             },
         }
     }
@@ -135,25 +135,25 @@ impl Faults {
 
 /// The faults that are switched on, and their dice.
 #[derive(Debug)]
-pub(crate) struct Switches {
-    state: Mutex<(Faults, Rng)>,
+pub(crate) struct FaultSwitches {
+    state: Mutex<(FaultSettings, Rng)>,
 }
 
-impl Switches {
+impl FaultSwitches {
     /// Nothing is broken.
     pub(crate) fn new() -> Self {
-        let faults = Faults::default();
+        let faults = FaultSettings::default();
         let random = Rng::with_seed(faults.seed);
         Self { state: Mutex::new((faults, random)) }
     }
 
     /// What is switched on.
-    pub(crate) fn faults(&self) -> Faults {
+    pub(crate) fn faults(&self) -> FaultSettings {
         self.lock().0.clone()
     }
 
     /// Switches to `faults` and begins their row of fates anew.
-    pub(crate) fn switch(&self, faults: Faults) -> Result<(), Refusal> {
+    pub(crate) fn switch(&self, faults: FaultSettings) -> Result<(), RequestRefusal> {
         faults.check()?;
         let random = Rng::with_seed(faults.seed);
         *self.lock() = (faults, random);
@@ -161,12 +161,12 @@ impl Switches {
     }
 
     /// The fate of the next call.
-    pub(crate) fn draw(&self) -> Fate {
+    pub(crate) fn draw(&self) -> CallFate {
         let (faults, random) = &mut *self.lock();
         faults.draw(random)
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Faults, Rng)> {
+    fn lock(&self) -> MutexGuard<'_, (FaultSettings, Rng)> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

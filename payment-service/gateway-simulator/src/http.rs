@@ -18,27 +18,27 @@ use axum::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    api::{answer::Answer, refusal::Refusal},
-    desk::Desk,
-    faults::{Ending, Switches},
-    line::{Cut, Switchboard},
+    api::{answer::ApiAnswer, refusal::RequestRefusal},
+    cuttable::{CutSignal, OpenConnections},
+    executor::ExecutorHandle,
+    faults::{CallEnding, FaultSwitches},
 };
 
 const BODY_BYTES_MAX: usize = 16 * 1_024;
 
 /// What the handlers share.
 #[derive(Debug)]
-pub(crate) struct Gateway {
-    pub(crate) desk: Desk,
-    pub(crate) switches: Switches,
-    pub(crate) switchboard: Switchboard,
+pub(crate) struct GatewayState {
+    pub(crate) desk: ExecutorHandle,
+    pub(crate) switches: FaultSwitches,
+    pub(crate) switchboard: OpenConnections,
     /// Calls that wait for their time and go on without their client.
     pub(crate) waiting: TaskTracker,
     pub(crate) stop: CancellationToken,
 }
 
 /// All routes.
-pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
+pub(crate) fn router(gateway: Arc<GatewayState>) -> Router {
     let reads = Router::new()
         .route("/charges", get(reads::charges))
         .route("/charges/{id}", get(reads::charge))
@@ -58,13 +58,13 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     reads
         .merge(writes)
         .merge(side_door)
-        .fallback(async || respond(Refusal::NotFound("No such route.").answer()))
+        .fallback(async || respond(RequestRefusal::NotFound("No such route.").answer()))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(gateway)
 }
 
 /// An answer on its way out.
-fn respond(answer: Answer) -> Response<Body> {
+fn respond(answer: ApiAnswer) -> Response<Body> {
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() =
         StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -76,16 +76,16 @@ fn respond(answer: Answer) -> Response<Body> {
     response
 }
 
-fn refuse(refusal: &Refusal) -> Response<Body> {
+fn refuse(refusal: &RequestRefusal) -> Response<Body> {
     respond(refusal.answer())
 }
 
 /// Ends a call as its fate wants it.
-fn end(ending: Ending, response: Response<Body>, cut: &Cut) -> Response<Body> {
+fn end(ending: CallEnding, response: Response<Body>, cut: &CutSignal) -> Response<Body> {
     match ending {
-        Ending::Answer => response,
-        Ending::Error => refuse(&Refusal::Broken),
-        Ending::Drop => {
+        CallEnding::Answer => response,
+        CallEnding::Error => refuse(&RequestRefusal::Broken),
+        CallEnding::Drop => {
             cut.cut();
             response
         }

@@ -16,14 +16,14 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::api::{ChargeRequest, Operation, RefundRequest};
+use crate::api::{ChargeRequest, MoneyOperation, RefundRequest};
 
 /// The layout of the lines, told in the first of them.
 pub const FORMAT: u32 = 1;
 
 /// What can go wrong with the journal.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum JournalError {
     /// The file cannot be opened, read or written.
     #[error("the log cannot be read or written")]
     Io(#[from] io::Error),
@@ -47,24 +47,24 @@ pub enum Error {
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Record {
+pub enum JournalRecord {
     /// The first line: whose log it is.
-    Opened(Opened),
+    Opened(OpenedRecord),
     /// Money was taken.
-    Charge(Charged),
+    Charge(ChargedRecord),
     /// A card was declined.
-    Decline(Declined),
+    Decline(DeclinedRecord),
     /// Money was given back.
-    Refund(Refunded),
+    Refund(RefundedRecord),
     /// All keys were forgotten: each is free again.
-    Forgot(Forgot),
+    Forgot(ForgotRecord),
     /// Somebody called; stands after what it executed.
-    Attempt(Attempted),
+    Attempt(AttemptedRecord),
 }
 
 /// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Opened {
+pub struct OpenedRecord {
     /// Milliseconds since 1970.
     pub at_ms: u64,
     /// The layout of the lines.
@@ -75,7 +75,7 @@ pub struct Opened {
 
 /// A charge and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Charged {
+pub struct ChargedRecord {
     /// Milliseconds since 1970.
     pub at_ms: u64,
     /// The idempotency key.
@@ -94,7 +94,7 @@ pub struct Charged {
 
 /// A decline and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Declined {
+pub struct DeclinedRecord {
     /// Milliseconds since 1970.
     pub at_ms: u64,
     /// The idempotency key.
@@ -111,7 +111,7 @@ pub struct Declined {
 
 /// A refund and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refunded {
+pub struct RefundedRecord {
     /// Milliseconds since 1970.
     pub at_ms: u64,
     /// The idempotency key.
@@ -130,22 +130,22 @@ pub struct Refunded {
 
 /// From here on no key is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forgot {
+pub struct ForgotRecord {
     /// Milliseconds since 1970.
     pub at_ms: u64,
 }
 
 /// An attempt and how the gateway set out to end it; whether the answer arrived it cannot know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempted {
+pub struct AttemptedRecord {
     /// Milliseconds since 1970.
     pub at_ms: u64,
     /// What was asked for.
-    pub operation: Operation,
+    pub operation: MoneyOperation,
     /// The idempotency key, if it was one.
     pub key: Option<String>,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: AttemptOutcome,
     /// What HTTP said; none when the connection was dropped.
     pub status: Option<u16>,
     /// Whether this very attempt executed the request.
@@ -157,7 +157,7 @@ pub struct Attempted {
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Outcome {
+pub enum AttemptOutcome {
     /// With the answer that belongs to it, good or bad.
     Answered,
     /// With 500 in place of its answer.
@@ -170,31 +170,32 @@ pub enum Outcome {
 
 /// An open journal; one process at a time has it.
 #[derive(Debug)]
-pub(crate) struct Journal {
+pub(crate) struct OpenJournal {
     file: File,
 }
 
-impl Journal {
+impl OpenJournal {
     /// Opens the journal, cuts off a torn last line, and tells every line to `replay`.
     pub(crate) fn open(
         path: &Path,
         now_ms: u64,
-        mut replay: impl FnMut(Record),
-    ) -> Result<Self, Error> {
+        mut replay: impl FnMut(JournalRecord),
+    ) -> Result<Self, JournalError> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
         let file = OpenOptions::new().read(true).append(true).create(true).open(path)?;
         file.try_lock().map_err(|error| match error {
-            TryLockError::WouldBlock => Error::Taken,
-            TryLockError::Error(error) => Error::Io(error),
+            TryLockError::WouldBlock => JournalError::Taken,
+            TryLockError::Error(error) => JournalError::Io(error),
         })?;
         let whole_bytes = read_lines(&file, &mut replay)?;
         file.set_len(whole_bytes)?;
         let mut journal = Self { file };
         if whole_bytes == 0 {
             let gateway = format!("{:08x}", fastrand::u32(..));
-            let opened = Record::Opened(Opened { at_ms: now_ms, format: FORMAT, gateway });
+            let opened =
+                JournalRecord::Opened(OpenedRecord { at_ms: now_ms, format: FORMAT, gateway });
             let mut line = Vec::new();
             push_line(&mut line, &opened);
             journal.append(&line)?;
@@ -210,27 +211,27 @@ impl Journal {
     }
 
     /// Appends whole lines in one write.
-    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), Error> {
+    pub(crate) fn append(&mut self, lines: &[u8]) -> Result<(), JournalError> {
         self.file.write_all(lines)?;
         Ok(self.file.flush()?)
     }
 }
 
 /// Adds a record to a batch.
-pub(crate) fn push_line(lines: &mut Vec<u8>, record: &Record) {
+pub(crate) fn push_line(lines: &mut Vec<u8>, record: &JournalRecord) {
     serde_json::to_writer(&mut *lines, record).expect("a record is always JSON");
     lines.push(b'\n');
 }
 
 /// Reads the whole lines of a journal that may be growing: for tests and tools.
-pub fn read(path: &Path) -> Result<Vec<Record>, Error> {
+pub fn read(path: &Path) -> Result<Vec<JournalRecord>, JournalError> {
     let mut records = Vec::new();
     read_lines(&File::open(path)?, &mut |record| records.push(record))?;
     Ok(records)
 }
 
 /// Answers with the length of the whole lines.
-fn read_lines(file: &File, each: &mut impl FnMut(Record)) -> Result<u64, Error> {
+fn read_lines(file: &File, each: &mut impl FnMut(JournalRecord)) -> Result<u64, JournalError> {
     let mut reader = BufReader::with_capacity(1 << 16, file);
     let (mut line, mut number, mut whole_bytes) = (Vec::new(), 0, 0);
     loop {
@@ -240,11 +241,11 @@ fn read_lines(file: &File, each: &mut impl FnMut(Record)) -> Result<u64, Error> 
             return Ok(whole_bytes);
         }
         number += 1;
-        let record =
-            serde_json::from_slice(&line).map_err(|source| Error::Line { number, source })?;
-        let opens = matches!(&record, Record::Opened(opened) if opened.format == FORMAT);
+        let record = serde_json::from_slice(&line)
+            .map_err(|source| JournalError::Line { number, source })?;
+        let opens = matches!(&record, JournalRecord::Opened(opened) if opened.format == FORMAT);
         if opens != (number == 1) {
-            return Err(Error::Format);
+            return Err(JournalError::Format);
         }
         each(record);
         whole_bytes += bytes as u64;

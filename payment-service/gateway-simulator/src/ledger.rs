@@ -14,18 +14,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     api::{
-        Card, ChargeRequest, Metadata, RefundRequest, Request,
-        answer::{self, Answer, ChargeObject, RefundObject},
-        refusal::{self, Refusal},
+        ApiRequest, CardToken, ChargeMetadata, ChargeRequest, RefundRequest,
+        answer::{self, ApiAnswer, ChargeObject, RefundObject},
+        refusal::{self, RequestRefusal},
     },
-    journal::{Charged, Declined, Record, Refunded},
+    journal::{ChargedRecord, DeclinedRecord, JournalRecord, RefundedRecord},
 };
 
-pub(crate) use read::{Filter, Page};
+pub(crate) use read::{ChargeFilter, PageRange};
 
 /// A charge and what became of it.
 #[derive(Debug)]
-struct Charge {
+struct LedgerCharge {
     id: String,
     order_id: String,
     amount: u64,
@@ -38,7 +38,7 @@ struct Charge {
 }
 
 #[derive(Debug)]
-struct Refund {
+struct LedgerRefund {
     id: String,
     charge: usize,
     amount: u64,
@@ -47,14 +47,14 @@ struct Refund {
 
 /// What a key did, and what it is answered.
 #[derive(Debug)]
-struct Kept {
-    request: Request,
-    answer: Answer,
+struct KeyRecord {
+    request: ApiRequest,
+    answer: ApiAnswer,
     charge: Option<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Order {
+struct OrderCharges {
     /// Places in `charges`, rising.
     charges: Vec<usize>,
     /// How many of them still hold money.
@@ -63,52 +63,52 @@ struct Order {
 
 /// How a key stands towards a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum KeyStanding {
     /// Never executed.
     Fresh,
     /// Executed: this is its answer.
-    Kept(Answer),
+    Kept(ApiAnswer),
     /// Not to be executed.
-    Refused(Refusal),
+    Refused(RequestRefusal),
 }
 
 /// The book. Charges and refunds stand in the order in which they were executed.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger {
+pub(crate) struct ChargeLedger {
     gateway: String,
-    charges: Vec<Charge>,
-    refunds: Vec<Refund>,
+    charges: Vec<LedgerCharge>,
+    refunds: Vec<LedgerRefund>,
     charge_by_id: HashMap<String, usize>,
     refund_by_id: HashMap<String, usize>,
-    orders: HashMap<String, Order>,
+    orders: HashMap<String, OrderCharges>,
     /// Orders with more than one charge that still holds money.
     duplicates: BTreeSet<String>,
-    kept: HashMap<String, Kept>,
-    held: HashMap<String, Request>,
+    kept: HashMap<String, KeyRecord>,
+    held: HashMap<String, ApiRequest>,
     charged: BTreeMap<String, u64>,
     refunded: BTreeMap<String, u64>,
     declined: usize,
     attempts: usize,
 }
 
-impl Ledger {
+impl ChargeLedger {
     /// How `key` stands towards `request`.
-    pub(crate) fn standing(&self, key: &str, request: &Request) -> Standing {
+    pub(crate) fn standing(&self, key: &str, request: &ApiRequest) -> KeyStanding {
         if let Some(kept) = self.kept.get(key) {
             if kept.request == *request {
-                return Standing::Kept(kept.answer.clone());
+                return KeyStanding::Kept(kept.answer.clone());
             }
-            return Standing::Refused(Refusal::KeyReused);
+            return KeyStanding::Refused(RequestRefusal::KeyReused);
         }
         match self.held.get(key) {
-            None => Standing::Fresh,
-            Some(held) if held == request => Standing::Refused(Refusal::KeyInUse),
-            Some(_) => Standing::Refused(Refusal::KeyReused),
+            None => KeyStanding::Fresh,
+            Some(held) if held == request => KeyStanding::Refused(RequestRefusal::KeyInUse),
+            Some(_) => KeyStanding::Refused(RequestRefusal::KeyReused),
         }
     }
 
     /// Marks a fresh key as being executed; forgotten with the process, as nothing has happened.
-    pub(crate) fn hold(&mut self, key: String, request: Request) {
+    pub(crate) fn hold(&mut self, key: String, request: ApiRequest) {
         self.held.insert(key, request);
     }
 
@@ -121,21 +121,21 @@ impl Ledger {
     pub(crate) fn decide(
         &self,
         key: &str,
-        request: &Request,
+        request: &ApiRequest,
         now_ms: u64,
-    ) -> Result<Record, Refusal> {
+    ) -> Result<JournalRecord, RequestRefusal> {
         match request {
-            Request::Charge(request) => Ok(self.decide_charge(key, request, now_ms)),
-            Request::Refund(request) => self.decide_refund(key, request, now_ms),
+            ApiRequest::Charge(request) => Ok(self.decide_charge(key, request, now_ms)),
+            ApiRequest::Refund(request) => self.decide_refund(key, request, now_ms),
         }
     }
 
-    fn decide_charge(&self, key: &str, request: &ChargeRequest, at_ms: u64) -> Record {
+    fn decide_charge(&self, key: &str, request: &ChargeRequest, at_ms: u64) -> JournalRecord {
         let (key, request) = (key.to_owned(), request.clone());
         if let Some(decline) = request.source.decline() {
             let decline_code = decline.decline_code.to_owned();
             let body = refusal::decline_body(&decline);
-            return Record::Decline(Declined {
+            return JournalRecord::Decline(DeclinedRecord {
                 at_ms,
                 key,
                 request,
@@ -144,7 +144,7 @@ impl Ledger {
                 body,
             });
         }
-        let amount = request.amount + u64::from(request.source == Card::WrongAmount);
+        let amount = request.amount + u64::from(request.source == CardToken::WrongAmount);
         let id = format!("ch_{}{:012}", self.gateway, self.charges.len() + 1);
         let object = ChargeObject {
             id: id.clone(),
@@ -158,7 +158,7 @@ impl Ledger {
             metadata: request.metadata.clone(),
         };
         let body = answer::to_json(&object);
-        Record::Charge(Charged { at_ms, key, request, id, amount, status: 200, body })
+        JournalRecord::Charge(ChargedRecord { at_ms, key, request, id, amount, status: 200, body })
     }
 
     fn decide_refund(
@@ -166,20 +166,22 @@ impl Ledger {
         key: &str,
         request: &RefundRequest,
         at_ms: u64,
-    ) -> Result<Record, Refusal> {
-        let place =
-            *self.charge_by_id.get(&request.charge).ok_or(Refusal::NotFound("No such charge."))?;
+    ) -> Result<JournalRecord, RequestRefusal> {
+        let place = *self
+            .charge_by_id
+            .get(&request.charge)
+            .ok_or(RequestRefusal::NotFound("No such charge."))?;
         let charge = &self.charges[place];
         let left = charge.amount - charge.amount_refunded;
         let amount = request.amount.unwrap_or(left);
         if charge.disputed {
-            return Err(Refusal::Disputed);
+            return Err(RequestRefusal::Disputed);
         }
         if left == 0 {
-            return Err(Refusal::AlreadyRefunded);
+            return Err(RequestRefusal::AlreadyRefunded);
         }
         if amount > left {
-            return Err(Refusal::RefundTooLarge);
+            return Err(RequestRefusal::RefundTooLarge);
         }
         let id = format!("re_{}{:012}", self.gateway, self.refunds.len() + 1);
         let object = RefundObject {
@@ -192,27 +194,35 @@ impl Ledger {
             created: at_ms / 1_000,
         };
         let (key, request, body) = (key.to_owned(), request.clone(), answer::to_json(&object));
-        Ok(Record::Refund(Refunded { at_ms, key, request, id, amount, status: 200, body }))
+        Ok(JournalRecord::Refund(RefundedRecord {
+            at_ms,
+            key,
+            request,
+            id,
+            amount,
+            status: 200,
+            body,
+        }))
     }
 
     /// Takes a record in.
-    pub(crate) fn apply(&mut self, record: Record) {
+    pub(crate) fn apply(&mut self, record: JournalRecord) {
         match record {
-            Record::Opened(opened) => self.gateway = opened.gateway,
-            Record::Charge(charged) => self.apply_charge(charged),
-            Record::Decline(declined) => {
+            JournalRecord::Opened(opened) => self.gateway = opened.gateway,
+            JournalRecord::Charge(charged) => self.apply_charge(charged),
+            JournalRecord::Decline(declined) => {
                 self.declined += 1;
-                let Declined { key, request, status, body, .. } = declined;
-                self.keep(key, Request::Charge(request), into_answer(status, body), None);
+                let DeclinedRecord { key, request, status, body, .. } = declined;
+                self.keep(key, ApiRequest::Charge(request), into_answer(status, body), None);
             }
-            Record::Refund(refunded) => self.apply_refund(refunded),
-            Record::Forgot(_) => self.kept.clear(),
-            Record::Attempt(_) => self.attempts += 1,
+            JournalRecord::Refund(refunded) => self.apply_refund(refunded),
+            JournalRecord::Forgot(_) => self.kept.clear(),
+            JournalRecord::Attempt(_) => self.attempts += 1,
         }
     }
 
-    fn apply_charge(&mut self, charged: Charged) {
-        let Charged { at_ms, key, request, id, amount, status, body } = charged;
+    fn apply_charge(&mut self, charged: ChargedRecord) {
+        let ChargedRecord { at_ms, key, request, id, amount, status, body } = charged;
         let (place, order_id) = (self.charges.len(), request.metadata.order_id.clone());
         let order = self.orders.entry(order_id.clone()).or_default();
         order.charges.push(place);
@@ -222,21 +232,21 @@ impl Ledger {
         }
         add(&mut self.charged, &request.currency, amount);
         self.charge_by_id.insert(id.clone(), place);
-        self.charges.push(Charge {
+        self.charges.push(LedgerCharge {
             id,
             order_id,
             amount,
             currency: request.currency.clone(),
             created: at_ms / 1_000,
             amount_refunded: 0,
-            disputed: request.source == Card::Disputed,
+            disputed: request.source == CardToken::Disputed,
             refunds: Vec::new(),
         });
-        self.keep(key, Request::Charge(request), into_answer(status, body), Some(place));
+        self.keep(key, ApiRequest::Charge(request), into_answer(status, body), Some(place));
     }
 
-    fn apply_refund(&mut self, refunded: Refunded) {
-        let Refunded { at_ms, key, request, id, amount, status, body } = refunded;
+    fn apply_refund(&mut self, refunded: RefundedRecord) {
+        let RefundedRecord { at_ms, key, request, id, amount, status, body } = refunded;
         let place = self.refunds.len();
         let charge_place =
             *self.charge_by_id.get(&request.charge).expect("a refund follows its charge");
@@ -253,17 +263,22 @@ impl Ledger {
             }
         }
         self.refund_by_id.insert(id.clone(), place);
-        self.refunds.push(Refund { id, charge: charge_place, amount, created: at_ms / 1_000 });
-        self.keep(key, Request::Refund(request), into_answer(status, body), None);
+        self.refunds.push(LedgerRefund {
+            id,
+            charge: charge_place,
+            amount,
+            created: at_ms / 1_000,
+        });
+        self.keep(key, ApiRequest::Refund(request), into_answer(status, body), None);
     }
 
-    fn keep(&mut self, key: String, request: Request, answer: Answer, charge: Option<usize>) {
-        self.kept.insert(key, Kept { request, answer, charge });
+    fn keep(&mut self, key: String, request: ApiRequest, answer: ApiAnswer, charge: Option<usize>) {
+        self.kept.insert(key, KeyRecord { request, answer, charge });
     }
 }
 
-fn into_answer(status: u16, body: String) -> Answer {
-    Answer { status, body: body.into() }
+fn into_answer(status: u16, body: String) -> ApiAnswer {
+    ApiAnswer { status, body: body.into() }
 }
 
 fn add(sums: &mut BTreeMap<String, u64>, currency: &str, amount: u64) {
@@ -275,7 +290,7 @@ fn add(sums: &mut BTreeMap<String, u64>, currency: &str, amount: u64) {
     }
 }
 
-impl Charge {
+impl LedgerCharge {
     fn object(&self) -> ChargeObject {
         ChargeObject {
             id: self.id.clone(),
@@ -286,7 +301,7 @@ impl Charge {
             created: self.created,
             refunded: self.amount_refunded == self.amount,
             amount_refunded: self.amount_refunded,
-            metadata: Metadata { order_id: self.order_id.clone() },
+            metadata: ChargeMetadata { order_id: self.order_id.clone() },
         }
     }
 }

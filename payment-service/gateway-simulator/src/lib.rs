@@ -13,13 +13,13 @@
 
 pub mod server;
 
-mod line;
+mod cuttable;
 
 mod http;
 
 mod faults;
 
-mod desk;
+mod executor;
 mod ledger;
 
 pub mod api;

@@ -16,9 +16,9 @@ pub fn announce(address: SocketAddr) -> io::Result<()> {
 
 /// Standard error, as a log.
 #[derive(Clone, Copy, Debug)]
-pub struct Log;
+pub struct StderrLog;
 
-impl Write for Log {
+impl Write for StderrLog {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         drop(io::stderr().write_all(line));
         Ok(line.len())

@@ -12,12 +12,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    clock, desk,
-    faults::Switches,
-    http::{self, Gateway},
-    journal::{self, Journal},
-    ledger::Ledger,
-    line::{Cut, Lines},
+    clock,
+    cuttable::{CutSignal, CuttableListener},
+    executor,
+    faults::FaultSwitches,
+    http::{self, GatewayState},
+    journal::{self, OpenJournal},
+    ledger::ChargeLedger,
 };
 
 /// How long calls may end by themselves before their connections are cut, and how long the cutting
@@ -27,7 +28,7 @@ const CUTTING_MAX: Duration = Duration::from_millis(500);
 
 /// What the gateway needs to know.
 #[derive(Debug)]
-pub struct Settings {
+pub struct GatewaySettings {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
     /// Where the journal is.
@@ -36,10 +37,10 @@ pub struct Settings {
 
 /// Why the gateway did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum GatewayError {
     /// The journal.
     #[error("the journal failed")]
-    Journal(#[from] journal::Error),
+    Journal(#[from] journal::JournalError),
     /// The network, the signals or a thread.
     #[error("the system refused")]
     Io(#[from] io::Error),
@@ -66,18 +67,18 @@ pub fn stop_on_signal() -> io::Result<CancellationToken> {
 
 /// Serves until `stop`; tells `announce` the address once connections are taken.
 pub async fn serve(
-    settings: Settings,
+    settings: GatewaySettings,
     stop: CancellationToken,
     announce: impl FnOnce(SocketAddr) -> io::Result<()>,
-) -> Result<(), Error> {
-    let mut ledger = Ledger::default();
-    let journal = Journal::open(&settings.log, clock::now_ms(), |record| ledger.apply(record))?;
-    let lines = Lines::bind(settings.listen).await?;
-    let (desk, ended) = desk::open(journal, ledger, stop.clone())?;
+) -> Result<(), GatewayError> {
+    let mut ledger = ChargeLedger::default();
+    let journal = OpenJournal::open(&settings.log, clock::now_ms(), |record| ledger.apply(record))?;
+    let lines = CuttableListener::bind(settings.listen).await?;
+    let (desk, ended) = executor::open(journal, ledger, stop.clone())?;
     announce(axum::serve::Listener::local_addr(&lines)?)?;
-    let gateway = Arc::new(Gateway {
+    let gateway = Arc::new(GatewayState {
         desk,
-        switches: Switches::new(),
+        switches: FaultSwitches::new(),
         switchboard: lines.switchboard(),
         waiting: TaskTracker::new(),
         stop,
@@ -88,12 +89,13 @@ pub async fn serve(
     gateway.desk.close().await;
     match ended.await {
         Ok(result) => Ok(result?),
-        Err(_) => Err(Error::Desk),
+        Err(_) => Err(GatewayError::Desk),
     }
 }
 
-async fn take_connections(lines: Lines, gateway: &Arc<Gateway>) -> io::Result<()> {
-    let routes = http::router(Arc::clone(gateway)).into_make_service_with_connect_info::<Cut>();
+async fn take_connections(lines: CuttableListener, gateway: &Arc<GatewayState>) -> io::Result<()> {
+    let routes =
+        http::router(Arc::clone(gateway)).into_make_service_with_connect_info::<CutSignal>();
     let stop = gateway.stop.clone();
     let serving = axum::serve(lines, routes).with_graceful_shutdown(stop.clone().cancelled_owned());
     let mut serving = pin!(serving.into_future());

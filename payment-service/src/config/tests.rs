@@ -6,9 +6,9 @@ use super::*;
 
 const URL: &str = "postgres://me:hunter2@db:5432/payments";
 
-fn settings(args: &[&str]) -> Result<Settings, clap::Error> {
+fn settings(args: &[&str]) -> Result<PaymentSettings, clap::Error> {
     let always = ["payment-service", "--database-url", URL];
-    Settings::try_parse_from(always.iter().chain(args))
+    PaymentSettings::try_parse_from(always.iter().chain(args))
 }
 
 fn complaint(args: &[&str]) -> String {
@@ -28,7 +28,7 @@ fn the_defaults_are_in_order() {
     assert_eq!(charge.backoff.cap, Duration::from_secs(30));
     assert!(charge.attempt_limit > settings.gateway_call_limit);
     assert_eq!(settings.gateway().unwrap().keys_kept, Duration::from_hours(23));
-    assert_eq!(settings.breaker(), breaker::Settings::default());
+    assert_eq!(settings.breaker(), breaker::BreakerSettings::default());
     assert_eq!(settings.policy(&settings.resolve_retry).attempts_max, None);
     assert_eq!(settings.policy(&settings.refund_retry).attempts_max, Some(30));
 }
@@ -37,7 +37,7 @@ fn the_defaults_are_in_order() {
 fn a_charge_is_given_up_before_the_deadline_of_an_order() {
     let retry = settings(&[]).unwrap().charge_retry;
     let attempts = retry.attempts_max.unwrap();
-    let waits: Duration = (0..attempts - 1).map(|it| retry.backoff.ceiling(it)).sum();
+    let waits: Duration = (0..attempts - 1).map(|n| retry.backoff.ceiling(n)).sum();
     assert!(waits < Duration::from_mins(3), "{waits:?} against the five minutes of an order");
 }
 

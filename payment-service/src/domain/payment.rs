@@ -85,14 +85,14 @@
 
 use shared::decider::Decider;
 
-pub use stage::Stage;
-pub use terms::{Charge, Currency, Money, Terms, Token};
-pub use words::{Command, Event, Rejection};
+pub use messages::{PaymentCommand, PaymentEvent, PaymentRejection};
+pub use stage::PaymentStage;
+pub use terms::{Currency, GatewayCharge, Money, PaymentTerms, PaymentToken};
 
 mod decide;
+mod messages;
 mod stage;
 mod terms;
-mod words;
 
 #[cfg(test)]
 mod laws;
@@ -111,73 +111,73 @@ pub enum Payment {
     /// The order is known; its stock is not held yet.
     AwaitingStock {
         /// What is to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
     },
     /// The stock is held; the order has not been read yet.
     AwaitingOrder,
     /// The charge job is on its way.
     Charging {
         /// What is to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
     },
     /// The order was cancelled while the charge was being tried: its outcome decides.
     Cancelling {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
     },
     /// Nobody knows whether the charge happened: the resolve job finds out.
     Unresolved {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
     },
     /// Paid.
     Done {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
         /// What was paid.
-        charge: Charge,
+        charge: GatewayCharge,
     },
     /// The refund job is on its way.
     Refunding {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
         /// What was paid.
-        charge: Charge,
+        charge: GatewayCharge,
     },
     /// Given back. The end.
     Refunded {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
         /// What was paid.
-        charge: Charge,
+        charge: GatewayCharge,
         /// The gateway's name for the refund.
         refund_id: String,
     },
     /// A person has to decide.
     NeedsReview {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
         /// What was paid.
-        charge: Charge,
+        charge: GatewayCharge,
         /// Why.
-        review: Review,
+        review: ReviewReason,
     },
     /// A person has to find out whether the charge happened.
     InDoubt {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
     },
     /// Not paid. The end.
     Failed {
         /// What was to be paid.
-        terms: Terms,
+        terms: PaymentTerms,
         /// Why.
-        failure: Failure,
+        failure: PaymentFailure,
     },
     /// The order was cancelled and nothing was paid. The end.
     Abandoned {
         /// What was to be paid, where that was known.
-        terms: Option<Terms>,
+        terms: Option<PaymentTerms>,
     },
     /// The cancellation came first: nothing will ever be paid. The end.
     Fenced,
@@ -185,16 +185,16 @@ pub enum Payment {
 
 /// Why a person has to decide what becomes of a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Review {
+pub enum ReviewReason {
     /// The gateway charged another amount than it was asked to.
     WrongAmount,
     /// The refund was given up.
-    RefundFailed(Obstacle),
+    RefundFailed(RefundObstacle),
 }
 
 /// What stands in the way of a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+pub enum RefundObstacle {
     /// The gateway could not be brought to answer, or to take the request at all.
     GaveUp,
     /// The customer's bank has taken the money back, or is about to.
@@ -205,7 +205,7 @@ pub enum Obstacle {
 
 /// Why a payment failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum PaymentFailure {
     /// The bank said no.
     Declined {
         /// The gateway's code.
@@ -217,77 +217,83 @@ pub enum Failure {
 
 impl Decider for Payment {
     type State = Payment;
-    type Command = Command;
-    type Event = Event;
-    type Rejection = Rejection;
+    type Command = PaymentCommand;
+    type Event = PaymentEvent;
+    type Rejection = PaymentRejection;
 
     fn initial() -> Payment {
         Payment::Unheard
     }
 
-    fn decide(payment: &Payment, command: &Command) -> Result<Vec<Event>, Rejection> {
+    fn decide(
+        payment: &Payment,
+        command: &PaymentCommand,
+    ) -> Result<Vec<PaymentEvent>, PaymentRejection> {
         match command {
-            Command::OrderPlaced { terms } => Ok(decide::order_placed(payment, terms)),
-            Command::StockReserved => Ok(decide::stock_reserved(payment)),
-            Command::OrderCancelled { charge_untouched } => {
+            PaymentCommand::OrderPlaced { terms } => Ok(decide::order_placed(payment, terms)),
+            PaymentCommand::StockReserved => Ok(decide::stock_reserved(payment)),
+            PaymentCommand::OrderCancelled { charge_untouched } => {
                 Ok(decide::order_cancelled(payment, *charge_untouched))
             }
-            Command::Charged { charge } => decide::charged(payment, charge),
-            Command::Declined { code } => decide::declined(payment, code),
-            Command::GaveUp { in_doubt } => decide::gave_up(payment, *in_doubt),
-            Command::FoundCharged { charge } => decide::found_charged(payment, charge),
-            Command::FoundNotCharged => decide::found_not_charged(payment),
-            Command::NotListed => decide::not_listed(payment),
-            Command::Refunded { refund_id } => decide::refunded(payment, refund_id),
-            Command::RefundGaveUp { obstacle } => decide::refund_gave_up(payment, *obstacle),
-            Command::Accept => decide::accept(payment),
-            Command::Refund => decide::refund(payment),
-            Command::Settle => decide::settle(payment),
+            PaymentCommand::Charged { charge } => decide::charged(payment, charge),
+            PaymentCommand::Declined { code } => decide::declined(payment, code),
+            PaymentCommand::GaveUp { in_doubt } => decide::gave_up(payment, *in_doubt),
+            PaymentCommand::FoundCharged { charge } => decide::found_charged(payment, charge),
+            PaymentCommand::FoundNotCharged => decide::found_not_charged(payment),
+            PaymentCommand::NotListed => decide::not_listed(payment),
+            PaymentCommand::Refunded { refund_id } => decide::refunded(payment, refund_id),
+            PaymentCommand::RefundGaveUp { obstacle } => decide::refund_gave_up(payment, *obstacle),
+            PaymentCommand::Accept => decide::accept(payment),
+            PaymentCommand::Refund => decide::refund(payment),
+            PaymentCommand::Settle => decide::settle(payment),
         }
     }
 
-    fn evolve(payment: Payment, event: &Event) -> Payment {
+    fn evolve(payment: Payment, event: &PaymentEvent) -> Payment {
         match event.clone() {
-            Event::Awaited { terms } => Payment::AwaitingStock { terms },
-            Event::StockHeld => Payment::AwaitingOrder,
-            Event::ChargeDue { terms } => Payment::Charging { terms },
-            Event::Free { terms } => {
-                let charge = Charge::free(&terms);
+            PaymentEvent::Awaited { terms } => Payment::AwaitingStock { terms },
+            PaymentEvent::StockHeld => Payment::AwaitingOrder,
+            PaymentEvent::ChargeDue { terms } => Payment::Charging { terms },
+            PaymentEvent::Free { terms } => {
+                let charge = GatewayCharge::free(&terms);
                 Payment::Done { terms, charge }
             }
-            Event::Paid { charge } | Event::Accepted { charge, .. } => {
+            PaymentEvent::Paid { charge } | PaymentEvent::Accepted { charge, .. } => {
                 Payment::Done { terms: payment.into_terms(), charge }
             }
-            Event::Failed { failure } => Payment::Failed { terms: payment.into_terms(), failure },
-            Event::Mischarged { charge } => {
-                let (terms, review) = (payment.into_terms(), Review::WrongAmount);
+            PaymentEvent::Failed { failure } => {
+                Payment::Failed { terms: payment.into_terms(), failure }
+            }
+            PaymentEvent::Mischarged { charge } => {
+                let (terms, review) = (payment.into_terms(), ReviewReason::WrongAmount);
                 Payment::NeedsReview { terms, charge, review }
             }
-            Event::ResolveDue { terms } => Payment::Unresolved { terms },
-            Event::FoundUnpaid => {
-                Payment::Failed { terms: payment.into_terms(), failure: Failure::Unavailable }
-            }
-            Event::DoubtRemains => Payment::InDoubt { terms: payment.into_terms() },
-            Event::Recalled => Payment::Cancelling { terms: payment.into_terms() },
-            Event::ChargeStopped | Event::Abandoned => {
+            PaymentEvent::ResolveDue { terms } => Payment::Unresolved { terms },
+            PaymentEvent::FoundUnpaid => Payment::Failed {
+                terms: payment.into_terms(),
+                failure: PaymentFailure::Unavailable,
+            },
+            PaymentEvent::DoubtRemains => Payment::InDoubt { terms: payment.into_terms() },
+            PaymentEvent::Recalled => Payment::Cancelling { terms: payment.into_terms() },
+            PaymentEvent::ChargeStopped | PaymentEvent::Abandoned => {
                 Payment::Abandoned { terms: payment.terms().cloned() }
             }
-            Event::Fenced => Payment::Fenced,
-            Event::RefundDue { charge } => {
+            PaymentEvent::Fenced => Payment::Fenced,
+            PaymentEvent::RefundDue { charge } => {
                 Payment::Refunding { terms: payment.into_terms(), charge }
             }
-            Event::Refunded { charge, refund_id } => {
+            PaymentEvent::Refunded { charge, refund_id } => {
                 Payment::Refunded { terms: payment.into_terms(), charge, refund_id }
             }
-            Event::Settled { charge } => {
+            PaymentEvent::Settled { charge } => {
                 let refund_id = BY_HAND.to_owned();
                 Payment::Refunded { terms: payment.into_terms(), charge, refund_id }
             }
-            Event::RefundFailed { obstacle } => {
+            PaymentEvent::RefundFailed { obstacle } => {
                 let Some(charge) = payment.charge().cloned() else {
                     unreachable!("no refund of {payment:?} can fail")
                 };
-                let (terms, review) = (payment.into_terms(), Review::RefundFailed(obstacle));
+                let (terms, review) = (payment.into_terms(), ReviewReason::RefundFailed(obstacle));
                 Payment::NeedsReview { terms, charge, review }
             }
         }
@@ -296,7 +302,7 @@ impl Decider for Payment {
 
 impl Payment {
     /// What is or was to be paid, where that is known.
-    pub fn terms(&self) -> Option<&Terms> {
+    pub fn terms(&self) -> Option<&PaymentTerms> {
         match self {
             Self::AwaitingStock { terms }
             | Self::Charging { terms }
@@ -314,7 +320,7 @@ impl Payment {
     }
 
     /// What was paid.
-    pub fn charge(&self) -> Option<&Charge> {
+    pub fn charge(&self) -> Option<&GatewayCharge> {
         match self {
             Self::Done { charge, .. }
             | Self::Refunding { charge, .. }
@@ -339,16 +345,16 @@ impl Payment {
     }
 
     /// Why a person has to decide what becomes of the charge.
-    pub fn review(&self) -> Option<Review> {
+    pub fn review(&self) -> Option<ReviewReason> {
         if let Self::NeedsReview { review, .. } = self { Some(*review) } else { None }
     }
 
     /// Why it was not paid.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub fn failure(&self) -> Option<&PaymentFailure> {
         if let Self::Failed { failure, .. } = self { Some(failure) } else { None }
     }
 
-    fn into_terms(self) -> Terms {
+    fn into_terms(self) -> PaymentTerms {
         match self.terms() {
             Some(terms) => terms.clone(),
             None => unreachable!("nothing is charged before its terms are known: {self:?}"),

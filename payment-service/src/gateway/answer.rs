@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 use serde::Deserialize;
-use shared::jobs::Failure;
+use shared::jobs::AttemptFailure;
 
-use super::Error;
-use crate::domain::payment::{Charge, Currency, Money};
+use super::GatewayError;
+use crate::domain::payment::{Currency, GatewayCharge, Money};
 
 /// How much of a code is kept.
 const CODE_CHARS_MAX: usize = 64;
@@ -25,16 +25,16 @@ const TERMS_REFUSED: [&str; 6] = [
 
 /// A whole answer.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct HttpReply {
     status: StatusCode,
     retry_after: Option<Duration>,
     body: Vec<u8>,
-    problem: Problem,
+    problem: ProblemBody,
 }
 
 /// What it means for the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum ReplyVerdict {
     /// It was done.
     Done,
     /// The bank said no, for good.
@@ -50,7 +50,7 @@ pub(super) enum Verdict {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct Problem {
+struct ProblemBody {
     #[serde(default, rename = "type")]
     kind: String,
     #[serde(default)]
@@ -60,12 +60,12 @@ struct Problem {
 }
 
 #[derive(Deserialize)]
-struct Refusal {
-    error: Problem,
+struct RefusalBody {
+    error: ProblemBody,
 }
 
 #[derive(Deserialize)]
-struct Charged {
+struct ChargeBody {
     id: String,
     amount: i64,
     currency: String,
@@ -73,17 +73,17 @@ struct Charged {
 }
 
 #[derive(Deserialize)]
-struct Refunded {
+struct RefundBody {
     id: String,
     status: String,
 }
 
 const SUCCEEDED: &str = "succeeded";
 
-impl Reply {
+impl HttpReply {
     pub(super) fn new(status: StatusCode, retry_after: Option<Duration>, body: Vec<u8>) -> Self {
         let problem =
-            serde_json::from_slice(&body).map(|Refusal { error }| error).unwrap_or_default();
+            serde_json::from_slice(&body).map(|RefusalBody { error }| error).unwrap_or_default();
         Self { status, retry_after, body, problem }
     }
 
@@ -94,14 +94,14 @@ impl Reply {
 
     /// What it means. A refusal counts as one only in the gateway's own words: the error page of
     /// something that stands before it ends nothing.
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> ReplyVerdict {
         match (self.status.as_u16(), self.problem.kind.as_str()) {
-            (200 | 201, _) => Verdict::Done,
-            (402, "card_error") => Verdict::Declined,
-            (400, "idempotency_error") => Verdict::KeyReused,
-            (400 | 404, "invalid_request_error") => Verdict::Never,
-            (401 | 403 | 429 | 503, _) => Verdict::NotNow,
-            _ => Verdict::Open,
+            (200 | 201, _) => ReplyVerdict::Done,
+            (402, "card_error") => ReplyVerdict::Declined,
+            (400, "idempotency_error") => ReplyVerdict::KeyReused,
+            (400 | 404, "invalid_request_error") => ReplyVerdict::Never,
+            (401 | 403 | 429 | 503, _) => ReplyVerdict::NotNow,
+            _ => ReplyVerdict::Open,
         }
     }
 
@@ -112,64 +112,68 @@ impl Reply {
 
     /// Whether it is the customer's order or means of payment that cannot be charged.
     pub(super) fn refuses_terms(&self) -> bool {
-        TERMS_REFUSED.iter().any(|it| self.says(it))
+        TERMS_REFUSED.iter().any(|text| self.says(text))
     }
 
     /// Whether the gateway works, whatever it says of the money.
     pub(super) fn is_an_answer(&self) -> bool {
         match self.verdict() {
-            Verdict::Done | Verdict::Declined | Verdict::Never | Verdict::KeyReused => true,
-            Verdict::NotNow => false,
+            ReplyVerdict::Done
+            | ReplyVerdict::Declined
+            | ReplyVerdict::Never
+            | ReplyVerdict::KeyReused => true,
+            ReplyVerdict::NotNow => false,
             // Somebody has the key: that is an answer.
-            Verdict::Open => self.status == StatusCode::CONFLICT,
+            ReplyVerdict::Open => self.status == StatusCode::CONFLICT,
         }
     }
 
     /// The bank's code for a decline, or the gateway's.
     pub(super) fn code(&self) -> String {
         let code = self.problem.decline_code.as_ref().unwrap_or(&self.problem.code);
-        code.chars().filter(|it| !it.is_control()).take(CODE_CHARS_MAX).collect()
+        code.chars().filter(|character| !character.is_control()).take(CODE_CHARS_MAX).collect()
     }
 
     /// What was charged.
-    pub(super) fn charge(&self) -> Result<Charge, Failure> {
-        let charged: Charged = self.read()?;
+    pub(super) fn charge(&self) -> Result<GatewayCharge, AttemptFailure> {
+        let charged: ChargeBody = self.read()?;
         let currency = Currency::parse(&charged.currency);
         match currency.filter(|_| charged.status == SUCCEEDED) {
-            Some(currency) => {
-                Ok(Charge { id: charged.id, amount: Money { minor: charged.amount, currency } })
-            }
+            Some(currency) => Ok(GatewayCharge {
+                id: charged.id,
+                amount: Money { minor: charged.amount, currency },
+            }),
             None => Err(self.unreadable()),
         }
     }
 
     /// The name of the refund.
-    pub(super) fn refund_id(&self) -> Result<String, Failure> {
-        let refunded: Refunded = self.read()?;
+    pub(super) fn refund_id(&self) -> Result<String, AttemptFailure> {
+        let refunded: RefundBody = self.read()?;
         if refunded.status == SUCCEEDED { Ok(refunded.id) } else { Err(self.unreadable()) }
     }
 
     /// Its body.
-    pub(super) fn read<'r, T: Deserialize<'r>>(&'r self) -> Result<T, Failure> {
+    pub(super) fn read<'r, T: Deserialize<'r>>(&'r self) -> Result<T, AttemptFailure> {
         serde_json::from_slice(&self.body).map_err(|_unread| self.unreadable())
     }
 
     /// It was taken, and what came of it cannot be told: asked again, it may be told better.
-    fn unreadable(&self) -> Failure {
-        Failure::Unknown { source: Error::Unreadable(self.status).into() }
+    fn unreadable(&self) -> AttemptFailure {
+        AttemptFailure::InDoubt { source: GatewayError::Unreadable(self.status).into() }
     }
 
-    pub(super) fn refused(&self) -> Error {
+    pub(super) fn refused(&self) -> GatewayError {
         let code = self.problem.code.chars().filter(|it| !it.is_control());
-        Error::Refused { status: self.status, code: code.take(CODE_CHARS_MAX).collect() }
+        GatewayError::Refused { status: self.status, code: code.take(CODE_CHARS_MAX).collect() }
     }
 
-    pub(super) fn not_now(&self) -> Failure {
-        Failure::Refused { source: self.refused().into(), retry_after: self.retry_after }
+    pub(super) fn not_now(&self) -> AttemptFailure {
+        AttemptFailure::NoEffect { source: self.refused().into(), retry_after: self.retry_after }
     }
 
-    pub(super) fn open(&self) -> Failure {
-        Failure::Unknown { source: self.refused().into() }
+    pub(super) fn open(&self) -> AttemptFailure {
+        AttemptFailure::InDoubt { source: self.refused().into() }
     }
 }
 

@@ -9,17 +9,17 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use shared::{
     fault,
-    jobs::{Claimed, Failure},
+    jobs::{AttemptFailure, ClaimedJob},
 };
 
-use super::{Gateway, answer::Verdict};
-use crate::domain::payment::{Charge, Currency, Money};
+use super::{GatewayClient, answer::ReplyVerdict};
+use crate::domain::payment::{Currency, GatewayCharge, Money};
 
 /// What the gateway lists for an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listed {
+pub enum LookupResult {
     /// One charge that was made.
-    Charged(Charge),
+    Charged(GatewayCharge),
     /// One charge, and it was not made: the bank said no.
     Declined,
     /// Nothing, more than one, or one that has not ended.
@@ -49,7 +49,7 @@ const NO_SUCH_LIST: [StatusCode; 5] = [
 const LOOKED_AT: &str = "10";
 
 #[derive(Deserialize)]
-struct Page<T> {
+struct ChargePage<T> {
     data: Vec<T>,
 }
 
@@ -60,11 +60,11 @@ struct ListedCharge {
     currency: String,
     status: String,
     #[serde(default)]
-    metadata: Metadata,
+    metadata: ListedMetadata,
 }
 
 #[derive(Default, Deserialize)]
-struct Metadata {
+struct ListedMetadata {
     order_id: Option<String>,
 }
 
@@ -73,12 +73,12 @@ struct ListedRefund {
     id: String,
 }
 
-impl Gateway {
+impl GatewayClient {
     /// What is listed for the order of this job.
-    pub(crate) async fn look_up(&self, job: &Claimed) -> Result<Listed, Failure> {
+    pub(crate) async fn look_up(&self, job: &ClaimedJob) -> Result<LookupResult, AttemptFailure> {
         let query = [("order_id", job.key.as_str()), ("limit", LOOKED_AT)];
-        let listed: Option<Page<ListedCharge>> = self.list("charges", job, query).await?;
-        let charges = listed.map(|it| it.data).unwrap_or_default();
+        let listed: Option<ChargePage<ListedCharge>> = self.list("charges", job, query).await?;
+        let charges = listed.map(|charge_page| charge_page.data).unwrap_or_default();
         Ok(judge(&job.key, charges))
     }
 
@@ -86,11 +86,12 @@ impl Gateway {
     /// a list that stays away costs the refund its name, and is no failure.
     pub(super) async fn look_up_refund(
         &self,
-        job: &Claimed,
+        job: &ClaimedJob,
         charge_id: &str,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, AttemptFailure> {
         let query = [("charge", charge_id), ("limit", "1")];
-        let listed: Option<Page<ListedRefund>> = match self.list("refunds", job, query).await {
+        let listed: Option<ChargePage<ListedRefund>> = match self.list("refunds", job, query).await
+        {
             Ok(listed) => listed,
             Err(failure) if i64::from(job.attempt) < i64::from(NAMED_WITHIN) => {
                 return Err(failure);
@@ -102,44 +103,44 @@ impl Gateway {
             }
         };
         let first = listed.and_then(|it| it.data.into_iter().next());
-        Ok(first.map_or_else(|| UNLISTED.to_owned(), |it| it.id))
+        Ok(first.map_or_else(|| UNLISTED.to_owned(), |listed_refund| listed_refund.id))
     }
 
     /// A list; none if the gateway has no such list.
     async fn list<T: for<'r> Deserialize<'r>>(
         &self,
         path: &'static str,
-        job: &Claimed,
+        job: &ClaimedJob,
         query: [(&str, &str); 2],
-    ) -> Result<Option<T>, Failure> {
+    ) -> Result<Option<T>, AttemptFailure> {
         let with = |request: reqwest::RequestBuilder| request.query(&query);
         let reply = self.call(Method::GET, path, job, with).await?;
         match reply.verdict() {
             // What is no list says nothing, like a list that is not there or that we may not see: a
             // person decides in the end, instead of nobody.
-            Verdict::Done => Ok(reply.read().ok()),
-            Verdict::Never | Verdict::Declined | Verdict::KeyReused => Ok(None),
-            Verdict::NotNow if MAY_NOT_LIST.contains(&reply.status()) => Ok(None),
-            Verdict::NotNow => Err(reply.not_now()),
+            ReplyVerdict::Done => Ok(reply.read().ok()),
+            ReplyVerdict::Never | ReplyVerdict::Declined | ReplyVerdict::KeyReused => Ok(None),
+            ReplyVerdict::NotNow if MAY_NOT_LIST.contains(&reply.status()) => Ok(None),
+            ReplyVerdict::NotNow => Err(reply.not_now()),
             // Even if a proxy says so: asked again, the list would not be there either.
-            Verdict::Open if NO_SUCH_LIST.contains(&reply.status()) => Ok(None),
-            Verdict::Open => Err(reply.open()),
+            ReplyVerdict::Open if NO_SUCH_LIST.contains(&reply.status()) => Ok(None),
+            ReplyVerdict::Open => Err(reply.open()),
         }
     }
 }
 
 /// What the list says of an order.
-fn judge(order_id: &str, charges: Vec<ListedCharge>) -> Listed {
-    let is_ours = |it: &ListedCharge| it.metadata.order_id.as_deref() == Some(order_id);
+fn judge(order_id: &str, charges: Vec<ListedCharge>) -> LookupResult {
+    let is_ours = |charge: &ListedCharge| charge.metadata.order_id.as_deref() == Some(order_id);
     let mut ours = charges.into_iter().filter(is_ours);
-    let (Some(one), None) = (ours.next(), ours.next()) else { return Listed::Unclear };
+    let (Some(one), None) = (ours.next(), ours.next()) else { return LookupResult::Unclear };
     match (one.status.as_str(), Currency::parse(&one.currency)) {
         ("succeeded", Some(currency)) => {
             let amount = Money { minor: one.amount, currency };
-            Listed::Charged(Charge { id: one.id, amount })
+            LookupResult::Charged(GatewayCharge { id: one.id, amount })
         }
-        ("failed", _) => Listed::Declined,
-        _ => Listed::Unclear,
+        ("failed", _) => LookupResult::Declined,
+        _ => LookupResult::Unclear,
     }
 }
 
@@ -154,17 +155,19 @@ mod tests {
             "metadata": { "order_id": order } })
     }
 
-    fn judged(charges: &[Value]) -> Listed {
+    fn judged(charges: &[Value]) -> LookupResult {
         let charges = charges.iter().cloned();
-        judge("order-1", charges.map(|it| serde_json::from_value(it).unwrap()).collect())
+        judge("order-1", charges.map(|value| serde_json::from_value(value).unwrap()).collect())
     }
 
     #[test]
     fn one_charge_of_the_order_is_the_charge() {
         let found = judged(&[charge("order-2", "succeeded"), charge("order-1", "succeeded")]);
-        let Listed::Charged(Charge { id, amount }) = found else { panic!("{found:?}") };
+        let LookupResult::Charged(GatewayCharge { id, amount }) = found else {
+            panic!("{found:?}")
+        };
         assert_eq!((id.as_str(), amount.minor, amount.currency.as_str()), ("ch_1", 42, "EUR"));
-        assert_eq!(judged(&[charge("order-1", "failed")]), Listed::Declined);
+        assert_eq!(judged(&[charge("order-1", "failed")]), LookupResult::Declined);
     }
 
     #[test]
@@ -175,12 +178,12 @@ mod tests {
         for charges in
             [vec![], vec![charge("order-2", "succeeded")], vec![unmarked], vec![ours.clone(), ours]]
         {
-            assert_eq!(judged(&charges), Listed::Unclear, "{charges:?}");
+            assert_eq!(judged(&charges), LookupResult::Unclear, "{charges:?}");
         }
     }
 
     #[test]
     fn a_charge_that_is_being_made_says_nothing_yet() {
-        assert_eq!(judged(&[charge("order-1", "pending")]), Listed::Unclear);
+        assert_eq!(judged(&[charge("order-1", "pending")]), LookupResult::Unclear);
     }
 }

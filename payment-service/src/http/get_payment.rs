@@ -1,7 +1,7 @@
 //! `GET /payments/{order_id}`
 
 use axum::extract::State;
-use shared::http::{Json, Path, Problem, ProblemDocument, look_up, problem};
+use shared::http::{JsonBody, PathParams, Problem, ProblemDocument, look_up, problem};
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -26,10 +26,10 @@ use crate::store;
 )]
 pub(super) async fn get_payment(
     State(pool): State<PgPool>,
-    Path(order_id): Path<Uuid>,
-) -> Result<Json<PaymentView>, Problem> {
+    PathParams(order_id): PathParams<Uuid>,
+) -> Result<JsonBody<PaymentView>, Problem> {
     let shown = look_up(&pool, async |conn| store::find(conn, order_id).await).await?;
     let view = shown.as_ref().and_then(PaymentView::of);
     let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
-    view.map(Json).ok_or_else(unknown)
+    view.map(JsonBody).ok_or_else(unknown)
 }

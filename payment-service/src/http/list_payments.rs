@@ -3,7 +3,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use shared::http::{Json, Page, PageLimit, Problem, ProblemDocument, Query, look_up};
+use shared::http::{JsonBody, ListPage, PageLimit, Problem, ProblemDocument, QueryParams, look_up};
 use sqlx::{PgConnection, PgPool};
 use utoipa::IntoParams;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::store;
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Which {
+pub(super) struct PaymentQuery {
     /// Only those at this stage.
     #[param(inline)]
     stage: Option<StageName>,
@@ -31,9 +31,9 @@ pub(super) struct Which {
     get,
     path = "/payments",
     tag = "payments",
-    params(Which),
+    params(PaymentQuery),
     responses(
-        (status = 200, description = "A page of payments.", body = Page<PaymentView>),
+        (status = 200, description = "A page of payments.", body = ListPage<PaymentView>),
         (status = 400, description = "The query cannot be read.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 503, description = "The database is out of reach.",
@@ -42,13 +42,18 @@ pub(super) struct Which {
 )]
 pub(super) async fn list_payments(
     State(pool): State<PgPool>,
-    Query(which): Query<Which>,
-) -> Result<Json<Page<PaymentView>>, Problem> {
+    QueryParams(which): QueryParams<PaymentQuery>,
+) -> Result<JsonBody<ListPage<PaymentView>>, Problem> {
     let limit = which.limit.unwrap_or_default();
     let stage = which.stage.map(Into::into);
     let look =
         async |conn: &mut PgConnection| store::page(conn, stage, which.cursor, limit.rows()).await;
     let shown = look_up(&pool, look).await?;
-    let page = Page::of(shown, limit, |it| it.order_id.to_string(), |it| PaymentView::of(&it));
-    Ok(Json(page.flatten()))
+    let page = ListPage::of(
+        shown,
+        limit,
+        |payment| payment.order_id.to_string(),
+        |it| PaymentView::of(&it),
+    );
+    Ok(JsonBody(page.flatten()))
 }

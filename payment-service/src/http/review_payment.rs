@@ -8,22 +8,22 @@
 use axum::{Router, extract::State, http::StatusCode, routing::post};
 use serde::Deserialize;
 use shared::{
-    http::{Json, Path, Problem, RequestContext},
-    intake::Intake,
+    batcher::CommandBatcher,
+    http::{JsonBody, PathParams, Problem, RequestContext},
 };
 use uuid::Uuid;
 
 use super::problem::NOT_UNDER_REVIEW;
 use crate::{
     commands::ReviewPayments,
-    domain::payment::Command,
+    domain::payment::PaymentCommand,
     request::{PaymentAction, PaymentRequest},
 };
 
 /// What an operator decides.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-enum Decision {
+enum ReviewDecision {
     Accept,
     Refund,
     Settle,
@@ -31,25 +31,25 @@ enum Decision {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Review {
-    decision: Decision,
+struct ReviewBody {
+    decision: ReviewDecision,
 }
 
 /// The routes for operators.
-pub fn operators(reviews: Intake<ReviewPayments>) -> Router {
+pub fn operators(reviews: CommandBatcher<ReviewPayments>) -> Router {
     Router::new().route("/payments/{order_id}/review", post(review_payment)).with_state(reviews)
 }
 
 async fn review_payment(
-    State(reviews): State<Intake<ReviewPayments>>,
-    Path(order_id): Path<Uuid>,
+    State(reviews): State<CommandBatcher<ReviewPayments>>,
+    PathParams(order_id): PathParams<Uuid>,
     context: RequestContext,
-    Json(Review { decision }): Json<Review>,
+    JsonBody(ReviewBody { decision }): JsonBody<ReviewBody>,
 ) -> Result<StatusCode, Problem> {
     let command = match decision {
-        Decision::Accept => Command::Accept,
-        Decision::Refund => Command::Refund,
-        Decision::Settle => Command::Settle,
+        ReviewDecision::Accept => PaymentCommand::Accept,
+        ReviewDecision::Refund => PaymentCommand::Refund,
+        ReviewDecision::Settle => PaymentCommand::Settle,
     };
     let action = PaymentAction::Command(command);
     let decided =

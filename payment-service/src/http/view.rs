@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    domain::payment::{Failure, Money, Stage},
-    store::{Shown, review_code},
+    domain::payment::{Money, PaymentFailure, PaymentStage},
+    store::{ShownPayment, review_code},
 };
 
 /// A payment. What is not known at its stage is left out.
@@ -116,12 +116,12 @@ pub(super) enum StageName {
 
 macro_rules! same_names {
     ($($name:ident),*) => {
-        impl From<Stage> for StageName {
-            fn from(stage: Stage) -> Self {
-                match stage { $(Stage::$name => Self::$name),* }
+        impl From<PaymentStage> for StageName {
+            fn from(stage: PaymentStage) -> Self {
+                match stage { $(PaymentStage::$name => Self::$name),* }
             }
         }
-        impl From<StageName> for Stage {
+        impl From<StageName> for PaymentStage {
             fn from(name: StageName) -> Self {
                 match name { $(StageName::$name => Self::$name),* }
             }
@@ -139,28 +139,31 @@ impl From<&Money> for MoneyView {
     }
 }
 
-impl From<&Failure> for FailureView {
-    fn from(failure: &Failure) -> Self {
+impl From<&PaymentFailure> for FailureView {
+    fn from(failure: &PaymentFailure) -> Self {
         match failure {
-            Failure::Declined { code } => Self { reason: "declined", code: Some(code.clone()) },
-            Failure::Unavailable => Self { reason: "unavailable", code: None },
+            PaymentFailure::Declined { code } => {
+                Self { reason: "declined", code: Some(code.clone()) }
+            }
+            PaymentFailure::Unavailable => Self { reason: "unavailable", code: None },
         }
     }
 }
 
 impl PaymentView {
     /// None while nothing has been heard of it; such a payment has no row.
-    pub(super) fn of(shown: &Shown) -> Option<Self> {
-        let Shown { order_id, payment, created_at, updated_at } = shown;
+    pub(super) fn of(shown: &ShownPayment) -> Option<Self> {
+        let ShownPayment { order_id, payment, created_at, updated_at } = shown;
         let terms = payment.terms();
         Some(Self {
             order_id: *order_id,
             stage: payment.stage()?.into(),
-            amount: terms.map(|it| (&it.amount).into()),
+            amount: terms.map(|payment_terms| (&payment_terms.amount).into()),
             payment_method: terms.map(|it| it.method.masked()),
-            charge: payment
-                .charge()
-                .map(|it| ChargeView { id: it.id.clone(), amount: (&it.amount).into() }),
+            charge: payment.charge().map(|charge| ChargeView {
+                id: charge.id.clone(),
+                amount: (&charge.amount).into(),
+            }),
             refund_id: payment.refund_id().map(ToOwned::to_owned),
             failure: payment.failure().map(Into::into),
             review: review_code(payment),

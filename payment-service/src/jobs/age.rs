@@ -17,7 +17,7 @@ const LISTED_AFTER: Duration = Duration::from_hours(1);
 
 /// What the age of a key means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
+pub(super) enum KeyAge {
     /// The gateway remembers it: the same request may be sent again.
     Remembered,
     /// The gateway may have forgotten it: what became of its request is looked up.
@@ -27,16 +27,16 @@ pub(super) enum Age {
 }
 
 /// The age of a key that may have been used since then, if that is known.
-pub(super) fn age(since: Option<OffsetDateTime>, now: OffsetDateTime, kept: Duration) -> Age {
+pub(super) fn age(since: Option<OffsetDateTime>, now: OffsetDateTime, kept: Duration) -> KeyAge {
     // Of a key without a beginning nothing younger can be said.
-    let Some(since) = since else { return Age::Final };
+    let Some(since) = since else { return KeyAge::Final };
     let old = Duration::try_from(now - since).unwrap_or_default();
     if old < kept {
-        Age::Remembered
+        KeyAge::Remembered
     } else if old < kept.saturating_add(LISTED_AFTER) {
-        Age::Forgotten
+        KeyAge::Forgotten
     } else {
-        Age::Final
+        KeyAge::Final
     }
 }
 
@@ -51,9 +51,9 @@ mod tests {
         let now = datetime!(2026-01-02 03:04:05 UTC);
         let kept = Duration::from_hours(23);
         let of = |hours: i64| age(Some(now - time::Duration::hours(hours)), now, kept);
-        assert_eq!([-5, 0, 22].map(of), [Age::Remembered; 3]);
-        assert_eq!(of(23), Age::Forgotten);
-        assert_eq!([24, 1_000].map(of), [Age::Final; 2]);
-        assert_eq!(age(None, now, kept), Age::Final);
+        assert_eq!([-5, 0, 22].map(of), [KeyAge::Remembered; 3]);
+        assert_eq!(of(23), KeyAge::Forgotten);
+        assert_eq!([24, 1_000].map(of), [KeyAge::Final; 2]);
+        assert_eq!(age(None, now, kept), KeyAge::Final);
     }
 }

@@ -2,18 +2,18 @@
 
 use shared::{
     fault::Fault,
-    jobs::{Claimed, Ended, Failure},
+    jobs::{AttemptFailure, ClaimedJob, JobResult},
 };
 use time::OffsetDateTime;
 
 use super::{
     GatewayCall, GatewayJob,
-    age::{Age, age},
+    age::{KeyAge, age},
     requests::{CHARGE, ChargeRequest, read},
 };
 use crate::{
-    domain::payment::Command,
-    gateway::{Answer, Error, Gateway, Listed},
+    domain::payment::PaymentCommand,
+    gateway::{ChargeOutcome, GatewayClient, GatewayError, LookupResult},
 };
 
 /// Charges.
@@ -29,36 +29,40 @@ impl GatewayCall for ChargeCall {
     const NEVER_AGAIN: Option<&'static str> =
         Some("the payment has failed, and its order was told: a charge would be for nothing");
     /// A decline is an answer, and so is done.
-    type Done = Answer;
+    type Done = ChargeOutcome;
 
     async fn call(
-        gateway: &Gateway,
-        job: &Claimed,
+        gateway: &GatewayClient,
+        job: &ClaimedJob,
         now: OffsetDateTime,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<ChargeOutcome, AttemptFailure> {
         let request: ChargeRequest = read(job)?;
         match age(request.key_since(job), now, gateway.keys_kept()) {
-            Age::Remembered => gateway.charge(job, &request).await,
+            KeyAge::Remembered => gateway.charge(job, &request).await,
             // Nothing came of it, and the order is as old as its key.
-            Age::Forgotten | Age::Final if !job.in_doubt => Err(too_old()),
-            Age::Forgotten | Age::Final => match gateway.look_up(job).await? {
-                Listed::Charged(charge) => Ok(Answer::Charged(charge)),
+            KeyAge::Forgotten | KeyAge::Final if !job.in_doubt => Err(too_old()),
+            KeyAge::Forgotten | KeyAge::Final => match gateway.look_up(job).await? {
+                LookupResult::Charged(charge) => Ok(ChargeOutcome::Charged(charge)),
                 // The job that resolves looks again.
-                Listed::Declined | Listed::Unclear => Err(too_old()),
+                LookupResult::Declined | LookupResult::Unclear => Err(too_old()),
             },
         }
     }
 
-    fn command(ended: &Ended<Answer>) -> Result<Command, Fault> {
+    fn command(ended: &JobResult<ChargeOutcome>) -> Result<PaymentCommand, Fault> {
         Ok(match ended {
-            Ended::Done(Answer::Charged(charge)) => Command::Charged { charge: charge.clone() },
-            Ended::Done(Answer::Declined { code }) => Command::Declined { code: code.clone() },
-            Ended::GaveUp { in_doubt, .. } => Command::GaveUp { in_doubt: *in_doubt },
+            JobResult::Done(ChargeOutcome::Charged(charge)) => {
+                PaymentCommand::Charged { charge: charge.clone() }
+            }
+            JobResult::Done(ChargeOutcome::Declined { code }) => {
+                PaymentCommand::Declined { code: code.clone() }
+            }
+            JobResult::GaveUp { in_doubt, .. } => PaymentCommand::GaveUp { in_doubt: *in_doubt },
         })
     }
 }
 
 /// Given up: in doubt, if an attempt's outcome is open.
-fn too_old() -> Failure {
-    Failure::Final { source: Error::KeyTooOld.into() }
+fn too_old() -> AttemptFailure {
+    AttemptFailure::Permanent { source: GatewayError::KeyTooOld.into() }
 }

@@ -2,7 +2,7 @@
 
 use shared::{
     fault::Fault,
-    jobs::{Claimed, Ended, Failure},
+    jobs::{AttemptFailure, ClaimedJob, JobResult},
 };
 use time::OffsetDateTime;
 
@@ -11,8 +11,8 @@ use super::{
     requests::{REFUND, RefundRequest, read},
 };
 use crate::{
-    domain::payment::{Command, Obstacle},
-    gateway::{Gateway, Returned},
+    domain::payment::{PaymentCommand, RefundObstacle},
+    gateway::{GatewayClient, RefundOutcome},
 };
 
 /// Refunds.
@@ -25,23 +25,29 @@ pub struct RefundCall;
 impl GatewayCall for RefundCall {
     const KIND: &'static str = REFUND;
     /// A refund that cannot be made, however often it is asked for, is an answer, and so is done.
-    type Done = Returned;
+    type Done = RefundOutcome;
 
     async fn call(
-        gateway: &Gateway,
-        job: &Claimed,
+        gateway: &GatewayClient,
+        job: &ClaimedJob,
         _now: OffsetDateTime,
-    ) -> Result<Returned, Failure> {
+    ) -> Result<RefundOutcome, AttemptFailure> {
         let request: RefundRequest = read(job)?;
         gateway.refund(job, &request).await
     }
 
     /// Given up is given up, in doubt or not: another try goes out under the same key and finds out.
-    fn command(ended: &Ended<Returned>) -> Result<Command, Fault> {
+    fn command(ended: &JobResult<RefundOutcome>) -> Result<PaymentCommand, Fault> {
         Ok(match ended {
-            Ended::Done(Returned::Refunded { id }) => Command::Refunded { refund_id: id.clone() },
-            Ended::Done(Returned::Not(obstacle)) => Command::RefundGaveUp { obstacle: *obstacle },
-            Ended::GaveUp { .. } => Command::RefundGaveUp { obstacle: Obstacle::GaveUp },
+            JobResult::Done(RefundOutcome::Refunded { id }) => {
+                PaymentCommand::Refunded { refund_id: id.clone() }
+            }
+            JobResult::Done(RefundOutcome::Not(obstacle)) => {
+                PaymentCommand::RefundGaveUp { obstacle: *obstacle }
+            }
+            JobResult::GaveUp { .. } => {
+                PaymentCommand::RefundGaveUp { obstacle: RefundObstacle::GaveUp }
+            }
         })
     }
 }

@@ -5,15 +5,15 @@
 
 use serde::{Deserialize, Serialize};
 use shared::{
-    effects::Effects,
+    effects::DecisionEffects,
     fault::Fault,
-    jobs::{Claimed, Failure, JobKey, NewJob},
+    jobs::{AttemptFailure, ClaimedJob, JobKey, NewJob},
     message::TraceParent,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::payment::{Charge, Event, Payment, Terms};
+use crate::domain::payment::{GatewayCharge, Payment, PaymentEvent, PaymentTerms};
 
 pub(crate) const CHARGE: &str = "charge";
 pub(super) const RESOLVE: &str = "resolve";
@@ -39,7 +39,7 @@ pub(crate) struct RefundRequest {
 impl ChargeRequest {
     /// Since when the key may have been used. A job of an earlier version does not say; the order's id
     /// then tells when the order was placed, if it is one that does.
-    pub(super) fn key_since(&self, job: &Claimed) -> Option<OffsetDateTime> {
+    pub(super) fn key_since(&self, job: &ClaimedJob) -> Option<OffsetDateTime> {
         self.key_since.or_else(|| {
             let (seconds, _) = Uuid::parse_str(&job.key).ok()?.get_timestamp()?.to_unix();
             OffsetDateTime::from_unix_timestamp(seconds.try_into().ok()?).ok()
@@ -77,49 +77,52 @@ pub(crate) struct JobContext {
 
 /// Adds the job that an event asks for, or stops the one that it makes needless.
 pub(crate) fn follow(
-    effects: &mut Effects,
+    effects: &mut DecisionEffects,
     order_id: Uuid,
-    event: &Event,
+    event: &PaymentEvent,
     context: JobContext,
 ) -> Result<(), Fault> {
     let key = |kind| JobKey { kind, key: order_id.to_string() };
     let (kind, payload) = match event {
-        Event::ChargeDue { terms } => (CHARGE, charge_request(terms, context)),
-        Event::ResolveDue { terms } => (RESOLVE, charge_request(terms, context)),
-        Event::RefundDue { charge } => {
+        PaymentEvent::ChargeDue { terms } => (CHARGE, charge_request(terms, context)),
+        PaymentEvent::ResolveDue { terms } => (RESOLVE, charge_request(terms, context)),
+        PaymentEvent::RefundDue { charge } => {
             // One that was given up before makes way; none that is under way is lost by that.
             effects.stop(key(REFUND));
             (REFUND, refund_request(charge))
         }
-        Event::ChargeStopped => {
+        PaymentEvent::ChargeStopped => {
             effects.stop(key(CHARGE));
             return Ok(());
         }
-        Event::Settled { .. } => {
+        PaymentEvent::Settled { .. } => {
             effects.stop(key(REFUND));
             return Ok(());
         }
-        Event::Awaited { .. }
-        | Event::StockHeld
-        | Event::Free { .. }
-        | Event::Paid { .. }
-        | Event::Accepted { .. }
-        | Event::Failed { .. }
-        | Event::Mischarged { .. }
-        | Event::FoundUnpaid
-        | Event::DoubtRemains
-        | Event::Recalled
-        | Event::Abandoned
-        | Event::Fenced
-        | Event::Refunded { .. }
-        | Event::RefundFailed { .. } => return Ok(()),
+        PaymentEvent::Awaited { .. }
+        | PaymentEvent::StockHeld
+        | PaymentEvent::Free { .. }
+        | PaymentEvent::Paid { .. }
+        | PaymentEvent::Accepted { .. }
+        | PaymentEvent::Failed { .. }
+        | PaymentEvent::Mischarged { .. }
+        | PaymentEvent::FoundUnpaid
+        | PaymentEvent::DoubtRemains
+        | PaymentEvent::Recalled
+        | PaymentEvent::Abandoned
+        | PaymentEvent::Fenced
+        | PaymentEvent::Refunded { .. }
+        | PaymentEvent::RefundFailed { .. } => return Ok(()),
     };
     let payload = payload.map_err(Fault::poison)?;
     effects.jobs.push(NewJob { key: key(kind), payload, trace: context.trace });
     Ok(())
 }
 
-fn charge_request(terms: &Terms, context: JobContext) -> serde_json::Result<serde_json::Value> {
+fn charge_request(
+    terms: &PaymentTerms,
+    context: JobContext,
+) -> serde_json::Result<serde_json::Value> {
     serde_json::to_value(ChargeRequest {
         amount_minor: terms.amount.minor,
         currency: terms.amount.currency.as_str().to_owned(),
@@ -128,11 +131,11 @@ fn charge_request(terms: &Terms, context: JobContext) -> serde_json::Result<serd
     })
 }
 
-fn refund_request(charge: &Charge) -> serde_json::Result<serde_json::Value> {
+fn refund_request(charge: &GatewayCharge) -> serde_json::Result<serde_json::Value> {
     serde_json::to_value(RefundRequest { charge_id: charge.id.clone() })
 }
 
 /// Reads what a job is about. What we wrote ourselves and cannot read will never be readable.
-pub(super) fn read<'j, T: Deserialize<'j>>(job: &'j Claimed) -> Result<T, Failure> {
-    T::deserialize(&job.payload).map_err(|error| Failure::Final { source: error.into() })
+pub(super) fn read<'j, T: Deserialize<'j>>(job: &'j ClaimedJob) -> Result<T, AttemptFailure> {
+    T::deserialize(&job.payload).map_err(|error| AttemptFailure::Permanent { source: error.into() })
 }

@@ -10,18 +10,18 @@
 
 use shared::{
     fault::Fault,
-    jobs::{Claimed, Ended, Failure},
+    jobs::{AttemptFailure, ClaimedJob, JobResult},
 };
 use time::OffsetDateTime;
 
 use super::{
     GatewayCall, GatewayJob,
-    age::{Age, age},
+    age::{KeyAge, age},
     requests::{ChargeRequest, RESOLVE, read},
 };
 use crate::{
-    domain::payment::Command,
-    gateway::{Error, Found, Gateway, Listed},
+    domain::payment::PaymentCommand,
+    gateway::{ChargeFinding, GatewayClient, GatewayError, LookupResult},
 };
 
 /// Resolves charges in doubt.
@@ -33,34 +33,40 @@ pub struct ResolveCall;
 
 impl GatewayCall for ResolveCall {
     const KIND: &'static str = RESOLVE;
-    type Done = Found;
+    type Done = ChargeFinding;
 
-    async fn call(gateway: &Gateway, job: &Claimed, now: OffsetDateTime) -> Result<Found, Failure> {
+    async fn call(
+        gateway: &GatewayClient,
+        job: &ClaimedJob,
+        now: OffsetDateTime,
+    ) -> Result<ChargeFinding, AttemptFailure> {
         // What cannot be read settles nothing: the money may have moved all the same.
         let request: ChargeRequest =
-            read(job).map_err(|failure| Failure::Unknown { source: failure.into() })?;
+            read(job).map_err(|failure| AttemptFailure::InDoubt { source: failure.into() })?;
         let age = age(request.key_since(job), now, gateway.keys_kept());
-        if age == Age::Remembered {
+        if age == KeyAge::Remembered {
             return gateway.resolve(job, &request).await;
         }
         match gateway.look_up(job).await? {
-            Listed::Charged(charge) => Ok(Found::Charged(charge)),
-            Listed::Declined => Ok(Found::NotCharged),
-            Listed::Unclear if age == Age::Final => Ok(Found::NotListed),
-            Listed::Unclear => Err(Failure::Unknown { source: Error::NotListed.into() }),
+            LookupResult::Charged(charge) => Ok(ChargeFinding::Charged(charge)),
+            LookupResult::Declined => Ok(ChargeFinding::NotCharged),
+            LookupResult::Unclear if age == KeyAge::Final => Ok(ChargeFinding::NotListed),
+            LookupResult::Unclear => {
+                Err(AttemptFailure::InDoubt { source: GatewayError::NotListed.into() })
+            }
         }
     }
 
     /// This job has no limit and no failure for good, so it does not give up. If it did, nothing would
     /// be known and nothing may be said: it stays, dead, for people to see.
-    fn command(ended: &Ended<Found>) -> Result<Command, Fault> {
+    fn command(ended: &JobResult<ChargeFinding>) -> Result<PaymentCommand, Fault> {
         match ended {
-            Ended::Done(Found::Charged(charge)) => {
-                Ok(Command::FoundCharged { charge: charge.clone() })
+            JobResult::Done(ChargeFinding::Charged(charge)) => {
+                Ok(PaymentCommand::FoundCharged { charge: charge.clone() })
             }
-            Ended::Done(Found::NotCharged) => Ok(Command::FoundNotCharged),
-            Ended::Done(Found::NotListed) => Ok(Command::NotListed),
-            Ended::GaveUp { .. } => Err(Fault::poison("a charge in doubt cannot be given up")),
+            JobResult::Done(ChargeFinding::NotCharged) => Ok(PaymentCommand::FoundNotCharged),
+            JobResult::Done(ChargeFinding::NotListed) => Ok(PaymentCommand::NotListed),
+            JobResult::GaveUp { .. } => Err(Fault::poison("a charge in doubt cannot be given up")),
         }
     }
 }

@@ -4,14 +4,15 @@ use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Incomplete, Kept, Shown};
+use super::{IncompleteRow, PaymentRow, ShownPayment};
 use crate::domain::payment::{
-    Charge, Currency, Failure, Money, Obstacle, Payment, Review, Stage, Terms, Token,
+    Currency, GatewayCharge, Money, Payment, PaymentFailure, PaymentStage, PaymentTerms,
+    PaymentToken, RefundObstacle, ReviewReason,
 };
 
 /// A row.
 #[derive(Debug, FromRow)]
-pub(super) struct Row {
+pub(super) struct StoredRow {
     pub(super) order_id: Uuid,
     stage: String,
     amount_minor: Option<i64>,
@@ -31,49 +32,49 @@ pub(super) struct Row {
     updated_at: OffsetDateTime,
 }
 
-impl Row {
+impl StoredRow {
     pub(super) fn payment(self) -> Result<Payment, sqlx::Error> {
         let (order_id, stage) = (self.order_id, self.stage.clone());
-        self.read().ok_or_else(|| sqlx::Error::Decode(Incomplete { order_id, stage }.into()))
+        self.read().ok_or_else(|| sqlx::Error::Decode(IncompleteRow { order_id, stage }.into()))
     }
 
-    pub(super) fn shown(self) -> Result<Shown, sqlx::Error> {
+    pub(super) fn shown(self) -> Result<ShownPayment, sqlx::Error> {
         let (order_id, created_at, updated_at) = (self.order_id, self.created_at, self.updated_at);
-        Ok(Shown { order_id, payment: self.payment()?, created_at, updated_at })
+        Ok(ShownPayment { order_id, payment: self.payment()?, created_at, updated_at })
     }
 
     fn read(self) -> Option<Payment> {
         let terms = money(self.amount_minor, self.currency.as_deref())
             .zip(self.method)
-            .map(|(amount, method)| Terms { amount, method: Token::new(method) });
+            .map(|(amount, method)| PaymentTerms { amount, method: PaymentToken::new(method) });
         let charge = money(self.charged_minor, self.charged_currency.as_deref())
             .zip(self.charge_id)
-            .map(|(amount, id)| Charge { id, amount });
-        Some(match Stage::parse(&self.stage)? {
-            Stage::AwaitingStock => Payment::AwaitingStock { terms: terms? },
-            Stage::AwaitingOrder => Payment::AwaitingOrder,
-            Stage::Charging => Payment::Charging { terms: terms? },
-            Stage::Cancelling => Payment::Cancelling { terms: terms? },
-            Stage::Unresolved => Payment::Unresolved { terms: terms? },
-            Stage::Done => Payment::Done { terms: terms?, charge: charge? },
-            Stage::Refunding => Payment::Refunding { terms: terms?, charge: charge? },
-            Stage::Refunded => {
+            .map(|(amount, id)| GatewayCharge { id, amount });
+        Some(match PaymentStage::parse(&self.stage)? {
+            PaymentStage::AwaitingStock => Payment::AwaitingStock { terms: terms? },
+            PaymentStage::AwaitingOrder => Payment::AwaitingOrder,
+            PaymentStage::Charging => Payment::Charging { terms: terms? },
+            PaymentStage::Cancelling => Payment::Cancelling { terms: terms? },
+            PaymentStage::Unresolved => Payment::Unresolved { terms: terms? },
+            PaymentStage::Done => Payment::Done { terms: terms?, charge: charge? },
+            PaymentStage::Refunding => Payment::Refunding { terms: terms?, charge: charge? },
+            PaymentStage::Refunded => {
                 let refund_id = self.refund_id?;
                 Payment::Refunded { terms: terms?, charge: charge?, refund_id }
             }
-            Stage::NeedsReview if self.review.as_deref() == Some(CHARGE_IN_DOUBT) => {
+            PaymentStage::NeedsReview if self.review.as_deref() == Some(CHARGE_IN_DOUBT) => {
                 Payment::InDoubt { terms: terms? }
             }
-            Stage::NeedsReview => {
+            PaymentStage::NeedsReview => {
                 let review = review(self.review.as_deref()?)?;
                 Payment::NeedsReview { terms: terms?, charge: charge?, review }
             }
-            Stage::Failed => {
+            PaymentStage::Failed => {
                 let failure = failure(self.failure.as_deref()?, self.decline_code)?;
                 Payment::Failed { terms: terms?, failure }
             }
-            Stage::Abandoned => Payment::Abandoned { terms },
-            Stage::Fenced => Payment::Fenced,
+            PaymentStage::Abandoned => Payment::Abandoned { terms },
+            PaymentStage::Fenced => Payment::Fenced,
         })
     }
 }
@@ -86,11 +87,11 @@ fn money(minor: Option<i64>, currency: Option<&str>) -> Option<Money> {
 const CHARGE_IN_DOUBT: &str = "charge-in-doubt";
 
 /// The reviews of a charge, by their names.
-const REVIEWS: [(Review, &str); 4] = [
-    (Review::WrongAmount, "wrong-amount"),
-    (Review::RefundFailed(Obstacle::GaveUp), "refund-failed"),
-    (Review::RefundFailed(Obstacle::Disputed), "charge-disputed"),
-    (Review::RefundFailed(Obstacle::ChargeUnknown), "charge-unknown"),
+const REVIEWS: [(ReviewReason, &str); 4] = [
+    (ReviewReason::WrongAmount, "wrong-amount"),
+    (ReviewReason::RefundFailed(RefundObstacle::GaveUp), "refund-failed"),
+    (ReviewReason::RefundFailed(RefundObstacle::Disputed), "charge-disputed"),
+    (ReviewReason::RefundFailed(RefundObstacle::ChargeUnknown), "charge-unknown"),
 ];
 
 /// Why a person has to decide, by its name in rows and answers.
@@ -99,25 +100,25 @@ pub(crate) fn review_code(payment: &Payment) -> Option<&'static str> {
         return Some(CHARGE_IN_DOUBT);
     }
     let review = payment.review()?;
-    REVIEWS.into_iter().find(|(it, _)| *it == review).map(|(_, code)| code)
+    REVIEWS.into_iter().find(|(reason, _)| *reason == review).map(|(_, code)| code)
 }
 
 /// The review of a charge by its name.
-fn review(code: &str) -> Option<Review> {
-    REVIEWS.into_iter().find(|(_, it)| *it == code).map(|(review, _)| review)
+fn review(code: &str) -> Option<ReviewReason> {
+    REVIEWS.into_iter().find(|(_, text)| *text == code).map(|(review, _)| review)
 }
 
-fn failure(code: &str, decline_code: Option<String>) -> Option<Failure> {
+fn failure(code: &str, decline_code: Option<String>) -> Option<PaymentFailure> {
     match (code, decline_code) {
-        ("declined", Some(code)) => Some(Failure::Declined { code }),
-        ("unavailable", None) => Some(Failure::Unavailable),
+        ("declined", Some(code)) => Some(PaymentFailure::Declined { code }),
+        ("unavailable", None) => Some(PaymentFailure::Unavailable),
         _ => None,
     }
 }
 
 /// Payments as columns, for one statement.
 #[derive(Debug, Default)]
-pub(super) struct Rows<'p> {
+pub(super) struct RowColumns<'p> {
     pub(super) order_id: Vec<Uuid>,
     pub(super) stage: Vec<&'static str>,
     pub(super) amount_minor: Vec<Option<i64>>,
@@ -135,8 +136,8 @@ pub(super) struct Rows<'p> {
     pub(super) charge_asked_at: Vec<Option<OffsetDateTime>>,
 }
 
-impl<'p> Rows<'p> {
-    pub(super) fn of(payments: &[(Uuid, &'p Kept)]) -> Self {
+impl<'p> RowColumns<'p> {
+    pub(super) fn of(payments: &[(Uuid, &'p PaymentRow)]) -> Self {
         let mut rows = Self::default();
         for (order_id, kept) in payments {
             // A payment that has changed has been heard of.
@@ -147,24 +148,24 @@ impl<'p> Rows<'p> {
         rows
     }
 
-    fn push(&mut self, order_id: Uuid, stage: Stage, kept: &'p Kept) {
+    fn push(&mut self, order_id: Uuid, stage: PaymentStage, kept: &'p PaymentRow) {
         let payment = &kept.payment;
         let terms = payment.terms();
         let charge = payment.charge();
         self.order_id.push(order_id);
         self.stage.push(stage.code());
         self.amount_minor.push(terms.map(|it| it.amount.minor));
-        self.currency.push(terms.map(|it| it.amount.currency.as_str()));
-        self.method.push(terms.map(|it| it.method.expose()));
-        self.charge_id.push(charge.map(|it| it.id.as_str()));
-        self.charged_minor.push(charge.map(|it| it.amount.minor));
-        self.charged_currency.push(charge.map(|it| it.amount.currency.as_str()));
+        self.currency.push(terms.map(|payment_terms| payment_terms.amount.currency.as_str()));
+        self.method.push(terms.map(|payment_terms| payment_terms.method.expose()));
+        self.charge_id.push(charge.map(|charge| charge.id.as_str()));
+        self.charged_minor.push(charge.map(|charge| charge.amount.minor));
+        self.charged_currency.push(charge.map(|charge| charge.amount.currency.as_str()));
         self.refund_id.push(payment.refund_id());
         self.review.push(review_code(payment));
         let (failure, decline_code) = match payment.failure() {
             None => (None, None),
-            Some(Failure::Declined { code }) => (Some("declined"), Some(code.as_str())),
-            Some(Failure::Unavailable) => (Some("unavailable"), None),
+            Some(PaymentFailure::Declined { code }) => (Some("declined"), Some(code.as_str())),
+            Some(PaymentFailure::Unavailable) => (Some("unavailable"), None),
         };
         self.failure.push(failure);
         self.decline_code.push(decline_code);

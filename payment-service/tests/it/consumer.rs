@@ -2,10 +2,10 @@
 
 use devstack::until;
 use payment_service::{
-    domain::payment::Command,
+    domain::payment::PaymentCommand,
     request::{PaymentAction, PaymentRequest},
 };
-use shared::{clock::Clock, consumer::TakenIn, contract::OrderPlaced, db, fault::Fault};
+use shared::{clock::Clock, consumer::BatchCounts, contract::OrderPlaced, db, fault::Fault};
 use uuid::Uuid;
 
 use crate::{kit::Payments, simulator::Simulator};
@@ -37,7 +37,7 @@ async fn what_is_read_again_or_said_again_asks_for_nothing_more() {
         (payments.others.placed(order_id, "tok_visa"), payments.others.reserved(order_id));
     payments.take_in(&[placed.clone(), reserved.clone()]).await;
     let again = payments.take_in(&[placed, reserved]).await;
-    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
+    assert_eq!(again, BatchCounts { repeats: 2, ..BatchCounts::default() });
     let (placed, reserved) =
         (payments.others.placed(order_id, "tok_visa"), payments.others.reserved(order_id));
     payments.take_in(&[placed, reserved]).await;
@@ -102,7 +102,7 @@ async fn two_transactions_that_make_the_same_payment_are_told_apart() {
     let mut first = db::begin(&payments.pool).await.unwrap();
     let reserved = PaymentRequest {
         order_id,
-        action: PaymentAction::Command(Command::StockReserved),
+        action: PaymentAction::Command(PaymentCommand::StockReserved),
         trace: None,
     };
     payments.app.execute(&mut first, &[reserved]).await.unwrap();
@@ -152,14 +152,14 @@ async fn a_record_that_makes_no_sense_is_dead_with_its_reason_and_the_others_go_
         others.say(record.order_id, &record)
     };
     let batch = [
-        bad(|it| it.total_minor = -1),
+        bad(|order_placed| order_placed.total_minor = -1),
         bad(|it| it.currency = "Euro".to_owned()),
-        bad(|it| it.payment_method.clear()),
+        bad(|order_placed| order_placed.payment_method.clear()),
         others.say(id(), &record(id())),
         others.placed(good, "tok_visa"),
     ];
     let taken = payments.try_take_in(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { fresh: 1, dead: 4, ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { fresh: 1, dead: 4, ..BatchCounts::default() });
     let expected = [
         "total_minor is negative",
         "currency is not a code of three letters",
@@ -194,7 +194,7 @@ async fn many_orders_are_taken_in_by_one_batch() {
         batch.push(others.reserved(*order_id));
     }
     // Half of them are cancelled in the same breath.
-    batch.extend(orders.iter().step_by(2).map(|it| others.cancelled(*it)));
+    batch.extend(orders.iter().step_by(2).map(|id| others.cancelled(*id)));
     let taken = payments.take_in(&batch).await;
     assert_eq!(taken.fresh, 1_250);
     assert_eq!(payments.jobs().await.len(), 250);

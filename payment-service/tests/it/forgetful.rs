@@ -1,6 +1,6 @@
 //! A gateway that forgets its keys: no call is made under an old one, and nobody is charged twice.
 
-use payment_service::domain::payment::Command;
+use payment_service::domain::payment::PaymentCommand;
 use serde_json::json;
 use shared::clock::Clock;
 use time::Duration;
@@ -59,7 +59,7 @@ impl Shop {
         self.payments.make_due().await;
     }
 
-    async fn resolve(&self) -> shared::jobs::Step {
+    async fn resolve(&self) -> shared::jobs::WorkerStep {
         self.payments.make_due().await;
         self.payments.resolves(&self.gateway.url).step().await.unwrap()
     }
@@ -125,11 +125,11 @@ async fn a_charge_in_doubt_that_never_arrived_waits_for_a_person_who_ends_it() {
     assert_eq!(shop.payments.stage(order_id).await, "needs-review");
     assert_eq!(shop.review(order_id).await.as_deref(), Some("charge-in-doubt"));
 
-    decide(&shop.payments, order_id, Command::Refund).await.unwrap();
+    decide(&shop.payments, order_id, PaymentCommand::Refund).await.unwrap();
     assert_eq!(shop.payments.stage(order_id).await, "unresolved", "it is looked for again");
     assert_eq!(shop.resolve().await.done, 1);
     assert_eq!(shop.payments.stage(order_id).await, "needs-review");
-    decide(&shop.payments, order_id, Command::Settle).await.unwrap();
+    decide(&shop.payments, order_id, PaymentCommand::Settle).await.unwrap();
     assert_eq!(shop.payments.stage(order_id).await, "failed");
     assert_eq!(shop.topics(order_id).await, ["payment-failed"]);
     assert!(shop.payments.jobs().await.iter().all(|(kind, ..)| kind == "charge"));

@@ -4,7 +4,7 @@ use payment_service::jobs::ResolveJob;
 use serde_json::json;
 use shared::{
     clock::Clock,
-    jobs::{Claimed, Effect as _, Failure},
+    jobs::{AttemptFailure, ClaimedJob, JobHandler as _},
 };
 use time::format_description::well_known::Rfc3339;
 use tokio::{
@@ -38,8 +38,8 @@ async fn answering(answer: Vec<u8>) -> (String, impl Future<Output = ()>) {
     (url, serve)
 }
 
-fn job(key: &str) -> Claimed {
-    Claimed {
+fn job(key: &str) -> ClaimedJob {
+    ClaimedJob {
         key: key.to_owned(),
         payload: json!({ "amount_minor": 1, "currency": "EUR", "method": "tok_visa",
             "key_since": Clock::System.now().format(&Rfc3339).unwrap() }),
@@ -49,7 +49,7 @@ fn job(key: &str) -> Claimed {
     }
 }
 
-async fn outcome(answer: Vec<u8>) -> Failure {
+async fn outcome(answer: Vec<u8>) -> AttemptFailure {
     let payments = Payments::start().await;
     let (url, serve) = answering(answer).await;
     let job = job("order-1");
@@ -74,18 +74,18 @@ async fn an_answer_that_cannot_be_understood_leaves_the_charge_in_doubt() {
         too_large.as_str(),
     ] {
         let failure = outcome(answer.as_bytes().to_vec()).await;
-        assert!(matches!(failure, Failure::Unknown { .. }), "{answer:.40}: {failure:?}");
+        assert!(matches!(failure, AttemptFailure::InDoubt { .. }), "{answer:.40}: {failure:?}");
     }
 }
 
 #[tokio::test]
 async fn a_connection_that_is_not_made_leaves_no_doubt() {
     let payments = Payments::start().await;
-    let ports = devstack::Ports::claim();
+    let ports = devstack::PortPair::claim();
     let nobody = format!("http://127.0.0.1:{}", ports.numbers[0]);
     let job = job("order-1");
     let failure = payments.charge_job(&nobody).perform(&job).await.unwrap_err();
-    assert!(matches!(failure, Failure::Refused { retry_after: None, .. }), "{failure:?}");
+    assert!(matches!(failure, AttemptFailure::NoEffect { retry_after: None, .. }), "{failure:?}");
 }
 
 #[tokio::test]
@@ -94,5 +94,5 @@ async fn a_key_that_was_used_for_another_request_settles_no_charge_in_doubt() {
     assert_eq!(simulator.charge("order-1:charge", 2).await, 200);
     let resolve_job = ResolveJob::new(payments.app.clone(), gateway(&simulator.url));
     let failure = resolve_job.perform(&job("order-1")).await.unwrap_err();
-    assert!(matches!(failure, Failure::Unknown { .. }), "{failure:?}");
+    assert!(matches!(failure, AttemptFailure::InDoubt { .. }), "{failure:?}");
 }

@@ -17,8 +17,10 @@ use crate::{
 };
 
 async fn get(payments: &Payments, path: &str) -> (StatusCode, Value) {
-    let limits =
-        shared::http::Settings { request_limit: PATIENCE, ..shared::http::Settings::default() };
+    let limits = shared::http::HttpSettings {
+        request_limit: PATIENCE,
+        ..shared::http::HttpSettings::default()
+    };
     let router = router(payments.pool.clone(), &limits);
     let request = Request::get(path).body(Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
@@ -93,7 +95,7 @@ async fn payments_come_in_pages_newest_orders_first() {
         let (status, page) = get(&payments, &path).await;
         assert_eq!(status, StatusCode::OK);
         let items = page["items"].as_array().unwrap();
-        seen.extend(items.iter().map(|it| it["order_id"].as_str().unwrap().to_owned()));
+        seen.extend(items.iter().map(|value| value["order_id"].as_str().unwrap().to_owned()));
         let Some(cursor) = page["next_cursor"].as_str() else { break };
         path = format!("/payments?limit=2&cursor={cursor}");
     }

@@ -10,29 +10,29 @@ use payment_service::{
     MIGRATIONS,
     app::App,
     consumer::EventHandler,
-    gateway::{self, Gateway},
+    gateway::{self, GatewayClient},
     jobs::{ChargeJob, RefundJob, ResolveJob},
 };
 use reqwest::Url;
 use secrecy::SecretString;
 use shared::{
-    backoff::Backoff,
-    breaker::{self, Breaker},
+    backoff::BackoffSchedule,
+    breaker::{self, CircuitBreaker},
     clock::Clock,
-    codec::{self, Codec, Kind, Says},
-    consumer::{Parts, TakenIn},
+    codec::{self, AvroCodec, EventMeta, RecordKind},
+    consumer::{BatchCounts, BatchProcessor},
     contract::{
         OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, Record,
         StockReserved,
     },
     db,
-    effects::Wakers,
+    effects::WorkerWakers,
     fault::Fault,
-    health::Health,
-    jobs::{self, Effect, Policy, Worker},
-    message::{Envelope, Incoming, Message, Outgoing, TraceParent},
+    health::ProcessHealth,
+    jobs::{self, JobHandler, JobPolicy, JobWorker},
+    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceParent},
     outbox,
-    sequence::Watch,
+    sequence::SequenceWatch,
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -52,22 +52,27 @@ pub(crate) const TOTAL_MINOR: i64 = 4_200;
 pub(crate) struct Payments {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
-    pub(crate) codec: Codec,
+    pub(crate) codec: AvroCodec,
     pub(crate) others: Others,
     offset: AtomicI64,
 }
 
 /// What the other services say.
-pub(crate) struct Others(Codec);
+pub(crate) struct Others(AvroCodec);
 
-async fn codec(prefix: &str, service: &str, says: &[Kind], reads: &[Kind]) -> Codec {
-    let settings = codec::Settings {
+async fn codec(
+    prefix: &str,
+    service: &str,
+    says: &[RecordKind],
+    reads: &[RecordKind],
+) -> AvroCodec {
+    let settings = codec::CodecSettings {
         source: shared::contract::source(service),
         registry_url: devstack::shared().await.urls().registry.clone(),
         prefix: prefix.to_owned(),
     };
-    let health = Health::default().component("schemas");
-    Codec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
+    let health = ProcessHealth::default().component("schemas");
+    AvroCodec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
 }
 
 impl Others {
@@ -76,12 +81,16 @@ impl Others {
         Self(codec(prefix, "others", &Self::says(), &[]).await)
     }
 
-    fn says() -> [Kind; 3] {
-        [Kind::of::<OrderPlaced>(), Kind::of::<StockReserved>(), Kind::of::<OrderCancelled>()]
+    fn says() -> [RecordKind; 3] {
+        [
+            RecordKind::of::<OrderPlaced>(),
+            RecordKind::of::<StockReserved>(),
+            RecordKind::of::<OrderCancelled>(),
+        ]
     }
 
-    pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> Outgoing {
-        let says = Says {
+    pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> OutgoingMessage {
+        let says = EventMeta {
             id: Clock::System.new_id(),
             subject: order_id.to_string(),
             sequence: 1,
@@ -92,12 +101,17 @@ impl Others {
     }
 
     /// An order is placed, to be paid by `method`.
-    pub(crate) fn placed(&self, order_id: Uuid, method: &str) -> Outgoing {
+    pub(crate) fn placed(&self, order_id: Uuid, method: &str) -> OutgoingMessage {
         self.placed_for(order_id, method, TOTAL_MINOR)
     }
 
     /// An order with this total is placed.
-    pub(crate) fn placed_for(&self, order_id: Uuid, method: &str, total_minor: i64) -> Outgoing {
+    pub(crate) fn placed_for(
+        &self,
+        order_id: Uuid,
+        method: &str,
+        total_minor: i64,
+    ) -> OutgoingMessage {
         let now = Clock::System.now();
         let record = OrderPlaced {
             order_id,
@@ -113,12 +127,12 @@ impl Others {
         self.say(order_id, &record)
     }
 
-    pub(crate) fn reserved(&self, order_id: Uuid) -> Outgoing {
+    pub(crate) fn reserved(&self, order_id: Uuid) -> OutgoingMessage {
         let record = StockReserved { order_id, lines: vec![], reserved_at: Clock::System.now() };
         self.say(order_id, &record)
     }
 
-    pub(crate) fn cancelled(&self, order_id: Uuid) -> Outgoing {
+    pub(crate) fn cancelled(&self, order_id: Uuid) -> OutgoingMessage {
         let record = OrderCancelled {
             order_id,
             reason: "requested".to_owned(),
@@ -137,13 +151,16 @@ impl Payments {
     /// One that lives by this clock.
     pub(crate) async fn start_by(clock: Clock) -> Self {
         let url = devstack::database("payments").await;
-        let settings = db::Settings::new(SecretString::from(url)).patient(PATIENCE);
+        let settings = db::DatabaseSettings::new(SecretString::from(url)).patient(PATIENCE);
         let pool = db::pool(&settings, "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
         let others = Others::under(&prefix).await;
-        let says =
-            [Kind::of::<PaymentDone>(), Kind::of::<PaymentFailed>(), Kind::of::<PaymentRefunded>()];
+        let says = [
+            RecordKind::of::<PaymentDone>(),
+            RecordKind::of::<PaymentFailed>(),
+            RecordKind::of::<PaymentRefunded>(),
+        ];
         // What the others say is known from the start, and does not depend on how long the registry
         // takes to answer later on.
         let reads = Others::says();
@@ -160,8 +177,8 @@ impl Payments {
         order_id
     }
 
-    pub(crate) fn incoming(&self, outgoing: &Outgoing) -> Incoming {
-        Incoming {
+    pub(crate) fn incoming(&self, outgoing: &OutgoingMessage) -> IncomingMessage {
+        IncomingMessage {
             topic: outgoing.topic.to_string(),
             partition: 0,
             offset: self.offset.fetch_add(1, Ordering::SeqCst),
@@ -172,21 +189,21 @@ impl Payments {
         }
     }
 
-    pub(crate) async fn try_take_in(&self, said: &[Outgoing]) -> Result<TakenIn, Fault> {
-        let parts = Parts {
+    pub(crate) async fn try_take_in(&self, said: &[OutgoingMessage]) -> Result<BatchCounts, Fault> {
+        let parts = BatchProcessor {
             service: payment_service::NAME,
             handler: EventHandler { app: self.app.clone() },
             pool: self.pool.clone(),
-            wakers: Wakers::default(),
+            wakers: WorkerWakers::default(),
             clock: Clock::System,
-            watch: Watch::default(),
+            watch: SequenceWatch::default(),
         };
         let batch: Vec<_> = said.iter().map(|it| self.incoming(it)).collect();
         parts.take_in(&batch).await
     }
 
     /// Takes a batch in, of which nothing is dead.
-    pub(crate) async fn take_in(&self, said: &[Outgoing]) -> TakenIn {
+    pub(crate) async fn take_in(&self, said: &[OutgoingMessage]) -> BatchCounts {
         let taken = self.try_take_in(said).await.unwrap();
         assert_eq!(taken.dead, 0, "{:?}", self.dead().await);
         taken
@@ -221,7 +238,7 @@ impl Payments {
         self.messages(order_id)
             .await
             .into_iter()
-            .map(|it| (it.incoming.topic, it.envelope.sequence))
+            .map(|message| (message.incoming.topic, message.envelope.sequence))
             .collect()
     }
 
@@ -231,10 +248,10 @@ impl Payments {
         let kept = outbox::head(&mut conn, 10_000).await.unwrap();
         kept.iter()
             .filter(|it| !it.message.topic.ends_with(".dlq"))
-            .filter(|it| it.message.key == Some(order_id.to_string().into_bytes()))
-            .map(|it| Message {
-                envelope: Envelope::from_headers(&it.message.headers).unwrap(),
-                incoming: self.incoming(&it.message),
+            .filter(|row| row.message.key == Some(order_id.to_string().into_bytes()))
+            .map(|row| Message {
+                envelope: MessageEnvelope::from_headers(&row.message.headers).unwrap(),
+                incoming: self.incoming(&row.message),
             })
             .collect()
     }
@@ -247,10 +264,10 @@ impl Payments {
             .unwrap()
     }
 
-    fn worker<E: Effect>(&self, effect: E, attempts_max: Option<u32>) -> Worker<E> {
+    fn worker<E: JobHandler>(&self, effect: E, attempts_max: Option<u32>) -> JobWorker<E> {
         let moment = Duration::from_millis(1);
-        let policy = Policy {
-            backoff: Backoff { first: moment, factor: 1.0, cap: Duration::from_mins(1) },
+        let policy = JobPolicy {
+            backoff: BackoffSchedule { first: moment, factor: 1.0, cap: Duration::from_mins(1) },
             attempts_max,
             attempt_limit: PATIENCE,
             concurrency_max: 64,
@@ -260,19 +277,19 @@ impl Payments {
     }
 
     /// A worker that works like this.
-    pub(crate) fn worker_by<E: Effect>(&self, effect: E, policy: Policy) -> Worker<E> {
-        Worker::new(jobs::Parts {
+    pub(crate) fn worker_by<E: JobHandler>(&self, effect: E, policy: JobPolicy) -> JobWorker<E> {
+        JobWorker::new(jobs::WorkerParts {
             service: "payment-service",
             effect,
             policy,
             pool: self.pool.clone(),
-            wakers: Wakers::default(),
-            health: Health::default().component("jobs"),
+            wakers: WorkerWakers::default(),
+            health: ProcessHealth::default().component("jobs"),
         })
     }
 
     /// A worker that charges, with three attempts.
-    pub(crate) fn charges(&self, gateway_url: &str) -> Worker<ChargeJob> {
+    pub(crate) fn charges(&self, gateway_url: &str) -> JobWorker<ChargeJob> {
         self.worker(self.charge_job(gateway_url), Some(3))
     }
 
@@ -281,12 +298,12 @@ impl Payments {
     }
 
     /// A worker of any effect, with three attempts.
-    pub(crate) fn worker_of<E: Effect>(&self, effect: E) -> Worker<E> {
+    pub(crate) fn worker_of<E: JobHandler>(&self, effect: E) -> JobWorker<E> {
         self.worker(effect, Some(3))
     }
 
     /// A worker that resolves, without limit.
-    pub(crate) fn resolves(&self, gateway_url: &str) -> Worker<ResolveJob> {
+    pub(crate) fn resolves(&self, gateway_url: &str) -> JobWorker<ResolveJob> {
         self.worker(self.resolve_job(gateway_url), None)
     }
 
@@ -295,26 +312,28 @@ impl Payments {
     }
 
     /// A worker that refunds, with three attempts.
-    pub(crate) fn refunds(&self, gateway_url: &str) -> Worker<RefundJob> {
+    pub(crate) fn refunds(&self, gateway_url: &str) -> JobWorker<RefundJob> {
         let effect = RefundJob::new(self.app.clone(), gateway(gateway_url));
         self.worker(effect, Some(3))
     }
 }
 
 /// A gateway's client, whose breaker never opens.
-pub(crate) fn gateway(url: &str) -> Gateway {
-    let never = breaker::Settings { failures: usize::MAX, ..breaker::Settings::default() };
+pub(crate) fn gateway(url: &str) -> GatewayClient {
+    let never =
+        breaker::BreakerSettings { failures: usize::MAX, ..breaker::BreakerSettings::default() };
     gateway_with(url, never)
 }
 
 /// A gateway's client with a breaker of its own.
-pub(crate) fn gateway_with(url: &str, settings: breaker::Settings) -> Gateway {
-    let breaker = Breaker::new("gateway", settings, Health::default().component("gateway"));
-    let settings = gateway::Settings {
+pub(crate) fn gateway_with(url: &str, settings: breaker::BreakerSettings) -> GatewayClient {
+    let breaker =
+        CircuitBreaker::new("gateway", settings, ProcessHealth::default().component("gateway"));
+    let settings = gateway::GatewaySettings {
         url: Url::parse(url).unwrap(),
         api_key: None,
         call_limit: PATIENCE / 2,
         keys_kept: KEYS_KEPT,
     };
-    Gateway::new(settings, breaker).unwrap()
+    GatewayClient::new(settings, breaker).unwrap()
 }

@@ -2,8 +2,10 @@
 
 use serde_json::json;
 use shared::{
-    dead_letter::{self, By, Carried, DeadLetterAdmin, Error, Filter, Summary},
-    jobs::{Effect, Worker},
+    dead_letter::{
+        self, Actor, DeadLetterAdmin, LetterFilter, LetterSummary, Resolution, ResolutionError,
+    },
+    jobs::{JobHandler, JobWorker},
 };
 
 use crate::{
@@ -11,25 +13,26 @@ use crate::{
     simulator::Simulator,
 };
 
-fn by() -> By {
-    By::new("ada").unwrap().because("the gateway is back").unwrap()
+fn by() -> Actor {
+    Actor::new("ada").unwrap().because("the gateway is back").unwrap()
 }
 
 /// Decides about these workers' jobs.
-fn admin<E: Effect>(payments: &Payments, worker: &Worker<E>) -> DeadLetterAdmin {
+fn admin<E: JobHandler>(payments: &Payments, worker: &JobWorker<E>) -> DeadLetterAdmin {
     let mut admin = DeadLetterAdmin::new(payments.pool.clone());
     admin.jobs.insert(E::KIND, worker.parts());
     admin
 }
 
-async fn only(payments: &Payments) -> Summary {
+async fn only(payments: &Payments) -> LetterSummary {
     let mut conn = payments.pool.acquire().await.unwrap();
-    let mut letters = dead_letter::list(&mut conn, &Filter::default(), None, 10).await.unwrap();
+    let mut letters =
+        dead_letter::list(&mut conn, &LetterFilter::default(), None, 10).await.unwrap();
     assert_eq!(letters.len(), 1, "{letters:?}");
     letters.remove(0)
 }
 
-async fn give_up<E: Effect>(payments: &Payments, worker: &mut Worker<E>) {
+async fn give_up<E: JobHandler>(payments: &Payments, worker: &mut JobWorker<E>) {
     for _attempt in 0..3 {
         payments.make_due().await;
         worker.step().await.unwrap();
@@ -50,14 +53,14 @@ async fn a_charge_that_was_given_up_and_said_is_never_tried_again() {
         assert_eq!(letter.topic, "charge");
         let refused = admin.redrive(letter.id, &by()).await.unwrap_err();
         assert!(
-            matches!(&refused, Error::Refused(why) if why.contains("for nothing")),
+            matches!(&refused, ResolutionError::Refused(why) if why.contains("for nothing")),
             "{refused}"
         );
         payments.make_due().await;
         assert_eq!(charges.step().await.unwrap().claimed, 0);
         assert_eq!(gateway.counts().await.net_minor, before, "{fault}");
         let discarded = admin.discard(letter.id, &by()).await.unwrap();
-        assert!(matches!(discarded, Carried::Settled));
+        assert!(matches!(discarded, Resolution::Settled));
         let stage = payments.stage(order_id).await;
         assert!(["failed", "unresolved"].contains(&&*stage), "what was decided stays: {stage}");
     }
@@ -79,10 +82,13 @@ async fn a_payment_of_which_nobody_knows_keeps_the_job_that_finds_out() {
     let (admin, letter) = (admin(&payments, &limited), only(&payments).await);
     assert_eq!(letter.topic, "resolve");
     let needed = admin.discard(letter.id, &by()).await.unwrap_err();
-    assert!(matches!(&needed, Error::Needed(why) if why.contains("try it again")), "{needed}");
+    assert!(
+        matches!(&needed, ResolutionError::Needed(why) if why.contains("try it again")),
+        "{needed}"
+    );
 
     gateway.heal().await;
-    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Resolution::PutBack);
     assert_eq!(limited.step().await.unwrap().done, 1);
     payments.refunds(&gateway.url).step().await.unwrap();
     assert_eq!(payments.stage(order_id).await, "refunded");
@@ -105,7 +111,7 @@ async fn a_refund_that_was_given_up_is_redriven_under_the_same_key() {
 
     gateway.heal().await;
     let admin = admin(&payments, &refunds);
-    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Resolution::PutBack);
     assert_eq!(refunds.step().await.unwrap().done, 1);
     assert_eq!(payments.stage(order_id).await, "refunded");
     let counts = gateway.counts().await;

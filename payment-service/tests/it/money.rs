@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use devstack::until;
-use payment_service::{gateway::Answer, jobs::ChargeJob};
+use payment_service::{gateway::ChargeOutcome, jobs::ChargeJob};
 use serde_json::json;
 use shared::{
     clock::Clock,
     contract::{PaymentDone, PaymentFailed, PaymentRefunded},
-    effects::Effects,
+    effects::DecisionEffects,
     fault::Fault,
-    jobs::{Claimed, Effect, Ended, Failure},
+    jobs::{AttemptFailure, ClaimedJob, JobHandler, JobResult},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -82,11 +82,11 @@ async fn a_charge_whose_answer_was_lost_happens_once() {
 /// A charge whose answer stays on its way until the test lets it go.
 struct Delayed(ChargeJob, Arc<Notify>);
 
-impl Effect for Delayed {
+impl JobHandler for Delayed {
     const KIND: &'static str = ChargeJob::KIND;
-    type Done = Answer;
+    type Done = ChargeOutcome;
 
-    async fn perform(&self, job: &Claimed) -> Result<Answer, Failure> {
+    async fn perform(&self, job: &ClaimedJob) -> Result<ChargeOutcome, AttemptFailure> {
         let answer = self.0.perform(job).await;
         self.1.notified().await;
         answer
@@ -95,8 +95,8 @@ impl Effect for Delayed {
     async fn settle(
         &self,
         conn: &mut PgConnection,
-        ended: &[(Claimed, Ended<Answer>)],
-    ) -> Result<Effects, Fault> {
+        ended: &[(ClaimedJob, JobResult<ChargeOutcome>)],
+    ) -> Result<DecisionEffects, Fault> {
         self.0.settle(conn, ended).await
     }
 }
@@ -173,19 +173,19 @@ async fn an_order_that_was_cancelled_first_is_never_charged() {
 /// A worker that is gone between the call and its outcome.
 struct Gone(ChargeJob);
 
-impl Effect for Gone {
+impl JobHandler for Gone {
     const KIND: &'static str = ChargeJob::KIND;
-    type Done = Answer;
+    type Done = ChargeOutcome;
 
-    async fn perform(&self, job: &Claimed) -> Result<Answer, Failure> {
+    async fn perform(&self, job: &ClaimedJob) -> Result<ChargeOutcome, AttemptFailure> {
         self.0.perform(job).await
     }
 
     async fn settle(
         &self,
         _conn: &mut PgConnection,
-        _ended: &[(Claimed, Ended<Answer>)],
-    ) -> Result<Effects, Fault> {
+        _ended: &[(ClaimedJob, JobResult<ChargeOutcome>)],
+    ) -> Result<DecisionEffects, Fault> {
         Err(Fault::transient("the process is gone"))
     }
 }

@@ -4,16 +4,16 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use devstack::{Patience, until};
+use devstack::{TestWait, until};
 use payment_service::{
-    config::Settings,
+    config::PaymentSettings,
     jobs::{ChargeJob, RefundJob, ResolveJob},
 };
 use serde_json::json;
 use shared::{
     breaker,
-    config::Retry,
-    jobs::{Effect, Policy, Worker},
+    config::RetrySettings,
+    jobs::{JobHandler, JobPolicy, JobWorker},
 };
 use uuid::Uuid;
 
@@ -23,14 +23,15 @@ use crate::{
 };
 
 /// The service's own settings, as they are documented.
-fn settings() -> Settings {
-    Settings::try_parse_from(["payment-service", "--database-url", "postgres://me@db/p"]).unwrap()
+fn settings() -> PaymentSettings {
+    PaymentSettings::try_parse_from(["payment-service", "--database-url", "postgres://me@db/p"])
+        .unwrap()
 }
 
 /// How it works on jobs that are tried again like this; only that no attempt comes to its limit
 /// because the machine stands still.
-fn policy(settings: &Settings, retry: &Retry) -> Policy {
-    Policy { attempt_limit: PATIENCE, ..settings.policy(retry) }
+fn policy(settings: &PaymentSettings, retry: &RetrySettings) -> JobPolicy {
+    JobPolicy { attempt_limit: PATIENCE, ..settings.policy(retry) }
 }
 
 /// Lets the time pass until a job is due; says how much.
@@ -52,9 +53,9 @@ async fn pass(payments: &Payments) -> Duration {
 
 /// The three workers of the service.
 struct Workers {
-    charges: Worker<ChargeJob>,
-    resolves: Worker<ResolveJob>,
-    refunds: Worker<RefundJob>,
+    charges: JobWorker<ChargeJob>,
+    resolves: JobWorker<ResolveJob>,
+    refunds: JobWorker<RefundJob>,
 }
 
 impl Workers {
@@ -123,7 +124,7 @@ async fn orders_of_ten_minutes_without_a_gateway_all_end_right() {
     workers.step().await;
     gateway.start_again().await;
     gateway.heal().await;
-    let mut patience = Patience::until("every job has ended");
+    let mut patience = TestWait::until("every job has ended");
     loop {
         pass(&payments).await;
         workers.step().await;
@@ -158,10 +159,10 @@ async fn attempts(payments: &Payments) -> (Vec<i32>, bool) {
     .unwrap()
 }
 
-fn few_at_once<E: Effect>(payments: &Payments, effect: E) -> Worker<E> {
+fn few_at_once<E: JobHandler>(payments: &Payments, effect: E) -> JobWorker<E> {
     let settings = settings();
     let policy = policy(&settings, &settings.charge_retry);
-    payments.worker_by(effect, Policy { concurrency_max: 4, ..policy })
+    payments.worker_by(effect, JobPolicy { concurrency_max: 4, ..policy })
 }
 
 #[tokio::test]
@@ -170,7 +171,7 @@ async fn while_the_gateway_is_known_to_be_away_charges_wait_and_use_up_no_attemp
     for _order in 0..10 {
         payments.charging("tok_visa").await;
     }
-    let open = breaker::Settings {
+    let open = breaker::BreakerSettings {
         calls: 4,
         failures: 4,
         open_first: Duration::from_hours(24),
@@ -190,20 +191,20 @@ async fn while_the_gateway_is_known_to_be_away_charges_wait_and_use_up_no_attemp
     // Whoever finds it open after the claim is refused: nothing has happened.
     let (job, _) = claimed_by_hand(&payments).await;
     let failure = charge.perform(&job).await.unwrap_err();
-    let shared::jobs::Failure::Refused { retry_after: Some(wait), .. } = failure else {
+    let shared::jobs::AttemptFailure::NoEffect { retry_after: Some(wait), .. } = failure else {
         panic!("{failure:?}")
     };
     assert!(wait > Duration::from_hours(23), "{wait:?}");
 }
 
 /// A job as a worker would have it in its hands.
-async fn claimed_by_hand(payments: &Payments) -> (shared::jobs::Claimed, i32) {
+async fn claimed_by_hand(payments: &Payments) -> (shared::jobs::ClaimedJob, i32) {
     let (key, payload, attempt): (String, serde_json::Value, i32) =
         sqlx::query_as("SELECT key, payload, attempt FROM messaging.job LIMIT 1")
             .fetch_one(&payments.pool)
             .await
             .unwrap();
-    let job = shared::jobs::Claimed { key, payload, attempt, in_doubt: false, trace: None };
+    let job = shared::jobs::ClaimedJob { key, payload, attempt, in_doubt: false, trace: None };
     (job, attempt)
 }
 
@@ -214,7 +215,8 @@ async fn one_charge_tries_and_all_go_out_once_the_gateway_is_back() {
         payments.charging("tok_visa").await;
     }
     let moment = Duration::from_millis(1);
-    let brief = breaker::Settings { calls: 4, failures: 4, open_first: moment, open_cap: moment };
+    let brief =
+        breaker::BreakerSettings { calls: 4, failures: 4, open_first: moment, open_cap: moment };
     let app = payments.app.clone();
     let charge = ChargeJob::new(app, gateway_with(&gateway.url, brief));
     let mut worker = few_at_once(&payments, charge);
@@ -231,7 +233,7 @@ async fn one_charge_tries_and_all_go_out_once_the_gateway_is_back() {
         assert_eq!(claimed, 1, "one at a time");
     }
     gateway.start_again().await;
-    let mut patience = Patience::until("all are paid");
+    let mut patience = TestWait::until("all are paid");
     loop {
         payments.make_due().await;
         worker.step().await.unwrap();

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 use clap::Parser as _;
-use devstack::{Patience, until};
-use payment_service::config::Settings;
+use devstack::{TestWait, until};
+use payment_service::config::PaymentSettings;
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{BaseConsumer, Consumer as _},
     producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use shared::{
-    clock::Clock, config::Check as _, contract, db, kafka, lifecycle::Lifecycle, message::Outgoing,
-    telemetry,
+    clock::Clock, config::CheckSettings as _, contract, db, kafka, lifecycle::ProcessLifecycle,
+    message::OutgoingMessage, telemetry,
 };
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -22,10 +22,10 @@ use crate::{
     simulator::Simulator,
 };
 
-async fn settings(prefix: &str, gateway_url: &str) -> Settings {
+async fn settings(prefix: &str, gateway_url: &str) -> PaymentSettings {
     let urls = devstack::shared().await.urls();
     let database = devstack::database("service").await;
-    let settings = Settings::try_parse_from([
+    let settings = PaymentSettings::try_parse_from([
         "payment-service",
         "--database-url",
         &database,
@@ -47,7 +47,7 @@ async fn settings(prefix: &str, gateway_url: &str) -> Settings {
     settings
 }
 
-fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
+fn publish(kafka: &kafka::KafkaSettings, messages: &[OutgoingMessage]) {
     let producer: ThreadedProducer<_> = kafka.producer(100).create().unwrap();
     for message in messages {
         let topic = kafka.topic(&message.topic);
@@ -65,12 +65,12 @@ fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
 }
 
 /// The keys on a topic, once there are `n`.
-async fn keys(kafka: &kafka::Settings, topic: &str, n: usize) -> Vec<String> {
+async fn keys(kafka: &kafka::KafkaSettings, topic: &str, n: usize) -> Vec<String> {
     let mut config: ClientConfig = kafka.client();
     config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().unwrap();
     consumer.subscribe(&[&kafka.topic(topic)]).unwrap();
-    let (mut seen, mut patience) = (Vec::new(), Patience::until("messages on the topic"));
+    let (mut seen, mut patience) = (Vec::new(), TestWait::until("messages on the topic"));
     while seen.len() < n {
         if let Some(Ok(message)) = consumer.poll(Duration::ZERO) {
             seen.push(String::from_utf8(message.key().unwrap().to_vec()).unwrap());
@@ -98,8 +98,8 @@ async fn orders_that_come_by_topic_are_paid_and_said_by_topic() {
     let database = settings.common.database().unwrap().patient(PATIENCE);
     let pool = db::pool(&database, "test").unwrap();
     let others = Others::under(&prefix).await;
-    let life = Lifecycle::new(PATIENCE);
-    let metrics = telemetry::init(telemetry::Format::Pretty, "warn").unwrap();
+    let life = ProcessLifecycle::new(PATIENCE);
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "warn").unwrap();
     payment_service::run(settings, life.clone(), metrics.clone()).await.unwrap();
 
     let (good, broke, gone) =

@@ -2,7 +2,7 @@
 //! has an end.
 
 use axum::{Json, Router, http::StatusCode, routing::post};
-use payment_service::domain::payment::{Command, Rejection};
+use payment_service::domain::payment::{PaymentCommand, PaymentRejection};
 use serde_json::json;
 use shared::contract::PaymentRefunded;
 use tokio::net::TcpListener;
@@ -101,7 +101,7 @@ async fn a_refund_that_was_given_up_and_then_made_by_hand_is_ended_by_the_operat
     assert_eq!(review(&payments, order_id).await.as_deref(), Some("refund-failed"));
     gateway.start_again().await;
     let by_hand = gateway.refund(&charge).await;
-    decide(&payments, order_id, Command::Refund).await.unwrap();
+    decide(&payments, order_id, PaymentCommand::Refund).await.unwrap();
     assert_eq!(refunds.step().await.unwrap().done, 1);
     assert_eq!(payments.stage(order_id).await, "refunded");
     assert_eq!(returned(&payments, order_id).await, (TOTAL_MINOR, by_hand));
@@ -120,12 +120,15 @@ async fn assert_is_ended_by_a_person(
         assert_eq!(payments.stage(order_id).await, "needs-review");
         assert_eq!(review(payments, order_id).await.as_deref(), Some(why));
         assert!(payments.jobs().await.is_empty());
-        decide(payments, order_id, Command::Refund).await.unwrap();
+        decide(payments, order_id, PaymentCommand::Refund).await.unwrap();
     }
     refunds.step().await.unwrap();
-    assert_eq!(decide(payments, order_id, Command::Accept).await, Err(Rejection::NotUnderReview));
+    assert_eq!(
+        decide(payments, order_id, PaymentCommand::Accept).await,
+        Err(PaymentRejection::NotUnderReview)
+    );
     for _twice in 0..2 {
-        decide(payments, order_id, Command::Settle).await.unwrap();
+        decide(payments, order_id, PaymentCommand::Settle).await.unwrap();
     }
     assert_eq!(payments.stage(order_id).await, "refunded");
     assert_eq!(returned(payments, order_id).await, (TOTAL_MINOR, "by-hand".to_owned()));
@@ -160,7 +163,7 @@ async fn what_a_person_settles_takes_the_dead_job_along() {
         refunds.step().await.unwrap();
     }
     assert_eq!(payments.jobs().await, [("refund".to_owned(), "dead".to_owned(), 3)]);
-    decide(&payments, order_id, Command::Settle).await.unwrap();
+    decide(&payments, order_id, PaymentCommand::Settle).await.unwrap();
     assert_eq!(payments.stage(order_id).await, "refunded");
     assert!(payments.jobs().await.is_empty());
 }

@@ -6,18 +6,18 @@ use axum::{
 };
 use payment_service::{
     commands::ReviewPayments,
-    domain::payment::{Command, Rejection},
+    domain::payment::{PaymentCommand, PaymentRejection},
     http::{PAGES, operators, problem::NOT_UNDER_REVIEW},
     request::{PaymentAction, PaymentRequest},
 };
 use serde_json::{Value, json};
 use shared::{
-    admission::Gate,
+    admission::AdmissionGate,
+    batcher::{self, CommandBatcher},
     contract::PaymentDone,
     db,
-    effects::Wakers,
+    effects::WorkerWakers,
     http,
-    intake::{self, Intake},
 };
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -31,8 +31,8 @@ use crate::{
 pub(crate) async fn decide(
     payments: &Payments,
     order_id: Uuid,
-    command: Command,
-) -> Result<(), Rejection> {
+    command: PaymentCommand,
+) -> Result<(), PaymentRejection> {
     let mut tx = db::begin(&payments.pool).await.unwrap();
     let decision =
         PaymentRequest { order_id, action: PaymentAction::Command(command), trace: None };
@@ -59,7 +59,7 @@ async fn wrongly_charged() -> (Payments, Simulator, Uuid) {
 #[tokio::test]
 async fn a_wrong_amount_that_is_accepted_is_a_payment() {
     let (payments, _gateway, order_id) = wrongly_charged().await;
-    decide(&payments, order_id, Command::Accept).await.unwrap();
+    decide(&payments, order_id, PaymentCommand::Accept).await.unwrap();
     assert_eq!(payments.stage(order_id).await, "done");
     assert_eq!(words(&payments, order_id).await, ["payment-done"]);
     let message = payments.messages(order_id).await.remove(0);
@@ -70,7 +70,7 @@ async fn a_wrong_amount_that_is_accepted_is_a_payment() {
 #[tokio::test]
 async fn a_wrong_amount_that_is_not_accepted_goes_back_whole() {
     let (payments, gateway, order_id) = wrongly_charged().await;
-    decide(&payments, order_id, Command::Refund).await.unwrap();
+    decide(&payments, order_id, PaymentCommand::Refund).await.unwrap();
     assert_eq!(words(&payments, order_id).await, ["payment-failed"]);
     payments.take_in(&[payments.others.cancelled(order_id)]).await;
     payments.refunds(&gateway.url).step().await.unwrap();
@@ -82,8 +82,8 @@ async fn a_wrong_amount_that_is_not_accepted_goes_back_whole() {
 async fn a_wrong_amount_goes_back_by_itself_once_the_order_is_cancelled() {
     let (payments, gateway, order_id) = wrongly_charged().await;
     payments.take_in(&[payments.others.cancelled(order_id)]).await;
-    let refused = decide(&payments, order_id, Command::Accept).await;
-    assert_eq!(refused, Err(Rejection::NotUnderReview));
+    let refused = decide(&payments, order_id, PaymentCommand::Accept).await;
+    assert_eq!(refused, Err(PaymentRejection::NotUnderReview));
     payments.refunds(&gateway.url).step().await.unwrap();
     assert_eq!(words(&payments, order_id).await, ["payment-refunded"]);
     assert_eq!(gateway.counts().await.net_minor, 0);
@@ -104,7 +104,7 @@ async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
     assert_eq!(payments.stage(order_id).await, "needs-review");
     assert_eq!(payments.jobs().await, [("refund".to_owned(), "dead".to_owned(), 3)]);
     gateway.heal().await;
-    decide(&payments, order_id, Command::Refund).await.unwrap();
+    decide(&payments, order_id, PaymentCommand::Refund).await.unwrap();
     assert_eq!(refunds.step().await.unwrap().done, 1);
     assert_eq!(payments.stage(order_id).await, "refunded");
     let counts = gateway.counts().await;
@@ -112,12 +112,17 @@ async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
 }
 
 /// Posts to the operators' port; answers status and problem.
-async fn post(reviews: &Intake<ReviewPayments>, order_id: Uuid, body: &Value) -> (u16, Value) {
+async fn post(
+    reviews: &CommandBatcher<ReviewPayments>,
+    order_id: Uuid,
+    body: &Value,
+) -> (u16, Value) {
     let request = Request::post(format!("/payments/{order_id}/review"))
         .header(header::CONTENT_TYPE, "application/json")
         .body(Body::from(body.to_string()))
         .unwrap();
-    let limits = http::Settings { request_limit: 2 * PATIENCE, ..http::Settings::default() };
+    let limits =
+        http::HttpSettings { request_limit: 2 * PATIENCE, ..http::HttpSettings::default() };
     let routes = http::finish(operators(reviews.clone()), &limits);
     let response = routes.oneshot(request).await.unwrap();
     let status = response.status().as_u16();
@@ -131,11 +136,15 @@ async fn an_operator_decides_by_http() {
     let accept = json!({ "decision": "accept" });
     let (app, pool) = (payments.app.clone(), payments.pool.clone());
     let batch = ReviewPayments { app };
-    let (wakers, gate) = (Wakers::default(), Gate::default());
-    let parts = intake::Parts { name: "test", batch, pool, wakers, gate };
+    let (wakers, gate) = (WorkerWakers::default(), AdmissionGate::default());
+    let parts = batcher::BatcherParts { name: "test", batch, pool, wakers, gate };
     let (transaction_limit, lock_limit) = (PATIENCE, PATIENCE);
-    let patient = intake::Settings { transaction_limit, lock_limit, ..intake::Settings::default() };
-    let (reviews, mut worker) = Intake::new(parts, patient);
+    let patient = batcher::BatcherSettings {
+        transaction_limit,
+        lock_limit,
+        ..batcher::BatcherSettings::default()
+    };
+    let (reviews, mut worker) = CommandBatcher::new(parts, patient);
     for _twice in 0..2 {
         let ((status, _), _) = tokio::join!(post(&reviews, order_id, &accept), worker.step());
         assert_eq!(status, 204);

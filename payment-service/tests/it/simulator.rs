@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Stdio};
 
-use devstack::Ports;
+use devstack::PortPair;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ pub(crate) struct Simulator {
     client: Client,
     folder: TempDir,
     /// Held, so that nobody listens there while the gateway is gone.
-    _ports: Ports,
+    _ports: PortPair,
 }
 
 /// The program lies beside this test's folder, because both are built for the workspace.
@@ -52,7 +52,7 @@ async fn launch(address: &str, folder: &TempDir) -> (Child, String) {
 impl Simulator {
     pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let ports = Ports::claim();
+        let ports = PortPair::claim();
         let (child, url) = launch(&format!("127.0.0.1:{}", ports.numbers[0]), &folder).await;
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = Client::builder().timeout(PATIENCE).build().unwrap();

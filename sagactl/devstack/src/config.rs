@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{Error, Part, Urls};
+use crate::{StackError, StackPart, StackUrls};
 
 /// The Kafka brokers, `host:port,…`.
 pub(crate) const BROKERS: &str = "SAGA_STACK_BROKERS";
@@ -21,17 +21,17 @@ const CACHE: &str = "SAGA_STACK_CACHE";
 
 /// Which of the started kinds the environment asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Choice {
+pub(crate) enum SourceChoice {
     Native,
     Docker,
 }
 
 /// The kind that `SAGA_STACK` asks for; local processes if it says nothing.
-pub(crate) fn choice() -> Result<Choice, Error> {
+pub(crate) fn choice() -> Result<SourceChoice, StackError> {
     match variable(STACK).as_deref() {
-        None | Some("native") => Ok(Choice::Native),
-        Some("docker") => Ok(Choice::Docker),
-        Some(other) => Err(Error::Setting {
+        None | Some("native") => Ok(SourceChoice::Native),
+        Some("docker") => Ok(SourceChoice::Docker),
+        Some(other) => Err(StackError::Setting {
             name: STACK,
             value: other.to_owned(),
             allowed: "`native` or `docker`",
@@ -45,18 +45,18 @@ pub(crate) fn names_a_stack() -> bool {
 }
 
 /// The addresses in the environment; all those of the wanted parts must be there.
-pub(crate) fn urls(wanted: &[Part]) -> Result<Urls, Error> {
-    let need = |part: Part, name: &'static str| match variable(name) {
+pub(crate) fn urls(wanted: &[StackPart]) -> Result<StackUrls, StackError> {
+    let need = |part: StackPart, name: &'static str| match variable(name) {
         Some(value) => Ok(value),
-        None if wanted.contains(&part) => Err(Error::NotSet(name)),
+        None if wanted.contains(&part) => Err(StackError::NotSet(name)),
         None => Ok(String::new()),
     };
-    Ok(Urls {
-        brokers: need(Part::Kafka, BROKERS)?,
-        postgres: need(Part::Postgres, POSTGRES)?,
-        registry: need(Part::Registry, REGISTRY)?,
-        smtp: need(Part::Mail, SMTP)?,
-        mail_api: need(Part::Mail, MAIL_API)?,
+    Ok(StackUrls {
+        brokers: need(StackPart::Kafka, BROKERS)?,
+        postgres: need(StackPart::Postgres, POSTGRES)?,
+        registry: need(StackPart::Registry, REGISTRY)?,
+        smtp: need(StackPart::Mail, SMTP)?,
+        mail_api: need(StackPart::Mail, MAIL_API)?,
     })
 }
 

@@ -22,10 +22,10 @@ use testcontainers_modules::{
 };
 
 use crate::{
-    Durability, Error, Part, Parts, Progress, State, Urls,
-    native::{POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, Sweeper, tool::on_path},
+    PartState, StackError, StackPart, StackUrls, StartProgress, StorageDurability, WantedParts,
+    native::{LeftoverSweeper, POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, tool::on_path},
     prefix::unique_prefix,
-    probe::{PATIENCE, Probe},
+    probe::{PATIENCE, ServerProbe},
 };
 
 /// Marks the containers of one stack.
@@ -56,21 +56,21 @@ pub async fn docker_answers() -> bool {
 
 /// The containers of one stack.
 #[derive(Debug)]
-pub(crate) struct Containers {
-    sweeper: Sweeper,
+pub(crate) struct StackContainers {
+    sweeper: LeftoverSweeper,
 }
 
-impl Containers {
+impl StackContainers {
     /// Starts the wanted parts, side by side.
     pub(crate) async fn start(
-        parts: &Parts,
-        progress: &dyn Progress,
-    ) -> Result<(Urls, Self), Error> {
+        parts: &WantedParts,
+        progress: &dyn StartProgress,
+    ) -> Result<(StackUrls, Self), StackError> {
         if !docker_answers().await {
-            return Err(Error::NoDocker);
+            return Err(StackError::NoDocker);
         }
         if on_path("docker").is_none() {
-            return Err(Error::Missing {
+            return Err(StackError::Missing {
                 missing: "the docker command, which removes the containers".to_owned(),
                 command: "apt-get install docker-cli".to_owned(),
             });
@@ -78,8 +78,8 @@ impl Containers {
         let label = format!("{}{}", unique_prefix(), std::process::id());
         let found = format!("docker ps --all --quiet --filter label={LABEL}={label}");
         let remove = format!("{found} | xargs -r docker rm --force --volumes");
-        let containers = Self { sweeper: Sweeper::start(&["/bin/sh", "-c", &remove])? };
-        let starter = Starter { label, parts, progress };
+        let containers = Self { sweeper: LeftoverSweeper::start(&["/bin/sh", "-c", &remove])? };
+        let starter = ContainerStarter { label, parts, progress };
         let (brokers, postgres, registry, mail) = tokio::try_join!(
             starter.kafka(),
             starter.postgres(),
@@ -87,7 +87,7 @@ impl Containers {
             starter.mail()
         )?;
         let (smtp, mail_api) = mail.unwrap_or_default();
-        let urls = Urls {
+        let urls = StackUrls {
             brokers: brokers.unwrap_or_default(),
             postgres: postgres.unwrap_or_default(),
             registry: registry.unwrap_or_default(),
@@ -103,15 +103,15 @@ impl Containers {
     }
 }
 
-struct Starter<'a> {
+struct ContainerStarter<'a> {
     label: String,
-    parts: &'a Parts,
-    progress: &'a dyn Progress,
+    parts: &'a WantedParts,
+    progress: &'a dyn StartProgress,
 }
 
-impl Starter<'_> {
-    async fn kafka(&self) -> Result<Option<String>, Error> {
-        if !self.begins(Part::Kafka) {
+impl ContainerStarter<'_> {
+    async fn kafka(&self) -> Result<Option<String>, StackError> {
+        if !self.begins(StackPart::Kafka) {
             return Ok(None);
         }
         let mut request =
@@ -119,82 +119,83 @@ impl Starter<'_> {
         for (name, value) in KAFKA_SETTINGS {
             request = request.with_env_var(name, value);
         }
-        let container = Running::start(Part::Kafka, request).await?;
+        let container = RunningContainer::start(StackPart::Kafka, request).await?;
         let brokers = container.address(KAFKA_PORT).await?;
-        let probe = Probe::Kafka { brokers: brokers.clone(), client: vec![] };
+        let probe = ServerProbe::Kafka { brokers: brokers.clone(), client: vec![] };
         self.answers(container, &probe, &brokers).await?;
         Ok(Some(brokers))
     }
 
-    async fn postgres(&self) -> Result<Option<String>, Error> {
-        if !self.begins(Part::Postgres) {
+    async fn postgres(&self) -> Result<Option<String>, StackError> {
+        if !self.begins(StackPart::Postgres) {
             return Ok(None);
         }
         let mut image = Postgres::default();
-        if self.parts.durability == Durability::Durable {
+        if self.parts.durability == StorageDurability::Durable {
             image = image.with_fsync_enabled();
         }
         let mut command: Vec<_> =
             image.cmd().into_iter().map(|word| word.into().into_owned()).collect();
-        command
-            .extend(POSTGRES_SETTINGS.into_iter().flat_map(|it| ["-c".to_owned(), it.to_owned()]));
+        command.extend(
+            POSTGRES_SETTINGS.into_iter().flat_map(|text| ["-c".to_owned(), text.to_owned()]),
+        );
         let request = image
             .with_tag("18.6-alpine3.24")
             .with_cmd(command)
             .with_ready_conditions(vec![])
             .with_label(LABEL, &self.label);
-        let container = Running::start(Part::Postgres, request).await?;
+        let container = RunningContainer::start(StackPart::Postgres, request).await?;
         let server = container.address(POSTGRES_PORT).await?;
         let url = format!("postgres://postgres:postgres@{server}/postgres");
-        self.answers(container, &Probe::Postgres { url: url.clone() }, &server).await?;
+        self.answers(container, &ServerProbe::Postgres { url: url.clone() }, &server).await?;
         Ok(Some(url))
     }
 
-    async fn registry(&self) -> Result<Option<String>, Error> {
-        if !self.begins(Part::Registry) {
+    async fn registry(&self) -> Result<Option<String>, StackError> {
+        if !self.begins(StackPart::Registry) {
             return Ok(None);
         }
-        let request = Apicurio.with_label(LABEL, &self.label);
-        let container = Running::start(Part::Registry, request).await?;
-        let address = container.address(Apicurio::PORT).await?;
+        let request = ApicurioImage.with_label(LABEL, &self.label);
+        let container = RunningContainer::start(StackPart::Registry, request).await?;
+        let address = container.address(ApicurioImage::PORT).await?;
         let url = format!("http://{address}{REGISTRY_PATH}");
-        let probe = Probe::Http { address, path: REGISTRY_SUBJECTS };
+        let probe = ServerProbe::Http { address, path: REGISTRY_SUBJECTS };
         self.answers(container, &probe, &url).await?;
         Ok(Some(url))
     }
 
-    async fn mail(&self) -> Result<Option<(String, String)>, Error> {
-        if !self.begins(Part::Mail) {
+    async fn mail(&self) -> Result<Option<(String, String)>, StackError> {
+        if !self.begins(StackPart::Mail) {
             return Ok(None);
         }
-        let request = Mailpit.with_label(LABEL, &self.label);
-        let container = Running::start(Part::Mail, request).await?;
-        let smtp = container.address(Mailpit::SMTP).await?;
-        let address = container.address(Mailpit::WEB).await?;
+        let request = MailpitImage.with_label(LABEL, &self.label);
+        let container = RunningContainer::start(StackPart::Mail, request).await?;
+        let smtp = container.address(MailpitImage::SMTP).await?;
+        let address = container.address(MailpitImage::WEB).await?;
         let api = format!("http://{address}");
-        self.answers(container, &Probe::Http { address, path: "/readyz" }, &api).await?;
+        self.answers(container, &ServerProbe::Http { address, path: "/readyz" }, &api).await?;
         Ok(Some((smtp, api)))
     }
 
-    fn begins(&self, part: Part) -> bool {
+    fn begins(&self, part: StackPart) -> bool {
         let wanted = self.parts.has(part);
         if wanted {
-            self.progress.state(part, &State::Starting);
+            self.progress.state(part, &PartState::Starting);
         }
         wanted
     }
 
     async fn answers<I: Image>(
         &self,
-        running: Running<I>,
-        probe: &Probe,
+        running: RunningContainer<I>,
+        probe: &ServerProbe,
         shown: &str,
-    ) -> Result<(), Error> {
+    ) -> Result<(), StackError> {
         let part = running.part;
         if !probe.answered(|| running.signs()).await? {
             return Err(running.too_slow().await);
         }
-        self.progress.state(part, &State::Ready(shown.to_owned()));
+        self.progress.state(part, &PartState::Ready(shown.to_owned()));
         // From here on the sweeper answers for it; see the top of this file.
         std::mem::forget(running.container);
         Ok(())
@@ -202,25 +203,25 @@ impl Starter<'_> {
 }
 
 /// A container, and the part that it plays.
-struct Running<I: Image> {
-    part: Part,
+struct RunningContainer<I: Image> {
+    part: StackPart,
     container: ContainerAsync<I>,
 }
 
-impl<I: Image> Running<I> {
-    async fn start(part: Part, request: ContainerRequest<I>) -> Result<Self, Error> {
+impl<I: Image> RunningContainer<I> {
+    async fn start(part: StackPart, request: ContainerRequest<I>) -> Result<Self, StackError> {
         match request.with_startup_timeout(START_MAX).start().await {
             Ok(container) => Ok(Self { part, container }),
-            Err(source) => Err(Error::Docker { part, source: Box::new(source) }),
+            Err(source) => Err(StackError::Docker { part, source: Box::new(source) }),
         }
     }
 
     /// What can be seen of it while it starts: how much it has written. Its end is an error.
-    async fn signs(&self) -> Result<usize, Error> {
+    async fn signs(&self) -> Result<usize, StackError> {
         let log = self.log().await;
         match self.container.exit_code().await {
             Ok(None) => Ok(log.len()),
-            Ok(Some(code)) => Err(Error::Ended {
+            Ok(Some(code)) => Err(StackError::Ended {
                 part: self.part,
                 status: format!("exit code {code}"),
                 log: last_lines(&String::from_utf8_lossy(&log)),
@@ -229,20 +230,20 @@ impl<I: Image> Running<I> {
         }
     }
 
-    async fn address(&self, inside: ContainerPort) -> Result<String, Error> {
+    async fn address(&self, inside: ContainerPort) -> Result<String, StackError> {
         let port = self.container.get_host_port_ipv4(inside).await;
         Ok(format!("127.0.0.1:{}", port.map_err(|source| self.failed(source))?))
     }
 
-    fn failed<E>(&self, source: E) -> Error
+    fn failed<E>(&self, source: E) -> StackError
     where
         E: std::error::Error + Send + Sync + 'static,
     {
-        Error::Docker { part: self.part, source: Box::new(source) }
+        StackError::Docker { part: self.part, source: Box::new(source) }
     }
 
-    async fn too_slow(&self) -> Error {
-        Error::TooSlow {
+    async fn too_slow(&self) -> StackError {
+        StackError::TooSlow {
             part: self.part,
             what: "answer, nor show that it is on its way,",
             seconds: PATIENCE.as_secs(),
@@ -264,13 +265,13 @@ fn last_lines(log: &str) -> String {
 
 /// Apicurio Registry, which keeps its schemas in memory.
 #[derive(Clone, Copy, Debug, Default)]
-struct Apicurio;
+struct ApicurioImage;
 
-impl Apicurio {
+impl ApicurioImage {
     const PORT: ContainerPort = ContainerPort::Tcp(8080);
 }
 
-impl Image for Apicurio {
+impl Image for ApicurioImage {
     fn name(&self) -> &'static str {
         "apicurio/apicurio-registry"
     }
@@ -296,14 +297,14 @@ impl Image for Apicurio {
 
 /// Mailpit, which takes every mail and delivers none.
 #[derive(Clone, Copy, Debug, Default)]
-struct Mailpit;
+struct MailpitImage;
 
-impl Mailpit {
+impl MailpitImage {
     const SMTP: ContainerPort = ContainerPort::Tcp(1025);
     const WEB: ContainerPort = ContainerPort::Tcp(8025);
 }
 
-impl Image for Mailpit {
+impl Image for MailpitImage {
     fn name(&self) -> &'static str {
         "axllent/mailpit"
     }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use crate::Part;
+use crate::StackPart;
 
 /// Why a stack, or a part of it, could not be started, stopped or reached.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum StackError {
     /// The environment names a stack, but not all of it.
     #[error("the environment names a stack, but {0} is not set")]
     NotSet(&'static str),
@@ -34,7 +34,7 @@ pub enum Error {
     )]
     Platform {
         /// The part.
-        part: Part,
+        part: StackPart,
         /// The machine's system and architecture.
         platform: String,
     },
@@ -50,7 +50,7 @@ pub enum Error {
     #[error("{part} ended by itself ({status}); the end of its log:\n{log}")]
     Ended {
         /// The part.
-        part: Part,
+        part: StackPart,
         /// How it ended.
         status: String,
         /// The last lines of its log.
@@ -60,7 +60,7 @@ pub enum Error {
     #[error("{part} did not {what} within {seconds} s; the end of its log:\n{log}")]
     TooSlow {
         /// The part.
-        part: Part,
+        part: StackPart,
         /// What was waited for.
         what: &'static str,
         /// How long.
@@ -70,7 +70,7 @@ pub enum Error {
     },
     /// Only what was started as a local process can be stopped and started again.
     #[error("{0} is not a local process of this stack")]
-    NotOurs(Part),
+    NotOurs(StackPart),
     /// No Docker engine answers.
     #[error("no Docker engine answers")]
     NoDocker,
@@ -78,7 +78,7 @@ pub enum Error {
     #[error("{part} could not be started in Docker")]
     Docker {
         /// The part.
-        part: Part,
+        part: StackPart,
         /// What Docker said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -109,7 +109,7 @@ pub enum Error {
     },
 }
 
-impl Error {
+impl StackError {
     /// For `map_err` on what the system answers.
     pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();

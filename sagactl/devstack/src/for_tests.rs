@@ -5,14 +5,14 @@ use std::{sync::LazyLock, thread};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use tokio::{runtime, sync::watch};
 
-use crate::{Error, Parts, Silent, Source, Stack};
+use crate::{ServerSource, ServerStack, SilentProgress, StackError, WantedParts};
 
 /// What became of the start, once it is known.
-type Outcome = Option<Result<&'static Stack, String>>;
+type StartOutcome = Option<Result<&'static ServerStack, String>>;
 
 /// The stack is started by a thread with a runtime of its own: that of the test which happens to ask
 /// first ends with that test.
-static OUTCOME: LazyLock<watch::Receiver<Outcome>> = LazyLock::new(|| {
+static OUTCOME: LazyLock<watch::Receiver<StartOutcome>> = LazyLock::new(|| {
     let (tell, outcome) = watch::channel(None);
     let told = thread::Builder::new().name("devstack".to_owned()).spawn(move || {
         let started = start();
@@ -22,15 +22,15 @@ static OUTCOME: LazyLock<watch::Receiver<Outcome>> = LazyLock::new(|| {
     outcome
 });
 
-fn start() -> Result<Stack, String> {
+fn start() -> Result<ServerStack, String> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
-    let parts = Parts::all().forgetful();
-    let started = runtime.block_on(Stack::start(Source::Auto, parts, &Silent));
+    let parts = WantedParts::all().forgetful();
+    let started = runtime.block_on(ServerStack::start(ServerSource::Auto, parts, &SilentProgress));
     started.map_err(|error| describe(&error))
 }
 
-fn describe(error: &Error) -> String {
+fn describe(error: &StackError) -> String {
     let source = std::error::Error::source(error).map(ToString::to_string);
     source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
@@ -40,7 +40,7 @@ fn describe(error: &Error) -> String {
 ///
 /// # Panics
 /// If it could not be started: no test can go on without it.
-pub async fn shared() -> &'static Stack {
+pub async fn shared() -> &'static ServerStack {
     let mut outcome = OUTCOME.clone();
     let known = outcome.wait_for(Option::is_some).await.map(|known| known.clone());
     match known {

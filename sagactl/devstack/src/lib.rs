@@ -30,20 +30,20 @@ mod progress;
 mod stack;
 
 pub use docker::docker_answers;
-pub use error::Error;
+pub use error::StackError;
 pub use for_tests::{database, shared};
-pub use limit::{InVain, Limit};
+pub use limit::{InVain, WaitLimit};
 pub use native::{
-    authority::Secured,
+    authority::SecuredServers,
     go::{go_answers, go_module, go_program},
-    pooler::{Pooler, Pooling},
-    ports::Ports,
-    prometheus::{Prometheus, promtool},
+    pooler::{PoolMode, RunningPooler},
+    ports::PortPair,
+    prometheus::{RunningPrometheus, promtool},
     python::wheels,
-    tool::Tool,
+    tool::InstallTool,
 };
-pub use part::{Durability, Halt, Part, Parts, Source, Urls};
-pub use patience::{Patience, none_left, until};
+pub use part::{ServerSource, StackPart, StackUrls, StopMode, StorageDurability, WantedParts};
+pub use patience::{TestWait, none_left, until};
 pub use prefix::unique_prefix;
-pub use progress::{Progress, Silent, State};
-pub use stack::Stack;
+pub use progress::{PartState, SilentProgress, StartProgress};
+pub use stack::ServerStack;

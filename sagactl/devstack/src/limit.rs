@@ -18,7 +18,7 @@ pub struct InVain {
 
 /// A wait that may fail.
 #[derive(Clone, Debug)]
-pub struct Limit {
+pub struct WaitLimit {
     awaited: String,
     pause: Duration,
     looks_max: u128,
@@ -26,7 +26,7 @@ pub struct Limit {
     same: u128,
 }
 
-impl Limit {
+impl WaitLimit {
     /// A wait for what these words say. It fails once nothing has moved in as many looks as there are
     /// `pause`s in `still_max`.
     pub fn new(awaited: impl Into<String>, still_max: Duration, pause: Duration) -> Self {
@@ -64,7 +64,8 @@ mod tests {
 
     #[test]
     fn nothing_is_given_up_while_it_moves() {
-        let mut limit = Limit::new("the end", Duration::from_secs(1), Duration::from_millis(100));
+        let mut limit =
+            WaitLimit::new("the end", Duration::from_secs(1), Duration::from_millis(100));
         let mut looks = |seen: &str| (0..20).take_while(|_| limit.looked(seen).is_ok()).count();
         assert_eq!(looks("one is open"), 9);
         assert_eq!(looks("none is open"), 9);

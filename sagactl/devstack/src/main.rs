@@ -4,12 +4,12 @@
 use std::{io::Write as _, process::ExitCode};
 
 use anyhow::Context as _;
-use devstack::{Part, Parts, Progress, Source, Stack, State};
+use devstack::{PartState, ServerSource, ServerStack, StackPart, StartProgress, WantedParts};
 
-struct Lines;
+struct ProgressLines;
 
-impl Progress for Lines {
-    fn state(&self, part: Part, state: &State) {
+impl StartProgress for ProgressLines {
+    fn state(&self, part: StackPart, state: &PartState) {
         // The stack is there, whether or not anybody reads that it is.
         drop(writeln!(std::io::stderr(), "{part:>15}: {state}"));
     }
@@ -18,7 +18,8 @@ impl Progress for Lines {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<ExitCode> {
     let mut words = std::env::args_os().skip(1);
-    let stack = Stack::start(Source::Auto, Parts::all().forgetful(), &Lines).await?;
+    let parts = WantedParts::all().forgetful();
+    let stack = ServerStack::start(ServerSource::Auto, parts, &ProgressLines).await?;
     let status = if let Some(program) = words.next() {
         let mut command = tokio::process::Command::new(&program);
         command.args(words).envs(stack.exports());
@@ -32,9 +33,8 @@ async fn main() -> anyhow::Result<ExitCode> {
     Ok(status.and_then(|code| u8::try_from(code).ok()).map_or(ExitCode::FAILURE, ExitCode::from))
 }
 
-/// Its output, to be read by a shell.
-fn say(stack: &Stack) -> std::io::Result<()> {
-    let said =
-        stack.exports().into_iter().map(|(name, value)| format!("export {name}='{value}'\n"));
-    std::io::stdout().write_all(said.collect::<String>().as_bytes())
+fn say(stack: &ServerStack) -> std::io::Result<()> {
+    let line = |(name, value)| format!("export {name}='{value}'\n");
+    let lines: String = stack.exports().into_iter().map(line).collect();
+    std::io::stdout().write_all(lines.as_bytes())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A server that the system is built upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
+pub enum StackPart {
     /// The broker.
     Kafka,
     /// The database server.
@@ -21,7 +21,7 @@ pub enum Part {
     Pooler,
 }
 
-impl fmt::Display for Part {
+impl fmt::Display for StackPart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.pad(match self {
             Self::Kafka => "Kafka",
@@ -37,7 +37,7 @@ impl fmt::Display for Part {
 
 /// Does what was stored survive the machine's crash, or does it only have to be fast?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
+pub enum StorageDurability {
     /// As in production: each commit reaches the disk, the broker's code is fully optimised, and a
     /// local registry keeps its schemas in Postgres.
     Durable,
@@ -47,15 +47,15 @@ pub enum Durability {
 
 /// Which parts are wanted, and how durable.
 #[derive(Clone, Debug)]
-pub struct Parts {
-    pub(crate) wanted: Vec<Part>,
-    pub(crate) durability: Durability,
-    pub(crate) form: Form,
+pub struct WantedParts {
+    pub(crate) wanted: Vec<StackPart>,
+    pub(crate) durability: StorageDurability,
+    pub(crate) form: ServerForm,
 }
 
 /// In which form broker and database are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum ServerForm {
     /// As they come.
     #[default]
     Plain,
@@ -65,21 +65,25 @@ pub(crate) enum Form {
     Cluster,
 }
 
-impl Parts {
+impl WantedParts {
     /// All four, durable.
     pub fn all() -> Self {
-        Self::of(&[Part::Kafka, Part::Postgres, Part::Registry, Part::Mail])
+        Self::of(&[StackPart::Kafka, StackPart::Postgres, StackPart::Registry, StackPart::Mail])
     }
 
     /// These only, durable. The addresses of the others will be empty.
-    pub fn of(wanted: &[Part]) -> Self {
-        Self { wanted: wanted.to_vec(), durability: Durability::Durable, form: Form::Plain }
+    pub fn of(wanted: &[StackPart]) -> Self {
+        Self {
+            wanted: wanted.to_vec(),
+            durability: StorageDurability::Durable,
+            form: ServerForm::Plain,
+        }
     }
 
     /// The same parts, for tests.
     #[must_use]
     pub fn forgetful(self) -> Self {
-        Self { durability: Durability::Forgetful, ..self }
+        Self { durability: StorageDurability::Forgetful, ..self }
     }
 
     /// The same parts, where the broker and the database show certificates and speak to nobody in
@@ -87,24 +91,24 @@ impl Parts {
     /// processes only.
     #[must_use]
     pub fn secured(self) -> Self {
-        Self { form: Form::Secured, ..self }
+        Self { form: ServerForm::Secured, ..self }
     }
 
     /// The same parts with three brokers, on which everything is kept three times and confirmed when
     /// two have it. Local processes only.
     #[must_use]
     pub fn three_brokers(self) -> Self {
-        Self { form: Form::Cluster, ..self }
+        Self { form: ServerForm::Cluster, ..self }
     }
 
-    pub(crate) fn has(&self, part: Part) -> bool {
+    pub(crate) fn has(&self, part: StackPart) -> bool {
         self.wanted.contains(&part)
     }
 }
 
 /// Where a stack comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum ServerSource {
     /// The environment if it names a stack; else what `SAGA_STACK` says; else local processes, so
     /// that a run does not depend on what happens to run on the machine.
     Auto,
@@ -118,7 +122,7 @@ pub enum Source {
 
 /// Where the parts answer. The address of a part that was not wanted is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Urls {
+pub struct StackUrls {
     /// Kafka's `host:port`.
     pub brokers: String,
     /// A superuser's URL, with the database `postgres`.
@@ -133,22 +137,22 @@ pub struct Urls {
 
 /// How a part is made to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Halt {
+pub enum StopMode {
     /// It is asked to, and may tidy up.
     Ask,
     /// It is killed, as by a crash.
     Kill,
 }
 
-impl Urls {
+impl StackUrls {
     /// What to show as the address of a part. That of Postgres holds a password: its server is shown.
-    pub(crate) fn of(&self, part: Part) -> &str {
+    pub(crate) fn of(&self, part: StackPart) -> &str {
         match part {
-            Part::Kafka => &self.brokers,
-            Part::Postgres => server_of(&self.postgres),
-            Part::Registry => &self.registry,
-            Part::Mail => &self.mail_api,
-            Part::Ui | Part::Prometheus | Part::Pooler => "",
+            StackPart::Kafka => &self.brokers,
+            StackPart::Postgres => server_of(&self.postgres),
+            StackPart::Registry => &self.registry,
+            StackPart::Mail => &self.mail_api,
+            StackPart::Ui | StackPart::Prometheus | StackPart::Pooler => "",
         }
     }
 }

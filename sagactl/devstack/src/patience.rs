@@ -2,7 +2,7 @@
 
 use std::{fmt::Debug, thread, time::Duration};
 
-use crate::limit::{InVain, Limit};
+use crate::limit::{InVain, WaitLimit};
 
 /// The pause before the next look: short beside what is waited for, long beside what a look costs.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -11,12 +11,12 @@ const STILL_MAX: Duration = Duration::from_mins(2);
 
 /// A test's wait. Ask it for the next look after one that did not show what is awaited.
 #[derive(Clone, Debug)]
-pub struct Patience(Limit);
+pub struct TestWait(WaitLimit);
 
-impl Patience {
+impl TestWait {
     /// A wait for what these words say.
     pub fn until(awaited: &str) -> Self {
-        Self(Limit::new(awaited, STILL_MAX, PAUSE))
+        Self(WaitLimit::new(awaited, STILL_MAX, PAUSE))
     }
 
     /// Pauses before the next look. `seen` is what the last one showed: a change of it is progress.
@@ -56,7 +56,7 @@ fn fail_in_vain(looked: Result<(), InVain>) {
 /// # Panics
 /// If looks worth two minutes counted the same.
 pub async fn none_left(awaited: &str, mut count: impl AsyncFnMut() -> usize) {
-    let mut patience = Patience::until(awaited);
+    let mut patience = TestWait::until(awaited);
     loop {
         let left = count().await;
         if left == 0 {
@@ -71,7 +71,7 @@ pub async fn none_left(awaited: &str, mut count: impl AsyncFnMut() -> usize) {
 /// # Panics
 /// If looks worth two minutes were in vain.
 pub async fn until(awaited: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let mut patience = Patience::until(awaited);
+    let mut patience = TestWait::until(awaited);
     while !holds().await {
         patience.look_again("not yet").await;
     }

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use crate::Error;
+use crate::StackError;
 
 /// How long a server is asked in vain without a sign that it is on its way. A registry was seen to
 /// need more than a minute until it answers, on a machine with twelve jobs a core.
@@ -26,7 +26,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What to ask, and where.
 #[derive(Clone, Debug)]
-pub(crate) enum Probe {
+pub(crate) enum ServerProbe {
     /// Would a topic be made? Then there is a controller, and a broker that it knows.
     /// With these settings of the client beside its address.
     Kafka { brokers: String, client: Vec<(&'static str, String)> },
@@ -36,16 +36,19 @@ pub(crate) enum Probe {
     Http { address: String, path: &'static str },
 }
 
-impl Probe {
+impl ServerProbe {
     /// Asks until the server answers. `signs` says what can be seen of it: a change is a sign that it
     /// is on its way, an error ends the wait, because there is nothing to wait for. False after too
     /// long without a sign.
-    pub(crate) async fn answered<S, L>(&self, mut signs: impl FnMut() -> L) -> Result<bool, Error>
+    pub(crate) async fn answered<S, L>(
+        &self,
+        mut signs: impl FnMut() -> L,
+    ) -> Result<bool, StackError>
     where
         S: PartialEq,
-        L: Future<Output = Result<S, Error>>,
+        L: Future<Output = Result<S, StackError>>,
     {
-        let mut asker = Asker::default();
+        let mut asker = ProbeClients::default();
         let (mut seen, mut in_vain) = (signs().await?, Duration::ZERO);
         while in_vain < PATIENCE {
             let began = Instant::now();
@@ -66,16 +69,18 @@ impl Probe {
 
 /// Keeps the Kafka client between questions: each has threads of its own.
 #[derive(Default)]
-struct Asker {
+struct ProbeClients {
     admin: Option<AdminClient<DefaultClientContext>>,
 }
 
-impl Asker {
-    async fn ask(&mut self, probe: &Probe) -> bool {
+impl ProbeClients {
+    async fn ask(&mut self, probe: &ServerProbe) -> bool {
         match probe {
-            Probe::Kafka { brokers, client } => self.kafka(brokers, client).await.unwrap_or(false),
-            Probe::Postgres { url } => postgres(url).await.is_ok(),
-            Probe::Http { address, path } => http(address, path).await.unwrap_or(false),
+            ServerProbe::Kafka { brokers, client } => {
+                self.kafka(brokers, client).await.unwrap_or(false)
+            }
+            ServerProbe::Postgres { url } => postgres(url).await.is_ok(),
+            ServerProbe::Http { address, path } => http(address, path).await.unwrap_or(false),
         }
     }
 

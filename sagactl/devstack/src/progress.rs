@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use crate::Part;
+use crate::StackPart;
 
 /// Someone who is told how a start gets on: one line per part.
-pub trait Progress: Send + Sync {
+pub trait StartProgress: Send + Sync {
     /// `part` is now in this state.
-    fn state(&self, part: Part, state: &State);
+    fn state(&self, part: StackPart, state: &PartState);
 }
 
 /// What a part is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum PartState {
     /// Something is fetched or made ready, once per machine.
     Installing(String),
     /// The server is starting.
@@ -21,7 +21,7 @@ pub enum State {
     Ready(String),
 }
 
-impl fmt::Display for State {
+impl fmt::Display for PartState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Installing(what) => write!(formatter, "installing {what}"),
@@ -33,8 +33,8 @@ impl fmt::Display for State {
 
 /// Nobody watches.
 #[derive(Clone, Copy, Debug)]
-pub struct Silent;
+pub struct SilentProgress;
 
-impl Progress for Silent {
-    fn state(&self, _: Part, _: &State) {}
+impl StartProgress for SilentProgress {
+    fn state(&self, _: StackPart, _: &PartState) {}
 }

@@ -3,58 +3,58 @@
 use tokio::sync::Mutex;
 
 use crate::{
-    Error, Progress, State, config,
-    docker::Containers,
-    native::{Native, Ui, authority::Secured},
-    part::{Form, Halt, Part, Parts, Source, Urls},
+    PartState, StackError, StartProgress, config,
+    docker::StackContainers,
+    native::{KafkaUi, NativeServers, authority::SecuredServers},
+    part::{ServerForm, ServerSource, StackPart, StackUrls, StopMode, WantedParts},
 };
 
 /// A running stack. Dropping it ends what it started.
 #[derive(Debug)]
-pub struct Stack {
-    urls: Urls,
-    origin: Origin,
-    ui: Mutex<Option<Ui>>,
+pub struct ServerStack {
+    urls: StackUrls,
+    origin: StackOrigin,
+    ui: Mutex<Option<KafkaUi>>,
 }
 
 #[derive(Debug)]
-enum Origin {
+enum StackOrigin {
     Given,
-    Docker(Containers),
-    Native(Box<Native>),
+    Docker(StackContainers),
+    Native(Box<NativeServers>),
 }
 
-impl Stack {
+impl ServerStack {
     /// Has the wanted parts up and answering, or says why not. What was started is ended again if
     /// this fails or is given up.
     pub async fn start(
-        choice: Source,
-        parts: Parts,
-        progress: &dyn Progress,
-    ) -> Result<Self, Error> {
+        choice: ServerSource,
+        parts: WantedParts,
+        progress: &dyn StartProgress,
+    ) -> Result<Self, StackError> {
         let resolved = resolve(choice)?;
-        if parts.form != Form::Plain && !matches!(resolved, Resolved::Native) {
-            return Err(Error::NativeOnly);
+        if parts.form != ServerForm::Plain && !matches!(resolved, ResolvedUrls::Native) {
+            return Err(StackError::NativeOnly);
         }
         match resolved {
-            Resolved::Given => given(&parts, progress),
-            Resolved::Docker => {
-                let (urls, containers) = Box::pin(Containers::start(&parts, progress)).await?;
-                Ok(Self::new(urls, Origin::Docker(containers)))
+            ResolvedUrls::Given => given(&parts, progress),
+            ResolvedUrls::Docker => {
+                let (urls, containers) = Box::pin(StackContainers::start(&parts, progress)).await?;
+                Ok(Self::new(urls, StackOrigin::Docker(containers)))
             }
-            Resolved::Native => {
-                let (urls, native) = Box::pin(Native::start(&parts, progress)).await?;
-                Ok(Self::new(urls, Origin::Native(Box::new(native))))
+            ResolvedUrls::Native => {
+                let (urls, native) = Box::pin(NativeServers::start(&parts, progress)).await?;
+                Ok(Self::new(urls, StackOrigin::Native(Box::new(native))))
             }
         }
     }
 
-    fn new(urls: Urls, origin: Origin) -> Self {
+    fn new(urls: StackUrls, origin: StackOrigin) -> Self {
         Self { urls, origin, ui: Mutex::new(None) }
     }
 
     /// Where the parts answer.
-    pub fn urls(&self) -> &Urls {
+    pub fn urls(&self) -> &StackUrls {
         &self.urls
     }
 
@@ -78,106 +78,106 @@ impl Stack {
     pub async fn stop(self) {
         drop(self.ui);
         match self.origin {
-            Origin::Given => {}
-            Origin::Docker(containers) => containers.stop().await,
-            Origin::Native(native) => native.stop().await,
+            StackOrigin::Given => {}
+            StackOrigin::Docker(containers) => containers.stop().await,
+            StackOrigin::Native(native) => native.stop().await,
         }
     }
 
     /// Shows Kafka in the browser; gives the address. Started once, for the life of the stack.
-    pub async fn start_ui(&self, progress: &dyn Progress) -> Result<String, Error> {
+    pub async fn start_ui(&self, progress: &dyn StartProgress) -> Result<String, StackError> {
         let mut ui = self.ui.lock().await;
         let ui = match &mut *ui {
             Some(ui) => ui,
-            none => none.insert(Ui::start(&self.urls, progress).await?),
+            none => none.insert(KafkaUi::start(&self.urls, progress).await?),
         };
         Ok(ui.url().to_owned())
     }
 
     /// What is needed to be let in, if the stack is secured.
-    pub fn secured(&self) -> Option<&Secured> {
+    pub fn secured(&self) -> Option<&SecuredServers> {
         match &self.origin {
-            Origin::Native(native) => native.secured(),
-            Origin::Given | Origin::Docker(_) => None,
+            StackOrigin::Native(native) => native.secured(),
+            StackOrigin::Given | StackOrigin::Docker(_) => None,
         }
     }
 
     /// The process under which each part runs, with all below it. None for parts that are not local
     /// processes.
-    pub async fn process_trees(&self) -> Vec<(Part, u32)> {
+    pub async fn process_trees(&self) -> Vec<(StackPart, u32)> {
         match &self.origin {
-            Origin::Native(native) => native.roots().await,
-            Origin::Given | Origin::Docker(_) => vec![],
+            StackOrigin::Native(native) => native.roots().await,
+            StackOrigin::Given | StackOrigin::Docker(_) => vec![],
         }
     }
 
     /// Stops one part, which keeps its data and its address.
-    pub async fn stop_part(&self, part: Part, how: Halt) -> Result<(), Error> {
+    pub async fn stop_part(&self, part: StackPart, how: StopMode) -> Result<(), StackError> {
         self.native(part)?.stop_part(part, how).await
     }
 
     /// Starts a stopped part again and waits until it answers.
-    pub async fn start_part(&self, part: Part) -> Result<(), Error> {
+    pub async fn start_part(&self, part: StackPart) -> Result<(), StackError> {
         self.native(part)?.start_part(part).await
     }
 
     /// Stops one of several brokers, which are counted from 0.
-    pub async fn stop_broker(&self, n: usize, how: Halt) -> Result<(), Error> {
-        self.native(Part::Kafka)?.stop_nth(Part::Kafka, n, how).await
+    pub async fn stop_broker(&self, n: usize, how: StopMode) -> Result<(), StackError> {
+        self.native(StackPart::Kafka)?.stop_nth(StackPart::Kafka, n, how).await
     }
 
     /// Starts a stopped broker of several again and waits until it answers.
-    pub async fn start_broker(&self, n: usize) -> Result<(), Error> {
-        self.native(Part::Kafka)?.start_nth(Part::Kafka, n).await
+    pub async fn start_broker(&self, n: usize) -> Result<(), StackError> {
+        self.native(StackPart::Kafka)?.start_nth(StackPart::Kafka, n).await
     }
 
     /// Stops the broker, which keeps its messages and its address.
-    pub async fn stop_kafka(&self, how: Halt) -> Result<(), Error> {
-        self.stop_part(Part::Kafka, how).await
+    pub async fn stop_kafka(&self, how: StopMode) -> Result<(), StackError> {
+        self.stop_part(StackPart::Kafka, how).await
     }
 
     /// Starts the stopped broker again and waits until it answers.
-    pub async fn start_kafka(&self) -> Result<(), Error> {
-        self.start_part(Part::Kafka).await
+    pub async fn start_kafka(&self) -> Result<(), StackError> {
+        self.start_part(StackPart::Kafka).await
     }
 
     /// Throws away all that the stopped broker keeps: topics, messages, offsets of groups. It comes back
     /// as one that was just made, at the same address. Not for a secured one, whose user goes, too.
-    pub async fn forget_kafka(&self) -> Result<(), Error> {
-        self.native(Part::Kafka)?.forget_kafka().await
+    pub async fn forget_kafka(&self) -> Result<(), StackError> {
+        self.native(StackPart::Kafka)?.forget_kafka().await
     }
 
-    fn native(&self, part: Part) -> Result<&Native, Error> {
+    fn native(&self, part: StackPart) -> Result<&NativeServers, StackError> {
         match &self.origin {
-            Origin::Native(native) => Ok(native),
-            Origin::Given | Origin::Docker(_) => Err(Error::NotOurs(part)),
+            StackOrigin::Native(native) => Ok(native),
+            StackOrigin::Given | StackOrigin::Docker(_) => Err(StackError::NotOurs(part)),
         }
     }
 }
 
-enum Resolved {
+enum ResolvedUrls {
     Given,
     Docker,
     Native,
 }
 
-fn resolve(choice: Source) -> Result<Resolved, Error> {
+fn resolve(choice: ServerSource) -> Result<ResolvedUrls, StackError> {
     Ok(match choice {
-        Source::Environment => Resolved::Given,
-        Source::Docker => Resolved::Docker,
-        Source::Native => Resolved::Native,
-        Source::Auto if config::names_a_stack() => Resolved::Given,
-        Source::Auto => match config::choice()? {
-            config::Choice::Native => Resolved::Native,
-            config::Choice::Docker => Resolved::Docker,
+        ServerSource::Environment => ResolvedUrls::Given,
+        ServerSource::Docker => ResolvedUrls::Docker,
+        ServerSource::Native => ResolvedUrls::Native,
+        ServerSource::Auto if config::names_a_stack() => ResolvedUrls::Given,
+        ServerSource::Auto => match config::choice()? {
+            config::SourceChoice::Native => ResolvedUrls::Native,
+            config::SourceChoice::Docker => ResolvedUrls::Docker,
         },
     })
 }
 
-fn given(parts: &Parts, progress: &dyn Progress) -> Result<Stack, Error> {
+fn given(parts: &WantedParts, progress: &dyn StartProgress) -> Result<ServerStack, StackError> {
     let urls = config::urls(&parts.wanted)?;
     for part in &parts.wanted {
-        progress.state(*part, &State::Ready(urls.of(*part).to_owned()));
+        progress.state(*part, &PartState::Ready(urls.of(*part).to_owned()));
     }
-    Ok(Stack::new(urls, Origin::Given))
+    Ok(ServerStack::new(urls, StackOrigin::Given))
 }

@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use clap::Args;
 use reqwest::Url;
 use secrecy::SecretString;
-use shared::config::{Broker, Check as _, secret, secret_file};
+use shared::config::{BrokerSettings, CheckSettings as _, secret, secret_file};
 
 use super::{AuditOptions, AuditOutcome, AuditReport, AuditTargets, ServiceName, audit};
-use crate::screen::{Board, say};
+use crate::screen::{ProgressBoard, say};
 
 /// How the program ends if something could not be checked. 2 is a wrong command line.
 const NOT_CHECKED: u8 = 3;
@@ -23,10 +23,10 @@ const EXAMPLES_MAX: usize = 10;
 /// An invariant whose sources are not all given is not checked. The exit code is 0 if all invariants are
 /// kept, 1 if one is violated, and 3 if one could not be checked.
 #[derive(Debug, Args)]
-pub struct Options {
+pub struct AuditArguments {
     /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
-    broker: Broker,
+    broker: BrokerSettings,
     #[command(flatten)]
     databases: DatabaseOptions,
     #[command(flatten)]
@@ -105,7 +105,7 @@ struct AddressOptions {
     notify_admin: Option<Url>,
 }
 
-impl Options {
+impl AuditArguments {
     fn targets(&self) -> anyhow::Result<AuditTargets> {
         let broker = if self.addresses.no_broker {
             None
@@ -175,7 +175,7 @@ impl AddressOptions {
 }
 
 /// Checks, prints one line for each invariant, and fails if one is violated or could not be checked.
-pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
+pub async fn run(options: AuditArguments) -> anyhow::Result<ExitCode> {
     let targets = options.targets()?;
     let held_to = AuditOptions {
         at_rest: options.at_rest,
@@ -183,7 +183,7 @@ pub async fn run(options: Options) -> anyhow::Result<ExitCode> {
         wait_max: Duration::from_secs(options.wait_seconds),
         ..AuditOptions::default()
     };
-    let report = audit(&targets, &held_to, &Board::new()).await?;
+    let report = audit(&targets, &held_to, &ProgressBoard::new()).await?;
     let report = if options.partial { report.without_missing_sources() } else { report };
     if options.json {
         say(serde_json::to_string_pretty(&report).context("the report is not JSON")?);

@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::{
     AuditOptions,
-    invariant::{Findings, Invariant},
+    invariant::{AuditFindings, AuditInvariant},
     service::ServiceName,
 };
 
@@ -27,7 +27,10 @@ struct StockRow {
 
 /// Products whose stock does not add up, or is not what their reservations hold. One statement sees one
 /// moment, so nothing is on its way between these tables.
-pub(super) async fn stock(conn: &mut PgConnection, findings: &mut Findings) -> sqlx::Result<()> {
+pub(super) async fn stock(
+    conn: &mut PgConnection,
+    findings: &mut AuditFindings,
+) -> sqlx::Result<()> {
     let products: i64 =
         sqlx::query_scalar("SELECT count(*) FROM products").fetch_one(&mut *conn).await?;
     let rows: Vec<StockRow> = sqlx::query_as(
@@ -52,7 +55,7 @@ pub(super) async fn stock(conn: &mut PgConnection, findings: &mut Findings) -> s
     .bind(ROWS_MAX)
     .fetch_all(conn)
     .await?;
-    let tally = findings.of(Invariant::StockAddsUp);
+    let tally = findings.of(AuditInvariant::StockAddsUp);
     tally.checked += u64::try_from(products).unwrap_or_default();
     for row in &rows {
         let StockRow { sku, stocked, available, reserved, sold, held_reserved, held_sold, .. } =
@@ -72,7 +75,7 @@ pub(super) async fn messaging(
     conn: &mut PgConnection,
     service: ServiceName,
     options: &AuditOptions,
-    findings: &mut Findings,
+    findings: &mut AuditFindings,
 ) -> sqlx::Result<()> {
     // At rest nothing may wait, however short.
     let limit = if options.at_rest { 0.0 } else { options.wait_max.as_secs_f64() };
@@ -83,7 +86,7 @@ pub(super) async fn messaging(
     .bind(limit)
     .fetch_one(&mut *conn)
     .await?;
-    note(findings, Invariant::OutboxesEmpty, (waiting, late), |n| {
+    note(findings, AuditInvariant::OutboxesEmpty, (waiting, late), |n| {
         format!("{service}: {n} messages wait")
     });
     let (waiting, late): (i64, i64) = sqlx::query_as(
@@ -94,14 +97,16 @@ pub(super) async fn messaging(
     .bind(options.at_rest)
     .fetch_one(&mut *conn)
     .await?;
-    note(findings, Invariant::JobsDone, (waiting, late), |n| format!("{service}: {n} jobs wait"));
+    note(findings, AuditInvariant::JobsDone, (waiting, late), |n| {
+        format!("{service}: {n} jobs wait")
+    });
     dead_letters(conn, service, options, findings).await
 }
 
 /// Counts what waits, and what waits for too long.
 fn note(
-    findings: &mut Findings,
-    invariant: Invariant,
+    findings: &mut AuditFindings,
+    invariant: AuditInvariant,
     (waiting, late): (i64, i64),
     what: impl FnOnce(i64) -> String,
 ) {
@@ -117,7 +122,7 @@ async fn dead_letters(
     conn: &mut PgConnection,
     service: ServiceName,
     options: &AuditOptions,
-    findings: &mut Findings,
+    findings: &mut AuditFindings,
 ) -> sqlx::Result<()> {
     let rows: Vec<(String, String, i64)> = sqlx::query_as(
         "SELECT topic, reason, count(*) FROM messaging.dead_letter
@@ -131,7 +136,7 @@ async fn dead_letters(
     .bind(options.dead_letters.is_some())
     .fetch_all(conn)
     .await?;
-    let tally = findings.of(Invariant::DeadLettersDecided);
+    let tally = findings.of(AuditInvariant::DeadLettersDecided);
     tally.checked += 1;
     for (topic, reason, n) in rows {
         let n = u64::try_from(n).unwrap_or_default();
@@ -146,9 +151,9 @@ async fn dead_letters(
 }
 
 /// Whether there are as many dead letters as were expected of all services.
-pub(super) fn expected_dead_letters(options: &AuditOptions, findings: &mut Findings) {
+pub(super) fn expected_dead_letters(options: &AuditOptions, findings: &mut AuditFindings) {
     let Some(expected) = options.dead_letters else { return };
-    let tally = findings.of(Invariant::DeadLettersDecided);
+    let tally = findings.of(AuditInvariant::DeadLettersDecided);
     let found = std::mem::take(&mut tally.open);
     if found != expected {
         tally.violation(format!("{found} dead letters, expected {expected}"));

@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::{
     fact::{
-        Fact, NOTICE_KINDS, NOTICE_STAGES, ORDER_STAGES, PAYMENT_STAGES, RESERVATION_STAGES,
-        Statement, known,
+        FactStatement, NOTICE_KINDS, NOTICE_STAGES, ORDER_STAGES, OrderFact, PAYMENT_STAGES,
+        RESERVATION_STAGES, known,
     },
     service::ServiceName,
 };
@@ -50,12 +50,12 @@ struct OrderRow {
     total_minor: i64,
     due_ms: i64,
     said: i64,
-    lines: Json<Vec<Line>>,
+    lines: Json<Vec<LineRow>>,
     heard: Json<Vec<(String, i64, bool)>>,
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct LineRow {
     sku: String,
     quantity: i64,
 }
@@ -112,19 +112,22 @@ impl ServiceDatabases {
     pub(super) async fn page(
         &mut self,
         after: Uuid,
-    ) -> Result<(Vec<Uuid>, Vec<Fact>), DatabaseFailure> {
+    ) -> Result<(Vec<Uuid>, Vec<OrderFact>), DatabaseFailure> {
         let Some(conn) = self.get(ServiceName::Orders) else { return Ok((vec![], vec![])) };
         let page = orders!("WHERE order_id > $1 ORDER BY order_id LIMIT $2");
         let page = sqlx::query_as(page).bind(after).bind(PAGE_MAX).fetch_all(conn).await;
         let rows: Vec<OrderRow> = page.map_err(|error| self.failed(ServiceName::Orders, error))?;
         let ids: Vec<Uuid> = rows.iter().map(|row| row.order_id).collect();
-        let mut facts: Vec<Fact> = rows.iter().flat_map(order_facts).collect();
+        let mut facts: Vec<OrderFact> = rows.iter().flat_map(order_facts).collect();
         self.add_others(&ids, &mut facts).await?;
         Ok((ids, facts))
     }
 
     /// All facts about these orders, with what explains a message that is missing.
-    pub(super) async fn facts_of(&mut self, ids: &[Uuid]) -> Result<Vec<Fact>, DatabaseFailure> {
+    pub(super) async fn facts_of(
+        &mut self,
+        ids: &[Uuid],
+    ) -> Result<Vec<OrderFact>, DatabaseFailure> {
         let mut facts = Vec::new();
         if let Some(conn) = self.get(ServiceName::Orders) {
             let asked = sqlx::query_as(orders!("WHERE order_id = ANY ($1)")).bind(ids);
@@ -144,7 +147,7 @@ impl ServiceDatabases {
     async fn add_others(
         &mut self,
         ids: &[Uuid],
-        facts: &mut Vec<Fact>,
+        facts: &mut Vec<OrderFact>,
     ) -> Result<(), DatabaseFailure> {
         use ServiceName::{Inventory, Notify, Payments};
         for service in [Inventory, Payments, Notify] {
@@ -160,12 +163,12 @@ impl ServiceDatabases {
     }
 }
 
-fn order_facts(row: &OrderRow) -> Vec<Fact> {
+fn order_facts(row: &OrderRow) -> Vec<OrderFact> {
     let mut lines = BTreeMap::new();
     for line in &row.lines.0 {
         *lines.entry(line.sku.clone()).or_default() += line.quantity;
     }
-    let order = Statement::Order {
+    let order = FactStatement::Order {
         stage: known(&ORDER_STAGES, &row.stage),
         total_minor: row.total_minor,
         due_ms: row.due_ms,
@@ -174,9 +177,9 @@ fn order_facts(row: &OrderRow) -> Vec<Fact> {
     };
     let heard = row.heard.0.iter().filter_map(|(source, numbers, is_whole)| {
         let source = ServiceName::of_source(source)?;
-        Some(Statement::Heard { source, numbers: if *is_whole { *numbers } else { -1 } })
+        Some(FactStatement::Heard { source, numbers: if *is_whole { *numbers } else { -1 } })
     });
-    heard.chain([order]).map(|statement| Fact::new(row.order_id, statement)).collect()
+    heard.chain([order]).map(|statement| OrderFact::new(row.order_id, statement)).collect()
 }
 
 /// Lines as one number: the same for the same quantities, and else another.
@@ -191,7 +194,7 @@ fn digest(lines: &BTreeMap<String, i64>) -> i64 {
     i64::from_be_bytes(bytes)
 }
 
-async fn reservations(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Fact>> {
+async fn reservations(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderFact>> {
     let rows: Vec<ReservationRow> = sqlx::query_as(
         "SELECT order_id, stage, lines, said FROM reservations WHERE order_id = ANY ($1)",
     )
@@ -200,12 +203,12 @@ async fn reservations(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec
     .await?;
     let fact = |(id, stage, lines, said): ReservationRow| {
         let (stage, lines) = (known(&RESERVATION_STAGES, &stage), digest(&lines.0));
-        Fact::new(id, Statement::Reservation { stage, lines, said })
+        OrderFact::new(id, FactStatement::Reservation { stage, lines, said })
     };
     Ok(rows.into_iter().map(fact).collect())
 }
 
-async fn payments(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Fact>> {
+async fn payments(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderFact>> {
     let rows: Vec<PaymentRow> = sqlx::query_as(
         "SELECT order_id, stage, coalesce(charged_minor, 0), said
          FROM payments WHERE order_id = ANY ($1)",
@@ -215,12 +218,12 @@ async fn payments(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Fac
     .await?;
     let fact = |(id, stage, charged_minor, said): PaymentRow| {
         let stage = known(&PAYMENT_STAGES, &stage);
-        Fact::new(id, Statement::Payment { stage, charged_minor, said })
+        OrderFact::new(id, FactStatement::Payment { stage, charged_minor, said })
     };
     Ok(rows.into_iter().map(fact).collect())
 }
 
-async fn notices(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Fact>> {
+async fn notices(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderFact>> {
     let said: Vec<(Uuid, i64)> =
         sqlx::query_as("SELECT order_id, said FROM correspondences WHERE order_id = ANY ($1)")
             .bind(ids)
@@ -235,11 +238,12 @@ async fn notices(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<Fact
     .await?;
     let notice = |(id, kind, stage, at_ms): NoticeRow| {
         let (kind, stage) = (known(&NOTICE_KINDS, &kind), known(&NOTICE_STAGES, &stage));
-        Fact::new(id, Statement::Notice { kind, stage, at_ms })
+        OrderFact::new(id, FactStatement::Notice { kind, stage, at_ms })
     };
-    let mut facts: Vec<Fact> = rows.into_iter().map(notice).collect();
+    let mut facts: Vec<OrderFact> = rows.into_iter().map(notice).collect();
     facts.extend(
-        said.into_iter().map(|(id, said)| Fact::new(id, Statement::Correspondence { said })),
+        said.into_iter()
+            .map(|(id, said)| OrderFact::new(id, FactStatement::Correspondence { said })),
     );
     Ok(facts)
 }
@@ -249,7 +253,7 @@ async fn explanations(
     conn: &mut PgConnection,
     service: ServiceName,
     ids: &[Uuid],
-) -> sqlx::Result<Vec<Fact>> {
+) -> sqlx::Result<Vec<OrderFact>> {
     let keys: Vec<String> = ids.iter().map(Uuid::to_string).collect();
     let rows: Vec<(String, bool)> = sqlx::query_as(
         "WITH wanted AS (SELECT text, convert_to(text, 'UTF8') AS key FROM unnest($1) AS text)
@@ -262,11 +266,11 @@ async fn explanations(
     .await?;
     let fact = |(key, is_in_outbox): (String, bool)| {
         let statement = if is_in_outbox {
-            Statement::InOutbox { service }
+            FactStatement::InOutbox { service }
         } else {
-            Statement::DeadLetter { service }
+            FactStatement::DeadLetter { service }
         };
-        Some(Fact::new(key.parse().ok()?, statement))
+        Some(OrderFact::new(key.parse().ok()?, statement))
     };
     Ok(rows.into_iter().filter_map(fact).collect())
 }

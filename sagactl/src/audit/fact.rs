@@ -43,7 +43,7 @@ const FIELDS: usize = 5;
 
 /// One statement about one order (or about one product, whose key is a hash of its SKU).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Fact {
+pub(super) struct OrderFact {
     pub(super) order_id: Uuid,
     kind: u8,
     fields: [i64; FIELDS],
@@ -51,7 +51,7 @@ pub(super) struct Fact {
 
 /// What a fact states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Statement {
+pub(super) enum FactStatement {
     /// The order's row.
     Order { stage: &'static str, total_minor: i64, due_ms: i64, lines: i64, said: i64 },
     /// The reservation's row.
@@ -116,9 +116,9 @@ pub(super) fn topic_place(topic: &str) -> Option<usize> {
     contract::TOPICS.iter().position(|known| known.name == topic)
 }
 
-impl Fact {
-    pub(super) fn new(order_id: Uuid, statement: Statement) -> Self {
-        use Statement as S;
+impl OrderFact {
+    pub(super) fn new(order_id: Uuid, statement: FactStatement) -> Self {
+        use FactStatement as S;
         let (kind, fields) = match statement {
             S::Order { stage, total_minor, due_ms, lines, said } => {
                 (0, [place(&ORDER_STAGES, stage), total_minor, due_ms, lines, said])
@@ -146,8 +146,8 @@ impl Fact {
         Self { order_id, kind, fields }
     }
 
-    pub(super) fn statement(&self) -> Statement {
-        use Statement as S;
+    pub(super) fn statement(&self) -> FactStatement {
+        use FactStatement as S;
         let of = |field: usize| self.fields[field];
         match self.kind {
             0 => {
@@ -221,22 +221,28 @@ mod tests {
         let message =
             MessageFact { source: service, sequence: 3, topic: 2, partition: 4, offset: 5 };
         for statement in [
-            Statement::Order { stage: "confirmed", total_minor: 7, due_ms: 8, lines: -9, said: 2 },
-            Statement::Reservation { stage: "sold", lines: -9, said: 1 },
-            Statement::Payment { stage: "done", charged_minor: 7, said: 1 },
-            Statement::Correspondence { said: 1 },
-            Statement::Notice { kind: "cancelled", stage: "sent", at_ms: 5 },
-            Statement::Heard { source: service, numbers: 4 },
-            Statement::InOutbox { service },
-            Statement::DeadLetter { service },
-            Statement::Charge { amount: 7, refunded: 7 },
-            Statement::Mail { kind: "refunded" },
-            Statement::Message(message),
+            FactStatement::Order {
+                stage: "confirmed",
+                total_minor: 7,
+                due_ms: 8,
+                lines: -9,
+                said: 2,
+            },
+            FactStatement::Reservation { stage: "sold", lines: -9, said: 1 },
+            FactStatement::Payment { stage: "done", charged_minor: 7, said: 1 },
+            FactStatement::Correspondence { said: 1 },
+            FactStatement::Notice { kind: "cancelled", stage: "sent", at_ms: 5 },
+            FactStatement::Heard { source: service, numbers: 4 },
+            FactStatement::InOutbox { service },
+            FactStatement::DeadLetter { service },
+            FactStatement::Charge { amount: 7, refunded: 7 },
+            FactStatement::Mail { kind: "refunded" },
+            FactStatement::Message(message),
         ] {
             let mut written = Vec::new();
-            Fact::new(Uuid::max(), statement).write(&mut written).unwrap();
+            OrderFact::new(Uuid::max(), statement).write(&mut written).unwrap();
             assert_eq!(written.len(), RECORD_BYTES);
-            let read = Fact::read(written.as_slice()).unwrap();
+            let read = OrderFact::read(written.as_slice()).unwrap();
             assert_eq!((read.order_id, read.statement()), (Uuid::max(), statement));
         }
     }

@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::fact::{Fact, Statement};
+use super::fact::{FactStatement, OrderFact};
 
 /// Charges that are asked for at once.
 const PAGE_MAX: &str = "1000";
@@ -27,12 +27,12 @@ pub(super) struct GatewayReader {
 
 #[derive(Deserialize)]
 struct ChargePage {
-    data: Vec<Charge>,
+    data: Vec<ChargeBody>,
     has_more: bool,
 }
 
 #[derive(Deserialize)]
-struct Charge {
+struct ChargeBody {
     id: String,
     amount: i64,
     amount_refunded: i64,
@@ -47,13 +47,13 @@ impl GatewayReader {
     /// All charges.
     pub(super) async fn all(
         &self,
-        take: impl FnMut(Fact) -> anyhow::Result<()>,
+        take: impl FnMut(OrderFact) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         self.pages(&[], take).await
     }
 
     /// The charges for one order.
-    pub(super) async fn of(&self, order_id: Uuid) -> anyhow::Result<Vec<Fact>> {
+    pub(super) async fn of(&self, order_id: Uuid) -> anyhow::Result<Vec<OrderFact>> {
         let mut facts = Vec::new();
         let take = |fact| {
             facts.push(fact);
@@ -66,7 +66,7 @@ impl GatewayReader {
     async fn pages(
         &self,
         filter: &[(&str, String)],
-        mut take: impl FnMut(Fact) -> anyhow::Result<()>,
+        mut take: impl FnMut(OrderFact) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut after = None;
         loop {
@@ -87,13 +87,14 @@ impl GatewayReader {
     }
 }
 
-impl Charge {
-    fn fact(&self) -> anyhow::Result<Fact> {
+impl ChargeBody {
+    fn fact(&self) -> anyhow::Result<OrderFact> {
         let order = self.metadata.get("order_id");
         let order = order.with_context(|| format!("charge {} names no order", self.id))?;
         let order = order.parse().with_context(|| format!("charge {} is for no order", self.id))?;
-        let statement = Statement::Charge { amount: self.amount, refunded: self.amount_refunded };
-        Ok(Fact::new(order, statement))
+        let statement =
+            FactStatement::Charge { amount: self.amount, refunded: self.amount_refunded };
+        Ok(OrderFact::new(order, statement))
     }
 }
 

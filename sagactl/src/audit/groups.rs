@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
-use shared::{kafka, lag::Group};
+use shared::{kafka, lag::GroupProbe};
 
-use super::{service::ServiceName, stillness::Stillness};
+use super::{service::ServiceName, stillness::StillCount};
 
 /// The pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -23,7 +23,10 @@ pub struct UnreadTopic {
 
 /// What the groups have not read: what was deleted before, and what is still there when a group does not
 /// read on for so long. Blocks.
-pub fn unread(broker: &kafka::Settings, still_max: Duration) -> anyhow::Result<Vec<UnreadTopic>> {
+pub fn unread(
+    broker: &kafka::KafkaSettings,
+    still_max: Duration,
+) -> anyhow::Result<Vec<UnreadTopic>> {
     let mut unread = Vec::new();
     for service in ServiceName::ALL {
         let found = unread_of(broker, service, still_max)?;
@@ -33,13 +36,13 @@ pub fn unread(broker: &kafka::Settings, still_max: Duration) -> anyhow::Result<V
 }
 
 fn unread_of(
-    broker: &kafka::Settings,
+    broker: &kafka::KafkaSettings,
     service: ServiceName,
     still_max: Duration,
 ) -> anyhow::Result<Vec<String>> {
-    let mut group = Group::new(broker, service.name())?;
+    let mut group = GroupProbe::new(broker, service.name())?;
     let topics = service.topics();
-    let mut stillness = Stillness::new(still_max, LOOK_AGAIN);
+    let mut stillness = StillCount::new(still_max, LOOK_AGAIN);
     let (mut unread, mut ends) = (Vec::new(), None);
     loop {
         let seen = match group.look(&topics) {

@@ -41,7 +41,7 @@ impl fmt::Display for AuditSource {
 
 /// What has to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Invariant {
+pub enum AuditInvariant {
     /// No order is pending beyond its due time.
     OrdersEnded,
     /// Stock is available, reserved or sold, and agrees with reservations and orders.
@@ -70,7 +70,7 @@ pub enum Invariant {
     CountersZero,
 }
 
-impl Invariant {
+impl AuditInvariant {
     /// All of them, in the order in which they are reported.
     pub const ALL: [Self; 13] = [
         Self::OrdersEnded,
@@ -187,7 +187,7 @@ pub struct InvariantResult {
 
 /// Counts and examples of one invariant while it is checked.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct InvariantTally {
     pub(super) checked: u64,
     pub(super) open: u64,
     pub(super) left_out: u64,
@@ -197,7 +197,7 @@ pub(super) struct Tally {
     examples: Vec<String>,
 }
 
-impl Tally {
+impl InvariantTally {
     pub(super) fn violation(&mut self, example: impl Into<String>) {
         self.violations += 1;
         if self.examples.len() < EXAMPLES_MAX {
@@ -208,13 +208,13 @@ impl Tally {
 
 /// The counts of all invariants, and the sources that could not be read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Findings {
-    tallies: BTreeMap<Invariant, Tally>,
+pub(super) struct AuditFindings {
+    tallies: BTreeMap<AuditInvariant, InvariantTally>,
     missing: BTreeMap<AuditSource, (String, bool)>,
 }
 
-impl Findings {
-    pub(super) fn of(&mut self, invariant: Invariant) -> &mut Tally {
+impl AuditFindings {
+    pub(super) fn of(&mut self, invariant: AuditInvariant) -> &mut InvariantTally {
         self.tallies.entry(invariant).or_default()
     }
 
@@ -230,15 +230,15 @@ impl Findings {
     }
 
     /// Whether everything that the invariant needs could be read.
-    pub(super) fn can_check(&self, invariant: Invariant) -> bool {
+    pub(super) fn can_check(&self, invariant: AuditInvariant) -> bool {
         !invariant.needs().iter().any(|source| self.missing.contains_key(source))
     }
 
     pub(super) fn results(&self) -> Vec<InvariantResult> {
-        Invariant::ALL.into_iter().map(|invariant| self.result(invariant)).collect()
+        AuditInvariant::ALL.into_iter().map(|invariant| self.result(invariant)).collect()
     }
 
-    fn result(&self, invariant: Invariant) -> InvariantResult {
+    fn result(&self, invariant: AuditInvariant) -> InvariantResult {
         let tally = self.tallies.get(&invariant).cloned().unwrap_or_default();
         let needs = invariant.needs();
         // A source that was given and cannot be read is the graver reason.
@@ -255,7 +255,7 @@ impl Findings {
             (None, _) => AuditOutcome::Kept,
         };
         let is_checked = self.can_check(invariant);
-        let tally = if is_checked { tally } else { Tally::default() };
+        let tally = if is_checked { tally } else { InvariantTally::default() };
         InvariantResult {
             name: invariant.name(),
             outcome,
@@ -301,27 +301,27 @@ impl fmt::Display for InvariantResult {
 mod tests {
     use super::*;
 
-    fn result(findings: &Findings, invariant: Invariant) -> InvariantResult {
+    fn result(findings: &AuditFindings, invariant: AuditInvariant) -> InvariantResult {
         findings.results().into_iter().find(|result| result.name == invariant.name()).unwrap()
     }
 
     #[test]
     fn examples_are_bounded_and_violations_are_all_counted() {
-        let mut findings = Findings::default();
+        let mut findings = AuditFindings::default();
         for n in 0..1_000 {
-            findings.of(Invariant::JobsDone).violation(format!("job {n}"));
+            findings.of(AuditInvariant::JobsDone).violation(format!("job {n}"));
         }
-        let result = result(&findings, Invariant::JobsDone);
+        let result = result(&findings, AuditInvariant::JobsDone);
         assert_eq!((result.violations, result.examples.len()), (1_000, EXAMPLES_MAX));
         assert_eq!(result.outcome, AuditOutcome::Violated);
     }
 
     #[test]
     fn an_invariant_whose_source_is_missing_is_not_checked_whatever_was_counted() {
-        let mut findings = Findings::default();
-        findings.of(Invariant::ChargesMatch).violation("half of it");
+        let mut findings = AuditFindings::default();
+        findings.of(AuditInvariant::ChargesMatch).violation("half of it");
         findings.not_given(AuditSource::Gateway);
-        let result = result(&findings, Invariant::ChargesMatch);
+        let result = result(&findings, AuditInvariant::ChargesMatch);
         assert_eq!(result.outcome, AuditOutcome::NotChecked);
         assert!(result.is_source_missing && result.violations == 0 && result.examples.is_empty());
         let line = "? gateway charges match orders         not checked: the gateway is not given";
@@ -330,11 +330,11 @@ mod tests {
 
     #[test]
     fn a_source_that_cannot_be_read_counts_more_than_one_that_is_not_given() {
-        let mut findings = Findings::default();
+        let mut findings = AuditFindings::default();
         findings.not_given(AuditSource::Gateway);
         let source = AuditSource::Database(ServiceName::Payments);
         findings.unreadable(source, &anyhow::anyhow!("refused"));
-        let result = result(&findings, Invariant::ChargesMatch);
+        let result = result(&findings, AuditInvariant::ChargesMatch);
         let reason = "the database of payment-service cannot be read: refused";
         assert_eq!(result.reason.as_deref(), Some(reason));
         assert!(!result.is_source_missing);
@@ -342,8 +342,11 @@ mod tests {
 
     #[test]
     fn what_was_not_looked_at_again_is_neither_kept_nor_a_violation() {
-        let mut findings = Findings::default();
-        findings.of(Invariant::PaymentsMatch).unconfirmed = 3;
-        assert_eq!(result(&findings, Invariant::PaymentsMatch).outcome, AuditOutcome::NotChecked);
+        let mut findings = AuditFindings::default();
+        findings.of(AuditInvariant::PaymentsMatch).unconfirmed = 3;
+        assert_eq!(
+            result(&findings, AuditInvariant::PaymentsMatch).outcome,
+            AuditOutcome::NotChecked
+        );
     }
 }

@@ -7,8 +7,8 @@
 use uuid::Uuid;
 
 use super::{
-    fact::{Fact, MessageFact, NOTICE_KINDS, Statement},
-    invariant::Invariant,
+    fact::{FactStatement, MessageFact, NOTICE_KINDS, OrderFact},
+    invariant::AuditInvariant,
     service::ServiceName,
 };
 
@@ -36,7 +36,7 @@ pub(super) struct JudgeRules {
 
 /// How one order stands with one invariant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum OrderVerdict {
     /// As it should be.
     Kept,
     /// On its way, within its limits.
@@ -88,7 +88,7 @@ pub(super) struct OrderView {
     last: Option<MessageFact>,
     /// The last message of each topic of the source that is read now.
     topics: Vec<MessageFact>,
-    messages: Vec<Fact>,
+    messages: Vec<OrderFact>,
     pub(super) repeats: u64,
 }
 
@@ -115,7 +115,7 @@ impl OrderView {
     }
 
     /// The same from facts in any order.
-    pub(super) fn from_facts(order_id: Uuid, mut facts: Vec<Fact>) -> Self {
+    pub(super) fn from_facts(order_id: Uuid, mut facts: Vec<OrderFact>) -> Self {
         facts.sort_unstable();
         let mut view = Self::of(order_id);
         for fact in &facts {
@@ -125,9 +125,10 @@ impl OrderView {
     }
 
     /// What the second look does not read again: messages, each once, and mails.
-    pub(super) fn into_kept(self) -> Vec<Fact> {
+    pub(super) fn into_kept(self) -> Vec<OrderFact> {
         let mails = NOTICE_KINDS.into_iter().zip(self.mails).filter(|(_, mails)| *mails > 0);
-        let mails = mails.map(|(kind, _)| Fact::new(self.order_id, Statement::Mail { kind }));
+        let mails =
+            mails.map(|(kind, _)| OrderFact::new(self.order_id, FactStatement::Mail { kind }));
         self.messages.iter().copied().chain(mails).collect()
     }
 
@@ -141,8 +142,8 @@ impl OrderView {
     }
 
     /// Takes the next fact, in their order.
-    pub(super) fn add(&mut self, fact: &Fact) {
-        use Statement as S;
+    pub(super) fn add(&mut self, fact: &OrderFact) {
+        use FactStatement as S;
         match fact.statement() {
             S::Order { stage, total_minor, due_ms, lines, said } => {
                 self.order = Some(OrderRow { stage, total_minor, due_ms, lines });
@@ -180,7 +181,7 @@ impl OrderView {
     }
 
     /// Messages come by source and number, and those of one number by where they are.
-    fn add_message(&mut self, message: MessageFact, fact: &Fact) {
+    fn add_message(&mut self, message: MessageFact, fact: &OrderFact) {
         let last = self.last.replace(message);
         if last.is_none_or(|last| last.source != message.source) {
             self.topics.clear();
@@ -204,7 +205,7 @@ impl OrderView {
             Some(before) => {
                 if before.partition == message.partition && before.offset > message.offset {
                     if self.out_of_order.is_none() {
-                        let before = Fact::new(self.order_id, Statement::Message(*before));
+                        let before = OrderFact::new(self.order_id, FactStatement::Message(*before));
                         self.messages.extend([before, *fact]);
                     }
                     self.out_of_order = Some(rules::out_of_order(before, &message));
@@ -217,20 +218,20 @@ impl OrderView {
 
     /// What each invariant says of this order; nothing of one that was placed after the databases were
     /// read.
-    pub(super) fn verdicts(&self, rules: &JudgeRules) -> Vec<(Invariant, Verdict)> {
+    pub(super) fn verdicts(&self, rules: &JudgeRules) -> Vec<(AuditInvariant, OrderVerdict)> {
         let Some(order) = self.order else { return self.without_order(rules) };
         let mut verdicts = vec![
-            (Invariant::OrdersEnded, rules::ended(&order, rules)),
-            (Invariant::StockAddsUp, self.stock(&order)),
-            (Invariant::PaymentsMatch, self.payment(&order, rules)),
-            (Invariant::ChargesMatch, self.charges(&order, rules)),
-            (Invariant::TopicsComplete, self.topics(rules)),
-            (Invariant::MessagesArrived, self.arrived(rules)),
-            (Invariant::CustomersNotified, self.notified(&order, rules)),
+            (AuditInvariant::OrdersEnded, rules::ended(&order, rules)),
+            (AuditInvariant::StockAddsUp, self.stock(&order)),
+            (AuditInvariant::PaymentsMatch, self.payment(&order, rules)),
+            (AuditInvariant::ChargesMatch, self.charges(&order, rules)),
+            (AuditInvariant::TopicsComplete, self.topics(rules)),
+            (AuditInvariant::MessagesArrived, self.arrived(rules)),
+            (AuditInvariant::CustomersNotified, self.notified(&order, rules)),
         ];
-        verdicts.extend(self.mails(rules).map(|verdict| (Invariant::MailsDelivered, verdict)));
+        verdicts.extend(self.mails(rules).map(|verdict| (AuditInvariant::MailsDelivered, verdict)));
         for (_, verdict) in &mut verdicts {
-            if let Verdict::Violated(what) = verdict {
+            if let OrderVerdict::Violated(what) = verdict {
                 *what = format!("order {} ({}): {what}", self.order_id, order.stage);
             }
         }
@@ -239,16 +240,16 @@ impl OrderView {
 
     /// A key of which order-service knows no order: a product, a message of another producer, an order
     /// that was placed since.
-    fn without_order(&self, rules: &JudgeRules) -> Vec<(Invariant, Verdict)> {
+    fn without_order(&self, rules: &JudgeRules) -> Vec<(AuditInvariant, OrderVerdict)> {
         let id = self.order_id;
         let mut verdicts = Vec::new();
         if self.charges > 0 && !rules::is_placed_after(id, rules.read_ms) {
             let what = format!("a charge for {id}, which is no order");
-            verdicts.push((Invariant::ChargesMatch, Verdict::Violated(what)));
+            verdicts.push((AuditInvariant::ChargesMatch, OrderVerdict::Violated(what)));
         }
         if let Some(what) = &self.out_of_order {
             let what = format!("key {id}: {what}");
-            verdicts.push((Invariant::TopicsComplete, Verdict::Violated(what)));
+            verdicts.push((AuditInvariant::TopicsComplete, OrderVerdict::Violated(what)));
         }
         verdicts
     }

@@ -12,7 +12,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 use uuid::Uuid;
 
 use super::{
-    fact::{Fact, NOTICE_KINDS, Statement},
+    fact::{FactStatement, NOTICE_KINDS, OrderFact},
     gateway::get,
 };
 
@@ -24,12 +24,12 @@ const KEPT_MIN: usize = 100;
 
 #[derive(Deserialize)]
 struct MailPage {
-    messages: Vec<Mail>,
+    messages: Vec<MailBody>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Mail {
+struct MailBody {
     #[serde(rename = "MessageID")]
     message_id: String,
     created: String,
@@ -39,7 +39,7 @@ struct Mail {
 pub(super) async fn read(
     http: &reqwest::Client,
     base: &Url,
-    mut take: impl FnMut(Fact) -> anyhow::Result<()>,
+    mut take: impl FnMut(OrderFact) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<OffsetDateTime>> {
     let (mut start, mut oldest) = (0, None);
     loop {
@@ -50,7 +50,7 @@ pub(super) async fn read(
         let page: MailPage = get(http, url).await?;
         for mail in &page.messages {
             if let Some((order_id, kind)) = read_message_id(&mail.message_id) {
-                take(Fact::new(order_id, Statement::Mail { kind }))?;
+                take(OrderFact::new(order_id, FactStatement::Mail { kind }))?;
             }
             let created = OffsetDateTime::parse(&mail.created, &Rfc3339).ok();
             oldest = oldest.min(created).or(created);

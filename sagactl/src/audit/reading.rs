@@ -16,15 +16,15 @@ use super::{
     databases::{DatabaseFailure, ServiceDatabases},
     gateway::GatewayReader,
     groups,
-    invariant::{AuditSource, Findings, Invariant},
-    judge::{JudgeRules, OrderView, Verdict},
+    invariant::{AuditFindings, AuditInvariant, AuditSource},
+    judge::{JudgeRules, OrderVerdict, OrderView},
     mails,
     service::ServiceName,
     spill::FactSpill,
-    suspects::Suspects,
+    suspects::SuspectOrders,
     topics::TopicReader,
 };
-use crate::{client, screen::Board};
+use crate::{client, screen::ProgressBoard};
 
 /// The clocks of this machine and of the services may differ by this much.
 const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
@@ -37,7 +37,7 @@ pub(super) struct AuditRun<'a> {
     targets: &'a AuditTargets,
     pub(super) options: &'a AuditOptions,
     http: reqwest::Client,
-    pub(super) findings: Findings,
+    pub(super) findings: AuditFindings,
     pub(super) databases: ServiceDatabases,
     pub(super) topics: Option<TopicReader>,
     pub(super) gateway: Option<GatewayReader>,
@@ -69,7 +69,7 @@ impl<'a> AuditRun<'a> {
             targets,
             options,
             http: client::http()?,
-            findings: Findings::default(),
+            findings: AuditFindings::default(),
             databases: ServiceDatabases::default(),
             topics: None,
             gateway: None,
@@ -85,7 +85,7 @@ impl<'a> AuditRun<'a> {
         self.findings.unreadable(AuditSource::Database(service), &error);
     }
 
-    pub(super) async fn read_databases(&mut self, board: &Board) -> anyhow::Result<()> {
+    pub(super) async fn read_databases(&mut self, board: &ProgressBoard) -> anyhow::Result<()> {
         for service in ServiceName::ALL {
             let source = AuditSource::Database(service);
             let Some(url) = self.targets.databases.get(&service) else {
@@ -108,7 +108,7 @@ impl<'a> AuditRun<'a> {
         Ok(())
     }
 
-    async fn read_orders(&mut self, board: &Board) -> anyhow::Result<()> {
+    async fn read_orders(&mut self, board: &ProgressBoard) -> anyhow::Result<()> {
         let bar = board.count("orders", 0);
         let mut after = Uuid::nil();
         loop {
@@ -131,7 +131,7 @@ impl<'a> AuditRun<'a> {
         Ok(())
     }
 
-    pub(super) async fn read_topics(&mut self, board: &Board) -> anyhow::Result<()> {
+    pub(super) async fn read_topics(&mut self, board: &ProgressBoard) -> anyhow::Result<()> {
         let Some(broker) = self.targets.broker.clone() else {
             self.findings.not_given(AuditSource::Broker);
             return Ok(());
@@ -167,9 +167,9 @@ impl<'a> AuditRun<'a> {
         let asking = tokio::task::spawn_blocking(move || groups::unread(&broker, still_max));
         match asking.await? {
             Ok(unread) => {
-                let is_orders = |it: &groups::UnreadTopic| it.service == ServiceName::Orders;
+                let is_orders = |topic: &groups::UnreadTopic| topic.service == ServiceName::Orders;
                 self.rules.all_read = !unread.iter().any(is_orders);
-                let tally = self.findings.of(Invariant::TopicsRead);
+                let tally = self.findings.of(AuditInvariant::TopicsRead);
                 tally.checked += ServiceName::ALL.len() as u64;
                 for groups::UnreadTopic { service, what } in unread {
                     tally.violation(format!("{service}: {what}"));
@@ -180,7 +180,7 @@ impl<'a> AuditRun<'a> {
         Ok(())
     }
 
-    pub(super) async fn read_gateway(&mut self, board: &Board) {
+    pub(super) async fn read_gateway(&mut self, board: &ProgressBoard) {
         let Some(base) = self.targets.gateway.clone() else {
             return self.findings.not_given(AuditSource::Gateway);
         };
@@ -193,7 +193,7 @@ impl<'a> AuditRun<'a> {
         bar.finish_and_clear();
     }
 
-    pub(super) async fn read_mails(&mut self, board: &Board, now: OffsetDateTime) {
+    pub(super) async fn read_mails(&mut self, board: &ProgressBoard, now: OffsetDateTime) {
         let Some(base) = &self.targets.mails else {
             return self.findings.not_given(AuditSource::Mails);
         };
@@ -227,7 +227,7 @@ impl<'a> AuditRun<'a> {
                 self.findings.unreadable(AuditSource::Admin(ServiceName::Orders), &error);
                 continue;
             };
-            let tally = self.findings.of(Invariant::CountersZero);
+            let tally = self.findings.of(AuditInvariant::CountersZero);
             tally.checked += 1;
             if *n > 0 {
                 tally.violation(format!("{name} is {n}"));
@@ -236,9 +236,9 @@ impl<'a> AuditRun<'a> {
     }
 
     /// Judges every order by all facts; answers those that look wrong.
-    pub(super) fn judge(&mut self, board: &Board) -> anyhow::Result<Suspects> {
+    pub(super) fn judge(&mut self, board: &ProgressBoard) -> anyhow::Result<SuspectOrders> {
         let mut sorted = self.spill.take().context("facts are judged once")?.sorted()?;
-        let (bar, mut suspects) = (board.count("judged", 0), Suspects::default());
+        let (bar, mut suspects) = (board.count("judged", 0), SuspectOrders::default());
         let mut view: Option<OrderView> = None;
         loop {
             let fact = sorted.next()?;
@@ -256,19 +256,19 @@ impl<'a> AuditRun<'a> {
         Ok(suspects)
     }
 
-    fn first_verdicts(&mut self, view: OrderView, suspects: &mut Suspects) {
+    fn first_verdicts(&mut self, view: OrderView, suspects: &mut SuspectOrders) {
         if let Some(topics) = &mut self.topics {
             topics.count_repeats(view.repeats);
         }
         let verdicts = self.checkable(&view);
-        if !verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::Violated(_))) {
+        if !verdicts.iter().any(|(_, verdict)| matches!(verdict, OrderVerdict::Violated(_))) {
             return self.tally(view.stage(), verdicts);
         }
         let Some(view) = suspects.add(view) else { return };
         for (invariant, verdict) in verdicts {
             match verdict {
-                Verdict::Violated(_) => self.findings.of(invariant).unconfirmed += 1,
-                Verdict::Kept | Verdict::Open | Verdict::LeftOut => {
+                OrderVerdict::Violated(_) => self.findings.of(invariant).unconfirmed += 1,
+                OrderVerdict::Kept | OrderVerdict::Open | OrderVerdict::LeftOut => {
                     self.tally(None, vec![(invariant, verdict)]);
                 }
             }
@@ -277,7 +277,7 @@ impl<'a> AuditRun<'a> {
     }
 
     /// The verdicts whose sources could all be read.
-    pub(super) fn checkable(&self, view: &OrderView) -> Vec<(Invariant, Verdict)> {
+    pub(super) fn checkable(&self, view: &OrderView) -> Vec<(AuditInvariant, OrderVerdict)> {
         let mut verdicts = view.verdicts(&self.rules);
         verdicts.retain(|(invariant, _)| self.findings.can_check(*invariant));
         verdicts
@@ -287,7 +287,7 @@ impl<'a> AuditRun<'a> {
     pub(super) fn tally(
         &mut self,
         stage: Option<&'static str>,
-        verdicts: Vec<(Invariant, Verdict)>,
+        verdicts: Vec<(AuditInvariant, OrderVerdict)>,
     ) {
         if let Some(stage) = stage {
             *self.orders.entry(stage).or_default() += 1;
@@ -296,10 +296,10 @@ impl<'a> AuditRun<'a> {
             let tally = self.findings.of(invariant);
             tally.checked += 1;
             match verdict {
-                Verdict::Kept => (),
-                Verdict::Open => tally.open += 1,
-                Verdict::LeftOut => tally.left_out += 1,
-                Verdict::Violated(what) => tally.violation(what),
+                OrderVerdict::Kept => (),
+                OrderVerdict::Open => tally.open += 1,
+                OrderVerdict::LeftOut => tally.left_out += 1,
+                OrderVerdict::Violated(what) => tally.violation(what),
             }
         }
     }
@@ -307,7 +307,7 @@ impl<'a> AuditRun<'a> {
 
 fn push(
     spill: Option<&mut FactSpill>,
-    fact: super::fact::Fact,
+    fact: super::fact::OrderFact,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     bar.inc_length(1);
@@ -320,7 +320,7 @@ async fn count(
     conn: &mut PgConnection,
     service: ServiceName,
     options: &AuditOptions,
-    findings: &mut Findings,
+    findings: &mut AuditFindings,
 ) -> sqlx::Result<()> {
     if service == ServiceName::Inventory {
         counts::stock(conn, findings).await?;

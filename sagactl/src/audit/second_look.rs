@@ -11,12 +11,12 @@ use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{
-    fact::Fact,
-    invariant::{AuditSource, Invariant},
-    judge::{OrderView, Verdict},
+    fact::OrderFact,
+    invariant::{AuditInvariant, AuditSource},
+    judge::{OrderVerdict, OrderView},
     reading::AuditRun,
-    stillness::Stillness,
-    suspects::Suspects,
+    stillness::StillCount,
+    suspects::SuspectOrders,
 };
 
 /// Suspects that are read at once.
@@ -28,14 +28,14 @@ const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// What a look showed of one order.
 struct SecondView {
     stage: Option<&'static str>,
-    verdicts: Vec<(Invariant, Verdict)>,
+    verdicts: Vec<(AuditInvariant, OrderVerdict)>,
 }
 
 impl SecondView {
     fn violations(&self) -> impl Iterator<Item = &str> {
         self.verdicts.iter().filter_map(|(_, verdict)| match verdict {
-            Verdict::Violated(what) => Some(what.as_str()),
-            Verdict::Kept | Verdict::Open | Verdict::LeftOut => None,
+            OrderVerdict::Violated(what) => Some(what.as_str()),
+            OrderVerdict::Kept | OrderVerdict::Open | OrderVerdict::LeftOut => None,
         })
     }
 }
@@ -43,9 +43,9 @@ impl SecondView {
 /// Reads suspects again and counts what is found of each.
 pub(super) async fn second_look(
     run: &mut AuditRun<'_>,
-    Suspects(mut suspects): Suspects,
+    SuspectOrders(mut suspects): SuspectOrders,
 ) -> anyhow::Result<()> {
-    let mut stillness = Stillness::new(run.options.still_max, LOOK_AGAIN);
+    let mut stillness = StillCount::new(run.options.still_max, LOOK_AGAIN);
     while !suspects.is_empty() {
         sleep(LOOK_AGAIN).await;
         read_on(run, &mut suspects).await?;
@@ -70,7 +70,7 @@ pub(super) async fn second_look(
 /// What has been published about suspects since.
 async fn read_on(
     run: &mut AuditRun<'_>,
-    suspects: &mut BTreeMap<Uuid, Vec<Fact>>,
+    suspects: &mut BTreeMap<Uuid, Vec<OrderFact>>,
 ) -> anyhow::Result<()> {
     let Some(mut reader) = run.topics.take() else { return Ok(()) };
     let mut known = std::mem::take(suspects);
@@ -95,7 +95,7 @@ async fn read_on(
 /// Judges these suspects by their rows, charges and messages as they are now.
 async fn look(
     run: &mut AuditRun<'_>,
-    suspects: &BTreeMap<Uuid, Vec<Fact>>,
+    suspects: &BTreeMap<Uuid, Vec<OrderFact>>,
     ids: &[Uuid],
 ) -> Vec<(Uuid, SecondView)> {
     let rows = loop {
@@ -105,7 +105,7 @@ async fn look(
             Err(failure) => run.note(failure),
         }
     };
-    let mut facts: BTreeMap<Uuid, Vec<Fact>> =
+    let mut facts: BTreeMap<Uuid, Vec<OrderFact>> =
         ids.iter().map(|id| (*id, suspects.get(id).cloned().unwrap_or_default())).collect();
     for fact in rows {
         facts.entry(fact.order_id).or_default().push(fact);

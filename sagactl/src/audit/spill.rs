@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
 };
 
-use super::fact::{Fact, RECORD_BYTES};
+use super::fact::{OrderFact, RECORD_BYTES};
 
 /// Facts that are sorted at once.
 const RUN_MAX: usize = 131_072;
@@ -30,7 +30,7 @@ const READ_AHEAD: usize = 8 * 1_024;
 #[derive(Debug)]
 pub(super) struct FactSpill {
     file: BufWriter<File>,
-    run: Vec<Fact>,
+    run: Vec<OrderFact>,
     run_max: usize,
     /// Where each run ends in the file.
     ends: Vec<u64>,
@@ -40,7 +40,7 @@ pub(super) struct FactSpill {
 #[derive(Debug)]
 pub(super) struct SortedFacts {
     runs: Vec<BufReader<FilePart>>,
-    heads: BinaryHeap<Reverse<(Fact, usize)>>,
+    heads: BinaryHeap<Reverse<(OrderFact, usize)>>,
 }
 
 /// A part of a file that others read, too.
@@ -70,7 +70,7 @@ impl FactSpill {
         Ok(Self { file, run: Vec::new(), run_max, ends: Vec::new() })
     }
 
-    pub(super) fn push(&mut self, fact: Fact) -> io::Result<()> {
+    pub(super) fn push(&mut self, fact: OrderFact) -> io::Result<()> {
         self.run.push(fact);
         if self.run.len() >= self.run_max { self.end_run() } else { Ok(()) }
     }
@@ -103,8 +103,8 @@ impl FactSpill {
 }
 
 /// The next fact of a run, if it has one.
-fn next(run: &mut BufReader<FilePart>) -> io::Result<Option<Fact>> {
-    match Fact::read(run) {
+fn next(run: &mut BufReader<FilePart>) -> io::Result<Option<OrderFact>> {
+    match OrderFact::read(run) {
         Ok(fact) => Ok(Some(fact)),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
         Err(error) => Err(error),
@@ -113,7 +113,7 @@ fn next(run: &mut BufReader<FilePart>) -> io::Result<Option<Fact>> {
 
 impl SortedFacts {
     /// The next fact; none behind the last.
-    pub(super) fn next(&mut self) -> io::Result<Option<Fact>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<OrderFact>> {
         let Some(Reverse((fact, run))) = self.heads.pop() else { return Ok(None) };
         self.heads.extend(next(&mut self.runs[run])?.map(|fact| Reverse((fact, run))));
         Ok(Some(fact))
@@ -124,20 +124,20 @@ impl SortedFacts {
 mod tests {
     use uuid::Uuid;
 
-    use super::{super::fact::Statement, *};
+    use super::{super::fact::FactStatement, *};
 
-    fn fact(order: u128, amount: i64) -> Fact {
-        Fact::new(Uuid::from_u128(order), Statement::Charge { amount, refunded: 0 })
+    fn fact(order: u128, amount: i64) -> OrderFact {
+        OrderFact::new(Uuid::from_u128(order), FactStatement::Charge { amount, refunded: 0 })
     }
 
-    fn all(mut sorted: SortedFacts) -> Vec<Fact> {
+    fn all(mut sorted: SortedFacts) -> Vec<OrderFact> {
         std::iter::from_fn(|| sorted.next().unwrap()).collect()
     }
 
     #[test]
     fn runs_are_merged_into_one_order_and_nothing_is_lost() {
         let mut spill = FactSpill::with_runs_of(7).unwrap();
-        let mut facts: Vec<Fact> =
+        let mut facts: Vec<OrderFact> =
             (0..1_000_i64).map(|n| fact(u128::from(fastrand::u8(..)), n % 13)).collect();
         for fact in &facts {
             spill.push(*fact).unwrap();

@@ -6,13 +6,13 @@ use std::{fmt::Debug, time::Duration};
 
 /// Counts looks that show the same.
 #[derive(Clone, Debug)]
-pub(super) struct Stillness {
+pub(super) struct StillCount {
     looks_max: u128,
     same: u128,
     seen: String,
 }
 
-impl Stillness {
+impl StillCount {
     /// Lasts after as many equal looks as there are `pause`s in `still_max`.
     pub(super) fn new(still_max: Duration, pause: Duration) -> Self {
         let looks_max = (still_max.as_millis() / pause.as_millis().max(1)).max(1);
@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn a_wait_goes_on_while_something_moves() {
-        let mut stillness = Stillness::new(Duration::from_secs(1), Duration::from_millis(100));
+        let mut stillness = StillCount::new(Duration::from_secs(1), Duration::from_millis(100));
         let mut looks = |seen: &str| (0..20).take_while(|_| !stillness.lasts(&seen)).count();
         assert_eq!(looks("one"), 9);
         assert_eq!(looks("two"), 9);

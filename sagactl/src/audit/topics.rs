@@ -19,14 +19,14 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use shared::{
     kafka,
-    lag::{Group, Standing, TopicPartition},
+    lag::{GroupProbe, PartitionStanding, TopicPartition},
 };
 use uuid::Uuid;
 
 use super::{
-    fact::{Fact, MessageFact, Statement, topic_place},
+    fact::{FactStatement, MessageFact, OrderFact, topic_place},
     service::ServiceName,
-    stillness::Stillness,
+    stillness::StillCount,
 };
 
 /// One wait for a message.
@@ -54,12 +54,12 @@ pub struct TopicTotals {
 
 /// Reads all topics of a deployment. Its methods block.
 pub struct TopicReader {
-    broker: kafka::Settings,
+    broker: kafka::KafkaSettings,
     consumer: BaseConsumer,
-    group: Group,
+    group: GroupProbe,
     still_max: Duration,
     /// Up to where each partition was read by earlier calls.
-    read: Ends,
+    read: EndOffsets,
     totals: TopicTotals,
 }
 
@@ -70,11 +70,11 @@ impl std::fmt::Debug for TopicReader {
 }
 
 /// An offset of each partition.
-type Ends = BTreeMap<TopicPartition, i64>;
+type EndOffsets = BTreeMap<TopicPartition, i64>;
 
 impl TopicReader {
     /// A reader that gives up when nothing comes for so long.
-    pub fn new(broker: &kafka::Settings, still_max: Duration) -> anyhow::Result<Self> {
+    pub fn new(broker: &kafka::KafkaSettings, still_max: Duration) -> anyhow::Result<Self> {
         let consumer = broker
             .client()
             .set("group.id", GROUP)
@@ -82,8 +82,8 @@ impl TopicReader {
             .set("fetch.wait.max.ms", "50")
             .create()
             .context("no consumer")?;
-        let group = Group::new(broker, GROUP)?;
-        let (read, totals) = (Ends::new(), TopicTotals::default());
+        let group = GroupProbe::new(broker, GROUP)?;
+        let (read, totals) = (EndOffsets::new(), TopicTotals::default());
         Ok(Self { broker: broker.clone(), consumer, group, still_max, read, totals })
     }
 
@@ -95,9 +95,9 @@ impl TopicReader {
     /// Reads from where the last call ended up to where the topics end now.
     pub(super) fn read(
         &mut self,
-        mut take: impl FnMut(Fact) -> anyhow::Result<()>,
+        mut take: impl FnMut(OrderFact) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let mut stillness = Stillness::new(self.still_max, POLL);
+        let mut stillness = StillCount::new(self.still_max, POLL);
         let ends = loop {
             match self.assign() {
                 Ok(ends) => break ends,
@@ -110,7 +110,7 @@ impl TopicReader {
             }
         };
         let mut left = ends.clone();
-        let mut stillness = Stillness::new(self.still_max, POLL);
+        let mut stillness = StillCount::new(self.still_max, POLL);
         while !left.is_empty() {
             let message = match self.consumer.poll(POLL) {
                 Some(Ok(message)) => message,
@@ -146,7 +146,7 @@ impl TopicReader {
     }
 
     /// Starts reading every partition that holds something new; answers where each ends now.
-    fn assign(&mut self) -> anyhow::Result<Ends> {
+    fn assign(&mut self) -> anyhow::Result<EndOffsets> {
         let metadata = self.consumer.fetch_metadata(None, ANSWER_LIMIT);
         let metadata = metadata.context("the broker is out of reach")?;
         let all = metadata.topics().iter().map(MetadataTopic::name);
@@ -159,7 +159,7 @@ impl TopicReader {
         let topics: Vec<Arc<str>> =
             all.filter(own).map(|topic| self.broker.strip(topic).into()).collect();
         let mut partitions = TopicPartitionList::new();
-        let mut ends = Ends::new();
+        let mut ends = EndOffsets::new();
         for (at, standing) in self.group.look(&topics)?.0 {
             let from = self.read.get(&at).copied().unwrap_or(standing.start).max(standing.start);
             if standing.end > from {
@@ -173,7 +173,7 @@ impl TopicReader {
     }
 
     /// Takes those off whose position has passed the end, which no message tells.
-    fn pass_positions(&self, left: &mut Ends) -> anyhow::Result<()> {
+    fn pass_positions(&self, left: &mut EndOffsets) -> anyhow::Result<()> {
         for element in self.consumer.position()?.elements() {
             let topic = self.broker.strip(element.topic()).into();
             let at = TopicPartition { topic, partition: element.partition() };
@@ -193,14 +193,14 @@ impl TopicReader {
 }
 
 /// What is left, and whether an open transaction hides it.
-fn hidden(group: &mut Group, left: &Ends) -> String {
+fn hidden(group: &mut GroupProbe, left: &EndOffsets) -> String {
     let mut topics: Vec<Arc<str>> = left.keys().map(|at| Arc::clone(&at.topic)).collect();
     topics.dedup();
     // Where nothing moves from one look to the next, the last stable offset is asked, too.
     let look = group.look(&topics).and_then(|_| group.look(&topics)).unwrap_or_default();
     let mut named = Vec::new();
     for (at, end) in left.iter().take(LEFT_MAX) {
-        let hidden = look.0.get(at).map_or(0, Standing::hidden);
+        let hidden = look.0.get(at).map_or(0, PartitionStanding::hidden);
         named.push(match hidden {
             0 => format!("{at} is not read up to offset {end}"),
             _ => format!("an open transaction hides the last {hidden} offsets of {at}"),
@@ -214,7 +214,7 @@ fn is_dead_letters(topic: &str) -> bool {
 }
 
 /// What a message states; nothing, if another producer has written it.
-fn fact(topic: &str, message: &BorrowedMessage<'_>) -> Option<Fact> {
+fn fact(topic: &str, message: &BorrowedMessage<'_>) -> Option<OrderFact> {
     let headers = message.headers()?;
     let header = |name: &str| {
         let found = headers.iter().find(|header| header.key == name)?;
@@ -229,7 +229,7 @@ fn fact(topic: &str, message: &BorrowedMessage<'_>) -> Option<Fact> {
         partition: message.partition().into(),
         offset: message.offset(),
     };
-    Some(Fact::new(key(header("ce_subject")?), Statement::Message(message)))
+    Some(OrderFact::new(key(header("ce_subject")?), FactStatement::Message(message)))
 }
 
 /// The order that a subject names; of a product, a number that is as good as its name.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 
-use super::project::Project;
+use super::project::ComposeProject;
 
 /// Roles, each with a database of its name.
 pub(super) const ROLES: [&str; 5] = ["orders", "inventory", "payments", "notify", "registry"];
@@ -20,7 +20,7 @@ const PERMISSION_DENIED: &str = "42501";
 
 /// Nothing of it can be reached from another machine: by what the engine says, and by what the kernel
 /// says listens at these ports.
-pub(super) async fn loopback_only(project: &Project) -> anyhow::Result<()> {
+pub(super) async fn loopback_only(project: &ComposeProject) -> anyhow::Result<()> {
     let mut published = Vec::new();
     for container in project.containers().await? {
         let name = name(&container);
@@ -35,7 +35,7 @@ pub(super) async fn loopback_only(project: &Project) -> anyhow::Result<()> {
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let listeners = fs::read_to_string(table).unwrap_or_default();
         let open = listens_everywhere(&listeners);
-        let exposed: Vec<&u16> = published.iter().filter(|it| open.contains(it)).collect();
+        let exposed: Vec<&u16> = published.iter().filter(|n| open.contains(n)).collect();
         anyhow::ensure!(exposed.is_empty(), "{exposed:?} listen beyond loopback");
     }
     Ok(())
@@ -80,7 +80,7 @@ pub(super) async fn no_neighbours_database(
 }
 
 /// No container can write where its program lies, gain rights, or take all memory.
-pub(super) async fn contained(project: &Project) -> anyhow::Result<()> {
+pub(super) async fn contained(project: &ComposeProject) -> anyhow::Result<()> {
     let file = tempfile::NamedTempFile::new()?;
     let mut memory = 0;
     for container in project.containers().await? {
@@ -88,28 +88,29 @@ pub(super) async fn contained(project: &Project) -> anyhow::Result<()> {
         let id = container["Id"].as_str().context("a container without an id")?;
         let written = write(project, file.path(), id).await;
         anyhow::ensure!(written.is_err(), "{name} takes a file at its root");
-        let no_rights = |it: &Value| it.as_array().is_some_and(|all| all.contains(&"ALL".into()));
+        let no_rights =
+            |value: &Value| value.as_array().is_some_and(|all| all.contains(&"ALL".into()));
         anyhow::ensure!(no_rights(&host["CapDrop"]), "{name} keeps capabilities");
         let options = host["SecurityOpt"].to_string();
         anyhow::ensure!(options.contains("no-new-privileges"), "{name} can gain rights");
         let own = container["Config"]["Labels"]["org.opencontainers.image.licenses"].is_string();
         let user = &container["Config"]["User"];
         anyhow::ensure!(!own || user == "10001:10001", "{name} runs as {user}");
-        let bytes = host["Memory"].as_u64().filter(|it| *it > 0);
+        let bytes = host["Memory"].as_u64().filter(|n| *n > 0);
         memory += bytes.with_context(|| format!("{name} has no limit of memory"))?;
     }
     anyhow::ensure!(memory < MEMORY_BYTES_MAX, "{memory} bytes of memory are given away");
     Ok(())
 }
 
-async fn write(project: &Project, file: &Path, container: &str) -> anyhow::Result<String> {
+async fn write(project: &ComposeProject, file: &Path, container: &str) -> anyhow::Result<String> {
     let target = format!("{container}:/written-by-a-test");
     project.docker(&["cp", &file.to_string_lossy(), &target]).await
 }
 
 /// No password stands in what the engine tells of a container.
 pub(super) async fn secret(
-    project: &Project,
+    project: &ComposeProject,
     passwords: &BTreeMap<String, String>,
 ) -> anyhow::Result<()> {
     for container in project.containers().await? {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::project::Project;
+use super::project::ComposeProject;
 use crate::screen::say;
 
 /// Services that an order can do without: they only look on.
@@ -28,7 +28,7 @@ pub async fn out_of_reach(with_compiler: bool) -> Option<&'static str> {
         let engine = async |words: &[&str]| {
             let mut docker = tokio::process::Command::new("docker");
             docker.args(words).kill_on_drop(true);
-            docker.output().await.is_ok_and(|it| it.status.success())
+            docker.output().await.is_ok_and(|output| output.status.success())
         };
         if !engine(&["image", "inspect", image]).await && !engine(&["pull", image]).await {
             return Some(image);
@@ -39,7 +39,7 @@ pub async fn out_of_reach(with_compiler: bool) -> Option<&'static str> {
 
 /// Which images of others are missing; asks a registry for them first. Answers the services that can
 /// be done without, and fails for the others.
-pub(super) async fn missing(project: &Project) -> anyhow::Result<Vec<String>> {
+pub(super) async fn missing(project: &ComposeProject) -> anyhow::Result<Vec<String>> {
     let described = project.described().await?;
     let services = described["services"].as_object().context("a compose file without services")?;
     let (mut missing, mut looked_at) = (Vec::new(), BTreeSet::new());
@@ -62,10 +62,11 @@ pub(super) async fn missing(project: &Project) -> anyhow::Result<Vec<String>> {
 }
 
 /// Says how large each image is, and how much memory its container uses now.
-pub(super) async fn weigh(project: &Project) -> anyhow::Result<()> {
+pub(super) async fn weigh(project: &ComposeProject) -> anyhow::Result<()> {
     const MEGABYTE: f64 = 1e6;
     for container in project.containers().await? {
-        let text = |it: &Value| it.as_str().map(str::to_owned).context("docker inspect: no text");
+        let text =
+            |value: &Value| value.as_str().map(str::to_owned).context("docker inspect: no text");
         let (id, image) = (text(&container["Id"])?, text(&container["Image"])?);
         let name = text(&container["Name"])?;
         let size = project.docker(&["image", "inspect", "--format", "{{.Size}}", &image]).await?;
@@ -78,12 +79,12 @@ pub(super) async fn weigh(project: &Project) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn is_here(project: &Project, image: &str) -> bool {
+async fn is_here(project: &ComposeProject, image: &str) -> bool {
     project.docker(&["image", "inspect", image]).await.is_ok()
 }
 
 /// A green run on images that were built here says nothing of those that are published.
-async fn say_if_stand_in(project: &Project, image: &str) -> anyhow::Result<()> {
+async fn say_if_stand_in(project: &ComposeProject, image: &str) -> anyhow::Result<()> {
     let known: Value = serde_json::from_str(&project.docker(&["image", "inspect", image]).await?)?;
     if known[0]["Config"]["Labels"]["stand-in"] == "true" {
         say(format_args!("  {image} is a stand-in, built here"));

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use devstack::Urls;
+use devstack::StackUrls;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio::{
@@ -22,10 +22,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{confinement::ROLES, project::Project};
+use super::{confinement::ROLES, project::ComposeProject};
 use crate::{
-    client::{self, Answer, Orders},
-    fleet::{self, AuditExpectation, Fleet, Member, Place},
+    client::{self, OrderClient, PlaceAnswer},
+    cluster::{self, AuditExpectation, ProcessAddress, ProcessName, ServiceCluster},
     load::{self, report},
 };
 
@@ -43,19 +43,19 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const CUSTOMERS: usize = 4;
 const REST: Duration = Duration::from_millis(30);
 
-/// The running project as a fleet, a customer's way in, and the passwords that it made for itself.
+/// The running project as a cluster, a customer's way in, and the passwords that it made for itself.
 #[derive(Debug)]
-pub(super) struct Shop {
-    pub(super) fleet: Fleet,
+pub(super) struct ComposeShop {
+    pub(super) cluster: ServiceCluster,
     pub(super) passwords: BTreeMap<String, String>,
     /// How many were provoked.
     pub(super) dead_letters: i64,
-    orders: Orders,
+    orders: OrderClient,
 }
 
-impl Shop {
+impl ComposeShop {
     /// Finds everything at the ports where the project is published.
-    pub(super) async fn of(project: &Project, dead_letters: i64) -> anyhow::Result<Self> {
+    pub(super) async fn of(project: &ComposeProject, dead_letters: i64) -> anyhow::Result<Self> {
         let mut passwords = BTreeMap::new();
         for role in ROLES {
             let file = format!("/run/secrets/postgres/{role}");
@@ -65,21 +65,22 @@ impl Shop {
         let at = |variable: &str| anyhow::Ok(format!("127.0.0.1:{}", project.port(variable)?));
         let server = at("POSTGRES_PORT")?;
         let mut databases = BTreeMap::new();
-        for member in Member::SERVICES {
+        for member in ProcessName::SERVICES {
             let role = member.database().context("a service without a database")?;
             let password = &passwords[role];
             databases.insert(member, format!("postgres://{role}:{password}@{server}/{role}"));
         }
-        let urls = Urls {
+        let urls = StackUrls {
             brokers: at("KAFKA_PORT")?,
             registry: format!("http://{}/apis/ccompat/v7", at("REGISTRY_PORT")?),
             mail_api: format!("http://{}", at("MAIL_PORT")?),
-            ..Urls::default()
+            ..StackUrls::default()
         };
-        let options = fleet::Options { products: PRODUCTS, ..fleet::Options::default() };
-        let fleet = Fleet::elsewhere(urls, options, places(project)?, databases)?;
-        let orders = Orders::at(client::http()?, &fleet.url(Member::Orders));
-        Ok(Self { fleet, passwords, dead_letters, orders })
+        let options =
+            cluster::ClusterOptions { products: PRODUCTS, ..cluster::ClusterOptions::default() };
+        let cluster = ServiceCluster::elsewhere(urls, options, places(project)?, databases)?;
+        let orders = OrderClient::at(client::http()?, &cluster.url(ProcessName::Orders));
+        Ok(Self { cluster, passwords, dead_letters, orders })
     }
 
     /// Waits until an order has come to this end.
@@ -108,8 +109,8 @@ impl Shop {
     /// Topics of which the services found that they had lost messages, and that are published again.
     pub(super) async fn lost_topics(&self) -> anyhow::Result<i64> {
         let mut lost = 0;
-        for member in Member::SERVICES {
-            let url = self.fleet.database(member).context("a service without a database")?;
+        for member in ProcessName::SERVICES {
+            let url = self.cluster.database(member).context("a service without a database")?;
             let mut conn = PgConnection::connect(url).await?;
             let found = "SELECT count(*) FROM messaging.log_loss WHERE ended_at IS NOT NULL";
             lost += sqlx::query_scalar::<_, i64>(found).fetch_one(&mut conn).await?;
@@ -141,47 +142,49 @@ impl Shop {
 
     /// How many orders there are.
     pub(super) async fn count(&self) -> anyhow::Result<u64> {
-        report::accepted(&self.fleet).await
+        report::accepted(&self.cluster).await
     }
 
     /// Waits until nothing is on its way, and checks every promise from outside.
     pub(super) async fn audit(&self) -> anyhow::Result<BTreeMap<&'static str, i64>> {
-        until("nothing is on its way", async || Ok(report::open(&self.fleet).await?.is_nothing()))
-            .await?;
+        until("nothing is on its way", async || {
+            Ok(report::open(&self.cluster).await?.is_nothing())
+        })
+        .await?;
         let expected = AuditExpectation { dead_letters: self.dead_letters };
-        let report = self.fleet.audit(expected).await?;
+        let report = self.cluster.audit(expected).await?;
         anyhow::ensure!(report.faults().is_empty(), "{}", report.faults().join("\n"));
         Ok(report.orders)
     }
 }
 
-fn places(project: &Project) -> anyhow::Result<Vec<(Member, Place)>> {
+fn places(project: &ComposeProject) -> anyhow::Result<Vec<(ProcessName, ProcessAddress)>> {
     let at = |variable: &str| {
         anyhow::Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, project.port(variable)?)))
     };
-    let place = |http: &str, admin: &str| anyhow::Ok(Place::given(at(http)?, at(admin)?));
+    let place = |http: &str, admin: &str| anyhow::Ok(ProcessAddress::given(at(http)?, at(admin)?));
     Ok(vec![
-        (Member::Gateway, place("GATEWAY_PORT", "GATEWAY_PORT")?),
-        (Member::Orders, place("ORDERS_PORT", "ORDERS_ADMIN_PORT")?),
-        (Member::Inventory, place("INVENTORY_PORT", "INVENTORY_ADMIN_PORT")?),
-        (Member::Payments, place("PAYMENTS_PORT", "PAYMENTS_ADMIN_PORT")?),
-        (Member::Notify, place("NOTIFY_PORT", "NOTIFY_ADMIN_PORT")?),
+        (ProcessName::Gateway, place("GATEWAY_PORT", "GATEWAY_PORT")?),
+        (ProcessName::Orders, place("ORDERS_PORT", "ORDERS_ADMIN_PORT")?),
+        (ProcessName::Inventory, place("INVENTORY_PORT", "INVENTORY_ADMIN_PORT")?),
+        (ProcessName::Payments, place("PAYMENTS_PORT", "PAYMENTS_ADMIN_PORT")?),
+        (ProcessName::Notify, place("NOTIFY_PORT", "NOTIFY_ADMIN_PORT")?),
     ])
 }
 
 /// Places the n-th wish of a load until it is accepted.
-async fn placed(orders: &Orders, key: &str, n: u64) -> anyhow::Result<Uuid> {
+async fn placed(orders: &OrderClient, key: &str, n: u64) -> anyhow::Result<Uuid> {
     const CONFLICT: u16 = 409;
     let wish = load::wish(n, PRODUCTS);
     let deadline = Instant::now() + PATIENCE;
     loop {
         match orders.place(key, &wish).await {
-            Ok(Answer::Accepted(order)) => return Ok(order.id),
-            Ok(Answer::Refused(status, problem)) if status.as_u16() != CONFLICT => {
+            Ok(PlaceAnswer::Accepted(order)) => return Ok(order.id),
+            Ok(PlaceAnswer::Refused(status, problem)) if status.as_u16() != CONFLICT => {
                 anyhow::bail!("order {key} is refused: {status} {problem}")
             }
             // Something was killed: the outcome is open, and the key settles it.
-            Ok(Answer::Refused(..) | Answer::Busy(_)) | Err(_) => sleep(LOOK_AGAIN).await,
+            Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) | Err(_) => sleep(LOOK_AGAIN).await,
         }
         anyhow::ensure!(Instant::now() < deadline, "order {key} is never accepted");
     }
@@ -200,7 +203,10 @@ pub(super) async fn until(
 }
 
 /// Runs the README's `curl` for a stack in containers; answers the order.
-pub(super) async fn as_the_readme_says(project: &Project, readme: &str) -> anyhow::Result<Uuid> {
+pub(super) async fn as_the_readme_says(
+    project: &ComposeProject,
+    readme: &str,
+) -> anyhow::Result<Uuid> {
     let words = curl(readme).context("the README has no curl for a stack in containers")?;
     let said = project.shell(words).await?;
     anyhow::ensure!(said.starts_with("HTTP/1.1 202"), "{words}\n{said}");
@@ -217,7 +223,7 @@ const PORT_OF_ORDERS: u16 = 8001;
 fn curl(readme: &str) -> Option<&str> {
     let mut blocks = readme.split("```").skip(1).step_by(2);
     let at = format!("127.0.0.1:{PORT_OF_ORDERS}/");
-    blocks.find(|it| it.trim_start().starts_with("curl") && it.contains(&at)).map(str::trim)
+    blocks.find(|text| text.trim_start().starts_with("curl") && text.contains(&at)).map(str::trim)
 }
 
 #[cfg(test)]

@@ -11,24 +11,27 @@ use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use super::project::Project;
-use crate::fleet::{self, Member};
+use super::project::ComposeProject;
+use crate::cluster::{self, ProcessName};
 
 const DOCKERFILE: &str = "deploy/Dockerfile";
 
 /// A context that holds the programs, for as long as images are built.
 #[derive(Debug)]
-pub(super) struct Programs {
+pub(super) struct ProgramContext {
     _context: TempDir,
 }
 
-impl Programs {
+impl ProgramContext {
     /// Copies the programs beside this one, and has the project's images made of them.
-    pub(super) async fn given(project: &mut Project, repository: &Path) -> anyhow::Result<Self> {
-        let (beside, context) = (fleet::programs()?, TempDir::new()?);
+    pub(super) async fn given(
+        project: &mut ComposeProject,
+        repository: &Path,
+    ) -> anyhow::Result<Self> {
+        let (beside, context) = (cluster::programs()?, TempDir::new()?);
         let folder = context.path().join("programs");
         fs::create_dir(&folder)?;
-        for name in Member::ALL.map(Member::program).into_iter().chain(["sagactl"]) {
+        for name in ProcessName::ALL.map(ProcessName::program).into_iter().chain(["sagactl"]) {
             strip(&beside.join(name), &folder.join(name)).await?;
         }
         fs::create_dir(context.path().join("deploy"))?;

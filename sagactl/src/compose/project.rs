@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use devstack::Ports;
+use devstack::PortPair;
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::process::Command;
@@ -20,18 +20,18 @@ const NAME: &str = "saga-test";
 
 /// The compose file of a repository, as a running project.
 #[derive(Debug)]
-pub(super) struct Project {
+pub(super) struct ComposeProject {
     folder: PathBuf,
     /// The file's variables: ports, how programs are built, how many products.
     variables: BTreeMap<String, String>,
     /// Where the file publishes unless told otherwise, and where it does here.
     moved: Vec<(String, String)>,
-    _claims: Vec<Ports>,
+    _claims: Vec<PortPair>,
     /// More compose files, each of which changes the ones before it.
     overrides: Vec<NamedTempFile>,
 }
 
-impl Project {
+impl ComposeProject {
     /// The project of the repository in this folder, each of its ports moved to a free one.
     pub(super) fn of(folder: &Path, settings: &[(&str, &str)]) -> anyhow::Result<Self> {
         let file = folder.join("docker-compose.yml");
@@ -40,7 +40,7 @@ impl Project {
         let (mut variables, mut moved, mut claims) = (BTreeMap::new(), Vec::new(), Vec::new());
         let published: Vec<_> = port_variables(&text).into_iter().collect();
         for pair in published.chunks(2) {
-            let ports = Ports::claim();
+            let ports = PortPair::claim();
             for ((name, default), port) in pair.iter().zip(ports.numbers) {
                 variables.insert(name.clone(), port.to_string());
                 moved.push((format!("127.0.0.1:{default}"), format!("127.0.0.1:{port}")));
@@ -85,7 +85,8 @@ impl Project {
     /// What a document tells a person to type, word for word but for the ports; what it printed if
     /// it went well.
     pub(super) async fn shell(&self, line: &str) -> anyhow::Result<String> {
-        let here = self.moved.iter().fold(line.to_owned(), |it, (from, to)| it.replace(from, to));
+        let here =
+            self.moved.iter().fold(line.to_owned(), |text, (from, to)| text.replace(from, to));
         let mut command = Command::new("sh");
         command.args(["-c", &here]);
         self.perform(command).await
@@ -151,7 +152,7 @@ impl Project {
     }
 }
 
-impl Drop for Project {
+impl Drop for ComposeProject {
     /// Nothing of it stays, however the test ends.
     fn drop(&mut self) {
         let mut command = std::process::Command::new("docker");
@@ -164,9 +165,9 @@ impl Drop for Project {
 
 /// The variables that say at which port of this machine something is published, and their defaults.
 fn port_variables(file: &str) -> BTreeMap<String, String> {
-    let variables = file.split("${").skip(1).filter_map(|it| it.split_once('}'));
+    let variables = file.split("${").skip(1).filter_map(|text| text.split_once('}'));
     let ports = variables
-        .filter_map(|(it, _)| it.split_once(":-"))
+        .filter_map(|(text, _)| text.split_once(":-"))
         .filter(|(name, _)| name.ends_with("_PORT"));
     ports.map(|(name, default)| (name.to_owned(), default.to_owned())).collect()
 }
@@ -185,7 +186,8 @@ mod tests {
     #[test]
     fn each_port_has_a_variable_and_is_found_once() {
         let file = "ports: [\"127.0.0.1:${B_PORT:-1}:1\"]\nx: ${A_PORT:-2} ${B_PORT:-1} ${C:-3}";
-        let ports = [("A_PORT", "2"), ("B_PORT", "1")].map(|(name, it)| (name.into(), it.into()));
+        let ports =
+            [("A_PORT", "2"), ("B_PORT", "1")].map(|(name, text)| (name.into(), text.into()));
         assert_eq!(port_variables(file), BTreeMap::from(ports));
     }
 }

@@ -9,21 +9,21 @@ use std::time::Instant;
 use anyhow::Context as _;
 use serde_json::Value;
 
-use super::{done, orders::until, project::Project};
+use super::{done, orders::until, project::ComposeProject};
 
 /// What nobody can read, on the way.
 const DEAD_LETTERS: i64 = 1;
 
 /// Whoever walks.
 #[derive(Debug)]
-pub(super) struct Tour<'a> {
-    project: &'a Project,
+pub(super) struct TourTest<'a> {
+    project: &'a ComposeProject,
     text: &'a str,
 }
 
-impl<'a> Tour<'a> {
+impl<'a> TourTest<'a> {
     /// A walk through the running project by this text.
-    pub(super) fn of(project: &'a Project, text: &'a str) -> Self {
+    pub(super) fn of(project: &'a ComposeProject, text: &'a str) -> Self {
         Self { project, text }
     }
 
@@ -118,10 +118,10 @@ impl<'a> Tour<'a> {
     }
 
     /// Places the first order, as this section has it otherwise; answers its id.
-    async fn order(&self, section: &Section<'_>) -> anyhow::Result<String> {
+    async fn order(&self, section: &TourSection<'_>) -> anyhow::Result<String> {
         let first = self.section(FIRST)?.block(0)?;
         let first = first.replace("tour-1", &section.title.replace(' ', "-"));
-        let words = section.code().filter_map(|it| it.split_once(": "));
+        let words = section.code().filter_map(|text| text.split_once(": "));
         let order = words
             .filter(|(name, value)| name.starts_with('"') && value.starts_with('"'))
             .try_fold(first, |order, (name, value)| otherwise(&order, name, value))?;
@@ -132,7 +132,7 @@ impl<'a> Tour<'a> {
     /// so.
     async fn comes_to(
         &self,
-        section: &Section<'_>,
+        section: &TourSection<'_>,
         order: &str,
         status: &str,
         history: &[&str],
@@ -145,16 +145,16 @@ impl<'a> Tour<'a> {
             let order: Value = serde_json::from_str(&self.project.shell(&show).await?)?;
             let known = order["history"].as_array().into_iter().flatten();
             let known: Vec<_> = known.filter_map(|it| it["what"].as_str()).collect();
-            Ok(order["status"] == status && history.iter().all(|it| known.contains(it)))
+            Ok(order["status"] == status && history.iter().all(|text| known.contains(text)))
         })
         .await
     }
 
-    fn section(&self, title: &'a str) -> anyhow::Result<Section<'a>> {
-        let sections = self.text.split("\n## ").filter_map(|it| it.split_once('\n'));
+    fn section(&self, title: &'a str) -> anyhow::Result<TourSection<'a>> {
+        let sections = self.text.split("\n## ").filter_map(|text| text.split_once('\n'));
         let found = sections.filter(|(name, _)| *name == title).map(|(_, text)| text).next();
         let text = found.with_context(|| format!("the tour has no {title:?}"))?;
-        Ok(Section { title, text })
+        Ok(TourSection { title, text })
     }
 }
 
@@ -163,12 +163,12 @@ const FIRST: &str = "An order that is confirmed";
 
 /// What stands under one heading.
 #[derive(Debug)]
-struct Section<'a> {
+struct TourSection<'a> {
     title: &'a str,
     text: &'a str,
 }
 
-impl<'a> Section<'a> {
+impl<'a> TourSection<'a> {
     /// Its n-th block of commands.
     fn block(&self, n: usize) -> anyhow::Result<&'a str> {
         let mut blocks = self.text.split("\n```\n").skip(1).step_by(2);
@@ -178,7 +178,7 @@ impl<'a> Section<'a> {
     /// What stands as code amid its words.
     fn code(&self) -> impl Iterator<Item = &'a str> {
         let prose = self.text.split("\n```\n").step_by(2);
-        prose.flat_map(|it| it.split('`').skip(1).step_by(2))
+        prose.flat_map(|text| text.split('`').skip(1).step_by(2))
     }
 
     /// The command amid its words that begins so and speaks of this.
@@ -189,7 +189,11 @@ impl<'a> Section<'a> {
 
     /// Fails unless this stands as code amid its words.
     fn says(&self, word: &str) -> anyhow::Result<()> {
-        anyhow::ensure!(self.code().any(|it| it == word), "{:?} does not say {word}", self.title);
+        anyhow::ensure!(
+            self.code().any(|text| text == word),
+            "{:?} does not say {word}",
+            self.title
+        );
         Ok(())
     }
 }
@@ -221,7 +225,7 @@ mod tests {
     fn blocks_and_words_of_a_section_are_told_apart() {
         let (_, rest) = TEXT.split_once("## One\n").unwrap();
         let (text, _) = rest.split_once("\n## ").unwrap();
-        let section = Section { title: "One", text };
+        let section = TourSection { title: "One", text };
         assert_eq!(section.block(0).unwrap(), "curl x \\\n  y");
         assert_eq!(section.block(1).unwrap(), "ls");
         assert!(section.block(2).is_err());

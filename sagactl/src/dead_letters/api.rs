@@ -7,7 +7,7 @@ use reqwest::{StatusCode, header};
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use shared::{
-    dead_letter::{Carried, Filter, Summary},
+    dead_letter::{LetterFilter, LetterSummary, Resolution},
     http::{LetterView, ReasonCounts},
     visible::visible,
 };
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 /// A service, seen by its operators.
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct AdminClient {
     /// Its name, or its address.
     pub name: String,
     /// The URL of its admin port.
@@ -27,15 +27,15 @@ pub struct Service {
 /// A page of letters, as it comes over HTTP.
 #[derive(Debug, Deserialize)]
 struct LetterPage {
-    items: Vec<Summary>,
+    items: Vec<LetterSummary>,
     next_cursor: Option<String>,
 }
 
 /// An answer to a decision.
 #[derive(Debug)]
-pub enum Answer {
+pub enum DecisionAnswer {
     /// It was carried out.
-    Carried(Carried),
+    Carried(Resolution),
     /// To be asked again after a moment.
     Later(Duration),
     /// It was refused, for this reason.
@@ -45,15 +45,19 @@ pub enum Answer {
 /// Letters of one page.
 const PAGE: usize = 200;
 
-impl Service {
+impl AdminClient {
     /// How many letters there are of each topic and reason.
-    pub async fn reasons(&self, filter: &Filter) -> anyhow::Result<ReasonCounts> {
+    pub async fn reasons(&self, filter: &LetterFilter) -> anyhow::Result<ReasonCounts> {
         let request = self.http.get(format!("{}/dead-letters/reasons", self.base)).query(filter);
         read(request).await
     }
 
     /// Open letters, oldest first, at most `max`.
-    pub async fn list(&self, filter: &Filter, max: usize) -> anyhow::Result<Vec<Summary>> {
+    pub async fn list(
+        &self,
+        filter: &LetterFilter,
+        max: usize,
+    ) -> anyhow::Result<Vec<LetterSummary>> {
         let mut letters = Vec::new();
         let mut cursor: Option<String> = None;
         while letters.len() < max {
@@ -84,22 +88,27 @@ impl Service {
     }
 
     /// Tries a letter again.
-    pub async fn redrive(&self, id: Uuid, by: &str) -> anyhow::Result<Answer> {
+    pub async fn redrive(&self, id: Uuid, by: &str) -> anyhow::Result<DecisionAnswer> {
         self.decide(id, "redrive", &json!({ "by": by })).await
     }
 
     /// Ends a letter.
-    pub async fn discard(&self, id: Uuid, by: &str, reason: &str) -> anyhow::Result<Answer> {
+    pub async fn discard(
+        &self,
+        id: Uuid,
+        by: &str,
+        reason: &str,
+    ) -> anyhow::Result<DecisionAnswer> {
         self.decide(id, "discard", &json!({ "by": by, "reason": reason })).await
     }
 
-    async fn decide(&self, id: Uuid, deed: &str, body: &Value) -> anyhow::Result<Answer> {
+    async fn decide(&self, id: Uuid, deed: &str, body: &Value) -> anyhow::Result<DecisionAnswer> {
         let url = format!("{}/dead-letters/{id}/{deed}", self.base);
         let response = self.http.post(url).json(body).send().await?;
         let status = response.status();
         if status.is_success() {
             let carried = response.json().await.context("an unreadable answer")?;
-            return Ok(Answer::Carried(carried));
+            return Ok(DecisionAnswer::Carried(carried));
         }
         let retry_after = response
             .headers()
@@ -107,10 +116,10 @@ impl Service {
             .and_then(|it| it.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
         if let Some(wait) = retry_after {
-            return Ok(Answer::Later(wait));
+            return Ok(DecisionAnswer::Later(wait));
         }
         let problem: Value = response.json().await.unwrap_or_default();
-        Ok(Answer::Refused(explain(status, &problem)))
+        Ok(DecisionAnswer::Refused(explain(status, &problem)))
     }
 }
 
@@ -119,9 +128,9 @@ fn explain(status: StatusCode, problem: &Value) -> String {
     let text = |value: &Value, name: &str| Some(visible(value.get(name)?.as_str()?).into_owned());
     let title = text(problem, "title").unwrap_or_else(|| status.to_string());
     let errors = problem.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
-    let errors = errors
-        .iter()
-        .filter_map(|it| Some(format!("{} {}", text(it, "pointer")?, text(it, "detail")?)));
+    let errors = errors.iter().filter_map(|value| {
+        Some(format!("{} {}", text(value, "pointer")?, text(value, "detail")?))
+    });
     let details: Vec<String> = text(problem, "detail").into_iter().chain(errors).collect();
     if details.is_empty() { title } else { format!("{title}: {}", details.join("; ")) }
 }

@@ -2,41 +2,41 @@
 
 use anyhow::Context as _;
 
-use super::api::Service;
-use crate::{client, fleet::Member, presence};
+use super::api::AdminClient;
+use crate::{client, cluster::ProcessName, demo_presence};
 
 /// The admin ports of docker-compose.yml, for when no demo runs.
-fn usual(member: Member) -> &'static str {
+fn usual(member: ProcessName) -> &'static str {
     match member {
-        Member::Orders => "http://127.0.0.1:9001",
-        Member::Inventory => "http://127.0.0.1:9002",
-        Member::Payments => "http://127.0.0.1:9003",
-        Member::Notify => "http://127.0.0.1:9004",
-        Member::Gateway => "http://127.0.0.1:8005",
+        ProcessName::Orders => "http://127.0.0.1:9001",
+        ProcessName::Inventory => "http://127.0.0.1:9002",
+        ProcessName::Payments => "http://127.0.0.1:9003",
+        ProcessName::Notify => "http://127.0.0.1:9004",
+        ProcessName::Gateway => "http://127.0.0.1:8005",
     }
 }
 
 /// The services of these names or URLs; all of them, if none is named.
-pub(super) fn find(asked: &[String]) -> anyhow::Result<Vec<Service>> {
+pub(super) fn find(asked: &[String]) -> anyhow::Result<Vec<AdminClient>> {
     let http = client::http()?;
-    let demo = presence::find();
-    let of = |member: Member| Service {
+    let demo = demo_presence::find();
+    let of = |member: ProcessName| AdminClient {
         name: member.program().to_owned(),
         base: demo.get(member.program()).cloned().unwrap_or_else(|| usual(member).to_owned()),
         http: http.clone(),
     };
     if asked.is_empty() {
-        return Ok(Member::SERVICES.into_iter().map(of).collect());
+        return Ok(ProcessName::SERVICES.into_iter().map(of).collect());
     }
     asked
         .iter()
         .map(|it| {
             if it.contains("://") {
                 let base = it.trim_end_matches('/').to_owned();
-                return Ok(Service { name: base.clone(), base, http: http.clone() });
+                return Ok(AdminClient { name: base.clone(), base, http: http.clone() });
             }
             let member = named(it).with_context(|| {
-                let known = Member::SERVICES.map(Member::program).join(", ");
+                let known = ProcessName::SERVICES.map(ProcessName::program).join(", ");
                 format!("'{it}' is none of {known}, nor a URL")
             })?;
             Ok(of(member))
@@ -45,9 +45,9 @@ pub(super) fn find(asked: &[String]) -> anyhow::Result<Vec<Service>> {
 }
 
 /// `payment-service`, `payment` and `payments` are the same.
-fn named(name: &str) -> Option<Member> {
-    let short = |it: &str| it.trim_end_matches("-service").trim_end_matches('s').to_owned();
-    Member::SERVICES.into_iter().find(|it| short(it.program()) == short(name))
+fn named(name: &str) -> Option<ProcessName> {
+    let short = |text: &str| text.trim_end_matches("-service").trim_end_matches('s').to_owned();
+    ProcessName::SERVICES.into_iter().find(|process| short(process.program()) == short(name))
 }
 
 #[cfg(test)]

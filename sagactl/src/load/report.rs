@@ -3,13 +3,13 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::Context as _;
-use devstack::Limit;
+use devstack::WaitLimit;
 use hdrhistogram::Histogram;
 use sqlx::{Connection as _, PgConnection};
 
-use super::account::Account;
+use super::resource_usage::ResourceUsage;
 use crate::{
-    fleet::{Fleet, Member},
+    cluster::{ProcessName, ServiceCluster},
     screen::say,
 };
 
@@ -24,14 +24,14 @@ const LONGEST_US: u64 = 3_600_000_000;
 
 /// How POSTs were answered.
 #[derive(Clone, Debug)]
-pub struct Posts {
+pub struct PostTimes {
     /// Microseconds until the 202.
     pub latency_us: Histogram<u64>,
     /// Answers that said to come back later.
     pub busy: u64,
 }
 
-impl Posts {
+impl PostTimes {
     /// None yet.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self { latency_us: histogram()?, busy: 0 })
@@ -56,14 +56,14 @@ fn histogram() -> anyhow::Result<Histogram<u64>> {
 
 /// What has not ended yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Open {
+pub struct OpenWork {
     /// Orders that are pending.
     pub orders: u64,
     /// Messages in outboxes, jobs, payments and notices that have not ended.
     pub work: u64,
 }
 
-impl Open {
+impl OpenWork {
     /// Whether all has ended.
     pub fn is_nothing(self) -> bool {
         self.orders == 0 && self.work == 0
@@ -71,31 +71,31 @@ impl Open {
 }
 
 /// Counts what has not ended yet.
-pub async fn open(fleet: &Fleet) -> anyhow::Result<Open> {
+pub async fn open(cluster: &ServiceCluster) -> anyhow::Result<OpenWork> {
     let pending =
-        count(fleet, Member::Orders, "SELECT count(*) FROM orders WHERE stage = 'pending'");
-    let mut open = Open { orders: pending.await?, work: 0 };
+        count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders WHERE stage = 'pending'");
+    let mut open = OpenWork { orders: pending.await?, work: 0 };
     if open.orders > 0 {
         return Ok(open);
     }
     // Orders that have ended, and the last mail of each: nothing may be on its way any more.
-    let ended = count(fleet, Member::Orders, "SELECT count(*) FROM orders").await?;
+    let ended = count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders").await?;
     let told = count(
-        fleet,
-        Member::Notify,
+        cluster,
+        ProcessName::Notify,
         "SELECT count(DISTINCT order_id) FROM notices WHERE stage IN ('sent', 'failed')",
     );
     open.work += ended.saturating_sub(told.await?);
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         let waiting = "SELECT (SELECT count(*) FROM messaging.outbox)
                             + (SELECT count(*) FROM messaging.job)";
-        open.work += count(fleet, member, waiting).await?;
+        open.work += count(cluster, member, waiting).await?;
     }
     let refunds = "SELECT count(*) FROM payments
                    WHERE stage IN ('charging', 'cancelling', 'unresolved', 'refunding')";
-    open.work += count(fleet, Member::Payments, refunds).await?;
+    open.work += count(cluster, ProcessName::Payments, refunds).await?;
     let reserved = "SELECT count(*) FROM products WHERE reserved > 0";
-    open.work += count(fleet, Member::Inventory, reserved).await?;
+    open.work += count(cluster, ProcessName::Inventory, reserved).await?;
     Ok(open)
 }
 
@@ -103,13 +103,13 @@ pub async fn open(fleet: &Fleet) -> anyhow::Result<Open> {
 const DEMO_PRODUCTS: u64 = 8;
 
 /// Waits until the order service knows every product of the inventory's.
-pub async fn catalogue_known(fleet: &Fleet) -> anyhow::Result<()> {
-    let mut limit = Limit::new("all products are known", CATALOGUE_LIMIT, LOOK_AGAIN);
+pub async fn catalogue_known(cluster: &ServiceCluster) -> anyhow::Result<()> {
+    let mut limit = WaitLimit::new("all products are known", CATALOGUE_LIMIT, LOOK_AGAIN);
     let products = "SELECT count(*) FROM products";
     loop {
-        let seeded = count(fleet, Member::Inventory, products).await?;
-        let known = count(fleet, Member::Orders, products).await?;
-        if known >= seeded && known >= DEMO_PRODUCTS + u64::from(fleet.products()) {
+        let seeded = count(cluster, ProcessName::Inventory, products).await?;
+        let known = count(cluster, ProcessName::Orders, products).await?;
+        if known >= seeded && known >= DEMO_PRODUCTS + u64::from(cluster.products()) {
             return Ok(());
         }
         limit.look_again((known, seeded)).await?;
@@ -117,17 +117,22 @@ pub async fn catalogue_known(fleet: &Fleet) -> anyhow::Result<()> {
 }
 
 /// Counts the orders that have ended.
-pub async fn ended(fleet: &Fleet) -> anyhow::Result<u64> {
-    count(fleet, Member::Orders, "SELECT count(*) FROM orders WHERE stage <> 'pending'").await
+pub async fn ended(cluster: &ServiceCluster) -> anyhow::Result<u64> {
+    count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders WHERE stage <> 'pending'")
+        .await
 }
 
 /// Counts the orders that were accepted.
-pub async fn accepted(fleet: &Fleet) -> anyhow::Result<u64> {
-    count(fleet, Member::Orders, "SELECT count(*) FROM orders").await
+pub async fn accepted(cluster: &ServiceCluster) -> anyhow::Result<u64> {
+    count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders").await
 }
 
-async fn count(fleet: &Fleet, member: Member, sql: &'static str) -> anyhow::Result<u64> {
-    let url = fleet.database(member).context("no database")?;
+async fn count(
+    cluster: &ServiceCluster,
+    member: ProcessName,
+    sql: &'static str,
+) -> anyhow::Result<u64> {
+    let url = cluster.database(member).context("no database")?;
     let mut conn = PgConnection::connect(url).await?;
     let n: i64 = sqlx::query_scalar(sql).fetch_one(&mut conn).await?;
     conn.close().await?;
@@ -136,26 +141,27 @@ async fn count(fleet: &Fleet, member: Member, sql: &'static str) -> anyhow::Resu
 
 /// What a load cost.
 #[derive(Debug)]
-pub struct Report {
-    posts: Posts,
+pub struct LoadReport {
+    posts: PostTimes,
     placed: Duration,
     sagas: u64,
     /// From the first POST to the last end.
     whole: Duration,
     ends: BTreeMap<String, u64>,
     to_end_us: Histogram<u64>,
-    spent: Account,
+    spent: ResourceUsage,
 }
 
 /// Reads the orders and the processes' accounts.
 pub async fn make(
-    fleet: &Fleet,
-    posts: Posts,
+    cluster: &ServiceCluster,
+    posts: PostTimes,
     placed: Duration,
-    spent: Account,
-) -> anyhow::Result<Report> {
+    spent: ResourceUsage,
+) -> anyhow::Result<LoadReport> {
     let mut conn =
-        PgConnection::connect(fleet.database(Member::Orders).context("no database")?).await?;
+        PgConnection::connect(cluster.database(ProcessName::Orders).context("no database")?)
+            .await?;
     let rows: Vec<(String, i64)> = sqlx::query_as(
         "SELECT concat_ws(', ', stage, reason),
                 (extract(epoch FROM least(confirmed_at, cancelled_at) - placed_at) * 1e6)::int8
@@ -178,10 +184,10 @@ pub async fn make(
     }
     let sagas = ends.values().sum();
     let whole = Duration::try_from_secs_f64(whole)?;
-    Ok(Report { posts, placed, sagas, whole, ends, to_end_us, spent })
+    Ok(LoadReport { posts, placed, sagas, whole, ends, to_end_us, spent })
 }
 
-impl Report {
+impl LoadReport {
     /// Says how the orders ended.
     pub fn print_ends(&self) {
         say("\nHow they ended");

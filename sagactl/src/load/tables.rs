@@ -4,13 +4,13 @@ use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
-    fleet::{Fleet, Member},
+    cluster::{ProcessName, ServiceCluster},
     screen::say,
 };
 
 /// A table at some moment.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
-pub struct Table {
+pub struct TableSize {
     /// Its schema and name.
     pub name: String,
     /// Rows, counted.
@@ -27,15 +27,15 @@ pub struct Table {
 }
 
 /// The tables of one service.
-pub type Tables = Vec<(Member, Vec<Table>)>;
+pub type ServiceTables = Vec<(ProcessName, Vec<TableSize>)>;
 
 /// Reads them all, the roads' own and the services'.
-pub async fn read(fleet: &Fleet) -> anyhow::Result<Tables> {
+pub async fn read(cluster: &ServiceCluster) -> anyhow::Result<ServiceTables> {
     let mut all = Vec::new();
-    for member in Member::SERVICES {
-        let url = fleet.database(member).context("a service without a database")?;
+    for member in ProcessName::SERVICES {
+        let url = cluster.database(member).context("a service without a database")?;
         let mut conn = PgConnection::connect(url).await?;
-        let mut tables: Vec<Table> = sqlx::query_as(
+        let mut tables: Vec<TableSize> = sqlx::query_as(
             "SELECT schemaname || '.' || relname AS name, n_dead_tup AS dead,
                     pg_total_relation_size(relid) AS bytes,
                     n_tup_ins + n_tup_upd AS written, autovacuum_count AS vacuums
@@ -56,15 +56,18 @@ pub async fn read(fleet: &Fleet) -> anyhow::Result<Tables> {
 }
 
 /// Says how they stood before, right after, and once the server had time to sweep up.
-pub fn print(before: &Tables, after: &Tables, later: &Tables) {
+pub fn print(before: &ServiceTables, after: &ServiceTables, later: &ServiceTables) {
     say("\nTables: rows, dead rows and kilobytes before → after → a minute later");
     for (n, (member, tables)) in later.iter().enumerate() {
         say(format_args!("  {member}"));
         for table in tables {
-            let at = |moment: &Tables| {
-                let known =
-                    moment.get(n).and_then(|(_, it)| it.iter().find(|it| it.name == table.name));
-                known.map_or((0, 0, 0), |it| (it.rows, it.dead, it.bytes / 1024))
+            let at = |moment: &ServiceTables| {
+                let known = moment
+                    .get(n)
+                    .and_then(|(_, items)| items.iter().find(|it| it.name == table.name));
+                known.map_or((0, 0, 0), |table_size| {
+                    (table_size.rows, table_size.dead, table_size.bytes / 1024)
+                })
             };
             let [then, now, last] = [at(before), at(after), at(later)];
             say(format_args!(

@@ -14,31 +14,31 @@ use std::{
 use anyhow::Context as _;
 use sha2::{Digest as _, Sha256};
 
-use super::table::{Check, When};
+use super::table::{CheckTime, VerifyCheck};
 
 pub(super) const PASSED: &str = ".ci/passed";
 
 /// What is known of the last time.
-pub(super) struct Inputs {
+pub(super) struct CheckInputs {
     root: PathBuf,
 }
 
-impl Inputs {
+impl CheckInputs {
     /// Those of the repository around the current folder.
     pub(super) fn read() -> anyhow::Result<Self> {
         let here = std::env::current_dir()?;
-        let root = here.ancestors().find(|it| it.join("Cargo.lock").is_file());
+        let root = here.ancestors().find(|path| path.join("Cargo.lock").is_file());
         Ok(Self { root: root.context("this is no place in the repository")?.to_owned() })
     }
 
     /// Whether the check's files are not as they were when it passed last.
-    pub(super) fn have_changed(&self, check: &Check) -> anyhow::Result<bool> {
+    pub(super) fn have_changed(&self, check: &VerifyCheck) -> anyhow::Result<bool> {
         let Some(now) = self.checksum(check)? else { return Ok(false) };
         Ok(self.passed().get(check.name) != Some(&now))
     }
 
     /// Keeps that the check has passed with its files as they are; whether that is new.
-    pub(super) fn record(&self, check: &Check) -> anyhow::Result<bool> {
+    pub(super) fn record(&self, check: &VerifyCheck) -> anyhow::Result<bool> {
         let Some(now) = self.checksum(check)? else { return Ok(false) };
         let mut passed = self.passed();
         if passed.insert(check.name.to_owned(), now.clone()) == Some(now) {
@@ -59,8 +59,8 @@ impl Inputs {
     }
 
     /// One checksum over names and contents of all files; none for a check that has no such files.
-    fn checksum(&self, check: &Check) -> anyhow::Result<Option<String>> {
-        let When::Changed(inputs) = check.when else { return Ok(None) };
+    fn checksum(&self, check: &VerifyCheck) -> anyhow::Result<Option<String>> {
+        let CheckTime::Changed(inputs) = check.when else { return Ok(None) };
         let mut files = Vec::new();
         for input in inputs {
             let path = self.root.join(input);
@@ -96,14 +96,14 @@ mod tests {
 
     use tempfile::TempDir;
 
-    use super::{super::table::Needs, *};
+    use super::{super::table::CheckNeeds, *};
 
-    const CHECK: Check = Check {
+    const CHECK: VerifyCheck = VerifyCheck {
         name: "an example",
         command: &[],
         environment: &[],
-        needs: Needs::Nothing,
-        when: When::Changed(&["a", "folder"]),
+        needs: CheckNeeds::Nothing,
+        when: CheckTime::Changed(&["a", "folder"]),
         attempts: 1,
         budget: Duration::ZERO,
     };
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn a_check_that_has_passed_is_due_again_when_one_of_its_files_is_another_one() {
         let root = TempDir::new().unwrap();
-        let inputs = Inputs { root: root.path().to_owned() };
+        let inputs = CheckInputs { root: root.path().to_owned() };
         let write = |name: &str, text: &str| fs::write(root.path().join(name), text).unwrap();
         for folder in [".ci", "folder"] {
             fs::create_dir(root.path().join(folder)).unwrap();

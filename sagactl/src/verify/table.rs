@@ -11,7 +11,7 @@ pub(super) const BEFORE_BUDGET: Duration = Duration::from_mins(7);
 
 /// What a check needs beside the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Needs {
+pub(super) enum CheckNeeds {
     /// Nothing that it does not start itself.
     Nothing,
     /// A stack of local processes, which is started for all checks together.
@@ -28,7 +28,7 @@ pub(super) enum Needs {
 
 /// When a check is run.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum When {
+pub(super) enum CheckTime {
     /// By every `cargo verify`.
     Always,
     /// By `cargo verify --all`.
@@ -40,44 +40,46 @@ pub(super) enum When {
 
 /// A command that has to succeed.
 #[derive(Debug)]
-pub(super) struct Check {
+pub(super) struct VerifyCheck {
     pub(super) name: &'static str,
     pub(super) command: &'static [&'static str],
     pub(super) environment: &'static [(&'static str, &'static str)],
-    pub(super) needs: Needs,
-    pub(super) when: When,
+    pub(super) needs: CheckNeeds,
+    pub(super) when: CheckTime,
     /// How often it may be tried. Twice where only a compiler runs: the same sources give the same
     /// outcome, so a second one that is better tells of a tool that crashed, not of luck in a test.
     pub(super) attempts: u32,
     pub(super) budget: Duration,
 }
 
-impl Check {
+impl VerifyCheck {
     /// When it would be run, in words.
     pub(super) fn adds(&self) -> String {
         match self.when {
-            When::Always => "always".to_owned(),
-            When::All => self.command.join(" "),
-            When::Changed(inputs) => format!("(unchanged since it passed: {})", inputs.join(", ")),
+            CheckTime::Always => "always".to_owned(),
+            CheckTime::All => self.command.join(" "),
+            CheckTime::Changed(inputs) => {
+                format!("(unchanged since it passed: {})", inputs.join(", "))
+            }
         }
     }
 }
 
-const fn check(name: &'static str, budget: u64, command: &'static [&'static str]) -> Check {
-    Check {
+const fn check(name: &'static str, budget: u64, command: &'static [&'static str]) -> VerifyCheck {
+    VerifyCheck {
         name,
         command,
         environment: &[],
-        needs: Needs::Nothing,
-        when: When::Always,
+        needs: CheckNeeds::Nothing,
+        when: CheckTime::Always,
         attempts: 1,
         budget: Duration::from_secs(budget),
     }
 }
 
 /// A check in which nothing runs but a compiler.
-const fn compile(name: &'static str, budget: u64, command: &'static [&'static str]) -> Check {
-    Check { attempts: 2, ..check(name, budget, command) }
+const fn compile(name: &'static str, budget: u64, command: &'static [&'static str]) -> VerifyCheck {
+    VerifyCheck { attempts: 2, ..check(name, budget, command) }
 }
 
 const TESTS: &[&str] =
@@ -85,7 +87,7 @@ const TESTS: &[&str] =
 
 /// The checks, cheap ones first. `--workspace` in all of them: one set of features, one build of each
 /// dependency.
-pub(super) const CHECKS: [Check; 14] = [
+pub(super) const CHECKS: [VerifyCheck; 14] = [
     check("format", 5, &["cargo", "fmt", "--all", "--check"]),
     check("dependencies", 15, &["cargo-deny", "check", "bans", "licenses", "sources"]),
     compile(
@@ -93,7 +95,7 @@ pub(super) const CHECKS: [Check; 14] = [
         100,
         &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
     ),
-    Check {
+    VerifyCheck {
         environment: &[("RUSTDOCFLAGS", "-D warnings")],
         ..compile(
             "documents",
@@ -103,27 +105,30 @@ pub(super) const CHECKS: [Check; 14] = [
     },
     compile("build", 30, &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
     check("models", 40, &["cargo", "test", "--workspace", "--locked", "--test", "models"]),
-    Check { needs: Needs::NativeStack, ..check("tests", 450, TESTS) },
+    VerifyCheck { needs: CheckNeeds::NativeStack, ..check("tests", 450, TESTS) },
     check("demo", 40, &["sagactl", "demo", "--once", "--from", "native"]),
     check("fuzz", 60, &["sagactl", "fuzz", "--from", "native"]),
-    Check {
-        needs: Needs::Docker,
+    VerifyCheck {
+        needs: CheckNeeds::Docker,
         ..check("demo in containers", 60, &["sagactl", "demo", "--once", "--from", "docker"])
     },
-    Check { needs: Needs::Docker, ..check("compose", 150, &["sagactl", "compose-test"]) },
-    Check {
-        needs: Needs::Go,
-        when: When::Changed(&["deploy/k8s", "sagactl/manifests"]),
+    VerifyCheck {
+        needs: CheckNeeds::Docker,
+        ..check("compose", 150, &["sagactl", "compose-test"])
+    },
+    VerifyCheck {
+        needs: CheckNeeds::Go,
+        when: CheckTime::Changed(&["deploy/k8s", "sagactl/manifests"]),
         ..check("manifests", 60, &["sagactl", "manifests"])
     },
-    Check {
-        needs: Needs::DockerCompiler,
-        when: When::Changed(&["Cargo.lock", "deploy/Dockerfile", ".dockerignore"]),
+    VerifyCheck {
+        needs: CheckNeeds::DockerCompiler,
+        when: CheckTime::Changed(&["Cargo.lock", "deploy/Dockerfile", ".dockerignore"]),
         ..check("complete compose", 1_200, &["sagactl", "compose-test", "--complete"])
     },
-    Check {
-        needs: Needs::DockerStack,
-        when: When::All,
+    VerifyCheck {
+        needs: CheckNeeds::DockerStack,
+        when: CheckTime::All,
         ..check("tests in containers", 600, TESTS)
     },
 ];

@@ -2,12 +2,16 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn settings() -> Settings {
-    Settings { messages_max: 100, age_max: Duration::from_secs(30), ..Settings::default() }
+fn settings() -> AdmissionSettings {
+    AdmissionSettings {
+        messages_max: 100,
+        age_max: Duration::from_secs(30),
+        ..AdmissionSettings::default()
+    }
 }
 
-fn backlog(messages: u64, seconds: u64) -> Backlog {
-    Backlog { messages, age: Duration::from_secs(seconds) }
+fn backlog(messages: u64, seconds: u64) -> OutboxBacklog {
+    OutboxBacklog { messages, age: Duration::from_secs(seconds) }
 }
 
 /// How the gate stands after each of these looks.
@@ -32,7 +36,7 @@ fn the_gate_shuts_above_a_limit_and_opens_at_half_of_it() {
 
 #[test]
 fn a_gate_that_nobody_watches_lets_in() {
-    assert_eq!(Gate::default().refuses(), None);
+    assert_eq!(AdmissionGate::default().refuses(), None);
 }
 
 proptest! {

@@ -1,23 +1,23 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::health::Health;
+use crate::health::ProcessHealth;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn settings() -> Settings {
-    Settings { calls: 4, failures: 3, open_first: 2 * SECOND, open_cap: 5 * SECOND }
+fn settings() -> BreakerSettings {
+    BreakerSettings { calls: 4, failures: 3, open_first: 2 * SECOND, open_cap: 5 * SECOND }
 }
 
 /// A machine and the clock that it is told.
 struct Bench {
-    machine: Machine,
+    machine: BreakerMachine,
     now: Instant,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { machine: Machine::new(settings()), now: Instant::now() }
+        Self { machine: BreakerMachine::new(settings()), now: Instant::now() }
     }
 
     fn call(&mut self, failed: bool) -> Result<(), HeldBack> {
@@ -90,8 +90,8 @@ fn what_comes_home_late_counts_for_nothing() {
 
 #[test]
 fn a_call_that_is_dropped_has_failed_and_all_of_it_is_shown_without_making_anybody_unready() {
-    let health = Health::default();
-    let breaker = Breaker::new("far-side", settings(), health.component("far-side"));
+    let health = ProcessHealth::default();
+    let breaker = CircuitBreaker::new("far-side", settings(), health.component("far-side"));
     for _call in 0..9 {
         breaker.begin().unwrap().answered();
     }

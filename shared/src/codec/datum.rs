@@ -16,16 +16,17 @@ use apache_avro::{
 
 use crate::{contract::Record, fault};
 
-use super::Unreadable;
+use super::UnreadableBody;
 
 /// What one value inside a body may make the decoder allocate.
 const ALLOCATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The shapes in use. There are as many as kinds of record in the program; they live as long as it.
-static SHAPES: LazyLock<RwLock<HashMap<TypeId, &'static Shape>>> = LazyLock::new(RwLock::default);
+static SHAPES: LazyLock<RwLock<HashMap<TypeId, &'static RecordShape>>> =
+    LazyLock::new(RwLock::default);
 
 /// A record's committed schema, ready for use.
-pub struct Shape {
+pub struct RecordShape {
     text: &'static str,
     schema: &'static Schema,
     canonical: String,
@@ -34,13 +35,13 @@ pub struct Shape {
     reader: GenericDatumReader<'static>,
 }
 
-impl std::fmt::Debug for Shape {
+impl std::fmt::Debug for RecordShape {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shape").field("name", &self.name).finish_non_exhaustive()
     }
 }
 
-impl Shape {
+impl RecordShape {
     /// The shape of `R`.
     ///
     /// # Panics
@@ -102,53 +103,55 @@ impl Shape {
 
 /// How to read records that were written with one certain schema.
 #[derive(Clone, Debug)]
-pub(super) enum Reading {
+pub(super) enum DatumReading {
     /// Their writer used our schema: straight from the bytes.
     Same,
     /// Their writer used another version: through its schema to ours, with our defaults.
     Resolved(Arc<Schema>),
     /// Not at all.
-    Refused(Unreadable),
+    Refused(UnreadableBody),
 }
 
 /// Reads data as `R`.
 #[derive(Clone, Debug)]
-pub struct Datum<R>(Reading, PhantomData<fn() -> R>);
+pub struct DatumReader<R>(DatumReading, PhantomData<fn() -> R>);
 
-impl<R: Record> Datum<R> {
-    pub(super) fn new(reading: Reading) -> Self {
+impl<R: Record> DatumReader<R> {
+    pub(super) fn new(reading: DatumReading) -> Self {
         Self(reading, PhantomData)
     }
 
     /// Reads data written with `R`'s own schema.
     pub fn same() -> Self {
-        Self::new(Reading::Same)
+        Self::new(DatumReading::Same)
     }
 
     /// Reads data written with another version of `R`'s schema.
     pub fn resolved(writer: Schema) -> Self {
-        Self::new(Reading::Resolved(Arc::new(writer)))
+        Self::new(DatumReading::Resolved(Arc::new(writer)))
     }
 
     /// Reads one record and nothing else.
-    pub fn read(&self, bytes: &[u8]) -> Result<R, Unreadable> {
-        let mut input = Input { rest: bytes, is_short: false };
+    pub fn read(&self, bytes: &[u8]) -> Result<R, UnreadableBody> {
+        let mut input = BodyInput { rest: bytes, is_short: false };
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
             match &self.0 {
-                Reading::Same => Shape::of::<R>().reader.read_deser(&mut input),
-                Reading::Resolved(writer) => resolve(writer, Shape::of::<R>(), &mut input),
-                Reading::Refused(why) => return Err(why.clone()),
+                DatumReading::Same => RecordShape::of::<R>().reader.read_deser(&mut input),
+                DatumReading::Resolved(writer) => {
+                    resolve(writer, RecordShape::of::<R>(), &mut input)
+                }
+                DatumReading::Refused(why) => return Err(why.clone()),
             }
-            .map_err(|error| Unreadable::Datum(explain(&error)))
+            .map_err(|error| UnreadableBody::Datum(explain(&error)))
         }));
         // The library takes a body that ends early for one with nulls at its end.
         if input.is_short {
-            return Err(Unreadable::Truncated);
+            return Err(UnreadableBody::Truncated);
         }
-        let record = outcome.unwrap_or(Err(Unreadable::Panicked))?;
+        let record = outcome.unwrap_or(Err(UnreadableBody::Panicked))?;
         match input.rest.len() {
             0 => Ok(record),
-            trailing => Err(Unreadable::Trailing(trailing)),
+            trailing => Err(UnreadableBody::Trailing(trailing)),
         }
     }
 }
@@ -162,7 +165,11 @@ fn explain(error: &apache_avro::Error) -> String {
     }
 }
 
-fn resolve<R: Record>(writer: &Schema, shape: &Shape, input: &mut Input<'_>) -> AvroResult<R> {
+fn resolve<R: Record>(
+    writer: &Schema,
+    shape: &RecordShape,
+    input: &mut BodyInput<'_>,
+) -> AvroResult<R> {
     let value = GenericDatumReader::builder(writer)
         .reader_schema(shape.schema)
         .build()?
@@ -171,12 +178,12 @@ fn resolve<R: Record>(writer: &Schema, shape: &Shape, input: &mut Input<'_>) -> 
 }
 
 /// A body being read, which remembers whether more was wanted than there is.
-struct Input<'b> {
+struct BodyInput<'b> {
     rest: &'b [u8],
     is_short: bool,
 }
 
-impl io::Read for Input<'_> {
+impl io::Read for BodyInput<'_> {
     fn read(&mut self, wanted: &mut [u8]) -> io::Result<usize> {
         self.is_short |= wanted.len() > self.rest.len();
         self.rest.read(wanted)

@@ -1,7 +1,7 @@
 //! The wire format around a datum: a zero and the id of the writer's schema.
 
-use super::{BODY_BYTES_MAX, Unreadable};
-use crate::message::Headers;
+use super::{BODY_BYTES_MAX, UnreadableBody};
+use crate::message::MessageHeaders;
 
 /// What the wire format begins with.
 pub(super) const MAGIC: u8 = 0;
@@ -21,35 +21,37 @@ pub(super) fn frame(id: u32) -> Vec<u8> {
 }
 
 /// Takes the wire format off: the id of the writer's schema, and the datum.
-pub(super) fn unwrap(payload: &[u8]) -> Result<(u32, &[u8]), Unreadable> {
+pub(super) fn unwrap(payload: &[u8]) -> Result<(u32, &[u8]), UnreadableBody> {
     if payload.len() > BODY_BYTES_MAX {
-        return Err(Unreadable::TooLarge(payload.len()));
+        return Err(UnreadableBody::TooLarge(payload.len()));
     }
     match payload.first() {
         Some(&MAGIC_GUID) if payload.len() >= GUID_BYTES => {
-            return Err(Unreadable::Guid("after a 0x01"));
+            return Err(UnreadableBody::Guid("after a 0x01"));
         }
-        Some(first) if *first != MAGIC => return Err(Unreadable::NoMagic(*first)),
+        Some(first) if *first != MAGIC => return Err(UnreadableBody::NoMagic(*first)),
         _ => (),
     }
     let Some((prefix, datum)) = payload.split_first_chunk::<5>() else {
-        return Err(Unreadable::TooShort(payload.len()));
+        return Err(UnreadableBody::TooShort(payload.len()));
     };
     let [_magic, id @ ..] = *prefix;
     let id = u32::from_be_bytes(id);
     // Registries count with signed numbers, from 1.
     match i32::try_from(id) {
         Ok(1..) => Ok((id, datum)),
-        _ => Err(Unreadable::NoId(id)),
+        _ => Err(UnreadableBody::NoId(id)),
     }
 }
 
 /// A body without a prefix, whose schema is named in a header, is told from one that is broken.
-pub(super) fn or_in_a_header(headers: &Headers, why: Unreadable) -> Unreadable {
-    let is_about_the_prefix =
-        matches!(why, Unreadable::NoMagic(_) | Unreadable::TooShort(_) | Unreadable::NoId(_));
+pub(super) fn or_in_a_header(headers: &MessageHeaders, why: UnreadableBody) -> UnreadableBody {
+    let is_about_the_prefix = matches!(
+        why,
+        UnreadableBody::NoMagic(_) | UnreadableBody::TooShort(_) | UnreadableBody::NoId(_)
+    );
     if is_about_the_prefix && headers.iter().any(|(name, _)| name == GUID_HEADER) {
-        return Unreadable::Guid("in the header __value_schema_id");
+        return UnreadableBody::Guid("in the header __value_schema_id");
     }
     why
 }
@@ -61,10 +63,10 @@ mod tests {
     #[test]
     fn a_schema_that_is_named_by_a_guid_is_said_to_be() {
         let body = [&[MAGIC_GUID][..], &[0xab; 16], b"a datum"].concat();
-        assert_eq!(unwrap(&body), Err(Unreadable::Guid("after a 0x01")));
-        assert_eq!(unwrap(&body[..16]), Err(Unreadable::NoMagic(MAGIC_GUID)));
+        assert_eq!(unwrap(&body), Err(UnreadableBody::Guid("after a 0x01")));
+        assert_eq!(unwrap(&body[..16]), Err(UnreadableBody::NoMagic(MAGIC_GUID)));
 
-        let mut headers = Headers::default();
+        let mut headers = MessageHeaders::default();
         for body in [&b"H0"[..], b"", b"\0\0\0\0\0"] {
             let why = unwrap(body).unwrap_err();
             assert_eq!(or_in_a_header(&headers, why.clone()), why, "there is no such header");
@@ -74,7 +76,7 @@ mod tests {
             let why = or_in_a_header(&headers, unwrap(body).unwrap_err());
             assert!(why.to_string().contains("in the header __value_schema_id"), "{why}");
         }
-        let large = Unreadable::TooLarge(2_000_000);
+        let large = UnreadableBody::TooLarge(2_000_000);
         assert_eq!(or_in_a_header(&headers, large.clone()), large);
     }
 }

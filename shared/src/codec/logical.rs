@@ -25,17 +25,17 @@ pub(super) fn conflict(writer: &Schema, reader: &Schema) -> Option<String> {
         return None;
     };
     let (theirs, ours) = (theirs.get_names(), ours.get_names());
-    Comparison { theirs, ours, seen: HashSet::new() }.compare("", writer, reader)
+    TypeComparison { theirs, ours, seen: HashSet::new() }.compare("", writer, reader)
 }
 
-struct Comparison<'s> {
+struct TypeComparison<'s> {
     theirs: &'s HashMap<Name, &'s Schema>,
     ours: &'s HashMap<Name, &'s Schema>,
     /// Records that were compared: each pair once, however often a schema refers to it.
     seen: HashSet<(Name, Name)>,
 }
 
-impl<'s> Comparison<'s> {
+impl<'s> TypeComparison<'s> {
     fn compare(&mut self, path: &str, writer: &'s Schema, reader: &'s Schema) -> Option<String> {
         let writer = named(self.theirs, writer);
         let reader = named(self.ours, reader);
@@ -44,7 +44,7 @@ impl<'s> Comparison<'s> {
                 writer.variants().iter().find_map(|it| self.compare(path, it, reader))
             }
             (_, Schema::Union(reader)) => {
-                let same_kind = |it: &&Schema| kind(named(self.ours, it)) == kind(writer);
+                let same_kind = |schema: &&Schema| kind(named(self.ours, schema)) == kind(writer);
                 let candidates: Vec<&Schema> = reader.variants().iter().filter(same_kind).collect();
                 let mut conflicts = Vec::with_capacity(candidates.len());
                 for candidate in candidates {
@@ -58,7 +58,8 @@ impl<'s> Comparison<'s> {
                     return None;
                 }
                 reader.fields.iter().find_map(|ours| {
-                    let theirs = writer.fields.iter().find(|it| it.name == ours.name)?;
+                    let theirs =
+                        writer.fields.iter().find(|record_field| record_field.name == ours.name)?;
                     self.compare(&join(path, &ours.name), &theirs.schema, &ours.schema)
                 })
             }
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn a_value_that_its_writer_names_otherwise_is_found_wherever_it_is() {
         for (base, theirs) in LOGICAL {
-            for (other_base, ours) in LOGICAL.into_iter().filter(|(it, _)| *it == base) {
+            for (other_base, ours) in LOGICAL.into_iter().filter(|(text, _)| *text == base) {
                 let (theirs_text, ours_text) = (labelled(base, theirs), labelled(other_base, ours));
                 let pairs = holding(&theirs_text).into_iter().zip(holding(&ours_text));
                 for (place, (writer, reader)) in pairs.enumerate() {

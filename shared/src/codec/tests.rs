@@ -9,27 +9,27 @@ use super::{framing::*, *};
 use crate::{
     contract::{
         OrderCancelled, OrderConfirmed, OrderPlaced, ProductChanged, StockReserved,
-        samples::{Sample, for_each_record},
+        samples::{SampleRecord, for_each_record},
     },
-    health::Health,
-    message::Incoming,
+    health::ProcessHealth,
+    message::IncomingMessage,
 };
 
 const OURS: u32 = 7;
 const THEIRS: u32 = 8;
 
-fn kept(text: &str) -> registry::Schema {
-    registry::Schema { text: text.to_owned(), kind: None }
+fn kept(text: &str) -> registry::RegisteredSchema {
+    registry::RegisteredSchema { text: text.to_owned(), kind: None }
 }
 
 /// A codec that has learnt our schema as 7 and, of the same record, `theirs` as 8. Its registry is
 /// out of reach.
-fn codec<R: Record>(theirs: &registry::Schema) -> Codec {
-    let registry = Registry::new("http://127.0.0.1:1/a/path").unwrap();
-    let (writers, kind) = (Writers::new(registry.clone()), Kind::of::<R>());
+fn codec<R: Record>(theirs: &registry::RegisteredSchema) -> AvroCodec {
+    let registry = SchemaRegistry::new("http://127.0.0.1:1/a/path").unwrap();
+    let (writers, kind) = (WriterSchemas::new(registry.clone()), RecordKind::of::<R>());
     writers.remember(OURS, kind, &kept(R::SCHEMA));
     writers.remember(THEIRS, kind, theirs);
-    let inner = Inner {
+    let inner = CodecState {
         registry,
         source: "/a/source".into(),
         prefix: String::new(),
@@ -37,13 +37,13 @@ fn codec<R: Record>(theirs: &registry::Schema) -> Codec {
         reads: HashMap::from([(R::TOPIC, kind)]),
         ids: RwLock::new(HashMap::from([(TypeId::of::<R>(), OURS)])),
         writers,
-        sightings: Sightings::new(Health::default().component("schemas")),
+        sightings: UnknownIds::new(ProcessHealth::default().component("schemas")),
     };
-    Codec(Arc::new(inner), None)
+    AvroCodec(Arc::new(inner), None)
 }
 
-fn says() -> Says {
-    Says {
+fn says() -> EventMeta {
+    EventMeta {
         id: uuid!("01970000-0000-7000-8000-000000000001"),
         subject: "a-key".to_owned(),
         sequence: 3,
@@ -52,9 +52,9 @@ fn says() -> Says {
     }
 }
 
-fn arrived(outgoing: Outgoing) -> Message {
-    let envelope = Envelope::from_headers(&outgoing.headers).unwrap();
-    let incoming = Incoming {
+fn arrived(outgoing: OutgoingMessage) -> Message {
+    let envelope = MessageEnvelope::from_headers(&outgoing.headers).unwrap();
+    let incoming = IncomingMessage {
         topic: outgoing.topic.into_owned(),
         partition: 0,
         offset: 0,
@@ -72,36 +72,39 @@ fn framed(id: u32, datum: &[u8]) -> Vec<u8> {
 
 fn datum<R: Record>(record: &R) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Shape::of::<R>().write(record, &mut bytes).unwrap();
+    RecordShape::of::<R>().write(record, &mut bytes).unwrap();
     bytes
 }
 
-async fn read<R: Record>(codec: &Codec, payload: Vec<u8>) -> Result<R, Fault> {
+async fn read<R: Record>(codec: &AvroCodec, payload: Vec<u8>) -> Result<R, Fault> {
     let mut message = arrived(codec.outgoing::<R>(says(), None));
     message.incoming.payload = Some(payload);
     codec.decode(&message).await
 }
 
-async fn poison<R: Record + std::fmt::Debug>(codec: &Codec, payload: Vec<u8>) -> Unreadable {
+async fn poison<R: Record + std::fmt::Debug>(
+    codec: &AvroCodec,
+    payload: Vec<u8>,
+) -> UnreadableBody {
     match read::<R>(codec, payload).await {
-        Err(Fault::Poison(why)) => why.downcast_ref::<Unreadable>().unwrap().clone(),
+        Err(Fault::Poison(why)) => why.downcast_ref::<UnreadableBody>().unwrap().clone(),
         other => panic!("not poison: {other:?}"),
     }
 }
 
 /// `OrderConfirmed`'s schema with its fields changed.
-fn changed(change: impl FnOnce(&mut Vec<Value>)) -> registry::Schema {
+fn changed(change: impl FnOnce(&mut Vec<Value>)) -> registry::RegisteredSchema {
     let mut schema: Value = serde_json::from_str(OrderConfirmed::SCHEMA).unwrap();
     let Value::Array(fields) = &mut schema["fields"] else { panic!("no fields") };
     change(fields);
     kept(&schema.to_string())
 }
 
-fn with_field(field: Value) -> registry::Schema {
+fn with_field(field: Value) -> registry::RegisteredSchema {
     changed(|fields| fields.push(field))
 }
 
-fn unused() -> registry::Schema {
+fn unused() -> registry::RegisteredSchema {
     kept(OrderConfirmed::SCHEMA)
 }
 
@@ -115,7 +118,7 @@ struct Later {
     note: Option<String>,
 }
 
-fn later(schema: &registry::Schema, note: Option<&str>) -> Vec<u8> {
+fn later(schema: &registry::RegisteredSchema, note: Option<&str>) -> Vec<u8> {
     let ours = OrderConfirmed::sample();
     let record = Later {
         order_id: ours.order_id,
@@ -165,22 +168,22 @@ async fn each_broken_body_is_poison_with_its_own_reason() {
     let good = datum(&OrderConfirmed::sample());
     for n in 0..5 {
         let short = framed(OURS, &[])[..n].to_vec();
-        assert_eq!(poison::<OrderConfirmed>(&codec, short).await, Unreadable::TooShort(n));
+        assert_eq!(poison::<OrderConfirmed>(&codec, short).await, UnreadableBody::TooShort(n));
     }
     let large = vec![0; BODY_BYTES_MAX + 1];
     let trailing = [&good[..], &[0, 0]].concat();
     for (payload, why) in [
-        (large, Unreadable::TooLarge(BODY_BYTES_MAX + 1)),
-        (br#"{"order_id":1}"#.to_vec(), Unreadable::NoMagic(b'{')),
-        (framed(0, &good), Unreadable::NoId(0)),
-        (framed(u32::MAX, &good), Unreadable::NoId(u32::MAX)),
-        (framed(OURS, &trailing), Unreadable::Trailing(2)),
+        (large, UnreadableBody::TooLarge(BODY_BYTES_MAX + 1)),
+        (br#"{"order_id":1}"#.to_vec(), UnreadableBody::NoMagic(b'{')),
+        (framed(0, &good), UnreadableBody::NoId(0)),
+        (framed(u32::MAX, &good), UnreadableBody::NoId(u32::MAX)),
+        (framed(OURS, &trailing), UnreadableBody::Trailing(2)),
     ] {
         assert_eq!(poison::<OrderConfirmed>(&codec, payload).await, why);
     }
     for n in 0..good.len() {
         let cut = framed(OURS, &good[..n]);
-        assert_eq!(poison::<OrderConfirmed>(&codec, cut).await, Unreadable::Truncated);
+        assert_eq!(poison::<OrderConfirmed>(&codec, cut).await, UnreadableBody::Truncated);
     }
 }
 
@@ -211,12 +214,12 @@ async fn each_value_that_is_none_of_its_schema_is_poison() {
         for (id, end) in [(OURS, &[][..]), (THEIRS, &[0])] {
             let payload = framed(id, &[&bad[..], end].concat());
             let why = poison::<OrderConfirmed>(&codec, payload).await;
-            assert!(matches!(&why, Unreadable::Datum(_)), "{why}");
+            assert!(matches!(&why, UnreadableBody::Datum(_)), "{why}");
         }
     }
     // A branch of a union that there is not.
     let why = poison::<OrderConfirmed>(&codec, framed(THEIRS, &[&good[..], &[4]].concat())).await;
-    assert!(matches!(&why, Unreadable::Datum(_)), "{why}");
+    assert!(matches!(&why, UnreadableBody::Datum(_)), "{why}");
 }
 
 #[tokio::test]
@@ -226,7 +229,7 @@ async fn a_list_that_promises_more_than_there_is_costs_nothing() {
     let billion = [0x80, 0xa8, 0xd6, 0xb9, 0x07];
     let payload = framed(OURS, &[&good[..37], &billion].concat());
     let why = poison::<StockReserved>(&codec, payload).await;
-    assert_eq!(why, Unreadable::Truncated);
+    assert_eq!(why, UnreadableBody::Truncated);
 }
 
 #[tokio::test]
@@ -251,10 +254,10 @@ async fn a_body_that_ends_before_an_optional_field_is_cut_off_not_short() {
     let whole = later(&theirs, Some("a word"));
     for n in 0..whole.len() {
         let cut = framed(THEIRS, &whole[..n]);
-        assert_eq!(poison::<OrderConfirmed>(&codec, cut).await, Unreadable::Truncated, "{n}");
+        assert_eq!(poison::<OrderConfirmed>(&codec, cut).await, UnreadableBody::Truncated, "{n}");
     }
     let trailing = framed(THEIRS, &[&whole[..], &[1]].concat());
-    assert_eq!(poison::<OrderConfirmed>(&codec, trailing).await, Unreadable::Trailing(1));
+    assert_eq!(poison::<OrderConfirmed>(&codec, trailing).await, UnreadableBody::Trailing(1));
 }
 
 #[tokio::test]
@@ -292,7 +295,8 @@ async fn a_schema_that_is_not_to_be_decoded_with_is_poison_and_says_why() {
     let fixed = json!({ "type": "fixed", "name": "Big", "size": 1_000_000_000 });
     let many: Vec<Value> =
         (0..1_100).map(|n| json!({ "name": format!("f{n}"), "type": "null" })).collect();
-    let json_schema = registry::Schema { text: "{}".to_owned(), kind: Some("JSON".to_owned()) };
+    let json_schema =
+        registry::RegisteredSchema { text: "{}".to_owned(), kind: Some("JSON".to_owned()) };
     for (theirs, reason) in [
         (kept("{"), "Failed to parse schema from JSON"),
         (json_schema, "it is one of JSON"),
@@ -307,7 +311,7 @@ async fn a_schema_that_is_not_to_be_decoded_with_is_poison_and_says_why() {
         let codec = codec::<OrderConfirmed>(&theirs);
         let payload = framed(THEIRS, &datum(&OrderConfirmed::sample()));
         let why = poison::<OrderConfirmed>(&codec, payload).await;
-        assert!(matches!(&why, Unreadable::Schema { id: THEIRS, .. }), "{why}");
+        assert!(matches!(&why, UnreadableBody::Schema { id: THEIRS, .. }), "{why}");
         assert!(why.to_string().contains(reason), "{why}");
     }
 }
@@ -346,17 +350,17 @@ async fn strange_ids_do_not_fill_the_memory() {
     let codec = codec::<OrderConfirmed>(&unused());
     let writers = &codec.0.writers;
     for id in 1..5_000 {
-        writers.remember(id, Kind::of::<OrderConfirmed>(), &unused());
-        writers.refuse((id, TypeId::of::<OrderConfirmed>()), Unreadable::UnknownId(id));
+        writers.remember(id, RecordKind::of::<OrderConfirmed>(), &unused());
+        writers.refuse((id, TypeId::of::<OrderConfirmed>()), UnreadableBody::UnknownId(id));
     }
     assert!(writers.size() <= 1_024 + 4_096);
 }
 
 #[test]
 fn whatever_bytes_come_are_read_or_refused_without_a_panic() {
-    fn holds<R: Sample>() {
-        let writer = Shape::of::<R>().schema().clone();
-        let readers = [Datum::<R>::same(), Datum::resolved(writer)];
+    fn holds<R: SampleRecord>() {
+        let writer = RecordShape::of::<R>().schema().clone();
+        let readers = [DatumReader::<R>::same(), DatumReader::resolved(writer)];
         let good = datum(&R::sample());
         let broken = (0..good.len(), any::<Vec<u8>>()).prop_map(move |(at, bytes)| {
             let mut broken = good.clone();
@@ -366,7 +370,7 @@ fn whatever_bytes_come_are_read_or_refused_without_a_panic() {
         let bytes = prop_oneof![any::<Vec<u8>>(), broken];
         proptest!(|(bytes in bytes)| {
             for reader in &readers {
-                prop_assert_ne!(reader.read(&bytes).err(), Some(Unreadable::Panicked));
+                prop_assert_ne!(reader.read(&bytes).err(), Some(UnreadableBody::Panicked));
             }
         });
     }

@@ -4,15 +4,15 @@ use std::{fs::File, path::PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::{Check, Invalid, secret, secret_file, within};
+use super::{CheckSettings, InvalidSetting, secret, secret_file, within};
 use crate::{
-    kafka::{self, Certificate, Login, Mechanism, Security, Tls},
-    topics::Replicas,
+    kafka::{self, ClientCertificate, ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings},
+    topics::ReplicaCount,
 };
 
 /// What every client of the broker needs to know.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Broker {
+pub struct BrokerSettings {
     /// Where the brokers are: `host:port,host:port`.
     #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
     pub kafka_brokers: String,
@@ -28,7 +28,7 @@ pub struct Broker {
     pub kafka_min_in_sync: Option<i32>,
     /// How connections to the brokers are protected.
     #[arg(long, env = "KAFKA_SECURITY", value_enum, default_value_t)]
-    pub kafka_security: Protection,
+    pub kafka_security: BrokerSecurity,
     /// Certificates (PEM) of those who may vouch for a broker. Without it, those whom the system
     /// trusts.
     #[arg(long, env = "KAFKA_TLS_CA_FILE")]
@@ -41,7 +41,7 @@ pub struct Broker {
     pub kafka_tls_key_file: Option<PathBuf>,
     /// How the password is proven; SCRAM-SHA-512 if nothing is said.
     #[arg(long, env = "KAFKA_SASL_MECHANISM", value_enum)]
-    pub kafka_sasl_mechanism: Option<Mechanism>,
+    pub kafka_sasl_mechanism: Option<SaslMechanism>,
     /// Who we are.
     #[arg(long, env = "KAFKA_SASL_USERNAME")]
     pub kafka_sasl_username: Option<String>,
@@ -60,7 +60,7 @@ pub struct Broker {
 /// How connections to the brokers are protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
-pub enum Protection {
+pub enum BrokerSecurity {
     /// Not at all.
     #[default]
     Plaintext,
@@ -72,8 +72,8 @@ pub enum Protection {
     SaslTls,
 }
 
-impl Check for Broker {
-    fn check(&self) -> Result<(), Invalid> {
+impl CheckSettings for BrokerSettings {
+    fn check(&self) -> Result<(), InvalidSetting> {
         within("KAFKA_REPLICATION", self.kafka_replication.into(), 1, 7)?;
         let in_sync = self.replicas().in_sync_min;
         within("KAFKA_MIN_IN_SYNC", in_sync.into(), 1, self.kafka_replication.into())?;
@@ -86,10 +86,10 @@ impl Check for Broker {
     }
 }
 
-impl Broker {
+impl BrokerSettings {
     /// How the broker is used, by a client of this name.
-    pub fn settings(&self, client_id: &str) -> Result<kafka::Settings, Invalid> {
-        Ok(kafka::Settings {
+    pub fn settings(&self, client_id: &str) -> Result<kafka::KafkaSettings, InvalidSetting> {
+        Ok(kafka::KafkaSettings {
             brokers: self.kafka_brokers.clone(),
             prefix: self.kafka_topic_prefix.clone(),
             client_id: client_id.to_owned(),
@@ -99,25 +99,28 @@ impl Broker {
     }
 
     /// On how many brokers a message is.
-    pub fn replicas(&self) -> Replicas {
-        let majority = Replicas::majority(self.kafka_replication);
-        Replicas { in_sync_min: self.kafka_min_in_sync.unwrap_or(majority.in_sync_min), ..majority }
+    pub fn replicas(&self) -> ReplicaCount {
+        let majority = ReplicaCount::majority(self.kafka_replication);
+        ReplicaCount {
+            in_sync_min: self.kafka_min_in_sync.unwrap_or(majority.in_sync_min),
+            ..majority
+        }
     }
 
-    fn security(&self) -> Result<Security, Invalid> {
+    fn security(&self) -> Result<ConnectionSecurity, InvalidSetting> {
         let (tls, login) = match self.kafka_security {
-            Protection::Plaintext => (false, false),
-            Protection::Tls => (true, false),
-            Protection::SaslPlaintext => (false, true),
-            Protection::SaslTls => (true, true),
+            BrokerSecurity::Plaintext => (false, false),
+            BrokerSecurity::Tls => (true, false),
+            BrokerSecurity::SaslPlaintext => (false, true),
+            BrokerSecurity::SaslTls => (true, true),
         };
-        Ok(Security {
+        Ok(ConnectionSecurity {
             tls: if tls { Some(self.tls()?) } else { self.no_tls()? },
             login: if login { Some(self.login()?) } else { self.no_login()? },
         })
     }
 
-    fn tls(&self) -> Result<Tls, Invalid> {
+    fn tls(&self) -> Result<TlsSettings, InvalidSetting> {
         if let Some(file) = &self.kafka_tls_ca_file {
             readable("KAFKA_TLS_CA_FILE", file)?;
         }
@@ -126,22 +129,25 @@ impl Broker {
             (Some(certificate), Some(key)) => {
                 readable("KAFKA_TLS_CERTIFICATE_FILE", certificate)?;
                 readable("KAFKA_TLS_KEY_FILE", key)?;
-                Some(Certificate { certificate_file: certificate.clone(), key_file: key.clone() })
+                Some(ClientCertificate {
+                    certificate_file: certificate.clone(),
+                    key_file: key.clone(),
+                })
             }
             (Some(_), None) => {
                 let reason = "it is not set, and the certificate's file is";
-                return Err(Invalid::new("KAFKA_TLS_KEY_FILE", reason));
+                return Err(InvalidSetting::new("KAFKA_TLS_KEY_FILE", reason));
             }
             (None, Some(_)) => {
                 let reason = "it is not set, and the key's file is";
-                return Err(Invalid::new("KAFKA_TLS_CERTIFICATE_FILE", reason));
+                return Err(InvalidSetting::new("KAFKA_TLS_CERTIFICATE_FILE", reason));
             }
         };
-        Ok(Tls { ca_file: self.kafka_tls_ca_file.clone(), own })
+        Ok(TlsSettings { ca_file: self.kafka_tls_ca_file.clone(), own })
     }
 
     /// A certificate that nobody would look at is a mistake.
-    fn no_tls(&self) -> Result<Option<Tls>, Invalid> {
+    fn no_tls(&self) -> Result<Option<TlsSettings>, InvalidSetting> {
         let set = [
             ("KAFKA_TLS_CA_FILE", self.kafka_tls_ca_file.is_some()),
             ("KAFKA_TLS_CERTIFICATE_FILE", self.kafka_tls_certificate_file.is_some()),
@@ -151,25 +157,25 @@ impl Broker {
         Ok(None)
     }
 
-    fn login(&self) -> Result<Login, Invalid> {
+    fn login(&self) -> Result<SaslLogin, InvalidSetting> {
         let wanted = "it is not set, and KAFKA_SECURITY asks for a login";
-        let user = self.kafka_sasl_username.clone().filter(|it| !it.is_empty());
+        let user = self.kafka_sasl_username.clone().filter(|text| !text.is_empty());
         let password =
             self.kafka_sasl_password.as_ref().filter(|it| !it.expose_secret().is_empty());
         let password = match (password, &self.kafka_sasl_password_file) {
             (Some(password), _) => password.clone(),
             (None, Some(file)) => secret_file("KAFKA_SASL_PASSWORD_FILE", file)?,
-            (None, None) => return Err(Invalid::new("KAFKA_SASL_PASSWORD", wanted)),
+            (None, None) => return Err(InvalidSetting::new("KAFKA_SASL_PASSWORD", wanted)),
         };
-        Ok(Login {
+        Ok(SaslLogin {
             mechanism: self.kafka_sasl_mechanism.unwrap_or_default(),
-            user: user.ok_or_else(|| Invalid::new("KAFKA_SASL_USERNAME", wanted))?,
+            user: user.ok_or_else(|| InvalidSetting::new("KAFKA_SASL_USERNAME", wanted))?,
             password,
         })
     }
 
     /// A password that is not asked for is a mistake.
-    fn no_login(&self) -> Result<Option<Login>, Invalid> {
+    fn no_login(&self) -> Result<Option<SaslLogin>, InvalidSetting> {
         let set = [
             ("KAFKA_SASL_MECHANISM", self.kafka_sasl_mechanism.is_some()),
             ("KAFKA_SASL_USERNAME", self.kafka_sasl_username.is_some()),
@@ -184,16 +190,17 @@ impl Broker {
 fn none_of<const N: usize>(
     set: [(&'static str, bool); N],
     reason: &'static str,
-) -> Result<(), Invalid> {
+) -> Result<(), InvalidSetting> {
     match set.into_iter().find(|(_, is_set)| *is_set) {
-        Some((name, _)) => Err(Invalid::new(name, reason)),
+        Some((name, _)) => Err(InvalidSetting::new(name, reason)),
         None => Ok(()),
     }
 }
 
 /// Whether a file is there and may be read; what is in it is the client's to judge.
-fn readable(name: &'static str, path: &PathBuf) -> Result<(), Invalid> {
-    let complaint = |reason: String| Invalid::new(name, format!("{}: {reason}", path.display()));
+fn readable(name: &'static str, path: &PathBuf) -> Result<(), InvalidSetting> {
+    let complaint =
+        |reason: String| InvalidSetting::new(name, format!("{}: {reason}", path.display()));
     let file = File::open(path).map_err(|error| complaint(error.to_string()))?;
     match file.metadata() {
         Ok(what) if what.is_file() => Ok(()),
@@ -202,21 +209,25 @@ fn readable(name: &'static str, path: &PathBuf) -> Result<(), Invalid> {
     }
 }
 
-fn brokers(text: &str) -> Result<(), Invalid> {
+fn brokers(text: &str) -> Result<(), InvalidSetting> {
     let ok = text.split(',').all(|broker| {
         broker.trim().rsplit_once(':').is_some_and(|(host, port)| {
-            !host.is_empty() && port.parse::<u16>().is_ok_and(|it| it > 0)
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|n| n > 0)
         })
     });
-    if ok { Ok(()) } else { Err(Invalid::new("KAFKA_BROKERS", "it is not host:port,host:port")) }
+    if ok {
+        Ok(())
+    } else {
+        Err(InvalidSetting::new("KAFKA_BROKERS", "it is not host:port,host:port"))
+    }
 }
 
 /// What brokers take for a part of a name.
-fn legal(name: &'static str, text: &str) -> Result<(), Invalid> {
+fn legal(name: &'static str, text: &str) -> Result<(), InvalidSetting> {
     let legal = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
     if text.len() <= 100 && text.bytes().all(legal) {
         return Ok(());
     }
     let reason = "more than 100 characters, or others than letters, digits, '.', '_' and '-'";
-    Err(Invalid::new(name, reason))
+    Err(InvalidSetting::new(name, reason))
 }

@@ -31,7 +31,7 @@ fn without_empty(command: Command) -> Command {
 }
 
 fn is_empty(name: &OsStr) -> bool {
-    env::var_os(name).is_some_and(|it| it.is_empty())
+    env::var_os(name).is_some_and(|os_string| os_string.is_empty())
 }
 
 /// What is to be added to a complaint that names arguments whose variables are set, and empty.
@@ -50,6 +50,6 @@ pub(super) fn hint<T: CommandFactory>(complaint: &str) -> String {
 /// The variable of an argument that a complaint names.
 fn missing<'a>(argument: &'a Arg, complaint: &str) -> Option<&'a str> {
     let long = format!("--{}", argument.get_long()?);
-    let named = complaint.split_whitespace().any(|it| it == long);
+    let named = complaint.split_whitespace().any(|text| text == long);
     named.then(|| argument.get_env()?.to_str()).flatten()
 }

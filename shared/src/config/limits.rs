@@ -2,12 +2,12 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::{Invalid, parse_duration, within};
+use super::{InvalidSetting, parse_duration, within};
 use crate::{admission, http};
 
 /// Where requests begin to be refused.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Limits {
+pub struct LimitSettings {
     /// Messages that may wait in the outbox. While there are more, requests that change something
     /// are answered 503; they are let in again at half of it.
     #[arg(long, env = "ADMISSION_BACKLOG_MAX", default_value_t = 20_000)]
@@ -44,8 +44,8 @@ pub struct Limits {
     pub http_cors_origins: Option<String>,
 }
 
-impl Limits {
-    pub(super) fn check(&self) -> Result<(), Invalid> {
+impl LimitSettings {
+    pub(super) fn check(&self) -> Result<(), InvalidSetting> {
         within("ADMISSION_BACKLOG_MAX", self.admission_backlog_max.into(), 1, 1_000_000)?;
         within("RATE_LIMIT_PER_SECOND", self.rate_limit_per_second.into(), 0, 1_000_000)?;
         within("RATE_LIMIT_BURST", self.rate_limit_burst.into(), 1, 1_000_000)?;
@@ -60,7 +60,7 @@ impl Limits {
         ] {
             if !(moment..=most).contains(&value) {
                 let reason = format!("{value:?} is not between {moment:?} and {most:?}");
-                return Err(Invalid::new(name, reason));
+                return Err(InvalidSetting::new(name, reason));
             }
         }
         // Below that, a broker that is slow would be taken for one that is away.
@@ -68,21 +68,21 @@ impl Limits {
         if !(least..=most).contains(&self.relay_lead_limit) {
             let reason =
                 format!("{:?} is not between {least:?} and {most:?}", self.relay_lead_limit);
-            return Err(Invalid::new("RELAY_LEAD_LIMIT", reason));
+            return Err(InvalidSetting::new("RELAY_LEAD_LIMIT", reason));
         }
         if self.relay_lead_limit >= self.admission_age_max {
             let reason = format!(
                 "{:?} is not below ADMISSION_AGE_MAX, {:?}",
                 self.relay_lead_limit, self.admission_age_max
             );
-            return Err(Invalid::new("RELAY_LEAD_LIMIT", reason));
+            return Err(InvalidSetting::new("RELAY_LEAD_LIMIT", reason));
         }
         Ok(())
     }
 
     /// When those who let in refuse.
-    pub fn admission(&self) -> admission::Settings {
-        admission::Settings {
+    pub fn admission(&self) -> admission::AdmissionSettings {
+        admission::AdmissionSettings {
             messages_max: self.admission_backlog_max,
             age_max: self.admission_age_max,
             look_every: self.admission_look,
@@ -91,24 +91,24 @@ impl Limits {
     }
 
     /// What the public server allows.
-    pub fn http(&self) -> Result<http::Settings, Invalid> {
-        Ok(http::Settings {
+    pub fn http(&self) -> Result<http::HttpSettings, InvalidSetting> {
+        Ok(http::HttpSettings {
             rate: self.rate(),
             idle_limit: self.http_idle_limit,
             cors: self.cors()?,
-            ..http::Settings::default()
+            ..http::HttpSettings::default()
         })
     }
 
-    fn cors(&self) -> Result<Option<http::Cors>, Invalid> {
-        let origins = self.http_cors_origins.as_deref().map(http::Cors::parse).transpose();
-        origins.map_err(|error| Invalid::new("HTTP_CORS_ORIGINS", error.to_string()))
+    fn cors(&self) -> Result<Option<http::CorsOrigins>, InvalidSetting> {
+        let origins = self.http_cors_origins.as_deref().map(http::CorsOrigins::parse).transpose();
+        origins.map_err(|error| InvalidSetting::new("HTTP_CORS_ORIGINS", error.to_string()))
     }
 
     /// How often one caller may ask.
-    pub fn rate(&self) -> Option<http::Rate> {
+    pub fn rate(&self) -> Option<http::RateLimit> {
         let per_second = NonZeroU32::new(self.rate_limit_per_second)?;
         let burst = NonZeroU32::new(self.rate_limit_burst)?;
-        Some(http::Rate { per_second, burst })
+        Some(http::RateLimit { per_second, burst })
     }
 }

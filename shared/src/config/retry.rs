@@ -3,14 +3,14 @@
 use std::{str::FromStr, time::Duration};
 
 use super::parse_duration;
-use crate::backoff::Backoff;
+use crate::backoff::BackoffSchedule;
 
 /// Waits and attempts. Each wait is chosen at random between nothing and its ceiling; the ceilings
 /// are `first`, `first × factor`, … up to `cap`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Retry {
+pub struct RetrySettings {
     /// The waits.
-    pub backoff: Backoff,
+    pub backoff: BackoffSchedule,
     /// Attempts in all; none is without limit.
     pub attempts_max: Option<u32>,
 }
@@ -29,7 +29,7 @@ pub enum BadRetry {
     Value(&'static str, String, &'static str),
 }
 
-impl FromStr for Retry {
+impl FromStr for RetrySettings {
     type Err = BadRetry;
 
     fn from_str(text: &str) -> Result<Self, BadRetry> {
@@ -46,7 +46,7 @@ impl FromStr for Retry {
         if first > cap {
             return Err(BadRetry::Value("first", text.to_owned(), "it is longer than cap"));
         }
-        let backoff = Backoff { first, factor: number(factor?)?, cap };
+        let backoff = BackoffSchedule { first, factor: number(factor?)?, cap };
         Ok(Self { backoff, attempts_max: limit(attempts?)? })
     }
 }
@@ -61,7 +61,7 @@ fn duration(name: &'static str, text: &str) -> Result<Duration, BadRetry> {
 fn number(text: &str) -> Result<f64, BadRetry> {
     text.parse()
         .ok()
-        .filter(|it| (1.0..=10.0).contains(it))
+        .filter(|n| (1.0..=10.0).contains(n))
         .ok_or_else(|| BadRetry::Value("factor", text.to_owned(), "from 1 to 10"))
 }
 
@@ -81,12 +81,12 @@ mod tests {
     use super::*;
 
     fn complaint(text: &str) -> String {
-        text.parse::<Retry>().unwrap_err().to_string()
+        text.parse::<RetrySettings>().unwrap_err().to_string()
     }
 
     #[test]
     fn waits_and_attempts_are_read_in_any_succession() {
-        let backoff = Backoff {
+        let backoff = BackoffSchedule {
             first: Duration::from_millis(500),
             factor: 2.0,
             cap: Duration::from_secs(30),
@@ -95,7 +95,7 @@ mod tests {
             ("first=500ms,factor=2,cap=30s,attempts=10", Some(10)),
             ("attempts=unlimited, cap=30s, factor=2.0, first=500ms", None),
         ] {
-            assert_eq!(text.parse(), Ok(Retry { backoff, attempts_max }));
+            assert_eq!(text.parse(), Ok(RetrySettings { backoff, attempts_max }));
         }
     }
 
@@ -117,7 +117,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_the_parser_panic(text: String) {
-            drop(text.parse::<Retry>());
+            drop(text.parse::<RetrySettings>());
         }
     }
 }

@@ -8,11 +8,11 @@ use super::*;
 #[derive(Debug, clap::Parser)]
 struct Settings {
     #[command(flatten)]
-    common: Common,
+    common: ServiceSettings,
 }
 
-impl Check for Settings {
-    fn check(&self) -> Result<(), Invalid> {
+impl CheckSettings for Settings {
+    fn check(&self) -> Result<(), InvalidSetting> {
         self.common.check()
     }
 }
@@ -33,8 +33,8 @@ fn the_defaults_are_in_order_once_there_is_a_database() {
     settings.check().unwrap();
     assert_eq!(settings.common.shutdown_grace, Duration::from_secs(8));
     assert_eq!(settings.common.kafka("letters").unwrap().topic("t"), "t");
-    assert_eq!(settings.common.limits.admission(), crate::admission::Settings::default());
-    assert_eq!(settings.common.dead_letter_limits(), consumer::Limits::default());
+    assert_eq!(settings.common.limits.admission(), crate::admission::AdmissionSettings::default());
+    assert_eq!(settings.common.dead_letter_limits(), consumer::FailureLimits::default());
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn what_is_said_of_connections_and_browsers_reaches_the_server() {
         settings.common.limits.http().unwrap()
     };
     let usual = http(&[]);
-    assert_eq!(usual.idle_limit, crate::http::Settings::default().idle_limit);
+    assert_eq!(usual.idle_limit, crate::http::HttpSettings::default().idle_limit);
     assert!(usual.cors.is_none());
     assert_eq!(http(&["--http-idle-limit", "620s"]).idle_limit, Duration::from_secs(620));
     let cors = http(&["--http-cors-origins", "https://shop.example"]).cors;
@@ -151,7 +151,7 @@ fn how_the_broker_is_spoken_to_is_read_whole() {
     let (tls, login) = (security.tls.as_ref().unwrap(), security.login.as_ref().unwrap());
     assert_eq!(tls.ca_file.as_ref().unwrap().to_str(), Some(&*ca));
     assert_eq!(tls.own.as_ref().unwrap().key_file.to_str(), Some(&*key));
-    assert_eq!((login.mechanism, &*login.user), (kafka::Mechanism::ScramSha256, "orders"));
+    assert_eq!((login.mechanism, &*login.user), (kafka::SaslMechanism::ScramSha256, "orders"));
     assert_eq!(login.password.expose_secret(), "hunter2");
     let shown = format!("{:?}", settings.common);
     assert!(!shown.contains("hunter2"), "{shown}");

@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Handler, Parts};
+use super::{BatchProcessor, MessageHandler};
 use crate::{
     codec,
-    dead_letter::{DeadLetter, Reason},
+    dead_letter::{DeadLetter, FailureReason},
     fault::{self, Fault},
-    message::{Envelope, Incoming, Message},
-    telemetry::messaging::{self, By},
+    message::{IncomingMessage, Message, MessageEnvelope},
+    telemetry::messaging::{self, ProcessingCause},
 };
 
 /// Bodies of a batch are decoded for this long, `prepare` not counted. The rest is left for the next
@@ -22,40 +22,40 @@ const _: () = assert!(codec::LEARN_LIMIT.as_secs() <= 10, "as the trait says");
 
 /// A message of a batch, and what is known of it.
 #[derive(Debug)]
-pub(super) struct Entry<I> {
+pub(super) struct BatchEntry<I> {
     /// The message as it came, if its envelope cannot be read.
-    message: Result<Message, Incoming>,
-    body: Body<I>,
-    pub(super) disposition: Disposition,
+    message: Result<Message, IncomingMessage>,
+    body: EntryBody<I>,
+    pub(super) disposition: EntryDisposition,
 }
 
 /// How far the body of a message has been decoded.
 #[derive(Debug)]
-enum Body<I> {
+enum EntryBody<I> {
     NotDecoded,
     Decoded {
         input: I,
         /// What it was decoded by, if not by its schema id.
         read_by: Option<String>,
     },
-    Invalid(Reason, String),
+    Invalid(FailureReason, String),
 }
 
 /// What becomes of a message in a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Disposition {
+pub(super) enum EntryDisposition {
     /// It has its effect.
     New,
     /// It was processed before, or has a dead letter already.
     Repeat,
     /// It becomes a dead letter.
-    Dead(Reason, String),
+    Dead(FailureReason, String),
 }
 
-impl<I> Entry<I> {
+impl<I> BatchEntry<I> {
     /// Parses the envelope. The body is not decoded yet.
-    pub(super) fn parse(incoming: Incoming) -> Self {
-        let envelope = match Envelope::from_headers(&incoming.headers) {
+    pub(super) fn parse(incoming: IncomingMessage) -> Self {
+        let envelope = match MessageEnvelope::from_headers(&incoming.headers) {
             Ok(envelope) => envelope,
             Err(error) => return Self::without_envelope(incoming, error.to_string()),
         };
@@ -63,16 +63,16 @@ impl<I> Entry<I> {
             return Self::without_envelope(incoming, "its key is not its ce_subject".to_owned());
         }
         let message = Ok(Message { incoming, envelope });
-        Self { message, body: Body::NotDecoded, disposition: Disposition::New }
+        Self { message, body: EntryBody::NotDecoded, disposition: EntryDisposition::New }
     }
 
-    fn without_envelope(incoming: Incoming, detail: String) -> Self {
-        let body = Body::Invalid(Reason::Envelope, detail);
-        Self { message: Err(incoming), body, disposition: Disposition::New }
+    fn without_envelope(incoming: IncomingMessage, detail: String) -> Self {
+        let body = EntryBody::Invalid(FailureReason::Envelope, detail);
+        Self { message: Err(incoming), body, disposition: EntryDisposition::New }
     }
 
     /// The message as it came.
-    pub(super) fn incoming(&self) -> &Incoming {
+    pub(super) fn incoming(&self) -> &IncomingMessage {
         self.message.as_ref().map_or_else(|incoming| incoming, |message| &message.incoming)
     }
 
@@ -84,7 +84,7 @@ impl<I> Entry<I> {
     /// The message with its body, if both could be read.
     pub(super) fn decoded(&self) -> Option<(&Message, &I)> {
         match (&self.message, &self.body) {
-            (Ok(message), Body::Decoded { input, .. }) => Some((message, input)),
+            (Ok(message), EntryBody::Decoded { input, .. }) => Some((message, input)),
             _unreadable => None,
         }
     }
@@ -92,44 +92,44 @@ impl<I> Entry<I> {
     /// What the body was decoded by, if not by its schema id.
     pub(super) fn read_by(&self) -> Option<&str> {
         match &self.body {
-            Body::Decoded { read_by, .. } => read_by.as_deref(),
-            Body::NotDecoded | Body::Invalid(..) => None,
+            EntryBody::Decoded { read_by, .. } => read_by.as_deref(),
+            EntryBody::NotDecoded | EntryBody::Invalid(..) => None,
         }
     }
 
     /// The message can never be processed, whatever its body says.
     pub(super) fn reject(&mut self, detail: String) {
-        self.body = Body::Invalid(Reason::Unprocessable, detail);
+        self.body = EntryBody::Invalid(FailureReason::Unprocessable, detail);
     }
 
     /// Takes back what an attempt before has marked.
     pub(super) fn reset(&mut self) {
         self.disposition = match &self.body {
-            Body::NotDecoded | Body::Decoded { .. } => Disposition::New,
-            Body::Invalid(reason, detail) => Disposition::Dead(*reason, detail.clone()),
+            EntryBody::NotDecoded | EntryBody::Decoded { .. } => EntryDisposition::New,
+            EntryBody::Invalid(reason, detail) => EntryDisposition::Dead(*reason, detail.clone()),
         };
     }
 
     pub(super) fn is_new(&self) -> bool {
-        self.disposition == Disposition::New
+        self.disposition == EntryDisposition::New
     }
 
     /// The letter of a message that is dead.
     pub(super) fn letter(&self) -> Option<DeadLetter<'_>> {
-        let Disposition::Dead(reason, detail) = &self.disposition else { return None };
+        let EntryDisposition::Dead(reason, detail) = &self.disposition else { return None };
         Some(DeadLetter { incoming: self.incoming(), reason: *reason, detail: detail.clone() })
     }
 }
 
-impl<H: Handler> Parts<H> {
+impl<H: MessageHandler> BatchProcessor<H> {
     /// Parses the envelopes; what follows from a message belongs to this service's work on it.
     pub(super) fn entries(
         &self,
-        batch: impl IntoIterator<Item = Incoming>,
-        by: By,
-    ) -> Vec<Entry<H::Input>> {
+        batch: impl IntoIterator<Item = IncomingMessage>,
+        by: ProcessingCause,
+    ) -> Vec<BatchEntry<H::Input>> {
         let entry = |incoming| {
-            let mut entry = Entry::parse(incoming);
+            let mut entry = BatchEntry::parse(incoming);
             if let Ok(Message { envelope, .. }) = &mut entry.message {
                 let own = messaging::processing(envelope.id, self.service, by, envelope.trace);
                 envelope.trace = Some(own);
@@ -143,12 +143,12 @@ impl<H: Handler> Parts<H> {
     /// and why it ends there if that is not the end: never for a reason of the message.
     pub(super) async fn decode(
         &self,
-        batch: &mut [Entry<H::Input>],
-        by: By,
+        batch: &mut [BatchEntry<H::Input>],
+        by: ProcessingCause,
     ) -> (usize, Option<Fault>) {
-        let missing = |entry: &&Entry<H::Input>| matches!(entry.body, Body::NotDecoded);
+        let missing = |entry: &&BatchEntry<H::Input>| matches!(entry.body, EntryBody::NotDecoded);
         let messages: Vec<&Message> =
-            batch.iter().filter(missing).filter_map(Entry::message).collect();
+            batch.iter().filter(missing).filter_map(BatchEntry::message).collect();
         if messages.is_empty() {
             return (batch.len(), None);
         }
@@ -158,14 +158,18 @@ impl<H: Handler> Parts<H> {
         }
         let began = Instant::now();
         for (index, entry) in batch.iter_mut().enumerate() {
-            let (Ok(message), Body::NotDecoded) = (&entry.message, &entry.body) else { continue };
+            let (Ok(message), EntryBody::NotDecoded) = (&entry.message, &entry.body) else {
+                continue;
+            };
             if index > 0 && began.elapsed() > DECODE_LIMIT {
                 let why = format!("decoding a batch takes longer than {DECODE_LIMIT:?}");
                 return (index, Some(Fault::transient(why)));
             }
             entry.body = match self.decode_one(message, by).await {
-                Ok((input, read_by)) => Body::Decoded { input, read_by },
-                Err(Fault::Poison(error)) => Body::Invalid(Reason::Body, fault::chain(&*error)),
+                Ok((input, read_by)) => EntryBody::Decoded { input, read_by },
+                Err(Fault::Poison(error)) => {
+                    EntryBody::Invalid(FailureReason::Body, fault::chain(&*error))
+                }
                 Err(transient @ Fault::Transient(_)) => return (index, Some(transient)),
             };
         }
@@ -175,11 +179,11 @@ impl<H: Handler> Parts<H> {
     async fn decode_one(
         &self,
         message: &Message,
-        by: By,
+        by: ProcessingCause,
     ) -> Result<(H::Input, Option<String>), Fault> {
         match by {
-            By::Log => Ok((self.handler.decode(message).await?, None)),
-            By::Redrive => self.handler.decode_again(message).await,
+            ProcessingCause::Log => Ok((self.handler.decode(message).await?, None)),
+            ProcessingCause::Redrive => self.handler.decode_again(message).await,
         }
     }
 }

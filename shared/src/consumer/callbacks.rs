@@ -15,11 +15,11 @@ use rdkafka::{
     error::KafkaError,
 };
 
-use super::offsets::Offsets;
+use super::offsets::MemberOffsets;
 
 /// What the client's callbacks tell.
 #[derive(Debug, Default)]
-pub(super) struct Assignment {
+pub(super) struct AssignmentState {
     /// Counts the times that partitions were taken away: a batch gathered before is void after.
     pub(super) generation: AtomicU64,
     /// The group has told this member what it is to read, which may be nothing: one of more members
@@ -31,12 +31,12 @@ pub(super) struct Assignment {
     pub(super) said: Mutex<String>,
 }
 
-pub(super) struct Context {
-    pub(super) assignment: Arc<Assignment>,
-    pub(super) offsets: Arc<Offsets>,
+pub(super) struct ConsumerCallbacks {
+    pub(super) assignment: Arc<AssignmentState>,
+    pub(super) offsets: Arc<MemberOffsets>,
 }
 
-impl ClientContext for Context {
+impl ClientContext for ConsumerCallbacks {
     /// What ends the client comes back from reading, and is told there.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if facility == "FATAL" {
@@ -54,7 +54,7 @@ impl ClientContext for Context {
     }
 }
 
-impl ConsumerContext for Context {
+impl ConsumerContext for ConsumerCallbacks {
     fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if !matches!(rebalance, Rebalance::Assign(_)) {
             self.assignment.joined.store(false, Ordering::SeqCst);
@@ -64,7 +64,8 @@ impl ConsumerContext for Context {
 
     fn post_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Assign(partitions) = rebalance {
-            let topics = partitions.elements().iter().map(|it| it.topic().to_owned()).collect();
+            let topics =
+                partitions.elements().iter().map(|element| element.topic().to_owned()).collect();
             *self.assignment.topics.lock().unwrap_or_else(PoisonError::into_inner) = Some(topics);
             self.assignment.joined.store(true, Ordering::SeqCst);
         }

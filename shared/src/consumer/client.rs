@@ -12,9 +12,9 @@ use rdkafka::{
 };
 
 use super::{
-    Error,
-    callbacks::{Assignment, Context},
-    offsets::Offsets,
+    ConsumerError,
+    callbacks::{AssignmentState, ConsumerCallbacks},
+    offsets::MemberOffsets,
 };
 use crate::kafka;
 
@@ -22,35 +22,37 @@ use crate::kafka;
 const CLOSE_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// A member of a group.
-pub(super) struct Client {
-    pub(super) consumer: StreamConsumer<Context>,
-    pub(super) assignment: Arc<Assignment>,
-    pub(super) offsets: Arc<Offsets>,
+pub(super) struct GroupMember {
+    pub(super) consumer: StreamConsumer<ConsumerCallbacks>,
+    pub(super) assignment: Arc<AssignmentState>,
+    pub(super) offsets: Arc<MemberOffsets>,
 }
 
-impl Client {
+impl GroupMember {
     /// A client that has not joined yet. Its assignments are counted from `generation`.
     pub(super) fn new(
-        kafka: &kafka::Settings,
+        kafka: &kafka::KafkaSettings,
         group: &str,
         generation: u64,
-    ) -> Result<Self, Error> {
-        let assignment = Arc::new(Assignment::default());
+    ) -> Result<Self, ConsumerError> {
+        let assignment = Arc::new(AssignmentState::default());
         assignment.generation.store(generation, Ordering::SeqCst);
-        let offsets = Arc::new(Offsets::new(group, kafka));
-        let context =
-            Context { assignment: Arc::clone(&assignment), offsets: Arc::clone(&offsets) };
+        let offsets = Arc::new(MemberOffsets::new(group, kafka));
+        let context = ConsumerCallbacks {
+            assignment: Arc::clone(&assignment),
+            offsets: Arc::clone(&offsets),
+        };
         let mut config = kafka.member(group);
         // What happens to offsets is told in such lines; whether one is logged is decided where it is heard.
         config.set("debug", "topic").set_log_level(RDKafkaLogLevel::Debug);
-        let consumer = config.create_with_context(context).map_err(Error::Client)?;
+        let consumer = config.create_with_context(context).map_err(ConsumerError::Client)?;
         Ok(Self { consumer, assignment, offsets })
     }
 
     /// Joins the group, or joins it again: then it gives up its partitions and is given some anew.
-    pub(super) fn join(&self, topics: &[String]) -> Result<(), Error> {
+    pub(super) fn join(&self, topics: &[String]) -> Result<(), ConsumerError> {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
-        self.consumer.subscribe(&topics).map_err(Error::Client)
+        self.consumer.subscribe(&topics).map_err(ConsumerError::Client)
     }
 
     /// Commits what is stored and leaves the group, within a limit: the client can hang in its
@@ -84,8 +86,12 @@ impl Client {
     }
 
     /// The partitions that this member is to read: topics as the broker calls them.
-    pub(super) fn assigned(&self) -> Result<BTreeSet<(String, i32)>, Error> {
-        let assigned = self.consumer.assignment().map_err(Error::Client)?;
-        Ok(assigned.elements().iter().map(|it| (it.topic().to_owned(), it.partition())).collect())
+    pub(super) fn assigned(&self) -> Result<BTreeSet<(String, i32)>, ConsumerError> {
+        let assigned = self.consumer.assignment().map_err(ConsumerError::Client)?;
+        Ok(assigned
+            .elements()
+            .iter()
+            .map(|element| (element.topic().to_owned(), element.partition()))
+            .collect())
     }
 }

@@ -10,11 +10,11 @@
 
 use std::{collections::VecDeque, fmt};
 
-use super::batch::Disposition;
+use super::batch::EntryDisposition;
 
 /// How many messages may become dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct FailureLimits {
     /// Dead letters in a row, at most; none is without limit.
     pub in_a_row_max: Option<u32>,
     /// Dead letters among the last [`WINDOW`] messages, in percent; 100 is without limit.
@@ -24,7 +24,7 @@ pub struct Limits {
 /// How many messages the share is taken of.
 pub const WINDOW: usize = 4_000;
 
-impl Default for Limits {
+impl Default for FailureLimits {
     fn default() -> Self {
         Self { in_a_row_max: Some(1_000), share_max: 50 }
     }
@@ -32,14 +32,14 @@ impl Default for Limits {
 
 /// Which limit was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Limit {
+pub enum FailureLimit {
     /// This many in a row.
     InARow(u32),
     /// This many percent of the last messages.
     Share(u8),
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for FailureLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InARow(most) => write!(f, "more than {most} dead letters in a row"),
@@ -53,7 +53,7 @@ impl fmt::Display for Limit {
 /// Counts dead letters among the messages that were processed.
 #[derive(Clone, Debug)]
 pub(super) struct FailureCounter {
-    limits: Limits,
+    limits: FailureLimits,
     in_a_row: u32,
     /// Whether each of the last messages became a dead letter.
     window: VecDeque<bool>,
@@ -61,19 +61,19 @@ pub(super) struct FailureCounter {
 }
 
 impl FailureCounter {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: FailureLimits) -> Self {
         Self { limits, in_a_row: 0, window: VecDeque::with_capacity(WINDOW), dead_in_window: 0 }
     }
 
     pub(super) fn without_limits() -> Self {
-        Self::new(Limits { in_a_row_max: None, share_max: 100 })
+        Self::new(FailureLimits { in_a_row_max: None, share_max: 100 })
     }
 
     /// The first of these that would be one too many, and for which limit.
     pub(super) fn judge<'d>(
         &self,
-        dispositions: impl Iterator<Item = &'d Disposition> + Clone,
-    ) -> Option<(usize, Limit)> {
+        dispositions: impl Iterator<Item = &'d EntryDisposition> + Clone,
+    ) -> Option<(usize, FailureLimit)> {
         if !dispositions.clone().any(is_dead) {
             return None;
         }
@@ -85,12 +85,12 @@ impl FailureCounter {
     }
 
     /// These were committed.
-    pub(super) fn note<'d>(&mut self, dispositions: impl Iterator<Item = &'d Disposition>) {
+    pub(super) fn note<'d>(&mut self, dispositions: impl Iterator<Item = &'d EntryDisposition>) {
         dispositions.for_each(|disposition| self.count(disposition));
     }
 
-    fn count(&mut self, disposition: &Disposition) {
-        if *disposition == Disposition::Repeat {
+    fn count(&mut self, disposition: &EntryDisposition) {
+        if *disposition == EntryDisposition::Repeat {
             return;
         }
         let died = is_dead(disposition);
@@ -102,33 +102,33 @@ impl FailureCounter {
         self.dead_in_window += usize::from(died);
     }
 
-    fn exceeded(&self) -> Option<Limit> {
+    fn exceeded(&self) -> Option<FailureLimit> {
         if let Some(most) = self.limits.in_a_row_max.filter(|most| self.in_a_row > *most) {
-            return Some(Limit::InARow(most));
+            return Some(FailureLimit::InARow(most));
         }
         let share = self.limits.share_max;
         // Of the whole window, however few have been read: a start among letters is no alarm.
         let most = WINDOW * usize::from(share) / 100;
-        (self.dead_in_window > most).then_some(Limit::Share(share))
+        (self.dead_in_window > most).then_some(FailureLimit::Share(share))
     }
 }
 
-fn is_dead(disposition: &Disposition) -> bool {
-    matches!(disposition, Disposition::Dead(..))
+fn is_dead(disposition: &EntryDisposition) -> bool {
+    matches!(disposition, EntryDisposition::Dead(..))
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Disposition::{New, Repeat},
+        EntryDisposition::{New, Repeat},
         *,
     };
-    use crate::dead_letter::Reason;
+    use crate::dead_letter::FailureReason;
 
-    const DEAD: Disposition = Disposition::Dead(Reason::Body, String::new());
+    const DEAD: EntryDisposition = EntryDisposition::Dead(FailureReason::Body, String::new());
 
     fn counter(in_a_row_max: Option<u32>, share_max: u8) -> FailureCounter {
-        FailureCounter::new(Limits { in_a_row_max, share_max })
+        FailureCounter::new(FailureLimits { in_a_row_max, share_max })
     }
 
     #[test]
@@ -136,9 +136,9 @@ mod tests {
         let mut counter = counter(Some(2), 100);
         assert_eq!(counter.judge([DEAD, DEAD, New, DEAD, DEAD].iter()), None);
         let judged = counter.judge([New, DEAD, DEAD, DEAD].iter());
-        assert_eq!(judged, Some((3, Limit::InARow(2))));
+        assert_eq!(judged, Some((3, FailureLimit::InARow(2))));
         counter.note([DEAD, Repeat, DEAD, Repeat].iter());
-        assert_eq!(counter.judge([Repeat, DEAD].iter()), Some((1, Limit::InARow(2))));
+        assert_eq!(counter.judge([Repeat, DEAD].iter()), Some((1, FailureLimit::InARow(2))));
         assert_eq!(counter.judge([Repeat, New, DEAD].iter()), None);
     }
 
@@ -149,7 +149,7 @@ mod tests {
         for _ in 0..most {
             counter.note([DEAD, New].iter());
         }
-        assert_eq!(counter.judge([New, DEAD].iter()), Some((1, Limit::Share(10))));
+        assert_eq!(counter.judge([New, DEAD].iter()), Some((1, FailureLimit::Share(10))));
         counter.note(vec![New; WINDOW - 2 * most].iter());
         assert_eq!(counter.judge([New, DEAD].iter()), None, "the first one is out of sight");
     }

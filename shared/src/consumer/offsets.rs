@@ -36,14 +36,14 @@ type ByPartition = BTreeMap<String, BTreeMap<i32, i64>>;
 
 /// The offsets of one member.
 #[derive(Debug)]
-pub(super) struct Offsets {
+pub(super) struct MemberOffsets {
     service: String,
-    kafka: kafka::Settings,
-    known: Mutex<Known>,
+    kafka: kafka::KafkaSettings,
+    known: Mutex<KnownOffset>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownOffset {
     /// The highest offset that the client may take for committed.
     highest: ByPartition,
     /// Partitions that were reset and of which nothing was read since, and which offset was asked for.
@@ -52,12 +52,12 @@ struct Known {
     made_anew: BTreeSet<String>,
 }
 
-impl Offsets {
-    pub(super) fn new(service: &str, kafka: &kafka::Settings) -> Self {
+impl MemberOffsets {
+    pub(super) fn new(service: &str, kafka: &kafka::KafkaSettings) -> Self {
         Self { service: service.to_owned(), kafka: kafka.clone(), known: Mutex::default() }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownOffset> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +110,7 @@ impl Offsets {
 
     /// Whether the client's position is that of before a reset.
     pub(super) fn is_reset_since(&self, topic: &str, partition: i32) -> bool {
-        self.known().reset.get(topic).is_some_and(|it| it.contains_key(&partition))
+        self.known().reset.get(topic).is_some_and(|items| items.contains_key(&partition))
     }
 
     /// A message was read. If its partition was reset before, this is where reading goes on.
@@ -158,7 +158,7 @@ fn other_topic(line: &str) -> Option<&str> {
     let (_, told) = line.split_once("Topic ")?;
     let (topic, ids) = told.split_once(" changed id from ")?;
     let (before, after) = ids.split_once(" to ")?;
-    let is_one = |id: &str| id.bytes().any(|it| it != b'A' && it != b'=');
+    let is_one = |id: &str| id.bytes().any(|n| n != b'A' && n != b'=');
     (is_one(before) && is_one(after)).then_some(topic)
 }
 
@@ -179,22 +179,22 @@ mod tests {
 
     use super::*;
 
-    fn offsets() -> Offsets {
-        let kafka = kafka::Settings {
+    fn offsets() -> MemberOffsets {
+        let kafka = kafka::KafkaSettings {
             brokers: String::new(),
             prefix: "x-".to_owned(),
             client_id: "test".to_owned(),
-            security: kafka::Security::default().into(),
+            security: kafka::ConnectionSecurity::default().into(),
             member: None,
         };
-        Offsets::new("tally", &kafka)
+        MemberOffsets::new("tally", &kafka)
     }
 
     /// What was logged.
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    struct ClientLines(Arc<Mutex<Vec<u8>>>);
 
-    impl io::Write for Lines {
+    impl io::Write for ClientLines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().extend(bytes);
             Ok(bytes.len())
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn the_log_says_where_a_reset_happened_from_which_offset_and_where_reading_goes_on() {
-        let (offsets, lines) = (offsets(), Lines::default());
+        let (offsets, lines) = (offsets(), ClientLines::default());
         let writer = lines.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
         tracing::subscriber::with_default(log.finish(), || {

@@ -11,19 +11,19 @@ use sqlx::{PgConnection, PgPool};
 use tracing::Instrument as _;
 
 use super::{
-    Handled, Handler, Parts, Taken, TakenIn,
-    batch::{Disposition, Entry},
-    failure_limit::{FailureCounter, Limit},
+    BatchCounts, BatchProcessor, HandlerOutcome, MessageHandler, NewMessage,
+    batch::{BatchEntry, EntryDisposition},
+    failure_limit::{FailureCounter, FailureLimit},
 };
 use crate::{
     db,
-    dead_letter::{self, DeadLetter, Place, Reason},
-    effects::Effects,
+    dead_letter::{self, DeadLetter, FailureReason, MessagePlace},
+    effects::DecisionEffects,
     fault::{self, Fault},
     inbox::{self, Admission},
-    message::{Incoming, Message, TraceParent},
+    message::{IncomingMessage, Message, TraceParent},
     telemetry::{
-        messaging::{self, By},
+        messaging::{self, ProcessingCause},
         spans,
     },
 };
@@ -36,30 +36,30 @@ const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
 
 /// How far a batch was processed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
-    pub(super) counts: TakenIn,
+pub(super) struct BatchProgress {
+    pub(super) counts: BatchCounts,
     /// This many messages from its beginning are processed.
     pub(super) upto: usize,
     /// Which failure limit it ends before, if it does. Else the rest was not decoded in time.
-    pub(super) limit: Option<Limit>,
+    pub(super) limit: Option<FailureLimit>,
 }
 
 /// A transaction was undone: the message at this place would be a dead letter too many.
 #[derive(Clone, Copy, Debug)]
 struct TooMany {
     place: usize,
-    limit: Limit,
+    limit: FailureLimit,
 }
 
 /// What came of one transaction, if it did not fail.
-type Attempt = Result<Progress, TooMany>;
+type BatchAttempt = Result<BatchProgress, TooMany>;
 
-impl<H: Handler> Parts<H> {
+impl<H: MessageHandler> BatchProcessor<H> {
     /// Processes a batch: inbox, handler, dead letters and outbox in one transaction, all or
     /// nothing. A message at fault is dead; a fault that cannot be pinned on one is returned.
-    pub async fn take_in(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
-        let mut entries = self.entries(batch.iter().cloned(), By::Log);
-        if let (_, Some(fault)) = self.decode(&mut entries, By::Log).await {
+    pub async fn take_in(&self, batch: &[IncomingMessage]) -> Result<BatchCounts, Fault> {
+        let mut entries = self.entries(batch.iter().cloned(), ProcessingCause::Log);
+        if let (_, Some(fault)) = self.decode(&mut entries, ProcessingCause::Log).await {
             return Err(fault);
         }
         match self.commit(&mut entries, &mut FailureCounter::without_limits()).await? {
@@ -69,9 +69,12 @@ impl<H: Handler> Parts<H> {
     }
 
     /// Processes a batch, whatever it holds: only a transient fault comes back.
-    pub async fn take_in_or_isolate(&self, batch: &[Incoming]) -> Result<TakenIn, Fault> {
-        let mut entries = self.entries(batch.iter().cloned(), By::Log);
-        let (mut counts, mut rest) = (TakenIn::default(), &mut entries[..]);
+    pub async fn take_in_or_isolate(
+        &self,
+        batch: &[IncomingMessage],
+    ) -> Result<BatchCounts, Fault> {
+        let mut entries = self.entries(batch.iter().cloned(), ProcessingCause::Log);
+        let (mut counts, mut rest) = (BatchCounts::default(), &mut entries[..]);
         while !rest.is_empty() {
             let failures = &mut FailureCounter::without_limits();
             let progress = self.process_within(rest, failures).await?;
@@ -84,18 +87,18 @@ impl<H: Handler> Parts<H> {
     /// Processes a batch as far as the failure limits let it.
     pub(super) async fn process_within(
         &self,
-        batch: &mut [Entry<H::Input>],
+        batch: &mut [BatchEntry<H::Input>],
         failures: &mut FailureCounter,
-    ) -> Result<Progress, Fault> {
+    ) -> Result<BatchProgress, Fault> {
         match self.attempt(batch, failures).await {
             Ok(Ok(progress)) => Ok(progress),
             Ok(Err(TooMany { place: 0, limit })) => {
-                Ok(Progress { limit: Some(limit), ..Progress::default() })
+                Ok(BatchProgress { limit: Some(limit), ..BatchProgress::default() })
             }
             Ok(Err(TooMany { place, limit })) => {
                 // What comes before that message is within the limits.
                 let before = Box::pin(self.process_within(&mut batch[..place], failures)).await?;
-                Ok(Progress { limit: before.limit.or(Some(limit)), ..before })
+                Ok(BatchProgress { limit: before.limit.or(Some(limit)), ..before })
             }
             Err(Fault::Poison(error)) => {
                 tracing::warn!(
@@ -113,10 +116,10 @@ impl<H: Handler> Parts<H> {
     /// becomes a dead letter.
     async fn process_one_by_one(
         &self,
-        batch: &mut [Entry<H::Input>],
+        batch: &mut [BatchEntry<H::Input>],
         failures: &mut FailureCounter,
-    ) -> Result<Progress, Fault> {
-        let (mut progress, began) = (Progress::default(), Instant::now());
+    ) -> Result<BatchProgress, Fault> {
+        let (mut progress, began) = (BatchProgress::default(), Instant::now());
         for entry in batch.chunks_mut(1) {
             if progress.upto > 0 && began.elapsed() > ISOLATE_LIMIT {
                 break;
@@ -145,12 +148,12 @@ impl<H: Handler> Parts<H> {
     /// Decodes and processes what can be decoded now; a fault, if that is nothing.
     async fn attempt(
         &self,
-        batch: &mut [Entry<H::Input>],
+        batch: &mut [BatchEntry<H::Input>],
         failures: &mut FailureCounter,
-    ) -> Result<Attempt, Fault> {
+    ) -> Result<BatchAttempt, Fault> {
         let span = span(batch);
         let attempt = async {
-            match self.decode(batch, By::Log).await {
+            match self.decode(batch, ProcessingCause::Log).await {
                 (0, Some(fault)) => Err(fault),
                 (upto, _rest_later) => self.commit(&mut batch[..upto], failures).await,
             }
@@ -161,9 +164,9 @@ impl<H: Handler> Parts<H> {
     /// The transaction of a batch, and what follows its commit.
     async fn commit(
         &self,
-        batch: &mut [Entry<H::Input>],
+        batch: &mut [BatchEntry<H::Input>],
         failures: &mut FailureCounter,
-    ) -> Result<Attempt, Fault> {
+    ) -> Result<BatchAttempt, Fault> {
         let began = spans::now();
         let transaction = self.transact(batch, failures);
         let effects = match within_limits(&self.pool, transaction).await? {
@@ -176,30 +179,30 @@ impl<H: Handler> Parts<H> {
         count(self.service, counts);
         self.watch.note(
             self.service,
-            batch.iter().filter(|entry| entry.is_new()).filter_map(Entry::message),
+            batch.iter().filter(|entry| entry.is_new()).filter_map(BatchEntry::message),
             batch
                 .iter()
-                .filter(|entry| entry.disposition == Disposition::Repeat)
-                .filter_map(Entry::message),
+                .filter(|entry| entry.disposition == EntryDisposition::Repeat)
+                .filter_map(BatchEntry::message),
         );
         for entry in &*batch {
             let error = match &entry.disposition {
-                Disposition::New => None,
-                Disposition::Dead(reason, _) => Some(reason.code().to_owned()),
-                Disposition::Repeat => continue,
+                EntryDisposition::New => None,
+                EntryDisposition::Dead(reason, _) => Some(reason.code().to_owned()),
+                EntryDisposition::Repeat => continue,
             };
             if let Some(message) = entry.message() {
-                messaging::processed(self.service, message, (By::Log, began), error);
+                messaging::processed(self.service, message, (ProcessingCause::Log, began), error);
             }
         }
-        Ok(Ok(Progress { counts, upto: batch.len(), limit: None }))
+        Ok(Ok(BatchProgress { counts, upto: batch.len(), limit: None }))
     }
 
     async fn transact(
         &self,
-        batch: &mut [Entry<H::Input>],
+        batch: &mut [BatchEntry<H::Input>],
         failures: &FailureCounter,
-    ) -> Result<Result<Effects, TooMany>, Fault> {
+    ) -> Result<Result<DecisionEffects, TooMany>, Fault> {
         let mut tx = db::begin(&self.pool).await?;
         let mut effects = self.handle_new(&mut tx, batch).await?;
         mark_known_failures(&mut tx, batch).await?;
@@ -208,7 +211,7 @@ impl<H: Handler> Parts<H> {
             tx.rollback().await?;
             return Ok(Err(TooMany { place, limit }));
         }
-        let letters: Vec<DeadLetter<'_>> = batch.iter().filter_map(Entry::letter).collect();
+        let letters: Vec<DeadLetter<'_>> = batch.iter().filter_map(BatchEntry::letter).collect();
         let copies = dead_letter::keep(&mut tx, self.service, &self.clock, &letters).await?;
         effects.messages.extend(copies);
         effects.save(&mut tx).await?;
@@ -221,9 +224,9 @@ impl<H: Handler> Parts<H> {
     pub(super) async fn handle_new(
         &self,
         conn: &mut PgConnection,
-        batch: &mut [Entry<H::Input>],
-    ) -> Result<Effects, Fault> {
-        batch.iter_mut().for_each(Entry::reset);
+        batch: &mut [BatchEntry<H::Input>],
+    ) -> Result<DecisionEffects, Fault> {
+        batch.iter_mut().for_each(BatchEntry::reset);
         let places: Vec<usize> = (0..batch.len()).filter(|at| batch[*at].is_new()).collect();
         let messages: Vec<&Message> = places.iter().filter_map(|at| batch[*at].message()).collect();
         let admissions = inbox::admit(conn, &messages).await?;
@@ -231,29 +234,30 @@ impl<H: Handler> Parts<H> {
         for (at, admission) in places.into_iter().zip(admissions) {
             match admission {
                 Admission::New => new.push(at),
-                Admission::Repeat => batch[at].disposition = Disposition::Repeat,
+                Admission::Repeat => batch[at].disposition = EntryDisposition::Repeat,
                 Admission::Imposter => {
                     let detail = "its ce_id was used before, for another message".to_owned();
-                    batch[at].disposition = Disposition::Dead(Reason::Imposter, detail);
+                    batch[at].disposition = EntryDisposition::Dead(FailureReason::Imposter, detail);
                 }
             }
         }
         let decoded: Vec<_> = new
             .iter()
             .filter_map(|at| batch[*at].decoded())
-            .map(|(message, input)| Taken { message, input })
+            .map(|(message, input)| NewMessage { message, input })
             .collect();
         assert_eq!(decoded.len(), new.len(), "what is new was decoded");
         if decoded.is_empty() {
-            return Ok(Effects::default());
+            return Ok(DecisionEffects::default());
         }
-        let Handled { effects, refused } = self.handler.handle(conn, &decoded).await?;
+        let HandlerOutcome { effects, refused } = self.handler.handle(conn, &decoded).await?;
         // What is dead was not processed: its id is free for the day on which it is.
         let ids: Vec<_> =
             refused.iter().map(|(nth, _)| decoded[*nth].message.envelope.id).collect();
         inbox::forget(conn, &ids).await?;
         for (nth, detail) in refused {
-            batch[new[nth]].disposition = Disposition::Dead(Reason::Contradiction, detail);
+            batch[new[nth]].disposition =
+                EntryDisposition::Dead(FailureReason::Contradiction, detail);
         }
         Ok(effects)
     }
@@ -263,16 +267,18 @@ impl<H: Handler> Parts<H> {
 /// processed by software that could read them. Without any dead it is no statement.
 async fn mark_known_failures<I>(
     conn: &mut PgConnection,
-    batch: &mut [Entry<I>],
+    batch: &mut [BatchEntry<I>],
 ) -> Result<(), sqlx::Error> {
-    let dead: Vec<&Entry<I>> = batch.iter().filter(|entry| entry.letter().is_some()).collect();
+    let dead: Vec<&BatchEntry<I>> = batch.iter().filter(|entry| entry.letter().is_some()).collect();
     if dead.is_empty() {
         return Ok(());
     }
-    let places: Vec<Place> = dead.iter().map(|entry| Place::of(entry.incoming())).collect();
+    let places: Vec<MessagePlace> =
+        dead.iter().map(|entry| MessagePlace::of(entry.incoming())).collect();
     let messages: Vec<&Message> = dead.iter().filter_map(|entry| entry.message()).collect();
     let processed = inbox::known(conn, &messages).await?;
-    let letters: HashSet<Place> = dead_letter::known(conn, &places).await?.into_iter().collect();
+    let letters: HashSet<MessagePlace> =
+        dead_letter::known(conn, &places).await?.into_iter().collect();
     let mut places = places.into_iter();
     for entry in batch {
         if entry.letter().is_none() {
@@ -282,7 +288,7 @@ async fn mark_known_failures<I>(
         let is_processed =
             entry.message().is_some_and(|message| processed.contains(&message.envelope.id));
         if has_letter || is_processed {
-            entry.disposition = Disposition::Repeat;
+            entry.disposition = EntryDisposition::Repeat;
         }
     }
     Ok(())
@@ -300,7 +306,7 @@ pub(super) async fn within_limits<T>(
 }
 
 /// What log lines of a batch stand under. Only a message that is alone has one trace.
-fn span<I>(batch: &[Entry<I>]) -> tracing::Span {
+fn span<I>(batch: &[BatchEntry<I>]) -> tracing::Span {
     let trace_id = match batch {
         [alone] => alone.incoming().headers.trace().map(TraceParent::trace_id),
         _several => None,
@@ -308,20 +314,20 @@ fn span<I>(batch: &[Entry<I>]) -> tracing::Span {
     tracing::info_span!("batch", messages = batch.len(), trace_id)
 }
 
-fn tally<I>(batch: &[Entry<I>]) -> TakenIn {
-    let mut counts = TakenIn::default();
+fn tally<I>(batch: &[BatchEntry<I>]) -> BatchCounts {
+    let mut counts = BatchCounts::default();
     for entry in batch {
         *match entry.disposition {
-            Disposition::New => &mut counts.fresh,
-            Disposition::Repeat => &mut counts.repeats,
-            Disposition::Dead(..) => &mut counts.dead,
+            EntryDisposition::New => &mut counts.fresh,
+            EntryDisposition::Repeat => &mut counts.repeats,
+            EntryDisposition::Dead(..) => &mut counts.dead,
         } += 1;
     }
     counts
 }
 
-pub(super) fn count(service: &'static str, counts: TakenIn) {
-    let TakenIn { fresh, repeats, dead } = counts;
+pub(super) fn count(service: &'static str, counts: BatchCounts) {
+    let BatchCounts { fresh, repeats, dead } = counts;
     for (outcome, n) in [("fresh", fresh), ("repeat", repeats), ("dead", dead)] {
         metrics::counter!("consumer_messages_total", "service" => service, "outcome" => outcome)
             .increment(n as u64);

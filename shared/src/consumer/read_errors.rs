@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::pace::Pace;
+use crate::log_throttle::LogThrottle;
 
 /// An error counts from this repetition on.
 const TIMES: u64 = 3;
@@ -34,7 +34,7 @@ const KEPT_MAX: usize = 32;
 
 /// The message that a partition is read from next.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Position {
+pub(super) struct ReadPosition {
     pub(super) topic: String,
     pub(super) partition: i32,
     pub(super) offset: i64,
@@ -46,21 +46,21 @@ pub(super) struct ReadErrors {
     service: String,
     /// The topics that are read, as the broker calls them.
     topics: Vec<String>,
-    kept: Vec<Kept>,
+    kept: Vec<RepeatedError>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct RepeatedError {
     code: Code,
     /// Its last words.
     said: String,
     /// The topic that it names.
     topic: Option<String>,
     /// The partitions that it can be about, by the offset that it names.
-    at: Vec<Position>,
+    at: Vec<ReadPosition>,
     times: u64,
     last: Instant,
-    pace: Pace,
+    pace: LogThrottle,
 }
 
 impl ReadErrors {
@@ -80,7 +80,7 @@ impl ReadErrors {
         &mut self,
         (code, said): (Code, &str),
         now: Instant,
-        positions: impl Fn() -> Vec<Position>,
+        positions: impl Fn() -> Vec<ReadPosition>,
     ) {
         if code == Code::PartitionEOF {
             return;
@@ -89,7 +89,9 @@ impl ReadErrors {
         let labels = [("service", self.service.clone()), ("kind", kind.to_owned())];
         metrics::counter!("consumer_errors_total", &labels).increment(1);
         let topic = self.topic_in(said);
-        let is_known = |it: &Kept| it.code == code && it.topic == topic && is_same(&it.said, said);
+        let is_known = |error: &RepeatedError| {
+            error.code == code && error.topic == topic && is_same(&error.said, said)
+        };
         let index = self.kept.iter().position(is_known);
         let index = index.unwrap_or_else(|| self.keep((code, said), topic, now));
         let kept = &mut self.kept[index];
@@ -122,44 +124,47 @@ impl ReadErrors {
         if self.kept.is_empty() {
             return;
         }
-        self.kept.retain(|it| {
-            let of_topic = it.is_told_once() && it.topic.as_deref() == Some(topic);
-            let beyond = |at: &Position| {
+        self.kept.retain(|error| {
+            let of_topic = error.is_told_once() && error.topic.as_deref() == Some(topic);
+            let beyond = |at: &ReadPosition| {
                 at.topic == topic && at.partition == partition && at.offset <= offset
             };
-            !of_topic && !it.at.iter().any(beyond)
+            !of_topic && !error.at.iter().any(beyond)
         });
     }
 
     /// The group has given this member partitions of these topics, or none at all.
     pub(super) fn assigned(&mut self, topics: &[String]) {
-        let is_over = |it: &Kept| {
-            it.topic.as_ref().is_none_or(|topic| topics.is_empty() || topics.contains(topic))
+        let is_over = |error: &RepeatedError| {
+            error.topic.as_ref().is_none_or(|topic| topics.is_empty() || topics.contains(topic))
         };
         self.kept.retain(|it| !(it.is_told_once() && is_over(it)));
     }
 
     /// What keeps this service from reading.
     pub(super) fn standing(&mut self, now: Instant) -> Option<String> {
-        self.kept.retain(|it| {
-            let since = now.duration_since(it.last);
+        self.kept.retain(|error| {
+            let since = now.duration_since(error.last);
             // What passes is kept for its pace: the client repeats itself after 30 s.
-            let limit = if passes(it.code) { ONCE_STANDS } else { QUIET };
-            since <= limit || it.is_told_once() && (it.topic.is_some() || since <= ONCE_STANDS)
+            let limit = if passes(error.code) { ONCE_STANDS } else { QUIET };
+            since <= limit
+                || error.is_told_once() && (error.topic.is_some() || since <= ONCE_STANDS)
         });
-        let standing: Vec<&Kept> = self.kept.iter().filter(|it| it.stands()).collect();
+        let standing: Vec<&RepeatedError> = self.kept.iter().filter(|it| it.stands()).collect();
         self.show(standing.len());
-        standing.first().map(|it| {
-            let about = it.about();
+        standing.first().map(|error| {
+            let about = error.about();
             let about = if about.is_empty() { String::new() } else { format!(" ({about})") };
-            format!("reading fails again and again{about}: {:?}: {}", it.code, it.said)
+            format!("reading fails again and again{about}: {:?}: {}", error.code, error.said)
         })
     }
 
     /// Where there may be a message that no other client could read either.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (String, i32)> {
         let standing = self.kept.iter().filter(|it| it.stands() && !it.is_told_once());
-        standing.flat_map(|it| &it.at).map(|it| (it.topic.clone(), it.partition))
+        standing
+            .flat_map(|error| &error.at)
+            .map(|read_position| (read_position.topic.clone(), read_position.partition))
     }
 
     /// The topic that these words name.
@@ -170,13 +175,13 @@ impl ReadErrors {
 
     fn keep(&mut self, (code, said): (Code, &str), topic: Option<String>, now: Instant) -> usize {
         if self.kept.len() >= KEPT_MAX {
-            let oldest = self.kept.iter().enumerate().min_by_key(|(_, it)| it.last);
+            let oldest = self.kept.iter().enumerate().min_by_key(|(_, error)| error.last);
             if let Some((index, _)) = oldest {
                 self.kept.swap_remove(index);
             }
         }
-        let (said, at, pace) = (said.to_owned(), vec![], Pace::default());
-        self.kept.push(Kept { code, said, topic, at, times: 0, last: now, pace });
+        let (said, at, pace) = (said.to_owned(), vec![], LogThrottle::default());
+        self.kept.push(RepeatedError { code, said, topic, at, times: 0, last: now, pace });
         self.kept.len() - 1
     }
 
@@ -186,7 +191,7 @@ impl ReadErrors {
     }
 }
 
-impl Kept {
+impl RepeatedError {
     fn is_told_once(&self) -> bool {
         matches!(
             self.code,
@@ -271,11 +276,11 @@ fn is_same(one: &str, other: &str) -> bool {
 
 /// The offset that the client names: `at offset 17`, or `at 17 of 83 bytes`.
 fn offset_in(said: &str) -> Option<i64> {
-    let words = || said.split([' ', ',', ':', '(', ')']).filter(|it| !it.is_empty());
+    let words = || said.split([' ', ',', ':', '(', ')']).filter(|text| !text.is_empty());
     let mut pairs = words().zip(words().skip(1));
     pairs.find_map(
-        |(before, it)| {
-            if matches!(before, "at" | "offset") { it.parse().ok() } else { None }
+        |(before, text)| {
+            if matches!(before, "at" | "offset") { text.parse().ok() } else { None }
         },
     )
 }

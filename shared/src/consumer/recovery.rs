@@ -11,10 +11,10 @@ use rdkafka::{Offset, consumer::Consumer as _};
 use tokio::time::Instant;
 
 use super::{
-    Error,
-    client::Client,
-    log::Log,
-    stall_watch::{Partitions, Remedy},
+    ConsumerError,
+    client::GroupMember,
+    poll::PartitionReader,
+    stall_watch::{PartitionSet, StallRemedy},
 };
 use crate::lag::TopicPartition;
 
@@ -23,23 +23,23 @@ const RECOVERIES: &str = "consumer_recoveries_total";
 
 /// Shows the counter before anything is recovered.
 pub(super) fn announce(service: &str) {
-    for remedy in [Remedy::JoinAgain, Remedy::NewClient] {
+    for remedy in [StallRemedy::JoinAgain, StallRemedy::NewClient] {
         count(service, remedy, 0);
     }
 }
 
-fn count(service: &str, remedy: Remedy, n: u64) {
+fn count(service: &str, remedy: StallRemedy, n: u64) {
     let remedy = match remedy {
-        Remedy::JoinAgain => "join_again",
-        Remedy::NewClient => "new_client",
+        StallRemedy::JoinAgain => "join_again",
+        StallRemedy::NewClient => "new_client",
     };
     let labels = [("service", service.to_owned()), ("remedy", remedy.to_owned())];
     metrics::counter!(RECOVERIES, &labels).increment(n);
 }
 
-impl Log {
+impl PartitionReader {
     /// Does what is to be done before messages are gathered.
-    pub(super) async fn recover(&mut self) -> Result<(), Error> {
+    pub(super) async fn recover(&mut self) -> Result<(), ConsumerError> {
         let left_out = self.seek_what_was_made_anew()?;
         if !self.client.has_joined() {
             return Ok(());
@@ -47,9 +47,9 @@ impl Log {
         let now = Instant::now();
         let due = self.stall_watch.take_due(&left_out, now);
         if !due.is_empty() {
-            let topics: Vec<_> = due.iter().map(|it| self.settings.kafka.strip(it)).collect();
+            let topics: Vec<_> = due.iter().map(|text| self.settings.kafka.strip(text)).collect();
             tracing::warn!(?topics, "made anew and not assigned: joining the group again");
-            return self.apply(Remedy::JoinAgain).await;
+            return self.apply(StallRemedy::JoinAgain).await;
         }
         self.stall_watch.note_progress(now);
         if !self.stall_watch.is_suspicious(now) {
@@ -71,11 +71,12 @@ impl Log {
         self.stall_watch.obstacle(&self.partitions().ok()?)
     }
 
-    async fn apply(&mut self, remedy: Remedy) -> Result<(), Error> {
+    async fn apply(&mut self, remedy: StallRemedy) -> Result<(), ConsumerError> {
         count(&self.group, remedy, 1);
-        if remedy == Remedy::NewClient {
+        if remedy == StallRemedy::NewClient {
             // What the old client delivered is of a generation before.
-            let new = Client::new(&self.settings.kafka, &self.group, self.client.generation() + 1)?;
+            let new =
+                GroupMember::new(&self.settings.kafka, &self.group, self.client.generation() + 1)?;
             std::mem::replace(&mut self.client, new).close().await;
         }
         self.client.join(&self.topics)?;
@@ -85,7 +86,7 @@ impl Log {
 
     /// Has topics that were made anew read from their start. Answers those of which this member has
     /// no partition.
-    fn seek_what_was_made_anew(&mut self) -> Result<BTreeSet<String>, Error> {
+    fn seek_what_was_made_anew(&mut self) -> Result<BTreeSet<String>, ConsumerError> {
         let mut topics = self.client.offsets.made_anew();
         if topics.is_empty() {
             return Ok(topics);
@@ -102,7 +103,7 @@ impl Log {
             }
             self.stall_watch.note_assigned(topic);
             // Not at once: the client does it in the background.
-            let seek = |it: &i32| consumer.seek(topic, *it, Offset::Beginning, Duration::ZERO);
+            let seek = |n: &i32| consumer.seek(topic, *n, Offset::Beginning, Duration::ZERO);
             match partitions.iter().try_for_each(seek) {
                 Ok(()) => self.client.offsets.begins_anew(topic, &partitions),
                 Err(error) => {
@@ -115,12 +116,12 @@ impl Log {
     }
 
     /// Partitions with a message that the client cannot read: joining again would not help.
-    fn unreadable(&self) -> Partitions {
+    fn unreadable(&self) -> PartitionSet {
         let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
         errors.unreadable().map(|at| self.partition(at)).collect()
     }
 
-    fn partitions(&self) -> Result<Partitions, Error> {
+    fn partitions(&self) -> Result<PartitionSet, ConsumerError> {
         Ok(self.client.assigned()?.into_iter().map(|at| self.partition(at)).collect())
     }
 

@@ -13,23 +13,23 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{
-    Handler, Parts,
-    batch::{Disposition, Entry},
+    BatchProcessor, MessageHandler,
+    batch::{BatchEntry, EntryDisposition},
     process::within_limits,
 };
 use crate::{
-    backoff::Backoff,
+    backoff::BackoffSchedule,
     db,
     dead_letter::{
-        By, Carried, Place, Reason, RetryDeadMessage,
-        audit::{self, Action, Outcome},
-        keep::{Died, copy},
-        settle::{self, Settled},
+        Actor, FailureReason, MessagePlace, Resolution, RetryDeadMessage,
+        decisions::{self, DecisionOutcome, LetterAction},
+        resolve::{self, LetterEnd},
+        store::{LetterHeaders, copy},
     },
-    effects::Effects,
+    effects::DecisionEffects,
     fault::{self, Fault},
     inbox,
-    lifecycle::Unfailing,
+    lifecycle::InfallibleResult,
     telemetry::{messaging, spans},
 };
 
@@ -38,13 +38,13 @@ const PARKED_MAX: i64 = 100;
 /// That may take this long.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
-impl<H: Handler> RetryDeadMessage for Parts<H> {
-    fn redrive<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>> {
+impl<H: MessageHandler> RetryDeadMessage for BatchProcessor<H> {
+    fn redrive<'r>(&'r self, id: Uuid, by: &'r Actor) -> BoxFuture<'r, Result<Resolution, Fault>> {
         async move {
             match within_limits(&self.pool, self.redrive_letter(id, by)).await {
                 // The transaction is undone; that it failed is recorded in one of its own.
                 Err(Fault::Poison(error)) => {
-                    let failure = (Reason::Unprocessable, fault::chain(&*error));
+                    let failure = (FailureReason::Unprocessable, fault::chain(&*error));
                     self.record_failure(id, failure, by).await
                 }
                 carried_or_transient => carried_or_transient,
@@ -53,17 +53,17 @@ impl<H: Handler> RetryDeadMessage for Parts<H> {
         .boxed()
     }
 
-    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>> {
+    fn discard<'r>(&'r self, id: Uuid, by: &'r Actor) -> BoxFuture<'r, Result<Resolution, Fault>> {
         within_limits(&self.pool, self.discard_letter(id, by)).boxed()
     }
 }
 
-impl<H: Handler> Parts<H> {
+impl<H: MessageHandler> BatchProcessor<H> {
     /// Redrives the letters that an earlier version of this software had parked behind others, oldest
     /// first, once; then waits to be stopped. One that fails stays open, for the reason for which it
     /// fails.
-    pub async fn redrive_parked(self: Arc<Self>, stop: CancellationToken) -> Unfailing {
-        let (backoff, mut failures) = (Backoff::hold(), 0);
+    pub async fn redrive_parked(self: Arc<Self>, stop: CancellationToken) -> InfallibleResult {
+        let (backoff, mut failures) = (BackoffSchedule::hold(), 0);
         while let Some(outcome) = stop.run_until_cancelled(self.redrive_some_parked()).await {
             match outcome {
                 Ok(0) => break,
@@ -84,9 +84,9 @@ impl<H: Handler> Parts<H> {
     /// Redrives some of them; answers how many.
     async fn redrive_some_parked(&self) -> Result<usize, Fault> {
         let letters =
-            db::read(&self.pool, READ_LIMIT, async |conn| settle::parked(conn, PARKED_MAX).await)
+            db::read(&self.pool, READ_LIMIT, async |conn| resolve::parked(conn, PARKED_MAX).await)
                 .await?;
-        let by = By::upgrade();
+        let by = Actor::upgrade();
         for id in &letters {
             let carried = self.redrive(*id, &by).await?;
             tracing::info!(letter = %id, ?carried, "parked message redriven");
@@ -94,76 +94,90 @@ impl<H: Handler> Parts<H> {
         Ok(letters.len())
     }
 
-    async fn redrive_letter(&self, id: Uuid, by: &By) -> Result<Carried, Fault> {
+    async fn redrive_letter(&self, id: Uuid, by: &Actor) -> Result<Resolution, Fault> {
         let mut tx = db::begin(&self.pool).await?;
-        let Some(incoming) = settle::hold(&mut tx, id).await? else { return Ok(Carried::NotOpen) };
+        let Some(incoming) = resolve::hold(&mut tx, id).await? else {
+            return Ok(Resolution::NotOpen);
+        };
         let began = spans::now();
-        let mut letter = self.entries([incoming], messaging::By::Redrive);
-        if let (_, Some(fault)) = self.decode(&mut letter, messaging::By::Redrive).await {
+        let mut letter = self.entries([incoming], messaging::ProcessingCause::Redrive);
+        if let (_, Some(fault)) =
+            self.decode(&mut letter, messaging::ProcessingCause::Redrive).await
+        {
             return Err(fault);
         }
         let effects = self.handle_new(&mut tx, &mut letter).await?;
-        if let Disposition::Dead(reason, detail) = &letter[0].disposition {
+        if let EntryDisposition::Dead(reason, detail) = &letter[0].disposition {
             // What the handler wrote before it refused goes with this transaction.
             tx.rollback().await?;
             return self.record_failure(id, (*reason, detail.clone()), by).await;
         }
         let by = letter[0].read_by().map_or_else(|| by.clone(), |read_by| by.noting(read_by));
-        audit::record(&mut tx, id, (Action::Redrive, Outcome::TakenIn), &by).await?;
-        settle::settle(&mut tx, id, Settled::Redriven).await?;
+        decisions::record(&mut tx, id, (LetterAction::Redrive, DecisionOutcome::TakenIn), &by)
+            .await?;
+        resolve::settle(&mut tx, id, LetterEnd::Redriven).await?;
         effects.save(&mut tx).await?;
         tx.commit().await?;
         self.wakers.wake(&effects);
         self.trace(&letter[0], began);
-        Ok(Carried::Settled)
+        Ok(Resolution::Settled)
     }
 
     /// Counts another failure of a letter, and says so to people.
     async fn record_failure(
         &self,
         id: Uuid,
-        (reason, detail): (Reason, String),
-        by: &By,
-    ) -> Result<Carried, Fault> {
+        (reason, detail): (FailureReason, String),
+        by: &Actor,
+    ) -> Result<Resolution, Fault> {
         let work = async {
             let mut tx = db::begin(&self.pool).await?;
-            let Some(incoming) = settle::hold(&mut tx, id).await? else {
-                return Ok(Carried::NotOpen);
+            let Some(incoming) = resolve::hold(&mut tx, id).await? else {
+                return Ok(Resolution::NotOpen);
             };
-            audit::record(&mut tx, id, (Action::Redrive, Outcome::StillDead), by).await?;
-            let attempts = settle::fail_again(&mut tx, id, (reason, &detail)).await?;
-            let died = Died { id, reason, detail: &detail, attempts };
+            decisions::record(&mut tx, id, (LetterAction::Redrive, DecisionOutcome::StillDead), by)
+                .await?;
+            let attempts = resolve::fail_again(&mut tx, id, (reason, &detail)).await?;
+            let died = LetterHeaders { id, reason, detail: &detail, attempts };
             let messages = vec![copy(self.service, &died, &incoming)];
-            let effects = Effects { messages, ..Effects::default() };
+            let effects = DecisionEffects { messages, ..DecisionEffects::default() };
             effects.save(&mut tx).await?;
             tx.commit().await?;
             self.wakers.wake(&effects);
             let reason = reason.code().to_owned();
-            Ok(Carried::StillDead { attempts, reason, detail: detail.clone() })
+            Ok(Resolution::StillDead { attempts, reason, detail: detail.clone() })
         };
         within_limits(&self.pool, work).await
     }
 
     /// Closes the letter without processing it: its id is recorded in the inbox, so that another copy
     /// of it has no effect either.
-    async fn discard_letter(&self, id: Uuid, by: &By) -> Result<Carried, Fault> {
+    async fn discard_letter(&self, id: Uuid, by: &Actor) -> Result<Resolution, Fault> {
         let mut tx = db::begin(&self.pool).await?;
-        let Some(incoming) = settle::hold(&mut tx, id).await? else { return Ok(Carried::NotOpen) };
-        audit::record(&mut tx, id, (Action::Discard, Outcome::Discarded), by).await?;
-        if let Some(message) = Entry::<H::Input>::parse(incoming).message() {
+        let Some(incoming) = resolve::hold(&mut tx, id).await? else {
+            return Ok(Resolution::NotOpen);
+        };
+        decisions::record(&mut tx, id, (LetterAction::Discard, DecisionOutcome::Discarded), by)
+            .await?;
+        if let Some(message) = BatchEntry::<H::Input>::parse(incoming).message() {
             inbox::admit(&mut tx, &[message]).await?;
         }
-        settle::settle(&mut tx, id, Settled::Discarded).await?;
+        resolve::settle(&mut tx, id, LetterEnd::Discarded).await?;
         tx.commit().await?;
-        Ok(Carried::Settled)
+        Ok(Resolution::Settled)
     }
 
-    fn trace(&self, letter: &Entry<H::Input>, began: SystemTime) {
+    fn trace(&self, letter: &BatchEntry<H::Input>, began: SystemTime) {
         let Some(message) = letter.message() else { return };
         if let Some(read_by) = letter.read_by() {
-            let Place { topic, partition, offset, .. } = Place::of(&message.incoming);
+            let MessagePlace { topic, partition, offset, .. } = MessagePlace::of(&message.incoming);
             tracing::warn!(topic, partition, offset, read_by, "redriven, not by its schema id");
         }
-        messaging::processed(self.service, message, (messaging::By::Redrive, began), None);
+        messaging::processed(
+            self.service,
+            message,
+            (messaging::ProcessingCause::Redrive, began),
+            None,
+        );
     }
 }

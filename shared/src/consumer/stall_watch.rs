@@ -26,7 +26,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::lag::{Lag, Stall, TopicPartition};
+use crate::lag::{GroupLag, PartitionStall, TopicPartition};
 
 /// A topic that was made anew is assigned by the client's own doing within this time, or not at all.
 const LEFT_OUT_LIMIT: Duration = Duration::from_secs(3);
@@ -37,11 +37,11 @@ const BUSY_TIMES: u32 = 20;
 const PAUSE_TIMES_MAX: u32 = 20;
 
 /// Partitions of a member; topics without the deployment's prefix.
-pub(super) type Partitions = BTreeSet<TopicPartition>;
+pub(super) type PartitionSet = BTreeSet<TopicPartition>;
 
 /// What is to be done so that a member reads again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remedy {
+pub(super) enum StallRemedy {
     /// Join the group again.
     JoinAgain,
     /// Join it with a new client.
@@ -51,7 +51,7 @@ pub(super) enum Remedy {
 /// What one member knows of its going on.
 #[derive(Debug)]
 pub(super) struct StallWatch {
-    lag: Option<Lag>,
+    lag: Option<GroupLag>,
     limit: Duration,
     counted_from: Instant,
     stored: BTreeMap<TopicPartition, Instant>,
@@ -59,7 +59,7 @@ pub(super) struct StallWatch {
     /// Attempts since the group went on.
     attempts: u32,
     /// What the last attempt was for.
-    tried: Option<Stall>,
+    tried: Option<PartitionStall>,
     next_attempt: Instant,
     /// Topics that were made anew and are not assigned, and since when; none when it was tried.
     left_out: BTreeMap<String, Option<Instant>>,
@@ -81,7 +81,7 @@ impl StallWatch {
     }
 
     /// This is what tells of stalls; without it there are none.
-    pub(super) fn watch(&mut self, lag: Lag) {
+    pub(super) fn watch(&mut self, lag: GroupLag) {
         self.lag = Some(lag);
     }
 
@@ -109,7 +109,7 @@ impl StallWatch {
         let mut due = vec![];
         for topic in left_out {
             let since = self.left_out.entry(topic.clone()).or_insert(Some(now));
-            if since.is_some_and(|it| now.duration_since(it) >= LEFT_OUT_LIMIT) {
+            if since.is_some_and(|instant| now.duration_since(instant) >= LEFT_OUT_LIMIT) {
                 *since = None;
                 due.push(topic.clone());
             }
@@ -130,10 +130,12 @@ impl StallWatch {
     /// Begins to count attempts anew, if the group has gone on since the last one. A look that failed
     /// says nothing about that.
     pub(super) fn note_progress(&mut self, now: Instant) {
-        let stalls = self.lag.as_ref().and_then(Lag::stalls);
+        let stalls = self.lag.as_ref().and_then(GroupLag::stalls);
         if let (Some(tried), Some(stalls)) = (&self.tried, stalls) {
-            let is_same =
-                |it: &Stall| it.at == tried.at && it.standing.read() == tried.standing.read();
+            let is_same = |partition_stall: &PartitionStall| {
+                partition_stall.at == tried.at
+                    && partition_stall.standing.read() == tried.standing.read()
+            };
             if !stalls.iter().any(is_same) {
                 (self.attempts, self.tried, self.next_attempt) = (0, None, now);
             }
@@ -146,7 +148,7 @@ impl StallWatch {
     }
 
     /// Why this member is not ready: it was made to read again, and the group has not gone on yet.
-    pub(super) fn obstacle(&self, mine: &Partitions) -> Option<String> {
+    pub(super) fn obstacle(&self, mine: &PartitionSet) -> Option<String> {
         let tried =
             self.tried.as_ref().filter(|it| !mine.is_empty() && !is_others(mine, &it.at))?;
         Some(format!("{tried}, though the group was joined again ({} times)", self.attempts))
@@ -155,13 +157,14 @@ impl StallWatch {
     /// What is to be done now, and for which stall.
     pub(super) fn remedy(
         &mut self,
-        mine: &Partitions,
-        unreadable: &Partitions,
+        mine: &PartitionSet,
+        unreadable: &PartitionSet,
         now: Instant,
-    ) -> Option<(Stall, Remedy)> {
-        let stalls = self.stalls(now).filter(|it| !unreadable.contains(&it.at));
+    ) -> Option<(PartitionStall, StallRemedy)> {
+        let stalls =
+            self.stalls(now).filter(|partition_stall| !unreadable.contains(&partition_stall.at));
         let own = stalls.filter(|it| !is_others(mine, &it.at));
-        let stall = own.min_by_key(|it| it.since)?;
+        let stall = own.min_by_key(|partition_stall| partition_stall.since)?;
         let stored = self.stored.get(&stall.at).copied().unwrap_or(self.counted_from);
         let went_on = stall.since.max(self.counted_from).max(stored);
         let limit = if self.is_idle { self.limit } else { self.limit * BUSY_TIMES };
@@ -170,7 +173,7 @@ impl StallWatch {
         }
         // Without a partition there is nothing that a new client could read.
         let joins = mine.is_empty() || self.attempts.is_multiple_of(2);
-        let remedy = if joins { Remedy::JoinAgain } else { Remedy::NewClient };
+        let remedy = if joins { StallRemedy::JoinAgain } else { StallRemedy::NewClient };
         let times = 1 << self.attempts.min(16);
         self.next_attempt = now + self.limit * PAUSE_TIMES_MAX.min(times);
         self.attempts += 1;
@@ -178,43 +181,43 @@ impl StallWatch {
         Some((stall, remedy))
     }
 
-    fn stalls(&self, now: Instant) -> impl Iterator<Item = Stall> {
-        let all = self.lag.as_ref().and_then(Lag::stalls).unwrap_or_default();
+    fn stalls(&self, now: Instant) -> impl Iterator<Item = PartitionStall> {
+        let all = self.lag.as_ref().and_then(GroupLag::stalls).unwrap_or_default();
         let limit = self.limit;
         all.into_iter().filter(move |it| now.duration_since(it.since) >= limit)
     }
 }
 
 /// Whether another member has this partition.
-fn is_others(mine: &Partitions, at: &TopicPartition) -> bool {
-    !mine.contains(at) && mine.iter().any(|it| it.topic == at.topic)
+fn is_others(mine: &PartitionSet, at: &TopicPartition) -> bool {
+    !mine.contains(at) && mine.iter().any(|topic_partition| topic_partition.topic == at.topic)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lag::Standing;
+    use crate::lag::PartitionStanding;
 
     fn at(topic: &str, partition: i32) -> TopicPartition {
         TopicPartition { topic: topic.into(), partition }
     }
 
-    fn partitions<const N: usize>(of: [(&str, i32); N]) -> Partitions {
+    fn partitions<const N: usize>(of: [(&str, i32); N]) -> PartitionSet {
         of.into_iter().map(|(topic, partition)| at(topic, partition)).collect()
     }
 
     /// A member that is idle, in a group that stalls in this partition from the beginning.
-    struct Stuck {
+    struct StuckPartition {
         watch: StallWatch,
-        lag: Lag,
+        lag: GroupLag,
         start: Instant,
     }
 
-    impl Stuck {
+    impl StuckPartition {
         fn in_partition(topic: &str, partition: i32) -> Self {
-            let (lag, start) = (Lag::default(), Instant::now());
-            let standing = Standing { end: 12, ..Standing::default() };
-            let stall = Stall { at: at(topic, partition), standing, since: start };
+            let (lag, start) = (GroupLag::default(), Instant::now());
+            let standing = PartitionStanding { end: 12, ..PartitionStanding::default() };
+            let stall = PartitionStall { at: at(topic, partition), standing, since: start };
             lag.set_stalls(Some(vec![stall]));
             let mut watch = StallWatch::new(Duration::from_secs(30), start);
             watch.watch(lag.clone());
@@ -226,22 +229,22 @@ mod tests {
             self.start + Duration::from_secs(seconds)
         }
 
-        fn remedy(&mut self, mine: &Partitions, seconds: u64) -> Option<Remedy> {
+        fn remedy(&mut self, mine: &PartitionSet, seconds: u64) -> Option<StallRemedy> {
             let now = self.after(seconds);
             self.watch.note_progress(now);
-            self.watch.remedy(mine, &Partitions::new(), now).map(|(_, remedy)| remedy)
+            self.watch.remedy(mine, &PartitionSet::new(), now).map(|(_, remedy)| remedy)
         }
     }
 
     #[test]
     fn a_stall_is_mended_by_joining_again_then_by_a_new_client_with_a_growing_pause() {
-        let mut stuck = Stuck::in_partition("here", 0);
+        let mut stuck = StuckPartition::in_partition("here", 0);
         let mine = partitions([("here", 0), ("there", 0)]);
         let mut tried = vec![];
         for second in 0..1_800 {
             tried.extend(stuck.remedy(&mine, second).map(|remedy| (second, remedy)));
         }
-        let (join, client) = (Remedy::JoinAgain, Remedy::NewClient);
+        let (join, client) = (StallRemedy::JoinAgain, StallRemedy::NewClient);
         let first = [(30, join), (60, client), (120, join), (240, client), (480, join)];
         assert_eq!(tried[..5], first);
         assert_eq!(tried[5..], [(960, client), (1_560, join)], "ten minutes at most");
@@ -252,7 +255,7 @@ mod tests {
 
     #[test]
     fn it_is_not_ready_from_the_first_attempt_until_the_group_goes_on() {
-        let mut stuck = Stuck::in_partition("here", 0);
+        let mut stuck = StuckPartition::in_partition("here", 0);
         let mine = partitions([("here", 0)]);
         assert_eq!(stuck.watch.obstacle(&mine), None);
         assert!(stuck.remedy(&mine, 30).is_some());
@@ -268,34 +271,38 @@ mod tests {
 
     #[test]
     fn a_look_that_failed_neither_ends_a_stall_nor_begins_its_attempts_anew() {
-        let mut stuck = Stuck::in_partition("here", 0);
+        let mut stuck = StuckPartition::in_partition("here", 0);
         let mine = partitions([("here", 0)]);
         let stall = stuck.lag.stalls().unwrap().remove(0);
-        assert_eq!(stuck.remedy(&mine, 30), Some(Remedy::JoinAgain));
+        assert_eq!(stuck.remedy(&mine, 30), Some(StallRemedy::JoinAgain));
         stuck.lag.set_stalls(None);
         assert_eq!(stuck.remedy(&mine, 45), None);
         assert!(stuck.watch.obstacle(&mine).is_some(), "nobody knows whether it went on");
         // The time of a stall is counted from the look that follows.
         let since = stuck.after(46);
-        stuck.lag.set_stalls(Some(vec![Stall { since, ..stall.clone() }]));
+        stuck.lag.set_stalls(Some(vec![PartitionStall { since, ..stall.clone() }]));
         assert_eq!(stuck.remedy(&mine, 46), None);
         assert!(stuck.watch.obstacle(&mine).is_some(), "it has not gone on");
-        assert_eq!(stuck.remedy(&mine, 76), Some(Remedy::NewClient), "the next step of the same");
-        let standing = Standing { committed: Some(3), ..stall.standing };
+        assert_eq!(
+            stuck.remedy(&mine, 76),
+            Some(StallRemedy::NewClient),
+            "the next step of the same"
+        );
+        let standing = PartitionStanding { committed: Some(3), ..stall.standing };
         let since = stuck.after(77);
-        stuck.lag.set_stalls(Some(vec![Stall { standing, since, ..stall }]));
+        stuck.lag.set_stalls(Some(vec![PartitionStall { standing, since, ..stall }]));
         assert_eq!(stuck.remedy(&mine, 77), None);
         assert_eq!(stuck.watch.obstacle(&mine), None, "it has gone on");
     }
 
     #[test]
     fn a_member_acts_on_its_own_partitions_and_on_topics_it_was_not_given() {
-        let remedy = |mine: &Partitions| Stuck::in_partition("here", 0).remedy(mine, 30);
+        let remedy = |mine: &PartitionSet| StuckPartition::in_partition("here", 0).remedy(mine, 30);
         assert_eq!(remedy(&partitions([("here", 1)])), None, "another member has it");
         assert!(remedy(&partitions([("there", 0)])).is_some(), "it should have some of it");
-        let (mut spare, none) = (Stuck::in_partition("here", 0), Partitions::new());
+        let (mut spare, none) = (StuckPartition::in_partition("here", 0), PartitionSet::new());
         for seconds in [30, 60, 120] {
-            assert_eq!(spare.remedy(&none, seconds), Some(Remedy::JoinAgain), "{seconds}");
+            assert_eq!(spare.remedy(&none, seconds), Some(StallRemedy::JoinAgain), "{seconds}");
         }
         assert_eq!(spare.watch.obstacle(&none), None);
         assert!(spare.watch.obstacle(&partitions([("here", 0)])).is_some());
@@ -305,12 +312,12 @@ mod tests {
     #[test]
     fn a_partition_with_a_message_that_no_client_can_read_is_left_and_others_are_not() {
         let (stuck, mine) =
-            (Stuck::in_partition("here", 0), partitions([("here", 0), ("here", 1)]));
-        let Stuck { mut watch, lag, start } = stuck;
+            (StuckPartition::in_partition("here", 0), partitions([("here", 0), ("here", 1)]));
+        let StuckPartition { mut watch, lag, start } = stuck;
         let now = start + Duration::from_secs(30);
         assert_eq!(watch.remedy(&mine, &partitions([("here", 0)]), now), None);
         let mut stalls = lag.stalls().unwrap();
-        stalls.push(Stall { at: at("here", 1), ..stalls[0].clone() });
+        stalls.push(PartitionStall { at: at("here", 1), ..stalls[0].clone() });
         lag.set_stalls(Some(stalls));
         let (stall, _) = watch.remedy(&mine, &partitions([("here", 0)]), now).unwrap();
         assert_eq!(stall.at, at("here", 1));
@@ -319,7 +326,7 @@ mod tests {
     #[test]
     fn the_time_counts_from_when_the_member_was_known_to_go_on() {
         let mine = partitions([("here", 0)]);
-        let mut stuck = Stuck::in_partition("here", 0);
+        let mut stuck = StuckPartition::in_partition("here", 0);
         let (held, stored) = (stuck.after(20), stuck.after(40));
         stuck.watch.begin_anew(held);
         assert_eq!(stuck.remedy(&mine, 49), None, "it held a batch back");
@@ -333,7 +340,7 @@ mod tests {
 
     #[test]
     fn for_topics_that_are_left_out_it_joins_again_once() {
-        let mut stuck = Stuck::in_partition("here", 0);
+        let mut stuck = StuckPartition::in_partition("here", 0);
         let left_out = BTreeSet::from(["here".to_owned(), "there".to_owned()]);
         let mut due = |seconds| {
             let now = stuck.after(seconds);

@@ -12,7 +12,7 @@ use iso_currency::Currency;
 
 /// Whether the text has the shape of a code: three capital letters, whether ISO 4217 knows them or not.
 pub fn is_code(text: &str) -> bool {
-    text.len() == 3 && text.bytes().all(|it| it.is_ascii_uppercase())
+    text.len() == 3 && text.bytes().all(|n| n.is_ascii_uppercase())
 }
 
 /// Digits after the decimal point: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`, 4 for `CLF`. None for a code in which

@@ -9,7 +9,7 @@ use super::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED, Record, micros};
 /// A line of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "OrderLine")]
-pub struct Line {
+pub struct OrderLine {
     /// What.
     pub sku: String,
     /// How many.
@@ -24,7 +24,7 @@ pub struct OrderPlaced {
     /// The order.
     pub order_id: Uuid,
     /// Its lines, at least one, each SKU once.
-    pub lines: Vec<Line>,
+    pub lines: Vec<OrderLine>,
     /// What it costs, in minor units.
     pub total_minor: i64,
     /// ISO 4217.

@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime, macros::datetime};
 use uuid::{Uuid, uuid};
 
 use super::{
-    Line, MissingLine, NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed,
+    MissingLine, NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderLine,
     OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, Record, StockLine,
     StockRejected, StockReleased, StockReserved,
 };
@@ -32,7 +32,7 @@ macro_rules! for_each_record {
 pub(crate) use for_each_record;
 
 /// A record that tests can have one of.
-pub(crate) trait Sample: Record + Clone + Debug + PartialEq {
+pub(crate) trait SampleRecord: Record + Clone + Debug + PartialEq {
     /// Always the same one: golden bytes are kept of it.
     fn sample() -> Self;
     /// Any.
@@ -58,13 +58,13 @@ fn stock_lines() -> impl Strategy<Value = Vec<StockLine>> {
     })
 }
 
-impl Sample for OrderPlaced {
+impl SampleRecord for OrderPlaced {
     fn sample() -> Self {
         Self {
             order_id: ORDER,
             lines: vec![
-                Line { sku: "MUG-01".to_owned(), quantity: 2, unit_price_minor: 1_250 },
-                Line { sku: "TEE-M".to_owned(), quantity: 1, unit_price_minor: 1_999 },
+                OrderLine { sku: "MUG-01".to_owned(), quantity: 2, unit_price_minor: 1_250 },
+                OrderLine { sku: "TEE-M".to_owned(), quantity: 1, unit_price_minor: 1_999 },
             ],
             total_minor: 4_499,
             currency: "EUR".to_owned(),
@@ -77,8 +77,9 @@ impl Sample for OrderPlaced {
     }
 
     fn any() -> BoxedStrategy<Self> {
-        let line = (any::<String>(), any::<i32>(), any::<i64>())
-            .prop_map(|(sku, quantity, unit_price_minor)| Line { sku, quantity, unit_price_minor });
+        let line = (any::<String>(), any::<i32>(), any::<i64>()).prop_map(
+            |(sku, quantity, unit_price_minor)| OrderLine { sku, quantity, unit_price_minor },
+        );
         let texts = (any::<String>(), any::<String>(), any::<String>());
         let name = option::of(any::<String>());
         (id(), vec(line, 0..5), any::<i64>(), texts, name, moment(), moment())
@@ -100,7 +101,7 @@ impl Sample for OrderPlaced {
     }
 }
 
-impl Sample for OrderConfirmed {
+impl SampleRecord for OrderConfirmed {
     fn sample() -> Self {
         Self { order_id: ORDER, total_minor: 4_499, currency: "EUR".to_owned(), confirmed_at: NOON }
     }
@@ -117,7 +118,7 @@ impl Sample for OrderConfirmed {
     }
 }
 
-impl Sample for OrderCancelled {
+impl SampleRecord for OrderCancelled {
     fn sample() -> Self {
         Self {
             order_id: ORDER,
@@ -139,7 +140,7 @@ impl Sample for OrderCancelled {
     }
 }
 
-impl Sample for StockReserved {
+impl SampleRecord for StockReserved {
     fn sample() -> Self {
         let lines = vec![StockLine { sku: "MUG-01".to_owned(), quantity: 2 }];
         Self { order_id: ORDER, lines, reserved_at: NOON }
@@ -152,7 +153,7 @@ impl Sample for StockReserved {
     }
 }
 
-impl Sample for StockRejected {
+impl SampleRecord for StockRejected {
     fn sample() -> Self {
         let missing = vec![MissingLine { sku: "MUG-01".to_owned(), requested: 2, available: 1 }];
         Self { order_id: ORDER, missing, rejected_at: NOON }
@@ -167,7 +168,7 @@ impl Sample for StockRejected {
     }
 }
 
-impl Sample for StockReleased {
+impl SampleRecord for StockReleased {
     fn sample() -> Self {
         let lines = vec![StockLine { sku: "MUG-01".to_owned(), quantity: 2 }];
         Self { order_id: ORDER, lines, released_at: NOON }
@@ -180,7 +181,7 @@ impl Sample for StockReleased {
     }
 }
 
-impl Sample for ProductChanged {
+impl SampleRecord for ProductChanged {
     fn sample() -> Self {
         Self {
             sku: "MUG-01".to_owned(),
@@ -207,7 +208,7 @@ impl Sample for ProductChanged {
     }
 }
 
-impl Sample for PaymentDone {
+impl SampleRecord for PaymentDone {
     fn sample() -> Self {
         Self {
             order_id: ORDER,
@@ -231,7 +232,7 @@ impl Sample for PaymentDone {
     }
 }
 
-impl Sample for PaymentFailed {
+impl SampleRecord for PaymentFailed {
     fn sample() -> Self {
         let code = Some("insufficient_funds".to_owned());
         Self { order_id: ORDER, reason: "declined".to_owned(), code, failed_at: NOON }
@@ -249,7 +250,7 @@ impl Sample for PaymentFailed {
     }
 }
 
-impl Sample for PaymentRefunded {
+impl SampleRecord for PaymentRefunded {
     fn sample() -> Self {
         Self {
             order_id: ORDER,
@@ -273,7 +274,7 @@ impl Sample for PaymentRefunded {
     }
 }
 
-impl Sample for NotificationSent {
+impl SampleRecord for NotificationSent {
     fn sample() -> Self {
         Self {
             order_id: ORDER,
@@ -297,7 +298,7 @@ impl Sample for NotificationSent {
     }
 }
 
-impl Sample for NotificationFailed {
+impl SampleRecord for NotificationFailed {
     fn sample() -> Self {
         Self {
             order_id: ORDER,

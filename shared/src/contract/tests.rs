@@ -17,10 +17,10 @@ use sha2::{Digest as _, Sha256};
 use time::macros::datetime;
 
 use super::{
-    samples::{Sample, for_each_record},
+    samples::{SampleRecord, for_each_record},
     *,
 };
-use crate::codec::{Datum, Shape};
+use crate::codec::{DatumReader, RecordShape};
 
 fn home(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)
@@ -44,14 +44,14 @@ fn released<R: Record>() -> Vec<(usize, Schema)> {
 
 fn written<R: Record>(record: &R) -> Vec<u8> {
     let mut bytes = Vec::new();
-    Shape::of::<R>().write(record, &mut bytes).unwrap();
+    RecordShape::of::<R>().write(record, &mut bytes).unwrap();
     bytes
 }
 
 #[test]
 fn every_topic_is_declared_once() {
     fn is_declared<R: Record>() {
-        assert!(TOPICS.iter().any(|it| it.name == R::TOPIC), "{}", R::TOPIC);
+        assert!(TOPICS.iter().any(|spec| spec.name == R::TOPIC), "{}", R::TOPIC);
     }
     let declared: BTreeSet<&str> = TOPICS.iter().map(|it| it.name).collect();
     assert_eq!(declared.len(), TOPICS.len());
@@ -60,14 +60,20 @@ fn every_topic_is_declared_once() {
 
 #[test]
 fn a_record_is_named_alike_in_its_topic_its_type_and_its_schema() {
-    fn is_named<R: Sample>() {
-        let shape = Shape::of::<R>();
+    fn is_named<R: SampleRecord>() {
+        let shape = RecordShape::of::<R>();
         let namespace = shape.schema().namespace().unwrap();
         assert_eq!(R::TYPE, format!("{namespace}.{}.v1", R::TOPIC));
         let name = shape.name().rsplit('.').next().unwrap();
         let words: String = name
             .char_indices()
-            .map(|(at, it)| if at > 0 && it.is_uppercase() { format!("-{it}") } else { it.into() })
+            .map(|(at, character)| {
+                if at > 0 && character.is_uppercase() {
+                    format!("-{character}")
+                } else {
+                    character.into()
+                }
+            })
             .collect();
         assert_eq!(words.to_lowercase(), R::TOPIC);
     }
@@ -88,7 +94,7 @@ fn every_field_of_every_schema_is_explained() {
         }
     }
     fn is_explained<R: Record>() {
-        let Schema::Record(record) = Shape::of::<R>().schema() else { panic!("no record") };
+        let Schema::Record(record) = RecordShape::of::<R>().schema() else { panic!("no record") };
         explained(record);
     }
     for_each_record!(is_explained);
@@ -97,7 +103,7 @@ fn every_field_of_every_schema_is_explained() {
 #[test]
 fn every_version_reads_and_is_read_by_every_released_one() {
     fn is_compatible<R: Record>() {
-        let ours = Shape::of::<R>().schema();
+        let ours = RecordShape::of::<R>().schema();
         let versions = released::<R>();
         assert!(!versions.is_empty(), "{} was never released", R::TOPIC);
         for (version, theirs) in versions {
@@ -140,17 +146,17 @@ fn what_was_released_is_never_edited() {
 
 #[test]
 fn a_record_is_encoded_as_it_always_was_and_old_bytes_are_still_read() {
-    fn is_golden<R: Sample>() {
+    fn is_golden<R: SampleRecord>() {
         let versions = released::<R>();
         let newest = versions.len();
         for (version, writer) in versions {
             let path = home("tests/golden").join(format!("{}.{version}.bin", R::TOPIC));
             let golden = fs::read(&path).unwrap();
-            let record = Datum::<R>::resolved(writer).read(&golden).unwrap();
+            let record = DatumReader::<R>::resolved(writer).read(&golden).unwrap();
             if version == newest {
                 assert_eq!(record, R::sample());
                 assert_eq!(written(&record), golden, "{}", path.display());
-                assert_eq!(Datum::same().read(&golden), Ok(record));
+                assert_eq!(DatumReader::same().read(&golden), Ok(record));
             }
         }
     }
@@ -159,13 +165,13 @@ fn a_record_is_encoded_as_it_always_was_and_old_bytes_are_still_read() {
 
 #[test]
 fn any_record_comes_back_as_it_was_straight_and_by_resolution() {
-    fn comes_back<R: Sample>() {
+    fn comes_back<R: SampleRecord>() {
         TestRunner::new(Config { failure_persistence: None, ..Config::default() })
             .run(&R::any(), |record| {
                 let bytes = written(&record);
-                let writer = Shape::of::<R>().schema().clone();
-                prop_assert_eq!(Datum::same().read(&bytes), Ok(record.clone()));
-                prop_assert_eq!(Datum::resolved(writer).read(&bytes), Ok(record));
+                let writer = RecordShape::of::<R>().schema().clone();
+                prop_assert_eq!(DatumReader::same().read(&bytes), Ok(record.clone()));
+                prop_assert_eq!(DatumReader::resolved(writer).read(&bytes), Ok(record));
                 Ok(())
             })
             .unwrap();
@@ -183,6 +189,7 @@ fn a_moment_outside_the_calendar_is_no_moment() {
 #[test]
 fn a_moment_is_cut_down_to_its_microsecond_also_before_1970() {
     let moment = datetime!(1969-12-31 23:59:59.999_999_9 UTC);
-    let json = serde_json::to_value(OrderConfirmed { confirmed_at: moment, ..Sample::sample() });
+    let json =
+        serde_json::to_value(OrderConfirmed { confirmed_at: moment, ..SampleRecord::sample() });
     assert_eq!(json.unwrap()["confirmed_at"], -1);
 }

@@ -33,7 +33,7 @@ use sqlx::{
 };
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::health::Component;
+use crate::health::HealthComponent;
 
 /// A caller that waits for so long may be connecting in vain.
 const CONNECTS_WITHIN: Duration = Duration::from_millis(100);
@@ -55,12 +55,12 @@ const REMARK: &str = "the database allows no more connections: those that are op
 /// The word of the server that refused a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the database allows no more connections ({code}): {message}")]
-pub struct Refusal {
+pub struct ConnectionRefusal {
     code: String,
     message: String,
 }
 
-impl Refusal {
+impl ConnectionRefusal {
     /// Whether this is one.
     pub(super) fn of(error: &sqlx::Error) -> Option<Self> {
         let error = error.as_database_error()?;
@@ -70,7 +70,7 @@ impl Refusal {
     }
 }
 
-impl DatabaseError for Refusal {
+impl DatabaseError for ConnectionRefusal {
     fn message(&self) -> &str {
         &self.message
     }
@@ -98,8 +98,8 @@ impl DatabaseError for Refusal {
 
 /// What is known of one pool's ceiling.
 #[derive(Debug, Default)]
-pub(super) struct Ceiling {
-    state: Mutex<State>,
+pub(super) struct ConnectionCeiling {
+    state: Mutex<CeilingState>,
     /// One trial at a time.
     trial: tokio::sync::Mutex<()>,
     /// Somebody of this process wants a connection outside the pool.
@@ -107,16 +107,17 @@ pub(super) struct Ceiling {
 }
 
 #[derive(Debug, Default)]
-struct State {
-    refusal: Option<Refusal>,
+struct CeilingState {
+    refusal: Option<ConnectionRefusal>,
     tried: Option<Instant>,
-    health: Option<Component>,
+    health: Option<HealthComponent>,
 }
 
 /// The ceilings of all pools that are in use, each found by its options, which a pool keeps for good.
-static CEILINGS: Mutex<Vec<(Weak<PgConnectOptions>, Arc<Ceiling>)>> = Mutex::new(Vec::new());
+static CEILINGS: Mutex<Vec<(Weak<PgConnectOptions>, Arc<ConnectionCeiling>)>> =
+    Mutex::new(Vec::new());
 
-impl Ceiling {
+impl ConnectionCeiling {
     /// That of this pool.
     pub(super) fn of(pool: &PgPool) -> Arc<Self> {
         let options = pool.connect_options();
@@ -132,21 +133,21 @@ impl Ceiling {
     }
 
     /// The refusal since which no connection was let in.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn refusal(&self) -> Option<ConnectionRefusal> {
         self.state().refusal.clone()
     }
 
     /// What the pool's part of the health is to say while it is at its ceiling.
-    pub(super) fn tell(&self, health: Component) {
+    pub(super) fn tell(&self, health: HealthComponent) {
         self.state().health = Some(health);
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, CeilingState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of a refusal.
-    fn reach(&self, refusal: Refusal) {
+    fn reach(&self, refusal: ConnectionRefusal) {
         let mut state = self.state();
         if state.refusal.is_some() {
             return;
@@ -180,7 +181,7 @@ impl Ceiling {
     /// at it.
     async fn look(&self, options: &PgConnectOptions) {
         let Ok(_one_at_a_time) = self.trial.try_lock() else { return };
-        if self.state().tried.is_some_and(|it| it.elapsed() < TRY_AGAIN) {
+        if self.state().tried.is_some_and(|instant| instant.elapsed() < TRY_AGAIN) {
             return;
         }
         let outcome = Box::pin(timeout(TRIAL_LIMIT, options.connect())).await;
@@ -190,7 +191,7 @@ impl Ceiling {
                 conn.close().await.ok();
                 self.leave();
             }
-            Ok(Err(error)) => match Refusal::of(&error) {
+            Ok(Err(error)) => match ConnectionRefusal::of(&error) {
                 Some(refusal) => self.reach(refusal),
                 None => self.leave(),
             },
@@ -239,7 +240,7 @@ pub(super) fn make_room() {
 
 /// A connection of the pool, within the time for which it lets a caller wait.
 pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
-    let (ceiling, options) = (Ceiling::of(pool), pool.connect_options());
+    let (ceiling, options) = (ConnectionCeiling::of(pool), pool.connect_options());
     let deadline = Instant::now() + pool.options().get_acquire_timeout();
     let acquiring = async {
         loop {
@@ -251,7 +252,7 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, s
                 acquired = pool.acquire() => acquired,
                 () = ceiling.reached(&options) => continue,
             };
-            match acquired.as_ref().err().and_then(Refusal::of) {
+            match acquired.as_ref().err().and_then(ConnectionRefusal::of) {
                 Some(refusal) => ceiling.reach(refusal),
                 None => return acquired,
             }

@@ -17,8 +17,8 @@ use sqlx::{
 };
 
 use super::{
-    Settings, borrow,
-    ceiling::{Refusal, make_room},
+    DatabaseSettings, borrow,
+    ceiling::{ConnectionRefusal, make_room},
 };
 
 /// How often a connection is tried that is refused because there are too many.
@@ -28,14 +28,14 @@ const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 
 /// How connections are opened.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct SessionOptions {
     pub(super) connect: PgConnectOptions,
     /// Names and values as `pg_settings` has them.
     limits: [(&'static str, String); 6],
 }
 
-impl Options {
-    pub(super) fn new(connect: PgConnectOptions, settings: &Settings) -> Self {
+impl SessionOptions {
+    pub(super) fn new(connect: PgConnectOptions, settings: &DatabaseSettings) -> Self {
         let millis = |limit: std::time::Duration| limit.as_millis().to_string();
         let limits = [
             ("statement_timeout", millis(settings.statement_timeout)),
@@ -56,7 +56,9 @@ impl Options {
         let mut conn = loop {
             match self.connect.connect().await {
                 Ok(conn) => break conn,
-                Err(error) if tries < TRIES && Refusal::of(&error).is_some() => make_room(),
+                Err(error) if tries < TRIES && ConnectionRefusal::of(&error).is_some() => {
+                    make_room();
+                }
                 Err(error) => return Err(error),
             }
             tries += 1;
@@ -78,7 +80,7 @@ impl Options {
 
 /// Whether connections of this pool are sessions, and keep their limits. The first is an error, since
 /// leadership and migrations rely on it; of the second a warning names each limit that is not kept.
-pub async fn check(pool: &PgPool, options: &Options) -> Result<(), sqlx::Error> {
+pub async fn check(pool: &PgPool, options: &SessionOptions) -> Result<(), sqlx::Error> {
     let mut one = borrow(pool).await?;
     let mut other = borrow(pool).await?;
     let first = session_of(&mut one).await?;

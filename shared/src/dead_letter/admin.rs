@@ -7,8 +7,8 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    By, Carried, Error,
-    audit::{self, Action, Outcome},
+    Actor, Resolution, ResolutionError,
+    decisions::{self, DecisionOutcome, LetterAction},
     unpublishable,
 };
 use crate::{db, fault::Fault};
@@ -16,19 +16,27 @@ use crate::{db, fault::Fault};
 /// Processes dead messages: the consumer.
 pub trait RetryDeadMessage: Send + Sync {
     /// Processes the message like any other.
-    fn redrive<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>>;
+    fn redrive<'r>(&'r self, id: Uuid, by: &'r Actor) -> BoxFuture<'r, Result<Resolution, Fault>>;
 
     /// Closes the letter without processing the message.
-    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Fault>>;
+    fn discard<'r>(&'r self, id: Uuid, by: &'r Actor) -> BoxFuture<'r, Result<Resolution, Fault>>;
 }
 
 /// Retries dead jobs of one kind: their workers.
 pub trait RetryDeadJob: Send + Sync {
     /// Puts the dead job of this id back, with fresh attempts.
-    fn redrive<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
+    fn redrive<'r>(
+        &'r self,
+        id: Uuid,
+        by: &'r Actor,
+    ) -> BoxFuture<'r, Result<Resolution, ResolutionError>>;
 
     /// Deletes the dead job of this id.
-    fn discard<'r>(&'r self, id: Uuid, by: &'r By) -> BoxFuture<'r, Result<Carried, Error>>;
+    fn discard<'r>(
+        &'r self,
+        id: Uuid,
+        by: &'r Actor,
+    ) -> BoxFuture<'r, Result<Resolution, ResolutionError>>;
 }
 
 /// The dead letters of one service.
@@ -55,7 +63,7 @@ const READ_LIMIT: Duration = Duration::from_secs(5);
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// What a dead letter is about.
-enum Source {
+enum LetterSource {
     Job(String),
     Unpublishable,
     Message,
@@ -64,7 +72,7 @@ enum Source {
 impl DeadLetterAdmin {
     /// Decides about letters in this database; neither messages nor jobs can be retried yet.
     pub fn new(pool: PgPool) -> Self {
-        audit::announce();
+        decisions::announce();
         Self { pool, messages: None, jobs: BTreeMap::new() }
     }
 
@@ -72,56 +80,57 @@ impl DeadLetterAdmin {
     pub async fn read<T>(
         &self,
         query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, ResolutionError> {
         Ok(db::read(&self.pool, READ_LIMIT, query).await?)
     }
 
     /// Tries a letter again.
-    pub async fn redrive(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+    pub async fn redrive(&self, id: Uuid, by: &Actor) -> Result<Resolution, ResolutionError> {
         match (self.source(id).await?, &self.messages) {
-            (Source::Job(kind), _) => {
-                let nobody = || Error::Refused(format!("this service has no workers for {kind}"));
+            (LetterSource::Job(kind), _) => {
+                let nobody =
+                    || ResolutionError::Refused(format!("this service has no workers for {kind}"));
                 self.jobs.get(&*kind).ok_or_else(nobody)?.redrive(id, by).await
             }
-            (Source::Unpublishable, _) => {
+            (LetterSource::Unpublishable, _) => {
                 self.within_limit(unpublishable::put_back(&self.pool, id, by)).await
             }
-            (Source::Message, Some(messages)) => Ok(messages.redrive(id, by).await?),
-            (Source::Message, None) => Ok(Carried::NotOpen),
+            (LetterSource::Message, Some(messages)) => Ok(messages.redrive(id, by).await?),
+            (LetterSource::Message, None) => Ok(Resolution::NotOpen),
         }
     }
 
     /// Closes a letter without trying it again. The reason is kept.
-    pub async fn discard(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+    pub async fn discard(&self, id: Uuid, by: &Actor) -> Result<Resolution, ResolutionError> {
         match (self.source(id).await?, &self.messages) {
-            (Source::Job(kind), _) => match self.jobs.get(&*kind) {
+            (LetterSource::Job(kind), _) => match self.jobs.get(&*kind) {
                 Some(jobs) => jobs.discard(id, by).await,
                 None => self.within_limit(self.discard_orphan(id, by)).await,
             },
-            (Source::Unpublishable, _) => {
+            (LetterSource::Unpublishable, _) => {
                 self.within_limit(unpublishable::discard(&self.pool, id, by)).await
             }
-            (Source::Message, Some(messages)) => Ok(messages.discard(id, by).await?),
-            (Source::Message, None) => Ok(Carried::NotOpen),
+            (LetterSource::Message, Some(messages)) => Ok(messages.discard(id, by).await?),
+            (LetterSource::Message, None) => Ok(Resolution::NotOpen),
         }
     }
 
     async fn within_limit(
         &self,
-        work: impl Future<Output = Result<Carried, Error>>,
-    ) -> Result<Carried, Error> {
+        work: impl Future<Output = Result<Resolution, ResolutionError>>,
+    ) -> Result<Resolution, ResolutionError> {
         db::within(db::limit(&self.pool, RESOLVE_LIMIT), work).await
     }
 
     /// Deletes a dead job of a kind that no worker of this service does any more.
-    async fn discard_orphan(&self, id: Uuid, by: &By) -> Result<Carried, Error> {
+    async fn discard_orphan(&self, id: Uuid, by: &Actor) -> Result<Resolution, ResolutionError> {
         let mut tx = db::begin(&self.pool).await?;
         let carried = discard_job(&mut tx, id, by).await?;
         tx.commit().await?;
         Ok(carried)
     }
 
-    async fn source(&self, id: Uuid) -> Result<Source, Error> {
+    async fn source(&self, id: Uuid) -> Result<LetterSource, ResolutionError> {
         let row: Option<(String, String, bool)> = self
             .read(async |conn| {
                 sqlx::query_as(
@@ -134,9 +143,9 @@ impl DeadLetterAdmin {
             })
             .await?;
         Ok(match row {
-            Some((source, kind, _)) if source == "job" => Source::Job(kind),
-            Some((_, _, true)) => Source::Unpublishable,
-            _message => Source::Message,
+            Some((source, kind, _)) if source == "job" => LetterSource::Job(kind),
+            Some((_, _, true)) => LetterSource::Unpublishable,
+            _message => LetterSource::Message,
         })
     }
 }
@@ -146,9 +155,9 @@ impl DeadLetterAdmin {
 pub(crate) async fn discard_job(
     conn: &mut PgConnection,
     id: Uuid,
-    by: &By,
-) -> Result<Carried, sqlx::Error> {
-    audit::record(conn, id, (Action::Discard, Outcome::Discarded), by).await?;
+    by: &Actor,
+) -> Result<Resolution, sqlx::Error> {
+    decisions::record(conn, id, (LetterAction::Discard, DecisionOutcome::Discarded), by).await?;
     let deleted = sqlx::query(
         "DELETE FROM messaging.job
          WHERE state = 'dead' AND md5(kind || '/' || key)::uuid = $1",
@@ -156,5 +165,5 @@ pub(crate) async fn discard_job(
     .bind(id)
     .execute(conn)
     .await?;
-    Ok(if deleted.rows_affected() == 0 { Carried::NotOpen } else { Carried::Settled })
+    Ok(if deleted.rows_affected() == 0 { Resolution::NotOpen } else { Resolution::Settled })
 }

@@ -5,12 +5,12 @@ use sqlx::{PgConnection, Row as _};
 use time::{OffsetDateTime, serde::rfc3339};
 use uuid::Uuid;
 
-use super::settle::incoming;
-use crate::message::Incoming;
+use super::resolve::incoming;
+use crate::message::IncomingMessage;
 
 /// Which letters: all that equal what is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Filter {
+pub struct LetterFilter {
     /// A message's topic, or a job's kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub topic: Option<String>,
@@ -24,7 +24,7 @@ pub struct Filter {
 
 /// A letter without its message, as it is stored, and as it is listed over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
+pub struct LetterSummary {
     /// Its id.
     pub id: Uuid,
     /// `message` or `job`.
@@ -65,18 +65,18 @@ pub struct ReasonCount {
 
 /// A letter, open or closed, with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Letter {
+pub struct StoredLetter {
     /// All but the message.
-    pub summary: Summary,
+    pub summary: LetterSummary,
     /// Whether it is open.
     pub open: bool,
     /// The message as it came; none of a job.
-    pub message: Option<Incoming>,
+    pub message: Option<IncomingMessage>,
 }
 
 /// A decision about a letter, as it is stored, and as it is listed over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
-pub struct Decided {
+pub struct LetterDecision {
     /// The letter.
     pub letter_id: Uuid,
     /// A message's topic, or a job's kind.
@@ -100,11 +100,11 @@ pub struct Decided {
 
 /// What is shown of one name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shown {
+pub struct LetterRecord {
     /// The letter; gone, if it was a job that is not dead any more, or long ago.
-    pub letter: Option<Letter>,
+    pub letter: Option<StoredLetter>,
     /// What was decided about it, oldest first.
-    pub decisions: Vec<Decided>,
+    pub decisions: Vec<LetterDecision>,
 }
 
 /// Decisions that are shown of one letter, at most.
@@ -113,10 +113,10 @@ const SHOWN_MAX: i64 = 50;
 /// Open letters, oldest first, after the one of this time and name.
 pub async fn list(
     conn: &mut PgConnection,
-    filter: &Filter,
+    filter: &LetterFilter,
     after: Option<(OffsetDateTime, Uuid)>,
     n_max: i64,
-) -> Result<Vec<Summary>, sqlx::Error> {
+) -> Result<Vec<LetterSummary>, sqlx::Error> {
     let (after_at, after_id) = after.unzip();
     let rows = sqlx::query(
         "SELECT *, NULL AS settled FROM messaging.open_letter
@@ -140,7 +140,7 @@ pub async fn list(
 /// How many open letters there are of each topic and reason, the most frequent first.
 pub async fn reasons(
     conn: &mut PgConnection,
-    filter: &Filter,
+    filter: &LetterFilter,
 ) -> Result<Vec<ReasonCount>, sqlx::Error> {
     let rows: Vec<(String, String, String, i64)> = sqlx::query_as(
         "SELECT source, topic, reason, count(*)
@@ -160,7 +160,7 @@ pub async fn reasons(
 }
 
 /// All that is known of one name; none if nothing ever was.
-pub async fn show(conn: &mut PgConnection, id: Uuid) -> Result<Option<Shown>, sqlx::Error> {
+pub async fn show(conn: &mut PgConnection, id: Uuid) -> Result<Option<LetterRecord>, sqlx::Error> {
     let letter = match message_letter(conn, id).await? {
         Some(letter) => Some(letter),
         None => job_letter(conn, id).await?,
@@ -174,13 +174,16 @@ pub async fn show(conn: &mut PgConnection, id: Uuid) -> Result<Option<Shown>, sq
     .bind(SHOWN_MAX)
     .fetch_all(conn)
     .await?;
-    let mut shown = Shown { letter, decisions };
+    let mut shown = LetterRecord { letter, decisions };
     shown.decisions.reverse();
     Ok((shown.letter.is_some() || !shown.decisions.is_empty()).then_some(shown))
 }
 
 /// What was decided last, newest first.
-pub async fn decisions(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Decided>, sqlx::Error> {
+pub async fn decisions(
+    conn: &mut PgConnection,
+    n_max: i64,
+) -> Result<Vec<LetterDecision>, sqlx::Error> {
     sqlx::query_as(
         "SELECT letter_id, topic, key, action, outcome, decided_by, reason, decided_at
          FROM messaging.dead_letter_decision ORDER BY decision_id DESC LIMIT $1",
@@ -190,7 +193,10 @@ pub async fn decisions(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Decide
     .await
 }
 
-async fn message_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Letter>, sqlx::Error> {
+async fn message_letter(
+    conn: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<StoredLetter>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT dead_letter_id AS letter_id, 'message' AS source, topic, partition, \"offset\",
                 timestamp_ms, key, headers, payload, reason, detail, attempts, failed_at,
@@ -202,12 +208,15 @@ async fn message_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Lett
     .await?;
     let letter = |row| {
         let message = Some(incoming(&row)?);
-        Ok(Letter { summary: summary(&row)?, open: row.try_get("open")?, message })
+        Ok(StoredLetter { summary: summary(&row)?, open: row.try_get("open")?, message })
     };
     row.map(letter).transpose()
 }
 
-async fn job_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Letter>, sqlx::Error> {
+async fn job_letter(
+    conn: &mut PgConnection,
+    id: Uuid,
+) -> Result<Option<StoredLetter>, sqlx::Error> {
     let row = sqlx::query(
         "SELECT *, NULL AS settled FROM messaging.open_letter
          WHERE letter_id = $1 AND source = 'job'",
@@ -215,17 +224,17 @@ async fn job_letter(conn: &mut PgConnection, id: Uuid) -> Result<Option<Letter>,
     .bind(id)
     .fetch_optional(conn)
     .await?;
-    let letter = |row| Ok(Letter { summary: summary(&row)?, open: true, message: None });
+    let letter = |row| Ok(StoredLetter { summary: summary(&row)?, open: true, message: None });
     row.map(letter).transpose()
 }
 
-fn summary(row: &sqlx::postgres::PgRow) -> Result<Summary, sqlx::Error> {
+fn summary(row: &sqlx::postgres::PgRow) -> Result<LetterSummary, sqlx::Error> {
     let key: Option<Vec<u8>> = row.try_get("key")?;
-    Ok(Summary {
+    Ok(LetterSummary {
         id: row.try_get("letter_id")?,
         source: row.try_get("source")?,
         topic: row.try_get("topic")?,
-        key: key.map(|it| String::from_utf8_lossy(&it).into_owned()),
+        key: key.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         reason: row.try_get("reason")?,
         detail: row.try_get("detail")?,
         attempts: row.try_get("attempts")?,

@@ -4,13 +4,13 @@ use std::fmt;
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
-use crate::message::Incoming;
+use crate::message::IncomingMessage;
 
 /// A message in Kafka: its offset, and a digest of its content. The offset alone does not identify it:
 /// a topic that is deleted and created again begins at 0 with other messages, and the Kafka client
 /// does not tell a topic's id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct MessagePlace {
     /// Without the deployment's prefix.
     pub topic: String,
     /// The partition.
@@ -21,16 +21,16 @@ pub struct Place {
     digest: [u8; 32],
 }
 
-impl Place {
+impl MessagePlace {
     /// Where a message was read.
-    pub fn of(incoming: &Incoming) -> Self {
-        let Incoming { topic, partition, offset, .. } = incoming;
+    pub fn of(incoming: &IncomingMessage) -> Self {
+        let IncomingMessage { topic, partition, offset, .. } = incoming;
         let (partition, offset) = (*partition, *offset);
         Self { topic: topic.clone(), partition, offset, digest: incoming.digest() }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for MessagePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}@{}", self.topic, self.partition, self.offset)
     }
@@ -39,8 +39,8 @@ impl fmt::Display for Place {
 /// Which of these messages have a letter already, open or closed.
 pub(crate) async fn known(
     conn: &mut PgConnection,
-    places: &[Place],
-) -> Result<Vec<Place>, sqlx::Error> {
+    places: &[MessagePlace],
+) -> Result<Vec<MessagePlace>, sqlx::Error> {
     if places.is_empty() {
         return Ok(vec![]);
     }
@@ -60,8 +60,8 @@ pub(crate) async fn known(
     rows.iter().map(place).collect()
 }
 
-fn place(row: &PgRow) -> Result<Place, sqlx::Error> {
-    Ok(Place {
+fn place(row: &PgRow) -> Result<MessagePlace, sqlx::Error> {
+    Ok(MessagePlace {
         topic: row.try_get("topic")?,
         partition: row.try_get("partition")?,
         offset: row.try_get("offset")?,

@@ -7,7 +7,7 @@ use crate::fault::Fault;
 /// What came of a decision, also as an answer over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
-pub enum Carried {
+pub enum Resolution {
     /// No letter of that id is open.
     NotOpen,
     /// It failed again and stays open.
@@ -27,7 +27,7 @@ pub enum Carried {
 
 /// Why a decision cannot be carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum ResolutionError {
     /// A redrive would do harm.
     #[error("it may not be tried again: {0}")]
     Refused(String),
@@ -39,7 +39,7 @@ pub enum Error {
     Fault(#[from] Fault),
 }
 
-impl From<sqlx::Error> for Error {
+impl From<sqlx::Error> for ResolutionError {
     fn from(error: sqlx::Error) -> Self {
         Self::Fault(error.into())
     }

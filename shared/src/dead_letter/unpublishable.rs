@@ -10,17 +10,17 @@ use sqlx::{Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{
-    By, Carried, DeadLetter, Error, Reason,
-    audit::{self, Action, Outcome},
-    keep,
-    settle::{self, Settled},
+    Actor, DeadLetter, FailureReason, Resolution, ResolutionError,
+    decisions::{self, DecisionOutcome, LetterAction},
+    resolve::{self, LetterEnd},
+    store::keep,
 };
 use crate::{
     clock::Clock,
     db,
     fault::Fault,
-    message::{Headers, Incoming, Outgoing},
-    outbox::{self, Kept},
+    message::{IncomingMessage, MessageHeaders, OutgoingMessage},
+    outbox::{self, OutboxRow},
 };
 
 /// The partition of a message that is in none.
@@ -37,7 +37,7 @@ const HEADER_BYTES_MAX: usize = 256;
 pub(crate) async fn bury(
     conn: &mut PgConnection,
     epoch: i64,
-    (service, kept): (&str, &Kept),
+    (service, kept): (&str, &OutboxRow),
     detail: &str,
 ) -> Result<bool, Fault> {
     let mut tx = conn.begin().await?;
@@ -45,7 +45,7 @@ pub(crate) async fn bury(
         return Ok(false);
     }
     let message = &kept.message;
-    let incoming = Incoming {
+    let incoming = IncomingMessage {
         topic: message.topic.to_string(),
         partition: NO_PARTITION,
         offset: kept.outbox_id,
@@ -56,7 +56,7 @@ pub(crate) async fn bury(
     };
     let letter = DeadLetter {
         incoming: &incoming,
-        reason: Reason::Unpublishable,
+        reason: FailureReason::Unpublishable,
         detail: detail.to_owned(),
     };
     let copies = keep(&mut tx, service, &Clock::System, &[letter]).await?;
@@ -71,12 +71,16 @@ pub(crate) async fn bury(
 }
 
 /// Puts the record back into the outbox, as it was; the relay publishes it within its poll.
-pub(super) async fn put_back(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried, Error> {
+pub(super) async fn put_back(
+    pool: &PgPool,
+    id: Uuid,
+    by: &Actor,
+) -> Result<Resolution, ResolutionError> {
     let mut tx = db::begin(pool).await?;
-    if settle::hold(&mut tx, id).await?.is_none() {
-        return Ok(Carried::NotOpen);
+    if resolve::hold(&mut tx, id).await?.is_none() {
+        return Ok(Resolution::NotOpen);
     }
-    audit::record(&mut tx, id, (Action::Redrive, Outcome::PutBack), by).await?;
+    decisions::record(&mut tx, id, (LetterAction::Redrive, DecisionOutcome::PutBack), by).await?;
     sqlx::query(
         "INSERT INTO messaging.outbox (message_id, topic, key, headers, payload)
          SELECT message_id, topic, key, headers, payload
@@ -85,35 +89,39 @@ pub(super) async fn put_back(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried
     .bind(id)
     .execute(&mut *tx)
     .await?;
-    settle::settle(&mut tx, id, Settled::Redriven).await?;
+    resolve::settle(&mut tx, id, LetterEnd::Redriven).await?;
     tx.commit().await?;
-    Ok(Carried::PutBack)
+    Ok(Resolution::PutBack)
 }
 
 /// Ends the letter: the record is not published.
-pub(super) async fn discard(pool: &PgPool, id: Uuid, by: &By) -> Result<Carried, Error> {
+pub(super) async fn discard(
+    pool: &PgPool,
+    id: Uuid,
+    by: &Actor,
+) -> Result<Resolution, ResolutionError> {
     let mut tx = db::begin(pool).await?;
-    if settle::hold(&mut tx, id).await?.is_none() {
-        return Ok(Carried::NotOpen);
+    if resolve::hold(&mut tx, id).await?.is_none() {
+        return Ok(Resolution::NotOpen);
     }
-    audit::record(&mut tx, id, (Action::Discard, Outcome::Discarded), by).await?;
-    settle::settle(&mut tx, id, Settled::Discarded).await?;
+    decisions::record(&mut tx, id, (LetterAction::Discard, DecisionOutcome::Discarded), by).await?;
+    resolve::settle(&mut tx, id, LetterEnd::Discarded).await?;
     tx.commit().await?;
-    Ok(Carried::Settled)
+    Ok(Resolution::Settled)
 }
 
 /// A copy of a dead letter as small as can be: no key, no body, no headers of the message itself. The
 /// row of the letter has all of it.
-pub(crate) fn without_body(copy: &Outgoing) -> Outgoing {
-    let mut headers = Headers::default();
+pub(crate) fn without_body(copy: &OutgoingMessage) -> OutgoingMessage {
+    let mut headers = MessageHeaders::default();
     for (name, value) in copy.headers.iter() {
-        let value = value.map(|it| &it[..it.len().min(HEADER_BYTES_MAX)]);
+        let value = value.map(|bytes| &bytes[..bytes.len().min(HEADER_BYTES_MAX)]);
         if OF_A_COPY.iter().any(|it| name.starts_with(it)) {
             headers.push_raw(name, value);
         }
     }
     headers.push("dead-letter-copy", "without its body: the topic takes no record of its size");
-    Outgoing { key: None, headers, payload: None, ..copy.clone() }
+    OutgoingMessage { key: None, headers, payload: None, ..copy.clone() }
 }
 
 #[cfg(test)]
@@ -122,12 +130,12 @@ mod tests {
 
     #[test]
     fn a_copy_without_its_body_says_what_it_is_a_copy_of() {
-        let mut headers = Headers::default();
+        let mut headers = MessageHeaders::default();
         headers.push("ce_id", "an id");
         headers.push("x-large", &"x".repeat(100_000));
         headers.push("kafka_dlt-exception-message", &"y".repeat(1_000));
         headers.push("dead-letter-id", "a name");
-        let copy = Outgoing {
+        let copy = OutgoingMessage {
             id: Uuid::nil(),
             topic: "a-service.dlq".into(),
             key: Some(vec![0; 50_000]),

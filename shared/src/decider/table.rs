@@ -14,8 +14,8 @@ const ANYTHING_ELSE: &str = "anything else";
 /// If there is no such table.
 #[track_caller]
 pub fn rows(source: &str, columns: &[&str]) -> Vec<Vec<String>> {
-    let mut tables = source.lines().map(|it| it.strip_prefix("//! |"));
-    let is_head = |line: Option<&str>| line.is_some_and(|it| cells(it) == columns);
+    let mut tables = source.lines().map(|text| text.strip_prefix("//! |"));
+    let is_head = |line: Option<&str>| line.is_some_and(|text| cells(text) == columns);
     assert!(tables.any(is_head), "no table has the columns {columns:?}");
     // After the head comes the rule below it.
     let rows: Vec<Vec<String>> = tables.skip(1).map_while(|line| line.map(cells)).collect();
@@ -27,12 +27,12 @@ pub fn rows(source: &str, columns: &[&str]) -> Vec<Vec<String>> {
 
 fn cells(line: &str) -> Vec<String> {
     let line = line.trim().trim_end_matches('|');
-    line.split('|').map(|it| it.trim().to_owned()).collect()
+    line.split('|').map(|text| text.trim().to_owned()).collect()
 }
 
 /// What a decider answers in one cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answered {
+pub struct TableCell {
     /// At which stage.
     pub stage: String,
     /// To which command.
@@ -47,7 +47,7 @@ pub struct Answered {
 /// # Panics
 /// At the first cell that is told otherwise, twice or not at all, and at the first name that is none.
 #[track_caller]
-pub fn assert_told(rows: &[Vec<String>], answers: &[Answered]) {
+pub fn assert_told(rows: &[Vec<String>], answers: &[TableCell]) {
     let list = |cell: &str| cell.split(", ").map(str::to_owned).collect::<BTreeSet<_>>();
     let rows: Vec<_> = rows.iter().map(|row| (list(&row[0]), list(&row[1]), &row[2..])).collect();
     for answer in answers {
@@ -60,12 +60,16 @@ pub fn assert_told(rows: &[Vec<String>], answers: &[Answered]) {
         let [(.., told)] = found[..] else {
             panic!("{}, {}: told by {} rows", answer.stage, answer.command, found.len());
         };
-        let told: Vec<&str> = told.iter().map(|it| for_the_decider(it)).collect();
+        let told: Vec<&str> = told.iter().map(|text| for_the_decider(text)).collect();
         assert_eq!(told, answer.what, "{}, {}", answer.stage, answer.command);
     }
     for (stages, commands, _) in &rows {
-        for (stage, command) in stages.iter().flat_map(|it| commands.iter().map(move |c| (it, c))) {
-            let is_there = |it: &Answered| it.stage == *stage && it.command == *command;
+        for (stage, command) in
+            stages.iter().flat_map(|text| commands.iter().map(move |c| (text, c)))
+        {
+            let is_there = |table_cell: &TableCell| {
+                table_cell.stage == *stage && table_cell.command == *command
+            };
             let is_named = command == ANYTHING_ELSE || answers.iter().any(is_there);
             assert!(is_named, "the table tells of what is not there: {stage}, {command}");
         }
@@ -97,11 +101,11 @@ mod tests {
         rows(SOURCE, &["stage", "command", "happens"])
     }
 
-    fn answers(what: [&str; 6]) -> Vec<Answered> {
+    fn answers(what: [&str; 6]) -> Vec<TableCell> {
         let cells = ["shut", "open"]
             .into_iter()
             .flat_map(|stage| ["open", "shut", "knock"].map(|command| (stage, command)));
-        let answered = |((stage, command), what): ((&str, &str), &str)| Answered {
+        let answered = |((stage, command), what): ((&str, &str), &str)| TableCell {
             stage: stage.to_owned(),
             command: command.to_owned(),
             what: vec![what.to_owned()],

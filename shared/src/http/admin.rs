@@ -20,15 +20,15 @@ use axum::{
 use serde::Serialize;
 use tower::ServiceExt as _;
 
-use super::{Json, Problem, Settings, finish, problem};
+use super::{HttpSettings, JsonBody, Problem, finish, problem};
 use crate::{
-    health::Health,
-    telemetry::{Metrics, Vitals},
+    health::ProcessHealth,
+    telemetry::{MetricsHandle, ProcessMetrics},
 };
 
 /// What `/readyz` answers.
 #[derive(Serialize)]
-struct Readiness {
+struct ReadinessBody {
     ready: bool,
     /// Each part that is not ready, and why; with `?verbose`, all parts.
     parts: BTreeMap<&'static str, String>,
@@ -39,14 +39,14 @@ struct Readiness {
 #[derive(Clone, Debug)]
 pub struct AdminRoutes {
     health: Router,
-    settings: Settings,
+    settings: HttpSettings,
     /// All routes, once the service has started.
     complete: Arc<OnceLock<Router>>,
 }
 
 impl AdminRoutes {
     /// `/livez`, `/readyz`, `/metrics`.
-    pub fn new(vitals: Vitals, metrics: Metrics, settings: Settings) -> Self {
+    pub fn new(vitals: ProcessMetrics, metrics: MetricsHandle, settings: HttpSettings) -> Self {
         let health = Router::new()
             .route("/livez", get(async || "alive"))
             .route("/readyz", get(readyz).with_state(vitals.health().clone()))
@@ -76,8 +76,8 @@ async fn starting() -> Problem {
     problem.retry_after(Duration::from_secs(1))
 }
 
-async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Response {
-    let verbose = query.is_some_and(|it| it.split('&').any(|it| it.starts_with("verbose")));
+async fn readyz(State(health): State<ProcessHealth>, RawQuery(query): RawQuery) -> Response {
+    let verbose = query.is_some_and(|text| text.split('&').any(|text| text.starts_with("verbose")));
     let report = health.report();
     let ready = report.values().all(Result::is_ok);
     let parts = report
@@ -86,10 +86,10 @@ async fn readyz(State(health): State<Health>, RawQuery(query): RawQuery) -> Resp
         .map(|(name, state)| (name, state.map_or_else(|reason| reason, Cow::into_owned)))
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, parts })).into_response()
+    (status, JsonBody(ReadinessBody { ready, parts })).into_response()
 }
 
-async fn render(State((vitals, metrics)): State<(Vitals, Metrics)>) -> Response {
+async fn render(State((vitals, metrics)): State<(ProcessMetrics, MetricsHandle)>) -> Response {
     vitals.look();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
         .into_response()

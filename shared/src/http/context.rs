@@ -17,7 +17,7 @@ use super::{
     problem::Problem,
     request_context::{REQUEST_ID, RequestContext},
 };
-use crate::telemetry::spans::{KeyValue, Work};
+use crate::telemetry::spans::{KeyValue, OpenSpan};
 
 /// Asked every few seconds by machines: no part of any order's way.
 const OPERATORS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
@@ -85,7 +85,7 @@ fn method_name(method: &Method) -> &'static str {
 }
 
 /// The request's span ends.
-fn end(mut work: Work, (method, route, status): (&'static str, &str, u16), request_id: String) {
+fn end(mut work: OpenSpan, (method, route, status): (&'static str, &str, u16), request_id: String) {
     if OPERATORS.contains(&route) {
         return work.forget();
     }

@@ -26,7 +26,7 @@ const ORIGINS_MAX: usize = 100;
 
 /// Whose pages may ask.
 #[derive(Clone, Debug)]
-pub struct Cors(CorsLayer);
+pub struct CorsOrigins(CorsLayer);
 
 /// Not a list of origins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,7 +42,7 @@ pub enum BadOrigins {
     TooMany,
 }
 
-impl Cors {
+impl CorsOrigins {
     /// These origins, with commas between them; `*` is all.
     pub fn parse(text: &str) -> Result<Self, BadOrigins> {
         let origins: Vec<&str> = text.split(',').map(str::trim).collect();
@@ -81,16 +81,18 @@ impl Cors {
 /// An origin as a browser spells it, so that it can be compared with what comes.
 fn origin(text: &str) -> Result<HeaderValue, BadOrigins> {
     let malformed = || BadOrigins::Malformed(text.to_owned());
-    let url = reqwest::Url::parse(text).ok().filter(|it| matches!(it.scheme(), "http" | "https"));
-    let spelled = url.map(|it| it.origin().ascii_serialization());
-    let same = spelled.filter(|it| it == text && !it.contains('*')).ok_or_else(malformed)?;
+    let url = reqwest::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let spelled = url.map(|url| url.origin().ascii_serialization());
+    let same = spelled
+        .filter(|one_text| one_text == text && !one_text.contains('*'))
+        .ok_or_else(malformed)?;
     HeaderValue::from_str(&same).map_err(|_unsendable| malformed())
 }
 
 /// Answers a browser that asks whether a page may ask, and tells it whether the page may read an
 /// answer.
 pub(super) async fn cors(
-    State(Cors(layer)): State<Cors>,
+    State(CorsOrigins(layer)): State<CorsOrigins>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -115,7 +117,7 @@ mod tests {
             "https://a.example, https://b.example:8443",
             "http://[::1]:3000",
         ] {
-            Cors::parse(good).unwrap();
+            CorsOrigins::parse(good).unwrap();
         }
         for bad in [
             "",
@@ -131,9 +133,9 @@ mod tests {
             "*,https://shop.example",
             "https://a.example,",
         ] {
-            assert!(matches!(Cors::parse(bad), Err(BadOrigins::Malformed(_))), "{bad}");
+            assert!(matches!(CorsOrigins::parse(bad), Err(BadOrigins::Malformed(_))), "{bad}");
         }
         let many = vec!["https://a.example"; 101].join(",");
-        assert_eq!(Cors::parse(&many).unwrap_err(), BadOrigins::TooMany);
+        assert_eq!(CorsOrigins::parse(&many).unwrap_err(), BadOrigins::TooMany);
     }
 }

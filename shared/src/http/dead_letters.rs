@@ -24,9 +24,11 @@ use serde::Deserialize;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use self::view::{Cursor, DecisionsView};
-use super::{Json, Page, PageLimit, Path, Problem, Query, problem};
-use crate::dead_letter::{self, By, Carried, DeadLetterAdmin, Error, Filter, Summary};
+use self::view::{DecisionsView, LetterCursor};
+use super::{JsonBody, ListPage, PageLimit, PathParams, Problem, QueryParams, problem};
+use crate::dead_letter::{
+    self, Actor, DeadLetterAdmin, LetterFilter, LetterSummary, Resolution, ResolutionError,
+};
 
 pub use self::view::{HeaderView, LetterView, MessageView, ReasonCounts};
 
@@ -46,84 +48,84 @@ pub fn dead_letters(letters: DeadLetterAdmin) -> Router {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Which {
+struct LetterQuery {
     topic: Option<String>,
     reason: Option<String>,
     key: Option<String>,
     #[serde(default)]
     limit: PageLimit,
-    cursor: Option<Cursor>,
+    cursor: Option<LetterCursor>,
 }
 
-impl Which {
-    fn filter(&self) -> Filter {
+impl LetterQuery {
+    fn filter(&self) -> LetterFilter {
         let Self { topic, reason, key, .. } = self;
-        Filter { topic: topic.clone(), reason: reason.clone(), key: key.clone() }
+        LetterFilter { topic: topic.clone(), reason: reason.clone(), key: key.clone() }
     }
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Redrive {
+struct RedriveBody {
     by: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Discard {
+struct DiscardBody {
     by: String,
     reason: String,
 }
 
 async fn list(
     State(letters): State<DeadLetterAdmin>,
-    Query(which): Query<Which>,
-) -> Result<Json<Page<Summary>>, Problem> {
+    QueryParams(which): QueryParams<LetterQuery>,
+) -> Result<JsonBody<ListPage<LetterSummary>>, Problem> {
     let (filter, n_max) = (which.filter(), which.limit.rows());
-    let after = which.cursor.map(|it| (it.at, it.id));
+    let after = which.cursor.map(|letter_cursor| (letter_cursor.at, letter_cursor.id));
     let rows = async |conn: &mut PgConnection| dead_letter::list(conn, &filter, after, n_max).await;
-    Ok(Json(view::page(letters.read(rows).await?, which.limit)))
+    Ok(JsonBody(view::page(letters.read(rows).await?, which.limit)))
 }
 
 async fn reasons(
     State(letters): State<DeadLetterAdmin>,
-    Query(which): Query<Which>,
-) -> Result<Json<ReasonCounts>, Problem> {
+    QueryParams(which): QueryParams<LetterQuery>,
+) -> Result<JsonBody<ReasonCounts>, Problem> {
     let filter = which.filter();
     let counts = letters.read(async |conn| dead_letter::reasons(conn, &filter).await).await?;
-    Ok(Json(ReasonCounts::of(counts)))
+    Ok(JsonBody(ReasonCounts::of(counts)))
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Latest {
+struct LatestQuery {
     #[serde(default)]
     limit: PageLimit,
 }
 
 async fn decisions(
     State(letters): State<DeadLetterAdmin>,
-    Query(latest): Query<Latest>,
-) -> Result<Json<DecisionsView>, Problem> {
+    QueryParams(latest): QueryParams<LatestQuery>,
+) -> Result<JsonBody<DecisionsView>, Problem> {
     let n_max = latest.limit.items();
     let latest = letters.read(async |conn| dead_letter::decisions(conn, n_max).await).await?;
-    Ok(Json(DecisionsView { items: latest }))
+    Ok(JsonBody(DecisionsView { items: latest }))
 }
 
 async fn show(
     State(letters): State<DeadLetterAdmin>,
-    Path(id): Path<Uuid>,
-) -> Result<Json<LetterView>, Problem> {
+    PathParams(id): PathParams<Uuid>,
+) -> Result<JsonBody<LetterView>, Problem> {
     let shown = letters.read(async |conn| dead_letter::show(conn, id).await).await?;
-    shown.map(|it| Json(LetterView::of(id, it))).ok_or_else(unknown)
+    shown.map(|it| JsonBody(LetterView::of(id, it))).ok_or_else(unknown)
 }
 
 async fn redrive(
     State(letters): State<DeadLetterAdmin>,
-    Path(id): Path<Uuid>,
-    Json(Redrive { by }): Json<Redrive>,
-) -> Result<Json<Carried>, Problem> {
-    let by = By::new(&by).map_err(|error| invalid("/by", error))?;
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(RedriveBody { by }): JsonBody<RedriveBody>,
+) -> Result<JsonBody<Resolution>, Problem> {
+    let by = Actor::new(&by).map_err(|error| invalid("/by", error))?;
     let carried = letters.redrive(id, &by).await?;
     tracing::info!(letter = %id, by = by.name(), ?carried, "dead letter redriven by an operator");
     answer(&letters, id, carried).await
@@ -131,10 +133,10 @@ async fn redrive(
 
 async fn discard(
     State(letters): State<DeadLetterAdmin>,
-    Path(id): Path<Uuid>,
-    Json(Discard { by, reason }): Json<Discard>,
-) -> Result<Json<Carried>, Problem> {
-    let by = By::new(&by).map_err(|error| invalid("/by", error))?;
+    PathParams(id): PathParams<Uuid>,
+    JsonBody(DiscardBody { by, reason }): JsonBody<DiscardBody>,
+) -> Result<JsonBody<Resolution>, Problem> {
+    let by = Actor::new(&by).map_err(|error| invalid("/by", error))?;
     let by = by.because(&reason).map_err(|error| invalid("/reason", error))?;
     let carried = letters.discard(id, &by).await?;
     tracing::info!(letter = %id, by = by.name(), ?carried, "dead letter discarded by an operator");
@@ -145,32 +147,32 @@ async fn discard(
 async fn answer(
     letters: &DeadLetterAdmin,
     id: Uuid,
-    carried: Carried,
-) -> Result<Json<Carried>, Problem> {
-    if carried == Carried::NotOpen {
+    carried: Resolution,
+) -> Result<JsonBody<Resolution>, Problem> {
+    if carried == Resolution::NotOpen {
         let shown = letters.read(async |conn| dead_letter::show(conn, id).await).await?;
         shown.ok_or_else(unknown)?;
     }
-    Ok(Json(carried))
+    Ok(JsonBody(carried))
 }
 
 fn unknown() -> Problem {
     problem::NOT_FOUND.detail("no dead letter has this id")
 }
 
-fn invalid(pointer: &str, error: dead_letter::BadName) -> Problem {
+fn invalid(pointer: &str, error: dead_letter::InvalidActor) -> Problem {
     problem::INVALID_BODY.problem().with_error(pointer, "out-of-range", error.to_string())
 }
 
-impl From<Error> for Problem {
-    fn from(error: Error) -> Self {
+impl From<ResolutionError> for Problem {
+    fn from(error: ResolutionError) -> Self {
         match error {
-            Error::Refused(reason) => problem::NOT_REDRIVABLE.detail(reason),
-            Error::Needed(reason) => problem::NOT_DISCARDABLE.detail(reason),
-            Error::Fault(fault) if fault.is_lock_timeout() || fault.is_collision() => {
+            ResolutionError::Refused(reason) => problem::NOT_REDRIVABLE.detail(reason),
+            ResolutionError::Needed(reason) => problem::NOT_DISCARDABLE.detail(reason),
+            ResolutionError::Fault(fault) if fault.is_lock_timeout() || fault.is_collision() => {
                 problem::BUSY.problem().retry_after(Duration::from_secs(1))
             }
-            Error::Fault(fault) => Self::unavailable(&fault),
+            ResolutionError::Fault(fault) => Self::unavailable(&fault),
         }
     }
 }

@@ -10,35 +10,35 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::error::Category;
 use serde_path_to_error::{Path as Place, Segment};
 
-use super::{Problem, problem, unambiguous::Unambiguous};
+use super::{Problem, problem, strict_json::StrictJson};
 use crate::{
-    idempotency::{Client, Fingerprint, Key, RequestKey, ScopedKey},
+    idempotency::{ClientId, IdempotencyKey, RequestFingerprint, RequestKey, ScopedKey},
     visible,
 };
 
 /// A body in JSON, in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Json<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
 /// The parts of the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Path<T>(pub T);
+pub struct PathParams<T>(pub T);
 
 /// The parts of the query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Query<T>(pub T);
+pub struct QueryParams<T>(pub T);
 
 /// A body in JSON under an `Idempotency-Key`. What the key is bound to is the body as it was
 /// understood: what `T` says of itself, not how the caller spelled it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Idempotent<T> {
+pub struct IdempotentBody<T> {
     /// The caller's key, bound to this request.
     pub key: RequestKey,
     /// The body.
     pub body: T,
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
@@ -59,26 +59,27 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     }
 }
 
-impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for Idempotent<T> {
+impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for IdempotentBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let key = Key::from_headers(request.headers())?;
-        let client = Client::from_headers(request.headers())?;
+        let key = IdempotencyKey::from_headers(request.headers())?;
+        let client = ClientId::from_headers(request.headers())?;
         let method = request.method().clone();
         let path = request.uri().path().to_owned();
         let route = request.extensions().get::<MatchedPath>().map_or(&*path, MatchedPath::as_str);
         let key = ScopedKey { scope: client.scope(&format!("{method} {route}")), key };
-        let Json(Unambiguous(spelling)) = Json::from_request(request, state).await?;
+        let JsonBody(StrictJson(spelling)) = JsonBody::from_request(request, state).await?;
         let body: T = serde_path_to_error::deserialize(&spelling)
             .map_err(|error| mismatch(pointer(error.path()), error.inner()))?;
         let understood = serde_json::to_value(&body).map_err(|error| Problem::internal(&error))?;
-        let fingerprint = Fingerprint::of_spelled(method.as_str(), &path, &understood, &spelling);
+        let fingerprint =
+            RequestFingerprint::of_spelled(method.as_str(), &path, &understood, &spelling);
         Ok(Self { key: RequestKey { key, fingerprint }, body })
     }
 }
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -89,7 +90,7 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Path<T>
     }
 }
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -100,7 +101,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Query<T> {
     }
 }
 
-impl<S: Send + Sync> FromRequestParts<S> for Key {
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
@@ -108,7 +109,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
     }
 }
 
-impl<S: Send + Sync> OptionalFromRequestParts<S> for Key {
+impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Option<Self>, Problem> {
@@ -116,7 +117,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for Key {
     }
 }
 
-impl<T: Serialize> IntoResponse for Json<T> {
+impl<T: Serialize> IntoResponse for JsonBody<T> {
     fn into_response(self) -> Response {
         match visible::json(&self.0) {
             Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
@@ -157,11 +158,12 @@ fn utf8(mut bytes: Bytes) -> Result<Bytes, Problem> {
 fn is_json(headers: &HeaderMap) -> bool {
     let essence = headers
         .get(header::CONTENT_TYPE)
-        .and_then(|it| it.to_str().ok())
-        .and_then(|it| it.split(';').next())
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| text.split(';').next())
         .map(|it| it.trim().to_ascii_lowercase());
-    essence.is_some_and(|it| {
-        it.strip_prefix("application/").is_some_and(|it| it == "json" || it.ends_with("+json"))
+    essence.is_some_and(|text| {
+        text.strip_prefix("application/")
+            .is_some_and(|text| text == "json" || text.ends_with("+json"))
     })
 }
 

@@ -7,7 +7,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Path, ProblemType, problem};
+use super::{PathParams, ProblemType, problem};
 
 /// The page of one kind of problem.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,7 @@ const SHARED: &[ProblemPage] = crate::pages![
 /// Whether each of these kinds has its page, headed by its title: for the tests of a service.
 pub fn has_pages(kinds: &[ProblemType], own: &[ProblemPage]) -> Result<(), String> {
     for kind in kinds {
-        let page = own.iter().chain(SHARED).find(|it| it.code == kind.code);
+        let page = own.iter().chain(SHARED).find(|problem_page| problem_page.code == kind.code);
         let heading = page.and_then(|it| it.text.lines().next()).unwrap_or_default();
         if heading != format!("# {}", kind.title) {
             return Err(format!("docs/errors/{}.md is not headed `# {}`", kind.code, kind.title));
@@ -66,7 +66,7 @@ pub fn has_pages(kinds: &[ProblemType], own: &[ProblemPage]) -> Result<(), Strin
 
 /// Serves the pages of a service, and those that every service has.
 pub fn problem_pages(own: &'static [ProblemPage]) -> Router {
-    let page = move |Path(code): Path<String>| async move {
+    let page = move |PathParams(code): PathParams<String>| async move {
         own.iter()
             .chain(SHARED)
             .find(|page| page.code == code)

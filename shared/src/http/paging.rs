@@ -70,14 +70,15 @@ impl ToSchema for PageLimit {
 
 /// A page of a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct Page<T> {
+#[schema(as = Page)]
+pub struct ListPage<T> {
     /// What is on it, in the list's order.
     items: Vec<T>,
     /// Ask with this as `cursor` for the next page; null after the last one.
     next_cursor: Option<String>,
 }
 
-impl<T> Page<T> {
+impl<T> ListPage<T> {
     /// A page of rows, of which one more was read than is shown, if there is one.
     pub fn of<R>(
         mut rows: Vec<R>,
@@ -92,11 +93,11 @@ impl<T> Page<T> {
     }
 }
 
-impl<T> Page<Option<T>> {
+impl<T> ListPage<Option<T>> {
     /// The same page without rows of which nothing can be shown.
-    pub fn flatten(self) -> Page<T> {
+    pub fn flatten(self) -> ListPage<T> {
         let Self { items, next_cursor } = self;
-        Page { items: items.into_iter().flatten().collect(), next_cursor }
+        ListPage { items: items.into_iter().flatten().collect(), next_cursor }
     }
 }
 
@@ -107,10 +108,10 @@ mod tests {
     use super::*;
 
     /// A page of the numbers after `cursor` below `n`.
-    fn page(n: u16, cursor: Option<u16>, limit: PageLimit) -> Page<u16> {
-        let first = cursor.map_or(0, |it| it + 1);
+    fn page(n: u16, cursor: Option<u16>, limit: PageLimit) -> ListPage<u16> {
+        let first = cursor.map_or(0, |n| n + 1);
         let rows: Vec<u16> = (first..n).take(usize::try_from(limit.rows()).unwrap()).collect();
-        Page::of(rows, limit, ToString::to_string, |it| it)
+        ListPage::of(rows, limit, ToString::to_string, |n| n)
     }
 
     proptest! {
@@ -119,7 +120,7 @@ mod tests {
             let limit = PageLimit::try_from(limit).unwrap();
             let (mut seen, mut pages, mut cursor) = (vec![], 0, None);
             loop {
-                let Page { items, next_cursor } = page(n, cursor, limit);
+                let ListPage { items, next_cursor } = page(n, cursor, limit);
                 prop_assert!(items.len() <= usize::from(limit.0));
                 prop_assert!(pages == 0 || !items.is_empty(), "no page is asked for in vain");
                 seen.extend(items);

@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 
 use super::request_context::RequestContext;
-use crate::{fault, idempotency, intake::Refused, visible};
+use crate::{batcher::SubmitError, fault, idempotency, visible};
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,8 +196,8 @@ impl Problem {
             status: self.kind.status.as_u16(),
             code: self.kind.code,
             detail: self.detail.clone().unwrap_or_else(|| self.summary()),
-            instance: context.map(|it| it.request_id.clone()),
-            trace_id: context.map(|it| it.trace.trace_id()),
+            instance: context.map(|request_context| request_context.request_id.clone()),
+            trace_id: context.map(|request_context| request_context.trace.trace_id()),
             errors: self.errors.clone(),
         }
     }
@@ -238,17 +238,19 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<Refused> for Problem {
+impl From<SubmitError> for Problem {
     /// What the intake logged already is not logged again.
-    fn from(refused: Refused) -> Self {
+    fn from(refused: SubmitError) -> Self {
         let soon = Duration::from_secs(1);
         match refused {
-            Refused::Full => OVERLOADED.problem().retry_after(soon),
-            Refused::Overloaded { retry_after } => OVERLOADED.problem().retry_after(retry_after),
-            Refused::Unavailable => UNAVAILABLE.problem().retry_after(soon),
-            Refused::Busy => BUSY.problem().retry_after(soon),
-            Refused::Failed => INTERNAL.problem(),
-            Refused::Stopping => STOPPING.problem().retry_after(soon),
+            SubmitError::Full => OVERLOADED.problem().retry_after(soon),
+            SubmitError::Overloaded { retry_after } => {
+                OVERLOADED.problem().retry_after(retry_after)
+            }
+            SubmitError::Unavailable => UNAVAILABLE.problem().retry_after(soon),
+            SubmitError::Busy => BUSY.problem().retry_after(soon),
+            SubmitError::Failed => INTERNAL.problem(),
+            SubmitError::Stopping => STOPPING.problem().retry_after(soon),
         }
     }
 }

@@ -33,7 +33,7 @@ use super::problem;
 
 /// How often one caller may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
+pub struct RateLimit {
     /// So many times a second in the long run.
     pub per_second: NonZeroU32,
     /// So many times at once after a rest.
@@ -42,9 +42,9 @@ pub struct Rate {
 
 /// Where a request's connection comes from; put there by the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Peer(IpAddr);
+pub(super) struct PeerAddress(IpAddr);
 
-impl Peer {
+impl PeerAddress {
     /// The caller at this address.
     pub(super) fn at(address: SocketAddr) -> Self {
         Self(match address.ip().to_canonical() {
@@ -67,43 +67,43 @@ type PerCaller<C> =
 
 /// Counts callers' requests.
 #[derive(Debug)]
-pub(super) struct Limiter<C: Clock = DefaultClock> {
+pub(super) struct CallerLimiter<C: Clock = DefaultClock> {
     callers: PerCaller<C>,
     clock: C,
     asked: AtomicU32,
 }
 
-impl Limiter {
+impl CallerLimiter {
     /// A limiter by the machine's clock.
-    pub(super) fn new(rate: Rate) -> Self {
+    pub(super) fn new(rate: RateLimit) -> Self {
         Self::with_clock(rate, DefaultClock::default())
     }
 }
 
-impl<C: Clock + Clone> Limiter<C> {
-    fn with_clock(rate: Rate, clock: C) -> Self {
+impl<C: Clock + Clone> CallerLimiter<C> {
+    fn with_clock(rate: RateLimit, clock: C) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         let callers = RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
         Self { callers, clock, asked: AtomicU32::new(0) }
     }
 
     /// Counts a request. An error says when the caller may ask again.
-    fn admit(&self, peer: Peer) -> Result<(), Duration> {
+    fn admit(&self, peer: PeerAddress) -> Result<(), Duration> {
         if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             self.callers.retain_recent();
         }
         let not_until = self.callers.check_key(&peer.0);
-        not_until.map_err(|it| it.wait_time_from(self.clock.now()))
+        not_until.map_err(|not_until| not_until.wait_time_from(self.clock.now()))
     }
 }
 
 /// Refuses whoever asks too often. A request without a connection, as in tests, is let through.
 pub(super) async fn limit(
-    State(limiter): State<Arc<Limiter>>,
+    State(limiter): State<Arc<CallerLimiter>>,
     request: Request,
     next: Next,
 ) -> Response {
-    let peer = request.extensions().get::<Peer>();
+    let peer = request.extensions().get::<PeerAddress>();
     match peer.map_or(Ok(()), |peer| limiter.admit(*peer)) {
         Ok(()) => next.run(request).await,
         Err(wait) => {

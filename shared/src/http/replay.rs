@@ -6,25 +6,25 @@ use axum::{
 };
 
 use super::{Problem, problem};
-use crate::idempotency::{Answer, Answered};
+use crate::idempotency::{HttpAnswer, IdempotentAnswer};
 
 /// Says `true` on an answer that was given before.
 pub(crate) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// The response to a request with a key; `refuse` says why it was refused.
 pub fn respond<E>(
-    answered: Answered<E>,
+    answered: IdempotentAnswer<E>,
     refuse: impl FnOnce(E) -> Problem,
 ) -> Result<Response, Problem> {
     match answered {
-        Answered::Accepted { answer, replayed } => Ok(response(&answer, replayed)),
-        Answered::Refused(reason) => Err(refuse(reason)),
-        Answered::KeyReused => Err(problem::IDEMPOTENCY_KEY_REUSED.problem()),
+        IdempotentAnswer::Accepted { answer, replayed } => Ok(response(&answer, replayed)),
+        IdempotentAnswer::Refused(reason) => Err(refuse(reason)),
+        IdempotentAnswer::KeyReused => Err(problem::IDEMPOTENCY_KEY_REUSED.problem()),
     }
 }
 
 /// The first time as it was decided, later the same again and marked as replayed.
-fn response(answer: &Answer, replayed: bool) -> Response {
+fn response(answer: &HttpAnswer, replayed: bool) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let content_type = if status.is_success() || status.is_redirection() {
         "application/json"
@@ -34,7 +34,7 @@ fn response(answer: &Answer, replayed: bool) -> Response {
     let mut response =
         (status, [(header::CONTENT_TYPE, content_type)], answer.body.clone()).into_response();
     let headers = response.headers_mut();
-    if let Some(location) = answer.location.as_deref().and_then(|it| it.parse().ok()) {
+    if let Some(location) = answer.location.as_deref().and_then(|text| text.parse().ok()) {
         headers.insert(header::LOCATION, location);
     }
     if replayed {

@@ -10,7 +10,7 @@ use axum::{
 use crate::{
     clock::Clock,
     message::TraceParent,
-    telemetry::spans::{Kind, Work},
+    telemetry::spans::{Kind, OpenSpan},
 };
 
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -26,16 +26,17 @@ pub struct RequestContext {
 
 impl RequestContext {
     /// Its ids, and its span, which begins.
-    pub(super) fn of(request: &Request, method: &str, route: &str) -> (Self, Work) {
+    pub(super) fn of(request: &Request, method: &str, route: &str) -> (Self, OpenSpan) {
         let only = |name: &str| {
             let mut values = request.headers().get_all(name).iter();
             // A header that stands there twice is nobody's word.
-            values.next().filter(|_| values.next().is_none()).and_then(|it| it.to_str().ok())
+            values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
         };
-        let request_id = only(REQUEST_ID.as_str())
-            .filter(|it| (1..=128).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_graphic()));
+        let request_id = only(REQUEST_ID.as_str()).filter(|text| {
+            (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+        });
         let caller = only("traceparent").and_then(TraceParent::parse);
-        let work = Work::begin(Kind::Server, caller, || format!("{method} {route}").into());
+        let work = OpenSpan::begin(Kind::Server, caller, || format!("{method} {route}").into());
         let request_id =
             request_id.map_or_else(|| Clock::System.new_id().to_string(), ToOwned::to_owned);
         (Self { request_id, trace: work.trace() }, work)

@@ -14,8 +14,8 @@ pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration>
         return Some(Duration::from_secs(text.parse().unwrap_or(u64::MAX)));
     }
     let until = httpdate::parse_http_date(text).ok()?;
-    let date = headers.get(header::DATE).and_then(|it| it.to_str().ok());
-    let sent = date.and_then(|it| httpdate::parse_http_date(it).ok());
+    let date = headers.get(header::DATE).and_then(|value| value.to_str().ok());
+    let sent = date.and_then(|text| httpdate::parse_http_date(text).ok());
     let sent = sent.unwrap_or_else(|| SystemTime::from(now));
     Some(until.duration_since(sent).unwrap_or_default())
 }
@@ -35,7 +35,7 @@ mod tests {
         if let Some(date) = date {
             headers.insert(header::DATE, date.parse().ok()?);
         }
-        retry_after(&headers, NOW).map(|it| it.as_secs())
+        retry_after(&headers, NOW).map(|duration| duration.as_secs())
     }
 
     #[test]

@@ -16,8 +16,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use self::guarded::{Guarded, Phase, Times};
-use super::{Settings, rate::Peer};
+use self::guarded::{ConnectionPhase, ConnectionTimes, GuardedStream};
+use super::{HttpSettings, rate::PeerAddress};
 
 mod guarded;
 
@@ -38,11 +38,11 @@ pub async fn bind(name: &'static str, address: SocketAddr) -> io::Result<TcpList
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    settings: Settings,
+    settings: HttpSettings,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let free = Arc::new(Semaphore::new(settings.connections_max));
-    let times = Times {
+    let times = ConnectionTimes {
         idle: settings.idle_limit,
         head: settings.header_limit,
         write: settings.write_limit,
@@ -79,11 +79,11 @@ pub async fn serve(
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, PeerAddress, tokio::sync::OwnedSemaphorePermit)> {
     let permit = Arc::clone(free).acquire_owned().await.map_err(io::Error::other)?;
     loop {
         match listener.accept().await {
-            Ok((stream, address)) => return Ok((stream, Peer::at(address), permit)),
+            Ok((stream, address)) => return Ok((stream, PeerAddress::at(address), permit)),
             // The client's own affair: it went away while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (),
@@ -94,16 +94,16 @@ async fn accept(
 
 async fn connection(
     stream: TcpStream,
-    peer: Peer,
+    peer: PeerAddress,
     router: Router,
-    times: Times,
+    times: ConnectionTimes,
     stop: CancellationToken,
 ) {
     if stream.set_nodelay(true).is_err() {
         // It is gone already.
         return;
     }
-    let phase = Phase::default();
+    let phase = ConnectionPhase::default();
     let (begun, answered) = (phase.clone(), phase.clone());
     let service = router
         .map_request(move |mut request: Request<Incoming>| {
@@ -112,7 +112,7 @@ async fn connection(
             request.map(Body::new)
         })
         .map_response(move |response: Response| response.map(|body| answered.until_sent(body)));
-    let stream = TokioIo::new(Guarded::new(stream, times, phase));
+    let stream = TokioIo::new(GuardedStream::new(stream, times, phase));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(times.sum())

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    health::Health,
-    idempotency::{Answer, Answered, Key},
-    intake::Refused,
-    telemetry::{self, Vitals},
+    batcher::SubmitError,
+    health::ProcessHealth,
+    idempotency::{HttpAnswer, IdempotencyKey, IdempotentAnswer},
+    telemetry::{self, ProcessMetrics},
 };
 
 mod edges;
@@ -39,30 +39,36 @@ struct Page {
     limit: u32,
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> HttpSettings {
+    HttpSettings {
         body_bytes_max: 1_000,
         request_limit: Duration::from_millis(200),
-        ..Settings::default()
+        ..HttpSettings::default()
     }
 }
 
 fn app() -> Router {
     let routes = Router::new()
-        .route("/orders", post(async |_order: Json<Order>| StatusCode::ACCEPTED))
+        .route("/orders", post(async |_order: JsonBody<Order>| StatusCode::ACCEPTED))
         .route(
             "/keyed",
-            post(async |it: Idempotent<Order>| {
-                format!("{}: {}", it.key.key.scope, it.key.key.key.as_str())
+            post(async |body: IdempotentBody<Order>| {
+                format!("{}: {}", body.key.key.scope, body.key.key.key.as_str())
             }),
         )
-        .route("/may-be-keyed", post(async |key: Option<Key>| format!("{}", key.is_some())))
-        .route("/orders/{id}", get(async |Path(id): Path<Uuid>| id.to_string()))
-        .route("/page", get(async |Query(page): Query<Page>| page.limit.to_string()))
+        .route(
+            "/may-be-keyed",
+            post(async |key: Option<IdempotencyKey>| format!("{}", key.is_some())),
+        )
+        .route("/orders/{id}", get(async |PathParams(id): PathParams<Uuid>| id.to_string()))
+        .route("/page", get(async |QueryParams(page): QueryParams<Page>| page.limit.to_string()))
         .route("/panic", get(async || -> StatusCode { panic!("a handler panics") }))
         .route("/hang", get(std::future::pending::<StatusCode>))
-        .route("/full", get(async || Problem::from(Refused::Full)))
-        .route("/who", get(async |it: RequestContext| it.trace.to_string()));
+        .route("/full", get(async || Problem::from(SubmitError::Full)))
+        .route(
+            "/who",
+            get(async |request_context: RequestContext| request_context.trace.to_string()),
+        );
     finish(routes.merge(problem_pages(&[])), &settings())
 }
 
@@ -248,9 +254,9 @@ async fn the_type_of_a_problem_leads_to_its_page() {
 #[tokio::test]
 async fn an_answer_is_replayed_as_it_was_and_marked() {
     let location = Some("/orders/1".to_owned());
-    let answer = Answer { status: 202, location, body: "{\"id\":1}".to_owned() };
+    let answer = HttpAnswer { status: 202, location, body: "{\"id\":1}".to_owned() };
     for replayed in [false, true] {
-        let answered = Answered::Accepted { answer: answer.clone(), replayed };
+        let answered = IdempotentAnswer::Accepted { answer: answer.clone(), replayed };
         let response = respond(answered, |never: Problem| never).unwrap();
         assert_eq!(response.status(), StatusCode::ACCEPTED);
         assert_eq!(response.headers()[header::LOCATION], "/orders/1");
@@ -261,15 +267,15 @@ async fn an_answer_is_replayed_as_it_was_and_marked() {
 
 #[tokio::test]
 async fn operators_see_life_readiness_and_numbers() {
-    let health = Health::default();
+    let health = ProcessHealth::default();
     let database = health.component("database");
     let relay = health.component("relay");
     relay.ready();
-    let metrics = telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     send(get_of("/page?limit=3")).await;
     let ask = async |path: &str| {
-        let (vitals, metrics) = (Vitals::of(health.clone()), metrics.clone());
-        let router = AdminRoutes::new(vitals, metrics, Settings::default()).router();
+        let (vitals, metrics) = (ProcessMetrics::of(health.clone()), metrics.clone());
+        let router = AdminRoutes::new(vitals, metrics, HttpSettings::default()).router();
         let response = router.oneshot(get_of(path)).await.unwrap();
         (response.status(), text(response).await)
     };
@@ -286,5 +292,5 @@ async fn operators_see_life_readiness_and_numbers() {
     assert!(numbers.contains(line), "{numbers}");
     assert!(numbers.contains("http_request_duration_seconds_bucket"), "{numbers}");
     // A second start in one process is given the same numbers.
-    assert!(telemetry::init(telemetry::Format::Json, "off").unwrap().render().contains(line));
+    assert!(telemetry::init(telemetry::LogFormat::Json, "off").unwrap().render().contains(line));
 }

@@ -10,16 +10,16 @@ use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
-use super::{Answer, Record, RequestKey, ScopedKey, Stored, find, keep};
+use super::{AnswerRecord, HttpAnswer, RequestKey, ScopedKey, StoredAnswer, find, keep};
 use crate::fault::Fault;
 
 /// What is to be done about one request of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum IdempotencyVerdict {
     /// It is new, or has no key: to be handled.
     First,
     /// It was answered before: the same answer again.
-    Replay(Answer),
+    Replay(HttpAnswer),
     /// It repeats an earlier request of this batch, at this place: the same answer.
     RepeatOf(usize),
     /// Its key belongs to another request: to be refused.
@@ -28,11 +28,11 @@ pub(super) enum Verdict {
 
 /// The answer to one request of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answered<E> {
+pub enum IdempotentAnswer<E> {
     /// It is accepted.
     Accepted {
         /// As it was given the first time.
-        answer: Answer,
+        answer: HttpAnswer,
         /// Whether it was given before.
         replayed: bool,
     },
@@ -46,7 +46,7 @@ pub enum Answered<E> {
 #[derive(Debug)]
 pub struct IdempotentBatch<'k> {
     keys: Vec<Option<&'k RequestKey>>,
-    verdicts: Vec<Verdict>,
+    verdicts: Vec<IdempotencyVerdict>,
 }
 
 impl<'k> IdempotentBatch<'k> {
@@ -65,7 +65,7 @@ impl<'k> IdempotentBatch<'k> {
     /// The places of the requests that are to be handled, in order.
     pub fn unanswered(&self) -> Vec<usize> {
         let places = 0..self.verdicts.len();
-        places.filter(|place| self.verdicts[*place] == Verdict::First).collect()
+        places.filter(|place| self.verdicts[*place] == IdempotencyVerdict::First).collect()
     }
 
     /// Stores the answers that were accepted, and answers all requests in their order. `handled` has
@@ -76,27 +76,29 @@ impl<'k> IdempotentBatch<'k> {
     pub async fn answer<E: Clone>(
         self,
         conn: &mut PgConnection,
-        handled: Vec<Result<Answer, E>>,
-    ) -> Result<Vec<Answered<E>>, Fault> {
+        handled: Vec<Result<HttpAnswer, E>>,
+    ) -> Result<Vec<IdempotentAnswer<E>>, Fault> {
         let (mut handled, mut records) = (handled.into_iter(), Vec::new());
-        let mut answers: Vec<Answered<E>> = Vec::with_capacity(self.verdicts.len());
+        let mut answers: Vec<IdempotentAnswer<E>> = Vec::with_capacity(self.verdicts.len());
         for (key, verdict) in self.keys.into_iter().zip(self.verdicts) {
             answers.push(match verdict {
-                Verdict::First => match handled.next() {
+                IdempotencyVerdict::First => match handled.next() {
                     Some(Ok(answer)) => {
                         let record = |key: &RequestKey| {
                             let (request, answer) = (key.clone(), answer.clone());
-                            Record { request, answer }
+                            AnswerRecord { request, answer }
                         };
                         records.extend(key.map(record));
-                        Answered::Accepted { answer, replayed: false }
+                        IdempotentAnswer::Accepted { answer, replayed: false }
                     }
-                    Some(Err(reason)) => Answered::Refused(reason),
+                    Some(Err(reason)) => IdempotentAnswer::Refused(reason),
                     None => unreachable!("each request that was unanswered has an answer"),
                 },
-                Verdict::Replay(answer) => Answered::Accepted { answer, replayed: true },
-                Verdict::RepeatOf(place) => answers[place].again(),
-                Verdict::KeyReused => Answered::KeyReused,
+                IdempotencyVerdict::Replay(answer) => {
+                    IdempotentAnswer::Accepted { answer, replayed: true }
+                }
+                IdempotencyVerdict::RepeatOf(place) => answers[place].again(),
+                IdempotencyVerdict::KeyReused => IdempotentAnswer::KeyReused,
             });
         }
         keep(conn, &records).await?;
@@ -104,7 +106,7 @@ impl<'k> IdempotentBatch<'k> {
     }
 }
 
-impl<E: Clone> Answered<E> {
+impl<E: Clone> IdempotentAnswer<E> {
     fn again(&self) -> Self {
         match self {
             Self::Accepted { answer, .. } => {
@@ -117,13 +119,13 @@ impl<E: Clone> Answered<E> {
 
 pub(super) fn verdicts(
     keys: &[Option<&RequestKey>],
-    stored: &HashMap<ScopedKey, Stored>,
-) -> Vec<Verdict> {
+    stored: &HashMap<ScopedKey, StoredAnswer>,
+) -> Vec<IdempotencyVerdict> {
     let mut seen: HashMap<&ScopedKey, usize> = HashMap::new();
-    let mut verdicts: Vec<Verdict> = Vec::with_capacity(keys.len());
+    let mut verdicts: Vec<IdempotencyVerdict> = Vec::with_capacity(keys.len());
     for (place, key) in keys.iter().enumerate() {
         let Some(RequestKey { key, fingerprint }) = key else {
-            verdicts.push(Verdict::First);
+            verdicts.push(IdempotencyVerdict::First);
             continue;
         };
         let is_same = |first: usize| {
@@ -131,13 +133,13 @@ pub(super) fn verdicts(
         };
         verdicts.push(match (seen.get(key), stored.get(key)) {
             (_, Some(known)) if fingerprint.is_of(&known.fingerprint) => {
-                Verdict::Replay(known.answer.clone())
+                IdempotencyVerdict::Replay(known.answer.clone())
             }
-            (Some(first), None) if is_same(*first) => Verdict::RepeatOf(*first),
-            (_, Some(_)) | (Some(_), None) => Verdict::KeyReused,
+            (Some(first), None) if is_same(*first) => IdempotencyVerdict::RepeatOf(*first),
+            (_, Some(_)) | (Some(_), None) => IdempotencyVerdict::KeyReused,
             (None, None) => {
                 seen.insert(key, place);
-                Verdict::First
+                IdempotencyVerdict::First
             }
         });
     }

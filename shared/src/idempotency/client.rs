@@ -9,14 +9,14 @@ use axum::http::HeaderMap;
 /// callers are authenticated, whatever does that sets this header. It is not made from a token,
 /// because a token that is renewed between two tries would make one request two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Client(Option<String>);
+pub struct ClientId(Option<String>);
 
 /// A name that cannot be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the header X-Client-Id is not one name of 1 to 100 visible ASCII characters")]
 pub struct BadClient;
 
-impl Client {
+impl ClientId {
     /// Reads the name, if there is one.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, BadClient> {
         let mut values = headers.get_all("x-client-id").iter();

@@ -7,14 +7,14 @@ use sha2::{Digest as _, Sha256};
 /// order of names, other spellings of one text or number, and a name without a value make no
 /// difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint {
+pub struct RequestFingerprint {
     understood: [u8; 32],
     /// As it was made up to November 2026, when the spelling of numbers and names without a value
     /// did make one.
     spelled: Option<[u8; 32]>,
 }
 
-impl Fingerprint {
+impl RequestFingerprint {
     /// The fingerprint of a request that was understood as `body`.
     pub fn of(method: &str, path: &str, body: &Value) -> Self {
         Self { understood: digest(method, path, &without_nulls(body)), spelled: None }

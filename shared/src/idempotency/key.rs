@@ -4,7 +4,7 @@ use axum::http::HeaderMap;
 
 /// A caller's name for a request: 1 to 255 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Key(String);
+pub struct IdempotencyKey(String);
 
 /// Why a request has no usable key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +20,7 @@ pub enum BadKey {
     Malformed,
 }
 
-impl Key {
+impl IdempotencyKey {
     /// Reads the key of a request that must have one.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, BadKey> {
         Self::optional_from_headers(headers)?.ok_or(BadKey::Missing)
@@ -70,7 +70,7 @@ fn unquote(rest: &str) -> Option<String> {
     loop {
         match chars.next()? {
             '"' => return chars.as_str().is_empty().then_some(key),
-            '\\' => key.push(chars.next().filter(|it| matches!(it, '"' | '\\'))?),
+            '\\' => key.push(chars.next().filter(|character| matches!(character, '"' | '\\'))?),
             other => key.push(other),
         }
     }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    batch::{Verdict, verdicts},
+    batch::{IdempotencyVerdict, verdicts},
     *,
 };
 
@@ -20,28 +20,30 @@ fn headers(values: &[&'static str]) -> HeaderMap {
 
 #[test]
 fn a_key_in_quotes_and_a_bare_one_are_the_same() {
-    let quoted = Key::from_headers(&headers(&[r#""8e03978e-40d5""#])).unwrap();
-    let bare = Key::from_headers(&headers(&["8e03978e-40d5"])).unwrap();
+    let quoted = IdempotencyKey::from_headers(&headers(&[r#""8e03978e-40d5""#])).unwrap();
+    let bare = IdempotencyKey::from_headers(&headers(&["8e03978e-40d5"])).unwrap();
     assert_eq!(quoted, bare);
-    assert_eq!(Key::parse(r#""a\"b\\c""#).unwrap().as_str(), r#"a"b\c"#);
+    assert_eq!(IdempotencyKey::parse(r#""a\"b\\c""#).unwrap().as_str(), r#"a"b\c"#);
 }
 
 #[test]
 fn what_is_not_one_key_is_refused() {
-    assert_eq!(Key::from_headers(&headers(&[])), Err(BadKey::Missing));
-    assert_eq!(Key::from_headers(&headers(&["a", "a"])), Err(BadKey::Repeated));
+    assert_eq!(IdempotencyKey::from_headers(&headers(&[])), Err(BadKey::Missing));
+    assert_eq!(IdempotencyKey::from_headers(&headers(&["a", "a"])), Err(BadKey::Repeated));
     let long = "k".repeat(256);
     for text in
         ["", "  ", "\"\"", "\"a", "\"a\" b", "\"a\"b\"", r#""a\b""#, "a b", "schlüssel", &long]
     {
-        assert_eq!(Key::parse(text), Err(BadKey::Malformed), "{text}");
+        assert_eq!(IdempotencyKey::parse(text), Err(BadKey::Malformed), "{text}");
     }
-    assert_eq!(Key::parse(&long[1..]).unwrap().as_str().len(), 255);
+    assert_eq!(IdempotencyKey::parse(&long[1..]).unwrap().as_str().len(), 255);
 }
 
 #[test]
 fn a_fingerprint_sees_the_value_not_its_spelling() {
-    let of = |text: &str| Fingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap());
+    let of = |text: &str| {
+        RequestFingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap())
+    };
     assert_eq!(
         of(r#"{"a":1,"b":[2,{"d":3,"c":4}]}"#),
         of(r#" {"b":[2,{"c":4,"d":3}], "\u0061":1} "#)
@@ -53,7 +55,9 @@ fn a_fingerprint_sees_the_value_not_its_spelling() {
 
 #[test]
 fn a_name_without_a_value_is_as_good_as_none_and_a_value_without_a_name_is_not() {
-    let of = |text: &str| Fingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap());
+    let of = |text: &str| {
+        RequestFingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap())
+    };
     assert_eq!(of(r#"{"a":1,"b":null,"c":[{"d":null}]}"#), of(r#"{"a":1,"c":[{}]}"#));
     assert_ne!(of("[null]"), of("[]"));
     assert_ne!(of("{}"), of("null"));
@@ -62,19 +66,20 @@ fn a_name_without_a_value_is_as_good_as_none_and_a_value_without_a_name_is_not()
 #[test]
 fn a_request_is_known_by_the_fingerprint_that_an_earlier_version_kept() {
     let (understood, spelling) = (json!({ "n": 2 }), json!({ "n": 2.0, "name": null }));
-    let now = Fingerprint::of_spelled("POST", "/things", &understood, &spelling);
+    let now = RequestFingerprint::of_spelled("POST", "/things", &understood, &spelling);
     // What SHA-256 gives for the text that was digested then.
     let text = b"POST\0/things\0{\"n\":2.0,\"name\":null,}";
-    let kept = Fingerprint::from_bytes(&Sha256::digest(text)).unwrap();
+    let kept = RequestFingerprint::from_bytes(&Sha256::digest(text)).unwrap();
     assert!(now.is_of(&kept));
-    assert!(now.is_of(&Fingerprint::of("POST", "/things", &understood)));
-    let other = Fingerprint::of_spelled("POST", "/things", &json!({ "n": 3 }), &json!({ "n": 3 }));
+    assert!(now.is_of(&RequestFingerprint::of("POST", "/things", &understood)));
+    let other =
+        RequestFingerprint::of_spelled("POST", "/things", &json!({ "n": 3 }), &json!({ "n": 3 }));
     assert!(!other.is_of(&kept));
 }
 
 #[test]
 fn a_fingerprint_sees_method_and_path() {
-    let of = |method, path| Fingerprint::of(method, path, &Value::Null);
+    let of = |method, path| RequestFingerprint::of(method, path, &Value::Null);
     assert_ne!(of("POST", "/things"), of("PUT", "/things"));
     assert_ne!(of("POST", "/things/1"), of("POST", "/things/2"));
 }
@@ -85,11 +90,14 @@ fn request() -> impl Strategy<Value = (u8, u8)> {
 }
 
 fn scoped(key: u8) -> ScopedKey {
-    ScopedKey { scope: "POST /things".to_owned(), key: Key::parse(&format!("key-{key}")).unwrap() }
+    ScopedKey {
+        scope: "POST /things".to_owned(),
+        key: IdempotencyKey::parse(&format!("key-{key}")).unwrap(),
+    }
 }
 
-fn fingerprint(body: u8) -> Fingerprint {
-    Fingerprint::of("POST", "/things", &json!(body))
+fn fingerprint(body: u8) -> RequestFingerprint {
+    RequestFingerprint::of("POST", "/things", &json!(body))
 }
 
 proptest! {
@@ -101,8 +109,8 @@ proptest! {
         let stored: HashMap<_, _> = answered
             .iter()
             .map(|(key, body)| {
-                let answer = Answer { status: 202, location: None, body: body.to_string() };
-                (scoped(*key), Stored { fingerprint: fingerprint(*body), answer })
+                let answer = HttpAnswer { status: 202, location: None, body: body.to_string() };
+                (scoped(*key), StoredAnswer { fingerprint: fingerprint(*body), answer })
             })
             .collect();
         let keys: Vec<_> = requests
@@ -114,17 +122,17 @@ proptest! {
         let mut first = HashSet::new();
         for (place, (verdict, (key, body))) in verdicts.iter().zip(&requests).enumerate() {
             match verdict {
-                Verdict::First => {
+                IdempotencyVerdict::First => {
                     prop_assert!(!answered.contains_key(key));
                     prop_assert!(first.insert(*key));
                 }
-                Verdict::Replay(_) => prop_assert_eq!(answered.get(key), Some(body)),
-                Verdict::RepeatOf(earlier) => {
+                IdempotencyVerdict::Replay(_) => prop_assert_eq!(answered.get(key), Some(body)),
+                IdempotencyVerdict::RepeatOf(earlier) => {
                     prop_assert!(*earlier < place);
-                    prop_assert_eq!(&verdicts[*earlier], &Verdict::First);
+                    prop_assert_eq!(&verdicts[*earlier], &IdempotencyVerdict::First);
                     prop_assert_eq!(requests[*earlier], (*key, *body));
                 }
-                Verdict::KeyReused => {
+                IdempotencyVerdict::KeyReused => {
                     let bound = answered.get(key).copied().or_else(|| {
                         requests.iter().find(|(earlier, _)| earlier == key).map(|(_, body)| *body)
                     });
@@ -136,6 +144,6 @@ proptest! {
 
     #[test]
     fn no_text_makes_the_key_parser_panic(text: String) {
-        drop(Key::parse(&text));
+        drop(IdempotencyKey::parse(&text));
     }
 }

@@ -7,18 +7,18 @@ use std::{
 
 use time::OffsetDateTime;
 
-use super::{Claimed, Doubts, Ended, Failure, Policy};
+use super::{AttemptFailure, ClaimedJob, DoubtLimit, JobPolicy, JobResult};
 use crate::{
     fault,
     message::TraceParent,
-    telemetry::spans::{self, KeyValue, Kind, Span},
+    telemetry::spans::{self, FinishedSpan, KeyValue, Kind},
 };
 
 /// A job under this worker's lease.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Leased {
-    pub(super) job: Claimed,
-    pub(super) fence: Fence,
+pub(super) struct LeasedJob {
+    pub(super) job: ClaimedJob,
+    pub(super) fence: LeaseFence,
     /// Attempts of this life before this one whose outcome stayed open.
     pub(super) doubts: u32,
     /// The trace of the decision behind it; the job's own is that of this attempt.
@@ -27,9 +27,9 @@ pub(super) struct Leased {
     pub(super) began: SystemTime,
 }
 
-impl Leased {
+impl LeasedJob {
     /// A job that was claimed. Whatever follows from this attempt belongs to the attempt's own span.
-    pub(super) fn new(mut job: Claimed, fence: Fence, doubts: u32) -> Self {
+    pub(super) fn new(mut job: ClaimedJob, fence: LeaseFence, doubts: u32) -> Self {
         let decided = job.trace;
         job.trace = decided.map(spans::under);
         Self { job, fence, doubts, decided, began: spans::now() }
@@ -37,8 +37,10 @@ impl Leased {
 
     /// Records the attempt as a span.
     pub(super) fn record(&self, kind: &'static str, outcome: &'static str, error: Option<String>) {
-        let Some(own) = self.job.trace.filter(|it| spans::wanted(*it)) else { return };
-        spans::record(Span {
+        let Some(own) = self.job.trace.filter(|trace_parent| spans::wanted(*trace_parent)) else {
+            return;
+        };
+        spans::record(FinishedSpan {
             own,
             parent: self.decided,
             kind: Kind::Internal,
@@ -58,24 +60,24 @@ impl Leased {
 
 /// By which the row is known again: this attempt of this life of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Fence {
+pub(super) struct LeaseFence {
     pub(super) attempt: i32,
     pub(super) created_at: OffsetDateTime,
 }
 
 /// A row as it is at this moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Present {
-    pub(super) fence: Fence,
+pub(super) struct CurrentRow {
+    pub(super) fence: LeaseFence,
     pub(super) performing: bool,
 }
 
 /// What becomes of a row that stays.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stays {
+pub(super) struct JobRetry {
     pub(super) key: String,
-    pub(super) fence: Fence,
-    pub(super) next: Next,
+    pub(super) fence: LeaseFence,
+    pub(super) next: NextAttempt,
     pub(super) in_doubt: bool,
     /// Whether this attempt's own outcome is open.
     pub(super) open: bool,
@@ -84,7 +86,7 @@ pub(super) struct Stays {
 
 /// When its next attempt is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextAttempt {
     /// After this long.
     In(Duration),
     /// Never.
@@ -93,28 +95,28 @@ pub(super) enum Next {
 
 /// What follows from an attempt.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict<D> {
+pub(super) enum AttemptVerdict<D> {
     /// The job has ended.
-    Ended(Ended<D>),
+    Ended(JobResult<D>),
     /// The job is tried again. `open`: the outcome of this attempt is; `in_doubt`: of this or an earlier one.
     Again { delay: Duration, in_doubt: bool, open: bool, error: String },
 }
 
 /// By which attempts are judged.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rules<'p> {
-    pub(super) policy: &'p Policy,
-    pub(super) doubts: Option<Doubts>,
+pub(super) struct RetryRules<'p> {
+    pub(super) policy: &'p JobPolicy,
+    pub(super) doubts: Option<DoubtLimit>,
 }
 
-impl Rules<'_> {
+impl RetryRules<'_> {
     fn enough(&self, doubts: u32) -> bool {
-        self.doubts.is_some_and(|it| doubts >= it.max)
+        self.doubts.is_some_and(|doubt_limit| doubts >= doubt_limit.max)
     }
 }
 
 /// Why an attempt is one too many, if it is: earlier ones ended with the worker that made them.
-pub(super) fn used_up(rules: Rules<'_>, job: &Claimed, doubts: u32) -> Option<String> {
+pub(super) fn used_up(rules: RetryRules<'_>, job: &ClaimedJob, doubts: u32) -> Option<String> {
     if rules.policy.attempts_max.is_some_and(|most| i64::from(job.attempt) > i64::from(most)) {
         return Some("no attempt ended".to_owned());
     }
@@ -123,35 +125,37 @@ pub(super) fn used_up(rules: Rules<'_>, job: &Claimed, doubts: u32) -> Option<St
 
 /// Judges an attempt. `doubts` attempts before it ended with their outcome open.
 pub(super) fn judge<D>(
-    rules: Rules<'_>,
-    job: &Claimed,
+    rules: RetryRules<'_>,
+    job: &ClaimedJob,
     doubts: u32,
-    outcome: Result<D, Failure>,
-) -> Verdict<D> {
+    outcome: Result<D, AttemptFailure>,
+) -> AttemptVerdict<D> {
     let policy = rules.policy;
     let failure = match outcome {
-        Ok(done) => return Verdict::Ended(Ended::Done(done)),
+        Ok(done) => return AttemptVerdict::Ended(JobResult::Done(done)),
         Err(failure) => failure,
     };
     let reason = fault::chain(&failure);
     let (open, retry_after) = match failure {
-        Failure::Refused { retry_after, .. } => (false, retry_after),
-        Failure::Unknown { .. } => (true, rules.doubts.map(|it| it.pause_after(doubts + 1))),
-        Failure::Final { .. } => {
-            return Verdict::Ended(Ended::GaveUp { in_doubt: job.in_doubt, reason });
+        AttemptFailure::NoEffect { retry_after, .. } => (false, retry_after),
+        AttemptFailure::InDoubt { .. } => {
+            (true, rules.doubts.map(|doubt_limit| doubt_limit.pause_after(doubts + 1)))
+        }
+        AttemptFailure::Permanent { .. } => {
+            return AttemptVerdict::Ended(JobResult::GaveUp { in_doubt: job.in_doubt, reason });
         }
     };
     let in_doubt = job.in_doubt || open;
     let last = policy.attempts_max.is_some_and(|most| i64::from(job.attempt) >= i64::from(most));
     if last || (open && rules.enough(doubts + 1)) {
-        return Verdict::Ended(Ended::GaveUp { in_doubt, reason });
+        return AttemptVerdict::Ended(JobResult::GaveUp { in_doubt, reason });
     }
     let delay = delay(policy, job.attempt, retry_after);
-    Verdict::Again { delay, in_doubt, open, error: reason }
+    AttemptVerdict::Again { delay, in_doubt, open, error: reason }
 }
 
 /// The wait after an attempt, with jitter. What the outside asked for is honoured up to the cap.
-pub(super) fn delay(policy: &Policy, attempt: i32, retry_after: Option<Duration>) -> Duration {
+pub(super) fn delay(policy: &JobPolicy, attempt: i32, retry_after: Option<Duration>) -> Duration {
     let failures = u32::try_from(attempt - 1).unwrap_or(0);
     let jitter = policy.backoff.delay(failures);
     let asked = retry_after.unwrap_or_default();
@@ -160,36 +164,36 @@ pub(super) fn delay(policy: &Policy, attempt: i32, retry_after: Option<Duration>
 
 /// What was learned and is still to be brought home.
 #[derive(Debug)]
-pub(super) struct Outcomes<D> {
+pub(super) struct PendingOutcomes<D> {
     /// Jobs that have ended.
-    pub(super) ended: Vec<(Claimed, Ended<D>)>,
+    pub(super) ended: Vec<(ClaimedJob, JobResult<D>)>,
     /// Their fences, in the same order.
-    pub(super) fences: Vec<Fence>,
+    pub(super) fences: Vec<LeaseFence>,
     /// Jobs that go on.
-    pub(super) stays: Vec<Stays>,
+    pub(super) stays: Vec<JobRetry>,
 }
 
-impl<D> Default for Outcomes<D> {
+impl<D> Default for PendingOutcomes<D> {
     fn default() -> Self {
         Self { ended: vec![], fences: vec![], stays: vec![] }
     }
 }
 
-impl<D> Outcomes<D> {
+impl<D> PendingOutcomes<D> {
     pub(super) fn len(&self) -> usize {
         self.ended.len() + self.stays.len()
     }
 
-    pub(super) fn push(&mut self, leased: Leased, verdict: Verdict<D>) {
-        let Leased { job, fence, .. } = leased;
+    pub(super) fn push(&mut self, leased: LeasedJob, verdict: AttemptVerdict<D>) {
+        let LeasedJob { job, fence, .. } = leased;
         match verdict {
-            Verdict::Ended(ended) => {
+            AttemptVerdict::Ended(ended) => {
                 self.ended.push((job, ended));
                 self.fences.push(fence);
             }
-            Verdict::Again { delay, in_doubt, open, error } => {
-                let next = Next::In(delay);
-                self.stays.push(Stays { key: job.key, fence, next, in_doubt, open, error });
+            AttemptVerdict::Again { delay, in_doubt, open, error } => {
+                let next = NextAttempt::In(delay);
+                self.stays.push(JobRetry { key: job.key, fence, next, in_doubt, open, error });
             }
         }
     }
@@ -197,17 +201,17 @@ impl<D> Outcomes<D> {
     /// The keys of all of them.
     pub(super) fn keys(&self) -> Vec<&str> {
         let ended = self.ended.iter().map(|(job, _)| job.key.as_str());
-        ended.chain(self.stays.iter().map(|it| it.key.as_str())).collect()
+        ended.chain(self.stays.iter().map(|job_retry| job_retry.key.as_str())).collect()
     }
 
     /// What all of them are leased by, and those that are still performed.
     pub(super) fn held_with<'h>(
         &'h self,
-        performed: impl Iterator<Item = &'h Leased>,
-    ) -> Vec<(&'h str, Fence)> {
-        let performed = performed.map(|it| (it.job.key.as_str(), it.fence));
+        performed: impl Iterator<Item = &'h LeasedJob>,
+    ) -> Vec<(&'h str, LeaseFence)> {
+        let performed = performed.map(|job| (job.job.key.as_str(), job.fence));
         let ended = self.ended.iter().map(|(job, _)| job.key.as_str());
-        let stays = self.stays.iter().map(|it| (it.key.as_str(), it.fence));
+        let stays = self.stays.iter().map(|job_retry| (job_retry.key.as_str(), job_retry.fence));
         performed.chain(ended.zip(self.fences.iter().copied())).chain(stays).collect()
     }
 
@@ -224,32 +228,32 @@ impl<D> Outcomes<D> {
             return;
         };
         let (next, in_doubt, open) = match ended {
-            Ended::Done(_) => (Next::In(delay), true, true),
-            Ended::GaveUp { in_doubt, .. } => (Next::Dead, in_doubt, false),
+            JobResult::Done(_) => (NextAttempt::In(delay), true, true),
+            JobResult::GaveUp { in_doubt, .. } => (NextAttempt::Dead, in_doubt, false),
         };
-        self.stays.push(Stays { key: job.key, fence, next, in_doubt, open, error });
+        self.stays.push(JobRetry { key: job.key, fence, next, in_doubt, open, error });
     }
 
     /// Keeps those that still count, given the rows as they are now.
-    pub(super) fn keep_those_of(&mut self, present: &HashMap<String, Present>) {
-        let ours = |key: &str, fence: Fence| {
-            present.get(key).is_some_and(|it| it.performing && it.fence == fence)
+    pub(super) fn keep_those_of(&mut self, present: &HashMap<String, CurrentRow>) {
+        let ours = |key: &str, fence: LeaseFence| {
+            present.get(key).is_some_and(|row| row.performing && row.fence == fence)
         };
         let ended = std::mem::take(&mut self.ended);
         let fences = std::mem::take(&mut self.fences);
         for ((job, ended), fence) in ended.into_iter().zip(fences) {
             // Done counts from whoever learns it, for the row as it is.
-            let now = present.get(&job.key).map(|it| it.fence);
-            let same_life = now.filter(|it| it.created_at == fence.created_at);
+            let now = present.get(&job.key).map(|row| row.fence);
+            let same_life = now.filter(|lease_fence| lease_fence.created_at == fence.created_at);
             let fence = match (&ended, same_life) {
-                (Ended::Done(_), Some(now)) => now,
-                (Ended::GaveUp { .. }, _) if ours(&job.key, fence) => fence,
+                (JobResult::Done(_), Some(now)) => now,
+                (JobResult::GaveUp { .. }, _) if ours(&job.key, fence) => fence,
                 _ => continue,
             };
             self.ended.push((job, ended));
             self.fences.push(fence);
         }
-        self.stays.retain(|it| ours(&it.key, it.fence));
+        self.stays.retain(|job_retry| ours(&job_retry.key, job_retry.fence));
     }
 }
 

@@ -36,18 +36,22 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
     let mut jobs: Vec<&NewJob> = jobs.iter().collect();
     // Sorted, so that two who keep the same jobs do not deadlock; and each once, because one
     // statement may not touch a row twice.
-    jobs.sort_by_key(|it| &it.key);
-    jobs.dedup_by_key(|it| &it.key);
+    jobs.sort_by_key(|job| &job.key);
+    jobs.dedup_by_key(|job| &job.key);
     sqlx::query(
         "INSERT INTO messaging.job (kind, key, payload, trace, due_at)
          SELECT *, clock_timestamp()
          FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
          ON CONFLICT (kind, key) DO UPDATE SET stopped = false WHERE job.stopped",
     )
-    .bind(jobs.iter().map(|it| it.key.kind).collect::<Vec<_>>())
-    .bind(jobs.iter().map(|it| it.key.key.as_str()).collect::<Vec<_>>())
-    .bind(jobs.iter().map(|it| Json(&it.payload)).collect::<Vec<_>>())
-    .bind(jobs.iter().map(|it| it.trace.map(|it| it.to_string())).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.key.kind).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.key.key.as_str()).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| Json(&job.payload)).collect::<Vec<_>>())
+    .bind(
+        jobs.iter()
+            .map(|job| job.trace.map(|trace_parent| trace_parent.to_string()))
+            .collect::<Vec<_>>(),
+    )
     .execute(conn)
     .await?;
     Ok(())
@@ -78,8 +82,8 @@ pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault>
          WHERE job.kind = asked.kind AND job.key = asked.key AND asked.state <> 'performing'
            AND job.kind = ANY ($1) AND job.key = ANY ($2)",
     )
-    .bind(keys.iter().map(|it| it.kind).collect::<Vec<_>>())
-    .bind(keys.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|job_key| job_key.kind).collect::<Vec<_>>())
+    .bind(keys.iter().map(|job_key| job_key.key.as_str()).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

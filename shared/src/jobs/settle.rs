@@ -6,16 +6,16 @@ use futures_util::FutureExt as _;
 use uuid::Uuid;
 
 use super::{
-    Claimed, Effect, Ended, Parts,
-    outcome::{self, Fence, Next, Outcomes, Stays},
-    store::{self, Released},
+    ClaimedJob, JobHandler, JobResult, WorkerParts,
+    outcome::{self, JobRetry, LeaseFence, NextAttempt, PendingOutcomes},
+    store::{self, ReleasedJob},
 };
 use crate::{
     db,
-    dead_letter::{self, keep::DeadJob},
-    effects::Effects,
-    fault::{self, Collision, Fault},
-    message::{Outgoing, TraceParent},
+    dead_letter::{self, store::DeadJob},
+    effects::DecisionEffects,
+    fault::{self, Fault, TransactionCollision},
+    message::{OutgoingMessage, TraceParent},
 };
 
 /// A transaction of outcomes is given up after this long.
@@ -26,7 +26,7 @@ const COLLISIONS_MAX: u32 = 3;
 
 /// What was brought home.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Settled {
+pub(super) struct AppliedOutcomes {
     pub(super) done: usize,
     pub(super) gave_up: usize,
     pub(super) again: usize,
@@ -34,20 +34,23 @@ pub(super) struct Settled {
 }
 
 /// Some of the outcomes, borrowed.
-type Some<'o, D> = (&'o [(Claimed, Ended<D>)], &'o [Fence], &'o [Stays]);
+type OutcomeSlice<'o, D> = (&'o [(ClaimedJob, JobResult<D>)], &'o [LeaseFence], &'o [JobRetry]);
 
-impl<E: Effect> Parts<E> {
+impl<E: JobHandler> WorkerParts<E> {
     /// Brings all outcomes home. After a transient fault, those that are not yet home are still in
     /// `outcomes`.
-    pub(super) async fn settle(&self, outcomes: &mut Outcomes<E::Done>) -> Result<Settled, Fault> {
-        let mut settled = Settled::default();
+    pub(super) async fn settle(
+        &self,
+        outcomes: &mut PendingOutcomes<E::Done>,
+    ) -> Result<AppliedOutcomes, Fault> {
+        let mut settled = AppliedOutcomes::default();
         let mut collisions = 0;
         while outcomes.len() > 0 {
             let all = (&*outcomes.ended, &*outcomes.fences, &*outcomes.stays);
             match self.bring_home(all).await {
                 Ok(()) => {
                     settled.count(outcomes);
-                    *outcomes = Outcomes::default();
+                    *outcomes = PendingOutcomes::default();
                 }
                 Err(fault) if fault.is_collision() && collisions < COLLISIONS_MAX => {
                     collisions += 1;
@@ -68,7 +71,7 @@ impl<E: Effect> Parts<E> {
     }
 
     /// One transaction: the effect's own rows, the jobs' rows, what is to be said.
-    async fn bring_home(&self, some: Some<'_, E::Done>) -> Result<(), Fault> {
+    async fn bring_home(&self, some: OutcomeSlice<'_, E::Done>) -> Result<(), Fault> {
         let work = AssertUnwindSafe(self.transact(some)).catch_unwind();
         let work = work
             .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("settling panicked"))));
@@ -77,32 +80,35 @@ impl<E: Effect> Parts<E> {
         Ok(())
     }
 
-    async fn transact(&self, (ended, fences, stays): Some<'_, E::Done>) -> Result<Effects, Fault> {
+    async fn transact(
+        &self,
+        (ended, fences, stays): OutcomeSlice<'_, E::Done>,
+    ) -> Result<DecisionEffects, Fault> {
         let mut tx = db::begin(&self.pool).await?;
         let mut effects = match ended {
-            [] => Effects::default(),
+            [] => DecisionEffects::default(),
             ended => self.effect.settle(&mut tx, ended).await?,
         };
         let mut done = Vec::new();
         let mut dead = Vec::new();
         for ((job, ended), fence) in ended.iter().zip(fences) {
             match ended {
-                Ended::Done(_) => done.push((job.key.as_str(), *fence)),
-                Ended::GaveUp { in_doubt, reason } => dead.push(Stays {
+                JobResult::Done(_) => done.push((job.key.as_str(), *fence)),
+                JobResult::GaveUp { in_doubt, reason } => dead.push(JobRetry {
                     key: job.key.clone(),
                     fence: *fence,
-                    next: Next::Dead,
+                    next: NextAttempt::Dead,
                     in_doubt: *in_doubt,
                     open: false,
                     error: reason.clone(),
                 }),
             }
         }
-        let stay: Vec<&Stays> = stays.iter().chain(&dead).collect();
+        let stay: Vec<&JobRetry> = stays.iter().chain(&dead).collect();
         let removed = store::remove(&mut tx, E::KIND, &done).await?;
         let released = store::release(&mut tx, E::KIND, &stay).await?;
         if removed != done.len() as u64 || released.len() != stay.len() {
-            return Err(Fault::transient(Collision));
+            return Err(Fault::transient(TransactionCollision));
         }
         effects.messages.extend(self.copies(&stay, &released));
         effects.save(&mut tx).await?;
@@ -111,23 +117,23 @@ impl<E: Effect> Parts<E> {
     }
 
     /// The copies, for the dead-letter topic, of those that are dead now.
-    fn copies(&self, stay: &[&Stays], released: &[Released]) -> Vec<Outgoing> {
+    fn copies(&self, stay: &[&JobRetry], released: &[ReleasedJob]) -> Vec<OutgoingMessage> {
         let ids: HashMap<&str, Uuid> = released
             .iter()
-            .filter(|it| !it.stopped)
-            .map(|it| (it.key.as_str(), it.letter_id))
+            .filter(|job| !job.stopped)
+            .map(|job| (job.key.as_str(), job.letter_id))
             .collect();
-        let dead = stay.iter().filter(|it| it.next == Next::Dead);
-        let copy = |it: &&Stays| {
-            Some(dead_letter::keep::copy_of_job(
+        let dead = stay.iter().filter(|job_retry| job_retry.next == NextAttempt::Dead);
+        let copy = |job_retry: &&JobRetry| {
+            Some(dead_letter::store::copy_of_job(
                 self.service,
                 &DeadJob {
-                    id: *ids.get(it.key.as_str())?,
+                    id: *ids.get(job_retry.key.as_str())?,
                     kind: E::KIND,
-                    key: &it.key,
-                    attempts: it.fence.attempt,
-                    in_doubt: it.in_doubt,
-                    error: &it.error,
+                    key: &job_retry.key,
+                    attempts: job_retry.fence.attempt,
+                    in_doubt: job_retry.in_doubt,
+                    error: &job_retry.error,
                 },
             ))
         };
@@ -135,7 +141,7 @@ impl<E: Effect> Parts<E> {
     }
 
     /// Drops outcomes that do not count any more; says how many.
-    async fn drop_lost(&self, outcomes: &mut Outcomes<E::Done>) -> Result<usize, Fault> {
+    async fn drop_lost(&self, outcomes: &mut PendingOutcomes<E::Done>) -> Result<usize, Fault> {
         let before = outcomes.len();
         let present = db::within(db::limit(&self.pool, SETTLE_LIMIT), async {
             let mut conn = db::borrow(&self.pool).await?;
@@ -155,8 +161,8 @@ impl<E: Effect> Parts<E> {
     /// given up and cannot be settled is in doubt and tried again, at last dead.
     async fn isolate(
         &self,
-        outcomes: &mut Outcomes<E::Done>,
-        settled: &mut Settled,
+        outcomes: &mut PendingOutcomes<E::Done>,
+        settled: &mut AppliedOutcomes,
     ) -> Result<(), Fault> {
         while let Some(last) = outcomes.ended.len().checked_sub(1) {
             let one = (&outcomes.ended[last..], &outcomes.fences[last..], &[][..]);
@@ -174,7 +180,7 @@ impl<E: Effect> Parts<E> {
             }
             let Fault::Poison(error) = fault else { return Err(fault) };
             let error = fault::chain(&*error);
-            let Claimed { key, trace, .. } = &outcomes.ended[last].0;
+            let ClaimedJob { key, trace, .. } = &outcomes.ended[last].0;
             let trace_id = trace.map(TraceParent::trace_id);
             let what = "the outcome of a job cannot be taken in";
             tracing::error!(kind = E::KIND, key, trace_id, error, "{what}");
@@ -184,18 +190,18 @@ impl<E: Effect> Parts<E> {
     }
 }
 
-impl Settled {
-    fn count<D>(&mut self, outcomes: &Outcomes<D>) {
+impl AppliedOutcomes {
+    fn count<D>(&mut self, outcomes: &PendingOutcomes<D>) {
         self.again += outcomes.stays.len();
         for (_, ended) in &outcomes.ended {
             self.count_ended(ended);
         }
     }
 
-    fn count_ended<D>(&mut self, ended: &Ended<D>) {
+    fn count_ended<D>(&mut self, ended: &JobResult<D>) {
         match ended {
-            Ended::Done(_) => self.done += 1,
-            Ended::GaveUp { .. } => self.gave_up += 1,
+            JobResult::Done(_) => self.done += 1,
+            JobResult::GaveUp { .. } => self.gave_up += 1,
         }
     }
 }

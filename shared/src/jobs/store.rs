@@ -16,8 +16,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{
-    Claimed,
-    outcome::{Fence, Leased, Next, Present, Stays},
+    ClaimedJob,
+    outcome::{CurrentRow, JobRetry, LeaseFence, LeasedJob, NextAttempt},
 };
 use crate::message::TraceParent;
 
@@ -29,8 +29,8 @@ pub(super) async fn claim(
     kind: &'static str,
     from: OffsetDateTime,
     (lease, n_max): (Duration, usize),
-    held: &[(&str, Fence)],
-) -> Result<Vec<Leased>, sqlx::Error> {
+    held: &[(&str, LeaseFence)],
+) -> Result<Vec<LeasedJob>, sqlx::Error> {
     sqlx::query(
         "WITH due AS MATERIALIZED (
              SELECT key, stopped
@@ -65,16 +65,16 @@ pub(super) async fn claim(
     .map(|row| {
         let attempt = row.try_get("attempt")?;
         let trace: Option<String> = row.try_get("trace")?;
-        let job = Claimed {
+        let job = ClaimedJob {
             key: row.try_get("key")?,
             payload: row.try_get::<Value, _>("payload")?,
             attempt,
             in_doubt: row.try_get("in_doubt")?,
             trace: trace.as_deref().and_then(TraceParent::parse),
         };
-        let fence = Fence { attempt, created_at: row.try_get("created_at")? };
+        let fence = LeaseFence { attempt, created_at: row.try_get("created_at")? };
         let doubts: i32 = row.try_get("doubts")?;
-        Ok(Leased::new(job, fence, u32::try_from(doubts).unwrap_or_default()))
+        Ok(LeasedJob::new(job, fence, u32::try_from(doubts).unwrap_or_default()))
     })
     .collect()
 }
@@ -84,7 +84,7 @@ pub(super) async fn claim(
 pub(super) async fn renew(
     conn: &mut PgConnection,
     kind: &'static str,
-    held: &[(&str, Fence)],
+    held: &[(&str, LeaseFence)],
     lease: Duration,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -115,7 +115,7 @@ pub(super) async fn renew(
 pub(super) async fn remove(
     conn: &mut PgConnection,
     kind: &'static str,
-    done: &[(&str, Fence)],
+    done: &[(&str, LeaseFence)],
 ) -> Result<u64, sqlx::Error> {
     if done.is_empty() {
         return Ok(0);
@@ -144,7 +144,7 @@ pub(super) async fn remove(
 
 /// A job that was under its fence when its lease was given up.
 #[derive(Debug, sqlx::FromRow)]
-pub(super) struct Released {
+pub(super) struct ReleasedJob {
     pub(super) key: String,
     /// As the list of dead letters names it.
     pub(super) letter_id: Uuid,
@@ -157,14 +157,14 @@ pub(super) struct Released {
 pub(super) async fn release(
     conn: &mut PgConnection,
     kind: &'static str,
-    stays: &[&Stays],
-) -> Result<Vec<Released>, sqlx::Error> {
+    stays: &[&JobRetry],
+) -> Result<Vec<ReleasedJob>, sqlx::Error> {
     if stays.is_empty() {
         return Ok(vec![]);
     }
-    let seconds = |it: &&Stays| match it.next {
-        Next::In(delay) => Some(delay.as_secs_f64()),
-        Next::Dead => None,
+    let seconds = |it: &&JobRetry| match it.next {
+        NextAttempt::In(delay) => Some(delay.as_secs_f64()),
+        NextAttempt::Dead => None,
     };
     sqlx::query_as(
         "WITH held AS MATERIALIZED (
@@ -193,13 +193,13 @@ pub(super) async fn release(
          SELECT key, md5($1 || '/' || key)::uuid AS letter_id, stopped FROM held",
     )
     .bind(kind)
-    .bind(stays.iter().map(|it| it.key.as_str()).collect::<Vec<_>>())
-    .bind(stays.iter().map(|it| it.fence.attempt).collect::<Vec<_>>())
-    .bind(stays.iter().map(|it| it.fence.created_at).collect::<Vec<_>>())
+    .bind(stays.iter().map(|job_retry| job_retry.key.as_str()).collect::<Vec<_>>())
+    .bind(stays.iter().map(|job_retry| job_retry.fence.attempt).collect::<Vec<_>>())
+    .bind(stays.iter().map(|job_retry| job_retry.fence.created_at).collect::<Vec<_>>())
     .bind(stays.iter().map(seconds).collect::<Vec<_>>())
-    .bind(stays.iter().map(|it| it.in_doubt).collect::<Vec<_>>())
-    .bind(stays.iter().map(|it| it.error.as_str()).collect::<Vec<_>>())
-    .bind(stays.iter().map(|it| it.open).collect::<Vec<_>>())
+    .bind(stays.iter().map(|job_retry| job_retry.in_doubt).collect::<Vec<_>>())
+    .bind(stays.iter().map(|job_retry| job_retry.error.as_str()).collect::<Vec<_>>())
+    .bind(stays.iter().map(|job_retry| job_retry.open).collect::<Vec<_>>())
     .fetch_all(conn)
     .await
 }
@@ -209,7 +209,7 @@ pub(super) async fn present(
     conn: &mut PgConnection,
     kind: &'static str,
     keys: &[&str],
-) -> Result<HashMap<String, Present>, sqlx::Error> {
+) -> Result<HashMap<String, CurrentRow>, sqlx::Error> {
     let rows: Vec<(String, i32, OffsetDateTime, bool)> = sqlx::query_as(
         "SELECT key, attempt, created_at, state = 'performing'
          FROM messaging.job
@@ -222,7 +222,7 @@ pub(super) async fn present(
     Ok(rows
         .into_iter()
         .map(|(key, attempt, created_at, performing)| {
-            (key, Present { fence: Fence { attempt, created_at }, performing })
+            (key, CurrentRow { fence: LeaseFence { attempt, created_at }, performing })
         })
         .collect())
 }

@@ -1,4 +1,4 @@
-//! Who does the jobs of one kind: claims, performs, brings home.
+//! The worker of one kind of jobs: claims, performs, records the outcomes.
 //!
 //! ```text
 //! claim (as many as there is room for) ──> perform, each its own task ──> gather what ended ──> settle
@@ -6,14 +6,12 @@
 //!    └───────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Outcomes go home in waves: what has ended by the time the first one is a few milliseconds old, or
-//! everything, if nothing is performed any more. So a slow attempt holds nobody back, one alone
-//! waits for nobody, and under load a wave is a batch, because attempts go on while it is settled.
+//! Outcomes are recorded in batches: what has ended by the time the first one is a few milliseconds
+//! old, or everything, if nothing is performed any more. So a slow attempt holds nothing back.
 //!
-//! An outcome that cannot be brought home now is kept and tried again for as long as the process
-//! lives; nothing is claimed meanwhile. Its lease may run out: then somebody else may claim the job,
-//! and the rules of [`super`] say whose outcome counts. The worker that still has it in its hands does
-//! not: a second attempt beside its own would learn nothing that the first one does not.
+//! An outcome that cannot be recorded now is kept and tried again for as long as the process lives;
+//! nothing is claimed meanwhile. Its lease may run out: then another worker may claim the job, and the
+//! rules of [`super`] say whose outcome counts. The worker that still performs it does not claim it.
 
 use std::{
     collections::HashMap,
@@ -28,15 +26,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{
-    Effect, Ended, Failure, Parts,
-    beginning::Beginning,
-    complaints::Complaints,
-    leases::Leases,
-    outcome::{self, Leased, Outcomes, Rules, Verdict},
-    settle::Settled,
+    AttemptFailure, JobHandler, JobResult, WorkerParts,
+    due_floor::DueFloor,
+    failure_log::FailureLog,
+    leases::LeaseTimes,
+    outcome::{self, AttemptVerdict, LeasedJob, PendingOutcomes, RetryRules},
+    settle::AppliedOutcomes,
     store,
 };
-use crate::{backoff::Backoff, db, fault, fault::Fault, lifecycle, message::TraceParent};
+use crate::{backoff::BackoffSchedule, db, fault, fault::Fault, lifecycle, message::TraceParent};
 
 /// The first outcome of a wave waits this long for others.
 const GATHER: Duration = Duration::from_millis(5);
@@ -46,7 +44,7 @@ const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long a worker goes on after it was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopping {
+pub struct StopGrace {
     /// Attempts may go on for so long.
     pub attempts: Duration,
     /// After this, whatever it does is given up, a transaction in the middle too: it is undone, or
@@ -54,7 +52,7 @@ pub struct Stopping {
     pub in_all: Duration,
 }
 
-impl Default for Stopping {
+impl Default for StopGrace {
     fn default() -> Self {
         Self { attempts: Duration::from_secs(2), in_all: Duration::from_millis(2_500) }
     }
@@ -62,7 +60,7 @@ impl Default for Stopping {
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Step {
+pub struct WorkerStep {
     /// Jobs that were claimed.
     pub claimed: usize,
     /// Jobs that were done.
@@ -86,22 +84,22 @@ fn announce(kind: &'static str) {
 }
 
 /// An attempt that ended, as its task tells.
-type Joined<D> = Result<(Id, Result<D, Failure>), JoinError>;
+type JoinedAttempt<D> = Result<(Id, Result<D, AttemptFailure>), JoinError>;
 
 /// Does the jobs of one kind. Any number of workers may do the same kind.
-pub struct Worker<E: Effect> {
-    parts: Arc<Parts<E>>,
-    performing: JoinSet<Result<E::Done, Failure>>,
-    in_hand: HashMap<Id, Leased>,
-    outcomes: Outcomes<E::Done>,
-    complaints: Complaints,
-    beginning: Beginning,
-    stopping: Stopping,
-    leases: Leases,
+pub struct JobWorker<E: JobHandler> {
+    parts: Arc<WorkerParts<E>>,
+    performing: JoinSet<Result<E::Done, AttemptFailure>>,
+    in_hand: HashMap<Id, LeasedJob>,
+    outcomes: PendingOutcomes<E::Done>,
+    complaints: FailureLog,
+    beginning: DueFloor,
+    stopping: StopGrace,
+    leases: LeaseTimes,
     renewed_at: Instant,
 }
 
-impl<E: Effect> fmt::Debug for Worker<E> {
+impl<E: JobHandler> fmt::Debug for JobWorker<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("kind", &E::KIND)
@@ -110,37 +108,37 @@ impl<E: Effect> fmt::Debug for Worker<E> {
     }
 }
 
-impl<E: Effect> Worker<E> {
+impl<E: JobHandler> JobWorker<E> {
     /// A worker with nothing in its hands.
-    pub fn new(parts: Parts<E>) -> Self {
+    pub fn new(parts: WorkerParts<E>) -> Self {
         announce(E::KIND);
         Self {
             parts: Arc::new(parts),
             performing: JoinSet::new(),
             in_hand: HashMap::new(),
-            outcomes: Outcomes::default(),
-            complaints: Complaints::default(),
-            beginning: Beginning::of(E::KIND),
-            stopping: Stopping::default(),
-            leases: Leases::default(),
+            outcomes: PendingOutcomes::default(),
+            complaints: FailureLog::default(),
+            beginning: DueFloor::of(E::KIND),
+            stopping: StopGrace::default(),
+            leases: LeaseTimes::default(),
             renewed_at: Instant::now(),
         }
     }
 
     /// The same with leases of its own.
     #[must_use]
-    pub fn with_leases(self, leases: Leases) -> Self {
+    pub fn with_leases(self, leases: LeaseTimes) -> Self {
         Self { leases, ..self }
     }
 
     /// The same with limits of its own for the time after it was told to stop.
     #[must_use]
-    pub fn stopping_within(self, stopping: Stopping) -> Self {
+    pub fn stopping_within(self, stopping: StopGrace) -> Self {
         Self { stopping, ..self }
     }
 
     /// What it works with, for jobs that are to be tried again.
-    pub fn parts(&self) -> Arc<Parts<E>> {
+    pub fn parts(&self) -> Arc<WorkerParts<E>> {
         Arc::clone(&self.parts)
     }
 
@@ -160,7 +158,7 @@ impl<E: Effect> Worker<E> {
     }
 
     async fn work(&mut self, stop: &CancellationToken) {
-        let backoff = Backoff::hold();
+        let backoff = BackoffSchedule::hold();
         let mut failures = 0;
         let wakers = self.parts.wakers.clone();
         while !stop.is_cancelled() {
@@ -196,19 +194,19 @@ impl<E: Effect> Worker<E> {
         self.finish().await;
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules { policy: &self.parts.policy, doubts: self.parts.effect.doubts() }
+    fn rules(&self) -> RetryRules<'_> {
+        RetryRules { policy: &self.parts.policy, doubts: self.parts.effect.doubts() }
     }
 
     /// Claims what is due, performs all of it, brings all of it home.
-    pub async fn step(&mut self) -> Result<Step, Fault> {
+    pub async fn step(&mut self) -> Result<WorkerStep, Fault> {
         let claimed = self.claim().await?;
         while !self.in_hand.is_empty() {
             let joined = self.performing.join_next_with_id().await;
             self.note(joined);
         }
-        let Settled { done, gave_up, again, lost } = self.settle().await?;
-        Ok(Step { claimed, done, gave_up, again, lost })
+        let AppliedOutcomes { done, gave_up, again, lost } = self.settle().await?;
+        Ok(WorkerStep { claimed, done, gave_up, again, lost })
     }
 
     /// How many more jobs may be claimed.
@@ -260,7 +258,8 @@ impl<E: Effect> Worker<E> {
             if let Some(reason) = outcome::used_up(self.rules(), &leased.job, leased.doubts) {
                 let in_doubt = leased.job.in_doubt;
                 leased.record(E::KIND, "given-up", Some(reason.clone()));
-                self.outcomes.push(leased, Verdict::Ended(Ended::GaveUp { in_doubt, reason }));
+                self.outcomes
+                    .push(leased, AttemptVerdict::Ended(JobResult::GaveUp { in_doubt, reason }));
             } else {
                 self.perform(leased, limit);
             }
@@ -268,7 +267,7 @@ impl<E: Effect> Worker<E> {
         Ok(n)
     }
 
-    fn perform(&mut self, leased: Leased, limit: tokio::time::Instant) {
+    fn perform(&mut self, leased: LeasedJob, limit: tokio::time::Instant) {
         let parts = Arc::clone(&self.parts);
         let job = leased.job.clone();
         let trace_id = job.trace.map(TraceParent::trace_id);
@@ -283,7 +282,7 @@ impl<E: Effect> Worker<E> {
             let began = Instant::now();
             let outcome = tokio::time::timeout_at(limit, parts.effect.perform(&job))
                 .await
-                .unwrap_or_else(|elapsed| Err(Failure::Unknown { source: elapsed.into() }));
+                .unwrap_or_else(|elapsed| Err(AttemptFailure::InDoubt { source: elapsed.into() }));
             metrics::histogram!("job_attempt_duration_seconds", "kind" => E::KIND)
                 .record(began.elapsed());
             outcome
@@ -293,22 +292,22 @@ impl<E: Effect> Worker<E> {
     }
 
     /// Takes note of an attempt that ended.
-    fn note(&mut self, joined: Option<Joined<E::Done>>) {
+    fn note(&mut self, joined: Option<JoinedAttempt<E::Done>>) {
         let (id, outcome) = match joined {
             Some(Ok((id, outcome))) => (id, outcome),
             // It panicked, or was cut off because the process stops.
-            Some(Err(error)) => (error.id(), Err(Failure::Unknown { source: error.into() })),
+            Some(Err(error)) => (error.id(), Err(AttemptFailure::InDoubt { source: error.into() })),
             None => return,
         };
         let Some(leased) = self.in_hand.remove(&id) else { return };
         let label = match &outcome {
             Ok(_) => "done",
-            Err(Failure::Refused { .. }) => "refused",
-            Err(Failure::Unknown { .. }) => "unknown",
-            Err(Failure::Final { .. }) => "final",
+            Err(AttemptFailure::NoEffect { .. }) => "refused",
+            Err(AttemptFailure::InDoubt { .. }) => "unknown",
+            Err(AttemptFailure::Permanent { .. }) => "final",
         };
         metrics::counter!("job_attempts_total", "kind" => E::KIND, "outcome" => label).increment(1);
-        let error = outcome.as_ref().err().map(|it| fault::chain(it));
+        let error = outcome.as_ref().err().map(|attempt_failure| fault::chain(attempt_failure));
         if let Some(error) = &error {
             self.tell(&leased, error);
         }
@@ -318,7 +317,7 @@ impl<E: Effect> Worker<E> {
     }
 
     /// Tells that an attempt failed, unless another one was told a moment ago.
-    fn tell(&mut self, leased: &Leased, error: &str) {
+    fn tell(&mut self, leased: &LeasedJob, error: &str) {
         let (kind, key, attempt) = (E::KIND, &leased.job.key, leased.job.attempt);
         let trace_id = leased.job.trace.map(TraceParent::trace_id);
         if let Some(untold) = self.complaints.note(Instant::now()) {
@@ -339,10 +338,10 @@ impl<E: Effect> Worker<E> {
         }
     }
 
-    async fn settle(&mut self) -> Result<Settled, Fault> {
+    async fn settle(&mut self) -> Result<AppliedOutcomes, Fault> {
         let n = self.outcomes.len();
         if n == 0 {
-            return Ok(Settled::default());
+            return Ok(AppliedOutcomes::default());
         }
         // Boxed: a transaction is a large future, and whoever awaits a step would carry it along.
         let settled = Box::pin(self.parts.settle(&mut self.outcomes)).await?;
@@ -358,7 +357,7 @@ impl<E: Effect> Worker<E> {
     /// Brings outcomes home, however often it takes, until `enough`.
     async fn settle_until(&mut self, enough: impl Future<Output = ()>) {
         let mut enough = std::pin::pin!(enough);
-        let backoff = Backoff::hold();
+        let backoff = BackoffSchedule::hold();
         let mut failures = 0;
         while let Err(fault) = self.settle().await {
             self.complain(&fault, "outcomes cannot be brought home");
@@ -385,7 +384,7 @@ impl<E: Effect> Worker<E> {
                 Err(_elapsed) => break,
             }
         }
-        // Cut off, their outcome is unknown; they are free for the next worker at once.
+        // Cut off, their outcome is unknown; the next worker may claim them at once.
         self.performing.abort_all();
         while let Some(joined) = self.performing.join_next_with_id().await {
             self.note(Some(joined));

@@ -13,26 +13,26 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 /// How connections to the brokers are protected.
 #[derive(Clone, Debug, Default)]
-pub struct Security {
+pub struct ConnectionSecurity {
     /// Encryption, and proof that it is the broker that answers. None is plain text.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSettings>,
     /// Who we are, where brokers ask for a password.
-    pub login: Option<Login>,
+    pub login: Option<SaslLogin>,
 }
 
 /// How a broker's certificate is judged.
 #[derive(Clone, Debug, Default)]
-pub struct Tls {
+pub struct TlsSettings {
     /// Certificates (PEM) of those who may vouch for a broker. Without it, those whom the system
     /// trusts.
     pub ca_file: Option<PathBuf>,
     /// What we show of ourselves, where brokers ask for it.
-    pub own: Option<Certificate>,
+    pub own: Option<ClientCertificate>,
 }
 
 /// A client's certificate.
 #[derive(Clone, Debug)]
-pub struct Certificate {
+pub struct ClientCertificate {
     /// The certificate and those between it and the root (PEM).
     pub certificate_file: PathBuf,
     /// Its private key (PEM), without a passphrase.
@@ -41,9 +41,9 @@ pub struct Certificate {
 
 /// A name and a password. SCRAM never sends the password itself.
 #[derive(Clone, Debug)]
-pub struct Login {
+pub struct SaslLogin {
     /// How the password is proven.
-    pub mechanism: Mechanism,
+    pub mechanism: SaslMechanism,
     /// The name.
     pub user: String,
     /// The password.
@@ -52,7 +52,7 @@ pub struct Login {
 
 /// How a password is proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum Mechanism {
+pub enum SaslMechanism {
     /// With SHA-256.
     #[value(name = "SCRAM-SHA-256")]
     ScramSha256,
@@ -62,7 +62,7 @@ pub enum Mechanism {
     ScramSha512,
 }
 
-impl Mechanism {
+impl SaslMechanism {
     /// As brokers call it.
     pub fn name(self) -> &'static str {
         match self {
@@ -72,7 +72,7 @@ impl Mechanism {
     }
 }
 
-impl Security {
+impl ConnectionSecurity {
     /// What the client is told of it.
     pub(super) fn apply(&self, config: &mut ClientConfig) {
         let protocol = match (&self.tls, &self.login) {
@@ -94,9 +94,9 @@ impl Security {
     }
 }
 
-impl Tls {
+impl TlsSettings {
     fn apply(&self, config: &mut ClientConfig) {
-        let authorities = self.ca_file.as_ref().map(|it| it.to_string_lossy().into_owned());
+        let authorities = self.ca_file.as_ref().map(|path| path.to_string_lossy().into_owned());
         config
             .set("ssl.endpoint.identification.algorithm", "https")
             .set("enable.ssl.certificate.verification", "true")
@@ -113,10 +113,10 @@ impl Tls {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::Settings;
+    use crate::kafka::KafkaSettings;
 
-    fn settings(security: Security) -> Settings {
-        Settings {
+    fn settings(security: ConnectionSecurity) -> KafkaSettings {
+        KafkaSettings {
             brokers: "broker:9093".to_owned(),
             prefix: String::new(),
             client_id: "a-test".to_owned(),
@@ -125,9 +125,9 @@ mod tests {
         }
     }
 
-    fn login() -> Login {
-        Login {
-            mechanism: Mechanism::ScramSha512,
+    fn login() -> SaslLogin {
+        SaslLogin {
+            mechanism: SaslMechanism::ScramSha512,
             user: "somebody".to_owned(),
             password: "hunter2".into(),
         }
@@ -135,11 +135,11 @@ mod tests {
 
     #[test]
     fn what_is_set_is_what_the_client_is_told() {
-        let tls = Tls { ca_file: Some("/ca.pem".into()), own: None };
+        let tls = TlsSettings { ca_file: Some("/ca.pem".into()), own: None };
         for (security, protocol) in [
-            (Security { tls: Some(tls.clone()), login: None }, "ssl"),
-            (Security { tls: None, login: Some(login()) }, "sasl_plaintext"),
-            (Security { tls: Some(tls), login: Some(login()) }, "sasl_ssl"),
+            (ConnectionSecurity { tls: Some(tls.clone()), login: None }, "ssl"),
+            (ConnectionSecurity { tls: None, login: Some(login()) }, "sasl_plaintext"),
+            (ConnectionSecurity { tls: Some(tls), login: Some(login()) }, "sasl_ssl"),
         ] {
             let client = settings(security.clone()).client();
             assert_eq!(client.get("security.protocol"), Some(protocol));
@@ -148,25 +148,26 @@ mod tests {
             assert_eq!(client.get("ssl.ca.location"), security.tls.map(|_| "/ca.pem"));
             assert_eq!(client.get("sasl.mechanism"), security.login.map(|_| "SCRAM-SHA-512"));
         }
-        assert_eq!(settings(Security::default()).client().get("security.protocol"), None);
+        assert_eq!(settings(ConnectionSecurity::default()).client().get("security.protocol"), None);
     }
 
     #[test]
     fn without_an_authority_of_its_own_the_client_looks_for_those_of_the_system() {
-        let security = Security { tls: Some(Tls::default()), login: None };
+        let security = ConnectionSecurity { tls: Some(TlsSettings::default()), login: None };
         assert_eq!(settings(security).client().get("ssl.ca.location"), Some("probe"));
     }
 
     #[test]
     fn no_debug_shows_the_password() {
-        let settings = settings(Security { tls: None, login: Some(login()) });
+        let settings = settings(ConnectionSecurity { tls: None, login: Some(login()) });
         let shown = format!("{settings:?} {:?}", settings.client());
         assert!(shown.contains("somebody") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]
     fn the_client_that_is_built_in_can_tls_and_scram() {
-        let security = Security { tls: Some(Tls::default()), login: Some(login()) };
+        let security =
+            ConnectionSecurity { tls: Some(TlsSettings::default()), login: Some(login()) };
         settings(security).client().create::<rdkafka::producer::BaseProducer>().unwrap();
     }
 }

@@ -10,20 +10,20 @@ use std::{collections::BTreeMap, fmt};
 
 use tokio::time::Instant;
 
-use super::standing::{Look, Standing, TopicPartition};
+use super::group_standing::{GroupStanding, PartitionStanding, TopicPartition};
 
 /// A partition in which the group does not go on although there is something to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stall {
+pub struct PartitionStall {
     /// Which.
     pub at: TopicPartition,
     /// How the group stands there.
-    pub standing: Standing,
+    pub standing: PartitionStanding,
     /// The first look that saw it there.
     pub since: Instant,
 }
 
-impl fmt::Display for Stall {
+impl fmt::Display for PartitionStall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, standing, since } = self;
         let (read, end, seconds) = (standing.read(), standing.end, since.elapsed().as_secs());
@@ -33,18 +33,18 @@ impl fmt::Display for Stall {
 
 /// The stalls of one group.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Stalls(BTreeMap<TopicPartition, Stall>);
+pub(super) struct GroupStalls(BTreeMap<TopicPartition, PartitionStall>);
 
-impl Stalls {
+impl GroupStalls {
     /// Takes note of a look.
-    pub(super) fn note(&mut self, looked_at: Instant, look: &Look) {
+    pub(super) fn note(&mut self, looked_at: Instant, look: &GroupStanding) {
         let before = std::mem::take(&mut self.0);
-        for (at, standing) in look.0.iter().filter(|(_, it)| it.is_readable()) {
+        for (at, standing) in look.0.iter().filter(|(_, standing)| standing.is_readable()) {
             let since = match before.get(at) {
                 Some(known) if known.standing.read() == standing.read() => known.since,
                 _ => looked_at,
             };
-            let stall = Stall { at: at.clone(), standing: *standing, since };
+            let stall = PartitionStall { at: at.clone(), standing: *standing, since };
             self.0.insert(at.clone(), stall);
         }
     }
@@ -55,7 +55,7 @@ impl Stalls {
     }
 
     /// All of them.
-    pub(super) fn list(&self) -> Vec<Stall> {
+    pub(super) fn list(&self) -> Vec<PartitionStall> {
         self.0.values().cloned().collect()
     }
 }
@@ -70,18 +70,18 @@ mod tests {
         TopicPartition { topic: "here".into(), partition: 0 }
     }
 
-    fn look(committed: i64, end: i64, stable: Option<i64>) -> Look {
-        let standing = Standing { committed: Some(committed), start: 0, end, stable };
-        Look([(at(), standing)].into())
+    fn look(committed: i64, end: i64, stable: Option<i64>) -> GroupStanding {
+        let standing = PartitionStanding { committed: Some(committed), start: 0, end, stable };
+        GroupStanding([(at(), standing)].into())
     }
 
-    fn since(stalls: &Stalls) -> Option<Instant> {
-        stalls.list().first().map(|it| it.since)
+    fn since(stalls: &GroupStalls) -> Option<Instant> {
+        stalls.list().first().map(|partition_stall| partition_stall.since)
     }
 
     #[test]
     fn a_partition_stalls_from_the_first_look_that_saw_it_there() {
-        let (mut stalls, start) = (Stalls::default(), Instant::now());
+        let (mut stalls, start) = (GroupStalls::default(), Instant::now());
         let after = |seconds| start + Duration::from_secs(seconds);
         stalls.note(after(0), &look(5, 5, None));
         assert_eq!(since(&stalls), None, "all is read");
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn what_an_open_transaction_hides_does_not_stall() {
-        let (mut stalls, start) = (Stalls::default(), Instant::now());
+        let (mut stalls, start) = (GroupStalls::default(), Instant::now());
         stalls.note(start, &look(5, 9, Some(5)));
         assert_eq!(since(&stalls), None);
         stalls.note(start, &look(5, 9, Some(7)));

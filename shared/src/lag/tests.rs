@@ -4,26 +4,31 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Behind, LOOKS_MAX, Look, Settings, Standing, TopicPartition, Watcher};
+use super::{
+    GroupStanding, LOOKS_MAX, LagCause, LagSettings, LagWatcher, PartitionStanding, TopicPartition,
+};
 use crate::kafka;
 
-fn watcher() -> Watcher {
-    let kafka = kafka::Settings {
+fn watcher() -> LagWatcher {
+    let kafka = kafka::KafkaSettings {
         brokers: String::new(),
         prefix: String::new(),
         client_id: "test".to_owned(),
-        security: kafka::Security::default().into(),
+        security: kafka::ConnectionSecurity::default().into(),
         member: None,
     };
-    Watcher::new(Settings { kafka, group: "group", topics: vec!["here", "there"] })
+    LagWatcher::new(LagSettings { kafka, group: "group", topics: vec!["here", "there"] })
 }
 
-fn look(ends: [i64; 2], read: [i64; 2]) -> Look {
-    let standing =
-        |committed, end| Standing { committed: Some(committed), end, ..Standing::default() };
+fn look(ends: [i64; 2], read: [i64; 2]) -> GroupStanding {
+    let standing = |committed, end| PartitionStanding {
+        committed: Some(committed),
+        end,
+        ..PartitionStanding::default()
+    };
     let at = |topic: &str, partition| TopicPartition { topic: topic.into(), partition };
-    let [here, there] = [0, 1].map(|it| standing(read[it], ends[it]));
-    Look([(at("here", 0), here), (at("there", 1), there)].into())
+    let [here, there] = [0, 1].map(|n| standing(read[n], ends[n]));
+    GroupStanding([(at("here", 0), here), (at("there", 1), there)].into())
 }
 
 #[test]
@@ -52,7 +57,7 @@ fn all_is_read_up_to_the_look_whose_ends_are_read() {
 fn a_partition_of_which_nothing_is_known_is_not_read() {
     let mut watcher = watcher();
     let mut look = look([0, 5], [0, 5]);
-    look.0.values_mut().for_each(|it| it.committed = None);
+    look.0.values_mut().for_each(|standing| standing.committed = None);
     watcher.note(Instant::now(), &look);
     assert_eq!(watcher.lag().age(), None);
 }
@@ -73,7 +78,7 @@ fn what_keeps_it_is_known_until_everything_is_read() {
     let mut watcher = watcher();
     let lag = watcher.lag();
     watcher.note(Instant::now(), &look([9, 5], [5, 5]));
-    assert!(matches!(lag.behind(), Some(Behind::Unread { at, .. }) if &*at.topic == "here"));
+    assert!(matches!(lag.behind(), Some(LagCause::Unread { at, .. }) if &*at.topic == "here"));
     watcher.note(Instant::now(), &look([9, 5], [9, 5]));
     assert_eq!(lag.behind(), None);
 }
@@ -87,7 +92,7 @@ fn what_was_seen_of_a_log_that_is_gone_is_not_waited_for() {
     // Deleted and made anew; what is committed is of the old one.
     watcher.note(at(1), &look([3, 0], [90, 0]));
     assert_eq!(lag.read_up_to(), None);
-    assert!(matches!(lag.behind(), Some(Behind::MadeAnew { .. })));
+    assert!(matches!(lag.behind(), Some(LagCause::MadeAnew { .. })));
     // More is said all the time; what was there at the second look is read.
     watcher.note(at(2), &look([8, 0], [3, 0]));
     assert_eq!(lag.read_up_to(), Some(at(1)));
@@ -101,10 +106,13 @@ fn a_partition_that_was_added_is_not_read_before_it_was_looked_at() {
     watcher.note(at(0), &look([5, 5], [5, 5]));
     let mut added = look([5, 5], [5, 5]);
     let new = TopicPartition { topic: "here".into(), partition: 9 };
-    added.0.insert(new.clone(), Standing { end: 1, ..Standing::default() });
+    added.0.insert(new.clone(), PartitionStanding { end: 1, ..PartitionStanding::default() });
     watcher.note(at(1), &added);
     assert_eq!(lag.read_up_to(), Some(at(0)));
-    added.0.insert(new, Standing { committed: Some(1), end: 1, ..Standing::default() });
+    added.0.insert(
+        new,
+        PartitionStanding { committed: Some(1), end: 1, ..PartitionStanding::default() },
+    );
     watcher.note(at(2), &added);
     assert_eq!(lag.read_up_to(), Some(at(2)));
 }

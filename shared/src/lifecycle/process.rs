@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io::Write as _, process::ExitCode, thread, time::Duration};
 
-use super::{Lifecycle, signal::Shutdown};
+use super::{ProcessLifecycle, signal::ShutdownSignal};
 use crate::{
     fault,
     telemetry::{finish_log, spans},
@@ -18,7 +18,7 @@ const HANGING_MAX: Duration = Duration::from_secs(2);
 /// still hangs.
 pub fn process<F, Fut, E>(grace: Duration, set_up: F) -> ExitCode
 where
-    F: FnOnce(Lifecycle) -> Fut,
+    F: FnOnce(ProcessLifecycle) -> Fut,
     Fut: Future<Output = Result<(), E>>,
     E: Into<Box<dyn StdError + Send + Sync>>,
 {
@@ -27,8 +27,8 @@ where
         Err(error) => return failed("the runtime cannot start", &error),
     };
     let code = runtime.block_on(async {
-        let life = Lifecycle::new(grace);
-        match Shutdown::listen() {
+        let life = ProcessLifecycle::new(grace);
+        match ShutdownSignal::listen() {
             Ok(signals) => live(&life, signals, set_up(life.clone())).await,
             Err(error) => failed("signals cannot be listened to", &error),
         }
@@ -41,8 +41,8 @@ where
 }
 
 async fn live<E: Into<Box<dyn StdError + Send + Sync>>>(
-    life: &Lifecycle,
-    mut signals: Shutdown,
+    life: &ProcessLifecycle,
+    mut signals: ShutdownSignal,
     set_up: impl Future<Output = Result<(), E>>,
 ) -> ExitCode {
     run_until_told(life, &mut signals, set_up).await;
@@ -58,8 +58,8 @@ async fn live<E: Into<Box<dyn StdError + Send + Sync>>>(
 
 /// Sets up and runs, until a signal or until something dies.
 async fn run_until_told<E: Into<Box<dyn StdError + Send + Sync>>>(
-    life: &Lifecycle,
-    signals: &mut Shutdown,
+    life: &ProcessLifecycle,
+    signals: &mut ShutdownSignal,
     set_up: impl Future<Output = Result<(), E>>,
 ) {
     let stopping = life.stopping();

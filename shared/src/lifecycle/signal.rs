@@ -4,12 +4,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// SIGTERM and SIGINT, listened to from now on.
 #[derive(Debug)]
-pub struct Shutdown {
+pub struct ShutdownSignal {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Shutdown {
+impl ShutdownSignal {
     /// Begins to listen: from here on, neither signal kills the process by itself.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
@@ -29,7 +29,7 @@ impl Shutdown {
 
 /// Waits for SIGTERM or SIGINT. Never ends if they cannot be listened to.
 pub async fn shutdown() {
-    match Shutdown::listen() {
+    match ShutdownSignal::listen() {
         Ok(mut signals) => signals.next().await,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "signals are not heard");

@@ -7,18 +7,18 @@ use super::*;
 /// As long as a machine may stand still.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-fn life() -> Lifecycle {
-    Lifecycle::new(PATIENCE)
+fn life() -> ProcessLifecycle {
+    ProcessLifecycle::new(PATIENCE)
 }
 
 /// A part that waits for its token.
-async fn patient(stop: CancellationToken) -> Unfailing {
+async fn patient(stop: CancellationToken) -> InfallibleResult {
     stop.cancelled().await;
     Ok(())
 }
 
 /// Lives until a part dies, which should be soon.
-async fn died(life: &Lifecycle) -> ExitCode {
+async fn died(life: &ProcessLifecycle) -> ExitCode {
     let life = life.run(std::future::pending());
     tokio::time::timeout(PATIENCE, life).await.unwrap()
 }
@@ -26,31 +26,31 @@ async fn died(life: &Lifecycle) -> ExitCode {
 #[tokio::test]
 async fn a_life_that_is_told_to_stop_ends_well() {
     let life = life();
-    life.start(Stage::Work, "patient", patient);
+    life.start(StopStage::Work, "patient", patient);
     assert_eq!(life.run(async {}).await, ExitCode::SUCCESS);
 }
 
 #[tokio::test]
 async fn a_part_that_ends_unasked_ends_the_process() {
     let life = life();
-    life.start(Stage::Work, "patient", patient);
-    life.start(Stage::Work, "hasty", |_stop| async { Ok::<_, Infallible>(()) });
+    life.start(StopStage::Work, "patient", patient);
+    life.start(StopStage::Work, "hasty", |_stop| async { Ok::<_, Infallible>(()) });
     assert_eq!(died(&life).await, ExitCode::FAILURE);
 }
 
 #[tokio::test]
 async fn a_part_that_fails_ends_the_process() {
     let life = life();
-    life.start(Stage::Last, "patient", patient);
-    life.start(Stage::Edges, "broken", |_stop| async { Err(std::io::Error::other("broken")) });
+    life.start(StopStage::Last, "patient", patient);
+    life.start(StopStage::Edges, "broken", |_stop| async { Err(std::io::Error::other("broken")) });
     assert_eq!(died(&life).await, ExitCode::FAILURE);
 }
 
 #[tokio::test]
 async fn a_part_that_panics_ends_the_process() {
     let life = life();
-    life.start(Stage::Work, "patient", patient);
-    life.start(Stage::Work, "clumsy", |stop| async move {
+    life.start(StopStage::Work, "patient", patient);
+    life.start(StopStage::Work, "clumsy", |stop| async move {
         assert!(stop.is_cancelled(), "it panics");
         Ok::<_, Infallible>(())
     });
@@ -60,7 +60,7 @@ async fn a_part_that_panics_ends_the_process() {
 #[tokio::test]
 async fn a_part_that_fails_while_it_stops_is_a_failure() {
     let life = life();
-    life.start(Stage::Work, "sour", |stop| async move {
+    life.start(StopStage::Work, "sour", |stop| async move {
         stop.cancelled().await;
         Err(std::io::Error::other("could not finish"))
     });
@@ -71,7 +71,8 @@ async fn a_part_that_fails_while_it_stops_is_a_failure() {
 async fn the_stages_stop_one_after_the_other() {
     let life = life();
     let order = Arc::new(Mutex::new(Vec::new()));
-    for (stage, name) in [(Stage::Last, "relay"), (Stage::Work, "consumer"), (Stage::Edges, "http")]
+    for (stage, name) in
+        [(StopStage::Last, "relay"), (StopStage::Work, "consumer"), (StopStage::Edges, "http")]
     {
         let order = Arc::clone(&order);
         life.start(stage, name, async move |stop: CancellationToken| {
@@ -87,10 +88,10 @@ async fn the_stages_stop_one_after_the_other() {
 
 #[tokio::test]
 async fn a_part_that_hangs_does_not_outlive_the_grace() {
-    let life = Lifecycle::new(Duration::from_millis(100));
+    let life = ProcessLifecycle::new(Duration::from_millis(100));
     let (told, hears) = oneshot::channel();
-    life.start(Stage::Edges, "deaf", |_stop| std::future::pending::<Unfailing>());
-    life.start(Stage::Last, "relay", async |stop: CancellationToken| {
+    life.start(StopStage::Edges, "deaf", |_stop| std::future::pending::<InfallibleResult>());
+    life.start(StopStage::Last, "relay", async |stop: CancellationToken| {
         stop.cancelled().await;
         told.send(()).unwrap();
         Ok::<_, Infallible>(())

@@ -4,9 +4,9 @@ use super::{EnvelopeError, TraceParent};
 
 /// Names and values in the order in which they stand on the message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Option<Vec<u8>>)>);
+pub struct MessageHeaders(Vec<(String, Option<Vec<u8>>)>);
 
-impl Headers {
+impl MessageHeaders {
     /// Adds a header with a text.
     pub fn push(&mut self, name: &str, value: &str) {
         self.push_raw(name, Some(value.as_bytes()));
@@ -34,7 +34,7 @@ impl Headers {
 
     /// The text of the one header of that name; an error if there are several or it is no text.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, EnvelopeError> {
-        let mut found = self.0.iter().filter(|(it, _)| it == name);
+        let mut found = self.0.iter().filter(|(text, _)| text == name);
         let Some((_, value)) = found.next() else { return Ok(None) };
         if found.next().is_some() {
             return Err(EnvelopeError::Repeated(name));
@@ -65,11 +65,11 @@ impl Headers {
     pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let mut headers = Self::default();
         while !bytes.is_empty() {
-            let Part::There(name) = take(&mut bytes)? else { return None };
+            let HeaderPart::There(name) = take(&mut bytes)? else { return None };
             let name = std::str::from_utf8(name).ok()?.to_owned();
             let value = match take(&mut bytes)? {
-                Part::There(value) => Some(value.to_vec()),
-                Part::Nothing => None,
+                HeaderPart::There(value) => Some(value.to_vec()),
+                HeaderPart::Nothing => None,
             };
             headers.0.push((name, value));
         }
@@ -79,24 +79,24 @@ impl Headers {
 
 /// A length, then the bytes; the length of nothing is -1.
 fn put(bytes: &mut Vec<u8>, part: Option<&[u8]>) {
-    let length = part.map_or(-1, |it| i32::try_from(it.len()).unwrap_or(i32::MAX));
+    let length = part.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
     bytes.extend(length.to_be_bytes());
     bytes.extend(part.unwrap_or_default());
 }
 
 /// A name or a value.
-enum Part<'b> {
+enum HeaderPart<'b> {
     There(&'b [u8]),
     Nothing,
 }
 
-fn take<'b>(bytes: &mut &'b [u8]) -> Option<Part<'b>> {
+fn take<'b>(bytes: &mut &'b [u8]) -> Option<HeaderPart<'b>> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     *bytes = rest;
     let Ok(length) = usize::try_from(i32::from_be_bytes(*length)) else {
-        return Some(Part::Nothing);
+        return Some(HeaderPart::Nothing);
     };
     let (part, rest) = bytes.split_at_checked(length)?;
     *bytes = rest;
-    Some(Part::There(part))
+    Some(HeaderPart::There(part))
 }

@@ -3,8 +3,8 @@ use time::macros::datetime;
 
 use super::*;
 
-fn envelope() -> Envelope {
-    Envelope {
+fn envelope() -> MessageEnvelope {
+    MessageEnvelope {
         id: crate::clock::first_id_at(datetime!(2026-01-02 03:04:05 UTC)),
         event_type: "thing-happened".into(),
         source: "/some-service".into(),
@@ -18,11 +18,11 @@ fn envelope() -> Envelope {
 #[test]
 fn what_the_headers_say_is_read_back() {
     let envelope = envelope();
-    assert_eq!(Envelope::from_headers(&envelope.to_headers()), Ok(envelope));
+    assert_eq!(MessageEnvelope::from_headers(&envelope.to_headers()), Ok(envelope));
 }
 
-fn without(name: &str, instead: Option<&str>) -> Headers {
-    let mut headers = Headers::default();
+fn without(name: &str, instead: Option<&str>) -> MessageHeaders {
+    let mut headers = MessageHeaders::default();
     for (it, value) in envelope().to_headers().iter() {
         if it != name {
             headers.push_raw(it, value);
@@ -36,7 +36,7 @@ fn without(name: &str, instead: Option<&str>) -> Headers {
 #[test]
 fn each_header_that_is_missing_or_wrong_is_named() {
     for name in ["ce_id", "ce_type", "ce_source", "ce_subject", "ce_sequence", "ce_time"] {
-        let error = Envelope::from_headers(&without(name, None)).unwrap_err();
+        let error = MessageEnvelope::from_headers(&without(name, None)).unwrap_err();
         assert_eq!(error.to_string(), format!("header {name} is missing"));
     }
     for (name, value) in [
@@ -46,7 +46,7 @@ fn each_header_that_is_missing_or_wrong_is_named() {
         ("ce_sequence", "many"),
         ("ce_time", "yesterday"),
     ] {
-        let error = Envelope::from_headers(&without(name, Some(value))).unwrap_err();
+        let error = MessageEnvelope::from_headers(&without(name, Some(value))).unwrap_err();
         assert!(error.to_string().starts_with(&format!("header {name} is not")), "{error}");
     }
 }
@@ -55,13 +55,13 @@ fn each_header_that_is_missing_or_wrong_is_named() {
 fn a_header_that_stands_there_twice_is_refused() {
     let mut headers = envelope().to_headers();
     headers.push("ce_id", "another");
-    assert_eq!(Envelope::from_headers(&headers), Err(EnvelopeError::Repeated("ce_id")));
+    assert_eq!(MessageEnvelope::from_headers(&headers), Err(EnvelopeError::Repeated("ce_id")));
 }
 
 #[test]
 fn an_unreadable_traceparent_is_dropped_and_the_message_kept() {
     let headers = without("traceparent", Some("00-xyz"));
-    assert_eq!(Envelope::from_headers(&headers).unwrap().trace, None);
+    assert_eq!(MessageEnvelope::from_headers(&headers).unwrap().trace, None);
 }
 
 proptest! {
@@ -70,16 +70,16 @@ proptest! {
         pairs in prop::collection::vec(
             (".*", prop::option::of(prop::collection::vec(any::<u8>(), 0..50))), 0..8)
     ) {
-        let mut headers = Headers::default();
+        let mut headers = MessageHeaders::default();
         for (name, value) in &pairs {
             headers.push_raw(name, value.as_deref());
         }
-        prop_assert_eq!(Headers::from_bytes(&headers.to_bytes()), Some(headers));
+        prop_assert_eq!(MessageHeaders::from_bytes(&headers.to_bytes()), Some(headers));
     }
 
     #[test]
     fn no_bytes_make_the_header_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _read = Headers::from_bytes(&bytes);
+        let _read = MessageHeaders::from_bytes(&bytes);
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl TraceParent {
         hasher.update(self.span_id.to_be_bytes());
         hasher.update(message_id.as_bytes());
         hasher.update(what.as_bytes());
-        let first = hasher.finalize().first_chunk().map_or(1, |it| u64::from_be_bytes(*it));
+        let first = hasher.finalize().first_chunk().map_or(1, |bytes| u64::from_be_bytes(*bytes));
         Self { span_id: first.max(1), ..self }
     }
 
@@ -85,8 +85,8 @@ impl TraceParent {
         if !well_formed || version == "ff" || (version == "00" && parts.next().is_some()) {
             return None;
         }
-        let trace_id = u128::from_str_radix(trace, 16).ok().filter(|it| *it != 0)?;
-        let span_id = u64::from_str_radix(span, 16).ok().filter(|it| *it != 0)?;
+        let trace_id = u128::from_str_radix(trace, 16).ok().filter(|n| *n != 0)?;
+        let span_id = u64::from_str_radix(span, 16).ok().filter(|n| *n != 0)?;
         let sampled = u8::from_str_radix(flags, 16).ok()? & 1 == 1;
         Some(Self { trace_id, span_id, sampled })
     }

@@ -23,8 +23,8 @@
 
 use sqlx::PgConnection;
 
-use super::Kept;
-use crate::writers::Writers;
+use super::OutboxRow;
+use crate::open_transactions::OpenTransactions;
 
 /// The floor is raised when so many ids lie between it and what is read.
 const STRIDE: i64 = 1_000;
@@ -40,17 +40,17 @@ pub(super) use floor;
 
 /// Raises the floor, step by step.
 #[derive(Debug, Default)]
-pub struct Floor {
+pub struct OutboxFloor {
     /// The highest id that was read.
     read: i64,
     /// The floor, as far as it is known here.
     raised: i64,
-    rising: Option<(i64, Writers)>,
+    rising: Option<(i64, OpenTransactions)>,
 }
 
-impl Floor {
+impl OutboxFloor {
     /// Takes note of what was read from the head.
-    pub fn note(&mut self, batch: &[Kept]) {
+    pub fn note(&mut self, batch: &[OutboxRow]) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
         if first.outbox_id <= self.raised {
             // The ids began anew.
@@ -64,7 +64,8 @@ impl Floor {
     pub async fn raise(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let Some((up_to, writers)) = &self.rising else {
             if self.read - self.raised >= STRIDE {
-                self.rising = Some((self.read, Writers::of(conn, "messaging.outbox").await?));
+                self.rising =
+                    Some((self.read, OpenTransactions::of(conn, "messaging.outbox").await?));
             }
             return Ok(());
         };

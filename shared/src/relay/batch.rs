@@ -11,30 +11,32 @@ use std::{
 };
 
 use super::{
-    Answer, Blame, Error, Leader, Publish, Relay, Step, counter,
-    held::{self, Held, UNCONFIRMED},
+    LeaderLease, MessagePublisher, OutboxRelay, PublishResult, RefusalCause, RelayError, RelayStep,
+    counter,
+    held_topics::{self, HeldTopic, UNCONFIRMED},
     show_held,
 };
 use crate::{
     db,
-    outbox::{self, Kept, Which},
+    outbox::{self, OutboxRow, TopicSelection},
     published,
     telemetry::{messaging, spans},
 };
 
-impl<P: Publish> Relay<P> {
+impl<P: MessagePublisher> OutboxRelay<P> {
     /// Publishes one batch: from the head of the outbox, or of a held topic whose time has come. They
     /// take turns.
-    pub(super) async fn lead(&mut self, leader: &mut Leader) -> Result<Step, Error> {
+    pub(super) async fn lead(&mut self, leader: &mut LeaderLease) -> Result<RelayStep, RelayError> {
         if !self.look(leader).await? {
-            return Ok(Step::Deposed);
+            return Ok(RelayStep::Deposed);
         }
         let again = leader.known.due_again().next().map(ToOwned::to_owned);
         if let Some(topic) = again.as_deref().filter(|_| leader.known.take_turn()) {
             return self.say_again(leader, topic).await;
         }
         // What is lost of a topic goes out before what is new.
-        let due = leader.due().filter(|it| leader.known.due_again().all(|lost| lost != it.topic));
+        let due =
+            leader.due().filter(|topic| leader.known.due_again().all(|lost| lost != topic.topic));
         if let Some(held) = due.clone().filter(|_| !leader.was_alone) {
             return self.alone(leader, &held).await;
         }
@@ -52,13 +54,13 @@ impl<P: Publish> Relay<P> {
                 return self.say_again(leader, &topic).await;
             }
             self.tenure.idles(Instant::now());
-            return Ok(Step::Idle);
+            return Ok(RelayStep::Idle);
         }
         let began = spans::now();
         self.publisher.set_patience(self.tenure.patience());
         let answers = self.publish(&batch).await;
         let Some(n) = self.settle(leader, &batch, (&answers, began)).await? else {
-            return Ok(Step::Deposed);
+            return Ok(RelayStep::Deposed);
         };
         self.judge(leader, &batch, &answers, n).await
     }
@@ -68,12 +70,12 @@ impl<P: Publish> Relay<P> {
     }
 
     /// The head of the outbox, beside what is held or suspected.
-    async fn head(&self, leader: &mut Leader) -> Result<Vec<Kept>, Error> {
+    async fn head(&self, leader: &mut LeaderLease) -> Result<Vec<OutboxRow>, RelayError> {
         let n_max = if leader.is_doubtful { 1 } else { self.n_max() };
         let waiting = leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str());
         let beside: Vec<&str> = waiting.chain(leader.known.due_again()).collect();
         let limit = self.settings.statement_limit;
-        let head = outbox::head_of(&mut leader.conn, n_max, Which::Beside(&beside));
+        let head = outbox::head_of(&mut leader.conn, n_max, TopicSelection::Beside(&beside));
         let head = db::within(limit, head).await?;
         leader.floor.note(&head);
         db::within(limit, leader.floor.raise(&mut leader.conn)).await?;
@@ -81,7 +83,7 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Hands a batch to the log, and measures how long that takes.
-    pub(super) async fn publish(&mut self, batch: &[Kept]) -> Vec<Answer> {
+    pub(super) async fn publish(&mut self, batch: &[OutboxRow]) -> Vec<PublishResult> {
         let (service, began) = (self.settings.service, Instant::now());
         let answers = self.publisher.publish(batch).await;
         metrics::histogram!("relay_ack_duration_seconds", "service" => service)
@@ -94,10 +96,10 @@ impl<P: Publish> Relay<P> {
     /// Moves what was confirmed to what is kept; answers how many that were, or nothing if another relay leads.
     pub(super) async fn settle(
         &mut self,
-        leader: &mut Leader,
-        batch: &[Kept],
-        (answers, began): (&[Answer], SystemTime),
-    ) -> Result<Option<usize>, Error> {
+        leader: &mut LeaderLease,
+        batch: &[OutboxRow],
+        (answers, began): (&[PublishResult], SystemTime),
+    ) -> Result<Option<usize>, RelayError> {
         let settled = settleable(batch, answers);
         let offsets = self.publisher.offsets();
         if !self.compare(leader, &offsets).await? {
@@ -126,23 +128,24 @@ impl<P: Publish> Relay<P> {
     /// Whose fault it is if not all of a batch was confirmed.
     async fn judge(
         &mut self,
-        leader: &mut Leader,
-        batch: &[Kept],
-        answers: &[Answer],
+        leader: &mut LeaderLease,
+        batch: &[OutboxRow],
+        answers: &[PublishResult],
         n: usize,
-    ) -> Result<Step, Error> {
+    ) -> Result<RelayStep, RelayError> {
         let mut held = refused(batch, answers);
-        leader.is_doubtful |= n == 0 && answers.iter().any(Answer::is_unclear);
+        leader.is_doubtful |= n == 0 && answers.iter().any(PublishResult::is_unclear);
         if n > 0 {
             // Others are confirmed: it is for the sake of these topics that they were not.
             let proven = std::mem::take(&mut leader.suspects);
-            held.extend(proven.iter().map(|it| it.again(&it.code, &it.detail)));
+            held.extend(proven.iter().map(|topic| topic.again(&topic.code, &topic.detail)));
         }
         if held.is_empty() && n < batch.len() {
             let copies = format!("{}.dlq", self.settings.service);
             // An answer of its own, while others were confirmed, is proof as well. Copies for people are
             // worth no doubt: nothing depends on when they are published.
-            let is_certain = |it: &Held| it.topic == copies || (n > 0 && it.code != UNCONFIRMED);
+            let is_certain =
+                |topic: &HeldTopic| topic.topic == copies || (n > 0 && topic.code != UNCONFIRMED);
             let doubtful = doubtful(batch, answers, &self.publisher.trouble());
             let (certain, suspects): (Vec<_>, Vec<_>) = doubtful.into_iter().partition(is_certain);
             leader.suspects = if leader.suspects.is_empty() { suspects } else { vec![] };
@@ -150,20 +153,24 @@ impl<P: Publish> Relay<P> {
         }
         if held.is_empty() {
             let all = n == batch.len();
-            return Ok(if all { Step::Published(n) } else { Step::Unconfirmed(n) });
+            return Ok(if all { RelayStep::Published(n) } else { RelayStep::Unconfirmed(n) });
         }
         for held in held {
-            let held = Held { is_proven: held.is_proven || n > 0, ..held };
+            let held = HeldTopic { is_proven: held.is_proven || n > 0, ..held };
             if !self.hold(leader, held).await? {
-                return Ok(Step::Deposed);
+                return Ok(RelayStep::Deposed);
             }
         }
-        Ok(Step::Held)
+        Ok(RelayStep::Held)
     }
 
     /// Holds a topic, or holds it longer; answers whether this relay still leads.
-    pub(super) async fn hold(&mut self, leader: &mut Leader, topic: Held) -> Result<bool, Error> {
-        let hold = held::hold(&mut leader.conn, leader.epoch, &topic);
+    pub(super) async fn hold(
+        &mut self,
+        leader: &mut LeaderLease,
+        topic: HeldTopic,
+    ) -> Result<bool, RelayError> {
+        let hold = held_topics::hold(&mut leader.conn, leader.epoch, &topic);
         if !db::within(self.settings.statement_limit, hold).await? {
             return Ok(false);
         }
@@ -176,7 +183,7 @@ impl<P: Publish> Relay<P> {
             retry_in_ms = topic.pause().as_millis(),
             "a topic is held: its messages wait, others go on"
         );
-        leader.held.retain(|it| it.topic != topic.topic);
+        leader.held.retain(|one_topic| one_topic.topic != topic.topic);
         leader.held.push(topic);
         Ok(true)
     }
@@ -184,22 +191,22 @@ impl<P: Publish> Relay<P> {
     /// Holds a topic no longer; answers whether this relay still leads.
     pub(super) async fn release(
         &mut self,
-        leader: &mut Leader,
-        held: &Held,
-    ) -> Result<bool, Error> {
-        let release = held::release(&mut leader.conn, leader.epoch, &held.topic);
+        leader: &mut LeaderLease,
+        held: &HeldTopic,
+    ) -> Result<bool, RelayError> {
+        let release = held_topics::release(&mut leader.conn, leader.epoch, &held.topic);
         if !db::within(self.settings.statement_limit, release).await? {
             return Ok(false);
         }
         show_held(self.settings.service, &held.topic, false);
         tracing::info!(topic = held.topic, "a topic is held no longer");
-        leader.held.retain(|it| it.topic != held.topic);
+        leader.held.retain(|topic| topic.topic != held.topic);
         Ok(true)
     }
 }
 
 /// The rows that may be deleted: confirmed, with everything before them of the same key confirmed.
-pub(super) fn settleable(batch: &[Kept], answers: &[Answer]) -> Vec<i64> {
+pub(super) fn settleable(batch: &[OutboxRow], answers: &[PublishResult]) -> Vec<i64> {
     let mut blocked = HashSet::new();
     batch
         .iter()
@@ -216,21 +223,21 @@ pub(super) fn settleable(batch: &[Kept], answers: &[Answer]) -> Vec<i64> {
 }
 
 /// The topics that refused, each once. Of a batch it is not known which record was at fault.
-fn refused(batch: &[Kept], answers: &[Answer]) -> Vec<Held> {
+fn refused(batch: &[OutboxRow], answers: &[PublishResult]) -> Vec<HeldTopic> {
     topics(batch, answers, |answer| match answer {
-        Answer::Refused(it) if it.blame != Blame::Unclear => {
+        PublishResult::Refused(it) if it.blame != RefusalCause::Unclear => {
             Some((it.code.clone(), format!("{} ({})", it.code, it.text)))
         }
-        Answer::Refused(_) | Answer::Confirmed | Answer::Unconfirmed => None,
+        PublishResult::Refused(_) | PublishResult::Confirmed | PublishResult::Unconfirmed => None,
     })
 }
 
 /// The topics for whose sake a batch may have failed: those with an error of their own; or else those
 /// of which nothing was confirmed.
-fn doubtful(batch: &[Kept], answers: &[Answer], trouble: &str) -> Vec<Held> {
+fn doubtful(batch: &[OutboxRow], answers: &[PublishResult], trouble: &str) -> Vec<HeldTopic> {
     let named = topics(batch, answers, |answer| match answer {
-        Answer::Refused(it) => Some((it.code.clone(), format!("{} ({})", it.code, it.text))),
-        Answer::Confirmed | Answer::Unconfirmed => None,
+        PublishResult::Refused(it) => Some((it.code.clone(), format!("{} ({})", it.code, it.text))),
+        PublishResult::Confirmed | PublishResult::Unconfirmed => None,
     });
     if !named.is_empty() {
         return named;
@@ -244,23 +251,23 @@ fn doubtful(batch: &[Kept], answers: &[Answer], trouble: &str) -> Vec<Held> {
     let mut silent = topics(batch, answers, |answer| {
         (!answer.is_confirmed()).then(|| (UNCONFIRMED.to_owned(), trouble.to_owned()))
     });
-    silent.retain(|it| !confirmed.contains(it.topic.as_str()));
+    silent.retain(|topic| !confirmed.contains(topic.topic.as_str()));
     silent
 }
 
 /// The topics of those messages that `pick` has a code and words for, each once.
 fn topics(
-    batch: &[Kept],
-    answers: &[Answer],
-    pick: impl Fn(&Answer) -> Option<(String, String)>,
-) -> Vec<Held> {
+    batch: &[OutboxRow],
+    answers: &[PublishResult],
+    pick: impl Fn(&PublishResult) -> Option<(String, String)>,
+) -> Vec<HeldTopic> {
     let mut seen = HashSet::new();
     let mut topics = Vec::new();
     for (kept, answer) in batch.iter().zip(answers) {
         if let Some((code, detail)) = pick(answer)
             && seen.insert(&kept.message.topic)
         {
-            topics.push(Held::now(&kept.message.topic, &code, &detail));
+            topics.push(HeldTopic::now(&kept.message.topic, &code, &detail));
         }
     }
     topics

@@ -24,15 +24,15 @@ use rdkafka::{
 };
 use tokio::sync::Notify;
 
-use self::ends::Ends;
-use super::{Answer, Publish, Refusal};
+use self::ends::PartitionEnds;
+use super::{MessagePublisher, PublishRefusal, PublishResult};
 use crate::{
     fault,
-    kafka::{self, Complaints},
-    outbox::Kept,
-    published::{Offsets, Partition},
+    kafka::{self, ClientErrors},
+    outbox::OutboxRow,
+    published::{OffsetsByPartition, TopicPartition},
     telemetry::messaging,
-    topics::{self, Replicas, Topic},
+    topics::{self, ReplicaCount, TopicSpec},
 };
 
 /// No confirmation at all for this long, and the producer is thrown away; unless a relay says
@@ -48,15 +48,15 @@ const RESTORE_LIMIT: Duration = Duration::from_secs(3);
 
 /// Publishes to Kafka.
 pub struct KafkaPublisher {
-    settings: kafka::Settings,
+    settings: kafka::KafkaSettings,
     batch_max: usize,
-    declared: &'static [Topic],
-    replicas: Replicas,
+    declared: &'static [TopicSpec],
+    replicas: ReplicaCount,
     patience: Duration,
     trouble: String,
-    producer: Option<ThreadedProducer<Confirmations>>,
-    offsets: Offsets,
-    ends: Option<Ends>,
+    producer: Option<ThreadedProducer<DeliveryReports>>,
+    offsets: OffsetsByPartition,
+    ends: Option<PartitionEnds>,
 }
 
 impl std::fmt::Debug for KafkaPublisher {
@@ -68,16 +68,16 @@ impl std::fmt::Debug for KafkaPublisher {
 /// Which messages of the batch in flight the broker has answered for. Shared with the client's
 /// own thread, which must never wait or panic.
 #[derive(Clone, Default)]
-struct Confirmations {
-    state: Arc<Mutex<State>>,
+struct DeliveryReports {
+    state: Arc<Mutex<DeliveryState>>,
     changed: Arc<Notify>,
-    complaints: Arc<Complaints>,
+    complaints: Arc<ClientErrors>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct DeliveryState {
     /// Unconfirmed until the client says otherwise.
-    answers: Vec<Answer>,
+    answers: Vec<PublishResult>,
     /// How many are not confirmed.
     missing: usize,
     /// How many the client has not said anything of.
@@ -87,7 +87,7 @@ struct State {
     located: Vec<(usize, (i32, i64))>,
 }
 
-impl ClientContext for Confirmations {
+impl ClientContext for DeliveryReports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         self.complaints.log(level, facility, line);
     }
@@ -97,7 +97,7 @@ impl ClientContext for Confirmations {
     }
 }
 
-impl ProducerContext for Confirmations {
+impl ProducerContext for DeliveryReports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, place: usize) {
@@ -108,15 +108,15 @@ impl ProducerContext for Confirmations {
     }
 }
 
-impl Confirmations {
+impl DeliveryReports {
     /// Takes note of the broker's answer: the offset that it gave the message, or why it gave none.
     fn note(&self, place: usize, answer: Result<i64, KafkaError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = state.answers.get(place).is_some_and(Answer::is_confirmed);
+        let known = state.answers.get(place).is_some_and(PublishResult::is_confirmed);
         match answer {
             Ok(offset) if offset >= 0 => {
                 if !known && let Some(answer) = state.answers.get_mut(place) {
-                    *answer = Answer::Confirmed;
+                    *answer = PublishResult::Confirmed;
                     state.missing -= 1;
                     state.open = state.open.saturating_sub(1);
                 }
@@ -126,7 +126,7 @@ impl Confirmations {
             }
             Err(error) => {
                 if !known && let Some(answer) = state.answers.get_mut(place) {
-                    *answer = Answer::of(&error);
+                    *answer = PublishResult::of(&error);
                 }
                 state.fail(error);
             }
@@ -143,9 +143,9 @@ impl Confirmations {
     }
 
     fn expect(&self, n: usize) {
-        let answers = vec![Answer::Unconfirmed; n];
+        let answers = vec![PublishResult::Unconfirmed; n];
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) =
-            State { answers, missing: n, open: n, ..State::default() };
+            DeliveryState { answers, missing: n, open: n, ..DeliveryState::default() };
     }
 
     /// Waits until all is confirmed, something failed, or nothing moved for too long.
@@ -182,7 +182,7 @@ impl Confirmations {
     }
 
     /// Adds the offsets of what was confirmed of these messages.
-    fn add_to(&self, offsets: &mut Offsets, messages: &[Kept]) {
+    fn add_to(&self, offsets: &mut OffsetsByPartition, messages: &[OutboxRow]) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, (partition, offset)) in &state.located {
             if let (Some(kept), 0..) = (messages.get(*place), *offset) {
@@ -191,18 +191,20 @@ impl Confirmations {
         }
     }
 
-    fn take(&self) -> Vec<Answer> {
+    fn take(&self) -> Vec<PublishResult> {
         std::mem::take(&mut *self.state.lock().unwrap_or_else(PoisonError::into_inner)).answers
     }
 }
 
-impl State {
+impl DeliveryState {
     /// A refusal says more than that the client gave the others up for it.
     fn fail(&mut self, error: KafkaError) {
         self.open = self.open.saturating_sub(1);
-        let says_more = matches!(Answer::of(&error), Answer::Refused(_));
-        let told =
-            self.failure.as_ref().is_some_and(|it| matches!(Answer::of(it), Answer::Refused(_)));
+        let says_more = matches!(PublishResult::of(&error), PublishResult::Refused(_));
+        let told = self
+            .failure
+            .as_ref()
+            .is_some_and(|error| matches!(PublishResult::of(error), PublishResult::Refused(_)));
         if self.failure.is_none() || (says_more && !told) {
             self.failure = Some(error);
         }
@@ -211,30 +213,30 @@ impl State {
 
 impl KafkaPublisher {
     /// A publisher for batches of at most `batch_max` messages.
-    pub fn new(settings: kafka::Settings, batch_max: usize) -> Self {
+    pub fn new(settings: kafka::KafkaSettings, batch_max: usize) -> Self {
         Self {
             settings,
             batch_max,
             declared: &[],
-            replicas: Replicas::majority(1),
+            replicas: ReplicaCount::majority(1),
             patience: PATIENCE,
             trouble: String::new(),
             producer: None,
-            offsets: Offsets::default(),
+            offsets: OffsetsByPartition::default(),
             ends: None,
         }
     }
 
     /// The same, for topics that are declared so: one that is missing is made anew.
     #[must_use]
-    pub fn declaring(self, declared: &'static [Topic], replicas: Replicas) -> Self {
+    pub fn declaring(self, declared: &'static [TopicSpec], replicas: ReplicaCount) -> Self {
         Self { declared, replicas, ..self }
     }
 
-    async fn try_publish(&mut self, messages: &[Kept]) -> Result<(), KafkaError> {
+    async fn try_publish(&mut self, messages: &[OutboxRow]) -> Result<(), KafkaError> {
         if self.producer.is_none() {
             let config = self.settings.producer(self.batch_max);
-            self.producer = Some(config.create_with_context(Confirmations::default())?);
+            self.producer = Some(config.create_with_context(DeliveryReports::default())?);
         }
         let Some(producer) = &self.producer else { unreachable!("it was made above") };
         let confirmations = Arc::clone(producer.context());
@@ -260,16 +262,16 @@ impl KafkaPublisher {
 }
 
 fn send(
-    producer: &ThreadedProducer<Confirmations>,
-    settings: &kafka::Settings,
+    producer: &ThreadedProducer<DeliveryReports>,
+    settings: &kafka::KafkaSettings,
     place: usize,
-    kept: &Kept,
+    kept: &OutboxRow,
 ) -> Result<(), KafkaError> {
     let message = &kept.message;
     let topic = settings.topic(&message.topic);
     let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
     // What travels names the sending as its parent, not the decision behind it.
-    let trace = messaging::sending(message).map(|it| it.to_string());
+    let trace = messaging::sending(message).map(|trace_parent| trace_parent.to_string());
     for (key, value) in message.headers.iter() {
         let value = match &trace {
             Some(trace) if key == "traceparent" => Some(trace.as_bytes()),
@@ -284,8 +286,8 @@ fn send(
     producer.send(record).map_err(|(error, _)| error)
 }
 
-impl Publish for KafkaPublisher {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+impl MessagePublisher for KafkaPublisher {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
         let outcome = self.try_publish(messages).await;
         let (answers, heard) = match &self.producer {
             Some(producer) => {
@@ -300,18 +302,21 @@ impl Publish for KafkaPublisher {
             tracing::debug!(%error, "a message was not confirmed; the producer starts over");
             self.start_over();
         }
-        let all_unknown = || vec![Answer::Unconfirmed; messages.len()];
+        let all_unknown = || vec![PublishResult::Unconfirmed; messages.len()];
         if answers.len() == messages.len() { answers } else { all_unknown() }
     }
 
-    fn offsets(&mut self) -> Offsets {
+    fn offsets(&mut self) -> OffsetsByPartition {
         std::mem::take(&mut self.offsets)
     }
 
-    async fn ends(&mut self, partitions: Vec<Partition>) -> Option<BTreeMap<Partition, i64>> {
+    async fn ends(
+        &mut self,
+        partitions: Vec<TopicPartition>,
+    ) -> Option<BTreeMap<TopicPartition, i64>> {
         let ends = match self.ends.take() {
             Some(ends) => ends,
-            None => Ends::new(&self.settings)?,
+            None => PartitionEnds::new(&self.settings)?,
         };
         let (ends, told) = ends.ask(partitions).await?;
         self.ends = Some(ends);
@@ -326,11 +331,11 @@ impl Publish for KafkaPublisher {
     }
 
     fn topics(&self) -> Vec<&'static str> {
-        self.declared.iter().map(|it| it.name).collect()
+        self.declared.iter().map(|spec| spec.name).collect()
     }
 
     async fn restore(&mut self, topic: &str) -> Result<bool, String> {
-        let Some(topic) = self.declared.iter().find(|it| it.name == topic) else {
+        let Some(topic) = self.declared.iter().find(|spec| spec.name == topic) else {
             // Not ours to make: somebody else may have done so meanwhile, which the next attempt tells.
             return Ok(false);
         };
@@ -346,10 +351,12 @@ impl Publish for KafkaPublisher {
 /// What keeps messages from being confirmed: a refusal by itself, or what the client's threads said of
 /// the connection while nothing was heard.
 fn describe(error: &KafkaError, heard: Option<String>) -> String {
-    match (Answer::of(error), heard) {
-        (Answer::Refused(Refusal { code, text, .. }), _) => format!("{code} ({text})"),
-        (Answer::Confirmed | Answer::Unconfirmed, Some(heard)) => heard,
-        (Answer::Confirmed | Answer::Unconfirmed, None) => error.to_string(),
+    match (PublishResult::of(error), heard) {
+        (PublishResult::Refused(PublishRefusal { code, text, .. }), _) => {
+            format!("{code} ({text})")
+        }
+        (PublishResult::Confirmed | PublishResult::Unconfirmed, Some(heard)) => heard,
+        (PublishResult::Confirmed | PublishResult::Unconfirmed, None) => error.to_string(),
     }
 }
 

@@ -11,37 +11,37 @@ use std::time::Instant;
 use sqlx::PgConnection;
 
 use super::{
-    Settings,
-    held::{self, Held},
-    known::Known,
+    RelaySettings,
+    held_topics::{self, HeldTopic},
+    recorded_ends::RecordedEnds,
 };
-use crate::outbox::Floor;
+use crate::outbox::OutboxFloor;
 
 /// The right to publish, and what is known for as long as it lasts.
 #[derive(Debug)]
-pub struct Leader {
+pub struct LeaderLease {
     pub(super) conn: PgConnection,
     pub(super) epoch: i64,
     /// What is recorded of the log.
-    pub(super) known: Known,
+    pub(super) known: RecordedEnds,
     /// Topics that are held, as the table has them.
-    pub(super) held: Vec<Held>,
+    pub(super) held: Vec<HeldTopic>,
     /// Topics whose messages were not confirmed, and nobody knows yet whether it is for their sake:
     /// they are held once others are confirmed without them.
-    pub(super) suspects: Vec<Held>,
+    pub(super) suspects: Vec<HeldTopic>,
     /// Whether the last refusal may be our own fault, and nothing has been confirmed since: records are
     /// sent one at a time, because of several the broker does not say what is wrong with them.
     pub(super) is_doubtful: bool,
     /// Whether the last step was a held topic's.
     pub(super) was_alone: bool,
     /// Up to where the outbox is empty for good.
-    pub(super) floor: Floor,
+    pub(super) floor: OutboxFloor,
 }
 
-impl Leader {
+impl LeaderLease {
     /// Becomes the leader by this connection; unless there is one: then the connection comes back.
     pub async fn elect(
-        settings: &Settings,
+        settings: &RelaySettings,
         mut conn: PgConnection,
     ) -> Result<Result<Self, PgConnection>, sqlx::Error> {
         let elected: bool = sqlx::query_scalar(
@@ -61,8 +61,8 @@ impl Leader {
         .bind(format!("{}/{}", settings.service, std::process::id()))
         .fetch_one(&mut conn)
         .await?;
-        let held = held::read(&mut conn).await?;
-        let known = Known::read(&mut conn).await?;
+        let held = held_topics::read(&mut conn).await?;
+        let known = RecordedEnds::read(&mut conn).await?;
         tracing::info!(epoch, "this relay leads");
         Ok(Ok(Self {
             conn,
@@ -72,7 +72,7 @@ impl Leader {
             suspects: vec![],
             is_doubtful: false,
             was_alone: false,
-            floor: Floor::default(),
+            floor: OutboxFloor::default(),
         }))
     }
 
@@ -92,8 +92,12 @@ impl Leader {
     }
 
     /// The held topic that is to be tried now, if there is one.
-    pub(super) fn due(&self) -> Option<Held> {
+    pub(super) fn due(&self) -> Option<HeldTopic> {
         let now = Instant::now();
-        self.held.iter().filter(|it| it.retry_at <= now).min_by_key(|it| it.retry_at).cloned()
+        self.held
+            .iter()
+            .filter(|topic| topic.retry_at <= now)
+            .min_by_key(|topic| topic.retry_at)
+            .cloned()
     }
 }

@@ -11,16 +11,19 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use super::{Answer, Blame, Error, Leader, Publish, Relay, Step, count_topic, counter};
+use super::{
+    LeaderLease, MessagePublisher, OutboxRelay, PublishResult, RefusalCause, RelayError, RelayStep,
+    count_topic, counter,
+};
 use crate::{
     db,
-    published::{self, Again, Loss, Offsets, Partition},
+    published::{self, OffsetsByPartition, PartitionLoss, RepublishedMessages, TopicPartition},
 };
 
-impl<P: Publish> Relay<P> {
+impl<P: MessagePublisher> OutboxRelay<P> {
     /// Looks whether the log still has what it confirmed, if it is time to. Answers whether this relay
     /// still leads.
-    pub(super) async fn look(&mut self, leader: &mut Leader) -> Result<bool, Error> {
+    pub(super) async fn look(&mut self, leader: &mut LeaderLease) -> Result<bool, RelayError> {
         let partitions = leader.known.take_due();
         if partitions.is_empty() {
             return Ok(true);
@@ -43,9 +46,9 @@ impl<P: Publish> Relay<P> {
     /// know whether all is read while one is not there. Answers what they have lost.
     async fn restore_missing(
         &mut self,
-        leader: &Leader,
-        ends: &BTreeMap<Partition, i64>,
-    ) -> Vec<Loss> {
+        leader: &LeaderLease,
+        ends: &BTreeMap<TopicPartition, i64>,
+    ) -> Vec<PartitionLoss> {
         let mut losses = Vec::new();
         for topic in self.publisher.topics() {
             if ends.keys().any(|(known, _)| known == topic) {
@@ -65,11 +68,11 @@ impl<P: Publish> Relay<P> {
     }
 
     /// Says that a topic was made anew; answers what it has lost.
-    pub(super) fn restored(&self, leader: &Leader, topic: &str) -> Vec<Loss> {
+    pub(super) fn restored(&self, leader: &LeaderLease, topic: &str) -> Vec<PartitionLoss> {
         tracing::warn!(topic, "a topic was missing and was made anew: what was in it is lost");
         count_topic("relay_topics_restored_total", self.settings.service, topic, 1);
         let of_topic = leader.known.up_to().iter().filter(|((known, _), _)| known == topic);
-        let lost = |(partition, up_to): (&Partition, &i64)| Loss {
+        let lost = |(partition, up_to): (&TopicPartition, &i64)| PartitionLoss {
             partition: partition.clone(),
             up_to: *up_to,
             ends_at: 0,
@@ -80,18 +83,18 @@ impl<P: Publish> Relay<P> {
     /// Records what the offsets of a batch give away. Answers whether this relay still leads.
     pub(super) async fn compare(
         &mut self,
-        leader: &mut Leader,
-        offsets: &Offsets,
-    ) -> Result<bool, Error> {
+        leader: &mut LeaderLease,
+        offsets: &OffsetsByPartition,
+    ) -> Result<bool, RelayError> {
         let losses = published::begun_anew(leader.known.up_to(), offsets);
         self.record(leader, &losses).await
     }
 
     pub(super) async fn record(
         &mut self,
-        leader: &mut Leader,
-        losses: &[Loss],
-    ) -> Result<bool, Error> {
+        leader: &mut LeaderLease,
+        losses: &[PartitionLoss],
+    ) -> Result<bool, RelayError> {
         if losses.is_empty() {
             return Ok(true);
         }
@@ -99,7 +102,7 @@ impl<P: Publish> Relay<P> {
         if !db::within(self.settings.statement_limit, recorded).await? {
             return Ok(false);
         }
-        for Loss { partition: (topic, partition), up_to, ends_at } in losses {
+        for PartitionLoss { partition: (topic, partition), up_to, ends_at } in losses {
             tracing::error!(
                 topic,
                 partition,
@@ -117,19 +120,19 @@ impl<P: Publish> Relay<P> {
     /// Publishes the next batch of what this topic lost.
     pub(super) async fn say_again(
         &mut self,
-        leader: &mut Leader,
+        leader: &mut LeaderLease,
         topic: &str,
-    ) -> Result<Step, Error> {
+    ) -> Result<RelayStep, RelayError> {
         let (limit, n_max) = (self.settings.statement_limit, self.n_max());
         let again = db::within(limit, published::again(&mut leader.conn, topic, n_max)).await?;
-        let Again { mut messages, mut next } = again;
+        let RepublishedMessages { mut messages, mut next } = again;
         let singly = leader.known.says_singly(topic) && !messages.is_empty();
         if singly {
             messages.truncate(1);
-            next = messages.first().map(|it| it.outbox_id);
+            next = messages.first().map(|row| row.outbox_id);
         }
         if messages.is_empty() {
-            return self.advance(leader, (topic, next), (0, Offsets::default())).await;
+            return self.advance(leader, (topic, next), (0, OffsetsByPartition::default())).await;
         }
         self.publisher.set_patience(self.tenure.patience());
         let answers = self.publish(&messages).await;
@@ -138,7 +141,7 @@ impl<P: Publish> Relay<P> {
         let losses = published::begun_anew(leader.known.up_to(), &offsets);
         if !losses.is_empty() {
             let leads = self.record(leader, &losses).await?;
-            return Ok(if leads { Step::Published(0) } else { Step::Deposed });
+            return Ok(if leads { RelayStep::Published(0) } else { RelayStep::Deposed });
         }
         let n = answers.iter().take_while(|it| it.is_confirmed()).count();
         if n == messages.len() {
@@ -147,37 +150,39 @@ impl<P: Publish> Relay<P> {
             }
             return self.advance(leader, (topic, next), (n, offsets)).await;
         }
-        let refusal = answers.iter().find_map(|it| match it {
-            Answer::Refused(refusal) => Some(refusal),
-            Answer::Confirmed | Answer::Unconfirmed => None,
+        let refusal = answers.iter().find_map(|result| match result {
+            PublishResult::Refused(refusal) => Some(refusal),
+            PublishResult::Confirmed | PublishResult::Unconfirmed => None,
         });
-        let by_record = refusal.is_some_and(|it| it.blame == Blame::Record);
-        let detail = refusal.map(|it| format!("{} ({})", it.code, it.text));
+        let by_record =
+            refusal.is_some_and(|publish_refusal| publish_refusal.blame == RefusalCause::Record);
+        let detail = refusal
+            .map(|publish_refusal| format!("{} ({})", publish_refusal.code, publish_refusal.text));
         if singly && by_record {
             tracing::warn!(topic, detail, "a lost message is not taken again: it is passed over");
             return self.advance(leader, (topic, next), (0, offsets)).await;
         }
         if let Some(last) = messages[..n].last() {
             let reached = (topic, Some(last.outbox_id));
-            if self.advance(leader, reached, (n, offsets)).await? == Step::Deposed {
-                return Ok(Step::Deposed);
+            if self.advance(leader, reached, (n, offsets)).await? == RelayStep::Deposed {
+                return Ok(RelayStep::Deposed);
             }
         }
         leader.known.say_again_later(topic, by_record);
         // Of silence it is not known whether it is the topic's.
-        Ok(if refusal.is_some() { Step::Held } else { Step::Unconfirmed(n) })
+        Ok(if refusal.is_some() { RelayStep::Held } else { RelayStep::Unconfirmed(n) })
     }
 
     /// Records how far a topic is published again.
     async fn advance(
         &mut self,
-        leader: &mut Leader,
+        leader: &mut LeaderLease,
         (topic, next): (&str, Option<i64>),
-        (n, offsets): (usize, Offsets),
-    ) -> Result<Step, Error> {
+        (n, offsets): (usize, OffsetsByPartition),
+    ) -> Result<RelayStep, RelayError> {
         let said = published::said_again(&mut leader.conn, leader.epoch, (topic, next), &offsets);
         if !db::within(self.settings.statement_limit, said).await? {
-            return Ok(Step::Deposed);
+            return Ok(RelayStep::Deposed);
         }
         leader.known.reached(offsets);
         if n > 0 {
@@ -188,6 +193,6 @@ impl<P: Publish> Relay<P> {
             leader.known.said_again(topic);
             tracing::info!(topic, "what is kept of the lost messages is published again");
         }
-        Ok(Step::Published(n))
+        Ok(RelayStep::Published(n))
     }
 }

@@ -3,20 +3,20 @@
 use time::macros::datetime;
 use uuid::Uuid;
 
-use super::{GENERATION_MAX, Lanes};
-use crate::message::{Envelope, Headers, Incoming, Message};
+use super::{GENERATION_MAX, SequenceMemory};
+use crate::message::{IncomingMessage, Message, MessageEnvelope, MessageHeaders};
 
 fn message(topic: &str, source: &'static str, subject: &str, sequence: i64) -> Message {
-    let incoming = Incoming {
+    let incoming = IncomingMessage {
         topic: topic.to_owned(),
         partition: 0,
         offset: 0,
         timestamp_ms: None,
         key: None,
-        headers: Headers::default(),
+        headers: MessageHeaders::default(),
         payload: None,
     };
-    let envelope = Envelope {
+    let envelope = MessageEnvelope {
         id: Uuid::nil(),
         event_type: "said".into(),
         source: source.into(),
@@ -30,7 +30,7 @@ fn message(topic: &str, source: &'static str, subject: &str, sequence: i64) -> M
 
 #[test]
 fn numbers_rise_per_topic_source_and_subject() {
-    let mut lanes = Lanes::default();
+    let mut lanes = SequenceMemory::default();
     assert!(lanes.rises(&message("t", "/a", "s", 5)));
     for elsewhere in
         [message("u", "/a", "s", 1), message("t", "/b", "s", 1), message("t", "/a", "r", 1)]
@@ -42,7 +42,7 @@ fn numbers_rise_per_topic_source_and_subject() {
 
 #[test]
 fn a_number_that_is_not_above_the_highest_falls() {
-    let mut lanes = Lanes::default();
+    let mut lanes = SequenceMemory::default();
     assert!(lanes.rises(&message("t", "/a", "s", 5)));
     assert!(!lanes.rises(&message("t", "/a", "s", 4)));
     assert!(!lanes.rises(&message("t", "/a", "s", 5)), "two messages have one number");
@@ -51,7 +51,7 @@ fn a_number_that_is_not_above_the_highest_falls() {
 
 #[test]
 fn what_is_remembered_is_bounded_and_what_spoke_last_is_remembered_longest() {
-    let mut lanes = Lanes::default();
+    let mut lanes = SequenceMemory::default();
     lanes.rises(&message("t", "/a", "first", 2));
     for n in 0..GENERATION_MAX {
         lanes.rises(&message("t", "/a", &n.to_string(), 1));

@@ -21,7 +21,7 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::Format;
+use super::LogFormat;
 use crate::visible::{visible, visible_json};
 
 /// Bytes of lines that may wait; what comes then is lost.
@@ -41,42 +41,42 @@ pub(super) const FULL: &str = "full";
 pub(super) const FAILED: &str = "failed";
 
 /// The log of this process.
-static LOG: OnceLock<Log> = OnceLock::new();
+static LOG: OnceLock<LogWriter> = OnceLock::new();
 
 /// A log. Clones are one and the same.
 #[derive(Clone, Debug)]
-pub(super) struct Log {
-    queue: Arc<Queue>,
-    look: Look,
+pub(super) struct LogWriter {
+    queue: Arc<LogQueue>,
+    look: LogLayout,
 }
 
 /// How lines look.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Look {
-    pub(super) format: Format,
+pub(super) struct LogLayout {
+    pub(super) format: LogFormat,
     /// Whether there are escape sequences in them that are our own.
     pub(super) colours: bool,
 }
 
 #[derive(Debug)]
-struct Queue {
-    state: Mutex<State>,
+struct LogQueue {
+    state: Mutex<LogState>,
     filled: Condvar,
     idle: Condvar,
     waiting_max: usize,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct LogState {
     waiting: Vec<u8>,
     writing: bool,
 }
 
 /// The log of this process, which goes to standard output.
-pub(super) fn stdout(look: Look) -> io::Result<Log> {
+pub(super) fn stdout(look: LogLayout) -> io::Result<LogWriter> {
     // Past the buffer of the standard library, which keeps what it could not write.
     let sink = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-    let log = Log::to(sink, look, WAITING_MAX)?;
+    let log = LogWriter::to(sink, look, WAITING_MAX)?;
     Ok(LOG.get_or_init(|| log).clone())
 }
 
@@ -87,10 +87,14 @@ pub(crate) fn finish() {
     }
 }
 
-impl Log {
-    fn to(sink: impl Write + Send + 'static, look: Look, waiting_max: usize) -> io::Result<Self> {
+impl LogWriter {
+    fn to(
+        sink: impl Write + Send + 'static,
+        look: LogLayout,
+        waiting_max: usize,
+    ) -> io::Result<Self> {
         let (state, filled, idle) = (Mutex::default(), Condvar::new(), Condvar::new());
-        let queue = Arc::new(Queue { state, filled, idle, waiting_max });
+        let queue = Arc::new(LogQueue { state, filled, idle, waiting_max });
         let of_writer = Arc::clone(&queue);
         thread::Builder::new().name("log".to_owned()).spawn(move || of_writer.write_to(sink))?;
         Ok(Self { queue, look })
@@ -98,13 +102,13 @@ impl Log {
 
     fn finish(&self, limit: Duration) {
         let queue = &self.queue;
-        let busy = |it: &mut State| it.writing || !it.waiting.is_empty();
+        let busy = |state: &mut LogState| state.writing || !state.waiting.is_empty();
         drop(queue.idle.wait_timeout_while(queue.lock(), limit, busy));
     }
 }
 
-impl Queue {
-    fn lock(&self) -> MutexGuard<'_, State> {
+impl LogQueue {
+    fn lock(&self) -> MutexGuard<'_, LogState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -133,7 +137,7 @@ impl Queue {
             drop(state);
             let left = write(&mut sink, &lines);
             if !left.is_empty() {
-                lost(FAILED, left.split_inclusive(|it| *it == b'\n').count() as u64);
+                lost(FAILED, left.split_inclusive(|number| *number == b'\n').count() as u64);
             }
         }
     }
@@ -157,7 +161,7 @@ fn lost(why: &'static str, lines: u64) {
     metrics::counter!(LOST, "why" => why).increment(lines);
 }
 
-impl<'l> MakeWriter<'l> for Log {
+impl<'l> MakeWriter<'l> for LogWriter {
     type Writer = &'l Self;
 
     fn make_writer(&'l self) -> &'l Self {
@@ -166,7 +170,7 @@ impl<'l> MakeWriter<'l> for Log {
 }
 
 /// Each call is one event: that is how they are written.
-impl Write for &Log {
+impl Write for &LogWriter {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let line = self.look.line(text.trim_end_matches('\n'));
@@ -179,12 +183,12 @@ impl Write for &Log {
     }
 }
 
-impl Look {
+impl LogLayout {
     fn line(self, text: &str) -> Cow<'_, str> {
         match self.format {
-            Format::Json => visible_json(text),
-            Format::Pretty if self.colours => Cow::Owned(coloured(text)),
-            Format::Pretty => visible(text),
+            LogFormat::Json => visible_json(text),
+            LogFormat::Pretty if self.colours => Cow::Owned(coloured(text)),
+            LogFormat::Pretty => visible(text),
         }
     }
 }
@@ -195,7 +199,7 @@ fn coloured(text: &str) -> String {
     let mut pieces = text.split("\u{1b}[");
     shown.push_str(&visible(pieces.next().unwrap_or_default()));
     for piece in pieces {
-        let numbers = piece.bytes().take_while(|it| it.is_ascii_digit() || *it == b';').count();
+        let numbers = piece.bytes().take_while(|n| n.is_ascii_digit() || *n == b';').count();
         if piece[numbers..].starts_with('m') {
             shown.push_str("\u{1b}[");
         } else {

@@ -9,22 +9,22 @@ use std::time::SystemTime;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::spans::{self, KeyValue, Kind, Span};
+use super::spans::{self, FinishedSpan, KeyValue, Kind};
 use crate::{
-    message::{Incoming, Message, Outgoing, TraceParent},
-    outbox::Kept,
+    message::{IncomingMessage, Message, OutgoingMessage, TraceParent},
+    outbox::OutboxRow,
 };
 
 /// How a message came to be worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum By {
+pub(crate) enum ProcessingCause {
     /// It was read from the log.
     Log,
     /// It is a dead letter that is redriven.
     Redrive,
 }
 
-impl By {
+impl ProcessingCause {
     fn word(self) -> &'static str {
         match self {
             Self::Log => "process",
@@ -34,11 +34,11 @@ impl By {
 }
 
 /// The context under which a message is to travel, if it is another than that of the decision.
-pub(crate) fn sending(message: &Outgoing) -> Option<TraceParent> {
+pub(crate) fn sending(message: &OutgoingMessage) -> Option<TraceParent> {
     if !spans::is_on() {
         return None;
     }
-    let decided = message.headers.trace().filter(|it| it.is_sampled())?;
+    let decided = message.headers.trace().filter(|trace_parent| trace_parent.is_sampled())?;
     Some(decided.derive(message.id, "send"))
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn sending(message: &Outgoing) -> Option<TraceParent> {
 pub(crate) fn processing(
     id: Uuid,
     service: &str,
-    by: By,
+    by: ProcessingCause,
     sent: Option<TraceParent>,
 ) -> TraceParent {
     match sent {
@@ -57,7 +57,7 @@ pub(crate) fn processing(
 }
 
 /// A message was published: it waited in the outbox, then it was sent.
-pub(crate) fn published(kept: &Kept, began: SystemTime) {
+pub(crate) fn published(kept: &OutboxRow, began: SystemTime) {
     let message = &kept.message;
     let Some(sent) = sending(message) else { return };
     let Some(decided) = message.headers.trace() else { return };
@@ -67,7 +67,7 @@ pub(crate) fn published(kept: &Kept, began: SystemTime) {
         KeyValue::new("messaging.operation.name", "send"),
         KeyValue::new("messaging.operation.type", "send"),
     ]);
-    spans::record(Span {
+    spans::record(FinishedSpan {
         own: decided.derive(message.id, "outbox"),
         parent: Some(decided),
         kind: Kind::Internal,
@@ -77,7 +77,7 @@ pub(crate) fn published(kept: &Kept, began: SystemTime) {
         attributes: waited,
         error: None,
     });
-    spans::record(Span {
+    spans::record(FinishedSpan {
         own: sent,
         parent: Some(decided),
         kind: Kind::Producer,
@@ -93,11 +93,13 @@ pub(crate) fn published(kept: &Kept, began: SystemTime) {
 pub(crate) fn processed(
     service: &'static str,
     message: &Message,
-    (by, began): (By, SystemTime),
+    (by, began): (ProcessingCause, SystemTime),
     error: Option<String>,
 ) {
     let (incoming, envelope) = (&message.incoming, &message.envelope);
-    let Some(own) = envelope.trace.filter(|it| spans::wanted(*it)) else { return };
+    let Some(own) = envelope.trace.filter(|trace_parent| spans::wanted(*trace_parent)) else {
+        return;
+    };
     let sent = incoming.headers.trace();
     let mut waited = attributes(&incoming.topic, envelope.id, incoming.key.as_deref());
     waited.extend([
@@ -110,8 +112,8 @@ pub(crate) fn processed(
         KeyValue::new("messaging.operation.name", by.word()),
         KeyValue::new("messaging.operation.type", "process"),
     ]);
-    if let (By::Log, Some(sent), Some(appended)) = (by, sent, appended_at(incoming)) {
-        spans::record(Span {
+    if let (ProcessingCause::Log, Some(sent), Some(appended)) = (by, sent, appended_at(incoming)) {
+        spans::record(FinishedSpan {
             own: sent.derive(envelope.id, &format!("topic {service}")),
             parent: Some(sent),
             kind: Kind::Internal,
@@ -122,7 +124,7 @@ pub(crate) fn processed(
             error: None,
         });
     }
-    spans::record(Span {
+    spans::record(FinishedSpan {
         own,
         parent: sent,
         kind: Kind::Consumer,
@@ -143,7 +145,8 @@ fn attributes(topic: &str, id: Uuid, key: Option<&[u8]>) -> Vec<KeyValue> {
     ];
     // A stranger's key may be anything.
     let key = key.filter(|it| it.len() <= KEY_BYTES_MAX).map(String::from_utf8_lossy);
-    attributes.extend(key.map(|it| KeyValue::new("messaging.kafka.message.key", it.into_owned())));
+    attributes
+        .extend(key.map(|text| KeyValue::new("messaging.kafka.message.key", text.into_owned())));
     attributes
 }
 
@@ -151,7 +154,7 @@ fn attributes(topic: &str, id: Uuid, key: Option<&[u8]>) -> Vec<KeyValue> {
 const KEY_BYTES_MAX: usize = 100;
 
 /// When the log took it, or its sender sent it, as the topic is set.
-fn appended_at(incoming: &Incoming) -> Option<SystemTime> {
+fn appended_at(incoming: &IncomingMessage) -> Option<SystemTime> {
     let nanos = i128::from(incoming.timestamp_ms?) * 1_000_000;
     Some(OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?.into())
 }

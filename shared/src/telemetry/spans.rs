@@ -35,14 +35,14 @@ pub use opentelemetry::KeyValue;
 /// Whether a span calls, is called, or neither.
 pub use opentelemetry::trace::SpanKind as Kind;
 
-pub use self::export::{Error, Settings, export};
+pub use self::export::{SpanError, SpanSettings, export};
 pub(crate) use self::export::{finish, is_on};
 
 mod export;
 
 /// What was done from when to when.
 #[derive(Clone, Debug)]
-pub struct Span {
+pub struct FinishedSpan {
     /// Its own context: what is said and done because of it names this as its parent.
     pub own: TraceParent,
     /// Whose consequence it is.
@@ -77,7 +77,7 @@ pub fn now() -> SystemTime {
 }
 
 /// Sends a span on its way, if its trace is recorded. Never waits.
-pub fn record(span: Span) {
+pub fn record(span: FinishedSpan) {
     if wanted(span.own) {
         export::push(span.into_data());
     }
@@ -85,13 +85,13 @@ pub fn record(span: Span) {
 
 /// Work that is under way, recorded as a span when it ends. Work that is dropped was cut off.
 #[derive(Debug)]
-pub struct Work {
+pub struct OpenSpan {
     own: TraceParent,
     /// None, if it is not recorded.
-    span: Option<Span>,
+    span: Option<FinishedSpan>,
 }
 
-impl Work {
+impl OpenSpan {
     /// Begins. Without a parent it is the root of a trace of its own.
     pub fn begin(
         kind: Kind,
@@ -102,7 +102,7 @@ impl Work {
         let span = wanted(own).then(|| {
             let (name, began) = (name(), now());
             let (attributes, error) = (vec![], None);
-            Span { own, parent, kind, name, began, ended: began, attributes, error }
+            FinishedSpan { own, parent, kind, name, began, ended: began, attributes, error }
         });
         Self { own, span }
     }
@@ -139,7 +139,7 @@ impl Work {
     }
 }
 
-impl Drop for Work {
+impl Drop for OpenSpan {
     fn drop(&mut self) {
         if let Some(mut span) = self.span.take() {
             span.ended = now();
@@ -149,7 +149,7 @@ impl Drop for Work {
     }
 }
 
-impl Span {
+impl FinishedSpan {
     fn into_data(self) -> SpanData {
         let parent = self.parent.map_or(SpanId::INVALID, |it| SpanId::from(it.span_id()));
         SpanData {

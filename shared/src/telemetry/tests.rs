@@ -12,7 +12,7 @@ use tracing::subscriber::DefaultGuard;
 use super::*;
 use crate::{
     http,
-    lifecycle::{Lifecycle, Stage},
+    lifecycle::{ProcessLifecycle, StopStage},
 };
 
 /// What was written.
@@ -53,7 +53,7 @@ async fn a_line_within_a_request_carries_its_trace() {
     let lines = Lines::default();
     let _taken = lines.take();
     let routes = Router::new().route("/work", get(async || tracing::info!("at work")));
-    let routes = http::finish(routes, &http::Settings::default());
+    let routes = http::finish(routes, &http::HttpSettings::default());
     let request = Request::get("/work")
         .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let request = request.body(Body::empty()).unwrap();
@@ -66,12 +66,12 @@ async fn a_line_within_a_request_carries_its_trace() {
 async fn no_name_stands_twice_in_a_line_of_a_part() {
     let lines = Lines::default();
     let _taken = lines.take();
-    let process = Lifecycle::new(Duration::from_secs(1));
+    let process = ProcessLifecycle::new(Duration::from_secs(1));
     let part = async |_| -> Result<(), io::Error> {
         tracing::info!("at work");
         Ok(())
     };
-    process.start(Stage::Work, "letters", part);
+    process.start(StopStage::Work, "letters", part);
     process.stop().await;
     let line = lines.with("at work");
     assert_eq!(line.matches("\"name\":").count(), 1, "{line}");
@@ -95,7 +95,7 @@ async fn measurements_do_not_pile_up_where_nobody_asks() {
     // Numbers of its own: those of the process are sorted by others at the same time, at which some
     // may be lost (see `Metrics::keep_up`).
     let recorder = numbers().unwrap().build_recorder();
-    let metrics = Metrics(recorder.handle());
+    let metrics = MetricsHandle(recorder.handle());
     let measured = metrics::with_local_recorder(&recorder, || metrics::histogram!("piled_up_size"));
     let stop = CancellationToken::new();
     let measuring = async {
@@ -112,6 +112,6 @@ async fn measurements_do_not_pile_up_where_nobody_asks() {
     let grown = resident().saturating_sub(before);
     assert!(grown < GROWN_MAX, "{grown} bytes more");
     let page = metrics.render();
-    let count = page.lines().find_map(|it| it.strip_prefix("piled_up_size_count "));
+    let count = page.lines().find_map(|text| text.strip_prefix("piled_up_size_count "));
     assert_eq!(count, Some((ROUNDS * EACH).to_string().as_str()), "{page}");
 }

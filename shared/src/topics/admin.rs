@@ -11,9 +11,9 @@ use rdkafka::{
     producer::{BaseProducer, Producer as _},
 };
 
-use crate::kafka::{self, Complaints};
+use crate::kafka::{self, ClientErrors};
 
-use super::{Error, Replicas, Topic};
+use super::{ReplicaCount, TopicError, TopicSpec};
 
 /// How long the broker may take for one answer. Below the grace period of a process, because
 /// reading the metadata cannot be broken off.
@@ -24,7 +24,7 @@ const HEARING: Duration = Duration::from_millis(50);
 
 /// How a topic keeps messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kept {
+pub(super) struct TopicRetention {
     /// For how long it may keep one: until its whole segment is old.
     pub(super) span: Duration,
     /// On how many brokers a message is when it is confirmed.
@@ -33,7 +33,7 @@ pub(super) struct Kept {
     pub(super) message_bytes_max: u64,
 }
 
-impl Kept {
+impl TopicRetention {
     /// Reads it from what a broker says. One that has just heard of a topic may leave things out:
     /// then nothing is known, which is not the same as nothing being kept.
     fn read<'v>(setting: impl Fn(&str) -> Option<&'v str>) -> Option<Self> {
@@ -50,24 +50,25 @@ impl Kept {
 }
 
 /// A client for administration.
-pub(super) struct Admin(Option<Clients>);
+pub(super) struct TopicAdmin(Option<AdminClients>);
 
-struct Clients {
+struct AdminClients {
     admin: AdminClient<DefaultClientContext>,
     /// Asks what is there. A client for administration does not say why a broker cannot be reached;
     /// this one, which never produces anything, does.
-    asker: Arc<BaseProducer<Complaints>>,
+    asker: Arc<BaseProducer<ClientErrors>>,
 }
 
-impl Admin {
-    pub(super) fn new(settings: &kafka::Settings) -> Result<Self, Error> {
+impl TopicAdmin {
+    pub(super) fn new(settings: &kafka::KafkaSettings) -> Result<Self, TopicError> {
         let config = settings.client();
-        let asker = config.create_with_context(Complaints::default()).map_err(Error::Client)?;
-        let admin = config.create().map_err(Error::Client)?;
-        Ok(Self(Some(Clients { admin, asker: Arc::new(asker) })))
+        let asker =
+            config.create_with_context(ClientErrors::default()).map_err(TopicError::Client)?;
+        let admin = config.create().map_err(TopicError::Client)?;
+        Ok(Self(Some(AdminClients { admin, asker: Arc::new(asker) })))
     }
 
-    fn clients(&self) -> &Clients {
+    fn clients(&self) -> &AdminClients {
         self.0.as_ref().unwrap_or_else(|| unreachable!("the clients are taken only by drop"))
     }
 
@@ -76,20 +77,20 @@ impl Admin {
     }
 
     /// How many partitions each topic of the broker has.
-    pub(super) async fn partitions(&self) -> Result<HashMap<String, i32>, Error> {
+    pub(super) async fn partitions(&self) -> Result<HashMap<String, i32>, TopicError> {
         let asker = Arc::clone(&self.clients().asker);
         let read = tokio::task::spawn_blocking(move || {
             let metadata = asker.client().fetch_metadata(None, ANSWER_LIMIT).map_err(|source| {
                 // What was said meanwhile is heard only here.
                 asker.poll(HEARING);
-                Error::Unreachable { reason: asker.context().last(), source }
+                TopicError::Unreachable { reason: asker.context().last(), source }
             })?;
             let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
             Ok(metadata
                 .topics()
                 .iter()
-                .filter(|it| it.error().is_none())
-                .map(|it| (it.name().to_owned(), count(it.partitions().len())))
+                .filter(|topic| topic.error().is_none())
+                .map(|topic| (topic.name().to_owned(), count(topic.partitions().len())))
                 .collect())
         });
         let lost = KafkaError::MetadataFetch(RDKafkaErrorCode::Fail);
@@ -97,16 +98,19 @@ impl Admin {
     }
 
     /// How each of these topics keeps messages; nothing for one of which the broker has not heard.
-    pub(super) async fn kept(&self, topics: &[String]) -> Result<Vec<Option<Kept>>, Error> {
+    pub(super) async fn kept(
+        &self,
+        topics: &[String],
+    ) -> Result<Vec<Option<TopicRetention>>, TopicError> {
         if topics.is_empty() {
             return Ok(vec![]);
         }
         let wanted: Vec<ResourceSpecifier<'_>> =
-            topics.iter().map(|it| ResourceSpecifier::Topic(it)).collect();
+            topics.iter().map(|text| ResourceSpecifier::Topic(text)).collect();
         let options = AdminOptions::new().request_timeout(Some(ANSWER_LIMIT));
         let described = self.client().describe_configs(&wanted, &options).await;
         let kept = |described: Result<ConfigResource, RDKafkaErrorCode>| match described {
-            Ok(described) => Ok(Kept::read(|name| described.get(name)?.value.as_deref())),
+            Ok(described) => Ok(TopicRetention::read(|name| described.get(name)?.value.as_deref())),
             Err(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
                 Ok(None)
             }
@@ -118,12 +122,12 @@ impl Admin {
     /// Creates the topics; one that somebody else created meanwhile is as good.
     pub(super) async fn create(
         &self,
-        settings: &kafka::Settings,
-        topics: &[Topic],
-        replicas: Replicas,
-    ) -> Result<(), Error> {
+        settings: &kafka::KafkaSettings,
+        topics: &[TopicSpec],
+        replicas: ReplicaCount,
+    ) -> Result<(), TopicError> {
         let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
-        let entries: Vec<_> = topics.iter().map(|it| it.settings(replicas)).collect();
+        let entries: Vec<_> = topics.iter().map(|spec| spec.settings(replicas)).collect();
         let wanted: Vec<NewTopic<'_>> = topics
             .iter()
             .zip(&names)
@@ -143,18 +147,18 @@ impl Admin {
             match outcome {
                 Ok(topic) => tracing::info!(topic, "topic created"),
                 Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((topic, reason)) => return Err(Error::NotCreated { topic, reason }),
+                Err((topic, reason)) => return Err(TopicError::NotCreated { topic, reason }),
             }
         }
         Ok(())
     }
 }
 
-fn unreachable_for(source: KafkaError) -> Error {
-    Error::Unreachable { reason: None, source }
+fn unreachable_for(source: KafkaError) -> TopicError {
+    TopicError::Unreachable { reason: None, source }
 }
 
-impl Drop for Admin {
+impl Drop for TopicAdmin {
     /// A client's drop joins its thread and may wait for the broker: on a thread that nobody waits
     /// for.
     fn drop(&mut self) {
@@ -167,14 +171,17 @@ impl Drop for Admin {
 mod tests {
     use super::*;
 
-    fn read(settings: &[(&'static str, &'static str)]) -> Option<Kept> {
-        Kept::read(|name| settings.iter().find(|(its, _)| *its == name).map(|(_, value)| *value))
+    fn read(settings: &[(&'static str, &'static str)]) -> Option<TopicRetention> {
+        TopicRetention::read(|name| {
+            settings.iter().find(|(its, _)| *its == name).map(|(_, value)| *value)
+        })
     }
 
     #[test]
     fn a_topic_keeps_until_its_whole_segment_is_old() {
         let rest = [("min.insync.replicas", "2"), ("max.message.bytes", "1048588")];
-        let kept = |span| Some(Kept { span, in_sync_min: 2, message_bytes_max: 1_048_588 });
+        let kept =
+            |span| Some(TopicRetention { span, in_sync_min: 2, message_bytes_max: 1_048_588 });
         let settings = [("retention.ms", "2000"), ("segment.ms", "1000"), rest[0], rest[1]];
         assert_eq!(read(&settings), kept(Duration::from_secs(3)));
         let settings = [("retention.ms", "-1"), ("segment.ms", "1000"), rest[0], rest[1]];

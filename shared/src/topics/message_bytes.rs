@@ -1,6 +1,6 @@
 //! What a topic takes: not less than the outbox does.
 
-use super::{Error, Topic};
+use super::{TopicError, TopicSpec};
 use crate::outbox;
 
 /// The largest message of the outbox, with what a broker counts around it (the header of its batch,
@@ -9,13 +9,13 @@ pub(super) const NEEDED: u64 = outbox::MESSAGE_BYTES_MAX as u64 + 4_096;
 
 /// A topic of events takes all that the outbox does. A copy of a dead letter goes without its body where
 /// it does not fit, so that a smaller limit is a warning.
-pub(super) fn check(topic: &Topic, name: &str, found: u64) -> Result<(), Error> {
+pub(super) fn check(topic: &TopicSpec, name: &str, found: u64) -> Result<(), TopicError> {
     if found >= NEEDED {
         return Ok(());
     }
     let holds_copies = topic.name.rsplit_once('.').is_some_and(|(_, kind)| kind == "dlq");
     if !holds_copies {
-        return Err(Error::MessageBytes { topic: name.to_owned(), found });
+        return Err(TopicError::MessageBytes { topic: name.to_owned(), found });
     }
     tracing::warn!(
         topic = name,
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_topic_of_events_takes_what_the_outbox_does_and_a_broker_does_by_default() {
-        let events = Topic::events("a-topic");
+        let events = TopicSpec::events("a-topic");
         check(&events, "t-a-topic", 1_048_588).unwrap();
         check(&events, "t-a-topic", NEEDED).unwrap();
         let error = check(&events, "t-a-topic", NEEDED - 1).unwrap_err();
@@ -46,6 +46,6 @@ mod tests {
 
     #[test]
     fn a_topic_of_copies_may_take_less() {
-        check(&Topic::dead_letters("a-service.dlq"), "t-a-service.dlq", 10_000).unwrap();
+        check(&TopicSpec::dead_letters("a-service.dlq"), "t-a-service.dlq", 10_000).unwrap();
     }
 }

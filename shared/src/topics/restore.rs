@@ -1,16 +1,16 @@
 //! A topic that was deleted while services run is made anew, as it is declared.
 
-use super::{Error, LOOK_AGAIN, LOOKS_MAX, Replicas, Topic, admin::Admin};
+use super::{LOOK_AGAIN, LOOKS_MAX, ReplicaCount, TopicError, TopicSpec, admin::TopicAdmin};
 use crate::kafka;
 
 /// Makes one topic anew, if it is missing; answers whether it was. One that is there is left as it is.
 /// Waits for the broker for as long as its administration does: the caller sets a limit.
 pub(crate) async fn restore(
-    settings: &kafka::Settings,
-    topic: Topic,
-    replicas: Replicas,
-) -> Result<bool, Error> {
-    let admin = Admin::new(settings)?;
+    settings: &kafka::KafkaSettings,
+    topic: TopicSpec,
+    replicas: ReplicaCount,
+) -> Result<bool, TopicError> {
+    let admin = TopicAdmin::new(settings)?;
     let name = settings.topic(topic.name);
     if admin.partitions().await?.contains_key(&name) {
         return Ok(false);
@@ -22,5 +22,5 @@ pub(crate) async fn restore(
         }
         tokio::time::sleep(LOOK_AGAIN).await;
     }
-    Err(Error::Unseen(name))
+    Err(TopicError::Unseen(name))
 }

@@ -4,29 +4,29 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use shared::{
-    admission::{Gate, Settings, Watcher},
+    admission::{AdmissionGate, AdmissionSettings, BacklogWatcher},
+    batcher::{self, BatchHandler, BatcherStep, CommandBatcher, SubmitError},
     db,
-    effects::{Effects, Wakers},
+    effects::{DecisionEffects, WorkerWakers},
     fault::Fault,
-    health::Health,
-    intake::{self, Batch, Intake, Refused, Step},
+    health::ProcessHealth,
     outbox,
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 
 use crate::kit;
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> AdmissionSettings {
+    AdmissionSettings {
         messages_max: 10,
         age_max: Duration::from_hours(2),
         retry_after: Duration::from_secs(8),
-        ..Settings::default()
+        ..AdmissionSettings::default()
     }
 }
 
-fn watcher(pool: &PgPool, health: &Health) -> Watcher {
-    Watcher::new(pool.clone(), settings(), health.component("admission"))
+fn watcher(pool: &PgPool, health: &ProcessHealth) -> BacklogWatcher {
+    BacklogWatcher::new(pool.clone(), settings(), health.component("admission"))
 }
 
 async fn say(pool: &PgPool, n: i64) {
@@ -50,7 +50,7 @@ async fn publish(pool: &PgPool, n: i64) {
 #[tokio::test]
 async fn the_gate_follows_what_waits_in_the_outbox() {
     let (pool, _) = kit::database().await;
-    let health = Health::default();
+    let health = ProcessHealth::default();
     let watcher = watcher(&pool, &health);
     let gate = watcher.gate();
     say(&pool, 10).await;
@@ -73,7 +73,7 @@ async fn the_gate_follows_what_waits_in_the_outbox() {
 #[tokio::test]
 async fn one_message_that_waits_for_too_long_shuts_the_gate() {
     let (pool, _) = kit::database().await;
-    let watcher = watcher(&pool, &Health::default());
+    let watcher = watcher(&pool, &ProcessHealth::default());
     say(&pool, 1).await;
     pool.execute("UPDATE messaging.outbox SET created_at = now() - interval '121 minutes'")
         .await
@@ -85,7 +85,7 @@ async fn one_message_that_waits_for_too_long_shuts_the_gate() {
 #[tokio::test]
 async fn what_waits_for_a_held_topic_counts_and_its_age_does_not() {
     let (pool, _) = kit::database().await;
-    let watcher = watcher(&pool, &Health::default());
+    let watcher = watcher(&pool, &ProcessHealth::default());
     say(&pool, 10).await;
     pool.execute("UPDATE messaging.outbox SET created_at = now() - interval '121 minutes'")
         .await
@@ -106,7 +106,7 @@ async fn what_waits_for_a_held_topic_counts_and_its_age_does_not() {
 #[tokio::test]
 async fn a_database_that_cannot_be_asked_leaves_the_gate_as_it_is() {
     let (pool, _) = kit::database().await;
-    let watcher = watcher(&pool, &Health::default());
+    let watcher = watcher(&pool, &ProcessHealth::default());
     say(&pool, 11).await;
     watcher.step().await.unwrap();
     pool.execute("ALTER TABLE messaging.outbox RENAME TO away").await.unwrap();
@@ -118,7 +118,7 @@ async fn a_database_that_cannot_be_asked_leaves_the_gate_as_it_is() {
 #[derive(Clone, Debug)]
 struct Anything;
 
-impl Batch for Anything {
+impl BatchHandler for Anything {
     type Command = ();
     type Answer = ();
 
@@ -126,33 +126,35 @@ impl Batch for Anything {
         &self,
         _conn: &mut PgConnection,
         commands: &[()],
-    ) -> Result<(Vec<()>, Effects), Fault> {
-        Ok((commands.to_vec(), Effects::default()))
+    ) -> Result<(Vec<()>, DecisionEffects), Fault> {
+        Ok((commands.to_vec(), DecisionEffects::default()))
     }
 }
 
 #[tokio::test]
 async fn an_intake_refuses_at_once_while_its_gate_is_shut() {
     let (pool, _) = kit::database().await;
-    let watcher = watcher(&pool, &Health::default());
-    let parts = intake::Parts {
+    let watcher = watcher(&pool, &ProcessHealth::default());
+    let parts = batcher::BatcherParts {
         name: "test",
         batch: Anything,
         pool: pool.clone(),
-        wakers: Wakers::default(),
+        wakers: WorkerWakers::default(),
         gate: watcher.gate(),
     };
-    let patient =
-        intake::Settings { transaction_limit: kit::PATIENCE, ..intake::Settings::default() };
-    let (door, mut worker) = Intake::new(parts, patient);
+    let patient = batcher::BatcherSettings {
+        transaction_limit: kit::PATIENCE,
+        ..batcher::BatcherSettings::default()
+    };
+    let (door, mut worker) = CommandBatcher::new(parts, patient);
     say(&pool, 11).await;
     watcher.step().await.unwrap();
     let refused = door.submit(()).now_or_never();
-    assert!(matches!(refused, Some(Err(Refused::Overloaded { .. }))), "{refused:?}");
+    assert!(matches!(refused, Some(Err(SubmitError::Overloaded { .. }))), "{refused:?}");
     assert_eq!(door.depth(), 0);
     publish(&pool, 11).await;
     watcher.step().await.unwrap();
     let (answer, step) = tokio::join!(door.submit(()), worker.step());
-    assert_eq!((answer, step), (Ok(()), Step::Answered(1)));
-    assert_eq!(Gate::default().refuses(), None);
+    assert_eq!((answer, step), (Ok(()), BatcherStep::Answered(1)));
+    assert_eq!(AdmissionGate::default().refuses(), None);
 }

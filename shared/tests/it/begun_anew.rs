@@ -1,13 +1,13 @@
 //! A topic that is deleted and created again begins at offset 0: an offset alone knows no message.
 
-use devstack::Patience;
+use devstack::TestWait;
 use shared::{
-    consumer::{Consumer, Settings, Step, TakenIn},
-    dead_letter::{Carried, RetryDeadMessage as _},
-    health::Health,
+    consumer::{BatchCounts, ConsumerSettings, ConsumerStep, GroupConsumer},
+    dead_letter::{Resolution, RetryDeadMessage as _},
+    health::ProcessHealth,
     kafka,
-    lag::Group,
-    message::{Headers, Incoming, Outgoing},
+    lag::GroupProbe,
+    message::{IncomingMessage, MessageHeaders, OutgoingMessage},
     telemetry,
 };
 use sqlx::PgPool;
@@ -22,15 +22,15 @@ use crate::{
 };
 
 /// What somebody else published: nothing of its outside can be read.
-fn foreign(body: &str) -> Outgoing {
+fn foreign(body: &str) -> OutgoingMessage {
     let mut message = number(NUMBERS, "a", 1, 1);
-    message.headers = Headers::default();
+    message.headers = MessageHeaders::default();
     message.payload = Some(body.as_bytes().to_vec());
     message
 }
 
-fn at(message: &Outgoing, offset: i64, timestamp_ms: i64) -> Incoming {
-    Incoming { timestamp_ms: Some(timestamp_ms), ..incoming(message, offset) }
+fn at(message: &OutgoingMessage, offset: i64, timestamp_ms: i64) -> IncomingMessage {
+    IncomingMessage { timestamp_ms: Some(timestamp_ms), ..incoming(message, offset) }
 }
 
 async fn letters(pool: &PgPool) -> i64 {
@@ -46,8 +46,8 @@ async fn another_bad_message_at_the_same_offset_is_a_second_dead_letter_and_the_
         // Sent again in the very same words, and later.
         at(&foreign("x"), 0, 2_000),
         at(&foreign("y"), 0, 1_000),
-        Incoming { key: None, ..first.clone() },
-        Incoming { payload: None, ..first.clone() },
+        IncomingMessage { key: None, ..first.clone() },
+        IncomingMessage { payload: None, ..first.clone() },
     ];
     assert_eq!(take_in(&parts, std::slice::from_ref(&first)).await.dead, 1);
     for (other, n) in others.iter().zip(2..) {
@@ -55,7 +55,7 @@ async fn another_bad_message_at_the_same_offset_is_a_second_dead_letter_and_the_
         assert_eq!(letters(&pool).await, n);
     }
     let again = take_in(&parts, &[&[first], &others[..]].concat()).await;
-    assert_eq!(again, TakenIn { repeats: 5, ..TakenIn::default() });
+    assert_eq!(again, BatchCounts { repeats: 5, ..BatchCounts::default() });
     assert_eq!(letters(&pool).await, 5);
 }
 
@@ -71,25 +71,26 @@ async fn each_bad_message_of_a_topic_that_began_anew_has_a_letter_and_the_others
         at(&number(NUMBERS, "a", 5, 8), 8, 2_002),
     ];
     let taken = take_in(&parts, &anew).await;
-    assert_eq!(taken, TakenIn { fresh: 2, dead: 1, repeats: 0 });
+    assert_eq!(taken, BatchCounts { fresh: 2, dead: 1, repeats: 0 });
     let again = take_in(&parts, &anew).await;
-    assert_eq!(again, TakenIn { repeats: 3, ..TakenIn::default() });
+    assert_eq!(again, BatchCounts { repeats: 3, ..BatchCounts::default() });
     mend(&pool, "1").await;
     for letter in open(&pool).await {
-        assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::Settled);
+        assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
     }
     assert_eq!(totals(&pool).await["a"], 14);
 }
 
 /// Reads from the log until there are so many letters.
-async fn consume(pool: &PgPool, kafka: &kafka::Settings, n: i64) {
-    let settings = Settings::new(kafka.clone());
-    let health = Health::default().component("consumer");
-    let mut consumer = Consumer::new(parts(pool, Tally::default()), &settings, health).unwrap();
-    let (stop, mut patience) = (CancellationToken::new(), Patience::until("bad messages are kept"));
+async fn consume(pool: &PgPool, kafka: &kafka::KafkaSettings, n: i64) {
+    let settings = ConsumerSettings::new(kafka.clone());
+    let health = ProcessHealth::default().component("consumer");
+    let mut consumer =
+        GroupConsumer::new(parts(pool, Tally::default()), &settings, health).unwrap();
+    let (stop, mut patience) = (CancellationToken::new(), TestWait::until("bad messages are kept"));
     while letters(pool).await < n {
         let did = consumer.step(&stop).await.unwrap();
-        if let Step::TakenIn(taken) = did {
+        if let ConsumerStep::TakenIn(taken) = did {
             assert_eq!(taken.repeats, 0, "nothing is read twice here");
         }
         patience.looked((did, letters(pool).await));
@@ -119,12 +120,13 @@ async fn a_consumer_that_runs_reads_a_topic_that_was_deleted_and_created_again_f
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[foreign("x")]).await;
-    let settings = Settings::new(kafka.clone());
-    let health = Health::default().component("consumer");
-    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
+    let settings = ConsumerSettings::new(kafka.clone());
+    let health = ProcessHealth::default().component("consumer");
+    let mut consumer =
+        GroupConsumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
     let stop = CancellationToken::new();
     let mut until_kept = async |n| {
-        let mut patience = Patience::until("bad messages are kept");
+        let mut patience = TestWait::until("bad messages are kept");
         while letters(&pool).await < n {
             let did = consumer.step(&stop).await.unwrap();
             patience.looked((did, letters(&pool).await));
@@ -138,43 +140,44 @@ async fn a_consumer_that_runs_reads_a_topic_that_was_deleted_and_created_again_f
 }
 
 /// The offsets that the group has committed, if the broker tells.
-fn committed(group: &mut Group) -> Option<Vec<i64>> {
+fn committed(group: &mut GroupProbe) -> Option<Vec<i64>> {
     let look = tokio::task::block_in_place(|| group.look(&[NUMBERS.into()])).ok()?;
-    Some(look.0.values().filter_map(|it| it.committed).collect())
+    Some(look.0.values().filter_map(|standing| standing.committed).collect())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_position_in_a_topic_of_before_is_not_committed_in_the_one_that_was_made_anew() {
     let resets = || value("consumer_offset_resets_total{service=\"tally\",topic=\"numbers\"}");
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[foreign("x")]).await;
-    let settings = Settings::new(kafka.clone());
-    let health = Health::default().component("consumer");
-    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
+    let settings = ConsumerSettings::new(kafka.clone());
+    let health = ProcessHealth::default().component("consumer");
+    let mut consumer =
+        GroupConsumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
     let stop = CancellationToken::new();
-    let mut patience = Patience::until("the bad message is kept");
+    let mut patience = TestWait::until("the bad message is kept");
     while letters(&pool).await < 1 {
         patience.looked(consumer.step(&stop).await.unwrap());
     }
-    let mut group = Group::new(&kafka, "tally").unwrap();
+    let mut group = GroupProbe::new(&kafka, "tally").unwrap();
     // What the client has stored goes to the broker each second, whatever became of the topic.
-    let mut patience = Patience::until("its offset is committed");
+    let mut patience = TestWait::until("its offset is committed");
     while committed(&mut group) != Some(vec![1]) {
         patience.looked(consumer.step(&stop).await.unwrap());
     }
     begin_anew(&kafka, &[NUMBERS], 1).await;
     let before = resets();
-    let mut patience = Patience::until("the consumer begins anew");
+    let mut patience = TestWait::until("the consumer begins anew");
     while resets() <= before {
         patience.looked(consumer.step(&stop).await.unwrap());
     }
     for _ in 0..3 {
-        assert_eq!(consumer.step(&stop).await.unwrap(), Step::Idle);
+        assert_eq!(consumer.step(&stop).await.unwrap(), ConsumerStep::Idle);
     }
-    let mut patience = Patience::until("the broker answers");
+    let mut patience = TestWait::until("the broker answers");
     let committed = loop {
         match committed(&mut group) {
             Some(committed) => break committed,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use devstack::{Patience, until};
-use shared::{db, fault, fault::Fault, health::Health, relay::Step};
+use devstack::{TestWait, until};
+use shared::{db, fault, fault::Fault, health::ProcessHealth, relay::RelayStep};
 use sqlx::{AssertSqlSafe, Executor as _, PgPool};
 
 use crate::{
@@ -13,14 +13,18 @@ use crate::{
 };
 
 /// A role that may open this number of connections, and how it opens the database.
-async fn role(pool: &PgPool, settings: &db::Settings, connections: u32) -> (String, db::Settings) {
+async fn role(
+    pool: &PgPool,
+    settings: &db::DatabaseSettings,
+    connections: u32,
+) -> (String, db::DatabaseSettings) {
     use secrecy::ExposeSecret as _;
     let name = format!("limited_{:08x}", fastrand::u32(..));
     let sql = format!("CREATE ROLE {name} LOGIN PASSWORD 'secret' CONNECTION LIMIT {connections}");
     pool.execute(AssertSqlSafe(sql)).await.unwrap();
     let (_, place) = settings.url.expose_secret().rsplit_once('@').unwrap();
     let url = format!("postgres://{name}:secret@{place}").into();
-    (name, db::Settings { url, connections_max: 10, ..settings.clone() })
+    (name, db::DatabaseSettings { url, connections_max: 10, ..settings.clone() })
 }
 
 async fn transaction(pool: &PgPool) -> Result<(), sqlx::Error> {
@@ -34,14 +38,14 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
     let (superuser, settings) = kit::database().await;
     let (name, settings) = role(&superuser, &settings, 3).await;
     // Who tries to connect for all of this time fails, if nobody looks at what is idle.
-    let settings = db::Settings { acquire_timeout: Duration::from_mins(1), ..settings };
+    let settings = db::DatabaseSettings { acquire_timeout: Duration::from_mins(1), ..settings };
     let pool = db::pool(&settings, "ceiling").unwrap();
-    let health = Health::default();
+    let health = ProcessHealth::default();
     db::tell(&pool, &health.component("database"));
     let callers = (0..64).map(|_| async {
         let mut failures = Vec::new();
         for _ in 0..15 {
-            failures.extend(transaction(&pool).await.err().map(|it| fault::chain(&it)));
+            failures.extend(transaction(&pool).await.err().map(|error| fault::chain(&error)));
         }
         failures
     });
@@ -57,7 +61,7 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
         until("the refusal is shown", async || db::refusal(&pool).is_some()).await;
         let said = health.report()["database"].clone().unwrap();
         assert!(said.contains("allows no more connections"), "{said}");
-        held.into_iter().for_each(db::Loan::give_back);
+        held.into_iter().for_each(db::LoanedConnection::give_back);
     };
     let (served, ()) = tokio::join!(one_more, named);
     served.unwrap();
@@ -76,7 +80,7 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
     assert_eq!(health.report()["database"].as_deref(), Ok("ready"));
 }
 
-async fn until_connected(pool: &PgPool, options: &db::Options) -> sqlx::PgConnection {
+async fn until_connected(pool: &PgPool, options: &db::SessionOptions) -> sqlx::PgConnection {
     let work = async {
         loop {
             transaction(pool).await.unwrap();
@@ -119,14 +123,14 @@ async fn a_relay_that_stands_by_takes_one_connection_from_the_pool_and_no_more()
     let lock = "SELECT pg_advisory_lock(hashtextextended('messaging.relay', 0))";
     leader.execute(lock).await.unwrap();
     let (name, settings) = role(&superuser, &settings, 3).await;
-    let settings = db::Settings { acquire_timeout: Duration::from_mins(1), ..settings };
+    let settings = db::DatabaseSettings { acquire_timeout: Duration::from_mins(1), ..settings };
     let pool = db::pool(&settings, "ceiling").unwrap();
     let third = db::borrow(&pool).await.unwrap();
     borrow_two(&pool).await;
     third.give_back();
     let mut relay = relay::relay(&settings, Nothing);
     let stands = async {
-        let mut patience = Patience::until("the relay stands by");
+        let mut patience = TestWait::until("the relay stands by");
         while let Err(error) = relay.step().await {
             patience.looked(fault::chain(&error));
         }
@@ -147,7 +151,7 @@ async fn a_relay_that_stands_by_takes_one_connection_from_the_pool_and_no_more()
     let shared = sessions(&superuser, &name).await;
     assert_eq!(shared.len(), 3, "{shared:?}");
     for _look in 0..5 {
-        assert_eq!(relay.step().await.unwrap(), Step::Standby);
+        assert_eq!(relay.step().await.unwrap(), RelayStep::Standby);
         borrow_two(&pool).await;
         assert_eq!(sessions(&superuser, &name).await, shared);
     }
@@ -157,7 +161,7 @@ async fn a_relay_that_stands_by_takes_one_connection_from_the_pool_and_no_more()
 async fn who_waits_in_vain_is_told_that_there_are_too_many_connections() {
     let (superuser, settings) = kit::database().await;
     let (_, settings) = role(&superuser, &settings, 0).await;
-    let settings = db::Settings { acquire_timeout: Duration::from_secs(1), ..settings };
+    let settings = db::DatabaseSettings { acquire_timeout: Duration::from_secs(1), ..settings };
     let pool = db::pool(&settings, "ceiling").unwrap();
     // A trial that the machine held up says nothing; the next one does.
     let mut said = String::new();

@@ -1,30 +1,30 @@
 //! The codec against a real registry: who speaks first, who reads later, and a registry that goes
 //! away in between.
 
-use devstack::{Patience, until};
+use devstack::{TestWait, until};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     clock::Clock,
-    codec::{Codec, Error, Kind, Says, Settings, Unreadable},
+    codec::{AvroCodec, CodecError, CodecSettings, EventMeta, RecordKind, UnreadableBody},
     contract::{OrderCancelled, OrderConfirmed, Record},
     fault::Fault,
-    health::Health,
-    message::{Envelope, Incoming, Message, Outgoing},
-    registry::{self, Registry},
+    health::ProcessHealth,
+    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage},
+    registry::{self, SchemaRegistry},
 };
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{door::Door, registry::answered};
+use crate::{port_switch::PortSwitch, registry::answered};
 
 async fn url() -> &'static str {
     &devstack::shared().await.urls().registry
 }
 
-pub(crate) async fn settings() -> Settings {
-    Settings {
+pub(crate) async fn settings() -> CodecSettings {
+    CodecSettings {
         source: "/test".to_owned(),
         registry_url: url().await.to_owned(),
         prefix: devstack::unique_prefix(),
@@ -32,13 +32,14 @@ pub(crate) async fn settings() -> Settings {
 }
 
 pub(crate) async fn connect(
-    settings: &Settings,
-    says: &[Kind],
-    reads: &[Kind],
-) -> Result<Codec, Error> {
-    let health = Health::default();
+    settings: &CodecSettings,
+    says: &[RecordKind],
+    reads: &[RecordKind],
+) -> Result<AvroCodec, CodecError> {
+    let health = ProcessHealth::default();
     let component = health.component("registry");
-    let codec = Codec::connect(settings, says, reads, &component, &CancellationToken::new()).await;
+    let codec =
+        AvroCodec::connect(settings, says, reads, &component, &CancellationToken::new()).await;
     assert_eq!(health.is_ready(), codec.is_ok());
     codec
 }
@@ -52,15 +53,15 @@ pub(crate) fn confirmed() -> OrderConfirmed {
     }
 }
 
-pub(crate) fn says() -> Says {
+pub(crate) fn says() -> EventMeta {
     let clock = Clock::System;
     let id = clock.new_id();
-    Says { id, subject: "a-key".to_owned(), sequence: 1, at: clock.now(), trace: None }
+    EventMeta { id, subject: "a-key".to_owned(), sequence: 1, at: clock.now(), trace: None }
 }
 
-pub(crate) fn arrived(outgoing: Outgoing) -> Message {
-    let envelope = Envelope::from_headers(&outgoing.headers).unwrap();
-    let incoming = Incoming {
+pub(crate) fn arrived(outgoing: OutgoingMessage) -> Message {
+    let envelope = MessageEnvelope::from_headers(&outgoing.headers).unwrap();
+    let incoming = IncomingMessage {
         topic: outgoing.topic.into_owned(),
         partition: 0,
         offset: 0,
@@ -73,8 +74,8 @@ pub(crate) fn arrived(outgoing: Outgoing) -> Message {
 }
 
 /// Reads a message, however long the registry takes to answer.
-pub(crate) async fn read<R: Record>(codec: &Codec, message: &Message) -> Result<R, Fault> {
-    let mut patience = Patience::until("the registry answers");
+pub(crate) async fn read<R: Record>(codec: &AvroCodec, message: &Message) -> Result<R, Fault> {
+    let mut patience = TestWait::until("the registry answers");
     loop {
         match codec.decode(message).await {
             Err(Fault::Transient(why)) => patience.look_again(why).await,
@@ -83,9 +84,9 @@ pub(crate) async fn read<R: Record>(codec: &Codec, message: &Message) -> Result<
     }
 }
 
-pub(crate) fn reason(fault: Fault) -> Unreadable {
+pub(crate) fn reason(fault: Fault) -> UnreadableBody {
     match fault {
-        Fault::Poison(why) => why.downcast_ref::<Unreadable>().unwrap().clone(),
+        Fault::Poison(why) => why.downcast_ref::<UnreadableBody>().unwrap().clone(),
         transient @ Fault::Transient(_) => panic!("not poison: {transient:?}"),
     }
 }
@@ -135,7 +136,7 @@ impl Record for Broken {
 #[tokio::test]
 async fn what_one_service_says_another_reads() {
     let settings = settings().await;
-    let kind = Kind::of::<OrderConfirmed>();
+    let kind = RecordKind::of::<OrderConfirmed>();
     // The reader is up first and knows of nothing yet.
     let reader = connect(&settings, &[], &[kind]).await.unwrap();
     let writer = connect(&settings, &[kind], &[]).await.unwrap();
@@ -146,7 +147,7 @@ async fn what_one_service_says_another_reads() {
 #[tokio::test]
 async fn old_and_new_versions_read_each_other() {
     let settings = settings().await;
-    let (ours, later) = (Kind::of::<OrderConfirmed>(), Kind::of::<Later>());
+    let (ours, later) = (RecordKind::of::<OrderConfirmed>(), RecordKind::of::<Later>());
     let old = connect(&settings, &[ours], &[ours]).await.unwrap();
     let new = connect(&settings, &[later], &[later]).await.unwrap();
 
@@ -161,9 +162,9 @@ async fn old_and_new_versions_read_each_other() {
 #[tokio::test]
 async fn a_service_whose_schema_would_break_readers_does_not_start() {
     let settings = settings().await;
-    connect(&settings, &[Kind::of::<OrderConfirmed>()], &[]).await.unwrap();
-    let error = connect(&settings, &[Kind::of::<Broken>()], &[]).await.unwrap_err();
-    let Error::Registry(subject, registry::Error::Incompatible(_)) = error else {
+    connect(&settings, &[RecordKind::of::<OrderConfirmed>()], &[]).await.unwrap();
+    let error = connect(&settings, &[RecordKind::of::<Broken>()], &[]).await.unwrap_err();
+    let CodecError::Registry(subject, registry::RegistryError::Incompatible(_)) = error else {
         panic!("{error:?}")
     };
     assert_eq!(subject, format!("{}order-confirmed-value", settings.prefix));
@@ -174,14 +175,14 @@ async fn a_service_whose_schema_would_break_readers_does_not_start() {
 async fn whoever_says_something_makes_its_subject_demand_full_compatibility() {
     let settings = settings().await;
     // Installs what the HTTP client needs.
-    Registry::new(&settings.registry_url).unwrap();
+    SchemaRegistry::new(&settings.registry_url).unwrap();
     let (url, prefix) = (&settings.registry_url, &settings.prefix);
     let config = format!("{url}/config/{prefix}order-confirmed-value");
     let lax = serde_json::json!({ "compatibility": "NONE" });
     let answer = reqwest::Client::new().put(&config).json(&lax).send().await.unwrap();
     assert!(answer.status().is_success());
 
-    connect(&settings, &[Kind::of::<OrderConfirmed>()], &[]).await.unwrap();
+    connect(&settings, &[RecordKind::of::<OrderConfirmed>()], &[]).await.unwrap();
     let answer = reqwest::get(&config).await.unwrap().text().await.unwrap();
     let config: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(config["compatibilityLevel"], "FULL_TRANSITIVE");
@@ -190,10 +191,10 @@ async fn whoever_says_something_makes_its_subject_demand_full_compatibility() {
 #[tokio::test]
 async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let settings = settings().await;
-    let kinds = [Kind::of::<OrderConfirmed>(), Kind::of::<OrderCancelled>()];
+    let kinds = [RecordKind::of::<OrderConfirmed>(), RecordKind::of::<OrderCancelled>()];
     let codec = connect(&settings, &kinds, &[]).await.unwrap();
     let mut message = arrived(codec.message(says(), &confirmed()).unwrap());
-    let cancelled = Registry::new(&settings.registry_url).unwrap();
+    let cancelled = SchemaRegistry::new(&settings.registry_url).unwrap();
     let subject = format!("{}order-cancelled-value", settings.prefix);
     let latest = answered(async || cancelled.latest(&subject).await).await.unwrap();
     let others_id = latest.unwrap().id;
@@ -207,7 +208,7 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
     let said = format!("its schema {others_id} describes shop.orders.OrderCancelled");
     assert!(why.to_string().starts_with(&said), "{why}");
-    assert!(matches!(why, Unreadable::Renumbered { .. }), "{why}");
+    assert!(matches!(why, UnreadableBody::Renumbered { .. }), "{why}");
 
     let nobodys = 2_000_000_123;
     id(&mut message, nobodys);
@@ -218,17 +219,17 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     }
     message.incoming.payload.as_mut().unwrap().pop();
     let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
-    assert_eq!(why, Unreadable::UnknownId(nobodys), "and this body is none of ours");
+    assert_eq!(why, UnreadableBody::UnknownId(nobodys), "and this body is none of ours");
 }
 
 #[tokio::test]
 async fn a_service_waits_for_the_registry_and_says_so() {
-    let (mut door, through) = Door::before_url(url().await);
-    let settings = Settings { registry_url: through, ..settings().await };
-    let (health, stop) = (Health::default(), CancellationToken::new());
+    let (mut door, through) = PortSwitch::before_url(url().await);
+    let settings = CodecSettings { registry_url: through, ..settings().await };
+    let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("registry");
-    let kinds = [Kind::of::<OrderConfirmed>()];
-    let connecting = Codec::connect(&settings, &kinds, &kinds, &component, &stop);
+    let kinds = [RecordKind::of::<OrderConfirmed>()];
+    let connecting = AvroCodec::connect(&settings, &kinds, &kinds, &component, &stop);
     let opening = async {
         until("it says that it waits", async || reported(&health).contains("out of reach")).await;
         door.open().await;
@@ -240,27 +241,27 @@ async fn a_service_waits_for_the_registry_and_says_so() {
 
 #[tokio::test]
 async fn a_service_that_waits_for_the_registry_stops_when_told_to() {
-    let (_shut, through) = Door::before_url(url().await);
-    let settings = Settings { registry_url: through, ..settings().await };
-    let (health, stop) = (Health::default(), CancellationToken::new());
+    let (_shut, through) = PortSwitch::before_url(url().await);
+    let settings = CodecSettings { registry_url: through, ..settings().await };
+    let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("registry");
-    let reads = [Kind::of::<OrderConfirmed>()];
-    let connecting = Codec::connect(&settings, &[], &reads, &component, &stop);
+    let reads = [RecordKind::of::<OrderConfirmed>()];
+    let connecting = AvroCodec::connect(&settings, &[], &reads, &component, &stop);
     let stopping = async {
         until("it says that it waits", async || reported(&health).contains("out of reach")).await;
         stop.cancel();
     };
     let (codec, ()) = tokio::join!(connecting, stopping);
-    assert!(matches!(codec, Err(Error::Stopped)));
+    assert!(matches!(codec, Err(CodecError::Stopped)));
 }
 
 #[tokio::test]
 async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
-    let (mut door, through) = Door::before_url(url().await);
+    let (mut door, through) = PortSwitch::before_url(url().await);
     door.open().await;
     let direct = settings().await;
-    let behind_door = Settings { registry_url: through, ..direct.clone() };
-    let (ours, later) = (Kind::of::<OrderConfirmed>(), Kind::of::<Later>());
+    let behind_door = CodecSettings { registry_url: through, ..direct.clone() };
+    let (ours, later) = (RecordKind::of::<OrderConfirmed>(), RecordKind::of::<Later>());
     let writer = connect(&direct, &[ours], &[]).await.unwrap();
     let reader = connect(&behind_door, &[], &[ours]).await.unwrap();
     let known = arrived(writer.message(says(), &confirmed()).unwrap());
@@ -280,6 +281,6 @@ async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
     assert_eq!(read::<OrderConfirmed>(&reader, &unknown).await.unwrap(), confirmed());
 }
 
-fn reported(health: &Health) -> String {
+fn reported(health: &ProcessHealth) -> String {
     health.report().remove("registry").unwrap().err().unwrap_or_default()
 }

@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devstack::Patience;
+use devstack::TestWait;
 use shared::{
-    consumer::{Consumer, Settings, Step, TakenIn},
+    consumer::{BatchCounts, ConsumerSettings, ConsumerStep, GroupConsumer},
     db, dead_letter,
     fault::Fault,
-    health::{Component, Health},
-    message::{Incoming, Outgoing},
+    health::{HealthComponent, ProcessHealth},
+    message::{IncomingMessage, OutgoingMessage},
     outbox,
 };
 use sqlx::PgPool;
@@ -21,8 +21,8 @@ use crate::kit::{
     NUMBERS, Tally, broker, create_topics, database, dead, incoming, number, parts, publish, totals,
 };
 
-fn batch(messages: &[Outgoing]) -> Vec<Incoming> {
-    (0..).zip(messages).map(|(offset, it)| incoming(it, offset)).collect()
+fn batch(messages: &[OutgoingMessage]) -> Vec<IncomingMessage> {
+    (0..).zip(messages).map(|(offset, message)| incoming(message, offset)).collect()
 }
 
 async fn said(pool: &PgPool, topic: &str) -> usize {
@@ -37,9 +37,9 @@ async fn a_batch_that_is_read_again_has_no_second_effect() {
     let parts = parts(&pool, Tally::default());
     let batch = batch(&[number(NUMBERS, "a", 1, 1), number(NUMBERS, "a", 2, 2)]);
     let first = parts.take_in(&batch).await.unwrap();
-    assert_eq!(first, TakenIn { fresh: 2, ..TakenIn::default() });
+    assert_eq!(first, BatchCounts { fresh: 2, ..BatchCounts::default() });
     let again = parts.take_in(&batch).await.unwrap();
-    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
+    assert_eq!(again, BatchCounts { repeats: 2, ..BatchCounts::default() });
     assert_eq!(totals(&pool).await["a"], 3);
     assert_eq!(said(&pool, "sums").await, 1);
 }
@@ -50,7 +50,7 @@ async fn each_kind_of_poison_is_dead_with_its_reason_and_the_others_go_on() {
     let parts = parts(&pool, Tally::default());
     let good = number(NUMBERS, "a", 1, 1);
     let mut no_id = incoming(&number(NUMBERS, "b", 1, 1), 1);
-    no_id.headers = shared::message::Headers::default();
+    no_id.headers = shared::message::MessageHeaders::default();
     let mut no_number = number(NUMBERS, "c", 1, 1);
     no_number.payload = Some(b"one".to_vec());
     let negative = number(NUMBERS, "d", 1, -1);
@@ -68,7 +68,7 @@ async fn each_kind_of_poison_is_dead_with_its_reason_and_the_others_go_on() {
         incoming(&number(NUMBERS, "g", 1, 5), 6),
     ];
     let taken = parts.take_in(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { fresh: 2, dead: 5, ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { fresh: 2, dead: 5, ..BatchCounts::default() });
     assert_eq!(totals(&pool).await.into_values().sum::<i64>(), 6);
     let expected = [
         ("envelope", "header ce_id is missing"),
@@ -95,7 +95,7 @@ async fn a_message_that_panics_or_breaks_a_constraint_is_isolated() {
         number(NUMBERS, "d", 1, 2),
     ]);
     let taken = parts.take_in_or_isolate(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { fresh: 2, dead: 2, ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { fresh: 2, dead: 2, ..BatchCounts::default() });
     let totals = totals(&pool).await;
     assert_eq!((totals["a"], totals["d"], totals.len()), (1, 2, 2));
     let reasons: Vec<_> = dead(&pool).await.into_iter().map(|(reason, _)| reason).collect();
@@ -144,7 +144,7 @@ async fn a_dead_letter_is_undone_with_its_transaction() {
     let message = incoming(&number(NUMBERS, "a", 1, 1), 0);
     let letter = dead_letter::DeadLetter {
         incoming: &message,
-        reason: dead_letter::Reason::Body,
+        reason: dead_letter::FailureReason::Body,
         detail: "a reason with a \0 in it".to_owned(),
     };
     let mut tx = db::begin(&pool).await.unwrap();
@@ -155,16 +155,16 @@ async fn a_dead_letter_is_undone_with_its_transaction() {
     assert!(dead(&pool).await.is_empty());
 }
 
-fn component() -> Component {
-    Health::default().component("consumer")
+fn component() -> HealthComponent {
+    ProcessHealth::default().component("consumer")
 }
 
 /// Runs consumers until `pool`'s tally has seen all numbers, then stops them; says how long that took.
-async fn consume_until(pool: &PgPool, consumers: Vec<Consumer<Tally>>, sum: i64) -> Duration {
+async fn consume_until(pool: &PgPool, consumers: Vec<GroupConsumer<Tally>>, sum: i64) -> Duration {
     let stop = CancellationToken::new();
-    let running = consumers.into_iter().map(|it| it.run(stop.clone()));
+    let running = consumers.into_iter().map(|group_consumer| group_consumer.run(stop.clone()));
     let watching = async {
-        let mut patience = Patience::until("all numbers are processed");
+        let mut patience = TestWait::until("all numbers are processed");
         loop {
             let totals = totals(pool).await;
             if totals.values().sum::<i64>() >= sum {
@@ -193,13 +193,13 @@ async fn a_consumer_reads_from_the_beginning_and_goes_on_where_it_stopped() {
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 3).await;
     let some = |n: i64| -> Vec<_> {
-        (1..=n).map(|it| number(NUMBERS, &(it % 5).to_string(), it, 1)).collect()
+        (1..=n).map(|n| number(NUMBERS, &(n % 5).to_string(), n, 1)).collect()
     };
     let consumer = || {
-        let settings = Settings::new(kafka.clone());
-        Consumer::new(parts(&pool, Tally::default()), &settings, component()).unwrap()
+        let settings = ConsumerSettings::new(kafka.clone());
+        GroupConsumer::new(parts(&pool, Tally::default()), &settings, component()).unwrap()
     };
-    let mut patience = Patience::until("a stop after which nothing is read again");
+    let mut patience = TestWait::until("a stop after which nothing is read again");
     for round in 1.. {
         publish(&kafka, &some(50)).await;
         let began = Instant::now();
@@ -220,12 +220,12 @@ async fn a_consumer_reads_from_the_beginning_and_goes_on_where_it_stopped() {
 }
 
 /// Steps until `n` new messages are processed; answers how many were new and how many repeats.
-async fn take_in_with(mut consumer: Consumer<Tally>, n: usize) -> (usize, usize) {
+async fn take_in_with(mut consumer: GroupConsumer<Tally>, n: usize) -> (usize, usize) {
     let stop = CancellationToken::new();
     let (mut fresh, mut repeats) = (0, 0);
-    let mut patience = Patience::until(&format!("{n} new messages are processed"));
+    let mut patience = TestWait::until(&format!("{n} new messages are processed"));
     while fresh < n {
-        if let Step::TakenIn(taken) = consumer.step(&stop).await.unwrap() {
+        if let ConsumerStep::TakenIn(taken) = consumer.step(&stop).await.unwrap() {
             fresh += taken.fresh;
             repeats += taken.repeats;
         }
@@ -244,7 +244,7 @@ async fn a_held_batch_is_tried_again_until_the_outage_is_over() {
     publish(&kafka, &[number(NUMBERS, "a", 1, 99), number(NUMBERS, "b", 1, 1)]).await;
     let outages = Arc::new(AtomicU32::new(3));
     let parts = parts(&pool, Tally { outages: Arc::clone(&outages) });
-    let consumer = Consumer::new(parts, &Settings::new(kafka), component()).unwrap();
+    let consumer = GroupConsumer::new(parts, &ConsumerSettings::new(kafka), component()).unwrap();
     consume_until(&pool, vec![consumer], 100).await;
     assert!(dead(&pool).await.is_empty());
     assert_eq!(outages.load(std::sync::atomic::Ordering::SeqCst), 0);
@@ -255,11 +255,11 @@ async fn members_that_come_and_go_take_each_message_in_once() {
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 6).await;
-    let numbers: Vec<_> =
-        (1..=600).map(|it| number(NUMBERS, &(it % 60).to_string(), it, 1)).collect();
-    let mut settings = Settings::new(kafka.clone());
+    let numbers: Vec<_> = (1..=600).map(|n| number(NUMBERS, &(n % 60).to_string(), n, 1)).collect();
+    let mut settings = ConsumerSettings::new(kafka.clone());
     settings.batch_messages_max = 7;
-    let member = || Consumer::new(parts(&pool, Tally::default()), &settings, component()).unwrap();
+    let member =
+        || GroupConsumer::new(parts(&pool, Tally::default()), &settings, component()).unwrap();
     publish(&kafka, &numbers[..300]).await;
     consume_until(&pool, vec![member()], 100).await;
     publish(&kafka, &numbers[300..]).await;

@@ -2,10 +2,13 @@
 
 use devstack::until;
 use shared::{
-    dead_letter::{Carried, DeadLetterAdmin, Error},
-    effects::Effects,
+    dead_letter::{DeadLetterAdmin, Resolution, ResolutionError},
+    effects::DecisionEffects,
     fault::Fault,
-    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Policy, Step, lock_untouched},
+    jobs::{
+        self, AttemptFailure, ClaimedJob, JobHandler, JobKey, JobPolicy, JobResult, NewJob,
+        WorkerStep, lock_untouched,
+    },
 };
 use sqlx::{PgConnection, PgPool};
 
@@ -14,8 +17,8 @@ use crate::{
     probe::{Act, Probe, append, database, ended, policy, rows, time_passes, worker},
 };
 
-fn two_attempts() -> Policy {
-    Policy { attempts_max: Some(2), ..policy() }
+fn two_attempts() -> JobPolicy {
+    JobPolicy { attempts_max: Some(2), ..policy() }
 }
 
 /// Decides about these jobs.
@@ -51,10 +54,10 @@ async fn a_job_that_was_given_up_is_listed_with_its_attempts_and_reason() {
 }
 
 /// The copies that stand in the outbox, each as (topic, key, body, headers).
-async fn copies(pool: &PgPool) -> Vec<shared::message::Outgoing> {
+async fn copies(pool: &PgPool) -> Vec<shared::message::OutgoingMessage> {
     let mut conn = pool.acquire().await.unwrap();
     let kept = shared::outbox::head(&mut conn, 100).await.unwrap();
-    kept.into_iter().map(|it| it.message).filter(|it| it.topic.ends_with(".dlq")).collect()
+    kept.into_iter().map(|row| row.message).filter(|it| it.topic.ends_with(".dlq")).collect()
 }
 
 #[tokio::test]
@@ -102,14 +105,17 @@ async fn a_job_that_is_put_back_has_fresh_attempts_and_is_done() {
     let (pool, probe) = given_up(Act::Refused(None)).await;
     let letter = only(&pool).await;
     let admin = admin(&pool, &probe);
-    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::PutBack);
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Resolution::PutBack);
     assert!(open(&pool).await.is_empty());
-    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Carried::NotOpen, "once");
+    assert_eq!(admin.redrive(letter.id, &by()).await.unwrap(), Resolution::NotOpen, "once");
     let row = rows(&pool).await.remove(0);
     assert_eq!((row.state.as_str(), row.attempt), ("waiting", 0));
 
     let mut worker = worker(&pool, &probe, two_attempts());
-    assert_eq!(worker.step().await.unwrap(), Step { claimed: 1, done: 1, ..Step::default() });
+    assert_eq!(
+        worker.step().await.unwrap(),
+        WorkerStep { claimed: 1, done: 1, ..WorkerStep::default() }
+    );
     assert_eq!(ended(&pool).await[0], ("a".to_owned(), "done 1".to_owned()));
     assert!(rows(&pool).await.is_empty());
 }
@@ -169,7 +175,7 @@ async fn an_outcome_of_an_earlier_life_does_not_count() {
         assert_eq!(step.unwrap().done, 1);
     };
     let (late, ()) = tokio::join!(slow.step(), others);
-    assert_eq!(late.unwrap(), Step { claimed: 1, lost: 1, ..Step::default() });
+    assert_eq!(late.unwrap(), WorkerStep { claimed: 1, lost: 1, ..WorkerStep::default() });
 }
 
 #[tokio::test]
@@ -178,9 +184,9 @@ async fn a_job_that_is_discarded_is_gone_and_the_decision_is_kept() {
     let letter = only(&pool).await;
     let admin = admin(&pool, &probe);
     let outcome = admin.discard(letter.id, &because()).await.unwrap();
-    assert_eq!(outcome, Carried::Settled);
+    assert_eq!(outcome, Resolution::Settled);
     assert!(rows(&pool).await.is_empty());
-    assert_eq!(admin.discard(letter.id, &because()).await.unwrap(), Carried::NotOpen);
+    assert_eq!(admin.discard(letter.id, &because()).await.unwrap(), Resolution::NotOpen);
     let mut conn = pool.acquire().await.unwrap();
     let shown = shared::dead_letter::show(&mut conn, letter.id).await.unwrap().unwrap();
     assert_eq!((shown.letter, shown.decisions.len()), (None, 1));
@@ -192,20 +198,20 @@ async fn a_job_that_is_discarded_is_gone_and_the_decision_is_kept() {
 /// Gives up at once, and knows that nobody may try it again.
 struct Once;
 
-impl Effect for Once {
+impl JobHandler for Once {
     const KIND: &'static str = "once";
     type Done = ();
 
-    async fn perform(&self, _job: &Claimed) -> Result<(), Failure> {
-        Err(Failure::Final { source: "never".into() })
+    async fn perform(&self, _job: &ClaimedJob) -> Result<(), AttemptFailure> {
+        Err(AttemptFailure::Permanent { source: "never".into() })
     }
 
     async fn settle(
         &self,
         _conn: &mut PgConnection,
-        _ended: &[(Claimed, Ended<()>)],
-    ) -> Result<Effects, Fault> {
-        Ok(Effects::default())
+        _ended: &[(ClaimedJob, JobResult<()>)],
+    ) -> Result<DecisionEffects, Fault> {
+        Ok(DecisionEffects::default())
     }
 
     async fn never_again(
@@ -234,10 +240,10 @@ async fn a_job_whose_effect_says_no_is_neither_tried_again_nor_ended() {
         trace: None,
     };
     jobs::append(&mut pool.acquire().await.unwrap(), &[job]).await.unwrap();
-    let wakers = shared::effects::Wakers::default();
-    let health = shared::health::Health::default().component("jobs");
+    let wakers = shared::effects::WorkerWakers::default();
+    let health = shared::health::ProcessHealth::default().component("jobs");
     let pool_of = pool.clone();
-    let parts = jobs::Parts {
+    let parts = jobs::WorkerParts {
         service: "probe",
         effect: Once,
         policy: policy(),
@@ -245,7 +251,7 @@ async fn a_job_whose_effect_says_no_is_neither_tried_again_nor_ended() {
         wakers,
         health,
     };
-    let mut worker = jobs::Worker::new(parts);
+    let mut worker = jobs::JobWorker::new(parts);
     assert_eq!(worker.step().await.unwrap().gave_up, 1);
     let mut admin = DeadLetterAdmin::new(pool.clone());
     let letter = only(&pool).await;
@@ -256,8 +262,8 @@ async fn a_job_whose_effect_says_no_is_neither_tried_again_nor_ended() {
     );
     admin.jobs.insert(Once::KIND, worker.parts());
     let told = admin.redrive(letter.id, &by()).await.unwrap_err();
-    assert!(matches!(told, Error::Refused(reason) if reason == "a was told"));
+    assert!(matches!(told, ResolutionError::Refused(reason) if reason == "a was told"));
     let needed = admin.discard(letter.id, &because()).await.unwrap_err();
-    assert!(matches!(needed, Error::Needed(reason) if reason == "a is waited for"));
+    assert!(matches!(needed, ResolutionError::Needed(reason) if reason == "a is waited for"));
     assert_eq!(only(&pool).await, letter);
 }

@@ -10,9 +10,9 @@ use axum::{
 use serde_json::{Value, json};
 use shared::{
     dead_letter::DeadLetterAdmin,
-    health::Health,
+    health::ProcessHealth,
     http::{self, AdminRoutes, dead_letters},
-    telemetry::{self, Vitals},
+    telemetry::{self, ProcessMetrics},
 };
 use sqlx::PgPool;
 use tower::ServiceExt as _;
@@ -33,7 +33,7 @@ async fn admin(n: i64) -> (PgPool, Router) {
     }
     let messages = Some(parts as _);
     let letters = DeadLetterAdmin { messages, ..DeadLetterAdmin::new(pool.clone()) };
-    let limits = http::Settings { request_limit: PATIENCE, ..http::Settings::default() };
+    let limits = http::HttpSettings { request_limit: PATIENCE, ..http::HttpSettings::default() };
     (pool, http::finish(dead_letters(letters), &limits))
 }
 
@@ -85,7 +85,7 @@ async fn a_letter_is_shown_tried_again_and_discarded() {
     assert_eq!((&shown["open"], &shown["message"]["body_bytes"]), (&json!(true), &json!(12)));
     assert_eq!(shown["message"]["body_hex"], "6e6f742061206e756d626572", "`not a number`");
     let headers = shown["message"]["headers"].as_array().unwrap();
-    assert!(headers.iter().any(|it| it["name"] == "ce_id"), "{headers:?}");
+    assert!(headers.iter().any(|value| value["name"] == "ce_id"), "{headers:?}");
 
     let by = json!({ "by": "ada" });
     let (status, again) = post(&app, &format!("/dead-letters/{id}/redrive"), &by).await;
@@ -100,7 +100,8 @@ async fn a_letter_is_shown_tried_again_and_discarded() {
     let (_, shown) = get(&app, &format!("/dead-letters/{id}")).await;
     assert_eq!((&shown["open"], &shown["letter"]["settled"]), (&json!(false), &json!("discarded")));
     let decisions = shown["decisions"].as_array().unwrap();
-    let outcomes: Vec<_> = decisions.iter().map(|it| it["outcome"].as_str().unwrap()).collect();
+    let outcomes: Vec<_> =
+        decisions.iter().map(|value| value["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["still-dead", "discarded"]);
     let (_, latest) = get(&app, "/dead-letters/decisions?limit=1").await;
     assert_eq!(latest["items"][0]["reason"], "nobody needs it");
@@ -141,9 +142,9 @@ async fn what_cannot_be_is_refused_with_a_problem() {
 
 #[tokio::test]
 async fn until_the_service_has_started_its_admin_server_answers_health_and_nothing_else() {
-    let metrics = telemetry::init(telemetry::Format::Pretty, "off").unwrap();
-    let vitals = Vitals::of(Health::default());
-    let admin = AdminRoutes::new(vitals, metrics, http::Settings::default());
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
+    let vitals = ProcessMetrics::of(ProcessHealth::default());
+    let admin = AdminRoutes::new(vitals, metrics, http::HttpSettings::default());
     let app = admin.router();
     let status = async |path| {
         let request = Request::get(path).body(Body::empty()).unwrap();

@@ -1,9 +1,11 @@
 //! Dead letters: what becomes one, and what becomes of it when an operator decides.
 
 use shared::{
-    consumer::{Parts, TakenIn},
-    dead_letter::{self, By, Carried, Filter, Letter, RetryDeadMessage as _, Summary},
-    message::{Incoming, Outgoing},
+    consumer::{BatchCounts, BatchProcessor},
+    dead_letter::{
+        self, Actor, LetterFilter, LetterSummary, Resolution, RetryDeadMessage as _, StoredLetter,
+    },
+    message::{IncomingMessage, OutgoingMessage},
     outbox,
 };
 use sqlx::PgPool;
@@ -12,41 +14,44 @@ use uuid::Uuid;
 use crate::kit::{NUMBERS, Tally, database, incoming, number, parts, totals};
 
 /// A message whose body is no number, whatever else is right with it.
-pub(crate) fn unreadable(key: &str, sequence: i64) -> Outgoing {
+pub(crate) fn unreadable(key: &str, sequence: i64) -> OutgoingMessage {
     let mut message = number(NUMBERS, key, sequence, 0);
     message.payload = Some(b"not a number".to_vec());
     message
 }
 
-pub(crate) fn by() -> By {
-    By::new("ada").unwrap()
+pub(crate) fn by() -> Actor {
+    Actor::new("ada").unwrap()
 }
 
-pub(crate) fn because() -> By {
+pub(crate) fn because() -> Actor {
     by().because("it is a copy").unwrap()
 }
 
 /// The open letters, oldest first.
-pub(crate) async fn open(pool: &PgPool) -> Vec<Summary> {
+pub(crate) async fn open(pool: &PgPool) -> Vec<LetterSummary> {
     let mut conn = pool.acquire().await.unwrap();
-    dead_letter::list(&mut conn, &Filter::default(), None, 500).await.unwrap()
+    dead_letter::list(&mut conn, &LetterFilter::default(), None, 500).await.unwrap()
 }
 
 /// The only open letter.
-pub(crate) async fn only(pool: &PgPool) -> Summary {
+pub(crate) async fn only(pool: &PgPool) -> LetterSummary {
     let mut letters = open(pool).await;
     assert_eq!(letters.len(), 1, "{letters:?}");
     letters.remove(0)
 }
 
-async fn show(pool: &PgPool, id: Uuid) -> (Option<Letter>, Vec<(String, String)>) {
+async fn show(pool: &PgPool, id: Uuid) -> (Option<StoredLetter>, Vec<(String, String)>) {
     let mut conn = pool.acquire().await.unwrap();
     let shown = dead_letter::show(&mut conn, id).await.unwrap().unwrap();
     let decisions = shown.decisions.into_iter().map(|it| (it.action, it.outcome)).collect();
     (shown.letter, decisions)
 }
 
-pub(crate) async fn take_in(parts: &Parts<Tally>, batch: &[Incoming]) -> TakenIn {
+pub(crate) async fn take_in(
+    parts: &BatchProcessor<Tally>,
+    batch: &[IncomingMessage],
+) -> BatchCounts {
     parts.take_in_or_isolate(batch).await.unwrap()
 }
 
@@ -70,7 +75,7 @@ async fn a_dead_letter_keeps_nothing_back() {
         incoming(&number(NUMBERS, "a", 3, 2), 3),
     ];
     let taken = take_in(&parts, &batch).await;
-    assert_eq!(taken, TakenIn { fresh: 3, dead: 1, repeats: 0 });
+    assert_eq!(taken, BatchCounts { fresh: 3, dead: 1, repeats: 0 });
     let next = [incoming(&number(NUMBERS, "a", 4, 4), 4)];
     assert_eq!(take_in(&parts, &next).await.fresh, 1);
     let totals = totals(&pool).await;
@@ -85,14 +90,14 @@ async fn a_message_without_an_envelope_is_dead_until_it_is_discarded() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let mut no_id = incoming(&number(NUMBERS, "a", 1, 1), 0);
-    no_id.headers = shared::message::Headers::default();
+    no_id.headers = shared::message::MessageHeaders::default();
     let taken = take_in(&parts, &[no_id, incoming(&number(NUMBERS, "a", 2, 2), 1)]).await;
-    assert_eq!(taken, TakenIn { fresh: 1, dead: 1, repeats: 0 });
+    assert_eq!(taken, BatchCounts { fresh: 1, dead: 1, repeats: 0 });
     let letter = only(&pool).await;
     let outcome = parts.redrive(letter.id, &by()).await.unwrap();
-    let Carried::StillDead { attempts: 2, reason, .. } = outcome else { panic!("{outcome:?}") };
+    let Resolution::StillDead { attempts: 2, reason, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(reason, "envelope");
-    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Carried::Settled);
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Resolution::Settled);
     assert!(open(&pool).await.is_empty());
 }
 
@@ -108,11 +113,11 @@ async fn of_a_batch_only_what_the_handler_refuses_or_panics_on_is_dead() {
             incoming(&number(NUMBERS, "b", 1, 10), 3),
         ];
         let taken = take_in(&parts, &batch).await;
-        assert_eq!(taken, TakenIn { fresh: 3, dead: 1, repeats: 0 }, "{bad}");
+        assert_eq!(taken, BatchCounts { fresh: 3, dead: 1, repeats: 0 }, "{bad}");
         let totals = totals(&pool).await;
         assert_eq!((totals["a"], totals["b"]), (3, 10), "{bad}");
         let again = take_in(&parts, &batch).await;
-        assert_eq!(again, TakenIn { repeats: 4, ..TakenIn::default() }, "{bad}");
+        assert_eq!(again, BatchCounts { repeats: 4, ..BatchCounts::default() }, "{bad}");
         only(&pool).await;
     }
 }
@@ -129,7 +134,7 @@ async fn a_redriven_letter_is_processed_once_however_late() {
     assert_eq!(totals(&pool).await["a"], 249_000);
     let letter = only(&pool).await;
     mend(&pool, "1").await;
-    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::Settled);
+    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
     assert_eq!(totals(&pool).await["a"], 249_001);
     assert!(open(&pool).await.is_empty());
     let (letter, decisions) = show(&pool, letter.id).await;
@@ -138,7 +143,7 @@ async fn a_redriven_letter_is_processed_once_however_late() {
 
     log[0].payload = Some(b"1".to_vec());
     let again = take_in(&parts, &log).await;
-    assert_eq!(again, TakenIn { repeats: 250, ..TakenIn::default() }, "all are known");
+    assert_eq!(again, BatchCounts { repeats: 250, ..BatchCounts::default() }, "all are known");
 }
 
 #[tokio::test]
@@ -146,12 +151,12 @@ async fn a_message_that_is_read_again_after_a_deploy_that_can_read_it_is_process
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let message = number(NUMBERS, "a", 1, 5);
-    let unreadable = Outgoing { payload: Some(b"?".to_vec()), ..message.clone() };
+    let unreadable = OutgoingMessage { payload: Some(b"?".to_vec()), ..message.clone() };
     take_in(&parts, &[incoming(&unreadable, 0)]).await;
     let letter = only(&pool).await;
     mend(&pool, "5").await;
     assert_eq!(take_in(&parts, &[incoming(&message, 0)]).await.fresh, 1);
-    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::Settled);
+    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
     assert_eq!(totals(&pool).await["a"], 5);
 }
 
@@ -169,7 +174,7 @@ async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attemp
     ] {
         mend(&pool, body).await;
         let outcome = parts.redrive(letter.id, &by()).await.unwrap();
-        let Carried::StillDead { attempts: n, reason: why, .. } = outcome else {
+        let Resolution::StillDead { attempts: n, reason: why, .. } = outcome else {
             panic!("{outcome:?}")
         };
         assert_eq!((n, &*why), (attempts, reason));
@@ -181,7 +186,7 @@ async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attemp
     let kept = outbox::head(&mut conn, 100).await.unwrap();
     let attempts: Vec<_> = kept
         .iter()
-        .filter_map(|it| it.message.headers.text("dead-letter-attempts").unwrap())
+        .filter_map(|row| row.message.headers.text("dead-letter-attempts").unwrap())
         .collect();
     assert_eq!(attempts, ["1", "2", "3", "4", "5"], "each death has its copy");
 }
@@ -193,7 +198,7 @@ async fn a_discarded_letter_is_never_processed_nor_is_a_copy_of_it() {
     let refused = number(NUMBERS, "a", 1, -1);
     take_in(&parts, &[incoming(&refused, 0)]).await;
     let letter = only(&pool).await;
-    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Carried::Settled);
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Resolution::Settled);
     let mut conn = pool.acquire().await.unwrap();
     let decided = dead_letter::decisions(&mut conn, 10).await.unwrap().remove(0);
     assert_eq!((decided.action.as_str(), decided.outcome.as_str()), ("discard", "discarded"));
@@ -205,9 +210,9 @@ async fn a_discarded_letter_is_never_processed_nor_is_a_copy_of_it() {
 
     let copies = [incoming(&refused, 0), incoming(&refused, 7)];
     let again = take_in(&parts, &copies).await;
-    assert_eq!(again, TakenIn { repeats: 2, ..TakenIn::default() });
-    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Carried::NotOpen);
-    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::NotOpen);
+    assert_eq!(again, BatchCounts { repeats: 2, ..BatchCounts::default() });
+    assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Resolution::NotOpen);
+    assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::NotOpen);
 }
 
 #[tokio::test]
@@ -241,22 +246,22 @@ async fn letters_are_listed_by_topic_reason_and_key_page_by_page_and_counted() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let batch: Vec<_> = (0..7)
-        .map(|it| {
-            let key = it.to_string();
-            let refused = it % 2 == 1;
+        .map(|n| {
+            let key = n.to_string();
+            let refused = n % 2 == 1;
             let message = if refused { number(NUMBERS, &key, 1, -1) } else { unreadable(&key, 1) };
-            incoming(&message, it)
+            incoming(&message, n)
         })
         .collect();
     take_in(&parts, &batch).await;
     let mut conn = pool.acquire().await.unwrap();
-    let of = |topic: Option<&str>, reason: Option<&str>, key: Option<&str>| Filter {
+    let of = |topic: Option<&str>, reason: Option<&str>, key: Option<&str>| LetterFilter {
         topic: topic.map(str::to_owned),
         reason: reason.map(str::to_owned),
         key: key.map(str::to_owned),
     };
     for (filter, n) in [
-        (Filter::default(), 7),
+        (LetterFilter::default(), 7),
         (of(Some(NUMBERS), None, None), 7),
         (of(Some("other"), None, None), 0),
         (of(None, Some("body"), None), 4),
@@ -268,14 +273,17 @@ async fn letters_are_listed_by_topic_reason_and_key_page_by_page_and_counted() {
             let page = dead_letter::list(&mut conn, &filter, after, 2).await.unwrap();
             let Some(last) = page.last() else { break };
             after = Some((last.failed_at, last.id));
-            seen.extend(page.iter().map(|it| it.id));
+            seen.extend(page.iter().map(|letter| letter.id));
         }
         assert_eq!(seen.len(), n, "{filter:?}");
         assert!(seen.is_sorted(), "ids sort by time, and so does the list");
         let counts = dead_letter::reasons(&mut conn, &filter).await.unwrap();
-        assert_eq!(counts.iter().map(|it| it.letters).sum::<i64>(), i64::try_from(n).unwrap());
+        assert_eq!(
+            counts.iter().map(|reason_count| reason_count.letters).sum::<i64>(),
+            i64::try_from(n).unwrap()
+        );
     }
-    let counts = dead_letter::reasons(&mut conn, &Filter::default()).await.unwrap();
+    let counts = dead_letter::reasons(&mut conn, &LetterFilter::default()).await.unwrap();
     let counts: Vec<_> = counts.iter().map(|it| (it.reason.as_str(), it.letters)).collect();
     assert_eq!(counts, [("body", 4), ("contradiction", 3)]);
 }

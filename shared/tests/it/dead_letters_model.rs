@@ -16,12 +16,12 @@ use proptest::{prelude::*, test_runner::Config};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
 use shared::{
     clock::Clock,
-    consumer::{Handled, Handler, Parts, Taken},
+    consumer::{BatchProcessor, HandlerOutcome, MessageHandler, NewMessage},
     dead_letter::RetryDeadMessage as _,
-    effects::Wakers,
+    effects::WorkerWakers,
     fault::Fault,
-    message::{Incoming, Message},
-    sequence::Watch,
+    message::{IncomingMessage, Message},
+    sequence::SequenceWatch,
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::runtime::Runtime;
@@ -161,7 +161,7 @@ impl Keeper {
     }
 }
 
-impl Handler for Keeper {
+impl MessageHandler for Keeper {
     type Input = (Kind, i64);
 
     fn topics(&self) -> Vec<&'static str> {
@@ -184,9 +184,9 @@ impl Handler for Keeper {
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, Self::Input>],
-    ) -> Result<Handled, Fault> {
-        let mut handled = Handled::default();
+        batch: &[NewMessage<'_, Self::Input>],
+    ) -> Result<HandlerOutcome, Fault> {
+        let mut handled = HandlerOutcome::default();
         for (place, taken) in batch.iter().enumerate() {
             let (kind, n) = *taken.input;
             match kind {
@@ -227,9 +227,9 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
 
 struct Service {
     pool: PgPool,
-    parts: Parts<Keeper>,
+    parts: BatchProcessor<Keeper>,
     /// All that stands in the log.
-    log: Vec<Incoming>,
+    log: Vec<IncomingMessage>,
 }
 
 impl Service {
@@ -238,18 +238,18 @@ impl Service {
         let tables = "TRUNCATE taken, messaging.inbox, messaging.outbox, messaging.dead_letter,
                                messaging.dead_letter_decision";
         pool.execute(tables).await.unwrap();
-        let parts = Parts {
+        let parts = BatchProcessor {
             service: "keeper",
             handler: Keeper::default(),
             pool: pool.clone(),
-            wakers: Wakers::default(),
+            wakers: WorkerWakers::default(),
             clock: Clock::System,
-            watch: Watch::default(),
+            watch: SequenceWatch::default(),
         };
         Self { pool, parts, log: vec![] }
     }
 
-    fn say(&mut self, key: usize, kind: Kind) -> Incoming {
+    fn say(&mut self, key: usize, kind: Kind) -> IncomingMessage {
         let n = i64::try_from(self.log.len()).unwrap() + 1;
         let mut message = number(NUMBERS, KEYS[key], n, 0);
         message.payload = Some(format!("{kind:?} {n}").to_lowercase().into_bytes());

@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use devstack::Patience;
+use devstack::TestWait;
 use shared::{
     db,
-    effects::Wakers,
-    health::Health,
-    outbox::{self, Kept},
-    relay::{Answer, Publish, Relay, Settings, Step},
+    effects::WorkerWakers,
+    health::ProcessHealth,
+    outbox::{self, OutboxRow},
+    relay::{MessagePublisher, OutboxRelay, PublishResult, RelaySettings, RelayStep},
 };
 use sqlx::{Executor as _, PgPool};
 
@@ -27,10 +27,10 @@ const PAGES_MAX: i64 = 200;
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<Vec<i64>>>);
 
-impl Publish for Everything {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
-        self.0.lock().unwrap().extend(messages.iter().map(|it| it.outbox_id));
-        vec![Answer::Confirmed; messages.len()]
+impl MessagePublisher for Everything {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
+        self.0.lock().unwrap().extend(messages.iter().map(|row| row.outbox_id));
+        vec![PublishResult::Confirmed; messages.len()]
     }
 }
 
@@ -40,8 +40,8 @@ impl Everything {
     }
 }
 
-fn relay(database: &db::Settings, log: &Everything) -> Relay<Everything> {
-    let settings = Settings {
+fn relay(database: &db::DatabaseSettings, log: &Everything) -> OutboxRelay<Everything> {
+    let settings = RelaySettings {
         database: db::options(database, "relay").unwrap(),
         service: "test",
         batch_max: 1_000,
@@ -50,22 +50,27 @@ fn relay(database: &db::Settings, log: &Everything) -> Relay<Everything> {
         stop_grace: PATIENCE,
         lead_limit: PATIENCE,
     };
-    Relay::new(settings, log.clone(), Wakers::default(), Health::default().component("relay"))
+    OutboxRelay::new(
+        settings,
+        log.clone(),
+        WorkerWakers::default(),
+        ProcessHealth::default().component("relay"),
+    )
 }
 
 /// Steps until there was nothing to publish for a few times: then the floor is where it can be.
-async fn until_idle(relay: &mut Relay<Everything>) {
-    let mut patience = Patience::until("the outbox is empty");
+async fn until_idle(relay: &mut OutboxRelay<Everything>) {
+    let mut patience = TestWait::until("the outbox is empty");
     let (mut idle, mut steps) = (0, 0);
     while idle < 4 {
-        idle = if relay.step().await.unwrap() == Step::Idle { idle + 1 } else { 0 };
+        idle = if relay.step().await.unwrap() == RelayStep::Idle { idle + 1 } else { 0 };
         steps += 1;
         patience.looked(steps);
     }
 }
 
 /// A transaction that may still ask for all that is there now.
-async fn old_snapshot(pool: &PgPool) -> db::Tx {
+async fn old_snapshot(pool: &PgPool) -> db::DatabaseTransaction {
     let mut tx = db::begin(pool).await.unwrap();
     tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await.unwrap();
     tx.execute("SELECT 1").await.unwrap();
@@ -199,7 +204,7 @@ async fn whatever_commits_in_whatever_order_is_published_once() {
         }
     });
     let publishing = async {
-        let mut patience = Patience::until("all of it is published");
+        let mut patience = TestWait::until("all of it is published");
         while log.published() < 8_000 {
             relay.step().await.unwrap();
             patience.looked(log.published());

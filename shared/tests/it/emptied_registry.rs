@@ -1,12 +1,12 @@
 //! A registry that was emptied under services that run, and counts its ids anew: who runs registers
 //! again, in whatever order, and nobody keeps believing what an id stood for in between.
 
-use devstack::{Halt, Part, Parts, Silent, Source, Stack};
+use devstack::{ServerSource, ServerStack, SilentProgress, StackPart, StopMode, WantedParts};
 use shared::{
-    codec::{Codec, Kind, Settings, Unreadable},
+    codec::{AvroCodec, CodecSettings, RecordKind, UnreadableBody},
     contract::{OrderCancelled, OrderConfirmed},
     message::Message,
-    registry::Registry,
+    registry::SchemaRegistry,
 };
 
 use crate::{
@@ -14,16 +14,16 @@ use crate::{
     registry::answered,
 };
 
-const CONFIRMED: fn() -> Kind = Kind::of::<OrderConfirmed>;
-const CANCELLED: fn() -> Kind = Kind::of::<OrderCancelled>;
+const CONFIRMED: fn() -> RecordKind = RecordKind::of::<OrderConfirmed>;
+const CANCELLED: fn() -> RecordKind = RecordKind::of::<OrderCancelled>;
 
 /// The registry of tests keeps its schemas in its memory.
-async fn empty(stack: &Stack) {
-    stack.stop_part(Part::Registry, Halt::Kill).await.unwrap();
-    stack.start_part(Part::Registry).await.unwrap();
+async fn empty(stack: &ServerStack) {
+    stack.stop_part(StackPart::Registry, StopMode::Kill).await.unwrap();
+    stack.start_part(StackPart::Registry).await.unwrap();
 }
 
-fn say(codec: &Codec) -> Message {
+fn say(codec: &AvroCodec) -> Message {
     arrived(codec.message(says(), &confirmed()).unwrap())
 }
 
@@ -32,8 +32,8 @@ fn id(message: &Message) -> u32 {
     u32::from_be_bytes(payload[1..5].try_into().unwrap())
 }
 
-async fn renew(codec: &Codec) -> usize {
-    let mut patience = devstack::Patience::until("the registry answers");
+async fn renew(codec: &AvroCodec) -> usize {
+    let mut patience = devstack::TestWait::until("the registry answers");
     loop {
         match codec.renew().await {
             Ok(changed) => return changed,
@@ -42,15 +42,15 @@ async fn renew(codec: &Codec) -> usize {
     }
 }
 
-async fn is_confirmed(codec: &Codec, message: &Message) {
+async fn is_confirmed(codec: &AvroCodec, message: &Message) {
     assert_eq!(read::<OrderConfirmed>(codec, message).await.unwrap(), confirmed());
 }
 
 #[tokio::test]
 async fn who_runs_while_the_registry_is_emptied_registers_again_and_believes_the_new_ids() {
-    let parts = Parts::of(&[Part::Registry]).forgetful();
-    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
-    let settings = Settings {
+    let parts = WantedParts::of(&[StackPart::Registry]).forgetful();
+    let stack = ServerStack::start(ServerSource::Native, parts, &SilentProgress).await.unwrap();
+    let settings = CodecSettings {
         source: "/test".to_owned(),
         registry_url: stack.urls().registry.clone(),
         prefix: devstack::unique_prefix(),
@@ -65,7 +65,7 @@ async fn who_runs_while_the_registry_is_emptied_registers_again_and_believes_the
     let restarted = connect(&settings, &[CANCELLED()], &[CONFIRMED()]).await.unwrap();
     let why = reason(read::<OrderConfirmed>(&restarted, &old).await.unwrap_err());
     let other = "describes shop.orders.OrderCancelled";
-    let Unreadable::Renumbered { why } = why else { panic!("{why}") };
+    let UnreadableBody::Renumbered { why } = why else { panic!("{why}") };
     assert!(why.contains(other), "{why}");
     is_confirmed(&restarted.for_redrive(), &old).await;
     is_confirmed(&running, &old).await;
@@ -84,7 +84,7 @@ async fn who_runs_while_the_registry_is_emptied_registers_again_and_believes_the
     let newest = say(&orders);
     assert_eq!(id(&newest), id(&old));
     is_confirmed(&restarted, &newest).await;
-    let registry = Registry::new(&settings.registry_url).unwrap();
+    let registry = SchemaRegistry::new(&settings.registry_url).unwrap();
     let kept = answered(async || registry.schema(id(&newest)).await).await.unwrap();
     assert!(kept.text.contains("OrderConfirmed"), "{}", kept.text);
     stack.stop().await;

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     admin::{
         AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
@@ -13,15 +13,18 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use shared::{
-    dead_letter::{self, By, Carried, DeadLetterAdmin, Filter},
-    effects::Wakers,
-    health::Health,
+    dead_letter::{self, Actor, DeadLetterAdmin, LetterFilter, Resolution},
+    effects::WorkerWakers,
+    health::ProcessHealth,
     kafka,
-    message::Outgoing,
-    outbox::{self, Kept},
-    relay::{Answer, Blame, KafkaPublisher, Publish, Refusal, Relay, Settings, Step},
+    message::OutgoingMessage,
+    outbox::{self, OutboxRow},
+    relay::{
+        KafkaPublisher, MessagePublisher, OutboxRelay, PublishRefusal, PublishResult, RefusalCause,
+        RelaySettings, RelayStep,
+    },
     telemetry,
-    topics::{self, Replicas, Topic},
+    topics::{self, ReplicaCount, TopicSpec},
 };
 use sqlx::{Executor as _, PgPool};
 use uuid::Uuid;
@@ -34,13 +37,13 @@ use crate::{
 const NARROW: &str = "narrow";
 const COPIES: &str = "test.dlq";
 
-fn admin(kafka: &kafka::Settings) -> (AdminClient<DefaultClientContext>, AdminOptions) {
+fn admin(kafka: &kafka::KafkaSettings) -> (AdminClient<DefaultClientContext>, AdminOptions) {
     let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
     (kafka.client().create().unwrap(), patient)
 }
 
 /// A topic that takes records of 10 kB.
-async fn create_narrow(kafka: &kafka::Settings, topic: &str) {
+async fn create_narrow(kafka: &kafka::KafkaSettings, topic: &str) {
     let (admin, patient) = admin(kafka);
     let name = kafka.topic(topic);
     let topic = NewTopic::new(&name, 1, TopicReplication::Fixed(1));
@@ -50,7 +53,7 @@ async fn create_narrow(kafka: &kafka::Settings, topic: &str) {
     }
 }
 
-async fn widen(kafka: &kafka::Settings, topic: &str) {
+async fn widen(kafka: &kafka::KafkaSettings, topic: &str) {
     let (admin, patient) = admin(kafka);
     let name = kafka.topic(topic);
     let wide = AlterConfig::new(ResourceSpecifier::Topic(&name));
@@ -60,7 +63,7 @@ async fn widen(kafka: &kafka::Settings, topic: &str) {
     }
 }
 
-async fn delete(kafka: &kafka::Settings, topic: &str) {
+async fn delete(kafka: &kafka::KafkaSettings, topic: &str) {
     let (admin, patient) = admin(kafka);
     for deleted in admin.delete_topics(&[&kafka.topic(topic)], &patient).await.unwrap() {
         deleted.unwrap();
@@ -68,17 +71,24 @@ async fn delete(kafka: &kafka::Settings, topic: &str) {
 }
 
 /// 50 kB that compression does not make small.
-fn large(topic: &'static str, key: &str) -> Outgoing {
+fn large(topic: &'static str, key: &str) -> OutgoingMessage {
     let body = std::iter::repeat_with(fastrand::alphanumeric).take(50_000);
-    Outgoing { payload: Some(body.collect::<String>().into_bytes()), ..number(topic, key, 2, 2) }
+    OutgoingMessage {
+        payload: Some(body.collect::<String>().into_bytes()),
+        ..number(topic, key, 2, 2)
+    }
 }
 
-async fn keep(pool: &PgPool, messages: &[Outgoing]) {
+async fn keep(pool: &PgPool, messages: &[OutgoingMessage]) {
     let mut conn = pool.acquire().await.unwrap();
     outbox::append(&mut conn, messages).await.unwrap();
 }
 
-async fn read(kafka: &kafka::Settings, topic: &'static str, n: usize) -> Vec<(String, String)> {
+async fn read(
+    kafka: &kafka::KafkaSettings,
+    topic: &'static str,
+    n: usize,
+) -> Vec<(String, String)> {
     let kafka = kafka.clone();
     tokio::task::spawn_blocking(move || read_topic(&kafka, topic, n)).await.unwrap()
 }
@@ -91,15 +101,15 @@ async fn held(pool: &PgPool) -> Vec<(String, i32, String)> {
 }
 
 /// Steps until nothing waits and nothing is held.
-async fn until_drained<P: Publish>(pool: &PgPool, relay: &mut Relay<P>) {
-    let mut patience = Patience::until("nothing waits, nothing is held");
+async fn until_drained<P: MessagePublisher>(pool: &PgPool, relay: &mut OutboxRelay<P>) {
+    let mut patience = TestWait::until("nothing waits, nothing is held");
     loop {
         let step = relay.step().await.unwrap();
         let seen = (backlog(pool).await, held(pool).await);
         if seen == (0, vec![]) {
             return;
         }
-        if matches!(step, Step::Published(_)) {
+        if matches!(step, RelayStep::Published(_)) {
             patience.looked((step, seen));
         } else {
             patience.look_again((step, seen)).await;
@@ -107,14 +117,14 @@ async fn until_drained<P: Publish>(pool: &PgPool, relay: &mut Relay<P>) {
     }
 }
 
-async fn letters(pool: &PgPool) -> Vec<dead_letter::Summary> {
+async fn letters(pool: &PgPool) -> Vec<dead_letter::LetterSummary> {
     let mut conn = pool.acquire().await.unwrap();
-    dead_letter::list(&mut conn, &Filter::default(), None, 100).await.unwrap()
+    dead_letter::list(&mut conn, &LetterFilter::default(), None, 100).await.unwrap()
 }
 
 #[tokio::test]
 async fn a_record_that_its_topic_never_takes_is_a_dead_letter_and_all_others_are_published() {
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let (pool, database) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS, "counted.dlq"], 1).await;
@@ -123,10 +133,10 @@ async fn a_record_that_its_topic_never_takes_is_a_dead_letter_and_all_others_are
     let small = |sequence| number(NARROW, "b", sequence, sequence);
     let other = |sequence| number(NUMBERS, "a", sequence, sequence);
     keep(&pool, &[other(1), small(1), too_large.clone(), small(3), other(2)]).await;
-    let settings = Settings { service: "counted", ..settings(&database) };
+    let settings = RelaySettings { service: "counted", ..settings(&database) };
     let publisher = KafkaPublisher::new(kafka.clone(), 10);
-    let health = Health::default().component("relay");
-    let mut relay = Relay::new(settings, publisher, Wakers::default(), health);
+    let health = ProcessHealth::default().component("relay");
+    let mut relay = OutboxRelay::new(settings, publisher, WorkerWakers::default(), health);
     until_drained(&pool, &mut relay).await;
 
     let numbers = |key: &str, seen: Vec<(String, String)>| {
@@ -149,9 +159,9 @@ async fn a_record_that_its_topic_never_takes_is_a_dead_letter_and_all_others_are
 
     let admin = DeadLetterAdmin::new(pool.clone());
     widen(&kafka, NARROW).await;
-    let by = By::new("ada").unwrap();
-    assert_eq!(admin.redrive(letter.id, &by).await.unwrap(), Carried::PutBack);
-    assert_eq!(admin.redrive(letter.id, &by).await.unwrap(), Carried::NotOpen);
+    let by = Actor::new("ada").unwrap();
+    assert_eq!(admin.redrive(letter.id, &by).await.unwrap(), Resolution::PutBack);
+    assert_eq!(admin.redrive(letter.id, &by).await.unwrap(), Resolution::NotOpen);
     let back = outbox::head(&mut pool.acquire().await.unwrap(), 10).await.unwrap();
     assert_eq!(back.iter().map(|it| &it.message).collect::<Vec<_>>(), [&too_large]);
     until_drained(&pool, &mut relay).await;
@@ -169,8 +179,8 @@ async fn a_record_that_is_not_to_be_published_is_discarded_with_its_reason() {
     until_drained(&pool, &mut relay(&database, KafkaPublisher::new(kafka, 10))).await;
     let id = letters(&pool).await[0].id;
     let admin = DeadLetterAdmin::new(pool.clone());
-    let by = By::new("ada").unwrap().because("nobody needs it").unwrap();
-    assert_eq!(admin.discard(id, &by).await.unwrap(), Carried::Settled);
+    let by = Actor::new("ada").unwrap().because("nobody needs it").unwrap();
+    assert_eq!(admin.discard(id, &by).await.unwrap(), Resolution::Settled);
     assert_eq!((letters(&pool).await, backlog(&pool).await), (vec![], 0));
     let shown = admin.read(async |conn| dead_letter::show(conn, id).await).await.unwrap().unwrap();
     assert_eq!(shown.decisions[0].outcome, "discarded");
@@ -192,12 +202,12 @@ async fn a_copy_that_does_not_fit_on_its_dead_letter_topic_goes_without_its_body
 
 #[tokio::test]
 async fn a_topic_that_is_deleted_while_the_relay_publishes_is_made_anew_and_others_go_on() {
-    const DECLARED: &[Topic] = &[Topic::events(NUMBERS), Topic::events("deleted")];
+    const DECLARED: &[TopicSpec] = &[TopicSpec::events(NUMBERS), TopicSpec::events("deleted")];
     let (pool, database) = database().await;
     let kafka = broker().await;
-    topics::create(&kafka, DECLARED, Replicas::majority(1)).await.unwrap();
+    topics::create(&kafka, DECLARED, ReplicaCount::majority(1)).await.unwrap();
     let publisher = KafkaPublisher::new(kafka.clone(), 10);
-    let mut relay = relay(&database, publisher.declaring(DECLARED, Replicas::majority(1)));
+    let mut relay = relay(&database, publisher.declaring(DECLARED, ReplicaCount::majority(1)));
     keep(&pool, &[number("deleted", "a", 1, 1), number(NUMBERS, "a", 1, 1)]).await;
     // The client has both in its cache from now on.
     until_drained(&pool, &mut relay).await;
@@ -206,15 +216,15 @@ async fn a_topic_that_is_deleted_while_the_relay_publishes_is_made_anew_and_othe
     until_drained(&pool, &mut relay).await;
     assert_eq!(read(&kafka, NUMBERS, 2).await.len(), 2);
     // What it had comes first, as it did before.
-    let numbers = ["1", "2"].map(|it| ("a".to_owned(), it.to_owned()));
+    let numbers = ["1", "2"].map(|text| ("a".to_owned(), text.to_owned()));
     assert_eq!(read(&kafka, "deleted", 2).await, numbers);
     // With the partitions that are declared, or this would complain.
-    topics::create(&kafka, DECLARED, Replicas::majority(1)).await.unwrap();
+    topics::create(&kafka, DECLARED, ReplicaCount::majority(1)).await.unwrap();
     assert_eq!(letters(&pool).await, []);
 }
 
 /// What a log answers for each topic; what is not named is confirmed.
-type Rules = Arc<Mutex<HashMap<&'static str, Answer>>>;
+type Rules = Arc<Mutex<HashMap<&'static str, PublishResult>>>;
 
 /// A log with rules, which keeps what it confirmed, and how often a topic was tried.
 #[derive(Clone, Default)]
@@ -225,7 +235,7 @@ struct Ruled {
 }
 
 impl Ruled {
-    fn rule(&self, topic: &'static str, answer: Answer) {
+    fn rule(&self, topic: &'static str, answer: PublishResult) {
         self.rules.lock().unwrap().insert(topic, answer);
     }
 
@@ -234,33 +244,39 @@ impl Ruled {
     }
 }
 
-impl Publish for Ruled {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+impl MessagePublisher for Ruled {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
         let (rules, mut tried) = (self.rules.lock().unwrap(), self.tried.lock().unwrap());
-        let rule = |it: &Kept| rules.get(&*it.message.topic).cloned().unwrap_or(Answer::Confirmed);
-        let mut answers: Vec<Answer> = messages.iter().map(rule).collect();
+        let rule = |it: &OutboxRow| {
+            rules.get(&*it.message.topic).cloned().unwrap_or(PublishResult::Confirmed)
+        };
+        let mut answers: Vec<PublishResult> = messages.iter().map(rule).collect();
         for kept in messages {
             *tried.entry(kept.message.topic.to_string()).or_default() += 1;
         }
         // As the real one: who is refused takes the others of its batch with it.
-        if answers.iter().any(|it| matches!(it, Answer::Refused(_))) {
-            for answer in answers.iter_mut().filter(|it| it.is_confirmed()) {
-                *answer = Answer::Unconfirmed;
+        if answers.iter().any(|result| matches!(result, PublishResult::Refused(_))) {
+            for answer in answers.iter_mut().filter(|result| result.is_confirmed()) {
+                *answer = PublishResult::Unconfirmed;
             }
         }
-        let confirmed = messages.iter().zip(&answers).filter(|(_, it)| it.is_confirmed());
+        let confirmed = messages.iter().zip(&answers).filter(|(_, result)| result.is_confirmed());
         let topics = confirmed.map(|(kept, _)| kept.message.topic.to_string());
         self.confirmed.lock().unwrap().extend(topics);
         answers
     }
 }
 
-fn refusal(blame: Blame, code: &str) -> Answer {
-    Answer::Refused(Refusal { blame, code: code.to_owned(), text: "in words".to_owned() })
+fn refusal(blame: RefusalCause, code: &str) -> PublishResult {
+    PublishResult::Refused(PublishRefusal {
+        blame,
+        code: code.to_owned(),
+        text: "in words".to_owned(),
+    })
 }
 
 /// Steps `n` times, whatever comes of it.
-async fn steps<P: Publish>(relay: &mut Relay<P>, n: usize) {
+async fn steps<P: MessagePublisher>(relay: &mut OutboxRelay<P>, n: usize) {
     for _ in 0..n {
         relay.step().await.unwrap();
     }
@@ -270,7 +286,7 @@ async fn steps<P: Publish>(relay: &mut Relay<P>, n: usize) {
 async fn a_topic_that_refuses_us_is_held_alone_and_known_to_the_next_leader() {
     let (pool, database) = database().await;
     let log = Ruled::default();
-    log.rule("closed", refusal(Blame::Topic, "TopicAuthorizationFailed"));
+    log.rule("closed", refusal(RefusalCause::Topic, "TopicAuthorizationFailed"));
     let messages = |n| [number("closed", "a", n, n), number("open", "a", n, n)];
     keep(&pool, &messages(1)).await;
     let mut first = relay(&database, log.clone());
@@ -287,15 +303,15 @@ async fn a_topic_that_refuses_us_is_held_alone_and_known_to_the_next_leader() {
         .unwrap();
     keep(&pool, &messages(2)).await;
     let mut second = relay(&database, log.clone());
-    let mut patience = Patience::until("the second one leads and has published");
-    while second.step().await.unwrap() != Step::Idle {
+    let mut patience = TestWait::until("the second one leads and has published");
+    while second.step().await.unwrap() != RelayStep::Idle {
         patience.look_again(backlog(&pool).await).await;
     }
     assert_eq!(*log.confirmed.lock().unwrap(), ["open"; 2]);
     assert_eq!((log.tried("closed"), backlog(&pool).await), (2, 2));
     drop(second);
 
-    log.rule("closed", Answer::Confirmed);
+    log.rule("closed", PublishResult::Confirmed);
     pool.execute("UPDATE messaging.held_topic SET retry_at = now()").await.unwrap();
     let mut third = relay(&database, log.clone());
     until_drained(&pool, &mut third).await;
@@ -310,7 +326,7 @@ async fn a_topic_that_is_not_declared_is_held_while_it_is_missing_and_published_
     keep(&pool, &[number("elsewhere", "a", 1, 1)]).await;
     create_topics(&kafka, &[NUMBERS], 1).await;
     let mut relay = relay(&database, KafkaPublisher::new(kafka.clone(), 10));
-    let mut patience = Patience::until("the missing topic was tried alone");
+    let mut patience = TestWait::until("the missing topic was tried alone");
     loop {
         let step = relay.step().await.unwrap();
         let sql = "SELECT attempts, code FROM messaging.held_topic";
@@ -321,7 +337,7 @@ async fn a_topic_that_is_not_declared_is_held_while_it_is_missing_and_published_
         patience.look_again((step, held)).await;
     }
     create_topics(&kafka, &["elsewhere"], 1).await;
-    let mut patience = Patience::until("it is published");
+    let mut patience = TestWait::until("it is published");
     while backlog(&pool).await > 0 {
         patience.look_again(relay.step().await.unwrap()).await;
     }
@@ -331,7 +347,7 @@ async fn a_topic_that_is_not_declared_is_held_while_it_is_missing_and_published_
 async fn a_silent_topic_is_held_once_others_are_confirmed_without_it() {
     let (pool, database) = database().await;
     let log = Ruled::default();
-    log.rule("silent", Answer::Unconfirmed);
+    log.rule("silent", PublishResult::Unconfirmed);
     keep(&pool, &[number("silent", "a", 1, 1)]).await;
     let mut relay = relay(&database, log.clone());
     steps(&mut relay, 4).await;
@@ -346,11 +362,11 @@ async fn a_silent_topic_is_held_once_others_are_confirmed_without_it() {
 async fn a_dead_letter_topic_is_held_at_once_so_that_nobody_stops_leading_for_its_sake() {
     let (pool, database) = database().await;
     let log = Ruled::default();
-    log.rule(COPIES, Answer::Unconfirmed);
+    log.rule(COPIES, PublishResult::Unconfirmed);
     keep(&pool, &[number(COPIES, "a", 1, 1)]).await;
     let mut relay = relay(&database, log.clone());
-    assert_eq!(relay.step().await.unwrap(), Step::Held);
-    assert_eq!(relay.step().await.unwrap(), Step::Idle);
+    assert_eq!(relay.step().await.unwrap(), RelayStep::Held);
+    assert_eq!(relay.step().await.unwrap(), RelayStep::Idle);
     assert_eq!(held(&pool).await, [(COPIES.to_owned(), 1, "Unconfirmed".to_owned())]);
 }
 
@@ -358,14 +374,14 @@ async fn a_dead_letter_topic_is_held_at_once_so_that_nobody_stops_leading_for_it
 async fn a_broker_that_confirms_nothing_holds_no_topic() {
     let (pool, database) = database().await;
     let log = Ruled::default();
-    log.rule("one", Answer::Unconfirmed);
-    log.rule("two", Answer::Unconfirmed);
+    log.rule("one", PublishResult::Unconfirmed);
+    log.rule("two", PublishResult::Unconfirmed);
     keep(&pool, &[number("one", "a", 1, 1), number("two", "a", 1, 1)]).await;
     let mut relay = relay(&database, log.clone());
     steps(&mut relay, 10).await;
     assert_eq!((held(&pool).await, backlog(&pool).await), (vec![], 2));
-    log.rule("one", Answer::Confirmed);
-    log.rule("two", Answer::Confirmed);
+    log.rule("one", PublishResult::Confirmed);
+    log.rule("two", PublishResult::Confirmed);
     until_idle(&pool, &mut relay).await;
     assert_eq!(backlog(&pool).await, 0);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use devstack::Patience;
+use devstack::TestWait;
 use shared::{
     clock::{Clock, first_id_at},
-    housekeeping::{Housekeeping, Settings, Step},
+    housekeeping::{HousekeepingSettings, HousekeepingStep, HousekeepingTask},
     inbox,
 };
 use sqlx::{Executor as _, PgPool};
@@ -66,8 +66,11 @@ async fn answered(pool: &PgPool) -> Vec<String> {
         .unwrap()
 }
 
-fn housekeeping(pool: &PgPool, batch_max: i64) -> Housekeeping {
-    Housekeeping::new(pool.clone(), Settings { batch_max, ..Settings::default() })
+fn housekeeping(pool: &PgPool, batch_max: i64) -> HousekeepingTask {
+    HousekeepingTask::new(
+        pool.clone(),
+        HousekeepingSettings { batch_max, ..HousekeepingSettings::default() },
+    )
 }
 
 #[tokio::test]
@@ -77,7 +80,10 @@ async fn ids_that_no_topic_can_bring_again_go_and_younger_ones_stay() {
     take_in(&pool, &old(4)).await;
     take_in(&pool, &young).await;
     let step = housekeeping(&pool, 100).step().await.unwrap();
-    assert_eq!(step, Step { inbox: 4, idempotency: 0, dead_letters: 0, published: 0, more: false });
+    assert_eq!(
+        step,
+        HousekeepingStep { inbox: 4, idempotency: 0, dead_letters: 0, published: 0, more: false }
+    );
     assert_eq!(known(&pool).await, young);
 }
 
@@ -87,7 +93,10 @@ async fn answers_that_have_expired_go_and_those_that_count_stay() {
     answer(&pool, &["a", "b"], -60.0).await;
     answer(&pool, &["c"], 3_600.0).await;
     let step = housekeeping(&pool, 100).step().await.unwrap();
-    assert_eq!(step, Step { inbox: 0, idempotency: 2, dead_letters: 0, published: 0, more: false });
+    assert_eq!(
+        step,
+        HousekeepingStep { inbox: 0, idempotency: 2, dead_letters: 0, published: 0, more: false }
+    );
     assert_eq!(answered(&pool).await, ["c"]);
 }
 
@@ -98,10 +107,10 @@ async fn no_batch_is_larger_than_allowed_and_a_full_one_says_that_there_may_be_m
     answer(&pool, &["a", "b", "c"], -60.0).await;
     let housekeeping = housekeeping(&pool, 2);
     for expected in [
-        Step { inbox: 2, idempotency: 2, dead_letters: 0, published: 0, more: true },
-        Step { inbox: 2, idempotency: 1, dead_letters: 0, published: 0, more: true },
-        Step { inbox: 1, idempotency: 0, dead_letters: 0, published: 0, more: false },
-        Step { inbox: 0, idempotency: 0, dead_letters: 0, published: 0, more: false },
+        HousekeepingStep { inbox: 2, idempotency: 2, dead_letters: 0, published: 0, more: true },
+        HousekeepingStep { inbox: 2, idempotency: 1, dead_letters: 0, published: 0, more: true },
+        HousekeepingStep { inbox: 1, idempotency: 0, dead_letters: 0, published: 0, more: false },
+        HousekeepingStep { inbox: 0, idempotency: 0, dead_letters: 0, published: 0, more: false },
     ] {
         assert_eq!(housekeeping.step().await.unwrap(), expected);
     }
@@ -129,7 +138,8 @@ async fn messages_that_were_published_late_do_not_keep_older_ones_of_higher_ids_
     publish(&pool, &[3, 4, 5, 6, 7], 2).await;
     let housekeeping = housekeeping(&pool, 2);
     for (published, more) in [(2, true), (2, true), (1, false)] {
-        let expected = Step { inbox: 0, idempotency: 0, dead_letters: 0, published, more };
+        let expected =
+            HousekeepingStep { inbox: 0, idempotency: 0, dead_letters: 0, published, more };
         assert_eq!(housekeeping.step().await.unwrap(), expected);
     }
     let left: Vec<i64> = sqlx::query_scalar("SELECT outbox_id FROM messaging.published ORDER BY 1")
@@ -167,7 +177,7 @@ async fn a_database_that_refuses_ends_nothing_and_the_rest_goes_once_it_is_back(
     let stop = CancellationToken::new();
     let rounds = housekeeping.run(stop.clone());
     let watch = async {
-        let mut patience = Patience::until("only the young one is left");
+        let mut patience = TestWait::until("only the young one is left");
         loop {
             let known = known(&pool).await;
             if known == young {

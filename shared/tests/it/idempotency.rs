@@ -2,7 +2,9 @@
 
 use shared::{
     db,
-    idempotency::{self, Answer, Fingerprint, Key, Record, RequestKey, ScopedKey},
+    idempotency::{
+        self, AnswerRecord, HttpAnswer, IdempotencyKey, RequestFingerprint, RequestKey, ScopedKey,
+    },
 };
 use sqlx::{Executor as _, PgPool};
 
@@ -11,24 +13,24 @@ use crate::kit;
 mod machine;
 
 fn scoped(scope: &str, key: &str) -> ScopedKey {
-    ScopedKey { scope: scope.to_owned(), key: Key::parse(key).unwrap() }
+    ScopedKey { scope: scope.to_owned(), key: IdempotencyKey::parse(key).unwrap() }
 }
 
-fn record(key: ScopedKey, body: &str) -> Record {
-    let fingerprint = Fingerprint::of("POST", "/things", &body.into());
+fn record(key: ScopedKey, body: &str) -> AnswerRecord {
+    let fingerprint = RequestFingerprint::of("POST", "/things", &body.into());
     let location = Some("/things/1".to_owned());
-    let answer = Answer { status: 202, location, body: body.to_owned() };
-    Record { request: RequestKey { key, fingerprint }, answer }
+    let answer = HttpAnswer { status: 202, location, body: body.to_owned() };
+    AnswerRecord { request: RequestKey { key, fingerprint }, answer }
 }
 
-async fn keep(pool: &PgPool, records: &[Record]) -> Result<(), shared::fault::Fault> {
+async fn keep(pool: &PgPool, records: &[AnswerRecord]) -> Result<(), shared::fault::Fault> {
     let mut tx = db::begin(pool).await.unwrap();
     idempotency::keep(&mut tx, records).await?;
     tx.commit().await.unwrap();
     Ok(())
 }
 
-async fn find(pool: &PgPool, key: &ScopedKey) -> Option<Answer> {
+async fn find(pool: &PgPool, key: &ScopedKey) -> Option<HttpAnswer> {
     let conn = &mut *pool.acquire().await.unwrap();
     let found = idempotency::find(conn, std::slice::from_ref(key)).await.unwrap().remove(key);
     found.map(|stored| stored.answer)
@@ -76,7 +78,7 @@ async fn a_key_is_free_again_after_a_day_whether_it_was_purged_or_not() {
 #[tokio::test]
 async fn only_what_has_expired_is_purged_and_no_more_than_asked_for() {
     let (pool, _) = kit::database().await;
-    let old: Vec<_> = (0..5).map(|it| record(scoped("old", &it.to_string()), "x")).collect();
+    let old: Vec<_> = (0..5).map(|n| record(scoped("old", &n.to_string()), "x")).collect();
     keep(&pool, &old).await.unwrap();
     a_day_passes(&pool).await;
     let young = record(scoped("young", "k"), "x");

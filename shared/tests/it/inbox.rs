@@ -6,16 +6,16 @@ use shared::{
         self,
         Admission::{self, Imposter, New, Repeat},
     },
-    message::{Envelope, Message, Outgoing},
+    message::{Message, MessageEnvelope, OutgoingMessage},
 };
 
 use crate::kit::{NUMBERS, database, incoming, number};
 
 mod machine;
 
-fn message(outgoing: &Outgoing) -> Message {
+fn message(outgoing: &OutgoingMessage) -> Message {
     let incoming = incoming(outgoing, 0);
-    let envelope = Envelope::from_headers(&incoming.headers).unwrap();
+    let envelope = MessageEnvelope::from_headers(&incoming.headers).unwrap();
     Message { incoming, envelope }
 }
 
@@ -69,7 +69,7 @@ async fn two_consumers_with_the_same_batch_do_not_deadlock_and_one_of_them_gets_
     };
     // Both insert at the same moment, in as many rounds as it takes for unsorted ids to meet crosswise.
     for round in 0..20 {
-        let message = |it| message(&number(NUMBERS, &format!("{round}-{it}"), 1, it));
+        let message = |n| message(&number(NUMBERS, &format!("{round}-{n}"), 1, n));
         let messages: Vec<Message> = (0..300).map(message).collect();
         let (one, other) =
             tokio::join!(admit(messages.iter().collect()), admit(messages.iter().rev().collect()));

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use devstack::until;
-use shared::jobs::{Doubts, Leases, Policy, Step};
+use shared::jobs::{DoubtLimit, JobPolicy, LeaseTimes, WorkerStep};
 use sqlx::{Executor as _, PgPool};
 use time::OffsetDateTime;
 use tokio::sync::Semaphore;
@@ -21,7 +21,7 @@ async fn an_attempt_that_takes_longer_than_its_lease_is_made_once() {
     append(&pool, &["a"]).await;
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
-    let always = Leases { renewed: Duration::ZERO, ..Leases::default() };
+    let always = LeaseTimes { renewed: Duration::ZERO, ..LeaseTimes::default() };
     let stop = CancellationToken::new();
     let slow = worker(&pool, &probe, policy()).with_leases(always);
     let meanwhile = async {
@@ -30,7 +30,7 @@ async fn an_attempt_that_takes_longer_than_its_lease_is_made_once() {
             let end = lease_end(&pool).await;
             until("its lease is renewed", async || lease_end(&pool).await > end).await;
             let other = worker(&pool, &probe, policy()).step().await.unwrap();
-            assert_eq!(other, Step::default());
+            assert_eq!(other, WorkerStep::default());
         }
         gate.add_permits(1);
         until("it is done", async || rows(&pool).await.is_empty()).await;
@@ -48,7 +48,7 @@ async fn what_a_crashed_worker_held_is_free_soon_however_long_an_attempt_may_tak
     append(&pool, &["a"]).await;
     let (probe, long) = (Probe::default(), Duration::from_hours(1));
     probe.plan("a", [Act::Hang]);
-    let mut dying = worker(&pool, &probe, Policy { attempt_limit: long, ..policy() });
+    let mut dying = worker(&pool, &probe, JobPolicy { attempt_limit: long, ..policy() });
     tokio::select! {
         step = dying.step() => panic!("it ended: {step:?}"),
         () = until("the attempt has begun", async || !probe.attempts().is_empty()) => (),
@@ -56,7 +56,7 @@ async fn what_a_crashed_worker_held_is_free_soon_however_long_an_attempt_may_tak
     drop(dying);
     let row = rows(&pool).await.remove(0);
     assert_eq!(row.state, "performing");
-    assert!(row.due_in <= Leases::default().longest.as_secs_f64(), "{row:?}");
+    assert!(row.due_in <= LeaseTimes::default().longest.as_secs_f64(), "{row:?}");
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_worker_does_not_claim_what_it_still_works_on_though_the_lease_has_run
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
     // As in a process that stood still for longer than a lease: it renews none, and looks again.
-    let short = Leases { longest: Duration::ZERO, renewed: Duration::from_hours(1) };
+    let short = LeaseTimes { longest: Duration::ZERO, renewed: Duration::from_hours(1) };
     let stop = CancellationToken::new();
     let worker = worker(&pool, &probe, policy()).with_leases(short);
     let meanwhile = async {
@@ -82,14 +82,14 @@ async fn a_worker_does_not_claim_what_it_still_works_on_though_the_lease_has_run
     };
     let (ran, ()) = tokio::join!(Box::pin(worker.run(stop.clone())), Box::pin(meanwhile));
     ran.unwrap();
-    assert_eq!(probe.attempts().iter().filter(|it| it.key == "a").count(), 1);
+    assert_eq!(probe.attempts().iter().filter(|job| job.key == "a").count(), 1);
     assert_eq!(probe.overlaps(), 0);
     assert_eq!(ended(&pool).await[0], ("a".to_owned(), "done 1".to_owned()));
 }
 
 /// Three attempts may end with their outcome open.
-fn few() -> Doubts {
-    Doubts { max: 3, pause: Duration::from_mins(1) }
+fn few() -> DoubtLimit {
+    DoubtLimit { max: 3, pause: Duration::from_mins(1) }
 }
 
 #[tokio::test]

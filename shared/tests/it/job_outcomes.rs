@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use devstack::until;
 use shared::{
-    effects::Wakers,
-    health::Health,
-    jobs::{Parts, Policy, Step, Worker},
+    effects::WorkerWakers,
+    health::ProcessHealth,
+    jobs::{JobPolicy, JobWorker, WorkerParts, WorkerStep},
 };
 use sqlx::Executor as _;
 use tokio::sync::Semaphore;
@@ -18,7 +18,7 @@ use crate::probe::{
 
 /// An attempt outlives its lease; meanwhile another worker makes the next one, which is refused.
 /// Gives what the late one's worker says.
-async fn late(act: impl Fn(Arc<Semaphore>) -> Act) -> (Step, sqlx::PgPool) {
+async fn late(act: impl Fn(Arc<Semaphore>) -> Act) -> (WorkerStep, sqlx::PgPool) {
     let pool = database().await;
     append(&pool, &["a"]).await;
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
@@ -117,7 +117,7 @@ async fn isolated(trouble: Trouble) {
     assert_eq!(keys, ["a", "c"]);
     let rows = rows(&pool).await;
     let kept: Vec<_> =
-        rows.iter().map(|it| (it.key.as_str(), it.state.as_str(), it.in_doubt)).collect();
+        rows.iter().map(|row| (row.key.as_str(), row.state.as_str(), row.in_doubt)).collect();
     assert_eq!(kept, [("b", "waiting", true), ("d", "waiting", false)]);
 }
 
@@ -148,7 +148,7 @@ async fn a_job_that_was_given_up_and_cannot_be_settled_is_dead() {
 async fn run_until(
     pool: &sqlx::PgPool,
     probe: &Probe,
-    policy: Policy,
+    policy: JobPolicy,
     seen: impl Future<Output = ()>,
 ) {
     let stop = CancellationToken::new();
@@ -196,7 +196,7 @@ async fn no_more_jobs_are_performed_at_once_than_allowed() {
             assert!(begun <= ended + 2, "{begun} were begun when {ended} had ended");
         }
     });
-    run_until(&pool, &probe, Policy { concurrency_max: 2, ..policy() }, seen).await;
+    run_until(&pool, &probe, JobPolicy { concurrency_max: 2, ..policy() }, seen).await;
     assert_eq!(ended(&pool).await.len(), keys.len());
 }
 
@@ -218,10 +218,10 @@ async fn a_worker_that_stops_brings_home_what_is_known_and_frees_the_rest() {
 #[tokio::test]
 async fn a_wake_up_is_enough() {
     let pool = database().await;
-    let (probe, wakers) = (Probe::default(), Wakers::default());
-    let never = Policy { poll: std::time::Duration::from_hours(1), ..policy() };
-    let health = Health::default();
-    let parts = Parts {
+    let (probe, wakers) = (Probe::default(), WorkerWakers::default());
+    let never = JobPolicy { poll: std::time::Duration::from_hours(1), ..policy() };
+    let health = ProcessHealth::default();
+    let parts = WorkerParts {
         service: "probe",
         effect: probe.clone(),
         policy: never,
@@ -238,13 +238,13 @@ async fn a_wake_up_is_enough() {
         until("they are settled", async || probe.settles() == [1]).await;
         stop.cancel();
     };
-    tokio::join!(Worker::new(parts).run(stop.clone()), seen).0.unwrap();
+    tokio::join!(JobWorker::new(parts).run(stop.clone()), seen).0.unwrap();
 }
 
 #[tokio::test]
 async fn more_jobs_than_fit_are_done_all_the_same_and_in_batches() {
     let pool = database().await;
-    let keys: Vec<String> = (0..300).map(|it| it.to_string()).collect();
+    let keys: Vec<String> = (0..300).map(|n| n.to_string()).collect();
     append(&pool, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let probe = Probe::default();
     let seen = until("all are settled", async || probe.settles().iter().sum::<usize>() == 300);

@@ -8,7 +8,7 @@ use std::{
 use devstack::until;
 use shared::{
     db,
-    jobs::{self, Policy, Step},
+    jobs::{self, JobPolicy, WorkerStep},
 };
 use sqlx::Executor as _;
 use tokio::sync::Semaphore;
@@ -27,7 +27,7 @@ async fn a_job_is_done_and_its_outcome_brought_home_with_what_is_to_be_said() {
     append(&pool, &["a", "b"]).await;
     let probe = Probe::default();
     let step = worker(&pool, &probe, policy()).step().await.unwrap();
-    assert_eq!(step, Step { claimed: 2, done: 2, ..Step::default() });
+    assert_eq!(step, WorkerStep { claimed: 2, done: 2, ..WorkerStep::default() });
     assert_eq!(ended(&pool).await, said(&[("a", "done 1"), ("b", "done 1")]));
     assert_eq!(rows(&pool).await, []);
     assert_eq!(probe.settles(), [2], "both in one transaction");
@@ -45,7 +45,7 @@ async fn a_job_that_is_there_already_stays_as_it_is() {
     jobs::append(&mut pool.acquire().await.unwrap(), &[other]).await.unwrap();
     let probe = Probe::default();
     worker(&pool, &probe, policy()).step().await.unwrap();
-    let payloads: Vec<_> = probe.attempts().into_iter().map(|it| it.payload).collect();
+    let payloads: Vec<_> = probe.attempts().into_iter().map(|job| job.payload).collect();
     assert_eq!(payloads, [serde_json::json!({ "for": "a" })]);
 }
 
@@ -56,7 +56,7 @@ async fn the_attempt_is_committed_before_it_is_made() {
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
     // Shorter than the longest lease: one that takes longer has its lease renewed.
-    let policy = Policy { attempt_limit: Duration::from_mins(1), ..policy() };
+    let policy = JobPolicy { attempt_limit: Duration::from_mins(1), ..policy() };
     let attempt = policy.attempt_limit.as_secs_f64();
     let mut worker = worker(&pool, &probe, policy);
     let look = async {
@@ -97,7 +97,7 @@ async fn an_attempt_that_a_crash_cut_off_is_made_again_and_in_doubt() {
 #[tokio::test]
 async fn workers_that_work_side_by_side_never_do_one_job_twice() {
     let pool = database().await;
-    let keys: Vec<String> = (0..200).map(|it| format!("job-{it:03}")).collect();
+    let keys: Vec<String> = (0..200).map(|n| format!("job-{n:03}")).collect();
     append(&pool, &keys.iter().map(String::as_str).collect::<Vec<_>>()).await;
     let probe = Probe::default();
     let work = async || {
@@ -211,7 +211,7 @@ async fn a_job_is_given_up_after_its_attempts_and_kept_for_people() {
     probe.plan("refused", [Act::Refused(None), Act::Refused(None)]);
     probe.plan("unknown", [Act::Unknown, Act::Refused(None)]);
     probe.plan("final", [Act::Final]);
-    let twice = Policy { attempts_max: Some(2), ..policy() };
+    let twice = JobPolicy { attempts_max: Some(2), ..policy() };
     let mut worker = worker(&pool, &probe, twice);
     let first = worker.step().await.unwrap();
     assert_eq!((first.gave_up, first.again), (1, 2));
@@ -223,16 +223,16 @@ async fn a_job_is_given_up_after_its_attempts_and_kept_for_people() {
     let how = said(&[("final", never), ("refused", refused), ("unknown", doubt)]);
     assert_eq!(ended(&pool).await, how);
     let rows = rows(&pool).await;
-    let kept: Vec<_> = rows.iter().map(|it| (it.state.as_str(), it.in_doubt)).collect();
+    let kept: Vec<_> = rows.iter().map(|row| (row.state.as_str(), row.in_doubt)).collect();
     assert_eq!(kept, [("dead", false), ("dead", false), ("dead", true)]);
     time_passes(&pool).await;
-    assert_eq!(worker.step().await.unwrap(), Step::default());
+    assert_eq!(worker.step().await.unwrap(), WorkerStep::default());
 }
 
 #[tokio::test]
 async fn an_attempt_that_panics_or_takes_too_long_is_in_doubt() {
     // One limit for both would be the panic's end, too, on a machine that stands still.
-    let short = Policy { attempt_limit: Duration::from_millis(200), ..policy() };
+    let short = JobPolicy { attempt_limit: Duration::from_millis(200), ..policy() };
     for (act, policy, word) in [(Act::Hang, short, "elapsed"), (Act::Panic, policy(), "panic")] {
         let pool = database().await;
         append(&pool, &["a"]).await;
@@ -250,7 +250,7 @@ async fn a_job_that_kills_every_worker_is_given_up_without_another_attempt() {
     let pool = database().await;
     append(&pool, &["a"]).await;
     pool.execute("UPDATE messaging.job SET state = 'performing', attempt = 2").await.unwrap();
-    let (probe, twice) = (Probe::default(), Policy { attempts_max: Some(2), ..policy() });
+    let (probe, twice) = (Probe::default(), JobPolicy { attempts_max: Some(2), ..policy() });
     assert_eq!(worker(&pool, &probe, twice).step().await.unwrap().gave_up, 1);
     assert_eq!(probe.attempts(), []);
     assert_eq!(ended(&pool).await, said(&[("a", "gave up in doubt: no attempt ended")]));

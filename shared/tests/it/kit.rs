@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     ClientConfig, Message as _,
     consumer::{BaseConsumer, Consumer as _},
@@ -18,13 +18,13 @@ use rdkafka::{
 use secrecy::SecretString;
 use shared::{
     clock::Clock,
-    consumer::{Handled, Handler, Parts, Taken},
+    consumer::{BatchProcessor, HandlerOutcome, MessageHandler, NewMessage},
     db,
-    effects::{Effects, Wakers},
+    effects::{DecisionEffects, WorkerWakers},
     fault::Fault,
     kafka,
-    message::{Envelope, Incoming, Message, Outgoing, TraceParent},
-    sequence::Watch,
+    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceParent},
+    sequence::SequenceWatch,
     telemetry,
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
@@ -42,9 +42,9 @@ pub(crate) const TALLY_TABLE: &str =
     "CREATE TABLE tally (key text PRIMARY KEY, total bigint NOT NULL, said bigint NOT NULL)";
 
 /// A database with the tables of the runtime and of the test handler.
-pub(crate) async fn database() -> (PgPool, db::Settings) {
+pub(crate) async fn database() -> (PgPool, db::DatabaseSettings) {
     let url = devstack::database("roads").await;
-    let settings = db::Settings::new(SecretString::from(url)).patient(PATIENCE);
+    let settings = db::DatabaseSettings::new(SecretString::from(url)).patient(PATIENCE);
     let pool = db::pool(&settings, "test").unwrap();
     db::migrate(&pool, &sqlx::migrate::Migrator::DEFAULT).await.unwrap();
     pool.execute(TALLY_TABLE).await.unwrap();
@@ -52,20 +52,25 @@ pub(crate) async fn database() -> (PgPool, db::Settings) {
 }
 
 /// A broker, under a prefix of its own.
-pub(crate) async fn broker() -> kafka::Settings {
-    kafka::Settings {
+pub(crate) async fn broker() -> kafka::KafkaSettings {
+    kafka::KafkaSettings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "test".to_owned(),
-        security: kafka::Security::default().into(),
+        security: kafka::ConnectionSecurity::default().into(),
         member: None,
     }
 }
 
 /// A message to be said about `key`, with a number in it.
-pub(crate) fn number(topic: &'static str, key: &str, sequence: i64, number: i64) -> Outgoing {
+pub(crate) fn number(
+    topic: &'static str,
+    key: &str,
+    sequence: i64,
+    number: i64,
+) -> OutgoingMessage {
     let clock = Clock::System;
-    let envelope = Envelope {
+    let envelope = MessageEnvelope {
         id: clock.new_id(),
         event_type: "number".into(),
         source: "/test".into(),
@@ -74,7 +79,7 @@ pub(crate) fn number(topic: &'static str, key: &str, sequence: i64, number: i64)
         time: clock.now(),
         trace: Some(TraceParent::start()),
     };
-    Outgoing {
+    OutgoingMessage {
         id: envelope.id,
         topic: topic.into(),
         key: Some(key.as_bytes().to_vec()),
@@ -84,8 +89,8 @@ pub(crate) fn number(topic: &'static str, key: &str, sequence: i64, number: i64)
 }
 
 /// The same message as it comes in at `offset`.
-pub(crate) fn incoming(outgoing: &Outgoing, offset: i64) -> Incoming {
-    Incoming {
+pub(crate) fn incoming(outgoing: &OutgoingMessage, offset: i64) -> IncomingMessage {
+    IncomingMessage {
         topic: outgoing.topic.to_string(),
         partition: 0,
         offset,
@@ -103,7 +108,7 @@ pub(crate) struct Tally {
     pub(crate) outages: Arc<AtomicU32>,
 }
 
-impl Handler for Tally {
+impl MessageHandler for Tally {
     type Input = i64;
 
     fn topics(&self) -> Vec<&'static str> {
@@ -126,9 +131,9 @@ impl Handler for Tally {
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[Taken<'_, i64>],
-    ) -> Result<Handled, Fault> {
-        let mut handled = Handled::default();
+        batch: &[NewMessage<'_, i64>],
+    ) -> Result<HandlerOutcome, Fault> {
+        let mut handled = HandlerOutcome::default();
         let mut sums = BTreeMap::new();
         for (place, taken) in batch.iter().enumerate() {
             match *taken.input {
@@ -156,31 +161,32 @@ impl Handler for Tally {
         .fetch_all(conn)
         .await?;
         let messages = said.iter().map(|(key, said, total)| number(SUMS, key, *said, *total));
-        handled.effects = Effects { messages: messages.collect(), ..Effects::default() };
+        handled.effects =
+            DecisionEffects { messages: messages.collect(), ..DecisionEffects::default() };
         Ok(handled)
     }
 }
 
 /// The parts of a service that only counts.
-pub(crate) fn parts(pool: &PgPool, handler: Tally) -> Parts<Tally> {
-    Parts {
+pub(crate) fn parts(pool: &PgPool, handler: Tally) -> BatchProcessor<Tally> {
+    BatchProcessor {
         service: "tally",
         handler,
         pool: pool.clone(),
-        wakers: Wakers::default(),
+        wakers: WorkerWakers::default(),
         clock: Clock::System,
-        watch: Watch::default(),
+        watch: SequenceWatch::default(),
     }
 }
 
 /// The value of a series, written as it is rendered.
 pub(crate) fn value(series: &str) -> f64 {
-    value_on(&telemetry::init(telemetry::Format::Pretty, "off").unwrap().render(), series)
+    value_on(&telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap().render(), series)
 }
 
 /// The value of a series on this page.
 pub(crate) fn value_on(page: &str, series: &str) -> f64 {
-    let line = page.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
+    let line = page.lines().find_map(|text| text.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
 }
 
@@ -200,12 +206,14 @@ pub(crate) async fn dead(pool: &PgPool) -> Vec<(String, String)> {
 }
 
 /// Makes topics with one partition or more.
-pub(crate) async fn create_topics(kafka: &kafka::Settings, names: &[&str], partitions: i32) {
+pub(crate) async fn create_topics(kafka: &kafka::KafkaSettings, names: &[&str], partitions: i32) {
     use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
     let admin: AdminClient<_> = kafka.client().create().unwrap();
     let names: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
-    let topics: Vec<_> =
-        names.iter().map(|it| NewTopic::new(it, partitions, TopicReplication::Fixed(1))).collect();
+    let topics: Vec<_> = names
+        .iter()
+        .map(|text| NewTopic::new(text, partitions, TopicReplication::Fixed(1)))
+        .collect();
     let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
     for made in admin.create_topics(&topics, &patient).await.unwrap() {
         made.unwrap();
@@ -213,10 +221,10 @@ pub(crate) async fn create_topics(kafka: &kafka::Settings, names: &[&str], parti
 }
 
 /// Deletes topics and makes them again: they begin anew.
-pub(crate) async fn begin_anew(kafka: &kafka::Settings, names: &[&str], partitions: i32) {
+pub(crate) async fn begin_anew(kafka: &kafka::KafkaSettings, names: &[&str], partitions: i32) {
     use rdkafka::admin::{AdminClient, AdminOptions};
     let admin: AdminClient<_> = kafka.client().create().unwrap();
-    let gone: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
+    let gone: Vec<String> = names.iter().map(|text| kafka.topic(text)).collect();
     let gone: Vec<&str> = gone.iter().map(String::as_str).collect();
     let patient =
         AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
@@ -233,7 +241,7 @@ pub(crate) async fn begin_anew(kafka: &kafka::Settings, names: &[&str], partitio
 }
 
 /// Brings messages to the log, as any client would.
-pub(crate) async fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
+pub(crate) async fn publish(kafka: &kafka::KafkaSettings, messages: &[OutgoingMessage]) {
     let kafka = kafka.clone();
     let messages = messages.to_vec();
     tokio::task::spawn_blocking(move || {
@@ -264,12 +272,16 @@ pub(crate) async fn publish(kafka: &kafka::Settings, messages: &[Outgoing]) {
 }
 
 /// Reads a topic from its beginning until `n` messages were seen: key and body of each.
-pub(crate) fn read_topic(kafka: &kafka::Settings, name: &str, n: usize) -> Vec<(String, String)> {
+pub(crate) fn read_topic(
+    kafka: &kafka::KafkaSettings,
+    name: &str,
+    n: usize,
+) -> Vec<(String, String)> {
     let mut config: ClientConfig = kafka.client();
     config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().unwrap();
     consumer.subscribe(&[&kafka.topic(name)]).unwrap();
-    let mut patience = Patience::until(&format!("{n} messages on {name}"));
+    let mut patience = TestWait::until(&format!("{n} messages on {name}"));
     let mut seen = Vec::new();
     while seen.len() < n {
         patience.looked(seen.len());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devstack::{Patience, until};
+use devstack::{TestWait, until};
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
@@ -11,10 +11,10 @@ use rdkafka::{
     producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer},
 };
 use shared::{
-    consumer::{Consumer, Settings},
-    health::Health,
+    consumer::{ConsumerSettings, GroupConsumer},
+    health::ProcessHealth,
     kafka,
-    lag::{self, Behind, Group, Standing, Watcher},
+    lag::{self, GroupProbe, LagCause, LagWatcher, PartitionStanding},
     telemetry,
 };
 use sqlx::PgPool;
@@ -26,26 +26,35 @@ use crate::kit::{
     value,
 };
 
-fn watcher(kafka: &kafka::Settings) -> Watcher {
-    Watcher::new(lag::Settings { kafka: kafka.clone(), group: "tally", topics: vec![NUMBERS] })
+fn watcher(kafka: &kafka::KafkaSettings) -> LagWatcher {
+    LagWatcher::new(lag::LagSettings {
+        kafka: kafka.clone(),
+        group: "tally",
+        topics: vec![NUMBERS],
+    })
 }
 
 /// Steps until everything that had been said by `moment` is read.
-async fn until_read(watcher: &mut Watcher, moment: Instant) {
-    let mut patience = Patience::until("everything that had been said is read");
+async fn until_read(watcher: &mut LagWatcher, moment: Instant) {
+    let mut patience = TestWait::until("everything that had been said is read");
     loop {
         let looked = watcher.step().await.map_err(|error| error.to_string());
-        if watcher.lag().read_up_to().is_some_and(|it| it >= moment) {
+        if watcher.lag().read_up_to().is_some_and(|instant| instant >= moment) {
             return;
         }
         patience.look_again(looked).await;
     }
 }
 
-async fn consumer(kafka: &kafka::Settings) -> Consumer<Tally> {
+async fn consumer(kafka: &kafka::KafkaSettings) -> GroupConsumer<Tally> {
     let (pool, _) = database().await;
-    let health = Health::default().component("consumer");
-    Consumer::new(parts(&pool, Tally::default()), &Settings::new(kafka.clone()), health).unwrap()
+    let health = ProcessHealth::default().component("consumer");
+    GroupConsumer::new(
+        parts(&pool, Tally::default()),
+        &ConsumerSettings::new(kafka.clone()),
+        health,
+    )
+    .unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,7 +67,7 @@ async fn what_was_said_is_read_once_its_consumer_has_committed_it() {
     let messages: Vec<_> = (0..20).map(|n: i64| number(NUMBERS, &n.to_string(), 1, 1)).collect();
     publish(&kafka, &messages).await;
     let said = Instant::now();
-    let (mut looks, mut patience) = (0, Patience::until("the broker answers"));
+    let (mut looks, mut patience) = (0, TestWait::until("the broker answers"));
     while looks < 3 {
         looks += i32::from(watcher.step().await.is_ok());
         patience.looked(looks);
@@ -86,7 +95,7 @@ async fn a_member_that_is_stuck_keeps_the_group_from_having_read() {
     let running = consumer(&kafka).await.run(stop.clone());
     let mut watcher = watcher(&kafka);
     let trying = async {
-        let mut patience = Patience::until("the group has two members");
+        let mut patience = TestWait::until("the group has two members");
         while stuck.assignment().unwrap().count() != 1 {
             tokio::task::block_in_place(|| stuck.poll(Duration::from_millis(50)));
             // The consumer runs in between: if it has joined first, it has to give partitions up.
@@ -109,7 +118,7 @@ async fn a_member_that_is_stuck_keeps_the_group_from_having_read() {
 
 /// A producer in whose open transaction these numbers are on their partitions.
 fn in_transaction(
-    kafka: &kafka::Settings,
+    kafka: &kafka::KafkaSettings,
     numbers: &[(i32, i64)],
 ) -> ThreadedProducer<DefaultProducerContext> {
     let mut config = kafka.client();
@@ -126,7 +135,7 @@ fn in_transaction(
 
 /// Puts numbers on partitions and waits until they are there.
 fn put(
-    kafka: &kafka::Settings,
+    kafka: &kafka::KafkaSettings,
     producer: &ThreadedProducer<DefaultProducerContext>,
     numbers: &[(i32, i64)],
 ) {
@@ -145,15 +154,15 @@ fn put(
 }
 
 /// The same without a transaction.
-fn put_plainly(kafka: &kafka::Settings, numbers: &[(i32, i64)]) {
+fn put_plainly(kafka: &kafka::KafkaSettings, numbers: &[(i32, i64)]) {
     let mut config = kafka.client();
     config.set("topic.metadata.propagation.max.ms", "300000");
     put(kafka, &config.create().unwrap(), numbers);
 }
 
 /// Looks until the watcher has given this reason for what is not read.
-async fn until_behind(watcher: &mut Watcher, is_it: impl Fn(&Behind) -> bool) -> Behind {
-    let mut patience = Patience::until("the reason is known");
+async fn until_behind(watcher: &mut LagWatcher, is_it: impl Fn(&LagCause) -> bool) -> LagCause {
+    let mut patience = TestWait::until("the reason is known");
     loop {
         let looked = watcher.step().await.map_err(|error| error.to_string());
         match watcher.lag().behind() {
@@ -164,11 +173,11 @@ async fn until_behind(watcher: &mut Watcher, is_it: impl Fn(&Behind) -> bool) ->
 }
 
 /// Runs a consumer beside a test.
-async fn beside<T>(kafka: &kafka::Settings, test: impl AsyncFnOnce(&PgPool) -> T) -> T {
+async fn beside<T>(kafka: &kafka::KafkaSettings, test: impl AsyncFnOnce(&PgPool) -> T) -> T {
     let (pool, _) = database().await;
-    let health = Health::default().component("consumer");
-    let settings = Settings::new(kafka.clone());
-    let consumer = Consumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
+    let health = ProcessHealth::default().component("consumer");
+    let settings = ConsumerSettings::new(kafka.clone());
+    let consumer = GroupConsumer::new(parts(&pool, Tally::default()), &settings, health).unwrap();
     let stop = CancellationToken::new();
     let running = consumer.run(stop.clone());
     let testing = async {
@@ -217,7 +226,7 @@ async fn what_an_open_transaction_hides_is_not_read_until_it_ends() {
         let open = in_transaction(&kafka, &[(1, 2)]);
         put_plainly(&kafka, &[(1, 3), (0, 4)]);
         let said = Instant::now();
-        let hidden = |it: &Behind| matches!(it, Behind::OpenTransaction { .. });
+        let hidden = |it: &LagCause| matches!(it, LagCause::OpenTransaction { .. });
         let behind = until_behind(&mut watcher, hidden).await;
         assert_eq!(
             behind.to_string(),
@@ -237,7 +246,7 @@ async fn what_an_open_transaction_hides_is_not_read_until_it_ends() {
 const ANSWER: Duration = Duration::from_secs(2);
 
 /// Gives the topic of numbers so many partitions.
-async fn add_partitions(kafka: &kafka::Settings, partitions: usize) {
+async fn add_partitions(kafka: &kafka::KafkaSettings, partitions: usize) {
     let admin: AdminClient<_> = kafka.client().create().unwrap();
     let name = kafka.topic(NUMBERS);
     let more = [NewPartitions::new(&name, partitions)];
@@ -247,7 +256,7 @@ async fn add_partitions(kafka: &kafka::Settings, partitions: usize) {
     until("the broker shows the partitions", async || {
         let ask = || admin.inner().fetch_metadata(Some(&name), ANSWER);
         let shown = tokio::task::block_in_place(ask);
-        shown.is_ok_and(|it| it.topics()[0].partitions().len() == partitions)
+        shown.is_ok_and(|metadata| metadata.topics()[0].partitions().len() == partitions)
     })
     .await;
 }
@@ -261,7 +270,7 @@ async fn partitions_that_are_added_count_at_once() {
     add_partitions(&kafka, 4).await;
     put_plainly(&kafka, &[(3, 9)]);
     let said = Instant::now();
-    let on_the_new_one = |it: &Behind| matches!(it, Behind::Unread { at, .. } if at.partition == 3);
+    let on_the_new_one = |lag_cause: &LagCause| matches!(lag_cause, LagCause::Unread { at, .. } if at.partition == 3);
     until_behind(&mut watcher, on_the_new_one).await;
     assert!(watcher.lag().read_up_to() < Some(said));
 }
@@ -284,7 +293,7 @@ async fn partitions_that_are_added_while_it_runs_are_read() {
 }
 
 /// Deletes the topic and makes it anew, once the broker has forgotten the old one.
-async fn make_anew(kafka: &kafka::Settings) {
+async fn make_anew(kafka: &kafka::KafkaSettings) {
     let admin: AdminClient<_> = kafka.client().create().unwrap();
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     let name = kafka.topic(NUMBERS);
@@ -298,7 +307,7 @@ async fn make_anew(kafka: &kafka::Settings) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_made_anew_is_not_read_before_the_group_has_read_the_new_one() {
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
     let mut watcher = watcher(&kafka);
@@ -324,7 +333,7 @@ async fn what_was_committed_in_a_topic_of_before_says_nothing_of_the_new_one() {
     // As a group's offsets that were kept elsewhere, or a member that commits late.
     commit(&kafka, 100);
     let said = Instant::now();
-    let anew = |it: &Behind| matches!(it, Behind::MadeAnew { .. });
+    let anew = |it: &LagCause| matches!(it, LagCause::MadeAnew { .. });
     let behind = until_behind(&mut watcher, anew).await;
     assert!(behind.to_string().contains("it ends at offset 2, and offset 100 is committed"));
     beside(&kafka, async |pool| {
@@ -335,11 +344,11 @@ async fn what_was_committed_in_a_topic_of_before_says_nothing_of_the_new_one() {
 }
 
 /// Commits an offset for the group, which has no members.
-fn commit(kafka: &kafka::Settings, offset: i64) {
+fn commit(kafka: &kafka::KafkaSettings, offset: i64) {
     let client: BaseConsumer = kafka.consumer("tally").create().unwrap();
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(&kafka.topic(NUMBERS), 0, Offset::Offset(offset)).unwrap();
-    let mut patience = Patience::until("an offset is committed");
+    let mut patience = TestWait::until("an offset is committed");
     while let Err(error) = client.commit(&offsets, CommitMode::Sync) {
         patience.look_again_blocking(error);
     }
@@ -348,7 +357,7 @@ fn commit(kafka: &kafka::Settings, offset: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_deleted_before_it_was_read_is_counted_as_a_reset_and_not_waited_for() {
     let resets = || value("consumer_offset_resets_total{service=\"tally\",topic=\"numbers\"}");
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
     put_plainly(&kafka, &(21..=29).map(|n| (0, n)).collect::<Vec<_>>());
@@ -359,15 +368,15 @@ async fn what_was_deleted_before_it_was_read_is_counted_as_a_reset_and_not_waite
     before.add_partition_offset(&kafka.topic(NUMBERS), 0, Offset::Offset(5)).unwrap();
     admin.delete_records(&before, &options).await.unwrap();
 
-    let mut group = Group::new(&kafka, "tally").unwrap();
-    let mut patience = Patience::until("the broker answers");
+    let mut group = GroupProbe::new(&kafka, "tally").unwrap();
+    let mut patience = TestWait::until("the broker answers");
     let look = loop {
         match tokio::task::block_in_place(|| group.look(&[NUMBERS.into()])) {
             Ok(look) => break look,
             Err(error) => patience.look_again(error).await,
         }
     };
-    let deleted: Vec<_> = look.0.values().filter_map(Standing::deleted_unread).collect();
+    let deleted: Vec<_> = look.0.values().filter_map(PartitionStanding::deleted_unread).collect();
     assert_eq!((deleted.len(), &deleted[0]), (1, &(2..5)));
     assert_eq!(look.behind().unwrap().to_string(), "numbers/0 is read up to offset 5 of 9");
 

@@ -2,15 +2,15 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use devstack::Patience;
+use devstack::TestWait;
 use shared::{
-    consumer::{Consumer, Settings as Reading},
+    consumer::{ConsumerSettings as Reading, GroupConsumer},
     db,
-    effects::Wakers,
-    health::{Component, Health},
+    effects::WorkerWakers,
+    health::{HealthComponent, ProcessHealth},
     kafka, outbox,
-    published::{self, Keep, Offsets},
-    relay::{KafkaPublisher, Relay, Settings, Step},
+    published::{self, OffsetsByPartition, PublishedRetention},
+    relay::{KafkaPublisher, OutboxRelay, RelaySettings, RelayStep},
     telemetry,
 };
 use sqlx::{Executor as _, PgPool};
@@ -26,12 +26,12 @@ const LATEST: &str = "latest-numbers";
 const BATCH: usize = 10;
 
 fn relay(
-    database: &db::Settings,
-    kafka: &kafka::Settings,
+    database: &db::DatabaseSettings,
+    kafka: &kafka::KafkaSettings,
     service: &'static str,
-    health: Component,
-) -> Relay<KafkaPublisher> {
-    let settings = Settings {
+    health: HealthComponent,
+) -> OutboxRelay<KafkaPublisher> {
+    let settings = RelaySettings {
         database: db::options(database, "relay").unwrap(),
         service,
         batch_max: BATCH,
@@ -40,13 +40,18 @@ fn relay(
         lead_limit: PATIENCE,
         stop_grace: PATIENCE,
     };
-    let keep = Keep { latest: vec![LATEST], ..Keep::default() };
-    Relay::new(settings, KafkaPublisher::new(kafka.clone(), BATCH), Wakers::default(), health)
-        .keeping(keep)
+    let keep = PublishedRetention { latest: vec![LATEST], ..PublishedRetention::default() };
+    OutboxRelay::new(
+        settings,
+        KafkaPublisher::new(kafka.clone(), BATCH),
+        WorkerWakers::default(),
+        health,
+    )
+    .keeping(keep)
 }
 
-fn any() -> Component {
-    Health::default().component("relay")
+fn any() -> HealthComponent {
+    ProcessHealth::default().component("relay")
 }
 
 /// Keeps the numbers from `first` on in the outbox, so many for each of three keys.
@@ -59,14 +64,14 @@ async fn keep(pool: &PgPool, topic: &'static str, first: i64, each: i64) {
 }
 
 /// Steps until nothing is left; answers how many messages were published.
-async fn until_idle(relay: &mut Relay<KafkaPublisher>) -> usize {
-    let (mut n, mut patience) = (0, Patience::until("nothing is to be published"));
+async fn until_idle(relay: &mut OutboxRelay<KafkaPublisher>) -> usize {
+    let (mut n, mut patience) = (0, TestWait::until("nothing is to be published"));
     loop {
         let did = relay.step().await.unwrap();
-        if did == Step::Idle {
+        if did == RelayStep::Idle {
             return n;
         }
-        if let Step::Published(more) = did {
+        if let RelayStep::Published(more) = did {
             n += more;
         }
         // Or another one of this test has only just been dropped.
@@ -75,7 +80,11 @@ async fn until_idle(relay: &mut Relay<KafkaPublisher>) -> usize {
 }
 
 /// The numbers on a topic, by key, in the order of the log.
-async fn on(kafka: &kafka::Settings, topic: &'static str, n: usize) -> HashMap<String, Vec<i64>> {
+async fn on(
+    kafka: &kafka::KafkaSettings,
+    topic: &'static str,
+    n: usize,
+) -> HashMap<String, Vec<i64>> {
     let kafka = kafka.clone();
     let read = tokio::task::spawn_blocking(move || read_topic(&kafka, topic, n)).await.unwrap();
     let mut numbers: HashMap<String, Vec<i64>> = HashMap::new();
@@ -120,10 +129,10 @@ async fn a_relay_that_begins_finds_the_loss_and_what_is_lost_goes_out_before_wha
 async fn a_relay_that_runs_finds_the_loss_by_the_offsets_of_the_next_batch_and_says_so() {
     let (pool, database) = database().await;
     let kafka = broker().await;
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     create_topics(&kafka, &[NUMBERS], 1).await;
     keep(&pool, NUMBERS, 1, 7).await;
-    let health = Health::default();
+    let health = ProcessHealth::default();
     let mut relay = relay(&database, &kafka, "loser", health.component("relay"));
     assert_eq!(value("log_losses_total{service=\"loser\"}").to_string(), "0");
     until_idle(&mut relay).await;
@@ -149,14 +158,14 @@ async fn whoever_had_read_a_part_of_it_processes_the_rest_and_nothing_twice() {
     keep(&pool, NUMBERS, 1, 10).await;
     let mut before = relay(&database, &kafka, "test", any());
     // Ten of thirty are published and read.
-    assert_eq!(before.step().await.unwrap(), Step::Published(BATCH));
+    assert_eq!(before.step().await.unwrap(), RelayStep::Published(BATCH));
     consume(&pool, &kafka, 1 + 1 + 1 + 2 + 2 + 2 + 3 + 3 + 3 + 4).await;
     until_idle(&mut before).await;
     drop(before);
     begin_anew(&kafka, &[NUMBERS], 1).await;
     until_idle(&mut relay(&database, &kafka, "test", any())).await;
     consume(&pool, &kafka, 3 * 55).await;
-    assert!(totals(&pool).await.values().all(|it| *it == 55));
+    assert!(totals(&pool).await.values().all(|n| *n == 55));
     let letters: i64 = sqlx::query_scalar("SELECT count(*) FROM messaging.dead_letter")
         .fetch_one(&pool)
         .await
@@ -165,10 +174,10 @@ async fn whoever_had_read_a_part_of_it_processes_the_rest_and_nothing_twice() {
 }
 
 /// Reads until all that was added up is this.
-async fn consume(pool: &PgPool, kafka: &kafka::Settings, total: i64) {
+async fn consume(pool: &PgPool, kafka: &kafka::KafkaSettings, total: i64) {
     let parts = parts(pool, Tally::default());
-    let mut consumer = Consumer::new(parts, &Reading::new(kafka.clone()), any()).unwrap();
-    let (stop, mut patience) = (CancellationToken::new(), Patience::until("all is added up"));
+    let mut consumer = GroupConsumer::new(parts, &Reading::new(kafka.clone()), any()).unwrap();
+    let (stop, mut patience) = (CancellationToken::new(), TestWait::until("all is added up"));
     let sum = async || totals(pool).await.values().sum::<i64>();
     while sum().await != total {
         let did = consumer.step(&stop).await.unwrap();
@@ -185,17 +194,17 @@ async fn a_relay_that_ends_in_the_middle_is_followed_by_one_that_goes_on_there()
     until_idle(&mut relay(&database, &kafka, "test", any())).await;
     begin_anew(&kafka, &[NUMBERS], 1).await;
     let mut first = relay(&database, &kafka, "test", any());
-    let mut patience = Patience::until("the first batch is published again");
+    let mut patience = TestWait::until("the first batch is published again");
     loop {
         let did = first.step().await.unwrap();
-        if let Step::Published(n) = did {
+        if let RelayStep::Published(n) = did {
             break assert_eq!(n, BATCH);
         }
         patience.looked(did);
     }
     drop(first);
     // Its place was taken while its last statement was on the way: it can record nothing.
-    let (mut conn, none) = (pool.acquire().await.unwrap(), Offsets::default());
+    let (mut conn, none) = (pool.acquire().await.unwrap(), OffsetsByPartition::default());
     assert!(!published::said_again(&mut conn, 0, (NUMBERS, None), &none).await.unwrap());
     assert_eq!(losses(&pool).await, [(NUMBERS.to_owned(), false)]);
     assert_eq!(until_idle(&mut relay(&database, &kafka, "test", any())).await, 36 - BATCH);

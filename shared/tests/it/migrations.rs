@@ -5,10 +5,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use devstack::until;
 use shared::{
     db,
-    dependency::{self, Waited},
+    dependency::{self, WaitOutcome},
     fault::Fault,
-    health::Health,
-    message::Outgoing,
+    health::ProcessHealth,
+    message::OutgoingMessage,
 };
 use sqlx::{
     Executor as _, PgPool,
@@ -52,9 +52,9 @@ async fn a_migration_that_waits_behind_a_reader_lets_others_pass_and_goes_throug
     let mut reader = db::begin(&pool).await.unwrap();
     reader.execute("SELECT * FROM report").await.unwrap();
     // Long beside the migration's limit, and not for ever, if there is none.
-    let settings = db::Settings { lock_timeout: Duration::from_mins(1), ..settings };
+    let settings = db::DatabaseSettings { lock_timeout: Duration::from_mins(1), ..settings };
     let others = db::pool(&settings, "others").unwrap();
-    let component = Health::default().component("database");
+    let component = ProcessHealth::default().component("database");
     let stop = CancellationToken::new();
     let migrating = dependency::wait(&component, &stop, db::may_pass, async || {
         db::migrate(&pool, &change).await
@@ -67,7 +67,7 @@ async fn a_migration_that_waits_behind_a_reader_lets_others_pass_and_goes_throug
         reader.rollback().await.unwrap();
     };
     let (migrated, ()) = tokio::join!(Box::pin(migrating), meanwhile);
-    assert!(matches!(migrated, Waited::Up(())), "{migrated:?}");
+    assert!(matches!(migrated, WaitOutcome::Up(())), "{migrated:?}");
     pool.execute("SELECT m FROM report").await.unwrap();
 }
 
@@ -115,7 +115,7 @@ async fn runtime_up_to(version: i64) -> Migrator {
 }
 
 /// A message of the version that still parked some: where it is, and what it says.
-async fn park(pool: &PgPool, offset: i64, message: &Outgoing) {
+async fn park(pool: &PgPool, offset: i64, message: &OutgoingMessage) {
     sqlx::query(
         "INSERT INTO messaging.parked
              (lane, topic, partition, \"offset\", timestamp_ms, key, headers, payload)
@@ -134,7 +134,7 @@ async fn park(pool: &PgPool, offset: i64, message: &Outgoing) {
 #[tokio::test]
 async fn what_an_earlier_version_had_parked_is_processed_at_the_start_and_nothing_of_it_is_lost() {
     let url = devstack::database("parked").await;
-    let settings = db::Settings::new(url.into()).patient(kit::PATIENCE);
+    let settings = db::DatabaseSettings::new(url.into()).patient(kit::PATIENCE);
     let pool = db::pool(&settings, "before").unwrap();
     let mut conn = pool.acquire().await.unwrap().detach();
     conn.execute("CREATE SCHEMA messaging; SET search_path = messaging").await.unwrap();

@@ -1,18 +1,18 @@
 //! The outbox: what is kept, in which order it is read, who may delete it.
 
-use devstack::Patience;
+use devstack::TestWait;
 use shared::{
     db,
     fault::Fault,
     outbox::{self, MESSAGE_BYTES_MAX},
-    published::{self, Keep, Offsets},
+    published::{self, OffsetsByPartition, PublishedRetention},
 };
 use sqlx::{Executor as _, PgConnection};
 
 use crate::kit::{NUMBERS, database, number};
 
 async fn settle(conn: &mut PgConnection, epoch: i64, outbox_id: i64) -> bool {
-    let confirmed = (&Offsets::default(), &Keep::default());
+    let confirmed = (&OffsetsByPartition::default(), &PublishedRetention::default());
     published::settle(conn, epoch, &[outbox_id], confirmed).await.unwrap()
 }
 
@@ -23,7 +23,7 @@ async fn a_message_comes_out_as_it_was_kept() {
     let messages = [number(NUMBERS, "a", 1, 10), number(NUMBERS, "b", 1, 20)];
     outbox::append(&mut conn, &messages).await.unwrap();
     let kept = outbox::head(&mut conn, 10).await.unwrap();
-    assert_eq!(kept.into_iter().map(|it| it.message).collect::<Vec<_>>(), messages);
+    assert_eq!(kept.into_iter().map(|row| row.message).collect::<Vec<_>>(), messages);
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn ids_of_one_key_rise_in_the_order_of_the_commits() {
         .into_iter()
         .map(|it| String::from_utf8(it.message.payload.unwrap()).unwrap())
         .collect();
-    assert_eq!(said, (1..=80).map(|it| it.to_string()).collect::<Vec<_>>());
+    assert_eq!(said, (1..=80).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_dropped_transaction_gives_no_open_one_to_the_next_user() {
     let mut conn = pool.acquire().await.unwrap();
     assert_eq!(outbox::backlog(&mut conn, 10).await.unwrap().messages, 0);
     // What was dropped is closed by the server a moment later; nothing piles up.
-    let mut patience = Patience::until("no transaction is open any more");
+    let mut patience = TestWait::until("no transaction is open any more");
     loop {
         let open: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity

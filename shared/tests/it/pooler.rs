@@ -1,13 +1,13 @@
 //! A real `PgBouncer` before the database.
 
-use devstack::{Patience, Pooler, Pooling};
+use devstack::{PoolMode, RunningPooler, TestWait};
 use shared::{
     db,
-    effects::Wakers,
+    effects::WorkerWakers,
     fault,
-    health::Health,
-    outbox::{self, Kept},
-    relay::{Answer, Publish, Relay, Settings, Step},
+    health::ProcessHealth,
+    outbox::{self, OutboxRow},
+    relay::{MessagePublisher, OutboxRelay, PublishResult, RelaySettings, RelayStep},
 };
 
 use crate::kit::{NUMBERS, PATIENCE, number};
@@ -15,23 +15,23 @@ use crate::kit::{NUMBERS, PATIENCE, number};
 /// Connections to the server that the pooler holds.
 const SIZE: u32 = 20;
 
-async fn pooled(pooling: Pooling) -> (Pooler, db::Settings) {
+async fn pooled(pooling: PoolMode) -> (RunningPooler, db::DatabaseSettings) {
     let url = devstack::database("pooled").await;
-    let pooler = Pooler::start(&url, pooling, SIZE).await.unwrap();
-    let settings = db::Settings::new(pooler.url().into()).patient(PATIENCE);
+    let pooler = RunningPooler::start(&url, pooling, SIZE).await.unwrap();
+    let settings = db::DatabaseSettings::new(pooler.url().into()).patient(PATIENCE);
     (pooler, settings)
 }
 
 struct Everything;
 
-impl Publish for Everything {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
-        vec![Answer::Confirmed; messages.len()]
+impl MessagePublisher for Everything {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
+        vec![PublishResult::Confirmed; messages.len()]
     }
 }
 
-fn relay(database: &db::Settings) -> Relay<Everything> {
-    let settings = Settings {
+fn relay(database: &db::DatabaseSettings) -> OutboxRelay<Everything> {
+    let settings = RelaySettings {
         database: db::options(database, "relay").unwrap(),
         service: "test",
         batch_max: 10,
@@ -40,12 +40,17 @@ fn relay(database: &db::Settings) -> Relay<Everything> {
         stop_grace: PATIENCE,
         lead_limit: PATIENCE,
     };
-    Relay::new(settings, Everything, Wakers::default(), Health::default().component("relay"))
+    OutboxRelay::new(
+        settings,
+        Everything,
+        WorkerWakers::default(),
+        ProcessHealth::default().component("relay"),
+    )
 }
 
 #[tokio::test]
 async fn behind_a_pooler_of_sessions_limits_hold_and_one_relay_leads() {
-    let (_pooler, settings) = pooled(Pooling::Session).await;
+    let (_pooler, settings) = pooled(PoolMode::Session).await;
     let (pool, options) =
         (db::pool(&settings, "test").unwrap(), db::options(&settings, "test").unwrap());
     db::check(&pool, &options).await.unwrap();
@@ -75,21 +80,21 @@ async fn behind_a_pooler_of_sessions_limits_hold_and_one_relay_leads() {
     outbox::append(&mut tx, &messages).await.unwrap();
     tx.commit().await.unwrap();
     let (mut first, mut second) = (relay(&settings), relay(&settings));
-    assert_eq!(first.step().await.unwrap(), Step::Published(10));
-    assert_eq!(second.step().await.unwrap(), Step::Standby);
+    assert_eq!(first.step().await.unwrap(), RelayStep::Published(10));
+    assert_eq!(second.step().await.unwrap(), RelayStep::Standby);
     drop(first);
-    let mut patience = Patience::until("the lock is free");
+    let mut patience = TestWait::until("the lock is free");
     let mut took_over = second.step().await.unwrap();
-    while took_over == Step::Standby {
-        patience.look_again(Step::Standby).await;
+    while took_over == RelayStep::Standby {
+        patience.look_again(RelayStep::Standby).await;
         took_over = second.step().await.unwrap();
     }
-    assert_eq!(took_over, Step::Published(5));
+    assert_eq!(took_over, RelayStep::Published(5));
 }
 
 #[tokio::test]
 async fn a_pooler_of_transactions_is_named_at_the_start() {
-    let (_pooler, settings) = pooled(Pooling::Transaction).await;
+    let (_pooler, settings) = pooled(PoolMode::Transaction).await;
     let (pool, options) =
         (db::pool(&settings, "test").unwrap(), db::options(&settings, "test").unwrap());
     let refused = fault::chain(&db::check(&pool, &options).await.unwrap_err());

@@ -8,13 +8,13 @@ use std::{
 
 use serde_json::json;
 use shared::{
-    backoff::Backoff,
-    effects::{Effects, Wakers},
+    backoff::BackoffSchedule,
+    effects::{DecisionEffects, WorkerWakers},
     fault::Fault,
-    health::Health,
+    health::ProcessHealth,
     jobs::{
-        self, Claimed, Doubts, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Stopping,
-        Worker,
+        self, AttemptFailure, ClaimedJob, DoubtLimit, JobHandler, JobKey, JobPolicy, JobResult,
+        JobWorker, NewJob, StopGrace, WorkerParts,
     },
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
@@ -58,11 +58,11 @@ pub(crate) enum Trouble {
 struct State {
     plan: HashMap<String, VecDeque<Act>>,
     trouble: Vec<Trouble>,
-    attempts: Vec<Claimed>,
+    attempts: Vec<ClaimedJob>,
     performing: HashSet<String>,
     overlaps: usize,
     settles: Vec<usize>,
-    doubts: Option<Doubts>,
+    doubts: Option<DoubtLimit>,
 }
 
 /// The effect. Clones share what they remember.
@@ -76,7 +76,7 @@ impl Probe {
     }
 
     /// How many attempts may end with their outcome open.
-    pub(crate) fn allow(&self, doubts: Doubts) {
+    pub(crate) fn allow(&self, doubts: DoubtLimit) {
         self.0.lock().unwrap().doubts = Some(doubts);
     }
 
@@ -86,7 +86,7 @@ impl Probe {
     }
 
     /// The attempts that were made.
-    pub(crate) fn attempts(&self) -> Vec<Claimed> {
+    pub(crate) fn attempts(&self) -> Vec<ClaimedJob> {
         self.0.lock().unwrap().attempts.clone()
     }
 
@@ -105,7 +105,7 @@ impl Probe {
         self.0.lock().unwrap().settles.clone()
     }
 
-    fn begin(&self, job: &Claimed) -> Act {
+    fn begin(&self, job: &ClaimedJob) -> Act {
         let mut state = self.0.lock().unwrap();
         state.attempts.push(job.clone());
         if !state.performing.insert(job.key.clone()) {
@@ -114,29 +114,29 @@ impl Probe {
         state.plan.get_mut(&job.key).and_then(VecDeque::pop_front).unwrap_or(Act::Done)
     }
 
-    fn end(&self, job: &Claimed) {
+    fn end(&self, job: &ClaimedJob) {
         self.0.lock().unwrap().performing.remove(&job.key);
     }
 }
 
-impl Effect for Probe {
+impl JobHandler for Probe {
     const KIND: &'static str = "probe";
     type Done = String;
 
-    fn doubts(&self) -> Option<Doubts> {
+    fn doubts(&self) -> Option<DoubtLimit> {
         self.0.lock().unwrap().doubts
     }
 
-    async fn perform(&self, job: &Claimed) -> Result<String, Failure> {
+    async fn perform(&self, job: &ClaimedJob) -> Result<String, AttemptFailure> {
         let act = self.begin(job);
         tokio::task::yield_now().await;
         let outcome = match act {
             Act::Done => Ok(()),
             Act::Refused(retry_after) => {
-                Err(Failure::Refused { source: "refused".into(), retry_after })
+                Err(AttemptFailure::NoEffect { source: "refused".into(), retry_after })
             }
-            Act::Unknown => Err(Failure::Unknown { source: "no answer".into() }),
-            Act::Final => Err(Failure::Final { source: "never".into() }),
+            Act::Unknown => Err(AttemptFailure::InDoubt { source: "no answer".into() }),
+            Act::Final => Err(AttemptFailure::Permanent { source: "never".into() }),
             Act::Panic => panic!("the attempt panics"),
             Act::Hang => std::future::pending().await,
             Act::Gate(gate) => {
@@ -145,7 +145,7 @@ impl Effect for Probe {
             }
             Act::GateThenRefused(gate) => {
                 gate.acquire().await.unwrap().forget();
-                Err(Failure::Refused { source: "refused late".into(), retry_after: None })
+                Err(AttemptFailure::NoEffect { source: "refused late".into(), retry_after: None })
             }
         };
         self.end(job);
@@ -155,14 +155,14 @@ impl Effect for Probe {
     async fn settle(
         &self,
         conn: &mut PgConnection,
-        ended: &[(Claimed, Ended<String>)],
-    ) -> Result<Effects, Fault> {
+        ended: &[(ClaimedJob, JobResult<String>)],
+    ) -> Result<DecisionEffects, Fault> {
         let troubles = self.0.lock().unwrap().trouble.clone();
         for trouble in troubles {
             let meets = |key: &str| ended.iter().any(|(job, _)| job.key == key);
             match trouble {
                 Trouble::Outage => {
-                    self.0.lock().unwrap().trouble.retain(|it| *it != Trouble::Outage);
+                    self.0.lock().unwrap().trouble.retain(|trouble| *trouble != Trouble::Outage);
                     return Err(Fault::transient("an outage"));
                 }
                 Trouble::Poison(key) if meets(key) => return Err(Fault::poison("cannot be")),
@@ -174,9 +174,11 @@ impl Effect for Probe {
         let mut messages = Vec::new();
         for (job, how) in ended {
             let how = match how {
-                Ended::Done(done) => done.clone(),
-                Ended::GaveUp { in_doubt: true, reason } => format!("gave up in doubt: {reason}"),
-                Ended::GaveUp { in_doubt: false, reason } => format!("gave up: {reason}"),
+                JobResult::Done(done) => done.clone(),
+                JobResult::GaveUp { in_doubt: true, reason } => {
+                    format!("gave up in doubt: {reason}")
+                }
+                JobResult::GaveUp { in_doubt: false, reason } => format!("gave up: {reason}"),
             };
             sqlx::query("INSERT INTO ended (key, how) VALUES ($1, $2)")
                 .bind(&job.key)
@@ -185,7 +187,7 @@ impl Effect for Probe {
                 .await?;
             messages.push(number("ended", &job.key, 1, i64::from(job.attempt)));
         }
-        Ok(Effects { messages, ..Effects::default() })
+        Ok(DecisionEffects { messages, ..DecisionEffects::default() })
     }
 }
 
@@ -197,10 +199,10 @@ pub(crate) async fn database() -> PgPool {
 }
 
 /// A policy that never gives up and waits long between attempts.
-pub(crate) fn policy() -> Policy {
+pub(crate) fn policy() -> JobPolicy {
     let cap = Duration::from_mins(10);
-    Policy {
-        backoff: Backoff { first: Duration::from_mins(1), factor: 2.0, cap },
+    JobPolicy {
+        backoff: BackoffSchedule { first: Duration::from_mins(1), factor: 2.0, cap },
         attempts_max: None,
         attempt_limit: kit::PATIENCE,
         concurrency_max: 16,
@@ -210,12 +212,12 @@ pub(crate) fn policy() -> Policy {
 
 /// A worker of this effect, whom nothing hurries once it is told to stop, but for attempts that never
 /// end.
-pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: Policy) -> Worker<Probe> {
-    let stopping = Stopping { attempts: Duration::from_millis(100), in_all: kit::PATIENCE };
-    let (pool, effect, wakers) = (pool.clone(), probe.clone(), Wakers::default());
-    let health = Health::default().component("jobs");
-    let parts = Parts { service: "probe", effect, policy, pool, wakers, health };
-    Worker::new(parts).stopping_within(stopping)
+pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: JobPolicy) -> JobWorker<Probe> {
+    let stopping = StopGrace { attempts: Duration::from_millis(100), in_all: kit::PATIENCE };
+    let (pool, effect, wakers) = (pool.clone(), probe.clone(), WorkerWakers::default());
+    let health = ProcessHealth::default().component("jobs");
+    let parts = WorkerParts { service: "probe", effect, policy, pool, wakers, health };
+    JobWorker::new(parts).stopping_within(stopping)
 }
 
 /// Keeps jobs of these names.

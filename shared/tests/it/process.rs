@@ -14,8 +14,8 @@ use nix::{
 };
 use rdkafka::producer::BaseProducer;
 use shared::{
-    kafka::{self, Security, Tls},
-    lifecycle::{self, Lifecycle, Stage},
+    kafka::{self, ConnectionSecurity, TlsSettings},
+    lifecycle::{self, ProcessLifecycle, StopStage},
 };
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -42,23 +42,23 @@ fn a_process_plays_its_role() {
     std::process::exit(i32::from(code != ExitCode::SUCCESS));
 }
 
-async fn set_up(role: &str, life: &Lifecycle) -> Result<(), std::io::Error> {
-    life.start(Stage::Work, "patient", async |stop: CancellationToken| {
+async fn set_up(role: &str, life: &ProcessLifecycle) -> Result<(), std::io::Error> {
+    life.start(StopStage::Work, "patient", async |stop: CancellationToken| {
         stop.cancelled().await;
         Ok::<_, Infallible>(())
     });
     match role {
         "lives" => (),
-        "dies" => life.start(Stage::Work, "dies", async |_stop: CancellationToken| {
+        "dies" => life.start(StopStage::Work, "dies", async |_stop: CancellationToken| {
             Err(std::io::Error::other("it dies"))
         }),
-        "hangs" => life.start(Stage::Work, "hangs", async |_stop| -> Result<(), Infallible> {
+        "hangs" => life.start(StopStage::Work, "hangs", async |_stop| -> Result<(), Infallible> {
             // A thread of the runtime, blocked in what cannot be cancelled.
             loop {
                 thread::park();
             }
         }),
-        "deaf" => life.start(Stage::Work, "deaf", async |_stop: CancellationToken| {
+        "deaf" => life.start(StopStage::Work, "deaf", async |_stop: CancellationToken| {
             std::future::pending::<Result<(), Infallible>>().await
         }),
         "encrypts" => encrypt(),
@@ -75,11 +75,11 @@ async fn set_up(role: &str, life: &Lifecycle) -> Result<(), std::io::Error> {
 
 /// Threads in the middle of what a client does to encrypt, to the very end of the process.
 fn encrypt() {
-    let settings = kafka::Settings {
+    let settings = kafka::KafkaSettings {
         brokers: "127.0.0.1:1".to_owned(),
         prefix: String::new(),
         client_id: "encrypts".to_owned(),
-        security: Security { tls: Some(Tls::default()), login: None }.into(),
+        security: ConnectionSecurity { tls: Some(TlsSettings::default()), login: None }.into(),
         member: None,
     };
     let begun = Arc::new(Barrier::new(5));

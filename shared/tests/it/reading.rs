@@ -1,7 +1,7 @@
 //! What a consumer reads, and what it says of itself when it cannot: compressed messages, partitions
 //! that are fewer than members, topics that go, batches that nobody can unpack.
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -9,10 +9,10 @@ use rdkafka::{
     producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use shared::{
-    consumer::{Consumer, Settings, Step},
-    health::Health,
+    consumer::{ConsumerSettings, ConsumerStep, GroupConsumer},
+    health::ProcessHealth,
     kafka,
-    message::Outgoing,
+    message::OutgoingMessage,
     telemetry,
 };
 use sqlx::PgPool;
@@ -25,22 +25,26 @@ use crate::kit::{
 
 /// A consumer and its word on itself.
 struct Member {
-    consumer: Consumer<Tally>,
-    health: Health,
+    consumer: GroupConsumer<Tally>,
+    health: ProcessHealth,
 }
 
 impl Member {
-    fn join(pool: &PgPool, kafka: &kafka::Settings) -> Self {
-        let health = Health::default();
-        let (parts, settings) = (parts(pool, Tally::default()), Settings::new(kafka.clone()));
-        let consumer = Consumer::new(parts, &settings, health.component("consumer")).unwrap();
+    fn join(pool: &PgPool, kafka: &kafka::KafkaSettings) -> Self {
+        let health = ProcessHealth::default();
+        let (parts, settings) =
+            (parts(pool, Tally::default()), ConsumerSettings::new(kafka.clone()));
+        let consumer = GroupConsumer::new(parts, &settings, health.component("consumer")).unwrap();
         Self { consumer, health }
     }
 
     /// One step; what it says of itself after it.
     async fn step(&mut self) -> Result<(), String> {
         let did = self.consumer.step(&CancellationToken::new()).await.unwrap();
-        assert!(matches!(did, Step::TakenIn(_) | Step::Idle | Step::Dropped), "{did:?}");
+        assert!(
+            matches!(did, ConsumerStep::TakenIn(_) | ConsumerStep::Idle | ConsumerStep::Dropped),
+            "{did:?}"
+        );
         self.health.report()["consumer"].clone().map(|_remark| ())
     }
 
@@ -57,7 +61,7 @@ async fn until_it_says(
     awaited: &str,
     wanted: impl Fn(&Result<(), String>) -> bool,
 ) -> String {
-    let mut patience = Patience::until(awaited);
+    let mut patience = TestWait::until(awaited);
     loop {
         let word = member.step().await;
         if wanted(&word) {
@@ -68,7 +72,7 @@ async fn until_it_says(
 }
 
 async fn until_total(member: &mut Member, pool: &PgPool, sum: i64) {
-    let mut patience = Patience::until(&format!("the numbers add up to {sum}"));
+    let mut patience = TestWait::until(&format!("the numbers add up to {sum}"));
     loop {
         drop(member.step().await);
         let total = totals(pool).await.into_values().sum::<i64>();
@@ -80,7 +84,11 @@ async fn until_total(member: &mut Member, pool: &PgPool, sum: i64) {
 }
 
 /// Brings messages to the log as one batch, in this compression.
-async fn publish_compressed(kafka: &kafka::Settings, compression: &str, messages: Vec<Outgoing>) {
+async fn publish_compressed(
+    kafka: &kafka::KafkaSettings,
+    compression: &str,
+    messages: Vec<OutgoingMessage>,
+) {
     let (kafka, compression) = (kafka.clone(), compression.to_owned());
     let saying = move || {
         let mut config = kafka.client();
@@ -107,7 +115,7 @@ async fn publish_compressed(kafka: &kafka::Settings, compression: &str, messages
     tokio::task::spawn_blocking(saying).await.unwrap();
 }
 
-fn admin(kafka: &kafka::Settings) -> AdminClient<DefaultClientContext> {
+fn admin(kafka: &kafka::KafkaSettings) -> AdminClient<DefaultClientContext> {
     kafka.client().create().unwrap()
 }
 
@@ -116,7 +124,7 @@ fn patient() -> AdminOptions {
 }
 
 /// So many messages that packing them pays: the client sends a batch as it is if it does not shrink.
-fn ones(key: &str) -> Vec<Outgoing> {
+fn ones(key: &str) -> Vec<OutgoingMessage> {
     (1..=50).map(|sequence| number(NUMBERS, key, sequence, 1)).collect()
 }
 
@@ -157,7 +165,7 @@ async fn of_two_members_on_one_partition_both_are_ready() {
     create_topics(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[number(NUMBERS, "a", 1, 1)]).await;
     let mut members = [Member::join(&pool, &kafka), Member::join(&pool, &kafka)];
-    let mut patience = Patience::until("both are ready at the same time");
+    let mut patience = TestWait::until("both are ready at the same time");
     loop {
         let [first, second] = &mut members;
         let words = tokio::join!(first.step(), second.step());
@@ -201,7 +209,7 @@ async fn a_topic_that_is_deleted_under_a_consumer_is_named_by_it() {
 /// librdkafka gets past it.
 #[tokio::test]
 async fn a_batch_that_cannot_be_unpacked_is_named_until_reading_goes_on_behind_it() {
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
@@ -213,8 +221,9 @@ async fn a_batch_that_cannot_be_unpacked_is_named_until_reading_goes_on_behind_i
     huge.payload = Some(vec![b'0'; 101_000_000]);
     publish_compressed(&kafka, "zstd", vec![huge]).await;
     publish(&kafka, &[number(NUMBERS, "c", 1, 10)]).await;
-    let says_why =
-        |word: &Result<(), String>| word.as_ref().is_err_and(|it| it.contains("BadCompression"));
+    let says_why = |word: &Result<(), String>| {
+        word.as_ref().is_err_and(|text| text.contains("BadCompression"))
+    };
     let why = until_it_says(&mut member, "it says what it cannot read", says_why).await;
     assert!(value("consumer_errors_total{service=\"tally\",kind=\"reading\"}") >= 3.0);
     assert!(why.contains(&format!("{}/0@1", kafka.topic(NUMBERS))), "{why}");

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     admin::{AdminClient, AdminOptions},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer as _},
 };
 use shared::{
-    consumer::{Consumer, Settings, Step},
-    health::Health,
+    consumer::{ConsumerSettings, ConsumerStep, GroupConsumer},
+    health::ProcessHealth,
     kafka,
-    lag::{self, Lag, Stall, Standing, TopicPartition, Watcher},
+    lag::{self, GroupLag, LagWatcher, PartitionStall, PartitionStanding, TopicPartition},
     telemetry,
 };
 use sqlx::PgPool;
@@ -25,20 +25,28 @@ use crate::kit::{
 };
 
 /// One step, after which it has something to say of itself.
-async fn step(consumer: &mut Consumer<Tally>, health: &Health) -> Result<(), String> {
+async fn step(consumer: &mut GroupConsumer<Tally>, health: &ProcessHealth) -> Result<(), String> {
     let did = consumer.step(&CancellationToken::new()).await.unwrap();
-    assert!(matches!(did, Step::TakenIn(_) | Step::Idle | Step::Dropped), "{did:?}");
+    assert!(
+        matches!(did, ConsumerStep::TakenIn(_) | ConsumerStep::Idle | ConsumerStep::Dropped),
+        "{did:?}"
+    );
     health.report()["consumer"].clone().map(|_remark| ())
 }
 
-async fn leave(consumer: Consumer<Tally>) {
+async fn leave(consumer: GroupConsumer<Tally>) {
     let stop = CancellationToken::new();
     stop.cancel();
     Box::pin(consumer.run(stop)).await.unwrap();
 }
 
-async fn until_total(consumer: &mut Consumer<Tally>, pool: &PgPool, health: &Health, sum: i64) {
-    let mut patience = Patience::until(&format!("the numbers add up to {sum}"));
+async fn until_total(
+    consumer: &mut GroupConsumer<Tally>,
+    pool: &PgPool,
+    health: &ProcessHealth,
+    sum: i64,
+) {
+    let mut patience = TestWait::until(&format!("the numbers add up to {sum}"));
     loop {
         let word = step(consumer, health).await;
         let total = totals(pool).await.into_values().sum::<i64>();
@@ -51,12 +59,12 @@ async fn until_total(consumer: &mut Consumer<Tally>, pool: &PgPool, health: &Hea
 
 /// Steps until what the member says of itself is this.
 async fn until_it_says(
-    consumer: &mut Consumer<Tally>,
-    health: &Health,
+    consumer: &mut GroupConsumer<Tally>,
+    health: &ProcessHealth,
     awaited: &str,
     is_it: impl Fn(&Result<(), String>) -> bool,
 ) {
-    let mut patience = Patience::until(awaited);
+    let mut patience = TestWait::until(awaited);
     loop {
         let word = step(consumer, health).await;
         if is_it(&word) {
@@ -68,7 +76,7 @@ async fn until_it_says(
 
 /// A member of the same group that reads another topic. Partitions are shared out only when it has been
 /// polled.
-fn beside(kafka: &kafka::Settings) -> BaseConsumer {
+fn beside(kafka: &kafka::KafkaSettings) -> BaseConsumer {
     let mut config = kafka.member("tally");
     // It must not be what tells the group of a topic.
     let beside: BaseConsumer =
@@ -77,7 +85,7 @@ fn beside(kafka: &kafka::Settings) -> BaseConsumer {
     beside
 }
 
-async fn delete(kafka: &kafka::Settings, topic: &str) {
+async fn delete(kafka: &kafka::KafkaSettings, topic: &str) {
     let admin: AdminClient<DefaultClientContext> = kafka.client().create().unwrap();
     let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
     for gone in admin.delete_topics(&[&kafka.topic(topic)], &patient).await.unwrap() {
@@ -93,12 +101,13 @@ async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS, "others"], 1).await;
     publish(&kafka, &[number(NUMBERS, "a", 1, 1)]).await;
-    let (health, settings) = (Health::default(), Settings::new(kafka.clone()));
+    let (health, settings) = (ProcessHealth::default(), ConsumerSettings::new(kafka.clone()));
     let component = health.component("consumer");
-    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, component).unwrap();
+    let mut consumer =
+        GroupConsumer::new(parts(&pool, Tally::default()), &settings, component).unwrap();
     until_total(&mut consumer, &pool, &health, 1).await;
     let slow = beside(&kafka);
-    let mut patience = Patience::until("the other member has its partition");
+    let mut patience = TestWait::until("the other member has its partition");
     while slow.assignment().unwrap().count() == 0 {
         drop(slow.poll(Duration::ZERO));
         patience.looked(step(&mut consumer, &health).await);
@@ -107,11 +116,11 @@ async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_
 
     let newcomer = beside(&kafka);
     let waits = |word: &Result<(), String>| {
-        word.as_ref().is_err_and(|it| it.contains("not said yet which partitions to read"))
+        word.as_ref().is_err_and(|text| text.contains("not said yet which partitions to read"))
     };
     until_it_says(&mut consumer, &health, "it waits for the slow one", waits).await;
     delete(&kafka, NUMBERS).await;
-    let mut patience = Patience::until("partitions are shared out");
+    let mut patience = TestWait::until("partitions are shared out");
     while let Err(word) = step(&mut consumer, &health).await {
         drop((slow.poll(Duration::ZERO), newcomer.poll(Duration::ZERO)));
         patience.looked(word);
@@ -119,7 +128,7 @@ async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_
     create_topics(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[number(NUMBERS, "b", 1, 10)]).await;
 
-    let mut patience = Patience::until("what is in the new topic is read");
+    let mut patience = TestWait::until("what is in the new topic is read");
     while totals(&pool).await.into_values().sum::<i64>() < 11 {
         drop((slow.poll(Duration::ZERO), newcomer.poll(Duration::ZERO)));
         patience.looked(step(&mut consumer, &health).await);
@@ -127,23 +136,30 @@ async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_
     leave(consumer).await;
 }
 
-fn stall() -> Stall {
+fn stall() -> PartitionStall {
     let at = TopicPartition { topic: NUMBERS.into(), partition: 0 };
     let since = Instant::now().checked_sub(Duration::from_mins(1)).unwrap();
-    Stall { at, standing: Standing { end: 12, ..Standing::default() }, since }
+    PartitionStall {
+        at,
+        standing: PartitionStanding { end: 12, ..PartitionStanding::default() },
+        since,
+    }
 }
 
 #[tokio::test]
 async fn a_member_whose_group_does_not_go_on_joins_again_then_with_a_new_client_and_says_so() {
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[number(NUMBERS, "a", 1, 1)]).await;
-    let (health, lag) = (Health::default(), Lag::default());
-    let settings = Settings { stall_limit: Duration::from_secs(1), ..Settings::new(kafka.clone()) };
+    let (health, lag) = (ProcessHealth::default(), GroupLag::default());
+    let settings = ConsumerSettings {
+        stall_limit: Duration::from_secs(1),
+        ..ConsumerSettings::new(kafka.clone())
+    };
     let component = health.component("consumer");
-    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, component)
+    let mut consumer = GroupConsumer::new(parts(&pool, Tally::default()), &settings, component)
         .unwrap()
         .watching(lag.clone());
     until_total(&mut consumer, &pool, &health, 1).await;
@@ -152,12 +168,12 @@ async fn a_member_whose_group_does_not_go_on_joins_again_then_with_a_new_client_
     };
 
     lag.set_stalls(Some(vec![stall()]));
-    let mut patience = Patience::until("it has joined again, and with a new client");
+    let mut patience = TestWait::until("it has joined again, and with a new client");
     while tried("join_again") < 1.0 || tried("new_client") < 1.0 {
         patience.looked(step(&mut consumer, &health).await);
     }
     let why = format!("{NUMBERS}/0 is read up to offset 0 of 12");
-    let mut patience = Patience::until("it has joined, and says why it is not ready");
+    let mut patience = TestWait::until("it has joined, and says why it is not ready");
     loop {
         match step(&mut consumer, &health).await {
             Err(word) if word.contains(&why) => break,
@@ -168,7 +184,7 @@ async fn a_member_whose_group_does_not_go_on_joins_again_then_with_a_new_client_
     until_total(&mut consumer, &pool, &health, 11).await;
 
     lag.set_stalls(Some(vec![]));
-    let mut patience = Patience::until("it is ready again");
+    let mut patience = TestWait::until("it is ready again");
     while let Err(word) = step(&mut consumer, &health).await {
         patience.looked(word);
     }
@@ -179,7 +195,7 @@ async fn a_member_whose_group_does_not_go_on_joins_again_then_with_a_new_client_
 
 #[tokio::test]
 async fn a_member_joins_again_because_of_what_the_broker_says_of_the_groups_offsets() {
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
@@ -188,22 +204,23 @@ async fn a_member_joins_again_because_of_what_the_broker_says_of_the_groups_offs
     let mut config = kafka.member("tally");
     let stuck: BaseConsumer = config.set("client.id", "0").create().unwrap();
     stuck.subscribe(&[&kafka.topic(NUMBERS)]).unwrap();
-    let mut patience = Patience::until("it has the partition");
+    let mut patience = TestWait::until("it has the partition");
     while stuck.assignment().unwrap().count() == 0 {
         drop(stuck.poll(Duration::ZERO));
         patience.look_again(()).await;
     }
 
     let (group, topics) = ("tally", vec![NUMBERS]);
-    let mut watcher = Watcher::new(lag::Settings { kafka: kafka.clone(), group, topics });
-    let health = Health::default();
-    let settings = Settings { stall_limit: Duration::from_secs(1), ..Settings::new(kafka) };
+    let mut watcher = LagWatcher::new(lag::LagSettings { kafka: kafka.clone(), group, topics });
+    let health = ProcessHealth::default();
+    let settings =
+        ConsumerSettings { stall_limit: Duration::from_secs(1), ..ConsumerSettings::new(kafka) };
     let component = health.component("consumer");
-    let mut consumer = Consumer::new(parts(&pool, Tally::default()), &settings, component)
+    let mut consumer = GroupConsumer::new(parts(&pool, Tally::default()), &settings, component)
         .unwrap()
         .watching(watcher.lag());
     let joined_again = "consumer_recoveries_total{service=\"tally\",remedy=\"join_again\"}";
-    let mut patience = Patience::until("it has joined again");
+    let mut patience = TestWait::until("it has joined again");
     while value(joined_again) < 1.0 {
         drop(stuck.poll(Duration::ZERO));
         // There may be no group yet.
@@ -211,7 +228,7 @@ async fn a_member_joins_again_because_of_what_the_broker_says_of_the_groups_offs
         patience.looked((step(&mut consumer, &health).await, watcher.lag().stalls().is_some()));
     }
     drop(stuck);
-    let mut patience = Patience::until("it reads what the other one did not");
+    let mut patience = TestWait::until("it reads what the other one did not");
     while totals(&pool).await.into_values().sum::<i64>() < 1 {
         patience.looked(step(&mut consumer, &health).await);
     }

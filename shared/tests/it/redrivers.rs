@@ -1,6 +1,6 @@
 //! Several transactions on one letter: redrivers beside each other, and beside the consumer.
 
-use shared::dead_letter::{Carried, RetryDeadMessage as _};
+use shared::dead_letter::{Resolution, RetryDeadMessage as _};
 
 use crate::{
     dead_letters::{by, mend, only, open, take_in, unreadable},
@@ -48,7 +48,7 @@ async fn a_redrive_beside_the_consumer_loses_nothing() {
     };
     let redrive = async {
         for letter in &letters {
-            assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Carried::Settled);
+            assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
         }
     };
     tokio::join!(consume, redrive);
@@ -66,6 +66,6 @@ async fn an_outage_during_a_redrive_changes_nothing() {
     tally.outages.store(1, std::sync::atomic::Ordering::SeqCst);
     parts.redrive(before.id, &by()).await.unwrap_err();
     assert_eq!(only(&pool).await, before);
-    assert_eq!(parts.redrive(before.id, &by()).await.unwrap(), Carried::Settled);
+    assert_eq!(parts.redrive(before.id, &by()).await.unwrap(), Resolution::Settled);
     assert_eq!(totals(&pool).await["a"], 99);
 }

@@ -2,14 +2,14 @@
 
 use std::convert::Infallible;
 
-use devstack::Patience;
-use shared::registry::{Error, Registry};
+use devstack::TestWait;
+use shared::registry::{RegistryError, SchemaRegistry};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
 };
 
-use crate::door::Door;
+use crate::port_switch::PortSwitch;
 
 const FIRST: &str = r#"{"type":"record","name":"Thing","namespace":"a.test","fields":[
     {"name":"name","type":"string"}]}"#;
@@ -24,12 +24,12 @@ async fn url() -> &'static str {
 
 /// Asks until there is an answer: the registry may take longer than a service waits.
 pub(crate) async fn answered<T>(
-    mut ask: impl AsyncFnMut() -> Result<T, Error>,
-) -> Result<T, Error> {
-    let mut patience = Patience::until("the registry answers");
+    mut ask: impl AsyncFnMut() -> Result<T, RegistryError>,
+) -> Result<T, RegistryError> {
+    let mut patience = TestWait::until("the registry answers");
     loop {
         match ask().await {
-            Err(error @ (Error::Unreachable(_) | Error::Unavailable(_))) => {
+            Err(error @ (RegistryError::Unreachable(_) | RegistryError::Unavailable(_))) => {
                 patience.look_again(error).await;
             }
             answer => return answer,
@@ -38,17 +38,17 @@ pub(crate) async fn answered<T>(
 }
 
 /// Registers a schema, however long that takes; gives its id.
-async fn register(registry: &Registry, subject: &str, schema: &str) -> u32 {
+async fn register(registry: &SchemaRegistry, subject: &str, schema: &str) -> u32 {
     answered(async || registry.register(subject, schema).await).await.unwrap()
 }
 
-async fn demand_compatibility(registry: &Registry, subject: &str) {
+async fn demand_compatibility(registry: &SchemaRegistry, subject: &str) {
     answered(async || registry.require(subject, "FULL_TRANSITIVE").await).await.unwrap();
 }
 
-async fn registry() -> (Registry, String) {
+async fn registry() -> (SchemaRegistry, String) {
     let subject = format!("{}thing-value", devstack::unique_prefix());
-    (Registry::new(url().await).unwrap(), subject)
+    (SchemaRegistry::new(url().await).unwrap(), subject)
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_schema_that_breaks_readers_is_refused_for_good() {
     demand_compatibility(&registry, &subject).await;
     register(&registry, &subject, FIRST).await;
     let error = answered(async || registry.register(&subject, BROKEN).await).await.unwrap_err();
-    assert!(matches!(error, Error::Incompatible(_)), "{error}");
+    assert!(matches!(error, RegistryError::Incompatible(_)), "{error}");
     assert!(!error.is_transient());
 }
 
@@ -91,7 +91,7 @@ async fn what_is_no_schema_is_refused_for_good() {
     let (registry, subject) = registry().await;
     let nothing = r#"{"type":"nothing"}"#;
     let error = answered(async || registry.register(&subject, nothing).await).await.unwrap_err();
-    assert!(matches!(error, Error::Invalid(_)), "{error}");
+    assert!(matches!(error, RegistryError::Invalid(_)), "{error}");
     assert!(!error.is_transient());
 }
 
@@ -101,7 +101,7 @@ async fn what_is_unknown_is_said_to_be_unknown() {
     let ids = [i32::MAX.unsigned_abs(), 1_999_999_999];
     for id in ids {
         let error = answered(async || registry.schema(id).await).await.unwrap_err();
-        assert!(matches!(error, Error::UnknownSchema), "{error}");
+        assert!(matches!(error, RegistryError::UnknownSchema), "{error}");
     }
     assert_eq!(answered(async || registry.latest(&subject).await).await.unwrap(), None);
 }
@@ -109,18 +109,18 @@ async fn what_is_unknown_is_said_to_be_unknown() {
 #[tokio::test]
 async fn a_wrong_path_is_not_taken_for_a_registry_that_knows_nothing() {
     let (root, _) = url().await.split_once("/apis").unwrap();
-    let lost = Registry::new(root).unwrap();
+    let lost = SchemaRegistry::new(root).unwrap();
     let error = answered(async || lost.schema(1).await).await.unwrap_err();
-    assert!(matches!(error, Error::Unreadable(_)), "{error}");
+    assert!(matches!(error, RegistryError::Unreadable(_)), "{error}");
     assert!(error.is_transient());
 }
 
 #[tokio::test]
 async fn a_registry_that_cannot_be_reached_may_come_back() {
-    let (mut door, through) = Door::before_url(url().await);
-    let registry = Registry::new(&through).unwrap();
+    let (mut door, through) = PortSwitch::before_url(url().await);
+    let registry = SchemaRegistry::new(&through).unwrap();
     let error = registry.latest("a-subject").await.unwrap_err();
-    assert!(matches!(error, Error::Unreachable(_)), "{error}");
+    assert!(matches!(error, RegistryError::Unreachable(_)), "{error}");
     assert!(error.is_transient());
 
     door.open().await;
@@ -133,7 +133,8 @@ async fn a_registry_that_cannot_be_reached_may_come_back() {
 #[tokio::test]
 async fn an_endless_answer_is_cut_off() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let registry = Registry::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+    let registry =
+        SchemaRegistry::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
     let endless = async || -> Infallible {
         loop {
             let (mut guest, _) = listener.accept().await.unwrap();
@@ -151,5 +152,7 @@ async fn an_endless_answer_is_cut_off() {
         answer = answered(async || registry.schema(1).await) => answer,
         never = endless() => match never {},
     };
-    assert!(matches!(answer, Err(Error::Unreadable(why)) if why.starts_with("over 1048576 bytes")));
+    assert!(
+        matches!(answer, Err(RegistryError::Unreadable(why)) if why.starts_with("over 1048576 bytes"))
+    );
 }

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
-use shared::registry::Registry;
+use shared::registry::SchemaRegistry;
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// What a registry of another generation adds to each of its ids.
@@ -46,7 +46,7 @@ impl Proxy {
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
         let behind = format!("{scheme}://{host}");
         // Installs what the HTTP client needs.
-        Registry::new(&behind).unwrap();
+        SchemaRegistry::new(&behind).unwrap();
         let state = Arc::new(Mutex::new(Told { behind, ..Told::default() }));
         let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await.unwrap();
         let url = format!("http://{}/{path}", listener.local_addr().unwrap());

@@ -6,13 +6,15 @@ use std::{
     time::Duration,
 };
 
-use devstack::{Patience, none_left};
+use devstack::{TestWait, none_left};
 use shared::{
     db,
-    effects::Wakers,
-    health::Health,
-    outbox::{self, Kept},
-    relay::{Answer, KafkaPublisher, Publish, Relay, Settings, Step},
+    effects::WorkerWakers,
+    health::ProcessHealth,
+    outbox::{self, OutboxRow},
+    relay::{
+        KafkaPublisher, MessagePublisher, OutboxRelay, PublishResult, RelaySettings, RelayStep,
+    },
     telemetry,
 };
 use sqlx::{Executor as _, PgPool};
@@ -46,8 +48,8 @@ impl Recorder {
     }
 }
 
-impl Publish for Recorder {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+impl MessagePublisher for Recorder {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
         self.rounds += 1;
         let mut log = self.log.lock().unwrap();
         messages
@@ -57,14 +59,14 @@ impl Publish for Recorder {
                 let text = |it: &Option<Vec<u8>>| String::from_utf8(it.clone().unwrap()).unwrap();
                 log.push((text(&kept.message.key), text(&kept.message.payload).parse().unwrap()));
                 let confirmed = (self.rule)(place + self.rounds);
-                if confirmed { Answer::Confirmed } else { Answer::Unconfirmed }
+                if confirmed { PublishResult::Confirmed } else { PublishResult::Unconfirmed }
             })
             .collect()
     }
 }
 
-pub(crate) fn settings(database: &db::Settings) -> Settings {
-    Settings {
+pub(crate) fn settings(database: &db::DatabaseSettings) -> RelaySettings {
+    RelaySettings {
         database: db::options(database, "relay").unwrap(),
         service: "test",
         batch_max: 10,
@@ -75,9 +77,12 @@ pub(crate) fn settings(database: &db::Settings) -> Settings {
     }
 }
 
-pub(crate) fn relay<P: Publish>(database: &db::Settings, publisher: P) -> Relay<P> {
-    let health = Health::default().component("relay");
-    Relay::new(settings(database), publisher, Wakers::default(), health)
+pub(crate) fn relay<P: MessagePublisher>(
+    database: &db::DatabaseSettings,
+    publisher: P,
+) -> OutboxRelay<P> {
+    let health = ProcessHealth::default().component("relay");
+    OutboxRelay::new(settings(database), publisher, WorkerWakers::default(), health)
 }
 
 async fn keep(pool: &PgPool, keys: i64, each: i64) {
@@ -95,11 +100,11 @@ pub(crate) async fn backlog(pool: &PgPool) -> u64 {
 }
 
 /// Steps until there is nothing to publish.
-pub(crate) async fn until_idle<P: Publish>(pool: &PgPool, relay: &mut Relay<P>) {
-    let mut patience = Patience::until("the outbox is empty");
+pub(crate) async fn until_idle<P: MessagePublisher>(pool: &PgPool, relay: &mut OutboxRelay<P>) {
+    let mut patience = TestWait::until("the outbox is empty");
     loop {
         let step = relay.step().await.unwrap();
-        if step == Step::Idle {
+        if step == RelayStep::Idle {
             return;
         }
         patience.looked((step, backlog(pool).await));
@@ -111,19 +116,19 @@ async fn lost_confirmations_mean_repeats_never_a_loss_and_never_a_swap() {
     let (pool, database) = database().await;
     keep(&pool, 7, 20).await;
     // Two of three confirmations arrive, others each time.
-    let recorder = Recorder::confirming(|it| it % 3 != 0);
+    let recorder = Recorder::confirming(|n| n % 3 != 0);
     let mut relay = relay(&database, recorder.clone());
-    let (mut unconfirmed, mut patience) = (0, Patience::until("the outbox is empty"));
+    let (mut unconfirmed, mut patience) = (0, TestWait::until("the outbox is empty"));
     loop {
         match relay.step().await.unwrap() {
-            Step::Idle => break,
-            Step::Unconfirmed(_) => unconfirmed += 1,
-            Step::Published(_)
-            | Step::Held
-            | Step::Standby
-            | Step::Deposed
-            | Step::GaveUp
-            | Step::Resting => (),
+            RelayStep::Idle => break,
+            RelayStep::Unconfirmed(_) => unconfirmed += 1,
+            RelayStep::Published(_)
+            | RelayStep::Held
+            | RelayStep::Standby
+            | RelayStep::Deposed
+            | RelayStep::GaveUp
+            | RelayStep::Resting => (),
         }
         patience.looked(backlog(&pool).await);
     }
@@ -147,8 +152,8 @@ async fn what_is_in_the_outbox_when_the_process_stops_goes_out_first() {
 /// A log that never answers.
 struct Silent;
 
-impl Publish for Silent {
-    async fn publish(&mut self, _messages: &[Kept]) -> Vec<Answer> {
+impl MessagePublisher for Silent {
+    async fn publish(&mut self, _messages: &[OutboxRow]) -> Vec<PublishResult> {
         std::future::pending().await
     }
 }
@@ -159,9 +164,9 @@ async fn a_log_that_never_answers_does_not_keep_the_process_from_stopping() {
     keep(&pool, 1, 1).await;
     let stop = CancellationToken::new();
     stop.cancel();
-    let settings = Settings { stop_grace: Duration::from_millis(100), ..settings(&database) };
-    let health = Health::default().component("relay");
-    let relay = Relay::new(settings, Silent, Wakers::default(), health);
+    let settings = RelaySettings { stop_grace: Duration::from_millis(100), ..settings(&database) };
+    let health = ProcessHealth::default().component("relay");
+    let relay = OutboxRelay::new(settings, Silent, WorkerWakers::default(), health);
     tokio::time::timeout(PATIENCE, relay.run(stop)).await.unwrap().unwrap();
     assert_eq!(backlog(&pool).await, 1);
 }
@@ -173,13 +178,13 @@ async fn a_second_relay_stands_by_and_takes_over_when_the_first_is_gone() {
     let recorder = Recorder::confirming(|_| true);
     let mut first = relay(&database, recorder.clone());
     let mut second = relay(&database, recorder.clone());
-    assert_eq!(first.step().await.unwrap(), Step::Published(10));
+    assert_eq!(first.step().await.unwrap(), RelayStep::Published(10));
     let epoch = epoch_of(&pool).await;
-    assert_eq!(second.step().await.unwrap(), Step::Standby);
+    assert_eq!(second.step().await.unwrap(), RelayStep::Standby);
     drop(first);
-    let mut patience = Patience::until("the lock is free");
-    while second.step().await.unwrap() == Step::Standby {
-        patience.look_again(Step::Standby).await;
+    let mut patience = TestWait::until("the lock is free");
+    while second.step().await.unwrap() == RelayStep::Standby {
+        patience.look_again(RelayStep::Standby).await;
     }
     assert_eq!(recorder.first_occurrences()["0"], (1..=15).collect::<Vec<_>>());
     assert!(epoch_of(&pool).await > epoch, "the one before could still settle");
@@ -195,8 +200,8 @@ struct Zombie {
     pool: PgPool,
 }
 
-impl Publish for Zombie {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+impl MessagePublisher for Zombie {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
         let confirmed = self.inner.publish(messages).await;
         // Another relay took over: its epoch is one higher.
         self.pool.execute("UPDATE messaging.relay_lease SET epoch = epoch + 1").await.unwrap();
@@ -210,7 +215,7 @@ async fn a_relay_that_was_replaced_while_it_published_settles_nothing() {
     keep(&pool, 1, 3).await;
     let inner = Recorder::confirming(|_| true);
     let mut zombie = relay(&database, Zombie { inner, pool: pool.clone() });
-    assert_eq!(zombie.step().await.unwrap(), Step::Deposed);
+    assert_eq!(zombie.step().await.unwrap(), RelayStep::Deposed);
     assert_eq!(backlog(&pool).await, 3);
 }
 
@@ -230,7 +235,9 @@ async fn a_relay_whose_connection_is_cut_starts_over_and_loses_nothing() {
     relay.step().await.unwrap_err();
     until_idle(&pool, &mut relay).await;
     assert_eq!(backlog(&pool).await, 0);
-    assert!(recorder.first_occurrences().values().all(|it| *it == (1..=20).collect::<Vec<_>>()));
+    assert!(
+        recorder.first_occurrences().values().all(|items| *items == (1..=20).collect::<Vec<_>>())
+    );
 }
 
 #[tokio::test]
@@ -247,9 +254,9 @@ async fn messages_reach_kafka_with_key_headers_and_order() {
     for (key, number) in read {
         seen.entry(key).or_default().push(number);
     }
-    let expected: Vec<String> = (1..=40).map(|it| it.to_string()).collect();
+    let expected: Vec<String> = (1..=40).map(|n| n.to_string()).collect();
     assert_eq!(seen.len(), 5);
-    assert!(seen.values().all(|it| *it == expected), "{seen:?}");
+    assert!(seen.values().all(|items| *items == expected), "{seen:?}");
 }
 
 #[tokio::test]
@@ -258,11 +265,11 @@ async fn a_topic_that_is_missing_and_not_ours_to_make_is_waited_for_and_loses_no
     let kafka = broker().await;
     keep(&pool, 2, 5).await;
     let stop = CancellationToken::new();
-    let health = Health::default();
-    let relay = Relay::new(
+    let health = ProcessHealth::default();
+    let relay = OutboxRelay::new(
         settings(&database),
         KafkaPublisher::new(kafka.clone(), 10),
-        Wakers::default(),
+        WorkerWakers::default(),
         health.component("relay"),
     );
     let running = relay.run(stop.clone());
@@ -279,7 +286,7 @@ async fn a_topic_that_is_missing_and_not_ours_to_make_is_waited_for_and_loses_no
 }
 
 /// Lets a relay run until something holds.
-async fn run_until<P: Publish>(relay: Relay<P>, holds: impl Fn() -> bool) {
+async fn run_until<P: MessagePublisher>(relay: OutboxRelay<P>, holds: impl Fn() -> bool) {
     let stop = CancellationToken::new();
     let watching = async {
         devstack::until("what its numbers say", async || holds()).await;
@@ -294,11 +301,16 @@ async fn a_relay_says_in_numbers_whether_it_publishes() {
     let (pool, database) = database().await;
     keep(&pool, 3, 2).await;
     let named = |service, recorder: Recorder| {
-        let settings = Settings { service, ..settings(&database) };
-        Relay::new(settings, recorder, Wakers::default(), Health::default().component("relay"))
+        let settings = RelaySettings { service, ..settings(&database) };
+        OutboxRelay::new(
+            settings,
+            recorder,
+            WorkerWakers::default(),
+            ProcessHealth::default().component("relay"),
+        )
     };
     let of = |name: &str, service: &str| value(&format!("{name}{{service=\"{service}\"}}"));
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let unlucky = named("unlucky", Recorder::confirming(|_| false));
     assert_eq!(of("relay_leads", "unlucky").to_string(), "0");
     run_until(unlucky, || of("relay_failures_total", "unlucky") > 0.5).await;

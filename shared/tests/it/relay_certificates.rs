@@ -2,11 +2,13 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use devstack::{Part, Parts, Patience, Secured, Silent, Source, Stack};
+use devstack::{
+    SecuredServers, ServerSource, ServerStack, SilentProgress, StackPart, TestWait, WantedParts,
+};
 use shared::{
-    health::Health,
-    kafka::{self, Certificate, Login, Mechanism, Security, Tls},
-    relay::{KafkaPublisher, Step},
+    health::ProcessHealth,
+    kafka::{self, ClientCertificate, ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings},
+    relay::{KafkaPublisher, RelayStep},
 };
 
 use crate::{
@@ -16,23 +18,23 @@ use crate::{
 };
 
 /// How a client that shows this certificate reaches the broker of the stack.
-fn shows(stack: &Stack, certificate: &Path) -> kafka::Settings {
+fn shows(stack: &ServerStack, certificate: &Path) -> kafka::KafkaSettings {
     let secured = stack.secured().unwrap();
-    let own = Certificate {
+    let own = ClientCertificate {
         certificate_file: certificate.to_owned(),
         key_file: secured.key_file.clone(),
     };
-    let tls = Tls { ca_file: Some(secured.ca_file.clone()), own: Some(own) };
-    let login = Login {
-        mechanism: Mechanism::ScramSha512,
+    let tls = TlsSettings { ca_file: Some(secured.ca_file.clone()), own: Some(own) };
+    let login = SaslLogin {
+        mechanism: SaslMechanism::ScramSha512,
         user: secured.user.clone(),
         password: secured.password.clone().into(),
     };
-    kafka::Settings {
+    kafka::KafkaSettings {
         brokers: stack.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "test".to_owned(),
-        security: Security { tls: Some(tls), login: Some(login) }.into(),
+        security: ConnectionSecurity { tls: Some(tls), login: Some(login) }.into(),
         member: None,
     }
 }
@@ -40,28 +42,28 @@ fn shows(stack: &Stack, certificate: &Path) -> kafka::Settings {
 #[tokio::test]
 async fn a_leader_whose_certificate_has_expired_makes_room_and_leads_again_once_it_is_renewed() {
     let (pool, database) = database().await;
-    let parts = Parts::of(&[Part::Kafka]).forgetful().secured();
-    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
-    let Secured { certificate_file: valid, expired_file, .. } = stack.secured().unwrap();
+    let parts = WantedParts::of(&[StackPart::Kafka]).forgetful().secured();
+    let stack = ServerStack::start(ServerSource::Native, parts, &SilentProgress).await.unwrap();
+    let SecuredServers { certificate_file: valid, expired_file, .. } = stack.secured().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let certificate = folder.path().join("client.pem");
     fs::copy(expired_file, &certificate).unwrap();
     let settings = shows(&stack, valid);
     create_topics(&settings, &[NUMBERS], 1).await;
     let expired =
-        kafka::Settings { prefix: settings.prefix.clone(), ..shows(&stack, &certificate) };
+        kafka::KafkaSettings { prefix: settings.prefix.clone(), ..shows(&stack, &certificate) };
 
     keep(&pool, 1).await;
-    let (limit, health) = (Duration::from_secs(2), Health::default());
+    let (limit, health) = (Duration::from_secs(2), ProcessHealth::default());
     let mut leader = member(&database, limit, KafkaPublisher::new(expired, 10), &health);
     let publisher = KafkaPublisher::new(settings, 10);
-    let mut standby = member(&database, PATIENCE, publisher, &Health::default());
+    let mut standby = member(&database, PATIENCE, publisher, &ProcessHealth::default());
     leader.step().await.unwrap();
-    assert_eq!(standby.step().await.unwrap(), Step::Standby);
+    assert_eq!(standby.step().await.unwrap(), RelayStep::Standby);
     // On a slow machine the first time may pass without any answer.
-    let mut patience = Patience::until("it gives up because of its certificate");
+    let mut patience = TestWait::until("it gives up because of its certificate");
     loop {
-        until_step(&mut leader, Step::GaveUp).await;
+        until_step(&mut leader, RelayStep::GaveUp).await;
         let reason = health.report()["relay"].clone().unwrap_err();
         let gave_up = "has given up leading the relay: published nothing for";
         assert!(reason.contains(gave_up), "{reason}");
@@ -70,17 +72,21 @@ async fn a_leader_whose_certificate_has_expired_makes_room_and_leads_again_once_
         }
         patience.looked(reason);
     }
-    until_step(&mut standby, Step::Idle).await;
+    until_step(&mut standby, RelayStep::Idle).await;
     assert_eq!(backlog(&pool).await, 0);
     for _ in 0..3 {
-        assert_eq!(leader.step().await.unwrap(), Step::Resting, "it does not stand again at once");
+        assert_eq!(
+            leader.step().await.unwrap(),
+            RelayStep::Resting,
+            "it does not stand again at once"
+        );
     }
 
     // The file is read again by each new client: nobody has to restart the process.
     fs::copy(valid, &certificate).unwrap();
     drop(standby);
     keep(&pool, 2).await;
-    until_step(&mut leader, Step::Idle).await;
+    until_step(&mut leader, RelayStep::Idle).await;
     assert_eq!(backlog(&pool).await, 0);
     stack.stop().await;
 }

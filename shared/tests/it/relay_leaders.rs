@@ -9,15 +9,17 @@ use std::{
     time::Duration,
 };
 
-use devstack::{Patience, until};
+use devstack::{TestWait, until};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use shared::{
     db,
-    effects::Wakers,
-    health::Health,
+    effects::WorkerWakers,
+    health::ProcessHealth,
     kafka,
-    outbox::{self, Kept},
-    relay::{Answer, KafkaPublisher, Publish, Relay, Settings, Step},
+    outbox::{self, OutboxRow},
+    relay::{
+        KafkaPublisher, MessagePublisher, OutboxRelay, PublishResult, RelaySettings, RelayStep,
+    },
 };
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -40,8 +42,8 @@ struct CutOff {
     is_cut: Arc<AtomicBool>,
 }
 
-impl Publish for CutOff {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
+impl MessagePublisher for CutOff {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
         if self.is_cut.load(Ordering::SeqCst) {
             return self.cut.publish(messages).await;
         }
@@ -63,19 +65,19 @@ pub(crate) async fn keep(pool: &PgPool, number_of_it: i64) {
     outbox::append(&mut conn, &[message]).await.unwrap();
 }
 
-pub(crate) fn member<P: Publish>(
-    database: &db::Settings,
+pub(crate) fn member<P: MessagePublisher>(
+    database: &db::DatabaseSettings,
     lead_limit: Duration,
     publisher: P,
-    health: &Health,
-) -> Relay<P> {
-    let settings = Settings { lead_limit, ..settings(database) };
-    Relay::new(settings, publisher, Wakers::default(), health.component("relay"))
+    health: &ProcessHealth,
+) -> OutboxRelay<P> {
+    let settings = RelaySettings { lead_limit, ..settings(database) };
+    OutboxRelay::new(settings, publisher, WorkerWakers::default(), health.component("relay"))
 }
 
 /// Steps until the step is this one.
-pub(crate) async fn until_step<P: Publish>(relay: &mut Relay<P>, wanted: Step) {
-    let mut patience = Patience::until(&format!("{wanted:?}"));
+pub(crate) async fn until_step<P: MessagePublisher>(relay: &mut OutboxRelay<P>, wanted: RelayStep) {
+    let mut patience = TestWait::until(&format!("{wanted:?}"));
     loop {
         let step = relay.step().await.unwrap();
         if step == wanted {
@@ -93,28 +95,33 @@ async fn a_leader_that_is_cut_off_from_the_broker_makes_room_for_one_that_is_not
     let silence = silence();
     let brokers = silence.local_addr().unwrap().to_string();
     let is_cut = Arc::new(AtomicBool::new(false));
-    let silent = kafka::Settings { brokers, ..kafka.clone() };
+    let silent = kafka::KafkaSettings { brokers, ..kafka.clone() };
     let publisher = CutOff {
         well: KafkaPublisher::new(kafka.clone(), 10),
         cut: KafkaPublisher::new(silent, 10),
         is_cut: Arc::clone(&is_cut),
     };
-    let (limit, health) = (Duration::from_secs(1), Health::default());
+    let (limit, health) = (Duration::from_secs(1), ProcessHealth::default());
     let mut cut = member(&database, limit, publisher, &health);
-    let mut well = member(&database, PATIENCE, KafkaPublisher::new(kafka, 10), &Health::default());
+    let mut well =
+        member(&database, PATIENCE, KafkaPublisher::new(kafka, 10), &ProcessHealth::default());
     keep(&pool, 1).await;
-    until_step(&mut cut, Step::Idle).await;
-    assert_eq!((well.step().await.unwrap(), backlog(&pool).await), (Step::Standby, 0));
+    until_step(&mut cut, RelayStep::Idle).await;
+    assert_eq!((well.step().await.unwrap(), backlog(&pool).await), (RelayStep::Standby, 0));
 
     is_cut.store(true, Ordering::SeqCst);
     keep(&pool, 2).await;
-    until_step(&mut cut, Step::GaveUp).await;
+    until_step(&mut cut, RelayStep::GaveUp).await;
     let reason = health.report()["relay"].clone().unwrap_err();
     assert!(reason.contains("has given up leading the relay: published nothing for"), "{reason}");
-    until_step(&mut well, Step::Idle).await;
+    until_step(&mut well, RelayStep::Idle).await;
     assert_eq!(backlog(&pool).await, 0);
     for _ in 0..3 {
-        assert_eq!(cut.step().await.unwrap(), Step::Resting, "it does not stand again at once");
+        assert_eq!(
+            cut.step().await.unwrap(),
+            RelayStep::Resting,
+            "it does not stand again at once"
+        );
     }
     assert!(!health.is_ready());
 
@@ -122,7 +129,7 @@ async fn a_leader_that_is_cut_off_from_the_broker_makes_room_for_one_that_is_not
     drop(well);
     is_cut.store(false, Ordering::SeqCst);
     keep(&pool, 3).await;
-    until_step(&mut cut, Step::Idle).await;
+    until_step(&mut cut, RelayStep::Idle).await;
     assert_eq!(backlog(&pool).await, 0);
 }
 
@@ -131,24 +138,24 @@ async fn two_that_both_cannot_publish_take_turns_and_rest_in_between() {
     let (pool, database) = database().await;
     // A pause is three times as long, which no step here takes.
     let limit = Duration::from_secs(1);
-    let health = Health::default();
+    let health = ProcessHealth::default();
     let mut one = member(&database, limit, Nothing, &health);
     let mut two = member(&database, limit, Nothing, &health);
     keep(&pool, 1).await;
-    until_step(&mut one, Step::GaveUp).await;
-    until_step(&mut two, Step::GaveUp).await;
-    assert_eq!(one.step().await.unwrap(), Step::Resting);
-    assert_eq!(two.step().await.unwrap(), Step::Resting);
-    until_step(&mut one, Step::Unconfirmed(0)).await;
+    until_step(&mut one, RelayStep::GaveUp).await;
+    until_step(&mut two, RelayStep::GaveUp).await;
+    assert_eq!(one.step().await.unwrap(), RelayStep::Resting);
+    assert_eq!(two.step().await.unwrap(), RelayStep::Resting);
+    until_step(&mut one, RelayStep::Unconfirmed(0)).await;
     assert_eq!(backlog(&pool).await, 1);
 }
 
 /// Confirms nothing, at once.
 pub(crate) struct Nothing;
 
-impl Publish for Nothing {
-    async fn publish(&mut self, messages: &[Kept]) -> Vec<Answer> {
-        vec![Answer::Unconfirmed; messages.len()]
+impl MessagePublisher for Nothing {
+    async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
+        vec![PublishResult::Unconfirmed; messages.len()]
     }
 }
 
@@ -166,12 +173,13 @@ async fn asked(pool: &PgPool) -> Vec<(i32, String)> {
 #[tokio::test]
 async fn a_relay_that_stands_by_keeps_its_connection_and_is_not_woken_by_what_is_to_be_published() {
     let (pool, database) = database().await;
-    let mut leader = member(&database, PATIENCE, Nothing, &Health::default());
-    assert_eq!(leader.step().await.unwrap(), Step::Idle);
+    let mut leader = member(&database, PATIENCE, Nothing, &ProcessHealth::default());
+    assert_eq!(leader.step().await.unwrap(), RelayStep::Idle);
     let options = db::options(&database, "standby").unwrap();
-    let settings = Settings { database: options, poll: PATIENCE, ..settings(&database) };
-    let (health, wakers, stop) = (Health::default(), Wakers::default(), CancellationToken::new());
-    let standby = Relay::new(settings, Nothing, wakers.clone(), health.component("relay"));
+    let settings = RelaySettings { database: options, poll: PATIENCE, ..settings(&database) };
+    let (health, wakers, stop) =
+        (ProcessHealth::default(), WorkerWakers::default(), CancellationToken::new());
+    let standby = OutboxRelay::new(settings, Nothing, wakers.clone(), health.component("relay"));
     let watch = async {
         until("it stands by", async || health.is_ready()).await;
         let first = asked(&pool).await;
@@ -187,12 +195,12 @@ async fn a_relay_that_stands_by_keeps_its_connection_and_is_not_woken_by_what_is
 
 /// Topics whose broker refuses the timestamps of this process's clock, as it does those of one that is
 /// hours ahead.
-async fn create_untimely(kafka: &kafka::Settings, names: &[&str]) {
+async fn create_untimely(kafka: &kafka::KafkaSettings, names: &[&str]) {
     let admin: AdminClient<_> = kafka.client().create().unwrap();
-    let names: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
+    let names: Vec<String> = names.iter().map(|text| kafka.topic(text)).collect();
     let topics: Vec<_> = names
         .iter()
-        .map(|it| NewTopic::new(it, 1, TopicReplication::Fixed(1)))
+        .map(|text| NewTopic::new(text, 1, TopicReplication::Fixed(1)))
         .map(|it| it.set("message.timestamp.before.max.ms", "0"))
         .collect();
     let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
@@ -210,13 +218,13 @@ async fn a_leader_whose_timestamps_are_refused_makes_room_and_buries_nothing() {
     for number in 1..=3 {
         keep(&pool, number).await;
     }
-    let health = Health::default();
+    let health = ProcessHealth::default();
     let publisher = KafkaPublisher::new(kafka, 10);
     let mut relay = member(&database, Duration::from_secs(2), publisher, &health);
     // On a slow machine the first time may pass without any answer.
-    let mut patience = Patience::until("it gives up because of its timestamps");
+    let mut patience = TestWait::until("it gives up because of its timestamps");
     loop {
-        until_step(&mut relay, Step::GaveUp).await;
+        until_step(&mut relay, RelayStep::GaveUp).await;
         let reason = health.report()["relay"].clone().unwrap_err();
         if reason.contains("InvalidTimestamp") {
             break;
@@ -242,8 +250,8 @@ async fn a_single_topic_that_refuses_timestamps_is_held_and_the_leader_leads() {
     }
     keep(&pool, 1).await;
     let publisher = KafkaPublisher::new(kafka, 10);
-    let mut relay = member(&database, PATIENCE, publisher, &Health::default());
-    until_step(&mut relay, Step::Idle).await;
+    let mut relay = member(&database, PATIENCE, publisher, &ProcessHealth::default());
+    until_step(&mut relay, RelayStep::Idle).await;
     let held: Vec<String> =
         sqlx::query_scalar("SELECT code FROM messaging.held_topic").fetch_all(&pool).await.unwrap();
     assert_eq!((held, backlog(&pool).await), (vec!["InvalidTimestamp".to_owned()], 3));

@@ -6,16 +6,16 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
-    codec::{Codec, Error, Kind, Settings, Unreadable},
-    consumer::{Handled, Handler, Parts, Taken, TakenIn},
+    codec::{AvroCodec, CodecError, CodecSettings, RecordKind, UnreadableBody},
+    consumer::{BatchCounts, BatchProcessor, HandlerOutcome, MessageHandler, NewMessage},
     contract::{OrderConfirmed, Record as _},
-    dead_letter::{self, By, Carried, RetryDeadMessage as _},
-    effects::Wakers,
+    dead_letter::{self, Actor, Resolution, RetryDeadMessage as _},
+    effects::WorkerWakers,
     fault::Fault,
-    health::Health,
-    message::{Envelope, Incoming, Message},
-    registry::Registry,
-    sequence::Watch,
+    health::ProcessHealth,
+    message::{IncomingMessage, Message, MessageEnvelope},
+    registry::SchemaRegistry,
+    sequence::SequenceWatch,
     telemetry,
 };
 use sqlx::{PgConnection, PgPool};
@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// Reads confirmations as every service reads what it is told; does nothing with them.
-struct Confirmations(Codec);
+struct Confirmations(AvroCodec);
 
-impl Handler for Confirmations {
+impl MessageHandler for Confirmations {
     type Input = OrderConfirmed;
 
     fn topics(&self) -> Vec<&'static str> {
@@ -57,33 +57,33 @@ impl Handler for Confirmations {
     async fn handle(
         &self,
         _conn: &mut PgConnection,
-        _batch: &[Taken<'_, OrderConfirmed>],
-    ) -> Result<Handled, Fault> {
-        Ok(Handled::default())
+        _batch: &[NewMessage<'_, OrderConfirmed>],
+    ) -> Result<HandlerOutcome, Fault> {
+        Ok(HandlerOutcome::default())
     }
 }
 
-fn parts(pool: &PgPool, codec: &Codec) -> Parts<Confirmations> {
-    Parts {
+fn parts(pool: &PgPool, codec: &AvroCodec) -> BatchProcessor<Confirmations> {
+    BatchProcessor {
         service: "tally",
         handler: Confirmations(codec.clone()),
         pool: pool.clone(),
-        wakers: Wakers::default(),
+        wakers: WorkerWakers::default(),
         clock: Clock::System,
-        watch: Watch::default(),
+        watch: SequenceWatch::default(),
     }
 }
 
-const KIND: fn() -> Kind = Kind::of::<OrderConfirmed>;
+const KIND: fn() -> RecordKind = RecordKind::of::<OrderConfirmed>;
 
 /// A message at this offset, of a key of its own.
-fn at(codec: &Codec, offset: i64) -> Incoming {
-    let says = shared::codec::Says { subject: format!("key-{offset}"), ..says() };
+fn at(codec: &AvroCodec, offset: i64) -> IncomingMessage {
+    let says = shared::codec::EventMeta { subject: format!("key-{offset}"), ..says() };
     let incoming = arrived(codec.message(says, &confirmed()).unwrap()).incoming;
-    Incoming { offset, ..incoming }
+    IncomingMessage { offset, ..incoming }
 }
 
-fn with_id(mut incoming: Incoming, id: u32, datum: Option<&[u8]>) -> Incoming {
+fn with_id(mut incoming: IncomingMessage, id: u32, datum: Option<&[u8]>) -> IncomingMessage {
     let payload = incoming.payload.as_mut().unwrap();
     payload[1..5].copy_from_slice(&id.to_be_bytes());
     if let Some(datum) = datum {
@@ -93,8 +93,8 @@ fn with_id(mut incoming: Incoming, id: u32, datum: Option<&[u8]>) -> Incoming {
     incoming
 }
 
-fn message(incoming: Incoming) -> Message {
-    let envelope = Envelope::from_headers(&incoming.headers).unwrap();
+fn message(incoming: IncomingMessage) -> Message {
+    let envelope = MessageEnvelope::from_headers(&incoming.headers).unwrap();
     Message { incoming, envelope }
 }
 
@@ -106,16 +106,16 @@ async fn a_flood_of_strange_ids_is_asked_for_together_and_waited_for_once() {
     let (pool, _) = database().await;
     let direct = settings().await;
     let proxy = Proxy::before(&direct.registry_url).await;
-    let settings = Settings { registry_url: proxy.url.clone(), ..direct };
+    let settings = CodecSettings { registry_url: proxy.url.clone(), ..direct };
     let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
     proxy.ids_asked();
 
     let strange = |n: u32| with_id(at(&codec, n.into()), 1_500_000_000 + n, Some(b"x"));
-    let mut batch: Vec<Incoming> = (0..STRANGE).map(strange).collect();
+    let mut batch: Vec<IncomingMessage> = (0..STRANGE).map(strange).collect();
     batch.push(at(&codec, STRANGE.into()));
     let parts = parts(&pool, &codec);
     let taken = parts.take_in(&batch).await.unwrap();
-    assert_eq!(taken, TakenIn { fresh: 1, dead: 100, ..TakenIn::default() });
+    assert_eq!(taken, BatchCounts { fresh: 1, dead: 100, ..BatchCounts::default() });
 
     let asked = proxy.ids_asked();
     // A slow registry is not asked again once the time for a batch is used up.
@@ -138,7 +138,7 @@ async fn a_registry_in_which_nobody_may_write_is_enough_if_everything_is_registe
     for (status, code) in [(422, 42_205), (403, 40_301)] {
         let proxy = Proxy::before(&direct.registry_url).await;
         proxy.refuse_writes(status, code);
-        let settings = Settings { registry_url: proxy.url.clone(), ..direct.clone() };
+        let settings = CodecSettings { registry_url: proxy.url.clone(), ..direct.clone() };
         let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
         let message = arrived(codec.message(says(), &confirmed()).unwrap());
         assert_eq!(read::<OrderConfirmed>(&codec, &message).await.unwrap(), confirmed());
@@ -151,12 +151,12 @@ async fn a_registry_in_which_nobody_may_write_is_enough_if_everything_is_registe
 async fn a_level_that_is_set_for_the_whole_registry_is_not_written_for_a_subject() {
     let direct = settings().await;
     let subject = format!("{}order-confirmed-value", direct.prefix);
-    let registry = Registry::new(&direct.registry_url).unwrap();
+    let registry = SchemaRegistry::new(&direct.registry_url).unwrap();
     answered(async || registry.register(&subject, OrderConfirmed::SCHEMA).await).await.unwrap();
     let proxy = Proxy::before(&direct.registry_url).await;
     proxy.refuse_writes(403, 40_301);
     proxy.set_level_of_all("FULL_TRANSITIVE");
-    let settings = Settings { registry_url: proxy.url.clone(), ..direct };
+    let settings = CodecSettings { registry_url: proxy.url.clone(), ..direct };
     connect(&settings, &[KIND()], &[]).await.unwrap();
     assert_eq!(proxy.writes(), 0);
 }
@@ -165,39 +165,39 @@ async fn a_level_that_is_set_for_the_whole_registry_is_not_written_for_a_subject
 async fn what_has_to_be_written_and_may_not_be_is_named_with_its_subject() {
     let direct = settings().await;
     let subject = format!("{}order-confirmed-value", direct.prefix);
-    let registry = Registry::new(&direct.registry_url).unwrap();
+    let registry = SchemaRegistry::new(&direct.registry_url).unwrap();
     answered(async || registry.require(&subject, "BACKWARD").await).await.unwrap();
     let proxy = Proxy::before(&direct.registry_url).await;
     proxy.refuse_writes(403, 40_301);
-    let settings = Settings { registry_url: proxy.url.clone(), ..direct.clone() };
+    let settings = CodecSettings { registry_url: proxy.url.clone(), ..direct.clone() };
 
     let error = connect(&settings, &[KIND()], &[]).await.unwrap_err();
-    assert!(matches!(error, Error::MayNotConfigure { .. }), "{error:?}");
+    assert!(matches!(error, CodecError::MayNotConfigure { .. }), "{error:?}");
     let said = error.to_string();
     assert!(said.contains(&subject) && said.contains("FULL_TRANSITIVE is needed"), "{said}");
     assert!(said.contains("compatibility BACKWARD"), "{said}");
 
     answered(async || registry.require(&subject, "FULL_TRANSITIVE").await).await.unwrap();
     let error = connect(&settings, &[KIND()], &[]).await.unwrap_err();
-    assert!(matches!(error, Error::MayNotRegister(..)), "{error:?}");
+    assert!(matches!(error, CodecError::MayNotRegister(..)), "{error:?}");
     assert!(error.to_string().contains(&format!("the schema of {subject} is not registered")));
 }
 
 #[tokio::test]
 async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_messages_are_redriven() {
-    telemetry::init(telemetry::Format::Pretty, "off").unwrap();
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let (pool, _) = database().await;
     let direct = settings().await;
     let proxy = Proxy::before(&direct.registry_url).await;
-    let settings = Settings { registry_url: proxy.url.clone(), ..direct };
+    let settings = CodecSettings { registry_url: proxy.url.clone(), ..direct };
     let writer = connect(&settings, &[KIND()], &[]).await.unwrap();
     let (old, strange) = (at(&writer, 0), with_id(at(&writer, 1), 12, Some(b"x")));
     proxy.count_anew();
 
     // One that starts anew knows none of the ids that are in the log.
-    let (health, stop) = (Health::default(), CancellationToken::new());
+    let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("schemas");
-    let reader = Codec::connect(&settings, &[], &[KIND()], &component, &stop).await.unwrap();
+    let reader = AvroCodec::connect(&settings, &[], &[KIND()], &component, &stop).await.unwrap();
     let unknown = || kit::value("schema_ids_unknown_total{topic=\"order-confirmed\"}");
     let before = unknown();
     let parts = parts(&pool, &reader);
@@ -215,17 +215,17 @@ async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_message
     let (_, detail) = &dead(&pool).await[0];
     assert!(detail.contains("a redrive reads it so"), "{detail}");
 
-    let by = By::new("ada").unwrap();
+    let by = Actor::new("ada").unwrap();
     let ids: Vec<uuid::Uuid> =
         sqlx::query_scalar("SELECT dead_letter_id FROM messaging.dead_letter ORDER BY \"offset\"")
             .fetch_all(&pool)
             .await
             .unwrap();
     let carried = parts.redrive(ids[0], &by).await.unwrap();
-    assert_eq!(carried, Carried::Settled);
+    assert_eq!(carried, Resolution::Settled);
     let carried = parts.redrive(ids[1], &by).await.unwrap();
     assert!(
-        matches!(carried, Carried::StillDead { .. }),
+        matches!(carried, Resolution::StillDead { .. }),
         "bytes that do not fit stay: {carried:?}"
     );
     let mut conn = pool.acquire().await.unwrap();
@@ -244,7 +244,7 @@ async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_message
 fn in_milliseconds(more: bool) -> String {
     let mut schema: Value = serde_json::from_str(OrderConfirmed::SCHEMA).unwrap();
     let Value::Array(fields) = &mut schema["fields"] else { panic!("no fields") };
-    let moment = fields.iter_mut().find(|it| it["name"] == "confirmed_at").unwrap();
+    let moment = fields.iter_mut().find(|value| value["name"] == "confirmed_at").unwrap();
     moment["type"]["logicalType"] = "timestamp-millis".into();
     if more {
         fields.push(json!({ "name": "note", "type": ["null", "string"], "default": null }));
@@ -257,7 +257,7 @@ fn in_milliseconds(more: bool) -> String {
 async fn a_moment_in_milliseconds_is_never_read_as_one_in_microseconds() {
     let settings = settings().await;
     let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
-    let registry = Registry::new(&settings.registry_url).unwrap();
+    let registry = SchemaRegistry::new(&settings.registry_url).unwrap();
     let subject = format!("{}order-confirmed-value", settings.prefix);
     for more in [false, true] {
         let schema = in_milliseconds(more);
@@ -267,7 +267,7 @@ async fn a_moment_in_milliseconds_is_never_read_as_one_in_microseconds() {
             incoming.payload.as_mut().unwrap().push(0);
         }
         let why = reason(read::<OrderConfirmed>(&codec, &message(incoming)).await.unwrap_err());
-        let Unreadable::Schema { reason, .. } = &why else { panic!("{why}") };
+        let UnreadableBody::Schema { reason, .. } = &why else { panic!("{why}") };
         assert_eq!(
             reason,
             "its confirmed_at is timestamp-millis, ours is timestamp-micros, and neither is \

@@ -4,9 +4,9 @@ use std::sync::{Arc, atomic::AtomicU32};
 
 use shared::{
     dead_letter::RetryDeadMessage as _,
-    message::{Incoming, Outgoing},
-    sequence::{FALLS, REPEATS, Watch},
-    telemetry::{self, Metrics},
+    message::{IncomingMessage, OutgoingMessage},
+    sequence::{FALLS, REPEATS, SequenceWatch},
+    telemetry::{self, MetricsHandle},
 };
 
 use crate::{
@@ -14,25 +14,25 @@ use crate::{
     kit::{Tally, database, incoming, number, parts},
 };
 
-fn metrics() -> Metrics {
-    telemetry::init(telemetry::Format::Pretty, "warn").unwrap()
+fn metrics() -> MetricsHandle {
+    telemetry::init(telemetry::LogFormat::Pretty, "warn").unwrap()
 }
 
 /// What a counter says of a topic; nothing if it is not shown.
 fn counted(name: &str, topic: &str) -> Option<u64> {
     let line = format!("{name}{{service=\"tally\",topic=\"{topic}\"}} ");
     let rendered = metrics().render();
-    rendered.lines().find_map(|it| it.strip_prefix(&line)?.parse().ok())
+    rendered.lines().find_map(|text| text.strip_prefix(&line)?.parse().ok())
 }
 
-fn batch(messages: &[&Outgoing]) -> Vec<Incoming> {
+fn batch(messages: &[&OutgoingMessage]) -> Vec<IncomingMessage> {
     (0..).zip(messages).map(|(offset, it)| incoming(it, offset)).collect()
 }
 
 #[tokio::test]
 async fn the_counters_of_a_topic_are_there_before_anything_is_counted() {
     metrics();
-    Watch::announce("tally", &["announced"]);
+    SequenceWatch::announce("tally", &["announced"]);
     assert_eq!((counted(FALLS, "announced"), counted(REPEATS, "announced")), (Some(0), Some(0)));
 }
 
@@ -59,7 +59,7 @@ async fn what_is_rolled_back_or_refused_is_compared_with_nothing() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally { outages: Arc::new(AtomicU32::new(1)) });
     let [first, outage, second] =
-        [(1, 1), (3, 99), (2, 1)].map(|(n, it)| number(topic, "a", n, it));
+        [(1, 1), (3, 99), (2, 1)].map(|(n, value)| number(topic, "a", n, value));
     parts.take_in(&batch(&[&first, &outage])).await.unwrap_err();
     let refused = number(topic, "a", 4, -1);
     parts.take_in(&batch(&[&first, &second, &refused])).await.unwrap();

@@ -7,11 +7,14 @@ use std::sync::{
 
 use serde_json::Value;
 use shared::{
-    backoff::Backoff,
-    effects::{Effects, Wakers},
+    backoff::BackoffSchedule,
+    effects::{DecisionEffects, WorkerWakers},
     fault::Fault,
-    health::Health,
-    jobs::{self, Claimed, Effect, Ended, Failure, JobKey, NewJob, Parts, Policy, Step, Worker},
+    health::ProcessHealth,
+    jobs::{
+        self, AttemptFailure, ClaimedJob, JobHandler, JobKey, JobPolicy, JobResult, JobWorker,
+        NewJob, WorkerParts, WorkerStep,
+    },
 };
 use sqlx::{PgConnection, PgPool};
 use std::time::Duration;
@@ -28,15 +31,15 @@ struct Errand {
     brought_home: Arc<AtomicU32>,
 }
 
-impl Effect for Errand {
+impl JobHandler for Errand {
     const KIND: &'static str = "errand";
     type Done = ();
 
-    async fn perform(&self, _job: &Claimed) -> Result<(), Failure> {
+    async fn perform(&self, _job: &ClaimedJob) -> Result<(), AttemptFailure> {
         self.begun.notify_one();
         self.go_on.notified().await;
         if self.fails {
-            return Err(Failure::Refused { source: "not now".into(), retry_after: None });
+            return Err(AttemptFailure::NoEffect { source: "not now".into(), retry_after: None });
         }
         Ok(())
     }
@@ -44,26 +47,26 @@ impl Effect for Errand {
     async fn settle(
         &self,
         _conn: &mut PgConnection,
-        ended: &[(Claimed, Ended<()>)],
-    ) -> Result<Effects, Fault> {
+        ended: &[(ClaimedJob, JobResult<()>)],
+    ) -> Result<DecisionEffects, Fault> {
         let n = u32::try_from(ended.len()).unwrap();
         self.brought_home.fetch_add(n, Ordering::SeqCst);
-        Ok(Effects::default())
+        Ok(DecisionEffects::default())
     }
 }
 
-fn worker(pool: &PgPool, errand: &Errand) -> Worker<Errand> {
-    let backoff = Backoff { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
-    let policy = Policy {
+fn worker(pool: &PgPool, errand: &Errand) -> JobWorker<Errand> {
+    let backoff = BackoffSchedule { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
+    let policy = JobPolicy {
         backoff,
         attempts_max: None,
         attempt_limit: PATIENCE,
         concurrency_max: 4,
         poll: Duration::from_secs(1),
     };
-    let health = Health::default().component("jobs");
-    let (effect, pool, wakers) = (errand.clone(), pool.clone(), Wakers::default());
-    Worker::new(Parts { service: "probe", effect, policy, pool, wakers, health })
+    let health = ProcessHealth::default().component("jobs");
+    let (effect, pool, wakers) = (errand.clone(), pool.clone(), WorkerWakers::default());
+    JobWorker::new(WorkerParts { service: "probe", effect, policy, pool, wakers, health })
 }
 
 fn key() -> JobKey {
@@ -84,7 +87,7 @@ async fn rows(pool: &PgPool) -> i64 {
 }
 
 /// Stops the job while its attempt is made; then lets that end.
-async fn stopped_in_the_middle(pool: &PgPool, errand: &Errand) -> Step {
+async fn stopped_in_the_middle(pool: &PgPool, errand: &Errand) -> WorkerStep {
     keep(pool).await;
     let mut worker = worker(pool, errand);
     let stopping = async {

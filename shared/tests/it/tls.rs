@@ -1,31 +1,31 @@
 //! A database that speaks to nobody in plain text.
 
-use devstack::{Parts, Secured, Silent, Source, Stack};
+use devstack::{SecuredServers, ServerSource, ServerStack, SilentProgress, WantedParts};
 use shared::{db, fault};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 /// A server, and its superuser's URL without what says how it is protected.
 struct Server {
-    stack: Stack,
+    stack: ServerStack,
     url: String,
 }
 
 impl Server {
     async fn start() -> Self {
-        let parts = Parts::of(&[devstack::Part::Postgres]).forgetful().secured();
-        let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
+        let parts = WantedParts::of(&[devstack::StackPart::Postgres]).forgetful().secured();
+        let stack = ServerStack::start(ServerSource::Native, parts, &SilentProgress).await.unwrap();
         let url = stack.urls().postgres.split_once('?').unwrap().0.to_owned();
         Self { stack, url }
     }
 
-    fn secured(&self) -> &Secured {
+    fn secured(&self) -> &SecuredServers {
         self.stack.secured().unwrap()
     }
 
     /// How a connection with these words behind the URL goes, as every connection here is made:
     /// whether it is encrypted, or why there is none.
     async fn connect(&self, url: &str, protection: &str) -> Result<bool, String> {
-        let settings = db::Settings::new(format!("{url}?{protection}").into());
+        let settings = db::DatabaseSettings::new(format!("{url}?{protection}").into());
         let options = db::options(&settings, "test").unwrap();
         let asking = async {
             let mut conn = options.connect().await?;
@@ -73,11 +73,11 @@ async fn plain_text_is_refused_and_what_is_not_said_prefers_to_be_encrypted() {
 async fn a_client_may_prove_itself_by_a_certificate() {
     let server = Server::start().await;
     let secured = server.secured();
-    let role = format!("CREATE ROLE {} LOGIN", Secured::certified());
+    let role = format!("CREATE ROLE {} LOGIN", SecuredServers::certified());
     let mut conn = PgConnection::connect(&server.stack.urls().postgres).await.unwrap();
     conn.execute(sqlx::raw_sql(AssertSqlSafe(role))).await.unwrap();
     let place = server.url.rsplit_once('@').unwrap().1;
-    let url = format!("postgres://{}@{place}", Secured::certified());
+    let url = format!("postgres://{}@{place}", SecuredServers::certified());
     let verified = format!("sslmode=verify-full&sslrootcert={}", secured.ca_file.display());
     let certified = format!(
         "{verified}&sslcert={}&sslkey={}",

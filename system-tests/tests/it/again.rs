@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     ClientConfig, Offset,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
 };
 use sagactl::{
-    fleet::{AuditExpectation, Member},
+    cluster::{AuditExpectation, ProcessName},
     load,
-    screen::Board,
+    screen::ProgressBoard,
     source::StackSource,
 };
 
@@ -25,7 +25,7 @@ pub(crate) const POLL: Duration = Duration::from_millis(50);
 /// Joins the group of a service, under this name if there is one.
 pub(crate) fn join(
     (brokers, prefix): (&str, &str),
-    member: Member,
+    member: ProcessName,
     name: Option<&str>,
 ) -> BaseConsumer {
     let mut config = ClientConfig::new();
@@ -53,12 +53,12 @@ fn sets_back(consumer: &BaseConsumer) -> bool {
 
 /// Joins the group of a service, sets the offsets of what it is given back to the beginning, leaves.
 /// The service, which has been there all the time, reads these partitions again.
-async fn set_back(stage: &Stage, member: Member) {
-    let prefix = stage.fleet.prefix().to_owned();
-    let brokers = stage.fleet.stack().brokers.clone();
+async fn set_back(stage: &Stage, member: ProcessName) {
+    let prefix = stage.cluster.prefix().to_owned();
+    let brokers = stage.cluster.stack().brokers.clone();
     let joining = move || {
         let consumer = join((&brokers, &prefix), member, None);
-        let mut patience = Patience::until(&format!("{member}'s group takes its offsets back"));
+        let mut patience = TestWait::until(&format!("{member}'s group takes its offsets back"));
         while !sets_back(&consumer) {
             consumer.poll(POLL);
             patience.looked("not yet");
@@ -70,7 +70,7 @@ async fn set_back(stage: &Stage, member: Member) {
 #[tokio::test(flavor = "multi_thread")]
 async fn offsets_set_back_on_a_live_group_repeat_much_and_change_nothing() {
     let stage = stage::open().await;
-    let options = load::Options {
+    let options = load::LoadOptions {
         orders: 300,
         clients: 16,
         products: 20,
@@ -79,21 +79,21 @@ async fn offsets_set_back_on_a_live_group_repeat_much_and_change_nothing() {
         from: StackSource::Auto,
         at: None,
     };
-    load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();
-    for member in Member::SERVICES {
-        let before = stage.fleet.repeats(member).await.unwrap();
+    load::drive(&stage.cluster, None, &options, &ProgressBoard::new()).await.unwrap();
+    for member in ProcessName::SERVICES {
+        let before = stage.cluster.repeats(member).await.unwrap();
         set_back(&stage, member).await;
-        let mut patience = Patience::until(&format!("{member} reads much again"));
+        let mut patience = TestWait::until(&format!("{member} reads much again"));
         loop {
-            let again = stage.fleet.repeats(member).await.unwrap();
+            let again = stage.cluster.repeats(member).await.unwrap();
             if again > before + 50 {
                 break;
             }
             patience.look_again(again).await;
         }
     }
-    for member in Member::SERVICES {
-        read::to_the_end(&stage.fleet, member).await;
+    for member in ProcessName::SERVICES {
+        read::to_the_end(&stage.cluster, member).await;
     }
     let report = stage.close(AuditExpectation::default()).await;
     assert!(report.repeats > 200);

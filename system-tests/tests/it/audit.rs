@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, process::Output, time::Duration};
 
-use devstack::Patience;
+use devstack::TestWait;
 use nix::sys::signal::Signal;
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -13,7 +13,7 @@ use rdkafka::{
 use sagactl::{
     audit::{AuditTargets, ServiceName},
     client,
-    fleet::Member,
+    cluster::ProcessName,
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -45,8 +45,8 @@ struct Audited {
 
 impl Auditor {
     fn of(stage: &Stage) -> Self {
-        let broker = stage.fleet.broker();
-        let targets = stage.fleet.audit_targets().unwrap();
+        let broker = stage.cluster.broker();
+        let targets = stage.cluster.audit_targets().unwrap();
         Self { targets, brokers: broker.brokers, prefix: broker.prefix }
     }
 
@@ -123,7 +123,7 @@ async fn ended(stage: &Stage, card: &str) -> Uuid {
 
 /// An order that waits for its payment is open and not wrong; that its service does not read is said.
 async fn assert_open_orders_are_no_violation(stage: &mut Stage, auditor: &Auditor) {
-    stage.fleet.end(Member::Payments, Signal::SIGTERM).await.unwrap();
+    stage.cluster.end(ProcessName::Payments, Signal::SIGTERM).await.unwrap();
     let order = stage.place("load-0002", "tok_visa").await;
     stage.history(order.id, &["stock-reserved"]).await;
     let mut without = auditor.targets.clone();
@@ -140,7 +140,7 @@ async fn assert_open_orders_are_no_violation(stage: &mut Stage, auditor: &Audito
     assert!(unread.starts_with("payment-service: "), "{unread}");
     let at_rest = auditor.run(&["--partial", "--at-rest"]).await;
     assert!(at_rest.named("violated").contains("orders ended"), "{:#}", at_rest.report);
-    stage.fleet.restart(Member::Payments).await.unwrap();
+    stage.cluster.restart(ProcessName::Payments).await.unwrap();
     stage.history(order.id, &["notification-sent"]).await;
 }
 
@@ -148,7 +148,7 @@ async fn assert_open_orders_are_no_violation(stage: &mut Stage, auditor: &Audito
 async fn empty(stage: &Stage, topic: &str) {
     let mut list = TopicPartitionList::new();
     let declared = TOPICS.iter().find(|declared| declared.name == topic).unwrap();
-    let broker = stage.fleet.broker();
+    let broker = stage.cluster.broker();
     for partition in 0..declared.partitions {
         list.add_partition_offset(&broker.topic(topic), partition, Offset::End).unwrap();
     }
@@ -161,7 +161,7 @@ async fn empty(stage: &Stage, topic: &str) {
 async fn delete_mail(auditor: &Auditor, order: Uuid) {
     let http = client::http().unwrap();
     let url = auditor.targets.mails.as_ref().unwrap().join("api/v1/messages").unwrap();
-    let mut patience = Patience::until("the mail is found");
+    let mut patience = TestWait::until("the mail is found");
     let mut start = 0;
     let id = loop {
         let asked = [("limit", 200), ("start", start)];
@@ -195,11 +195,11 @@ async fn charge_for_nobody(auditor: &Auditor) {
 /// Stops the services, once they have read everything.
 async fn stop_services(stage: &mut Stage) {
     stage.all_end().await;
-    for member in Member::SERVICES {
-        read::to_the_end(&stage.fleet, member).await;
+    for member in ProcessName::SERVICES {
+        read::to_the_end(&stage.cluster, member).await;
     }
-    for member in Member::SERVICES {
-        assert_eq!(stage.fleet.end(member, Signal::SIGTERM).await.unwrap(), Some(0), "{member}");
+    for member in ProcessName::SERVICES {
+        assert_eq!(stage.cluster.end(member, Signal::SIGTERM).await.unwrap(), Some(0), "{member}");
     }
 }
 
@@ -278,7 +278,7 @@ async fn assert_a_suspect_is_read_again(auditor: &Auditor, order: Uuid) {
         // Only the second look asks why a message may be missing.
         let again = "SELECT count(*) FROM pg_stat_activity
                      WHERE datname = current_database() AND query LIKE 'WITH wanted AS%'";
-        let mut patience = Patience::until("the suspect is read again");
+        let mut patience = TestWait::until("the suspect is read again");
         while sqlx::query_scalar::<_, i64>(again).fetch_one(&mut conn).await.unwrap() == 0 {
             patience.look_again("not yet").await;
         }
@@ -331,7 +331,7 @@ async fn the_audit_names_each_violation_of_a_system_that_runs_or_was_stopped() {
     auditor.run(&["--partial"]).await.assert_violated(&[history]);
     empty(&stage, PAYMENT_DONE).await;
     let topics = "topics are complete and in order";
-    let mut patience = Patience::until("the message is gone");
+    let mut patience = TestWait::until("the message is gone");
     let audited = loop {
         let audited = auditor.run(&["--partial"]).await;
         if audited.named("violated").contains(topics) {
@@ -348,5 +348,5 @@ async fn the_audit_names_each_violation_of_a_system_that_runs_or_was_stopped() {
     charge_for_nobody(&auditor).await;
     let charges = "gateway charges match orders";
     auditor.run(&["--partial"]).await.assert_violated(&[history, topics, mails, charges]);
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }

@@ -1,9 +1,9 @@
 //! Everything that a stranger may send to any endpoint of the four services: refused with its reason,
 //! in one form, and nothing is done.
 
-use devstack::Patience;
+use devstack::TestWait;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
-use sagactl::fleet::{AuditExpectation, Member};
+use sagactl::cluster::{AuditExpectation, ProcessName};
 use serde_json::Value;
 
 use crate::stage::{self, answered};
@@ -28,7 +28,8 @@ async fn operations(http: &Client, base: &str) -> Vec<Operation> {
             let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
             let has = |place: &str, name: &str| {
                 let mut parameters = parameters.iter();
-                parameters.any(|it| it["in"] == place && (name.is_empty() || it["name"] == name))
+                parameters
+                    .any(|value| value["in"] == place && (name.is_empty() || value["name"] == name))
             };
             found.push(Operation {
                 base: base.to_owned(),
@@ -85,7 +86,7 @@ fn client() -> Client {
 /// Sends a request until it is answered: the server may hang up on a body while it is being sent, and
 /// a 503 that says when to come back is asked again.
 async fn sent(request: &RequestBuilder) -> Response {
-    let mut patience = Patience::until("an answer");
+    let mut patience = TestWait::until("an answer");
     loop {
         let seen = match request.try_clone().unwrap().send().await {
             Ok(it) if it.status() == StatusCode::SERVICE_UNAVAILABLE => "told to come back".into(),
@@ -108,7 +109,10 @@ async fn assert_refused(http: &Client, base: &str, case: &str, request: RequestB
     let problem: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(problem["status"], status, "{case}: {text}");
     for part in ["title", "detail", "code", "instance", "trace_id"] {
-        assert!(problem[part].as_str().is_some_and(|it| !it.is_empty()), "{case}: {part}: {text}");
+        assert!(
+            problem[part].as_str().is_some_and(|text| !text.is_empty()),
+            "{case}: {part}: {text}"
+        );
     }
     if problem["code"] == "invalid-body" {
         let errors = problem["errors"].as_array().unwrap();
@@ -229,8 +233,8 @@ async fn refuses_paths_and_queries(http: &Client, it: &Operation) {
 async fn whatever_a_stranger_sends_to_any_endpoint_is_refused_in_one_form_and_nothing_is_done() {
     let (stage, http) = (stage::open().await, client());
     let mut asked = 0;
-    for member in Member::SERVICES {
-        let base = stage.fleet.url(member);
+    for member in ProcessName::SERVICES {
+        let base = stage.cluster.url(member);
         for operation in operations(&http, &base).await {
             refuses_paths_and_queries(&http, &operation).await;
             if operation.has_body {

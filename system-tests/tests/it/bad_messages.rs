@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use sagactl::fleet::Member;
+use sagactl::cluster::ProcessName;
 use serde_json::{Value, json};
 use shared::{
-    codec::{self, Codec, Kind, Says},
+    codec::{self, AvroCodec, EventMeta, RecordKind},
     contract::{self, NotificationFailed, NotificationSent, Record as _},
-    health::Health,
-    message::Headers,
+    health::ProcessHealth,
+    message::MessageHeaders,
 };
 use sqlx::{Connection as _, PgConnection};
 use time::macros::datetime;
@@ -38,8 +38,8 @@ struct Letter {
     detail: String,
 }
 
-async fn letters(stage: &Stage, member: Member) -> Vec<Letter> {
-    let mut conn = PgConnection::connect(stage.fleet.database(member).unwrap()).await.unwrap();
+async fn letters(stage: &Stage, member: ProcessName) -> Vec<Letter> {
+    let mut conn = PgConnection::connect(stage.cluster.database(member).unwrap()).await.unwrap();
     let sql = "SELECT topic, key, headers, payload, reason, detail FROM messaging.dead_letter";
     let letters = sqlx::query_as(sql).fetch_all(&mut conn).await.unwrap();
     conn.close().await.unwrap();
@@ -59,8 +59,8 @@ async fn good_messages(stage: &Stage) -> BTreeMap<&'static str, Raw> {
     stage.all_end().await;
     let mut good = BTreeMap::new();
     for topic in topics() {
-        let whole = format!("{}{topic}", stage.fleet.prefix());
-        let said = raw::read(&stage.fleet.stack().brokers, &whole).await;
+        let whole = format!("{}{topic}", stage.cluster.prefix());
+        let said = raw::read(&stage.cluster.stack().brokers, &whole).await;
         good.insert(
             topic,
             match said.into_iter().next() {
@@ -75,15 +75,15 @@ async fn good_messages(stage: &Stage) -> BTreeMap<&'static str, Raw> {
 /// Every mail arrives here, so nobody says that one failed.
 async fn never_said(stage: &Stage, topic: &str) -> Raw {
     assert_eq!(topic, NotificationFailed::TOPIC);
-    let settings = codec::Settings {
+    let settings = codec::CodecSettings {
         source: contract::source("a-stranger"),
-        registry_url: stage.fleet.stack().registry.clone(),
-        prefix: stage.fleet.prefix().to_owned(),
+        registry_url: stage.cluster.stack().registry.clone(),
+        prefix: stage.cluster.prefix().to_owned(),
     };
-    let health = Health::default().component("codec");
-    let says = [Kind::of::<NotificationFailed>()];
+    let health = ProcessHealth::default().component("codec");
+    let says = [RecordKind::of::<NotificationFailed>()];
     let stop = CancellationToken::new();
-    let codec = Codec::connect(&settings, &says, &[], &health, &stop).await.unwrap();
+    let codec = AvroCodec::connect(&settings, &says, &[], &health, &stop).await.unwrap();
     let at = datetime!(2026-01-02 03:04:05 UTC);
     let record = NotificationFailed {
         order_id: Uuid::nil(),
@@ -93,12 +93,12 @@ async fn never_said(stage: &Stage, topic: &str) -> Raw {
         failed_at: at,
     };
     let id = shared::clock::Clock::System.new_id();
-    let says = Says { id, subject: record.order_id.to_string(), sequence: 1, at, trace: None };
+    let says = EventMeta { id, subject: record.order_id.to_string(), sequence: 1, at, trace: None };
     let said = codec.message(says, &record).unwrap();
     let headers =
         said.headers.iter().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
     Raw {
-        topic: format!("{}{topic}", stage.fleet.prefix()),
+        topic: format!("{}{topic}", stage.cluster.prefix()),
         key: said.key,
         headers: headers.collect(),
         payload: said.payload,
@@ -112,16 +112,16 @@ impl Schemas<'_> {
     /// The schema that a message was written with.
     async fn of(&self, raw: &Raw) -> Value {
         let id = schema_id(raw);
-        let url = format!("{}/schemas/ids/{id}", self.0.fleet.stack().registry);
+        let url = format!("{}/schemas/ids/{id}", self.0.cluster.stack().registry);
         let http = sagactl::client::http().unwrap();
         let answer: Value = answered(http.get(url)).await.json().await.unwrap();
         serde_json::from_str(answer["schema"].as_str().unwrap()).unwrap()
     }
 
-    /// Registers a schema under a subject of this fleet; answers its id.
+    /// Registers a schema under a subject of this cluster; answers its id.
     async fn register(&self, subject: &str, schema: &Value) -> u32 {
-        let registry = &self.0.fleet.stack().registry;
-        let url = format!("{registry}/subjects/{}{subject}/versions", self.0.fleet.prefix());
+        let registry = &self.0.cluster.stack().registry;
+        let url = format!("{registry}/subjects/{}{subject}/versions", self.0.cluster.prefix());
         let body = json!({ "schema": schema.to_string() });
         let http = sagactl::client::http().unwrap();
         let answer = answered(http.post(url).json(&body)).await;
@@ -199,7 +199,7 @@ async fn bad_messages(stage: &Stage, good: &BTreeMap<&'static str, Raw>) -> Vec<
 }
 
 fn is_of(letter: &Letter, bad: &Bad) -> bool {
-    let mut headers = Headers::default();
+    let mut headers = MessageHeaders::default();
     for (name, value) in &bad.raw.headers {
         headers.push_raw(name, value.as_deref());
     }
@@ -215,26 +215,26 @@ async fn every_kind_of_bad_message_is_kept_as_it_came_with_its_reason_and_the_pa
     let good = good_messages(&stage).await;
     let bad = bad_messages(&stage, &good).await;
     assert!(bad.len() > 12 * 40, "{}", bad.len());
-    raw::say(&stage.fleet.stack().brokers, bad.iter().map(|it| it.raw.clone()).collect()).await;
+    raw::say(&stage.cluster.stack().brokers, bad.iter().map(|bad| bad.raw.clone()).collect()).await;
 
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         let mine: Vec<&Bad> = bad.iter().filter(|bad| reads(member, bad.topic)).collect();
-        read::to_the_end(&stage.fleet, member).await;
+        read::to_the_end(&stage.cluster, member).await;
         let letters = letters(&stage, member).await;
         for bad in &mine {
-            let kept: Vec<&Letter> = letters.iter().filter(|it| is_of(it, bad)).collect();
+            let kept: Vec<&Letter> = letters.iter().filter(|letter| is_of(letter, bad)).collect();
             let [letter] = *kept else { panic!("{}: {member} keeps {}", bad.name, kept.len()) };
             let Letter { reason, detail, .. } = letter;
             let told = reason == bad.reason && detail.contains(bad.words) && !detail.is_empty();
             assert!(told, "{}: {member} says {reason}: {detail:.200}", bad.name);
         }
         assert_eq!(letters.len(), mine.len(), "{member} keeps what was not bad");
-        stage.fleet.ready(member).await.unwrap();
+        stage.cluster.ready(member).await.unwrap();
     }
     let order = stage.place("load-0001", "tok_visa").await;
     let order = stage.history(order.id, &["notification-sent"]).await;
     assert_eq!(order.status, "confirmed");
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -253,12 +253,12 @@ async fn a_writer_whose_schema_has_one_more_field_is_read_by_everybody() {
             }
         }
     }
-    raw::say(&stage.fleet.stack().brokers, said).await;
+    raw::say(&stage.cluster.stack().brokers, said).await;
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
-    for member in Member::SERVICES {
-        read::to_the_end(&stage.fleet, member).await;
+    for member in ProcessName::SERVICES {
+        read::to_the_end(&stage.cluster, member).await;
         assert_eq!(letters(&stage, member).await, [], "{member}");
     }
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }

@@ -1,9 +1,9 @@
 //! Three brokers, everything kept three times and confirmed when two have it: one is lost and nothing
 //! else; with two lost nothing is confirmed, and what was accepted waits.
 
-use devstack::{Halt, Parts, Stack};
+use devstack::{ServerStack, StopMode, WantedParts};
 use sagactl::{
-    fleet::{AuditExpectation, Member},
+    cluster::{AuditExpectation, ProcessName},
     load::report,
 };
 
@@ -13,13 +13,13 @@ const CROWD: u64 = 300;
 const WAITING: u64 = 20;
 
 /// A broker is killed in the middle of the crowd, and comes back when all orders have ended.
-async fn lose_one(stage: &Stage, stack: &Stack) {
+async fn lose_one(stage: &Stage, stack: &ServerStack) {
     let killing = async {
         until("a third is accepted", async || {
-            report::accepted(&stage.fleet).await.unwrap() > CROWD / 3
+            report::accepted(&stage.cluster).await.unwrap() > CROWD / 3
         })
         .await;
-        stack.stop_broker(0, Halt::Kill).await.unwrap();
+        stack.stop_broker(0, StopMode::Kill).await.unwrap();
     };
     let (unanswered, ()) = tokio::join!(place_crowd(&stage.orders, "brokers", CROWD), killing);
     assert_eq!(unanswered, 0, "who places an order does not feel it");
@@ -28,23 +28,23 @@ async fn lose_one(stage: &Stage, stack: &Stack) {
 }
 
 /// Two brokers are killed: orders are accepted, and wait in the database until the brokers are back.
-async fn lose_two(stage: &mut Stage, stack: &Stack) {
+async fn lose_two(stage: &mut Stage, stack: &ServerStack) {
     for n in [1, 2] {
-        stack.stop_broker(n, Halt::Kill).await.unwrap();
+        stack.stop_broker(n, StopMode::Kill).await.unwrap();
     }
     let mut placed = Vec::new();
     for _ in 0..WAITING {
         placed.push(stage.place("load-0001", "tok_visa").await.id);
     }
     until("the relay says that nothing is confirmed", async || {
-        let health = stage.fleet.health(Member::Orders).await.unwrap();
+        let health = stage.cluster.health(ProcessName::Orders).await.unwrap();
         health.is_some_and(|(ready, it)| !ready && it.contains("the log does not confirm"))
     })
     .await;
     for id in placed {
         assert_eq!(stage.status(id).await, "pending");
     }
-    assert_eq!(report::open(&stage.fleet).await.unwrap().orders, WAITING);
+    assert_eq!(report::open(&stage.cluster).await.unwrap().orders, WAITING);
     for n in [1, 2] {
         stack.start_broker(n).await.unwrap();
     }
@@ -53,7 +53,7 @@ async fn lose_two(stage: &mut Stage, stack: &Stack) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_of_three_is_killed_under_load_and_nothing_is_lost_and_with_two_all_waits() {
-    let parts = Parts::all().forgetful().three_brokers();
+    let parts = WantedParts::all().forgetful().three_brokers();
     let (stack, mut stage) = stage::open_with(parts, &[("KAFKA_REPLICATION", "3")]).await;
     lose_one(&stage, &stack).await;
     lose_two(&mut stage, &stack).await;

@@ -1,11 +1,11 @@
 //! Everything goes wrong at once: a gateway with faults, a broker that is away, `kill -9` of everybody.
 //! The small form of `sagactl chaos`.
 
-use devstack::{Parts, Silent, Source, Stack};
+use devstack::{ServerSource, ServerStack, SilentProgress, WantedParts};
 use sagactl::{
-    chaos::{self, Options},
-    fleet::AuditExpectation,
-    screen::Board,
+    chaos::{self, ChaosOptions},
+    cluster::AuditExpectation,
+    screen::ProgressBoard,
 };
 
 use crate::stage;
@@ -15,9 +15,12 @@ const ORDERS: u64 = 600;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_end_well_while_everything_goes_wrong() {
-    let stack = Stack::start(Source::Native, Parts::all().forgetful(), &Silent).await.unwrap();
+    let stack =
+        ServerStack::start(ServerSource::Native, WantedParts::all().forgetful(), &SilentProgress)
+            .await
+            .unwrap();
     let mut stage = stage::open_on(&stack, &[]).await;
-    let options = Options {
+    let options = ChaosOptions {
         orders: ORDERS,
         clients: 16,
         products: 20,
@@ -25,8 +28,8 @@ async fn orders_end_well_while_everything_goes_wrong() {
         fault_percent: 20,
         limit_seconds: 600,
     };
-    let board = Board::new();
-    let report = chaos::drive(&mut stage.fleet, &stack, &options, &board).await.unwrap();
+    let board = ProgressBoard::new();
+    let report = chaos::drive(&mut stage.cluster, &stack, &options, &board).await.unwrap();
     assert_eq!(report.doubled(), 0);
     assert!(report.attempts() > ORDERS, "the gateway was broken, so calls were repeated");
     let audit = stage.close(AuditExpectation::default()).await;

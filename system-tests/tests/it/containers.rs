@@ -106,7 +106,7 @@ fn services() -> BTreeMap<String, Value> {
 
 fn words(of: &Value) -> Vec<String> {
     let all = of.as_array().into_iter().flatten();
-    all.map(|it| it.as_str().unwrap_or_default().to_owned()).collect()
+    all.map(|value| value.as_str().unwrap_or_default().to_owned()).collect()
 }
 
 /// The program that a health check calls first.
@@ -129,7 +129,8 @@ fn mounted(service: &Value) -> Vec<String> {
     let of = |list: &Value| words(list);
     let volumes =
         of(&service["volumes"]).into_iter().map(|it| it.split(':').nth(1).map(str::to_owned));
-    let tmpfs = of(&service["tmpfs"]).into_iter().map(|it| it.split(':').next().map(str::to_owned));
+    let tmpfs =
+        of(&service["tmpfs"]).into_iter().map(|text| text.split(':').next().map(str::to_owned));
     volumes.chain(tmpfs).flatten().collect()
 }
 
@@ -151,11 +152,14 @@ fn breaches(service: &Value, official: &Official) -> Vec<String> {
     }
     let mounted = mounted(service);
     let data = (!official.data.is_empty()).then_some(&official.data);
-    let missing =
-        data.into_iter().chain(official.writes).filter(|it| !mounted.iter().any(|at| at == *it));
-    breaches.extend(missing.map(|it| format!("nothing is mounted at {it}")));
+    let missing = data
+        .into_iter()
+        .chain(official.writes)
+        .filter(|text| !mounted.iter().any(|at| at == *text));
+    breaches.extend(missing.map(|text| format!("nothing is mounted at {text}")));
     let settings = service["environment"].as_object().into_iter().flatten().map(|(name, _)| name);
-    let unknown = settings.filter(|name| !official.settings.iter().any(|it| name.starts_with(it)));
+    let unknown =
+        settings.filter(|name| !official.settings.iter().any(|text| name.starts_with(text)));
     breaches.extend(unknown.map(|it| format!("setting {it}")));
     if official.deaf && service["init"] != true {
         breaches.push("no init that passes signals on".to_owned());
@@ -170,10 +174,13 @@ fn each_image_of_others_is_used_as_it_documents_itself() {
         let breaches = breaches(&services[official.service], official);
         assert_eq!(breaches, Vec::<String>::new(), "{}", official.service);
     }
-    let known: BTreeSet<&str> = OFFICIAL.iter().map(|it| it.image).collect();
+    let known: BTreeSet<&str> = OFFICIAL.iter().map(|official| official.image).collect();
     for (name, service) in &services {
         let image = service["image"].as_str();
-        assert!(image.is_none_or(|it| known.contains(it)), "{name}: {image:?} is not in the table");
+        assert!(
+            image.is_none_or(|text| known.contains(text)),
+            "{name}: {image:?} is not in the table"
+        );
     }
 }
 
@@ -217,7 +224,7 @@ fn every_port_is_on_loopback_and_can_be_moved() {
             assert_eq!(address, "127.0.0.1", "{name}");
             assert!(taken.insert(default), "{name}: {default} is taken twice");
             let line = format!("{variable}={default}");
-            assert!(example.lines().any(|it| it == line), ".env.example does not say {line}");
+            assert!(example.lines().any(|text| text == line), ".env.example does not say {line}");
         }
     }
 }
@@ -228,12 +235,12 @@ fn the_example_of_an_environment_says_each_variable_and_its_default() {
     let used: BTreeSet<String> = text
         .split("${")
         .skip(1)
-        .map(|it| it.split_once('}').unwrap().0.replacen(":-", "=", 1))
+        .map(|text| text.split_once('}').unwrap().0.replacen(":-", "=", 1))
         .collect();
     let example = file(".env.example");
     let said: BTreeSet<String> = example
         .lines()
-        .filter(|it| !it.starts_with('#') && !it.is_empty())
+        .filter(|text| !text.starts_with('#') && !text.is_empty())
         .map(str::to_owned)
         .collect();
     assert_eq!(said, used);
@@ -261,7 +268,10 @@ fn a_mirror_of_the_crates_is_put_in_place_of_their_index() {
 fn every_container_is_contained() {
     for (name, service) in services() {
         let options = words(&service["security_opt"]);
-        assert!(options.iter().any(|it| it == "no-new-privileges:true"), "{name} can gain rights");
+        assert!(
+            options.iter().any(|text| text == "no-new-privileges:true"),
+            "{name} can gain rights"
+        );
         assert!(service["mem_limit"].is_string(), "{name} has no limit of memory");
         // Grafana's image keeps seven programs and their data in one root.
         if name != "grafana" {
@@ -275,10 +285,11 @@ fn every_container_is_contained() {
 fn what_runs_without_a_profile_needs_less_than_four_gigabytes() {
     let limit = |service: &Value| {
         let text = service["mem_limit"].as_str().unwrap().to_owned();
-        let number = |unit| text.strip_suffix(unit).and_then(|it| it.parse::<u64>().ok());
-        number('m').or_else(|| number('g').map(|it| it * 1024)).unwrap()
+        let number = |unit| text.strip_suffix(unit).and_then(|text| text.parse::<u64>().ok());
+        number('m').or_else(|| number('g').map(|n| n * 1024)).unwrap()
     };
-    let all: u64 = services().values().filter(|it| it.get("profiles").is_none()).map(limit).sum();
+    let all: u64 =
+        services().values().filter(|value| value.get("profiles").is_none()).map(limit).sum();
     assert!(all < MEMORY_MIB_MAX, "{all} MiB");
 }
 
@@ -304,8 +315,9 @@ fn no_password_stands_in_the_file() {
     for (name, service) in services() {
         let settings = service["environment"].as_object().cloned().unwrap_or_default();
         for (setting, value) in settings {
-            let secret =
-                ["PASSWORD", "SECRET", "TOKEN", "API_KEY"].iter().any(|it| setting.contains(it));
+            let secret = ["PASSWORD", "SECRET", "TOKEN", "API_KEY"]
+                .iter()
+                .any(|text| setting.contains(text));
             assert!(!secret || setting.ends_with("_FILE"), "{name}: {setting}");
             let url = value.as_str().unwrap_or_default();
             assert!(

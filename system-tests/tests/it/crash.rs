@@ -1,9 +1,9 @@
 //! `kill -9` of each service in the middle of a crowd: no manual step, every promise kept.
 
-use devstack::Patience;
+use devstack::TestWait;
 use nix::sys::signal::Signal;
 use sagactl::{
-    fleet::{AuditExpectation, Member},
+    cluster::{AuditExpectation, ProcessName},
     load::report,
 };
 
@@ -13,26 +13,26 @@ use crate::stage::{self, Stage};
 const CROWD: u64 = 600;
 
 /// Kills the member once some of the crowd has been accepted, and starts it again.
-async fn kill_in_the_middle(stage: &mut Stage, member: Member) {
+async fn kill_in_the_middle(stage: &mut Stage, member: ProcessName) {
     let orders = stage.orders.clone();
     let placing = stage::place_crowd(&orders, member.program(), CROWD);
-    let fleet = &mut stage.fleet;
+    let cluster = &mut stage.cluster;
     let killing = async {
-        let mut patience = Patience::until("a quarter of the crowd is accepted");
+        let mut patience = TestWait::until("a quarter of the crowd is accepted");
         loop {
-            let accepted = report::accepted(fleet).await.unwrap();
+            let accepted = report::accepted(cluster).await.unwrap();
             if accepted >= CROWD / 4 {
                 break;
             }
             patience.look_again(accepted).await;
         }
-        assert_eq!(fleet.end(member, Signal::SIGKILL).await.unwrap(), None);
-        fleet.restart(member).await.unwrap();
+        assert_eq!(cluster.end(member, Signal::SIGKILL).await.unwrap(), None);
+        cluster.restart(member).await.unwrap();
     };
     tokio::join!(placing, killing);
 }
 
-async fn survives(member: Member) {
+async fn survives(member: ProcessName) {
     let mut stage = stage::open().await;
     kill_in_the_middle(&mut stage, member).await;
     let report = stage.close(AuditExpectation::default()).await;
@@ -42,25 +42,25 @@ async fn survives(member: Member) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn order_service_is_killed_and_nothing_is_lost_or_doubled() {
-    survives(Member::Orders).await;
+    survives(ProcessName::Orders).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn inventory_service_is_killed_and_nothing_is_lost_or_doubled() {
-    survives(Member::Inventory).await;
+    survives(ProcessName::Inventory).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn payment_service_is_killed_and_nobody_is_charged_twice() {
-    survives(Member::Payments).await;
+    survives(ProcessName::Payments).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn notify_service_is_killed_and_everybody_is_told() {
-    survives(Member::Notify).await;
+    survives(ProcessName::Notify).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_gateway_is_killed_and_nobody_is_charged_twice() {
-    survives(Member::Gateway).await;
+    survives(ProcessName::Gateway).await;
 }

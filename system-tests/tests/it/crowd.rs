@@ -1,11 +1,11 @@
 //! Many orders at once, each way, and every promise kept.
 
-use sagactl::{fleet::AuditExpectation, load, screen::Board, source::StackSource};
+use sagactl::{cluster::AuditExpectation, load, screen::ProgressBoard, source::StackSource};
 
 use crate::stage;
 
-fn load(orders: u64) -> load::Options {
-    load::Options {
+fn load(orders: u64) -> load::LoadOptions {
+    load::LoadOptions {
         orders,
         clients: 32,
         products: 20,
@@ -19,7 +19,7 @@ fn load(orders: u64) -> load::Options {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_orders_at_once_end_and_every_promise_is_kept() {
     let stage = stage::open().await;
-    load::drive(&stage.fleet, None, &load(1_000), &Board::new()).await.unwrap();
+    load::drive(&stage.cluster, None, &load(1_000), &ProgressBoard::new()).await.unwrap();
     let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders.values().sum::<i64>(), 1_000);
     assert!(report.orders["confirmed"] >= 800, "{:?}", report.orders);

@@ -8,8 +8,8 @@ use std::cell::Cell;
 use futures_util::{StreamExt as _, stream};
 use nix::sys::signal::Signal;
 use sagactl::{
-    client::Answer,
-    fleet::{AuditExpectation, Member},
+    client::PlaceAnswer,
+    cluster::{AuditExpectation, ProcessName},
 };
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
@@ -27,10 +27,10 @@ const ALLOWED: i32 = 4;
 
 /// From here on, order-service may open this number of connections; -1 is no limit.
 async fn allow(stage: &Stage, connections: i32) {
-    let url = stage.fleet.database(Member::Orders).unwrap();
+    let url = stage.cluster.database(ProcessName::Orders).unwrap();
     let role = url.split_once("://").unwrap().1.split_once(':').unwrap().0;
     let sql = format!("ALTER ROLE {role} CONNECTION LIMIT {connections}");
-    let mut conn = PgConnection::connect(&stage.fleet.stack().postgres).await.unwrap();
+    let mut conn = PgConnection::connect(&stage.cluster.stack().postgres).await.unwrap();
     conn.execute(AssertSqlSafe(sql)).await.unwrap();
 }
 
@@ -38,22 +38,22 @@ async fn allow(stage: &Stage, connections: i32) {
 async fn a_crowd_is_served_by_the_few_connections_that_the_database_allows_and_few_are_told_to_come_back()
  {
     let mut stage = stage::open().await;
-    stage.fleet.end(Member::Orders, Signal::SIGTERM).await.unwrap();
+    stage.cluster.end(ProcessName::Orders, Signal::SIGTERM).await.unwrap();
     allow(&stage, ALLOWED).await;
-    stage.fleet.restart(Member::Orders).await.unwrap();
+    stage.cluster.restart(ProcessName::Orders).await.unwrap();
     let (busy, stage_orders) = (Cell::new(0), &stage.orders);
     let order = async |n: usize| {
         let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
         let order = loop {
             match stage_orders.place(&format!("few-{n}"), &wish).await.unwrap() {
-                Answer::Accepted(order) => break order,
-                Answer::Busy(_) => busy.update(|it| it + 1),
-                Answer::Refused(status, problem) => panic!("order {n}: {status} {problem}"),
+                PlaceAnswer::Accepted(order) => break order,
+                PlaceAnswer::Busy(_) => busy.update(|n| n + 1),
+                PlaceAnswer::Refused(status, problem) => panic!("order {n}: {status} {problem}"),
             }
         };
         while let Err(error) = stage_orders.get(order.id).await {
             assert!(format!("{error:#}").contains("503"), "order {n} is not shown: {error:#}");
-            busy.update(|it| it + 1);
+            busy.update(|n| n + 1);
         }
         assert!(
             busy.get() <= BUSY_MAX,
@@ -62,7 +62,7 @@ async fn a_crowd_is_served_by_the_few_connections_that_the_database_allows_and_f
     };
     stream::iter(0..CROWD).map(order).buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
     let named = "the database allows no more connections";
-    let log = std::fs::read_to_string(stage.fleet.log_file(Member::Orders)).unwrap();
+    let log = std::fs::read_to_string(stage.cluster.log_file(ProcessName::Orders)).unwrap();
     assert!(
         log.lines().any(|it| it.contains(named) && it.contains("53300")),
         "it came to no limit"

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value};
-use sagactl::fleet::AuditExpectation;
+use sagactl::cluster::AuditExpectation;
 
 use crate::{
     raw,
@@ -17,15 +17,15 @@ async fn a_reader_that_knows_only_the_registry_reads_every_field() {
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
 
-    let topic = format!("{}order-placed", stage.fleet.prefix());
-    let said = raw::read(&stage.fleet.stack().brokers, &topic).await.remove(0);
+    let topic = format!("{}order-placed", stage.cluster.prefix());
+    let said = raw::read(&stage.cluster.stack().brokers, &topic).await.remove(0);
     assert_eq!(said.key, Some(order.id.to_string().into_bytes()));
     let body = said.payload.unwrap();
     assert_eq!(body[0], 0);
     let id = u32::from_be_bytes(body[1..5].try_into().unwrap());
 
     let http = sagactl::client::http().unwrap();
-    let registry = &stage.fleet.stack().registry;
+    let registry = &stage.cluster.stack().registry;
     let answer = answered(http.get(format!("{registry}/schemas/ids/{id}"))).await;
     let answer: HashMap<String, serde_json::Value> = answer.json().await.unwrap();
     let schema = Schema::parse_str(answer["schema"].as_str().unwrap()).unwrap();

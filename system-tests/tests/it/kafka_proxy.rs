@@ -93,7 +93,7 @@ async fn requests(
     let mut buffer = vec![0; 1 << 16];
     loop {
         let length = from.read(&mut buffer).await?;
-        if length == 0 || silent.wait_for(|it| !it).await.is_err() {
+        if length == 0 || silent.wait_for(|flag| !flag).await.is_err() {
             return Ok(());
         }
         to.write_all(&buffer[..length]).await?;
@@ -112,7 +112,7 @@ async fn answers(
         let mut answer = vec![0; usize::try_from(length).unwrap()];
         from.read_exact(&mut answer).await?;
         rename.apply(&mut answer);
-        if silent.wait_for(|it| !it).await.is_err() {
+        if silent.wait_for(|flag| !flag).await.is_err() {
             return Ok(());
         }
         to.write_u32(length).await?;

@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use devstack::Patience;
+use devstack::TestWait;
 use nix::sys::signal::Signal;
 use sagactl::{
-    client::Answer,
-    fleet::{AuditExpectation, Member, beside::Instance},
+    client::PlaceAnswer,
+    cluster::{AuditExpectation, ProcessName, beside::ExtraInstance},
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::process::Command;
@@ -19,7 +19,7 @@ use crate::{
 
 /// Who leads the relay of order-service, as its database has it, and the how-manieth leader it is.
 async fn leader(stage: &Stage) -> (String, i64) {
-    let url = stage.fleet.database(Member::Orders).unwrap();
+    let url = stage.cluster.database(ProcessName::Orders).unwrap();
     let mut conn = PgConnection::connect(url).await.unwrap();
     let sql = "SELECT holder, epoch FROM messaging.relay_lease";
     let leader = sqlx::query_as(sql).fetch_one(&mut conn).await.unwrap();
@@ -27,27 +27,27 @@ async fn leader(stage: &Stage) -> (String, i64) {
     leader
 }
 
-/// One more order-service with these settings, that leads; the fleet's own stands by.
-async fn leads_beside(stage: &mut Stage, settings: &[(&str, &str)]) -> Instance {
-    let mut second = stage.fleet.launch_beside(Member::Orders, settings).unwrap();
+/// One more order-service with these settings, that leads; the cluster's own stands by.
+async fn leads_beside(stage: &mut Stage, settings: &[(&str, &str)]) -> ExtraInstance {
+    let mut second = stage.cluster.launch_beside(ProcessName::Orders, settings).unwrap();
     second.ready().await.unwrap();
-    assert_eq!(stage.fleet.end(Member::Orders, Signal::SIGTERM).await.unwrap(), Some(0));
+    assert_eq!(stage.cluster.end(ProcessName::Orders, Signal::SIGTERM).await.unwrap(), Some(0));
     let name = format!("order-service/{}", second.pid());
     until("the second instance leads", async || leader(stage).await.0 == name).await;
-    stage.fleet.restart(Member::Orders).await.unwrap();
+    stage.cluster.restart(ProcessName::Orders).await.unwrap();
     assert_eq!(leader(stage).await.0, name);
     second
 }
 
-/// Customers place orders at the fleet's own instance until the first of them is confirmed, and none
+/// Customers place orders at the cluster's own instance until the first of them is confirmed, and none
 /// of them is told to come back later.
 async fn all_are_served(stage: &Stage) {
     let mut first = None;
-    let mut patience = Patience::until("the first order is confirmed");
+    let mut patience = TestWait::until("the first order is confirmed");
     for n in 0.. {
         let wish = wish(&format!("load-{:04}", n % 20 + 1), "tok_visa");
         let answer = stage.orders.place(&format!("served-{n}"), &wish).await.unwrap();
-        let Answer::Accepted(order) = answer else { panic!("order {n}: {answer:?}") };
+        let PlaceAnswer::Accepted(order) = answer else { panic!("order {n}: {answer:?}") };
         let first = *first.get_or_insert(order.id);
         let status = stage.status(first).await;
         if status == "confirmed" {
@@ -57,9 +57,9 @@ async fn all_are_served(stage: &Stage) {
     }
 }
 
-/// The fleet's own instance leads, the other one says why it does not.
-async fn has_made_room(stage: &Stage, other: &mut Instance, epoch: i64) -> String {
-    let pid = stage.fleet.pids()["order-service"];
+/// The cluster's own instance leads, the other one says why it does not.
+async fn has_made_room(stage: &Stage, other: &mut ExtraInstance, epoch: i64) -> String {
+    let pid = stage.cluster.pids()["order-service"];
     assert_eq!(leader(stage).await, (format!("order-service/{pid}"), epoch + 1));
     let (is_ready, report) = other.health().await.unwrap().unwrap();
     assert!(!is_ready, "{report}");
@@ -70,7 +70,7 @@ async fn has_made_room(stage: &Stage, other: &mut Instance, epoch: i64) -> Strin
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_leads_and_is_cut_off_from_kafka_makes_room_and_nobody_is_sent_away() {
     let mut stage = stage::open().await;
-    let proxy = KafkaProxy::before(&stage.fleet.stack().brokers).await;
+    let proxy = KafkaProxy::before(&stage.cluster.stack().brokers).await;
     let mut cut_off = leads_beside(&mut stage, &[("KAFKA_BROKERS", &proxy.brokers)]).await;
     let before = stage.place("load-0001", "tok_visa").await;
     stage.history(before.id, &["order-confirmed", "notification-sent"]).await;

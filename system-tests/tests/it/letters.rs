@@ -7,19 +7,21 @@ use std::{
 };
 
 use clap::Parser as _;
-use devstack::{Halt, Part, Parts, Patience, Silent, Source, Stack};
+use devstack::{
+    ServerSource, ServerStack, SilentProgress, StackPart, StopMode, TestWait, WantedParts,
+};
 use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use sagactl::{
-    cli::Cli,
+    cli::CommandLine,
     client,
-    dead_letters::api::Service,
-    fleet::{self, AuditExpectation, Member},
+    cluster::{self, AuditExpectation, ProcessName},
+    dead_letters::api::AdminClient,
 };
 use shared::{
     clock::Clock,
-    dead_letter::{Filter, Summary},
-    message::{Envelope, TraceParent},
+    dead_letter::{LetterFilter, LetterSummary},
+    message::{MessageEnvelope, TraceParent},
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::{net::TcpStream, process::Command};
@@ -38,24 +40,24 @@ use crate::{
 /// The open letters of a service, of a key or of any, as `sagactl` lists them.
 pub(crate) async fn letters(
     stage: &Stage,
-    member: Member,
+    member: ProcessName,
     key: impl Into<Option<Uuid>>,
-) -> Vec<Summary> {
-    let (name, base) = (member.to_string(), stage.fleet.admin(member));
-    let service = Service { name, base, http: client::http().unwrap() };
-    let key = key.into().map(|it| it.to_string());
-    let filter = Filter { key, ..Filter::default() };
+) -> Vec<LetterSummary> {
+    let (name, base) = (member.to_string(), stage.cluster.admin(member));
+    let service = AdminClient { name, base, http: client::http().unwrap() };
+    let key = key.into().map(|id| id.to_string());
+    let filter = LetterFilter { key, ..LetterFilter::default() };
     insist("the letters are listed", async || service.list(&filter, 100).await).await
 }
 
 /// Waits until a service has `n` open dead letters, of this key if one is given.
 pub(crate) async fn are_dead(
     stage: &Stage,
-    member: Member,
+    member: ProcessName,
     key: impl Into<Option<Uuid>>,
     n: usize,
 ) {
-    let (key, mut patience) = (key.into(), Patience::until(&format!("{member} has {n} letters")));
+    let (key, mut patience) = (key.into(), TestWait::until(&format!("{member} has {n} letters")));
     loop {
         let found = letters(stage, member, key).await.len();
         if found == n {
@@ -66,19 +68,20 @@ pub(crate) async fn are_dead(
 }
 
 /// `sagactl dead-letters …` at this service; answers whether it says that all is well.
-pub(crate) async fn sagactl(stage: &Stage, member: Member, args: &[&str]) -> bool {
-    let admin = stage.fleet.admin(member);
+pub(crate) async fn sagactl(stage: &Stage, member: ProcessName, args: &[&str]) -> bool {
+    let admin = stage.cluster.admin(member);
     let begin = ["sagactl", "dead-letters", "--service", &admin];
     // Where it is told to come back later it ends with an error, and is called again.
     let code = insist("sagactl is answered", async || {
-        Cli::try_parse_from(begin.iter().chain(args)).unwrap().run().await
+        CommandLine::try_parse_from(begin.iter().chain(args)).unwrap().run().await
     });
     format!("{:?}", code.await) == format!("{:?}", std::process::ExitCode::SUCCESS)
 }
 
 /// What a person at a terminal is shown by `sagactl dead-letters …`.
-async fn at_a_terminal(stage: &Stage, member: Member, args: &str) -> String {
-    let (program, admin) = (fleet::programs().unwrap().join("sagactl"), stage.fleet.admin(member));
+async fn at_a_terminal(stage: &Stage, member: ProcessName, args: &str) -> String {
+    let (program, admin) =
+        (cluster::programs().unwrap().join("sagactl"), stage.cluster.admin(member));
     let words = format!("{} dead-letters --service {admin} {args}", program.display());
     let script = ["-q", "-e", "-c", &words, "/dev/null"];
     let ended = Command::new("script")
@@ -95,7 +98,7 @@ async fn at_a_terminal(stage: &Stage, member: Member, args: &str) -> String {
 /// A message whose outside is in order and whose inside is no Avro.
 fn poison(stage: &Stage, topic: &str, order_id: Uuid) -> Raw {
     let clock = Clock::System;
-    let envelope = Envelope {
+    let envelope = MessageEnvelope {
         id: clock.new_id(),
         event_type: format!("shop.inventory.{topic}.v1").into(),
         source: "/inventory-service".into(),
@@ -107,7 +110,7 @@ fn poison(stage: &Stage, topic: &str, order_id: Uuid) -> Raw {
     let header =
         |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(<[u8]>::to_vec));
     Raw {
-        topic: format!("{}{topic}", stage.fleet.prefix()),
+        topic: format!("{}{topic}", stage.cluster.prefix()),
         key: Some(order_id.to_string().into_bytes()),
         headers: envelope.to_headers().iter().map(header).collect(),
         payload: Some(b"not avro at all".to_vec()),
@@ -115,7 +118,7 @@ fn poison(stage: &Stage, topic: &str, order_id: Uuid) -> Raw {
 }
 
 /// As an operator, redrives the one letter of an order, which is still dead then.
-async fn redrive_in_vain(stage: &Stage, member: Member, order_id: Uuid) -> String {
+async fn redrive_in_vain(stage: &Stage, member: ProcessName, order_id: Uuid) -> String {
     let (key, letter) = (order_id.to_string(), letters(stage, member, order_id).await.remove(0));
     assert!(sagactl(stage, member, &["list", "--topic", "stock-reserved"]).await);
     assert!(sagactl(stage, member, &["redrive", "--key", &key, "--dry-run"]).await);
@@ -128,14 +131,14 @@ async fn redrive_in_vain(stage: &Stage, member: Member, order_id: Uuid) -> Strin
 /// Has the order service read what it could not, as a new version of it might: the body is replaced
 /// by one that inventory-service published.
 async fn mend(stage: &Stage, order_id: Uuid) {
-    let topic = format!("{}stock-reserved", stage.fleet.prefix());
-    let published = raw::read(&stage.fleet.stack().brokers, &topic).await;
+    let topic = format!("{}stock-reserved", stage.cluster.prefix());
+    let published = raw::read(&stage.cluster.stack().brokers, &topic).await;
     let is_good = |raw: &&Raw| {
         raw.key == Some(order_id.to_string().into_bytes())
             && raw.payload.as_ref().is_some_and(|body| body[0] == 0)
     };
     let body = published.iter().find(is_good).unwrap().payload.clone();
-    let database = stage.fleet.database(Member::Orders).unwrap();
+    let database = stage.cluster.database(ProcessName::Orders).unwrap();
     let mut conn = PgConnection::connect(database).await.unwrap();
     sqlx::query("UPDATE messaging.dead_letter SET payload = $1 WHERE key = $2")
         .bind(body)
@@ -149,26 +152,26 @@ async fn mend(stage: &Stage, order_id: Uuid) {
 /// Poisons an order while inventory-service is away, sees it end all the same, and decides about the
 /// letters as an operator.
 async fn poison_an_order(stage: &mut Stage) -> Uuid {
-    stage.fleet.end(Member::Inventory, Signal::SIGTERM).await.unwrap();
+    stage.cluster.end(ProcessName::Inventory, Signal::SIGTERM).await.unwrap();
     let order = stage.place("load-0001", "tok_visa").await;
-    let brokers = stage.fleet.stack().brokers.clone();
+    let brokers = stage.cluster.stack().brokers.clone();
     raw::say(&brokers, vec![poison(stage, "stock-reserved", order.id)]).await;
     // Two services read that topic.
-    for member in [Member::Payments, Member::Orders] {
+    for member in [ProcessName::Payments, ProcessName::Orders] {
         are_dead(stage, member, order.id, 1).await;
     }
-    stage.fleet.restart(Member::Inventory).await.unwrap();
+    stage.cluster.restart(ProcessName::Inventory).await.unwrap();
     let order = stage.history(order.id, &["notification-sent"]).await;
     assert_eq!(order.status, "confirmed", "a dead letter keeps nothing back");
 
-    let id = redrive_in_vain(stage, Member::Payments, order.id).await;
+    let id = redrive_in_vain(stage, ProcessName::Payments, order.id).await;
     let because = ["discard", &id, "--because", "somebody's test"];
-    assert!(sagactl(stage, Member::Payments, &because).await);
-    assert!(sagactl(stage, Member::Payments, &["show", &id]).await);
-    let id = redrive_in_vain(stage, Member::Orders, order.id).await;
+    assert!(sagactl(stage, ProcessName::Payments, &because).await);
+    assert!(sagactl(stage, ProcessName::Payments, &["show", &id]).await);
+    let id = redrive_in_vain(stage, ProcessName::Orders, order.id).await;
     mend(stage, order.id).await;
-    assert!(sagactl(stage, Member::Orders, &["redrive", &id]).await);
-    for member in [Member::Payments, Member::Orders] {
+    assert!(sagactl(stage, ProcessName::Orders, &["redrive", &id]).await);
+    for member in [ProcessName::Payments, ProcessName::Orders] {
         assert!(letters(stage, member, order.id).await.is_empty());
     }
     assert_eq!(stage.status(order.id).await, "confirmed", "late news changes nothing");
@@ -228,27 +231,27 @@ fn reasons(collector: &Collector, order: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mails_that_were_given_up_are_sent_once_the_mail_server_is_back_and_an_operator_says_so() {
-    let parts = Parts::all().forgetful();
-    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
+    let parts = WantedParts::all().forgetful();
+    let stack = ServerStack::start(ServerSource::Native, parts, &SilentProgress).await.unwrap();
     let settings = [("MAIL_RETRY", "first=10ms,factor=1,cap=10ms,attempts=2")];
     let stage = stage::open_on(&stack, &settings).await;
-    stack.stop_part(Part::Mail, Halt::Kill).await.unwrap();
+    stack.stop_part(StackPart::Mail, StopMode::Kill).await.unwrap();
     let order = stage.place("load-0001", "tok_visa").await;
     let order = stage.history(order.id, &["notification-failed"]).await;
     assert_eq!(order.status, "confirmed", "no mail ever changes an order");
-    are_dead(&stage, Member::Notify, None, 1).await;
-    let dead = letters(&stage, Member::Notify, None).await;
+    are_dead(&stage, ProcessName::Notify, None, 1).await;
+    let dead = letters(&stage, ProcessName::Notify, None).await;
     let letter = &dead[0];
     assert_eq!((letter.source.as_str(), letter.attempts), ("job", 2));
     assert!(letter.key.as_deref().unwrap().contains(&order.id.to_string()), "{letter:?}");
 
-    stack.start_part(Part::Mail).await.unwrap();
+    stack.start_part(StackPart::Mail).await.unwrap();
     // The mail server says that it is ready a moment before it takes mails.
     until("mails are taken", async || TcpStream::connect(&stack.urls().smtp).await.is_ok()).await;
     // A mail server that stands still costs both attempts; then the operator says so again.
-    let mut patience = Patience::until("the mail is sent");
+    let mut patience = TestWait::until("the mail is sent");
     loop {
-        assert!(sagactl(&stage, Member::Notify, &["redrive"]).await);
+        assert!(sagactl(&stage, ProcessName::Notify, &["redrive"]).await);
         let order = insist("the order is shown", async || stage.orders.get(order.id).await).await;
         if order.history.iter().any(|it| it.what == "notification-sent") {
             break;
@@ -262,13 +265,13 @@ async fn mails_that_were_given_up_are_sent_once_the_mail_server_is_back_and_an_o
 #[tokio::test(flavor = "multi_thread")]
 async fn as_many_letters_are_decided_as_asked_for_no_faster_than_asked_for_and_the_next_run_goes_on()
  {
-    let (stage, member) = (stage::open().await, Member::Orders);
-    let brokers = stage.fleet.stack().brokers.clone();
+    let (stage, member) = (stage::open().await, ProcessName::Orders);
+    let brokers = stage.cluster.stack().brokers.clone();
     let poisons = [(); 3].map(|()| poison(&stage, "stock-rejected", Clock::System.new_id()));
     raw::say(&brokers, poisons.into()).await;
     let attempts = async || {
         let letters = letters(&stage, member, None).await;
-        letters.iter().map(|it| it.attempts).collect::<Vec<_>>()
+        letters.iter().map(|letter| letter.attempts).collect::<Vec<_>>()
     };
     until("the poison is dead", async || attempts().await == [1, 1, 1]).await;
 
@@ -284,7 +287,7 @@ async fn as_many_letters_are_decided_as_asked_for_no_faster_than_asked_for_and_t
     let began = Instant::now();
     let rest = "discard --topic stock-rejected --because tests --rate 2";
     let shown = at_a_terminal(&stage, member, rest).await;
-    assert!([" 1/2 ", " 2/2 "].iter().all(|it| shown.contains(it)), "a bar counts: {shown:?}");
+    assert!([" 1/2 ", " 2/2 "].iter().all(|text| shown.contains(text)), "a bar counts: {shown:?}");
     assert!(began.elapsed() >= Duration::from_millis(500), "{:?}", began.elapsed());
     assert!(attempts().await.is_empty());
     stage.close(AuditExpectation { dead_letters: 3 }).await;

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use devstack::{Halt, Part, Parts, Silent, Source, Stack};
+use devstack::{ServerSource, ServerStack, SilentProgress, StackPart, StopMode, WantedParts};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -13,7 +13,7 @@ use nix::{
 use rdkafka::consumer::Consumer as _;
 use sagactl::{
     client,
-    fleet::{AuditExpectation, Member},
+    cluster::{AuditExpectation, ProcessName},
 };
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
@@ -29,12 +29,12 @@ use crate::{
 };
 
 /// What a service waits for when this part is away.
-fn waits_for(part: Part) -> &'static str {
+fn waits_for(part: StackPart) -> &'static str {
     match part {
-        Part::Kafka => "topics",
-        Part::Postgres => "database",
-        Part::Registry => "schemas",
-        Part::Mail | Part::Ui | Part::Prometheus | Part::Pooler => {
+        StackPart::Kafka => "topics",
+        StackPart::Postgres => "database",
+        StackPart::Registry => "schemas",
+        StackPart::Mail | StackPart::Ui | StackPart::Prometheus | StackPart::Pooler => {
             unreachable!("nobody waits for {part}")
         }
     }
@@ -51,18 +51,18 @@ type Missed = Vec<String>;
 
 /// Tells every service to stop. One that does not end within its grace ends badly by itself.
 async fn stop_all(stage: &mut Stage, case: &str, missed: &mut Missed) {
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         missed.extend(stop(stage, member, case).await);
     }
 }
 
 /// A crash on the way out is a fault at once: no machine that stands still makes one.
-async fn stop(stage: &mut Stage, member: Member, case: &str) -> Option<String> {
-    let code = stage.fleet.end(member, Signal::SIGTERM).await.unwrap();
+async fn stop(stage: &mut Stage, member: ProcessName, case: &str) -> Option<String> {
+    let code = stage.cluster.end(member, Signal::SIGTERM).await.unwrap();
     if code == Some(0) {
         return None;
     }
-    let told = format!("{case}: {member}: {code:?}\n{}", stage.fleet.log(member));
+    let told = format!("{case}: {member}: {code:?}\n{}", stage.cluster.log(member));
     let is_late = code == Some(1) && told.contains("parts do not stop in time");
     assert!(is_late && !told.contains("a part has died"), "{told}");
     Some(told)
@@ -70,12 +70,12 @@ async fn stop(stage: &mut Stage, member: Member, case: &str) -> Option<String> {
 
 /// Starts them again. Where nobody has missed the grace there is no other attempt, and at the very end
 /// everybody is given all the time that the machine may need.
-async fn start_again(stage: &mut Stage, members: &[Member], missed: &[String]) {
+async fn start_again(stage: &mut Stage, members: &[ProcessName], missed: &[String]) {
     if missed.is_empty() {
-        stage.fleet.unset(GRACE.0);
+        stage.cluster.unset(GRACE.0);
     }
     for member in members {
-        stage.fleet.restart(*member).await.unwrap();
+        stage.cluster.restart(*member).await.unwrap();
     }
 }
 
@@ -92,20 +92,20 @@ async fn try_until_all_end_well(mut attempt: impl AsyncFnMut() -> Missed) {
 }
 
 /// Starts every service while a part is away: each waits, says for what, and is not ready.
-async fn start_all_in_vain(stage: &mut Stage, part: Part) {
-    for member in Member::SERVICES {
-        stage.fleet.launch(member).unwrap();
+async fn start_all_in_vain(stage: &mut Stage, part: StackPart) {
+    for member in ProcessName::SERVICES {
+        stage.cluster.launch(member).unwrap();
     }
-    for member in Member::SERVICES {
-        let fleet = &mut stage.fleet;
+    for member in ProcessName::SERVICES {
+        let cluster = &mut stage.cluster;
         let mut said = String::new();
         until("it says what it waits for", async || {
-            let Some((ready, report)) = fleet.health(member).await.unwrap() else { return false };
+            let Some((ready, report)) = cluster.health(member).await.unwrap() else { return false };
             assert!(!ready, "{part} is away, and {member} is ready: {report}");
             said = report;
             // What it has not tried yet is only starting.
             let waiting = format!("\"{}\":", waits_for(part));
-            said.split_once(&waiting).is_some_and(|(_, it)| !it.starts_with("\"starting"))
+            said.split_once(&waiting).is_some_and(|(_, text)| !text.starts_with("\"starting"))
         })
         .await;
     }
@@ -114,19 +114,19 @@ async fn start_all_in_vain(stage: &mut Stage, part: Part) {
 /// Orders that are on their way when a part goes away, and one when it has come back.
 const ORDERS: i64 = 20 + 1;
 
-async fn survives_without(stage: &mut Stage, stack: &Stack, part: Part) -> Missed {
+async fn survives_without(stage: &mut Stage, stack: &ServerStack, part: StackPart) -> Missed {
     let mut missed = Missed::new();
     for _ in 1..ORDERS {
         stage.place("load-0001", "tok_visa").await;
     }
-    stack.stop_part(part, Halt::Kill).await.unwrap();
+    stack.stop_part(part, StopMode::Kill).await.unwrap();
     stop_all(stage, &format!("{part} is away"), &mut missed).await;
     start_all_in_vain(stage, part).await;
     stop_all(stage, &format!("{part} was never there"), &mut missed).await;
     start_all_in_vain(stage, part).await;
     stack.start_part(part).await.unwrap();
-    for member in Member::SERVICES {
-        stage.fleet.ready(member).await.unwrap();
+    for member in ProcessName::SERVICES {
+        stage.cluster.ready(member).await.unwrap();
     }
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
@@ -161,7 +161,7 @@ fn tree(root: u32) -> Vec<Pid> {
     let children =
         std::fs::read_to_string(format!("/proc/{root}/task/{root}/children")).unwrap_or_default();
     let mut all = vec![Pid::from_raw(root.try_into().unwrap())];
-    all.extend(children.split_whitespace().flat_map(|it| tree(it.parse().unwrap())));
+    all.extend(children.split_whitespace().flat_map(|text| tree(text.parse().unwrap())));
     all
 }
 
@@ -174,7 +174,7 @@ async fn waiting(conn: &mut PgConnection) -> i64 {
 
 /// Places an order whose charge stays with the gateway: a job in hand, for as long as a call may take.
 async fn place_held(stage: &Stage) -> Uuid {
-    let (http, gateway) = (client::http().unwrap(), stage.fleet.url(Member::Gateway));
+    let (http, gateway) = (client::http().unwrap(), stage.cluster.url(ProcessName::Gateway));
     let held = http.put(format!("{gateway}/faults")).json(&json!({ "slow_ms": 600_000 }));
     held.send().await.unwrap().error_for_status().unwrap();
     let order = stage.place("load-0002", "tok_slow").await;
@@ -188,15 +188,15 @@ async fn place_held(stage: &Stage) -> Uuid {
 
 /// Asks a service for what only its database knows. The connection was answered before, so that the
 /// service has the question when this returns.
-async fn ask(stage: &Stage, member: Member, order: Uuid) -> TcpStream {
+async fn ask(stage: &Stage, member: ProcessName, order: Uuid) -> TcpStream {
     let path = match member {
-        Member::Orders => format!("orders/{order}"),
-        Member::Inventory => "stock".to_owned(),
-        Member::Payments => format!("payments/{order}"),
-        Member::Notify => format!("notifications/{order}"),
-        Member::Gateway => unreachable!("it has no database"),
+        ProcessName::Orders => format!("orders/{order}"),
+        ProcessName::Inventory => "stock".to_owned(),
+        ProcessName::Payments => format!("payments/{order}"),
+        ProcessName::Notify => format!("notifications/{order}"),
+        ProcessName::Gateway => unreachable!("it has no database"),
     };
-    let url = stage.fleet.url(member);
+    let url = stage.cluster.url(member);
     let mut service = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
     let get = |path: &str| format!("GET /{path} HTTP/1.1\r\nhost: shop\r\n\r\n");
     let questions = get("nothing") + &get(&path);
@@ -207,7 +207,7 @@ async fn ask(stage: &Stage, member: Member, order: Uuid) -> TcpStream {
 
 /// Adds a product, of which order-service reads.
 async fn make_product(stage: &Stage, sku: &str) {
-    let url = format!("{}/products/{sku}", stage.fleet.url(Member::Inventory));
+    let url = format!("{}/products/{sku}", stage.cluster.url(ProcessName::Inventory));
     let product = json!({ "name": "Product", "price_minor": 100, "currency": "EUR" });
     let made = answered(client::http().unwrap().put(url).json(&product)).await;
     assert!(made.status().is_success(), "{made:?}");
@@ -221,7 +221,7 @@ async fn stop_while_the_database_is_silent(
     let held = place_held(stage).await;
     // When the database falls silent, consumer and intake are in the middle of a transaction.
     let mut order_db =
-        PgConnection::connect(stage.fleet.database(Member::Orders).unwrap()).await.unwrap();
+        PgConnection::connect(stage.cluster.database(ProcessName::Orders).unwrap()).await.unwrap();
     stage.place("load-0001", "tok_visa").await;
     let lock = "BEGIN; LOCK TABLE messaging.inbox, messaging.idempotency IN ACCESS EXCLUSIVE MODE";
     order_db.execute(lock).await.unwrap();
@@ -237,7 +237,7 @@ async fn stop_while_the_database_is_silent(
             let _frozen = Frozen::freeze(postgres);
             let mut missed = Missed::new();
             // Requests wait for their answers, jobs for their outcomes: every stage needs its time.
-            for member in Member::SERVICES {
+            for member in ProcessName::SERVICES {
                 let _asking = ask(stage, member, held).await;
                 missed.extend(stop(stage, member, "the database never answers").await);
             }
@@ -250,17 +250,20 @@ async fn stop_while_the_database_is_silent(
     };
     drop(order_db);
     // A charge that was held dies with the gateway, and its key is free.
-    stage.fleet.end(Member::Gateway, Signal::SIGTERM).await.unwrap();
-    start_again(stage, &Member::ALL, &missed).await;
+    stage.cluster.end(ProcessName::Gateway, Signal::SIGTERM).await.unwrap();
+    start_again(stage, &ProcessName::ALL, &missed).await;
     missed
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_ending_well() {
-    let stack = Stack::start(Source::Native, Parts::all().forgetful(), &Silent).await.unwrap();
+    let stack =
+        ServerStack::start(ServerSource::Native, WantedParts::all().forgetful(), &SilentProgress)
+            .await
+            .unwrap();
     let mut stage = stage::open_on(&stack, &[GRACE]).await;
     let trees = stack.process_trees().await;
-    let (_, postgres) = trees.into_iter().find(|(part, _)| *part == Part::Postgres).unwrap();
+    let (_, postgres) = trees.into_iter().find(|(part, _)| *part == StackPart::Postgres).unwrap();
     let mut attempts = 0;
     try_until_all_end_well(async || {
         attempts += 1;
@@ -278,10 +281,12 @@ async fn a_database_that_takes_connections_and_never_answers_keeps_nobody_from_e
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_away_services_stop_well_start_waiting_and_recover_by_themselves() {
-    let stack = Stack::start(Source::Native, Parts::all(), &Silent).await.unwrap();
+    let stack = ServerStack::start(ServerSource::Native, WantedParts::all(), &SilentProgress)
+        .await
+        .unwrap();
     let mut stage = stage::open_on(&stack, &[GRACE]).await;
     let mut rounds = 0;
-    for part in [Part::Kafka, Part::Postgres, Part::Registry] {
+    for part in [StackPart::Kafka, StackPart::Postgres, StackPart::Registry] {
         try_until_all_end_well(async || {
             rounds += 1;
             survives_without(&mut stage, &stack, part).await
@@ -297,7 +302,7 @@ async fn whatever_is_away_services_stop_well_start_waiting_and_recover_by_themse
             stage.place("load-0002", "tok_visa").await;
         }
         stop_all(&mut stage, "all there", &mut missed).await;
-        start_again(&mut stage, &Member::SERVICES, &missed).await;
+        start_again(&mut stage, &ProcessName::SERVICES, &missed).await;
         missed
     })
     .await;
@@ -308,7 +313,12 @@ async fn whatever_is_away_services_stop_well_start_waiting_and_recover_by_themse
 
 /// Joins the group of a service under the service's own name, again and again, until told to stop: a
 /// service that stood still comes back and shuts out who had joined meanwhile.
-fn join_as_another(brokers: &str, prefix: &str, (member, name): (Member, &str), stop: &AtomicBool) {
+fn join_as_another(
+    brokers: &str,
+    prefix: &str,
+    (member, name): (ProcessName, &str),
+    stop: &AtomicBool,
+) {
     while !stop.load(Ordering::Relaxed) {
         let consumer = again::join((brokers, prefix), member, Some(name));
         while !stop.load(Ordering::Relaxed) && consumer.client().fatal_error().is_none() {
@@ -325,25 +335,26 @@ async fn a_client_that_is_beyond_repair_ends_its_service_and_a_new_start_goes_on
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["order-confirmed"]).await;
     // Somebody else joins under the service's name: the broker shuts the first one out for good.
-    let (brokers, prefix) = (stage.fleet.stack().brokers.clone(), stage.fleet.prefix().to_owned());
+    let (brokers, prefix) =
+        (stage.cluster.stack().brokers.clone(), stage.cluster.prefix().to_owned());
     let stop = Arc::new(AtomicBool::new(false));
     let told = Arc::clone(&stop);
     let other = tokio::task::spawn_blocking(move || {
-        join_as_another(&brokers, &prefix, (Member::Inventory, name), &told);
+        join_as_another(&brokers, &prefix, (ProcessName::Inventory, name), &told);
     });
-    assert_eq!(stage.fleet.ended(Member::Inventory).await.unwrap(), Some(1));
+    assert_eq!(stage.cluster.ended(ProcessName::Inventory).await.unwrap(), Some(1));
     stop.store(true, Ordering::Relaxed);
     other.await.unwrap();
-    let log = std::fs::read_to_string(stage.fleet.log_file(Member::Inventory)).unwrap();
+    let log = std::fs::read_to_string(stage.cluster.log_file(ProcessName::Inventory)).unwrap();
     // The client's library has words of its own, of a broker that did not answer for a while, or when
     // a client that was shut out is dropped.
-    let is_ours = |it: &&str| it.contains("ERROR") && !it.contains("\"target\":\"rdkafka");
+    let is_ours = |text: &&str| text.contains("ERROR") && !text.contains("\"target\":\"rdkafka");
     let is_ours = |it: &&str| is_ours(it) && !it.contains("\"target\":\"librdkafka");
     let errors: Vec<&str> = log.lines().filter(is_ours).collect();
     assert!(matches!(errors[..], [one] if one.contains("FencedInstanceId")), "{errors:#?}");
     // What comes meanwhile waits.
     let order = stage.place("load-0002", "tok_visa").await;
-    stage.fleet.restart(Member::Inventory).await.unwrap();
+    stage.cluster.restart(ProcessName::Inventory).await.unwrap();
     stage.history(order.id, &["order-confirmed", "notification-sent"]).await;
     let report = stage.close(AuditExpectation::default()).await;
     assert_eq!(report.orders["confirmed"], 2);

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use devstack::{Halt, Parts, Stack};
+use devstack::{ServerStack, StopMode, WantedParts};
 use nix::sys::signal::Signal;
 use sagactl::{
     client,
-    fleet::{AuditExpectation, Member},
+    cluster::{AuditExpectation, ProcessName},
     load::report,
 };
 use serde::Deserialize;
@@ -19,13 +19,13 @@ const CROWD: u64 = 200;
 /// Waits until a part of the crowd is in flight.
 async fn some_are_in_flight(stage: &Stage) {
     until("a third of the crowd is accepted", async || {
-        report::accepted(&stage.fleet).await.unwrap() >= CROWD / 3
+        report::accepted(&stage.cluster).await.unwrap() >= CROWD / 3
     })
     .await;
 }
 
-async fn lose_everything(stack: &Stack) {
-    stack.stop_kafka(Halt::Kill).await.unwrap();
+async fn lose_everything(stack: &ServerStack) {
+    stack.stop_kafka(StopMode::Kill).await.unwrap();
     stack.forget_kafka().await.unwrap();
     stack.start_kafka().await.unwrap();
 }
@@ -33,8 +33,8 @@ async fn lose_everything(stack: &Stack) {
 /// Topics that lost messages, as the services have recorded it, and how many are not finished.
 async fn losses(stage: &Stage) -> (i64, i64) {
     let (mut found, mut open) = (0, 0);
-    for member in Member::SERVICES {
-        let pool = sqlx::PgPool::connect(stage.fleet.database(member).unwrap()).await.unwrap();
+    for member in ProcessName::SERVICES {
+        let pool = sqlx::PgPool::connect(stage.cluster.database(member).unwrap()).await.unwrap();
         let (all, unfinished): (i64, i64) = sqlx::query_as(
             "SELECT count(*), count(*) FILTER (WHERE ended_at IS NULL) FROM messaging.log_loss",
         )
@@ -64,7 +64,7 @@ async fn mails(stage: &Stage) -> BTreeMap<String, usize> {
     let mut mails = BTreeMap::new();
     let http = client::http().unwrap();
     loop {
-        let (api, start) = (&stage.fleet.stack().mail_api, mails.values().sum::<usize>());
+        let (api, start) = (&stage.cluster.stack().mail_api, mails.values().sum::<usize>());
         let url = format!("{api}/api/v1/messages?limit=500&start={start}");
         let page: Page = stage::answered(http.get(url)).await.json().await.unwrap();
         for mail in &page.messages {
@@ -88,7 +88,7 @@ async fn all_is_well(stage: Stage) {
     stage.all_end().await;
     let mails = mails(&stage).await;
     assert_eq!(mails.len() as u64, CROWD + 20, "one for each order");
-    assert!(mails.values().all(|it| *it == 1), "{mails:?}");
+    assert!(mails.values().all(|n| *n == 1), "{mails:?}");
     let report = stage.close(AuditExpectation::default()).await;
     let all = i64::try_from(CROWD + 20).unwrap();
     assert_eq!(report.orders.get("confirmed"), Some(&all), "{:?}", report.orders);
@@ -96,17 +96,17 @@ async fn all_is_well(stage: Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_comes_back_empty_while_the_services_are_stopped_and_nothing_is_lost_or_doubled() {
-    let (stack, mut stage) = stage::open_with(Parts::all().forgetful(), &[]).await;
+    let (stack, mut stage) = stage::open_with(WantedParts::all().forgetful(), &[]).await;
     let orders = stage.orders.clone();
     let placing = place_crowd(&orders, "before", CROWD);
     let losing = async {
         some_are_in_flight(&stage).await;
-        for member in Member::SERVICES {
-            stage.fleet.end(member, Signal::SIGTERM).await.unwrap();
+        for member in ProcessName::SERVICES {
+            stage.cluster.end(member, Signal::SIGTERM).await.unwrap();
         }
         lose_everything(&stack).await;
-        for member in Member::SERVICES {
-            stage.fleet.restart(member).await.unwrap();
+        for member in ProcessName::SERVICES {
+            stage.cluster.restart(member).await.unwrap();
         }
     };
     tokio::join!(placing, losing);
@@ -116,7 +116,7 @@ async fn kafka_comes_back_empty_while_the_services_are_stopped_and_nothing_is_lo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_comes_back_empty_while_the_services_run_and_nothing_is_lost_or_doubled() {
-    let (stack, stage) = stage::open_with(Parts::all().forgetful(), &[]).await;
+    let (stack, stage) = stage::open_with(WantedParts::all().forgetful(), &[]).await;
     let orders = stage.orders.clone();
     let placing = place_crowd(&orders, "before", CROWD);
     let losing = async {

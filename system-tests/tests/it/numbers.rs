@@ -1,7 +1,7 @@
 //! The counters that must stay 0 do not stay 0 when what they count happens.
 
-use devstack::Patience;
-use sagactl::fleet::Member;
+use devstack::TestWait;
+use sagactl::cluster::ProcessName;
 use shared::{clock::Clock, sequence};
 
 use crate::{raw, read, stage};
@@ -12,23 +12,23 @@ async fn a_repeat_and_a_message_out_of_order_are_counted_by_whoever_reads_them()
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
     // A member that stalled reads some messages again; the other counter stays 0 even so.
-    read::to_the_end(&stage.fleet, Member::Orders).await;
+    read::to_the_end(&stage.cluster, ProcessName::Orders).await;
     let counted = async || {
-        let of = async |name| stage.fleet.counter(Member::Orders, name).await.unwrap();
+        let of = async |name| stage.cluster.counter(ProcessName::Orders, name).await.unwrap();
         (of(sequence::REPEATS).await, of(sequence::FALLS).await)
     };
     let (before, falls) = counted().await;
     assert_eq!(falls, 0);
 
-    let brokers = &stage.fleet.stack().brokers;
-    let topic = format!("{}notification-sent", stage.fleet.prefix());
+    let brokers = &stage.cluster.stack().brokers;
+    let topic = format!("{}notification-sent", stage.cluster.prefix());
     let said = raw::read(brokers, &topic).await.remove(0);
     let as_another = |sequence: &str| {
         let id = Clock::System.new_id().to_string();
         said.clone().with("ce_id", &id).with("ce_sequence", sequence)
     };
     raw::say(brokers, vec![said.clone(), as_another("3"), as_another("2")]).await;
-    let mut patience = Patience::until("each is counted");
+    let mut patience = TestWait::until("each is counted");
     loop {
         let (repeats, falls) = counted().await;
         assert!(falls <= 1, "{falls} messages out of order");
@@ -38,6 +38,6 @@ async fn a_repeat_and_a_message_out_of_order_are_counted_by_whoever_reads_them()
         patience.look_again((repeats, falls)).await;
     }
     // A number that should be 0 keeps nobody out.
-    stage.fleet.ready(Member::Orders).await.unwrap();
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    stage.cluster.ready(ProcessName::Orders).await.unwrap();
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }

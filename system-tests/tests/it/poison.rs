@@ -1,11 +1,11 @@
 //! Messages that no service can read: dead with a reason, and the partition goes on.
 
-use devstack::Patience;
-use sagactl::fleet::{AuditExpectation, Member};
+use devstack::TestWait;
+use sagactl::cluster::{AuditExpectation, ProcessName};
 use shared::{
     clock::Clock,
     contract::{self, Record as _, StockReserved},
-    message::Envelope,
+    message::MessageEnvelope,
 };
 use sqlx::{Connection as _, PgConnection};
 
@@ -20,16 +20,16 @@ async fn garbage_on_every_topic_is_dead_with_its_reason_and_orders_go_on() {
     let mut said = Vec::new();
     let garbage: [&[u8]; 3] = [b"", b"\0\0\0", b"\x01not avro at all"];
     for topic in ["order-placed", "stock-reserved", "payment-done"] {
-        let topic = format!("{}{topic}", stage.fleet.prefix());
+        let topic = format!("{}{topic}", stage.cluster.prefix());
         for body in garbage {
             let (key, payload) = (Some(b"nobody".to_vec()), Some(body.to_vec()));
             said.push(Raw { topic: topic.clone(), key, payload, ..Raw::default() });
         }
     }
-    raw::say(&stage.fleet.stack().brokers, said).await;
+    raw::say(&stage.cluster.stack().brokers, said).await;
     // order-placed has three readers, stock-reserved two, payment-done one.
     let expected = 3 * 3 + 3 * 2 + 3;
-    let mut patience = Patience::until("all of it is dead");
+    let mut patience = TestWait::until("all of it is dead");
     loop {
         let dead = dead_letters(&stage).await;
         if dead == expected {
@@ -46,8 +46,9 @@ async fn garbage_on_every_topic_is_dead_with_its_reason_and_orders_go_on() {
 
 async fn dead_letters(stage: &stage::Stage) -> i64 {
     let mut all = 0;
-    for member in Member::SERVICES {
-        let mut conn = PgConnection::connect(stage.fleet.database(member).unwrap()).await.unwrap();
+    for member in ProcessName::SERVICES {
+        let mut conn =
+            PgConnection::connect(stage.cluster.database(member).unwrap()).await.unwrap();
         let rows: Vec<(String, String)> =
             sqlx::query_as("SELECT reason, detail FROM messaging.dead_letter")
                 .fetch_all(&mut conn)
@@ -66,7 +67,7 @@ async fn a_flood_of_schema_ids_that_nobody_knows_keeps_no_order_back() {
     let stage = stage::open().await;
     let strange = |n: u32| {
         let key = format!("nobody-{n}");
-        let envelope = Envelope {
+        let envelope = MessageEnvelope {
             id: Clock::System.new_id(),
             event_type: StockReserved::TYPE.into(),
             source: contract::source("a-stranger").into(),
@@ -79,18 +80,18 @@ async fn a_flood_of_schema_ids_that_nobody_knows_keeps_no_order_back() {
         let headers =
             headers.iter().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
         Raw {
-            topic: format!("{}{}", stage.fleet.prefix(), StockReserved::TOPIC),
+            topic: format!("{}{}", stage.cluster.prefix(), StockReserved::TOPIC),
             key: Some(key.into_bytes()),
             headers: headers.collect(),
             payload: Some([&[0][..], &(1_500_000_000 + n).to_be_bytes(), b"x"].concat()),
         }
     };
-    raw::say(&stage.fleet.stack().brokers, (0..400).map(strange).collect()).await;
+    raw::say(&stage.cluster.stack().brokers, (0..400).map(strange).collect()).await;
     let order = stage.place("load-0001", "tok_visa").await;
     let order = stage.history(order.id, &["notification-sent"]).await;
     assert_eq!(order.status, "confirmed");
     // stock-reserved has two readers.
-    let mut patience = Patience::until("all of it is dead");
+    let mut patience = TestWait::until("all of it is dead");
     loop {
         let dead = of_reason(&stage, "body").await;
         if dead == 2 * 400 {
@@ -103,8 +104,9 @@ async fn a_flood_of_schema_ids_that_nobody_knows_keeps_no_order_back() {
 
 async fn of_reason(stage: &stage::Stage, reason: &str) -> i64 {
     let mut all = 0;
-    for member in Member::SERVICES {
-        let mut conn = PgConnection::connect(stage.fleet.database(member).unwrap()).await.unwrap();
+    for member in ProcessName::SERVICES {
+        let mut conn =
+            PgConnection::connect(stage.cluster.database(member).unwrap()).await.unwrap();
         let sql = "SELECT count(*) FROM messaging.dead_letter WHERE reason = $1";
         let dead: i64 = sqlx::query_scalar(sql).bind(reason).fetch_one(&mut conn).await.unwrap();
         all += dead;

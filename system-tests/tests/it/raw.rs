@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     ClientConfig, ClientContext, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
@@ -23,7 +23,7 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Asks the broker until it answers.
 pub(crate) fn ask<T>(what: &str, mut question: impl FnMut() -> KafkaResult<T>) -> T {
-    let mut patience = Patience::until(what);
+    let mut patience = TestWait::until(what);
     loop {
         match question() {
             Ok(answer) => return answer,
@@ -65,13 +65,13 @@ impl Raw {
 
     /// The same without a header.
     pub(crate) fn without(mut self, name: &str) -> Self {
-        self.headers.retain(|(it, _)| it != name);
+        self.headers.retain(|(text, _)| text != name);
         self
     }
 
     /// The same with a header twice.
     pub(crate) fn twice(mut self, name: &str) -> Self {
-        let header = self.headers.iter().find(|(it, _)| it == name).unwrap().clone();
+        let header = self.headers.iter().find(|(text, _)| text == name).unwrap().clone();
         self.headers.push(header);
         self
     }
@@ -113,7 +113,7 @@ pub(crate) async fn say(brokers: &str, messages: Vec<Raw>) {
             record.payload = message.payload.as_deref();
             producer.send(record).map_err(|(error, _)| error).unwrap();
         }
-        let mut patience = Patience::until("the broker has taken all messages");
+        let mut patience = TestWait::until("the broker has taken all messages");
         while producer.flush(POLL).is_err() {
             patience.looked(producer.in_flight_count());
         }
@@ -148,7 +148,7 @@ fn read_all(brokers: &str, topic: &str) -> Vec<Raw> {
         partitions.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
     }
     consumer.assign(&partitions).unwrap();
-    let mut patience = Patience::until(&format!("{topic} is read to its end"));
+    let mut patience = TestWait::until(&format!("{topic} is read to its end"));
     let mut found = Vec::new();
     while !ends.is_empty() {
         let Some(Ok(message)) = consumer.poll(POLL) else {
@@ -161,7 +161,8 @@ fn read_all(brokers: &str, topic: &str) -> Vec<Raw> {
             continue;
         };
         let mut headers = Vec::new();
-        for header in message.headers().iter().flat_map(|it| it.iter()) {
+        for header in message.headers().iter().flat_map(|borrowed_headers| borrowed_headers.iter())
+        {
             headers.push((header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
         }
         found.push(Raw {

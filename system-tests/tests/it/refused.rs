@@ -1,12 +1,12 @@
 //! A topic that refuses what a service publishes: no other topic waits for it.
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
 };
-use sagactl::fleet::{AuditExpectation, Member};
+use sagactl::cluster::{AuditExpectation, ProcessName};
 
 use crate::{
     raw::{self, Raw},
@@ -17,12 +17,12 @@ const COPIES: &str = "order-service.dlq";
 
 fn admin(stage: &Stage) -> (AdminClient<DefaultClientContext>, AdminOptions) {
     let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", &stage.fleet.stack().brokers);
+    config.set("bootstrap.servers", &stage.cluster.stack().brokers);
     (config.create().unwrap(), AdminOptions::new().request_timeout(Some(raw::ANSWER * 60)))
 }
 
 fn name(stage: &Stage, topic: &str) -> String {
-    format!("{}{topic}", stage.fleet.prefix())
+    format!("{}{topic}", stage.cluster.prefix())
 }
 
 /// The topic takes records of 10 kB from now on.
@@ -56,14 +56,14 @@ async fn say_garbage(stage: &Stage, payload: Vec<u8>) {
     let topic = name(stage, "stock-released");
     let garbage =
         Raw { topic, key: Some(b"nobody".to_vec()), payload: Some(payload), ..Raw::default() };
-    raw::say(&stage.fleet.stack().brokers, vec![garbage]).await;
+    raw::say(&stage.cluster.stack().brokers, vec![garbage]).await;
 }
 
 /// Waits until the last copy on the dead-letter topic is this one's.
 async fn copied(stage: &Stage, is_it: impl Fn(&Raw) -> bool) {
-    let mut patience = Patience::until("the copy stands on the dead-letter topic");
+    let mut patience = TestWait::until("the copy stands on the dead-letter topic");
     loop {
-        let found = raw::read(&stage.fleet.stack().brokers, &name(stage, COPIES)).await;
+        let found = raw::read(&stage.cluster.stack().brokers, &name(stage, COPIES)).await;
         if found.last().is_some_and(&is_it) {
             return;
         }
@@ -83,15 +83,15 @@ async fn a_dead_letter_topic_that_takes_little_or_is_deleted_stops_no_order() {
     narrow(&stage, COPIES).await;
     let random = std::iter::repeat_with(|| fastrand::u8(..));
     say_garbage(&stage, random.take(50_000).collect()).await;
-    let says_so = |it: &Raw| it.headers.iter().any(|(name, _)| name == "dead-letter-copy");
+    let says_so = |raw: &Raw| raw.headers.iter().any(|(name, _)| name == "dead-letter-copy");
     copied(&stage, |it| says_so(it) && it.payload.is_none()).await;
     order_is_confirmed(&stage).await;
 
     delete(&stage, COPIES).await;
     say_garbage(&stage, b"\x07x".to_vec()).await;
     order_is_confirmed(&stage).await;
-    copied(&stage, |it| it.payload.as_deref() == Some(b"\x07x")).await;
-    let numbers = stage.numbers(Member::Orders).await;
+    copied(&stage, |raw| raw.payload.as_deref() == Some(b"\x07x")).await;
+    let numbers = stage.numbers(ProcessName::Orders).await;
     let restored = "relay_topics_restored_total{service=\"order-service\",\
                     topic=\"order-service.dlq\"} 1";
     assert!(numbers.contains(restored), "{numbers}");

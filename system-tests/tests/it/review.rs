@@ -2,8 +2,8 @@
 
 use reqwest::Url;
 use sagactl::{
-    fleet::{AuditExpectation, Member},
-    payments::{Decision, Payments},
+    cluster::{AuditExpectation, ProcessName},
+    payments::{PaymentAdmin, ReviewDecision},
 };
 
 use crate::stage::{self, insist, until};
@@ -12,9 +12,10 @@ use crate::stage::{self, insist, until};
 async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
     let stage = stage::open().await;
     let url = |url: String| Url::parse(&url).unwrap();
-    let fleet = &stage.fleet;
-    let (public, admin) = (url(fleet.url(Member::Payments)), url(fleet.admin(Member::Payments)));
-    let payments = Payments::at(public, admin).unwrap();
+    let cluster = &stage.cluster;
+    let (public, admin) =
+        (url(cluster.url(ProcessName::Payments)), url(cluster.admin(ProcessName::Payments)));
+    let payments = PaymentAdmin::at(public, admin).unwrap();
     let order = stage.place("load-0001", "tok_wrongAmount").await;
     let mut found = vec![];
     until("it waits for a person", async || {
@@ -26,7 +27,7 @@ async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
     assert_eq!(found[0].review.as_deref(), Some("wrong-amount"));
 
     for _twice in 0..2 {
-        let decide = async || payments.review(order.id, Decision::Refund).await;
+        let decide = async || payments.review(order.id, ReviewDecision::Refund).await;
         insist("it is decided", decide).await;
     }
     let way = ["payment-failed", "order-cancelled", "payment-refunded", "notification-sent"];
@@ -38,7 +39,7 @@ async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
     let shown = insist("it is shown", async || payments.show(order.id).await).await;
     assert_eq!(shown.stage, "refunded");
     until("a decision that comes late is refused", async || {
-        let late = payments.review(order.id, Decision::Accept).await.unwrap_err().to_string();
+        let late = payments.review(order.id, ReviewDecision::Accept).await.unwrap_err().to_string();
         late.starts_with("The payment does not wait for this decision")
     })
     .await;

@@ -3,9 +3,9 @@
 
 use std::fs;
 
-use devstack::{Parts, Secured};
+use devstack::{SecuredServers, WantedParts};
 use nix::sys::signal::Signal;
-use sagactl::fleet::{AuditExpectation, Member};
+use sagactl::cluster::{AuditExpectation, ProcessName};
 use secrecy::ExposeSecret as _;
 
 use crate::stage::{self, Stage, until};
@@ -15,56 +15,61 @@ const WRONG: &str = "hunter2";
 
 /// Starts every service with one thing wrong: each waits, is not ready, says why, shows no secret,
 /// and stops well.
-async fn wait_with(stage: &mut Stage, wrong: impl Fn(&Stage, Member) -> [String; 2], said: &str) {
+async fn wait_with(
+    stage: &mut Stage,
+    wrong: impl Fn(&Stage, ProcessName) -> [String; 2],
+    said: &str,
+) {
     let mut name = String::new();
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         let [setting, value] = wrong(stage, member);
-        stage.fleet.set(&setting, &value);
-        stage.fleet.launch(member).unwrap();
+        stage.cluster.set(&setting, &value);
+        stage.cluster.launch(member).unwrap();
         name = setting;
     }
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         let (mut report, mut log) = (String::new(), String::new());
         // Whoever asks is told a moment before the log is.
         until(&format!("{member} says and logs {said}"), async || {
-            let Some((ready, told)) = stage.fleet.health(member).await.unwrap() else {
+            let Some((ready, told)) = stage.cluster.health(member).await.unwrap() else {
                 return false;
             };
             assert!(!ready, "{member}: {told}");
             report = told;
-            log = fs::read_to_string(stage.fleet.log_file(member)).unwrap();
-            [&report, &log].iter().all(|it| it.contains(said))
+            log = fs::read_to_string(stage.cluster.log_file(member)).unwrap();
+            [&report, &log].iter().all(|text| text.contains(said))
         })
         .await;
-        let database = stage.fleet.database(member).unwrap();
+        let database = stage.cluster.database(member).unwrap();
         let password = database.split([':', '@']).nth(2).unwrap();
-        let security = stage.fleet.broker().security;
+        let security = stage.cluster.broker().security;
         let login = security.login.as_ref().unwrap().password.expose_secret();
         for secret in [WRONG, password, login] {
             assert!(!log.contains(secret) && !report.contains(secret), "{member}: {log}");
         }
-        assert_eq!(stage.fleet.end(member, Signal::SIGTERM).await.unwrap(), Some(0), "{member}");
+        assert_eq!(stage.cluster.end(member, Signal::SIGTERM).await.unwrap(), Some(0), "{member}");
     }
-    stage.fleet.unset(&name);
+    stage.cluster.unset(&name);
 }
 
 /// A URL of the member's database under which a stranger vouches for it.
-fn misled(stage: &Stage, member: Member, secured: &Secured) -> String {
-    let url = stage.fleet.database(member).unwrap();
-    let [right, wrong] = [&secured.ca_file, &secured.stranger_file].map(|it| it.to_str().unwrap());
+fn misled(stage: &Stage, member: ProcessName, secured: &SecuredServers) -> String {
+    let url = stage.cluster.database(member).unwrap();
+    let [right, wrong] =
+        [&secured.ca_file, &secured.stranger_file].map(|path| path.to_str().unwrap());
     assert!(url.contains(right), "the URL names who vouches for the database");
     url.replace(right, wrong)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_go_their_way_encrypted_and_who_is_not_trusted_or_does_not_trust_waits() {
-    let parts = Parts::all().forgetful().secured();
+    let parts = WantedParts::all().forgetful().secured();
     let (stack, mut stage) = stage::open_with(parts, &[]).await;
     let secured = stack.secured().unwrap();
     let before = stage.place("load-0001", "tok_visa").await;
     stage.history(before.id, &["order-confirmed", "notification-sent"]).await;
-    for member in Member::SERVICES {
-        assert_eq!(stage.fleet.end(member, Signal::SIGTERM).await.unwrap(), Some(0));
+    for member in ProcessName::SERVICES {
+        assert_eq!(stage.cluster.end(member, Signal::SIGTERM).await.unwrap(), Some(0));
     }
 
     let password = |_: &Stage, _| ["KAFKA_SASL_PASSWORD".to_owned(), WRONG.to_owned()];
@@ -80,8 +85,8 @@ async fn orders_go_their_way_encrypted_and_who_is_not_trusted_or_does_not_trust_
         |stage: &Stage, member| ["DATABASE_URL".to_owned(), misled(stage, member, secured)];
     wait_with(&mut stage, database, "invalid peer certificate: UnknownIssuer").await;
 
-    for member in Member::SERVICES {
-        stage.fleet.restart(member).await.unwrap();
+    for member in ProcessName::SERVICES {
+        stage.cluster.restart(member).await.unwrap();
     }
     let after = stage.place("load-0001", "tok_visa").await;
     stage.history(after.id, &["order-confirmed", "notification-sent"]).await;

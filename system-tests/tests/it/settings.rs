@@ -7,8 +7,8 @@ use std::{
 };
 
 use clap::CommandFactory as _;
-use devstack::Patience;
-use sagactl::{cli::Cli, fleet::Member};
+use devstack::TestWait;
+use sagactl::{cli::CommandLine, cluster::ProcessName};
 use tokio::process::Command;
 
 /// Must never be shown.
@@ -17,7 +17,7 @@ const SECRET: &str = "hunter2";
 const DATABASE: &str = "postgres://me:hunter2@127.0.0.1:1/nothing";
 
 /// Programs lie beside this test's folder.
-fn program(member: Member) -> PathBuf {
+fn program(member: ProcessName) -> PathBuf {
     let own = std::env::current_exe().unwrap();
     own.ancestors().nth(2).unwrap().join(member.program())
 }
@@ -30,19 +30,19 @@ struct End {
 
 /// Runs a service with nothing but these settings, until it ends by itself: what waits for something
 /// that is not there waits for ever.
-async fn run(member: Member, settings: &[(&str, &str)]) -> End {
+async fn run(member: ProcessName, settings: &[(&str, &str)]) -> End {
     run_with(member, settings, &[]).await
 }
 
 /// The same with these arguments.
-async fn run_with(member: Member, settings: &[(&str, &str)], arguments: &[&str]) -> End {
+async fn run_with(member: ProcessName, settings: &[(&str, &str)], arguments: &[&str]) -> End {
     let mut command = Command::new(program(member));
     command.env_clear().stdin(Stdio::null()).kill_on_drop(true);
     command.env("ADMIN_LISTEN", "127.0.0.1:0").env("HTTP_LISTEN", "127.0.0.1:0");
     // Those given last count.
     command.envs(settings.iter().copied()).args(arguments);
     let mut ending = std::pin::pin!(command.output());
-    let mut patience = Patience::until(&format!("{member} {settings:?} ends"));
+    let mut patience = TestWait::until(&format!("{member} {settings:?} ends"));
     let output = loop {
         tokio::select! {
             output = &mut ending => break output.unwrap(),
@@ -132,24 +132,24 @@ const COMMON: &[(&[(&str, &str)], &str)] = &[
 ];
 
 /// What only one service can have wrong.
-const OWN: &[(Member, (&str, &str), &str)] = &[
-    (Member::Orders, ("ORDER_PATIENCE", "0s"), "ORDER_PATIENCE"),
-    (Member::Orders, ("ORDER_TOTAL_MAX", "0"), "ORDER_TOTAL_MAX"),
-    (Member::Orders, ("INTAKE_QUEUE_MAX", "0"), "INTAKE_QUEUE_MAX"),
-    (Member::Inventory, ("SEED", "everything"), "'--seed [<SEED>]'"),
-    (Member::Inventory, ("SEED_PRODUCTS", "100001"), "SEED_PRODUCTS"),
-    (Member::Payments, ("GATEWAY_URL", "ftp://me:hunter2@gateway"), "GATEWAY_URL"),
-    (Member::Payments, ("CHARGE_RETRY", "first=1s,factor=2,cap=5s"), "attempts is missing"),
+const OWN: &[(ProcessName, (&str, &str), &str)] = &[
+    (ProcessName::Orders, ("ORDER_PATIENCE", "0s"), "ORDER_PATIENCE"),
+    (ProcessName::Orders, ("ORDER_TOTAL_MAX", "0"), "ORDER_TOTAL_MAX"),
+    (ProcessName::Orders, ("INTAKE_QUEUE_MAX", "0"), "INTAKE_QUEUE_MAX"),
+    (ProcessName::Inventory, ("SEED", "everything"), "'--seed [<SEED>]'"),
+    (ProcessName::Inventory, ("SEED_PRODUCTS", "100001"), "SEED_PRODUCTS"),
+    (ProcessName::Payments, ("GATEWAY_URL", "ftp://me:hunter2@gateway"), "GATEWAY_URL"),
+    (ProcessName::Payments, ("CHARGE_RETRY", "first=1s,factor=2,cap=5s"), "attempts is missing"),
     (
-        Member::Payments,
+        ProcessName::Payments,
         ("REFUND_RETRY", "first=1s,factor=2,cap=5s,attempts=2"),
         "REFUND_RETRY: attempts has to be at least 3",
     ),
-    (Member::Payments, ("GATEWAY_BREAKER_CAP", "1ms"), "GATEWAY_BREAKER_CAP"),
-    (Member::Payments, ("GATEWAY_KEYS_KEPT", "1m"), "GATEWAY_KEYS_KEPT"),
-    (Member::Notify, ("SMTP_URL", "http://me:hunter2@mail"), "SMTP_URL"),
-    (Member::Notify, ("MAIL_FROM", "nobody"), "'--mail-from <MAIL_FROM>'"),
-    (Member::Notify, ("MAIL_RETRY", "often"), "'--mail-retry <MAIL_RETRY>'"),
+    (ProcessName::Payments, ("GATEWAY_BREAKER_CAP", "1ms"), "GATEWAY_BREAKER_CAP"),
+    (ProcessName::Payments, ("GATEWAY_KEYS_KEPT", "1m"), "GATEWAY_KEYS_KEPT"),
+    (ProcessName::Notify, ("SMTP_URL", "http://me:hunter2@mail"), "SMTP_URL"),
+    (ProcessName::Notify, ("MAIL_FROM", "nobody"), "'--mail-from <MAIL_FROM>'"),
+    (ProcessName::Notify, ("MAIL_RETRY", "often"), "'--mail-retry <MAIL_RETRY>'"),
 ];
 
 fn assert_one_clear_line(case: &str, end: &End, expected: &str) {
@@ -165,7 +165,7 @@ fn assert_one_clear_line(case: &str, end: &End, expected: &str) {
 
 #[tokio::test]
 async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line() {
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         for (settings, expected) in COMMON {
             let case = format!("{member} {settings:?}");
             assert_one_clear_line(&case, &run(member, settings).await, expected);
@@ -179,27 +179,27 @@ async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line()
 
 /// The variables of a program.
 fn variables(program: &clap::Command) -> BTreeSet<String> {
-    let own = program.get_arguments().filter_map(|it| it.get_env());
-    let own = own.map(|it| it.to_str().unwrap().to_owned());
+    let own = program.get_arguments().filter_map(|arg| arg.get_env());
+    let own = own.map(|name| name.to_str().unwrap().to_owned());
     own.chain(program.get_subcommands().flat_map(variables)).collect()
 }
 
-fn settings_of(member: Member) -> clap::Command {
+fn settings_of(member: ProcessName) -> clap::Command {
     match member {
-        Member::Orders => order_service::config::Settings::command(),
-        Member::Inventory => inventory_service::config::Settings::command(),
-        Member::Payments => payment_service::config::Settings::command(),
-        Member::Notify => notify_service::config::Settings::command(),
-        Member::Gateway => unreachable!("it has no variables"),
+        ProcessName::Orders => order_service::config::OrderSettings::command(),
+        ProcessName::Inventory => inventory_service::config::InventorySettings::command(),
+        ProcessName::Payments => payment_service::config::PaymentSettings::command(),
+        ProcessName::Notify => notify_service::config::NotifySettings::command(),
+        ProcessName::Gateway => unreachable!("it has no variables"),
     }
 }
 
 #[tokio::test]
 async fn a_variable_that_is_set_and_empty_counts_as_not_set_whichever_it_is() {
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         let names = variables(&settings_of(member));
         assert!(names.len() > 30, "{names:?}");
-        for name in names.iter().filter(|it| *it != "DATABASE_URL") {
+        for name in names.iter().filter(|text| *text != "DATABASE_URL") {
             // The question whether it is ready is asked once all settings are read and checked; nobody
             // answers it.
             let settings =
@@ -215,7 +215,7 @@ async fn a_variable_that_is_set_and_empty_counts_as_not_set_whichever_it_is() {
 async fn an_empty_variable_is_not_set_for_the_operators_command_either() {
     let own = std::env::current_exe().unwrap();
     let program = own.ancestors().nth(2).unwrap().join("sagactl");
-    let names = variables(&Cli::command());
+    let names = variables(&CommandLine::command());
     assert!(names.contains("PAYMENTS_URL") && names.contains("USER"), "{names:?}");
     for words in [
         "dead-letters --service http://127.0.0.1:1 discard --dry-run --because it",
@@ -233,7 +233,7 @@ async fn an_empty_variable_is_not_set_for_the_operators_command_either() {
 
 #[tokio::test]
 async fn help_says_what_an_empty_variable_is() {
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         let end = run_with(member, &[], &["--help"]).await;
         assert!(end.log.contains("set and empty counts as not set"), "{member}: {}", end.log);
     }
@@ -241,7 +241,7 @@ async fn help_says_what_an_empty_variable_is() {
 
 /// The one line of a log that says what is wrong.
 fn only_error(log: &str) -> &str {
-    let errors: Vec<_> = log.lines().filter(|it| it.contains("ERROR")).collect();
+    let errors: Vec<_> = log.lines().filter(|text| text.contains("ERROR")).collect();
     assert_eq!(errors.len(), 1, "{log}");
     errors[0]
 }
@@ -250,7 +250,7 @@ fn only_error(log: &str) -> &str {
 async fn an_address_that_is_taken_ends_a_service_with_one_line_in_its_log() {
     let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         let settings = [("DATABASE_URL", DATABASE), ("ADMIN_LISTEN", address.as_str())];
         let End { code, complaint, log } = run(member, &settings).await;
         assert_eq!((code, complaint.as_str()), (Some(1), ""), "{member}: {log}");
@@ -266,10 +266,10 @@ async fn an_address_that_is_taken_ends_a_service_with_one_line_in_its_log() {
 async fn a_database_of_another_service_is_refused() {
     let stack = devstack::shared().await;
     let database = devstack::database("foreign").await;
-    let settings = shared::db::Settings::new(database.as_str().into());
+    let settings = shared::db::DatabaseSettings::new(database.as_str().into());
     let pool = shared::db::pool(&settings, "inventory-service").unwrap();
     shared::db::migrate(&pool, &inventory_service::MIGRATIONS).await.unwrap();
-    for member in [Member::Orders, Member::Payments, Member::Notify] {
+    for member in [ProcessName::Orders, ProcessName::Payments, ProcessName::Notify] {
         let settings = [
             ("DATABASE_URL", database.as_str()),
             ("KAFKA_BROKERS", stack.urls().brokers.as_str()),

@@ -1,10 +1,10 @@
 //! The broker is away: what is accepted waits in Postgres, and no more is accepted than may wait.
 
-use devstack::{Halt, Parts, Patience, Silent, Source, Stack};
+use devstack::{ServerSource, ServerStack, SilentProgress, StopMode, TestWait, WantedParts};
 use reqwest::header;
 use sagactl::{
-    client::Answer,
-    fleet::{AuditExpectation, Member},
+    client::PlaceAnswer,
+    cluster::{AuditExpectation, ProcessName},
     load::report,
 };
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ const MESSAGES_MAX: i64 = 40;
 
 /// Messages in order-service's outbox.
 async fn waiting(stage: &Stage) -> i64 {
-    let url = stage.fleet.database(Member::Orders).unwrap();
+    let url = stage.cluster.database(ProcessName::Orders).unwrap();
     let mut conn = PgConnection::connect(url).await.unwrap();
     let query = sqlx::query_scalar("SELECT count(*) FROM messaging.outbox");
     query.fetch_one(&mut conn).await.unwrap()
@@ -26,20 +26,20 @@ async fn waiting(stage: &Stage) -> i64 {
 /// Whether the door is closed because too much waits: somebody may also be told to come back because
 /// the machine stood still.
 async fn is_closed(stage: &Stage) -> bool {
-    stage.numbers(Member::Orders).await.contains("admission_open 0")
+    stage.numbers(ProcessName::Orders).await.contains("admission_open 0")
 }
 
 /// Places orders until one is refused; says how many were not.
 async fn place_until_refused(stage: &Stage) -> i64 {
     let wish = stage::wish("load-0001", "tok_visa");
-    let mut patience = Patience::until("an order is refused");
+    let mut patience = TestWait::until("an order is refused");
     let mut accepted = 0;
     loop {
         match stage.orders.place(&format!("waits-{accepted}"), &wish).await {
-            Ok(Answer::Accepted(_)) => accepted += 1,
-            Ok(Answer::Busy(_)) if is_closed(stage).await => return accepted,
-            Ok(Answer::Busy(_)) => patience.look_again(accepted).await,
-            Ok(Answer::Refused(status, _)) => {
+            Ok(PlaceAnswer::Accepted(_)) => accepted += 1,
+            Ok(PlaceAnswer::Busy(_)) if is_closed(stage).await => return accepted,
+            Ok(PlaceAnswer::Busy(_)) => patience.look_again(accepted).await,
+            Ok(PlaceAnswer::Refused(status, _)) => {
                 assert_eq!(status, 409, "its own earlier attempt is on its way");
                 patience.look_again(accepted).await;
             }
@@ -52,12 +52,12 @@ async fn place_until_refused(stage: &Stage) -> i64 {
 /// What a refusal looks like.
 async fn assert_refused(stage: &Stage) {
     let http = sagactl::client::http().unwrap();
-    let url = format!("{}/orders", stage.fleet.url(Member::Orders));
+    let url = format!("{}/orders", stage.cluster.url(ProcessName::Orders));
     let body = json!({
         "lines": [{ "sku": "load-0001", "quantity": 1 }], "currency": "EUR",
         "payment_method": "tok_visa", "customer": { "email": "ada@example.org" },
     });
-    let mut patience = Patience::until("an order is refused because too much waits");
+    let mut patience = TestWait::until("an order is refused because too much waits");
     let wait = loop {
         let post = http.post(&url).header("Idempotency-Key", "refused").json(&body);
         let response = post.send().await.unwrap();
@@ -72,7 +72,7 @@ async fn assert_refused(stage: &Stage) {
     };
     assert!((1..=5).contains(&wait), "{wait}");
     assert!(is_closed(stage).await);
-    let admin = stage.fleet.admin(Member::Orders);
+    let admin = stage.cluster.admin(ProcessName::Orders);
     let report = http.get(format!("{admin}/readyz?verbose")).send().await.unwrap();
     let report: Value = report.json().await.unwrap();
     assert!(report["parts"]["admission"].as_str().unwrap().contains("is refused"), "{report}");
@@ -80,8 +80,8 @@ async fn assert_refused(stage: &Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_broker_orders_wait_in_postgres_up_to_a_limit_and_all_end_when_it_is_back() {
-    let parts = Parts::all().forgetful();
-    let stack = Stack::start(Source::Native, parts, &Silent).await.unwrap();
+    let parts = WantedParts::all().forgetful();
+    let stack = ServerStack::start(ServerSource::Native, parts, &SilentProgress).await.unwrap();
     let limit = MESSAGES_MAX.to_string();
     let settings = [
         ("ADMISSION_BACKLOG_MAX", limit.as_str()),
@@ -94,10 +94,10 @@ async fn without_a_broker_orders_wait_in_postgres_up_to_a_limit_and_all_end_when
         waiting(&stage).await == 0
     })
     .await;
-    stack.stop_kafka(Halt::Kill).await.unwrap();
+    stack.stop_kafka(StopMode::Kill).await.unwrap();
 
     let told = place_until_refused(&stage).await;
-    let accepted = i64::try_from(report::accepted(&stage.fleet).await.unwrap()).unwrap();
+    let accepted = i64::try_from(report::accepted(&stage.cluster).await.unwrap()).unwrap();
     assert!(told > MESSAGES_MAX, "{told}");
     assert!((told..=told + 1).contains(&accepted), "{accepted}: one more if its answer was lost");
     assert_eq!(waiting(&stage).await, accepted, "each accepted order waits in Postgres");
@@ -107,7 +107,7 @@ async fn without_a_broker_orders_wait_in_postgres_up_to_a_limit_and_all_end_when
     stack.start_kafka().await.unwrap();
     until("orders are accepted again", async || {
         let wish = stage::wish("load-0001", "tok_visa");
-        matches!(stage.orders.place("afterwards", &wish).await, Ok(Answer::Accepted(_)))
+        matches!(stage.orders.place("afterwards", &wish).await, Ok(PlaceAnswer::Accepted(_)))
     })
     .await;
     let report = stage.close(AuditExpectation::default()).await;

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use devstack::Patience;
-use sagactl::fleet::{AuditExpectation, Member};
+use devstack::TestWait;
+use sagactl::cluster::{AuditExpectation, ProcessName};
 use serde_json::json;
 
 use self::{
@@ -86,7 +86,7 @@ const ORDERS_MAX: usize = 20;
 /// Spans that did not arrive.
 pub(crate) async fn lost(stage: &Stage) -> u64 {
     let mut all = 0;
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         for outcome in ["lost", "dropped"] {
             all += spans(stage, member, outcome).await.unwrap();
         }
@@ -102,7 +102,7 @@ pub(crate) async fn arrives(
     lost_before: u64,
     is_whole: impl Fn(&Tree) -> bool,
 ) -> Option<Tree> {
-    let mut patience = Patience::until("every span of the way has arrived, and each one's parent");
+    let mut patience = TestWait::until("every span of the way has arrived, and each one's parent");
     loop {
         let lost = lost(stage).await;
         let tree = Tree::of(collector.recorded(), order);
@@ -134,8 +134,9 @@ async fn whole(stage: &Stage, collector: &Collector) -> Tree {
             continue;
         };
         let attempt = |(it, _): &(&Recorded, _)| it.name().starts_with("job ");
-        let is_first =
-            |(it, _): (&Recorded, _)| it.attribute("job.attempt").as_deref() == Some("1");
+        let is_first = |(recorded, _): (&Recorded, _)| {
+            recorded.attribute("job.attempt").as_deref() == Some("1")
+        };
         let is_smooth = tree.edges().filter(attempt).all(is_first);
         if is_smooth {
             return tree;
@@ -171,17 +172,17 @@ async fn an_order_is_one_tree_from_the_request_to_the_mail() {
         let all = span.text();
         assert!(!all.contains("example.org") && !all.contains("tok_"), "personal: {all}");
     }
-    let attempt = tree.edges().find(|(it, _)| it.name() == "job charge").unwrap().0;
+    let attempt = tree.edges().find(|(recorded, _)| recorded.name() == "job charge").unwrap().0;
     assert_eq!(attempt.attribute("job.attempt").as_deref(), Some("1"));
     assert_eq!(attempt.attribute("job.outcome").as_deref(), Some("done"));
-    assert_eq!(tree.services(), Member::SERVICES.map(Member::program).into());
+    assert_eq!(tree.services(), ProcessName::SERVICES.map(ProcessName::program).into());
     stage.close(AuditExpectation::default()).await;
 }
 
 /// Places an order under a caller's trace.
 async fn place_under(stage: &Stage, traceparent: &str) -> String {
     let request = reqwest::Client::new()
-        .post(format!("{}/orders", stage.fleet.url(Member::Orders)))
+        .post(format!("{}/orders", stage.cluster.url(ProcessName::Orders)))
         .header("Idempotency-Key", format!("\"{}\"", devstack::unique_prefix()))
         .header("traceparent", traceparent);
     let body = json!({
@@ -209,7 +210,7 @@ async fn a_callers_trace_is_continued_as_far_as_the_caller_records_it() {
         stage.history(order.parse().unwrap(), &["notification-sent"]).await;
     }
     // What is recorded comes later than what is not, and by the same queues.
-    let mut patience = Patience::until("the whole way has arrived");
+    let mut patience = TestWait::until("the whole way has arrived");
     loop {
         let before = lost(&stage).await;
         let order = place_under(&stage, &format!("00-{trace}-{span}-01")).await;
@@ -221,7 +222,7 @@ async fn a_callers_trace_is_continued_as_far_as_the_caller_records_it() {
 
     let recorded = collector.recorded();
     assert!(recorded.iter().all(|it| it.trace_id() == trace), "only what the caller records");
-    let root = recorded.iter().find(|it| it.name() == "POST /orders").unwrap();
+    let root = recorded.iter().find(|recorded| recorded.name() == "POST /orders").unwrap();
     assert_eq!(root.parent_id().as_deref(), Some(span));
     stage.close(AuditExpectation::default()).await;
 }
@@ -230,15 +231,15 @@ async fn a_callers_trace_is_continued_as_far_as_the_caller_records_it() {
 fn has_exporter(pid: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let mut names =
-        threads.filter_map(|it| fs::read_to_string(it.unwrap().path().join("comm")).ok());
+        threads.filter_map(|entry| fs::read_to_string(entry.unwrap().path().join("comm")).ok());
     names.any(|it| it.starts_with("OpenTelemetry"))
 }
 
 /// A number of the exporter's, as a service tells it.
-async fn spans(stage: &Stage, member: Member, outcome: &str) -> Option<u64> {
+async fn spans(stage: &Stage, member: ProcessName, outcome: &str) -> Option<u64> {
     let numbers = stage.numbers(member).await;
     let line = format!("trace_spans_total{{outcome=\"{outcome}\"}} ");
-    numbers.lines().find_map(|it| it.strip_prefix(&line)?.parse().ok())
+    numbers.lines().find_map(|text| text.strip_prefix(&line)?.parse().ok())
 }
 
 #[tokio::test]
@@ -250,30 +251,30 @@ async fn a_collector_that_never_answers_costs_spans_and_nothing_else() {
     let stage = stage::open_on(devstack::shared().await, &environment).await;
     assert!(
         stage
-            .fleet
+            .cluster
             .pids()
             .iter()
-            .all(|(name, pid)| { has_exporter(*pid) == (name != Member::Gateway.program()) })
+            .all(|(name, pid)| { has_exporter(*pid) == (name != ProcessName::Gateway.program()) })
     );
     // Asking for an order makes spans, too: more than one batch is lost.
-    let mut patience = Patience::until("batches are lost");
+    let mut patience = TestWait::until("batches are lost");
     loop {
         let order = stage.place("load-0001", "tok_visa").await;
         stage.history(order.id, &["notification-sent"]).await;
         for _ in 0..500 {
             stage.status(order.id).await;
         }
-        let lost = spans(&stage, Member::Orders, "lost").await.unwrap();
+        let lost = spans(&stage, ProcessName::Orders, "lost").await.unwrap();
         if lost > 1_000 {
             break;
         }
         patience.look_again(lost).await;
     }
-    let log = fs::read_to_string(stage.fleet.log_file(Member::Orders)).unwrap();
+    let log = fs::read_to_string(stage.cluster.log_file(ProcessName::Orders)).unwrap();
     let said = log.matches("do not reach the collector").count() as u64;
     let said_max = 1 + began.elapsed().as_secs() / COMPLAINT_EVERY.as_secs();
     assert!((1..=said_max).contains(&said), "{said} times, not up to {said_max}\n{log}");
-    assert_eq!(spans(&stage, Member::Orders, "sent").await, Some(0));
+    assert_eq!(spans(&stage, ProcessName::Orders, "sent").await, Some(0));
     // Every member ends well within its grace.
     stage.close(AuditExpectation::default()).await;
 }
@@ -283,7 +284,7 @@ async fn without_a_collector_there_is_no_queue_and_no_thread() {
     let stage = stage::open().await;
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
-    assert!(!stage.fleet.pids().values().any(|pid| has_exporter(*pid)));
-    assert_eq!(spans(&stage, Member::Orders, "dropped").await, None);
+    assert!(!stage.cluster.pids().values().any(|pid| has_exporter(*pid)));
+    assert_eq!(spans(&stage, ProcessName::Orders, "dropped").await, None);
     stage.close(AuditExpectation::default()).await;
 }

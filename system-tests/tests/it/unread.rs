@@ -9,12 +9,12 @@ use std::{
 };
 
 use axum::{Router, routing::get};
-use devstack::{Patience, until};
+use devstack::{TestWait, until};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use sagactl::{client, fleet::Member};
+use sagactl::{client, cluster::ProcessName};
 use serde_json::{Value, json};
 use shared::visible::{visible, visible_lines};
 use tokio::process::{Child, Command};
@@ -68,10 +68,10 @@ async fn free() -> SocketAddr {
 
 /// A member that waits for a database which never comes, and says so at every level there is; and where
 /// it answers whether it is alive.
-async fn member(member: Member, output: Output, folder: &Path) -> (Child, SocketAddr) {
+async fn member(member: ProcessName, output: Output, folder: &Path) -> (Child, SocketAddr) {
     let address = free().await;
     let mut command = Command::new(program(member.program()));
-    if member == Member::Gateway {
+    if member == ProcessName::Gateway {
         command.arg("--listen").arg(address.to_string());
         command.arg("--log").arg(folder.join("journal"));
         return (start(command, output), address);
@@ -91,20 +91,20 @@ async fn ask(address: SocketAddr, path: &str) -> Option<String> {
 /// More than a pipe holds, however little each question logs.
 const QUESTIONS: usize = 2_000;
 
-async fn lives_and_ends_well(who: Member, output: Output, folder: &Path) {
+async fn lives_and_ends_well(who: ProcessName, output: Output, folder: &Path) {
     let (mut child, address) = member(who, output, folder).await;
     until("it answers", async || ask(address, "/livez").await.is_some()).await;
-    if output == Output::Unread && who != Member::Gateway {
+    if output == Output::Unread && who != ProcessName::Gateway {
         let http = client::http().unwrap();
         for _ in 0..QUESTIONS {
             http.get(format!("http://{address}/livez")).send().await.unwrap();
         }
-    } else if who != Member::Gateway {
+    } else if who != ProcessName::Gateway {
         until("lost lines are counted", async || {
             let page = ask(address, "/metrics").await.unwrap();
             let lost =
                 page.lines().find(|it| it.starts_with("log_lines_lost_total{why=\"failed\"}"));
-            lost.is_some_and(|it| !it.ends_with(" 0"))
+            lost.is_some_and(|text| !text.ends_with(" 0"))
         })
         .await;
     }
@@ -114,7 +114,7 @@ async fn lives_and_ends_well(who: Member, output: Output, folder: &Path) {
 }
 
 async fn ended(child: &mut Child) -> Option<i32> {
-    let mut patience = Patience::until("it ends");
+    let mut patience = TestWait::until("it ends");
     loop {
         tokio::select! {
             status = child.wait() => return status.unwrap().code(),
@@ -127,7 +127,7 @@ async fn ended(child: &mut Child) -> Option<i32> {
 async fn every_program_works_on_and_ends_well_where_nobody_takes_its_log() {
     let folder = tempfile::tempdir().unwrap();
     for output in [Output::Closed, Output::Full, Output::Unread] {
-        for who in Member::ALL {
+        for who in ProcessName::ALL {
             lives_and_ends_well(who, output, folder.path()).await;
         }
     }
@@ -210,7 +210,7 @@ async fn no_command_sends_a_strangers_characters_to_the_terminal() {
         let text = String::from_utf8([shown.stdout, shown.stderr].concat()).unwrap();
         assert!(text.contains(&*visible(OUTSIDE)), "{words}: {text}");
         assert_eq!(visible_lines(&text), text, "{words}");
-        assert!(!text.lines().any(|it| it.starts_with("forged")), "{words}: {text}");
+        assert!(!text.lines().any(|text| text.starts_with("forged")), "{words}: {text}");
     }
 }
 
@@ -218,17 +218,17 @@ async fn no_command_sends_a_strangers_characters_to_the_terminal() {
 async fn a_strangers_message_is_logged_listed_and_shown_without_what_a_terminal_would_obey() {
     let stage = stage::open().await;
     let message = Raw {
-        topic: format!("{}stock-released", stage.fleet.prefix()),
+        topic: format!("{}stock-released", stage.cluster.prefix()),
         key: Some(OUTSIDE.into()),
         headers: ["ce_id", "ce_type", OUTSIDE]
-            .map(|it| (it.to_owned(), Some(OUTSIDE.into())))
+            .map(|text| (text.to_owned(), Some(OUTSIDE.into())))
             .into(),
         payload: Some(b"\x07x".to_vec()),
     };
-    raw::say(&stage.fleet.stack().brokers, vec![message]).await;
-    are_dead(&stage, Member::Orders, None, 1).await;
-    let id = letters(&stage, Member::Orders, None).await[0].id;
-    let admin = stage.fleet.admin(Member::Orders);
+    raw::say(&stage.cluster.stack().brokers, vec![message]).await;
+    are_dead(&stage, ProcessName::Orders, None, 1).await;
+    let id = letters(&stage, ProcessName::Orders, None).await[0].id;
+    let admin = stage.cluster.admin(ProcessName::Orders);
     for words in ["list", &format!("show {id}"), "redrive --dry-run", "redrive"] {
         let mut command = Command::new(program("sagactl"));
         command.args(["dead-letters", "--service", &admin]).args(words.split(' '));
@@ -238,15 +238,15 @@ async fn a_strangers_message_is_logged_listed_and_shown_without_what_a_terminal_
         assert!(!text.lines().any(|it| it.starts_with("forged")), "{words}: {text}");
         assert!(words.starts_with("redrive") || text.contains(&*visible(OUTSIDE)), "{text}");
     }
-    let log = stage.fleet.log(Member::Orders);
+    let log = stage.cluster.log(ProcessName::Orders);
     assert_eq!(visible_lines(&log), log);
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_command_whose_output_nobody_reads_any_longer_ends_quietly() {
     let address = strangers_service().await;
-    for words in SHOWING.iter().filter(|it| !it.contains("review")) {
+    for words in SHOWING.iter().filter(|text| !text.contains("review")) {
         let mut command = sagactl(words, address);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().unwrap();

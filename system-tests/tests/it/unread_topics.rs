@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devstack::Patience;
+use devstack::TestWait;
 use rdkafka::{
     Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions},
@@ -11,13 +11,13 @@ use rdkafka::{
 };
 use sagactl::{
     audit::{AuditOptions, AuditTargets, audit},
-    fleet::{AuditExpectation, Member},
-    screen::Board,
+    cluster::{AuditExpectation, ProcessName},
+    screen::ProgressBoard,
 };
 use shared::{
     contract::{ORDER_CONFIRMED, TOPICS},
-    kafka::{Security, Settings},
-    topics::{self, Replicas},
+    kafka::{ConnectionSecurity, KafkaSettings},
+    topics::{self, ReplicaCount},
 };
 
 use crate::stage;
@@ -30,7 +30,7 @@ const SOON: Duration = Duration::from_secs(2);
 
 /// Somebody else's producer, in whose open transaction there is a message on each of these.
 fn stranger(
-    kafka: &Settings,
+    kafka: &KafkaSettings,
     partitions: impl IntoIterator<Item = (&'static str, i32)>,
 ) -> ThreadedProducer<DefaultProducerContext> {
     let mut config = kafka.client();
@@ -56,29 +56,29 @@ async fn control_records_at_the_end_of_every_partition_are_read_by_services_and_
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
     let events = TOPICS.iter().filter(|it| !it.name.contains('.'));
-    let all = events.flat_map(|it| (0..it.partitions).map(|partition| (it.name, partition)));
-    stranger(&stage.fleet.broker(), all).abort_transaction(PATIENCE).unwrap();
+    let all = events.flat_map(|spec| (0..spec.partitions).map(|partition| (spec.name, partition)));
+    stranger(&stage.cluster.broker(), all).abort_transaction(PATIENCE).unwrap();
     stage.close(AuditExpectation::default()).await;
 }
 
 /// What an audit of this broker alone finds.
-async fn faults(broker: &Settings) -> Vec<String> {
+async fn faults(broker: &KafkaSettings) -> Vec<String> {
     let targets = AuditTargets { broker: Some(broker.clone()), ..AuditTargets::default() };
     let options = AuditOptions { still_max: SOON, ..AuditOptions::default() };
-    audit(&targets, &options, &Board::new()).await.unwrap().faults()
+    audit(&targets, &options, &ProgressBoard::new()).await.unwrap().faults()
 }
 
 /// A deployment's topics, and nobody who reads them.
-async fn deployment() -> Settings {
-    let settings = Settings {
+async fn deployment() -> KafkaSettings {
+    let settings = KafkaSettings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "test".to_owned(),
-        security: Security::default().into(),
+        security: ConnectionSecurity::default().into(),
         member: None,
     };
-    let mut patience = Patience::until("the topics are there");
-    while let Err(error) = topics::create(&settings, &TOPICS, Replicas::majority(1)).await {
+    let mut patience = TestWait::until("the topics are there");
+    while let Err(error) = topics::create(&settings, &TOPICS, ReplicaCount::majority(1)).await {
         patience.look_again(error).await;
     }
     settings
@@ -106,8 +106,8 @@ async fn the_auditor_names_what_was_deleted_before_a_service_read_it() {
             .unwrap();
         list
     };
-    let group: BaseConsumer = kafka.consumer(Member::Notify.program()).create().unwrap();
-    let mut patience = Patience::until("an offset is committed");
+    let group: BaseConsumer = kafka.consumer(ProcessName::Notify.program()).create().unwrap();
+    let mut patience = TestWait::until("an offset is committed");
     while let Err(error) = group.commit(&list(1), CommitMode::Sync) {
         patience.look_again(error).await;
     }

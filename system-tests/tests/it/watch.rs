@@ -1,4 +1,4 @@
-//! What people watch: the numbers of a fleet, the page that explains them, dashboards, alerts and
+//! What people watch: the numbers of a cluster, the page that explains them, dashboards, alerts and
 //! their runbooks. All of them speak of the same numbers, and these are there.
 
 mod alerts;

@@ -1,9 +1,9 @@
 //! Each way that an order can go, over HTTP and Kafka.
 
-use devstack::Patience;
+use devstack::TestWait;
 use sagactl::{
-    client::Answer,
-    fleet::{AuditExpectation, Member},
+    client::PlaceAnswer,
+    cluster::{AuditExpectation, ProcessName},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -65,21 +65,21 @@ async fn one_key_is_one_order_however_often_it_is_sent() {
     let mut ids = Vec::new();
     for answer in futures_util::future::join_all(posts).await {
         match answer {
-            Ok(Answer::Accepted(order)) => ids.push(order.id),
-            Ok(Answer::Refused(status, _)) => assert_eq!(status, 409),
+            Ok(PlaceAnswer::Accepted(order)) => ids.push(order.id),
+            Ok(PlaceAnswer::Refused(status, _)) => assert_eq!(status, 409),
             // Still busy, or no answer: asked again.
-            Ok(Answer::Busy(_)) | Err(_) => (),
+            Ok(PlaceAnswer::Busy(_)) | Err(_) => (),
         }
     }
     let once_more = stage.answer("the-one-key", &wish).await;
-    let Answer::Accepted(order) = once_more else { panic!("{once_more:?}") };
+    let PlaceAnswer::Accepted(order) = once_more else { panic!("{once_more:?}") };
     ids.push(order.id);
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 1);
     let other = stage::wish(SKU, "tok_mastercard");
     let answer = stage.answer("the-one-key", &other).await;
-    let Answer::Refused(status, problem) = answer else { panic!("{answer:?}") };
+    let PlaceAnswer::Refused(status, problem) = answer else { panic!("{answer:?}") };
     assert_eq!((status.as_u16(), problem["status"].as_u64()), (422, Some(422)));
     stage.history(ids[0], &["notification-sent"]).await;
     assert_eq!(stage.close(AuditExpectation::default()).await.orders["confirmed"], 1);
@@ -91,8 +91,8 @@ async fn a_customer_is_told_by_a_mail_with_a_stable_message_id() {
     let order = stage.place(SKU, "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
     let http = sagactl::client::http().unwrap();
-    let search = format!("{}/api/v1/search?query={}", stage.fleet.stack().mail_api, order.id);
-    let mut patience = Patience::until("the mail has arrived");
+    let search = format!("{}/api/v1/search?query={}", stage.cluster.stack().mail_api, order.id);
+    let mut patience = TestWait::until("the mail has arrived");
     let found = loop {
         let found: Value = answered(http.get(&search)).await.json().await.unwrap();
         if found["messages_count"] != 0 {
@@ -111,10 +111,10 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
     let mut stage = stage::open().await;
     let http = sagactl::client::http().unwrap();
     let status = async |url: String| answered(http.get(url)).await.status().as_u16();
-    for member in Member::SERVICES {
-        let (admin, public) = (stage.fleet.admin(member), stage.fleet.url(member));
+    for member in ProcessName::SERVICES {
+        let (admin, public) = (stage.cluster.admin(member), stage.cluster.url(member));
         assert_eq!(status(format!("{admin}/livez")).await, 200, "{member}");
-        stage.fleet.ready(member).await.unwrap();
+        stage.cluster.ready(member).await.unwrap();
         let metrics = stage.numbers(member).await;
         assert!(metrics.contains("http_requests_total"), "{member}: {metrics}");
         assert_eq!(status(format!("{admin}/dead-letters")).await, 200, "{member}");
@@ -130,14 +130,14 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
 async fn an_order_that_costs_nothing_is_confirmed_without_a_charge() {
     let stage = stage::open().await;
     let http = sagactl::client::http().unwrap();
-    let url = format!("{}/products/{SKU}", stage.fleet.url(Member::Inventory));
+    let url = format!("{}/products/{SKU}", stage.cluster.url(ProcessName::Inventory));
     let free = json!({ "name": "Freebie", "price_minor": 0, "currency": "EUR" });
     assert!(answered(http.put(url).json(&free)).await.status().is_success());
-    let products = format!("{}/products?limit=100", stage.fleet.url(Member::Orders));
+    let products = format!("{}/products?limit=100", stage.cluster.url(ProcessName::Orders));
     until("the price is known where orders are placed", async || {
         let page: Value = answered(http.get(&products)).await.json().await.unwrap_or_default();
         let items = page["items"].as_array().cloned().unwrap_or_default();
-        items.iter().any(|it| it["sku"] == SKU && it["price"] == 0)
+        items.iter().any(|value| value["sku"] == SKU && value["price"] == 0)
     })
     .await;
 
@@ -149,7 +149,7 @@ async fn an_order_that_costs_nothing_is_confirmed_without_a_charge() {
     let way = ["order-cancelled", "stock-released", "notification-sent"];
     ended(&stage, changed.id, "cancelled", Some("requested"), &way).await;
 
-    let summary = format!("{}/summary", stage.fleet.url(Member::Gateway));
+    let summary = format!("{}/summary", stage.cluster.url(ProcessName::Gateway));
     let summary: Value = answered(http.get(summary)).await.json().await.unwrap();
     assert_eq!((&summary["attempts"], &summary["charges"]), (&json!(0), &json!(0)));
     let report = stage.close(AuditExpectation::default()).await;
@@ -162,11 +162,11 @@ async fn what_is_set_for_those_who_ask_from_outside_holds_in_the_running_service
     let settings = [("HTTP_CORS_ORIGINS", page), ("ORDER_TOTAL_MAX", "1")];
     let stage = stage::open_on(devstack::shared().await, &settings).await;
     let http = sagactl::client::http().unwrap();
-    let products = format!("{}/products", stage.fleet.url(Member::Orders));
+    let products = format!("{}/products", stage.cluster.url(ProcessName::Orders));
     let shown = answered(http.get(&products).header("origin", page)).await;
     assert_eq!(shown.headers()["access-control-allow-origin"], page);
     let answer = stage.answer("dear", &stage::wish(SKU, "tok_visa")).await;
-    let Answer::Refused(status, problem) = answer else { panic!("{answer:?}") };
+    let PlaceAnswer::Refused(status, problem) = answer else { panic!("{answer:?}") };
     assert_eq!((status.as_u16(), &problem["errors"][0]["code"]), (422, &json!("total-too-large")));
     stage.close(AuditExpectation::default()).await;
 }
@@ -194,10 +194,10 @@ async fn closed(mut stream: TcpStream) {
 async fn a_connection_is_idle_for_no_longer_than_is_set_in_the_running_service() {
     let stage = stage::open_on(devstack::shared().await, &[("HTTP_IDLE_LIMIT", "6s")]).await;
     // What is set is not for operators: their server has the default, and would be first to close without it.
-    let operators = asked(&stage.fleet.admin(Member::Orders), "/livez").await;
+    let operators = asked(&stage.cluster.admin(ProcessName::Orders), "/livez").await;
     let order = stage.place(SKU, "tok_visa").await;
     ended(&stage, order.id, "confirmed", None, &["notification-sent"]).await;
-    let customers = asked(&stage.fleet.url(Member::Orders), "/products").await;
+    let customers = asked(&stage.cluster.url(ProcessName::Orders), "/products").await;
     tokio::select! {
         biased;
         () = closed(customers) => (),

@@ -7,7 +7,7 @@ pub(crate) mod order;
 pub(crate) mod payment;
 
 use inventory_service::domain::inventory::Inventory;
-use notify_service::domain::notification::Correspondence;
+use notify_service::domain::notification::OrderNotifications;
 use order_service::domain::order::Order;
 use payment_service::domain::payment::Payment;
 use time::{OffsetDateTime, macros::datetime};
@@ -29,7 +29,7 @@ pub(crate) struct Deciders {
     pub(crate) order: Unrolled<Order>,
     pub(crate) inventory: Unrolled<Inventory>,
     pub(crate) payment: Unrolled<Payment>,
-    pub(crate) notify: Unrolled<Correspondence>,
+    pub(crate) notify: Unrolled<OrderNotifications>,
 }
 
 /// How many answers of each decider were asked for, of how many.

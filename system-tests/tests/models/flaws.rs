@@ -7,8 +7,8 @@ use inventory_service::domain::{
     inventory::{self, Inventory},
     reservation,
 };
-use notify_service::domain::notification::Correspondence;
-use order_service::domain::order::{self, News, Order, Stage};
+use notify_service::domain::notification::OrderNotifications;
+use order_service::domain::order::{self, Order, OrderStage, ServiceEvent};
 use payment_service::domain::payment::{self, Payment};
 use shared::decider::{Decider, Decision};
 
@@ -80,7 +80,7 @@ impl Flaw {
             payment: deciders::payment::unroll(
                 payment.map_or(straight::<Payment>, |(_, bend)| bend),
             ),
-            notify: deciders::notify::unroll(straight::<Correspondence>),
+            notify: deciders::notify::unroll(straight::<OrderNotifications>),
         }
     }
 }
@@ -92,71 +92,77 @@ fn straight<D: Decider>(_: &D::State, _: &D::Command, decision: Decision<D>) -> 
 #[expect(clippy::ref_option, reason = "a decider's state, whatever it is, comes by reference")]
 fn confirm_the_cancelled(
     order: &Option<Order>,
-    command: &order::Command,
+    command: &order::OrderCommand,
     decision: Decision<Order>,
 ) -> Decision<Order> {
-    let paid = matches!(command, order::Command::Record { news: News::PaymentDone { .. }, .. });
-    if let Some(Order { stage: Stage::Cancelled { .. }, total, .. }) = order
+    let paid = matches!(
+        command,
+        order::OrderCommand::Record { news: ServiceEvent::PaymentDone { .. }, .. }
+    );
+    if let Some(Order { stage: OrderStage::Cancelled { .. }, total, .. }) = order
         && paid
     {
-        return Ok(vec![order::Event::Confirmed { total: *total, at: NOW }]);
+        return Ok(vec![order::OrderEvent::Confirmed { total: *total, at: NOW }]);
     }
     decision
 }
 
 fn forget_the_release(
     _: &Inventory,
-    _: &inventory::Command,
+    _: &inventory::InventoryCommand,
     decision: Decision<Inventory>,
 ) -> Decision<Inventory> {
-    use inventory::Event::Reservation;
+    use inventory::InventoryEvent::Reservation;
     decision.map(|mut events| {
-        events.retain(|it| !matches!(it, Reservation { event: reservation::Event::Fenced, .. }));
+        events.retain(|event| {
+            !matches!(event, Reservation { event: reservation::ReservationEvent::Fenced, .. })
+        });
         events
     })
 }
 
 fn forget_the_cancellation(
     _: &Payment,
-    _: &payment::Command,
+    _: &payment::PaymentCommand,
     decision: Decision<Payment>,
 ) -> Decision<Payment> {
     decision.map(|mut events| {
-        events.retain(|it| *it != payment::Event::Fenced);
+        events.retain(|it| *it != payment::PaymentEvent::Fenced);
         events
     })
 }
 
 fn keep_late_success(
     payment: &Payment,
-    _: &payment::Command,
+    _: &payment::PaymentCommand,
     decision: Decision<Payment>,
 ) -> Decision<Payment> {
-    use payment::Event::{Abandoned, FoundUnpaid, RefundDue};
+    use payment::PaymentEvent::{Abandoned, FoundUnpaid, RefundDue};
     let kept = if matches!(payment, Payment::Cancelling { .. }) { Abandoned } else { FoundUnpaid };
     let is_late = matches!(payment, Payment::Cancelling { .. } | Payment::Unresolved { .. });
-    let keep = |it| if is_late && matches!(it, RefundDue { .. }) { kept.clone() } else { it };
+    let keep =
+        |event| if is_late && matches!(event, RefundDue { .. }) { kept.clone() } else { event };
     decision.map(|events| events.into_iter().map(keep).collect())
 }
 
 fn keep_what_was_paid(
     payment: &Payment,
-    command: &payment::Command,
+    command: &payment::PaymentCommand,
     decision: Decision<Payment>,
 ) -> Decision<Payment> {
     let is_kept = matches!(payment, Payment::Done { .. })
-        && matches!(command, payment::Command::OrderCancelled { .. });
+        && matches!(command, payment::PaymentCommand::OrderCancelled { .. });
     if is_kept { Ok(vec![]) } else { decision }
 }
 
 fn say_what_was_charged(
     _: &Payment,
-    _: &payment::Command,
+    _: &payment::PaymentCommand,
     decision: Decision<Payment>,
 ) -> Decision<Payment> {
     decision.map(|mut events| {
         for event in &mut events {
-            if let payment::Event::Accepted { charge, amount } = event {
+            if let payment::PaymentEvent::Accepted { charge, amount } = event {
                 amount.clone_from(&charge.amount);
             }
         }
@@ -166,9 +172,10 @@ fn say_what_was_charged(
 
 fn forget_the_stock(
     payment: &Payment,
-    command: &payment::Command,
+    command: &payment::PaymentCommand,
     decision: Decision<Payment>,
 ) -> Decision<Payment> {
-    let is_forgotten = *payment == Payment::Unheard && *command == payment::Command::StockReserved;
+    let is_forgotten =
+        *payment == Payment::Unheard && *command == payment::PaymentCommand::StockReserved;
     if is_forgotten { Ok(vec![]) } else { decision }
 }

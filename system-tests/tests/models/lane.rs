@@ -162,22 +162,24 @@ impl Model for Lane {
 
     fn properties(&self) -> Vec<Property<Self>> {
         let mut all = vec![
-            Property::always(FIRSTS_IN_ORDER, |_, it: &World| it.firsts_are_in_order()),
-            Property::always(NOTHING_LOST, |_, it: &World| {
-                it.written.iter().all(|id| it.outbox.has(id) || it.log.contains(&id))
+            Property::always(FIRSTS_IN_ORDER, |_, world: &World| world.firsts_are_in_order()),
+            Property::always(NOTHING_LOST, |_, world: &World| {
+                world.written.iter().all(|id| world.outbox.has(id) || world.log.contains(&id))
             }),
-            Property::always(TAKEN_IN_ONCE, |_, it: &World| it.effects.iter().all(|n| *n <= 1)),
-            Property::always(ALL_TAKEN_IN, |_, it: &World| {
-                !it.rests() || it.effects.iter().all(|n| *n >= 1)
+            Property::always(TAKEN_IN_ONCE, |_, world: &World| {
+                world.effects.iter().all(|n| *n <= 1)
             }),
-            Property::always(STEPS_DOWN, |_, it: &World| {
-                it.relays.iter().all(|it| it.stale_reads <= 1)
+            Property::always(ALL_TAKEN_IN, |_, world: &World| {
+                !world.rests() || world.effects.iter().all(|n| *n >= 1)
             }),
-            Property::sometimes("all is done", |_, it: &World| it.rests()),
+            Property::always(STEPS_DOWN, |_, world: &World| {
+                world.relays.iter().all(|it| it.stale_reads <= 1)
+            }),
+            Property::sometimes("all is done", |_, world: &World| world.rests()),
         ];
         if self.bounds.lost_locks > 0 {
-            all.push(Property::sometimes("a message is published again", |_, it: &World| {
-                it.log.len() > usize::from(MESSAGES)
+            all.push(Property::sometimes("a message is published again", |_, world: &World| {
+                world.log.len() > usize::from(MESSAGES)
             }));
             all.push(Property::sometimes(
                 "a zombie has something in its hands",
@@ -201,7 +203,7 @@ impl World {
     fn rests(&self) -> bool {
         self.written.iter().count() == usize::from(MESSAGES)
             && self.outbox.is_empty()
-            && self.relays.iter().all(|it| it.hand.is_empty())
+            && self.relays.iter().all(|relay| relay.hand.is_empty())
             && usize::from(self.committed) == self.log.len()
     }
 
@@ -209,14 +211,14 @@ impl World {
         let is_first = |(at, id): &(usize, &u8)| !self.log[..*at].contains(id);
         self.log.iter().enumerate().filter(is_first).all(|(at, id)| {
             let before = (1..*id).filter(|it| are_of_one_key(*it, *id));
-            before.into_iter().all(|it| self.log[..at].contains(&it))
+            before.into_iter().all(|n| self.log[..at].contains(&n))
         })
     }
 }
 
 impl Relay {
     fn is_stale(self, world: &World) -> bool {
-        self.epoch.is_some_and(|it| it != world.epoch)
+        self.epoch.is_some_and(|n| n != world.epoch)
     }
 }
 
@@ -238,7 +240,7 @@ impl Set {
     }
 
     fn iter(self) -> impl Iterator<Item = u8> {
-        (1..=MESSAGES).filter(move |it| self.has(*it))
+        (1..=MESSAGES).filter(move |n| self.has(*n))
     }
 }
 

@@ -170,7 +170,7 @@ impl World {
         self.outbox.is_empty()
             && self.unread.iter().all(|unread| unread.is_empty())
             && self.letters.iter().all(|letters| letters.is_empty())
-            && self.jobs.iter().all(|it| !it.is_live())
+            && self.jobs.iter().all(|row| !row.is_live())
             && self.hands.iter().all(Option::is_none)
             && self.gateway.travelling == 0
     }

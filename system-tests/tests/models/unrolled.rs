@@ -128,7 +128,8 @@ impl<D: Decider> Unrolled<D> {
 
     /// How many answers were asked for, of how many.
     pub(crate) fn coverage(&self) -> (usize, usize) {
-        let asked = self.asked.iter().filter(|it| it.load(Ordering::Relaxed)).count();
+        let asked =
+            self.asked.iter().filter(|atomic_bool| atomic_bool.load(Ordering::Relaxed)).count();
         (asked, self.answers.len())
     }
 }

@@ -143,12 +143,12 @@ impl Copies {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = Word> {
-        Word::ALL.into_iter().filter(move |it| self.of(*it) > 0)
+        Word::ALL.into_iter().filter(move |word| self.of(*word) > 0)
     }
 }
 
 impl fmt::Debug for Copies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map().entries(self.iter().map(|it| (it, self.of(it)))).finish()
+        f.debug_map().entries(self.iter().map(|word| (word, self.of(word)))).finish()
     }
 }

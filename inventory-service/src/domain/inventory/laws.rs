@@ -8,45 +8,47 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        naming::{Lines, OrderId, Quantity, Sku},
-        product::{self, Offer},
+        naming::{OrderId, OrderLines, Quantity, Sku},
+        product::{self, ProductOffer},
         reservation::{self, Reservation},
     },
-    Command, Event, Inventory,
+    Inventory, InventoryCommand, InventoryEvent,
 };
 
 /// Few orders and few products, so that histories meet.
-fn command() -> impl Strategy<Value = Command> {
+fn command() -> impl Strategy<Value = InventoryCommand> {
     prop_oneof![
         6 => (0..5_u128, reservation_command()).prop_map(|(order, command)| {
-            Command::Reservation { order: OrderId(Uuid::from_u128(order)), command }
+            InventoryCommand::Reservation { order: OrderId(Uuid::from_u128(order)), command }
         }),
         2 => (sku(), product_command())
-            .prop_map(|(sku, command)| Command::Product { sku, command }),
+            .prop_map(|(sku, command)| InventoryCommand::Product { sku, command }),
     ]
 }
 
-fn reservation_command() -> impl Strategy<Value = reservation::Command> {
+fn reservation_command() -> impl Strategy<Value = reservation::ReservationCommand> {
     prop_oneof![
         2 => vec((sku(), quantity(4)), 1..4).prop_filter_map("a SKU twice", |lines| {
-            Some(reservation::Command::Reserve { lines: Lines::new(lines).ok()? })
+            Some(reservation::ReservationCommand::Reserve { lines: OrderLines::new(lines).ok()? })
         }),
-        1 => Just(reservation::Command::Commit),
-        1 => Just(reservation::Command::Release),
+        1 => Just(reservation::ReservationCommand::Commit),
+        1 => Just(reservation::ReservationCommand::Release),
     ]
 }
 
-fn product_command() -> impl Strategy<Value = product::Command> {
+fn product_command() -> impl Strategy<Value = product::ProductCommand> {
     prop_oneof![
-        offer().prop_map(|offer| product::Command::Put { offer }),
+        offer().prop_map(|offer| product::ProductCommand::Put { offer }),
         (offer(), option::of(quantity(10)))
-            .prop_map(|(offer, quantity)| product::Command::Introduce { offer, quantity }),
-        quantity(10).prop_map(|quantity| product::Command::Restock { quantity }),
+            .prop_map(|(offer, quantity)| product::ProductCommand::Introduce { offer, quantity }),
+        quantity(10).prop_map(|quantity| product::ProductCommand::Restock { quantity }),
     ]
 }
 
-fn offer() -> impl Strategy<Value = Offer> {
-    (0..3_i64).prop_map(|price| Offer::new("It".to_owned(), price, "EUR".to_owned(), true).unwrap())
+fn offer() -> impl Strategy<Value = ProductOffer> {
+    (0..3_i64).prop_map(|price| {
+        ProductOffer::new("It".to_owned(), price, "EUR".to_owned(), true).unwrap()
+    })
 }
 
 fn sku() -> impl Strategy<Value = Sku> {
@@ -64,7 +66,7 @@ proptest! {
         let mut delivered = BTreeMap::<Sku, u64>::new();
         for command in &commands {
             for event in decider::step::<Inventory>(&mut inventory, command).unwrap_or_default() {
-                if let Event::Product { sku, event: product::Event::Restocked { quantity } } = event {
+                if let InventoryEvent::Product { sku, event: product::ProductEvent::Restocked { quantity } } = event {
                     *delivered.entry(sku).or_default() += quantity.count();
                 }
             }
@@ -89,7 +91,7 @@ proptest! {
             // A delivery is known by its idempotency key, before it comes here.
             let delivery = matches!(
                 command,
-                Command::Product { command: product::Command::Restock { .. }, .. }
+                InventoryCommand::Product { command: product::ProductCommand::Restock { .. }, .. }
             );
             if !delivery {
                 let again = Inventory::decide(&inventory, command);
@@ -124,15 +126,15 @@ proptest! {
         let order = OrderId(Uuid::from_u128(1));
         let mut inventory = Inventory::default();
         for sku in ["a", "b", "c", "d"] {
-            let offer = Offer::new(sku.to_owned(), 1, "EUR".to_owned(), true).unwrap();
-            let command = product::Command::Introduce { offer, quantity: Quantity::new(3) };
-            let command = Command::Product { sku: Sku::parse(sku).unwrap(), command };
+            let offer = ProductOffer::new(sku.to_owned(), 1, "EUR".to_owned(), true).unwrap();
+            let command = product::ProductCommand::Introduce { offer, quantity: Quantity::new(3) };
+            let command = InventoryCommand::Product { sku: Sku::parse(sku).unwrap(), command };
             decider::step::<Inventory>(&mut inventory, &command).unwrap();
         }
         let untouched = inventory.products.clone();
-        let release = [reservation::Command::Release];
+        let release = [reservation::ReservationCommand::Release];
         for command in before.iter().chain(&release).chain(&after) {
-            let command = Command::Reservation { order, command: command.clone() };
+            let command = InventoryCommand::Reservation { order, command: command.clone() };
             decider::step::<Inventory>(&mut inventory, &command).ok();
         }
         prop_assert_eq!(inventory.reservations[&order].held(), None);

@@ -25,7 +25,7 @@ use std::{
 use lettre::{
     Address,
     transport::smtp::{
-        Error as SmtpError,
+        Error as LettreError,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, TlsParameters},
         commands::{Data, Mail, Rcpt, Rset},
@@ -35,9 +35,9 @@ use lettre::{
 };
 use tokio_util::sync::CancellationToken;
 
-use answer::{About, Answer};
-pub use limits::Limits;
-pub use url::{Security, Server, UrlError};
+use answer::{RefusalCodes, RefusalSubject};
+pub use limits::StepLimits;
+pub use url::{SmtpSecurity, SmtpServer, UrlError};
 
 mod answer;
 mod limits;
@@ -45,7 +45,7 @@ mod url;
 
 /// A mail as it goes over the wire.
 #[derive(Clone, Debug)]
-pub struct Parcel {
+pub struct SmtpMessage {
     /// Who sends it.
     pub from: Address,
     /// Who gets it.
@@ -56,66 +56,66 @@ pub struct Parcel {
 
 /// How a mail server is talked to.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SmtpSettings {
     /// Which one.
-    pub server: Server,
+    pub server: SmtpServer,
     /// What this client calls itself.
     pub hello_name: String,
     /// How long the server may take for each step.
-    pub limits: Limits,
+    pub limits: StepLimits,
     /// Conversations that are kept open for the next mail, at most.
     pub parked_max: usize,
 }
 
 /// Hands mails to one server.
-pub struct Smtp {
-    settings: Settings,
+pub struct SmtpClient {
+    settings: SmtpSettings,
     parked: Mutex<Vec<AsyncSmtpConnection>>,
     stopping: CancellationToken,
 }
 
 /// Why a mail was not taken. Says nothing personal: a server's own words may quote the address.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SmtpError {
     /// The server did not take the mail, for sure.
     #[error("the mail was not taken at {step}")]
     NotTaken {
         /// How far it came.
-        step: Step,
+        step: SmtpStep,
         /// What went wrong.
         #[source]
-        trouble: Trouble,
+        trouble: StepFailure,
     },
     /// The server refuses this service, or what it sends, for every recipient, until it is mended.
     #[error("the server refuses us at {step}")]
     Refused {
         /// How far it came.
-        step: Step,
+        step: SmtpStep,
         /// What it said.
         #[source]
-        trouble: Trouble,
+        trouble: StepFailure,
     },
     /// The server never takes mail for this address.
     #[error("the server takes no mail for this address")]
     Address {
         /// How far it came.
-        step: Step,
+        step: SmtpStep,
         /// What it said.
         #[source]
-        trouble: Trouble,
+        trouble: StepFailure,
     },
     /// The mail was handed over, and nobody knows whether it was taken.
     #[error("the mail was handed over and no answer came")]
     Open {
         /// What went wrong.
         #[source]
-        trouble: Trouble,
+        trouble: StepFailure,
     },
 }
 
 /// How far a mail came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub enum SmtpStep {
     /// Up to being greeted and known.
     Connecting,
     /// `MAIL FROM`.
@@ -130,10 +130,10 @@ pub enum Step {
 
 /// What went wrong in one step.
 #[derive(Debug, thiserror::Error)]
-pub enum Trouble {
+pub enum StepFailure {
     /// The server said no.
     #[error("the server answered {0}")]
-    Answered(Answer),
+    Answered(RefusalCodes),
     /// The server said nothing.
     #[error("the server did not answer in time")]
     Silent,
@@ -148,10 +148,10 @@ pub enum Trouble {
     Stopping,
     /// The connection failed.
     #[error("the connection failed")]
-    Broken(#[source] SmtpError),
+    Broken(#[source] LettreError),
 }
 
-impl fmt::Display for Step {
+impl fmt::Display for SmtpStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connecting => "connecting",
@@ -163,15 +163,15 @@ impl fmt::Display for Step {
     }
 }
 
-impl fmt::Debug for Smtp {
+impl fmt::Debug for SmtpClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Smtp").field("settings", &self.settings).finish_non_exhaustive()
     }
 }
 
-impl Smtp {
+impl SmtpClient {
     /// Hands mails to the server of these settings; begins nothing any more once it is `stopping`.
-    pub fn new(settings: Settings, stopping: CancellationToken) -> Self {
+    pub fn new(settings: SmtpSettings, stopping: CancellationToken) -> Self {
         Self { settings, parked: Mutex::default(), stopping }
     }
 
@@ -181,13 +181,13 @@ impl Smtp {
     }
 
     /// Hands one mail over.
-    pub async fn send(&self, parcel: &Parcel) -> Result<(), Error> {
+    pub async fn send(&self, parcel: &SmtpMessage) -> Result<(), SmtpError> {
         if let Some(rested) = self.unpark() {
             match self.converse(rested, parcel).await {
                 // The server ended it while it rested, and most likely the others as well.
                 Err(
-                    Error::NotTaken { step: Step::Sender, .. }
-                    | Error::Refused { step: Step::Sender, .. },
+                    SmtpError::NotTaken { step: SmtpStep::Sender, .. }
+                    | SmtpError::Refused { step: SmtpStep::Sender, .. },
                 ) => self.parked().clear(),
                 outcome => return outcome,
             }
@@ -200,20 +200,20 @@ impl Smtp {
     async fn converse(
         &self,
         mut conversation: AsyncSmtpConnection,
-        parcel: &Parcel,
-    ) -> Result<(), Error> {
+        parcel: &SmtpMessage,
+    ) -> Result<(), SmtpError> {
         let outcome = self.hand_over(&mut conversation, parcel).await;
         let goes_on = match &outcome {
             Ok(()) => true,
             // The server is well; it only does not know this address.
-            Err(Error::Address { step: Step::Recipient, .. }) => {
+            Err(SmtpError::Address { step: SmtpStep::Recipient, .. }) => {
                 self.within(self.settings.limits.reset, conversation.command(Rset)).await.is_ok()
             }
             Err(
-                Error::Address { .. }
-                | Error::NotTaken { .. }
-                | Error::Refused { .. }
-                | Error::Open { .. },
+                SmtpError::Address { .. }
+                | SmtpError::NotTaken { .. }
+                | SmtpError::Refused { .. }
+                | SmtpError::Open { .. },
             ) => false,
         };
         if goes_on {
@@ -225,49 +225,49 @@ impl Smtp {
     async fn hand_over(
         &self,
         conversation: &mut AsyncSmtpConnection,
-        parcel: &Parcel,
-    ) -> Result<(), Error> {
+        parcel: &SmtpMessage,
+    ) -> Result<(), SmtpError> {
         let limits = &self.settings.limits;
         let options = mail_options(conversation, parcel)?;
         let mail = Mail::new(Some(parcel.from.clone()), options);
         let mail = self.within(limits.sender, conversation.command(mail)).await;
         mail.and_then(answers(Severity::PositiveCompletion))
-            .map_err(|trouble| trouble.at(Step::Sender))?;
+            .map_err(|trouble| trouble.at(SmtpStep::Sender))?;
         let rcpt = Rcpt::new(parcel.to.clone(), vec![]);
         let rcpt = self.within(limits.recipient, conversation.command(rcpt)).await;
         rcpt.and_then(answers(Severity::PositiveCompletion))
-            .map_err(|trouble| trouble.at(Step::Recipient))?;
+            .map_err(|trouble| trouble.at(SmtpStep::Recipient))?;
         let data = self.within(limits.data, conversation.command(Data)).await;
         data.and_then(answers(Severity::PositiveIntermediate))
-            .map_err(|trouble| trouble.at(Step::Data))?;
+            .map_err(|trouble| trouble.at(SmtpStep::Data))?;
         // From here on the server may take the mail: to stop now would be to send it twice.
         let content = in_time(limits.content(), conversation.message(&parcel.content)).await;
         content.and_then(answers(Severity::PositiveCompletion)).map_err(|trouble| match trouble {
-            Trouble::Answered(_) => trouble.at(Step::Content),
-            Trouble::Silent
-            | Trouble::Garbled
-            | Trouble::Unable(_)
-            | Trouble::Stopping
-            | Trouble::Broken(_) => Error::Open { trouble },
+            StepFailure::Answered(_) => trouble.at(SmtpStep::Content),
+            StepFailure::Silent
+            | StepFailure::Garbled
+            | StepFailure::Unable(_)
+            | StepFailure::Stopping
+            | StepFailure::Broken(_) => SmtpError::Open { trouble },
         })
     }
 
     /// A new conversation.
-    async fn begin(&self) -> Result<AsyncSmtpConnection, Error> {
+    async fn begin(&self) -> Result<AsyncSmtpConnection, SmtpError> {
         let opened = tokio::select! {
             opened = self.open() => opened,
-            () = self.stopping.cancelled() => Err(Trouble::Stopping),
+            () = self.stopping.cancelled() => Err(StepFailure::Stopping),
         };
-        opened.map_err(|trouble| trouble.at(Step::Connecting))
+        opened.map_err(|trouble| trouble.at(SmtpStep::Connecting))
     }
 
-    async fn open(&self) -> Result<AsyncSmtpConnection, Trouble> {
-        let Server { host, port, security, login } = &self.settings.server;
+    async fn open(&self) -> Result<AsyncSmtpConnection, StepFailure> {
+        let SmtpServer { host, port, security, login } = &self.settings.server;
         let hello = ClientId::Domain(self.settings.hello_name.clone());
-        let tls = || TlsParameters::new(host.clone()).map_err(Trouble::from);
+        let tls = || TlsParameters::new(host.clone()).map_err(StepFailure::from);
         let wrapped = match security {
-            Security::Tls => Some(tls()?),
-            Security::StartTls | Security::None => None,
+            SmtpSecurity::Tls => Some(tls()?),
+            SmtpSecurity::StartTls | SmtpSecurity::None => None,
         };
         let address = (host.as_str(), *port);
         let limits = &self.settings.limits;
@@ -280,13 +280,13 @@ impl Smtp {
         );
         let mut conversation = in_time(limits.opening(), connect).await?;
         match security {
-            Security::StartTls if !conversation.can_starttls() => {
-                return Err(Trouble::Unable("encrypt (STARTTLS)"));
+            SmtpSecurity::StartTls if !conversation.can_starttls() => {
+                return Err(StepFailure::Unable("encrypt (STARTTLS)"));
             }
-            Security::StartTls => {
+            SmtpSecurity::StartTls => {
                 in_time(limits.hello, conversation.starttls(tls()?, &hello)).await?;
             }
-            Security::Tls | Security::None => {}
+            SmtpSecurity::Tls | SmtpSecurity::None => {}
         }
         if let Some(login) = login {
             let credentials = Credentials::new(login.user.clone(), login.password().to_owned());
@@ -300,11 +300,11 @@ impl Smtp {
     async fn within<T>(
         &self,
         limit: Duration,
-        step: impl Future<Output = Result<T, SmtpError>>,
-    ) -> Result<T, Trouble> {
+        step: impl Future<Output = Result<T, LettreError>>,
+    ) -> Result<T, StepFailure> {
         tokio::select! {
             outcome = in_time(limit, step) => outcome,
-            () = self.stopping.cancelled() => Err(Trouble::Stopping),
+            () = self.stopping.cancelled() => Err(StepFailure::Stopping),
         }
     }
 
@@ -324,33 +324,35 @@ impl Smtp {
     }
 }
 
-impl Trouble {
+impl StepFailure {
     /// What it means at a step after which nothing has happened.
-    fn at(self, step: Step) -> Error {
+    fn at(self, step: SmtpStep) -> SmtpError {
         let about = match &self {
             Self::Answered(answer) => answer.about(step),
             Self::Silent | Self::Garbled | Self::Unable(_) | Self::Stopping | Self::Broken(_) => {
-                About::Nobody
+                RefusalSubject::Nobody
             }
         };
         match about {
-            About::Mailbox => Error::Address { step, trouble: self },
-            About::Us => Error::Refused { step, trouble: self },
-            About::Nobody => Error::NotTaken { step, trouble: self },
+            RefusalSubject::Mailbox => SmtpError::Address { step, trouble: self },
+            RefusalSubject::Us => SmtpError::Refused { step, trouble: self },
+            RefusalSubject::Nobody => SmtpError::NotTaken { step, trouble: self },
         }
     }
 }
 
 /// `lettre` takes 2yz and 3yz for success, one like the other.
-fn answers(wanted: Severity) -> impl Fn(Response) -> Result<(), Trouble> {
-    move |it| if it.code().severity == wanted { Ok(()) } else { Err(Trouble::Garbled) }
+fn answers(wanted: Severity) -> impl Fn(Response) -> Result<(), StepFailure> {
+    move |response| {
+        if response.code().severity == wanted { Ok(()) } else { Err(StepFailure::Garbled) }
+    }
 }
 
 /// An address outside ASCII needs a server that knows such addresses.
 fn mail_options(
     conversation: &AsyncSmtpConnection,
-    parcel: &Parcel,
-) -> Result<Vec<MailParameter>, Error> {
+    parcel: &SmtpMessage,
+) -> Result<Vec<MailParameter>, SmtpError> {
     let is_ascii = |it: &Address| AsRef::<str>::as_ref(it).is_ascii();
     if is_ascii(&parcel.from) && is_ascii(&parcel.to) {
         return Ok(vec![]);
@@ -358,24 +360,24 @@ fn mail_options(
     if conversation.server_info().supports_feature(Extension::SmtpUtfEight) {
         return Ok(vec![MailParameter::SmtpUtfEight]);
     }
-    let trouble = Trouble::Unable("take addresses outside ASCII (SMTPUTF8)");
-    Err(Error::Address { step: Step::Sender, trouble })
+    let trouble = StepFailure::Unable("take addresses outside ASCII (SMTPUTF8)");
+    Err(SmtpError::Address { step: SmtpStep::Sender, trouble })
 }
 
 async fn in_time<T>(
     limit: Duration,
-    step: impl Future<Output = Result<T, SmtpError>>,
-) -> Result<T, Trouble> {
+    step: impl Future<Output = Result<T, LettreError>>,
+) -> Result<T, StepFailure> {
     match tokio::time::timeout(limit, step).await {
-        Ok(outcome) => outcome.map_err(Trouble::from),
-        Err(_elapsed) => Err(Trouble::Silent),
+        Ok(outcome) => outcome.map_err(StepFailure::from),
+        Err(_elapsed) => Err(StepFailure::Silent),
     }
 }
 
-impl From<SmtpError> for Trouble {
+impl From<LettreError> for StepFailure {
     /// What a server says in words is left out: it may quote the address.
-    fn from(error: SmtpError) -> Self {
-        match Answer::of(&error) {
+    fn from(error: LettreError) -> Self {
+        match RefusalCodes::of(&error) {
             Some(answer) => Self::Answered(answer),
             None if error.is_response() => Self::Garbled,
             None => Self::Broken(error),

@@ -5,26 +5,26 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    domain::notification::{Addressee, Kind, Money, Occasion},
-    jobs::mail::Letter,
+    domain::notification::{CustomerContact, Money, NotificationCause, NotificationKind},
+    jobs::mail::MailText,
 };
 
 const ORDER: Uuid = Uuid::from_u128(7);
 
 fn mail(name: &str) -> EmailMessage {
     let total = Money { minor: 1_250, currency: "EUR".to_owned() };
-    let addressee = Addressee {
+    let addressee = CustomerContact {
         email: "ada@example.org".to_owned(),
         name: Some(name.to_owned()),
         total: total.clone(),
     };
     EmailMessage {
         order_id: ORDER,
-        message_id: mail::message_id(ORDER, Kind::Confirmed, "shop.example"),
+        message_id: mail::message_id(ORDER, NotificationKind::Confirmed, "shop.example"),
         email: addressee.email.clone(),
         name: addressee.name.clone(),
         written_at: datetime!(2026-01-02 03:04:05 UTC),
-        letter: Letter::write(ORDER, &Occasion::Confirmed { total }, &addressee),
+        letter: MailText::write(ORDER, &NotificationCause::Confirmed { total }, &addressee),
     }
 }
 
@@ -123,13 +123,13 @@ fn an_address_that_is_none_is_never_tried() {
     let from = "Shop <orders@shop.example>".parse().unwrap();
     for email in ["", "ada", "ada@", "ada@example.org\r\nRCPT TO:<bob@example.org>", "a b@c.d"] {
         let mail = EmailMessage { email: email.to_owned(), ..mail("Ada") };
-        assert!(matches!(write(&from, &mail), Err(Error::Address)), "{email:?}");
+        assert!(matches!(write(&from, &mail), Err(ComposeError::Address)), "{email:?}");
     }
 }
 
 #[test]
 fn a_job_knows_its_order_and_kind_by_its_name() {
-    for kind in Kind::ALL {
+    for kind in NotificationKind::ALL {
         assert_eq!(mail::read_key(&mail::key(ORDER, kind).key), Some((ORDER, kind)));
     }
     for name in ["", "confirmed", "7.confirmed", "00000000-0000-0000-0000-000000000007.eaten"] {

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use shared::contract::currency;
 use uuid::Uuid;
 
-use crate::domain::notification::{Addressee, CancelReason, Money, Occasion};
+use crate::domain::notification::{CancelReason, CustomerContact, Money, NotificationCause};
 
 /// A mail's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct MailText {
     /// Its subject line.
     pub subject: String,
     /// Its body, by paragraphs.
@@ -21,26 +21,30 @@ pub struct Letter {
 /// A name that is longer is cut.
 const NAME_CHARS_MAX: usize = 100;
 
-impl Letter {
+impl MailText {
     /// Writes to this customer on this occasion.
-    pub fn write(order_id: Uuid, occasion: &Occasion, addressee: &Addressee) -> Self {
+    pub fn write(
+        order_id: Uuid,
+        occasion: &NotificationCause,
+        addressee: &CustomerContact,
+    ) -> Self {
         let (subject, news) = match occasion {
-            Occasion::Confirmed { total } if total.minor == 0 => (
+            NotificationCause::Confirmed { total } if total.minor == 0 => (
                 "Your order is confirmed",
                 "good news: your order is confirmed. There is nothing to pay.".to_owned(),
             ),
-            Occasion::Confirmed { total } => (
+            NotificationCause::Confirmed { total } => (
                 "Your order is confirmed",
                 format!("good news: your order is confirmed. You paid {}.", price(total)),
             ),
-            Occasion::Cancelled { reason } => (
+            NotificationCause::Cancelled { reason } => (
                 "Your order was cancelled",
                 format!(
                     "your order was cancelled: {}. Whatever you paid for it, you get back.",
                     explain(*reason)
                 ),
             ),
-            Occasion::Refunded { amount } => (
+            NotificationCause::Refunded { amount } => (
                 "Your money is on its way back",
                 format!("we returned {} to you for the order that was cancelled.", price(amount)),
             ),
@@ -69,8 +73,8 @@ impl Letter {
     }
 }
 
-fn greet(addressee: &Addressee) -> String {
-    match addressee.name.as_deref().map(one_line).filter(|it| !it.is_empty()) {
+fn greet(addressee: &CustomerContact) -> String {
+    match addressee.name.as_deref().map(one_line).filter(|text| !text.is_empty()) {
         Some(name) => format!("Hello {name},"),
         None => "Hello,".to_owned(),
     }
@@ -80,7 +84,7 @@ fn greet(addressee: &Addressee) -> String {
 /// the direction of what follows it.
 pub(crate) fn one_line(name: &str) -> String {
     let name = name.replace(turns_text, "");
-    let words = name.split(|it: char| it.is_control() || it.is_whitespace());
+    let words = name.split(|character: char| character.is_control() || character.is_whitespace());
     let line = words.filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ");
     line.chars().take(NAME_CHARS_MAX).collect()
 }

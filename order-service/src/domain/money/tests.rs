@@ -55,7 +55,7 @@ proptest! {
     #[test]
     fn arithmetic_is_right_or_refused(a in 0..=Money::MINOR_MAX, b in 0..=Money::MINOR_MAX, n in 1i64..=10_000) {
         let (here, there) = (Money::new(a, eur()).unwrap(), Money::new(b, eur()).unwrap());
-        let fits = |it: i128| i64::try_from(it).ok().filter(|it| *it <= Money::MINOR_MAX);
+        let fits = |n: i128| i64::try_from(n).ok().filter(|n| *n <= Money::MINOR_MAX);
         let sum = here.plus(there).map(Money::minor);
         prop_assert_eq!(sum, fits(i128::from(a) + i128::from(b)));
         let product = here.times(Quantity::new(n).unwrap()).map(Money::minor);

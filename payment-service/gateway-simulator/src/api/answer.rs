@@ -3,18 +3,18 @@
 use axum::body::Bytes;
 use serde::Serialize;
 
-use super::Metadata;
+use super::ChargeMetadata;
 
 /// A status and the bytes of a body: what a key is answered, the first time and every time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct ApiAnswer {
     /// HTTP's.
     pub status: u16,
     /// JSON. A clone shares the bytes.
     pub body: Bytes,
 }
 
-impl Answer {
+impl ApiAnswer {
     /// An answer that carries `body` as JSON.
     pub fn of(status: u16, body: &impl Serialize) -> Self {
         Self { status, body: Bytes::from(to_json(body)) }
@@ -41,7 +41,7 @@ pub struct ChargeObject {
     /// How much was given back.
     pub amount_refunded: u64,
     /// As it was asked for.
-    pub metadata: Metadata,
+    pub metadata: ChargeMetadata,
 }
 
 /// A refund that was executed.
@@ -65,7 +65,7 @@ pub struct RefundObject {
 
 /// One page, newest first.
 #[derive(Debug, Serialize)]
-pub struct List<T> {
+pub struct ListBody<T> {
     /// Always `list`.
     pub object: &'static str,
     /// The page.

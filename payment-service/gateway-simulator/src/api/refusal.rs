@@ -6,13 +6,13 @@
 use serde::Serialize;
 
 use super::{
-    Decline,
-    answer::{Answer, to_json},
+    DeclineReason,
+    answer::{ApiAnswer, to_json},
 };
 
 /// Why nothing was executed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum RequestRefusal {
     /// The request makes no sense.
     Invalid(String),
     /// The key is not one.
@@ -40,7 +40,7 @@ pub enum Refusal {
 }
 
 #[derive(Serialize)]
-struct Envelope<'a> {
+struct ErrorBody<'a> {
     error: ErrorObject<'a>,
 }
 
@@ -53,9 +53,9 @@ struct ErrorObject<'a> {
     message: &'a str,
 }
 
-impl Refusal {
+impl RequestRefusal {
     /// The refusal as an answer.
-    pub fn answer(&self) -> Answer {
+    pub fn answer(&self) -> ApiAnswer {
         let (status, r#type, code, message) = match self {
             Self::Invalid(message) => {
                 (400, "invalid_request_error", "parameter_invalid", message.as_str())
@@ -111,17 +111,17 @@ impl Refusal {
             }
             Self::Broken => (500, "api_error", "internal", "Something went wrong on our side."),
         };
-        Answer::of(
+        ApiAnswer::of(
             status,
-            &Envelope { error: ErrorObject { r#type, code, decline_code: None, message } },
+            &ErrorBody { error: ErrorObject { r#type, code, decline_code: None, message } },
         )
     }
 }
 
 /// The body of a decline's answer.
-pub(crate) fn decline_body(decline: &Decline) -> String {
-    let Decline { code, decline_code, message } = *decline;
+pub(crate) fn decline_body(decline: &DeclineReason) -> String {
+    let DeclineReason { code, decline_code, message } = *decline;
     let error =
         ErrorObject { r#type: "card_error", code, decline_code: Some(decline_code), message };
-    to_json(&Envelope { error })
+    to_json(&ErrorBody { error })
 }

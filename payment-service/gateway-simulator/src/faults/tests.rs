@@ -4,15 +4,15 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn faults(given: Value) -> Faults {
+fn faults(given: Value) -> FaultSettings {
     serde_json::from_value(given).unwrap()
 }
 
-fn row(switches: &Switches) -> Vec<Fate> {
+fn row(switches: &FaultSwitches) -> Vec<CallFate> {
     (0..100).map(|_| switches.draw()).collect()
 }
 
-fn mixed(seed: u64) -> Faults {
+fn mixed(seed: u64) -> FaultSettings {
     faults(json!({
         "refuse_rate": 0.3, "error_after_rate": 0.3, "drop_before_rate": 0.3, "drop_after_rate": 0.3,
         "delay_ms": { "min": 0, "max": 1_000 }, "seed": seed,
@@ -21,7 +21,7 @@ fn mixed(seed: u64) -> Faults {
 
 #[test]
 fn one_seed_gives_one_row_of_fates() {
-    let (one, other) = (Switches::new(), Switches::new());
+    let (one, other) = (FaultSwitches::new(), FaultSwitches::new());
     other.draw();
     one.switch(mixed(7)).unwrap();
     other.switch(mixed(7)).unwrap();
@@ -33,29 +33,29 @@ fn one_seed_gives_one_row_of_fates() {
 
 #[test]
 fn a_rate_moves_only_its_own_fault() {
-    let (one, other) = (Switches::new(), Switches::new());
+    let (one, other) = (FaultSwitches::new(), FaultSwitches::new());
     one.switch(mixed(7)).unwrap();
-    other.switch(Faults { refuse_rate: 0.0, ..mixed(7) }).unwrap();
+    other.switch(FaultSettings { refuse_rate: 0.0, ..mixed(7) }).unwrap();
     for (with, without) in row(&one).into_iter().zip(row(&other)) {
         assert_eq!((with.delay, with.ending), (without.delay, without.ending));
-        assert_ne!(without.start, Start::Refuse);
+        assert_ne!(without.start, CallStart::Refuse);
     }
 }
 
 #[test]
 fn a_healthy_gateway_lets_every_call_pass() {
-    let healthy = Fate {
-        start: Start::Pass,
+    let healthy = CallFate {
+        start: CallStart::Pass,
         delay: Duration::ZERO,
         slow: Duration::from_millis(SLOW_DEFAULT_MS),
-        ending: Ending::Answer,
+        ending: CallEnding::Answer,
     };
-    assert_eq!(row(&Switches::new()), vec![healthy; 100]);
+    assert_eq!(row(&FaultSwitches::new()), vec![healthy; 100]);
 }
 
 #[test]
 fn faults_out_of_bounds_are_refused_and_change_nothing() {
-    let switches = Switches::new();
+    let switches = FaultSwitches::new();
     switches.switch(mixed(7)).unwrap();
     let wrong = [
         json!({ "refuse_rate": 1.1 }),
@@ -68,7 +68,7 @@ fn faults_out_of_bounds_are_refused_and_change_nothing() {
     ];
     for given in wrong {
         let refused = switches.switch(faults(given.clone()));
-        assert!(matches!(refused, Err(Refusal::Invalid(_))), "{given}");
+        assert!(matches!(refused, Err(RequestRefusal::Invalid(_))), "{given}");
     }
     assert_eq!(switches.faults(), mixed(7));
 }

@@ -9,12 +9,15 @@ use axum::{
 };
 use tokio::time::sleep;
 
-use super::{Gateway, end, respond};
+use super::{GatewayState, end, respond};
 use crate::{
-    api::{Card, ChargeRequest, Operation, RefundRequest, Request, refusal::Refusal},
-    desk::{Attempt, Closed, Reply, Served, When, Wish},
-    faults::{Ending, Fate, Start},
-    line::Cut,
+    api::{
+        ApiRequest, CardToken, ChargeRequest, MoneyOperation, RefundRequest,
+        refusal::RequestRefusal,
+    },
+    cuttable::CutSignal,
+    executor::{CallEnd, CallResult, CallTarget, ExecutionTime, ExecutorStopped, ParsedCall},
+    faults::{CallEnding, CallFate, CallStart},
 };
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -25,38 +28,52 @@ const WAITING_MAX: usize = 10_000;
 
 /// `POST /charges`
 pub(super) async fn charge(
-    State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    State(gateway): State<Arc<GatewayState>>,
+    ConnectInfo(cut): ConnectInfo<CutSignal>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let request = ChargeRequest::parse(&body).map(Request::Charge);
-    answer(&gateway, &cut, Call { operation: Operation::Charge, key: key(&headers), request }).await
+    let request = ChargeRequest::parse(&body).map(ApiRequest::Charge);
+    answer(
+        &gateway,
+        &cut,
+        ReceivedCall { operation: MoneyOperation::Charge, key: key(&headers), request },
+    )
+    .await
 }
 
 /// `POST /refunds`
 pub(super) async fn refund(
-    State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    State(gateway): State<Arc<GatewayState>>,
+    ConnectInfo(cut): ConnectInfo<CutSignal>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    let request = RefundRequest::parse(&body).map(Request::Refund);
-    answer(&gateway, &cut, Call { operation: Operation::Refund, key: key(&headers), request }).await
+    let request = RefundRequest::parse(&body).map(ApiRequest::Refund);
+    answer(
+        &gateway,
+        &cut,
+        ReceivedCall { operation: MoneyOperation::Refund, key: key(&headers), request },
+    )
+    .await
 }
 
 /// A call as it was understood.
-struct Call {
-    operation: Operation,
-    key: Result<String, Refusal>,
-    request: Result<Request, Refusal>,
+struct ReceivedCall {
+    operation: MoneyOperation,
+    key: Result<String, RequestRefusal>,
+    request: Result<ApiRequest, RequestRefusal>,
 }
 
-async fn answer(gateway: &Arc<Gateway>, cut: &Cut, call: Call) -> Response<Body> {
-    let Ok(Reply { answer, replayed, ending }) = serve(gateway, call).await else {
+async fn answer(
+    gateway: &Arc<GatewayState>,
+    cut: &CutSignal,
+    call: ReceivedCall,
+) -> Response<Body> {
+    let Ok(CallEnd { answer, replayed, ending }) = serve(gateway, call).await else {
         // The gateway is going away, and nobody knows what became of the call.
         cut.cut();
-        return respond(Refusal::Unavailable.answer());
+        return respond(RequestRefusal::Unavailable.answer());
     };
     let mut response = respond(answer);
     if replayed {
@@ -65,9 +82,12 @@ async fn answer(gateway: &Arc<Gateway>, cut: &Cut, call: Call) -> Response<Body>
     end(ending, response, cut)
 }
 
-async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Reply, Closed> {
+async fn serve(
+    gateway: &Arc<GatewayState>,
+    call: ReceivedCall,
+) -> Result<CallEnd, ExecutorStopped> {
     let fate = gateway.switches.draw();
-    let Call { operation, key, request } = call;
+    let ReceivedCall { operation, key, request } = call;
     let (key, request) = match (key, request) {
         (Ok(key), Ok(request)) => (key, request),
         (Err(refusal), _) => {
@@ -79,74 +99,74 @@ async fn serve(gateway: &Arc<Gateway>, call: Call) -> Result<Reply, Closed> {
     };
     let delay = fate.delay + if is_slow(&request) { fate.slow } else { Duration::ZERO };
     let full = !delay.is_zero() && gateway.waiting.len() >= WAITING_MAX;
-    if fate.start != Start::Pass || full {
-        let attempt = turned_away(operation, Some(key), &fate, Refusal::Unavailable);
+    if fate.start != CallStart::Pass || full {
+        let attempt = turned_away(operation, Some(key), &fate, RequestRefusal::Unavailable);
         return at_once(gateway, attempt).await;
     }
-    let attempt = move |when| Attempt {
+    let attempt = move |when| ParsedCall {
         operation,
         key: Some(key.clone()),
-        wish: Wish::Do(request.clone(), when),
+        wish: CallTarget::Do(request.clone(), when),
         ending: fate.ending,
     };
     if delay.is_zero() {
-        return at_once(gateway, attempt(When::Now)).await;
+        return at_once(gateway, attempt(ExecutionTime::Now)).await;
     }
     // A gateway does not stop working because its client has stopped listening.
     let late = late(Arc::clone(gateway), attempt, fate.delay, delay);
-    gateway.waiting.spawn(late).await.unwrap_or(Err(Closed))
+    gateway.waiting.spawn(late).await.unwrap_or(Err(ExecutorStopped))
 }
 
 /// Holds the key, waits, executes. What needs no executing waits only as long as every call does:
 /// with a slow card it is the executing that is slow.
 async fn late(
-    gateway: Arc<Gateway>,
-    attempt: impl Fn(When) -> Attempt,
+    gateway: Arc<GatewayState>,
+    attempt: impl Fn(ExecutionTime) -> ParsedCall,
     delay: Duration,
     delay_to_execute: Duration,
-) -> Result<Reply, Closed> {
-    let served = gateway.desk.attempt(attempt(When::Later)).await?;
-    let delay = if matches!(&served, Served::Held) { delay_to_execute } else { delay };
+) -> Result<CallEnd, ExecutorStopped> {
+    let served = gateway.desk.attempt(attempt(ExecutionTime::Later)).await?;
+    let delay = if matches!(&served, CallResult::Held) { delay_to_execute } else { delay };
     tokio::select! {
-        () = gateway.stop.cancelled() => return Err(Closed),
+        () = gateway.stop.cancelled() => return Err(ExecutorStopped),
         () = sleep(delay) => (),
     }
     match served {
-        Served::Done(reply) => Ok(reply),
-        Served::Held => at_once(&gateway, attempt(When::AfterHold)).await,
+        CallResult::Done(reply) => Ok(reply),
+        CallResult::Held => at_once(&gateway, attempt(ExecutionTime::AfterHold)).await,
     }
 }
 
 /// An attempt at which the request is not executed. What its fate does not pass is not looked at.
 fn turned_away(
-    operation: Operation,
+    operation: MoneyOperation,
     key: Option<String>,
-    fate: &Fate,
-    refusal: Refusal,
-) -> Attempt {
+    fate: &CallFate,
+    refusal: RequestRefusal,
+) -> ParsedCall {
     let (refusal, ending) = match fate.start {
-        Start::Pass => (refusal, fate.ending),
-        Start::Refuse => (Refusal::Unavailable, Ending::Answer),
-        Start::Drop => (Refusal::Unavailable, Ending::Drop),
+        CallStart::Pass => (refusal, fate.ending),
+        CallStart::Refuse => (RequestRefusal::Unavailable, CallEnding::Answer),
+        CallStart::Drop => (RequestRefusal::Unavailable, CallEnding::Drop),
     };
-    Attempt { operation, key, wish: Wish::Refused(refusal), ending }
+    ParsedCall { operation, key, wish: CallTarget::Refused(refusal), ending }
 }
 
-async fn at_once(gateway: &Gateway, attempt: Attempt) -> Result<Reply, Closed> {
+async fn at_once(gateway: &GatewayState, attempt: ParsedCall) -> Result<CallEnd, ExecutorStopped> {
     match gateway.desk.attempt(attempt).await? {
-        Served::Done(reply) => Ok(reply),
-        Served::Held => unreachable!("only what is done later is held"),
+        CallResult::Done(reply) => Ok(reply),
+        CallResult::Held => unreachable!("only what is done later is held"),
     }
 }
 
-fn is_slow(request: &Request) -> bool {
-    matches!(request, Request::Charge(charge) if charge.source == Card::Slow)
+fn is_slow(request: &ApiRequest) -> bool {
+    matches!(request, ApiRequest::Charge(charge) if charge.source == CardToken::Slow)
 }
 
-fn key(headers: &HeaderMap) -> Result<String, Refusal> {
+fn key(headers: &HeaderMap) -> Result<String, RequestRefusal> {
     let key = headers.get(IDEMPOTENCY_KEY).and_then(|value| value.to_str().ok());
     key.filter(|key| !key.is_empty() && key.len() <= KEY_BYTES_MAX)
         .filter(|key| key.bytes().all(|byte| byte.is_ascii_graphic()))
         .map(str::to_owned)
-        .ok_or(Refusal::BadKey)
+        .ok_or(RequestRefusal::BadKey)
 }

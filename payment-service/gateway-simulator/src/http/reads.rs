@@ -12,13 +12,13 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::{Gateway, end, refuse, respond};
+use super::{GatewayState, end, refuse, respond};
 use crate::{
-    api::{answer::Answer, refusal::Refusal},
-    desk::Closed,
-    faults::{Ending, Start},
-    ledger::{Filter, Page},
-    line::Cut,
+    api::{answer::ApiAnswer, refusal::RequestRefusal},
+    cuttable::CutSignal,
+    executor::ExecutorStopped,
+    faults::{CallEnding, CallStart},
+    ledger::{ChargeFilter, PageRange},
 };
 
 /// What is asked of `GET /charges`.
@@ -42,7 +42,7 @@ pub(super) struct RefundsQuery {
 
 /// `GET /charges/{id}`
 pub(super) async fn charge(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Arc<GatewayState>>,
     Path(id): Path<String>,
 ) -> Response<Body> {
     show(gateway.desk.look(move |ledger| ledger.charge(&id)).await)
@@ -50,50 +50,52 @@ pub(super) async fn charge(
 
 /// `GET /charges`
 pub(super) async fn charges(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Arc<GatewayState>>,
     query: Result<Query<ChargesQuery>, QueryRejection>,
 ) -> Response<Body> {
     let Query(ChargesQuery { order_id, key, limit, starting_after }) = match query {
         Ok(query) => query,
-        Err(rejection) => return refuse(&Refusal::Invalid(rejection.body_text())),
+        Err(rejection) => return refuse(&RequestRefusal::Invalid(rejection.body_text())),
     };
-    let (filter, page) = (Filter { order_id, key }, Page { limit, starting_after });
+    let (filter, page) = (ChargeFilter { order_id, key }, PageRange { limit, starting_after });
     show(gateway.desk.look(move |ledger| ledger.charges(&filter, &page)).await)
 }
 
 /// `GET /refunds`
 pub(super) async fn refunds(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Arc<GatewayState>>,
     query: Result<Query<RefundsQuery>, QueryRejection>,
 ) -> Response<Body> {
     let Query(RefundsQuery { charge, limit, starting_after }) = match query {
         Ok(query) => query,
-        Err(rejection) => return refuse(&Refusal::Invalid(rejection.body_text())),
+        Err(rejection) => return refuse(&RequestRefusal::Invalid(rejection.body_text())),
     };
-    let page = Page { limit, starting_after };
+    let page = PageRange { limit, starting_after };
     show(gateway.desk.look(move |ledger| ledger.refunds(charge.as_deref(), &page)).await)
 }
 
-fn show<T: Serialize>(seen: Result<Result<T, Refusal>, Closed>) -> Response<Body> {
+fn show<T: Serialize>(seen: Result<Result<T, RequestRefusal>, ExecutorStopped>) -> Response<Body> {
     match seen {
-        Ok(Ok(object)) => respond(Answer::of(200, &object)),
+        Ok(Ok(object)) => respond(ApiAnswer::of(200, &object)),
         Ok(Err(refusal)) => refuse(&refusal),
-        Err(Closed) => refuse(&Refusal::Unavailable),
+        Err(ExecutorStopped) => refuse(&RequestRefusal::Unavailable),
     }
 }
 
 /// Lets faults strike a call that only looks.
 pub(super) async fn with_faults(
-    State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    State(gateway): State<Arc<GatewayState>>,
+    ConnectInfo(cut): ConnectInfo<CutSignal>,
     request: Request,
     next: Next,
 ) -> Response<Body> {
     let fate = gateway.switches.draw();
     match fate.start {
-        Start::Pass => {}
-        Start::Refuse => return refuse(&Refusal::Unavailable),
-        Start::Drop => return end(Ending::Drop, refuse(&Refusal::Unavailable), &cut),
+        CallStart::Pass => {}
+        CallStart::Refuse => return refuse(&RequestRefusal::Unavailable),
+        CallStart::Drop => {
+            return end(CallEnding::Drop, refuse(&RequestRefusal::Unavailable), &cut);
+        }
     }
     if !fate.delay.is_zero() {
         sleep(fate.delay).await;

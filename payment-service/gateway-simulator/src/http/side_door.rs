@@ -9,47 +9,47 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{Gateway, refuse, respond};
+use super::{GatewayState, refuse, respond};
 use crate::{
-    api::{answer::Answer, from_json, refusal::Refusal},
-    faults::Faults,
-    ledger::Ledger,
-    line::Cut,
+    api::{answer::ApiAnswer, from_json, refusal::RequestRefusal},
+    cuttable::CutSignal,
+    faults::FaultSettings,
+    ledger::ChargeLedger,
 };
 
 /// `GET /livez`
 pub(super) async fn livez() -> Response<Body> {
-    respond(Answer::of(200, &json!({ "status": "ok" })))
+    respond(ApiAnswer::of(200, &json!({ "status": "ok" })))
 }
 
 /// `GET /summary`
-pub(super) async fn summary(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
-    match gateway.desk.look(Ledger::summary).await {
-        Ok(summary) => respond(Answer::of(200, &summary)),
-        Err(_) => refuse(&Refusal::Unavailable),
+pub(super) async fn summary(State(gateway): State<Arc<GatewayState>>) -> Response<Body> {
+    match gateway.desk.look(ChargeLedger::summary).await {
+        Ok(summary) => respond(ApiAnswer::of(200, &summary)),
+        Err(_) => refuse(&RequestRefusal::Unavailable),
     }
 }
 
 /// `DELETE /keys`: a gateway remembers its keys for a time only.
-pub(super) async fn forget_keys(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+pub(super) async fn forget_keys(State(gateway): State<Arc<GatewayState>>) -> Response<Body> {
     match gateway.desk.forget_keys().await {
         Ok(()) => {
             tracing::info!("all keys are forgotten");
-            respond(Answer::of(200, &json!({ "keys": 0 })))
+            respond(ApiAnswer::of(200, &json!({ "keys": 0 })))
         }
-        Err(_) => refuse(&Refusal::Unavailable),
+        Err(_) => refuse(&RequestRefusal::Unavailable),
     }
 }
 
 /// `GET /faults`
-pub(super) async fn faults(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
-    respond(Answer::of(200, &gateway.switches.faults()))
+pub(super) async fn faults(State(gateway): State<Arc<GatewayState>>) -> Response<Body> {
+    respond(ApiAnswer::of(200, &gateway.switches.faults()))
 }
 
 /// `PUT /faults`: what is not given is not broken.
 pub(super) async fn switch_faults(
-    State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    State(gateway): State<Arc<GatewayState>>,
+    ConnectInfo(cut): ConnectInfo<CutSignal>,
     body: Bytes,
 ) -> Response<Body> {
     match from_json(&body).and_then(|faults| switch(&gateway, &cut, faults)) {
@@ -60,17 +60,21 @@ pub(super) async fn switch_faults(
 
 /// `DELETE /faults`
 pub(super) async fn reset_faults(
-    State(gateway): State<Arc<Gateway>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    State(gateway): State<Arc<GatewayState>>,
+    ConnectInfo(cut): ConnectInfo<CutSignal>,
 ) -> Response<Body> {
-    match switch(&gateway, &cut, Faults::default()) {
+    match switch(&gateway, &cut, FaultSettings::default()) {
         Ok(answer) => respond(answer),
         Err(refusal) => refuse(&refusal),
     }
 }
 
-fn switch(gateway: &Gateway, cut: &Cut, faults: Faults) -> Result<Answer, Refusal> {
-    let (down, answer) = (faults.down, Answer::of(200, &faults));
+fn switch(
+    gateway: &GatewayState,
+    cut: &CutSignal,
+    faults: FaultSettings,
+) -> Result<ApiAnswer, RequestRefusal> {
+    let (down, answer) = (faults.down, ApiAnswer::of(200, &faults));
     gateway.switches.switch(faults)?;
     if down {
         gateway.switchboard.cut_all_but(Some(cut));

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ledger, Refund};
+use super::{ChargeLedger, LedgerRefund};
 use crate::api::{
-    answer::{ChargeObject, List, RefundObject},
-    refusal::Refusal,
+    answer::{ChargeObject, ListBody, RefundObject},
+    refusal::RequestRefusal,
 };
 
 const LIMIT_DEFAULT: usize = 10;
@@ -16,31 +16,31 @@ const DUPLICATES_SHOWN_MAX: usize = 100;
 
 /// Which part of a list.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct Page {
+pub(crate) struct PageRange {
     pub(crate) limit: Option<usize>,
     pub(crate) starting_after: Option<String>,
 }
 
-impl Page {
-    fn limit(&self) -> Result<usize, Refusal> {
+impl PageRange {
+    fn limit(&self) -> Result<usize, RequestRefusal> {
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
         if (1..=LIMIT_MAX).contains(&limit) {
             return Ok(limit);
         }
-        Err(Refusal::Invalid(format!("limit must be from 1 to {LIMIT_MAX}")))
+        Err(RequestRefusal::Invalid(format!("limit must be from 1 to {LIMIT_MAX}")))
     }
 }
 
 /// Which charges.
 #[derive(Debug, Default)]
-pub(crate) struct Filter {
+pub(crate) struct ChargeFilter {
     pub(crate) order_id: Option<String>,
     pub(crate) key: Option<String>,
 }
 
 /// Counts for the checks of tests and tools.
 #[derive(Debug, Serialize)]
-pub(crate) struct Summary {
+pub(crate) struct LedgerSummary {
     charges: usize,
     declined: usize,
     refunds: usize,
@@ -50,30 +50,30 @@ pub(crate) struct Summary {
     charged_amount: BTreeMap<String, u64>,
     refunded_amount: BTreeMap<String, u64>,
     net_amount: BTreeMap<String, u64>,
-    duplicates: Duplicates,
+    duplicates: DuplicateCharges,
 }
 
 /// Orders with more than one charge that still holds money.
 #[derive(Debug, Serialize)]
-struct Duplicates {
+struct DuplicateCharges {
     count: usize,
     /// The first hundred.
     order_ids: Vec<String>,
 }
 
-impl Ledger {
+impl ChargeLedger {
     /// One charge as it stands now.
-    pub(crate) fn charge(&self, id: &str) -> Result<ChargeObject, Refusal> {
-        let place = self.charge_by_id.get(id).ok_or(Refusal::NotFound("No such charge."))?;
+    pub(crate) fn charge(&self, id: &str) -> Result<ChargeObject, RequestRefusal> {
+        let place = self.charge_by_id.get(id).ok_or(RequestRefusal::NotFound("No such charge."))?;
         Ok(self.charges[*place].object())
     }
 
     /// Charges as they stand now, newest first.
     pub(crate) fn charges(
         &self,
-        filter: &Filter,
-        page: &Page,
-    ) -> Result<List<ChargeObject>, Refusal> {
+        filter: &ChargeFilter,
+        page: &PageRange,
+    ) -> Result<ListBody<ChargeObject>, RequestRefusal> {
         let (limit, end) = (page.limit()?, self.end_of(page, Self::charge_place)?);
         let end = end.unwrap_or(self.charges.len());
         let places: Box<dyn Iterator<Item = usize>> = match (&filter.key, &filter.order_id) {
@@ -95,14 +95,15 @@ impl Ledger {
     pub(crate) fn refunds(
         &self,
         charge: Option<&str>,
-        page: &Page,
-    ) -> Result<List<RefundObject>, Refusal> {
+        page: &PageRange,
+    ) -> Result<ListBody<RefundObject>, RequestRefusal> {
         let (limit, end) = (page.limit()?, self.end_of(page, Self::refund_place)?);
         let end = end.unwrap_or(self.refunds.len());
         let places: Box<dyn Iterator<Item = usize>> = match charge {
             None => Box::new((0..end).rev()),
             Some(id) => {
-                let place = self.charge_place(id).ok_or(Refusal::NotFound("No such charge."))?;
+                let place =
+                    self.charge_place(id).ok_or(RequestRefusal::NotFound("No such charge."))?;
                 Box::new(self.charges[place].refunds.iter().rev().copied())
             }
         };
@@ -112,10 +113,10 @@ impl Ledger {
     }
 
     /// The counts.
-    pub(crate) fn summary(&self) -> Summary {
+    pub(crate) fn summary(&self) -> LedgerSummary {
         let refunded = |currency: &str| self.refunded.get(currency).copied().unwrap_or(0);
         let net = |(currency, sum): (&String, &u64)| (currency.clone(), sum - refunded(currency));
-        Summary {
+        LedgerSummary {
             charges: self.charges.len(),
             declined: self.declined,
             refunds: self.refunds.len(),
@@ -125,7 +126,7 @@ impl Ledger {
             charged_amount: self.charged.clone(),
             refunded_amount: self.refunded.clone(),
             net_amount: self.charged.iter().map(net).collect(),
-            duplicates: Duplicates {
+            duplicates: DuplicateCharges {
                 count: self.duplicates.len(),
                 order_ids: self.duplicates.iter().take(DUPLICATES_SHOWN_MAX).cloned().collect(),
             },
@@ -143,15 +144,15 @@ impl Ledger {
     /// Where the page begins, counted from the oldest: everything on it is older.
     fn end_of(
         &self,
-        page: &Page,
+        page: &PageRange,
         place: fn(&Self, &str) -> Option<usize>,
-    ) -> Result<Option<usize>, Refusal> {
+    ) -> Result<Option<usize>, RequestRefusal> {
         let Some(id) = &page.starting_after else { return Ok(None) };
-        let unknown = || Refusal::Invalid("starting_after is not on this list".to_owned());
+        let unknown = || RequestRefusal::Invalid("starting_after is not on this list".to_owned());
         place(self, id).map(Some).ok_or_else(unknown)
     }
 
-    fn refund(&self, refund: &Refund) -> RefundObject {
+    fn refund(&self, refund: &LedgerRefund) -> RefundObject {
         let charge = &self.charges[refund.charge];
         RefundObject {
             id: refund.id.clone(),
@@ -165,7 +166,7 @@ impl Ledger {
     }
 }
 
-fn list<T>(mut objects: impl Iterator<Item = T>, limit: usize) -> List<T> {
+fn list<T>(mut objects: impl Iterator<Item = T>, limit: usize) -> ListBody<T> {
     let data = objects.by_ref().take(limit).collect();
-    List { object: "list", data, has_more: objects.next().is_some() }
+    ListBody { object: "list", data, has_more: objects.next().is_some() }
 }

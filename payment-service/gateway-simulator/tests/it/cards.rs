@@ -1,6 +1,6 @@
 //! What each card does, and what is no request at all.
 
-use gateway_simulator::journal::{Outcome, Record};
+use gateway_simulator::journal::{AttemptOutcome, JournalRecord};
 use serde_json::json;
 
 use crate::simulator::{Simulator, charge};
@@ -40,7 +40,7 @@ async fn a_bad_card_is_declined_for_its_reason_and_charges_nothing() {
         let error = &answer.json()["error"];
         assert_eq!(error["type"], "card_error");
         assert_eq!((&error["code"], &error["decline_code"]), (&json!(code), &json!(decline_code)));
-        let declined = |record: &Record| matches!(record, Record::Decline(d) if d.key == card && d.decline_code == decline_code);
+        let declined = |record: &JournalRecord| matches!(record, JournalRecord::Decline(d) if d.key == card && d.decline_code == decline_code);
         assert!(gateway.records().iter().any(declined), "{card}");
     }
     let summary = gateway.summary().await;
@@ -66,8 +66,10 @@ async fn a_lost_answer_is_there_for_the_retry() {
     assert_eq!(gateway.charges_in_log(), 1);
     let outcomes: Vec<_> =
         gateway.attempts().iter().map(|a| (a.outcome, a.executed, a.replayed, a.status)).collect();
-    let expected =
-        [(Outcome::Dropped, true, false, None), (Outcome::Answered, false, true, Some(200))];
+    let expected = [
+        (AttemptOutcome::Dropped, true, false, None),
+        (AttemptOutcome::Answered, false, true, Some(200)),
+    ];
     assert_eq!(outcomes, expected);
 }
 

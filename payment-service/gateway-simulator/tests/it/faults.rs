@@ -1,12 +1,12 @@
 //! Each fault, seen from the client and in the log.
 
-use gateway_simulator::journal::Outcome;
+use gateway_simulator::journal::AttemptOutcome;
 use serde_json::json;
 
 use crate::simulator::{Simulator, charge, rest_of, until};
 
 /// The only attempt in the log: outcome, status, executed.
-fn only_attempt(gateway: &Simulator) -> (Outcome, Option<u16>, bool) {
+fn only_attempt(gateway: &Simulator) -> (AttemptOutcome, Option<u16>, bool) {
     let attempts = gateway.attempts();
     let [attempt] = attempts.as_slice() else { panic!("one attempt, not {attempts:?}") };
     assert_eq!(attempt.key.as_deref(), Some("k"));
@@ -30,7 +30,7 @@ async fn a_refused_call_executes_nothing() {
     assert_eq!(answer.status, 503);
     assert_eq!(answer.headers["retry-after"], "1");
     assert_eq!(gateway.get("/charges").await.status, 503);
-    assert_eq!(only_attempt(&gateway), (Outcome::Refused, Some(503), false));
+    assert_eq!(only_attempt(&gateway), (AttemptOutcome::Refused, Some(503), false));
     assert_eq!(gateway.charges_in_log(), 0);
     assert!(!settle(&gateway).await);
 }
@@ -43,7 +43,7 @@ async fn an_error_after_comes_in_place_of_the_answer() {
     assert_eq!((answer.status, answer.is_replay()), (500, false));
     assert_eq!(answer.json()["error"]["type"], "api_error");
     assert_eq!(gateway.get("/charges").await.status, 500);
-    assert_eq!(only_attempt(&gateway), (Outcome::Errored, Some(500), true));
+    assert_eq!(only_attempt(&gateway), (AttemptOutcome::Errored, Some(500), true));
     assert_eq!(gateway.charges_in_log(), 1);
     assert!(settle(&gateway).await);
 }
@@ -54,7 +54,7 @@ async fn a_drop_before_executes_nothing() {
     gateway.switch(&json!({ "drop_before_rate": 1 })).await;
     assert!(gateway.post("/charges", "k", &charge("tok_visa", "order-1")).await.is_err());
     assert!(gateway.try_get("/charges").await.is_err());
-    assert_eq!(only_attempt(&gateway), (Outcome::Dropped, None, false));
+    assert_eq!(only_attempt(&gateway), (AttemptOutcome::Dropped, None, false));
     assert_eq!(gateway.charges_in_log(), 0);
     assert!(!settle(&gateway).await);
 }
@@ -65,7 +65,7 @@ async fn a_drop_after_has_executed() {
     gateway.switch(&json!({ "drop_after_rate": 1 })).await;
     assert!(gateway.post("/charges", "k", &charge("tok_visa", "order-1")).await.is_err());
     assert!(gateway.try_get("/charges").await.is_err());
-    assert_eq!(only_attempt(&gateway), (Outcome::Dropped, None, true));
+    assert_eq!(only_attempt(&gateway), (AttemptOutcome::Dropped, None, true));
     assert_eq!(gateway.charges_in_log(), 1);
     assert!(settle(&gateway).await);
 }
@@ -95,7 +95,7 @@ async fn a_gateway_that_is_down_closes_every_connection_but_the_side_door() {
     assert!(gateway.post("/charges", "k", &charge("tok_visa", "order-1")).await.is_err());
     assert!(gateway.try_get("/charges").await.is_err());
     assert_eq!(gateway.get("/faults").await.json()["down"], true);
-    assert_eq!(only_attempt(&gateway), (Outcome::Dropped, None, false));
+    assert_eq!(only_attempt(&gateway), (AttemptOutcome::Dropped, None, false));
     assert!(!settle(&gateway).await);
 }
 

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use gateway_simulator::journal::Record;
+use gateway_simulator::journal::JournalRecord;
 use serde_json::json;
 use tokio::process::Command;
 
@@ -120,7 +120,8 @@ async fn nothing_is_answered_that_could_not_be_written() {
         answered.push(answer.json()["id"].as_str().unwrap().to_owned());
     }
     assert_eq!(gateway.exit().await.code(), Some(1));
-    let id = |record| if let Record::Charge(charged) = record { Some(charged.id) } else { None };
+    let id =
+        |record| if let JournalRecord::Charge(charged) = record { Some(charged.id) } else { None };
     let written: Vec<_> = gateway.records().into_iter().filter_map(id).collect();
     assert!(!answered.is_empty());
     assert!(

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use gateway_simulator::journal::{self, Attempted, Record};
+use gateway_simulator::journal::{self, AttemptedRecord, JournalRecord};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -138,20 +138,21 @@ impl Simulator {
         self.folder.path().join("gateway.jsonl")
     }
 
-    pub(crate) fn records(&self) -> Vec<Record> {
+    pub(crate) fn records(&self) -> Vec<JournalRecord> {
         journal::read(&self.log()).unwrap()
     }
 
     /// The attempts in the log.
-    pub(crate) fn attempts(&self) -> Vec<Attempted> {
-        let attempt =
-            |record| if let Record::Attempt(attempt) = record { Some(attempt) } else { None };
+    pub(crate) fn attempts(&self) -> Vec<AttemptedRecord> {
+        let attempt = |record| {
+            if let JournalRecord::Attempt(attempt) = record { Some(attempt) } else { None }
+        };
         self.records().into_iter().filter_map(attempt).collect()
     }
 
     /// How many charges the log holds.
     pub(crate) fn charges_in_log(&self) -> usize {
-        self.records().iter().filter(|record| matches!(record, Record::Charge(_))).count()
+        self.records().iter().filter(|record| matches!(record, JournalRecord::Charge(_))).count()
     }
 
     /// kill -9, then a new process on the same log.

@@ -1,12 +1,15 @@
 //! The table, one command a function; each looks at every stage.
 
-use super::{Charge, Event, Failure, Obstacle, Payment as P, Rejection, Review, Terms};
+use super::{
+    GatewayCharge, Payment as P, PaymentEvent, PaymentFailure, PaymentRejection, PaymentTerms,
+    RefundObstacle, ReviewReason,
+};
 
-type Decision = Result<Vec<Event>, Rejection>;
+type Decision = Result<Vec<PaymentEvent>, PaymentRejection>;
 
-pub(super) fn order_placed(payment: &P, terms: &Terms) -> Vec<Event> {
+pub(super) fn order_placed(payment: &P, terms: &PaymentTerms) -> Vec<PaymentEvent> {
     match payment {
-        P::Unheard => vec![Event::Awaited { terms: terms.clone() }],
+        P::Unheard => vec![PaymentEvent::Awaited { terms: terms.clone() }],
         P::AwaitingOrder => vec![due(terms)],
         // Repeats, and what comes after the cancellation.
         P::AwaitingStock { .. }
@@ -24,9 +27,9 @@ pub(super) fn order_placed(payment: &P, terms: &Terms) -> Vec<Event> {
     }
 }
 
-pub(super) fn stock_reserved(payment: &P) -> Vec<Event> {
+pub(super) fn stock_reserved(payment: &P) -> Vec<PaymentEvent> {
     match payment {
-        P::Unheard => vec![Event::StockHeld],
+        P::Unheard => vec![PaymentEvent::StockHeld],
         P::AwaitingStock { terms } => vec![due(terms)],
         // Repeats, and what comes after the cancellation.
         P::AwaitingOrder
@@ -44,23 +47,24 @@ pub(super) fn stock_reserved(payment: &P) -> Vec<Event> {
     }
 }
 
-pub(super) fn order_cancelled(payment: &P, charge_untouched: bool) -> Vec<Event> {
+pub(super) fn order_cancelled(payment: &P, charge_untouched: bool) -> Vec<PaymentEvent> {
     match payment {
-        P::Unheard => vec![Event::Fenced],
-        P::AwaitingStock { .. } | P::AwaitingOrder => vec![Event::Abandoned],
-        P::Charging { .. } if charge_untouched => vec![Event::ChargeStopped],
-        P::Charging { .. } => vec![Event::Recalled],
-        P::Done { charge, .. } if charge.is_nothing() => vec![Event::Abandoned],
+        P::Unheard => vec![PaymentEvent::Fenced],
+        P::AwaitingStock { .. } | P::AwaitingOrder => vec![PaymentEvent::Abandoned],
+        P::Charging { .. } if charge_untouched => vec![PaymentEvent::ChargeStopped],
+        P::Charging { .. } => vec![PaymentEvent::Recalled],
+        P::Done { charge, .. } if charge.is_nothing() => vec![PaymentEvent::Abandoned],
         // What was paid goes back, and whether its amount was right is no question any more.
-        P::Done { charge, .. } | P::NeedsReview { charge, review: Review::WrongAmount, .. } => {
-            vec![Event::RefundDue { charge: charge.clone() }]
+        P::Done { charge, .. }
+        | P::NeedsReview { charge, review: ReviewReason::WrongAmount, .. } => {
+            vec![PaymentEvent::RefundDue { charge: charge.clone() }]
         }
         // On their way back already, or nothing was paid.
         P::Cancelling { .. }
         | P::Unresolved { .. }
         | P::Refunding { .. }
         | P::Refunded { .. }
-        | P::NeedsReview { review: Review::RefundFailed(_), .. }
+        | P::NeedsReview { review: ReviewReason::RefundFailed(_), .. }
         | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
@@ -68,14 +72,14 @@ pub(super) fn order_cancelled(payment: &P, charge_untouched: bool) -> Vec<Event>
     }
 }
 
-pub(super) fn charged(payment: &P, charge: &Charge) -> Decision {
+pub(super) fn charged(payment: &P, charge: &GatewayCharge) -> Decision {
     match payment {
         P::Charging { terms } if charge.amount == terms.amount => {
-            Ok(vec![Event::Paid { charge: charge.clone() }])
+            Ok(vec![PaymentEvent::Paid { charge: charge.clone() }])
         }
-        P::Charging { .. } => Ok(vec![Event::Mischarged { charge: charge.clone() }]),
+        P::Charging { .. } => Ok(vec![PaymentEvent::Mischarged { charge: charge.clone() }]),
         P::Cancelling { .. } | P::InDoubt { .. } => {
-            Ok(vec![Event::RefundDue { charge: charge.clone() }])
+            Ok(vec![PaymentEvent::RefundDue { charge: charge.clone() }])
         }
         // The resolve job finds the same.
         P::Unresolved { .. } => Ok(vec![]),
@@ -88,16 +92,16 @@ pub(super) fn charged(payment: &P, charge: &Charge) -> Decision {
         | P::AwaitingOrder
         | P::Failed { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::OutOfTurn),
+        | P::Fenced => Err(PaymentRejection::OutOfTurn),
     }
 }
 
 pub(super) fn declined(payment: &P, code: &str) -> Decision {
     match payment {
-        P::Charging { .. } => {
-            Ok(vec![Event::Failed { failure: Failure::Declined { code: code.to_owned() } }])
-        }
-        P::Cancelling { .. } => Ok(vec![Event::Abandoned]),
+        P::Charging { .. } => Ok(vec![PaymentEvent::Failed {
+            failure: PaymentFailure::Declined { code: code.to_owned() },
+        }]),
+        P::Cancelling { .. } => Ok(vec![PaymentEvent::Abandoned]),
         // The resolve job finds the same; and repeats.
         P::Unresolved { .. } | P::InDoubt { .. } | P::Failed { .. } | P::Abandoned { .. } => {
             Ok(vec![])
@@ -109,19 +113,21 @@ pub(super) fn declined(payment: &P, code: &str) -> Decision {
         | P::Refunding { .. }
         | P::Refunded { .. }
         | P::NeedsReview { .. }
-        | P::Fenced => Err(Rejection::OutOfTurn),
+        | P::Fenced => Err(PaymentRejection::OutOfTurn),
     }
 }
 
 pub(super) fn gave_up(payment: &P, in_doubt: bool) -> Decision {
-    let failed = Event::Failed { failure: Failure::Unavailable };
+    let failed = PaymentEvent::Failed { failure: PaymentFailure::Unavailable };
     match (payment, in_doubt) {
         (P::Charging { .. }, false) => Ok(vec![failed]),
         (P::Charging { terms }, true) => {
-            Ok(vec![failed, Event::ResolveDue { terms: terms.clone() }])
+            Ok(vec![failed, PaymentEvent::ResolveDue { terms: terms.clone() }])
         }
-        (P::Cancelling { .. }, false) => Ok(vec![Event::Abandoned]),
-        (P::Cancelling { terms }, true) => Ok(vec![Event::ResolveDue { terms: terms.clone() }]),
+        (P::Cancelling { .. }, false) => Ok(vec![PaymentEvent::Abandoned]),
+        (P::Cancelling { terms }, true) => {
+            Ok(vec![PaymentEvent::ResolveDue { terms: terms.clone() }])
+        }
         // Repeats.
         (P::Unresolved { .. } | P::InDoubt { .. } | P::Failed { .. } | P::Abandoned { .. }, _) => {
             Ok(vec![])
@@ -136,14 +142,14 @@ pub(super) fn gave_up(payment: &P, in_doubt: bool) -> Decision {
             | P::NeedsReview { .. }
             | P::Fenced,
             _,
-        ) => Err(Rejection::OutOfTurn),
+        ) => Err(PaymentRejection::OutOfTurn),
     }
 }
 
-pub(super) fn found_charged(payment: &P, charge: &Charge) -> Decision {
+pub(super) fn found_charged(payment: &P, charge: &GatewayCharge) -> Decision {
     match payment {
         P::Unresolved { .. } | P::InDoubt { .. } => {
-            Ok(vec![Event::RefundDue { charge: charge.clone() }])
+            Ok(vec![PaymentEvent::RefundDue { charge: charge.clone() }])
         }
         P::Refunding { charge: known, .. }
         | P::Refunded { charge: known, .. }
@@ -156,13 +162,13 @@ pub(super) fn found_charged(payment: &P, charge: &Charge) -> Decision {
         | P::Done { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::OutOfTurn),
+        | P::Fenced => Err(PaymentRejection::OutOfTurn),
     }
 }
 
 pub(super) fn found_not_charged(payment: &P) -> Decision {
     match payment {
-        P::Unresolved { .. } | P::InDoubt { .. } => Ok(vec![Event::FoundUnpaid]),
+        P::Unresolved { .. } | P::InDoubt { .. } => Ok(vec![PaymentEvent::FoundUnpaid]),
         P::Failed { .. } => Ok(vec![]),
         P::Unheard
         | P::AwaitingStock { .. }
@@ -174,13 +180,13 @@ pub(super) fn found_not_charged(payment: &P) -> Decision {
         | P::Refunded { .. }
         | P::NeedsReview { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::OutOfTurn),
+        | P::Fenced => Err(PaymentRejection::OutOfTurn),
     }
 }
 
 pub(super) fn not_listed(payment: &P) -> Decision {
     match payment {
-        P::Unresolved { .. } => Ok(vec![Event::DoubtRemains]),
+        P::Unresolved { .. } => Ok(vec![PaymentEvent::DoubtRemains]),
         P::InDoubt { .. } | P::Failed { .. } => Ok(vec![]),
         P::Unheard
         | P::AwaitingStock { .. }
@@ -192,18 +198,21 @@ pub(super) fn not_listed(payment: &P) -> Decision {
         | P::Refunded { .. }
         | P::NeedsReview { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::OutOfTurn),
+        | P::Fenced => Err(PaymentRejection::OutOfTurn),
     }
 }
 
 pub(super) fn refunded(payment: &P, refund_id: &str) -> Decision {
     match payment {
         P::Refunding { charge, .. }
-        | P::NeedsReview { charge, review: Review::RefundFailed(_), .. } => {
-            Ok(vec![Event::Refunded { charge: charge.clone(), refund_id: refund_id.to_owned() }])
+        | P::NeedsReview { charge, review: ReviewReason::RefundFailed(_), .. } => {
+            Ok(vec![PaymentEvent::Refunded {
+                charge: charge.clone(),
+                refund_id: refund_id.to_owned(),
+            }])
         }
         P::Refunded { .. } => Ok(vec![]),
-        P::NeedsReview { review: Review::WrongAmount, .. }
+        P::NeedsReview { review: ReviewReason::WrongAmount, .. }
         | P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
@@ -214,15 +223,17 @@ pub(super) fn refunded(payment: &P, refund_id: &str) -> Decision {
         | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::OutOfTurn),
+        | P::Fenced => Err(PaymentRejection::OutOfTurn),
     }
 }
 
-pub(super) fn refund_gave_up(payment: &P, obstacle: Obstacle) -> Decision {
+pub(super) fn refund_gave_up(payment: &P, obstacle: RefundObstacle) -> Decision {
     match payment {
-        P::Refunding { .. } => Ok(vec![Event::RefundFailed { obstacle }]),
-        P::Refunded { .. } | P::NeedsReview { review: Review::RefundFailed(_), .. } => Ok(vec![]),
-        P::NeedsReview { review: Review::WrongAmount, .. }
+        P::Refunding { .. } => Ok(vec![PaymentEvent::RefundFailed { obstacle }]),
+        P::Refunded { .. } | P::NeedsReview { review: ReviewReason::RefundFailed(_), .. } => {
+            Ok(vec![])
+        }
+        P::NeedsReview { review: ReviewReason::WrongAmount, .. }
         | P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
@@ -233,17 +244,20 @@ pub(super) fn refund_gave_up(payment: &P, obstacle: Obstacle) -> Decision {
         | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::OutOfTurn),
+        | P::Fenced => Err(PaymentRejection::OutOfTurn),
     }
 }
 
 pub(super) fn accept(payment: &P) -> Decision {
     match payment {
-        P::NeedsReview { terms, charge, review: Review::WrongAmount } => {
-            Ok(vec![Event::Accepted { charge: charge.clone(), amount: terms.amount.clone() }])
+        P::NeedsReview { terms, charge, review: ReviewReason::WrongAmount } => {
+            Ok(vec![PaymentEvent::Accepted {
+                charge: charge.clone(),
+                amount: terms.amount.clone(),
+            }])
         }
         P::Done { .. } => Ok(vec![]),
-        P::NeedsReview { review: Review::RefundFailed(_), .. }
+        P::NeedsReview { review: ReviewReason::RefundFailed(_), .. }
         | P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
@@ -255,21 +269,21 @@ pub(super) fn accept(payment: &P) -> Decision {
         | P::InDoubt { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::NotUnderReview),
+        | P::Fenced => Err(PaymentRejection::NotUnderReview),
     }
 }
 
 pub(super) fn refund(payment: &P) -> Decision {
     match payment {
         // The order still waits for a word: it hears that it is not paid for.
-        P::NeedsReview { charge, review: Review::WrongAmount, .. } => Ok(vec![
-            Event::Failed { failure: Failure::Unavailable },
-            Event::RefundDue { charge: charge.clone() },
+        P::NeedsReview { charge, review: ReviewReason::WrongAmount, .. } => Ok(vec![
+            PaymentEvent::Failed { failure: PaymentFailure::Unavailable },
+            PaymentEvent::RefundDue { charge: charge.clone() },
         ]),
-        P::NeedsReview { charge, review: Review::RefundFailed(_), .. } => {
-            Ok(vec![Event::RefundDue { charge: charge.clone() }])
+        P::NeedsReview { charge, review: ReviewReason::RefundFailed(_), .. } => {
+            Ok(vec![PaymentEvent::RefundDue { charge: charge.clone() }])
         }
-        P::InDoubt { terms } => Ok(vec![Event::ResolveDue { terms: terms.clone() }]),
+        P::InDoubt { terms } => Ok(vec![PaymentEvent::ResolveDue { terms: terms.clone() }]),
         P::Refunding { .. } | P::Refunded { .. } | P::Unresolved { .. } => Ok(vec![]),
         P::Unheard
         | P::AwaitingStock { .. }
@@ -279,18 +293,18 @@ pub(super) fn refund(payment: &P) -> Decision {
         | P::Done { .. }
         | P::Failed { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::NotUnderReview),
+        | P::Fenced => Err(PaymentRejection::NotUnderReview),
     }
 }
 
 pub(super) fn settle(payment: &P) -> Decision {
     match payment {
-        P::NeedsReview { charge, review: Review::RefundFailed(_), .. } => {
-            Ok(vec![Event::Settled { charge: charge.clone() }])
+        P::NeedsReview { charge, review: ReviewReason::RefundFailed(_), .. } => {
+            Ok(vec![PaymentEvent::Settled { charge: charge.clone() }])
         }
-        P::InDoubt { .. } => Ok(vec![Event::FoundUnpaid]),
+        P::InDoubt { .. } => Ok(vec![PaymentEvent::FoundUnpaid]),
         P::Refunded { .. } | P::Failed { .. } => Ok(vec![]),
-        P::NeedsReview { review: Review::WrongAmount, .. }
+        P::NeedsReview { review: ReviewReason::WrongAmount, .. }
         | P::Unheard
         | P::AwaitingStock { .. }
         | P::AwaitingOrder
@@ -300,17 +314,17 @@ pub(super) fn settle(payment: &P) -> Decision {
         | P::Done { .. }
         | P::Refunding { .. }
         | P::Abandoned { .. }
-        | P::Fenced => Err(Rejection::NotUnderReview),
+        | P::Fenced => Err(PaymentRejection::NotUnderReview),
     }
 }
 
 /// What follows once order and stock are known.
-fn due(terms: &Terms) -> Event {
+fn due(terms: &PaymentTerms) -> PaymentEvent {
     let terms = terms.clone();
-    if terms.are_free() { Event::Free { terms } } else { Event::ChargeDue { terms } }
+    if terms.are_free() { PaymentEvent::Free { terms } } else { PaymentEvent::ChargeDue { terms } }
 }
 
 /// A charge that is known by its name is a repeat; a second one breaks the gateway's word.
-fn repeat_of(known: &Charge, charge: &Charge) -> Decision {
-    if known.id == charge.id { Ok(vec![]) } else { Err(Rejection::SecondCharge) }
+fn repeat_of(known: &GatewayCharge, charge: &GatewayCharge) -> Decision {
+    if known.id == charge.id { Ok(vec![]) } else { Err(PaymentRejection::SecondCharge) }
 }

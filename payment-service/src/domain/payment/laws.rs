@@ -11,7 +11,7 @@ use super::{
 
 /// What may happen next in the world.
 #[derive(Clone, Copy, Debug)]
-enum Act {
+enum WorldAct {
     Placed,
     Reserved,
     Cancelled,
@@ -20,18 +20,18 @@ enum Act {
     /// It is refused for sure: nothing came of it.
     TryRefused,
     /// The charge job's next answer comes home.
-    ChargeAnswered(Answer),
-    ResolveAnswered(Answer),
+    ChargeAnswered(GatewayAnswer),
+    ResolveAnswered(GatewayAnswer),
     /// The key is too old to be used again, and the gateway lists no charge.
     ResolveFindsNothing,
-    RefundAnswered(Answer),
+    RefundAnswered(GatewayAnswer),
     Accept,
     Refund,
     Settle,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Answer {
+enum GatewayAnswer {
     Done,
     Declined,
     GaveUp,
@@ -40,58 +40,61 @@ enum Answer {
 
 /// A charge job.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Job {
+enum ChargeState {
     Untouched,
     Tried,
 }
 
 /// The gateway's memory of the charge's key.
 #[derive(Clone, Debug, PartialEq)]
-enum Settled {
+enum KeyMemory {
     Open,
-    Paid(Charge),
+    Paid(GatewayCharge),
     Declined,
 }
 
 /// The jobs under way.
 #[derive(Clone, Copy, Debug, Default)]
-struct Jobs {
-    charge: Option<Job>,
+struct OpenJobs {
+    charge: Option<ChargeState>,
     resolve: bool,
     refund: bool,
 }
 
 #[derive(Debug)]
-struct World {
+struct PaymentWorld {
     payment: Payment,
-    history: Vec<Event>,
-    jobs: Jobs,
-    gateway: Settled,
+    history: Vec<PaymentEvent>,
+    jobs: OpenJobs,
+    gateway: KeyMemory,
     /// What the gateway charges for this order.
-    amount: Charge,
+    amount: GatewayCharge,
     /// Whether the key's outcome was lost after it was settled: it stays open for us.
     returned: bool,
     cancelled: bool,
 }
 
-impl World {
-    fn new(amount: Charge) -> Self {
+impl PaymentWorld {
+    fn new(amount: GatewayCharge) -> Self {
         Self {
             payment: Payment::initial(),
             history: vec![],
-            jobs: Jobs::default(),
-            gateway: Settled::Open,
+            jobs: OpenJobs::default(),
+            gateway: KeyMemory::Open,
             amount,
             returned: false,
             cancelled: false,
         }
     }
 
-    fn act(&mut self, act: Act) {
+    fn act(&mut self, act: WorldAct) {
         let Some(command) = self.command(act) else { return };
         let Ok(events) = decider::step::<Payment>(&mut self.payment, &command) else {
             assert!(
-                matches!(command, Command::Accept | Command::Refund | Command::Settle),
+                matches!(
+                    command,
+                    PaymentCommand::Accept | PaymentCommand::Refund | PaymentCommand::Settle
+                ),
                 "nothing but an operator is ever refused: {command:?} at {:?}",
                 self.payment
             );
@@ -102,146 +105,148 @@ impl World {
         }
         self.history.extend(events);
         let repeat = Payment::decide(&self.payment, &command);
-        assert!(repeat.is_ok_and(|it| it.is_empty()), "{command:?} twice is once");
+        assert!(repeat.is_ok_and(|items| items.is_empty()), "{command:?} twice is once");
         self.judge();
     }
 
     /// The command that the act comes to, if the world can bring it about.
-    fn command(&mut self, act: Act) -> Option<Command> {
+    fn command(&mut self, act: WorldAct) -> Option<PaymentCommand> {
         match act {
-            Act::Placed => Some(placed()),
-            Act::Reserved => Some(Command::StockReserved),
-            Act::Cancelled => {
+            WorldAct::Placed => Some(placed()),
+            WorldAct::Reserved => Some(PaymentCommand::StockReserved),
+            WorldAct::Cancelled => {
                 self.cancelled = true;
-                Some(Command::OrderCancelled {
-                    charge_untouched: self.jobs.charge == Some(Job::Untouched),
+                Some(PaymentCommand::OrderCancelled {
+                    charge_untouched: self.jobs.charge == Some(ChargeState::Untouched),
                 })
             }
-            Act::Try => {
-                self.jobs.charge = self.jobs.charge.map(|_| Job::Tried);
+            WorldAct::Try => {
+                self.jobs.charge = self.jobs.charge.map(|_| ChargeState::Tried);
                 None
             }
-            Act::TryRefused => {
-                if self.gateway == Settled::Open {
-                    self.jobs.charge = self.jobs.charge.map(|_| Job::Untouched);
+            WorldAct::TryRefused => {
+                if self.gateway == KeyMemory::Open {
+                    self.jobs.charge = self.jobs.charge.map(|_| ChargeState::Untouched);
                 }
                 None
             }
-            Act::ChargeAnswered(answer) => {
-                self.jobs.charge.filter(|job| *job == Job::Tried)?;
+            WorldAct::ChargeAnswered(answer) => {
+                self.jobs.charge.filter(|job| *job == ChargeState::Tried)?;
                 let command = self.charge_answer(answer)?;
                 self.jobs.charge = None;
                 Some(command)
             }
-            Act::ResolveAnswered(answer) => {
+            WorldAct::ResolveAnswered(answer) => {
                 let command = self.jobs.resolve.then(|| self.resolve_answer(answer))?;
                 self.jobs.resolve = false;
                 Some(command)
             }
-            Act::ResolveFindsNothing => {
+            WorldAct::ResolveFindsNothing => {
                 // No request is under way under a key that old: what is not there never will be.
-                let is_paid = matches!(self.gateway, Settled::Paid(_));
+                let is_paid = matches!(self.gateway, KeyMemory::Paid(_));
                 (self.jobs.resolve && !is_paid).then(|| {
                     self.jobs.resolve = false;
-                    self.gateway = Settled::Declined;
-                    Command::NotListed
+                    self.gateway = KeyMemory::Declined;
+                    PaymentCommand::NotListed
                 })
             }
-            Act::RefundAnswered(answer) => {
+            WorldAct::RefundAnswered(answer) => {
                 let command = self.jobs.refund.then(|| self.refund_answer(answer))?;
                 self.jobs.refund = false;
                 Some(command)
             }
-            Act::Accept => Some(Command::Accept),
-            Act::Refund => Some(Command::Refund),
-            Act::Settle => Some(Command::Settle),
+            WorldAct::Accept => Some(PaymentCommand::Accept),
+            WorldAct::Refund => Some(PaymentCommand::Refund),
+            WorldAct::Settle => Some(PaymentCommand::Settle),
         }
     }
 
     /// A key that is settled answers the same for ever; one that is given up without doubt was
     /// never executed.
-    fn charge_answer(&mut self, answer: Answer) -> Option<Command> {
+    fn charge_answer(&mut self, answer: GatewayAnswer) -> Option<PaymentCommand> {
         match answer {
-            Answer::Done | Answer::Declined => Some(match self.settle(answer) {
-                Some(charge) => Command::Charged { charge },
-                None => Command::Declined { code: "no".to_owned() },
+            GatewayAnswer::Done | GatewayAnswer::Declined => Some(match self.settle(answer) {
+                Some(charge) => PaymentCommand::Charged { charge },
+                None => PaymentCommand::Declined { code: "no".to_owned() },
             }),
-            Answer::GaveUp if self.gateway != Settled::Open => None,
-            Answer::GaveUp => Some(Command::GaveUp { in_doubt: false }),
-            Answer::GaveUpInDoubt => Some(Command::GaveUp { in_doubt: true }),
+            GatewayAnswer::GaveUp if self.gateway != KeyMemory::Open => None,
+            GatewayAnswer::GaveUp => Some(PaymentCommand::GaveUp { in_doubt: false }),
+            GatewayAnswer::GaveUpInDoubt => Some(PaymentCommand::GaveUp { in_doubt: true }),
         }
     }
 
-    fn resolve_answer(&mut self, answer: Answer) -> Command {
+    fn resolve_answer(&mut self, answer: GatewayAnswer) -> PaymentCommand {
         match self.settle(answer) {
-            Some(charge) => Command::FoundCharged { charge },
-            None => Command::FoundNotCharged,
+            Some(charge) => PaymentCommand::FoundCharged { charge },
+            None => PaymentCommand::FoundNotCharged,
         }
     }
 
-    fn refund_answer(&mut self, answer: Answer) -> Command {
+    fn refund_answer(&mut self, answer: GatewayAnswer) -> PaymentCommand {
         match answer {
-            Answer::Done | Answer::Declined => {
+            GatewayAnswer::Done | GatewayAnswer::Declined => {
                 self.returned = true;
-                Command::Refunded { refund_id: "re_1".to_owned() }
+                PaymentCommand::Refunded { refund_id: "re_1".to_owned() }
             }
-            Answer::GaveUp | Answer::GaveUpInDoubt => {
-                Command::RefundGaveUp { obstacle: Obstacle::GaveUp }
+            GatewayAnswer::GaveUp | GatewayAnswer::GaveUpInDoubt => {
+                PaymentCommand::RefundGaveUp { obstacle: RefundObstacle::GaveUp }
             }
         }
     }
 
-    fn settle(&mut self, answer: Answer) -> Option<Charge> {
-        if self.gateway == Settled::Open {
+    fn settle(&mut self, answer: GatewayAnswer) -> Option<GatewayCharge> {
+        if self.gateway == KeyMemory::Open {
             self.gateway = match answer {
-                Answer::Done => Settled::Paid(self.amount.clone()),
-                Answer::Declined | Answer::GaveUp | Answer::GaveUpInDoubt => Settled::Declined,
+                GatewayAnswer::Done => KeyMemory::Paid(self.amount.clone()),
+                GatewayAnswer::Declined | GatewayAnswer::GaveUp | GatewayAnswer::GaveUpInDoubt => {
+                    KeyMemory::Declined
+                }
             };
         }
         match &self.gateway {
-            Settled::Paid(charge) => Some(charge.clone()),
-            Settled::Open | Settled::Declined => None,
+            KeyMemory::Paid(charge) => Some(charge.clone()),
+            KeyMemory::Open | KeyMemory::Declined => None,
         }
     }
 
-    fn obey(&mut self, event: &Event) {
+    fn obey(&mut self, event: &PaymentEvent) {
         match event {
-            Event::ChargeDue { .. } => self.jobs.charge = Some(Job::Untouched),
-            Event::ChargeStopped => {
+            PaymentEvent::ChargeDue { .. } => self.jobs.charge = Some(ChargeState::Untouched),
+            PaymentEvent::ChargeStopped => {
                 assert_eq!(
                     self.jobs.charge,
-                    Some(Job::Untouched),
+                    Some(ChargeState::Untouched),
                     "only what has had no effect is stopped"
                 );
                 self.jobs.charge = None;
             }
-            Event::ResolveDue { .. } => self.jobs.resolve = true,
-            Event::RefundDue { .. } => self.jobs.refund = true,
-            Event::Settled { .. } => self.returned = true,
-            Event::Paid { .. } | Event::Accepted { .. } => {
+            PaymentEvent::ResolveDue { .. } => self.jobs.resolve = true,
+            PaymentEvent::RefundDue { .. } => self.jobs.refund = true,
+            PaymentEvent::Settled { .. } => self.returned = true,
+            PaymentEvent::Paid { .. } | PaymentEvent::Accepted { .. } => {
                 assert!(!self.cancelled, "nothing is said to be paid after the cancellation");
             }
-            Event::Awaited { .. }
-            | Event::StockHeld
-            | Event::Failed { .. }
-            | Event::Mischarged { .. }
-            | Event::FoundUnpaid
-            | Event::DoubtRemains
-            | Event::Free { .. }
-            | Event::Recalled
-            | Event::Abandoned
-            | Event::Fenced
-            | Event::Refunded { .. }
-            | Event::RefundFailed { .. } => {}
+            PaymentEvent::Awaited { .. }
+            | PaymentEvent::StockHeld
+            | PaymentEvent::Failed { .. }
+            | PaymentEvent::Mischarged { .. }
+            | PaymentEvent::FoundUnpaid
+            | PaymentEvent::DoubtRemains
+            | PaymentEvent::Free { .. }
+            | PaymentEvent::Recalled
+            | PaymentEvent::Abandoned
+            | PaymentEvent::Fenced
+            | PaymentEvent::Refunded { .. }
+            | PaymentEvent::RefundFailed { .. } => {}
         }
     }
 
     fn judge(&self) {
         let count =
-            |wanted: fn(&Event) -> bool| self.history.iter().filter(|it| wanted(it)).count();
-        let charges = count(|it| matches!(it, Event::ChargeDue { .. }));
+            |wanted: fn(&PaymentEvent) -> bool| self.history.iter().filter(|it| wanted(it)).count();
+        let charges = count(|event| matches!(event, PaymentEvent::ChargeDue { .. }));
         assert!(charges <= 1, "one charge job at most");
-        let words = count(|it| is_paid(it) || matches!(it, Event::Failed { .. }));
+        let words = count(|event| is_paid(event) || matches!(event, PaymentEvent::Failed { .. }));
         assert!(words <= 1, "the order hears one word");
         assert_eq!(self.jobs(), self.awaited(), "a stage has its job and no other: {self:?}");
     }
@@ -274,15 +279,15 @@ impl World {
     /// Lets everything that is under way come to its end.
     fn settle_down(&mut self) {
         for act in [
-            Act::Placed,
-            Act::Reserved,
-            Act::Try,
-            Act::ChargeAnswered(Answer::Done),
-            Act::ResolveAnswered(Answer::Done),
-            Act::RefundAnswered(Answer::Done),
-            Act::Refund,
-            Act::ResolveAnswered(Answer::Done),
-            Act::RefundAnswered(Answer::Done),
+            WorldAct::Placed,
+            WorldAct::Reserved,
+            WorldAct::Try,
+            WorldAct::ChargeAnswered(GatewayAnswer::Done),
+            WorldAct::ResolveAnswered(GatewayAnswer::Done),
+            WorldAct::RefundAnswered(GatewayAnswer::Done),
+            WorldAct::Refund,
+            WorldAct::ResolveAnswered(GatewayAnswer::Done),
+            WorldAct::RefundAnswered(GatewayAnswer::Done),
         ] {
             self.act(act);
         }
@@ -291,44 +296,44 @@ impl World {
     /// What the customer has paid in the end.
     fn net(&self) -> i64 {
         match &self.gateway {
-            Settled::Paid(charge) if !self.returned => charge.amount.minor,
-            Settled::Paid(_) | Settled::Open | Settled::Declined => 0,
+            KeyMemory::Paid(charge) if !self.returned => charge.amount.minor,
+            KeyMemory::Paid(_) | KeyMemory::Open | KeyMemory::Declined => 0,
         }
     }
 }
 
 /// Whether it says `payment-done`.
-fn is_paid(event: &Event) -> bool {
-    matches!(event, Event::Paid { .. } | Event::Accepted { .. })
+fn is_paid(event: &PaymentEvent) -> bool {
+    matches!(event, PaymentEvent::Paid { .. } | PaymentEvent::Accepted { .. })
 }
 
-fn answers() -> impl Strategy<Value = Answer> {
+fn answers() -> impl Strategy<Value = GatewayAnswer> {
     prop_oneof![
-        Just(Answer::Done),
-        Just(Answer::Declined),
-        Just(Answer::GaveUp),
-        Just(Answer::GaveUpInDoubt),
+        Just(GatewayAnswer::Done),
+        Just(GatewayAnswer::Declined),
+        Just(GatewayAnswer::GaveUp),
+        Just(GatewayAnswer::GaveUpInDoubt),
     ]
 }
 
-fn acts() -> impl Strategy<Value = Act> {
+fn acts() -> impl Strategy<Value = WorldAct> {
     prop_oneof![
-        2 => Just(Act::Placed),
-        2 => Just(Act::Reserved),
-        1 => Just(Act::Cancelled),
-        3 => Just(Act::Try),
-        1 => Just(Act::TryRefused),
-        3 => answers().prop_map(Act::ChargeAnswered),
-        2 => answers().prop_map(Act::ResolveAnswered),
-        2 => answers().prop_map(Act::RefundAnswered),
-        1 => Just(Act::Accept),
-        1 => Just(Act::Refund),
-        1 => Just(Act::ResolveFindsNothing),
-        1 => Just(Act::Settle),
+        2 => Just(WorldAct::Placed),
+        2 => Just(WorldAct::Reserved),
+        1 => Just(WorldAct::Cancelled),
+        3 => Just(WorldAct::Try),
+        1 => Just(WorldAct::TryRefused),
+        3 => answers().prop_map(WorldAct::ChargeAnswered),
+        2 => answers().prop_map(WorldAct::ResolveAnswered),
+        2 => answers().prop_map(WorldAct::RefundAnswered),
+        1 => Just(WorldAct::Accept),
+        1 => Just(WorldAct::Refund),
+        1 => Just(WorldAct::ResolveFindsNothing),
+        1 => Just(WorldAct::Settle),
     ]
 }
 
-fn amounts() -> impl Strategy<Value = Charge> {
+fn amounts() -> impl Strategy<Value = GatewayCharge> {
     prop_oneof![3 => Just(charge()), 1 => Just(wrong_charge())]
 }
 
@@ -337,7 +342,7 @@ proptest! {
 
     #[test]
     fn no_history_breaks_a_law(amount in amounts(), acts in prop::collection::vec(acts(), 0..24)) {
-        let mut world = World::new(amount);
+        let mut world = PaymentWorld::new(amount);
         for act in acts {
             world.act(act);
         }
@@ -348,11 +353,11 @@ proptest! {
         amount in amounts(),
         acts in prop::collection::vec(acts(), 0..24),
     ) {
-        let mut world = World::new(amount);
+        let mut world = PaymentWorld::new(amount);
         for act in acts {
             world.act(act);
         }
-        world.act(Act::Cancelled);
+        world.act(WorldAct::Cancelled);
         world.settle_down();
         prop_assert_eq!(world.net(), 0, "{:?}", world);
         prop_assert_eq!(world.jobs(), [false; 3]);
@@ -363,7 +368,7 @@ proptest! {
         amount in amounts(),
         acts in prop::collection::vec(acts(), 0..24),
     ) {
-        let mut world = World::new(amount);
+        let mut world = PaymentWorld::new(amount);
         for act in acts {
             world.act(act);
         }

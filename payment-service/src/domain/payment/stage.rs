@@ -4,7 +4,7 @@ use super::Payment;
 
 /// Where a payment stands, without what is known there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Stage {
+pub enum PaymentStage {
     /// The order is known; its stock is not held yet.
     AwaitingStock,
     /// The stock is held; the order has not been read yet.
@@ -31,7 +31,7 @@ pub enum Stage {
     Fenced,
 }
 
-impl Stage {
+impl PaymentStage {
     /// All of them.
     pub const ALL: [Self; 12] = [
         Self::AwaitingStock,
@@ -74,21 +74,21 @@ impl Stage {
 
 impl Payment {
     /// Where it stands, once anything has been heard of it.
-    pub fn stage(&self) -> Option<Stage> {
+    pub fn stage(&self) -> Option<PaymentStage> {
         match self {
             Self::Unheard => None,
-            Self::AwaitingStock { .. } => Some(Stage::AwaitingStock),
-            Self::AwaitingOrder => Some(Stage::AwaitingOrder),
-            Self::Charging { .. } => Some(Stage::Charging),
-            Self::Cancelling { .. } => Some(Stage::Cancelling),
-            Self::Unresolved { .. } => Some(Stage::Unresolved),
-            Self::Done { .. } => Some(Stage::Done),
-            Self::Refunding { .. } => Some(Stage::Refunding),
-            Self::Refunded { .. } => Some(Stage::Refunded),
-            Self::NeedsReview { .. } | Self::InDoubt { .. } => Some(Stage::NeedsReview),
-            Self::Failed { .. } => Some(Stage::Failed),
-            Self::Abandoned { .. } => Some(Stage::Abandoned),
-            Self::Fenced => Some(Stage::Fenced),
+            Self::AwaitingStock { .. } => Some(PaymentStage::AwaitingStock),
+            Self::AwaitingOrder => Some(PaymentStage::AwaitingOrder),
+            Self::Charging { .. } => Some(PaymentStage::Charging),
+            Self::Cancelling { .. } => Some(PaymentStage::Cancelling),
+            Self::Unresolved { .. } => Some(PaymentStage::Unresolved),
+            Self::Done { .. } => Some(PaymentStage::Done),
+            Self::Refunding { .. } => Some(PaymentStage::Refunding),
+            Self::Refunded { .. } => Some(PaymentStage::Refunded),
+            Self::NeedsReview { .. } | Self::InDoubt { .. } => Some(PaymentStage::NeedsReview),
+            Self::Failed { .. } => Some(PaymentStage::Failed),
+            Self::Abandoned { .. } => Some(PaymentStage::Abandoned),
+            Self::Fenced => Some(PaymentStage::Fenced),
         }
     }
 }

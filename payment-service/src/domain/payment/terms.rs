@@ -18,7 +18,7 @@ pub struct Currency(String);
 impl Currency {
     /// Reads a code in either case.
     pub fn parse(code: &str) -> Option<Self> {
-        let is_code = code.len() == 3 && code.bytes().all(|it| it.is_ascii_alphabetic());
+        let is_code = code.len() == 3 && code.bytes().all(|n| n.is_ascii_alphabetic());
         is_code.then(|| Self(code.to_ascii_uppercase()))
     }
 
@@ -30,9 +30,9 @@ impl Currency {
 
 /// The gateway's name for a customer's means of payment. Never shown: its `Debug` is masked.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct PaymentToken(String);
 
-impl Token {
+impl PaymentToken {
     /// Keeps a token.
     pub fn new(token: impl Into<String>) -> Self {
         Self(token.into())
@@ -53,7 +53,7 @@ impl Token {
     }
 }
 
-impl fmt::Debug for Token {
+impl fmt::Debug for PaymentToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.masked())
     }
@@ -61,14 +61,14 @@ impl fmt::Debug for Token {
 
 /// What an order asks to be paid, and by what means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub struct PaymentTerms {
     /// How much.
     pub amount: Money,
     /// The customer's means of payment.
-    pub method: Token,
+    pub method: PaymentToken,
 }
 
-impl Terms {
+impl PaymentTerms {
     /// Whether there is nothing to pay.
     pub fn are_free(&self) -> bool {
         self.amount.minor == 0
@@ -77,19 +77,19 @@ impl Terms {
 
 /// What the gateway says was charged.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Charge {
+pub struct GatewayCharge {
     /// The gateway's name for it.
     pub id: String,
     /// How much.
     pub amount: Money,
 }
 
-impl Charge {
+impl GatewayCharge {
     /// The name of a charge that was never made, because there was nothing to pay.
     pub const FREE: &'static str = "free";
 
     /// What stands for the charge of an order that costs nothing.
-    pub fn free(terms: &Terms) -> Self {
+    pub fn free(terms: &PaymentTerms) -> Self {
         Self { id: Self::FREE.to_owned(), amount: terms.amount.clone() }
     }
 

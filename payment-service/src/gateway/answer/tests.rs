@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn reply(status: u16, body: &str) -> Reply {
+fn reply(status: u16, body: &str) -> HttpReply {
     let status = StatusCode::from_u16(status).unwrap();
-    Reply::new(status, Some(Duration::from_secs(3)), body.as_bytes().to_vec())
+    HttpReply::new(status, Some(Duration::from_secs(3)), body.as_bytes().to_vec())
 }
 
 fn refusal(kind: &str, code: &str) -> String {
@@ -14,28 +14,28 @@ fn refusal(kind: &str, code: &str) -> String {
 #[test]
 fn each_answer_has_its_meaning() {
     for (status, body, verdict) in [
-        (200, String::new(), Verdict::Done),
-        (201, String::new(), Verdict::Done),
-        (400, refusal("invalid_request_error", "parameter_invalid"), Verdict::Never),
-        (404, refusal("invalid_request_error", "resource_missing"), Verdict::Never),
-        (400, refusal("idempotency_error", "idempotency_key_reused"), Verdict::KeyReused),
-        (401, String::new(), Verdict::NotNow),
-        (403, String::new(), Verdict::NotNow),
-        (429, String::new(), Verdict::NotNow),
-        (503, refusal("api_error", "unavailable"), Verdict::NotNow),
-        (402, refusal("card_error", "card_declined"), Verdict::Declined),
-        (409, refusal("idempotency_error", "idempotency_key_in_use"), Verdict::Open),
-        (500, refusal("api_error", "internal"), Verdict::Open),
-        (502, String::new(), Verdict::Open),
-        (504, String::new(), Verdict::Open),
-        (202, String::new(), Verdict::Open),
-        (302, String::new(), Verdict::Open),
-        (408, String::new(), Verdict::Open),
-        (422, refusal("something_new", "odd"), Verdict::Open),
+        (200, String::new(), ReplyVerdict::Done),
+        (201, String::new(), ReplyVerdict::Done),
+        (400, refusal("invalid_request_error", "parameter_invalid"), ReplyVerdict::Never),
+        (404, refusal("invalid_request_error", "resource_missing"), ReplyVerdict::Never),
+        (400, refusal("idempotency_error", "idempotency_key_reused"), ReplyVerdict::KeyReused),
+        (401, String::new(), ReplyVerdict::NotNow),
+        (403, String::new(), ReplyVerdict::NotNow),
+        (429, String::new(), ReplyVerdict::NotNow),
+        (503, refusal("api_error", "unavailable"), ReplyVerdict::NotNow),
+        (402, refusal("card_error", "card_declined"), ReplyVerdict::Declined),
+        (409, refusal("idempotency_error", "idempotency_key_in_use"), ReplyVerdict::Open),
+        (500, refusal("api_error", "internal"), ReplyVerdict::Open),
+        (502, String::new(), ReplyVerdict::Open),
+        (504, String::new(), ReplyVerdict::Open),
+        (202, String::new(), ReplyVerdict::Open),
+        (302, String::new(), ReplyVerdict::Open),
+        (408, String::new(), ReplyVerdict::Open),
+        (422, refusal("something_new", "odd"), ReplyVerdict::Open),
         // Not the gateway's own words.
-        (400, "<html>bad request</html>".to_owned(), Verdict::Open),
-        (402, String::new(), Verdict::Open),
-        (404, "not found".to_owned(), Verdict::Open),
+        (400, "<html>bad request</html>".to_owned(), ReplyVerdict::Open),
+        (402, String::new(), ReplyVerdict::Open),
+        (404, "not found".to_owned(), ReplyVerdict::Open),
     ] {
         assert_eq!(reply(status, &body).verdict(), verdict, "{status} {body}");
     }
@@ -59,10 +59,10 @@ fn a_charge_that_cannot_be_understood_may_have_happened() {
         r#"{"id": "ch_1", "amount": 4.2, "currency": "EUR", "status": "succeeded"}"#,
     ] {
         let failure = reply(200, body).charge().unwrap_err();
-        assert!(matches!(failure, Failure::Unknown { .. }), "{body}");
+        assert!(matches!(failure, AttemptFailure::InDoubt { .. }), "{body}");
     }
     let failure = reply(200, r#"{"id": "re_1", "status": "pending"}"#).refund_id().unwrap_err();
-    assert!(matches!(failure, Failure::Unknown { .. }));
+    assert!(matches!(failure, AttemptFailure::InDoubt { .. }));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn the_code_of_a_decline_is_the_banks_where_there_is_one() {
 #[test]
 fn a_gateway_that_says_when_is_asked_then() {
     let failure = reply(503, &refusal("api_error", "unavailable")).not_now();
-    let Failure::Refused { retry_after, .. } = failure else { panic!("{failure:?}") };
+    let AttemptFailure::NoEffect { retry_after, .. } = failure else { panic!("{failure:?}") };
     assert_eq!(retry_after, Some(Duration::from_secs(3)));
 }
 

@@ -9,8 +9,8 @@ use std::{
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 
-use super::supervisor::Workspace;
-use crate::Error;
+use super::supervisor::ServerFolder;
+use crate::StackError;
 
 /// The name under which the servers of a secured stack are reached. Their address, which is the same
 /// place, is not in their certificate.
@@ -19,7 +19,7 @@ const NAME: &str = "localhost";
 /// What a client needs to be let in by servers that want certificates and passwords, and what a
 /// test needs to be turned away.
 #[derive(Clone, Debug)]
-pub struct Secured {
+pub struct SecuredServers {
     /// The certificate (PEM) of those who vouch for the servers.
     pub ca_file: PathBuf,
     /// The certificate (PEM) of somebody who vouches for nobody here.
@@ -37,25 +37,25 @@ pub struct Secured {
     folder: PathBuf,
 }
 
-impl Secured {
+impl SecuredServers {
     /// A role of Postgres that is let in by a certificate and has no password. It has to be made.
     pub fn certified() -> &'static str {
         "certified"
     }
 
-    pub(super) fn new(workspace: &Workspace) -> Result<Self, Error> {
+    pub(super) fn new(workspace: &ServerFolder) -> Result<Self, StackError> {
         let folder = workspace.folder("certificates")?;
-        let authority = Authority::new("those who vouch")?;
-        let stranger = Authority::new("a stranger")?;
+        let authority = CertificateAuthority::new("those who vouch")?;
+        let stranger = CertificateAuthority::new("a stranger")?;
         let file = |name: &str, text: &str| write(&folder.join(name), text);
-        let key = KeyPair::generate().map_err(Error::certificate)?;
+        let key = KeyPair::generate().map_err(StackError::certificate)?;
         let server = authority.sign(&named("server", &[NAME])?, &key)?;
         let key = key.serialize_pem();
         file("server.pem", &server)?;
         file("server.key", &key)?;
         // What Kafka wants in one file.
         file("server-all.pem", &format!("{key}{server}"))?;
-        let key = KeyPair::generate().map_err(Error::certificate)?;
+        let key = KeyPair::generate().map_err(StackError::certificate)?;
         let mut client = named(Self::certified(), &[])?;
         let valid = authority.sign(&client, &key)?;
         client.not_before = date_time_ymd(2020, 1, 1);
@@ -91,38 +91,39 @@ impl Secured {
 }
 
 /// Somebody who vouches for others.
-struct Authority {
+struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,
 }
 
-impl Authority {
-    fn new(name: &str) -> Result<Self, Error> {
+impl CertificateAuthority {
+    fn new(name: &str) -> Result<Self, StackError> {
         let mut params = named(name, &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().map_err(Error::certificate)?;
-        let certificate = params.self_signed(&key).map_err(Error::certificate)?.pem();
+        let key = KeyPair::generate().map_err(StackError::certificate)?;
+        let certificate = params.self_signed(&key).map_err(StackError::certificate)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
     /// A certificate (PEM) of this kind for a key.
-    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<String, Error> {
+    fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<String, StackError> {
         let certificate = params.signed_by(key, &self.issuer);
-        Ok(certificate.map_err(Error::certificate)?.pem())
+        Ok(certificate.map_err(StackError::certificate)?.pem())
     }
 }
 
-fn named(name: &str, hosts: &[&str]) -> Result<CertificateParams, Error> {
-    let hosts: Vec<String> = hosts.iter().map(|it| (*it).to_owned()).collect();
-    let mut params = CertificateParams::new(hosts).map_err(Error::certificate)?;
+fn named(name: &str, hosts: &[&str]) -> Result<CertificateParams, StackError> {
+    let hosts: Vec<String> = hosts.iter().map(|text| (*text).to_owned()).collect();
+    let mut params = CertificateParams::new(hosts).map_err(StackError::certificate)?;
     params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)
 }
 
-fn write(path: &Path, text: &str) -> Result<PathBuf, Error> {
-    fs::write(path, text).map_err(Error::path("write", path))?;
-    let readable_by = if path.extension().is_some_and(|it| it == "key") { 0o600 } else { 0o644 };
+fn write(path: &Path, text: &str) -> Result<PathBuf, StackError> {
+    fs::write(path, text).map_err(StackError::path("write", path))?;
+    let readable_by =
+        if path.extension().is_some_and(|name| name == "key") { 0o600 } else { 0o644 };
     fs::set_permissions(path, fs::Permissions::from_mode(readable_by))
-        .map_err(Error::path("close", path))?;
+        .map_err(StackError::path("close", path))?;
     Ok(path.to_owned())
 }

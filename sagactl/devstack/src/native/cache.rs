@@ -18,16 +18,16 @@ use std::{
 use tokio::time::sleep;
 
 use super::supervisor::open_to_all;
-use crate::{Error, Part, Progress, State, config};
+use crate::{PartState, StackError, StackPart, StartProgress, config};
 
 /// The pause before a lock that another process holds is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// What a folder is made of: changed, it gets another name.
 #[derive(Debug)]
-pub(crate) struct Recipe<'a> {
+pub(crate) struct InstallRecipe<'a> {
     /// For which part of a stack, if for one: progress is told of it.
-    pub part: Option<Part>,
+    pub part: Option<StackPart>,
     /// What, and which version of it.
     pub name: &'a str,
     /// Everything else that decides what will be in the folder.
@@ -35,20 +35,20 @@ pub(crate) struct Recipe<'a> {
 }
 
 /// The place of all installed folders.
-pub(crate) struct Cache<'a> {
+pub(crate) struct InstallCache<'a> {
     root: PathBuf,
-    progress: &'a dyn Progress,
+    progress: &'a dyn StartProgress,
 }
 
-impl<'a> Cache<'a> {
+impl<'a> InstallCache<'a> {
     /// Opens it, and makes it if need be.
-    pub(crate) fn open(progress: &'a dyn Progress) -> Result<Self, Error> {
+    pub(crate) fn open(progress: &'a dyn StartProgress) -> Result<Self, StackError> {
         let root = config::cache_folder();
-        fs::create_dir_all(&root).map_err(Error::path("make", &root))?;
+        fs::create_dir_all(&root).map_err(StackError::path("make", &root))?;
         if nix::unistd::geteuid().is_root() {
             // The user that runs Postgres reads it.
             let open = fs::Permissions::from_mode(0o755);
-            fs::set_permissions(&root, open).map_err(Error::path("open", &root))?;
+            fs::set_permissions(&root, open).map_err(StackError::path("open", &root))?;
         }
         Ok(Self { root, progress })
     }
@@ -56,24 +56,24 @@ impl<'a> Cache<'a> {
     /// The folder of this recipe; `make` fills it if it is not there yet.
     pub(crate) async fn folder(
         &self,
-        recipe: &Recipe<'_>,
-        make: impl AsyncFnOnce(&Path) -> Result<(), Error>,
-    ) -> Result<PathBuf, Error> {
+        recipe: &InstallRecipe<'_>,
+        make: impl AsyncFnOnce(&Path) -> Result<(), StackError>,
+    ) -> Result<PathBuf, StackError> {
         let name = recipe.folder_name();
         let folder = self.root.join(&name);
         if folder.exists() {
             return Ok(folder);
         }
         if let Some(part) = recipe.part {
-            self.progress.state(part, &State::Installing(recipe.name.to_owned()));
+            self.progress.state(part, &PartState::Installing(recipe.name.to_owned()));
         }
         let lock_path = self.root.join(format!(".{name}.lock"));
-        let lock = fs::File::create(&lock_path).map_err(Error::path("make", &lock_path))?;
+        let lock = fs::File::create(&lock_path).map_err(StackError::path("make", &lock_path))?;
         while let Err(refused) = lock.try_lock() {
             match refused {
                 fs::TryLockError::WouldBlock => sleep(TRY_AGAIN).await,
                 fs::TryLockError::Error(source) => {
-                    return Err(Error::path("lock", &lock_path)(source));
+                    return Err(StackError::path("lock", &lock_path)(source));
                 }
             }
         }
@@ -84,26 +84,26 @@ impl<'a> Cache<'a> {
         self.throw_away(&prefix)?;
         // A name of its own: an installer whose parent was killed may still be writing to the last one.
         let unfinished = self.root.join(format!("{prefix}{:08x}", fastrand::u32(..)));
-        fs::create_dir(&unfinished).map_err(Error::path("make", &unfinished))?;
+        fs::create_dir(&unfinished).map_err(StackError::path("make", &unfinished))?;
         make(&unfinished).await?;
         open_to_all(&unfinished)?;
-        fs::rename(&unfinished, &folder).map_err(Error::path("name", &folder))?;
+        fs::rename(&unfinished, &folder).map_err(StackError::path("name", &folder))?;
         Ok(folder)
     }
 
-    fn throw_away(&self, prefix: &str) -> Result<(), Error> {
-        let entries = fs::read_dir(&self.root).map_err(Error::path("read", &self.root))?;
+    fn throw_away(&self, prefix: &str) -> Result<(), StackError> {
+        let entries = fs::read_dir(&self.root).map_err(StackError::path("read", &self.root))?;
         for entry in entries.filter_map(Result::ok) {
             if entry.file_name().to_string_lossy().starts_with(prefix) {
                 let path = entry.path();
-                fs::remove_dir_all(&path).map_err(Error::path("remove", &path))?;
+                fs::remove_dir_all(&path).map_err(StackError::path("remove", &path))?;
             }
         }
         Ok(())
     }
 }
 
-impl Recipe<'_> {
+impl InstallRecipe<'_> {
     fn folder_name(&self) -> String {
         let mut hasher = DefaultHasher::new();
         self.inputs.hash(&mut hasher);

@@ -6,10 +6,10 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use super::{
-    cache::{Cache, Recipe},
+    cache::{InstallCache, InstallRecipe},
     tool,
 };
-use crate::{Error, Silent};
+use crate::{SilentProgress, StackError};
 
 /// Whether Go is here. Debian's is too old for most modules, so it is not installed.
 pub async fn go_answers() -> bool {
@@ -18,24 +18,24 @@ pub async fn go_answers() -> bool {
 
 /// A program, built once per machine: the last part of its package's path without the version names
 /// it.
-pub async fn go_program(package: &str, version: &str) -> Result<PathBuf, Error> {
+pub async fn go_program(package: &str, version: &str) -> Result<PathBuf, StackError> {
     let name = package.split('/').rfind(|it| !is_version(it)).unwrap_or(package);
     let folder = format!("{name}-{version}");
-    let recipe = Recipe { part: None, name: &folder, inputs: &[package, version] };
+    let recipe = InstallRecipe { part: None, name: &folder, inputs: &[package, version] };
     let build = async |home: &std::path::Path| {
         let mut command = go(&["install", "-trimpath", &format!("{package}@{version}")]);
         command.env("GOBIN", home);
         tool::run(command).await.map(drop)
     };
-    Ok(Cache::open(&Silent)?.folder(&recipe, build).await?.join(name))
+    Ok(InstallCache::open(&SilentProgress)?.folder(&recipe, build).await?.join(name))
 }
 
 /// The folder of a module's files, in Go's own cache.
-pub async fn go_module(module: &str, version: &str) -> Result<PathBuf, Error> {
+pub async fn go_module(module: &str, version: &str) -> Result<PathBuf, StackError> {
     let wanted = format!("{module}@{version}");
     let said = tool::run(go(&["mod", "download", "-json", &wanted])).await?.stdout;
     let told: Value = serde_json::from_slice(&said).unwrap_or_default();
-    told["Dir"].as_str().map(PathBuf::from).ok_or_else(|| Error::Command {
+    told["Dir"].as_str().map(PathBuf::from).ok_or_else(|| StackError::Command {
         command: format!("go mod download -json {wanted}"),
         output: String::from_utf8_lossy(&said).into_owned(),
     })
@@ -49,5 +49,5 @@ fn go(arguments: &[&str]) -> Command {
 }
 
 fn is_version(part: &str) -> bool {
-    part.strip_prefix('v').is_some_and(|it| it.parse::<u32>().is_ok())
+    part.strip_prefix('v').is_some_and(|text| text.parse::<u32>().is_ok())
 }

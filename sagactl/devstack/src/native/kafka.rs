@@ -11,13 +11,13 @@ use std::{
 use tokio::process::Command;
 
 use super::{
-    cache::{Cache, Recipe},
-    java::{self, Lesson},
-    server::Server,
-    supervisor::{Launch, Workspace},
+    cache::{InstallCache, InstallRecipe},
+    java::{self, ClassSharing},
+    server::NativeServer,
+    supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{Durability, Error, Halt, Part, probe::Probe};
+use crate::{StackError, StackPart, StopMode, StorageDurability, probe::ServerProbe};
 
 const POM: &str = include_str!("../../native/kafka/pom.xml");
 const LOGGING: &str = include_str!("../../native/kafka/log4j2.properties");
@@ -29,22 +29,26 @@ const FORMATTED: [&str; 2] = ["meta.properties", "bootstrap.checkpoint"];
 
 /// Where the broker is installed, and the Java that runs it.
 #[derive(Clone, Debug)]
-pub(crate) struct Installed {
+pub(crate) struct InstalledKafka {
     pub home: PathBuf,
     pub java: PathBuf,
 }
 
 /// Fetches the broker, formats an empty data folder to be copied for each start, and learns a start.
-pub(crate) async fn install(cache: &Cache<'_>, java: &Path) -> Result<Installed, Error> {
+pub(crate) async fn install(
+    cache: &InstallCache<'_>,
+    java: &Path,
+) -> Result<InstalledKafka, StackError> {
     let inputs = [POM, LOGGING, SETTINGS, java::REQUIREMENTS];
-    let recipe = Recipe { part: Some(Part::Kafka), name: "kafka-4.3.1", inputs: &inputs };
+    let recipe =
+        InstallRecipe { part: Some(StackPart::Kafka), name: "kafka-4.3.1", inputs: &inputs };
     let home = cache
         .folder(&recipe, async |home| {
             let lib = format!("-DoutputDirectory={}", home.join("lib").display());
             let goal = "dependency:copy-dependencies";
             tool::maven(home, POM, &[goal, "-DincludeScope=runtime", &lib]).await?;
             write(&home.join("log4j2.properties"), LOGGING)?;
-            let unlearnt = Installed { home: home.to_owned(), java: java.to_owned() };
+            let unlearnt = InstalledKafka { home: home.to_owned(), java: java.to_owned() };
             unlearnt.format().await?;
             if let Err(error) = unlearnt.learn().await {
                 tracing::warn!(%error, "Kafka's start could not be learnt; it will take longer");
@@ -52,11 +56,11 @@ pub(crate) async fn install(cache: &Cache<'_>, java: &Path) -> Result<Installed,
             Ok(())
         })
         .await?;
-    Ok(Installed { home, java: java.to_owned() })
+    Ok(InstalledKafka { home, java: java.to_owned() })
 }
 
-impl Installed {
-    async fn format(&self) -> Result<(), Error> {
+impl InstalledKafka {
+    async fn format(&self) -> Result<(), StackError> {
         let formatted = self.home.join("formatted");
         let settings = self.home.join("format.properties");
         write(&settings, &settings_for([1, 2], &formatted))?;
@@ -66,10 +70,11 @@ impl Installed {
         tool::run(command).await.map(drop)
     }
 
-    async fn learn(&self) -> Result<(), Error> {
-        let workspace = Workspace::new()?;
-        let (server, _) = self.run(&workspace, Durability::Forgetful, Lesson::Learn).await?;
-        server.stop(Halt::Ask).await?;
+    async fn learn(&self) -> Result<(), StackError> {
+        let workspace = ServerFolder::new()?;
+        let (server, _) =
+            self.run(&workspace, StorageDurability::Forgetful, ClassSharing::Learn).await?;
+        server.stop(StopMode::Ask).await?;
         workspace.swept().await;
         Ok(())
     }
@@ -77,28 +82,28 @@ impl Installed {
     /// Starts a broker with an empty data folder and waits until it answers.
     pub(crate) async fn start(
         &self,
-        workspace: &Workspace,
-        durability: Durability,
-    ) -> Result<(Server, String), Error> {
-        self.run(workspace, durability, Lesson::Use).await
+        workspace: &ServerFolder,
+        durability: StorageDurability,
+    ) -> Result<(NativeServer, String), StackError> {
+        self.run(workspace, durability, ClassSharing::Use).await
     }
 
     async fn run(
         &self,
-        workspace: &Workspace,
-        durability: Durability,
-        lesson: Lesson,
-    ) -> Result<(Server, String), Error> {
+        workspace: &ServerFolder,
+        durability: StorageDurability,
+        lesson: ClassSharing,
+    ) -> Result<(NativeServer, String), StackError> {
         let folder = workspace.folder("kafka")?;
         let data = workspace.folder("kafka/data")?;
         for file in FORMATTED {
             let (from, to) = (self.home.join("formatted").join(file), data.join(file));
-            fs::copy(&from, &to).map_err(Error::path("copy", &from))?;
+            fs::copy(&from, &to).map_err(StackError::path("copy", &from))?;
         }
-        let (server, [port, _]) = Server::start(workspace, |ports| {
+        let (server, [port, _]) = NativeServer::start(workspace, |ports| {
             let settings = folder.join("server.properties");
             write(&settings, &settings_for(ports, &data))?;
-            let probe = Probe::Kafka { brokers: address(ports[0]), client: vec![] };
+            let probe = ServerProbe::Kafka { brokers: address(ports[0]), client: vec![] };
             Ok((self.launch(&folder, durability, lesson), probe))
         })
         .await?;
@@ -106,9 +111,14 @@ impl Installed {
     }
 
     /// How a broker is started whose settings stand in `folder`.
-    fn launch(&self, folder: &Path, durability: Durability, lesson: Lesson) -> Launch {
-        Launch {
-            part: Part::Kafka,
+    fn launch(
+        &self,
+        folder: &Path,
+        durability: StorageDurability,
+        lesson: ClassSharing,
+    ) -> LaunchCommand {
+        LaunchCommand {
+            part: StackPart::Kafka,
             program: self.java.clone(),
             arguments: self.arguments(folder, durability, lesson),
             environment: Vec::new(),
@@ -117,10 +127,15 @@ impl Installed {
         }
     }
 
-    fn arguments(&self, folder: &Path, durability: Durability, lesson: Lesson) -> Vec<String> {
+    fn arguments(
+        &self,
+        folder: &Path,
+        durability: StorageDurability,
+        lesson: ClassSharing,
+    ) -> Vec<String> {
         let mut arguments = java::flags(&self.home, folder, lesson);
         arguments.push("-Xmx512m".to_owned());
-        if durability == Durability::Forgetful && lesson == Lesson::Use {
+        if durability == StorageDurability::Forgetful && lesson == ClassSharing::Use {
             // A broker that lives for seconds never earns back what better code costs.
             arguments.push("-XX:TieredStopAtLevel=1".to_owned());
         }
@@ -137,16 +152,16 @@ impl Installed {
 }
 
 /// Empties the data folder of a stopped broker that works in `folder`: what is left is freshly formatted.
-pub(crate) fn forget(folder: &Path) -> Result<(), Error> {
+pub(crate) fn forget(folder: &Path) -> Result<(), StackError> {
     let data = folder.join("data");
-    for entry in fs::read_dir(&data).map_err(Error::path("read", &data))? {
-        let path = entry.map_err(Error::path("read", &data))?.path();
+    for entry in fs::read_dir(&data).map_err(StackError::path("read", &data))? {
+        let path = entry.map_err(StackError::path("read", &data))?.path();
         if FORMATTED.iter().any(|it| path.ends_with(it)) {
             continue;
         }
         let removed =
             if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        removed.map_err(Error::path("remove", &path))?;
+        removed.map_err(StackError::path("remove", &path))?;
     }
     Ok(())
 }
@@ -167,6 +182,6 @@ fn address(port: u16) -> String {
     format!("127.0.0.1:{port}")
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Error> {
-    fs::write(path, text).map_err(Error::path("write", path))
+fn write(path: &Path, text: &str) -> Result<(), StackError> {
+    fs::write(path, text).map_err(StackError::path("write", path))
 }

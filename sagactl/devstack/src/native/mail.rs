@@ -8,12 +8,12 @@ use std::{
 use tokio::process::Command;
 
 use super::{
-    cache::{Cache, Recipe},
-    server::Server,
-    supervisor::{Launch, Workspace},
+    cache::{InstallCache, InstallRecipe},
+    server::NativeServer,
+    supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{Error, Part, probe::Probe};
+use crate::{StackError, StackPart, probe::ServerProbe};
 
 const MODULE: &str = "github.com/axllent/mailpit@v1.30.5";
 /// The Go toolchain as a wheel.
@@ -24,8 +24,9 @@ const OLDEST_GO: u32 = 25;
 const KEPT: &str = "100000";
 
 /// Compiles the server; with a Go of our own if the machine has none that is new enough.
-pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
-    let recipe = Recipe { part: Some(Part::Mail), name: "mailpit-1.30.5", inputs: &[MODULE] };
+pub(crate) async fn install(cache: &InstallCache<'_>) -> Result<PathBuf, StackError> {
+    let recipe =
+        InstallRecipe { part: Some(StackPart::Mail), name: "mailpit-1.30.5", inputs: &[MODULE] };
     let folder = cache
         .folder(&recipe, async |folder| {
             let toolchain = folder.join("go");
@@ -40,7 +41,7 @@ pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
             command.env("GOBIN", folder).env("CGO_ENABLED", "0").current_dir(folder);
             tool::run(command).await?;
             if toolchain.exists() {
-                fs::remove_dir_all(&toolchain).map_err(Error::path("remove", &toolchain))?;
+                fs::remove_dir_all(&toolchain).map_err(StackError::path("remove", &toolchain))?;
             }
             Ok(())
         })
@@ -59,8 +60,8 @@ async fn new_enough_go() -> Option<PathBuf> {
 }
 
 /// A started server.
-pub(crate) struct Started {
-    pub server: Server,
+pub(crate) struct StartedMail {
+    pub server: NativeServer,
     /// Where it takes mails.
     pub smtp: String,
     /// Where it shows them.
@@ -68,9 +69,12 @@ pub(crate) struct Started {
 }
 
 /// Starts it without mails.
-pub(crate) async fn start(program: &Path, workspace: &Workspace) -> Result<Started, Error> {
+pub(crate) async fn start(
+    program: &Path,
+    workspace: &ServerFolder,
+) -> Result<StartedMail, StackError> {
     let folder = workspace.folder("mail")?;
-    let (server, [web, smtp]) = Server::start(workspace, |ports| {
+    let (server, [web, smtp]) = NativeServer::start(workspace, |ports| {
         let [web, smtp] = ports.map(|port| format!("127.0.0.1:{port}"));
         let database = folder.join("mails.db").display().to_string();
         let arguments =
@@ -81,18 +85,18 @@ pub(crate) async fn start(program: &Path, workspace: &Workspace) -> Result<Start
             "--disable-version-check",
             "--quiet",
         ];
-        let launch = Launch {
-            part: Part::Mail,
+        let launch = LaunchCommand {
+            part: StackPart::Mail,
             program: program.to_owned(),
             arguments: arguments.iter().flatten().chain(&flags).map(ToString::to_string).collect(),
             environment: Vec::new(),
             folder: folder.clone(),
             user: None,
         };
-        Ok((launch, Probe::Http { address: web.clone(), path: "/readyz" }))
+        Ok((launch, ServerProbe::Http { address: web.clone(), path: "/readyz" }))
     })
     .await?;
-    Ok(Started {
+    Ok(StartedMail {
         server,
         smtp: format!("127.0.0.1:{smtp}"),
         api: format!("http://127.0.0.1:{web}"),

@@ -10,13 +10,13 @@ use std::{
 };
 
 use super::{
-    cache::{Cache, Recipe},
+    cache::{InstallCache, InstallRecipe},
     postgres,
-    server::Server,
-    supervisor::{Launch, Workspace},
+    server::NativeServer,
+    supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{Error, Part, Silent, probe::Probe};
+use crate::{SilentProgress, StackError, StackPart, probe::ServerProbe};
 
 const PACKAGE: &str = "pgbouncer";
 /// Libraries of its that not every machine has.
@@ -24,7 +24,7 @@ const LIBRARIES: [&str; 3] = ["libevent-", "libc-ares", "libcares"];
 
 /// For how long a client keeps its connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pooling {
+pub enum PoolMode {
     /// Until it goes.
     Session,
     /// Until its transaction ends.
@@ -33,46 +33,47 @@ pub enum Pooling {
 
 /// A running pooler. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Pooler {
+pub struct RunningPooler {
     url: String,
     // Dropped first; see `Native`.
-    _server: Server,
-    _workspace: Workspace,
+    _server: NativeServer,
+    _workspace: ServerFolder,
 }
 
-impl Pooler {
+impl RunningPooler {
     /// Starts one before the server of this URL, which has a password; with this number of connections to
     /// it, at most.
-    pub async fn start(database: &str, pooling: Pooling, size: u32) -> Result<Self, Error> {
+    pub async fn start(database: &str, pooling: PoolMode, size: u32) -> Result<Self, StackError> {
         let programs = install().await?;
-        let target = Target::of(database).ok_or_else(|| Error::System {
+        let target = PoolerTarget::of(database).ok_or_else(|| StackError::System {
             what: "cannot put a pooler before a database without user and password".to_owned(),
             source: std::io::ErrorKind::InvalidInput.into(),
         })?;
-        let workspace = Workspace::new()?;
+        let workspace = ServerFolder::new()?;
         let folder = workspace.folder(PACKAGE)?;
         let user = postgres::somebody_else()?;
         let config = folder.join("pgbouncer.ini");
         let users = folder.join("users.txt");
         let line = format!("\"{}\" \"{}\"\n", target.user, target.password);
-        fs::write(&users, line).map_err(Error::path("write", &users))?;
-        let (server, [port, _]) = Server::start(&workspace, |[port, _]| {
+        fs::write(&users, line).map_err(StackError::path("write", &users))?;
+        let (server, [port, _]) = NativeServer::start(&workspace, |[port, _]| {
             let text = configuration(&target, port, pooling, size, &users);
-            fs::write(&config, text).map_err(Error::path("write", &config))?;
+            fs::write(&config, text).map_err(StackError::path("write", &config))?;
             if let Some((user, group)) = user {
                 for path in [&folder, &config, &users] {
-                    chown(path, Some(user), Some(group)).map_err(Error::path("give away", path))?;
+                    chown(path, Some(user), Some(group))
+                        .map_err(StackError::path("give away", path))?;
                 }
             }
-            let launch = Launch {
-                part: Part::Pooler,
+            let launch = LaunchCommand {
+                part: StackPart::Pooler,
                 program: programs.program.clone(),
                 arguments: vec![config.display().to_string()],
                 environment: vec![("LD_LIBRARY_PATH", programs.libraries.display().to_string())],
                 folder: folder.clone(),
                 user,
             };
-            Ok((launch, Probe::Postgres { url: target.url(port) }))
+            Ok((launch, ServerProbe::Postgres { url: target.url(port) }))
         })
         .await?;
         Ok(Self { url: target.url(port), _server: server, _workspace: workspace })
@@ -85,14 +86,14 @@ impl Pooler {
 }
 
 /// Where the database is, and who may open it.
-struct Target<'a> {
+struct PoolerTarget<'a> {
     user: &'a str,
     password: &'a str,
     port: &'a str,
     database: &'a str,
 }
 
-impl<'a> Target<'a> {
+impl<'a> PoolerTarget<'a> {
     /// What stands in a URL of this crate's making: nothing in it is escaped.
     fn of(url: &'a str) -> Option<Self> {
         let (_, rest) = url.split_once("://")?;
@@ -110,15 +111,15 @@ impl<'a> Target<'a> {
 }
 
 fn configuration(
-    target: &Target<'_>,
+    target: &PoolerTarget<'_>,
     port: u16,
-    pooling: Pooling,
+    pooling: PoolMode,
     size: u32,
     users: &Path,
 ) -> String {
     let mode = match pooling {
-        Pooling::Session => "session",
-        Pooling::Transaction => "transaction",
+        PoolMode::Session => "session",
+        PoolMode::Transaction => "transaction",
     };
     format!(
         "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
@@ -130,22 +131,22 @@ fn configuration(
 }
 
 /// The program, and where its libraries are.
-struct Programs {
+struct PoolerPrograms {
     program: PathBuf,
     libraries: PathBuf,
 }
 
-async fn install() -> Result<Programs, Error> {
+async fn install() -> Result<PoolerPrograms, StackError> {
     if let Some(program) = tool::on_path(PACKAGE) {
-        return Ok(Programs { program, libraries: PathBuf::new() });
+        return Ok(PoolerPrograms { program, libraries: PathBuf::new() });
     }
-    let recipe = Recipe { part: None, name: "pgbouncer-debian", inputs: &[PACKAGE] };
-    let home = Cache::open(&Silent)?.folder(&recipe, unpack).await?;
+    let recipe = InstallRecipe { part: None, name: "pgbouncer-debian", inputs: &[PACKAGE] };
+    let home = InstallCache::open(&SilentProgress)?.folder(&recipe, unpack).await?;
     let libraries = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-    Ok(Programs { program: home.join("usr/sbin/pgbouncer"), libraries: home.join(libraries) })
+    Ok(PoolerPrograms { program: home.join("usr/sbin/pgbouncer"), libraries: home.join(libraries) })
 }
 
-async fn unpack(home: &Path) -> Result<(), Error> {
+async fn unpack(home: &Path) -> Result<(), StackError> {
     tool::download(PACKAGE, home).await?;
     for package in tool::dependencies(home).await? {
         if LIBRARIES.iter().any(|it| package.starts_with(it)) {

@@ -18,13 +18,13 @@ const TRIES: usize = 1_000;
 
 /// Two free ports: no server needs more. Claimed until dropped, whoever listens on them meanwhile.
 #[derive(Debug)]
-pub struct Ports {
+pub struct PortPair {
     /// Their numbers.
     pub numbers: [u16; 2],
     _claims: Vec<UdpSocket>,
 }
 
-impl Ports {
+impl PortPair {
     /// Claims two. Something that knows nothing of claims may be quicker to listen there: then the
     /// server ends by saying so, and is started on others.
     pub fn claim() -> Self {
@@ -38,7 +38,10 @@ impl Ports {
                 claims.push(claim);
             }
         }
-        let mut numbers = claims.iter().filter_map(|it| it.local_addr().ok()).map(|it| it.port());
+        let mut numbers = claims
+            .iter()
+            .filter_map(|udp_socket| udp_socket.local_addr().ok())
+            .map(|address| address.port());
         // Zero if there is none: the server will say what it thinks of that.
         let numbers = std::array::from_fn(|_| numbers.next().unwrap_or(0));
         Self { numbers, _claims: claims }
@@ -51,7 +54,7 @@ mod tests {
 
     #[test]
     fn claimed_ports_are_free_and_no_client_is_given_them() {
-        let ports = Ports::claim();
+        let ports = PortPair::claim();
         assert_ne!(ports.numbers[0], ports.numbers[1]);
         for number in ports.numbers {
             assert!(RANGE.contains(&number));
@@ -61,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_held_until_it_is_dropped() {
-        let ports = Ports::claim();
+        let ports = PortPair::claim();
         let [number, _] = ports.numbers;
         assert!(UdpSocket::bind(("127.0.0.1", number)).is_err());
         drop(ports);

@@ -10,13 +10,13 @@ use nix::unistd::{Uid, User};
 use tokio::process::Command;
 
 use super::{
-    authority::Secured,
-    cache::{Cache, Recipe},
-    server::Server,
-    supervisor::{Launch, Workspace},
+    authority::SecuredServers,
+    cache::{InstallCache, InstallRecipe},
+    server::NativeServer,
+    supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{Durability, Error, Part, probe::Probe};
+use crate::{StackError, StackPart, StorageDurability, probe::ServerProbe};
 
 const POM: &str = include_str!("../../native/postgres/pom.xml");
 /// The superuser of every stack.
@@ -31,10 +31,13 @@ const FORGETFUL: [&str; 2] = ["fsync=off", "full_page_writes=off"];
 const STAND_INS: [&str; 2] = ["postgres", "nobody"];
 
 /// Fetches the server and unpacks it.
-pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
+pub(crate) async fn install(cache: &InstallCache<'_>) -> Result<PathBuf, StackError> {
     let platform = platform()?;
-    let recipe =
-        Recipe { part: Some(Part::Postgres), name: "postgres-18.6", inputs: &[POM, platform] };
+    let recipe = InstallRecipe {
+        part: Some(StackPart::Postgres),
+        name: "postgres-18.6",
+        inputs: &[POM, platform],
+    };
     cache
         .folder(&recipe, async |home| {
             let jars = home.join("jars");
@@ -47,14 +50,14 @@ pub(crate) async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
             {
                 tool::unpack(kind, &only_file(&jars, ending)?, into).await?;
             }
-            fs::remove_dir_all(&jars).map_err(Error::path("remove", &jars))
+            fs::remove_dir_all(&jars).map_err(StackError::path("remove", &jars))
         })
         .await
 }
 
 /// A started server.
-pub(crate) struct Started {
-    pub server: Server,
+pub(crate) struct StartedPostgres {
+    pub server: NativeServer,
     /// The superuser's URL.
     pub url: String,
 }
@@ -62,14 +65,14 @@ pub(crate) struct Started {
 /// Makes an empty cluster and starts a server on it.
 pub(crate) async fn start(
     home: &Path,
-    workspace: &Workspace,
-    durability: Durability,
-    secured: Option<&Secured>,
-) -> Result<Started, Error> {
+    workspace: &ServerFolder,
+    durability: StorageDurability,
+    secured: Option<&SecuredServers>,
+) -> Result<StartedPostgres, StackError> {
     let folder = workspace.folder("postgres")?;
     let user = somebody_else()?;
     if let Some((user, group)) = user {
-        chown(&folder, Some(user), Some(group)).map_err(Error::path("give away", &folder))?;
+        chown(&folder, Some(user), Some(group)).map_err(StackError::path("give away", &folder))?;
     }
     let password = super::password();
     initialise(home, &folder, user, &password).await?;
@@ -80,20 +83,21 @@ pub(crate) async fn start(
             secured.ca_file.display()
         ),
     };
-    let security = secured.map_or(Ok(vec![]), |it| secure(it, &folder, user))?;
-    let (server, [port, _]) = Server::start(workspace, |ports| {
-        let launch = Launch {
-            part: Part::Postgres,
+    let security =
+        secured.map_or(Ok(vec![]), |secured_servers| secure(secured_servers, &folder, user))?;
+    let (server, [port, _]) = NativeServer::start(workspace, |ports| {
+        let launch = LaunchCommand {
+            part: StackPart::Postgres,
             program: home.join("bin/postgres"),
             arguments: [arguments(&folder, ports[0], durability), security.clone()].concat(),
             environment: vec![("LC_ALL", "C".to_owned())],
             folder: folder.clone(),
             user,
         };
-        Ok((launch, Probe::Postgres { url: url(ports[0]) }))
+        Ok((launch, ServerProbe::Postgres { url: url(ports[0]) }))
     })
     .await?;
-    Ok(Started { server, url: url(port) })
+    Ok(StartedPostgres { server, url: url(port) })
 }
 
 async fn initialise(
@@ -101,9 +105,9 @@ async fn initialise(
     folder: &Path,
     user: Option<(u32, u32)>,
     password: &str,
-) -> Result<(), Error> {
+) -> Result<(), StackError> {
     let password_file = folder.join("password");
-    fs::write(&password_file, password).map_err(Error::path("write", &password_file))?;
+    fs::write(&password_file, password).map_err(StackError::path("write", &password_file))?;
     let mut command = Command::new(home.join("bin/initdb"));
     command.args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--username", SUPERUSER]);
     // The same order of text on every machine, whatever locales it has.
@@ -111,20 +115,21 @@ async fn initialise(
     command.arg("--pwfile").arg(&password_file).arg("-D").arg(folder.join("data"));
     command.env("LC_ALL", "C").current_dir(folder);
     if let Some((user, group)) = user {
-        chown(&password_file, Some(user), Some(group)).map_err(Error::path("give away", folder))?;
+        chown(&password_file, Some(user), Some(group))
+            .map_err(StackError::path("give away", folder))?;
         command.uid(user).gid(group);
     }
     tool::run(command).await?;
-    fs::remove_file(&password_file).map_err(Error::path("remove", &password_file))
+    fs::remove_file(&password_file).map_err(StackError::path("remove", &password_file))
 }
 
-fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
+fn arguments(folder: &Path, port: u16, durability: StorageDurability) -> Vec<String> {
     let mut settings: Vec<_> = SETTINGS.map(str::to_owned).into();
     settings
         .extend(["listen_addresses=127.0.0.1", "unix_socket_permissions=0700"].map(str::to_owned));
     settings.push(format!("unix_socket_directories={}", folder.display()));
     settings.push(format!("port={port}"));
-    if durability == Durability::Forgetful {
+    if durability == StorageDurability::Forgetful {
         settings.extend(FORGETFUL.map(str::to_owned));
     }
     let mut arguments = vec!["-D".to_owned(), folder.join("data").display().to_string()];
@@ -134,18 +139,18 @@ fn arguments(folder: &Path, port: u16, durability: Durability) -> Vec<String> {
 
 /// What a server is told that speaks to nobody in plain text.
 fn secure(
-    secured: &Secured,
+    secured: &SecuredServers,
     folder: &Path,
     user: Option<(u32, u32)>,
-) -> Result<Vec<String>, Error> {
+) -> Result<Vec<String>, StackError> {
     let (rules, key) = (folder.join("hba.conf"), folder.join("server.key"));
-    let certified = Secured::certified();
+    let certified = SecuredServers::certified();
     let lines = format!("hostssl all {certified} all cert\nhostssl all all all scram-sha-256\n");
-    fs::write(&rules, lines).map_err(Error::path("write", &rules))?;
+    fs::write(&rules, lines).map_err(StackError::path("write", &rules))?;
     // The server takes no key that others may read.
-    fs::copy(secured.server_file("server.key"), &key).map_err(Error::path("write", &key))?;
+    fs::copy(secured.server_file("server.key"), &key).map_err(StackError::path("write", &key))?;
     if let Some((user, group)) = user {
-        chown(&key, Some(user), Some(group)).map_err(Error::path("give away", &key))?;
+        chown(&key, Some(user), Some(group)).map_err(StackError::path("give away", &key))?;
     }
     let settings = [
         "ssl=on".to_owned(),
@@ -158,21 +163,21 @@ fn secure(
 }
 
 /// Who runs it, if we are root.
-pub(super) fn somebody_else() -> Result<Option<(u32, u32)>, Error> {
+pub(super) fn somebody_else() -> Result<Option<(u32, u32)>, StackError> {
     if !Uid::effective().is_root() {
         return Ok(None);
     }
     let known = STAND_INS.into_iter().find_map(|name| User::from_name(name).ok().flatten());
     match known {
         Some(user) => Ok(Some((user.uid.as_raw(), user.gid.as_raw()))),
-        None => Err(Error::Missing {
+        None => Err(StackError::Missing {
             missing: "a user that may run Postgres, which root may not".to_owned(),
             command: "useradd --system postgres".to_owned(),
         }),
     }
 }
 
-fn platform() -> Result<&'static str, Error> {
+fn platform() -> Result<&'static str, StackError> {
     match (std::env::consts::OS, std::env::consts::ARCH) {
         ("linux", "x86_64") => Ok("linux-amd64"),
         ("linux", "aarch64") => Ok("linux-arm64v8"),
@@ -180,16 +185,16 @@ fn platform() -> Result<&'static str, Error> {
         ("macos", "aarch64") => Ok("darwin-arm64v8"),
         (system, machine) => {
             let platform = format!("{system} on {machine}");
-            Err(Error::Platform { part: Part::Postgres, platform })
+            Err(StackError::Platform { part: StackPart::Postgres, platform })
         }
     }
 }
 
-fn only_file(folder: &Path, ending: &str) -> Result<PathBuf, Error> {
-    let entries = fs::read_dir(folder).map_err(Error::path("read", folder))?;
+fn only_file(folder: &Path, ending: &str) -> Result<PathBuf, StackError> {
+    let entries = fs::read_dir(folder).map_err(StackError::path("read", folder))?;
     let mut paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    paths.find(|path| path.extension().is_some_and(|it| it == ending)).ok_or_else(|| {
+    paths.find(|path| path.extension().is_some_and(|name| name == ending)).ok_or_else(|| {
         let what = format!("no .{ending} in {}", folder.display());
-        Error::System { what, source: std::io::ErrorKind::NotFound.into() }
+        StackError::System { what, source: std::io::ErrorKind::NotFound.into() }
     })
 }

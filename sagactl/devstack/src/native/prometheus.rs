@@ -9,44 +9,45 @@ use std::{
 };
 
 use super::{
-    cache::{Cache, Recipe},
-    server::Server,
-    supervisor::{Launch, Workspace},
+    cache::{InstallCache, InstallRecipe},
+    server::NativeServer,
+    supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{Error, Part, Silent, probe::Probe};
+use crate::{SilentProgress, StackError, StackPart, probe::ServerProbe};
 
 const PACKAGE: &str = "prometheus";
 
 /// The programs.
 #[derive(Clone, Debug)]
-struct Programs {
+struct PrometheusPrograms {
     server: PathBuf,
     tool: PathBuf,
 }
 
 /// A running server. It ends when this is dropped.
 #[derive(Debug)]
-pub struct Prometheus {
+pub struct RunningPrometheus {
     url: String,
     // Dropped first; see `Native`.
-    _server: Server,
-    _workspace: Workspace,
+    _server: NativeServer,
+    _workspace: ServerFolder,
 }
 
-impl Prometheus {
+impl RunningPrometheus {
     /// Starts one that scrapes these every second, each by its job and `host:port`, and evaluates
     /// these files of rules.
-    pub async fn start(targets: &[(&str, String)], rules: &[PathBuf]) -> Result<Self, Error> {
-        let Programs { server: program, .. } = install().await?;
-        let workspace = Workspace::new()?;
+    pub async fn start(targets: &[(&str, String)], rules: &[PathBuf]) -> Result<Self, StackError> {
+        let PrometheusPrograms { server: program, .. } = install().await?;
+        let workspace = ServerFolder::new()?;
         let folder = workspace.folder(PACKAGE)?;
         let config = folder.join("prometheus.yaml");
-        fs::write(&config, configuration(targets, rules)).map_err(Error::path("write", &config))?;
-        let (server, [port, _]) = Server::start(&workspace, |[port, _]| {
+        fs::write(&config, configuration(targets, rules))
+            .map_err(StackError::path("write", &config))?;
+        let (server, [port, _]) = NativeServer::start(&workspace, |[port, _]| {
             let address = format!("127.0.0.1:{port}");
-            let launch = Launch {
-                part: Part::Prometheus,
+            let launch = LaunchCommand {
+                part: StackPart::Prometheus,
                 program: program.clone(),
                 arguments: vec![
                     format!("--config.file={}", config.display()),
@@ -57,7 +58,7 @@ impl Prometheus {
                 folder: folder.clone(),
                 user: None,
             };
-            Ok((launch, Probe::Http { address, path: "/-/ready" }))
+            Ok((launch, ServerProbe::Http { address, path: "/-/ready" }))
         })
         .await?;
         let url = format!("http://127.0.0.1:{port}");
@@ -71,21 +72,21 @@ impl Prometheus {
 }
 
 /// Where `promtool` is.
-pub async fn promtool() -> Result<PathBuf, Error> {
+pub async fn promtool() -> Result<PathBuf, StackError> {
     Ok(install().await?.tool)
 }
 
-async fn install() -> Result<Programs, Error> {
+async fn install() -> Result<PrometheusPrograms, StackError> {
     if let (Some(server), Some(tool)) = (tool::on_path("prometheus"), tool::on_path("promtool")) {
-        return Ok(Programs { server, tool });
+        return Ok(PrometheusPrograms { server, tool });
     }
-    let recipe = Recipe { part: None, name: "prometheus-debian", inputs: &[PACKAGE] };
-    let home = Cache::open(&Silent)?.folder(&recipe, unpack).await?;
+    let recipe = InstallRecipe { part: None, name: "prometheus-debian", inputs: &[PACKAGE] };
+    let home = InstallCache::open(&SilentProgress)?.folder(&recipe, unpack).await?;
     let program = |name| home.join("usr/bin").join(name);
-    Ok(Programs { server: program("prometheus"), tool: program("promtool") })
+    Ok(PrometheusPrograms { server: program("prometheus"), tool: program("promtool") })
 }
 
-async fn unpack(home: &Path) -> Result<(), Error> {
+async fn unpack(home: &Path) -> Result<(), StackError> {
     tool::download(PACKAGE, home).await?;
     tool::unpack_packages(home).await
 }
@@ -95,7 +96,7 @@ fn configuration(targets: &[(&str, String)], rules: &[PathBuf]) -> String {
     let scrapes = targets.iter().map(|(job, address)| {
         format!(r#"{{"job_name": "{job}", "static_configs": [{{"targets": ["{address}"]}}]}}"#)
     });
-    let rules = rules.iter().map(|it| format!("{:?}", it.display().to_string()));
+    let rules = rules.iter().map(|path| format!("{:?}", path.display().to_string()));
     format!(
         r#"{{"global": {{"scrape_interval": "1s", "evaluation_interval": "1s"}}, "rule_files": [{}], "scrape_configs": [{}]}}"#,
         rules.collect::<Vec<_>>().join(", "),

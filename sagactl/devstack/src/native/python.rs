@@ -5,24 +5,24 @@ use std::path::PathBuf;
 use tokio::process::Command;
 
 use super::{
-    cache::{Cache, Recipe},
+    cache::{InstallCache, InstallRecipe},
     tool,
 };
-use crate::{Error, Silent};
+use crate::{SilentProgress, StackError};
 
 /// The folder of these wheels, for `PYTHONPATH`; installed once per machine. `name` has the version
 /// in it.
-pub async fn wheels(name: &str, requirements: &str) -> Result<PathBuf, Error> {
+pub async fn wheels(name: &str, requirements: &str) -> Result<PathBuf, StackError> {
     let version = version().await?;
-    let recipe = Recipe { part: None, name, inputs: &[requirements, version.as_str()] };
-    Cache::open(&Silent)?
+    let recipe = InstallRecipe { part: None, name, inputs: &[requirements, version.as_str()] };
+    InstallCache::open(&SilentProgress)?
         .folder(&recipe, async |home| tool::pip(home, requirements, &[]).await)
         .await
 }
 
 /// Which Python there is: some wheels are compiled for one and no other.
-pub(crate) async fn version() -> Result<String, Error> {
-    tool::Tool::Python.ensure().await?;
+pub(crate) async fn version() -> Result<String, StackError> {
+    tool::InstallTool::Python.ensure().await?;
     let mut version = Command::new("python3");
     version.arg("--version");
     let said = tool::run(version).await?.stdout;

@@ -8,13 +8,13 @@ use std::{
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::{
-    cache::{Cache, Recipe},
-    java::{self, Lesson},
-    server::Server,
-    supervisor::{Launch, Workspace},
+    cache::{InstallCache, InstallRecipe},
+    java::{self, ClassSharing},
+    server::NativeServer,
+    supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{Error, Halt, Part, part::server_of, probe::Probe};
+use crate::{StackError, StackPart, StopMode, part::server_of, probe::ServerProbe};
 
 const POM: &str = include_str!("../../native/registry/pom.xml");
 const SETTINGS: &str = include_str!("../../native/registry/application.properties");
@@ -25,14 +25,14 @@ pub(crate) const SUBJECTS: &str = "/apis/ccompat/v7/subjects";
 
 /// Where the registry is installed, and the Java that runs it.
 #[derive(Clone, Debug)]
-pub(crate) struct Installed {
+pub(crate) struct InstalledRegistry {
     home: PathBuf,
     java: PathBuf,
 }
 
 /// Where schemas are kept.
 #[derive(Clone, Debug)]
-pub(crate) enum Storage {
+pub(crate) enum RegistryStorage {
     /// Nowhere: they go with the process.
     Memory,
     /// In a database of its own on this server, of which the superuser's URL is given.
@@ -40,28 +40,33 @@ pub(crate) enum Storage {
 }
 
 /// Fetches the registry and learns a start.
-pub(crate) async fn install(cache: &Cache<'_>, java: &Path) -> Result<Installed, Error> {
+pub(crate) async fn install(
+    cache: &InstallCache<'_>,
+    java: &Path,
+) -> Result<InstalledRegistry, StackError> {
     let inputs = [POM, SETTINGS, java::REQUIREMENTS];
-    let recipe = Recipe { part: Some(Part::Registry), name: "registry-3.3.3", inputs: &inputs };
+    let recipe =
+        InstallRecipe { part: Some(StackPart::Registry), name: "registry-3.3.3", inputs: &inputs };
     let home = cache
         .folder(&recipe, async |home| {
             let folder = format!("-Dfolder={}", home.join("server").display());
             tool::maven(home, POM, &["generate-resources", &folder]).await?;
-            let unlearnt = Installed { home: home.to_owned(), java: java.to_owned() };
+            let unlearnt = InstalledRegistry { home: home.to_owned(), java: java.to_owned() };
             if let Err(error) = unlearnt.learn().await {
                 tracing::warn!(%error, "the registry's start could not be learnt; it will take longer");
             }
             Ok(())
         })
         .await?;
-    Ok(Installed { home, java: java.to_owned() })
+    Ok(InstalledRegistry { home, java: java.to_owned() })
 }
 
-impl Installed {
-    async fn learn(&self) -> Result<(), Error> {
-        let workspace = Workspace::new()?;
-        let (server, _) = self.run(&workspace, &Storage::Memory, Lesson::Learn).await?;
-        server.stop(Halt::Ask).await?;
+impl InstalledRegistry {
+    async fn learn(&self) -> Result<(), StackError> {
+        let workspace = ServerFolder::new()?;
+        let (server, _) =
+            self.run(&workspace, &RegistryStorage::Memory, ClassSharing::Learn).await?;
+        server.stop(StopMode::Ask).await?;
         workspace.swept().await;
         Ok(())
     }
@@ -69,30 +74,30 @@ impl Installed {
     /// Starts a registry without schemas and waits until it answers; gives its base URL.
     pub(crate) async fn start(
         &self,
-        workspace: &Workspace,
-        storage: &Storage,
-    ) -> Result<(Server, String), Error> {
-        self.run(workspace, storage, Lesson::Use).await
+        workspace: &ServerFolder,
+        storage: &RegistryStorage,
+    ) -> Result<(NativeServer, String), StackError> {
+        self.run(workspace, storage, ClassSharing::Use).await
     }
 
     async fn run(
         &self,
-        workspace: &Workspace,
-        storage: &Storage,
-        lesson: Lesson,
-    ) -> Result<(Server, String), Error> {
+        workspace: &ServerFolder,
+        storage: &RegistryStorage,
+        lesson: ClassSharing,
+    ) -> Result<(NativeServer, String), StackError> {
         let folder = workspace.folder("registry")?;
         let config = workspace.folder("registry/config")?;
         let datasource = storage.prepare().await?;
-        let (server, [port, _]) = Server::start(workspace, |ports| {
+        let (server, [port, _]) = NativeServer::start(workspace, |ports| {
             let file = config.join("application.properties");
             let settings = datasource.fill(SETTINGS).replace("@port@", &ports[0].to_string());
-            fs::write(&file, settings).map_err(Error::path("write", &file))?;
+            fs::write(&file, settings).map_err(StackError::path("write", &file))?;
             let mut arguments = java::flags(&self.home, &folder, lesson);
             arguments.extend(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar"].map(str::to_owned));
             arguments.push(self.home.join("server/quarkus-run.jar").display().to_string());
-            let launch = Launch {
-                part: Part::Registry,
+            let launch = LaunchCommand {
+                part: StackPart::Registry,
                 program: self.java.clone(),
                 arguments,
                 environment: Vec::new(),
@@ -100,7 +105,7 @@ impl Installed {
                 user: None,
             };
             let address = format!("127.0.0.1:{}", ports[0]);
-            Ok((launch, Probe::Http { address, path: SUBJECTS }))
+            Ok((launch, ServerProbe::Http { address, path: SUBJECTS }))
         })
         .await?;
         Ok((server, format!("http://127.0.0.1:{port}{PATH}")))
@@ -108,14 +113,14 @@ impl Installed {
 }
 
 /// What the registry is told about its storage.
-struct Datasource {
+struct RegistryDatasource {
     kind: &'static str,
     url: String,
     user: &'static str,
     password: String,
 }
 
-impl Datasource {
+impl RegistryDatasource {
     fn fill(&self, settings: &str) -> String {
         settings
             .replace("@kind@", self.kind)
@@ -125,10 +130,10 @@ impl Datasource {
     }
 }
 
-impl Storage {
-    async fn prepare(&self) -> Result<Datasource, Error> {
+impl RegistryStorage {
+    async fn prepare(&self) -> Result<RegistryDatasource, StackError> {
         match self {
-            Self::Memory => Ok(Datasource {
+            Self::Memory => Ok(RegistryDatasource {
                 kind: "h2",
                 url: "jdbc:h2:mem:registry".to_owned(),
                 user: "sa",
@@ -136,11 +141,11 @@ impl Storage {
             }),
             Self::Postgres(superuser) => {
                 let password = super::password();
-                make_database(superuser, &password)
-                    .await
-                    .map_err(|source| Error::Database { what: "be made for schemas", source })?;
+                make_database(superuser, &password).await.map_err(|source| {
+                    StackError::Database { what: "be made for schemas", source }
+                })?;
                 let server = server_of(superuser);
-                Ok(Datasource {
+                Ok(RegistryDatasource {
                     kind: "postgresql",
                     url: format!("jdbc:postgresql://{server}/registry"),
                     user: "registry",

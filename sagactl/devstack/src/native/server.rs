@@ -8,14 +8,14 @@ use std::{future::ready, path::Path, time::Duration};
 
 use tokio::{sync::Mutex, time::sleep};
 
-use self::signs::Signs;
+use self::signs::ServerSigns;
 use super::{
-    ports::Ports,
-    supervisor::{Launch, Process, Workspace},
+    ports::PortPair,
+    supervisor::{LaunchCommand, ServerFolder, ServerProcess},
 };
 use crate::{
-    Error, Halt,
-    probe::{PATIENCE, Probe},
+    StackError, StopMode,
+    probe::{PATIENCE, ServerProbe},
 };
 
 /// How often a start is tried on other ports when somebody else was quicker.
@@ -40,31 +40,31 @@ const NOT_YET_GONE: [&str; 4] = [
 
 /// A server, and all that is needed to start it again.
 #[derive(Debug)]
-pub(crate) struct Server {
-    launch: Launch,
-    probe: Probe,
-    process: Mutex<Option<Process>>,
+pub(crate) struct NativeServer {
+    launch: LaunchCommand,
+    probe: ServerProbe,
+    process: Mutex<Option<ServerProcess>>,
     // Its own also while it is stopped.
-    _ports: Ports,
+    _ports: PortPair,
 }
 
-impl Server {
+impl NativeServer {
     /// Starts a server on free ports and waits until it answers. `plan` says how it is started on
     /// given ports; it is asked again, with others, when a port was taken meanwhile.
     pub(crate) async fn start(
-        workspace: &Workspace,
-        plan: impl Fn([u16; 2]) -> Result<(Launch, Probe), Error>,
-    ) -> Result<(Self, [u16; 2]), Error> {
+        workspace: &ServerFolder,
+        plan: impl Fn([u16; 2]) -> Result<(LaunchCommand, ServerProbe), StackError>,
+    ) -> Result<(Self, [u16; 2]), StackError> {
         let mut attempt = 1;
         loop {
-            let ports = Ports::claim();
+            let ports = PortPair::claim();
             let (launch, probe) = plan(ports.numbers)?;
             match launched(&launch, &probe, workspace).await {
                 Ok(process) => {
                     let (process, numbers) = (Mutex::new(Some(process)), ports.numbers);
                     return Ok((Self { launch, probe, process, _ports: ports }, numbers));
                 }
-                Err(Error::Ended { log, .. }) if attempt < ATTEMPTS && port_taken(&log) => {
+                Err(StackError::Ended { log, .. }) if attempt < ATTEMPTS && port_taken(&log) => {
                     attempt += 1;
                 }
                 Err(error) => return Err(error),
@@ -75,16 +75,16 @@ impl Server {
     /// Starts a server on ports that were claimed before, because others had to know them, and waits
     /// until it answers.
     pub(crate) async fn start_on(
-        ports: Ports,
-        (launch, probe): (Launch, Probe),
-        workspace: &Workspace,
-    ) -> Result<Self, Error> {
+        ports: PortPair,
+        (launch, probe): (LaunchCommand, ServerProbe),
+        workspace: &ServerFolder,
+    ) -> Result<Self, StackError> {
         let process = launched(&launch, &probe, workspace).await?;
         Ok(Self { launch, probe, process: Mutex::new(Some(process)), _ports: ports })
     }
 
     /// Stops it; its data stays. Nothing to do if it is stopped.
-    pub(crate) async fn stop(&self, how: Halt) -> Result<(), Error> {
+    pub(crate) async fn stop(&self, how: StopMode) -> Result<(), StackError> {
         match self.process.lock().await.take() {
             Some(process) => process.stop(how).await,
             None => Ok(()),
@@ -98,11 +98,11 @@ impl Server {
 
     /// The process under which all of it runs, while it runs.
     pub(crate) async fn root(&self) -> Option<u32> {
-        self.process.lock().await.as_ref().map(Process::root)
+        self.process.lock().await.as_ref().map(ServerProcess::root)
     }
 
     /// Starts it again where it was. Nothing to do if it runs.
-    pub(crate) async fn resume(&self, workspace: &Workspace) -> Result<(), Error> {
+    pub(crate) async fn resume(&self, workspace: &ServerFolder) -> Result<(), StackError> {
         let mut slot = self.process.lock().await;
         if slot.as_mut().is_some_and(|process| process.ended().is_none()) {
             return Ok(());
@@ -114,7 +114,7 @@ impl Server {
                     *slot = Some(process);
                     return Ok(());
                 }
-                Err(Error::Ended { log, .. }) if attempt < ATTEMPTS_AGAIN && passes(&log) => {
+                Err(StackError::Ended { log, .. }) if attempt < ATTEMPTS_AGAIN && passes(&log) => {
                     attempt += 1;
                 }
                 Err(error) => return Err(error),
@@ -124,9 +124,13 @@ impl Server {
     }
 }
 
-async fn launched(launch: &Launch, probe: &Probe, workspace: &Workspace) -> Result<Process, Error> {
-    let mut process = Process::start(launch, workspace)?;
-    let signs = Signs::of(process.root(), &launch.folder);
+async fn launched(
+    launch: &LaunchCommand,
+    probe: &ServerProbe,
+    workspace: &ServerFolder,
+) -> Result<ServerProcess, StackError> {
+    let mut process = ServerProcess::start(launch, workspace)?;
+    let signs = ServerSigns::of(process.root(), &launch.folder);
     if probe.answered(|| ready(process.must_live().map(|()| signs.look()))).await? {
         Ok(process)
     } else {

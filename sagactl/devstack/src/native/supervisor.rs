@@ -18,7 +18,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{Error, Halt, Part};
+use crate::{StackError, StackPart, StopMode};
 
 /// How often a process is asked whether it has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -29,23 +29,23 @@ const LOG_LINES: usize = 25;
 
 /// Does something when we and all that hold it are gone.
 #[derive(Debug)]
-pub(crate) struct Sweeper {
+pub(crate) struct LeftoverSweeper {
     held: PipeWriter,
     shell: Child,
 }
 
-impl Sweeper {
+impl LeftoverSweeper {
     /// One that will run this command.
-    pub(crate) fn start(command: &[&str]) -> Result<Self, Error> {
+    pub(crate) fn start(command: &[&str]) -> Result<Self, StackError> {
         let what = "cannot start the process that cleans up";
-        let (reader, held) = io::pipe().map_err(Error::system(what))?;
+        let (reader, held) = io::pipe().map_err(StackError::system(what))?;
         let shell = shell(include_str!("../../native/sweep.sh"))
             .args(command)
             .stdin(reader)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(Error::system(what))?;
+            .map_err(StackError::system(what))?;
         Ok(Self { held, shell })
     }
 
@@ -61,30 +61,31 @@ impl Sweeper {
 
 /// A folder that lives as long as the servers that use it.
 #[derive(Debug)]
-pub(crate) struct Workspace {
+pub(crate) struct ServerFolder {
     folder: PathBuf,
-    sweeper: Sweeper,
+    sweeper: LeftoverSweeper,
 }
 
-impl Workspace {
+impl ServerFolder {
     /// A fresh folder.
-    pub(crate) fn new() -> Result<Self, Error> {
+    pub(crate) fn new() -> Result<Self, StackError> {
         let what = "cannot make a folder for the servers' data";
         let folder = tempfile::Builder::new()
             .prefix("saga-devstack-")
             .tempdir()
-            .map_err(Error::system(what))?;
+            .map_err(StackError::system(what))?;
         // Postgres runs as another user than root, and must be able to pass through.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))
-            .map_err(Error::system(what))?;
-        let sweeper = Sweeper::start(&["rm", "-rf", "--", &folder.path().to_string_lossy()])?;
+            .map_err(StackError::system(what))?;
+        let sweeper =
+            LeftoverSweeper::start(&["rm", "-rf", "--", &folder.path().to_string_lossy()])?;
         Ok(Self { folder: folder.keep(), sweeper })
     }
 
     /// The folder of one part.
-    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, Error> {
+    pub(crate) fn folder(&self, name: &str) -> Result<PathBuf, StackError> {
         let folder = self.folder.join(name);
-        fs::create_dir_all(&folder).map_err(Error::path("make", &folder))?;
+        fs::create_dir_all(&folder).map_err(StackError::path("make", &folder))?;
         Ok(folder)
     }
 
@@ -96,8 +97,8 @@ impl Workspace {
 
 /// What is needed to start a server, once or again.
 #[derive(Clone, Debug)]
-pub(crate) struct Launch {
-    pub part: Part,
+pub(crate) struct LaunchCommand {
+    pub part: StackPart,
     pub program: PathBuf,
     pub arguments: Vec<String>,
     pub environment: Vec<(&'static str, String)>,
@@ -109,19 +110,22 @@ pub(crate) struct Launch {
 
 /// A running server.
 #[derive(Debug)]
-pub(crate) struct Process {
-    part: Part,
+pub(crate) struct ServerProcess {
+    part: StackPart,
     supervisor: Child,
     leash: Option<ChildStdin>,
     log: PathBuf,
 }
 
-impl Process {
+impl ServerProcess {
     /// Starts it; it does not answer yet.
-    pub(crate) fn start(launch: &Launch, workspace: &Workspace) -> Result<Self, Error> {
+    pub(crate) fn start(
+        launch: &LaunchCommand,
+        workspace: &ServerFolder,
+    ) -> Result<Self, StackError> {
         let what = || format!("cannot start the {}", launch.part);
         let log = launch.folder.join("log");
-        let held = workspace.sweeper.held.try_clone().map_err(Error::system(what()))?;
+        let held = workspace.sweeper.held.try_clone().map_err(StackError::system(what()))?;
         let mut command = shell(include_str!("../../native/supervise.sh"));
         command
             .arg(&log)
@@ -137,7 +141,7 @@ impl Process {
         if let Some((user, group)) = launch.user {
             command.uid(user).gid(group);
         }
-        let mut supervisor = command.spawn().map_err(Error::system(what()))?;
+        let mut supervisor = command.spawn().map_err(StackError::system(what()))?;
         let leash = supervisor.stdin.take();
         Ok(Self { part: launch.part, supervisor, leash, log })
     }
@@ -153,21 +157,21 @@ impl Process {
     }
 
     /// The error to give if it has ended.
-    pub(crate) fn must_live(&mut self) -> Result<(), Error> {
+    pub(crate) fn must_live(&mut self) -> Result<(), StackError> {
         match self.ended() {
             None => Ok(()),
             Some(status) => {
                 let status = status.to_string();
-                Err(Error::Ended { part: self.part, status, log: self.log_tail() })
+                Err(StackError::Ended { part: self.part, status, log: self.log_tail() })
             }
         }
     }
 
     /// Ends it this way, and waits until it has ended.
-    pub(crate) async fn stop(mut self, how: Halt) -> Result<(), Error> {
+    pub(crate) async fn stop(mut self, how: StopMode) -> Result<(), StackError> {
         let signal = match how {
-            Halt::Ask => polite_signal(self.part),
-            Halt::Kill => "KILL",
+            StopMode::Ask => polite_signal(self.part),
+            StopMode::Kill => "KILL",
         };
         if let Some(leash) = &mut self.leash {
             // A pipe that is broken has no process at its end: that is what we want.
@@ -180,9 +184,9 @@ impl Process {
     }
 
     /// The error to give when it does not do this in time.
-    pub(crate) fn too_slow(&self, what: &'static str, limit: Duration) -> Error {
+    pub(crate) fn too_slow(&self, what: &'static str, limit: Duration) -> StackError {
         let seconds = limit.as_secs();
-        Error::TooSlow { part: self.part, what, seconds, log: self.log_tail() }
+        StackError::TooSlow { part: self.part, what, seconds, log: self.log_tail() }
     }
 
     fn log_tail(&self) -> String {
@@ -203,22 +207,29 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 }
 
 /// What makes a server stop in good order. Postgres would wait for its clients on TERM.
-fn polite_signal(part: Part) -> &'static str {
+fn polite_signal(part: StackPart) -> &'static str {
     match part {
-        Part::Postgres => "INT",
-        Part::Kafka | Part::Registry | Part::Mail | Part::Ui | Part::Prometheus | Part::Pooler => {
-            "TERM"
-        }
+        StackPart::Postgres => "INT",
+        StackPart::Kafka
+        | StackPart::Registry
+        | StackPart::Mail
+        | StackPart::Ui
+        | StackPart::Prometheus
+        | StackPart::Pooler => "TERM",
     }
 }
 
 /// What ends a server whose data goes with it. Killed, Postgres would leave shared memory behind.
-fn last_signal(part: Part) -> &'static str {
+fn last_signal(part: StackPart) -> &'static str {
     match part {
-        Part::Postgres => "QUIT",
-        Part::Kafka | Part::Registry | Part::Mail | Part::Prometheus | Part::Pooler => "KILL",
+        StackPart::Postgres => "QUIT",
+        StackPart::Kafka
+        | StackPart::Registry
+        | StackPart::Mail
+        | StackPart::Prometheus
+        | StackPart::Pooler => "KILL",
         // It has children of its own, one per open tab.
-        Part::Ui => "TERM",
+        StackPart::Ui => "TERM",
     }
 }
 
@@ -241,14 +252,14 @@ async fn exit_within(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
 }
 
 /// Lets everybody read what is below `folder`.
-pub(crate) fn open_to_all(folder: &Path) -> Result<(), Error> {
+pub(crate) fn open_to_all(folder: &Path) -> Result<(), StackError> {
     let status = Command::new("chmod").args(["-R", "a+rX"]).arg(folder).status();
     match status {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(Error::Command {
+        Ok(status) => Err(StackError::Command {
             command: format!("chmod -R a+rX {}", folder.display()),
             output: describe(status),
         }),
-        Err(source) => Err(Error::System { what: "cannot run chmod".to_owned(), source }),
+        Err(source) => Err(StackError::System { what: "cannot run chmod".to_owned(), source }),
     }
 }

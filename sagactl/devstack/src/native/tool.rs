@@ -12,7 +12,7 @@ use std::{
 use tokio::{process::Command, sync::Mutex, time::timeout};
 
 use super::supervisor::{describe, last_lines};
-use crate::{Error, config};
+use crate::{StackError, config};
 
 /// How long one installer may take: some compile, and some machines are slow.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -24,14 +24,14 @@ static INSTALLING: Mutex<()> = Mutex::const_new(());
 
 /// A program that must be on the machine to install something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tool {
+pub enum InstallTool {
     /// Fetches jars.
     Maven,
     /// Fetches wheels, and unpacks archives.
     Python,
 }
 
-impl Tool {
+impl InstallTool {
     /// The Debian packages that bring it.
     fn packages(self) -> &'static [&'static str] {
         match self {
@@ -56,14 +56,14 @@ impl Tool {
     }
 
     /// Has it, installing it if that is in our power; says what to do if it is not.
-    pub(crate) async fn ensure(self) -> Result<(), Error> {
+    pub(crate) async fn ensure(self) -> Result<(), StackError> {
         let _one_at_a_time = INSTALLING.lock().await;
         if self.works().await {
             return Ok(());
         }
         let packages = self.packages();
         if !nix::unistd::geteuid().is_root() || on_path("apt-get").is_none() {
-            return Err(Error::Missing {
+            return Err(StackError::Missing {
                 missing: packages.join(", "),
                 command: format!(
                     "sudo apt-get install --no-install-recommends {}",
@@ -79,10 +79,10 @@ impl Tool {
 }
 
 /// Fetches a Debian package into this folder, without installing it.
-pub(crate) async fn download(package: &str, folder: &Path) -> Result<(), Error> {
+pub(crate) async fn download(package: &str, folder: &Path) -> Result<(), StackError> {
     let _one_at_a_time = INSTALLING.lock().await;
     if on_path("apt-get").is_none() {
-        return Err(Error::Missing {
+        return Err(StackError::Missing {
             missing: package.to_owned(),
             command: format!("apt-get install {package}"),
         });
@@ -101,34 +101,34 @@ pub(crate) async fn download(package: &str, folder: &Path) -> Result<(), Error> 
 }
 
 /// Unpacks the Debian packages that lie in this folder into it, and removes them.
-pub(crate) async fn unpack_packages(folder: &Path) -> Result<(), Error> {
+pub(crate) async fn unpack_packages(folder: &Path) -> Result<(), StackError> {
     for archive in packages_in(folder)? {
         let mut command = Command::new("dpkg-deb");
         command.arg("-x").arg(&archive).arg(folder);
         run(command).await?;
-        std::fs::remove_file(&archive).map_err(Error::path("remove", &archive))?;
+        std::fs::remove_file(&archive).map_err(StackError::path("remove", &archive))?;
     }
     Ok(())
 }
 
 /// What the Debian packages in this folder depend on, each by its name.
-pub(crate) async fn dependencies(folder: &Path) -> Result<Vec<String>, Error> {
+pub(crate) async fn dependencies(folder: &Path) -> Result<Vec<String>, StackError> {
     let mut all = Vec::new();
     for archive in packages_in(folder)? {
         let mut command = Command::new("dpkg-deb");
         command.arg("-f").arg(&archive).arg("Depends");
         let said = run(command).await?.stdout;
         let said = String::from_utf8_lossy(&said).into_owned();
-        let names = said.split(',').filter_map(|it| it.split_whitespace().next());
+        let names = said.split(',').filter_map(|text| text.split_whitespace().next());
         all.extend(names.map(str::to_owned));
     }
     Ok(all)
 }
 
-fn packages_in(folder: &Path) -> Result<Vec<PathBuf>, Error> {
-    let entries = std::fs::read_dir(folder).map_err(Error::path("read", folder))?;
-    let paths = entries.filter_map(Result::ok).map(|it| it.path());
-    Ok(paths.filter(|it| it.extension().is_some_and(|it| it == "deb")).collect())
+fn packages_in(folder: &Path) -> Result<Vec<PathBuf>, StackError> {
+    let entries = std::fs::read_dir(folder).map_err(StackError::path("read", folder))?;
+    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    Ok(paths.filter(|path| path.extension().is_some_and(|name| name == "deb")).collect())
 }
 
 fn apt(arguments: &[&str]) -> Command {
@@ -145,10 +145,10 @@ pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
 }
 
 /// Runs Maven on this project in this folder.
-pub(crate) async fn maven(folder: &Path, pom: &str, arguments: &[&str]) -> Result<(), Error> {
-    Tool::Maven.ensure().await?;
+pub(crate) async fn maven(folder: &Path, pom: &str, arguments: &[&str]) -> Result<(), StackError> {
+    InstallTool::Maven.ensure().await?;
     let file = folder.join("pom.xml");
-    std::fs::write(&file, pom).map_err(Error::path("write", &file))?;
+    std::fs::write(&file, pom).map_err(StackError::path("write", &file))?;
     let mut command = Command::new("mvn");
     command.args(["-q", "-B", "-f"]).arg(&file).args(arguments).current_dir(folder);
     run(command).await.map(drop)
@@ -159,11 +159,11 @@ pub(crate) async fn pip(
     target: &Path,
     requirements: &str,
     arguments: &[&str],
-) -> Result<(), Error> {
-    Tool::Python.ensure().await?;
-    std::fs::create_dir_all(target).map_err(Error::path("make", target))?;
+) -> Result<(), StackError> {
+    InstallTool::Python.ensure().await?;
+    std::fs::create_dir_all(target).map_err(StackError::path("make", target))?;
     let file = target.join("requirements.txt");
-    std::fs::write(&file, requirements).map_err(Error::path("write", &file))?;
+    std::fs::write(&file, requirements).map_err(StackError::path("write", &file))?;
     let mut command = Command::new("python3");
     command.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check"]);
     command.args(["--root-user-action=ignore"]).args(arguments);
@@ -172,17 +172,17 @@ pub(crate) async fn pip(
 }
 
 /// Unpacks an archive: `zipfile` or `tarfile`. Python does it on machines without `unzip` or `xz`.
-pub(crate) async fn unpack(kind: &str, archive: &Path, into: &Path) -> Result<(), Error> {
-    Tool::Python.ensure().await?;
+pub(crate) async fn unpack(kind: &str, archive: &Path, into: &Path) -> Result<(), StackError> {
+    InstallTool::Python.ensure().await?;
     let mut command = Command::new("python3");
     command.args(["-m", kind, "-e"]).arg(archive).arg(into);
     run(command).await.map(drop)
 }
 
 /// Runs a command to its end; the error has the last of what it said.
-pub(crate) async fn run(mut command: Command) -> Result<Output, Error> {
+pub(crate) async fn run(mut command: Command) -> Result<Output, StackError> {
     let line = command_line(&command);
-    let failed = |output: String| Error::Command { command: line.clone(), output };
+    let failed = |output: String| StackError::Command { command: line.clone(), output };
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(PATIENCE, command.output())
         .await

@@ -3,34 +3,37 @@
 use std::{fs, path::PathBuf};
 
 use super::{
-    cache::{Cache, Recipe},
+    cache::{InstallCache, InstallRecipe},
     python,
-    server::Server,
-    supervisor::{Launch, Workspace},
+    server::NativeServer,
+    supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{Error, Part, Progress, State, Urls, probe::Probe};
+use crate::{PartState, StackError, StackPart, StackUrls, StartProgress, probe::ServerProbe};
 
 const REQUIREMENTS: &str = include_str!("../../native/kafka-ui/requirements.txt");
 const PROGRAM: &str = include_str!("../../native/kafka-ui/serve.py");
 
 /// The running UI.
 #[derive(Debug)]
-pub(crate) struct Ui {
+pub(crate) struct KafkaUi {
     url: String,
     // Dropped first; see `Native`.
-    _server: Server,
-    _workspace: Workspace,
+    _server: NativeServer,
+    _workspace: ServerFolder,
 }
 
-impl Ui {
+impl KafkaUi {
     /// Installs it if it is missing, and starts it upon this stack.
-    pub(crate) async fn start(urls: &Urls, progress: &dyn Progress) -> Result<Self, Error> {
-        let home = install(&Cache::open(progress)?).await?;
-        progress.state(Part::Ui, &State::Starting);
-        let workspace = Workspace::new()?;
+    pub(crate) async fn start(
+        urls: &StackUrls,
+        progress: &dyn StartProgress,
+    ) -> Result<Self, StackError> {
+        let home = install(&InstallCache::open(progress)?).await?;
+        progress.state(StackPart::Ui, &PartState::Starting);
+        let workspace = ServerFolder::new()?;
         let folder = workspace.folder("ui")?;
-        let (server, [port, _]) = Server::start(&workspace, |[port, _]| {
+        let (server, [port, _]) = NativeServer::start(&workspace, |[port, _]| {
             let mut arguments = vec![home.join("serve.py").display().to_string()];
             let options = [
                 ["--brokers", &urls.brokers],
@@ -38,8 +41,8 @@ impl Ui {
                 ["--port", &port.to_string()],
             ];
             arguments.extend(options.into_iter().flatten().map(str::to_owned));
-            let launch = Launch {
-                part: Part::Ui,
+            let launch = LaunchCommand {
+                part: StackPart::Ui,
                 program: "python3".into(),
                 arguments,
                 environment: vec![
@@ -49,11 +52,11 @@ impl Ui {
                 folder: folder.clone(),
                 user: None,
             };
-            Ok((launch, Probe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
+            Ok((launch, ServerProbe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
         })
         .await?;
         let url = format!("http://127.0.0.1:{port}/");
-        progress.state(Part::Ui, &State::Ready(url.clone()));
+        progress.state(StackPart::Ui, &PartState::Ready(url.clone()));
         Ok(Self { url, _server: server, _workspace: workspace })
     }
 
@@ -63,15 +66,16 @@ impl Ui {
     }
 }
 
-async fn install(cache: &Cache<'_>) -> Result<PathBuf, Error> {
+async fn install(cache: &InstallCache<'_>) -> Result<PathBuf, StackError> {
     let version = python::version().await?;
     let inputs = [REQUIREMENTS, PROGRAM, version.as_str()];
-    let recipe = Recipe { part: Some(Part::Ui), name: "kaskade-5.1.0", inputs: &inputs };
+    let recipe =
+        InstallRecipe { part: Some(StackPart::Ui), name: "kaskade-5.1.0", inputs: &inputs };
     cache
         .folder(&recipe, async |home| {
             tool::pip(home, REQUIREMENTS, &[]).await?;
             let program = home.join("serve.py");
-            fs::write(&program, PROGRAM).map_err(Error::path("write", &program))
+            fs::write(&program, PROGRAM).map_err(StackError::path("write", &program))
         })
         .await
 }

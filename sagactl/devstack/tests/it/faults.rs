@@ -1,23 +1,27 @@
 //! A part that is stopped comes back with what it had, at the same address.
 
-use devstack::{Error, Halt, Part, Parts, Silent, Source, Stack};
+use devstack::{
+    ServerSource, ServerStack, SilentProgress, StackError, StackPart, StopMode, WantedParts,
+};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::kafka::Topic;
 
-async fn only(part: Part) -> Stack {
-    Stack::start(Source::Native, Parts::of(&[part]).forgetful(), &Silent).await.unwrap()
+async fn only(part: StackPart) -> ServerStack {
+    ServerStack::start(ServerSource::Native, WantedParts::of(&[part]).forgetful(), &SilentProgress)
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn a_stopped_broker_comes_back_with_its_messages() {
-    let stack = only(Part::Kafka).await;
+    let stack = only(StackPart::Kafka).await;
     let topic = Topic::new(&stack.urls().brokers).await;
     topic.say(&["before"]).await;
-    stack.stop_kafka(Halt::Kill).await.unwrap();
+    stack.stop_kafka(StopMode::Kill).await.unwrap();
     stack.start_kafka().await.unwrap();
     topic.say(&["between"]).await;
-    stack.stop_kafka(Halt::Ask).await.unwrap();
+    stack.stop_kafka(StopMode::Ask).await.unwrap();
     stack.start_kafka().await.unwrap();
     topic.say(&["after"]).await;
     assert_eq!(topic.hear(3).await, ["before", "between", "after"]);
@@ -26,16 +30,16 @@ async fn a_stopped_broker_comes_back_with_its_messages() {
 
 #[tokio::test]
 async fn a_stopped_database_comes_back_with_its_rows() {
-    let stack = only(Part::Postgres).await;
+    let stack = only(StackPart::Postgres).await;
     let url = &stack.urls().postgres;
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query("CREATE TABLE halts (way text)").execute(&mut connection).await.unwrap();
-    for (way, how) in [("killed", Halt::Kill), ("asked", Halt::Ask)] {
+    for (way, how) in [("killed", StopMode::Kill), ("asked", StopMode::Ask)] {
         let insert = sqlx::query("INSERT INTO halts VALUES ($1)").bind(way);
         insert.execute(&mut connection).await.unwrap();
-        stack.stop_part(Part::Postgres, how).await.unwrap();
+        stack.stop_part(StackPart::Postgres, how).await.unwrap();
         assert!(PgConnection::connect(url).await.is_err());
-        stack.start_part(Part::Postgres).await.unwrap();
+        stack.start_part(StackPart::Postgres).await.unwrap();
         connection = PgConnection::connect(url).await.unwrap();
     }
     let query = sqlx::query_scalar("SELECT way FROM halts");
@@ -46,8 +50,8 @@ async fn a_stopped_database_comes_back_with_its_rows() {
 
 #[tokio::test]
 async fn a_part_that_was_never_started_cannot_be_stopped() {
-    let stack = only(Part::Mail).await;
-    let refused = stack.stop_kafka(Halt::Kill).await.unwrap_err();
-    assert!(matches!(refused, Error::NotOurs(Part::Kafka)));
+    let stack = only(StackPart::Mail).await;
+    let refused = stack.stop_kafka(StopMode::Kill).await.unwrap_err();
+    assert!(matches!(refused, StackError::NotOurs(StackPart::Kafka)));
     stack.stop().await;
 }

@@ -1,6 +1,6 @@
 //! A topic as tests use it: made, filled and read to its end.
 
-use devstack::{Patience, unique_prefix};
+use devstack::{TestWait, unique_prefix};
 use rdkafka::{
     ClientConfig, Message as _,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -52,7 +52,7 @@ impl Topic {
             .unwrap();
         consumer.subscribe(&[&self.name]).unwrap();
         let mut words = Vec::new();
-        let mut patience = Patience::until("the next word is heard");
+        let mut patience = TestWait::until("the next word is heard");
         while words.len() < count {
             tokio::select! {
                 // What a broker's restart leaves behind is no word; the client recovers by itself.

@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use devstack::{Patience, docker_answers};
+use devstack::{TestWait, docker_answers};
 use tempfile::TempDir;
 
 use crate::sources::without_a_stack;
@@ -24,7 +24,7 @@ fn a_killed_process_leaves_no_server_and_no_data_behind() {
     holder.process.kill().unwrap();
     holder.process.wait().unwrap();
     all_end(&servers);
-    let mut patience = Patience::until("the data is gone");
+    let mut patience = TestWait::until("the data is gone");
     while !is_empty(data.path()) {
         patience.look_again_blocking("it is there");
     }
@@ -59,7 +59,7 @@ async fn a_killed_process_leaves_no_container_behind() {
     assert!(ours.len() >= 4, "{ours:?}");
     holder.process.kill().unwrap();
     holder.process.wait().unwrap();
-    let mut patience = Patience::until("all containers are gone");
+    let mut patience = TestWait::until("all containers are gone");
     loop {
         let left = containers(holder.process.id());
         if left.is_empty() {
@@ -75,7 +75,7 @@ fn containers(holder: u32) -> Vec<String> {
     command.args(["ps", "--all", "--filter", "label=saga.devstack"]);
     command.args(["--format", "{{.ID}} {{.Label \"saga.devstack\"}}"]);
     let listed = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    let ours = listed.lines().filter(|it| it.ends_with(&format!("-{holder}")));
+    let ours = listed.lines().filter(|text| text.ends_with(&format!("-{holder}")));
     ours.map(str::to_owned).collect()
 }
 
@@ -140,7 +140,7 @@ impl Process {
     }
 
     fn lives(self) -> bool {
-        Self::find(self.id).is_some_and(|it| it.began == self.began)
+        Self::find(self.id).is_some_and(|process| process.began == self.began)
     }
 }
 
@@ -159,13 +159,13 @@ fn descendants(ancestor: u32) -> HashSet<Process> {
         if more.is_empty() {
             return found;
         }
-        family.extend(more.iter().map(|it| it.id));
+        family.extend(more.iter().map(|process| process.id));
         found.extend(more);
     }
 }
 
 fn all_end(processes: &HashSet<Process>) {
-    let mut patience = Patience::until("all servers are gone");
+    let mut patience = TestWait::until("all servers are gone");
     loop {
         let left = processes.iter().filter(|it| it.lives()).count();
         if left == 0 {

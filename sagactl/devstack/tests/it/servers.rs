@@ -1,6 +1,6 @@
 //! Each server of a stack does what it is there for.
 
-use devstack::{Patience, Silent, database, shared};
+use devstack::{SilentProgress, TestWait, database, shared};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::{
@@ -66,7 +66,7 @@ async fn what_is_mailed_can_be_read() {
     let urls = shared().await.urls();
     let reader = format!("{}reader@example.org", devstack::unique_prefix());
     mail(&urls.smtp, &reader).await;
-    let mut patience = Patience::until("the mail is there");
+    let mut patience = TestWait::until("the mail is there");
     let found = loop {
         let search = client().get(format!("{}/api/v1/search", urls.mail_api));
         let found = search.query(&[("query", format!("to:{reader}"))]).send().await.unwrap();
@@ -85,10 +85,10 @@ async fn the_ui_lists_the_topics_and_shows_the_records_of_one() {
     let stack = shared().await;
     let topic = Topic::new(&stack.urls().brokers).await;
     topic.say(&["a record to be seen"]).await;
-    let ui = stack.start_ui(&Silent).await.unwrap();
+    let ui = stack.start_ui(&SilentProgress).await.unwrap();
     let link = format!("topics/{}/", topic.name());
     // It has its own limit for the broker's answer, which a broker that stands still may miss.
-    let mut patience = Patience::until("the topic is listed");
+    let mut patience = TestWait::until("the topic is listed");
     loop {
         let index = client().get(&ui).send().await.unwrap();
         let status = index.status();

@@ -8,19 +8,19 @@ use super::{
         fact::{MessageFact, NOTICE_KINDS},
         service::ServiceName,
     },
-    JudgeRules, OrderRow, OrderView, Verdict,
+    JudgeRules, OrderRow, OrderVerdict, OrderView,
 };
 
 /// Stages of a payment that go on by themselves.
 const PAYMENT_MOVES: [&str; 4] = ["charging", "cancelling", "unresolved", "refunding"];
 
-fn violated(what: impl Into<String>) -> Verdict {
-    Verdict::Violated(what.into())
+fn violated(what: impl Into<String>) -> OrderVerdict {
+    OrderVerdict::Violated(what.into())
 }
 
 /// Open while the system is at work; at rest nothing may be.
-fn open(rules: &JudgeRules, what: impl FnOnce() -> String) -> Verdict {
-    if rules.at_rest { violated(what()) } else { Verdict::Open }
+fn open(rules: &JudgeRules, what: impl FnOnce() -> String) -> OrderVerdict {
+    if rules.at_rest { violated(what()) } else { OrderVerdict::Open }
 }
 
 /// Whether an order's id says that it was placed after this moment.
@@ -48,57 +48,57 @@ pub(super) fn out_of_order(before: &MessageFact, message: &MessageFact) -> Strin
     )
 }
 
-pub(super) fn ended(order: &OrderRow, rules: &JudgeRules) -> Verdict {
+pub(super) fn ended(order: &OrderRow, rules: &JudgeRules) -> OrderVerdict {
     match order.stage {
         "pending" if order.due_ms < rules.overdue_ms => violated("it was due and has not ended"),
         "pending" => open(rules, || "it has not ended".to_owned()),
-        "confirmed" | "cancelled" => Verdict::Kept,
+        "confirmed" | "cancelled" => OrderVerdict::Kept,
         other => violated(format!("its stage is {other}")),
     }
 }
 
 impl OrderView {
     /// What is sold is what was confirmed; nothing is held for an order that was cancelled.
-    pub(super) fn stock(&self, order: &OrderRow) -> Verdict {
+    pub(super) fn stock(&self, order: &OrderRow) -> OrderVerdict {
         let (stage, lines) = self.reservation.unwrap_or(("none", 0));
         match (order.stage, stage) {
-            ("pending", _) => Verdict::Open,
-            ("confirmed", "sold") if lines == order.lines => Verdict::Kept,
+            ("pending", _) => OrderVerdict::Open,
+            ("confirmed", "sold") if lines == order.lines => OrderVerdict::Kept,
             ("confirmed", "sold") => violated("the quantities sold are not those ordered"),
-            ("cancelled", "none" | "fenced" | "rejected" | "released") => Verdict::Kept,
+            ("cancelled", "none" | "fenced" | "rejected" | "released") => OrderVerdict::Kept,
             _ => violated(format!("its reservation is {stage}")),
         }
     }
 
     /// payment-service's own row agrees with the order.
-    pub(super) fn payment(&self, order: &OrderRow, rules: &JudgeRules) -> Verdict {
+    pub(super) fn payment(&self, order: &OrderRow, rules: &JudgeRules) -> OrderVerdict {
         let (stage, charged) = self.payment.unwrap_or(("none", 0));
         match (order.stage, stage) {
-            ("pending", _) => Verdict::Open,
-            ("confirmed", "done") if charged == order.total_minor => Verdict::Kept,
+            ("pending", _) => OrderVerdict::Open,
+            ("confirmed", "done") if charged == order.total_minor => OrderVerdict::Kept,
             ("confirmed", "done") => {
                 violated(format!("{charged} was charged, the total is {}", order.total_minor))
             }
-            ("confirmed", "none") if order.total_minor == 0 => Verdict::Kept,
+            ("confirmed", "none") if order.total_minor == 0 => OrderVerdict::Kept,
             ("cancelled", moving) if PAYMENT_MOVES.contains(&moving) => {
                 open(rules, || format!("its payment is {moving}"))
             }
             ("cancelled", "done" | "needs-review") | ("confirmed", _) => {
                 violated(format!("its payment is {stage}"))
             }
-            _ => Verdict::Kept,
+            _ => OrderVerdict::Kept,
         }
     }
 
     /// Confirmed: paid once, in full. Cancelled: nothing is left with us.
-    pub(super) fn charges(&self, order: &OrderRow, rules: &JudgeRules) -> Verdict {
+    pub(super) fn charges(&self, order: &OrderRow, rules: &JudgeRules) -> OrderVerdict {
         let expected = match order.stage {
-            "pending" => return Verdict::Open,
+            "pending" => return OrderVerdict::Open,
             "confirmed" => order.total_minor,
             _cancelled => 0,
         };
         if (self.net, self.standing) == (expected, u64::from(expected > 0)) {
-            return Verdict::Kept;
+            return OrderVerdict::Kept;
         }
         let Self { net, standing, charges, .. } = self;
         let what = || {
@@ -114,19 +114,19 @@ impl OrderView {
     }
 
     /// Each number up to what a source has published is on its topics, and they rise on each topic.
-    pub(super) fn topics(&self, rules: &JudgeRules) -> Verdict {
+    pub(super) fn topics(&self, rules: &JudgeRules) -> OrderVerdict {
         let explained = self.sources.iter().any(|source| source.has_dead_letter);
         if let (Some(what), false) = (&self.out_of_order, explained) {
             return violated(what.clone());
         }
-        let mut verdict = Verdict::Kept;
+        let mut verdict = OrderVerdict::Kept;
         for (service, source) in ServiceName::ALL.into_iter().zip(&self.sources) {
             let missing = source.said - source.found;
             if missing <= 0 || source.has_dead_letter {
                 continue;
             }
             if !is_placed_after(self.order_id, rules.retained_ms) {
-                return Verdict::LeftOut;
+                return OrderVerdict::LeftOut;
             }
             let what = || {
                 format!(
@@ -136,7 +136,7 @@ impl OrderView {
                 )
             };
             let judged = if source.in_outbox { open(rules, what) } else { violated(what()) };
-            if verdict == Verdict::Kept || matches!(judged, Verdict::Violated(_)) {
+            if verdict == OrderVerdict::Kept || matches!(judged, OrderVerdict::Violated(_)) {
                 verdict = judged;
             }
         }
@@ -144,12 +144,12 @@ impl OrderView {
     }
 
     /// Each message that a source has published about the order is in its history.
-    pub(super) fn arrived(&self, rules: &JudgeRules) -> Verdict {
-        let mut verdict = Verdict::Kept;
+    pub(super) fn arrived(&self, rules: &JudgeRules) -> OrderVerdict {
+        let mut verdict = OrderVerdict::Kept;
         for (service, source) in ServiceName::ALL.into_iter().zip(&self.sources) {
             // Entries from before numbers were kept say nothing.
             if source.heard < 0 {
-                return Verdict::LeftOut;
+                return OrderVerdict::LeftOut;
             }
             let missing = source.said - source.heard;
             let dead_letter = self.sources[ServiceName::Orders as usize].has_dead_letter
@@ -160,7 +160,7 @@ impl OrderView {
             let what = || format!("{missing} of {} messages of {service} never came", source.said);
             let is_on_its_way = source.in_outbox || !rules.all_read;
             let judged = if is_on_its_way { open(rules, what) } else { violated(what()) };
-            if verdict == Verdict::Kept || matches!(judged, Verdict::Violated(_)) {
+            if verdict == OrderVerdict::Kept || matches!(judged, OrderVerdict::Violated(_)) {
                 verdict = judged;
             }
         }
@@ -168,30 +168,30 @@ impl OrderView {
     }
 
     /// The customer was told how the order ended. A mail that was given up is known to the order.
-    pub(super) fn notified(&self, order: &OrderRow, rules: &JudgeRules) -> Verdict {
+    pub(super) fn notified(&self, order: &OrderRow, rules: &JudgeRules) -> OrderVerdict {
         if order.stage == "pending" {
-            return Verdict::Open;
+            return OrderVerdict::Open;
         }
         let at = NOTICE_KINDS.iter().position(|kind| *kind == order.stage);
         let stage = at.and_then(|at| self.notices[at]).map_or("missing", |(stage, _)| stage);
         match stage {
-            "sent" => Verdict::Kept,
-            "failed" => Verdict::LeftOut,
+            "sent" => OrderVerdict::Kept,
+            "failed" => OrderVerdict::LeftOut,
             "due" | "waiting-for-contact" => open(rules, || format!("its mail is {stage}")),
             _ => violated(format!("its mail is {stage}")),
         }
     }
 
     /// One verdict for each mail: it was sent and is there, or it is there and was not to be sent.
-    pub(super) fn mails(&self, rules: &JudgeRules) -> impl Iterator<Item = Verdict> {
+    pub(super) fn mails(&self, rules: &JudgeRules) -> impl Iterator<Item = OrderVerdict> {
         let (since, until) = rules.mails_ms;
         let each = NOTICE_KINDS.into_iter().zip(self.notices).zip(self.mails);
         each.filter_map(move |((kind, notice), mails)| match (notice, mails) {
             (Some(("sent", at_ms)), _) if at_ms <= since || at_ms >= until => {
-                Some(Verdict::LeftOut)
+                Some(OrderVerdict::LeftOut)
             }
             (Some(("sent", _)), 0) => Some(violated(format!("its mail {kind} is not in the sink"))),
-            (Some(("sent", _)), _) => Some(Verdict::Kept),
+            (Some(("sent", _)), _) => Some(OrderVerdict::Kept),
             (None | Some(("skipped", _)), 1..) => {
                 Some(violated(format!("a mail {kind} was sent and is not to be")))
             }

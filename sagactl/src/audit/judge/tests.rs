@@ -1,5 +1,5 @@
 use super::*;
-use Statement as S;
+use FactStatement as S;
 
 const RULES: JudgeRules = JudgeRules {
     at_rest: false,
@@ -55,22 +55,24 @@ fn cancelled() -> Vec<S> {
 
 fn view(statements: &[S]) -> OrderView {
     let id = order_id();
-    let facts = statements.iter().map(|statement| Fact::new(id, *statement)).collect();
+    let facts = statements.iter().map(|statement| OrderFact::new(id, *statement)).collect();
     OrderView::from_facts(id, facts)
 }
 
-fn verdicts(statements: &[S], rules: JudgeRules) -> Vec<(Invariant, Verdict)> {
+fn verdicts(statements: &[S], rules: JudgeRules) -> Vec<(AuditInvariant, OrderVerdict)> {
     view(statements).verdicts(&rules)
 }
 
 /// The invariants that are violated when one statement is replaced, or taken away.
-fn violated(statements: &[S], old: S, new: Option<S>) -> Vec<Invariant> {
+fn violated(statements: &[S], old: S, new: Option<S>) -> Vec<AuditInvariant> {
     assert!(statements.contains(&old), "{old:?}");
     let changed: Vec<S> = statements
         .iter()
         .filter_map(|statement| if *statement == old { new } else { Some(*statement) })
         .collect();
-    let wrong = |(_, verdict): &(Invariant, Verdict)| matches!(verdict, Verdict::Violated(_));
+    let wrong = |(_, verdict): &(AuditInvariant, OrderVerdict)| {
+        matches!(verdict, OrderVerdict::Violated(_))
+    };
     let wrong = verdicts(&changed, RULES).into_iter().filter(wrong);
     wrong.map(|(invariant, _)| invariant).collect()
 }
@@ -79,14 +81,14 @@ fn violated(statements: &[S], old: S, new: Option<S>) -> Vec<Invariant> {
 fn an_order_as_it_should_be_keeps_every_invariant() {
     for statements in [confirmed(), cancelled()] {
         for (invariant, verdict) in verdicts(&statements, JudgeRules { at_rest: true, ..RULES }) {
-            assert_eq!(verdict, Verdict::Kept, "{invariant:?}");
+            assert_eq!(verdict, OrderVerdict::Kept, "{invariant:?}");
         }
     }
 }
 
 #[test]
 fn what_is_wrong_of_a_confirmed_order_violates_its_own_invariant() {
-    use Invariant::{
+    use AuditInvariant::{
         ChargesMatch, CustomersNotified, MailsDelivered, MessagesArrived, PaymentsMatch,
         StockAddsUp, TopicsComplete,
     };
@@ -123,7 +125,7 @@ fn what_is_wrong_of_a_confirmed_order_violates_its_own_invariant() {
 
 #[test]
 fn a_cancelled_order_keeps_neither_stock_nor_money_and_no_refund_is_forgotten() {
-    use Invariant::{ChargesMatch, PaymentsMatch, StockAddsUp};
+    use AuditInvariant::{ChargesMatch, PaymentsMatch, StockAddsUp};
     let good = cancelled();
     let refunded = S::Payment { stage: "refunded", charged_minor: 500, said: 0 };
     let charge = S::Charge { amount: 500, refunded: 500 };
@@ -140,7 +142,7 @@ fn a_cancelled_order_keeps_neither_stock_nor_money_and_no_refund_is_forgotten() 
     moving[4] = kept;
     for (at_rest, is_open) in [(false, true), (true, false)] {
         let verdicts = verdicts(&moving, JudgeRules { at_rest, ..RULES });
-        let open = |wanted| verdicts.contains(&(wanted, Verdict::Open));
+        let open = |wanted| verdicts.contains(&(wanted, OrderVerdict::Open));
         assert_eq!((open(PaymentsMatch), open(ChargesMatch)), (is_open, is_open));
     }
 }
@@ -150,14 +152,14 @@ fn a_pending_order_is_open_until_it_is_overdue() {
     let pending =
         |due_ms| vec![S::Order { stage: "pending", total_minor: 5, due_ms, lines: 7, said: 0 }];
     let ended = |statements: &[S], rules| verdicts(statements, rules)[0].1.clone();
-    assert_eq!(ended(&pending(1_000), RULES), Verdict::Open);
-    assert!(matches!(ended(&pending(999), RULES), Verdict::Violated(_)));
+    assert_eq!(ended(&pending(1_000), RULES), OrderVerdict::Open);
+    assert!(matches!(ended(&pending(999), RULES), OrderVerdict::Violated(_)));
     let at_rest = JudgeRules { at_rest: true, ..RULES };
-    assert!(matches!(ended(&pending(1_000), at_rest), Verdict::Violated(_)));
+    assert!(matches!(ended(&pending(1_000), at_rest), OrderVerdict::Violated(_)));
     assert!(
         !verdicts(&pending(1_000), RULES)
             .iter()
-            .any(|(_, verdict)| matches!(verdict, Verdict::Violated(_)))
+            .any(|(_, verdict)| matches!(verdict, OrderVerdict::Violated(_)))
     );
 }
 
@@ -170,31 +172,41 @@ fn a_message_that_is_missing_may_wait_be_dead_or_be_too_old() {
     };
     let topics = |statements: &[S], rules| {
         let verdicts = verdicts(statements, rules);
-        verdicts.into_iter().find(|(it, _)| *it == Invariant::TopicsComplete).unwrap().1
+        verdicts
+            .into_iter()
+            .find(|(audit_invariant, _)| *audit_invariant == AuditInvariant::TopicsComplete)
+            .unwrap()
+            .1
     };
     let service = ServiceName::Payments;
-    assert_eq!(topics(&without(Some(S::InOutbox { service })), RULES), Verdict::Open);
-    assert_eq!(topics(&without(Some(S::DeadLetter { service })), RULES), Verdict::Kept);
+    assert_eq!(topics(&without(Some(S::InOutbox { service })), RULES), OrderVerdict::Open);
+    assert_eq!(topics(&without(Some(S::DeadLetter { service })), RULES), OrderVerdict::Kept);
     let later = JudgeRules { retained_ms: 3_000, ..RULES };
-    assert_eq!(topics(&without(None), later), Verdict::LeftOut);
+    assert_eq!(topics(&without(None), later), OrderVerdict::LeftOut);
     let text = format!(
         "order {} (confirmed): 1 of 1 messages of payment-service are not on its topics, the first \
          is number 1",
         order_id()
     );
-    assert_eq!(topics(&without(None), RULES), Verdict::Violated(text));
+    assert_eq!(topics(&without(None), RULES), OrderVerdict::Violated(text));
 }
 
 #[test]
 fn a_message_that_did_not_arrive_may_be_unread() {
     let mut statements = confirmed();
-    statements.retain(|it| *it != S::Heard { source: ServiceName::Notify, numbers: 1 });
+    statements.retain(|fact_statement| {
+        *fact_statement != S::Heard { source: ServiceName::Notify, numbers: 1 }
+    });
     let arrived = |rules| {
         let verdicts = verdicts(&statements, rules);
-        verdicts.into_iter().find(|(it, _)| *it == Invariant::MessagesArrived).unwrap().1
+        verdicts
+            .into_iter()
+            .find(|(audit_invariant, _)| *audit_invariant == AuditInvariant::MessagesArrived)
+            .unwrap()
+            .1
     };
-    assert_eq!(arrived(JudgeRules { all_read: false, ..RULES }), Verdict::Open);
-    assert!(matches!(arrived(RULES), Verdict::Violated(_)));
+    assert_eq!(arrived(JudgeRules { all_read: false, ..RULES }), OrderVerdict::Open);
+    assert!(matches!(arrived(RULES), OrderVerdict::Violated(_)));
 }
 
 #[test]

@@ -17,5 +17,5 @@ fn a_panic_of_the_decoder_is_contained() {
         const TYPE: &'static str = "a.type.v1";
         const SCHEMA: &'static str = OrderCancelled::SCHEMA;
     }
-    assert_eq!(Datum::<OrderConfirmed>::same().read(&[]), Err(Unreadable::Panicked));
+    assert_eq!(DatumReader::<OrderConfirmed>::same().read(&[]), Err(UnreadableBody::Panicked));
 }

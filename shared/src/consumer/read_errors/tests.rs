@@ -16,9 +16,12 @@ fn errors() -> ReadErrors {
     ReadErrors::new("a-service", vec!["7-words".to_owned(), TOPIC.to_owned()])
 }
 
-fn positions() -> Vec<Position> {
-    let position =
-        |topic: &str, partition, offset| Position { topic: topic.to_owned(), partition, offset };
+fn positions() -> Vec<ReadPosition> {
+    let position = |topic: &str, partition, offset| ReadPosition {
+        topic: topic.to_owned(),
+        partition,
+        offset,
+    };
     vec![position("7-words", 1, 16), position(TOPIC, 2, 17)]
 }
 

@@ -7,9 +7,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    dead_letter::{Decided, Letter, ReasonCount, Shown, Summary},
-    http::{Page, PageLimit},
-    message::Incoming,
+    dead_letter::{LetterDecision, LetterRecord, LetterSummary, ReasonCount, StoredLetter},
+    http::{ListPage, PageLimit},
+    message::IncomingMessage,
 };
 
 /// Bytes of a body that are shown, at most.
@@ -17,24 +17,24 @@ const BODY_SHOWN_MAX: usize = 1_024;
 
 /// Where the next page begins: the time and the id of the last letter of this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cursor {
+pub(super) struct LetterCursor {
     pub(super) at: OffsetDateTime,
     pub(super) id: Uuid,
 }
 
-impl Cursor {
+impl LetterCursor {
     fn text(self) -> String {
         format!("{}.{}", self.at.unix_timestamp_nanos() / 1_000, self.id.simple())
     }
 }
 
-impl FromStr for Cursor {
+impl FromStr for LetterCursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let parse = || {
             let (micros, id) = text.split_once('.')?;
-            let nanos = micros.parse::<i64>().ok().map(|it| i128::from(it) * 1_000)?;
+            let nanos = micros.parse::<i64>().ok().map(|n| i128::from(n) * 1_000)?;
             let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
             Some(Self { at, id: Uuid::parse_str(id).ok()? })
         };
@@ -42,16 +42,17 @@ impl FromStr for Cursor {
     }
 }
 
-impl<'de> Deserialize<'de> for Cursor {
+impl<'de> Deserialize<'de> for LetterCursor {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 
 /// A page of open letters, of which one more was read than is shown, if there is one.
-pub(super) fn page(rows: Vec<Summary>, limit: PageLimit) -> Page<Summary> {
-    let cursor = |letter: &Summary| Cursor { at: letter.failed_at, id: letter.id }.text();
-    Page::of(rows, limit, cursor, |letter| letter)
+pub(super) fn page(rows: Vec<LetterSummary>, limit: PageLimit) -> ListPage<LetterSummary> {
+    let cursor =
+        |letter: &LetterSummary| LetterCursor { at: letter.failed_at, id: letter.id }.text();
+    ListPage::of(rows, limit, cursor, |letter| letter)
 }
 
 /// How many letters there are of each topic and reason.
@@ -72,7 +73,7 @@ impl ReasonCounts {
 /// The latest decisions.
 #[derive(Debug, Serialize)]
 pub(super) struct DecisionsView {
-    pub(super) items: Vec<Decided>,
+    pub(super) items: Vec<LetterDecision>,
 }
 
 /// All that is known of a letter.
@@ -84,12 +85,12 @@ pub struct LetterView {
     pub open: bool,
     /// Left out if only the decisions about it are still known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub letter: Option<Summary>,
+    pub letter: Option<LetterSummary>,
     /// Left out of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageView>,
     /// Oldest first.
-    pub decisions: Vec<Decided>,
+    pub decisions: Vec<LetterDecision>,
 }
 
 /// A message as it came.
@@ -117,8 +118,8 @@ pub struct HeaderView {
 }
 
 impl LetterView {
-    pub(super) fn of(id: Uuid, Shown { letter, decisions }: Shown) -> Self {
-        let Some(Letter { summary, open, message }) = letter else {
+    pub(super) fn of(id: Uuid, LetterRecord { letter, decisions }: LetterRecord) -> Self {
+        let Some(StoredLetter { summary, open, message }) = letter else {
             return Self { id, open: false, letter: None, message: None, decisions };
         };
         let message = message.as_ref().map(MessageView::of);
@@ -127,7 +128,7 @@ impl LetterView {
 }
 
 impl MessageView {
-    fn of(incoming: &Incoming) -> Self {
+    fn of(incoming: &IncomingMessage) -> Self {
         let headers = incoming.headers.iter().map(|(name, value)| HeaderView {
             name: name.to_owned(),
             value: value.map(|value| String::from_utf8_lossy(value).into_owned()),
@@ -156,10 +157,11 @@ mod tests {
 
     #[test]
     fn a_cursor_is_read_as_it_was_written() {
-        let cursor = Cursor { at: datetime!(2026-01-02 03:04:05.678901 UTC), id: Uuid::max() };
+        let cursor =
+            LetterCursor { at: datetime!(2026-01-02 03:04:05.678901 UTC), id: Uuid::max() };
         assert_eq!(cursor.text().parse(), Ok(cursor));
         for bad in ["", ".", "1.2", "x.00000000000000000000000000000000", "9223372036854775807.0"] {
-            assert!(bad.parse::<Cursor>().is_err(), "{bad}");
+            assert!(bad.parse::<LetterCursor>().is_err(), "{bad}");
         }
     }
 }

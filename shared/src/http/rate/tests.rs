@@ -2,19 +2,19 @@ use governor::clock::FakeRelativeClock;
 
 use super::*;
 
-fn peer(address: &str) -> Peer {
-    Peer::at(SocketAddr::new(address.parse().unwrap(), 1))
+fn peer(address: &str) -> PeerAddress {
+    PeerAddress::at(SocketAddr::new(address.parse().unwrap(), 1))
 }
 
-fn rate(per_second: u32, burst: u32) -> Rate {
+fn rate(per_second: u32, burst: u32) -> RateLimit {
     let number = |n| NonZeroU32::new(n).unwrap();
-    Rate { per_second: number(per_second), burst: number(burst) }
+    RateLimit { per_second: number(per_second), burst: number(burst) }
 }
 
 #[test]
 fn a_caller_has_a_reserve_and_then_a_rate_and_is_told_when_to_come_back() {
     let clock = FakeRelativeClock::default();
-    let limiter = Limiter::with_clock(rate(2, 3), clock.clone());
+    let limiter = CallerLimiter::with_clock(rate(2, 3), clock.clone());
     let ada = peer("192.0.2.1");
     for _of_reserve in 0..3 {
         assert_eq!(limiter.admit(ada), Ok(()));
@@ -41,9 +41,9 @@ fn one_household_is_one_caller() {
 #[test]
 fn those_who_have_not_asked_lately_are_forgotten() {
     let clock = FakeRelativeClock::default();
-    let limiter = Limiter::with_clock(rate(1_000, 1_000), clock.clone());
+    let limiter = CallerLimiter::with_clock(rate(1_000, 1_000), clock.clone());
     for nth in 0..3 * FORGET_EVERY {
-        let caller = Peer(IpAddr::V4(nth.into()));
+        let caller = PeerAddress(IpAddr::V4(nth.into()));
         assert_eq!(limiter.admit(caller), Ok(()));
         clock.advance(Duration::from_millis(10));
     }

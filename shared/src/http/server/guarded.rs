@@ -37,7 +37,7 @@ pub(super) const WRITE: &str = "write";
 
 /// How long a connection may be in each state.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
+pub(super) struct ConnectionTimes {
     /// Without a request.
     pub(super) idle: Duration,
     /// From the first byte of a request's head to its last one.
@@ -46,7 +46,7 @@ pub(super) struct Times {
     pub(super) write: Duration,
 }
 
-impl Times {
+impl ConnectionTimes {
     /// When hyper itself may give up at the earliest: it does not tell silence from a slow head.
     pub(super) fn sum(self) -> Duration {
         self.idle.saturating_add(self.head)
@@ -55,7 +55,7 @@ impl Times {
 
 /// What a connection is at. Clones are one and the same.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Phase(Arc<AtomicU8>);
+pub(super) struct ConnectionPhase(Arc<AtomicU8>);
 
 /// No request has begun.
 const IDLE: u8 = 0;
@@ -64,7 +64,7 @@ const IN_HEAD: u8 = 1;
 /// A request is worked on, or its answer is sent.
 const BUSY: u8 = 2;
 
-impl Phase {
+impl ConnectionPhase {
     /// A head has been read in whole.
     pub(super) fn begin(&self) {
         self.0.store(BUSY, Ordering::Relaxed);
@@ -85,23 +85,23 @@ impl Phase {
 
     /// An answer's body, after which the connection is idle.
     pub(super) fn until_sent(&self, body: Body) -> Body {
-        Body::new(Answer { body, phase: self.clone() })
+        Body::new(TrackedBody { body, phase: self.clone() })
     }
 }
 
 /// A body that says when it is gone: sent, or given up.
-struct Answer {
+struct TrackedBody {
     body: Body,
-    phase: Phase,
+    phase: ConnectionPhase,
 }
 
-impl Drop for Answer {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         self.phase.end();
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -123,18 +123,18 @@ impl HttpBody for Answer {
 
 /// A stream with its limits.
 #[derive(Debug)]
-pub(super) struct Guarded {
+pub(super) struct GuardedStream {
     stream: TcpStream,
-    times: Times,
-    phase: Phase,
+    times: ConnectionTimes,
+    phase: ConnectionPhase,
     /// Runs while nothing comes: out of patience with silence, or with a head.
     silent: Option<Pin<Box<Sleep>>>,
     /// Runs while nothing is taken.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
-impl Guarded {
-    pub(super) fn new(stream: TcpStream, times: Times, phase: Phase) -> Self {
+impl GuardedStream {
+    pub(super) fn new(stream: TcpStream, times: ConnectionTimes, phase: ConnectionPhase) -> Self {
         Self { stream, times, phase, silent: None, blocked: None }
     }
 
@@ -181,7 +181,7 @@ impl Guarded {
     }
 }
 
-impl AsyncRead for Guarded {
+impl AsyncRead for GuardedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -200,7 +200,7 @@ impl AsyncRead for Guarded {
     }
 }
 
-impl AsyncWrite for Guarded {
+impl AsyncWrite for GuardedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -20,25 +20,25 @@ async fn listener() -> (TcpListener, SocketAddr) {
 }
 
 /// Limits that no client comes to by being slow.
-fn patient() -> Settings {
-    Settings {
+fn patient() -> HttpSettings {
+    HttpSettings {
         request_limit: PATIENCE,
         header_limit: PATIENCE,
         idle_limit: PATIENCE,
         write_limit: PATIENCE,
         stop_limit: PATIENCE,
-        ..Settings::default()
+        ..HttpSettings::default()
     }
 }
 
 /// The same for all but a request's head.
-fn hasty() -> Settings {
-    Settings { header_limit: Duration::from_millis(200), ..patient() }
+fn hasty() -> HttpSettings {
+    HttpSettings { header_limit: Duration::from_millis(200), ..patient() }
 }
 
 /// Serves while the test talks to the server; then stops it.
 async fn serving<T>(
-    settings: Settings,
+    settings: HttpSettings,
     router: Router,
     talk: impl AsyncFnOnce(SocketAddr, CancellationToken) -> T,
 ) -> T {
@@ -105,7 +105,7 @@ async fn a_client_that_drips_its_head_is_hung_up_on_all_the_same() {
 
 #[tokio::test]
 async fn a_client_that_never_ends_its_body_is_answered_and_hung_up_on() {
-    let limits = Settings { request_limit: Duration::from_millis(200), ..patient() };
+    let limits = HttpSettings { request_limit: Duration::from_millis(200), ..patient() };
     let echo = Router::new().route("/", axum::routing::post(async |_body: String| "hello"));
     serving(limits.clone(), crate::http::finish(echo, &limits), async |address, _stop| {
         let mut slow = TcpStream::connect(address).await.unwrap();
@@ -121,7 +121,7 @@ async fn a_client_that_never_ends_its_body_is_answered_and_hung_up_on() {
 
 #[tokio::test]
 async fn more_connections_than_there_is_room_for_wait_their_turn() {
-    let one = Settings { connections_max: 1, ..patient() };
+    let one = HttpSettings { connections_max: 1, ..patient() };
     serving(one, hello(), async |address, _stop| {
         let mut first = TcpStream::connect(address).await.unwrap();
         ask(&mut first).await;
@@ -165,7 +165,7 @@ async fn a_server_that_stops_finishes_what_it_began_and_takes_nothing_new() {
 #[tokio::test]
 async fn a_request_that_does_not_end_does_not_keep_the_server_from_stopping() {
     let router = Router::new().route("/", get(std::future::pending::<&'static str>));
-    let short = Settings { stop_limit: Duration::from_millis(100), ..patient() };
+    let short = HttpSettings { stop_limit: Duration::from_millis(100), ..patient() };
     serving(short, router, async |address, stop| {
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(REQUEST).await.unwrap();
@@ -179,8 +179,8 @@ async fn a_request_that_does_not_end_does_not_keep_the_server_from_stopping() {
 #[tokio::test]
 async fn a_caller_who_asks_too_often_is_refused_and_told_when_to_come_back() {
     let number = |n| std::num::NonZeroU32::new(n).unwrap();
-    let rate = super::super::Rate { per_second: number(1), burst: number(3) };
-    let limited = Settings { rate: Some(rate), ..patient() };
+    let rate = super::super::RateLimit { per_second: number(1), burst: number(3) };
+    let limited = HttpSettings { rate: Some(rate), ..patient() };
     let router = super::super::finish(hello(), &limited);
     serving(limited, router, async |address, _stop| {
         // Three hundred requests in one go: however slow the machine is, they do not take five
@@ -203,7 +203,7 @@ async fn a_caller_who_asks_too_often_is_refused_and_told_when_to_come_back() {
 
 #[test]
 fn idle_connections_outlive_those_of_the_usual_balancers() {
-    let limits = Settings::default();
+    let limits = HttpSettings::default();
     assert_eq!(limits.idle_limit, Duration::from_secs(75));
     assert_eq!(limits.header_limit, Duration::from_secs(20));
     assert_eq!(limits.write_limit, Duration::from_secs(30));
@@ -233,7 +233,7 @@ async fn an_idle_connection_is_kept_longer_than_a_head_may_take() {
 
 #[tokio::test]
 async fn a_connection_that_is_idle_for_too_long_is_closed_without_a_word() {
-    let limits = Settings { idle_limit: SHORT, ..patient() };
+    let limits = HttpSettings { idle_limit: SHORT, ..patient() };
     serving(limits, hello(), async |address, _stop| {
         let mut fresh = TcpStream::connect(address).await.unwrap();
         let mut client = TcpStream::connect(address).await.unwrap();
@@ -257,7 +257,7 @@ async fn a_head_that_has_begun_and_a_request_that_is_worked_on_are_not_idle() {
             "hello"
         }
     };
-    let limits = Settings { idle_limit: SHORT, ..patient() };
+    let limits = HttpSettings { idle_limit: SHORT, ..patient() };
     serving(limits, Router::new().route("/", get(handler)), async move |address, _stop| {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (head, rest) = REQUEST.split_at(1);
@@ -300,7 +300,7 @@ async fn small(address: SocketAddr, requests: usize) -> TcpStream {
 async fn a_client_that_does_not_read_its_answers_is_cut_off_and_counted() {
     let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
     let _recording = metrics::set_default_local_recorder(&recorder);
-    let limits = Settings { write_limit: SHORT, ..patient() };
+    let limits = HttpSettings { write_limit: SHORT, ..patient() };
     let router = Router::new().route("/", get(async || vec![b'x'; MUCH]));
     serving(limits, router, async |address, _stop| {
         let mut deaf = small(address, 3).await;
@@ -319,7 +319,7 @@ async fn a_client_that_reads_slowly_but_reads_is_served_to_the_end() {
     const SOME: usize = 8 * 1024 * 1024;
     // The answer is out of the handler's hands at once, and then longer on its way than a connection
     // may be idle.
-    let limits = Settings { idle_limit: Duration::from_millis(20), ..patient() };
+    let limits = HttpSettings { idle_limit: Duration::from_millis(20), ..patient() };
     let router = Router::new().route("/", get(async || vec![b'x'; SOME]));
     serving(limits, router, async |address, _stop| {
         let mut slow = small(address, 1).await;

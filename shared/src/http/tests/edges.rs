@@ -4,11 +4,11 @@ use super::*;
 
 /// The same for pages of this origin in a browser.
 fn app_for(origins: &str) -> Router {
-    let cors = Some(Cors::parse(origins).unwrap());
+    let cors = Some(CorsOrigins::parse(origins).unwrap());
     let routes = Router::new()
         .route("/orders", post(async || StatusCode::ACCEPTED))
-        .route("/full", get(async || Problem::from(Refused::Full)));
-    finish(routes, &Settings { cors, ..settings() })
+        .route("/full", get(async || Problem::from(SubmitError::Full)));
+    finish(routes, &HttpSettings { cors, ..settings() })
 }
 
 #[tokio::test]
@@ -29,7 +29,7 @@ async fn a_body_in_another_encoding_is_told_so() {
         [b"\xfe\xff", &*big].concat(),
         little,
         big,
-        text.chars().flat_map(|it| u32::from(it).to_le_bytes()).collect(),
+        text.chars().flat_map(|character| u32::from(character).to_le_bytes()).collect(),
     ] {
         let mut request = post_of("/orders", &[JSON], "");
         *request.body_mut() = Body::from(body);
@@ -105,7 +105,7 @@ async fn who_asks_for_the_methods_is_not_taken_for_a_browser() {
 #[tokio::test]
 async fn no_answer_holds_what_a_terminal_would_obey() {
     let body = "{\"lines\":[],\"\u{9b}2J\u{7f}\u{202e}\":1}";
-    let routes = Router::new().route("/", post(async |it: Json<Value>| it));
+    let routes = Router::new().route("/", post(async |body: JsonBody<Value>| body));
     let routes = finish(routes, &settings());
     let response = routes.oneshot(post_of("/", &[JSON], body)).await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");

@@ -3,12 +3,12 @@
 use time::macros::datetime;
 
 use super::*;
-use crate::{backoff::Backoff, clock::Clock, fault::Source};
+use crate::{backoff::BackoffSchedule, clock::Clock, fault::FaultSource};
 
 /// As a charge is tried.
-fn policy() -> Policy {
-    Policy {
-        backoff: Backoff {
+fn policy() -> JobPolicy {
+    JobPolicy {
+        backoff: BackoffSchedule {
             first: Duration::from_millis(500),
             factor: 2.0,
             cap: Duration::from_secs(30),
@@ -20,12 +20,12 @@ fn policy() -> Policy {
     }
 }
 
-fn by(policy: &Policy) -> Rules<'_> {
-    Rules { policy, doubts: None }
+fn by(policy: &JobPolicy) -> RetryRules<'_> {
+    RetryRules { policy, doubts: None }
 }
 
-fn claimed(attempt: i32, in_doubt: bool) -> Claimed {
-    Claimed {
+fn claimed(attempt: i32, in_doubt: bool) -> ClaimedJob {
+    ClaimedJob {
         key: "a".to_owned(),
         payload: serde_json::Value::Null,
         attempt,
@@ -34,26 +34,26 @@ fn claimed(attempt: i32, in_doubt: bool) -> Claimed {
     }
 }
 
-fn said() -> Source {
+fn said() -> FaultSource {
     "no".into()
 }
 
-fn refused(retry_after: Option<Duration>) -> Failure {
-    Failure::Refused { source: said(), retry_after }
+fn refused(retry_after: Option<Duration>) -> AttemptFailure {
+    AttemptFailure::NoEffect { source: said(), retry_after }
 }
 
 /// A life of a job: every attempt fails like this. The waits between, and how it ended.
-fn live(fail: impl Fn(i32) -> Failure) -> (Vec<Duration>, Ended<()>) {
+fn live(fail: impl Fn(i32) -> AttemptFailure) -> (Vec<Duration>, JobResult<()>) {
     let clock = Clock::fixed(datetime!(2026-01-02 03:04:05 UTC));
     let (mut began, mut waits, mut in_doubt) = (clock.now(), vec![], false);
     for attempt in 1.. {
         match judge::<()>(by(&policy()), &claimed(attempt, in_doubt), 0, Err(fail(attempt))) {
-            Verdict::Again { delay, in_doubt: doubt, .. } => {
+            AttemptVerdict::Again { delay, in_doubt: doubt, .. } => {
                 clock.advance(delay.try_into().unwrap());
                 waits.push((clock.now() - began).unsigned_abs());
                 (began, in_doubt) = (clock.now(), doubt);
             }
-            Verdict::Ended(ended) => return (waits, ended),
+            AttemptVerdict::Ended(ended) => return (waits, ended),
         }
     }
     unreachable!("attempts are limited")
@@ -70,7 +70,7 @@ fn a_job_is_tried_so_often_and_each_wait_may_be_twice_the_one_before_up_to_the_c
     for _life in 0..1_000 {
         let (waits, ended) = live(|_| refused(None));
         assert_eq!(waits.len(), 9, "ten attempts, nine waits");
-        assert!(matches!(ended, Ended::GaveUp { in_doubt: false, .. }), "{ended:?}");
+        assert!(matches!(ended, JobResult::GaveUp { in_doubt: false, .. }), "{ended:?}");
         for ((wait, ceiling), longest) in waits.iter().zip(ceilings).zip(&mut longest) {
             assert!(*wait <= Duration::from_millis(ceiling), "{:?}", millis(&waits));
             *longest = (*longest).max(*wait);
@@ -102,27 +102,27 @@ fn what_the_far_side_asks_for_is_waited_for_and_no_longer_than_the_cap() {
 #[test]
 fn doubt_lasts_for_the_whole_life_and_what_is_final_ends_it_at_once() {
     let (waits, ended) = live(|attempt| match attempt {
-        3 => Failure::Unknown { source: said() },
+        3 => AttemptFailure::InDoubt { source: said() },
         _ => refused(None),
     });
     assert_eq!(waits.len(), 9);
-    assert!(matches!(ended, Ended::GaveUp { in_doubt: true, .. }), "{ended:?}");
+    assert!(matches!(ended, JobResult::GaveUp { in_doubt: true, .. }), "{ended:?}");
     let (waits, ended) = live(|attempt| match attempt {
-        4 => Failure::Final { source: said() },
+        4 => AttemptFailure::Permanent { source: said() },
         _ => refused(None),
     });
     assert_eq!(waits.len(), 3);
-    assert!(matches!(ended, Ended::GaveUp { in_doubt: false, .. }), "{ended:?}");
+    assert!(matches!(ended, JobResult::GaveUp { in_doubt: false, .. }), "{ended:?}");
 }
 
 #[test]
 fn a_job_without_a_limit_goes_on_at_the_cap_for_ever() {
-    let unlimited = Policy { attempts_max: None, ..policy() };
+    let unlimited = JobPolicy { attempts_max: None, ..policy() };
     for attempt in [10, 1_000, i32::MAX] {
         assert_eq!(used_up(by(&unlimited), &claimed(attempt, false), 9), None);
         match judge::<()>(by(&unlimited), &claimed(attempt, false), 9, Err(refused(None))) {
-            Verdict::Again { delay, .. } => assert!(delay <= unlimited.backoff.cap),
-            Verdict::Ended(ended) => panic!("{ended:?}"),
+            AttemptVerdict::Again { delay, .. } => assert!(delay <= unlimited.backoff.cap),
+            AttemptVerdict::Ended(ended) => panic!("{ended:?}"),
         }
     }
 }
@@ -130,23 +130,26 @@ fn a_job_without_a_limit_goes_on_at_the_cap_for_ever() {
 #[test]
 fn attempts_whose_outcome_stays_open_are_few_and_wait_longer_each_time_where_each_may_have_happened()
  {
-    let policy = Policy { attempts_max: Some(50), ..policy() };
-    let few = Doubts { max: 3, pause: Duration::from_secs(1) };
-    let rules = Rules { policy: &policy, doubts: Some(few) };
-    let unknown = || Err(Failure::Unknown { source: said() });
+    let policy = JobPolicy { attempts_max: Some(50), ..policy() };
+    let few = DoubtLimit { max: 3, pause: Duration::from_secs(1) };
+    let rules = RetryRules { policy: &policy, doubts: Some(few) };
+    let unknown = || Err(AttemptFailure::InDoubt { source: said() });
     for (before, pause) in [(0, 1), (1, 5)] {
         let verdict = judge::<()>(rules, &claimed(1, before > 0), before, unknown());
-        let Verdict::Again { delay, in_doubt: true, open: true, .. } = verdict else {
+        let AttemptVerdict::Again { delay, in_doubt: true, open: true, .. } = verdict else {
             panic!("{verdict:?} after {before} doubts before");
         };
         let range = Duration::from_secs(pause)..=Duration::from_millis(pause * 1_000 + 500);
         assert!(range.contains(&delay), "{delay:?} after {before} doubts before");
     }
     let third = judge::<()>(rules, &claimed(7, true), 2, unknown());
-    assert!(matches!(third, Verdict::Ended(Ended::GaveUp { in_doubt: true, .. })), "{third:?}");
+    assert!(
+        matches!(third, AttemptVerdict::Ended(JobResult::GaveUp { in_doubt: true, .. })),
+        "{third:?}"
+    );
     // What had no effect for certain is tried as often as the policy says.
     let refused = judge::<()>(rules, &claimed(49, true), 2, Err(refused(None)));
-    assert!(matches!(refused, Verdict::Again { open: false, .. }), "{refused:?}");
+    assert!(matches!(refused, AttemptVerdict::Again { open: false, .. }), "{refused:?}");
     // Workers that died in the middle count as well.
     assert_eq!(used_up(rules, &claimed(4, true), 2), None);
     assert!(used_up(rules, &claimed(4, true), 3).is_some());

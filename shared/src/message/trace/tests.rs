@@ -3,13 +3,13 @@ use super::*;
 #[test]
 fn a_share_of_the_traces_is_recorded_and_which_they_are_follows_from_their_ids() {
     let ids: Vec<u128> = (0..20_000).map(|_| fastrand::u128(1..)).collect();
-    let recorded = |ratio: f64| ids.iter().filter(move |it| is_below(**it, below(ratio)));
+    let recorded = |ratio: f64| ids.iter().filter(move |n| is_below(**n, below(ratio)));
     assert_eq!(recorded(0.0).count(), 0);
     assert_eq!(recorded(1.0).count(), ids.len());
     let tenth: Vec<_> = recorded(0.1).collect();
     assert!((1_500..2_500).contains(&tenth.len()), "{}", tenth.len());
     let half: Vec<_> = recorded(0.5).collect();
-    assert!(tenth.iter().all(|it| half.contains(it)), "who records more records the same, too");
+    assert!(tenth.iter().all(|n| half.contains(n)), "who records more records the same, too");
 }
 
 #[test]

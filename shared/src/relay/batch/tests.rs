@@ -1,38 +1,42 @@
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{super::Refusal, *};
-use crate::message::{Headers, Outgoing};
+use super::{super::PublishRefusal, *};
+use crate::message::{MessageHeaders, OutgoingMessage};
 
-fn kept_for(topic: &'static str, outbox_id: i64, key: &str) -> Kept {
-    Kept {
+fn kept_for(topic: &'static str, outbox_id: i64, key: &str) -> OutboxRow {
+    OutboxRow {
         outbox_id,
         created_at: OffsetDateTime::UNIX_EPOCH,
-        message: Outgoing {
+        message: OutgoingMessage {
             id: Uuid::nil(),
             topic: topic.into(),
             key: Some(key.as_bytes().to_vec()),
-            headers: Headers::default(),
+            headers: MessageHeaders::default(),
             payload: None,
         },
     }
 }
 
-fn kept(outbox_id: i64, key: &str) -> Kept {
+fn kept(outbox_id: i64, key: &str) -> OutboxRow {
     kept_for("a-topic", outbox_id, key)
 }
 
 /// Confirmed where there is a `true`.
-fn answers<const N: usize>(confirmed: [bool; N]) -> [Answer; N] {
-    confirmed.map(|it| if it { Answer::Confirmed } else { Answer::Unconfirmed })
+fn answers<const N: usize>(confirmed: [bool; N]) -> [PublishResult; N] {
+    confirmed.map(|flag| if flag { PublishResult::Confirmed } else { PublishResult::Unconfirmed })
 }
 
-fn refusal(blame: Blame, code: &str) -> Answer {
-    Answer::Refused(Refusal { blame, code: code.to_owned(), text: "in words".to_owned() })
+fn refusal(blame: RefusalCause, code: &str) -> PublishResult {
+    PublishResult::Refused(PublishRefusal {
+        blame,
+        code: code.to_owned(),
+        text: "in words".to_owned(),
+    })
 }
 
-fn names(held: &[Held]) -> Vec<(&str, &str)> {
-    held.iter().map(|it| (it.topic.as_str(), it.code.as_str())).collect()
+fn names(held: &[HeldTopic]) -> Vec<(&str, &str)> {
+    held.iter().map(|topic| (topic.topic.as_str(), topic.code.as_str())).collect()
 }
 
 #[test]
@@ -46,15 +50,15 @@ fn a_key_is_settled_only_as_far_as_all_before_is_confirmed() {
 #[test]
 fn a_topic_that_refuses_is_named_once_and_those_purged_with_it_are_not() {
     let batch = [kept_for("one", 1, "a"), kept_for("two", 2, "a"), kept_for("two", 3, "b")];
-    let too_large = refusal(Blame::Record, "MessageSizeTooLarge");
-    let answers = [Answer::Unconfirmed, too_large.clone(), too_large];
+    let too_large = refusal(RefusalCause::Record, "MessageSizeTooLarge");
+    let answers = [PublishResult::Unconfirmed, too_large.clone(), too_large];
     assert_eq!(names(&refused(&batch, &answers)), [("two", "MessageSizeTooLarge")]);
 }
 
 #[test]
 fn an_error_that_may_be_our_own_makes_its_topic_suspect_and_no_other() {
     let batch = [kept_for("one", 1, "a"), kept_for("two", 2, "a")];
-    let answers = [Answer::Unconfirmed, refusal(Blame::Unclear, "InvalidTimestamp")];
+    let answers = [PublishResult::Unconfirmed, refusal(RefusalCause::Unclear, "InvalidTimestamp")];
     assert_eq!(refused(&batch, &answers), []);
     assert_eq!(names(&doubtful(&batch, &answers, "")), [("two", "InvalidTimestamp")]);
 }

@@ -7,19 +7,19 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer as _},
 };
 
-use crate::{kafka, published::Partition};
+use crate::{kafka, published::TopicPartition};
 
 /// The broker may take this long to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
 /// A client that asks where partitions end, and reads nothing.
-pub(super) struct Ends {
-    settings: kafka::Settings,
+pub(super) struct PartitionEnds {
+    settings: kafka::KafkaSettings,
     client: Option<BaseConsumer>,
 }
 
-impl Ends {
-    pub(super) fn new(settings: &kafka::Settings) -> Option<Self> {
+impl PartitionEnds {
+    pub(super) fn new(settings: &kafka::KafkaSettings) -> Option<Self> {
         let mut config = settings.client();
         // Up to the last message, not up to the first transaction that somebody else left open.
         config.set("isolation.level", "read_uncommitted");
@@ -31,8 +31,8 @@ impl Ends {
     /// out. The client is lost with a question that is dropped.
     pub(super) async fn ask(
         self,
-        partitions: Vec<Partition>,
-    ) -> Option<(Self, Option<BTreeMap<Partition, i64>>)> {
+        partitions: Vec<TopicPartition>,
+    ) -> Option<(Self, Option<BTreeMap<TopicPartition, i64>>)> {
         let asking = tokio::task::spawn_blocking(move || {
             let told = self.offsets(&partitions);
             (self, told)
@@ -40,23 +40,23 @@ impl Ends {
         asking.await.ok()
     }
 
-    fn offsets(&self, partitions: &[Partition]) -> Option<BTreeMap<Partition, i64>> {
+    fn offsets(&self, partitions: &[TopicPartition]) -> Option<BTreeMap<TopicPartition, i64>> {
         let mut asked = TopicPartitionList::with_capacity(partitions.len());
         for (topic, partition) in partitions {
             let name = self.settings.topic(topic);
             asked.add_partition_offset(&name, *partition, Offset::End).ok()?;
         }
         let told = self.client.as_ref()?.offsets_for_times(asked, ANSWER_LIMIT).ok()?;
-        let known = |it: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
-            let Offset::Offset(end) = it.offset() else { return None };
-            it.error().ok()?;
-            Some(((self.settings.strip(it.topic()).to_owned(), it.partition()), end))
+        let known = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+            let Offset::Offset(end) = element.offset() else { return None };
+            element.error().ok()?;
+            Some(((self.settings.strip(element.topic()).to_owned(), element.partition()), end))
         };
         Some(told.elements().iter().filter_map(known).collect())
     }
 }
 
-impl Drop for Ends {
+impl Drop for PartitionEnds {
     /// The client's drop waits for the broker: on a thread that nobody waits for.
     fn drop(&mut self) {
         let client = self.client.take();

@@ -2,11 +2,11 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{super::Blame, *};
-use crate::message::{Headers, Outgoing};
+use super::{super::RefusalCause, *};
+use crate::message::{MessageHeaders, OutgoingMessage};
 
-fn expecting(n: usize) -> Confirmations {
-    let confirmations = Confirmations::default();
+fn expecting(n: usize) -> DeliveryReports {
+    let confirmations = DeliveryReports::default();
     confirmations.expect(n);
     confirmations
 }
@@ -19,7 +19,7 @@ async fn a_message_with_an_offset_is_confirmed_and_counted_once() {
     assert_eq!(confirmations.state.lock().unwrap().missing, 1);
     confirmations.note(0, Ok(0));
     confirmations.wait(PATIENCE).await.unwrap();
-    assert_eq!(confirmations.take(), [Answer::Confirmed, Answer::Confirmed]);
+    assert_eq!(confirmations.take(), [PublishResult::Confirmed, PublishResult::Confirmed]);
 }
 
 #[tokio::test]
@@ -28,7 +28,7 @@ async fn a_confirmation_without_an_offset_is_none_and_fails_the_batch() {
     confirmations.note(0, Ok(3));
     confirmations.note(1, Ok(-1));
     confirmations.wait(PATIENCE).await.unwrap_err();
-    assert_eq!(confirmations.take(), [Answer::Confirmed, Answer::Unconfirmed]);
+    assert_eq!(confirmations.take(), [PublishResult::Confirmed, PublishResult::Unconfirmed]);
 }
 
 #[tokio::test]
@@ -38,19 +38,19 @@ async fn a_message_that_failed_is_not_confirmed_and_those_before_it_are() {
     let too_late = KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut);
     confirmations.note(1, Err(too_late.clone()));
     assert_eq!(confirmations.wait(PATIENCE).await.unwrap_err(), too_late);
-    let [confirmed, unknown] = [Answer::Confirmed, Answer::Unconfirmed];
+    let [confirmed, unknown] = [PublishResult::Confirmed, PublishResult::Unconfirmed];
     assert_eq!(confirmations.take(), [confirmed, unknown.clone(), unknown]);
 }
 
-fn kept(outbox_id: i64, topic: &'static str, bytes: usize) -> Kept {
-    Kept {
+fn kept(outbox_id: i64, topic: &'static str, bytes: usize) -> OutboxRow {
+    OutboxRow {
         outbox_id,
         created_at: OffsetDateTime::UNIX_EPOCH,
-        message: Outgoing {
+        message: OutgoingMessage {
             id: Uuid::nil(),
             topic: topic.into(),
             key: None,
-            headers: Headers::default(),
+            headers: MessageHeaders::default(),
             // Compressed, anything else would be small.
             payload: Some(std::iter::repeat_with(|| fastrand::u8(..)).take(bytes).collect()),
         },
@@ -59,11 +59,11 @@ fn kept(outbox_id: i64, topic: &'static str, bytes: usize) -> Kept {
 
 #[tokio::test]
 async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again() {
-    let settings = kafka::Settings {
+    let settings = kafka::KafkaSettings {
         brokers: devstack::shared().await.urls().brokers.clone(),
         prefix: devstack::unique_prefix(),
         client_id: "a-test".to_owned(),
-        security: kafka::Security::default().into(),
+        security: kafka::ConnectionSecurity::default().into(),
         member: None,
     };
     let admin: AdminClient<_> = settings.client().create().unwrap();
@@ -79,16 +79,18 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
     }
     let mut publisher = KafkaPublisher::new(settings, 10);
     let too_large = [kept(1, "narrow", 100_000)];
-    let mut patience = devstack::Patience::until("the broker knows the topic that was just made");
+    let mut patience = devstack::TestWait::until("the broker knows the topic that was just made");
     let refusal = loop {
         let answers = publisher.publish(&too_large).await;
         match &answers[..] {
-            [Answer::Refused(refusal)] if refusal.blame != Blame::Missing => break refusal.clone(),
+            [PublishResult::Refused(refusal)] if refusal.blame != RefusalCause::Missing => {
+                break refusal.clone();
+            }
             _ => patience.look_again(answers).await,
         }
     };
-    assert_eq!((refusal.blame, &*refusal.code), (Blame::Record, "MessageSizeTooLarge"));
+    assert_eq!((refusal.blame, &*refusal.code), (RefusalCause::Record, "MessageSizeTooLarge"));
     assert!(publisher.trouble().contains("MessageSizeTooLarge"), "{}", publisher.trouble());
     // The client itself is beyond repair after that: it leaves no gap.
-    assert_eq!(publisher.publish(&[kept(2, "wide", 200)]).await, [Answer::Confirmed]);
+    assert_eq!(publisher.publish(&[kept(2, "wide", 200)]).await, [PublishResult::Confirmed]);
 }

@@ -9,7 +9,7 @@ use crate::telemetry::as_json;
 /// As long as a machine may stand still.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-const PLAIN: Look = Look { format: Format::Pretty, colours: false };
+const PLAIN: LogLayout = LogLayout { format: LogFormat::Pretty, colours: false };
 
 /// How the next write is to end: with this error, or well.
 type End = Option<io::ErrorKind>;
@@ -35,11 +35,11 @@ impl Write for Reader {
 }
 
 /// A log with such a reader, what it is told, and what it has read.
-fn read(waiting_max: usize) -> (Log, mpsc::Sender<End>, Arc<Mutex<Vec<u8>>>) {
+fn read(waiting_max: usize) -> (LogWriter, mpsc::Sender<End>, Arc<Mutex<Vec<u8>>>) {
     let (tell, go_on) = mpsc::channel();
     let read = Arc::<Mutex<Vec<u8>>>::default();
     let reader = Reader { go_on, read: Arc::clone(&read) };
-    (Log::to(reader, PLAIN, waiting_max).unwrap(), tell, read)
+    (LogWriter::to(reader, PLAIN, waiting_max).unwrap(), tell, read)
 }
 
 fn text(read: &Mutex<Vec<u8>>) -> String {
@@ -103,11 +103,11 @@ fn what_was_not_written_is_counted_by_its_lines() {
 }
 
 /// What is logged of text from outside, in a message, a field, by `Display` and by `Debug`.
-fn logged(look: Look, outside: &str) -> String {
+fn logged(look: LogLayout, outside: &str) -> String {
     let (tell, go_on) = mpsc::channel();
     let read = Arc::<Mutex<Vec<u8>>>::default();
     let reader = Reader { go_on, read: Arc::clone(&read) };
-    let log = Log::to(reader, look, WAITING_MAX).unwrap();
+    let log = LogWriter::to(reader, look, WAITING_MAX).unwrap();
     let lines = tracing_subscriber::fmt().with_ansi(look.colours).with_writer(log.clone());
     let log_it = || {
         let span = tracing::info_span!("request", route = outside);
@@ -122,8 +122,8 @@ fn logged(look: Look, outside: &str) -> String {
         );
     };
     match look.format {
-        Format::Json => tracing::subscriber::with_default(as_json(lines).finish(), log_it),
-        Format::Pretty => tracing::subscriber::with_default(lines.finish(), log_it),
+        LogFormat::Json => tracing::subscriber::with_default(as_json(lines).finish(), log_it),
+        LogFormat::Pretty => tracing::subscriber::with_default(lines.finish(), log_it),
     }
     tell.send(None).unwrap();
     log.finish(PATIENCE);
@@ -135,7 +135,7 @@ const OUTSIDE: &str = "\u{1b}]0;title\u{7}\u{9b}2J\u{7f}a\r\n2026 ERROR forged\u
 #[test]
 fn text_from_outside_cannot_reach_the_terminal_or_forge_a_line() {
     for colours in [false, true] {
-        let line = logged(Look { format: Format::Pretty, colours }, OUTSIDE);
+        let line = logged(LogLayout { format: LogFormat::Pretty, colours }, OUTSIDE);
         let line = line.strip_suffix('\n').unwrap();
         let ours = ["\u{1b}[0m", "\u{1b}[1m", "\u{1b}[2m", "\u{1b}[3m", "\u{1b}[32m"];
         let rest = ours.iter().fold(line.to_owned(), |line, ours| line.replace(ours, ""));
@@ -146,7 +146,7 @@ fn text_from_outside_cannot_reach_the_terminal_or_forge_a_line() {
 
 #[test]
 fn a_line_of_json_is_one_line_and_says_what_was_said() {
-    let line = logged(Look { format: Format::Json, colours: false }, OUTSIDE);
+    let line = logged(LogLayout { format: LogFormat::Json, colours: false }, OUTSIDE);
     let line = line.strip_suffix('\n').unwrap();
     assert_eq!(visible(line), line);
     let line: Value = serde_json::from_str(line).unwrap();

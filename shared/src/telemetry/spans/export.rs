@@ -43,14 +43,14 @@ const SPANS: &str = "trace_spans_total";
 
 static PROCESSOR: OnceLock<BatchSpanProcessor> = OnceLock::new();
 
-static ROOM: Room = Room(AtomicUsize::new(0));
+static ROOM: QueueRoom = QueueRoom(AtomicUsize::new(0));
 
 /// Counts the spans in the queue, never fewer than there are: the SDK drops what is beyond its limit
 /// and tells nobody, so it is not let come to that.
 #[derive(Debug)]
-struct Room(AtomicUsize);
+struct QueueRoom(AtomicUsize);
 
-impl Room {
+impl QueueRoom {
     /// Takes a place, if there is one.
     fn enter(&self) -> bool {
         let fits = self.0.fetch_add(1, Ordering::Relaxed) < QUEUE_MAX;
@@ -68,7 +68,7 @@ impl Room {
 
 /// Where spans go.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct SpanSettings {
     /// The collector's base URL, as in `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
     /// Whose spans they are.
@@ -77,7 +77,7 @@ pub struct Settings {
 
 /// How spans cannot leave.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub enum SpanError {
     /// The client cannot be made.
     #[error("the client of the collector cannot be made")]
     Client(#[from] reqwest::Error),
@@ -90,7 +90,7 @@ pub enum Error {
 }
 
 /// From now on spans leave. The first call in a process counts.
-pub fn export(settings: &Settings) -> Result<(), Error> {
+pub fn export(settings: &SpanSettings) -> Result<(), SpanError> {
     if PROCESSOR.get().is_some() {
         return Ok(());
     }
@@ -108,7 +108,7 @@ pub fn export(settings: &Settings) -> Result<(), Error> {
         .with_endpoint(format!("{}/v1/traces", settings.endpoint.trim_end_matches('/')))
         .with_timeout(EXPORT_LIMIT)
         .build()?;
-    let mut exporter = Counted { exporter, said: Mutex::default() };
+    let mut exporter = CountingExporter { exporter, said: Mutex::default() };
     exporter.set_resource(&resource(settings.service));
     let limits = BatchConfigBuilder::default()
         .with_max_queue_size(QUEUE_MAX)
@@ -121,7 +121,7 @@ pub fn export(settings: &Settings) -> Result<(), Error> {
 
 /// A client that blocks the exporter's thread, and no other. It is made on a thread that is not
 /// the runtime's, where it could not be made.
-fn client() -> Result<reqwest::blocking::Client, Error> {
+fn client() -> Result<reqwest::blocking::Client, SpanError> {
     // Whoever comes second finds it installed: that is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
     let made = std::thread::spawn(|| {
@@ -132,7 +132,7 @@ fn client() -> Result<reqwest::blocking::Client, Error> {
             .no_proxy()
             .build()
     });
-    Ok(made.join().map_err(|_panic| Error::Thread)??)
+    Ok(made.join().map_err(|_panic| SpanError::Thread)??)
 }
 
 /// Who records.
@@ -172,24 +172,25 @@ pub(crate) fn finish() {
 
 /// An exporter that says in numbers whether spans arrive: nobody would notice otherwise.
 #[derive(Debug)]
-struct Counted<E> {
+struct CountingExporter<E> {
     exporter: E,
-    said: Mutex<Said>,
+    said: Mutex<LossReport>,
 }
 
 /// What was said of lost spans.
 #[derive(Debug, Default)]
-struct Said {
+struct LossReport {
     last: Option<Instant>,
     lost_since: usize,
 }
 
-impl Said {
+impl LossReport {
     /// Notes that spans were lost at this moment; answers how many there are to be told of, if it is
     /// time to.
     fn note(&mut self, lost: usize, now: Instant) -> Option<usize> {
         self.lost_since += lost;
-        let is_time = self.last.is_none_or(|it| now.duration_since(it) >= COMPLAINT_EVERY);
+        let is_time =
+            self.last.is_none_or(|instant| now.duration_since(instant) >= COMPLAINT_EVERY);
         is_time.then(|| {
             self.last = Some(now);
             std::mem::take(&mut self.lost_since)
@@ -197,7 +198,7 @@ impl Said {
     }
 }
 
-impl<E: SpanExporter> SpanExporter for Counted<E> {
+impl<E: SpanExporter> SpanExporter for CountingExporter<E> {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let n = batch.len();
         ROOM.leave(n);

@@ -14,7 +14,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state
 use shared::{
     db,
     fault::Fault,
-    idempotency::{self, Answered, Fingerprint, IdempotentBatch, RequestKey},
+    idempotency::{self, IdempotentAnswer, IdempotentBatch, RequestFingerprint, RequestKey},
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 use tokio::runtime::Runtime;
@@ -87,7 +87,7 @@ struct Reference {
 impl Reference {
     fn ask(&mut self, request: Request) -> Reply {
         let name = (request.client, request.key);
-        match self.kept.get(&name).filter(|it| !it.has_expired) {
+        match self.kept.get(&name).filter(|kept| !kept.has_expired) {
             Some(kept) if kept.body == request.body => Reply::Again(kept.number),
             Some(_) => Reply::Refused,
             None => {
@@ -123,7 +123,7 @@ impl ReferenceStateMachine for Reference {
         state.answer = match step {
             Step::Ask { requests, commit } => {
                 let before = state.kept.clone();
-                let replies = requests.iter().map(|it| state.ask(*it)).collect();
+                let replies = requests.iter().map(|request| state.ask(*request)).collect();
                 if !commit {
                     state.kept = before;
                 }
@@ -137,12 +137,12 @@ impl ReferenceStateMachine for Reference {
                 Answer::Together([first, state.ask(Request { body: *body, ..*one })], collide)
             }
             Step::ADayPasses => {
-                state.kept.values_mut().for_each(|it| it.has_expired = true);
+                state.kept.values_mut().for_each(|kept| kept.has_expired = true);
                 Answer::Nothing
             }
             Step::Purge(_) => {
                 let before = state.kept.len();
-                state.kept.retain(|_, it| !it.has_expired);
+                state.kept.retain(|_, kept| !kept.has_expired);
                 Answer::Purged((before - state.kept.len()) as u64)
             }
         };
@@ -172,19 +172,19 @@ impl Ground {
     ) -> Result<Vec<Reply>, Fault> {
         let number = |_place| {
             let number = self.answered.fetch_add(1, Ordering::Relaxed);
-            Ok(idempotency::Answer { status: 202, location: None, body: number.to_string() })
+            Ok(idempotency::HttpAnswer { status: 202, location: None, body: number.to_string() })
         };
         let numbers = batch.unanswered().into_iter().map(number).collect();
-        let answers: Vec<Answered<Infallible>> = batch.answer(conn, numbers).await?;
+        let answers: Vec<IdempotentAnswer<Infallible>> = batch.answer(conn, numbers).await?;
         let reply = |answered| match answered {
-            Answered::Accepted { answer, replayed: false } => {
+            IdempotentAnswer::Accepted { answer, replayed: false } => {
                 Reply::New(answer.body.parse().unwrap())
             }
-            Answered::Accepted { answer, replayed: true } => {
+            IdempotentAnswer::Accepted { answer, replayed: true } => {
                 Reply::Again(answer.body.parse().unwrap())
             }
-            Answered::KeyReused => Reply::Refused,
-            Answered::Refused(never) => match never {},
+            IdempotentAnswer::KeyReused => Reply::Refused,
+            IdempotentAnswer::Refused(never) => match never {},
         };
         Ok(answers.into_iter().map(reply).collect())
     }
@@ -237,7 +237,7 @@ impl Ground {
 
 fn named(request: Request) -> RequestKey {
     let key = scoped(&request.client.to_string(), &request.key.to_string());
-    let fingerprint = Fingerprint::of("POST", "/things", &request.body.into());
+    let fingerprint = RequestFingerprint::of("POST", "/things", &request.body.into());
     RequestKey { key, fingerprint }
 }
 

@@ -110,7 +110,7 @@ impl ReferenceStateMachine for Reference {
                 Answer::New(count_new(&state.admit(&both)))
             }
             Step::Purge(_) => {
-                let old: BTreeSet<u8> = before.into_keys().filter(|it| is_old(*it)).collect();
+                let old: BTreeSet<u8> = before.into_keys().filter(|n| is_old(*n)).collect();
                 state.known.retain(|id, _| !old.contains(id));
                 Answer::Purged(old.len() as u64)
             }

@@ -12,14 +12,14 @@ use super::{
 
 /// The records: every public type of the contract's files that derives how it is written.
 fn records(contract: &[File]) -> BTreeSet<String> {
-    let files = contract.iter().filter(|it| it.path.starts_with("shared/src/contract/"));
+    let files = contract.iter().filter(|file| file.path.starts_with("shared/src/contract/"));
     let shipped = files.filter(|it| !it.is_test() && it.name() != "samples.rs");
     shipped
         .flat_map(|file| {
             let code = file.code();
             let types = code.match_indices("pub struct ").chain(code.match_indices("pub enum "));
             let names = types.filter_map(|(at, begin)| {
-                words(&code[at + begin.len()..]).next().map(|(_, it)| it.to_owned())
+                words(&code[at + begin.len()..]).next().map(|(_, text)| text.to_owned())
             });
             names.collect::<Vec<_>>()
         })
@@ -40,8 +40,8 @@ fn knows_the_records(file: &File, records: &BTreeSet<String>) -> Vec<Sin> {
                 None => rest.split([',', ';', '}', ')', '>']).next().unwrap_or_default(),
             };
             let all = named.contains('*').then_some("*");
-            let some = words(named).map(|(_, it)| it).filter(|it| records.contains(*it));
-            let sin = |it: &str| file.sin(at, format!("`{it}` of the contract is used here"));
+            let some = words(named).map(|(_, text)| text).filter(|it| records.contains(*it));
+            let sin = |text: &str| file.sin(at, format!("`{text}` of the contract is used here"));
             all.into_iter().chain(some).map(sin).collect::<Vec<_>>()
         })
         .collect()
@@ -52,10 +52,11 @@ fn undocumented(schema: &Value, name: &str) -> Vec<String> {
     let mut found = Vec::new();
     match schema {
         Value::Array(union) => {
-            found.extend(union.iter().flat_map(|it| undocumented(it, name)));
+            found.extend(union.iter().flat_map(|value| undocumented(value, name)));
         }
         Value::Object(parts) => {
-            let has_doc = parts.get("doc").and_then(Value::as_str).is_some_and(|it| !it.is_empty());
+            let has_doc =
+                parts.get("doc").and_then(Value::as_str).is_some_and(|text| !text.is_empty());
             let own = parts.get("name").and_then(Value::as_str).unwrap_or(name);
             if matches!(parts.get("type").and_then(Value::as_str), Some("record" | "enum"))
                 && !has_doc
@@ -83,7 +84,7 @@ fn only_the_wire_knows_the_records() {
     let files = File::all("rs");
     let records = records(&files);
     assert!(records.contains("OrderPlaced"), "{records:?}");
-    let sins: Vec<Sin> = files.iter().flat_map(|it| knows_the_records(it, &records)).collect();
+    let sins: Vec<Sin> = files.iter().flat_map(|file| knows_the_records(file, &records)).collect();
     assert_none("a new field of a message changes one file of a service", &sins);
 }
 
@@ -93,7 +94,7 @@ fn every_record_and_field_says_what_it_is() {
         .iter()
         .flat_map(|file| {
             let schema: Value = serde_json::from_str(&file.text).unwrap();
-            let sin = |it| file.sin(0, format!("{it} has no doc"));
+            let sin = |text| file.sin(0, format!("{text} has no doc"));
             undocumented(&schema, "?").into_iter().map(sin).collect::<Vec<_>>()
         })
         .collect();

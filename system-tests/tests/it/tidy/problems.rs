@@ -37,8 +37,8 @@ fn unexplained(file: &File, pages: &BTreeSet<String>) -> Vec<Sin> {
 
 /// The pages that are there, by their codes.
 fn pages(files: &[File]) -> BTreeSet<String> {
-    let pages = files.iter().filter_map(|it| it.path.strip_prefix("docs/errors/"));
-    pages.filter_map(|it| it.strip_suffix(".md")).map(str::to_owned).collect()
+    let pages = files.iter().filter_map(|file| file.path.strip_prefix("docs/errors/"));
+    pages.filter_map(|text| text.strip_suffix(".md")).map(str::to_owned).collect()
 }
 
 #[test]
@@ -57,10 +57,10 @@ fn every_problem_has_its_page() {
 fn every_page_explains_a_problem() {
     let files = File::all("rs");
     let known: BTreeSet<&str> = files.iter().flat_map(codes).map(|(_, code)| code).collect();
-    let orphans = pages(&File::all("md")).into_iter().filter(|it| !known.contains(it.as_str()));
+    let orphans = pages(&File::all("md")).into_iter().filter(|text| !known.contains(text.as_str()));
     let about =
         |code| File::planted(&format!("docs/errors/{code}.md"), "").sin(0, "no such problem");
-    let sins: Vec<Sin> = orphans.filter(|it| it != "README").map(about).collect();
+    let sins: Vec<Sin> = orphans.filter(|text| text != "README").map(about).collect();
     assert_none("a page that no problem leads to is read by nobody", &sins);
 }
 
@@ -69,7 +69,7 @@ fn a_problem_without_a_page_is_found() {
     let known = pages(&[File::planted("docs/errors/known.md", "")]);
     let of = |text: &str| -> Vec<usize> {
         let file = File::planted("order-service/src/http/problem.rs", text);
-        unexplained(&file, &known).into_iter().map(|it| it.line).collect()
+        unexplained(&file, &known).into_iter().map(|sin| sin.line).collect()
     };
     let literal = |code| format!("const A: ProblemType = ProblemType {{\n code: \"{code}\" }};");
     assert!(of(&literal("known")).is_empty());

@@ -51,7 +51,7 @@ const BUSINESS: [&str; 13] = [
 
 fn impure(file: &File) -> Vec<Sin> {
     let is_domain =
-        file.in_service().is_some_and(|it| it == "domain.rs" || it.starts_with("domain/"));
+        file.in_service().is_some_and(|text| text == "domain.rs" || text.starts_with("domain/"));
     if !is_domain {
         return vec![];
     }
@@ -67,7 +67,7 @@ fn knows_the_business(file: &File) -> Vec<Sin> {
     let is_road = file
         .path
         .strip_prefix("shared/src/")
-        .is_some_and(|it| it != "contract.rs" && !it.starts_with("contract/"));
+        .is_some_and(|text| text != "contract.rs" && !text.starts_with("contract/"));
     // Tests may try the roads on what really travels on them.
     if !is_road || file.is_test() {
         return vec![];
@@ -88,9 +88,9 @@ fn knows_the_business(file: &File) -> Vec<Sin> {
 fn is_business(name: &str) -> bool {
     let parts = parts(name);
     let mut words = parts.iter().enumerate();
-    words.any(|(at, it)| {
-        let is_in_order = it == "order" && at > 0 && parts[at - 1] == "in";
-        BUSINESS.contains(&it.as_str()) && !is_in_order
+    words.any(|(at, text)| {
+        let is_in_order = text == "order" && at > 0 && parts[at - 1] == "in";
+        BUSINESS.contains(&text.as_str()) && !is_in_order
     })
 }
 

@@ -23,7 +23,8 @@ fn long_functions(file: &File) -> Vec<Sin> {
     let begins = words(&code).filter(|(_, word)| *word == "fn").map(|(at, _)| at);
     begins
         .filter_map(|at| {
-            let lines = function(&code[at..])?.lines().filter(|it| !it.trim().is_empty()).count();
+            let lines =
+                function(&code[at..])?.lines().filter(|text| !text.trim().is_empty()).count();
             let what = format!("a function of {lines} lines, and {FUNCTION_LINES_MAX} are allowed");
             (lines > FUNCTION_LINES_MAX).then(|| file.sin(at, what))
         })
@@ -73,7 +74,7 @@ fn a_long_function_is_found() {
     let of = |n| format!("\nfn f(a: [u8; 2]) {{\n{}}}\n", "x();\n// why\n\n".repeat(n));
     assert!(long_functions(&File::planted("a.rs", &of(68))).is_empty());
     let sins = long_functions(&File::planted("a.rs", &of(69)));
-    assert_eq!(sins.iter().map(|it| it.line).collect::<Vec<_>>(), [2]);
+    assert_eq!(sins.iter().map(|sin| sin.line).collect::<Vec<_>>(), [2]);
     let declared = format!("trait T {{ fn f(); }}\n{}", "const A: u8 = 1;\n".repeat(100));
     assert!(long_functions(&File::planted("a.rs", &declared)).is_empty());
 }

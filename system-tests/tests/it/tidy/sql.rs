@@ -9,15 +9,15 @@ fn is_store(path: &str) -> bool {
 }
 
 fn stray_sql(file: &File) -> Vec<Sin> {
-    let elsewhere = file.in_service().is_some_and(|it| !is_store(it));
+    let elsewhere = file.in_service().is_some_and(|text| !is_store(text));
     if !elsewhere || file.is_test() {
         return vec![];
     }
     let (code, strings) = (file.code(), file.strings());
     let calls = ["sqlx::query", "sqlx::raw_sql", "QueryBuilder", "query_as", "query_scalar"];
-    let called = calls.iter().flat_map(|it| code.match_indices(it)).map(|(at, _)| at);
+    let called = calls.iter().flat_map(|text| code.match_indices(text)).map(|(at, _)| at);
     let statements = ["SELECT ", "INSERT INTO ", "UPDATE ", "DELETE FROM ", "TRUNCATE "];
-    let written = statements.iter().flat_map(|it| strings.match_indices(it)).map(|(at, _)| at);
+    let written = statements.iter().flat_map(|text| strings.match_indices(text)).map(|(at, _)| at);
     called.chain(written).map(|at| file.sin(at, "SQL outside the store")).collect()
 }
 
@@ -34,7 +34,7 @@ fn uncommented(migrations: &[&File]) -> Vec<Sin> {
                 }
                 (Some("ALTER"), Some("TABLE"), Some(table), _) => {
                     let added = statement.split("ADD COLUMN").skip(1);
-                    let columns = added.filter_map(|it| it.split_whitespace().next());
+                    let columns = added.filter_map(|text| text.split_whitespace().next());
                     wanted
                         .extend(columns.map(|it| (format!("{table}.{}", plain(it)), (*file, at))));
                 }
@@ -56,8 +56,8 @@ fn defined(table: &str, statement: &str) -> impl Iterator<Item = String> {
     let not_columns = ["PRIMARY", "UNIQUE", "CHECK", "FOREIGN", "CONSTRAINT", "EXCLUDE", "LIKE"];
     let columns: Vec<String> = top_level(body)
         .into_iter()
-        .filter_map(|it| it.split_whitespace().next().map(str::to_owned))
-        .filter(|it| !not_columns.contains(&it.split('(').next().unwrap()))
+        .filter_map(|text| text.split_whitespace().next().map(str::to_owned))
+        .filter(|text| !not_columns.contains(&text.split('(').next().unwrap()))
         .map(|it| format!("{table}.{}", plain(&it)))
         .collect();
     std::iter::once(table).chain(columns)
@@ -109,8 +109,8 @@ fn statements(text: &str) -> Vec<(usize, &str)> {
 fn without_comments(file: &File) -> File {
     let lines = file.text.lines().map(|line| {
         let mut quoted = false;
-        let end = line.char_indices().find(|(at, it)| {
-            quoted ^= *it == '\'';
+        let end = line.char_indices().find(|(at, character)| {
+            quoted ^= *character == '\'';
             !quoted && line[*at..].starts_with("--")
         });
         end.map_or(line, |(at, _)| &line[..at])
@@ -132,7 +132,7 @@ fn every_table_and_column_says_what_it_is() {
         folders.entry(file.path.rsplit_once('/').unwrap().0).or_default().push(file);
     }
     assert!(folders.len() > 1, "no migrations");
-    let sins: Vec<Sin> = folders.values().flat_map(|it| uncommented(it)).collect();
+    let sins: Vec<Sin> = folders.values().flat_map(|items| uncommented(items)).collect();
     assert_none("whoever looks into the database has no other documentation", &sins);
 }
 
@@ -163,7 +163,7 @@ fn a_column_without_a_comment_is_found() {
         COMMENT ON COLUMN a.b.\"two\" IS 'Two.';
         ALTER TABLE a.b ADD COLUMN four text;";
     let file = without_comments(&File::planted("a/migrations/1.sql", script));
-    let sins: Vec<String> = uncommented(&[&file]).into_iter().map(|it| it.what).collect();
+    let sins: Vec<String> = uncommented(&[&file]).into_iter().map(|sin| sin.what).collect();
     assert_eq!(
         sins,
         ["a.b.four has no comment", "a.b.one has no comment", "a.b.three has no comment"]

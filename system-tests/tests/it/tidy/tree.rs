@@ -67,12 +67,12 @@ impl File {
 
     /// The code alone: comments and the insides of strings are blanks, all else is where it was.
     pub(super) fn code(&self) -> String {
-        self.only(|it| matches!(it, Part::Code))
+        self.only(|part| matches!(part, Part::Code))
     }
 
     /// The insides of strings alone.
     pub(super) fn strings(&self) -> String {
-        self.only(|it| matches!(it, Part::String))
+        self.only(|part| matches!(part, Part::String))
     }
 
     fn only(&self, keep: impl Fn(Part) -> bool) -> String {
@@ -94,10 +94,10 @@ impl File {
 
 /// Words of a text and where they begin.
 pub(super) fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let is_inside = |it: char| it.is_alphanumeric() || it == '_';
+    let is_inside = |character: char| character.is_alphanumeric() || character == '_';
     text.split(move |it: char| !is_inside(it))
-        .filter(|it| !it.is_empty())
-        .map(move |it| (it.as_ptr() as usize - text.as_ptr() as usize, it))
+        .filter(|text| !text.is_empty())
+        .map(move |one_text| (one_text.as_ptr() as usize - text.as_ptr() as usize, one_text))
 }
 
 pub(super) fn root() -> PathBuf {
@@ -182,15 +182,15 @@ fn block_comment(text: &str) -> usize {
 fn string(text: &str, before: Option<char>) -> Option<(usize, usize)> {
     if let Some(inside) = text.strip_prefix('"') {
         let mut escaped = false;
-        let end = inside.find(|it| {
-            let ends = it == '"' && !escaped;
-            escaped = it == '\\' && !escaped;
+        let end = inside.find(|character| {
+            let ends = character == '"' && !escaped;
+            escaped = character == '\\' && !escaped;
             ends
         });
         return Some((1, 1 + end.unwrap_or(inside.len())));
     }
     // A raw string; `r` at the end of a longer word begins none.
-    if before.is_some_and(|it| it.is_alphanumeric() || it == '_') {
+    if before.is_some_and(|character| character.is_alphanumeric() || character == '_') {
         return None;
     }
     let hashes = text.strip_prefix("br").or_else(|| text.strip_prefix('r'))?;

@@ -53,7 +53,7 @@ async fn take(State(arrived): State<Arrived>, body: Bytes) {
     let mut arrived = arrived.lock().unwrap();
     for of_service in request.resource_spans {
         let named = of_service.resource.iter().flat_map(|it| &it.attributes);
-        let service = named.filter(|it| it.key == "service.name").map(text).next();
+        let service = named.filter(|key_value| key_value.key == "service.name").map(text).next();
         let service = service.expect("spans of nobody");
         let spans = of_service.scope_spans.into_iter().flat_map(|it| it.spans);
         arrived.extend(spans.map(|span| Recorded { service: service.clone(), span }));
@@ -75,19 +75,19 @@ impl Recorded {
     }
 
     pub(crate) fn attribute(&self, name: &str) -> Option<String> {
-        self.span.attributes.iter().find(|it| it.key == name).map(text)
+        self.span.attributes.iter().find(|key_value| key_value.key == name).map(text)
     }
 
     /// All that it says.
     pub(crate) fn text(&self) -> String {
-        let status = self.span.status.as_ref().map_or("", |it| it.message.as_str());
+        let status = self.span.status.as_ref().map_or("", |status| status.message.as_str());
         let attributes = self.span.attributes.iter().map(|it| format!("{}={}", it.key, text(it)));
         format!("{} {status} {}", self.span.name, attributes.collect::<Vec<_>>().join(" "))
     }
 }
 
 fn text(attribute: &KeyValue) -> String {
-    match attribute.value.as_ref().and_then(|it| it.value.as_ref()) {
+    match attribute.value.as_ref().and_then(|any_value| any_value.value.as_ref()) {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => number.to_string(),
         other => format!("{other:?}"),

@@ -15,15 +15,15 @@ impl Tree {
     pub(crate) fn of(recorded: Vec<Recorded>, order: &str) -> Self {
         let mine = |it: &&Recorded| {
             let key = it.attribute("messaging.kafka.message.key");
-            it.name() == "send order-placed" && key.is_some_and(|it| it == order)
+            it.name() == "send order-placed" && key.is_some_and(|text| text == order)
         };
         let trace = recorded.iter().find(mine).map(Recorded::trace_id);
         let spans = recorded.into_iter().filter(|it| Some(it.trace_id()) == trace);
-        Self(spans.map(|it| (it.span.span_id.clone(), it)).collect())
+        Self(spans.map(|recorded| (recorded.span.span_id.clone(), recorded)).collect())
     }
 
     pub(crate) fn names(&self) -> BTreeSet<String> {
-        self.0.values().map(|it| it.name().to_owned()).collect()
+        self.0.values().map(|recorded| recorded.name().to_owned()).collect()
     }
 
     pub(crate) fn services(&self) -> BTreeSet<&str> {
@@ -32,11 +32,11 @@ impl Tree {
 
     /// Each span with its parent.
     pub(crate) fn edges(&self) -> impl Iterator<Item = (&Recorded, Option<&Recorded>)> {
-        self.0.values().map(|it| (it, self.0.get(&it.span.parent_span_id)))
+        self.0.values().map(|recorded| (recorded, self.0.get(&recorded.span.parent_span_id)))
     }
 
     pub(crate) fn roots(&self) -> Vec<&Recorded> {
-        self.0.values().filter(|it| it.parent_id().is_none()).collect()
+        self.0.values().filter(|recorded| recorded.parent_id().is_none()).collect()
     }
 
     /// Those that name a parent which is not there.
@@ -44,13 +44,13 @@ impl Tree {
         let alone = |(it, parent): &(&Recorded, Option<&Recorded>)| {
             it.parent_id().is_some() && parent.is_none()
         };
-        self.edges().filter(alone).map(|(it, _)| it).collect()
+        self.edges().filter(alone).map(|(recorded, _)| recorded).collect()
     }
 
     fn children<'t>(&'t self, of: &'t Recorded) -> Vec<&'t Recorded> {
         let mine = |it: &&Recorded| it.span.parent_span_id == of.span.span_id;
         let mut children: Vec<_> = self.0.values().filter(mine).collect();
-        children.sort_by_key(|it| it.span.start_time_unix_nano);
+        children.sort_by_key(|recorded| recorded.span.start_time_unix_nano);
         children
     }
 

@@ -21,7 +21,7 @@ const HEADINGS: [&str; 5] = [
 fn alerts() -> Vec<Value> {
     let rules: Value = serde_saphyr::from_str(&file("deploy/alerts/saga.yaml")).unwrap();
     let groups = rules["groups"].as_array().unwrap();
-    groups.iter().flat_map(|it| it["rules"].as_array().unwrap().clone()).collect()
+    groups.iter().flat_map(|value| value["rules"].as_array().unwrap().clone()).collect()
 }
 
 /// Their names.
@@ -38,8 +38,8 @@ fn pages() -> Vec<(String, String)> {
 
 /// Every expression of alerts and of their pages, with its place.
 pub(super) fn expressions() -> Vec<(String, String)> {
-    let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
-    let own = alerts().into_iter().map(|it| (text(&it["alert"]), text(&it["expr"])));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let own = alerts().into_iter().map(|value| (text(&value["alert"]), text(&value["expr"])));
     let of_page = |(name, page): (String, String)| {
         let blocks = page.split("```promql\n").skip(1).filter_map(|it| it.split("```").next());
         let lines = blocks.flat_map(str::lines).map(str::to_owned).collect::<Vec<_>>();
@@ -52,16 +52,16 @@ pub(super) fn expressions() -> Vec<(String, String)> {
 pub(super) fn must_stay_0() -> Vec<(String, String)> {
     let rules: Value = serde_saphyr::from_str(&file("deploy/alerts/saga.yaml")).unwrap();
     let groups = rules["groups"].as_array().unwrap().iter();
-    let its = groups.filter(|it| it["name"] == "must-stay-0");
-    let text = |it: &Value| it.as_str().unwrap().to_owned();
-    its.flat_map(|it| it["rules"].as_array().unwrap())
+    let its = groups.filter(|value| value["name"] == "must-stay-0");
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    its.flat_map(|value| value["rules"].as_array().unwrap())
         .map(|it| (text(&it["alert"]), text(&it["expr"])))
         .collect()
 }
 
 /// What is wrong with an alert.
 fn complaints(alert: &Value) -> Vec<&'static str> {
-    let says = |it: &Value| it.as_str().is_some_and(|it| !it.is_empty());
+    let says = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     let (labels, annotations) = (&alert["labels"], &alert["annotations"]);
     let page = format!("docs/runbooks/{}.md", alert["alert"].as_str().unwrap_or_default());
     let rules = [
@@ -106,13 +106,16 @@ fn each_alert_has_its_page_and_each_page_its_alert() {
 
 #[test]
 fn each_page_tells_all_and_calls_commands_that_there_are() {
-    let cli = sagactl::cli::Cli::command();
+    let cli = sagactl::cli::CommandLine::command();
     let commands: BTreeSet<&str> = cli.get_subcommands().map(clap::Command::get_name).collect();
     for (name, page) in pages() {
-        let headings: Vec<&str> = page.lines().filter(|it| it.starts_with("## ")).collect();
+        let headings: Vec<&str> = page.lines().filter(|text| text.starts_with("## ")).collect();
         assert_eq!(headings, HEADINGS, "{name}");
-        let called = page.split("sagactl ").skip(1).filter_map(|it| it.split_whitespace().next());
-        for command in called.map(|it| it.trim_matches(|it: char| !it.is_alphanumeric())) {
+        let called =
+            page.split("sagactl ").skip(1).filter_map(|text| text.split_whitespace().next());
+        for command in
+            called.map(|text| text.trim_matches(|character: char| !character.is_alphanumeric()))
+        {
             assert!(commands.contains(command), "{name}: sagactl {command}");
         }
     }
@@ -132,7 +135,7 @@ async fn each_alert_fires_when_it_should_and_is_silent_when_it_should_be() {
     let (mut fires, mut is_silent) = (BTreeSet::new(), BTreeSet::new());
     for it in tried {
         let name = it["alertname"].as_str().unwrap().to_owned();
-        let expected = it["exp_alerts"].as_array().is_some_and(|it| !it.is_empty());
+        let expected = it["exp_alerts"].as_array().is_some_and(|items| !items.is_empty());
         if expected {
             fires.insert(name)
         } else {

@@ -40,7 +40,7 @@ pub(super) fn queries() -> Vec<Query> {
     let mut queries = Vec::new();
     for (name, dashboard) in dashboards() {
         for panel in panels(&dashboard) {
-            let text = |it: &Value| it.as_str().unwrap_or_default().to_owned();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             for target in panel["targets"].as_array().unwrap() {
                 queries.push(Query {
                     place: format!("{name}: {}", text(&panel["title"])),
@@ -55,22 +55,29 @@ pub(super) fn queries() -> Vec<Query> {
 
 /// What is wrong with a panel.
 fn complaints(panel: &Value) -> Vec<&'static str> {
-    let says = |it: &Value| it.as_str().is_some_and(|it| !it.is_empty());
-    let ours = |it: &Value| it["uid"] == "prometheus" && it["type"] == "prometheus";
+    let says = |value: &Value| value.as_str().is_some_and(|it| !it.is_empty());
+    let ours = |value: &Value| value["uid"] == "prometheus" && value["type"] == "prometheus";
     let targets = panel["targets"].as_array().cloned().unwrap_or_default();
-    let names: BTreeSet<_> = targets.iter().map(|it| it["refId"].as_str()).collect();
-    let particular = |it: &Value| it["expr"].as_str().is_some_and(|it| it.contains("instance="));
+    let names: BTreeSet<_> = targets.iter().map(|value| value["refId"].as_str()).collect();
+    let particular =
+        |value: &Value| value["expr"].as_str().is_some_and(|text| text.contains("instance="));
     let rules = [
         ("it has no title", says(&panel["title"])),
         ("it has no description", says(&panel["description"])),
         ("it has no unit", says(&panel["fieldConfig"]["defaults"]["unit"])),
         ("it asks somebody else", ours(&panel["datasource"])),
         ("a question of it asks somebody else", targets.iter().all(|it| ours(&it["datasource"]))),
-        ("it asks nothing", !targets.is_empty() && targets.iter().all(|it| says(&it["expr"]))),
+        (
+            "it asks nothing",
+            !targets.is_empty() && targets.iter().all(|value| says(&value["expr"])),
+        ),
         ("two questions have one name", names.len() == targets.len()),
         ("it names a machine", !targets.iter().any(particular)),
         ("it is coarse", panel["interval"] == SCRAPED_EVERY),
-        ("a question of it is coarse", targets.iter().all(|it| it["interval"] == SCRAPED_EVERY)),
+        (
+            "a question of it is coarse",
+            targets.iter().all(|value| value["interval"] == SCRAPED_EVERY),
+        ),
     ];
     rules.into_iter().filter(|(_, kept)| !kept).map(|(complaint, _)| complaint).collect()
 }
@@ -100,7 +107,7 @@ fn each_dashboard_is_one_that_grafana_takes() {
         let ids: BTreeSet<_> = all.iter().map(|it| it["id"].as_u64().unwrap()).collect();
         assert_eq!(ids.len(), all.len(), "{name}: two panels have one number");
         for (at, panel) in all.iter().enumerate() {
-            let under = all[..at].iter().find(|it| overlap(panel, it));
+            let under = all[..at].iter().find(|value| overlap(panel, value));
             assert!(under.is_none(), "{name}: {} lies on {under:?}", panel["title"]);
         }
     }
@@ -139,10 +146,10 @@ fn each_counter_that_must_stay_0_is_shown_with_its_page() {
     for (alert, expression) in alerts::must_stay_0() {
         let page = format!("Must stay 0: runbook {alert}.");
         let panels = panels(&roads);
-        let tells = |it: &&&Value| it["description"].as_str().unwrap().ends_with(&page);
+        let tells = |value: &&&Value| value["description"].as_str().unwrap().ends_with(&page);
         let shown = panels.iter().filter(tells).map(|it| it["targets"][0]["expr"].clone());
         let counters = promql::read(&expression).metrics.into_keys();
-        let expected: Vec<String> = counters.map(|it| format!("sum({it})")).collect();
+        let expected: Vec<String> = counters.map(|text| format!("sum({text})")).collect();
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{alert}");
     }
 }
@@ -168,12 +175,12 @@ fn the_image_finds_dashboards_alerts_and_services_where_they_are() {
         .as_array()
         .unwrap()
         .iter()
-        .map(|it| {
-            let target = it["static_configs"][0]["targets"][0].as_str().unwrap();
-            (it["job_name"].as_str().unwrap().to_owned(), target.to_owned())
+        .map(|value| {
+            let target = value["static_configs"][0]["targets"][0].as_str().unwrap();
+            (value["job_name"].as_str().unwrap().to_owned(), target.to_owned())
         })
         .collect();
-    let services = sagactl::fleet::Member::SERVICES.map(|member| {
+    let services = sagactl::cluster::ProcessName::SERVICES.map(|member| {
         let settings = &compose["services"][member.program()]["environment"];
         let (_, port) = settings["ADMIN_LISTEN"].as_str().unwrap().rsplit_once(':').unwrap();
         (member.program().to_owned(), format!("{}:{port}", member.program()))

@@ -18,7 +18,7 @@ pub(super) struct Metric {
 /// All metrics of a page, by name.
 pub(super) fn read(page: &str) -> BTreeMap<String, Metric> {
     let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
-    for line in page.lines().filter(|it| !it.is_empty()) {
+    for line in page.lines().filter(|text| !text.is_empty()) {
         if let Some(help) = line.strip_prefix("# HELP ") {
             let (name, help) = help.split_once(' ').unwrap();
             help.clone_into(&mut metrics.entry(name.to_owned()).or_default().help);
@@ -40,14 +40,15 @@ pub(super) fn read(page: &str) -> BTreeMap<String, Metric> {
 
 /// The value of a series on a page.
 pub(super) fn value(page: &str, series: &str) -> f64 {
-    let line = page.lines().find_map(|it| it.strip_prefix(series)?.strip_prefix(' '));
+    let line = page.lines().find_map(|text| text.strip_prefix(series)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
 }
 
 /// The metric of which a series is a part: histograms have three sorts of series.
 pub(super) fn family<'n>(metrics: &BTreeMap<String, Metric>, name: &'n str) -> &'n str {
-    let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|it| name.strip_suffix(it));
-    let histogram = |it: &&str| metrics.get(*it).is_some_and(|it| it.kind == "histogram");
+    let parts = ["_bucket", "_sum", "_count"].iter().filter_map(|text| name.strip_suffix(text));
+    let histogram =
+        |text: &&str| metrics.get(*text).is_some_and(|metric| metric.kind == "histogram");
     parts.into_iter().find(histogram).unwrap_or(name)
 }
 
@@ -58,7 +59,7 @@ fn series(line: &str) -> (&str, Vec<(&str, &str)>) {
     };
     let labels = rest.rsplit_once('}').unwrap().0;
     // No value here has a comma and a quote in it.
-    let pairs = labels.split("\",").filter_map(|it| it.split_once("=\""));
+    let pairs = labels.split("\",").filter_map(|text| text.split_once("=\""));
     (name, pairs.map(|(label, value)| (label, value.trim_end_matches('"'))).collect())
 }
 

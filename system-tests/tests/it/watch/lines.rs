@@ -6,9 +6,9 @@ use std::{
 };
 
 use sagactl::{
-    fleet::{Fleet, Member},
+    cluster::{ProcessName, ServiceCluster},
     load,
-    screen::Board,
+    screen::ProgressBoard,
     source::StackSource,
 };
 use serde_json::{Value, json};
@@ -24,9 +24,9 @@ const LINES_MAX: usize = 20;
 const OF_THE_MACHINE: [&str; 5] = ["sqlx::query", "sqlx::pool", "rdkafka", "librdkafka", "log"];
 
 /// What a service has written so far, but for a line that it is just writing.
-fn written(fleet: &Fleet, member: Member) -> String {
-    let mut log = fs::read_to_string(fleet.log_file(member)).unwrap();
-    log.truncate(log.rfind('\n').map_or(0, |it| it + 1));
+fn written(cluster: &ServiceCluster, member: ProcessName) -> String {
+    let mut log = fs::read_to_string(cluster.log_file(member)).unwrap();
+    log.truncate(log.rfind('\n').map_or(0, |n| n + 1));
     log
 }
 
@@ -39,9 +39,9 @@ struct Logged {
 /// Places orders of every outcome; answers what was logged meanwhile.
 async fn logged(stage: &Stage, orders: u64) -> Logged {
     let began = Instant::now();
-    let before = Member::SERVICES.map(|it| written(&stage.fleet, it));
+    let before = ProcessName::SERVICES.map(|process| written(&stage.cluster, process));
     assert!(before.iter().any(|it| it.contains("\"level\":\"INFO\"")), "no line can be read");
-    let options = load::Options {
+    let options = load::LoadOptions {
         orders,
         clients: 8,
         products: 20,
@@ -50,11 +50,11 @@ async fn logged(stage: &Stage, orders: u64) -> Logged {
         from: StackSource::Auto,
         at: None,
     };
-    load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();
+    load::drive(&stage.cluster, None, &options, &ProgressBoard::new()).await.unwrap();
     let mut lines = Vec::new();
-    for (member, before) in Member::SERVICES.into_iter().zip(before) {
-        let log = written(&stage.fleet, member);
-        let new = log[before.len()..].lines().filter(|it| is_own(it));
+    for (member, before) in ProcessName::SERVICES.into_iter().zip(before) {
+        let log = written(&stage.cluster, member);
+        let new = log[before.len()..].lines().filter(|text| is_own(text));
         lines.extend(new.map(str::to_owned));
     }
     Logged { lines, time: began.elapsed() }
@@ -65,7 +65,7 @@ fn is_own(line: &str) -> bool {
     let line: Value = serde_json::from_str(line).unwrap_or_default();
     let target = line["target"].as_str().unwrap_or_default();
     let is_in = |module: &&str| {
-        target.strip_prefix(*module).is_some_and(|it| it.is_empty() || it.starts_with("::"))
+        target.strip_prefix(*module).is_some_and(|text| text.is_empty() || text.starts_with("::"))
     };
     !OF_THE_MACHINE.iter().any(is_in)
 }
@@ -77,25 +77,25 @@ async fn no_line_is_logged_for_each_order_or_message() {
     // What is said now and then is said more often where the same takes longer.
     let lines_max = LINES_MAX + usize::try_from(time.as_secs()).unwrap();
     assert!(lines.len() <= lines_max, "{} lines\n{}", lines.len(), lines.join("\n"));
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_is_logged_for_each_attempt_that_fails() {
     let stage = stage::open().await;
-    let faults = format!("{}/faults", stage.fleet.url(Member::Gateway));
+    let faults = format!("{}/faults", stage.cluster.url(ProcessName::Gateway));
     let http = sagactl::client::http().unwrap();
     let broken = answered(http.put(faults).json(&json!({ "refuse_rate": 0.4 }))).await;
     assert!(broken.status().is_success());
     let Logged { lines, time } = logged(&stage, 150).await;
     // One in ten seconds, however slow the machine is.
     let told_max = time.as_secs() / 10 + 2;
-    let page = stage.numbers(Member::Payments).await;
+    let page = stage.numbers(ProcessName::Payments).await;
     let refused =
         exposition::value(&page, "job_attempts_total{kind=\"charge\",outcome=\"refused\"}");
     assert!(refused > 30.0, "{refused} attempts have failed");
     let of_charges = |it: &&String| it.contains("an attempt failed") && it.contains("\"charge\"");
     let told = lines.iter().filter(of_charges).count() as u64;
     assert!((1..=told_max).contains(&told), "{told} failures are told\n{}", lines.join("\n"));
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }

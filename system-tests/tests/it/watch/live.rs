@@ -1,9 +1,9 @@
-//! A fleet that works, and whether page, dashboards and alerts speak of what it shows.
+//! A cluster that works, and whether page, dashboards and alerts speak of what it shows.
 
 use std::collections::BTreeMap;
 
-use devstack::Prometheus;
-use sagactl::{fleet::Member, load, screen::Board, source::StackSource};
+use devstack::RunningPrometheus;
+use sagactl::{cluster::ProcessName, load, screen::ProgressBoard, source::StackSource};
 
 use super::{alerts, dashboards, exposition, file, page, promql, query};
 use crate::stage::{self, Stage, until};
@@ -22,7 +22,7 @@ const ROUNDS_MAX: u32 = 100;
 /// What each service shows.
 async fn shown(stage: &Stage) -> page::Shown {
     let mut shown = BTreeMap::new();
-    for member in Member::SERVICES {
+    for member in ProcessName::SERVICES {
         shown.insert(member.program(), exposition::read(&stage.numbers(member).await));
     }
     shown
@@ -43,7 +43,7 @@ async fn all_shown(stage: &Stage, page: &str) -> page::Shown {
 
 /// Orders of every outcome.
 async fn load(stage: &Stage) {
-    let options = load::Options {
+    let options = load::LoadOptions {
         orders: 40,
         clients: 8,
         products: 20,
@@ -52,7 +52,7 @@ async fn load(stage: &Stage) {
         from: StackSource::Auto,
         at: None,
     };
-    load::drive(&stage.fleet, None, &options, &Board::new()).await.unwrap();
+    load::drive(&stage.cluster, None, &options, &ProgressBoard::new()).await.unwrap();
 }
 
 /// What an expression asks for that nobody shows.
@@ -70,12 +70,14 @@ fn unknown(expression: &str, legend: &str, shown: &page::Shown) -> Vec<String> {
             continue;
         };
         labels.extend(metric.labels.iter().map(String::as_str));
-        let has = |it: &&String| metric.labels.contains(*it) || GIVEN.contains(&it.as_str());
-        unknown.extend(chosen.iter().filter(|it| !has(it)).map(|it| format!("{name}{{{it}}}")));
+        let has = |text: &&String| metric.labels.contains(*text) || GIVEN.contains(&text.as_str());
+        unknown.extend(
+            chosen.iter().filter(|text| !has(text)).map(|text| format!("{name}{{{text}}}")),
+        );
     }
-    let in_legend = legend.split("{{").skip(1).filter_map(|it| it.split("}}").next());
+    let in_legend = legend.split("{{").skip(1).filter_map(|text| text.split("}}").next());
     let grouped = asked.grouped.iter().map(String::as_str).chain(in_legend);
-    unknown.extend(grouped.filter(|it| !labels.contains(it)).map(|it| format!("by {it}")));
+    unknown.extend(grouped.filter(|text| !labels.contains(text)).map(|it| format!("by {it}")));
     unknown
 }
 
@@ -106,7 +108,7 @@ async fn page_dashboards_and_alerts_speak_of_the_numbers_that_a_fleet_shows() {
     for (place, expression) in alerts::expressions() {
         assert_eq!(unknown(&expression, "", &shown), [""; 0], "{place}: {expression}");
     }
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }
 
 /// The question that Grafana makes of an expression, for a scrape every second.
@@ -118,7 +120,7 @@ fn asked(expression: &str) -> String {
 }
 
 /// Asks every panel's question until each has shown something, while orders go each way.
-async fn assert_shows(stage: &Stage, prometheus: &Prometheus) {
+async fn assert_shows(stage: &Stage, prometheus: &RunningPrometheus) {
     let mut silent = dashboards::queries();
     let mut in_vain = 0;
     while !silent.is_empty() {
@@ -146,13 +148,13 @@ async fn assert_shows(stage: &Stage, prometheus: &Prometheus) {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_panel_shows_something_and_no_alert_fires_while_all_is_well() {
     let stage = stage::open().await;
-    let target = |member: Member| {
-        let address = stage.fleet.admin(member).trim_start_matches("http://").to_owned();
+    let target = |member: ProcessName| {
+        let address = stage.cluster.admin(member).trim_start_matches("http://").to_owned();
         (member.program(), address)
     };
     let rules = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/alerts/saga.yaml");
-    let targets = Member::SERVICES.map(target);
-    let prometheus = Prometheus::start(&targets, &[rules]).await.unwrap();
+    let targets = ProcessName::SERVICES.map(target);
+    let prometheus = RunningPrometheus::start(&targets, &[rules]).await.unwrap();
     assert_shows(&stage, &prometheus).await;
     until("every alert was evaluated", async || {
         let alerts = query::alerts(prometheus.url()).await;
@@ -163,5 +165,5 @@ async fn every_panel_shows_something_and_no_alert_fires_while_all_is_well() {
         assert_ne!(state, "firing", "{name}");
     }
     drop(prometheus);
-    assert_eq!(stage.fleet.stop().await.unwrap(), Vec::<String>::new());
+    assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! `docs/metrics.md` against what a fleet shows. What is missing is printed as it should stand there.
+//! `docs/metrics.md` against what a cluster shows. What is missing is printed as it should stand there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ const VALUES_MAX: usize = 40;
 
 /// The rows of the page that speak of a metric.
 fn documented(page: &str) -> BTreeSet<String> {
-    page.lines().filter(|it| it.starts_with("| `")).map(str::to_owned).collect()
+    page.lines().filter(|text| text.starts_with("| `")).map(str::to_owned).collect()
 }
 
 /// The rows as they should be.
@@ -22,7 +22,7 @@ fn expected(shown: &Shown) -> BTreeSet<String> {
         let has_it = |service: &&&str| shown[**service].contains_key(name);
         let places: Vec<&str> = shown.keys().filter(|it| has_it(it)).copied().collect();
         let places = if places.len() == shown.len() { "all".to_owned() } else { places.join(", ") };
-        let labels: Vec<String> = metric.labels.iter().map(|it| format!("`{it}`")).collect();
+        let labels: Vec<String> = metric.labels.iter().map(|text| format!("`{text}`")).collect();
         let (kind, help) = (&metric.kind, &metric.help);
         format!("| `{name}` | {kind} | {} | {places} | {help} |", labels.join(", "))
     };

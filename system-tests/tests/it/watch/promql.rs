@@ -34,7 +34,7 @@ pub(super) fn read(expression: &str) -> Asked {
         let Token::Name(name) = *token else { continue };
         if LISTS.contains(&name) && next == Some(&Token::Sign('(')) {
             let list = names_until(&tokens[at..], ')');
-            asked.grouped.extend(list.iter().map(|it| (*it).to_owned()));
+            asked.grouped.extend(list.iter().map(|text| (*text).to_owned()));
             at += 1 + list.len();
         } else if next == Some(&Token::Sign('{')) {
             let list = names_until(&tokens[at..], '}');
@@ -55,7 +55,7 @@ pub(super) fn read(expression: &str) -> Asked {
 fn names_until<'e>(tokens: &[Token<'e>], close: char) -> Vec<&'e str> {
     let inside = tokens.iter().take_while(|it| **it != Token::Sign(close));
     inside
-        .filter_map(|it| match it {
+        .filter_map(|token| match token {
             Token::Name(name) => Some(*name),
             Token::Sign(_) => None,
         })
@@ -67,11 +67,15 @@ fn tokens(expression: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let mut rest = expression;
     while let Some(first) = rest.chars().next() {
-        let is_name = |it: char| it.is_ascii_alphanumeric() || it == '_' || it == ':';
+        let is_name = |character: char| {
+            character.is_ascii_alphanumeric() || character == '_' || character == ':'
+        };
         let skip = match first {
             '"' => 2 + rest[1..].find('"').unwrap_or(rest.len() - 2),
             '[' => rest.find(']').unwrap_or(rest.len()),
-            it if it.is_ascii_digit() => rest.find(|it| !is_name(it)).unwrap_or(rest.len()),
+            it if it.is_ascii_digit() => {
+                rest.find(|character| !is_name(character)).unwrap_or(rest.len())
+            }
             it if is_name(it) => {
                 let end = rest.find(|it| !is_name(it)).unwrap_or(rest.len());
                 tokens.push(Token::Name(&rest[..end]));

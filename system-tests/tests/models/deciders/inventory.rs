@@ -1,9 +1,9 @@
 //! Inventory-service's decider: one lamp or none on the shelf, and another order that wants it too.
 
 use inventory_service::domain::{
-    inventory::{Command, Event, Inventory},
-    naming::{Lines, OrderId, Quantity, Sku},
-    product::{self, Offer},
+    inventory::{Inventory, InventoryCommand, InventoryEvent},
+    naming::{OrderId, OrderLines, Quantity, Sku},
+    product::{self, ProductOffer},
     reservation::{self, Reservation},
 };
 use uuid::Uuid;
@@ -39,37 +39,38 @@ const ORDER: OrderId = OrderId(Uuid::from_u128(1));
 const RIVAL: OrderId = OrderId(Uuid::from_u128(2));
 
 pub(crate) fn unroll(bend: Bend<Inventory>) -> Unrolled<Inventory> {
-    let of = |order, command| Command::Reservation { order, command };
+    let of = |order, command| InventoryCommand::Reservation { order, command };
     let lamp = Sku::parse("lamp").unwrap();
-    let lines = || Lines::new([(lamp.clone(), Quantity::ONE)]).unwrap();
-    let offer = Offer::new("Lamp".to_owned(), super::TOTAL_MINOR, "EUR".to_owned(), true).unwrap();
-    let introduce = product::Command::Introduce { offer, quantity: Some(Quantity::ONE) };
+    let lines = || OrderLines::new([(lamp.clone(), Quantity::ONE)]).unwrap();
+    let offer =
+        ProductOffer::new("Lamp".to_owned(), super::TOTAL_MINOR, "EUR".to_owned(), true).unwrap();
+    let introduce = product::ProductCommand::Introduce { offer, quantity: Some(Quantity::ONE) };
     let commands = [
-        Command::Product { sku: lamp.clone(), command: introduce },
-        of(ORDER, reservation::Command::Reserve { lines: lines() }),
-        of(ORDER, reservation::Command::Commit),
-        of(ORDER, reservation::Command::Release),
-        of(RIVAL, reservation::Command::Reserve { lines: lines() }),
-        of(RIVAL, reservation::Command::Release),
+        InventoryCommand::Product { sku: lamp.clone(), command: introduce },
+        of(ORDER, reservation::ReservationCommand::Reserve { lines: lines() }),
+        of(ORDER, reservation::ReservationCommand::Commit),
+        of(ORDER, reservation::ReservationCommand::Release),
+        of(RIVAL, reservation::ReservationCommand::Reserve { lines: lines() }),
+        of(RIVAL, reservation::ReservationCommand::Release),
     ];
     Unrolled::new(&commands, bend, deeds)
 }
 
-fn deeds(event: &Event) -> Vec<Deed> {
-    use reservation::Event as E;
+fn deeds(event: &InventoryEvent) -> Vec<Deed> {
+    use reservation::ReservationEvent as E;
     match event {
-        Event::Reservation { order: ORDER, event: E::Reserved { .. } } => {
+        InventoryEvent::Reservation { order: ORDER, event: E::Reserved { .. } } => {
             vec![Deed::Say(Word::StockReserved)]
         }
-        Event::Reservation { order: ORDER, event: E::Rejected { .. } } => {
+        InventoryEvent::Reservation { order: ORDER, event: E::Rejected { .. } } => {
             vec![Deed::Say(Word::StockRejected)]
         }
-        Event::Reservation { order: ORDER, event: E::Released { .. } } => {
+        InventoryEvent::Reservation { order: ORDER, event: E::Released { .. } } => {
             vec![Deed::Say(Word::StockReleased)]
         }
-        Event::Reservation { event: E::Sold | E::Fenced, .. }
-        | Event::Reservation { .. }
-        | Event::Product { .. } => vec![],
+        InventoryEvent::Reservation { event: E::Sold | E::Fenced, .. }
+        | InventoryEvent::Reservation { .. }
+        | InventoryEvent::Product { .. } => vec![],
     }
 }
 
@@ -104,10 +105,10 @@ pub(crate) fn adds_up(inventory: &Inventory) -> bool {
     let count = |of: fn(&Reservation) -> bool| {
         inventory.reservations.values().filter(|it| of(it)).count() as u64
     };
-    let reserved = count(|it| matches!(it, Reservation::Reserved(_)));
+    let reserved = count(|reservation| matches!(reservation, Reservation::Reserved(_)));
     let sold = count(|it| matches!(it, Reservation::Sold(_)));
-    inventory.products.values().all(|it| {
-        let stock = it.stock;
+    inventory.products.values().all(|product| {
+        let stock = product.stock;
         (stock.reserved(), stock.sold()) == (reserved, sold)
             && stock.available() + reserved + sold == stock.stocked()
     })

@@ -1,7 +1,8 @@
 //! Notify-service's decider.
 
 use notify_service::domain::notification::{
-    Addressee, CancelReason, Command, Correspondence, Event, Kind, Money, Occasion, Stage,
+    CancelReason, CustomerContact, Money, NotificationCause, NotificationCommand,
+    NotificationEvent, NotificationKind, NotificationStage, OrderNotifications,
 };
 
 use super::{NOW, TOTAL_MINOR, not_addressed};
@@ -25,22 +26,28 @@ pub(crate) enum Ask {
     GaveUpRefunded,
 }
 
-pub(crate) fn unroll(bend: Bend<Correspondence>) -> Unrolled<Correspondence> {
-    let addressee = Addressee { email: "ada@shop.example".to_owned(), name: None, total: total() };
-    let tell = |occasion| Command::Tell { occasion, at: NOW };
-    let sent = |kind| Command::RecordSent { kind, message_id: "<a.mail@shop>".to_owned(), at: NOW };
-    let gave_up = |kind| Command::RecordGivenUp { kind, reason: "refused".to_owned(), at: NOW };
+pub(crate) fn unroll(bend: Bend<OrderNotifications>) -> Unrolled<OrderNotifications> {
+    let addressee =
+        CustomerContact { email: "ada@shop.example".to_owned(), name: None, total: total() };
+    let tell = |occasion| NotificationCommand::Tell { occasion, at: NOW };
+    let sent = |kind| NotificationCommand::RecordSent {
+        kind,
+        message_id: "<a.mail@shop>".to_owned(),
+        at: NOW,
+    };
+    let gave_up =
+        |kind| NotificationCommand::RecordGivenUp { kind, reason: "refused".to_owned(), at: NOW };
     let commands = [
-        Command::RecordContact { addressee, at: NOW },
-        tell(Occasion::Confirmed { total: total() }),
-        tell(Occasion::Cancelled { reason: CancelReason::Requested }),
-        tell(Occasion::Refunded { amount: total() }),
-        sent(Kind::Confirmed),
-        sent(Kind::Cancelled),
-        sent(Kind::Refunded),
-        gave_up(Kind::Confirmed),
-        gave_up(Kind::Cancelled),
-        gave_up(Kind::Refunded),
+        NotificationCommand::RecordContact { addressee, at: NOW },
+        tell(NotificationCause::Confirmed { total: total() }),
+        tell(NotificationCause::Cancelled { reason: CancelReason::Requested }),
+        tell(NotificationCause::Refunded { amount: total() }),
+        sent(NotificationKind::Confirmed),
+        sent(NotificationKind::Cancelled),
+        sent(NotificationKind::Refunded),
+        gave_up(NotificationKind::Confirmed),
+        gave_up(NotificationKind::Cancelled),
+        gave_up(NotificationKind::Refunded),
     ];
     Unrolled::new(&commands, bend, deeds)
 }
@@ -49,24 +56,26 @@ fn total() -> Money {
     Money { minor: TOTAL_MINOR, currency: "EUR".to_owned() }
 }
 
-fn job(kind: Kind) -> unrolled::Kind {
+fn job(kind: NotificationKind) -> unrolled::Kind {
     match kind {
-        Kind::Confirmed => unrolled::Kind::MailConfirmed,
-        Kind::Cancelled => unrolled::Kind::MailCancelled,
-        Kind::Refunded => unrolled::Kind::MailRefunded,
+        NotificationKind::Confirmed => unrolled::Kind::MailConfirmed,
+        NotificationKind::Cancelled => unrolled::Kind::MailCancelled,
+        NotificationKind::Refunded => unrolled::Kind::MailRefunded,
     }
 }
 
 /// What notify-service's `app` makes of an event, but for what the order only notes.
-fn deeds(event: &Event) -> Vec<Deed> {
+fn deeds(event: &NotificationEvent) -> Vec<Deed> {
     match event {
-        Event::FellDue { occasion, .. } => vec![Deed::Begin(job(occasion.kind()))],
-        Event::Skipped { occasion, was_due: true } => vec![Deed::Stop(job(occasion.kind()))],
-        Event::ContactKnown { .. }
-        | Event::Deferred { .. }
-        | Event::Skipped { was_due: false, .. }
-        | Event::Sent { .. }
-        | Event::Failed { .. } => vec![],
+        NotificationEvent::FellDue { occasion, .. } => vec![Deed::Begin(job(occasion.kind()))],
+        NotificationEvent::Skipped { occasion, was_due: true } => {
+            vec![Deed::Stop(job(occasion.kind()))]
+        }
+        NotificationEvent::ContactKnown { .. }
+        | NotificationEvent::Deferred { .. }
+        | NotificationEvent::Skipped { was_due: false, .. }
+        | NotificationEvent::Sent { .. }
+        | NotificationEvent::Failed { .. } => vec![],
     }
 }
 
@@ -102,14 +111,16 @@ pub(crate) fn ended(kind: unrolled::Kind, sent: bool) -> Ask {
 }
 
 /// Whether every notice has come to an end.
-pub(crate) fn has_ended(correspondence: &Correspondence) -> bool {
-    correspondence.notices.values().all(|it| match it.stage {
-        Stage::WaitingForContact | Stage::Due { .. } => false,
-        Stage::Sent { .. } | Stage::Failed { .. } | Stage::Skipped => true,
+pub(crate) fn has_ended(correspondence: &OrderNotifications) -> bool {
+    correspondence.notices.values().all(|state| match state.stage {
+        NotificationStage::WaitingForContact | NotificationStage::Due { .. } => false,
+        NotificationStage::Sent { .. }
+        | NotificationStage::Failed { .. }
+        | NotificationStage::Skipped => true,
     })
 }
 
 /// Whether the confirmation is not to be told any more.
-pub(crate) fn is_withdrawn(correspondence: &Correspondence) -> bool {
-    correspondence.stage(Kind::Confirmed) == Some(&Stage::Skipped)
+pub(crate) fn is_withdrawn(correspondence: &OrderNotifications) -> bool {
+    correspondence.stage(NotificationKind::Confirmed) == Some(&NotificationStage::Skipped)
 }

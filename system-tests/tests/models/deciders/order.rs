@@ -3,9 +3,11 @@
 use order_service::domain::{
     catalogue::Sku,
     contact::{EmailAddress, PaymentMethod},
-    draft::{Customer, Line, Placement},
+    draft::{Customer, OrderLine, PlacedOrder},
     money::{Currency, Money, Quantity},
-    order::{Command, Event, Failure, Missing, News, Order, Stage},
+    order::{
+        MissingLine, Order, OrderCommand, OrderEvent, OrderStage, PaymentFailure, ServiceEvent,
+    },
 };
 use time::Duration;
 
@@ -40,21 +42,24 @@ pub(crate) enum Standing {
 }
 
 pub(crate) fn unroll(bend: Bend<Order>) -> Unrolled<Order> {
-    let record = |news| Command::Record { news, now: NOW };
-    let paid = |minor| News::PaymentDone { paid: money(minor), charge: "ch_1".to_owned() };
+    let record = |news| OrderCommand::Record { news, now: NOW };
+    let paid = |minor| ServiceEvent::PaymentDone { paid: money(minor), charge: "ch_1".to_owned() };
     let sku = Sku::parse("lamp").unwrap();
-    let missing = vec![Missing { sku, requested: 1, available: 0 }];
+    let missing = vec![MissingLine { sku, requested: 1, available: 0 }];
     let commands = [
-        Command::Place(placement()),
-        Command::PassDeadline { now: NOW },
-        Command::Cancel { now: NOW, window: Duration::HOUR },
-        record(News::StockReserved),
-        record(News::StockRejected { missing }),
-        record(News::StockReleased),
+        OrderCommand::Place(placement()),
+        OrderCommand::PassDeadline { now: NOW },
+        OrderCommand::Cancel { now: NOW, window: Duration::HOUR },
+        record(ServiceEvent::StockReserved),
+        record(ServiceEvent::StockRejected { missing }),
+        record(ServiceEvent::StockReleased),
         record(paid(TOTAL_MINOR)),
         record(paid(TOTAL_MINOR + 1)),
-        record(News::PaymentFailed { failure: Failure::Unavailable, code: None }),
-        record(News::PaymentRefunded { refunded: money(TOTAL_MINOR), refund: "re_1".to_owned() }),
+        record(ServiceEvent::PaymentFailed { failure: PaymentFailure::Unavailable, code: None }),
+        record(ServiceEvent::PaymentRefunded {
+            refunded: money(TOTAL_MINOR),
+            refund: "re_1".to_owned(),
+        }),
     ];
     Unrolled::new(&commands, bend, deeds)
 }
@@ -63,13 +68,13 @@ fn money(minor: i64) -> Money {
     Money::new(minor, Currency::parse("EUR").unwrap()).unwrap()
 }
 
-fn placement() -> Placement {
-    let line = Line {
+fn placement() -> PlacedOrder {
+    let line = OrderLine {
         sku: Sku::parse("lamp").unwrap(),
         quantity: Quantity::new(1).unwrap(),
         unit_price: money(TOTAL_MINOR),
     };
-    Placement {
+    PlacedOrder {
         lines: vec![line],
         total: money(TOTAL_MINOR),
         payment_method: PaymentMethod::parse("tok_visa").unwrap(),
@@ -79,12 +84,12 @@ fn placement() -> Placement {
     }
 }
 
-fn deeds(event: &Event) -> Vec<Deed> {
+fn deeds(event: &OrderEvent) -> Vec<Deed> {
     match event {
-        Event::Placed(_) => vec![Deed::Say(Word::OrderPlaced)],
-        Event::Confirmed { .. } => vec![Deed::Say(Word::OrderConfirmed)],
-        Event::Cancelled { .. } => vec![Deed::Say(Word::OrderCancelled)],
-        Event::Noted(_) => vec![],
+        OrderEvent::Placed(_) => vec![Deed::Say(Word::OrderPlaced)],
+        OrderEvent::Confirmed { .. } => vec![Deed::Say(Word::OrderConfirmed)],
+        OrderEvent::Cancelled { .. } => vec![Deed::Say(Word::OrderCancelled)],
+        OrderEvent::Noted(_) => vec![],
     }
 }
 
@@ -107,8 +112,8 @@ pub(crate) fn heard(word: Word) -> Ask {
 pub(crate) fn standing(order: Option<&Order>) -> Standing {
     match order.map(|it| it.stage) {
         None => Standing::Unknown,
-        Some(Stage::Pending { .. }) => Standing::Pending,
-        Some(Stage::Confirmed { .. }) => Standing::Confirmed,
-        Some(Stage::Cancelled { .. }) => Standing::Cancelled,
+        Some(OrderStage::Pending { .. }) => Standing::Pending,
+        Some(OrderStage::Confirmed { .. }) => Standing::Confirmed,
+        Some(OrderStage::Cancelled { .. }) => Standing::Cancelled,
     }
 }

@@ -1,7 +1,8 @@
 //! Payment-service's decider.
 
 use payment_service::domain::payment::{
-    Charge, Command, Currency, Event, Money, Obstacle, Payment, Review, Terms, Token,
+    Currency, GatewayCharge, Money, Payment, PaymentCommand, PaymentEvent, PaymentTerms,
+    PaymentToken, RefundObstacle, ReviewReason,
 };
 
 use super::{TOTAL_MINOR, not_addressed};
@@ -53,33 +54,36 @@ pub(crate) enum Standing {
 }
 
 pub(crate) fn unroll(bend: Bend<Payment>) -> Unrolled<Payment> {
-    let charge = |id: &str, minor| Charge { id: id.to_owned(), amount: money(minor) };
+    let charge = |id: &str, minor| GatewayCharge { id: id.to_owned(), amount: money(minor) };
     let right = || charge("ch_1", TOTAL_MINOR);
     let wrong = || charge("ch_1", TOTAL_MINOR + 1);
     let second = || charge("ch_2", TOTAL_MINOR);
     let commands = [
-        Command::OrderPlaced {
-            terms: Terms { amount: money(TOTAL_MINOR), method: Token::new("tok_visa") },
+        PaymentCommand::OrderPlaced {
+            terms: PaymentTerms {
+                amount: money(TOTAL_MINOR),
+                method: PaymentToken::new("tok_visa"),
+            },
         },
-        Command::StockReserved,
-        Command::OrderCancelled { charge_untouched: false },
-        Command::OrderCancelled { charge_untouched: true },
-        Command::Charged { charge: right() },
-        Command::Charged { charge: wrong() },
-        Command::Charged { charge: second() },
-        Command::Declined { code: "insufficient_funds".to_owned() },
-        Command::GaveUp { in_doubt: false },
-        Command::GaveUp { in_doubt: true },
-        Command::FoundCharged { charge: right() },
-        Command::FoundCharged { charge: wrong() },
-        Command::FoundCharged { charge: second() },
-        Command::FoundNotCharged,
-        Command::NotListed,
-        Command::Refunded { refund_id: "re_1".to_owned() },
-        Command::RefundGaveUp { obstacle: Obstacle::GaveUp },
-        Command::Accept,
-        Command::Refund,
-        Command::Settle,
+        PaymentCommand::StockReserved,
+        PaymentCommand::OrderCancelled { charge_untouched: false },
+        PaymentCommand::OrderCancelled { charge_untouched: true },
+        PaymentCommand::Charged { charge: right() },
+        PaymentCommand::Charged { charge: wrong() },
+        PaymentCommand::Charged { charge: second() },
+        PaymentCommand::Declined { code: "insufficient_funds".to_owned() },
+        PaymentCommand::GaveUp { in_doubt: false },
+        PaymentCommand::GaveUp { in_doubt: true },
+        PaymentCommand::FoundCharged { charge: right() },
+        PaymentCommand::FoundCharged { charge: wrong() },
+        PaymentCommand::FoundCharged { charge: second() },
+        PaymentCommand::FoundNotCharged,
+        PaymentCommand::NotListed,
+        PaymentCommand::Refunded { refund_id: "re_1".to_owned() },
+        PaymentCommand::RefundGaveUp { obstacle: RefundObstacle::GaveUp },
+        PaymentCommand::Accept,
+        PaymentCommand::Refund,
+        PaymentCommand::Settle,
     ];
     Unrolled::new(&commands, bend, deeds)
 }
@@ -89,30 +93,33 @@ fn money(minor: i64) -> Money {
 }
 
 /// What payment-service's `wire` says of an event, and what its `jobs` make of it.
-fn deeds(event: &Event) -> Vec<Deed> {
+fn deeds(event: &PaymentEvent) -> Vec<Deed> {
     match event {
-        Event::Paid { charge: Charge { amount, .. } } | Event::Accepted { amount, .. } => {
+        PaymentEvent::Paid { charge: GatewayCharge { amount, .. } }
+        | PaymentEvent::Accepted { amount, .. } => {
             let is_total = amount.minor == TOTAL_MINOR;
             let word = if is_total { Word::PaymentDone } else { Word::PaymentDoneOtherwise };
             vec![Deed::Say(word)]
         }
-        Event::Free { .. } => vec![Deed::Say(Word::PaymentDone)],
-        Event::Failed { .. } => vec![Deed::Say(Word::PaymentFailed)],
-        Event::Refunded { .. } => vec![Deed::Say(Word::PaymentRefunded)],
-        Event::Settled { .. } => vec![Deed::Say(Word::PaymentRefunded), Deed::Stop(Kind::Refund)],
-        Event::ChargeDue { .. } => vec![Deed::Begin(Kind::Charge)],
-        Event::ResolveDue { .. } => vec![Deed::Begin(Kind::Resolve)],
-        Event::RefundDue { .. } => vec![Deed::Stop(Kind::Refund), Deed::Begin(Kind::Refund)],
-        Event::ChargeStopped => vec![Deed::Stop(Kind::Charge)],
-        Event::Awaited { .. }
-        | Event::StockHeld
-        | Event::Mischarged { .. }
-        | Event::FoundUnpaid
-        | Event::DoubtRemains
-        | Event::Recalled
-        | Event::Abandoned
-        | Event::Fenced
-        | Event::RefundFailed { .. } => vec![],
+        PaymentEvent::Free { .. } => vec![Deed::Say(Word::PaymentDone)],
+        PaymentEvent::Failed { .. } => vec![Deed::Say(Word::PaymentFailed)],
+        PaymentEvent::Refunded { .. } => vec![Deed::Say(Word::PaymentRefunded)],
+        PaymentEvent::Settled { .. } => {
+            vec![Deed::Say(Word::PaymentRefunded), Deed::Stop(Kind::Refund)]
+        }
+        PaymentEvent::ChargeDue { .. } => vec![Deed::Begin(Kind::Charge)],
+        PaymentEvent::ResolveDue { .. } => vec![Deed::Begin(Kind::Resolve)],
+        PaymentEvent::RefundDue { .. } => vec![Deed::Stop(Kind::Refund), Deed::Begin(Kind::Refund)],
+        PaymentEvent::ChargeStopped => vec![Deed::Stop(Kind::Charge)],
+        PaymentEvent::Awaited { .. }
+        | PaymentEvent::StockHeld
+        | PaymentEvent::Mischarged { .. }
+        | PaymentEvent::FoundUnpaid
+        | PaymentEvent::DoubtRemains
+        | PaymentEvent::Recalled
+        | PaymentEvent::Abandoned
+        | PaymentEvent::Fenced
+        | PaymentEvent::RefundFailed { .. } => vec![],
     }
 }
 
@@ -143,8 +150,10 @@ pub(crate) fn standing(payment: &Payment) -> Standing {
         | Payment::Unresolved { .. }
         | Payment::Refunding { .. } => Standing::UnderWay,
         Payment::Done { .. } => Standing::Done,
-        Payment::NeedsReview { review: Review::WrongAmount, .. } => Standing::WrongAmount,
-        Payment::NeedsReview { review: Review::RefundFailed(_), .. } => Standing::RefundFailed,
+        Payment::NeedsReview { review: ReviewReason::WrongAmount, .. } => Standing::WrongAmount,
+        Payment::NeedsReview { review: ReviewReason::RefundFailed(_), .. } => {
+            Standing::RefundFailed
+        }
         Payment::InDoubt { .. } => Standing::InDoubt,
         Payment::Refunded { .. }
         | Payment::Failed { .. }

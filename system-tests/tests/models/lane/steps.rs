@@ -5,8 +5,8 @@ use super::{Action, Flaw, Lane, MESSAGES, Relay, Sending, Set, World, are_of_one
 impl Lane {
     pub(super) fn enabled(&self, world: &World, actions: &mut Vec<Action>) {
         let free = |id: &u8| {
-            let before = (1..*id).filter(|it| are_of_one_key(*it, *id));
-            !world.written.has(*id) && before.into_iter().all(|it| world.written.has(it))
+            let before = (1..*id).filter(|n| are_of_one_key(*n, *id));
+            !world.written.has(*id) && before.into_iter().all(|n| world.written.has(n))
         };
         actions.extend((1..=MESSAGES).filter(free).map(Action::Write));
         for (place, relay) in (0_u8..).zip(&world.relays) {
@@ -63,7 +63,7 @@ impl Lane {
             let missing = relay.sent.without(relay.arrived);
             self.flaw != Flaw::NoSequence && missing.iter().any(|it| are_of_one_key(it, id))
         };
-        relay.hand.without(relay.sent).iter().find(|it| !is_blocked(*it))
+        relay.hand.without(relay.sent).iter().find(|n| !is_blocked(*n))
     }
 
     pub(super) fn act(&self, world: &mut World, action: Action) {
@@ -126,7 +126,7 @@ impl Lane {
         }
         // Confirmed, with everything before it of the same key confirmed.
         let open = relay.hand.without(relay.confirmed);
-        let is_settled = |id: &u8| !open.iter().any(|it| it <= *id && are_of_one_key(it, *id));
+        let is_settled = |id: &u8| !open.iter().any(|n| n <= *id && are_of_one_key(n, *id));
         let mut settled: Set = relay.hand.iter().filter(is_settled).collect();
         match self.flaw {
             Flaw::UnconfirmedIsDeleted => settled = relay.hand,

@@ -89,7 +89,7 @@ impl Saga {
         } else if world.rival_holds(self) {
             actions.push(Action::RivalReleases);
         }
-        let is_quiet = !world.hands.iter().flatten().any(|it| it.is_on_its_way())
+        let is_quiet = !world.hands.iter().flatten().any(|hand| hand.is_on_its_way())
             && world.gateway.travelling == 0;
         if left.expires && is_quiet {
             actions.push(Action::KeysExpire);
@@ -108,7 +108,7 @@ impl Saga {
                 actions.push(Action::Refund);
             }
             let dead = Kind::ALL.into_iter().filter(|it| world.jobs[it.at()].is_dead());
-            let redrivable = dead.filter(|it| self.may_be_redriven(*it));
+            let redrivable = dead.filter(|kind| self.may_be_redriven(*kind));
             actions.extend(redrivable.map(Action::Redrive));
         }
     }
@@ -121,7 +121,7 @@ impl Saga {
     fn messages(world: &World, actions: &mut Vec<Action>) {
         let left = &world.left;
         for service in Service::ALL {
-            if let Some(head) = world.outbox.iter().find(|it| it.of() == service) {
+            if let Some(head) = world.outbox.iter().find(|word| word.of() == service) {
                 actions.push(Action::Publish(head));
                 if left.crashes > 0 {
                     actions.push(Action::PublishAndCrash(head));

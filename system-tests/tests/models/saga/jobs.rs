@@ -115,7 +115,7 @@ impl World {
         let row = &self.jobs[kind.at()];
         let has_room = self.hands.iter().any(Option::is_none);
         let is_held =
-            self.hands.iter().flatten().any(|it| it.kind == kind && row.is_fenced_for(*it));
+            self.hands.iter().flatten().any(|hand| hand.kind == kind && row.is_fenced_for(*hand));
         match row.state {
             State::Absent | State::Dead => false,
             State::Waiting => has_room,
@@ -188,7 +188,7 @@ impl Saga {
         if kind == Kind::MailConfirmed && self.facts.is_withdrawn[usize::from(world.notify)] {
             world.broken.add(Broken::TOLD_IN_VAIN);
         }
-        if let Some(free) = world.hands.iter_mut().find(|it| it.is_none()) {
+        if let Some(free) = world.hands.iter_mut().find(|hand| hand.is_none()) {
             *free = Some(hand);
         }
     }

@@ -85,23 +85,29 @@ pub(crate) const TOLD_TRULY: &str = "no confirmation is sent once the cancellati
 /// The rules, and what has to be reachable so that they are not kept by standing still.
 pub(super) fn all(bounds: &Bounds) -> Vec<Property<Saga>> {
     let mut all = vec![
-        Property::always(ONE_NET_CHARGE, |_, it: &World| it.gateway.net() <= 1),
-        Property::always(CONFIRMED, |saga: &Saga, it: &World| {
-            !it.rests() || !saga.is(it, order::Standing::Confirmed) || saga.is_paid_and_sold(it)
+        Property::always(ONE_NET_CHARGE, |_, world: &World| world.gateway.net() <= 1),
+        Property::always(CONFIRMED, |saga: &Saga, world: &World| {
+            !world.rests()
+                || !saga.is(world, order::Standing::Confirmed)
+                || saga.is_paid_and_sold(world)
         }),
-        Property::always(CANCELLED, |saga: &Saga, it: &World| {
-            !it.rests() || !saga.is(it, order::Standing::Cancelled) || saga.is_undone(it)
+        Property::always(CANCELLED, |saga: &Saga, world: &World| {
+            !world.rests() || !saga.is(world, order::Standing::Cancelled) || saga.is_undone(world)
         }),
-        Property::always(NOT_STUCK, |saga: &Saga, it: &World| !it.rests() || saga.has_ended(it)),
+        Property::always(NOT_STUCK, |saga: &Saga, world: &World| {
+            !world.rests() || saga.has_ended(world)
+        }),
         Property::always(SAID_ONCE, |_, it: &World| !it.broken.has(Broken::SAID_TWICE)),
-        Property::always(TAKEN_IN_ONCE, |_, it: &World| !it.broken.has(Broken::TAKEN_IN_TWICE)),
+        Property::always(TAKEN_IN_ONCE, |_, world: &World| {
+            !world.broken.has(Broken::TAKEN_IN_TWICE)
+        }),
         Property::always(NOT_REFUSED, |_, it: &World| !it.broken.has(Broken::REFUSED)),
-        Property::always(FINAL, |_, it: &World| !it.broken.has(Broken::LEFT_ITS_END)),
+        Property::always(FINAL, |_, world: &World| !world.broken.has(Broken::LEFT_ITS_END)),
         Property::always(STOCK_ADDS_UP, |saga: &Saga, it: &World| {
             saga.facts.adds_up[usize::from(it.inventory)]
         }),
-        Property::always("nothing is given back that was not taken", |_, it: &World| {
-            !it.broken.has(Broken::REFUND_WITHOUT_CHARGE)
+        Property::always("nothing is given back that was not taken", |_, world: &World| {
+            !world.broken.has(Broken::REFUND_WITHOUT_CHARGE)
         }),
         Property::always(TOLD_TRULY, |_, it: &World| !it.broken.has(Broken::TOLD_IN_VAIN)),
     ];
@@ -111,23 +117,24 @@ pub(super) fn all(bounds: &Bounds) -> Vec<Property<Saga>> {
 
 fn reachable(bounds: &Bounds) -> Vec<Property<Saga>> {
     let mut all =
-        vec![Property::sometimes("an order ends cancelled", |saga: &Saga, it: &World| {
-            it.rests() && saga.is(it, order::Standing::Cancelled)
+        vec![Property::sometimes("an order ends cancelled", |saga: &Saga, world: &World| {
+            world.rests() && saga.is(world, order::Standing::Cancelled)
         })];
     if bounds.in_stock {
-        all.push(Property::sometimes("an order ends confirmed", |saga: &Saga, it: &World| {
-            it.rests() && saga.is(it, order::Standing::Confirmed)
+        all.push(Property::sometimes("an order ends confirmed", |saga: &Saga, world: &World| {
+            world.rests() && saga.is(world, order::Standing::Confirmed)
         }));
         all.push(Property::sometimes("money goes back", |_, it: &World| it.gateway.refunds > 0));
     }
     if bounds.expires {
-        all.push(Property::sometimes("a doubt waits for a person", |saga: &Saga, it: &World| {
-            saga.payment(it) == payment::Standing::InDoubt
-        }));
+        all.push(Property::sometimes(
+            "a doubt waits for a person",
+            |saga: &Saga, world: &World| saga.payment(world) == payment::Standing::InDoubt,
+        ));
     }
     if bounds.lost > 1 {
-        all.push(Property::sometimes("a charge in doubt is resolved", |_, it: &World| {
-            it.jobs[Kind::Resolve.at()].is_live()
+        all.push(Property::sometimes("a charge in doubt is resolved", |_, world: &World| {
+            world.jobs[Kind::Resolve.at()].is_live()
         }));
     }
     all

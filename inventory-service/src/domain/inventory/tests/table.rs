@@ -2,28 +2,32 @@
 
 use shared::decider::{
     Decision,
-    table::{Answered, assert_told, rows},
+    table::{TableCell, assert_told, rows},
 };
 
 use super::*;
 
 fn happens(decision: &Decision<Inventory>) -> String {
     match decision {
-        Err(Rejection::UnknownProduct | Rejection::StockLimit) => "rejected".to_owned(),
-        Err(Rejection::NeverReserved | Rejection::WasRejected | Rejection::WasFenced) => {
-            "contradiction".to_owned()
+        Err(InventoryRejection::UnknownProduct | InventoryRejection::StockLimit) => {
+            "rejected".to_owned()
         }
+        Err(
+            InventoryRejection::NeverReserved
+            | InventoryRejection::WasRejected
+            | InventoryRejection::WasFenced,
+        ) => "contradiction".to_owned(),
         Ok(events) if events.is_empty() => "nothing".to_owned(),
-        Ok(events) => events.iter().map(Event::name).collect::<Vec<_>>().join(", "),
+        Ok(events) => events.iter().map(InventoryEvent::name).collect::<Vec<_>>().join(", "),
     }
 }
 
-fn history(stage: &str) -> Vec<reservation::Event> {
+fn history(stage: &str) -> Vec<reservation::ReservationEvent> {
     match stage {
         "none" => vec![],
-        "fenced" => vec![reservation::Event::Fenced],
+        "fenced" => vec![reservation::ReservationEvent::Fenced],
         "reserved" => vec![reserved()],
-        "sold" => vec![reserved(), reservation::Event::Sold],
+        "sold" => vec![reserved(), reservation::ReservationEvent::Sold],
         "rejected" => vec![rejected()],
         "released" => vec![reserved(), released()],
         _ => panic!("no stage is called {stage}"),
@@ -36,14 +40,14 @@ fn the_table_of_reservations_tells_every_cell() {
     let columns = ["stage", "reserve", "reserve, a line short or unknown", "commit", "release"];
     let rows = rows(source, &columns);
     assert_eq!(rows.len(), 6);
-    let many = Lines::new([(sku("lamp"), some(11))]).unwrap();
-    let unknown = Lines::new([(sku("lamp"), some(1)), (sku("bed"), some(1))]).unwrap();
-    let reserve_of = |lines| Command::Reservation {
+    let many = OrderLines::new([(sku("lamp"), some(11))]).unwrap();
+    let unknown = OrderLines::new([(sku("lamp"), some(1)), (sku("bed"), some(1))]).unwrap();
+    let reserve_of = |lines| InventoryCommand::Reservation {
         order: ORDER,
-        command: reservation::Command::Reserve { lines },
+        command: reservation::ReservationCommand::Reserve { lines },
     };
     for row in rows {
-        let answer = |command: &Command| {
+        let answer = |command: &InventoryCommand| {
             let inventory = replay::<Inventory>(&stocked_then(history(&row[0])));
             happens(&Inventory::decide(&inventory, command))
         };
@@ -55,8 +59,8 @@ fn the_table_of_reservations_tells_every_cell() {
     }
 }
 
-fn product_commands() -> [(&'static str, product::Command); 6] {
-    use product::Command as C;
+fn product_commands() -> [(&'static str, product::ProductCommand); 6] {
+    use product::ProductCommand as C;
     let limit = i32::MAX;
     [
         ("put", C::Put { offer: offer("Lamp") }),
@@ -72,17 +76,17 @@ fn product_commands() -> [(&'static str, product::Command); 6] {
 fn the_table_of_products_tells_every_cell() {
     let mut full = replay::<Inventory>(&stocked_then([]));
     full.products.get_mut(&sku("lamp")).unwrap().stock =
-        Stock::default().restock(Stock::STOCKED_MAX - 3);
+        StockCount::default().restock(StockCount::STOCKED_MAX - 3);
     let mut answers = Vec::new();
     for (stage, inventory) in [("none", Inventory::default()), ("any", full)] {
         // Nothing is different where there is none.
-        let there = |(name, _): &(&str, product::Command)| {
+        let there = |(name, _): &(&str, product::ProductCommand)| {
             (stage, *name) != ("none", "put with a difference")
         };
         for (name, command) in product_commands().into_iter().filter(there) {
-            let command = Command::Product { sku: sku("lamp"), command };
+            let command = InventoryCommand::Product { sku: sku("lamp"), command };
             let what = vec![happens(&Inventory::decide(&inventory, &command))];
-            answers.push(Answered { stage: stage.to_owned(), command: name.to_owned(), what });
+            answers.push(TableCell { stage: stage.to_owned(), command: name.to_owned(), what });
         }
     }
     let source = include_str!("../../product.rs");

@@ -20,18 +20,18 @@ use std::{error::Error as _, fmt};
 
 use lettre::transport::smtp::Error as SmtpError;
 
-use super::Step;
+use super::SmtpStep;
 
 /// The codes of a refusal. Never the words beside them: they may quote the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct RefusalCodes {
     code: u16,
-    enhanced: Option<Enhanced>,
+    enhanced: Option<EnhancedCode>,
 }
 
 /// An enhanced status code (RFC 3463).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Enhanced {
+struct EnhancedCode {
     class: u16,
     subject: u16,
     detail: u16,
@@ -39,7 +39,7 @@ struct Enhanced {
 
 /// What a refusal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
+pub(super) enum RefusalSubject {
     /// The recipient's mailbox: for good.
     Mailbox,
     /// This service, what it sends, or the server: until somebody mends it.
@@ -48,7 +48,7 @@ pub(super) enum About {
     Nobody,
 }
 
-impl Answer {
+impl RefusalCodes {
     /// The codes of a refusal, if it is one.
     pub(super) fn of(error: &SmtpError) -> Option<Self> {
         let code = error.status()?.into();
@@ -57,31 +57,37 @@ impl Answer {
     }
 
     fn new(code: u16, words: &str) -> Self {
-        Self { code, enhanced: Enhanced::read(words.split_whitespace().next().unwrap_or_default()) }
+        Self {
+            code,
+            enhanced: EnhancedCode::read(words.split_whitespace().next().unwrap_or_default()),
+        }
     }
 
     /// What it is about, at this step.
-    pub(super) fn about(self, step: Step) -> About {
-        let at_recipient = step == Step::Recipient;
+    pub(super) fn about(self, step: SmtpStep) -> RefusalSubject {
+        let at_recipient = step == SmtpStep::Recipient;
         if self.code / 100 != 5 || (self.code == 552 && at_recipient) {
-            return About::Nobody;
+            return RefusalSubject::Nobody;
         }
         if self.code == 552 {
-            return About::Us;
+            return RefusalSubject::Us;
         }
         let names_mailbox = match self.enhanced {
-            Some(it) => it.is_about_mailbox() && !matches!(step, Step::Connecting | Step::Sender),
+            Some(it) => {
+                it.is_about_mailbox() && !matches!(step, SmtpStep::Connecting | SmtpStep::Sender)
+            }
             None => at_recipient && matches!(self.code, 550 | 551 | 553 | 556),
         };
-        if names_mailbox { About::Mailbox } else { About::Us }
+        if names_mailbox { RefusalSubject::Mailbox } else { RefusalSubject::Us }
     }
 }
 
-impl Enhanced {
+impl EnhancedCode {
     fn read(word: &str) -> Option<Self> {
-        let mut parts = word.split('.').map(|it| {
-            let is_number = (1..=3).contains(&it.len()) && it.bytes().all(|b| b.is_ascii_digit());
-            it.parse::<u16>().ok().filter(|_| is_number)
+        let mut parts = word.split('.').map(|text| {
+            let is_number =
+                (1..=3).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+            text.parse::<u16>().ok().filter(|_| is_number)
         });
         let (class, subject, detail) = (parts.next()??, parts.next()??, parts.next()??);
         let is_class = matches!(class, 2 | 4 | 5);
@@ -94,11 +100,13 @@ impl Enhanced {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for RefusalCodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.code)?;
         match self.enhanced {
-            Some(Enhanced { class, subject, detail }) => write!(f, " {class}.{subject}.{detail}"),
+            Some(EnhancedCode { class, subject, detail }) => {
+                write!(f, " {class}.{subject}.{detail}")
+            }
             None => Ok(()),
         }
     }
@@ -108,11 +116,11 @@ impl fmt::Display for Answer {
 mod tests {
     use super::*;
 
-    const LATER_STEPS: [Step; 3] = [Step::Recipient, Step::Data, Step::Content];
+    const LATER_STEPS: [SmtpStep; 3] = [SmtpStep::Recipient, SmtpStep::Data, SmtpStep::Content];
 
-    fn about(answer: &str, step: Step) -> About {
+    fn about(answer: &str, step: SmtpStep) -> RefusalSubject {
         let (code, words) = answer.split_at(3);
-        Answer::new(code.parse().unwrap(), words).about(step)
+        RefusalCodes::new(code.parse().unwrap(), words).about(step)
     }
 
     #[test]
@@ -127,12 +135,12 @@ mod tests {
             "550 5.2.1 disabled",
         ] {
             for step in LATER_STEPS {
-                assert_eq!(about(answer, step), About::Mailbox, "{answer} at {step}");
+                assert_eq!(about(answer, step), RefusalSubject::Mailbox, "{answer} at {step}");
             }
         }
         for plain in ["550 no such user", "551 not here", "553 not allowed", "556 no mail", "550"] {
-            assert_eq!(about(plain, Step::Recipient), About::Mailbox, "{plain}");
-            assert_eq!(about(plain, Step::Content), About::Us, "{plain}");
+            assert_eq!(about(plain, SmtpStep::Recipient), RefusalSubject::Mailbox, "{plain}");
+            assert_eq!(about(plain, SmtpStep::Content), RefusalSubject::Us, "{plain}");
         }
     }
 
@@ -160,8 +168,10 @@ mod tests {
             "552 5.1.1 two minds",
             "552 full",
         ] {
-            for step in [Step::Connecting, Step::Sender, Step::Recipient, Step::Data] {
-                assert_ne!(about(answer, step), About::Mailbox, "{answer} at {step}");
+            for step in
+                [SmtpStep::Connecting, SmtpStep::Sender, SmtpStep::Recipient, SmtpStep::Data]
+            {
+                assert_ne!(about(answer, step), RefusalSubject::Mailbox, "{answer} at {step}");
             }
         }
     }
@@ -169,8 +179,8 @@ mod tests {
     #[test]
     fn at_the_sender_nothing_is_about_the_recipient() {
         for answer in ["550 5.1.1 no such user", "550 no such user", "553 not allowed"] {
-            for step in [Step::Connecting, Step::Sender] {
-                assert_eq!(about(answer, step), About::Us, "{answer} at {step}");
+            for step in [SmtpStep::Connecting, SmtpStep::Sender] {
+                assert_eq!(about(answer, step), RefusalSubject::Us, "{answer} at {step}");
             }
         }
     }
@@ -181,11 +191,11 @@ mod tests {
             ["421 bye", "450 4.2.1 busy", "451 4.7.1 greylisted", "452 4.2.2 full", "450 5.1.1 odd"]
         {
             for step in LATER_STEPS {
-                assert_eq!(about(answer, step), About::Nobody, "{answer} at {step}");
+                assert_eq!(about(answer, step), RefusalSubject::Nobody, "{answer} at {step}");
             }
         }
-        assert_eq!(about("552 5.2.2 full", Step::Recipient), About::Nobody);
-        assert_eq!(about("552 5.3.4 too big", Step::Content), About::Us);
+        assert_eq!(about("552 5.2.2 full", SmtpStep::Recipient), RefusalSubject::Nobody);
+        assert_eq!(about("552 5.3.4 too big", SmtpStep::Content), RefusalSubject::Us);
     }
 
     #[test]
@@ -199,7 +209,7 @@ mod tests {
             ("5.+1.1 no", "550"),
             ("", "550"),
         ] {
-            assert_eq!(Answer::new(550, words).to_string(), shown, "{words:?}");
+            assert_eq!(RefusalCodes::new(550, words).to_string(), shown, "{words:?}");
         }
     }
 }

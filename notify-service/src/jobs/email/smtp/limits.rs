@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// A limit for each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
+pub struct StepLimits {
     /// To an address of the server. The RFC leaves it to TCP; half a minute is what mail servers use.
     pub connect: Duration,
     /// The greeting (`220`).
@@ -29,7 +29,7 @@ pub struct Limits {
     pub reset: Duration,
 }
 
-impl Limits {
+impl StepLimits {
     /// As the RFC has them.
     pub const RFC_5321: Self = Self {
         connect: Duration::from_secs(30),
@@ -68,14 +68,15 @@ mod tests {
 
     #[test]
     fn no_step_is_given_less_time_than_rfc_5321_asks_for() {
-        let Limits { greeting, sender, recipient, data, block, end, .. } = Limits::RFC_5321;
-        let minutes = [greeting, sender, recipient, data, block, end].map(|it| it.as_secs() / 60);
+        let StepLimits { greeting, sender, recipient, data, block, end, .. } = StepLimits::RFC_5321;
+        let minutes =
+            [greeting, sender, recipient, data, block, end].map(|duration| duration.as_secs() / 60);
         assert_eq!(minutes, [5, 5, 5, 2, 3, 10], "4.5.3.2.1 to 4.5.3.2.6");
     }
 
     #[test]
     fn an_attempt_is_bounded_and_outlives_all_of_its_steps() {
-        let limits = Limits::RFC_5321;
+        let limits = StepLimits::RFC_5321;
         assert!(limits.content() >= limits.end, "the answer to the final dot has its ten minutes");
         assert!(limits.attempt() <= Duration::from_hours(1), "{:?}", limits.attempt());
     }

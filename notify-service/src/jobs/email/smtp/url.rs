@@ -9,20 +9,20 @@ use url::Url;
 
 /// A mail server and how to be let in.
 #[derive(Clone, Debug)]
-pub struct Server {
+pub struct SmtpServer {
     /// Its name or number.
     pub host: String,
     /// Where it listens.
     pub port: u16,
     /// How the conversation is protected.
-    pub security: Security,
+    pub security: SmtpSecurity,
     /// Who we are; none where the server lets anybody in.
-    pub login: Option<Login>,
+    pub login: Option<SmtpLogin>,
 }
 
 /// How a conversation is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Security {
+pub enum SmtpSecurity {
     /// Not at all: a server on this machine or in this network.
     None,
     /// From the first byte.
@@ -33,7 +33,7 @@ pub enum Security {
 
 /// A user and a password.
 #[derive(Clone)]
-pub struct Login {
+pub struct SmtpLogin {
     /// The user.
     pub user: String,
     password: SecretString,
@@ -56,20 +56,20 @@ pub enum UrlError {
     Clear,
 }
 
-impl Server {
+impl SmtpServer {
     /// Reads the address of a mail server.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let url = Url::parse(text).map_err(|_unread| UrlError::Malformed)?;
         let host = url.host_str().filter(|it| !it.is_empty()).ok_or(UrlError::Malformed)?;
         let (security, usual_port) = match (url.scheme(), url.query()) {
-            ("smtp", None) => (Security::None, 25),
-            ("smtp", Some("tls=required")) => (Security::StartTls, 587),
-            ("smtps", None) => (Security::Tls, 465),
+            ("smtp", None) => (SmtpSecurity::None, 25),
+            ("smtp", Some("tls=required")) => (SmtpSecurity::StartTls, 587),
+            ("smtps", None) => (SmtpSecurity::Tls, 465),
             ("smtp" | "smtps", Some(_)) => return Err(UrlError::Query),
             _ => return Err(UrlError::Scheme),
         };
-        let login = Login::of(&url);
-        if login.is_some() && security == Security::None {
+        let login = SmtpLogin::of(&url);
+        if login.is_some() && security == SmtpSecurity::None {
             return Err(UrlError::Clear);
         }
         Ok(Self {
@@ -81,9 +81,9 @@ impl Server {
     }
 }
 
-impl Login {
+impl SmtpLogin {
     fn of(url: &Url) -> Option<Self> {
-        let plain = |it: &str| percent_decode_str(it).decode_utf8_lossy().into_owned();
+        let plain = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
         let password = url.password()?;
         Some(Self { user: plain(url.username()), password: plain(password).into() })
     }
@@ -94,7 +94,7 @@ impl Login {
     }
 }
 
-impl fmt::Debug for Login {
+impl fmt::Debug for SmtpLogin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
     }
@@ -107,12 +107,12 @@ mod tests {
     #[test]
     fn a_server_is_read_from_its_address() {
         for (text, host, port, security) in [
-            ("smtp://127.0.0.1:1025", "127.0.0.1", 1025, Security::None),
-            ("smtp://[::1]", "::1", 25, Security::None),
-            ("smtp://mail.example?tls=required", "mail.example", 587, Security::StartTls),
-            ("smtps://ada:s%3Acret@mail.example", "mail.example", 465, Security::Tls),
+            ("smtp://127.0.0.1:1025", "127.0.0.1", 1025, SmtpSecurity::None),
+            ("smtp://[::1]", "::1", 25, SmtpSecurity::None),
+            ("smtp://mail.example?tls=required", "mail.example", 587, SmtpSecurity::StartTls),
+            ("smtps://ada:s%3Acret@mail.example", "mail.example", 465, SmtpSecurity::Tls),
         ] {
-            let server = Server::parse(text).unwrap();
+            let server = SmtpServer::parse(text).unwrap();
             assert_eq!(
                 (server.host.as_str(), server.port, server.security),
                 (host, port, security)
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_password_may_hold_any_character_and_is_never_shown() {
-        let server = Server::parse("smtps://ada%40shop:s%3Acr+t@mail.example").unwrap();
+        let server = SmtpServer::parse("smtps://ada%40shop:s%3Acr+t@mail.example").unwrap();
         let login = server.login.clone().unwrap();
         assert_eq!((login.user.as_str(), login.password()), ("ada@shop", "s:cr+t"));
         assert!(!format!("{server:?}").contains("s:cr+t"));
@@ -138,7 +138,7 @@ mod tests {
             ("smtp://mail.example?tls=maybe", UrlError::Query),
             ("smtp://ada:secret@mail.example", UrlError::Clear),
         ] {
-            assert_eq!(Server::parse(text).unwrap_err(), error, "{text}");
+            assert_eq!(SmtpServer::parse(text).unwrap_err(), error, "{text}");
         }
     }
 }

@@ -9,27 +9,27 @@ fn money(minor: i64, currency: &str) -> Money {
     Money { minor, currency: currency.to_owned() }
 }
 
-fn customer(name: Option<&str>) -> Addressee {
-    Addressee {
+fn customer(name: Option<&str>) -> CustomerContact {
+    CustomerContact {
         email: "ada@example.org".to_owned(),
         name: name.map(str::to_owned),
         total: money(1_250, "EUR"),
     }
 }
 
-fn letter(occasion: &Occasion) -> Letter {
-    Letter::write(ORDER, occasion, &customer(Some("Ada")))
+fn letter(occasion: &NotificationCause) -> MailText {
+    MailText::write(ORDER, occasion, &customer(Some("Ada")))
 }
 
 #[test]
 fn a_confirmation_of_an_order_that_costs_nothing_speaks_of_no_payment() {
-    let text = letter(&Occasion::Confirmed { total: money(0, "EUR") }).text();
+    let text = letter(&NotificationCause::Confirmed { total: money(0, "EUR") }).text();
     assert!(text.contains("There is nothing to pay.") && !text.contains("paid"), "{text}");
 }
 
 #[test]
 fn a_confirmation_reads_like_this() {
-    let letter = letter(&Occasion::Confirmed { total: money(1_250, "EUR") });
+    let letter = letter(&NotificationCause::Confirmed { total: money(1_250, "EUR") });
     assert_eq!(letter.subject, "Your order is confirmed");
     assert_eq!(
         letter.text(),
@@ -41,7 +41,7 @@ fn a_confirmation_reads_like_this() {
 
 #[test]
 fn a_cancellation_reads_like_this() {
-    let letter = letter(&Occasion::Cancelled { reason: CancelReason::OutOfStock });
+    let letter = letter(&NotificationCause::Cancelled { reason: CancelReason::OutOfStock });
     assert_eq!(letter.subject, "Your order was cancelled");
     assert_eq!(
         letter.text(),
@@ -54,7 +54,7 @@ fn a_cancellation_reads_like_this() {
 
 #[test]
 fn a_refund_reads_like_this() {
-    let letter = letter(&Occasion::Refunded { amount: money(1_250, "EUR") });
+    let letter = letter(&NotificationCause::Refunded { amount: money(1_250, "EUR") });
     assert_eq!(letter.subject, "Your money is on its way back");
     assert_eq!(
         letter.text(),
@@ -66,7 +66,7 @@ fn a_refund_reads_like_this() {
 
 #[test]
 fn the_html_body_says_the_same() {
-    let letter = letter(&Occasion::Refunded { amount: money(1_250, "EUR") });
+    let letter = letter(&NotificationCause::Refunded { amount: money(1_250, "EUR") });
     assert_eq!(
         letter.html(),
         "<!DOCTYPE html>\n<html lang=\"en\">\n<body>\n\
@@ -87,8 +87,10 @@ fn each_reason_is_told_in_words_of_its_own() {
         CancelReason::Requested,
         CancelReason::Other,
     ];
-    let texts: std::collections::HashSet<_> =
-        reasons.iter().map(|it| letter(&Occasion::Cancelled { reason: *it }).text()).collect();
+    let texts: std::collections::HashSet<_> = reasons
+        .iter()
+        .map(|reason| letter(&NotificationCause::Cancelled { reason: *reason }).text())
+        .collect();
     assert_eq!(texts.len(), reasons.len());
 }
 
@@ -126,9 +128,9 @@ fn a_name_turns_no_text_around() {
 
 #[test]
 fn a_name_is_no_markup() {
-    let letter = Letter::write(
+    let letter = MailText::write(
         ORDER,
-        &Occasion::Cancelled { reason: CancelReason::Requested },
+        &NotificationCause::Cancelled { reason: CancelReason::Requested },
         &customer(Some("<script>alert(\"&\")</script>")),
     );
     let html = letter.html();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn any_news() -> impl Strategy<Value = News> {
+fn any_news() -> impl Strategy<Value = ServiceEvent> {
     prop_oneof![
         4 => Just(paid(500)),
         1 => Just(paid(499)),
@@ -12,17 +12,17 @@ fn any_news() -> impl Strategy<Value = News> {
     ]
 }
 
-fn any_command() -> impl Strategy<Value = Command> {
+fn any_command() -> impl Strategy<Value = OrderCommand> {
     let at = (0i64..4_000).prop_map(|it| PLACED_AT + Duration::seconds(it));
     prop_oneof![
         1 => Just(place()),
-        8 => (any_news(), at.clone()).prop_map(|(news, now)| Command::Record { news, now }),
-        1 => at.clone().prop_map(|now| Command::PassDeadline { now }),
-        1 => at.prop_map(|now| Command::Cancel { now, window: WINDOW }),
+        8 => (any_news(), at.clone()).prop_map(|(news, now)| OrderCommand::Record { news, now }),
+        1 => at.clone().prop_map(|now| OrderCommand::PassDeadline { now }),
+        1 => at.prop_map(|now| OrderCommand::Cancel { now, window: WINDOW }),
     ]
 }
 
-fn any_history() -> impl Strategy<Value = Vec<Command>> {
+fn any_history() -> impl Strategy<Value = Vec<OrderCommand>> {
     prop::collection::vec(any_command(), 0..24).prop_map(|mut commands| {
         commands.insert(0, place());
         commands
@@ -30,7 +30,7 @@ fn any_history() -> impl Strategy<Value = Vec<Command>> {
 }
 
 /// Everything that happened, command by command, with the stage after each.
-fn live(commands: &[Command]) -> Vec<(Vec<Event>, Stage)> {
+fn live(commands: &[OrderCommand]) -> Vec<(Vec<OrderEvent>, OrderStage)> {
     let mut state = None;
     commands
         .iter()
@@ -42,18 +42,18 @@ fn live(commands: &[Command]) -> Vec<(Vec<Event>, Stage)> {
 }
 
 /// How far along a stage is; it never goes back.
-fn rank(stage: Stage) -> u8 {
+fn rank(stage: OrderStage) -> u8 {
     match stage {
-        Stage::Pending { .. } => 0,
-        Stage::Confirmed { .. } => 1,
-        Stage::Cancelled { .. } => 2,
+        OrderStage::Pending { .. } => 0,
+        OrderStage::Confirmed { .. } => 1,
+        OrderStage::Cancelled { .. } => 2,
     }
 }
 
-fn is_said(event: &Event) -> bool {
+fn is_said(event: &OrderEvent) -> bool {
     match event {
-        Event::Placed(_) | Event::Confirmed { .. } | Event::Cancelled { .. } => true,
-        Event::Noted(_) => false,
+        OrderEvent::Placed(_) | OrderEvent::Confirmed { .. } | OrderEvent::Cancelled { .. } => true,
+        OrderEvent::Noted(_) => false,
     }
 }
 
@@ -72,10 +72,10 @@ proptest! {
     #[test]
     fn each_thing_is_said_at_most_once(commands in any_history()) {
         let said: Vec<_> = live(&commands).into_iter().flat_map(|(events, _)| events).collect();
-        let times = |of: fn(&Event) -> bool| said.iter().filter(|it| of(it)).count();
-        prop_assert_eq!(times(|it| matches!(it, Event::Placed(_))), 1);
-        let confirmed = times(|it| matches!(it, Event::Confirmed { .. }));
-        let cancelled = times(|it| matches!(it, Event::Cancelled { .. }));
+        let times = |of: fn(&OrderEvent) -> bool| said.iter().filter(|event| of(event)).count();
+        prop_assert_eq!(times(|it| matches!(it, OrderEvent::Placed(_))), 1);
+        let confirmed = times(|event| matches!(event, OrderEvent::Confirmed { .. }));
+        let cancelled = times(|event| matches!(event, OrderEvent::Cancelled { .. }));
         prop_assert!(confirmed <= 1 && cancelled <= 1);
     }
 
@@ -83,11 +83,11 @@ proptest! {
     fn what_is_said_and_where_an_order_stands_agree(commands in any_history()) {
         let life = live(&commands);
         let events = life.iter().flat_map(|(events, _)| events);
-        let said: Vec<_> = events.filter(|it| is_said(it)).collect();
+        let said: Vec<_> = events.filter(|event| is_said(event)).collect();
         let agree = match life.last().expect("placed").1 {
-            Stage::Pending { .. } => matches!(said[..], [Event::Placed(_)]),
-            Stage::Confirmed { .. } => matches!(said[1..], [Event::Confirmed { .. }]),
-            Stage::Cancelled { .. } => matches!(said[..], [.., Event::Cancelled { .. }]),
+            OrderStage::Pending { .. } => matches!(said[..], [OrderEvent::Placed(_)]),
+            OrderStage::Confirmed { .. } => matches!(said[1..], [OrderEvent::Confirmed { .. }]),
+            OrderStage::Cancelled { .. } => matches!(said[..], [.., OrderEvent::Cancelled { .. }]),
         };
         prop_assert!(agree);
     }
@@ -109,10 +109,10 @@ proptest! {
 
     #[test]
     fn only_the_exact_total_confirms(commands in any_history()) {
-        let pays = |it: &Command| matches!(it, Command::Record { news, .. } if *news == paid(500));
+        let pays = |command: &OrderCommand| matches!(command, OrderCommand::Record { news, .. } if *news == paid(500));
         let was_paid = commands.iter().any(pays);
         let life = live(&commands);
-        let confirmed = life.iter().any(|(_, it)| matches!(it, Stage::Confirmed { .. }));
+        let confirmed = life.iter().any(|(_, it)| matches!(it, OrderStage::Confirmed { .. }));
         prop_assert!(!confirmed || was_paid);
     }
 
@@ -120,7 +120,7 @@ proptest! {
     fn no_order_times_out_before_it_is_due(commands in any_history()) {
         for (events, _) in live(&commands) {
             for event in events {
-                if let Event::Cancelled { reason: CancelReason::TimedOut, at } = event {
+                if let OrderEvent::Cancelled { reason: CancelReason::TimedOut, at } = event {
                     prop_assert!(at >= DUE_AT);
                 }
             }

@@ -2,12 +2,12 @@
 
 use shared::decider::{
     Decision, replay,
-    table::{Answered, assert_told, rows},
+    table::{TableCell, assert_told, rows},
 };
 
 use super::*;
 
-fn stages() -> [(&'static str, Vec<Event>); 4] {
+fn stages() -> [(&'static str, Vec<OrderEvent>); 4] {
     [
         ("none", vec![]),
         ("pending", pending()),
@@ -16,21 +16,21 @@ fn stages() -> [(&'static str, Vec<Event>); 4] {
     ]
 }
 
-fn commands() -> Vec<(&'static str, Command)> {
+fn commands() -> Vec<(&'static str, OrderCommand)> {
     let [released, refunded, sent, not_sent] = aftermath();
     vec![
         ("place", place()),
-        ("place another", Command::Place(Placement { total: eur(501), ..placement() })),
-        ("stock reserved", record(News::StockReserved)),
+        ("place another", OrderCommand::Place(PlacedOrder { total: eur(501), ..placement() })),
+        ("stock reserved", record(ServiceEvent::StockReserved)),
         ("stock rejected", record(rejected())),
         ("payment done", record(paid(500))),
         ("payment done otherwise", record(paid(499))),
-        ("payment declined", record(failed(Failure::Declined))),
-        ("payment unavailable", record(failed(Failure::Unavailable))),
-        ("deadline", Command::PassDeadline { now: DUE_AT }),
-        ("deadline to come", Command::PassDeadline { now: DUE_AT - Duration::MICROSECOND }),
+        ("payment declined", record(failed(PaymentFailure::Declined))),
+        ("payment unavailable", record(failed(PaymentFailure::Unavailable))),
+        ("deadline", OrderCommand::PassDeadline { now: DUE_AT }),
+        ("deadline to come", OrderCommand::PassDeadline { now: DUE_AT - Duration::MICROSECOND }),
         ("cancel", cancel()),
-        ("cancel too late", Command::Cancel { now: NOW + WINDOW * 2, window: WINDOW }),
+        ("cancel too late", OrderCommand::Cancel { now: NOW + WINDOW * 2, window: WINDOW }),
         ("stock released", record(released)),
         ("payment refunded", record(refunded)),
         ("notification sent", record(sent)),
@@ -47,23 +47,23 @@ fn happens(decision: &Decision<Order>) -> String {
     words.join(", ")
 }
 
-fn what(event: &Event) -> String {
+fn what(event: &OrderEvent) -> String {
     match event {
-        Event::Placed(_) => "pending".to_owned(),
-        Event::Confirmed { .. } => "confirmed".to_owned(),
-        Event::Cancelled { reason, .. } => {
+        OrderEvent::Placed(_) => "pending".to_owned(),
+        OrderEvent::Confirmed { .. } => "confirmed".to_owned(),
+        OrderEvent::Cancelled { reason, .. } => {
             format!("cancelled ({})", reason.code().replace('-', " "))
         }
-        Event::Noted(_) => "noted".to_owned(),
+        OrderEvent::Noted(_) => "noted".to_owned(),
     }
 }
 
 fn said(decision: &Decision<Order>) -> String {
-    let topic = |event: &Event| match event {
-        Event::Placed(_) => Some("`order-placed`"),
-        Event::Confirmed { .. } => Some("`order-confirmed`"),
-        Event::Cancelled { .. } => Some("`order-cancelled`"),
-        Event::Noted(_) => None,
+    let topic = |event: &OrderEvent| match event {
+        OrderEvent::Placed(_) => Some("`order-placed`"),
+        OrderEvent::Confirmed { .. } => Some("`order-confirmed`"),
+        OrderEvent::Cancelled { .. } => Some("`order-cancelled`"),
+        OrderEvent::Noted(_) => None,
     };
     decision.iter().flatten().filter_map(topic).collect::<Vec<_>>().join(", ")
 }
@@ -73,11 +73,11 @@ fn the_table_tells_every_cell() {
     let mut answers = Vec::new();
     for (stage, history) in stages() {
         // Nothing is another order where there is none.
-        let there = |(name, _): &(&str, Command)| (stage, *name) != ("none", "place another");
+        let there = |(name, _): &(&str, OrderCommand)| (stage, *name) != ("none", "place another");
         for (name, command) in commands().into_iter().filter(there) {
             let decision = Order::decide(&replay::<Order>(&history), &command);
             let what = vec![happens(&decision), said(&decision)];
-            answers.push(Answered { stage: stage.to_owned(), command: name.to_owned(), what });
+            answers.push(TableCell { stage: stage.to_owned(), command: name.to_owned(), what });
         }
     }
     assert_eq!(answers.len(), 63);

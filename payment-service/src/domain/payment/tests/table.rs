@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use shared::decider::{
     Decision,
-    table::{Answered, assert_told, rows},
+    table::{TableCell, assert_told, rows},
 };
 
 use super::*;
@@ -31,68 +31,68 @@ const STAGES: [&str; 17] = [
     "fenced",
 ];
 
-fn commands() -> [(&'static str, Command); 18] {
+fn commands() -> [(&'static str, PaymentCommand); 18] {
     [
         ("order placed", placed()),
         ("free order placed", free_placed()),
-        ("stock reserved", Command::StockReserved),
+        ("stock reserved", PaymentCommand::StockReserved),
         ("order cancelled", CANCELLED),
         ("order cancelled untouched", CANCELLED_UNTOUCHED),
-        ("charged", Command::Charged { charge: charge() }),
-        ("charged wrongly", Command::Charged { charge: wrong_charge() }),
+        ("charged", PaymentCommand::Charged { charge: charge() }),
+        ("charged wrongly", PaymentCommand::Charged { charge: wrong_charge() }),
         ("declined", declined()),
         ("gave up", REFUSED),
         ("gave up in doubt", IN_DOUBT),
-        ("found charged", Command::FoundCharged { charge: charge() }),
-        ("found not charged", Command::FoundNotCharged),
-        ("not listed", Command::NotListed),
+        ("found charged", PaymentCommand::FoundCharged { charge: charge() }),
+        ("found not charged", PaymentCommand::FoundNotCharged),
+        ("not listed", PaymentCommand::NotListed),
         ("refunded", refunded()),
         ("refund gave up", GAVE_UP),
-        ("accept", Command::Accept),
-        ("refund", Command::Refund),
-        ("settle", Command::Settle),
+        ("accept", PaymentCommand::Accept),
+        ("refund", PaymentCommand::Refund),
+        ("settle", PaymentCommand::Settle),
     ]
 }
 
-fn answer(stage: &str, command: &Command) -> Decision<Payment> {
+fn answer(stage: &str, command: &PaymentCommand) -> Decision<Payment> {
     Payment::decide(&decider::replay::<Payment>(&history(stage)), command)
 }
 
 /// What happens, what is said and which job follows.
-fn what(events: &[Event]) -> Vec<String> {
+fn what(events: &[PaymentEvent]) -> Vec<String> {
     let told = events.iter().map(tell).collect::<Vec<_>>();
     let column = |of: fn(&[&'static str; 3]) -> &'static str| {
         told.iter().map(of).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ")
     };
-    vec![column(|it| it[0]), column(|it| it[1]), column(|it| it[2])]
+    vec![column(|items| items[0]), column(|items| items[1]), column(|it| it[2])]
 }
 
-fn tell(event: &Event) -> [&'static str; 3] {
+fn tell(event: &PaymentEvent) -> [&'static str; 3] {
     match event {
-        Event::Awaited { .. } => ["awaiting stock", "", ""],
-        Event::StockHeld => ["awaiting order", "", ""],
-        Event::ChargeDue { .. } => ["charging", "", "charge"],
-        Event::Free { .. } | Event::Paid { .. } | Event::Accepted { .. } => {
+        PaymentEvent::Awaited { .. } => ["awaiting stock", "", ""],
+        PaymentEvent::StockHeld => ["awaiting order", "", ""],
+        PaymentEvent::ChargeDue { .. } => ["charging", "", "charge"],
+        PaymentEvent::Free { .. } | PaymentEvent::Paid { .. } | PaymentEvent::Accepted { .. } => {
             ["done", "`payment-done`", ""]
         }
-        Event::Failed { failure: Failure::Declined { .. } } => {
+        PaymentEvent::Failed { failure: PaymentFailure::Declined { .. } } => {
             ["failed (declined)", "`payment-failed`", ""]
         }
-        Event::Failed { failure: Failure::Unavailable } => {
+        PaymentEvent::Failed { failure: PaymentFailure::Unavailable } => {
             ["failed (unavailable)", "`payment-failed`", ""]
         }
-        Event::Mischarged { .. } => ["needs review (wrong amount)", "", ""],
-        Event::ResolveDue { .. } => ["unresolved", "", "resolve"],
-        Event::FoundUnpaid => ["failed (unavailable)", "", ""],
-        Event::DoubtRemains => ["needs review (charge in doubt)", "", ""],
-        Event::Recalled => ["cancelling", "", ""],
-        Event::ChargeStopped => ["abandoned", "", "charge is stopped"],
-        Event::Abandoned => ["abandoned", "", ""],
-        Event::Fenced => ["fenced", "", ""],
-        Event::RefundDue { .. } => ["refunding", "", "refund"],
-        Event::Refunded { .. } => ["refunded", "`payment-refunded`", ""],
-        Event::RefundFailed { .. } => ["needs review (refund failed)", "", ""],
-        Event::Settled { .. } => ["refunded", "`payment-refunded`", "refund is stopped"],
+        PaymentEvent::Mischarged { .. } => ["needs review (wrong amount)", "", ""],
+        PaymentEvent::ResolveDue { .. } => ["unresolved", "", "resolve"],
+        PaymentEvent::FoundUnpaid => ["failed (unavailable)", "", ""],
+        PaymentEvent::DoubtRemains => ["needs review (charge in doubt)", "", ""],
+        PaymentEvent::Recalled => ["cancelling", "", ""],
+        PaymentEvent::ChargeStopped => ["abandoned", "", "charge is stopped"],
+        PaymentEvent::Abandoned => ["abandoned", "", ""],
+        PaymentEvent::Fenced => ["fenced", "", ""],
+        PaymentEvent::RefundDue { .. } => ["refunding", "", "refund"],
+        PaymentEvent::Refunded { .. } => ["refunded", "`payment-refunded`", ""],
+        PaymentEvent::RefundFailed { .. } => ["needs review (refund failed)", "", ""],
+        PaymentEvent::Settled { .. } => ["refunded", "`payment-refunded`", "refund is stopped"],
     }
 }
 
@@ -121,7 +121,7 @@ fn the_table_tells_all_that_happens() {
     for stage in STAGES {
         for (name, command) in commands() {
             match answer(stage, &command) {
-                Ok(events) if !events.is_empty() => answers.push(Answered {
+                Ok(events) if !events.is_empty() => answers.push(TableCell {
                     stage: stage.to_owned(),
                     command: name.to_owned(),
                     what: what(&events),

@@ -5,26 +5,27 @@ use std::array;
 
 use tokio::process::Command;
 
-use super::{CLUSTER, Installed, SETTINGS, address, filled_in, write};
+use super::{CLUSTER, InstalledKafka, SETTINGS, address, filled_in, write};
 use crate::{
-    Durability, Error,
+    StackError, StorageDurability,
     native::{
-        java::Lesson, ports::Ports, server::Server, supervisor::Launch, supervisor::Workspace, tool,
+        java::ClassSharing, ports::PortPair, server::NativeServer, supervisor::LaunchCommand,
+        supervisor::ServerFolder, tool,
     },
-    probe::Probe,
+    probe::ServerProbe,
 };
 
 const NODE: &str = include_str!("../../../native/kafka/cluster.properties");
 
-impl Installed {
+impl InstalledKafka {
     /// Starts three brokers with empty data folders and waits until each answers.
     pub(crate) async fn start_cluster(
         &self,
-        workspace: &Workspace,
-        durability: Durability,
-    ) -> Result<([Server; 3], String), Error> {
-        let ports: [Ports; 3] = array::from_fn(|_| Ports::claim());
-        let brokers = ports.each_ref().map(|it| address(it.numbers[0])).join(",");
+        workspace: &ServerFolder,
+        durability: StorageDurability,
+    ) -> Result<([NativeServer; 3], String), StackError> {
+        let ports: [PortPair; 3] = array::from_fn(|_| PortPair::claim());
+        let brokers = ports.each_ref().map(|port_pair| address(port_pair.numbers[0])).join(",");
         let mut id = 0;
         let voters = ports.each_ref().map(|it| {
             id += 1;
@@ -42,11 +43,11 @@ impl Installed {
 
     async fn start_node(
         &self,
-        workspace: &Workspace,
-        durability: Durability,
-        (id, ports): (u32, Ports),
+        workspace: &ServerFolder,
+        durability: StorageDurability,
+        (id, ports): (u32, PortPair),
         voters: &str,
-    ) -> Result<Server, Error> {
+    ) -> Result<NativeServer, StackError> {
         let folder = workspace.folder(&format!("kafka-{id}"))?;
         let data = workspace.folder(&format!("kafka-{id}/data"))?;
         let settings = format!("{SETTINGS}\n{NODE}")
@@ -58,13 +59,15 @@ impl Installed {
         command.arg("-cp").arg(self.classpath());
         command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(&file);
         tool::run(command).await?;
-        let Launch { mut arguments, .. } = self.launch(&folder, durability, Lesson::Use);
+        let LaunchCommand { mut arguments, .. } =
+            self.launch(&folder, durability, ClassSharing::Use);
         // Three of them have to fit where one did.
-        arguments.iter_mut().filter(|it| it.starts_with("-Xmx")).for_each(|it| {
-            "-Xmx256m".clone_into(it);
+        arguments.iter_mut().filter(|text| text.starts_with("-Xmx")).for_each(|text| {
+            "-Xmx256m".clone_into(text);
         });
-        let launch = Launch { arguments, ..self.launch(&folder, durability, Lesson::Use) };
-        let probe = Probe::Kafka { brokers: address(ports.numbers[0]), client: vec![] };
-        Server::start_on(ports, (launch, probe), workspace).await
+        let launch =
+            LaunchCommand { arguments, ..self.launch(&folder, durability, ClassSharing::Use) };
+        let probe = ServerProbe::Kafka { brokers: address(ports.numbers[0]), client: vec![] };
+        NativeServer::start_on(ports, (launch, probe), workspace).await
     }
 }

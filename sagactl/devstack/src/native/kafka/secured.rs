@@ -2,23 +2,26 @@
 
 use tokio::process::Command;
 
-use super::{CLUSTER, Installed, SETTINGS, settings_for, write};
+use super::{CLUSTER, InstalledKafka, SETTINGS, settings_for, write};
 use crate::{
-    Durability, Error,
-    native::{authority::Secured, java::Lesson, server::Server, supervisor::Workspace, tool},
-    probe::Probe,
+    StackError, StorageDurability,
+    native::{
+        authority::SecuredServers, java::ClassSharing, server::NativeServer,
+        supervisor::ServerFolder, tool,
+    },
+    probe::ServerProbe,
 };
 
 const SECURED: &str = include_str!("../../../native/kafka/secured.properties");
 
-impl Installed {
+impl InstalledKafka {
     /// Starts a broker whose only user is that of `secured`, and waits until it answers.
     pub(crate) async fn start_secured(
         &self,
-        workspace: &Workspace,
-        durability: Durability,
-        secured: &Secured,
-    ) -> Result<(Server, String), Error> {
+        workspace: &ServerFolder,
+        durability: StorageDurability,
+        secured: &SecuredServers,
+    ) -> Result<(NativeServer, String), StackError> {
         let folder = workspace.folder("kafka")?;
         let data = workspace.folder("kafka/data")?;
         let plain = folder.join("format.properties");
@@ -34,15 +37,15 @@ impl Installed {
             command.arg("--add-scram").arg(user(mechanism));
         }
         tool::run(command).await?;
-        let (server, [port, _]) = Server::start(workspace, |ports| {
+        let (server, [port, _]) = NativeServer::start(workspace, |ports| {
             let settings = format!("{SETTINGS}\n{SECURED}")
                 .replace("@user@", &secured.user)
                 .replace("@password@", &secured.password)
                 .replace("@own@", &secured.server_file("server-all.pem").to_string_lossy())
                 .replace("@authority@", &secured.ca_file.to_string_lossy());
             write(&folder.join("server.properties"), &super::filled_in(&settings, ports, &data))?;
-            let launch = self.launch(&folder, durability, Lesson::Use);
-            let probe = Probe::Kafka { brokers: address(ports[0]), client: secured.client() };
+            let launch = self.launch(&folder, durability, ClassSharing::Use);
+            let probe = ServerProbe::Kafka { brokers: address(ports[0]), client: secured.client() };
             Ok((launch, probe))
         })
         .await?;

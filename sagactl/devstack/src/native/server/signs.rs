@@ -15,28 +15,28 @@ const WORK: Duration = Duration::from_secs(5);
 
 /// Where a server's signs are looked for.
 #[derive(Debug)]
-pub(super) struct Signs {
+pub(super) struct ServerSigns {
     root: u32,
     log: PathBuf,
 }
 
 /// What was seen of them: when it changes, there was one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct SeenSigns {
     works: u128,
     log_bytes: u64,
 }
 
-impl Signs {
+impl ServerSigns {
     /// Those of a process with all below it, and of its log.
     pub(super) fn of(root: u32, folder: &Path) -> Self {
         Self { root, log: folder.join("log") }
     }
 
     /// What is seen now.
-    pub(super) fn look(&self) -> Seen {
+    pub(super) fn look(&self) -> SeenSigns {
         let works = worked(self.root).as_millis() / WORK.as_millis();
-        Seen { works, log_bytes: fs::metadata(&self.log).map_or(0, |it| it.len()) }
+        SeenSigns { works, log_bytes: fs::metadata(&self.log).map_or(0, |metadata| metadata.len()) }
     }
 }
 
@@ -45,7 +45,7 @@ fn worked(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     let children = children.unwrap_or_default();
-    let below = children.split_whitespace().filter_map(|it| it.parse().ok()).map(worked);
+    let below = children.split_whitespace().filter_map(|text| text.parse().ok()).map(worked);
     own(&stat) + below.sum::<Duration>()
 }
 
@@ -54,7 +54,7 @@ fn worked(process: u32) -> Duration {
 fn own(stat: &str) -> Duration {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = fields.split_whitespace().skip(11).take(4);
-    ticks.filter_map(|it| it.parse::<u32>().ok()).map(|it| TICK * it).sum()
+    ticks.filter_map(|text| text.parse::<u32>().ok()).map(|it| TICK * it).sum()
 }
 
 #[cfg(test)]
@@ -71,7 +71,7 @@ mod tests {
     #[test]
     fn words_in_the_log_are_a_sign() {
         let folder = tempfile::tempdir().unwrap();
-        let signs = Signs::of(u32::MAX, folder.path());
+        let signs = ServerSigns::of(u32::MAX, folder.path());
         let before = signs.look();
         assert_eq!(signs.look(), before);
         fs::write(folder.path().join("log"), "on its way").unwrap();

@@ -3,11 +3,11 @@
 use std::{cell::RefCell, net::TcpListener, path::PathBuf};
 
 use super::*;
-use crate::Part;
+use crate::StackPart;
 
-fn launch(folder: PathBuf, arguments: &[&str]) -> Launch {
-    Launch {
-        part: Part::Ui,
+fn launch(folder: PathBuf, arguments: &[&str]) -> LaunchCommand {
+    LaunchCommand {
+        part: StackPart::Ui,
         program: "python3".into(),
         arguments: arguments.iter().map(ToString::to_string).collect(),
         environment: Vec::new(),
@@ -18,16 +18,16 @@ fn launch(folder: PathBuf, arguments: &[&str]) -> Launch {
 
 #[tokio::test]
 async fn a_server_whose_port_was_taken_is_started_on_another() {
-    let workspace = Workspace::new().unwrap();
+    let workspace = ServerFolder::new().unwrap();
     let folder = workspace.folder("web").unwrap();
     let quicker = RefCell::new(Vec::new());
-    let (_server, [port, _]) = Server::start(&workspace, |[port, _]| {
+    let (_server, [port, _]) = NativeServer::start(&workspace, |[port, _]| {
         if quicker.borrow().is_empty() {
             quicker.borrow_mut().push(TcpListener::bind(("127.0.0.1", port)).unwrap());
         }
         let port = port.to_string();
         let launch = launch(folder.clone(), &["-m", "http.server", &port, "--bind", "127.0.0.1"]);
-        Ok((launch, Probe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
+        Ok((launch, ServerProbe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
     })
     .await
     .unwrap();
@@ -36,13 +36,13 @@ async fn a_server_whose_port_was_taken_is_started_on_another() {
 
 #[tokio::test]
 async fn a_server_that_ends_by_itself_is_reported_with_its_last_words() {
-    let workspace = Workspace::new().unwrap();
+    let workspace = ServerFolder::new().unwrap();
     let folder = workspace.folder("web").unwrap();
     let starts = RefCell::new(0);
-    let failed = Server::start(&workspace, |[port, _]| {
+    let failed = NativeServer::start(&workspace, |[port, _]| {
         *starts.borrow_mut() += 1;
         let launch = launch(folder.clone(), &["-c", "raise SystemExit('I have had enough')"]);
-        Ok((launch, Probe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
+        Ok((launch, ServerProbe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
     })
     .await
     .unwrap_err();

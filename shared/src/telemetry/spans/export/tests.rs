@@ -1,14 +1,14 @@
 use super::*;
 use crate::{
     message::TraceParent,
-    telemetry::spans::{self, Kind, Work},
+    telemetry::spans::{self, Kind, OpenSpan},
 };
 
 #[test]
 fn that_spans_are_lost_is_said_at_once_and_then_once_a_minute_with_how_many() {
     let begin = Instant::now();
     let at = |seconds| begin + Duration::from_secs(seconds);
-    let mut said = Said::default();
+    let mut said = LossReport::default();
     assert_eq!(said.note(10, at(0)), Some(10));
     assert_eq!(said.note(20, at(1)), None);
     assert_eq!(said.note(30, at(59)), None);
@@ -18,7 +18,7 @@ fn that_spans_are_lost_is_said_at_once_and_then_once_a_minute_with_how_many() {
 
 #[test]
 fn a_span_beyond_what_may_wait_finds_no_room_until_some_have_left() {
-    let room = Room(AtomicUsize::new(0));
+    let room = QueueRoom(AtomicUsize::new(0));
     assert!((0..QUEUE_MAX).all(|_| room.enter()));
     assert!(!room.enter());
     assert!(!room.enter(), "who found no room takes none");
@@ -33,6 +33,7 @@ fn without_a_collector_nothing_is_recorded_and_contexts_go_through() {
     assert!(sampled.is_sampled());
     assert!(!spans::wanted(sampled));
     assert_eq!(spans::under(sampled), sampled);
-    let work = Work::begin(Kind::Client, Some(sampled), || unreachable!("nobody asks its name"));
+    let work =
+        OpenSpan::begin(Kind::Client, Some(sampled), || unreachable!("nobody asks its name"));
     assert_eq!(work.trace(), sampled);
 }

@@ -1,0 +1,55 @@
+//! The processes of a cluster: their programs and databases.
+
+use std::fmt;
+
+/// A member of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ProcessName {
+    /// The gateway simulator.
+    Gateway,
+    /// order-service.
+    Orders,
+    /// inventory-service.
+    Inventory,
+    /// payment-service.
+    Payments,
+    /// notify-service.
+    Notify,
+}
+
+impl ProcessName {
+    /// All of them, in the order in which they are started.
+    pub const ALL: [Self; 5] =
+        [Self::Gateway, Self::Inventory, Self::Orders, Self::Payments, Self::Notify];
+
+    /// The services: all but the gateway, which is another firm's.
+    pub const SERVICES: [Self; 4] = [Self::Orders, Self::Inventory, Self::Payments, Self::Notify];
+
+    /// The name of its program.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway-simulator",
+            Self::Orders => "order-service",
+            Self::Inventory => "inventory-service",
+            Self::Payments => "payment-service",
+            Self::Notify => "notify-service",
+        }
+    }
+
+    /// The name of its database; the gateway has none.
+    pub fn database(self) -> Option<&'static str> {
+        match self {
+            Self::Gateway => None,
+            Self::Orders => Some("orders"),
+            Self::Inventory => Some("inventory"),
+            Self::Payments => Some("payments"),
+            Self::Notify => Some("notify"),
+        }
+    }
+}
+
+impl fmt::Display for ProcessName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.program())
+    }
+}

@@ -1,0 +1,59 @@
+//! Where a running demo can be found: a small file, as long as it runs.
+//!
+//! The demo claims free ports, so nobody could guess them. What it leaves behind when it is killed
+//! names a process that is gone, and counts for nothing.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use nix::{
+    sys::signal::kill,
+    unistd::{Pid, getuid},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::cluster::{ProcessName, ServiceCluster};
+
+/// What stands in the file.
+#[derive(Debug, Serialize, Deserialize)]
+struct DemoAddresses {
+    pid: i32,
+    /// The admin ports, by the services' names.
+    admin: BTreeMap<String, String>,
+}
+
+/// A demo that can be found. Dropping it hides it.
+#[derive(Debug)]
+pub struct DemoPresence(PathBuf);
+
+impl DemoPresence {
+    /// Lets this cluster be found.
+    pub fn announce(cluster: &ServiceCluster) -> anyhow::Result<Self> {
+        let admin = |process: ProcessName| (process.program().to_owned(), cluster.admin(process));
+        let card = DemoAddresses {
+            pid: Pid::this().as_raw(),
+            admin: ProcessName::SERVICES.into_iter().map(admin).collect(),
+        };
+        let path = path();
+        fs::write(&path, serde_json::to_vec_pretty(&card)?)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for DemoPresence {
+    fn drop(&mut self) {
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+/// The admin ports of the demo that runs now; none if there is none.
+pub fn find() -> BTreeMap<String, String> {
+    let read = || {
+        let card: DemoAddresses = serde_json::from_slice(&fs::read(path()).ok()?).ok()?;
+        kill(Pid::from_raw(card.pid), None).is_ok().then_some(card.admin)
+    };
+    read().unwrap_or_default()
+}
+
+fn path() -> PathBuf {
+    std::env::temp_dir().join(format!("sagactl-demo-{}.json", getuid()))
+}

@@ -1,0 +1,95 @@
+//! What the servers have spent: processor time, transactions, statements.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use anyhow::Context as _;
+use devstack::ServerStack;
+use sqlx::{Connection as _, PgConnection};
+
+use crate::{
+    cluster::{ProcessName, ServiceCluster},
+    cpu,
+};
+
+/// What was spent up to a moment, or between two.
+#[derive(Clone, Debug, Default)]
+pub struct ResourceUsage {
+    /// Processor time of each service and of the gateway.
+    pub services: BTreeMap<String, Duration>,
+    /// Processor time of broker, database, registry and mail sink, where they are local processes.
+    pub servers: BTreeMap<String, Duration>,
+    /// Transactions that each service's database has committed.
+    pub transactions: BTreeMap<String, i64>,
+    /// Statements that were executed in each, where the server counts them.
+    pub statements: BTreeMap<String, i64>,
+}
+
+impl ResourceUsage {
+    /// What was spent up to now.
+    pub async fn read(
+        cluster: &ServiceCluster,
+        stack: Option<&ServerStack>,
+    ) -> anyhow::Result<Self> {
+        let mut account = Self::default();
+        for (name, pid) in cluster.pids() {
+            account.services.extend(cpu::of(pid).map(|it| (name, it)));
+        }
+        if let Some(stack) = stack {
+            for (part, root) in stack.process_trees().await {
+                account
+                    .servers
+                    .extend(cpu::of_tree(root).map(|duration| (part.to_string(), duration)));
+            }
+        }
+        let mut conn = PgConnection::connect(&cluster.stack().postgres).await?;
+        // Counting is on only where the server was started so; without it there is nothing to say.
+        sqlx::query("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+            .execute(&mut conn)
+            .await
+            .ok();
+        for member in ProcessName::SERVICES {
+            let url = cluster.database(member).context("a service without a database")?;
+            let (_, name) = url.rsplit_once('/').context("a database without a name")?;
+            let transactions: i64 =
+                sqlx::query_scalar("SELECT xact_commit FROM pg_stat_database WHERE datname = $1")
+                    .bind(name)
+                    .fetch_one(&mut conn)
+                    .await?;
+            account.transactions.insert(member.to_string(), transactions);
+            let statements: Result<i64, _> = sqlx::query_scalar(
+                "SELECT coalesce(sum(calls), 0)::int8
+                 FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid
+                 WHERE datname = $1",
+            )
+            .bind(name)
+            .fetch_one(&mut conn)
+            .await;
+            account.statements.extend(statements.ok().map(|it| (member.to_string(), it)));
+        }
+        conn.close().await?;
+        Ok(account)
+    }
+
+    /// What was spent since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        let time = |now: &BTreeMap<String, Duration>, then: &BTreeMap<String, Duration>| {
+            let spent = |(name, now): (&String, &Duration)| {
+                (name.clone(), now.saturating_sub(then.get(name).copied().unwrap_or_default()))
+            };
+            now.iter().map(spent).collect()
+        };
+        let count = |now: &BTreeMap<String, i64>, then: &BTreeMap<String, i64>| {
+            let spent = |(name, now): (&String, &i64)| {
+                (name.clone(), now - then.get(name).copied().unwrap_or_default())
+            };
+            now.iter().map(spent).collect()
+        };
+        Self {
+            services: time(&self.services, &before.services),
+            servers: time(&self.servers, &before.servers),
+            transactions: count(&self.transactions, &before.transactions),
+            statements: count(&self.statements, &before.statements),
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Behind the door: batch after batch, each one transaction.
+
+use std::{convert::Infallible, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use sqlx::Executor as _;
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+
+use super::{BatchHandler, BatcherParts, BatcherSettings, QueuedCommand, SubmitError};
+use crate::{
+    db,
+    effects::DecisionEffects,
+    fault::{self, Fault},
+    lifecycle,
+    telemetry::spans,
+};
+
+/// A batch that collided with another transaction is taken in again so often.
+const COLLISIONS_MAX: u32 = 3;
+
+/// A command that is tried alone waits this long for a lock: others wait behind it.
+const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
+
+/// What one step did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatcherStep {
+    /// So many commands were answered, one way or the other.
+    Answered(usize),
+    /// The door is closed and nobody waits any more.
+    Closed,
+}
+
+/// Takes in what waits behind the door.
+pub struct BatchWorker<B: BatchHandler> {
+    parts: Arc<BatcherParts<B>>,
+    settings: BatcherSettings,
+    waiting: mpsc::Receiver<QueuedCommand<B>>,
+}
+
+impl<B: BatchHandler> fmt::Debug for BatchWorker<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl<B: BatchHandler> BatchWorker<B> {
+    pub(super) fn new(
+        parts: Arc<BatcherParts<B>>,
+        settings: BatcherSettings,
+        waiting: mpsc::Receiver<QueuedCommand<B>>,
+    ) -> Self {
+        Self { parts, settings, waiting }
+    }
+
+    /// Steps until told to stop; then refuses what is new and takes in what waits already, within a
+    /// limit: a database that does not answer is not waited for. Whoever still waits then is told
+    /// that nobody knows.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
+        let stop_limit = self.settings.stop_limit;
+        tokio::select! {
+            () = Box::pin(self.work(&stop)) => (),
+            () = lifecycle::stopped_for(&stop, stop_limit) => {
+                tracing::warn!("commands in hand are given up: the database does not answer");
+            }
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) {
+        loop {
+            let batch = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                batch = self.gather() => batch,
+            };
+            if batch.is_empty() {
+                // Those who could ask have gone, which is how a stop begins: a part does not end
+                // before it is told to.
+                stop.cancelled().await;
+                return;
+            }
+            self.answer(batch).await;
+        }
+        self.waiting.close();
+        while self.step().await != BatcherStep::Closed {}
+    }
+
+    /// Waits for commands and takes in what is there, up to a batch.
+    pub async fn step(&mut self) -> BatcherStep {
+        let batch = self.gather().await;
+        if batch.is_empty() {
+            return BatcherStep::Closed;
+        }
+        let answered = batch.len();
+        self.answer(batch).await;
+        BatcherStep::Answered(answered)
+    }
+
+    /// May be dropped at any moment: a command that was not returned is still in the queue.
+    async fn gather(&mut self) -> Vec<QueuedCommand<B>> {
+        let mut batch = Vec::new();
+        self.waiting.recv_many(&mut batch, self.settings.batch_max).await;
+        batch
+    }
+
+    async fn answer(&self, batch: Vec<QueuedCommand<B>>) {
+        let name = self.parts.name;
+        metrics::histogram!("intake_batch_size", "intake" => name)
+            .record(u32::try_from(batch.len()).unwrap_or(0));
+        super::show_depth(name, self.waiting.len());
+        let (mut commands, callers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|command| (command.command, (command.passage, command.caller)))
+            .unzip();
+        let (began, n) = (spans::now(), commands.len());
+        let span = span::<B>(&mut commands);
+        let answers = self.take_in_or_isolate(&commands).instrument(span).await;
+        for ((passage, caller), answer) in callers.into_iter().zip(answers) {
+            if passage.is_recorded() {
+                passage.end(began, n, answer.as_ref().err().map(ToString::to_string));
+            }
+            // A caller that has gone away does not mind.
+            drop(caller.send(answer));
+        }
+    }
+
+    /// Takes commands in, all together or else one by one; answers each.
+    async fn take_in_or_isolate(
+        &self,
+        commands: &[B::Command],
+    ) -> Vec<Result<B::Answer, SubmitError>> {
+        let fault = match self.take_in(commands, self.settings.lock_limit).await {
+            Ok(answers) => return answers.into_iter().map(Ok).collect(),
+            Err(fault) => fault,
+        };
+        let of_its_own = matches!(fault, Fault::Poison(_)) || fault.is_lock_timeout();
+        if commands.len() == 1 || !of_its_own {
+            let refused = refusal(&fault);
+            log(&fault, &refused, commands.len());
+            return commands.iter().map(|_| Err(refused.clone())).collect();
+        }
+        tracing::warn!(
+            error = fault::chain(&fault),
+            commands = commands.len(),
+            "a batch failed for a reason of its own and is taken in one by one"
+        );
+        let deadline = Instant::now() + self.settings.transaction_limit;
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            answers.push(self.take_in_alone(command, deadline).await);
+        }
+        answers
+    }
+
+    async fn take_in_alone(
+        &self,
+        command: &B::Command,
+        deadline: Instant,
+    ) -> Result<B::Answer, SubmitError> {
+        if Instant::now() >= deadline {
+            return Err(SubmitError::Unavailable);
+        }
+        let outcome = self.take_in(std::slice::from_ref(command), LOCK_LIMIT_ALONE).await;
+        let fault = match outcome {
+            Ok(mut answers) => return answers.pop().ok_or(SubmitError::Failed),
+            Err(fault) => fault,
+        };
+        let refused = refusal(&fault);
+        log(&fault, &refused, 1);
+        Err(refused)
+    }
+
+    /// One batch, one transaction; again, if another one was in the way.
+    async fn take_in(
+        &self,
+        commands: &[B::Command],
+        lock_limit: Duration,
+    ) -> Result<Vec<B::Answer>, Fault> {
+        let mut collisions = 0;
+        loop {
+            let work = AssertUnwindSafe(self.transact(commands, lock_limit)).catch_unwind();
+            let work = work.map(|caught| {
+                caught.unwrap_or_else(|_panic| Err(Fault::poison("taking commands in panicked")))
+            });
+            match db::within(self.settings.transaction_limit, work).await {
+                Ok((answers, effects)) => {
+                    self.parts.wakers.wake(&effects);
+                    return Ok(answers);
+                }
+                Err(fault) if fault.is_collision() && collisions < COLLISIONS_MAX => {
+                    collisions += 1;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+    }
+
+    async fn transact(
+        &self,
+        commands: &[B::Command],
+        lock_limit: Duration,
+    ) -> Result<(Vec<B::Answer>, DecisionEffects), Fault> {
+        let mut tx = db::begin(&self.parts.pool).await?;
+        let limit = format!("SET LOCAL lock_timeout = {}", lock_limit.as_millis());
+        tx.execute(sqlx::AssertSqlSafe(limit)).await?;
+        let (answers, effects) = self.parts.batch.take_in(&mut tx, commands).await?;
+        if answers.len() != commands.len() {
+            return Err(Fault::poison("not as many answers as commands"));
+        }
+        effects.save(&mut tx).await?;
+        tx.commit().await?;
+        Ok((answers, effects))
+    }
+}
+
+/// What log lines of a transaction stand under. Only a command that is alone has one trace.
+fn span<B: BatchHandler>(commands: &mut [B::Command]) -> tracing::Span {
+    let n = commands.len();
+    let trace_id = match commands {
+        [command] => B::trace(command).map(|it| it.trace_id()),
+        _ => None,
+    };
+    tracing::info_span!("transaction", commands = n, trace_id)
+}
+
+fn refusal(fault: &Fault) -> SubmitError {
+    match fault {
+        Fault::Poison(_) => SubmitError::Failed,
+        Fault::Transient(_) if fault.is_lock_timeout() || fault.is_collision() => SubmitError::Busy,
+        Fault::Transient(_) => SubmitError::Unavailable,
+    }
+}
+
+/// Says once why commands are refused: the callers are told less.
+fn log(fault: &Fault, refused: &SubmitError, commands: usize) {
+    let error = fault::chain(fault);
+    match fault {
+        Fault::Poison(_) => log_failure(&error, commands),
+        Fault::Transient(_) => {
+            tracing::warn!(error, refused = refused.code(), commands, "commands are refused");
+        }
+    }
+}
+
+fn log_failure(error: &str, commands: usize) {
+    tracing::error!(error, commands, "commands fail");
+}

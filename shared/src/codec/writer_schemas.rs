@@ -1,0 +1,263 @@
+//! The schemas that others write with: fetched once per id, judged once per kind of record.
+//!
+//! What a batch needs is asked for at once, several ids at a time, so that a flood of strange ids
+//! costs a few pauses and not one for each.
+//!
+//! **Architecture invariant:** what is kept is bounded, and what cannot be read never pushes out
+//! what can. A schema that is read by is kept; that an id stands for nothing, or for something of
+//! no use, may change with the registry and is kept for a while only.
+//!
+//! **Architecture invariant:** asking for a batch ends within [`LEARN_LIMIT`]. An id that the registry
+//! does not know costs three questions at most, and all ids of a batch two pauses together.
+
+use std::{
+    any::TypeId,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    panic::{self, AssertUnwindSafe},
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::{Duration, Instant},
+};
+
+use apache_avro::{Schema, schema_compatibility::SchemaCompatibility};
+use futures_util::future::join_all;
+
+use crate::{
+    contract::Record,
+    fault::{self, Fault},
+    registry::{self, SchemaRegistry},
+};
+
+use super::{
+    DatumReader, RecordKind, RecordShape, UnreadableBody, datum::DatumReading, logical,
+    schema_guard,
+};
+
+/// How many schemas of others are kept. More are not in use at one time.
+const KNOWN_MAX: usize = 1_024;
+/// How many ids are kept that nothing can be read by: more than a batch has messages, twice.
+const REFUSED_MAX: usize = 4_096;
+/// For so long an id that the registry does not know is not asked for again. Longer than
+/// [`LEARN_LIMIT`], so that a batch finds its answers.
+const UNKNOWN_FOR: Duration = Duration::from_secs(30);
+/// For so long a schema that is not read by is not looked at again.
+const REFUSED_FOR: Duration = Duration::from_mins(5);
+/// Ids that the registry does not know are asked for again after these waits, all together: behind a
+/// registry of several nodes, the one that is asked may hear of a schema a moment late.
+const UNKNOWN_WAITS: [Duration; 3] =
+    [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400)];
+/// Questions that are open at the registry at the same time.
+const ASKED_AT_ONCE: usize = 16;
+/// No question is begun later than this, of all that a batch needs.
+const ASK_LIMIT: Duration = Duration::from_secs(5);
+/// Asking for all that a batch needs may take this long: a question may be open for 5 s.
+pub(crate) const LEARN_LIMIT: Duration = Duration::from_secs(10);
+
+/// An id and a kind of record.
+type ReaderKey = (u32, TypeId);
+
+/// What is known of the schemas that others write with.
+#[derive(Debug)]
+pub(super) struct WriterSchemas {
+    registry: SchemaRegistry,
+    known: RwLock<HashMap<ReaderKey, DatumReading>>,
+    refused: Mutex<HashMap<ReaderKey, (UnreadableBody, Instant)>>,
+    /// One batch of questions at a time: those who wait find the answers.
+    asking: tokio::sync::Mutex<()>,
+}
+
+impl WriterSchemas {
+    pub(super) fn new(registry: SchemaRegistry) -> Self {
+        Self {
+            registry,
+            known: RwLock::default(),
+            refused: Mutex::default(),
+            asking: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// How to read what was written with schema `id` as `R`.
+    pub(super) async fn reader<R: Record>(&self, id: u32) -> Result<DatumReader<R>, Fault> {
+        let kind = RecordKind::of::<R>();
+        if let Some(reading) = self.recall(id, kind) {
+            return Ok(DatumReader::new(reading));
+        }
+        self.learn(&[(id, kind)]).await?;
+        let unasked = || Fault::transient("the schema registry was not asked in time");
+        self.recall(id, kind).map(DatumReader::new).ok_or_else(unasked)
+    }
+
+    /// Asks for those of these that are not known. What cannot be asked for within the limit is a
+    /// transient fault; what was answered until then is kept.
+    pub(super) async fn learn(&self, wanted: &[(u32, RecordKind)]) -> Result<(), Fault> {
+        if self.missing(wanted).is_empty() {
+            return Ok(());
+        }
+        let asking = async {
+            let _turn = self.asking.lock().await;
+            self.ask(self.missing(wanted)).await
+        };
+        match tokio::time::timeout(LEARN_LIMIT, asking).await {
+            Ok(asked) => asked.map_err(Fault::transient),
+            Err(_elapsed) => Err(Fault::transient(format!(
+                "the schema registry did not answer for all schemas of a batch within \
+                 {LEARN_LIMIT:?}"
+            ))),
+        }
+    }
+
+    fn missing(&self, wanted: &[(u32, RecordKind)]) -> BTreeMap<u32, Vec<RecordKind>> {
+        let mut missing: BTreeMap<u32, Vec<RecordKind>> = BTreeMap::new();
+        for (id, kind) in wanted.iter().filter(|(id, kind)| self.recall(*id, *kind).is_none()) {
+            let kinds = missing.entry(*id).or_default();
+            if !kinds.iter().any(|it| it.id == kind.id) {
+                kinds.push(*kind);
+            }
+        }
+        missing
+    }
+
+    /// Asks for each id until the registry has answered; keeps each answer as it comes. The first
+    /// failure is returned when all were asked. What the registry did not know in the time that there
+    /// is, it does not know.
+    async fn ask(
+        &self,
+        mut missing: BTreeMap<u32, Vec<RecordKind>>,
+    ) -> Result<(), registry::RegistryError> {
+        let (began, mut failure, mut unknown) = (Instant::now(), None, BTreeSet::new());
+        'rounds: for wait in UNKNOWN_WAITS {
+            if missing.is_empty() {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+            let ids: Vec<u32> = missing.keys().copied().collect();
+            for some in ids.chunks(ASKED_AT_ONCE) {
+                if began.elapsed() > ASK_LIMIT {
+                    break 'rounds;
+                }
+                let answers = join_all(some.iter().map(|id| self.registry.schema(*id))).await;
+                for (id, answer) in some.iter().zip(answers) {
+                    if matches!(answer, Err(registry::RegistryError::UnknownSchema)) {
+                        unknown.insert(*id);
+                        continue;
+                    }
+                    let kinds = missing.remove(id).unwrap_or_default();
+                    match answer {
+                        Ok(schema) => {
+                            for kind in kinds {
+                                self.remember(*id, kind, &schema);
+                            }
+                        }
+                        Err(error) => failure = failure.or(Some(error)),
+                    }
+                }
+            }
+        }
+        for (id, kinds) in missing.into_iter().filter(|(id, _)| unknown.contains(id)) {
+            for kind in kinds {
+                self.refuse((id, kind.id), UnreadableBody::UnknownId(id));
+            }
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Judges the schema and keeps the judgement.
+    pub(super) fn remember(
+        &self,
+        id: u32,
+        kind: RecordKind,
+        schema: &registry::RegisteredSchema,
+    ) -> DatumReading {
+        match judge(id, (kind.shape)(), schema) {
+            Ok(reading) => {
+                let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+                if known.len() >= KNOWN_MAX {
+                    known.clear();
+                }
+                known.insert((id, kind.id), reading.clone());
+                reading
+            }
+            Err(why) => {
+                tracing::warn!(id, topic = kind.topic, reason = %why, "a schema is not used");
+                self.refuse((id, kind.id), why.clone());
+                DatumReading::Refused(why)
+            }
+        }
+    }
+
+    fn recall(&self, id: u32, kind: RecordKind) -> Option<DatumReading> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let reading = known.get(&(id, kind.id)).cloned();
+        drop(known);
+        reading.or_else(|| {
+            let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let (why, since) = refused.get(&(id, kind.id))?;
+            (since.elapsed() < kept_for(why)).then(|| DatumReading::Refused(why.clone()))
+        })
+    }
+
+    pub(super) fn refuse(&self, key: ReaderKey, why: UnreadableBody) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= REFUSED_MAX {
+            refused.retain(|_, (why, since)| since.elapsed() < kept_for(why));
+        }
+        if refused.len() >= REFUSED_MAX {
+            let mut since: Vec<Instant> = refused.values().map(|(_, since)| *since).collect();
+            let (_, middle, _) = since.select_nth_unstable(REFUSED_MAX / 2);
+            let middle = *middle;
+            refused.retain(|_, (_, since)| *since > middle);
+        }
+        refused.insert(key, (why, Instant::now()));
+    }
+
+    /// The registry has other ids now: what it did not know is asked for again.
+    pub(super) fn forget_refusals(&self) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// How much is kept.
+    #[cfg(test)]
+    pub(super) fn size(&self) -> usize {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).len();
+        known + self.refused.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+fn kept_for(why: &UnreadableBody) -> Duration {
+    if matches!(why, UnreadableBody::UnknownId(_)) { UNKNOWN_FOR } else { REFUSED_FOR }
+}
+
+/// Decides how data of this schema are read as records of that shape.
+pub(super) fn judge(
+    id: u32,
+    shape: &RecordShape,
+    schema: &registry::RegisteredSchema,
+) -> Result<DatumReading, UnreadableBody> {
+    let refused = |reason: String| UnreadableBody::Schema { id, reason };
+    if let Some(kind) = schema.kind.as_deref().filter(|text| *text != "AVRO") {
+        return Err(refused(format!("it is one of {kind}")));
+    }
+    let parsed = panic::catch_unwind(AssertUnwindSafe(|| Schema::parse_str(&schema.text)));
+    let writer = match parsed {
+        Ok(Ok(writer)) => writer,
+        Ok(Err(error)) => return Err(refused(fault::chain(&error))),
+        Err(_panic) => return Err(refused("the parser panics".to_owned())),
+    };
+    let found = writer.name().map(ToString::to_string).unwrap_or_default();
+    if found != shape.name() {
+        let wanted = shape.name().to_owned();
+        return Err(UnreadableBody::OtherRecord { id, found, wanted });
+    }
+    if let Some(hazard) = schema_guard::hazard(&writer) {
+        return Err(refused(hazard.to_owned()));
+    }
+    // Before the layout: two schemas that are laid out alike may mean different things.
+    if let Some(conflict) = logical::conflict(&writer, shape.schema()) {
+        return Err(refused(conflict));
+    }
+    if shape.is_laid_out_as(&writer) {
+        return Ok(DatumReading::Same);
+    }
+    SchemaCompatibility::can_read(&writer, shape.schema())
+        .map_err(|error| refused(format!("ours cannot read it: {error}")))?;
+    Ok(DatumReading::Resolved(Arc::new(writer)))
+}

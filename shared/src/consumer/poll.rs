@@ -1,0 +1,362 @@
+//! The Kafka side of a consumer: gathering, holding back, storing offsets.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use rdkafka::{
+    Message as _, TopicPartitionList,
+    consumer::{CommitMode, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, Headers as _},
+};
+use tokio::time::Instant;
+
+use super::{
+    ConsumerError, FailureLimits,
+    client::GroupMember,
+    read_errors::{ReadErrors, ReadPosition},
+    stall_watch::StallWatch,
+};
+use crate::{
+    kafka,
+    lag::{GroupLag, TopicPartition},
+    message::{IncomingMessage, MessageHeaders},
+};
+
+/// How a consumer reads.
+#[derive(Clone, Debug)]
+pub struct ConsumerSettings {
+    /// Where the broker is.
+    pub kafka: kafka::KafkaSettings,
+    /// Messages in a batch, at most.
+    pub batch_messages_max: usize,
+    /// Bytes of bodies, keys and headers in a batch, at which gathering ends.
+    pub batch_bytes_max: usize,
+    /// How many messages may die before the consumer stops.
+    pub limits: FailureLimits,
+    /// The group is joined again when a partition has not gone on for this long although there is
+    /// something to read and the client hands nothing out.
+    pub stall_limit: Duration,
+}
+
+impl ConsumerSettings {
+    /// The defaults of this house.
+    pub fn new(kafka: kafka::KafkaSettings) -> Self {
+        Self {
+            kafka,
+            batch_messages_max: 1_000,
+            batch_bytes_max: 8 * 1024 * 1024,
+            limits: FailureLimits::default(),
+            // Above what a commit and two looks take, and what a rebalance takes.
+            stall_limit: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A wait for messages ends after this long at the latest: the client can lose a wake-up.
+const POLL_LIMIT: Duration = Duration::from_secs(1);
+
+/// A membership in a group.
+pub struct PartitionReader {
+    pub(super) client: GroupMember,
+    pub(super) settings: ConsumerSettings,
+    pub(super) group: String,
+    /// As the broker calls them.
+    pub(super) topics: Vec<String>,
+    /// What a new assignment delivered while an older batch was held back.
+    early: GatheredBatch,
+    pub(super) errors: Mutex<ReadErrors>,
+    pub(super) stall_watch: StallWatch,
+}
+
+impl std::fmt::Debug for PartitionReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log").field("assignment", &self.client.assignment).finish_non_exhaustive()
+    }
+}
+
+/// Messages that were gathered under one assignment.
+#[derive(Clone, Debug, Default)]
+pub struct GatheredBatch {
+    /// In the order of each partition.
+    pub messages: Vec<IncomingMessage>,
+    /// The assignment under which they were gathered: its number, counted by this member.
+    pub generation: u64,
+}
+
+impl PartitionReader {
+    /// Joins `group` and reads `topics`.
+    pub fn subscribe(
+        settings: &ConsumerSettings,
+        group: &str,
+        topics: &[&str],
+    ) -> Result<Self, ConsumerError> {
+        let topics: Vec<String> = topics.iter().map(|text| settings.kafka.topic(text)).collect();
+        let client = GroupMember::new(&settings.kafka, group, 0)?;
+        client.join(&topics)?;
+        Ok(Self {
+            client,
+            settings: settings.clone(),
+            group: group.to_owned(),
+            early: GatheredBatch::default(),
+            errors: Mutex::new(ReadErrors::new(group, topics.clone())),
+            stall_watch: StallWatch::new(settings.stall_limit, Instant::now()),
+            topics,
+        })
+    }
+
+    /// Looks at this lag of its group, and joins the group again when that does not go on.
+    pub fn watch(&mut self, lag: GroupLag) {
+        self.stall_watch.watch(lag);
+    }
+
+    /// What keeps this member from reading, if anything: it waits for the group, an error of the
+    /// client repeats, or the group does not go on.
+    pub fn obstacle(&self) -> Option<String> {
+        let standing = {
+            let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+            errors.standing(std::time::Instant::now())
+        };
+        let joining = || "the group has not said yet which partitions to read".to_owned();
+        let joining = (!self.client.has_joined()).then(joining);
+        standing.or_else(|| self.stall()).or(joining)
+    }
+
+    /// Waits a moment for a message, then takes whatever else is there, up to the limits.
+    pub async fn gather(&mut self) -> Result<GatheredBatch, ConsumerError> {
+        self.recover().await?;
+        let mut batch = std::mem::take(&mut self.early);
+        let mut bytes = 0;
+        while batch.messages.len() < self.settings.batch_messages_max
+            && bytes < self.settings.batch_bytes_max
+        {
+            let received = if batch.messages.is_empty() {
+                tokio::time::timeout(POLL_LIMIT, self.client.consumer.recv()).await.ok()
+            } else {
+                self.client.consumer.recv().now_or_never()
+            };
+            let Some(received) = received else { break };
+            let Some(incoming) = self.read(received)? else { break };
+            bytes += weight(&incoming);
+            self.add(&mut batch, Some(incoming));
+        }
+        self.add(&mut batch, None);
+        self.stall_watch.set_idle(batch.messages.is_empty());
+        if let Some(topics) = self.client.new_topics() {
+            self.stall_watch.begin_anew(Instant::now());
+            self.errors.lock().unwrap_or_else(PoisonError::into_inner).assigned(&topics);
+        }
+        Ok(batch)
+    }
+
+    /// Adds a message. If partitions went away since the batch was begun, what came before is not
+    /// ours any more: whoever has them now reads it again.
+    fn add(&self, batch: &mut GatheredBatch, incoming: Option<IncomingMessage>) {
+        if batch.generation != self.generation() {
+            batch.generation = self.generation();
+            batch.messages.clear();
+        }
+        batch.messages.extend(incoming);
+    }
+
+    /// Waits out `delay` with the partitions paused, polling all the while so that the group keeps
+    /// this member. Answers whether the batch is still ours.
+    pub async fn hold(&mut self, generation: u64, delay: Duration) -> Result<bool, ConsumerError> {
+        let until = Instant::now() + delay;
+        let assigned = self.client.consumer.assignment().map_err(ConsumerError::Client)?;
+        self.client.consumer.pause(&assigned).map_err(ConsumerError::Client)?;
+        while generation == self.generation() {
+            let limit = until.min(Instant::now() + POLL_LIMIT);
+            let received = tokio::time::timeout_at(limit, self.client.consumer.recv()).await;
+            if let Ok(received) = received
+                && let Some(incoming) = self.read(received)?
+            {
+                let mut early = std::mem::take(&mut self.early);
+                self.add(&mut early, Some(incoming));
+                self.early = early;
+            }
+            if Instant::now() >= until {
+                break;
+            }
+        }
+        let assigned = self.client.consumer.assignment().map_err(ConsumerError::Client)?;
+        self.client.consumer.resume(&assigned).map_err(ConsumerError::Client)?;
+        self.stall_watch.begin_anew(Instant::now());
+        Ok(generation == self.generation())
+    }
+
+    /// Stores the offsets of messages that were processed. Does nothing if they were gathered under
+    /// an older assignment: the member that has their partitions now reads them again, and the inbox
+    /// knows them.
+    pub fn store<'m>(
+        &mut self,
+        generation: u64,
+        processed: impl Iterator<Item = &'m IncomingMessage>,
+    ) -> Result<(), ConsumerError> {
+        if generation != self.generation() {
+            return Ok(());
+        }
+        let mut offsets = TopicPartitionList::new();
+        for incoming in processed {
+            let topic = self.settings.kafka.topic(&incoming.topic);
+            // Unlike `store_offset`, the list form wants the offset of the next message.
+            let next = rdkafka::Offset::Offset(incoming.offset + 1);
+            if let Some(mut known) = offsets.find_partition(&topic, incoming.partition) {
+                known.set_offset(next).map_err(ConsumerError::Client)?;
+            } else {
+                offsets
+                    .add_partition_offset(&topic, incoming.partition, next)
+                    .map_err(ConsumerError::Client)?;
+            }
+        }
+        let now = Instant::now();
+        for stored in offsets.elements() {
+            let topic = Arc::from(self.settings.kafka.strip(stored.topic()));
+            let at = TopicPartition { topic, partition: stored.partition() };
+            self.stall_watch.has_stored(at, now);
+        }
+        self.keep(&offsets)
+    }
+
+    /// Stores the position of everything that was read, when no batch is being processed any more. That is up
+    /// to the position: control records and messages of aborted transactions are passed as well, which
+    /// are never delivered, and without which no log that others write to is ever read to its end.
+    pub fn store_position(&self, generation: u64) -> Result<(), ConsumerError> {
+        if generation != self.generation() || !self.early.messages.is_empty() {
+            return Ok(());
+        }
+        let mut offsets = TopicPartitionList::new();
+        for element in self.client.consumer.position().map_err(ConsumerError::Client)?.elements() {
+            // Of a partition of which nothing was read since it was assigned there is none, and that of
+            // one that was reset is of before.
+            if let rdkafka::Offset::Offset(_) = element.offset()
+                && !self.client.offsets.is_reset_since(element.topic(), element.partition())
+            {
+                let (topic, partition, next) =
+                    (element.topic(), element.partition(), element.offset());
+                offsets
+                    .add_partition_offset(topic, partition, next)
+                    .map_err(ConsumerError::Client)?;
+            }
+        }
+        if offsets.count() == 0 { Ok(()) } else { self.keep(&offsets) }
+    }
+
+    /// Has the client commit these offsets in the background.
+    fn keep(&self, offsets: &TopicPartitionList) -> Result<(), ConsumerError> {
+        match self.client.consumer.store_offsets(offsets) {
+            Ok(()) => (),
+            // Lost between the check and the call: the member that has the partitions reads it again.
+            Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => return Ok(()),
+            Err(error) => return Err(ConsumerError::Client(error)),
+        }
+        let back = self.client.offsets.backwards(offsets).map_err(ConsumerError::Client)?;
+        if back.count() > 0 {
+            self.client.consumer.commit(&back, CommitMode::Async).map_err(ConsumerError::Client)?;
+        }
+        Ok(())
+    }
+
+    /// Commits what is stored and leaves the group, within a limit: the client can hang in its
+    /// drop when the broker is away, so that happens on a thread nobody waits for longer.
+    pub async fn close(self) {
+        self.client.close().await;
+    }
+
+    fn generation(&self) -> u64 {
+        self.client.generation()
+    }
+
+    /// The client recovers by itself from every error that is not fatal: keep polling. What repeats
+    /// is told.
+    fn read(
+        &self,
+        received: Result<BorrowedMessage<'_>, KafkaError>,
+    ) -> Result<Option<IncomingMessage>, ConsumerError> {
+        let now = std::time::Instant::now();
+        let error = match received {
+            Ok(message) => {
+                let (topic, offset) = (message.topic(), message.offset());
+                self.client.offsets.note_read(topic, message.partition(), offset);
+                let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+                errors.read(topic, message.partition(), offset);
+                return Ok(Some(self.detach(&message)));
+            }
+            Err(error) => error,
+        };
+        let fatal = matches!(error, KafkaError::MessageConsumptionFatal(_))
+            || self.client.consumer.client().fatal_error().is_some();
+        if fatal {
+            return Err(ConsumerError::Fatal(error));
+        }
+        let said = std::mem::take(
+            &mut *self.client.assignment.said.lock().unwrap_or_else(PoisonError::into_inner),
+        );
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
+        let said = if said.is_empty() { error.to_string() } else { said };
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        errors.note((code, &said), now, || self.positions());
+        Ok(None)
+    }
+
+    /// Which message each partition is read from next, of those from which one was read since they
+    /// were assigned.
+    fn positions(&self) -> Vec<ReadPosition> {
+        let known = |list: TopicPartitionList| {
+            let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
+                let rdkafka::Offset::Offset(offset) = element.offset() else { return None };
+                Some(ReadPosition {
+                    topic: element.topic().to_owned(),
+                    partition: element.partition(),
+                    offset,
+                })
+            };
+            list.elements().iter().filter_map(offset).collect::<Vec<_>>()
+        };
+        self.client.consumer.position().map(known).unwrap_or_default()
+    }
+
+    fn detach(&self, message: &BorrowedMessage<'_>) -> IncomingMessage {
+        let mut headers = MessageHeaders::default();
+        for header in message.headers().iter().flat_map(|it| it.iter()) {
+            headers.push_raw(header.key, header.value);
+        }
+        IncomingMessage {
+            topic: self.settings.kafka.strip(message.topic()).to_owned(),
+            partition: message.partition(),
+            offset: message.offset(),
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            headers,
+            payload: message.payload().map(<[u8]>::to_vec),
+        }
+    }
+}
+
+/// What a message weighs in memory: its headers may be larger than its body.
+fn weight(incoming: &IncomingMessage) -> usize {
+    let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
+    let headers = incoming.headers.iter().map(|(name, value)| name.len() + of(value));
+    of(incoming.payload.as_deref()) + of(incoming.key.as_deref()) + headers.sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_client_is_told_the_limit_that_batches_are_held_to() {
+        let settings = kafka::KafkaSettings {
+            brokers: "broker:9092".to_owned(),
+            prefix: String::new(),
+            client_id: "a-test".to_owned(),
+            security: kafka::ConnectionSecurity::default().into(),
+            member: None,
+        };
+        let limit = kafka::POLL_INTERVAL_MAX.as_millis().to_string();
+        assert_eq!(settings.member("a-group").get("max.poll.interval.ms"), Some(&*limit));
+    }
+}

@@ -1,0 +1,182 @@
+//! How a group stands in each partition, and whether everything there is read: no questions, only what
+//! the answers say.
+//!
+//! ```text
+//! log start           committed              last stable offset      high watermark
+//!     |----- read -----|------- not read -------|-- open transaction --|
+//! ```
+//!
+//! **Architecture invariant:** a partition is read when the group has committed its high watermark.
+//! Nothing less will do: behind the last stable offset lie messages that are there and that nobody is
+//! given yet. Nothing more is asked: a member commits its position, which passes control records and
+//! messages of aborted transactions, too.
+
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TopicPartition {
+    /// The topic, without the deployment's prefix.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
+}
+
+/// How a group stands in one partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PartitionStanding {
+    /// The offset that the group has committed, if it has.
+    pub committed: Option<i64>,
+    /// Where the log starts: what was before is deleted. 0 where it was not asked, because all is read.
+    pub start: i64,
+    /// The high watermark: the offset that the next message gets.
+    pub end: i64,
+    /// The last stable offset, where it was asked: from there on, an open transaction hides what follows.
+    pub stable: Option<i64>,
+}
+
+impl PartitionStanding {
+    /// Everything before this offset is read, or deleted and cannot be read any more.
+    pub fn read(&self) -> i64 {
+        match self.committed {
+            Some(committed) if committed <= self.end => committed.max(self.start),
+            // Nothing was committed, or in a topic that had this name before.
+            _ => self.start,
+        }
+    }
+
+    /// Whether everything is read.
+    pub fn is_read(&self) -> bool {
+        self.read() >= self.end
+    }
+
+    /// Offsets that are not read: messages, and records that are none.
+    pub fn unread(&self) -> i64 {
+        (self.end - self.read()).max(0)
+    }
+
+    /// Offsets behind the last stable offset.
+    pub fn hidden(&self) -> i64 {
+        self.stable.map_or(0, |it| (self.end - it).max(0))
+    }
+
+    /// Whether there is something that a member of the group would be given.
+    pub fn is_readable(&self) -> bool {
+        self.read() < self.end.min(self.stable.unwrap_or(self.end))
+    }
+
+    /// Offsets that were deleted before the group had read them.
+    pub fn deleted_unread(&self) -> Option<Range<i64>> {
+        let committed = self.committed.filter(|n| *n < self.start && !self.is_of_another_log())?;
+        Some(committed..self.start)
+    }
+
+    /// Whether the group has committed an offset that this log never had: the topic was made anew.
+    pub fn is_of_another_log(&self) -> bool {
+        self.committed.is_some_and(|n| n > self.end)
+    }
+}
+
+/// One look at a group: every partition that its topics had then.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupStanding(pub BTreeMap<TopicPartition, PartitionStanding>);
+
+impl GroupStanding {
+    /// Where each partition ends.
+    pub fn ends(&self) -> BTreeMap<TopicPartition, i64> {
+        self.0.iter().map(|(at, standing)| (at.clone(), standing.end)).collect()
+    }
+
+    /// Whether the group has read everything.
+    pub fn is_read(&self) -> bool {
+        self.0.values().all(PartitionStanding::is_read)
+    }
+
+    /// Whether it has read everything up to these ends, which were seen before.
+    pub fn is_read_up_to(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+        ends.iter().all(|(at, end)| self.0.get(at).is_some_and(|standing| standing.read() >= *end))
+    }
+
+    /// Whether a log is shorter than it was, or gone: the topic was made anew.
+    pub(super) fn is_shorter_than(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+        ends.iter().any(|(at, end)| self.0.get(at).is_none_or(|standing| standing.end < *end))
+    }
+
+    /// What keeps the group from having read everything: the worst of it.
+    pub fn behind(&self) -> Option<LagCause> {
+        let unread = || self.0.iter().filter(|(_, standing)| !standing.is_read());
+        let reason = |(at, standing): (&TopicPartition, &PartitionStanding)| {
+            let (at, standing) = (at.clone(), *standing);
+            if standing.read() + standing.hidden() >= standing.end && standing.hidden() > 0 {
+                LagCause::OpenTransaction { at, standing }
+            } else if standing.is_of_another_log() {
+                LagCause::MadeAnew { at, standing }
+            } else {
+                LagCause::Unread { at, standing }
+            }
+        };
+        let worst =
+            unread().max_by_key(|(_, it)| (it.hidden(), it.is_of_another_log(), it.unread()));
+        worst.map(reason)
+    }
+}
+
+/// What keeps a group from having read everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LagCause {
+    /// The broker does not say how far it has read.
+    Unknown(String),
+    /// Messages lie unread.
+    Unread {
+        /// Where most of them lie.
+        at: TopicPartition,
+        /// How the group stands there.
+        standing: PartitionStanding,
+    },
+    /// All is read but what a transaction of somebody hides until it ends.
+    OpenTransaction {
+        /// Where.
+        at: TopicPartition,
+        /// How the group stands there.
+        standing: PartitionStanding,
+    },
+    /// The topic was made anew, and the group has committed nothing there since.
+    MadeAnew {
+        /// Where.
+        at: TopicPartition,
+        /// How the group stands there.
+        standing: PartitionStanding,
+    },
+}
+
+impl fmt::Display for LagCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(why) => f.write_str(why),
+            Self::Unread { at, standing } => {
+                write!(f, "{at} is read up to offset {} of {}", standing.read(), standing.end)
+            }
+            Self::OpenTransaction { at, standing } => write!(
+                f,
+                "an open transaction of another producer hides {at} from offset {} to {}",
+                standing.end - standing.hidden(),
+                standing.end
+            ),
+            Self::MadeAnew { at, standing } => write!(
+                f,
+                "{at} was made anew: it ends at offset {}, and offset {} is committed",
+                standing.end,
+                standing.committed.unwrap_or_default()
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Topics that are held: what waits for them does not stop the others.
+//!
+//! The list is in `messaging.held_topic`, so that a new leader knows it, and so that all instances
+//! know that a backlog of these is not a relay that is too slow. It is empty in good times: what reads
+//! it then pays for an empty table.
+//!
+//! **Architecture invariant:** only the leader writes, and each statement checks its epoch, as settling
+//! does.
+
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+
+use crate::backoff::BackoffSchedule;
+
+/// Pauses between two attempts at a held topic.
+const PAUSES: BackoffSchedule =
+    BackoffSchedule { first: Duration::from_secs(1), factor: 2.0, cap: Duration::from_mins(1) };
+
+/// What stands for a code where nothing was answered.
+pub(super) const UNCONFIRMED: &str = "Unconfirmed";
+
+/// A topic that is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct HeldTopic {
+    pub(super) topic: String,
+    /// Whether others were confirmed without it: what is wrong is not the broker or this process. The next
+    /// leader does not know that.
+    pub(super) is_proven: bool,
+    /// Attempts since it is held.
+    pub(super) attempts: u32,
+    pub(super) retry_at: Instant,
+    /// The code of the last error.
+    pub(super) code: String,
+    /// The last error in words.
+    pub(super) detail: String,
+}
+
+impl HeldTopic {
+    /// A topic whose messages are to be sent alone from now on, beginning at once.
+    pub(super) fn now(topic: &str, code: &str, detail: &str) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            is_proven: false,
+            attempts: 0,
+            retry_at: Instant::now(),
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+        }
+    }
+
+    /// The same after another attempt that failed: its next one is later.
+    pub(super) fn again(&self, code: &str, detail: &str) -> Self {
+        let pause = PAUSES.ceiling(self.attempts);
+        Self {
+            attempts: self.attempts.saturating_add(1),
+            retry_at: Instant::now() + pause,
+            code: code.to_owned(),
+            detail: detail.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// Whether this code, which may be our own fault, is the topic's. One with which it is held already was
+    /// judged when it was held.
+    pub(super) fn is_known_for(&self, code: &str) -> bool {
+        self.is_proven || self.code == code
+    }
+
+    /// Until its next attempt.
+    pub(super) fn pause(&self) -> Duration {
+        self.retry_at.saturating_duration_since(Instant::now())
+    }
+}
+
+/// All that are held.
+pub(super) async fn read(conn: &mut PgConnection) -> Result<Vec<HeldTopic>, sqlx::Error> {
+    let rows: Vec<(String, i32, f64, String, String)> = sqlx::query_as(
+        "SELECT topic, attempts, greatest(extract(epoch FROM retry_at - now()), 0)::float8,
+                code, detail
+         FROM messaging.held_topic ORDER BY topic",
+    )
+    .fetch_all(conn)
+    .await?;
+    let held = |(topic, attempts, seconds, code, detail)| {
+        let attempts: i32 = attempts;
+        let pause = Duration::try_from_secs_f64(seconds).unwrap_or_default().min(PAUSES.cap);
+        let retry_at = Instant::now() + pause;
+        HeldTopic {
+            topic,
+            is_proven: false,
+            attempts: attempts.unsigned_abs(),
+            retry_at,
+            code,
+            detail,
+        }
+    };
+    Ok(rows.into_iter().map(held).collect())
+}
+
+/// Holds a topic, or holds it longer; answers whether `epoch` is still the relay's.
+pub(super) async fn hold(
+    conn: &mut PgConnection,
+    epoch: i64,
+    held: &HeldTopic,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "WITH lease AS MATERIALIZED (
+             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
+         ), held AS (
+             INSERT INTO messaging.held_topic (topic, retry_at, attempts, code, detail)
+             SELECT $2, now() + make_interval(secs => $3), $4, $5, $6 FROM lease
+             ON CONFLICT (topic) DO UPDATE
+             SET retry_at = excluded.retry_at, attempts = excluded.attempts,
+                 code = excluded.code, detail = excluded.detail
+         )
+         SELECT EXISTS (SELECT FROM lease)",
+    )
+    .bind(epoch)
+    .bind(&held.topic)
+    .bind(held.pause().as_secs_f64())
+    .bind(i32::try_from(held.attempts).unwrap_or(i32::MAX))
+    .bind(&held.code)
+    .bind(&held.detail)
+    .fetch_one(conn)
+    .await
+}
+
+/// Holds a topic no longer; answers whether `epoch` is still the relay's.
+pub(super) async fn release(
+    conn: &mut PgConnection,
+    epoch: i64,
+    topic: &str,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(
+        "WITH lease AS MATERIALIZED (
+             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
+         ), released AS (
+             DELETE FROM messaging.held_topic USING lease WHERE topic = $2
+         )
+         SELECT EXISTS (SELECT FROM lease)",
+    )
+    .bind(epoch)
+    .bind(topic)
+    .fetch_one(conn)
+    .await
+}

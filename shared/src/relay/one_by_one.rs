@@ -1,0 +1,198 @@
+//! A held topic, tried alone and record by record, so that the record at fault is known.
+//!
+//! **Architecture invariant:** a visit is bounded in records and in time, and the other topics have
+//! their turn before the next one.
+
+use std::{
+    slice,
+    time::{Duration, Instant},
+};
+
+use super::{
+    LeaderLease, MessagePublisher, OutboxRelay, PublishRefusal, PublishResult, RefusalCause,
+    RelayError, RelayStep, count_topic,
+    held_topics::{HeldTopic, UNCONFIRMED},
+    publish_result,
+};
+use crate::{
+    db,
+    dead_letter::unpublishable,
+    outbox::{self, OutboxRow, TopicSelection},
+    telemetry::spans,
+};
+
+/// Records of one visit, at most.
+const RECORDS_MAX: usize = 100;
+/// No further record after this long.
+const VISIT_LIMIT: Duration = Duration::from_secs(1);
+
+impl<P: MessagePublisher> OutboxRelay<P> {
+    /// Tries a held topic: up to the first record that is not confirmed.
+    pub(super) async fn alone(
+        &mut self,
+        leader: &mut LeaderLease,
+        held: &HeldTopic,
+    ) -> Result<RelayStep, RelayError> {
+        leader.was_alone = true;
+        match self.restore(held).await {
+            Ok(false) => (),
+            Ok(true) => {
+                // What it had is published again before what waits.
+                let losses = self.restored(leader, &held.topic);
+                let leads = self.record(leader, &losses).await?;
+                if !leads || !losses.is_empty() {
+                    return Ok(if leads { RelayStep::Held } else { RelayStep::Deposed });
+                }
+            }
+            Err(reason) => return self.hold_again(leader, held, (&held.code, &reason)).await,
+        }
+        let n_max = i64::try_from(RECORDS_MAX).unwrap_or(i64::MAX);
+        let first = outbox::head_of(&mut leader.conn, n_max, TopicSelection::Of(&held.topic));
+        let batch = db::within(self.settings.statement_limit, first).await?;
+        // Others wait for this: it is not waited for as long as for a batch.
+        self.publisher.set_patience(self.tenure.patience() / 2);
+        let began = (spans::now(), Instant::now());
+        let (mut answers, mut failure) = (Vec::new(), None);
+        for kept in &batch {
+            match self.publish(slice::from_ref(kept)).await.pop() {
+                Some(PublishResult::Confirmed) => answers.push(PublishResult::Confirmed),
+                other => {
+                    failure = other.map(|result| (kept, result));
+                    break;
+                }
+            }
+            if began.1.elapsed() > VISIT_LIMIT {
+                break;
+            }
+        }
+        let n = answers.len();
+        if self.settle(leader, &batch, (&answers, began.0)).await?.is_none() {
+            return Ok(RelayStep::Deposed);
+        }
+        match failure {
+            Some((kept, PublishResult::Refused(refusal)))
+                if refusal.blame == RefusalCause::Record =>
+            {
+                self.unpublishable(leader, held, (kept, &refusal)).await
+            }
+            Some((kept, PublishResult::Refused(refusal))) => {
+                let said = (&*refusal.code, &*describe(kept, &refusal));
+                if n == 0
+                    && refusal.blame == RefusalCause::Unclear
+                    && !held.is_known_for(&refusal.code)
+                {
+                    return self.suspect(leader, held, said).await;
+                }
+                self.hold_again(leader, held, said).await
+            }
+            Some((_, PublishResult::Unconfirmed | PublishResult::Confirmed)) => {
+                let trouble = self.publisher.trouble();
+                if n == 0 && !held.is_known_for(UNCONFIRMED) {
+                    return self.suspect(leader, held, (UNCONFIRMED, &trouble)).await;
+                }
+                self.hold_again(leader, held, (&held.code, &trouble)).await
+            }
+            // All that there was: whatever was at fault is gone.
+            None if n == batch.len() && n < RECORDS_MAX => {
+                let leads = self.release(leader, held).await?;
+                Ok(if leads { RelayStep::Published(n) } else { RelayStep::Deposed })
+            }
+            None => Ok(RelayStep::Published(n)),
+        }
+    }
+
+    /// Makes the topic anew, if it is missing; answers whether it was.
+    async fn restore(&mut self, held: &HeldTopic) -> Result<bool, String> {
+        if publish_result::is_missing(&held.code) {
+            self.publisher.restore(&held.topic).await
+        } else {
+            Ok(false)
+        }
+    }
+
+    /// The topic stays held, and its next try is later.
+    async fn hold_again(
+        &mut self,
+        leader: &mut LeaderLease,
+        held: &HeldTopic,
+        (code, detail): (&str, &str),
+    ) -> Result<RelayStep, RelayError> {
+        let leads = self.hold(leader, held.again(code, detail)).await?;
+        Ok(if leads { RelayStep::Held } else { RelayStep::Deposed })
+    }
+
+    /// What the topic is held for turns out to be what may be our own fault: it is held no longer, until
+    /// others are confirmed without it. If none is, this relay is to lead no more.
+    async fn suspect(
+        &mut self,
+        leader: &mut LeaderLease,
+        held: &HeldTopic,
+        (code, detail): (&str, &str),
+    ) -> Result<RelayStep, RelayError> {
+        if !self.release(leader, held).await? {
+            return Ok(RelayStep::Deposed);
+        }
+        leader.is_doubtful = true;
+        leader.suspects.push(HeldTopic::now(&held.topic, code, detail));
+        Ok(RelayStep::Unconfirmed(0))
+    }
+
+    /// A record that the broker does not take for its own sake: it becomes a dead letter, or, a copy of
+    /// one, goes without its body. The topic stays held for what comes after it.
+    async fn unpublishable(
+        &mut self,
+        leader: &mut LeaderLease,
+        held: &HeldTopic,
+        (kept, refusal): (&OutboxRow, &PublishRefusal),
+    ) -> Result<RelayStep, RelayError> {
+        let service = self.settings.service;
+        let detail = describe(kept, refusal);
+        let leads = if *kept.message.topic == format!("{service}.dlq") {
+            if !self.publish_without_body(kept, &detail).await {
+                return self.hold_again(leader, held, (&refusal.code, &detail)).await;
+            }
+            let gone = [kept.outbox_id];
+            let settle = outbox::settle(&mut leader.conn, leader.epoch, &gone);
+            db::within(self.settings.statement_limit, settle).await?
+        } else {
+            let record = (service, kept);
+            let bury = unpublishable::bury(&mut leader.conn, leader.epoch, record, &detail);
+            db::within(self.settings.statement_limit, bury).await?
+        };
+        if !leads {
+            return Ok(RelayStep::Deposed);
+        }
+        let message = &kept.message;
+        tracing::warn!(message = %message.id, detail, "a record that no broker takes leaves the outbox");
+        count_topic("relay_unpublishable_total", service, &message.topic, 1);
+        self.tenure.published(Instant::now());
+        Ok(RelayStep::Published(1))
+    }
+
+    /// Publishes what a copy of a dead letter is without its body. If that is refused for its own sake,
+    /// too, nothing more can be shown there: the letter's row has all of it. Answers whether it is done.
+    async fn publish_without_body(&mut self, kept: &OutboxRow, detail: &str) -> bool {
+        let small =
+            OutboxRow { message: unpublishable::without_body(&kept.message), ..kept.clone() };
+        let answer = self.publish(slice::from_ref(&small)).await.pop();
+        // Its offset belongs to no batch.
+        drop(self.publisher.offsets());
+        match answer {
+            Some(PublishResult::Confirmed) => true,
+            Some(PublishResult::Refused(it)) if it.blame == RefusalCause::Record => {
+                tracing::warn!(
+                    detail,
+                    "a copy of a dead letter is left out: its row has all of it"
+                );
+                true
+            }
+            Some(PublishResult::Refused(_) | PublishResult::Unconfirmed) | None => false,
+        }
+    }
+}
+
+/// A refusal in words that an operator can search for.
+fn describe(kept: &OutboxRow, refusal: &PublishRefusal) -> String {
+    let (topic, bytes) = (&kept.message.topic, kept.message.bytes());
+    format!("{topic} refused a record of {bytes} bytes: {} ({})", refusal.code, refusal.text)
+}

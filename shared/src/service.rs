@@ -1,0 +1,394 @@
+//! What every service starts, put together once.
+//!
+//! ```text
+//! admin server ──> database ──> topics ──> schemas ──> relay, watcher, housekeeping ──> the service's parts ──> public server
+//! ```
+//!
+//! The admin server comes first, so that it can be asked while the rest waits for the database, the
+//! broker and the registry. Each of them may come up later, and each may come back.
+//!
+//! A service [starts](ServiceBuilder::start) these parts, adds its own, and
+//! [opens](ServiceBuilder::open_server) its public server at the end.
+//!
+//! **Architecture invariant:** no work is sent here before all parts have started: the process is not
+//! ready from its first answer on until its public server listens.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::Router;
+use sqlx::{PgPool, migrate::Migrator};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admission::{AdmissionGate, BacklogWatcher},
+    batcher::{self, BatchHandler, CommandBatcher},
+    clock::Clock,
+    codec::{self, AvroCodec, RecordKind},
+    config::{InvalidSetting, ServiceSettings},
+    consumer::{self, GroupConsumer, MessageHandler},
+    contract, db,
+    dead_letter::{DeadLetterAdmin, LetterSampler},
+    dependency::{self, WaitOutcome},
+    effects::WorkerWakers,
+    health::HealthComponent,
+    housekeeping::{self, HousekeepingTask},
+    http::{self, AdminRoutes, ProblemPage, bind, serve},
+    jobs::{self, JobHandler, JobPolicy, JobSampler, JobWorker},
+    lag::{self, GroupLag},
+    lifecycle::{ProcessLifecycle, StopStage},
+    message::TraceParent,
+    relay::{self, KafkaPublisher, OutboxRelay},
+    sampled_metrics::{MetricSampler, SamplerLoop},
+    sequence::SequenceWatch,
+    telemetry::{self, MetricsHandle, ProcessMetrics, spans},
+    topics,
+};
+
+/// Messages that the relay publishes at once, at most.
+const RELAY_BATCH_MAX: usize = 1_000;
+/// Measurements wait this long to be sorted into their buckets, if nobody asks.
+const KEEP_UP: Duration = Duration::from_secs(5);
+/// The outbox is looked at this often, whether the relay was woken or not.
+const RELAY_POLL: Duration = Duration::from_millis(500);
+/// One statement of the relay may take this long.
+const RELAY_STATEMENT_LIMIT: Duration = Duration::from_secs(20);
+/// What is in the outbox when the process is to stop may go out for this long.
+const RELAY_STOP_GRACE: Duration = Duration::from_millis(1_500);
+
+/// What a service says of itself before it starts.
+#[derive(Debug)]
+pub struct ServiceSpec {
+    /// Its name: its consumer group, its source, the prefix of its dead-letter topic.
+    pub name: &'static str,
+    /// Its settings, as far as every service has them.
+    pub common: ServiceSettings,
+    /// Its own tables.
+    pub migrations: &'static Migrator,
+    /// The records that it says.
+    pub says: Vec<RecordKind>,
+    /// The records that it reads.
+    pub reads: Vec<RecordKind>,
+    /// The pages behind the problems that only this service has.
+    pub pages: &'static [ProblemPage],
+}
+
+/// Why a service cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A setting cannot be.
+    #[error("a setting cannot be")]
+    Settings(#[from] InvalidSetting),
+    /// An address cannot be listened at.
+    #[error("an address cannot be listened at")]
+    Listen(#[from] io::Error),
+    /// The database cannot be used.
+    #[error("the database cannot be used")]
+    Database(#[from] sqlx::Error),
+    /// The topics are not as declared.
+    #[error("the topics are not as declared")]
+    Topics(#[from] topics::TopicError),
+    /// Spans cannot be exported.
+    #[error("traces cannot leave")]
+    Spans(#[from] spans::SpanError),
+    /// The schemas cannot be agreed upon.
+    #[error("the schemas cannot be agreed upon")]
+    Codec(#[from] codec::CodecError),
+    /// The consumer cannot be made.
+    #[error("the consumer cannot be made")]
+    Consumer(#[from] consumer::ConsumerError),
+    /// It was told to stop while it waited.
+    #[error("told to stop while waiting for the database")]
+    Stopped,
+}
+
+/// Where a service that runs can be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceAddresses {
+    /// By the world.
+    pub http: SocketAddr,
+    /// By its operators.
+    pub admin: SocketAddr,
+}
+
+/// What the parts of a service have in common, and how they are started.
+#[derive(Debug)]
+pub struct ServiceBuilder {
+    name: &'static str,
+    common: ServiceSettings,
+    life: ProcessLifecycle,
+    pool: PgPool,
+    codec: AvroCodec,
+    wakers: WorkerWakers,
+    gate: AdmissionGate,
+    limits: http::HttpSettings,
+    admin: SocketAddr,
+    admin_routes: AdminRoutes,
+    door: HealthComponent,
+    letters: DeadLetterAdmin,
+    operators: Router,
+    pages: &'static [ProblemPage],
+}
+
+/// What has to be there before anything can be started, each with its word in the health.
+struct StartupComponents {
+    database: HealthComponent,
+    topics: HealthComponent,
+    schemas: HealthComponent,
+}
+
+/// Sends spans to a collector, if there is one.
+fn begin_traces(plan: &ServiceSpec) -> Result<(), spans::SpanError> {
+    TraceParent::record_share(plan.common.trace_share);
+    match plan.common.otlp_endpoint.as_deref() {
+        None | Some("") => Ok(()),
+        Some(endpoint) => spans::export(&spans::SpanSettings {
+            endpoint: endpoint.to_owned(),
+            service: plan.name,
+        }),
+    }
+}
+
+impl ServiceBuilder {
+    /// Starts what every service has. Waits for what it depends on, for as long as it takes.
+    pub async fn lay(
+        plan: ServiceSpec,
+        life: ProcessLifecycle,
+        metrics: MetricsHandle,
+    ) -> Result<Self, ServiceError> {
+        begin_traces(&plan)?;
+        // All of them before the first answer: what has not begun is not ready either.
+        let waits = StartupComponents {
+            database: life.health().component("database"),
+            topics: life.health().component("topics"),
+            schemas: life.health().component("schemas"),
+        };
+        let door = life.health().component("http");
+        let listener = bind("admin", plan.common.admin_listen).await?;
+        let admin = listener.local_addr()?;
+        telemetry::introduce(plan.name);
+        let vitals = ProcessMetrics::of(life.health().clone());
+        life.start(StopStage::Last, "numbers", |stop| metrics.clone().keep_up(KEEP_UP, stop));
+        let unlimited = http::HttpSettings::default();
+        let admin_routes = AdminRoutes::new(vitals.clone(), metrics, unlimited.clone());
+        let routes = admin_routes.router();
+        life.start(StopStage::Last, "admin", |stop| serve(listener, routes, unlimited, stop));
+
+        let (stop, tables) = (life.stopping(), plan.migrations);
+        let pool = database(&plan.common, plan.name, tables, &waits.database, &stop).await?;
+        let letters = DeadLetterAdmin::new(pool.clone());
+        vitals.watch_pool(pool.clone());
+        let codec = talk(&plan, &life, &waits).await?;
+        life.start(StopStage::Work, "schemas", |stop| codec.clone().keep_registered(stop));
+        let (name, common, wakers) = (plan.name, plan.common, WorkerWakers::default());
+        let pages = plan.pages;
+        let limits = common.limits.http()?;
+        let health = life.health().component("admission");
+        let watcher = BacklogWatcher::new(pool.clone(), common.limits.admission(), health);
+        let gate = watcher.gate();
+        life.start(StopStage::Work, "admission", |stop| watcher.run(stop));
+        let builder = Self {
+            name,
+            common,
+            life,
+            pool,
+            codec,
+            wakers,
+            gate,
+            limits,
+            admin,
+            admin_routes,
+            door,
+            letters,
+            operators: Router::new(),
+            pages,
+        };
+        builder.start_relay()?;
+        let settings = housekeeping::HousekeepingSettings {
+            published_span: builder.common.published_kept,
+            ..housekeeping::HousekeepingSettings::default()
+        };
+        let housekeeping = HousekeepingTask::new(builder.pool.clone(), settings);
+        builder.life.start(StopStage::Work, "housekeeping", |stop| housekeeping.run(stop));
+        builder.start_census("letters", LetterSampler::describe());
+        Ok(builder)
+    }
+
+    /// The database, with its tables up to date.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+
+    /// What is needed to speak.
+    pub fn codec(&self) -> &AvroCodec {
+        &self.codec
+    }
+
+    /// Who is woken after a commit.
+    pub fn wakers(&self) -> &WorkerWakers {
+        &self.wakers
+    }
+
+    /// The parts, for those that only this service has.
+    pub fn life(&self) -> &ProcessLifecycle {
+        &self.life
+    }
+
+    /// What the public server allows.
+    pub fn limits(&self) -> &http::HttpSettings {
+        &self.limits
+    }
+
+    /// Starts the work on one kind of job.
+    pub fn start_worker<E: JobHandler>(
+        &mut self,
+        name: &'static str,
+        effect: E,
+        policy: JobPolicy,
+    ) {
+        let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
+        let health = self.life.health().component(name);
+        let service = self.name;
+        let worker =
+            JobWorker::new(jobs::WorkerParts { service, effect, policy, pool, wakers, health });
+        self.letters.jobs.insert(E::KIND, worker.parts());
+        self.life.start(StopStage::Work, name, |stop| worker.run(stop));
+        self.start_census("jobs", JobSampler::of_kind(E::KIND));
+    }
+
+    /// Starts to count what only the database knows.
+    pub fn start_census<C: MetricSampler>(&self, name: &'static str, count: C) {
+        let census = SamplerLoop::new(self.pool.clone(), count);
+        self.life.start(StopStage::Work, name, |stop| census.run(stop));
+    }
+
+    /// Starts what takes commands in, and answers the door to it.
+    pub fn start_intake<B: BatchHandler>(
+        &self,
+        name: &'static str,
+        batch: B,
+        settings: batcher::BatcherSettings,
+    ) -> CommandBatcher<B> {
+        let (pool, wakers, gate) = (self.pool.clone(), self.wakers.clone(), self.gate.clone());
+        let (batcher, worker) = CommandBatcher::new(
+            batcher::BatcherParts { name, batch, pool, wakers, gate },
+            settings,
+        );
+        self.life.start(StopStage::Work, name, |stop| worker.run(stop));
+        batcher
+    }
+
+    /// Starts to read what the others say; answers how far all instances together have read.
+    pub fn start_consumer<H: MessageHandler>(
+        &mut self,
+        handler: H,
+    ) -> Result<GroupLag, ServiceError> {
+        let kafka = self.common.kafka(self.name)?;
+        let topics = handler.topics();
+        let group = lag::LagSettings { kafka: kafka.clone(), group: self.name, topics };
+        let watcher = lag::LagWatcher::new(group);
+        let lag = watcher.lag();
+        self.life.start(StopStage::Work, "lag", |stop| watcher.run(stop));
+        let parts = Arc::new(consumer::BatchProcessor {
+            service: self.name,
+            handler,
+            pool: self.pool.clone(),
+            wakers: self.wakers.clone(),
+            clock: Clock::System,
+            watch: SequenceWatch::default(),
+        });
+        self.letters.messages = Some(Arc::<consumer::BatchProcessor<H>>::clone(&parts) as _);
+        let parked = Arc::clone(&parts);
+        self.life.start(StopStage::Work, "parked", |stop| parked.redrive_parked(stop));
+        let reading = consumer::ConsumerSettings {
+            limits: self.common.dead_letter_limits(),
+            ..consumer::ConsumerSettings::new(kafka)
+        };
+        let health = self.life.health().component("consumer");
+        let consumer = GroupConsumer::new(parts, &reading, health)?.watching(lag.clone());
+        self.life.start(StopStage::Work, "consumer", |stop| consumer.run(stop));
+        Ok(lag)
+    }
+
+    /// Adds routes to the admin server that only this service has.
+    pub fn add_operator_routes(&mut self, routes: Router) {
+        self.operators = std::mem::take(&mut self.operators).merge(routes);
+    }
+
+    /// Opens the public server, once all parts were started, and completes the admin server. The
+    /// routes are [finished](http::finish).
+    pub async fn open(self, routes: Router) -> Result<ServiceAddresses, ServiceError> {
+        let operators = self
+            .operators
+            .merge(http::dead_letters(self.letters))
+            .merge(http::problem_pages(self.pages));
+        self.admin_routes.complete(operators);
+        let listener = bind("http", self.common.http_listen).await?;
+        let addresses = ServiceAddresses { http: listener.local_addr()?, admin: self.admin };
+        let limits = self.limits;
+        self.life.start(StopStage::Edges, "http", |stop| serve(listener, routes, limits, stop));
+        self.door.ready();
+        Ok(addresses)
+    }
+
+    fn start_relay(&self) -> Result<(), ServiceError> {
+        let name = format!("{} relay", self.name);
+        let settings = relay::RelaySettings {
+            database: db::options(&self.common.database()?, &name)?,
+            service: self.name,
+            batch_max: RELAY_BATCH_MAX,
+            poll: RELAY_POLL,
+            statement_limit: RELAY_STATEMENT_LIMIT,
+            stop_grace: RELAY_STOP_GRACE,
+            lead_limit: self.common.limits.relay_lead_limit,
+        };
+        let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX)
+            .declaring(&contract::TOPICS, self.common.broker.replicas());
+        let health = self.life.health().component("relay");
+        let relay = OutboxRelay::new(settings, publisher, self.wakers.clone(), health)
+            .keeping(self.common.keep());
+        self.life.start(StopStage::Last, "relay", |stop| relay.run(stop));
+        Ok(())
+    }
+}
+
+/// The database, with its tables up to date.
+pub(crate) async fn database(
+    common: &ServiceSettings,
+    name: &str,
+    migrations: &Migrator,
+    component: &HealthComponent,
+    stop: &CancellationToken,
+) -> Result<PgPool, ServiceError> {
+    let settings = common.database()?;
+    let (pool, options) = (db::pool(&settings, name)?, db::options(&settings, name)?);
+    let attempt = async || {
+        db::check(&pool, &options).await?;
+        db::migrate(&pool, migrations).await
+    };
+    match dependency::wait(component, stop, db::may_pass, attempt).await {
+        WaitOutcome::Up(()) => {
+            db::tell(&pool, component);
+            Ok(pool)
+        }
+        WaitOutcome::Refused(error) => Err(error.into()),
+        WaitOutcome::Stopped => Err(ServiceError::Stopped),
+    }
+}
+
+/// The topics, and what is said and read on them.
+async fn talk(
+    plan: &ServiceSpec,
+    life: &ProcessLifecycle,
+    waits: &StartupComponents,
+) -> Result<AvroCodec, ServiceError> {
+    let stop = life.stopping();
+    let kafka = plan.common.kafka(plan.name)?;
+    let replicas = plan.common.broker.replicas();
+    topics::ensure(&kafka, &contract::TOPICS, replicas, &waits.topics, &stop).await?;
+    let words = codec::CodecSettings {
+        source: contract::source(plan.name),
+        registry_url: plan.common.schema_registry_url.clone(),
+        prefix: kafka.prefix,
+    };
+    Ok(AvroCodec::connect(&words, &plan.says, &plan.reads, &waits.schemas, &stop).await?)
+}
