@@ -1,4 +1,4 @@
-//! The one entry through which products and reservations change: for HTTP and messages.
+//! The only entry through which products and reservations change, for HTTP and for messages.
 
 use shared::{
     clock::Clock,
@@ -22,30 +22,29 @@ use crate::{
     wire::{self, StockRecord},
 };
 
-/// Executes what is asked of products and reservations.
+/// Executes commands on products and reservations.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Encodes events.
     pub codec: AvroCodec,
-    /// Tells the time, and mints ids.
+    /// Source of the time and of new ids.
     pub clock: Clock,
 }
 
-/// What became of a command.
+/// The outcome of one command.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CommandResult {
-    /// What happened, or why nothing may.
+    /// The event, if any, or the reason for a rejection.
     pub decision: Decision<Inventory>,
-    /// The product that the command was about, as it is right after it.
+    /// The product named by the command, as it is directly after the command.
     pub product: Option<Product>,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchOutcome {
-    /// One per command, in their order.
+    /// One outcome per command, in the order of the commands.
     pub answers: Vec<CommandResult>,
-    /// What is to be published.
+    /// Messages to be published.
     pub effects: DecisionEffects,
 }
 
@@ -74,7 +73,7 @@ impl App {
         Ok(outcome)
     }
 
-    /// What is said of an event, numbered under the lock of the row that it is about.
+    /// The message for an event, numbered under the lock of the row that the event changes.
     fn message(
         &self,
         rows: &mut LockedRows,

@@ -1,12 +1,12 @@
-//! What callers ask over HTTP: products to list, change and restock, each batch in one transaction.
+//! HTTP commands: list, change and restock products. Each batch is one transaction.
 //!
 //! ```text
 //! stored answers ──> App::execute ──> store the answers
 //! ```
 //!
-//! **Architecture invariant:** a request with an `Idempotency-Key` has its effect once; one that is
-//! repeated is answered with what was stored. What was refused is not stored: the same key may be
-//! tried again once the reason is gone.
+//! **Architecture invariant:** a request with an `Idempotency-Key` has its effect once; a repeated
+//! request gets the stored answer. Refusals are not stored: the same key may be tried again once
+//! the reason for the refusal is gone.
 
 use axum::http::StatusCode;
 use shared::{
@@ -30,23 +30,19 @@ use crate::{
     request::StockRequest,
 };
 
-/// What is to be done with a product.
+/// A command for a product, as HTTP callers send it.
 #[derive(Clone, Debug)]
 pub struct ChangeProduct {
-    /// Which.
     pub sku: Sku,
-    /// What.
     pub command: product::ProductCommand,
-    /// The caller's name for this request.
+    /// The idempotency key that the caller chose.
     pub key: Option<RequestKey>,
-    /// The trace that it belongs to.
+    /// The trace that the command belongs to.
     pub trace: Option<TraceParent>,
 }
 
-/// Changes products.
 #[derive(Clone, Debug)]
 pub struct ChangeProducts {
-    /// Executes the commands.
     pub app: App,
 }
 

@@ -1,4 +1,4 @@
-//! What orders want of this service: each message is a command.
+//! Consumer of order messages: each message becomes one command.
 
 use shared::{
     codec::{AvroCodec, RecordKind},
@@ -11,10 +11,9 @@ use sqlx::PgConnection;
 
 use crate::{app::App, domain::inventory::InventoryCommand, request::StockRequest, wire};
 
-/// Takes messages about orders in.
+/// Consumes messages about orders.
 #[derive(Clone, Debug)]
 pub struct EventHandler {
-    /// Executes the commands.
     pub app: App,
 }
 

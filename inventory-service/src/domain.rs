@@ -1,8 +1,8 @@
-//! What products, stock and reservations are and how they may change. Pure: no I/O, no clock, no
+//! Products, stock and reservations, and their allowed changes. Pure: no I/O, no clock, no
 //! randomness.
 //!
 //! [`inventory`] is the decider; [`reservation`] and [`product`] hold its two tables, [`stock`] the
-//! arithmetic that both move, [`naming`] the words that all of them use, [`rejection`]
+//! arithmetic that both use, [`naming`] the value types that all of them use, [`rejection`]
 //! the reasons for a refusal.
 
 pub mod inventory;

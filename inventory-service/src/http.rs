@@ -1,7 +1,7 @@
-//! The REST API: products and stock, to look at and to change.
+//! The REST API to read and change products and stock.
 //!
-//! Reads go to the database at once. Changes go through [`commands`](crate::commands), so that many
-//! callers share one transaction.
+//! Reads query the database directly. Changes go through [`commands`](crate::commands), so that
+//! many callers share one transaction.
 
 use axum::Router;
 use shared::{
@@ -25,12 +25,12 @@ mod put_product;
 mod restock;
 pub(crate) mod view;
 
-/// What the endpoints need.
+/// State that the endpoints share.
 #[derive(Clone, Debug)]
 pub struct InventoryApi {
-    /// Where commands go in.
+    /// The batcher for commands.
     pub batcher: CommandBatcher<ChangeProducts>,
-    /// Where rows are looked at.
+    /// The database pool for reads.
     pub pool: PgPool,
 }
 

@@ -1,7 +1,7 @@
 //! Owns products, stock and reservations.
 //!
-//! Modules stand in the order in which a command travels: what is decided, the one road by which
-//! anything changes, its rows, its words, and the doors that lead in.
+//! Modules are listed in the order in which a command passes them: the decision (`domain`), the
+//! only entry for changes (`app`), the rows (`store`), the messages (`wire`), the inbound adapters.
 
 pub mod domain;
 

@@ -1,14 +1,14 @@
-//! What this service counts: the events that it decides, and what it refuses.
+//! Metrics of this service: decided events and refused commands.
 
 use shared::decider::Decision;
 
 use crate::domain::inventory::Inventory;
 
 const DECIDED: &str = "inventory_decided_total";
-/// What is counted beside events: answers that are no.
+/// The label for refusals, which are counted beside events.
 const REFUSED: &str = "refused";
 
-/// Gives the number its line of help, and shows it from 0 on.
+/// Describes the metric and initialises it with 0.
 pub(crate) fn describe() {
     metrics::describe_counter!(DECIDED, "Events that were decided, by kind.");
     for event in [
@@ -26,7 +26,7 @@ pub(crate) fn describe() {
     }
 }
 
-/// Counts what was decided. A batch that is taken in again is counted again.
+/// Counts the decisions of a batch. A batch that is consumed again is counted again.
 pub(crate) fn count<'d>(decisions: impl Iterator<Item = &'d Decision<Inventory>>) {
     for decision in decisions {
         match decision {

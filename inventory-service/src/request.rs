@@ -1,14 +1,13 @@
-//! What is asked of products and reservations, by callers and messages alike.
+//! A request to products and reservations, from HTTP callers and from messages.
 
 use shared::message::TraceParent;
 
 use crate::domain::inventory::InventoryCommand;
 
-/// What is asked of a product or a reservation.
+/// A command for a product or a reservation, with its trace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StockRequest {
-    /// What is asked.
     pub command: InventoryCommand,
-    /// The trace that it belongs to.
+    /// The trace that the request belongs to.
     pub trace: Option<TraceParent>,
 }

@@ -1,7 +1,7 @@
-//! Products to begin with: a small shop for the demo, a long list for load tests.
+//! Initial products: a small shop for the demo, a long list for load tests.
 //!
-//! Introducing leaves what is known as it is, so this may run at each start and in each instance: a
-//! price that was changed stays changed, and nothing is delivered twice.
+//! Introducing a product that exists changes nothing, so the seed may run at each start of each
+//! instance: a changed price stays changed, and no stock is added twice.
 
 use futures_util::future;
 use shared::{
@@ -21,24 +21,24 @@ use crate::{
     },
 };
 
-/// Introduced at the same time; well within what an batcher holds.
+/// Products introduced at the same time: well below the capacity of a batcher.
 const BATCH: usize = 500;
 
-/// What a load test may take of one product.
+/// The quantity of one product that a load test may take.
 const LOAD_STOCK: i32 = 1_000_000_000;
 
-/// A product to begin with.
+/// An initial product.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductSeed {
-    /// What it is known by.
+    /// The product's key.
     pub sku: Sku,
-    /// How it is offered.
+    /// The product's offer.
     pub offer: ProductOffer,
-    /// How many there are.
+    /// The product's initial stock.
     pub quantity: Option<Quantity>,
 }
 
-/// The demo's shop: each way that an order can go has something to order.
+/// The demo's shop: for each outcome of an order there is a product that leads to it.
 pub fn demo() -> Vec<ProductSeed> {
     [
         ("desk-lamp", "Desk lamp", 4_990, 500),
@@ -49,7 +49,7 @@ pub fn demo() -> Vec<ProductSeed> {
         ("standing-desk", "Standing desk", 54_900, 25),
         // The last one: of two orders, one is out of stock.
         ("first-edition", "First edition, signed", 125_000, 1),
-        // Never there: every order for it is cancelled.
+        // Never in stock: every order for it is cancelled.
         ("unobtainium", "Unobtainium, 1 g", 99_900, 0),
     ]
     .into_iter()
@@ -66,13 +66,13 @@ pub fn load(n: u32) -> Vec<ProductSeed> {
         .collect()
 }
 
-/// A seed; none if its maker has made a mistake, which the tests of the settings would see.
+/// A seed; `None` if its values are not valid, which the tests of the settings would detect.
 fn seed(sku: &str, name: &str, price_minor: i64, count: i32) -> Option<ProductSeed> {
     let offer = ProductOffer::new(name.to_owned(), price_minor, "EUR".to_owned(), true).ok()?;
     Some(ProductSeed { sku: Sku::parse(sku)?, offer, quantity: Quantity::new(count) })
 }
 
-/// Introduces the products as any caller would, for as long as it takes.
+/// Introduces the products like any caller, and retries without limit.
 pub async fn plant(
     batcher: &CommandBatcher<ChangeProducts>,
     seeds: &[ProductSeed],

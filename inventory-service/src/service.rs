@@ -1,4 +1,4 @@
-//! The parts of this service, put together on the service that every service stands on.
+//! Builds and starts the parts of this service on the shared service runtime.
 
 use shared::{
     batcher,
@@ -19,7 +19,7 @@ use crate::{
     metrics, seed, wire,
 };
 
-/// Starts all parts. Waits for what they depend on, for as long as it takes.
+/// Starts all parts of the service. Waits without limit for their dependencies.
 pub async fn run(
     settings: InventorySettings,
     life: ProcessLifecycle,
@@ -35,11 +35,11 @@ pub async fn run(
         reads: wire::reads().into(),
         pages: &[],
     };
-    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
 
     let products = ChangeProducts { app: app.clone() };
-    let batcher = service.start_intake("intake", products, batcher::BatcherSettings::default());
+    let batcher = service.start_batcher("intake", products, batcher::BatcherSettings::default());
     service.start_consumer(EventHandler { app })?;
 
     let life = service.life();
@@ -49,5 +49,5 @@ pub async fn run(
 
     let routes = http::routes(InventoryApi { batcher, pool: service.pool().clone() });
     let routes = finish(routes, service.limits());
-    service.open(routes).await
+    service.open_server(routes).await
 }

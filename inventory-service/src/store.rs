@@ -1,12 +1,12 @@
-//! All SQL of this service: what a batch needs is loaded in two statements and saved in two.
+//! All SQL of this service: a batch loads its rows in two statements and saves them in two.
 //!
 //! **Architecture invariant:** rows are locked in one order everywhere: reservations by order id,
 //! then products by SKU. Two transactions that want the same rows wait for each other and never
 //! deadlock.
 //!
-//! **Architecture invariant:** a row that two transactions make at once is made by one of them. The
-//! other's version does not follow the row's, its transaction is undone, and taken in again it finds
-//! the row.
+//! **Architecture invariant:** if two transactions insert the same row at once, one succeeds. The
+//! version check fails in the other, its transaction is rolled back, and its batch is processed
+//! again with the row present.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -26,28 +26,25 @@ mod product_row;
 mod read;
 mod reservation_row;
 
-/// Whose messages are counted: each has a `ce_sequence` of its own.
+/// The subject of messages: each subject has its own `ce_sequence`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum MessageSubject {
-    /// An order.
     Order(OrderId),
-    /// A product.
     Product(Sku),
 }
 
-/// What is kept with a row beside its state.
+/// Counts that are stored with a row beside its state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct RowCounts {
-    /// Messages said about it.
+    /// Number of messages published about the subject.
     said: i64,
-    /// Writes of it.
     version: i64,
 }
 
-/// The rows that a batch needs, locked, and what becomes of them.
+/// The rows that a batch needs, locked, and their changed state.
 #[derive(Debug, Default)]
 pub(crate) struct LockedRows {
-    /// As they are now: what the batch decides over.
+    /// Their current state, over which the batch decides.
     pub(crate) inventory: Inventory,
     loaded: Inventory,
     counts: HashMap<MessageSubject, RowCounts>,
@@ -63,7 +60,7 @@ impl LockedRows {
         said + *saying
     }
 
-    /// What is to be written of `subject`: its counts, if its state changed or something was said.
+    /// The counts to write for `subject`, if its state changed or a message was published about it.
     fn counts_to_write(&self, subject: &MessageSubject, changed: bool) -> Option<RowCounts> {
         let saying = self.saying.get(subject).copied().unwrap_or(0);
         let RowCounts { said, version } = self.counts.get(subject).copied().unwrap_or_default();
@@ -132,7 +129,7 @@ fn wanted<'c>(
     (orders, skus)
 }
 
-/// Writes what has changed, in the order of the locks.
+/// Writes the changed rows, in the order of the locks.
 pub(crate) async fn save(conn: &mut PgConnection, rows: &LockedRows) -> Result<(), Fault> {
     let reservations = rows.reservations_to_write();
     let written = reservation_row::save(conn, &reservations).await?;
@@ -142,12 +139,12 @@ pub(crate) async fn save(conn: &mut PgConnection, rows: &LockedRows) -> Result<(
     followed(written, products.len())
 }
 
-/// Each row's version follows the one that was loaded, or somebody else made the row meanwhile.
+/// Each row's version must follow the loaded one; if not, another transaction inserted the row.
 fn followed(written: u64, rows: usize) -> Result<(), Fault> {
     if written == rows as u64 { Ok(()) } else { Err(Fault::transient(TransactionCollision)) }
 }
 
-/// A row that is not what this service writes. Nobody's message is at fault.
+/// A row that this service cannot have written. No message is at fault.
 #[derive(Debug, thiserror::Error)]
 #[error("the row of {table} {id} is not what this service writes")]
 struct UnreadableRow {
@@ -161,5 +158,5 @@ impl From<UnreadableRow> for Fault {
     }
 }
 
-/// A reservation's lines as they are kept.
+/// A reservation's lines as stored.
 type KeptLines = BTreeMap<String, i32>;

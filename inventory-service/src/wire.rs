@@ -1,6 +1,6 @@
-//! Domain ⇄ contract: which message asks what, and which event is said how.
+//! Domain ⇄ contract: maps incoming messages to commands and events to outgoing messages.
 //!
-//! **Architecture invariant:** only this file knows both.
+//! **Architecture invariant:** only this file knows both domain and contract types.
 
 use shared::{
     codec::{AvroCodec, EventMeta, RecordKind},
@@ -24,7 +24,7 @@ use crate::{
     store::MessageSubject,
 };
 
-/// What this service says.
+/// The records that this service publishes.
 pub(crate) fn says() -> [RecordKind; 4] {
     [
         RecordKind::of::<StockReserved>(),
@@ -34,7 +34,7 @@ pub(crate) fn says() -> [RecordKind; 4] {
     ]
 }
 
-/// What this service reads.
+/// The records that this service consumes.
 pub(crate) fn reads() -> [RecordKind; 3] {
     [
         RecordKind::of::<OrderPlaced>(),
@@ -43,29 +43,19 @@ pub(crate) fn reads() -> [RecordKind; 3] {
     ]
 }
 
-/// What is wrong with a message whose bytes are in order.
+/// Why a message that could be decoded is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidRecord {
-    /// The body speaks of another order than the outside.
+    /// The body names another order than the message's metadata.
     #[error("the body speaks of order {body}, the outside of {outside}")]
-    OtherOrder {
-        /// In the body.
-        body: Uuid,
-        /// On the outside.
-        outside: String,
-    },
-    /// A line names what cannot be a product.
+    OtherOrder { body: Uuid, outside: String },
+    /// A line names a text that is not a SKU.
     #[error("{0:?} cannot be a SKU")]
     Sku(String),
-    /// A line wants less than one.
+    /// A line has a quantity below one.
     #[error("a line wants {quantity} of {sku}")]
-    Quantity {
-        /// Of what.
-        sku: String,
-        /// How many.
-        quantity: i32,
-    },
-    /// The lines do not go together.
+    Quantity { sku: String, quantity: i32 },
+    /// The lines contradict each other.
     #[error("the lines cannot be held")]
     Lines(#[source] InvalidLines),
 }
@@ -84,7 +74,7 @@ pub(crate) fn reserve(
     })
 }
 
-/// An order was confirmed: what is held is sold.
+/// An order was confirmed: sell the held lines.
 pub(crate) fn commit(
     confirmed: &OrderConfirmed,
     subject: &str,
@@ -93,7 +83,7 @@ pub(crate) fn commit(
     Ok(InventoryCommand::Reservation { order, command: reservation::ReservationCommand::Commit })
 }
 
-/// An order was cancelled: let go.
+/// An order was cancelled: release its lines.
 pub(crate) fn release(
     cancelled: &OrderCancelled,
     subject: &str,
@@ -119,21 +109,21 @@ fn line(line: &OrderLine) -> Result<(Sku, Quantity), InvalidRecord> {
     Ok((sku, quantity))
 }
 
-/// An event as it is said.
+/// An event as a contract record.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum StockRecord {
     /// Every line is held.
     Reserved(StockReserved),
     /// Not every line was there.
     Rejected(StockRejected),
-    /// What was held is available again.
+    /// The held lines are available again.
     Released(StockReleased),
     /// A product is new or different.
     Changed(ProductChanged),
 }
 
 impl StockRecord {
-    /// How an event is said and whom it is about; none of what is nobody else's affair.
+    /// The record and the subject of an event; `None` if the event is not published.
     pub(crate) fn of(event: &InventoryEvent, at: OffsetDateTime) -> Option<(MessageSubject, Self)> {
         match event {
             InventoryEvent::Reservation { order, event } => {

@@ -1,4 +1,4 @@
-//! The one entry through which notifications change: for messages and the results of jobs.
+//! The only entry through which notifications change, for messages and the results of jobs.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,23 +22,22 @@ use crate::{
     wire,
 };
 
-/// Executes what is asked of notifications.
+/// Executes commands on notifications.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Encodes events.
     pub codec: AvroCodec,
-    /// Tells the time, and mints ids.
+    /// Source of the time and of new ids.
     pub clock: Clock,
-    /// Stands behind the `@` of each `Message-ID`.
+    /// The domain part of each `Message-ID`, after the `@`.
     pub mail_domain: String,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug, Default)]
 pub struct BatchOutcome {
-    /// To each request in order: what happened, or why it is refused.
+    /// For each request, in order: its events, or the reason for the refusal.
     pub answers: Vec<Decision<OrderNotifications>>,
-    /// What is to be published and done.
+    /// Messages to publish, and jobs to add or stop.
     pub effects: DecisionEffects,
 }
 
@@ -82,7 +81,7 @@ impl App {
         Ok(BatchOutcome { answers, effects })
     }
 
-    /// What follows from an event: a message, a job, or a job to be stopped.
+    /// The effects of an event: a message, a job, or a job to be stopped.
     fn follow(
         &self,
         effects: &mut DecisionEffects,

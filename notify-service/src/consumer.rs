@@ -1,4 +1,4 @@
-//! Messages → commands.
+//! Consumer: maps messages of the other services to commands.
 
 use shared::{
     codec::{AvroCodec, RecordKind},
@@ -10,10 +10,9 @@ use sqlx::PgConnection;
 
 use crate::{app::App, request::NotificationRequest, wire};
 
-/// Takes in what the other services say of orders.
+/// Consumes the other services' messages about orders.
 #[derive(Clone, Debug)]
 pub struct EventHandler {
-    /// Executes the commands.
     pub app: App,
 }
 

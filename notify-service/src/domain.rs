@@ -1,3 +1,3 @@
-//! What is told to customers, and when. No I/O, no clock, no wire.
+//! Notifications to customers, and when they are due. No I/O, no clock, no wire.
 
 pub mod notification;

@@ -1,4 +1,4 @@
-//! What people may see of notices: read-only, and without the contact.
+//! The REST API of notices: read-only, and without the contact.
 
 use axum::Router;
 use shared::http::{HttpSettings, describe, finish, problem_pages};

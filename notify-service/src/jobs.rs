@@ -1,4 +1,4 @@
-//! What this service does in the outside world, one kind of job a file.
+//! The external effects of this service: one kind of job per file.
 
 pub mod email;
 pub mod mail;

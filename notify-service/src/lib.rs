@@ -1,7 +1,7 @@
 //! Owns what customers were told.
 //!
-//! Modules stand in reading order: what is told and when, the one road by which that changes, its
-//! rows, its words, and the doors that lead in and out.
+//! Modules are listed in reading order: the notifications (`domain`), the only entry for changes
+//! (`app`), the rows (`store`), the messages (`wire`), and the inbound and outbound adapters.
 
 pub mod domain;
 

@@ -1,8 +1,8 @@
-//! What this service counts: mails handed to the server, by outcome.
+//! Metrics of this service: mails handed to the server, by outcome.
 
 const MAILS: &str = "notify_mails_total";
 
-/// Counts an attempt by its outcome when it is dropped: also when it is cut off.
+/// Counts an attempt by its outcome when dropped, also when the attempt is cancelled.
 pub(crate) struct MailOutcome(pub(crate) &'static str);
 
 impl Drop for MailOutcome {
@@ -11,7 +11,7 @@ impl Drop for MailOutcome {
     }
 }
 
-/// Gives the number its line of help, and shows it from 0 on.
+/// Describes the metric and initialises it with 0.
 pub(crate) fn describe() {
     metrics::describe_counter!(MAILS, "Mails handed to the server, by outcome.");
     for outcome in ["taken", "not-taken", "refused", "open", "address"] {

@@ -1,6 +1,6 @@
-//! The parts of this service, put together on the service that every service stands on.
+//! Builds and starts the parts of this service on the shared service runtime.
 //!
-//! The mail server is not waited for: mails wait for it.
+//! The start does not wait for the mail server: mails stay queued until the server is available.
 
 use shared::{
     clock::Clock,
@@ -19,7 +19,7 @@ use crate::{
     metrics, wire,
 };
 
-/// Starts all parts. Waits for what they depend on, for as long as it takes.
+/// Starts all parts of the service. Waits without limit for their dependencies.
 pub async fn run(
     settings: NotifySettings,
     life: ProcessLifecycle,
@@ -35,7 +35,7 @@ pub async fn run(
         pages: &[],
     };
     let stopping = life.stopping();
-    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
     let app = App {
         codec: service.codec().clone(),
         clock: Clock::System,
@@ -49,5 +49,5 @@ pub async fn run(
     service.start_consumer(EventHandler { app })?;
 
     let routes = http::router(service.pool().clone(), service.limits());
-    service.open(routes).await
+    service.open_server(routes).await
 }

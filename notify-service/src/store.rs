@@ -1,8 +1,8 @@
-//! All SQL of this service: correspondences and their notices, many at once.
+//! All SQL of this service: the notices of many orders per statement.
 //!
-//! **Architecture invariant:** a row is written only by who saw its last version. The row of an
-//! order that is new cannot be locked; two that begin it at once are told apart by the version, and
-//! the second begins again.
+//! **Architecture invariant:** a row is written only by a transaction that read its last version.
+//! The row of a new order cannot be locked; of two transactions that insert it at once, the version
+//! check fails in the second, which starts again.
 
 use std::collections::HashMap;
 
@@ -19,23 +19,22 @@ use crate::domain::notification::{
 /// An order's rows, as they were loaded.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct NotificationRows {
-    /// What is told to its customer.
+    /// The notices to its customer.
     pub(crate) correspondence: OrderNotifications,
-    /// How many messages it has said.
+    /// Number of messages published about it.
     pub(crate) said: i64,
     version: i64,
 }
 
-/// What is to be saved of an order.
+/// The data to save for an order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowChange<'c> {
-    /// The order.
     pub(crate) order_id: Uuid,
     /// As it was loaded.
     pub(crate) before: &'c NotificationRows,
     /// As it is now.
     pub(crate) after: &'c OrderNotifications,
-    /// How many messages it has said by now.
+    /// Number of messages published, including this batch.
     pub(crate) said: i64,
 }
 
@@ -104,8 +103,8 @@ const SAVE_NOTICES: &str = "
         stage = excluded.stage, at = excluded.at, message_id = excluded.message_id,
         failure = excluded.failure";
 
-/// Loads and locks what is known of these orders. `order_ids` are sorted, so that nobody waits in a
-/// circle.
+/// Loads and locks the rows of these orders. `order_ids` are sorted, so that transactions do not
+/// deadlock.
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
     order_ids: &[Uuid],
@@ -113,7 +112,7 @@ pub(crate) async fn load_for_update(
     load(conn, SELECT_CORRESPONDENCES, order_ids).await
 }
 
-/// What is known of one order.
+/// The rows of one order.
 pub(crate) async fn read(
     conn: &mut PgConnection,
     order_id: Uuid,
@@ -148,7 +147,7 @@ async fn load(
     Ok(files)
 }
 
-/// Saves what has changed; sorted by order, so that nobody waits in a circle.
+/// Saves the changed rows, sorted by order, so that transactions do not deadlock.
 pub(crate) async fn save(conn: &mut PgConnection, changes: &[RowChange<'_>]) -> Result<(), Fault> {
     if changes.is_empty() {
         return Ok(());

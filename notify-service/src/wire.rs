@@ -1,4 +1,4 @@
-//! The contract's records ⇄ what this service knows. The only file that knows both.
+//! Domain ⇄ contract: maps records to commands and events to records. Only this file knows both.
 
 use shared::{
     codec::{self, AvroCodec, EventMeta},
@@ -17,12 +17,12 @@ use crate::domain::notification::{
     NotificationEvent, NotificationKind,
 };
 
-/// The kinds of records that are said.
+/// The kinds of records that this service publishes.
 pub(crate) fn says() -> [codec::RecordKind; 2] {
     [codec::RecordKind::of::<NotificationSent>(), codec::RecordKind::of::<NotificationFailed>()]
 }
 
-/// The kinds of records that are read.
+/// The kinds of records that this service consumes.
 pub(crate) fn reads() -> [codec::RecordKind; 4] {
     [
         codec::RecordKind::of::<OrderPlaced>(),
@@ -46,7 +46,7 @@ enum InvalidRecord {
     Currency,
 }
 
-/// Reads a message: the order, and what is asked by it.
+/// Decodes a message: the order, and the command for it.
 pub(crate) async fn read(
     codec: &AvroCodec,
     message: &Message,
@@ -65,8 +65,8 @@ pub(crate) async fn read(
     Ok((order_id, command))
 }
 
-/// An amount that may stand in a mail: nothing else goes through as a currency. Whether ISO 4217 knows it is not
-/// asked: the order was placed, and its customer is told.
+/// An amount for a mail: the currency must be three capital letters. ISO 4217 is not checked: the
+/// order was placed, and its customer is notified.
 fn money(minor: i64, currency: String) -> Result<Money, Fault> {
     if currency::is_code(&currency) {
         return Ok(Money { minor, currency });
@@ -110,7 +110,7 @@ fn refunded(
     ))
 }
 
-/// The message by which it is told; none if it is not.
+/// The message for an event; `None` if the event is not published.
 pub(crate) fn message(
     codec: &AvroCodec,
     says: EventMeta,

@@ -1,12 +1,12 @@
-//! The one entry through which an order changes: for HTTP, messages and the deadline.
+//! The only entry through which an order changes, for HTTP, messages and the deadline.
 //!
 //! ```text
 //! commands ──> load and lock ──> fold in memory ──> save what changed · note history · say
 //! ```
 //!
 //! **Architecture invariant:** a batch is one load, one fold, one save, however many commands it
-//! holds; several commands for one order follow each other in memory. Messages are numbered under
-//! the lock of their order, so `ce_sequence` counts what each order has said, without gaps.
+//! holds; several commands for one order run one after the other in memory. Messages are numbered
+//! under the lock of their order, so `ce_sequence` counts the messages of each order without gaps.
 
 use std::collections::HashMap;
 
@@ -32,21 +32,20 @@ use crate::{
     wire,
 };
 
-/// Executes what is asked of orders.
+/// Executes commands on orders.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Encodes events.
     pub codec: AvroCodec,
-    /// Tells the time, and mints ids.
+    /// Source of the time and of new ids.
     pub clock: Clock,
 }
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct BatchOutcome {
-    /// To each request in order: how its order stands after the whole batch, or why it is refused.
+    /// For each request, in order: its order after the whole batch, or the reason for the refusal.
     pub answers: Vec<Result<Order, OrderRejection>>,
-    /// What is to be published.
+    /// Messages to be published.
     pub effects: DecisionEffects,
 }
 
@@ -114,7 +113,7 @@ fn new<'c>(
     requests.iter().zip(decisions).filter_map(placed).collect()
 }
 
-/// What a batch says and what is noted of it, in order.
+/// The messages and the history entries of a batch, in order.
 struct BatchLedger<'v> {
     app: &'v App,
     said: HashMap<Uuid, i64>,
@@ -134,7 +133,7 @@ impl<'v> BatchLedger<'v> {
         }
     }
 
-    /// Says an event that is ours, notes it in any case.
+    /// Publishes an event of this service; adds any event to the history.
     fn enter(&mut self, request: &OrderRequest, event: &OrderEvent) -> Result<(), Fault> {
         let order_id = request.order_id;
         let entry = match (event.said_at(), &request.heard) {
@@ -147,7 +146,7 @@ impl<'v> BatchLedger<'v> {
                 detail: wire::detail(event),
                 happened_at: heard.at,
             },
-            // Only a message brings something to be noted.
+            // Only messages lead to events that are only noted.
             (None, None) => return Ok(()),
         };
         self.entries.push((order_id, entry));

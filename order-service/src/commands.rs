@@ -1,12 +1,12 @@
-//! What customers ask over HTTP: orders to place and to cancel, each batch in one transaction.
+//! HTTP commands: place and cancel orders. Each batch is one transaction.
 //!
 //! ```text
 //! stored answers ──> prices, one SELECT ──> App::execute ──> store the answers
 //! ```
 //!
-//! **Architecture invariant:** an order and the answer to its customer are one fact: the answer is
-//! stored in the transaction of the order. A key that is used again finds both, or neither. What was
-//! refused is not stored: the same key may try again once the products are there.
+//! **Architecture invariant:** the answer to the customer is stored in the order's transaction. A
+//! key that is used again finds both order and answer, or neither. Refusals are not stored: the
+//! same key may try again once the products are there.
 
 use std::collections::HashMap;
 
@@ -33,21 +33,18 @@ use crate::{
     store::catalogue,
 };
 
-/// A new order, as its customer asks for it.
+/// A command to place a new order.
 #[derive(Clone, Debug)]
 pub struct PlaceOrder {
-    /// The customer's name for the request.
+    /// The idempotency key that the customer chose.
     pub key: RequestKey,
-    /// What is ordered.
     pub draft: OrderDraft,
     /// The trace that it belongs to.
     pub trace: TraceParent,
 }
 
-/// Places orders.
 #[derive(Clone, Debug)]
 pub struct PlaceOrders {
-    /// Executes the commands.
     pub app: App,
     /// An order that has not ended after this long is cancelled.
     pub patience: Duration,
@@ -55,7 +52,7 @@ pub struct PlaceOrders {
     pub total_max: i64,
 }
 
-/// An order that is to be, or what is wrong with it.
+/// A placement, or the reasons why the order cannot be placed.
 type OrderPlan = Result<(Uuid, PlacedOrder), Vec<draft::DraftFault>>;
 
 impl BatchHandler for PlaceOrders {
@@ -127,25 +124,22 @@ impl PlaceOrders {
         let outcome = self.app.execute(conn, &requests).await?;
         match outcome.answers.into_iter().find_map(Result::err) {
             None => Ok(outcome.effects),
-            // Only if an id is minted twice: the next attempt has others.
+            // Only if an id is generated twice: the next attempt has other ids.
             Some(rejection) => Err(Fault::transient(rejection)),
         }
     }
 }
 
-/// An order that its customer cancels.
+/// A command to cancel an order.
 #[derive(Clone, Copy, Debug)]
 pub struct CancelOrder {
-    /// Which.
     pub order_id: Uuid,
     /// The trace that it belongs to.
     pub trace: TraceParent,
 }
 
-/// Cancels orders.
 #[derive(Clone, Debug)]
 pub struct CancelOrders {
-    /// Executes the commands.
     pub app: App,
     /// A confirmed order can be cancelled for this long.
     pub window: Duration,

@@ -1,4 +1,4 @@
-//! What other services say becomes commands for orders, and words on products.
+//! Consumer of the other services' messages: they become order commands and product updates.
 
 use shared::{
     codec::RecordKind,
@@ -16,10 +16,8 @@ use crate::{
     wire::{self, OrderInput},
 };
 
-/// Takes messages in.
 #[derive(Clone, Debug)]
 pub struct EventHandler {
-    /// Executes the commands.
     pub app: App,
 }
 

@@ -1,7 +1,7 @@
-//! What an order is and how it may change.
+//! Orders and their allowed changes.
 //!
 //! **Architecture invariant:** pure. No I/O, no clock, no randomness, no serialisation: time and
-//! ids arrive in the command, what is to be said comes back as events.
+//! ids are part of the command; messages to be published are derived from the returned events.
 
 pub mod catalogue;
 pub mod contact;

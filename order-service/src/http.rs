@@ -1,7 +1,7 @@
-//! The public REST API: one endpoint a file.
+//! The public REST API: one endpoint per file.
 //!
-//! What changes an order goes through an batcher, where the commands of many callers become one
-//! transaction; what only looks reads directly.
+//! Changes to orders go through a batcher, where the commands of many callers become one
+//! transaction; reads query the database directly.
 
 use std::sync::Arc;
 
@@ -27,10 +27,10 @@ mod place_order;
 pub mod problem;
 pub(crate) mod view;
 
-/// So many callers may wait for their orders to end at the same time.
+/// The number of callers that may wait for their orders to end at the same time.
 const WAITING_MAX: usize = 200;
 
-/// What the endpoints work with.
+/// State that the endpoints share.
 #[derive(Clone, Debug)]
 pub struct OrderApi {
     pool: PgPool,
@@ -40,7 +40,7 @@ pub struct OrderApi {
 }
 
 impl OrderApi {
-    /// An API over a database, with what places orders and what cancels them.
+    /// An API over a database, with the batchers that place and cancel orders.
     pub fn new(
         pool: PgPool,
         place: CommandBatcher<PlaceOrders>,

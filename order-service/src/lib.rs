@@ -1,7 +1,7 @@
 //! Owns orders: the public REST API, the order's saga, its deadline.
 //!
-//! Modules stand in reading order: what an order is, the one road by which it changes, its rows, its
-//! words, and the doors that lead in.
+//! Modules are listed in reading order: the order itself (`domain`), the only entry for changes
+//! (`app`), the rows (`store`), the messages (`wire`), and the inbound adapters.
 
 pub mod domain;
 

@@ -1,4 +1,4 @@
-//! What this service counts: how orders end, how long that takes, and which have not ended.
+//! Metrics of this service: how orders end, after how long, and how many have not ended.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use shared::sampled_metrics::{self, FAR_ENOUGH, MetricSampler};
@@ -14,7 +14,7 @@ const ORDERS: &str = "orders_total";
 const DURATION: &str = "saga_duration_seconds";
 const NO_REASON: &str = "none";
 
-/// Gives each number its line of help, and shows the counters from 0 on.
+/// Describes the metrics and initialises the counters with 0.
 pub(crate) fn describe() {
     describe_counter!(ORDERS, "Orders that were placed and that ended, by outcome and reason.");
     describe_histogram!(
@@ -40,8 +40,8 @@ fn orders(outcome: &'static str, reason: &'static str) -> metrics::Counter {
     counter!(ORDERS, "outcome" => outcome, "reason" => reason)
 }
 
-/// Counts what is decided. A transaction that fails after that is decided again, so after a fault
-/// the numbers may be a little high.
+/// Counts decisions. A transaction that fails after its decision is decided again, so after a fault
+/// the counters may be slightly too high.
 pub(crate) fn count(event: &OrderEvent, since_placed: Duration) {
     let (outcome, reason) = match event {
         OrderEvent::Placed(_) => ("placed", NO_REASON),

@@ -1,4 +1,4 @@
-//! What is asked of an order, by customers, messages and the deadline alike.
+//! A request to an order, from customers, messages or the deadline.
 
 use shared::message::{MessageEnvelope, TraceParent};
 use time::OffsetDateTime;
@@ -6,20 +6,18 @@ use uuid::Uuid;
 
 use crate::domain::order::OrderCommand;
 
-/// What is asked of one order.
+/// A command for one order, with its origin.
 #[derive(Clone, Debug)]
 pub struct OrderRequest {
-    /// The order.
     pub order_id: Uuid,
-    /// What is asked.
     pub command: OrderCommand,
-    /// The message that brought it, if one did.
+    /// The message that carried the command, if any.
     pub heard: Option<MessageOrigin>,
-    /// The trace that it belongs to.
+    /// The trace that the request belongs to.
     pub trace: Option<TraceParent>,
 }
 
-/// The message that brought a command.
+/// The message that carried a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageOrigin {
     /// Its `ce_id`.

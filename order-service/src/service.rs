@@ -1,4 +1,4 @@
-//! The parts of this service, put together on the service that every service stands on.
+//! Builds and starts the parts of this service on the shared service runtime.
 
 use shared::{
     batcher,
@@ -24,15 +24,15 @@ use crate::{
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// What every service stands on cannot be laid.
+    /// The shared service runtime cannot be started.
     #[error("the service cannot start")]
     Ground(#[from] service::ServiceError),
-    /// A span of time cannot be.
+    /// A duration in the settings is not valid.
     #[error("a span of time is too long")]
     Span(#[from] time::error::ConversionRange),
 }
 
-/// Starts all parts. Waits for what they depend on, for as long as it takes.
+/// Starts all parts of the service. Waits without limit for their dependencies.
 pub async fn run(
     settings: OrderSettings,
     life: ProcessLifecycle,
@@ -47,14 +47,14 @@ pub async fn run(
         reads: wire::reads().into(),
         pages: &[],
     };
-    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
     let lag = service.start_consumer(EventHandler { app: app.clone() })?;
     start_sweeper(&service, &settings, app.clone(), lag);
-    service.start_census("orders", OpenOrders);
-    let api = start_intakes(&service, &settings, app)?;
+    service.start_sampler("orders", OpenOrders);
+    let api = start_batchers(&service, &settings, app)?;
     let routes = http::router(api, service.limits());
-    Ok(service.open(routes).await?)
+    Ok(service.open_server(routes).await?)
 }
 
 fn start_sweeper(service: &ServiceBuilder, settings: &OrderSettings, app: App, lag: GroupLag) {
@@ -74,7 +74,7 @@ fn start_sweeper(service: &ServiceBuilder, settings: &OrderSettings, app: App, l
     service.life().start(StopStage::Work, "sweeper", |stop| sweeper.run(stop));
 }
 
-fn start_intakes(
+fn start_batchers(
     service: &ServiceBuilder,
     settings: &OrderSettings,
     app: App,
@@ -83,8 +83,8 @@ fn start_intakes(
     let queue = batcher::BatcherSettings { queue_max, ..batcher::BatcherSettings::default() };
     let patience = settings.order_patience.try_into()?;
     let place = PlaceOrders { app: app.clone(), patience, total_max: settings.order_total_max };
-    let place = service.start_intake("placing", place, queue);
+    let place = service.start_batcher("placing", place, queue);
     let window = settings.cancel_window.try_into()?;
-    let cancel = service.start_intake("cancelling", CancelOrders { app, window }, queue);
+    let cancel = service.start_batcher("cancelling", CancelOrders { app, window }, queue);
     Ok(OrderApi::new(service.pool().clone(), place, cancel))
 }

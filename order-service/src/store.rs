@@ -1,6 +1,6 @@
 //! All SQL of this service. One statement for a whole batch, never one per order.
 //!
-//! **Architecture invariant:** nothing here begins or ends a transaction: that belongs to the roads.
+//! **Architecture invariant:** nothing here begins or ends a transaction: the callers do that.
 //! Rows are locked in the order of their keys, so that two batches cannot deadlock.
 
 use std::{collections::HashMap, time::Duration};
@@ -20,28 +20,26 @@ pub mod history;
 pub mod open;
 pub mod view;
 
-/// An order as it is kept.
+/// An order as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderRow {
-    /// Where it stands.
     pub order: Order,
-    /// How many messages it has said.
+    /// Number of messages published about the order.
     pub said: i64,
 }
 
 /// An order that is new.
 #[derive(Clone, Copy, Debug)]
 pub struct NewOrder<'p> {
-    /// Its id.
     pub order_id: Uuid,
-    /// What it starts from.
+    /// Its initial data.
     pub placement: &'p PlacedOrder,
-    /// Where it stands by now.
+    /// Its current state.
     pub kept: OrderRow,
 }
 
-/// Locks these orders until the transaction ends, and reads them. Those that do not exist are
-/// missing in the answer.
+/// Locks these orders until the transaction ends, and reads them. Orders that do not exist are
+/// missing in the result.
 pub async fn load_for_update(
     conn: &mut PgConnection,
     order_ids: &[Uuid],
@@ -65,8 +63,8 @@ pub async fn load_for_update(
     .collect()
 }
 
-/// Locks up to `n_max` orders that were overdue `ago`, by the database's clock, and that nobody else
-/// is working on; answers them with the time. Those that were due before `from` are not looked at.
+/// Locks up to `n_max` orders that were overdue `ago`, by the database's clock, and that no other
+/// transaction has locked; returns them with the time. Orders due before `from` are skipped.
 pub async fn lock_overdue(
     conn: &mut PgConnection,
     from: OffsetDateTime,
@@ -81,18 +79,17 @@ pub async fn lock_overdue(
     .bind(ago.as_secs_f64())
     .bind(n_max)
     .bind(from)
-    // A plan of a time when the table was small reads all of it.
+    // A plan that was made while the table was small would read the whole table.
     .persistent(false)
     .fetch_all(conn)
     .await
 }
 
-/// What time it is, by the database's clock.
+/// The time of the database's clock.
 pub async fn now(conn: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error> {
     sqlx::query_scalar("SELECT now()").fetch_one(conn).await
 }
 
-/// Keeps new orders.
 pub async fn insert(conn: &mut PgConnection, new: &[NewOrder<'_>]) -> Result<(), sqlx::Error> {
     if new.is_empty() {
         return Ok(());
@@ -122,7 +119,7 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder<'_>]) -> Result<(),
     Ok(())
 }
 
-/// Keeps where these orders stand by now. What an order was placed with never changes.
+/// Stores the current state of these orders. The data that an order was placed with never changes.
 pub async fn update(
     conn: &mut PgConnection,
     changed: &[(Uuid, OrderRow)],
@@ -152,7 +149,7 @@ pub async fn update(
     Ok(())
 }
 
-/// What can change of many orders, column by column.
+/// The columns of many orders that can change.
 #[derive(Default)]
 struct OrderColumns {
     order_id: Vec<Uuid>,
@@ -183,12 +180,10 @@ impl OrderColumns {
     }
 }
 
-/// A line as it is kept.
+/// A line as stored.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct StoredLine {
-    /// What.
     pub sku: String,
-    /// How many.
     pub quantity: u16,
     /// The price of one, in minor units.
     pub unit_price_minor: i64,
@@ -227,7 +222,7 @@ fn stage(row: &PgRow) -> Result<OrderStage, sqlx::Error> {
     }
 }
 
-/// A column holds what no version of this service has written.
+/// A column holds a value that no version of this service has written.
 fn unreadable<E>(column: &'static str) -> impl FnOnce(E) -> sqlx::Error
 where
     E: std::error::Error + Send + Sync + 'static,
@@ -235,7 +230,7 @@ where
     move |error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) }
 }
 
-/// A name that is not known here.
+/// A name that is unknown to this version.
 #[derive(Debug, thiserror::Error)]
 #[error("a name that is not known here")]
 struct UnknownName;

@@ -1,18 +1,18 @@
 //! The deadline: orders that have not ended when they are due are cancelled.
 //!
 //! Overdue orders are found by the database's clock and locked with `SKIP LOCKED`, so several
-//! instances share the work; each is then asked through the one road, like by any command.
+//! instances share the work; each order then gets a command through the normal command path.
 //!
-//! **Architecture invariant:** nobody is cancelled because *we* are late. An order is overdue once
-//! everything that had been said up to its deadline was read, by whichever instance has the
-//! partition, and no answer was among it. While this service is far behind, or does not know, the
-//! sweeper holds back, and says what it waits for: a partition that is not read, an open transaction
-//! of another producer, a topic that is not there.
+//! **Architecture invariant:** no order is cancelled because *this service* is late. An order is
+//! overdue once all messages published up to its deadline were read, by the instance that has the
+//! partition, and no answer was among them. While this service is far behind, or does not know its
+//! lag, the sweeper waits and logs the cause: a partition that is not read, an open transaction of
+//! another producer, a topic that does not exist.
 //!
-//! Orders that have ended leave dead entries in the index of deadlines, which stay as long as an old
-//! snapshot is open. So a look that finds nothing is remembered, and the next one begins a minute
-//! before where that one ended. What appears below all the same (an instance whose clock is late, a
-//! row that was locked for long) is found by a look from the beginning once a minute.
+//! Orders that have ended leave dead entries in the deadline index, which stay as long as an old
+//! snapshot is open. So a scan that finds nothing is remembered, and the next scan begins a minute
+//! before the end of that one. Orders that appear below that point all the same (an instance whose
+//! clock is late, a row that was locked for long) are found by a full scan once a minute.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -36,29 +36,26 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{app::App, domain::order::OrderCommand, request::OrderRequest, store};
 
-/// What a sweeper works with.
+/// The dependencies of a sweeper.
 #[derive(Clone, Debug)]
 pub struct SweeperParts {
-    /// The database.
     pub pool: PgPool,
-    /// Executes the commands.
     pub app: App,
-    /// Who is woken after a commit.
+    /// The relay, which is woken after a commit.
     pub wakers: WorkerWakers,
-    /// How far this service has read.
+    /// The consumer progress of this service.
     pub lag: GroupLag,
-    /// What it says of itself.
+    /// The reported state of the sweeper.
     pub health: HealthComponent,
 }
 
-/// How a sweeper works.
+/// Settings of a sweeper.
 #[derive(Clone, Copy, Debug)]
 pub struct SweeperSettings {
     /// Orders cancelled by one transaction, at most.
     pub batch_max: i64,
-    /// Looks this often.
     pub poll: Duration,
-    /// Sweeps while everything that had been said up to so long ago is read.
+    /// The sweeper works only while all messages older than this have been read.
     pub behind_max: Duration,
 }
 
@@ -68,38 +65,37 @@ impl Default for SweeperSettings {
     }
 }
 
-/// What one step did.
+/// The outcome of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SweeperStep {
-    /// So many orders were overdue; there may be more.
+    /// The number of overdue orders that were handled; there may be more.
     Swept(usize),
-    /// Nothing was overdue.
     Idle,
-    /// This service is behind with what is said to it, or does not know.
+    /// This service lags behind its topics, or does not know its lag.
     HeldBack,
 }
 
-/// What holds it back is logged when it lasts so long, and then with a pause that doubles.
+/// A blocked sweeper logs the cause after this time, and then with pauses that double.
 const TELL_FIRST: Duration = Duration::from_secs(10);
 
-/// It is logged this often at least, however long it lasts.
+/// The longest pause between two such log lines.
 const TELL_AGAIN_MAX: Duration = Duration::from_mins(10);
 
 /// One transaction may take this long.
 const SWEEP_LIMIT: Duration = Duration::from_secs(30);
-/// A look begins this long before the end of the last one that found nothing.
+/// A scan begins this long before the end of the last scan that found nothing.
 const OVERLAP: Duration = Duration::from_mins(1);
-/// A look from the beginning is made this often.
+/// The interval of full scans.
 const FROM_THE_BEGINNING: Duration = Duration::from_mins(1);
 
-/// Where looks begin, and when that was last found by one from the beginning.
+/// The start of scans, and the time of the last full scan.
 #[derive(Clone, Copy, Debug)]
 struct SearchStart {
     from: OffsetDateTime,
     found: Instant,
 }
 
-/// Cancels what is overdue.
+/// Cancels overdue orders.
 #[derive(Debug)]
 pub struct DeadlineSweeper {
     parts: SweeperParts,
@@ -108,7 +104,6 @@ pub struct DeadlineSweeper {
 }
 
 impl DeadlineSweeper {
-    /// A sweeper.
     pub fn new(parts: SweeperParts, settings: SweeperSettings) -> Self {
         metrics::describe_gauge!(
             "sweeper_held_back",
@@ -140,13 +135,13 @@ impl DeadlineSweeper {
         Ok(())
     }
 
-    /// Cancels one batch of what is overdue.
+    /// Cancels one batch of overdue orders.
     pub async fn step(&self) -> Result<SweeperStep, Fault> {
         let is_recent = |instant: &Instant| instant.elapsed() <= self.settings.behind_max;
         let read_up_to = self.parts.lag.read_up_to().filter(is_recent);
         metrics::gauge!("sweeper_held_back").set(f64::from(u8::from(read_up_to.is_none())));
         let Some(read_up_to) = read_up_to else {
-            // Said, but no reason to send nobody here: orders are taken all the same.
+            // Reported, but the instance stays ready: it accepts orders all the same.
             let why =
                 format!("holds back, this service has not read everything: {}", self.waits_for());
             self.parts.health.ready_though(why);
@@ -159,7 +154,7 @@ impl DeadlineSweeper {
         Ok(if swept == 0 { SweeperStep::Idle } else { SweeperStep::Swept(swept) })
     }
 
-    /// Where this look begins, unless it is time for one from the beginning.
+    /// The start of this scan; `None` if a full scan is due.
     fn beginning(&self) -> Option<SearchStart> {
         let known = *self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
         known.filter(|it| it.found.elapsed() < FROM_THE_BEGINNING)
@@ -172,7 +167,7 @@ impl DeadlineSweeper {
 
     async fn sweep(&self, read_up_to: Instant) -> Result<(usize, DecisionEffects), Fault> {
         let mut tx = db::begin(&self.parts.pool).await?;
-        // Looked at after the transaction took its time, so that it reaches back far enough.
+        // Read after `now()` of the transaction is fixed, so that `ago` reaches back far enough.
         let ago = read_up_to.elapsed();
         let beginning = self.beginning();
         let from = beginning.map_or(OffsetDateTime::UNIX_EPOCH, |search_start| search_start.from);
@@ -185,7 +180,7 @@ impl DeadlineSweeper {
             tx.rollback().await?;
             return Ok((0, DecisionEffects::default()));
         }
-        // Nobody's request is behind this: each cancellation is a trace of its own.
+        // No request caused this: each cancellation starts its own trace.
         let begin = |_: &_| OpenSpan::begin(Kind::Internal, None, || "pass deadline".into());
         let spans: Vec<OpenSpan> = overdue.iter().map(begin).collect();
         let command = |((order_id, now), span): (_, &OpenSpan)| OrderRequest {
@@ -203,7 +198,7 @@ impl DeadlineSweeper {
     }
 }
 
-/// For how long it is held back, and when that is logged again.
+/// How long the sweeper is blocked, and when that is logged again.
 #[derive(Debug, Default)]
 struct HeldBack {
     since: Option<Instant>,
@@ -211,7 +206,7 @@ struct HeldBack {
 }
 
 impl HeldBack {
-    /// For how long it lasts, if that is to be logged now.
+    /// The time that the block has lasted, if it is to be logged now.
     fn lasts(&mut self, now: Instant) -> Option<Duration> {
         let lasts = now.duration_since(*self.since.get_or_insert(now));
         let pause = self.told.clamp(TELL_FIRST, TELL_AGAIN_MAX);

@@ -1,7 +1,8 @@
-//! The order's words ⇄ the records of the contract. The only file that knows both.
+//! Domain ⇄ contract: maps order events and commands to the contract's records. Only this file
+//! knows both.
 //!
-//! **Architecture invariant:** what comes in is checked here, before any transaction: a record that
-//! no order could have caused is poison with its own reason.
+//! **Architecture invariant:** incoming records are checked here, before any transaction: a record
+//! that no order can have caused is a poison message with its own reason.
 
 use shared::{
     codec::{AvroCodec, EventMeta, RecordKind},
@@ -18,7 +19,7 @@ use crate::domain::{
     order::{CancelReason, MissingLine, NoticeChannel, OrderEvent, PaymentFailure, ServiceEvent},
 };
 
-/// What this service says.
+/// The records that this service publishes.
 pub fn says() -> [RecordKind; 3] {
     [
         RecordKind::of::<contract::OrderPlaced>(),
@@ -27,7 +28,6 @@ pub fn says() -> [RecordKind; 3] {
     ]
 }
 
-/// What it reads.
 pub fn reads() -> [RecordKind; 9] {
     [
         RecordKind::of::<contract::StockReserved>(),
@@ -42,7 +42,7 @@ pub fn reads() -> [RecordKind; 9] {
     ]
 }
 
-/// The message that says what happened to an order; none for what is only noted.
+/// The message for an event of an order; `None` for an event that is only noted.
 pub fn say(
     codec: &AvroCodec,
     says: EventMeta,
@@ -104,7 +104,7 @@ fn cancelled_by(reason: CancelReason) -> &'static str {
     }
 }
 
-/// What happened, in the words of the topics.
+/// The kind of the event: its topic name.
 pub fn what(event: &OrderEvent) -> &'static str {
     match event {
         OrderEvent::Placed(_) => contract::ORDER_PLACED,
@@ -123,7 +123,7 @@ pub fn what(event: &OrderEvent) -> &'static str {
     }
 }
 
-/// What is particular about it, in a few words for people.
+/// Details of the event, as short text for people.
 pub fn detail(event: &OrderEvent) -> Option<String> {
     match event {
         OrderEvent::Placed(_) | OrderEvent::Confirmed { .. } => None,
@@ -155,29 +155,24 @@ pub fn detail(event: &OrderEvent) -> Option<String> {
     }
 }
 
-/// What a message tells this service.
+/// The decoded content of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderInput {
-    /// Something of an order.
-    Order {
-        /// Which.
-        order_id: Uuid,
-        /// What.
-        news: ServiceEvent,
-    },
-    /// Something of a product.
+    /// An event for an order.
+    Order { order_id: Uuid, news: ServiceEvent },
+    /// A product update.
     Product(ProductSnapshot),
 }
 
-/// A record that can be read but cannot be.
+/// Why a record that could be decoded is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRecord {
-    /// The outside speaks of another than the body.
+    /// The message's metadata names another subject than the body.
     #[error("it is about {body}, but its ce_subject is {subject}")]
     OtherSubject {
-        /// Of whom the outside speaks.
+        /// The subject in the metadata.
         subject: String,
-        /// Of whom the body speaks.
+        /// The subject in the body.
         body: String,
     },
     /// No product is called that.
@@ -186,7 +181,6 @@ pub enum InvalidRecord {
     /// No currency is called that.
     #[error("its currency is none")]
     Currency(#[from] BadCurrency),
-    /// Nobody pays that.
     #[error("its amount is none")]
     Amount(#[from] BadAmount),
     /// A name that people could not read.
@@ -197,7 +191,7 @@ pub enum InvalidRecord {
     Topic(String),
 }
 
-/// Reads what a message tells.
+/// Decodes a message.
 pub async fn hear(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fault> {
     match message.incoming.topic.as_str() {
         contract::STOCK_RESERVED => news::<contract::StockReserved>(codec, message).await,
@@ -308,7 +302,7 @@ fn missing(lines: Vec<contract::MissingLine>) -> Result<Vec<MissingLine>, Invali
     lines.into_iter().map(read).collect()
 }
 
-/// Whatever the reason is called, nobody will pay; only a decline is the customer's to mend.
+/// Whatever the reason is called, nobody will pay; only a decline is the customer's to fix.
 fn failure(reason: &str) -> PaymentFailure {
     if reason == "declined" { PaymentFailure::Declined } else { PaymentFailure::Unavailable }
 }

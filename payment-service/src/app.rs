@@ -1,4 +1,4 @@
-//! The one entry through which a payment changes: for messages, jobs and operators.
+//! The only entry through which a payment changes, for messages, jobs and operators.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,21 +22,20 @@ use crate::{
     wire,
 };
 
-/// What became of a batch.
+/// The outcome of a batch.
 #[derive(Debug)]
 pub struct BatchOutcome {
-    /// To each request in order: what happened, or why it is refused.
+    /// For each request, in order: its events, or the reason for the refusal.
     pub answers: Vec<Decision<Payment>>,
-    /// What is to be published and done.
+    /// Messages to publish, and jobs to add or stop.
     pub effects: DecisionEffects,
 }
 
-/// Executes what is asked of payments.
+/// Executes commands on payments.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Encodes events.
     pub codec: AvroCodec,
-    /// Tells the time, and mints ids.
+    /// Source of the time and of new ids.
     pub clock: Clock,
 }
 
@@ -81,8 +80,8 @@ impl App {
         Ok(BatchOutcome { answers, effects })
     }
 
-    /// Whether a payment waits for the outcome of this kind of job; so it stays until the transaction
-    /// ends.
+    /// Whether a payment waits for the outcome of this kind of job. The answer holds until the
+    /// transaction ends.
     pub(crate) async fn waits_for(
         &self,
         conn: &mut PgConnection,
@@ -94,7 +93,7 @@ impl App {
         Ok(kept.get(&order_id).and_then(|it| requests::awaited(&it.payment)) == Some(kind))
     }
 
-    /// Adds what an event says, asks for and stops.
+    /// Adds the effects of an event: messages, jobs to add and jobs to stop.
     fn take_effect(
         &self,
         request: &PaymentRequest,
@@ -125,8 +124,9 @@ impl App {
     }
 }
 
-/// The commands of a batch. For a cancellation it is settled here, and held until the transaction
-/// ends, whether the charge was tried: a charge that this batch itself asks for was not.
+/// The commands of a batch. For a cancellation this function determines, under a lock until the
+/// transaction ends, whether the charge was tried; a charge that this batch itself requests was
+/// not.
 async fn commands(
     conn: &mut PgConnection,
     batch: &[PaymentRequest],

@@ -1,4 +1,4 @@
-//! What operators ask over HTTP: decisions about payments under review.
+//! HTTP commands of operators: decisions about payments under review.
 
 use shared::{batcher::BatchHandler, effects::DecisionEffects, fault::Fault, message::TraceParent};
 use sqlx::PgConnection;
@@ -9,10 +9,8 @@ use crate::{
     request::PaymentRequest,
 };
 
-/// Decides about payments.
 #[derive(Clone, Debug)]
 pub struct ReviewPayments {
-    /// Executes the commands.
     pub app: App,
 }
 

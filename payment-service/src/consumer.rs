@@ -1,4 +1,4 @@
-//! Messages of the other services → commands.
+//! Consumer: maps messages of the other services to commands.
 
 use shared::{
     codec::RecordKind,
@@ -15,14 +15,12 @@ use crate::{
     wire,
 };
 
-/// The handler.
 #[derive(Clone, Debug)]
 pub struct EventHandler {
-    /// Executes the commands.
     pub app: App,
 }
 
-/// What a message asks of a payment.
+/// The action on a payment that a message requests.
 #[derive(Clone, Debug)]
 pub struct PaymentInput {
     order_id: Uuid,

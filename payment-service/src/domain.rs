@@ -1,3 +1,3 @@
-//! What a payment is and how it may change. No I/O, no clock, no serialisation.
+//! Payments and their allowed changes. No I/O, no clock, no serialisation.
 
 pub mod payment;

@@ -1,4 +1,4 @@
-//! The gateway's client: one call an attempt, and what its answer means for the money.
+//! The gateway's client: one call per attempt, and what its answer means for the money.
 //!
 //! | what comes back | charge | resolve | refund |
 //! | --- | --- | --- | --- |
@@ -14,17 +14,18 @@
 //! | anything else, or nothing in time | open | open | open |
 //!
 //! *Open* is tried again under the same key and remembered as doubt; *nothing happened* is tried
-//! again and leaves no doubt; *never* ends the job. 409 is open, not refused: somebody, if only a
-//! worker of ours that was taken for dead, has a request under way whose end is not known.
+//! again and leaves no doubt; *never* ends the job. 409 is open, not refused: another caller, for
+//! example a worker of this service whose lease ended, has a request in progress with unknown
+//! outcome.
 //!
-//! On the way stands a circuit breaker: while most of the last calls were not answered, or refused for
-//! now, jobs wait where they are and use up no attempts; one call at a time tries again. An answer
-//! is an answer, whatever it says of the money.
+//! A circuit breaker guards all calls: while most of the last calls were not answered, or refused
+//! for now, jobs wait and use up no attempts; one trial call at a time probes the gateway. Any
+//! answer counts as an answer, whatever it means for the money.
 //!
 //! A charge whose key the gateway may have forgotten is looked up by its order, not sent again.
 //!
-//! **Architecture invariant:** every call has a deadline, a bounded answer and its job's key. What
-//! cannot be understood is open: only the gateway's clear word counts as an end.
+//! **Architecture invariant:** every call has a deadline, a bounded answer and its job's key. An
+//! answer that cannot be understood is open: only an explicit answer of the gateway is an outcome.
 
 use std::time::Duration;
 
@@ -55,23 +56,21 @@ mod lookup;
 
 /// How long connecting may take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-/// What an answer may weigh.
+/// The maximum size of an answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Where the gateway is and how it is spoken to.
+/// Settings of the gateway's client.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
-    /// Its base URL.
     pub url: Url,
-    /// What it knows us by, if it asks for that.
+    /// The bearer token, if the gateway requires one.
     pub api_key: Option<SecretString>,
     /// One call may take this long as a whole.
     pub call_limit: Duration,
-    /// It is trusted to remember an idempotency key for this long.
+    /// The gateway is trusted to remember an idempotency key for this long.
     pub keys_kept: Duration,
 }
 
-/// The gateway.
 #[derive(Clone, Debug)]
 pub struct GatewayClient {
     settings: GatewaySettings,
@@ -79,30 +78,28 @@ pub struct GatewayClient {
     breaker: CircuitBreaker,
 }
 
-/// What became of a charge.
+/// The outcome of a charge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChargeOutcome {
-    /// It happened.
     Charged(GatewayCharge),
     /// The bank said no, for good.
     Declined {
-        /// The gateway's code.
         code: String,
     },
 }
 
-/// What turned out about a charge in doubt.
+/// The resolved outcome of a charge in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChargeFinding {
-    /// It had happened, or has now.
+    /// The charge had happened, or has now.
     Charged(GatewayCharge),
-    /// It has not happened and never will.
+    /// The charge has not happened and never will.
     NotCharged,
     /// The key is too old to be used again, and the gateway lists no single charge of this order.
     NotListed,
 }
 
-/// What became of a refund.
+/// The outcome of a refund.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RefundOutcome {
     /// All that was charged was given back, now or before.
@@ -110,11 +107,11 @@ pub enum RefundOutcome {
         /// The gateway's name for it.
         id: String,
     },
-    /// It cannot be, by whatever request.
+    /// The refund is not possible by any request.
     Not(RefundObstacle),
 }
 
-/// What went wrong with a call.
+/// The failure of a call.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// No call was made, because too many have failed.
@@ -141,7 +138,6 @@ pub enum GatewayError {
     /// The gateway refused: until later, or for good.
     #[error("the gateway answered {status} ({code})")]
     Refused {
-        /// The HTTP status.
         status: StatusCode,
         /// The gateway's code for it.
         code: String,
@@ -168,9 +164,9 @@ struct NewRefund<'o> {
 }
 
 impl GatewayClient {
-    /// A gateway that is spoken to like this, past this breaker.
+    /// A client with these settings, guarded by this breaker.
     pub fn new(settings: GatewaySettings, breaker: CircuitBreaker) -> Result<Self, reqwest::Error> {
-        // Whoever comes second finds it installed: that is as good.
+        // A second caller finds the provider installed already, which is fine.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)
@@ -181,7 +177,7 @@ impl GatewayClient {
         Ok(Self { settings, client, breaker })
     }
 
-    /// How many calls may be begun now.
+    /// The number of calls that may start now.
     pub(crate) fn room(&self) -> usize {
         self.breaker.room()
     }
@@ -191,7 +187,6 @@ impl GatewayClient {
         self.settings.keys_kept
     }
 
-    /// Charges an order.
     pub(crate) async fn charge(
         &self,
         job: &ClaimedJob,
@@ -205,7 +200,7 @@ impl GatewayClient {
             ReplyVerdict::Never if job.in_doubt && reply.says("token_already_used") => {
                 Err(reply.open())
             }
-            // What the customer asked for cannot be had; there is nothing for an operator to mend.
+            // The customer's request cannot be fulfilled; there is nothing for an operator to fix.
             ReplyVerdict::Never if reply.refuses_terms() => {
                 Ok(ChargeOutcome::Declined { code: reply.code() })
             }
@@ -221,7 +216,7 @@ impl GatewayClient {
         }
     }
 
-    /// Sends the same charge under the same key, which settles what became of it.
+    /// Sends the same charge under the same key, which settles its outcome.
     pub(crate) async fn resolve(
         &self,
         job: &ClaimedJob,
@@ -299,7 +294,7 @@ impl GatewayClient {
         self.call(Method::POST, path, job, with).await
     }
 
-    /// Makes one call, past the breaker.
+    /// Makes one call, if the breaker allows it.
     async fn call(
         &self,
         method: Method,
@@ -307,7 +302,7 @@ impl GatewayClient {
         job: &ClaimedJob,
         with: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<HttpReply, AttemptFailure> {
-        // Between the claim and this call others may have found out that the gateway is away.
+        // Between the claim and this call the breaker may have opened.
         let call = self.breaker.begin().map_err(|held| AttemptFailure::NoEffect {
             retry_after: Some(held.wait),
             source: GatewayError::NotAsked(held).into(),

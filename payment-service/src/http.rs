@@ -1,5 +1,4 @@
-//! What people may see of payments, without the means of payment; and, at the operators' port, what
-//! they may decide.
+//! The REST API of payments, without the means of payment; operators' decisions at their own port.
 
 use axum::Router;
 use shared::http::{HttpSettings, ProblemPage, describe, finish, problem_pages};

@@ -1,10 +1,10 @@
-//! What is done at the gateway: charge, resolve, refund, each a durable job.
+//! The calls to the gateway: charge, resolve, refund, each as a durable job.
 //!
-//! **Architecture invariant:** a job's key at the gateway is made from the order and the deed,
+//! **Architecture invariant:** a job's key at the gateway consists of the order and the operation,
 //! `<order id>:charge` and `<order id>:refund`: the same over every attempt, restart and redrive.
-//! Resolving sends the very charge again, so it shares the charge's key. How old
-//! its key may be is limited ([`age`]). A refund asks for all that is left of its charge, so a second one
-//! finds nothing left, whatever its key.
+//! Resolving sends the same charge again, so it shares the charge's key. The age of its key is
+//! limited ([`age`]). A refund requests all that is left of its charge, so a second refund finds
+//! nothing left, whatever its key.
 
 use std::marker::PhantomData;
 
@@ -35,26 +35,24 @@ mod resolve;
 
 /// A kind of job at the gateway.
 pub trait GatewayCall: Send + Sync + 'static {
-    /// Its name.
     const KIND: &'static str;
-    /// Why a job that was given up is never tried again once its payment waits for it no longer; none, if
-    /// it may be.
+    /// Why a job that was given up is never tried again once its payment no longer waits for it;
+    /// `None` if the job may be tried again.
     const NEVER_AGAIN: Option<&'static str> = None;
-    /// What the gateway answered.
+    /// The gateway's answer.
     type Done: Send + Sync + 'static;
 
-    /// Asks the gateway.
     fn call(
         gateway: &GatewayClient,
         job: &ClaimedJob,
         now: OffsetDateTime,
     ) -> impl Future<Output = Result<Self::Done, AttemptFailure>> + Send;
 
-    /// What the end of a job asks of its payment.
+    /// The command for the payment that follows from a job's end.
     fn command(ended: &JobResult<Self::Done>) -> Result<PaymentCommand, Fault>;
 }
 
-/// Does one kind of job at the gateway, and takes its outcomes to their payments.
+/// Handles one kind of gateway job, and records its outcomes in the payments.
 #[derive(Clone, Debug)]
 pub struct GatewayJob<C> {
     app: App,
@@ -81,7 +79,7 @@ impl<C: GatewayCall> JobHandler for GatewayJob<C> {
         C::call(&self.gateway, job, self.app.clock.now()).await
     }
 
-    /// A contradiction is nobody's retry: it is logged and counted.
+    /// A contradiction is not retried: it is logged and counted.
     async fn settle(
         &self,
         conn: &mut PgConnection,

@@ -1,7 +1,7 @@
 //! Owns payments; the only service that talks to the gateway.
 //!
-//! Modules stand in reading order: what a payment is, what is asked of it, the one road by which it
-//! changes, its rows, its words, and the doors that lead in.
+//! Modules are listed in reading order: the payment (`domain`), its requests (`request`), the only
+//! entry for changes (`app`), the rows (`store`), the messages (`wire`), and the adapters.
 
 pub mod domain;
 

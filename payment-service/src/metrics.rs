@@ -1,4 +1,4 @@
-//! What this service counts, and what it calls a person for.
+//! Metrics of this service, and the events that need a person.
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use shared::{
@@ -23,7 +23,7 @@ const OUTCOME_NAMES: [&str; 10] = [
     "abandoned",
     "fenced",
 ];
-/// Stages that a payment does not stay at: something is still to come, or somebody to decide.
+/// Stages that are not final: a message, a job or a decision is still to come.
 const OPEN_STAGES: [&str; 7] = [
     "awaiting-stock",
     "awaiting-order",
@@ -36,7 +36,7 @@ const OPEN_STAGES: [&str; 7] = [
 const CONTRADICTIONS: &str = "payment_contradictions_total";
 const KEYS_REUSED: &str = "payment_keys_reused_total";
 
-/// Gives each number its line of help, and a beginning to those that must stay 0.
+/// Describes the metrics, and initialises those that must stay 0.
 pub(crate) fn describe() {
     describe_counter!(OUTCOMES, "How payments went, by outcome.");
     describe_counter!(CONTRADICTIONS, "Outcomes that cannot be, given what is known. Must stay 0.");
@@ -72,7 +72,7 @@ impl MetricSampler for OpenPayments {
     }
 }
 
-/// Counts how payments go; what waits for a person is said aloud.
+/// Counts events of payments; payments that wait for a person are logged.
 pub(crate) fn count(order_id: Uuid, event: &PaymentEvent, trace: Option<TraceParent>) {
     let outcome = match event {
         PaymentEvent::Free { .. } | PaymentEvent::Paid { .. } | PaymentEvent::Accepted { .. } => {
@@ -108,14 +108,14 @@ pub(crate) fn count(order_id: Uuid, event: &PaymentEvent, trace: Option<TracePar
     }
 }
 
-/// The gateway said what cannot be.
+/// The gateway's answer contradicts an earlier one.
 pub(crate) fn contradiction(order_id: Uuid, error: &str, trace: Option<TraceParent>) {
     counter!(CONTRADICTIONS).increment(1);
     let trace_id = trace.map(TraceParent::trace_id);
     tracing::error!(%order_id, trace_id, error, "the gateway contradicts what is known of a payment");
 }
 
-/// One key, two requests: either we broke our word, or somebody else uses our keys.
+/// One key, two requests: a bug in this service, or another client uses its keys.
 pub(crate) fn key_reused(order_id: &str, deed: &'static str) {
     counter!(KEYS_REUSED).increment(1);
     tracing::error!(order_id, deed, "the gateway knows the key for another request");

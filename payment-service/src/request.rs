@@ -1,27 +1,25 @@
-//! What is asked of a payment, by messages, jobs and operators alike.
+//! A request to a payment, from messages, jobs or operators.
 
 use shared::message::TraceParent;
 use uuid::Uuid;
 
 use crate::domain::payment::PaymentCommand;
 
-/// What is asked of one payment.
+/// A command for one payment, with its trace.
 #[derive(Clone, Debug)]
 pub struct PaymentRequest {
     /// The order that the payment is for.
     pub order_id: Uuid,
-    /// What is asked.
     pub action: PaymentAction,
     /// The trace that it belongs to.
     pub trace: Option<TraceParent>,
 }
 
-/// What is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentAction {
     /// The order was cancelled. Whether its charge was tried is looked up in the transaction that
     /// executes this, under lock.
     Cancel,
-    /// Anything that needs no looking up.
+    /// A command that needs no lookup.
     Command(PaymentCommand),
 }

@@ -1,4 +1,4 @@
-//! The parts of this service, put together on the service that every service stands on.
+//! Builds and starts the parts of this service on the shared service runtime.
 
 use shared::{
     batcher,
@@ -26,18 +26,18 @@ use crate::{
 /// Why the service cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// What every service stands on cannot be laid.
+    /// The shared service runtime cannot be started.
     #[error("the service cannot start")]
     Ground(#[from] service::ServiceError),
-    /// A setting cannot be.
+    /// A setting is not valid.
     #[error("a setting cannot be")]
     Settings(#[from] InvalidSetting),
-    /// The client of the gateway cannot be made.
+    /// The client of the gateway cannot be created.
     #[error("the client of the gateway cannot be made")]
     Gateway(#[from] reqwest::Error),
 }
 
-/// Starts all parts. Waits for what they depend on, for as long as it takes.
+/// Starts all parts of the service. Waits without limit for their dependencies.
 pub async fn run(
     settings: PaymentSettings,
     life: ProcessLifecycle,
@@ -52,7 +52,7 @@ pub async fn run(
         reads: wire::reads().into(),
         pages: http::PAGES,
     };
-    let mut service = ServiceBuilder::lay(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
 
     let health = service.life().health().component("gateway");
@@ -65,8 +65,8 @@ pub async fn run(
     let refund = RefundJob::new(app.clone(), gateway);
     service.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
     service.start_consumer(EventHandler { app: app.clone() })?;
-    service.start_census("payments", OpenPayments);
-    let reviews = service.start_intake(
+    service.start_sampler("payments", OpenPayments);
+    let reviews = service.start_batcher(
         "reviews",
         ReviewPayments { app },
         batcher::BatcherSettings::default(),
@@ -74,5 +74,5 @@ pub async fn run(
     service.add_operator_routes(http::operators(reviews));
 
     let routes = http::router(service.pool().clone(), service.limits());
-    Ok(service.open(routes).await?)
+    Ok(service.open_server(routes).await?)
 }

@@ -1,8 +1,8 @@
-//! The payments' rows: all SQL of this service, a statement per batch.
+//! All SQL of this service: one statement per batch of payments.
 //!
 //! **Architecture invariant:** rows are locked in the order of their ids, so two batches cannot
-//! deadlock. A row that two transactions make at the same time is seen by its version: the second
-//! one is undone and taken in again.
+//! deadlock. If two transactions insert the same row, the version check fails in the second, which
+//! is rolled back; its batch is processed again.
 
 use std::collections::HashMap;
 
@@ -23,11 +23,10 @@ mod row;
 /// A payment and what is counted beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct PaymentRow {
-    /// The payment.
     pub(crate) payment: Payment,
-    /// How many messages it has said.
+    /// Number of messages published about it.
     pub(crate) said: i64,
-    /// How often it has changed.
+    /// The version: the number of changes.
     pub(crate) version: i64,
     /// When its charge was asked for: the key of the charge was used later, if at all.
     pub(crate) charge_asked_at: Option<OffsetDateTime>,
@@ -49,7 +48,7 @@ pub(crate) struct ShownPayment {
     pub(crate) updated_at: OffsetDateTime,
 }
 
-/// What a row cannot be turned into.
+/// A row that cannot be converted to a payment.
 #[derive(Debug, thiserror::Error)]
 #[error("the row of payment {order_id} is at {stage} and lacks what belongs to it")]
 struct IncompleteRow {
@@ -57,7 +56,7 @@ struct IncompleteRow {
     stage: String,
 }
 
-/// Locks the rows of these orders and reads them; what is not there has not been heard of.
+/// Locks the rows of these orders and reads them; an order without a row has had no message.
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
     order_ids: &[Uuid],
@@ -77,7 +76,7 @@ pub(crate) async fn load_for_update(
         .collect()
 }
 
-/// Keeps the payments that have changed.
+/// Stores the changed payments.
 ///
 /// `FOR UPDATE` cannot lock what is not there: of two transactions that make the same row, the
 /// second finds a version that it did not expect.

@@ -1,4 +1,4 @@
-//! The domain's words ⇄ the records of the contract: the only file that knows both.
+//! Domain ⇄ contract: maps records to commands and events to records. Only this file knows both.
 
 use shared::{
     codec::{AvroCodec, EventMeta, RecordKind},
@@ -20,7 +20,7 @@ use crate::{
     request::PaymentAction,
 };
 
-/// The kinds of records that are said.
+/// The kinds of records that this service publishes.
 pub(crate) fn says() -> [RecordKind; 3] {
     [
         RecordKind::of::<PaymentDone>(),
@@ -29,7 +29,7 @@ pub(crate) fn says() -> [RecordKind; 3] {
     ]
 }
 
-/// The kinds of records that are read.
+/// The kinds of records that this service consumes.
 pub(crate) fn reads() -> [RecordKind; 3] {
     [
         RecordKind::of::<OrderPlaced>(),
@@ -38,7 +38,7 @@ pub(crate) fn reads() -> [RecordKind; 3] {
     ]
 }
 
-/// What is wrong with a record that could be read.
+/// Why a record that could be decoded is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidRecord {
     /// The total is less than nothing.
@@ -52,7 +52,7 @@ pub(crate) enum InvalidRecord {
     NoMethod,
 }
 
-/// Reads a message: the order, and what is asked of its payment.
+/// Decodes a message: the order, and the action on its payment.
 pub(crate) async fn read(
     codec: &AvroCodec,
     message: &Message,
@@ -79,7 +79,7 @@ pub(crate) async fn read(
     Ok((order_id, action))
 }
 
-/// What an order asks to be paid.
+/// The amount and means of payment of an order.
 fn order_placed(record: &OrderPlaced) -> Result<PaymentCommand, InvalidRecord> {
     if record.total_minor < 0 {
         return Err(InvalidRecord::NegativeTotal);
@@ -93,7 +93,7 @@ fn order_placed(record: &OrderPlaced) -> Result<PaymentCommand, InvalidRecord> {
     Ok(PaymentCommand::OrderPlaced { terms })
 }
 
-/// The message by which an event is told, if it is; only then is its outside asked for.
+/// The message for an event, if it is published; only then is the metadata requested.
 pub(crate) fn message(
     codec: &AvroCodec,
     order_id: Uuid,

@@ -1,7 +1,7 @@
-//! The audit: what has to hold of the whole system, checked from outside.
+//! The audit: checks the invariants of the whole system from outside.
 //!
-//! It reads the databases of the four services, the topics, the gateway's account, the mail sink and the
-//! services' counters, and changes nothing. No service is asked how it is doing.
+//! The audit reads the databases of the four services, the topics, the gateway's account, the mail
+//! sink and the services' counters, and changes nothing. No service is asked how it is doing.
 //!
 //! ```text
 //! orders, page by page, with their rows in the other databases ┐
@@ -11,18 +11,18 @@
 //!                                                                              the second look: read again, judged again
 //! ```
 //!
-//! **Bound:** nothing that grows with the number of orders is held in memory, but for 8 kB for every
-//! 131,072 facts ([`spill`]); facts are sorted in a temporary file of about 400 bytes for each order. In
-//! memory are one page of rows, one run of facts, one order, at most 10,000 suspects ([`suspects`]) and 20
-//! examples of each invariant.
+//! **Bound:** nothing that grows with the number of orders is held in memory, but for 8 kB for
+//! every 131,072 facts ([`spill`]); facts are sorted in a temporary file of about 400 bytes for
+//! each order. In memory are one page of rows, one run of facts, one order, at most 10,000 suspects
+//! ([`suspects`]) and 20 examples of each invariant.
 //!
-//! **A running system** is read at different moments, so an order that looks wrong is a *suspect*: it is
-//! read again until it is right, or nothing about the suspects has changed for
-//! [`AuditOptions::still_max`]. Databases are read before topics, gateway and mails, so what a row states
-//! had happened when the others are read. An order that has not ended is *open*, not wrong, as long as it
-//! is within its limits.
+//! **A running system** is read at different moments, so an order that looks wrong is a *suspect*:
+//! it is read again until it is right, or nothing about the suspects has changed for
+//! [`AuditOptions::still_max`]. Databases are read before topics, gateway and mails, so what a row
+//! states had happened when the others are read. An order that has not ended is *open*, not wrong,
+//! as long as it is within its limits.
 //!
-//! **Invariant:** nothing here knows how the system was started: there are addresses, and nothing else.
+//! **Invariant:** the audit does not know how the system was started: it gets addresses only.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -57,14 +57,11 @@ mod stillness;
 mod suspects;
 pub mod topics;
 
-/// Where everything is. An invariant whose sources are not all given is not checked.
+/// Addresses of the sources. An invariant whose sources are not all given is not checked.
 #[derive(Clone, Debug, Default)]
 pub struct AuditTargets {
-    /// The broker.
     pub broker: Option<kafka::KafkaSettings>,
-    /// The services' databases.
     pub databases: BTreeMap<ServiceName, SecretString>,
-    /// The payment gateway.
     pub gateway: Option<Url>,
     /// The API of the mail sink.
     pub mails: Option<Url>,
@@ -72,7 +69,7 @@ pub struct AuditTargets {
     pub admin: BTreeMap<ServiceName, Url>,
 }
 
-/// What the system is held to.
+/// Limits and expectations of an audit.
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
     /// Nothing may be on its way: no open order, no message in an outbox, no job.
@@ -99,7 +96,6 @@ impl Default for AuditOptions {
     }
 }
 
-/// What was found.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditReport {
     /// How the whole stands.
@@ -108,14 +104,14 @@ pub struct AuditReport {
     pub invariants: Vec<InvariantResult>,
     /// Orders by their stage.
     pub orders: BTreeMap<&'static str, i64>,
-    /// What the topics hold.
+    /// Counts of the messages on the topics.
     pub topics: TopicTotals,
     /// Messages that services have read again since they were started, which is harmless.
     pub repeats: u64,
 }
 
 impl AuditReport {
-    /// What is wrong and what could not be checked, each with its invariant.
+    /// Violations and failed checks, each with its invariant.
     pub fn faults(&self) -> Vec<String> {
         let of = |result: &InvariantResult| {
             let name = result.name;
@@ -127,7 +123,7 @@ impl AuditReport {
         self.invariants.iter().flat_map(of).collect()
     }
 
-    /// The same report, in which an invariant that lacks an address only counts as if it were not there.
+    /// The same report without the invariants that were not checked only for lack of an address.
     #[must_use]
     pub fn without_missing_sources(mut self) -> Self {
         self.outcome = outcome(&self.invariants, true);
@@ -152,8 +148,8 @@ fn outcome(results: &[InvariantResult], may_lack_sources: bool) -> AuditOutcome 
 /// Checks every invariant whose sources are given.
 ///
 /// # Errors
-/// If this machine cannot do it: no temporary file, no HTTP client. A source that cannot be read is no
-/// error: what needs it is reported as not checked.
+/// If this machine cannot do it: no temporary file, no HTTP client. A source that cannot be read is
+/// no error: what needs it is reported as not checked.
 pub async fn audit(
     targets: &AuditTargets,
     options: &AuditOptions,

@@ -1,8 +1,8 @@
 //! Cargo, called from a program that cargo has started.
 //!
 //! `cargo run` tells a program about its package through the environment. Build scripts of
-//! dependencies watch some of these variables, so a cargo below that inherited them would build half
-//! of the workspace anew, and the next one above would again. They are taken away here.
+//! dependencies watch some of these variables, so a child cargo that inherited them would
+//! rebuild half of the workspace, and the next parent run again. This module removes the variables.
 
 use anyhow::Context as _;
 use tokio::process::Command;

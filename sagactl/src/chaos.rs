@@ -1,13 +1,13 @@
-//! `sagactl chaos`: orders while everything goes wrong, and whether every promise was kept.
+//! `sagactl chaos`: places orders, injects failures, and checks that every invariant holds.
 //!
 //! ```text
 //! cargo run --release --bin sagactl -- chaos --orders 10000 --outage-seconds 60 --fault-percent 20
 //! ```
 //!
-//! The gateway refuses calls, answers late, and executes calls whose answer it loses. On the way each
+//! The gateway refuses calls, answers late, and executes calls whose answer it loses. Each
 //! service and the gateway are killed (`kill -9`) and started again, and the broker is killed and
-//! stays away for a while. Each of these begins when a certain share of the orders has ended, so
-//! that they strike in the middle of work, however fast the machine is.
+//! stays down for a while. Each failure begins when a certain share of the orders has ended, so
+//! that it happens in the middle of work, however fast the machine is.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -30,27 +30,27 @@ use crate::{
 /// How much goes wrong.
 #[derive(Clone, Debug, Args)]
 pub struct ChaosOptions {
-    /// Orders to place.
+    /// Number of orders to place.
     #[arg(long, default_value_t = 10_000)]
     pub orders: u64,
-    /// Clients that place them at the same time.
+    /// Number of clients that place orders concurrently.
     #[arg(long, default_value_t = 32)]
     pub clients: usize,
-    /// Products that they choose from.
+    /// Number of products to choose from.
     #[arg(long, default_value_t = 100)]
     pub products: u32,
-    /// The broker stays away for so many seconds.
+    /// Duration of the broker's outage, in seconds.
     #[arg(long, default_value_t = 60)]
     pub outage_seconds: u64,
-    /// Of a hundred calls to the gateway, so many meet a fault.
+    /// Percentage of gateway calls with an injected fault.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub fault_percent: u32,
-    /// Gives up when no order has ended for this many seconds.
+    /// Fails when no order has ended for this many seconds.
     #[arg(long, default_value_t = 1_800)]
     pub limit_seconds: u64,
 }
 
-/// What strikes, once so many hundredths of the orders have ended.
+/// The injected failures, each with the percentage of ended orders at which it begins.
 const STRIKES: [(u64, InjectedFailure); 6] = [
     (5, InjectedFailure::Kill(ProcessName::Inventory)),
     (15, InjectedFailure::Kill(ProcessName::Payments)),
@@ -67,7 +67,7 @@ enum InjectedFailure {
 }
 
 impl InjectedFailure {
-    /// Does it, waits until it is over, and says what it was.
+    /// Injects the failure, waits until it is over, and describes it.
     async fn strike(
         self,
         cluster: &mut ServiceCluster,
@@ -103,7 +103,7 @@ impl InjectedFailure {
 /// How often the orders that have ended are counted.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// Starts everything, lets it go wrong, says what became of it.
+/// Starts everything, injects the failures, and prints a report.
 pub async fn run(options: ChaosOptions) -> anyhow::Result<ExitCode> {
     cargo::build_services().await?;
     let board = ProgressBoard::new();
@@ -129,7 +129,7 @@ pub async fn run(options: ChaosOptions) -> anyhow::Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What happened, and what the gateway says of it.
+/// The outcome of a run, and the gateway's summary of it.
 #[derive(Debug)]
 pub struct ChaosReport {
     strikes: Vec<(Duration, String)>,
@@ -150,7 +150,7 @@ impl ChaosReport {
     }
 
     fn print(&self) {
-        say("\nWhat struck");
+        say("\nInjected failures");
         for (at, what) in &self.strikes {
             say(format_args!("  {:>6.1} s  {what}", at.as_secs_f64()));
         }
@@ -164,7 +164,7 @@ impl ChaosReport {
     }
 }
 
-/// Places orders while everything goes wrong; ends when all have ended and the gateway is well again.
+/// Places orders and injects failures; ends when all orders have ended and the gateway is healthy.
 pub async fn drive(
     cluster: &mut ServiceCluster,
     stack: &ServerStack,

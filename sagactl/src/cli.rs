@@ -22,34 +22,34 @@ pub struct CommandLine {
 enum SubCommand {
     /// Checks that orders, stock, money, messages and mails of a system agree.
     Audit(Box<audit::command::AuditArguments>),
-    /// Tries the compose file for real.
+    /// End-to-end test of docker-compose.yml.
     ComposeTest(compose::ComposeOptions),
     /// Creates the topics and registers the schemas at a broker and a registry that run already.
     Contract(contract::ContractOptions),
-    /// Starts everything on this machine, places orders that go each way, shows them moving.
+    /// Starts everything on this machine and places an order for each possible outcome.
     Demo(demo::DemoOptions),
-    /// Places orders while everything goes wrong and checks every promise.
+    /// Places orders while processes are killed and networks fail, and checks every invariant.
     Chaos(chaos::ChaosOptions),
-    /// Asks the services what nobody thought of, and checks the form of every answer.
+    /// Fuzzes the HTTP APIs from their OpenAPI documents, and checks the form of every answer.
     Fuzz(fuzz::FuzzOptions),
-    /// Places many orders at once and says what that costs.
+    /// Places many orders and measures throughput, latency and CPU time per order.
     Load(load::LoadOptions),
-    /// Renders the manifests for Kubernetes and holds them against schemas.
+    /// Renders the manifests for Kubernetes and validates them against schemas.
     Manifests(manifests::ManifestOptions),
     /// Lists, shows and decides payments.
     Payments(payments::PaymentOptions),
-    /// Shows and mends what the services could not take in, and jobs that were given up.
+    /// Lists, redrives and discards dead letters and jobs that were given up.
     DeadLetters(dead_letters::LetterOptions),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
     Stack(stack::StackOptions),
-    /// Runs every test again and again on a busy machine, and says which fail how often.
+    /// Repeats every test on a busy machine and reports which fail, and how often.
     StressTests(stress::StressOptions),
     /// Runs every check of this repository.
     Verify(verify::VerifyOptions),
 }
 
 impl CommandLine {
-    /// Reads the command line and the environment; says what is wrong with them, and ends.
+    /// Reads the command line and the environment; on an error, prints it and exits.
     pub fn read() -> Self {
         let matches = config::ignore_empty(Self::command()).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())

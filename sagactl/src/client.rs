@@ -1,4 +1,4 @@
-//! A client of the public API, as any customer would write one.
+//! A client of the public HTTP API of order-service.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use uuid::Uuid;
 /// stands still for a while costs no answer.
 const CALL_LIMIT: Duration = Duration::from_mins(2);
 
-/// A connection without calls is kept for so long: less than the services keep it (75 s), so that no
-/// call is sent on one that is just being closed.
+/// A connection without calls is kept for so long: less than the services keep it (75 s), so that
+/// no call is sent on one that is just being closed.
 const IDLE_LIMIT: Duration = Duration::from_secs(5);
 
-/// Who was told to come back does so after this long.
+/// Pause before a request that was told to come back is sent again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Products that the API lists at once, at most.
 pub const PAGE_MAX: usize = 200;
 
-/// An HTTP client with this house's limits.
+/// An HTTP client with this project's limits.
 pub fn http() -> anyhow::Result<reqwest::Client> {
     // A second call finds the provider installed, which is as good.
     rustls::crypto::ring::default_provider().install_default().ok();
@@ -35,28 +35,26 @@ pub fn http() -> anyhow::Result<reqwest::Client> {
         .context("no HTTP client")
 }
 
-/// The order service, seen from outside.
+/// A client of order-service.
 #[derive(Clone, Debug)]
 pub struct OrderClient {
     http: reqwest::Client,
     base: String,
 }
 
-/// What a customer wants.
+/// The content of an order.
 #[derive(Clone, Debug)]
 pub struct OrderWish {
     /// What, and how many.
     pub lines: Vec<(String, i32)>,
     /// The payment method's token.
     pub payment_method: String,
-    /// Where to tell.
     pub email: String,
 }
 
 /// An order as the API shows it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct ShownOrder {
-    /// Its id.
     pub id: Uuid,
     /// `pending`, `confirmed` or `cancelled`.
     pub status: String,
@@ -70,18 +68,15 @@ pub struct ShownOrder {
 /// Something that has happened to an order.
 #[derive(Clone, Debug, Deserialize)]
 pub struct HistoryEntry {
-    /// What.
     pub what: String,
 }
 
 /// How a POST was answered.
 #[derive(Debug)]
 pub enum PlaceAnswer {
-    /// Accepted.
     Accepted(ShownOrder),
     /// Too much at once: to be asked again after a moment.
     Busy(Duration),
-    /// Refused.
     Refused(StatusCode, Value),
 }
 
@@ -114,8 +109,8 @@ impl OrderClient {
         answer(self.http.post(format!("{}/orders/{id}/cancel", self.base)).send().await?).await
     }
 
-    /// Has an order cancelled: told to come back, or without an answer, the customer asks again, for
-    /// as long as `still_max` is worth.
+    /// Has an order cancelled: told to come back, or without an answer, the customer asks again,
+    /// for as long as `still_max` is worth.
     pub async fn cancel_within(&self, still_max: Duration, id: Uuid) -> anyhow::Result<()> {
         let mut limit = WaitLimit::new(format!("order {id} is cancelled"), still_max, LOOK_AGAIN);
         loop {

@@ -1,7 +1,7 @@
 //! The four services and the gateway as processes, beside a stack.
 //!
-//! **Architecture invariant:** what is started here does not outlive whoever started it, and each
-//! process can be killed and started again where it was, which is how crashes are tried.
+//! **Architecture invariant:** a process started here does not outlive the process that started it,
+//! and each can be killed and started again with its ports and data, as tests of crashes do.
 
 use std::{
     collections::BTreeMap,
@@ -30,7 +30,7 @@ mod security;
 /// How a cluster is set up.
 #[derive(Clone, Debug, Default)]
 pub struct ClusterOptions {
-    /// Stands before topics and groups, and behind database names: several fleets, one stack.
+    /// Prefix of topics and groups, suffix of database names: several clusters share one stack.
     pub prefix: String,
     /// Products for a load, beside those of the demo.
     pub products: u32,
@@ -40,8 +40,8 @@ pub struct ClusterOptions {
     pub environment: Vec<(String, String)>,
 }
 
-/// Where one member answers. A port that was claimed stays so while its member is away, so that it is
-/// found free when the member comes back.
+/// Where one member answers. A port that was claimed stays so while its member is away, so that it
+/// is found free when the member comes back.
 #[derive(Debug)]
 pub struct ProcessAddress {
     http: SocketAddr,
@@ -50,7 +50,7 @@ pub struct ProcessAddress {
 }
 
 impl ProcessAddress {
-    /// Where somebody else has put it.
+    /// The address of a process that was started elsewhere.
     pub fn given(http: SocketAddr, admin: SocketAddr) -> Self {
         Self { http, admin, _ports: None }
     }
@@ -75,13 +75,13 @@ pub struct ServiceCluster {
     http: reqwest::Client,
 }
 
-/// A service that says the same for so long does not become ready any more.
+/// A service whose health has not changed for this long is not expected to become ready.
 const READY_LIMIT: Duration = Duration::from_mins(2);
 
 /// How often it is asked.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What is started here may stand still with its machine while it stops, and that is no fault of its.
+/// Long, because the machine may stand still while a process stops.
 const SHUTDOWN_GRACE: &str = "1m";
 
 impl ServiceCluster {
@@ -162,7 +162,7 @@ impl ServiceCluster {
         &self.urls
     }
 
-    /// How the broker is spoken to.
+    /// Security of connections to the broker.
     pub fn broker(&self) -> kafka::KafkaSettings {
         kafka::KafkaSettings {
             brokers: self.urls.brokers.clone(),
@@ -173,7 +173,7 @@ impl ServiceCluster {
         }
     }
 
-    /// What stands before its topics.
+    /// The prefix of its topics.
     pub fn prefix(&self) -> &str {
         &self.options.prefix
     }
@@ -265,7 +265,7 @@ impl ServiceCluster {
         process::tail(&self.log_file(member))
     }
 
-    /// Where a member's log is.
+    /// The path of a member's log.
     pub fn log_file(&self, member: ProcessName) -> PathBuf {
         self.folder.path().join(member.program())
     }

@@ -1,16 +1,15 @@
-//! `sagactl compose-test`: the compose file for real, with every promise that is made of it.
+//! `sagactl compose-test`: starts the compose file and checks everything that is documented of it.
 //!
 //! ```text
 //! images ──> up --wait ──> the README's curl ──> confinement ──> load and docker kill
 //!        ──> down, up, the same data ──> down, Kafka's volume removed, up ──> down --volumes
 //! ```
 //!
-//! It runs under a project name and at ports of its own and removes what it made, however it ends.
-//! Images are made of the programs that cargo has built; `--complete` builds them in the image, as
-//! users do but without the time for optimizing, walks the tour, kills every container, and restarts
-//! all.
-//! Images of others are taken as they are found; one that is a stand-in is called so, and an
-//! onlooker's that is missing is left out and said to be.
+//! The test uses its own project name and ports, and removes what it made, however it ends. Images
+//! are made of the programs that cargo has built; `--complete` builds them in the image, as users
+//! do but without the time for optimizing, walks the tour, kills every container, and restarts all.
+//! Third-party images are used as found; a stand-in image is reported as one, and a missing image
+//! of a tool that only displays (UI, dashboards) is left out and reported.
 
 use std::{
     path::{Path, PathBuf},
@@ -38,7 +37,7 @@ mod tour;
 /// What to try.
 #[derive(Debug, Args)]
 pub struct ComposeOptions {
-    /// The repository, whose compose file is tried.
+    /// Path of the repository whose docker-compose.yml is tested.
     #[arg(long, default_value = ".")]
     repository: PathBuf,
     /// Builds the programs in the image, kills every container, and restarts all of them.
@@ -59,7 +58,7 @@ const VICTIMS: [&str; 9] = [
     "mailpit",
 ];
 
-/// Everything is healthy after so many seconds, on a busy machine.
+/// Starts all services; the timeout in seconds allows for a busy machine.
 const UP: [&str; 5] = ["up", "--wait", "--wait-timeout", "600", "--quiet-pull"];
 
 /// Every image, that of the audit's container, too.

@@ -1,8 +1,8 @@
-//! `sagactl contract`: the topics and the schemas, made before anybody speaks.
+//! `sagactl contract`: creates topics and registers schemas before the services start.
 //!
-//! The services do the same for themselves at their start. Done once beforehand, a schema that an
-//! earlier one cannot live with is found before any service is replaced, and whoever looks at the
-//! broker sees every topic from the beginning.
+//! Each service does the same at its own start. If the command runs first, a schema that is not
+//! compatible with an earlier version is found before any service is replaced, and all topics exist
+//! from the beginning.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -26,17 +26,17 @@ use crate::screen::say;
 /// Where the broker and the registry are; in the services' own words.
 #[derive(Debug, Args)]
 pub struct ContractOptions {
-    /// Where the broker is, and how it is spoken to.
+    /// Address and security settings of the broker.
     #[command(flatten)]
     broker: BrokerSettings,
-    /// Where the schema registry is, with its path.
+    /// URL of the schema registry, with its path.
     #[arg(
         long,
         env = "SCHEMA_REGISTRY_URL",
         default_value = "http://127.0.0.1:8081/apis/ccompat/v7"
     )]
     schema_registry_url: String,
-    /// Gives up when broker and registry have not done it after so many seconds.
+    /// Fails when broker and registry have not completed it after this many seconds.
     #[arg(long, default_value_t = 120)]
     limit_seconds: u64,
 }

@@ -1,4 +1,4 @@
-//! What a process has cost: processor time, read from the kernel's own account.
+//! Processor time of a process, read from the kernel's counters.
 
 use std::{fs, time::Duration};
 

@@ -1,8 +1,8 @@
 //! `sagactl dead-letters`: messages that could not be processed and jobs that were given up.
 //!
-//! Everything goes over HTTP to the admin ports, as any script would do it. What is decided is carried
-//! out by the service, one letter at a time, and asked again it is done once: so a run that was
-//! interrupted is simply started again.
+//! All calls go over HTTP to the admin ports. The service carries out each decision, one letter at
+//! a time, and a decision that is sent again takes effect once: so a run that was interrupted is
+//! simply started again.
 
 use std::process::ExitCode;
 
@@ -25,8 +25,8 @@ mod services;
 /// What to do with dead letters.
 #[derive(Debug, Args)]
 pub struct LetterOptions {
-    /// Whose: the name of a service (`order-service`, or `orders`), or the URL of its admin port; by
-    /// itself all four. A name means the running demo, or else the ports of docker-compose.yml.
+    /// Name of a service (`order-service` or `orders`) or URL of its admin port; may be repeated
+    /// (default: all four). A name means the running demo, or else the ports of docker-compose.yml.
     #[arg(long = "service", global = true, value_name = "NAME|URL")]
     services: Vec<String>,
     #[command(subcommand)]
@@ -49,14 +49,14 @@ enum LetterCommand {
 struct ListLetters {
     #[command(flatten)]
     which: LetterSelection,
-    /// At most so many of each service.
+    /// Maximum number of letters per service.
     #[arg(long, default_value_t = 20)]
     max: usize,
 }
 
 #[derive(Debug, Args)]
 struct ShowLetter {
-    /// The letter.
+    /// Id of the letter.
     id: Uuid,
 }
 
@@ -70,7 +70,7 @@ struct RedriveLetters {
 struct DiscardLetters {
     #[command(flatten)]
     chosen: LetterBatch,
-    /// Why; it is kept with the decision.
+    /// Reason, stored with the decision.
     #[arg(long)]
     because: String,
 }
@@ -78,13 +78,13 @@ struct DiscardLetters {
 /// Which letters: a filter.
 #[derive(Clone, Debug, Default, Args)]
 struct LetterSelection {
-    /// Of this topic, or, of jobs, of this kind.
+    /// Only letters of this topic, or of jobs of this kind.
     #[arg(long)]
     topic: Option<String>,
-    /// For this reason, as the list shows it.
+    /// Only letters with this reason, as the list shows it.
     #[arg(long)]
     reason: Option<String>,
-    /// Of this key.
+    /// Only letters of messages with this key.
     #[arg(long)]
     key: Option<String>,
 }
@@ -92,21 +92,21 @@ struct LetterSelection {
 /// Which letters, and how many at what speed.
 #[derive(Debug, Args)]
 struct LetterBatch {
-    /// These letters; without any, all that the filter lets through.
+    /// Ids of letters (default: every letter that the filter selects).
     ids: Vec<Uuid>,
     #[command(flatten)]
     which: LetterSelection,
-    /// Changes nothing; says how many there are, for what reasons.
+    /// Changes nothing: prints the number of letters by reason.
     #[arg(long)]
     dry_run: bool,
-    /// At most so many.
+    /// Maximum number of letters.
     #[arg(long, default_value_t = 10_000)]
     max: usize,
-    /// At most so many a second.
+    /// Maximum number of decisions per second.
     #[arg(long, default_value_t = 50)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     rate: u32,
-    /// Who decides; it is kept with the decision.
+    /// Name of the operator, stored with the decision.
     #[arg(long, env = "USER", default_value = "sagactl")]
     by: String,
 }

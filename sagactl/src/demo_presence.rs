@@ -1,7 +1,7 @@
-//! Where a running demo can be found: a small file, as long as it runs.
+//! A small file with the addresses of a running demo, kept as long as the demo runs.
 //!
-//! The demo claims free ports, so nobody could guess them. What it leaves behind when it is killed
-//! names a process that is gone, and counts for nothing.
+//! The demo claims free ports, so its addresses differ each time. The file of a demo that was
+//! killed names a process that is gone, and is ignored.
 
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cluster::{ProcessName, ServiceCluster};
 
-/// What stands in the file.
+/// The content of the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct DemoAddresses {
     pid: i32,

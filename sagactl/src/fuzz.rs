@@ -1,11 +1,11 @@
-//! `sagactl fuzz`: requests that nobody thought of, made up from the descriptions of the APIs.
+//! `sagactl fuzz`: requests that are generated from the OpenAPI documents.
 //!
-//! Every operation of the four services is asked with values that its description allows, with values
-//! just beyond them and with others; each answer has to be one that the description names and in the
-//! form that it says, and none may be our fault. A 503 that is described, in the form
-//! and for a reason that is described, is no fault; but no operation may answer every request so. The
-//! same seed makes up the same requests. At the end every promise is checked from outside, as after a
-//! load.
+//! Every operation of the four services is called with values that its description allows, with
+//! values just beyond them and with others; each answer has to be one that the description names,
+//! in the described form, and none may be a server error. A 503 that is described, in the form and
+//! for a reason that is described, is no error; but no operation may answer every request so. The
+//! same seed generates the same requests. At the end every invariant is checked from outside, as
+//! after a load.
 
 use std::{
     fs,
@@ -30,13 +30,13 @@ use crate::{
 /// How much is asked.
 #[derive(Clone, Debug, Args)]
 pub struct FuzzOptions {
-    /// Requests of each operation that are made up, at most, beside those at the limits of its values.
+    /// Maximum number of generated requests per operation, besides those at its values' limits.
     #[arg(long, default_value_t = 25)]
     pub examples: u32,
-    /// Another seed makes up other requests.
+    /// Seed of the generated requests.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Where broker, database, registry and mail sink come from.
+    /// Source of broker, database, registry and mail sink.
     #[arg(long, value_enum, default_value_t)]
     pub from: StackSource,
 }

@@ -1,7 +1,7 @@
-//! What the operator's command line is made of: the native stack and the services as processes, a
+//! The parts of the operator's command line: the native stack and the services as processes, a
 //! client for them, the demo, the load, the audit, dead letters, and the whole test run.
 //!
-//! Nothing here is part of a service, and no service knows of it.
+//! No service contains or uses code of this crate.
 
 pub mod cargo;
 pub mod cli;

@@ -1,11 +1,11 @@
-//! `sagactl load`: many orders at once, what they cost, and whether every promise was kept.
+//! `sagactl load`: places many orders, measures their cost, and checks that every invariant holds.
 //!
 //! ```text
 //! cargo run --release --bin sagactl -- load --orders 20000 --clients 64
 //! ```
 //!
-//! Times from POST to the end are read from the order service's own rows afterwards, so that looking
-//! does not slow down what is looked at.
+//! Times from POST to the end are read from the order service's own rows afterwards, so that
+//! measuring does not slow down the services.
 
 use std::{
     process::ExitCode,
@@ -42,31 +42,31 @@ pub mod tables;
 /// How much load.
 #[derive(Clone, Debug, Args)]
 pub struct LoadOptions {
-    /// Orders to place.
+    /// Number of orders to place.
     #[arg(long, default_value_t = 2_000)]
     pub orders: u64,
-    /// Clients that place them at the same time.
+    /// Number of clients that place orders concurrently.
     #[arg(long, default_value_t = 32)]
     pub clients: usize,
-    /// Products that they choose from.
+    /// Number of products to choose from.
     #[arg(long, default_value_t = 100)]
     pub products: u32,
-    /// Gives up when no order has ended for this many seconds.
+    /// Fails when no order has ended for this many seconds.
     #[arg(long, default_value_t = 600)]
     pub limit_seconds: u64,
-    /// Shows how large all tables were before and are after, and how much in them is dead.
+    /// Prints size and dead rows of every table, before and after.
     #[arg(long)]
     pub tables: bool,
-    /// Where broker, database, registry and mail sink come from.
+    /// Source of broker, database, registry and mail sink.
     #[arg(long, value_enum, default_value_t)]
     pub from: StackSource,
-    /// The base URL of an order service that runs already. Nothing is started then, and only what
-    /// its API tells is looked at.
+    /// Base URL of an order service that is already running. Nothing is started then, and only its
+    /// API is read.
     #[arg(long)]
     pub at: Option<String>,
 }
 
-/// What a client does when a call fails.
+/// The reaction of a client to a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailurePolicy {
     /// It gives up: nothing was to fail.
@@ -81,7 +81,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// The server looks for what is to be swept up once a minute.
 const SWEPT_AFTER: Duration = Duration::from_secs(75);
 
-/// Who could not reach the service, or came too early, tries again after this.
+/// Pause before a call is repeated that failed or was told to come back.
 const CALL_AGAIN: Duration = Duration::from_millis(200);
 
 /// Starts everything, places the load, prints what it cost.
@@ -118,7 +118,7 @@ pub async fn run(options: LoadOptions) -> anyhow::Result<ExitCode> {
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Places the load and waits until every order has ended and the roads are empty.
+/// Places the load and waits until every order and all work of it has ended.
 pub async fn drive(
     cluster: &ServiceCluster,
     stack: Option<&ServerStack>,

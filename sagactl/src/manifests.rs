@@ -1,9 +1,9 @@
-//! `sagactl manifests`: the manifests for Kubernetes, rendered by kustomize and held against
-//! schemas, strictly.
+//! `sagactl manifests`: renders the manifests for Kubernetes with kustomize and validates them
+//! strictly against schemas.
 //!
-//! Kubernetes' schemas come as a Python wheel, `CloudNativePG`'s with its Go module. Strimzi's are in
-//! no package: whoever has them gives their folder; else its kinds are counted, and said not to have
-//! been looked at.
+//! Kubernetes' schemas come as a Python wheel, `CloudNativePG`'s with its Go module. Strimzi's are
+//! in no package: a caller that has them gives their folder; otherwise Strimzi's kinds are counted
+//! and reported as not validated.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,6 +1,6 @@
-//! `sagactl payments`: how payments stand, and what a person decides of those that no rule can.
+//! `sagactl payments`: lists payments, and sends an operator's decision where no rule decides.
 //!
-//! Reading goes to payment-service's public port, deciding to its operators' port.
+//! Reads go to payment-service's public port, decisions to its operators' port.
 
 use std::process::ExitCode;
 
@@ -19,10 +19,10 @@ mod render;
 /// Where payment-service is, and what to do there.
 #[derive(Clone, Debug, Args)]
 pub struct PaymentOptions {
-    /// Where payment-service answers the world.
+    /// Base URL of payment-service's public API.
     #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:8003", global = true)]
     pub url: Url,
-    /// Where payment-service answers its operators.
+    /// Base URL of payment-service's admin API.
     #[arg(
         long,
         env = "PAYMENTS_ADMIN_URL",
@@ -40,23 +40,23 @@ pub struct PaymentOptions {
 pub enum PaymentCommand {
     /// Lists payments, those of the newest orders first.
     List {
-        /// Only those at this stage, such as `needs-review`.
+        /// Only payments at this stage, such as `needs-review`.
         #[arg(long)]
         stage: Option<String>,
-        /// At most so many.
+        /// Maximum number of payments.
         #[arg(long, default_value_t = 50)]
         max: usize,
     },
     /// Shows one payment.
     Show {
-        /// The order that it is for.
+        /// Id of the payment's order.
         order_id: Uuid,
     },
     /// Decides on a payment that needs review.
     Review {
-        /// The order that it is for.
+        /// Id of the payment's order.
         order_id: Uuid,
-        /// What is to become of it.
+        /// The decision.
         #[arg(value_enum)]
         decision: ReviewDecision,
     },
@@ -77,23 +77,21 @@ pub enum ReviewDecision {
 /// A payment, as payment-service shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ShownPayment {
-    /// The order that it is for.
+    /// Id of the payment's order.
     pub order_id: Uuid,
-    /// Where it stands.
     pub stage: String,
     /// What the order asks to be paid.
     pub amount: Option<Money>,
-    /// By what means, masked.
+    /// The payment method, masked.
     pub payment_method: Option<String>,
-    /// What was charged.
     pub charge: Option<ShownCharge>,
-    /// The gateway's name for the refund.
+    /// The gateway's id of the refund.
     pub refund_id: Option<String>,
     /// Why it was not paid.
     pub failure: Option<ShownFailure>,
     /// Why a person has to decide.
     pub review: Option<String>,
-    /// When it was first heard of.
+    /// When the payment was created.
     pub created_at: String,
     /// When it last changed.
     pub updated_at: String,
@@ -108,12 +106,10 @@ pub struct Money {
     pub currency: String,
 }
 
-/// What was charged.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ShownCharge {
     /// The gateway's name for it.
     pub id: String,
-    /// How much.
     pub amount: Money,
 }
 

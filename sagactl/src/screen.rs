@@ -1,10 +1,10 @@
-//! What a person sees: headings, lines, progress. The only place that writes to the terminal.
+//! Terminal output: headings, lines, progress. The only module that writes to the terminal.
 //!
-//! What is said may hold text from outside: whatever a terminal would obey is written out, all but the
-//! ends of lines. A text that must stay on its line goes through [`visible`] first.
+//! Output may hold text from outside, so control characters other than line ends are written as
+//! escapes. A text that must stay on its line goes through [`visible`] first.
 //!
-//! Where nobody reads any longer (`sagactl … | head -1`), the work ends quietly, as that of any other
-//! program does which the signal SIGPIPE ends.
+//! When the reader of the output has closed it (`sagactl … | head -1`), the program ends without an
+//! error message, like a program that SIGPIPE ends.
 
 use std::{
     collections::BTreeMap,
@@ -20,7 +20,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use shared::visible::{visible, visible_lines};
 use tokio_util::sync::CancellationToken;
 
-/// What a shell says of a program that SIGPIPE ended: 128 and the signal's number.
+/// Exit code of a program that SIGPIPE ended: 128 and the signal's number.
 const NOBODY_READS: u8 = 141;
 
 /// Why standard output takes nothing more.
@@ -64,8 +64,8 @@ pub fn finish() -> Option<ExitCode> {
     Some(ExitCode::FAILURE)
 }
 
-/// Lines that change while work goes on; plain lines where there is no terminal. A board is over once
-/// something is said below it: what comes after needs a new one.
+/// Lines that change while work goes on; plain lines where there is no terminal. A board is over
+/// once something is said below it: what comes after needs a new one.
 #[derive(Debug, Default)]
 pub struct ProgressBoard {
     bars: MultiProgress,

@@ -1,4 +1,4 @@
-//! Where the servers of a command come from: an option that several commands have.
+//! The option that selects the source of the servers (native, Docker, given), shared by commands.
 
 use devstack::ServerSource;
 

@@ -1,4 +1,4 @@
-//! `sagactl stack -- COMMAND`: a command beside a real broker, database, registry and mail sink.
+//! `sagactl stack -- COMMAND`: runs a command with a real broker, database, registry, mail sink.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use crate::{cargo, screen::ProgressBoard, signal, source::StackSource};
 /// What to run, and beside what.
 #[derive(Debug, Args)]
 pub struct StackOptions {
-    /// Where broker, database, registry and mail sink come from.
+    /// Source of broker, database, registry and mail sink.
     #[arg(long, value_enum, default_value_t)]
     from: StackSource,
     /// The command and its arguments; without one, the stack stays up until Ctrl-C.

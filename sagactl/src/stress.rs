@@ -1,8 +1,8 @@
-//! `sagactl stress-tests`: every test again and again on a machine that is busy with something else.
+//! `sagactl stress-tests`: repeats every test on a machine that is busy with other work.
 //!
-//! One program burns a core and one keeps the disk's queue full, as neighbours on a shared machine do.
-//! A test that fails here once in many rounds fails in CI some day, for a reason that is not in the
-//! change: its cause is to be mended, not its limit raised.
+//! One program burns a core and one keeps the disk's queue full, as neighbours on a shared machine
+//! do. A test that fails here once in many rounds fails in CI some day, for a reason that is not in
+//! the change: fix the cause, do not raise the limit.
 
 use std::{
     collections::BTreeMap,
@@ -27,16 +27,16 @@ use crate::{cargo, screen::say, verify::tools};
 /// What is run, and how often.
 #[derive(Debug, Args)]
 pub struct StressOptions {
-    /// How often each test is run.
+    /// Number of runs of each test.
     #[arg(long, default_value_t = 20)]
     rounds: u32,
-    /// Which tests, in the words of nextest's filters.
+    /// Tests to run, as a nextest filter expression.
     #[arg(long, default_value = "not binary(models)")]
     filter: String,
-    /// Leaves the machine to the tests.
+    /// Adds no load of its own to the machine.
     #[arg(long)]
     idle: bool,
-    /// Where the output of each round is kept.
+    /// Directory for the output of each round.
     #[arg(long, default_value = "target/stress-tests")]
     logs: PathBuf,
 }

@@ -1,9 +1,9 @@
 //! `cargo verify`: every check of this repository, in the order that fails fastest.
 //!
-//! One stack is started for all tests, while the compiler is still at work; the demo, the fuzzing and
-//! the compose test start one of their own, as a person would. [`table::CHECKS`] says what is run and
-//! how long it may take. What ran, how long it took and what was left out is printed at the end:
-//! nothing is skipped in silence.
+//! One stack is started for all tests, while the compiler is still at work; the demo, the fuzzing
+//! and the compose test start one of their own, as a person would. [`table::CHECKS`] says what is
+//! run and how long it may take. At the end the checks that ran, their times and the checks that
+//! were left out are printed: no check is skipped without a message.
 
 use std::{
     process::ExitCode,
@@ -29,13 +29,13 @@ pub(crate) mod tools;
 /// Which checks to run.
 #[derive(Debug, Args)]
 pub struct VerifyOptions {
-    /// Only this check.
+    /// Runs only this check.
     #[arg(long, value_parser = PossibleValuesParser::new(CHECKS.iter().map(|check| check.name)))]
     only: Option<String>,
-    /// Also what takes long and shows little more.
+    /// Also runs the long checks that find little more.
     #[arg(long)]
     all: bool,
-    /// Fails if a check cannot be run here.
+    /// Fails if a check cannot run on this machine.
     #[arg(long)]
     strict: bool,
     /// When the run began that this is a part of, in seconds since 1970: what came before is then in

@@ -1,9 +1,9 @@
-//! Load smoothing: no more is let in than is carried out.
+//! Admission control: new commands are refused while the outbox does not drain.
 //!
-//! Whatever an intake takes in leaves again through the outbox. If that does not drain, because the
-//! broker is away or others are faster than it is, taking in more would only make promises that
-//! are kept late. So a [`Watcher`] looks at the outbox every now and then, and shuts the [`Gate`]
-//! that all intakes ask: they refuse at once, with a time to come back. Nothing waits in memory.
+//! Every command that a batcher accepts leaves again through the outbox. If the outbox does not
+//! drain, because the broker is away or slower than the writers, more commands would only wait
+//! longer. So a [`BacklogWatcher`] samples the outbox at intervals and shuts the [`AdmissionGate`]
+//! that all batchers check: they refuse at once, with a time to retry. Nothing waits in memory.
 //!
 //! ```text
 //!           messages or age above their limit
@@ -12,16 +12,16 @@
 //!     └────────────────────────────────────────────┘
 //! ```
 //!
-//! The two marks lie apart, so that the gate does not flap. Between two looks as much comes in as
-//! the intakes take in: the limit smooths, it does not cut to the message. What waits for the
-//! intake itself is bounded by its queue.
+//! The two thresholds differ, so that the gate does not flap. Between two samples the batchers
+//! accept without this check: the limit is not exact to the message. Commands that wait for a
+//! batcher are bounded by its queue.
 //!
-//! What waits because its topic is held ([`crate::relay`]) has no age here: refusing requests would not
-//! make that topic take anything. It counts among the messages, so that it is bounded.
+//! Messages that wait because their topic is held ([`crate::relay`]) do not count for the age:
+//! refusing requests would not unblock the topic. They count as messages, so they are bounded.
 //!
-//! **Architecture invariant:** looking is one bounded statement an interval, whatever the number of
-//! requests. What was accepted before is carried out all the same: consumers, jobs and the relay do
-//! not ask the gate.
+//! **Architecture invariant:** a sample is one bounded statement per interval, whatever the number
+//! of requests. Accepted work is still carried out: consumers, jobs and the relay do not check the
+//! gate.
 
 use std::{
     sync::{
@@ -41,16 +41,16 @@ use crate::{
     outbox::{self, OutboxBacklog},
 };
 
-/// When the gate shuts, and how often that is looked at.
+/// The limits at which the gate shuts, and how often they are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AdmissionSettings {
     /// Messages that may wait in the outbox.
     pub messages_max: u32,
     /// How long the oldest of them may have waited.
     pub age_max: Duration,
-    /// The outbox is looked at this often.
+    /// The interval between two samples of the outbox.
     pub look_every: Duration,
-    /// Whoever is refused is to come back after this long, at most.
+    /// The longest time after which a refused caller is told to retry.
     pub retry_after: Duration,
 }
 
@@ -66,7 +66,7 @@ impl Default for AdmissionSettings {
 }
 
 impl AdmissionSettings {
-    /// Whether the gate is to be open, given what waits and whether it is open now.
+    /// Whether the gate is to be open, given the backlog and whether the gate is open now.
     fn opens(&self, backlog: &OutboxBacklog, is_open: bool) -> bool {
         let share = if is_open { 1 } else { 2 };
         backlog.messages <= u64::from(self.messages_max / share)
@@ -74,7 +74,7 @@ impl AdmissionSettings {
     }
 }
 
-/// Whether more is let in. Clones are the same gate; one that nobody watches is open.
+/// Whether new commands are accepted. Clones are the same gate; a gate without a watcher is open.
 #[derive(Clone, Debug, Default)]
 pub struct AdmissionGate {
     shut: Arc<AtomicBool>,
@@ -82,8 +82,8 @@ pub struct AdmissionGate {
 }
 
 impl AdmissionGate {
-    /// When to come back, if nothing is let in now. Those who are refused together are not asked
-    /// to come back together.
+    /// When to retry, if the gate is shut. Callers that are refused at the same time get different
+    /// times.
     pub fn refuses(&self) -> Option<Duration> {
         self.shut
             .load(Ordering::Relaxed)
@@ -91,7 +91,7 @@ impl AdmissionGate {
     }
 }
 
-/// Looks at the outbox, and opens and shuts the gate.
+/// Samples the outbox, and opens and shuts the gate.
 #[derive(Debug)]
 pub struct BacklogWatcher {
     pool: PgPool,
@@ -100,7 +100,7 @@ pub struct BacklogWatcher {
     gate: AdmissionGate,
 }
 
-/// One look may take this long.
+/// The time limit of one sample.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 impl BacklogWatcher {
@@ -124,13 +124,13 @@ impl BacklogWatcher {
         Self { pool, settings, health, gate }
     }
 
-    /// The gate, for those who let in.
+    /// The gate, for the code that accepts commands.
     pub fn gate(&self) -> AdmissionGate {
         self.gate.clone()
     }
 
-    /// Looks again and again until told to stop. While the database cannot be asked, the gate stays
-    /// as it is: the intakes find the same out by themselves.
+    /// Samples until told to stop. While the database is out of reach, the gate stays as it is: the
+    /// batchers detect the outage by themselves.
     pub async fn run(self, stop: CancellationToken) -> InfallibleResult {
         let mut steps = RepeatedSteps::until(stop);
         while let Some(looked) = steps.next(self.step()).await {
@@ -142,7 +142,7 @@ impl BacklogWatcher {
         Ok(())
     }
 
-    /// Looks once.
+    /// Samples the outbox's backlog once and updates the decision for new requests.
     pub async fn step(&self) -> Result<OutboxBacklog, sqlx::Error> {
         let n_max = i64::from(self.settings.messages_max) + 1;
         let look = async |conn: &mut _| outbox::backlog(conn, n_max).await;

@@ -7,14 +7,14 @@ use std::time::Duration;
 pub struct BackoffSchedule {
     /// The longest first wait.
     pub first: Duration,
-    /// Each wait may be this many times the one before.
+    /// The factor between the limit of one wait and the next.
     pub factor: f64,
-    /// No wait is longer.
+    /// The upper limit of every wait.
     pub cap: Duration,
 }
 
 impl BackoffSchedule {
-    /// For roads that are blocked by a dependency: short, because nothing else can go on.
+    /// For a consumer or relay blocked by a dependency: short, because nothing else can go on.
     pub const fn hold() -> Self {
         Self { first: Duration::from_millis(100), factor: 2.0, cap: Duration::from_secs(5) }
     }
@@ -26,8 +26,8 @@ impl BackoffSchedule {
         Duration::try_from_secs_f64(seconds).map_or(self.cap, |duration| duration.min(self.cap))
     }
 
-    /// A wait between nothing and the ceiling, so that those who failed together do not come back
-    /// together.
+    /// A random wait between zero and the ceiling, so that callers that failed at the same time do
+    /// not retry at the same time.
     pub fn delay(&self, attempt: u32) -> Duration {
         self.ceiling(attempt).mul_f64(fastrand::f64())
     }

@@ -1,14 +1,14 @@
-//! Many concurrent HTTP commands, one transaction: while one batch commits, the next one gathers.
+//! Batches concurrent HTTP commands into one transaction; the next batch gathers meanwhile.
 //!
-//! No linger: alone, a request is a batch of one. The queue is bounded; what does not fit is
-//! refused at once, and so is everything until half of it is free again. Before the queue stands
-//! the [`Gate`], which is shut while too much that was taken in waits to be carried out.
+//! No linger: a single request is a batch of one. The queue is bounded; a command that finds the
+//! queue full is refused at once, and so are all commands until half of the queue is free again.
+//! Before the queue comes the [`AdmissionGate`], which is shut while too much accepted work waits.
 //!
-//! **Architecture invariant:** a caller that goes away does not take its command's transaction
-//! with it: the work runs in the intake's own task.
+//! **Architecture invariant:** a caller that goes away does not cancel its command's transaction:
+//! the work runs in the batcher's own task.
 //!
-//! A batch that fails for a reason of its own, or that waits for a lock in vain, is taken in again
-//! one by one through the same function, so that only the command at fault is refused.
+//! A batch that fails for a reason of its own, or whose wait for a lock times out, is processed
+//! again one by one through the same function, so that only the command at fault is refused.
 
 use std::{
     fmt,
@@ -38,11 +38,11 @@ pub use self::worker::{BatchWorker, BatcherStep};
 mod command_spans;
 mod worker;
 
-/// What takes a batch of commands in.
+/// The handler that processes a batch of commands.
 pub trait BatchHandler: Send + Sync + 'static {
     /// A command as it comes from the edge.
     type Command: Send + Sync + 'static;
-    /// What its caller is told.
+    /// The answer to the caller of a command.
     type Answer: Send + 'static;
 
     /// The trace that a command belongs to: it is given that of its transaction instead, so that
@@ -51,7 +51,7 @@ pub trait BatchHandler: Send + Sync + 'static {
         None
     }
 
-    /// Takes the commands in, in order, within the transaction given. Answers stand in the same
+    /// Processes the commands, in order, within the given transaction. Answers have the same
     /// order.
     fn take_in(
         &self,
@@ -60,25 +60,25 @@ pub trait BatchHandler: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(Vec<Self::Answer>, DecisionEffects), Fault>> + Send;
 }
 
-/// Why a command was not taken in.
+/// Why a command was not processed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SubmitError {
     /// Too many commands wait already.
     #[error("too many commands wait already")]
     Full,
-    /// Too much that was taken in before waits to be carried out.
+    /// Too much work that was accepted before waits in the outbox.
     #[error("too much that was taken in waits to be carried out")]
     Overloaded {
-        /// When to come back.
+        /// When the caller is to retry.
         retry_after: Duration,
     },
-    /// The database is away; nothing was done, or nobody knows: the same key again tells.
+    /// The database is away; nothing was done or the outcome is unknown: retry with the same key.
     #[error("the command could not be taken in now")]
     Unavailable,
-    /// The row that it needs is being worked on by somebody else.
+    /// The row that the command needs is locked by another transaction.
     #[error("the same thing is being worked on at this moment")]
     Busy,
-    /// Taking it in fails every time.
+    /// Processing the command fails every time.
     #[error("the command cannot be taken in")]
     Failed,
     /// The process is stopping.
@@ -87,10 +87,10 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    /// All stable names.
+    /// The problem codes of a refused batch; labels of a metric, so they never change.
     const CODES: [&str; 6] = ["full", "overloaded", "unavailable", "busy", "failed", "stopping"];
 
-    /// Its stable name, for numbers.
+    /// The stable name of the reason, for metrics.
     fn code(&self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -103,33 +103,33 @@ impl SubmitError {
     }
 }
 
-/// What an intake works with.
+/// The parts that a batcher is made of.
 #[derive(Clone, Debug)]
 pub struct BatcherParts<B> {
-    /// Its name in the numbers.
+    /// The batcher's name in the metrics.
     pub name: &'static str,
-    /// What takes commands in.
+    /// The handler that processes the commands.
     pub batch: B,
-    /// Its database.
+    /// The database in which each batch is one transaction.
     pub pool: PgPool,
-    /// Who is woken after a commit.
+    /// The workers that are woken after a commit.
     pub wakers: WorkerWakers,
-    /// Whether anything is let in.
+    /// The gate that decides whether commands are accepted.
     pub gate: AdmissionGate,
 }
 
-/// How much an intake holds and how long it tries.
+/// The limits of a batcher: queue, batch and times.
 #[derive(Clone, Copy, Debug)]
 pub struct BatcherSettings {
     /// Commands that may wait.
     pub queue_max: usize,
-    /// Commands that one transaction takes in.
+    /// The highest number of commands in one transaction.
     pub batch_max: usize,
     /// One transaction may take this long.
     pub transaction_limit: Duration,
     /// A batch waits this long for a lock, before its commands are tried one by one.
     pub lock_limit: Duration,
-    /// What is in hand so long after the worker was told to stop is given up.
+    /// A batch that still runs this long after the stop signal is given up.
     pub stop_limit: Duration,
 }
 
@@ -154,14 +154,14 @@ fn show_depth(intake: &'static str, depth: usize) {
     metrics::gauge!("intake_queue_depth", "intake" => intake).set(depth);
 }
 
-/// A command that waits, and who waits for its answer.
+/// A command that waits, and the channel to the caller that waits for its answer.
 struct QueuedCommand<B: BatchHandler> {
     command: B::Command,
     passage: CommandSpans,
     caller: oneshot::Sender<Result<B::Answer, SubmitError>>,
 }
 
-/// The door: commands go in here. Clones lead to the same queue.
+/// The handle through which commands are submitted. Clones share the same queue.
 pub struct CommandBatcher<B: BatchHandler> {
     name: &'static str,
     queue: mpsc::Sender<QueuedCommand<B>>,
@@ -171,7 +171,7 @@ pub struct CommandBatcher<B: BatchHandler> {
 }
 
 impl<B: BatchHandler> CommandBatcher<B> {
-    /// A door, and the worker behind it.
+    /// Creates a handle and its worker.
     pub fn new(parts: BatcherParts<B>, settings: BatcherSettings) -> (Self, BatchWorker<B>) {
         let (queue, waiting) = mpsc::channel(settings.queue_max);
         let (name, gate, crowded) = (parts.name, parts.gate.clone(), Arc::default());
@@ -182,12 +182,12 @@ impl<B: BatchHandler> CommandBatcher<B> {
         (Self { name, queue, gate, crowded }, BatchWorker::new(Arc::new(parts), settings, waiting))
     }
 
-    /// Takes a command in and waits for its answer. Refused at once if there is no room. A caller
+    /// Submits a command and waits for its answer. Refused at once if the queue is full. A caller
     /// that stops waiting does not undo its command.
     pub async fn submit(&self, command: B::Command) -> Result<B::Answer, SubmitError> {
         let answer = self.enqueue(command);
         let outcome = match answer {
-            // A worker that is gone took the answer with it: nobody knows.
+            // The worker ended without an answer: the outcome is unknown.
             Ok(answer) => answer.await.unwrap_or(Err(SubmitError::Unavailable)),
             Err(refused) => Err(refused),
         };

@@ -1,4 +1,4 @@
-//! A circuit breaker: whoever is known to be away is asked again by one, not by all.
+//! Circuit breaker: after repeated failures one trial call probes the dependency, others fail fast.
 //!
 //! ```text
 //!            enough of the last calls failed
@@ -8,12 +8,12 @@
 //!    └────────────────────────────────────────── trial ───┘
 //! ```
 //!
-//! One call makes the trial; the others are refused until it has ended. What a call that began
-//! earlier brings home late counts for nothing.
+//! One call is the trial; other calls are refused until the trial has ended. The result of a call
+//! that began before the last change of state is ignored.
 //!
-//! **Architecture invariant:** pure but for the lock around it: time comes in from outside, so a
-//! test is its own clock. (Kept libraries read the clock themselves, and let everybody through at
-//! once when their wait is over; see `docs/adr/0010`.)
+//! **Architecture invariant:** pure but for the lock around it: the time is an argument, so a test
+//! sets the time. (Maintained libraries read the clock themselves and let all calls through at once
+//! when their wait is over; see `docs/adr/0010`.)
 
 use std::{
     collections::VecDeque,
@@ -24,16 +24,16 @@ use std::{
 
 use crate::health::HealthComponent;
 
-/// When it opens, and for how long.
+/// When a breaker opens, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BreakerSettings {
-    /// So many calls are looked back at.
+    /// The number of latest calls whose results are counted.
     pub calls: usize,
-    /// It opens when so many of them failed.
+    /// The number of failures among these calls at which the breaker opens.
     pub failures: usize,
-    /// It stays open for so long at first.
+    /// How long the breaker stays open the first time.
     pub open_first: Duration,
-    /// It stays open for so long at most.
+    /// The longest time that the breaker stays open.
     pub open_cap: Duration,
 }
 
@@ -48,33 +48,33 @@ impl Default for BreakerSettings {
     }
 }
 
-/// What is let through.
+/// The state of the breaker, which decides which calls are allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BreakerState {
-    /// Everything.
+    /// Every call is allowed.
     Closed,
-    /// Nothing, until then.
+    /// No call is allowed before `until`; `wait` is the pause that led there.
     Open { until: Instant, wait: Duration },
-    /// Nothing beside the one call that tries.
+    /// No call is allowed beside the one trial call.
     Trial { wait: Duration },
 }
 
-/// Nothing is let through; why else, after how long to ask again.
+/// The call is refused because the breaker is not closed; says when to ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("calls are held back: too many have failed")]
 pub struct HeldBack {
-    /// When the next trial is due.
+    /// How long to wait until the next trial.
     pub wait: Duration,
 }
 
-/// The machine, whose time is told to it.
+/// The state machine; the caller passes the time.
 #[derive(Debug)]
 struct BreakerMachine {
     settings: BreakerSettings,
     state: BreakerState,
-    /// Which of the last calls failed.
+    /// For each of the latest calls, whether the call failed.
     last: VecDeque<bool>,
-    /// Rises with each change of state: calls count for the state that they began in.
+    /// Rises with each change of state: a call's result counts only for the state it began in.
     era: u64,
 }
 
@@ -92,7 +92,7 @@ impl BreakerMachine {
         }
     }
 
-    /// Lets a call begin, in the era that is answered.
+    /// Lets a call begin; returns the era that the call belongs to.
     fn begin(&mut self, now: Instant) -> Result<u64, HeldBack> {
         match self.state {
             BreakerState::Closed => {}
@@ -105,7 +105,7 @@ impl BreakerMachine {
         Ok(self.era)
     }
 
-    /// Takes note of how a call of that era ended.
+    /// Records the result of a call of that era.
     fn end(&mut self, era: u64, failed: bool, now: Instant) {
         if era != self.era {
             return;
@@ -126,7 +126,7 @@ impl BreakerMachine {
                 self.turn(BreakerState::Open { until: now + wait, wait });
             }
             BreakerState::Trial { .. } => self.turn(BreakerState::Closed),
-            // No call begins in it.
+            // No call begins while the breaker is open.
             BreakerState::Open { .. } => {}
         }
     }
@@ -138,7 +138,7 @@ impl BreakerMachine {
     }
 }
 
-/// A breaker on the way to somebody. Clones are the same one.
+/// The circuit breaker for calls to one dependency. Clones share the same state.
 #[derive(Clone)]
 pub struct CircuitBreaker {
     to: &'static str,
@@ -153,8 +153,8 @@ impl fmt::Debug for CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// A closed breaker on the way to `to`, which says through `health` how it stands. It is ready
-    /// all the while: who waits for somebody else can still be asked.
+    /// A closed breaker for calls to `to`, which reports its state through `health`. The component
+    /// is always ready: a service whose dependency is away can still be asked.
     pub fn new(to: &'static str, settings: BreakerSettings, health: HealthComponent) -> Self {
         metrics::describe_gauge!(
             "circuit_open",
@@ -170,12 +170,12 @@ impl CircuitBreaker {
         Self { to, machine: Arc::new(Mutex::new(BreakerMachine::new(settings))), health }
     }
 
-    /// How many calls may begin now: all, one that tries, or none.
+    /// How many calls may begin now: all, one trial call, or none.
     pub fn room(&self) -> usize {
         self.with(|machine| machine.room(Instant::now()))
     }
 
-    /// Lets a call begin, or says why not.
+    /// Lets a call begin, or refuses it with the time to wait.
     pub fn begin(&self) -> Result<BreakerCall, HeldBack> {
         let era = self.with(|machine| machine.begin(Instant::now()))?;
         Ok(BreakerCall { breaker: self.clone(), era, failed: true })
@@ -209,7 +209,7 @@ impl CircuitBreaker {
     }
 }
 
-/// A call that has begun. One that is dropped, for whatever reason, has failed.
+/// A call that has begun. A call that is dropped, for any reason, has failed.
 #[derive(Debug)]
 #[must_use = "a call that is dropped has failed"]
 pub struct BreakerCall {
@@ -219,7 +219,7 @@ pub struct BreakerCall {
 }
 
 impl BreakerCall {
-    /// It was answered, whatever the answer says.
+    /// The dependency answered, whatever the answer says: the call did not fail.
     pub fn answered(mut self) {
         self.failed = false;
     }

@@ -1,17 +1,17 @@
 //! The one place that reads the time and mints ids.
 //!
-//! **Architecture invariant:** time and ids are read at the edge and passed in; a decider never
-//! asks for either. Tests hold the clock still and move it by hand.
+//! **Architecture invariant:** time and ids are read at the edge and passed in; a decider reads
+//! neither. Tests stop the clock and move it by hand.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 use uuid::{NoContext, Timestamp, Uuid};
 
-/// Where the time comes from.
+/// The source of the time.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The machine's clock.
+    /// The clock of the machine, UTC.
     #[default]
     System,
     /// A clock that moves only when told to.

@@ -4,14 +4,14 @@
 //! 00 │ schema id, 4 bytes, big-endian │ Avro datum
 //! ```
 //!
-//! **Architecture invariant:** nothing is said before its schema is registered, so a reader always
-//! finds it. A schema that would break readers is refused by the registry before the first message,
-//! and the service does not start. What is registered already is only looked at: nothing is written
-//! to a registry that has it all.
+//! **Architecture invariant:** no message is sent before its schema is registered, so a reader
+//! always finds the schema. The registry refuses a schema that would break readers before the first
+//! message, and the service does not start. Schemas that are registered already are only read:
+//! nothing is written to a registry that has all schemas.
 //!
-//! **Architecture invariant:** bytes are a stranger's until they are decoded, and so is a schema
-//! that somebody else wrote. Both are bounded before they are used, and each way to be wrong is
-//! poison with its own reason. That the registry cannot be asked is never the message's fault.
+//! **Architecture invariant:** bytes are untrusted until they are decoded, and so is a schema of
+//! another writer. Both are bounded before they are used, and each kind of error is poison with its
+//! own reason. A registry that is out of reach is never the message's fault.
 
 use std::{
     any::TypeId,
@@ -50,14 +50,14 @@ mod writer_schemas;
 
 pub(crate) use writer_schemas::LEARN_LIMIT;
 
-/// What a body may weigh. Larger ones are not looked at.
+/// The largest size of a body. Larger bodies are refused unread.
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Encodes and decodes the records of one service. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct AvroCodec(Arc<CodecState>, Option<ReadBy>);
 
-/// What a body was read by, where that was not its schema id: only of a redrive.
+/// The schema by which a body was decoded, if not by its schema id: only of a redrive.
 type ReadBy = Arc<Mutex<Option<String>>>;
 
 #[derive(Debug)]
@@ -66,22 +66,22 @@ struct CodecState {
     source: Cow<'static, str>,
     prefix: String,
     says: Vec<RecordKind>,
-    /// What is read here, by topic.
+    /// The schemas of the records that are read here, by topic.
     reads: HashMap<&'static str, RecordKind>,
-    /// The schema ids of what is said. They change if the registry comes back with others.
+    /// The schema ids of sent records. They change if the registry returns with other ids.
     ids: RwLock<HashMap<TypeId, u32>>,
     writers: WriterSchemas,
     sightings: UnknownIds,
 }
 
-/// Who speaks, and where the schemas are kept.
+/// The source of the messages, and the address of the schema registry.
 #[derive(Clone, Debug)]
 pub struct CodecSettings {
-    /// `ce_source` of everything this service says.
+    /// `ce_source` of every message that this service sends.
     pub source: String,
     /// The registry's base URL, with its path.
     pub registry_url: String,
-    /// Stands before each topic, and so before each subject.
+    /// The prefix of each topic, and so of each subject.
     pub prefix: String,
 }
 
@@ -112,22 +112,22 @@ impl RecordKind {
     }
 }
 
-/// What stands on the outside of a message that is about to be said.
+/// The headers of a message that is about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventMeta {
-    /// Its id.
+    /// The `ce_id` header: unique among all messages of its source.
     pub id: Uuid,
-    /// What it happened to: the key.
+    /// The subject of the event, which is the key.
     pub subject: String,
-    /// The n-th message that this subject says.
+    /// The number of the message among those of this subject.
     pub sequence: i64,
-    /// When it happened.
+    /// The `ce_time` header: when the event happened, UTC.
     pub at: OffsetDateTime,
     /// The trace that it belongs to.
     pub trace: Option<TraceParent>,
 }
 
-/// Why a service cannot speak.
+/// Why a service cannot encode messages.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     /// The registry refused, or cannot be asked.
@@ -145,11 +145,11 @@ pub enum CodecError {
          registry does not let this service set it: set it with other rights, or allow it to"
     )]
     MayNotConfigure {
-        /// The subject.
+        /// The subject in the registry.
         subject: String,
         /// What counts for it now.
         found: String,
-        /// What has to.
+        /// The level that the runtime requires.
         wanted: &'static str,
         /// How the registry refuses.
         #[source]
@@ -176,10 +176,10 @@ impl CodecError {
 }
 
 impl AvroCodec {
-    /// Registers what this service says, and looks at what is said to it.
+    /// Registers the schemas that this service writes, and reads those that it receives.
     ///
-    /// Waits for the registry for as long as it takes, telling `health` why. A schema that the
-    /// registry refuses ends it: what nobody could read must not be said.
+    /// Waits for the registry for as long as it takes and reports the reason through `health`. A
+    /// schema that the registry refuses is an error: unreadable messages must not be sent.
     pub async fn connect(
         settings: &CodecSettings,
         says: &[RecordKind],
@@ -267,9 +267,9 @@ impl AvroCodec {
         }
     }
 
-    /// Asks the registry for all that is needed to read these and is not known yet, several at a
-    /// time, so that reading them one after another asks nothing more. Ends within 10 s. A transient
-    /// fault if not everything could be asked for; what was answered is kept.
+    /// Fetches from the registry all unknown schemas that these messages need, several at a time,
+    /// so that decoding them one after another makes no further call. Ends within 10 s. A transient
+    /// fault if not all schemas could be fetched; the fetched ones are kept.
     pub async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
         let wanted = |message: &&Message| {
             let kind = self.0.reads.get(message.incoming.topic.as_str())?;

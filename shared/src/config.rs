@@ -1,12 +1,12 @@
 //! Settings: read once, from the command line and the environment, and checked before anything
 //! starts.
 //!
-//! Every service has the same settings under the same names, by flattening [`Common`] into its own.
-//! What is wrong is said in one line on standard error, without the values of secrets, and the
-//! process exits with code 2.
+//! All services have the same settings and names: each flattens [`ServiceSettings`] into its own.
+//! An invalid setting is reported in one line on standard error, without the values of secrets, and
+//! the process exits with code 2.
 //!
-//! A variable that is set and empty counts as not set, whichever it is: so a manifest can name a
-//! variable and leave it to its default ([`ignore_empty`]).
+//! Every variable that is set and empty counts as not set: so a manifest can name a variable and
+//! leave it to its default ([`ignore_empty`]).
 //!
 //! ```ignore
 //! #[derive(clap::Parser)]

@@ -1,4 +1,4 @@
-//! The consumer: a batch of messages, their effects, and the messages that follow, in one transaction.
+//! The consumer: a batch of messages, their effects and the resulting messages in one transaction.
 //!
 //! ```text
 //! gather ──> parse, decode ──> BEGIN  inbox · handler · dead letters · outbox  COMMIT ──> store offsets
@@ -7,25 +7,25 @@
 //! ```
 //!
 //! **Architecture invariant:** nothing is in flight across a poll. A batch is gathered, processed
-//! and committed before Kafka is asked again, so a rebalance falls between batches, or makes a
-//! batch's offsets void, which the inbox then makes harmless.
+//! and committed before Kafka is polled again, so a rebalance falls between batches, or makes a
+//! batch's offsets invalid; the batch is then read again, and the inbox makes that harmless.
 //!
-//! **Architecture invariant:** offsets follow the commit, never lead it. At least once to here,
-//! processed once from here on. What is committed is the position: also what is never delivered
-//! (control records, messages of aborted transactions) is read, once everything before it is.
+//! **Architecture invariant:** offsets are stored after the commit, never before it. Delivery is at
+//! least once, processing is once. The committed offset is the position: records that are never
+//! delivered (control records, aborted messages) count as read once everything before them is.
 //!
-//! **Architecture invariant:** no message makes a pass over a batch take longer than [`PASS_LIMIT`],
-//! and Kafka is polled between two passes: the group never waits for `max.poll.interval.ms`. A pass
-//! is the sum of what is bounded by itself: preparing a batch (10 s), decoding it (10 s, and the
-//! call that is open then), its transaction (30 s), processing it one by one (20 s, and the
-//! transaction that is open then). The rest is left to the next pass, with what was reached before
-//! it committed and stored.
+//! **Architecture invariant:** no message makes a pass over a batch exceed [`PASS_LIMIT`], and
+//! Kafka is polled between two passes: the group never waits for `max.poll.interval.ms`. A pass is
+//! a sum of bounded parts: preparing a batch (10 s), decoding it (10 s, and the call that is open
+//! then), its transaction (30 s), processing it one by one (20 s, and the transaction that is open
+//! then). The rest of the batch is left to the next pass; the messages processed before the limit
+//! are committed and their offsets are stored.
 //!
-//! A transient fault holds the partitions back and tries the same batch again, for as long as it
-//! takes. A batch that fails for a reason of its own is processed again one by one through the same
+//! A transient fault pauses the partitions and the same batch is tried again, for as long as it
+//! takes. A batch that fails for another reason is processed again one by one through the same
 //! function, so that only the message at fault becomes a dead letter. Later messages of its key are
 //! processed: a dead letter that is redriven is a very late message. If there are too many dead
-//! letters, the [failure limit](Limits) halts the consumer before the one too many.
+//! letters, the [failure limit](FailureLimits) halts the consumer before it exceeds the limit.
 
 use std::{
     future::Future,
@@ -71,36 +71,36 @@ mod recovery;
 mod redrive;
 mod stall_watch;
 
-/// A batch in hand so long after the consumer was told to stop is given up: its transaction is undone,
-/// or the inbox knows it.
+/// The time limit of the current batch after the stop signal. Then the batch is given up: its
+/// transaction is rolled back, or was committed and the inbox detects the repeat.
 const GIVE_UP_LIMIT: Duration = Duration::from_secs(2);
 
-/// A pass over a batch is given up after this long. Below `max.poll.interval.ms`, so that a member is
-/// never taken for dead for what is in a batch.
+/// A pass over a batch is given up after this long. Below `max.poll.interval.ms`, so that the
+/// content of a batch never makes the group drop a member.
 const PASS_LIMIT: Duration = Duration::from_secs(90);
 const _: () = assert!(PASS_LIMIT.as_secs() + 10 < kafka::POLL_INTERVAL_MAX.as_secs());
 
-/// What a service does with messages.
+/// A service's handler of messages.
 pub trait MessageHandler: Send + Sync + 'static {
-    /// A body, read.
+    /// The type that a body is decoded into, once per message.
     type Input: Send + Sync;
 
-    /// The topics that it reads.
+    /// The topics that the handler reads.
     fn topics(&self) -> Vec<&'static str>;
 
-    /// Reads a body. A schema that cannot be fetched now is a transient fault; bytes that are not
-    /// what the topic carries are poison.
+    /// Decodes a body. A schema that cannot be fetched now is a transient fault; bytes that are not
+    /// a record of the topic are poison.
     fn decode(&self, message: &Message) -> impl Future<Output = Result<Self::Input, Fault>> + Send;
 
-    /// Prepares for reading these, which come from one batch: what has to be asked of others is asked
-    /// for all of them together, within 10 s. A transient fault leaves what is missing to
-    /// [`decode`](Self::decode).
+    /// Prepares to decode the messages of one batch: remote lookups (such as schemas) are made for
+    /// all messages together, within 10 s. After a transient fault [`decode`](Self::decode) looks
+    /// up the missing parts.
     fn prepare(&self, _messages: &[&Message]) -> impl Future<Output = Result<(), Fault>> + Send {
         std::future::ready(Ok(()))
     }
 
-    /// Reads a body that an operator sends on its way again: it may be read in more ways than one
-    /// from the log, and then says by what it was read.
+    /// Decodes a body that an operator redrives. A redriven body may be decoded in more ways than
+    /// a body from the log; the result then says by what it was decoded.
     fn decode_again(
         &self,
         message: &Message,
@@ -108,7 +108,7 @@ pub trait MessageHandler: Send + Sync + 'static {
         async { Ok((self.decode(message).await?, None)) }
     }
 
-    /// Takes new messages in, in order, within the transaction given.
+    /// Processes new messages, in order, within the given transaction.
     fn handle(
         &self,
         conn: &mut PgConnection,
@@ -119,44 +119,44 @@ pub trait MessageHandler: Send + Sync + 'static {
 /// A message that is new to this service.
 #[derive(Clone, Copy, Debug)]
 pub struct NewMessage<'m, I> {
-    /// As it came.
+    /// The message as it was received, with its headers.
     pub message: &'m Message,
-    /// Its body.
+    /// The decoded body.
     pub input: &'m I,
 }
 
-/// What a handler answers.
+/// The result of a handler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HandlerOutcome {
-    /// What is to be said and done.
+    /// The messages to send and the jobs to do or stop.
     pub effects: DecisionEffects,
-    /// Messages that the domain refuses: each its place in the batch, and why.
+    /// Messages that the domain refuses: for each its index in the batch and the reason.
     pub refused: Vec<(usize, String)>,
 }
 
-/// Whose messages these are and what they need.
+/// The parts that process the messages of one service.
 #[derive(Clone, Debug)]
 pub struct BatchProcessor<H> {
     /// The service's name: its consumer group, and the prefix of its dead-letter topic.
     pub service: &'static str,
-    /// What it does with messages.
+    /// The service's handler of messages.
     pub handler: H,
-    /// Its database.
+    /// The database in which each batch is one transaction.
     pub pool: PgPool,
-    /// Who is woken after a commit.
+    /// The workers that are woken after a commit.
     pub wakers: WorkerWakers,
-    /// Mints ids of dead letters.
+    /// The clock, which also creates the ids of dead letters.
     pub clock: Clock,
-    /// Counts what the numbers on messages give away.
+    /// Counts repeats and messages out of order, by the messages' sequence numbers.
     pub watch: sequence::SequenceWatch,
 }
 
-/// What became of a batch.
+/// The results of a batch, counted by kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BatchCounts {
     /// Messages that had their effect.
     pub fresh: usize,
-    /// Messages that were known already.
+    /// Messages that were processed before.
     pub repeats: usize,
     /// Messages that became dead letters.
     pub dead: usize,
@@ -170,7 +170,7 @@ impl AddAssign for BatchCounts {
     }
 }
 
-/// What one step did.
+/// The result of one step of the consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerStep {
     /// A batch was processed.
@@ -179,7 +179,7 @@ pub enum ConsumerStep {
     Idle,
     /// The partitions went to another member before the batch was processed.
     Dropped,
-    /// Too many dead letters: it has left its group. Only a restart tries again.
+    /// Too many dead letters: the consumer has left its group. Only a restart tries again.
     Halted,
     /// The process is to stop.
     Stopped,
@@ -213,7 +213,7 @@ impl<H: MessageHandler> GroupConsumer<H> {
         Ok(Self { parts, log, failures, halted: false, backoff: BackoffSchedule::hold(), health })
     }
 
-    /// Has it look at this lag of its group, and join the group again when that does not go on.
+    /// Makes the consumer watch the lag of its group, and rejoin the group when progress stops.
     #[must_use]
     pub fn watching(mut self, lag: GroupLag) -> Self {
         self.log.watch(lag);
@@ -239,10 +239,10 @@ impl<H: MessageHandler> GroupConsumer<H> {
         }
     }
 
-    /// Gathers one batch, takes it in, stores its offsets.
+    /// Gathers one batch, processes it and stores its offsets.
     pub async fn step(&mut self, stop: &CancellationToken) -> Result<ConsumerStep, ConsumerError> {
         if self.halted {
-            // Kafka was read beyond the message that halted it: to go on here would skip that.
+            // Kafka was read beyond the message that halted the consumer: going on would skip it.
             stop.cancelled().await;
             return Ok(ConsumerStep::Stopped);
         }
@@ -338,7 +338,7 @@ impl<H: MessageHandler> GroupConsumer<H> {
     }
 }
 
-/// Processes a batch as far as it comes within the limit.
+/// Processes as much of a batch as fits within the time limit.
 async fn pass<H: MessageHandler>(
     parts: &BatchProcessor<H>,
     batch: &mut [BatchEntry<H::Input>],
@@ -351,7 +351,7 @@ async fn pass<H: MessageHandler>(
     }
 }
 
-/// Shows the numbers of a consumer before anything is counted.
+/// Registers the metrics of a consumer at 0, before anything is counted.
 fn announce(service: &'static str) {
     metrics::gauge!("consumer_halted", "service" => service).set(0);
     metrics::counter!("consumer_holds_total", "service" => service).increment(0);
@@ -365,13 +365,13 @@ fn measure(service: &'static str, messages: usize, began: Instant) {
         .record(u32::try_from(messages).unwrap_or(u32::MAX));
 }
 
-/// How a consumer ends.
+/// Why a consumer ends.
 #[derive(Debug, thiserror::Error)]
 pub enum ConsumerError {
-    /// The client is beyond repair; the process must start anew.
+    /// The client cannot recover; the process must restart.
     #[error("the Kafka client failed for good")]
     Fatal(#[source] rdkafka::error::KafkaError),
-    /// The client could not be made.
+    /// The client could not be created.
     #[error("the Kafka client could not be made")]
     Client(#[source] rdkafka::error::KafkaError),
 }

@@ -1,14 +1,14 @@
-//! What the services say to each other: records, topics, keys.
+//! The contract between the services: records, topics, keys.
 //!
 //! One kind of event, one record, one topic, one schema file in `schemas/`. The key of a message
 //! is the order's id; for products it is the SKU.
 //!
-//! **Architecture invariant:** what was released stays readable for ever, both ways: an old service
-//! reads what a new one says and a new one what an old one said. Fields are only added or removed,
-//! and only such as have a default. Whatever else is wanted is a new kind of event.
+//! **Architecture invariant:** released records stay readable for ever, both ways: an old service
+//! reads records of a new one, and a new service reads records of an old one. Fields are only added
+//! or removed, and only fields with a default. Any other change is a new kind of event.
 //!
-//! **Architecture invariant:** personal data (who to tell, what they are called) is said in
-//! `order-placed` alone, whose retention is bounded. No record ever carries a card number.
+//! **Architecture invariant:** personal data (the customer's email and name) is sent only in
+//! `order-placed`, whose retention is bounded. No record ever carries a card number.
 
 use serde::{Serialize, de::DeserializeOwned};
 

@@ -1,7 +1,7 @@
 //! The database: pools, transactions that cannot leak, migrations.
 //!
 //! **Architecture invariant:** a transaction that was neither committed nor rolled back closes its
-//! connection. `sqlx` 0.9 would hand a connection on whose transaction is still open when a future
+//! connection. `sqlx` 0.9 would hand on a connection whose transaction is still open when a future
 //! is dropped at the wrong moment, so nothing here relies on its `begin`.
 
 use std::{
@@ -29,25 +29,25 @@ mod ceiling;
 mod migration;
 mod session;
 
-/// How a database is used.
+/// The settings of a database: address, pool size, time limits.
 #[derive(Clone, Debug)]
 pub struct DatabaseSettings {
     /// `postgres://user:password@host:port/database`.
     pub url: SecretString,
     /// Connections that the pool holds at most.
     pub connections_max: u32,
-    /// The server ends a statement that takes longer.
+    /// The time limit of a statement, set at the server.
     pub statement_timeout: Duration,
-    /// The server ends a statement that waits longer for a lock.
+    /// The time limit of a wait for a lock, set at the server.
     pub lock_timeout: Duration,
-    /// The server ends a transaction in which nothing is asked for longer.
+    /// The time limit of an idle transaction, set at the server.
     pub idle_in_transaction_timeout: Duration,
-    /// Whoever wants a connection of the pool waits no longer.
+    /// The longest wait of a caller for a connection of the pool.
     pub acquire_timeout: Duration,
 }
 
 impl DatabaseSettings {
-    /// A database at `url`, with the defaults of this house.
+    /// A database at `url`, with this project's defaults.
     pub fn new(url: SecretString) -> Self {
         Self {
             url,
@@ -59,7 +59,7 @@ impl DatabaseSettings {
         }
     }
 
-    /// The same with one limit for every wait, where a machine that stands still is no fault.
+    /// The same with one limit for every wait, for cases where a suspended machine is no fault.
     #[must_use]
     pub fn patient(self, limit: Duration) -> Self {
         Self {
@@ -103,8 +103,8 @@ pub fn refusal(pool: &PgPool) -> Option<ConnectionRefusal> {
     ConnectionCeiling::of(pool).refusal()
 }
 
-/// A connection outside any transaction, for one statement at a time. Dropping it closes it, so that
-/// nobody else waits for what it was asked; [`Loan::give_back`] is for when all went well.
+/// A connection outside any transaction, for one statement at a time. Dropping closes it, so that
+/// no other caller waits for its statement; after success use [`LoanedConnection::give_back`].
 #[derive(Debug)]
 pub struct LoanedConnection(Option<PoolConnection<Postgres>>);
 
@@ -158,15 +158,15 @@ pub async fn begin(pool: &PgPool) -> Result<DatabaseTransaction, sqlx::Error> {
 }
 
 impl DatabaseTransaction {
-    /// Commits. An error leaves the outcome open: what was written may be there or not, and is to
-    /// be looked up by its key.
+    /// Commits. After an error the outcome is unknown: the rows may be written or not, and are to
+    /// be looked up by their key.
     pub async fn commit(mut self) -> Result<(), sqlx::Error> {
         self.execute("COMMIT").await?;
         self.0.give_back();
         Ok(())
     }
 
-    /// Undoes everything.
+    /// Rolls back; also what happens when the transaction is dropped.
     pub async fn rollback(mut self) -> Result<(), sqlx::Error> {
         self.execute("ROLLBACK").await?;
         self.0.give_back();
@@ -190,8 +190,8 @@ impl DerefMut for DatabaseTransaction {
 
 /// Looks something up outside any transaction, within a limit.
 ///
-/// A connection whose statement did not come to its end is closed, not handed on: the server may
-/// have vanished, and nobody would notice for minutes.
+/// A connection whose statement did not end is closed, not handed on: the server may have vanished,
+/// which would stay undetected for minutes.
 pub async fn read<T, E: From<sqlx::Error>>(
     pool: &PgPool,
     limit: Duration,
@@ -206,14 +206,14 @@ pub async fn read<T, E: From<sqlx::Error>>(
     .await
 }
 
-/// How long work on this pool may take: `limit`, but never less than the time for which the pool lets a
-/// caller wait for a connection. A test that raises that one setting raises every limit.
+/// How long work on this pool may take: `limit`, but never less than the time for which the pool
+/// lets a caller wait for a connection. A test that raises that one setting raises every limit.
 pub fn limit(pool: &PgPool, limit: Duration) -> Duration {
     limit.max(pool.options().get_acquire_timeout())
 }
 
-/// Gives up on work whose connection has gone silent: `sqlx` sets no keepalive, so a query to a
-/// host that vanished would wait for ever. What is given up is dropped, and with it its connection.
+/// Limits the time of work on a connection: `sqlx` sets no keepalive, so a query to a host that
+/// vanished would wait for ever. Work over the limit is dropped together with its connection.
 pub async fn within<T, E: From<sqlx::Error>>(
     limit: Duration,
     work: impl Future<Output = Result<T, E>>,

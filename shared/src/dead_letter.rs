@@ -1,5 +1,5 @@
-//! Dead letters: messages that cannot be processed, and jobs that were given up, kept as they came,
-//! with the reason, until an operator decides.
+//! Dead letters: messages that cannot be processed and jobs that were given up, stored unchanged
+//! with the reason until an operator decides.
 //!
 //! ```text
 //!                ┌── fails again: attempts + 1, the new reason ──┐
@@ -9,25 +9,25 @@
 //!                └──discard, with a reason──────────────────> closed
 //! ```
 //!
-//! A dead letter is a row here and a copy on `<service>.dlq`, both in one transaction with the inbox:
-//! nothing is lost, and the partition goes on. Later messages of its key go on too, so a dead letter
-//! that is redriven is a very late message. Handlers process messages in any order (`ADR 11`): what is
-//! late ends where it would have ended in time, and a snapshot that is older than what is known
-//! changes nothing.
+//! A dead letter is a row here and a copy on `<service>.dlq`, both in one transaction with the
+//! inbox: nothing is lost, and the partition goes on. Later messages of its key go on too, so a
+//! dead letter that is redriven is a very late message. Handlers process messages in any order
+//! (`ADR 11`): a late message has the same final result as one in time, and a snapshot that is
+//! older than the stored state changes nothing.
 //!
-//! A message of our own that the broker never accepts (`unpublishable`) comes here out of the outbox,
-//! with a copy like the others. Redriven it goes back into the outbox.
+//! A message of this service that the broker never accepts (`unpublishable`) moves here from the
+//! outbox, with a copy like the others. A redrive puts it back into the outbox.
 //!
-//! A job that was given up is its row in `messaging.job` and a copy on the same topic, without a body.
+//! A job that was given up is its row in `messaging.job` and a copy, without a body, on that topic.
 //!
-//! What an operator decides goes through [`DeadLetterAdmin`], which has it carried out: a message is
-//! processed by the consumer, a job goes back to its workers.
+//! An operator's decision goes through [`DeadLetterAdmin`], which carries it out: the consumer
+//! processes a message, a job goes back to its workers.
 //!
-//! **Architecture invariant:** only what is proven to be the message's own fault comes here. A
+//! **Architecture invariant:** a message comes here only if the fault is proven to be its own. A
 //! database, broker or registry that is away is no reason.
 //!
-//! **Architecture invariant:** a decision and what comes of it are one transaction, and the decision
-//! is kept. Repeated, it finds the letter closed: redriving twice processes once.
+//! **Architecture invariant:** a decision and its effects are one transaction, and the decision is
+//! stored. A repeated decision finds the letter closed: redriving twice processes once.
 
 pub use self::{
     actor::{Actor, InvalidActor},
@@ -60,22 +60,22 @@ use crate::message::IncomingMessage;
 /// Why a message is dead. The code is stable: people and dashboards count by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FailureReason {
-    /// The outside cannot be read: headers missing or malformed, key and subject differ.
+    /// The envelope cannot be read: headers missing or malformed, key and subject differ.
     Envelope,
-    /// The body is not what its topic carries.
+    /// The body is not a record of its topic.
     Body,
-    /// Its id was used before, for something else.
+    /// The message reuses the id of an earlier message with other content.
     Imposter,
     /// The decider says that this can never happen.
     Contradiction,
-    /// Taking it in fails, alone and every time.
+    /// Processing fails, also alone and every time.
     Unprocessable,
-    /// A message of our own that the broker does not take.
+    /// A message of this service that the broker does not accept.
     Unpublishable,
 }
 
 impl FailureReason {
-    /// All of them.
+    /// Every reason, for metrics that start at zero.
     pub const ALL: [Self; 6] = [
         Self::Envelope,
         Self::Body,
@@ -85,7 +85,7 @@ impl FailureReason {
         Self::Unpublishable,
     ];
 
-    /// The code.
+    /// The stable code, as stored, labelled and shown.
     pub fn code(self) -> &'static str {
         match self {
             Self::Envelope => "envelope",
@@ -98,19 +98,19 @@ impl FailureReason {
     }
 }
 
-/// A message that can never be taken in.
+/// A message that can never be processed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter<'m> {
-    /// As it came.
+    /// The message as it was received.
     pub incoming: &'m IncomingMessage,
     /// The kind of fault.
     pub reason: FailureReason,
-    /// What exactly is wrong.
+    /// The detailed description of the fault.
     pub detail: String,
 }
 
-/// A reason quotes what a stranger sent: cut to a readable length, and without what a text column
-/// refuses.
+/// A reason quotes external text: cut to a readable length, and without characters that a text
+/// column refuses.
 fn printable(text: &str) -> String {
     text.chars().filter(|character| !character.is_control()).take(1_000).collect()
 }

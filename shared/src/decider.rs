@@ -1,7 +1,7 @@
-//! What every domain core in this workspace is made of.
+//! The decider: the form of every domain core in this workspace.
 //!
 //! **Architecture invariant:** a decider is two pure, synchronous functions. Time and ids arrive
-//! in the command; what is to be said or done comes back as events.
+//! in the command; messages to send and jobs to do are returned as events.
 
 use std::{collections::HashMap, fmt::Debug, hash::Hash};
 
@@ -14,11 +14,11 @@ pub mod table;
 pub trait Decider {
     /// What is known before the decision.
     type State: Clone + Debug + PartialEq;
-    /// What is asked.
+    /// A request to change the state, with its time and ids.
     type Command: Debug;
-    /// What has happened.
+    /// A fact that changes the state when it is applied.
     type Event: Clone + Debug + PartialEq;
-    /// Why the answer is no.
+    /// Why a command is refused.
     type Rejection: Debug + PartialEq;
 
     /// The state before anything has happened.
@@ -32,14 +32,14 @@ pub trait Decider {
         command: &Self::Command,
     ) -> Result<Vec<Self::Event>, Self::Rejection>;
 
-    /// Takes one event into the state.
+    /// Applies one event to the state.
     fn evolve(state: Self::State, event: &Self::Event) -> Self::State;
 }
 
-/// What a decider answers to one command.
+/// The decider's answer to one command.
 pub type Decision<D> = Result<Vec<<D as Decider>::Event>, <D as Decider>::Rejection>;
 
-/// Decides one command and takes what happened into the state.
+/// Decides one command and applies the resulting events to the state.
 ///
 /// The state is moved, not copied: one that holds a whole batch's rows costs no more to step than
 /// a small one.
@@ -93,7 +93,7 @@ pub struct GivenState<D: Decider>(D::State);
 pub struct WhenCommand<D: Decider>(Decision<D>);
 
 impl<D: Decider> GivenState<D> {
-    /// Decides.
+    /// Decides the command on the state that the given events led to.
     #[must_use]
     pub fn when(self, command: &D::Command) -> WhenCommand<D> {
         WhenCommand(D::decide(&self.0, command))
@@ -113,7 +113,7 @@ impl<D: Decider> WhenCommand<D> {
         assert_eq!(self.0, Ok(vec![]));
     }
 
-    /// Checks that the answer is no.
+    /// Checks that the command is refused.
     #[track_caller]
     pub fn then_rejected(self, expected: D::Rejection) {
         assert_eq!(self.0, Err(expected));

@@ -1,7 +1,7 @@
-//! Waiting for what we depend on: it may come up after us, and it may come back.
+//! Waits for dependencies, which may start later than this service, or restart.
 //!
-//! **Architecture invariant:** a service whose dependency is not there yet waits and is not ready;
-//! it does not end, and nobody has to start it again.
+//! **Architecture invariant:** a service whose dependency is not available yet waits and is not
+//! ready; the service does not end, and nobody has to restart it.
 
 use std::error::Error as StdError;
 
@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{backoff::BackoffSchedule, fault, health::HealthComponent};
 
-/// What came of waiting.
+/// The result of waiting.
 #[derive(Debug)]
 pub enum WaitOutcome<T, E> {
-    /// It worked.
+    /// The dependency answered with this value.
     Up(T),
-    /// It will never work.
+    /// The attempt failed for good: a retry cannot help.
     Refused(E),
-    /// We were told to stop first.
+    /// The process was told to stop first.
     Stopped,
 }
 

@@ -1,8 +1,8 @@
-//! What a decision wants done beside its own rows: messages to say, jobs to do, jobs to stop.
+//! The effects of a decision beside its own rows: messages to send, jobs to do, jobs to stop.
 //!
-//! **Architecture invariant:** whoever decides returns this as data. Only the roads (consumer,
-//! intake, jobs, sweeper) save it, in the transaction of the decision, and wake the workers after
-//! the commit.
+//! **Architecture invariant:** the code that decides returns the effects as data. Only the runtime
+//! (consumer, batcher, jobs, sweeper) saves them, in the transaction of the decision, and wakes the
+//! workers after the commit.
 
 use std::sync::Arc;
 
@@ -16,35 +16,35 @@ use crate::{
     outbox,
 };
 
-/// Messages to say, jobs to do, jobs to stop.
+/// Messages to send, jobs to do, jobs to stop.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DecisionEffects {
-    /// To be said, in this order.
+    /// Messages to send, in this order.
     pub messages: Vec<OutgoingMessage>,
-    /// To be done once this is committed.
+    /// Jobs to do after the transaction is committed.
     pub jobs: Vec<NewJob>,
-    /// Not to be done any more. A job that is being performed at this moment goes on.
+    /// Jobs not to be done any more. A job that is being performed at this moment goes on.
     pub stopped: Vec<JobKey>,
 }
 
 impl DecisionEffects {
-    /// Takes in what another decision wants done, after this.
+    /// Appends the effects of another decision, which come after these.
     pub fn extend(&mut self, more: Self) {
         more.stopped.into_iter().for_each(|key| self.stop(key));
         self.messages.extend(more.messages);
         self.jobs.extend(more.jobs);
     }
 
-    /// A job is not to be done any more, even if an earlier decision of the same batch wants it:
-    /// that one is not kept yet, so it would not be found by stopping.
+    /// Stops a job, even if an earlier decision of the same batch added the job: such a job is not
+    /// stored yet, so stopping by key in the database would not find it.
     pub fn stop(&mut self, key: JobKey) {
         self.jobs.retain(|job| job.key != key);
         self.stopped.push(key);
     }
 
-    /// Keeps all of it as part of the caller's transaction.
+    /// Stores all effects as part of the caller's transaction.
     ///
-    /// Comes last in a transaction: the rows that the messages speak of are locked by then, so
+    /// Must come last in a transaction: the rows that the messages are about are locked by then, so
     /// that the ids of one key rise in the order of the commits.
     pub async fn save(&self, conn: &mut PgConnection) -> Result<(), Fault> {
         queue::stop(conn, &self.stopped).await?;
@@ -54,17 +54,17 @@ impl DecisionEffects {
     }
 }
 
-/// Wakes the workers of this process. A wake-up carries no data and may be lost: they also poll.
+/// Wakes the workers of this process. A wake-up carries no data and may be lost: workers also poll.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerWakers {
-    /// Wakes the relay.
+    /// Wakes the relay, when the transaction wrote messages.
     pub relay: Arc<Notify>,
-    /// Wakes those who do jobs.
+    /// Wakes the job workers, when the transaction wrote jobs.
     pub jobs: Arc<Notify>,
 }
 
 impl WorkerWakers {
-    /// Wakes whoever has work after the commit of `effects`.
+    /// Wakes the workers that have work after the commit of `effects`.
     pub fn wake(&self, effects: &DecisionEffects) {
         if !effects.messages.is_empty() {
             self.relay.notify_one();

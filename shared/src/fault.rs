@@ -1,44 +1,44 @@
-//! Why something was not taken in, and so what becomes of it.
+//! Classification of failures: transient (retry) or poison (a retry cannot help).
 //!
-//! Every road asks one question of a failure: whose fault is it? The world's: try the same again,
-//! for as long as it takes. The message's: trying again cannot help.
+//! Consumer, batcher, relay and jobs treat a failure by its cause. If the environment failed, the
+//! work is tried again for as long as it takes. If the message is at fault, a retry cannot help.
 
 use std::{borrow::Cow, error::Error as StdError};
 
-/// A failure, sorted by whose fault it is.
+/// A failure, classified by its cause.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
-    /// The world's fault (database, broker, registry out of reach): try again.
+    /// The environment failed (database, broker, registry out of reach): try again.
     #[error("cannot be done now")]
     Transient(#[source] FaultSource),
-    /// The input's fault: trying again cannot help.
+    /// The input is at fault: trying again cannot help.
     #[error("can never be done")]
     Poison(#[source] FaultSource),
 }
 
-/// What lies behind a fault.
+/// The underlying error of a fault.
 pub type FaultSource = Box<dyn StdError + Send + Sync + 'static>;
 
 impl Fault {
-    /// The world's fault.
+    /// A failure that may pass by itself, so that a retry makes sense.
     pub fn transient(source: impl Into<FaultSource>) -> Self {
         Self::Transient(source.into())
     }
 
-    /// The input's fault.
+    /// A failure that lies in the input, so that a retry cannot help.
     pub fn poison(source: impl Into<FaultSource>) -> Self {
         Self::Poison(source.into())
     }
 }
 
 impl Fault {
-    /// The SQLSTATE that lies at the bottom of it, if the database said one.
+    /// The SQLSTATE in the chain of errors, if the database reported one.
     pub fn sqlstate(&self) -> Option<String> {
         sqlstate(self)
     }
 
-    /// Whether another transaction was in the way and nothing was done: the same again will see
-    /// what that one did. A deadlock, a serialization failure, or a [`Collision`].
+    /// Whether another transaction conflicted and nothing was done: a retry will see what the other
+    /// transaction did. A deadlock, a serialization failure, or a [`TransactionCollision`].
     pub fn is_collision(&self) -> bool {
         let (Self::Transient(source) | Self::Poison(source)) = self;
         source.is::<TransactionCollision>()
@@ -67,8 +67,8 @@ pub(crate) fn is_lock_timeout(error: &(dyn StdError + 'static)) -> bool {
     sqlstate(error).as_deref() == Some("55P03")
 }
 
-/// Whether the same may succeed later, whatever it is: the server or the connection was lost, another
-/// transaction was in the way, or a lock was waited for in vain.
+/// Whether any retry may succeed later: the server or the connection was lost, another transaction
+/// conflicted, or the wait for a lock timed out.
 pub(crate) fn is_outage(error: &(dyn StdError + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -83,14 +83,14 @@ pub(crate) fn is_outage(error: &(dyn StdError + 'static)) -> bool {
     sqlstate(error).as_deref().is_some_and(passes)
 }
 
-/// Another transaction was first.
+/// Another transaction was first, so this one did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another transaction was first")]
 pub struct TransactionCollision;
 
 impl From<sqlx::Error> for Fault {
-    /// Sorted by SQLSTATE class: 22 (data) and 23 (constraints) are the input's fault, and so are
-    /// values that cannot be encoded; everything else is the world's.
+    /// Classified by SQLSTATE class: 22 (data) and 23 (constraints) are poison, and so are values
+    /// that cannot be encoded or decoded; everything else is transient.
     fn from(error: sqlx::Error) -> Self {
         let refused = error
             .as_database_error()
@@ -104,8 +104,8 @@ impl From<sqlx::Error> for Fault {
     }
 }
 
-/// The whole chain of an error in one line, for reasons that are kept and for logs. Some libraries
-/// say their cause themselves: it is said once.
+/// The whole chain of an error in one line, for stored reasons and for logs. Some libraries include
+/// the cause in their own text: such a cause is written once.
 pub fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! What the parts of a process say of themselves: ready, or not and why.
+//! The health of a process: each part reports that it is ready, or why not.
 //!
 //! **Architecture invariant:** a service that lost a dependency is not ready, but alive: it waits
 //! and recovers by itself. Only a fatal error ends it.
@@ -13,10 +13,10 @@ use std::{
 #[derive(Clone, Debug, Default)]
 pub struct ProcessHealth(Arc<RwLock<BTreeMap<&'static str, ComponentState>>>);
 
-/// What a part says: ready, perhaps with a remark; or what keeps it from being ready.
+/// The state of a part: ready, perhaps with a remark; or the reason why it is not ready.
 pub type ComponentState = Result<Cow<'static, str>, String>;
 
-/// One part's word in it.
+/// One part's entry in the health of the process.
 #[derive(Clone, Debug)]
 pub struct HealthComponent {
     health: ProcessHealth,
@@ -36,7 +36,7 @@ impl ProcessHealth {
         self.0.read().unwrap_or_else(PoisonError::into_inner).values().all(Result::is_ok)
     }
 
-    /// Each part's name and word.
+    /// The name and state of each part.
     pub fn report(&self) -> BTreeMap<&'static str, ComponentState> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

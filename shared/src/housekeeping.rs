@@ -1,12 +1,12 @@
-//! Nothing is kept for ever: what nobody will ask for any more is deleted.
+//! Housekeeping: deletes rows whose retention has ended.
 //!
-//! Ids of messages that no topic can bring again ([`inbox::RETENTION`]), dead letters that were closed
-//! as long ago, answers whose keys are free again ([`idempotency::KEPT`]), and messages that were published
-//! long enough ago ([`published`]). All are old by the database's clock. Several instances share
-//! the work: a row that one of them holds is passed over by the others.
+//! These are ids of messages that no topic can deliver again ([`inbox::RETENTION`]), dead letters
+//! closed as long ago, answers whose keys are free again ([`idempotency::KEPT`]), and messages
+//! published long enough ago ([`published`]). All ages are by the database's clock. Several
+//! instances share the work: a row that one instance has locked is skipped by the others.
 //!
-//! **Architecture invariant:** nothing waits for this and nothing ends by it. A batch is bounded,
-//! so that no lock is held for long, and a failure is tried again later.
+//! **Architecture invariant:** nothing waits for housekeeping and nothing fails by it. A batch is
+//! bounded, so that no lock is held for long, and a failed batch is tried again later.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::{
     published,
 };
 
-/// How the house is kept.
+/// The settings of housekeeping.
 #[derive(Clone, Copy, Debug)]
 pub struct HousekeepingSettings {
     /// Rows that one statement deletes, at most.
@@ -44,11 +44,11 @@ impl Default for HousekeepingSettings {
 /// What one step deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HousekeepingStep {
-    /// Ids of messages.
+    /// Rows deleted from the inbox.
     pub inbox: u64,
-    /// Answers under keys.
+    /// Stored HTTP answers deleted from the idempotency table.
     pub idempotency: u64,
-    /// Closed dead letters.
+    /// Dead letters deleted that were decided long enough ago.
     pub dead_letters: u64,
     /// Messages that were kept in case their topic is lost.
     pub published: u64,
@@ -67,7 +67,7 @@ pub struct HousekeepingTask {
 }
 
 impl HousekeepingTask {
-    /// Keeps this database's tables of the roads small.
+    /// Deletes old rows from the messaging runtime's tables in this database.
     pub fn new(pool: PgPool, settings: HousekeepingSettings) -> Self {
         metrics::describe_counter!(
             "housekeeping_deleted_total",
@@ -84,7 +84,7 @@ impl HousekeepingTask {
         while let Some(outcome) = steps.next(self.step()).await {
             match outcome {
                 Ok(HousekeepingStep { more: true, .. }) => steps.go_on(),
-                // Those who started together do not come back together.
+                // Instances that started together do not run at the same time.
                 Ok(_) => steps.pause(rest.mul_f64(0.75 + 0.5 * fastrand::f64())),
                 Err(error) => {
                     let error = fault::chain(&error);

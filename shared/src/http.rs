@@ -1,4 +1,4 @@
-//! How a service is asked and how it answers: one server, one form of refusal, one way to read.
+//! The HTTP server: one server, one form of refusal, one way to read requests.
 //!
 //! ```text
 //! connection ──> context (ids, span, numbers) ──> origin ──> rate ──> panic and time limits ──> route ──> extract ──> handler
@@ -9,8 +9,8 @@
 //! [`serve`]; [`mod@admin`] is the second server, for its operators.
 //!
 //! **Architecture invariant:** every answer that is not a success is a [`Problem`]: a page not
-//! found, a body that cannot be read, a panic. One that is our fault (5xx) says nothing of its
-//! cause; that is in the log, under the same trace.
+//! found, a body that cannot be read, a panic. A server fault (5xx) does not show its cause; the
+//! cause is in the log, under the same trace.
 
 use std::{sync::Arc, time::Duration};
 
@@ -111,7 +111,7 @@ pub fn finish(routes: Router, settings: &HttpSettings) -> Router {
             if method == Method::OPTIONS && uri.path() == "*" {
                 return Ok(StatusCode::NO_CONTENT);
             }
-            Err(problem::NOT_FOUND.detail(format!("{method} {} leads nowhere", uri.path())))
+            Err(problem::NOT_FOUND.detail(format!("no route matches {method} {}", uri.path())))
         })
         // Either has the header `Allow`, which the router adds.
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {

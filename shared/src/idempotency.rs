@@ -1,14 +1,13 @@
-//! The same request twice, one effect and the same answer: `Idempotency-Key` as in the IETF draft.
+//! Idempotent requests: a repeat has no second effect and gets the same answer. `Idempotency-Key`
+//! as in the IETF draft. The answer is stored in the transaction of its effect, so there is no
+//! state "in progress" that a crash could leave behind: either both exist, or neither. Two
+//! transactions that answer the same key conflict at the primary key; the second one waits, gets a
+//! [`TransactionCollision`], and finds the first one's answer when it is processed again.
 //!
-//! The answer is kept in the transaction of its effect, so there is no state "in progress" that a
-//! crash could leave behind: either both are there, or neither. Two transactions that answer the
-//! same key meet at the primary key; the second one waits, is told of a [`Collision`], and finds
-//! the first one's answer when it is taken in again.
+//! An answer is kept for a day by the database's clock; then the key is free again.
 //!
-//! What is kept lives for a day by the database's clock; then the key is free again.
-//!
-//! **Architecture invariant:** a key is bound to one fingerprint (method, path, body). Under another
-//! one it is refused, never answered with what belongs to somebody else.
+//! **Architecture invariant:** a key is bound to one fingerprint (method, path, body). A request
+//! with another fingerprint is refused, never answered with the answer to another request.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -34,7 +33,7 @@ pub const KEPT: Duration = Duration::from_hours(24);
 /// A key and the scope within which it is one: who asks, and what for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ScopedKey {
-    /// The route, and the client where it says who it is: see [`Client::scope`].
+    /// The route, and the client where it says who it is: see [`ClientId::scope`].
     pub scope: String,
     /// The caller's name for the request.
     pub key: IdempotencyKey,
@@ -52,29 +51,29 @@ pub struct RequestKey {
 /// An answer over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpAnswer {
-    /// Its HTTP status.
+    /// The HTTP status of the stored answer.
     pub status: u16,
     /// Its `Location`.
     pub location: Option<String>,
-    /// Its body, JSON.
+    /// The stored body, JSON.
     pub body: String,
 }
 
 /// An answer that was given, and to which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAnswer {
-    /// Of the request.
+    /// The fingerprint of the request that was answered first.
     pub fingerprint: RequestFingerprint,
-    /// The answer.
+    /// The answer that was given to it.
     pub answer: HttpAnswer,
 }
 
 /// An answer to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnswerRecord {
-    /// To which request.
+    /// The key of the request that this answers.
     pub request: RequestKey,
-    /// The answer.
+    /// The answer to store under it.
     pub answer: HttpAnswer,
 }
 
@@ -116,8 +115,9 @@ pub async fn find(
 
 /// Keeps the answers as part of the caller's transaction. Each key may stand there once.
 ///
-/// If another transaction answered one of the keys in the meantime, this is a [`Collision`]: the
-/// caller's transaction is to be undone and taken again, and will then find that answer.
+/// If another transaction answered one of the keys in the meantime, this is a
+/// [`TransactionCollision`]: the caller's transaction is to be undone and taken again, and will
+/// then find that answer.
 pub async fn keep(conn: &mut PgConnection, records: &[AnswerRecord]) -> Result<(), Fault> {
     if records.is_empty() {
         return Ok(());
@@ -152,8 +152,8 @@ pub async fn keep(conn: &mut PgConnection, records: &[AnswerRecord]) -> Result<(
 
 /// Deletes up to `n_max` answers that have expired; says how many. To be called until it says less.
 pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Error> {
-    // An array is chosen once; a subquery could be run again for each row, and delete more. The rows
-    // are locked, so their places stay what they are.
+    // An array is chosen once; a subquery could be run again for each row, and delete more. The
+    // rows are locked, so their places stay what they are.
     let purged = sqlx::query(
         "DELETE FROM messaging.idempotency
          WHERE ctid = ANY (ARRAY (

@@ -1,7 +1,7 @@
 //! The inbox: ids of messages that were processed.
 //!
 //! **Architecture invariant:** a message's id is inserted in the transaction of its effect, before
-//! the effect. A repeat finds it and has no effect; a crash takes both away together. Ids go in
+//! the effect. A repeat finds the id and has no effect; a crash rolls both back. Ids are inserted
 //! sorted, so that two consumers with overlapping batches cannot deadlock.
 
 use std::{
@@ -16,11 +16,11 @@ use uuid::Uuid;
 
 use crate::{clock, message::Message};
 
-/// How long an id is kept. Longer than any topic keeps it, with time to spare for
-/// those who redrive dead letters.
+/// How long an id is kept. Longer than any topic keeps its message, with time to spare for
+/// operators who redrive dead letters.
 pub const RETENTION: Duration = Duration::from_hours(21 * 24);
 
-/// What the inbox knows of a message.
+/// The inbox's result for a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
     /// Not seen before: it is to be processed.
@@ -84,7 +84,7 @@ pub(crate) async fn known(
     Ok(messages.iter().filter(is_kept).map(|message| message.envelope.id).collect())
 }
 
-/// These were not processed after all: they are dead letters, and will be new when they are redriven.
+/// Deletes the ids of messages that became dead letters: they are new when they are redriven.
 pub(crate) async fn forget(conn: &mut PgConnection, ids: &[Uuid]) -> Result<(), sqlx::Error> {
     if ids.is_empty() {
         return Ok(());
@@ -133,7 +133,7 @@ pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Err
     Ok(purged.rows_affected())
 }
 
-/// Eight bytes of SHA-256 over where it came from and what it says.
+/// Eight bytes of SHA-256 over a message's origin and content.
 fn content_hash(message: &Message) -> i64 {
     let mut hasher = Sha256::new();
     hasher.update(message.incoming.topic.as_bytes());

@@ -1,12 +1,12 @@
-//! Durable work on the outside world: what cannot be part of a transaction.
+//! Durable jobs: calls to external systems, which cannot be part of a transaction.
 //!
 //! The transaction that decides also writes the job. A worker claims due jobs under a lease,
-//! performs them at the same time with a stable key, and brings the results home in one batch
-//! through the same road as every command.
+//! performs them concurrently with a stable key, and settles the results in one batch: one
+//! transaction, with its effects saved as for every command.
 //!
 //! **Architecture invariant:** an attempt is counted and committed before it is made. So "without
-//! effect" is a fact, and a worker that dies in the middle leaves an attempt whose outcome is open,
-//! never one that is forgotten.
+//! effect" is certain, and a worker that dies in the middle leaves an attempt with an unknown
+//! outcome, never an attempt that is not recorded.
 //!
 //! ```text
 //! waiting ──claim (attempt + 1, lease)──> performing ──done──> (row gone, settle)
@@ -15,30 +15,29 @@
 //!    └── the lease ran out (in doubt) ───────┘
 //! ```
 //!
-//! A lease is short and renewed for as long as its attempt goes on, so that an attempt may take an hour, and what a
-//! crashed process held is free soon ([`Leases`]).
+//! A lease is short and is renewed while its attempt runs, so an attempt may take an hour, and a
+//! job that a crashed process held is free soon ([`LeaseTimes`]).
 //!
-//! An attempt whose outcome stays open may have had its effect. Where the far side knows a repeat by the
-//! job's key, trying again is harmless. Where it does not (mail), the effect says how many such attempts there
-//! may be ([`Effect::doubts`]); after the last one the job is given up, in doubt, for a person to decide.
+//! An attempt with an unknown outcome may have had its effect. If the external system detects
+//! repeats by the job's key, a retry is harmless. If not (mail), the handler limits such attempts
+//! ([`JobHandler::doubts`]); after the last one the job is given up, in doubt, for an operator.
 //!
-//! A job that is stopped is gone at once, or, if it is performed at that moment, as soon as the
-//! attempt has failed or its lease has run out: it is not attempted again. Only *done* is still
-//! brought home.
+//! A stopped job is deleted at once or, if an attempt is running, as soon as the attempt has failed
+//! or its lease has run out: the job is not attempted again. Only the outcome *done* still settles.
 //!
-//! **Architecture invariant:** an outcome counts for the attempt that it belongs to. If the lease ran
-//! out and somebody else claimed the job, the outcome is dropped, because the other attempt carries
-//! the same key and will learn the same. One outcome counts from whoever learns it: *done* is a fact
-//! that no later attempt can undo, so it ends the job as long as the job is there. Each job ends
-//! once, because ending it takes its row away in the transaction that settles.
+//! **Architecture invariant:** an outcome counts only for its own attempt. If the lease ran out and
+//! another worker claimed the job, the outcome is dropped, because the other attempt carries the
+//! same key and will get the same outcome. The exception is *done*, which counts from any attempt:
+//! no later attempt can undo it, so it ends the job as long as the job's row exists. Each job ends
+//! once, because the transaction that settles also deletes the row.
 //!
-//! A dead job is a dead letter like a message that cannot be taken in: an operator puts it back, with
-//! fresh attempts and another life of its name, or ends it. Whether it may be tried again or ended is
-//! the effect's word ([`Effect::never_again`], [`Effect::still_needed`]): what was given up may have
-//! been made up for meanwhile, or somebody may wait for its outcome to this day.
+//! A dead job is a dead letter, like a message that cannot be processed: an operator puts the job
+//! back, with a new count of attempts and another life of its name, or ends it. The handler may
+//! forbid a retry or an end ([`JobHandler::never_again`], [`JobHandler::still_needed`]): the job
+//! may have been compensated meanwhile, or another party may still wait for its outcome.
 //!
-//! **Architecture invariant:** whoever settles locks in one order: what the effect settles first,
-//! the job's row last, as a decision does that stops or looks at a job.
+//! **Architecture invariant:** code that settles takes locks in one order: first the rows that the
+//! handler settles, last the job's row. A decision that stops or reads a job uses the same order.
 
 use std::time::Duration;
 
@@ -71,44 +70,44 @@ mod settle;
 mod store;
 mod worker;
 
-/// A job in a worker's hands.
+/// A job that a worker has claimed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClaimedJob {
-    /// For whom.
+    /// The aggregate that the job belongs to; unique per kind.
     pub key: String,
-    /// What the worker needs to know.
+    /// The data that the handler needs for the job.
     pub payload: Value,
     /// Which attempt this is, counted from 1.
     pub attempt: i32,
-    /// Whether an earlier attempt ended with its outcome open.
+    /// Whether an earlier attempt ended with an unknown outcome.
     pub in_doubt: bool,
-    /// The trace that it belongs to.
+    /// The trace that the job belongs to.
     pub trace: Option<TraceParent>,
 }
 
 /// Why an attempt did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptFailure {
-    /// The outside refused this attempt for sure, or could not be reached at all: nothing happened.
+    /// The external system refused this attempt or could not be reached at all: nothing happened.
     #[error("the attempt failed and had no effect")]
     NoEffect {
-        /// What it said.
+        /// The external system's answer, or the failure to reach it.
         #[source]
         source: FaultSource,
-        /// When it wants to be asked again.
+        /// How long the external system asks to wait before a retry.
         retry_after: Option<Duration>,
     },
-    /// Nobody knows whether it happened: to be tried again with the same key.
+    /// Whether the attempt had its effect is unknown: to be tried again with the same key.
     #[error("the attempt's outcome is unknown")]
     InDoubt {
-        /// What went wrong.
+        /// The failure of the attempt.
         #[source]
         source: FaultSource,
     },
     /// Trying again cannot help.
     #[error("the attempt can never succeed")]
     Permanent {
-        /// Why.
+        /// The failure that makes further attempts useless.
         #[source]
         source: FaultSource,
     },
@@ -117,72 +116,73 @@ pub enum AttemptFailure {
 /// How a job ended.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JobResult<D> {
-    /// It was done.
+    /// The work is done, with this result.
     Done(D),
-    /// It was given up.
+    /// The job was given up.
     GaveUp {
-        /// Whether an attempt's outcome is still open: it may have happened.
+        /// Whether the outcome of an attempt is unknown: it may have had its effect.
         in_doubt: bool,
-        /// The last failure.
+        /// The failure of the last attempt, for an operator.
         reason: String,
     },
 }
 
-/// How many attempts of a job may end with their outcome open, where each of them may have had its effect.
+/// How many attempts of a job may end with an unknown outcome; each may have had its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoubtLimit {
-    /// So many; with the last one the job is given up. At least 1.
+    /// The number of such attempts; with the last one the job is given up. At least 1.
     pub max: u32,
-    /// The next attempt waits this long after the first of them, and [`Doubts::FACTOR`] times longer after each
+    /// The wait after the first such attempt; [`DoubtLimit::FACTOR`] times longer after each
     /// further one; never longer than the cap of the policy's backoff.
     pub pause: Duration,
 }
 
 impl DoubtLimit {
-    /// By how much the wait grows.
+    /// The factor by which the wait grows.
     pub const FACTOR: u32 = 5;
 
-    /// The wait after so many of them, counted from 1.
+    /// The wait after this number of such attempts, counted from 1.
     pub fn pause_after(&self, doubts: u32) -> Duration {
         self.pause.saturating_mul(Self::FACTOR.saturating_pow(doubts.saturating_sub(1)))
     }
 }
 
-/// What a kind of job does.
+/// The work of one kind of job.
 pub trait JobHandler: Send + Sync + 'static {
-    /// Its kind.
+    /// The kind's stable name, as stored and as a metric's label.
     const KIND: &'static str;
-    /// What is known once it is done.
+    /// The result of a job that is done.
     type Done: Send + Sync + 'static;
 
-    /// How many more may be begun now. What holds all of them back, such as a far side that is known
-    /// to be away, is asked before an attempt is counted: jobs that wait for it use up no attempts.
+    /// How many more jobs may begin now. A reason that blocks all jobs, such as an unavailable
+    /// external system, is checked before an attempt is counted: waiting jobs use up no attempts.
     fn room(&self) -> usize {
         usize::MAX
     }
 
-    /// How many attempts may end with their outcome open. None: any of them, because the far side knows a repeat
-    /// by its key.
+    /// How many attempts may end with an unknown outcome. None: no limit, because the external
+    /// system detects a repeat by its key.
     fn doubts(&self) -> Option<DoubtLimit> {
         None
     }
 
-    /// Does it. Must carry the job's key to the outside, so that twice is once.
+    /// Performs the job. Must send the job's key to the external system, so that a repeat has no
+    /// second effect.
     fn perform(
         &self,
         job: &ClaimedJob,
     ) -> impl Future<Output = Result<Self::Done, AttemptFailure>> + Send;
 
-    /// Brings the results home, within the transaction that also ends the jobs.
+    /// Settles the results, within the transaction that also ends the jobs.
     fn settle(
         &self,
         conn: &mut PgConnection,
         ended: &[(ClaimedJob, JobResult<Self::Done>)],
     ) -> impl Future<Output = Result<DecisionEffects, Fault>> + Send;
 
-    /// Why a job that was given up may not be ended, if it may not: because somebody still waits for
-    /// its outcome and nothing else will bring it. What is looked at has to stay so until the
-    /// transaction ends.
+    /// The reason why a job that was given up may not be ended, if there is one: another party
+    /// still waits for the outcome, and nothing else will deliver it. The rows that this function
+    /// reads must not change until the transaction ends.
     fn still_needed(
         &self,
         _conn: &mut PgConnection,
@@ -191,9 +191,9 @@ pub trait JobHandler: Send + Sync + 'static {
         std::future::ready(Ok(None))
     }
 
-    /// Why a job that was given up may not be tried again, if it may not: because giving up was
-    /// told to others, who have acted upon it. What is looked at has to stay so until the
-    /// transaction ends.
+    /// The reason why a job that was given up may not be tried again, if there is one: others were
+    /// told of the failure and have acted upon it. The rows that this function reads must not
+    /// change until the transaction ends.
     fn never_again(
         &self,
         _conn: &mut PgConnection,
@@ -203,34 +203,34 @@ pub trait JobHandler: Send + Sync + 'static {
     }
 }
 
-/// How a kind of job is worked on.
+/// The limits and waits for one kind of job.
 #[derive(Clone, Debug)]
 pub struct JobPolicy {
-    /// Waits between attempts.
+    /// The waits between the attempts of one job.
     pub backoff: BackoffSchedule,
-    /// Given up after so many attempts; never, if none.
+    /// The number of attempts after which a job is given up; never, if none.
     pub attempts_max: Option<u32>,
-    /// One attempt may take this long; its lease is renewed meanwhile.
+    /// How long one attempt may take; its lease is renewed meanwhile.
     pub attempt_limit: Duration,
-    /// Performed at the same time, at most.
+    /// The highest number of jobs that are performed at the same time.
     pub concurrency_max: usize,
-    /// Looks for due jobs at least this often.
+    /// The longest time between two looks for due jobs.
     pub poll: Duration,
 }
 
-/// What a worker works with.
+/// The parts that a job worker is made of.
 #[derive(Clone, Debug)]
 pub struct WorkerParts<E> {
     /// The service's name: the prefix of its dead-letter topic.
     pub service: &'static str,
-    /// What it does.
+    /// The handler: performs jobs and settles their results.
     pub effect: E,
-    /// How.
+    /// The limits of attempts, leases and waits.
     pub policy: JobPolicy,
-    /// Its database.
+    /// The database that holds the queue.
     pub pool: PgPool,
-    /// Who wakes it, and whom it wakes.
+    /// The handles that wake this worker, and by which it wakes the relay.
     pub wakers: WorkerWakers,
-    /// Its word in the process's health.
+    /// The worker's component in the process's health.
     pub health: HealthComponent,
 }

@@ -1,7 +1,7 @@
-//! How this house talks to a broker: the client's settings, in one place.
+//! The settings of all Kafka clients, in one place.
 //!
-//! The defaults that hurt (silent loss, reordering, half-minute stalls) are overridden here and
-//! nowhere else; each line says why.
+//! Harmful defaults (silent loss, reordering, half-minute stalls) are overridden here and nowhere
+//! else; each line gives the reason.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,12 +18,12 @@ mod security;
 /// `max.poll.interval.ms`: a member of a group that does not poll for this long has left it.
 pub(crate) const POLL_INTERVAL_MAX: Duration = Duration::from_mins(2);
 
-/// Where the broker is and what everything of this deployment is called there.
+/// The address of the brokers and the names of this deployment there.
 #[derive(Clone, Debug)]
 pub struct KafkaSettings {
     /// `host:port,host:port`.
     pub brokers: String,
-    /// Stands before each topic and group: one cluster can serve several deployments.
+    /// The prefix of each topic and group: one cluster can serve several deployments.
     pub prefix: String,
     /// Names the client in the broker's logs.
     pub client_id: String,
@@ -45,10 +45,10 @@ impl KafkaSettings {
         topic.strip_prefix(self.prefix.as_str()).unwrap_or(topic)
     }
 
-    /// What every client needs.
+    /// The settings of every client.
     pub fn client(&self) -> ClientConfig {
-        // OpenSSL, left to itself, cleans up when the process exits, whoever is still at work: the
-        // threads of a client that is on its way out would fall over it. Whoever begins decides.
+        // By default OpenSSL cleans up when the process exits, even if the threads of a closing
+        // client still use it, and they would crash. The first initialisation decides.
         openssl_sys::init();
         let mut config = ClientConfig::new();
         config
@@ -64,7 +64,7 @@ impl KafkaSettings {
         config
     }
 
-    /// What the relay's producer needs: see [`crate::relay`] for why each matters.
+    /// The settings of the relay's producer: see [`crate::relay`] for the reasons.
     pub fn producer(&self, batch_max: usize) -> ClientConfig {
         let mut config = self.client();
         config
@@ -74,37 +74,37 @@ impl KafkaSettings {
             .set("message.timeout.ms", "0")
             // A message that is refused lets later ones of its key overtake it: never.
             .set("enable.gapless.guarantee", "true")
-            // Two requests on the way, and a success of the second would be taken for the first's.
+            // With two requests in flight, a success of the second would be taken for the first's.
             .set("max.in.flight.requests.per.connection", "1")
-            // The same key, the same partition, whatever client writes it.
+            // The same key goes to the same partition from every client.
             .set("partitioner", "murmur2_random")
             .set("compression.type", "lz4")
             .set("linger.ms", "1")
             .set("queue.buffering.max.messages", (2 * batch_max).to_string())
-            // A topic that is missing is found missing soon: it is held, and the others go on. One that
-            // was made a moment ago is tried again.
+            // A topic that is missing is found missing soon: it is held, and the others go on. One
+            // that was made a moment ago is tried again.
             .set("topic.metadata.propagation.max.ms", "2000");
         config
     }
 
-    /// What a consumer of the group needs: see [`crate::consumer`] for why each matters.
+    /// The settings of a consumer of the group: see [`crate::consumer`] for the reasons.
     pub fn consumer(&self, group: &str) -> ClientConfig {
         let mut config = self.client();
         config
             .set("group.id", format!("{}{group}", self.prefix))
-            // Offsets are stored by hand after the commit, and told to the broker in the background.
+            // Offsets are stored after the commit, and sent to the broker in the background.
             .set("enable.auto.commit", "true")
             .set("auto.commit.interval.ms", "1000")
             .set("enable.auto.offset.store", "false")
-            // A new group, or one whose offsets expired, reads everything; the inbox knows the rest.
+            // A group that is new or lost its offsets reads all; the inbox detects repeats.
             .set("auto.offset.reset", "earliest")
-            // Eager: a rebalance gives everything up, so a batch in hand is either ours whole or not.
-            // Partition n of every topic goes to the same member: one order, one process.
+            // Eager: a rebalance gives everything up, so a batch in hand is either ours whole or
+            // not. Partition n of every topic goes to the same member: one order, one process.
             .set("partition.assignment.strategy", "range")
             .set("session.timeout.ms", "10000")
             .set("heartbeat.interval.ms", "3000")
             .set("max.poll.interval.ms", "120000")
-            // Partitions that are added to a topic are read after this long: the group shares them out.
+            // The time after which the group assigns partitions that were added to a topic.
             .set("topic.metadata.refresh.interval.ms", "10000")
             .set("queued.max.messages.kbytes", "16384")
             .set("queued.min.messages", "10000")

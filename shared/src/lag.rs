@@ -1,26 +1,26 @@
-//! How far a whole group has read, for those who act on silence.
+//! Consumer lag: how far a whole group has read, for code that acts on missing messages.
 //!
-//! Who concludes something from a message that has not come must first know that it was read if it
-//! was there: not only by this process, but by whichever member of the group has its partition. So
-//! the group is asked for at the broker: where each partition ends, and up to where the group has
-//! committed. [`Group`] asks, [`Standing`] is the one answer; the sweeper, the metrics, the
-//! consumer itself and `sagactl audit` use it.
+//! Code that acts because a message has not come must first know that the message, if it exists,
+//! was read: not only by this process, but by the group member that has its partition. So the
+//! broker is asked for the end of each partition and for the group's committed offsets.
+//! [`GroupProbe`] asks, [`GroupStanding`] is the answer; the sweeper, the metrics, the consumer
+//! itself and `sagactl audit` use it.
 //!
 //! ```text
 //! look at t: the ends ──> … ──> the group has committed up to those ends ──> everything said up to t is read
 //! ```
 //!
-//! * **The end is the high watermark.** An open transaction of anybody hides what follows it from all
-//!   who read what is committed: that is there, and not read.
+//! * **The end is the high watermark.** An open transaction of any producer hides the records after
+//!   it from `read_committed` readers: such records exist and are not read.
 //! * **Control records and aborted messages** are never delivered; a member commits its position
 //!   behind them ([`crate::consumer`]).
 //! * **Partitions** are those that the topic has at this look.
 //! * **A topic made anew**: an offset beyond the log's end is of the log that was there before, and
 //!   nothing counts as read until the group has committed in the new one.
 //!
-//! **Architecture invariant:** offsets are committed after the transaction of their messages, so
-//! what counts as read here has had its effect. Not knowing is not having read: while the broker
-//! does not answer, the moment up to which all is read stays where it was, and grows old.
+//! **Architecture invariant:** offsets are committed after the transaction of their messages, so a
+//! message that counts as read here has had its effect. Unknown counts as not read: while the
+//! broker does not answer, the moment up to which all is read does not advance, and grows old.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -48,7 +48,7 @@ mod group_probe;
 mod group_standing;
 mod stalls;
 
-/// The group is looked at this often.
+/// The interval between two samples of the group.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// Looks that are remembered until the group has read what they saw.
@@ -85,8 +85,8 @@ impl GroupLag {
         self.known(|lag_reading| lag_reading.behind.clone())
     }
 
-    /// Partitions in which the group does not go on at the last look, although there is something to read.
-    /// None, if nothing is known: there was no look yet, or the last one failed.
+    /// Partitions in which the group does not go on at the last look, although there is something
+    /// to read. None, if nothing is known: there was no look yet, or the last one failed.
     pub fn stalls(&self) -> Option<Vec<PartitionStall>> {
         self.known(|it| it.stalls.clone())
     }
@@ -107,14 +107,14 @@ impl GroupLag {
     }
 }
 
-/// Whose lag is watched.
+/// The consumer group whose lag is watched, and its topics.
 #[derive(Clone, Debug)]
 pub struct LagSettings {
     /// Where the broker is.
     pub kafka: kafka::KafkaSettings,
-    /// The group.
+    /// The consumer group whose lag is measured.
     pub group: &'static str,
-    /// What it reads.
+    /// The topics that the group reads.
     pub topics: Vec<&'static str>,
 }
 
@@ -138,7 +138,7 @@ impl LagWatcher {
         Self { settings, topics, lag, unread: VecDeque::new(), stalls, group: None }
     }
 
-    /// What it finds.
+    /// The group's lag at the latest sample.
     pub fn lag(&self) -> GroupLag {
         self.lag.clone()
     }
@@ -156,7 +156,7 @@ impl LagWatcher {
         Ok(())
     }
 
-    /// Looks once.
+    /// Samples the group's offsets and the topics' ends once.
     pub async fn step(&mut self) -> Result<(), LagError> {
         let looked_at = Instant::now();
         match self.look().await {
@@ -242,7 +242,7 @@ fn count(n: i64) -> f64 {
     n as f64
 }
 
-/// Why a look failed.
+/// Why a sample failed.
 #[derive(Debug, thiserror::Error)]
 pub enum LagError {
     /// The client could not be made.

@@ -1,10 +1,12 @@
-//! The roads between the services: what a message is, and how it is sent, received and kept.
+//! The messaging runtime (outbox, relay, inbox, consumer, jobs) shared by the services.
 //!
-//! Modules stand in the order in which a message travels. Whoever knows one service knows four,
-//! because every service is built from these rooms and no other.
+//! The modules are listed in the order in which a message passes through them. All four services
+//! are built from these modules only, so a reader who knows one service knows all of them.
 //!
-//! **Architecture invariant:** only [`contract`] knows what the services talk about. No other
-//! module here may name an order, a product, a payment: other workflows run on the same roads.
+//! **Architecture invariant:** only [`contract`] contains the content of messages. No other module
+//! here may name an order, a product, a payment: other workflows use the same runtime.
+
+#![warn(missing_docs)]
 
 pub mod contract;
 

@@ -1,21 +1,21 @@
-//! Starting, stopping, and noticing that a part has died.
+//! The life of a process: start its parts, stop them in order, detect that a part has died.
 //!
 //! ```text
 //! start ──> running ──signal──> Edges told ──ended──> Work told ──ended──> Last told ──ended──> exit 0
 //!              └── a part ends unasked ──> the same way, exit 1
 //! ```
 //!
-//! The stages stop one after the other, so that what was accepted at the edges is worked on, and
-//! what was decided is published. Each stage has its share of the grace; one that needs longer does
-//! not keep the next from being told.
+//! The stages stop one after the other, so that work accepted at the edges is processed, and the
+//! resulting messages are published. Each stage has its share of the grace; a stage that needs
+//! longer does not delay the stop signal of the next stage.
 //!
-//! What a part may still do once it is told, it limits by itself: the HTTP server at the edges to
-//! 2.5 s, intake and jobs to 2.5 s, the consumer to 2 s for its batch and 2.5 s for its group, the
-//! relay to 1.5 s. One after the other they end within the grace of 8 s, whatever never answers.
+//! Each part limits its own work after the stop signal: the HTTP server at the edges to 2.5 s,
+//! batcher and jobs to 2.5 s, the consumer to 2 s for its batch and 2.5 s for its group, the relay
+//! to 1.5 s. In sequence they end within the grace of 8 s, even if a dependency never answers.
 //!
-//! **Architecture invariant:** every task of the process is started here, has a name, and is waited
-//! for. A part that ends unasked, fails or panics takes the process down: half a service is worse
-//! than one that is started anew.
+//! **Architecture invariant:** every task of the process is started here, has a name, and is
+//! awaited. A part that ends without a stop signal, fails or panics stops the process: a service
+//! with a missing part is worse than a restarted one.
 
 use std::{
     convert::Infallible,
@@ -48,11 +48,11 @@ pub mod signal;
 /// When a part is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopStage {
-    /// First: where new work comes in from people (the public HTTP server).
+    /// First: the parts that accept new work from people (the public HTTP server).
     Edges,
-    /// Then: intake, consumer, jobs, sweepers.
+    /// Then: batcher, consumer, jobs, sweepers.
     Work,
-    /// At the end: the relay, and what tells the world about this process (the admin server).
+    /// At the end: the relay, and the part that reports on this process (the admin server).
     Last,
 }
 
@@ -105,7 +105,7 @@ impl ProcessLifecycle {
         }))
     }
 
-    /// What the parts say of themselves. Not ready from the moment of the first stop signal on.
+    /// The health that the parts report. Not ready from the moment of the first stop signal on.
     pub fn health(&self) -> &ProcessHealth {
         &self.0.health
     }
@@ -158,7 +158,7 @@ impl ProcessLifecycle {
         self.0.grace
     }
 
-    /// Lives until `signal` or until a part dies; then stops the rest, stage by stage.
+    /// Runs until `signal` or until a part dies; then stops the rest, stage by stage.
     pub async fn run(&self, signal: impl Future<Output = ()>) -> ExitCode {
         tokio::select! {
             () = signal => (),
@@ -194,13 +194,13 @@ impl ProcessLifecycle {
     }
 }
 
-/// Comes true once a part was told to stop, and so long ago: what it is still doing is given up.
+/// Completes the given time after a part was told to stop: its remaining work is given up.
 pub async fn stopped_for(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
 }
 
-/// What a part that cannot fail answers.
+/// The error type of a part that cannot fail.
 pub type InfallibleResult = Result<(), Infallible>;
 
 #[cfg(test)]

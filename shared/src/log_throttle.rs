@@ -1,13 +1,12 @@
-//! The same is not said again and again: what repeats is logged with a growing pause.
+//! Log throttle: a repeated event is logged with a growing pause.
 
 use std::time::{Duration, Instant};
 
-/// The first pause.
 const FIRST: Duration = Duration::from_secs(1);
-/// No pause is longer.
+/// The longest pause.
 const CAP: Duration = Duration::from_mins(5);
 
-/// When to say again what was said before: at once, then after 1 s, 2 s, 4 s … up to 5 min.
+/// When to log a repeated event: at once, then after 1 s, 2 s, 4 s … up to 5 min.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LogThrottle {
     due: Option<Instant>,
@@ -16,8 +15,8 @@ pub(crate) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// It has happened once more. If it is to be said now: how often it went unsaid since the last
-    /// time.
+    /// Notes one more event. If the event is to be logged now: how many events were not logged
+    /// since the last log line.
     pub(crate) fn note(&mut self, now: Instant) -> Option<u64> {
         if self.due.is_some_and(|due| now < due) {
             self.unsaid += 1;

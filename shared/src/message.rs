@@ -1,4 +1,4 @@
-//! The unit that travels, and what is written on its outside.
+//! Messages and their headers.
 //!
 //! Headers follow `CloudEvents` 1.0 in Kafka's binary mode: `ce_id`, `ce_source`, `ce_type`,
 //! `ce_time`, `ce_subject`, the extension `ce_sequence`, and the W3C `traceparent`.
@@ -15,12 +15,12 @@ pub use trace::TraceParent;
 mod headers;
 mod trace;
 
-/// A message on its way out: what a decision returns and the outbox keeps.
+/// An outgoing message: returned by a decision and stored in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutgoingMessage {
-    /// Names the message for good; the receiver's inbox knows it by this.
+    /// The permanent id of the message; the receiver's inbox detects repeats by it.
     pub id: Uuid,
-    /// Where it goes, without the deployment's prefix.
+    /// The topic, without the deployment's prefix.
     pub topic: Cow<'static, str>,
     /// Messages of one key stay in order.
     pub key: Option<Vec<u8>>,
@@ -31,17 +31,17 @@ pub struct OutgoingMessage {
 }
 
 impl OutgoingMessage {
-    /// What it weighs: key, headers and body.
+    /// The size in bytes: key, headers and body.
     pub fn bytes(&self) -> usize {
         let of = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
         of(&self.key) + self.headers.to_bytes().len() + of(&self.payload)
     }
 }
 
-/// A message as it came in, nothing yet believed of it.
+/// A message as it was received, not validated yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IncomingMessage {
-    /// Where it came from, without the deployment's prefix.
+    /// The topic it was read from, without the deployment's prefix.
     pub topic: String,
     /// Partition it was read from.
     pub partition: i32,
@@ -49,18 +49,18 @@ pub struct IncomingMessage {
     pub offset: i64,
     /// When the broker took it, in milliseconds since 1970.
     pub timestamp_ms: Option<i64>,
-    /// Its key.
+    /// The message's key, which decides its partition.
     pub key: Option<Vec<u8>>,
     /// What stands on its outside.
     pub headers: MessageHeaders,
-    /// The encoded body.
+    /// The encoded body; `None` for a tombstone.
     pub payload: Option<Vec<u8>>,
 }
 
 impl IncomingMessage {
-    /// SHA-256 of timestamp, key, headers and body: what tells two messages apart that have the same
-    /// offset, because their topic began anew in between. The database generates the same value in
-    /// the column `digest` of what it keeps.
+    /// SHA-256 of timestamp, key, headers and body: what tells two messages apart that have the
+    /// same offset, because their topic began anew in between. The database generates the same
+    /// value in the column `digest` of what it keeps.
     pub fn digest(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         hasher.update(self.timestamp_ms.unwrap_or(-1).to_be_bytes());
@@ -74,27 +74,27 @@ impl IncomingMessage {
     }
 }
 
-/// A message whose outside has been read and found in order.
+/// A message whose headers have been read and are valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
-    /// As it came.
+    /// The message as it was received.
     pub incoming: IncomingMessage,
-    /// What its headers say.
+    /// The content of the headers.
     pub envelope: MessageEnvelope,
 }
 
-/// What the headers of a message say.
+/// The parsed headers of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageEnvelope {
     /// `ce_id`: the sender's name for the message, a `UUIDv7`.
     pub id: Uuid,
     /// `ce_type`: what kind of thing happened.
     pub event_type: Cow<'static, str>,
-    /// `ce_source`: which service says so.
+    /// `ce_source`: which service sent the message.
     pub source: Cow<'static, str>,
     /// `ce_subject`: what it happened to; the same text as the key.
     pub subject: String,
-    /// `ce_sequence`: the n-th message that this subject said through this source.
+    /// `ce_sequence`: the number of the message among those of this source and subject.
     pub sequence: i64,
     /// `ce_time`: when it happened.
     pub time: OffsetDateTime,
@@ -102,7 +102,7 @@ pub struct MessageEnvelope {
     pub trace: Option<TraceParent>,
 }
 
-/// What is wrong with the outside of a message.
+/// Why the headers of a message are invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
     /// A header that must be there is not.

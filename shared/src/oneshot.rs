@@ -1,7 +1,7 @@
-//! Errands: what a service's program does instead of serving, and then ends.
+//! One-shot commands: a service's program runs one instead of serving, and then ends.
 //!
-//! Each is asked for by a flag among the [settings](crate::config::Common), so that it is done under
-//! the same settings as the serving, in the same image.
+//! A flag among the [settings](crate::config::ServiceSettings) selects the command, so that it runs
+//! with the same settings and in the same image as the service.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{config::ServiceSettings, fault, health::ProcessHealth, http, service, telemetry};
 
-/// A database that is not there after so long is not waited for any longer: whoever sent us on the
-/// errand sends us again.
+/// How long a one-shot command waits for the database. After that the command fails, and its
+/// caller starts it again.
 const DATABASE_LIMIT: Duration = Duration::from_mins(2);
 
-/// Does what the settings ask for; none if that is to serve.
+/// Runs the one-shot command that the settings select; none if the process is to serve.
 pub fn run(common: &ServiceSettings, service: &str, migrations: &Migrator) -> Option<ExitCode> {
     if common.health {
         return Some(http::ask_readiness(common.admin_listen));
@@ -42,7 +42,7 @@ fn migrate(common: &ServiceSettings, service: &str, migrations: &Migrator) -> Re
     let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("database");
     let up_to_date = service::database(common, service, migrations, &component, &stop);
-    // The pool goes while there is a runtime.
+    // The pool is closed while there is a runtime.
     let outcome = async { timeout(DATABASE_LIMIT, up_to_date).await.map(|pool| pool.map(drop)) };
     match runtime.block_on(outcome) {
         Ok(Ok(())) => {

@@ -1,13 +1,13 @@
-//! Messages kept in the same transaction as the change that caused them.
+//! The transactional outbox: messages stored in the transaction of the change that caused them.
 //!
 //! **Architecture invariant:** messages are appended while the row of their key is locked, so ids
 //! of one key rise in the order of the commits, and the relay, which reads in the order of the ids,
 //! keeps each key's order. Rows of other keys may commit late: the relay deletes exactly the rows
-//! it published ([`published::settle`](crate::published::settle)) and has no cursor that could run
-//! past them. Looks begin at a [`Floor`], below which no row can appear any more.
+//! it published ([`published::settle`](crate::published::settle)) and has no cursor that could pass
+//! late rows. Queries begin at a [`OutboxFloor`], below which no row can appear any more.
 //!
-//! Looks are planned anew each time: a plan that was made while the table was small reads all of it,
-//! and goes on to do so when it is full of rows that are gone.
+//! Queries are planned anew each time: a plan made while the table was small reads the whole table,
+//! and would still do so when the table is full of deleted rows.
 
 use std::time::Duration;
 
@@ -24,23 +24,23 @@ use self::floor::floor;
 
 mod floor;
 
-/// What one message may weigh, with its headers: below what a broker takes by default (1 MiB). That a
-/// topic takes as much is checked when a service starts ([`crate::topics`]); what it refuses later is
-/// a dead letter.
+/// The largest size of a message with its headers: below a broker's default limit (1 MiB). That a
+/// topic accepts this size is checked when a service starts ([`crate::topics`]); a message that the
+/// topic refuses later is a dead letter.
 pub const MESSAGE_BYTES_MAX: usize = 900 * 1024;
 
-/// How a message cannot be kept.
+/// Why a message cannot be stored in the outbox.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboxError {
-    /// It is larger than [`MESSAGE_BYTES_MAX`].
+    /// The message is larger than [`MESSAGE_BYTES_MAX`].
     #[error("a message for {topic} weighs {bytes} bytes, more than {MESSAGE_BYTES_MAX}")]
     TooLarge {
-        /// Where it was to go.
+        /// The topic of the message.
         topic: String,
-        /// What it weighs.
+        /// The size of the encoded message.
         bytes: usize,
     },
-    /// The database refused.
+    /// The database refused the insert.
     #[error("the outbox is out of reach")]
     Database(#[from] sqlx::Error),
 }
@@ -54,7 +54,7 @@ impl From<OutboxError> for Fault {
     }
 }
 
-/// Keeps the messages, in the order given, as part of the caller's transaction.
+/// Stores the messages, in the order given, as part of the caller's transaction.
 pub async fn append(
     conn: &mut PgConnection,
     messages: &[OutgoingMessage],
@@ -88,29 +88,29 @@ pub async fn append(
 /// A message and its place in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutboxRow {
-    /// Its place.
+    /// The row's id, which orders the outbox.
     pub outbox_id: i64,
-    /// When it was kept.
+    /// When the message was stored.
     pub created_at: OffsetDateTime,
-    /// What is to be published.
+    /// The message to publish.
     pub message: OutgoingMessage,
 }
 
-/// Messages of which topics.
+/// Selects the topics whose messages are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicSelection<'t> {
-    /// Of all but these.
+    /// Messages of all topics but these.
     Beside(&'t [&'t str]),
-    /// Of this one.
+    /// Messages of this topic only.
     Of(&'t str),
 }
 
-/// Reads the first `n_max` messages from the head, in the order in which they were kept.
+/// Reads the first `n_max` messages from the head, in the order in which they were stored.
 pub async fn head(conn: &mut PgConnection, n_max: i64) -> Result<Vec<OutboxRow>, sqlx::Error> {
     head_of(conn, n_max, TopicSelection::Beside(&[])).await
 }
 
-/// As [`head`], of some topics. What is passed over costs a look each.
+/// As [`head`], of some topics. Each row of another topic is read and skipped.
 pub async fn head_of(
     conn: &mut PgConnection,
     n_max: i64,
@@ -138,7 +138,7 @@ pub async fn head_of(
     .collect()
 }
 
-/// A message as it was kept.
+/// Decodes a stored message from its row.
 pub(crate) fn kept(row: &PgRow) -> Result<OutboxRow, sqlx::Error> {
     let headers: Vec<u8> = row.try_get("headers")?;
     let headers = MessageHeaders::from_bytes(&headers)
@@ -156,11 +156,11 @@ pub(crate) fn kept(row: &PgRow) -> Result<OutboxRow, sqlx::Error> {
     })
 }
 
-/// Deletes exactly these rows, if `epoch` is still the relay's; answers whether it is. For what is not
-/// published: what is, is kept ([`published::settle`](crate::published::settle)).
+/// Deletes exactly these rows, if `epoch` is still the relay's; returns whether it is. Only for
+/// unpublished messages: [`published::settle`](crate::published::settle) keeps published ones.
 ///
-/// The epoch is checked in the transaction that deletes: a relay that was replaced while it slept
-/// cannot settle anything.
+/// The epoch is checked in the transaction that deletes: a relay that was replaced while it was
+/// suspended cannot settle anything.
 pub async fn settle(
     conn: &mut PgConnection,
     epoch: i64,
@@ -180,17 +180,17 @@ pub async fn settle(
     .await
 }
 
-/// What waits in the outbox.
+/// The messages that wait in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutboxBacklog {
-    /// How many messages.
+    /// The number of messages that wait.
     pub messages: u64,
-    /// How long the oldest of them has waited, by the database's clock; of those that wait only
-    /// because their topic is held (see [`crate::relay`]), none is counted.
+    /// How long the oldest waiting message has waited, by the database's clock. Messages that wait
+    /// only because their topic is held (see [`crate::relay`]) are not counted.
     pub age: Duration,
 }
 
-/// Looks at what waits, no further than `n_max` messages from the head.
+/// Measures the backlog, no further than `n_max` messages from the head.
 pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<OutboxBacklog, sqlx::Error> {
     let (messages, seconds): (i64, f64) = sqlx::query_as(concat!(
         "SELECT count(*), coalesce(extract(epoch FROM now() - min(created_at) FILTER (
@@ -203,7 +203,7 @@ pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<OutboxBacklo
     .persistent(false)
     .fetch_one(conn)
     .await?;
-    // A clock that was set back makes an age that is none.
+    // A clock that was set back gives a negative age, which counts as zero.
     let age = Duration::try_from_secs_f64(seconds).unwrap_or_default();
     Ok(OutboxBacklog { messages: messages.unsigned_abs(), age })
 }

@@ -1,9 +1,9 @@
-//! What was published, and what to do when the log has lost it.
+//! Published messages, kept so that they can be published again if the log loses them.
 //!
-//! A row that leaves the outbox is kept for a while ([`Keep`]). If its topic then turns out to have
-//! lost what the broker had confirmed (it was deleted and created again, or the broker's data are gone),
-//! everything that is kept of it is published again: the same bytes, under the same ids. Whoever had
-//! read a message knows its id and does nothing; whoever had not reads it now.
+//! A row that leaves the outbox is kept for a while ([`PublishedRetention`]). If its topic then
+//! loses messages that the broker had confirmed (the topic was deleted and created again, or the
+//! broker's data are gone), all its kept messages are published again: the same bytes, under the
+//! same ids. A reader that had read a message ignores the repeat; a reader that had not reads it.
 //!
 //! ```text
 //! outbox ──settle──> published ──(kept for a while)──> gone
@@ -11,16 +11,16 @@
 //!     log_loss: topic, cursor ──> read from the cursor, publish, advance the cursor ──> ended
 //! ```
 //!
-//! How a loss is found: the highest confirmed offset of each partition is recorded. A partition that
-//! ends at or below it, or that confirms a new message at or below it, is not the log that it was.
+//! Detection of a loss: the highest confirmed offset of each partition is recorded. A partition
+//! that ends at or below it, or confirms a new message at or below it, has lost messages.
 //!
-//! **Architecture invariant:** a row is in the outbox or in what is kept, and changes sides in the
-//! transaction that settles it. What is written here is written by the relay that leads: the epoch is
-//! checked in each transaction.
+//! **Architecture invariant:** a row is either in the outbox or among the kept messages, and moves
+//! in the transaction that settles it. Only the relay that leads writes these tables: each
+//! transaction checks the epoch.
 //!
-//! **Architecture invariant:** what is kept is younger than what an inbox remembers
-//! ([`inbox::RETENTION`](crate::inbox::RETENTION)), so that it can be published again at any time.
-//! Topics of latest values are the exception, as everywhere: who reads them compares numbers.
+//! **Architecture invariant:** kept messages are younger than the oldest ids of an inbox
+//! ([`inbox::RETENTION`](crate::inbox::RETENTION)), so they can be published again at any time.
+//! Topics of latest values are the exception, as everywhere: their readers compare numbers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,10 +37,10 @@ use crate::{
 /// A topic without the deployment's prefix, and a partition of it.
 pub type TopicPartition = (String, i32);
 
-/// What is kept of what was published.
+/// The retention of published messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishedRetention {
-    /// For how long, from the broker's confirmation on. Zero keeps nothing but latest values.
+    /// How long messages are kept after the broker's confirmation. Zero keeps only latest values.
     pub span: Duration,
     /// Topics of which the last message of each key is kept for ever.
     pub latest: Vec<&'static str>,
@@ -52,8 +52,8 @@ impl Default for PublishedRetention {
     }
 }
 
-/// Nothing is kept longer than this by the clock, however quiet its service is: the topics themselves
-/// would not have kept it longer.
+/// Nothing is kept longer than this by the clock, however quiet its service is: the topics
+/// themselves would not have kept it longer.
 pub const KEPT_MAX: Duration = topics::EVENT_RETENTION;
 
 /// The offsets that a log confirmed in one partition.
@@ -61,7 +61,7 @@ pub const KEPT_MAX: Duration = topics::EVENT_RETENTION;
 pub struct ConfirmedOffsets {
     /// The lowest of them.
     pub first: i64,
-    /// The highest.
+    /// The highest of them.
     pub last: i64,
 }
 
@@ -82,7 +82,7 @@ impl OffsetsByPartition {
 /// A partition that lost what had been confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionLoss {
-    /// Which one.
+    /// The partition whose end is recorded.
     pub partition: TopicPartition,
     /// The highest offset that had been confirmed.
     pub up_to: i64,
@@ -90,12 +90,12 @@ pub struct PartitionLoss {
     pub ends_at: i64,
 }
 
-/// Messages that are to be published again, in the order of their ids.
+/// Messages to publish again, in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RepublishedMessages {
-    /// What is to be published.
+    /// The messages to publish.
     pub messages: Vec<OutboxRow>,
-    /// Up to this id all is published again then; none if that is all.
+    /// After these messages everything up to this id is published again; none if nothing is left.
     pub next: Option<i64>,
 }
 
@@ -115,11 +115,11 @@ pub async fn to_say_again(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::
         .await
 }
 
-/// Moves exactly these rows from the outbox to what is kept, and records up to where the log
-/// confirmed, if `epoch` is still the relay's; answers whether it is.
+/// Moves exactly these rows from the outbox to the kept messages, and records the confirmed
+/// offsets, if `epoch` is still the relay's; returns whether it is.
 ///
-/// The epoch is checked in the transaction that deletes: a relay that was replaced while it slept
-/// cannot settle anything.
+/// The epoch is checked in the transaction that deletes: a relay that was replaced while it was
+/// suspended cannot settle anything.
 pub async fn settle(
     conn: &mut PgConnection,
     epoch: i64,
@@ -170,15 +170,15 @@ pub async fn settle(
     .await
 }
 
-/// Records that these partitions lost messages, if `epoch` is still the relay's: all that is kept of
-/// their topics is to be published again, from the beginning. Answers whether the epoch is.
+/// Records that these partitions lost messages, if `epoch` is still the relay's: all kept messages
+/// of their topics are to be published again, from the beginning. Returns whether the epoch is.
 pub async fn lost(
     conn: &mut PgConnection,
     epoch: i64,
     losses: &[PartitionLoss],
 ) -> Result<bool, sqlx::Error> {
-    // One row and one cursor per topic; a topic that is lost again while it is published again begins
-    // again.
+    // One row and one cursor per topic; a topic that is lost again while it is published again
+    // begins again.
     sqlx::query_scalar(
         "WITH lease AS MATERIALIZED (
              SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
@@ -214,8 +214,8 @@ pub async fn lost(
     .await
 }
 
-/// The next messages of a topic that lost its own. Looks at `n_max` kept messages of whatever topic,
-/// so that one call is bounded; none of them may be wanted.
+/// The next messages of a topic that lost messages. Reads `n_max` kept messages of any topic, so
+/// that one call is bounded; possibly none of them belongs to this topic.
 pub async fn again(
     conn: &mut PgConnection,
     topic: &str,
@@ -263,8 +263,8 @@ pub async fn again(
     Ok(RepublishedMessages { messages, next: Some(next) })
 }
 
-/// Records that all of this topic up to `next` is published again, and up to where the log confirmed that, if
-/// `epoch` is still the relay's; answers whether it is. Without `next` nothing is left, and it ends.
+/// Records that all of this topic up to `next` is published again, and the offsets confirmed for
+/// it, if `epoch` is still the relay's; returns whether it is. Without `next` the loss ends.
 pub async fn said_again(
     conn: &mut PgConnection,
     epoch: i64,
@@ -300,12 +300,12 @@ pub async fn said_again(
 
 /// Deletes up to `n_max` messages that were kept long enough; says how many.
 ///
-/// Counted from the last message that was published: while the broker is away, and it may come back
-/// without its data, what was published last before it went is not forgotten; nor is anything while
+/// Counted from the last message that was published: while the broker is away (it may return
+/// without its data), the last messages published before are not deleted; nor is any message while
 /// messages are published again. [`KEPT_MAX`] ends both.
 ///
-/// By the time of publication and not by id: a topic that was held for days publishes low ids late, and on a
-/// server that the data were copied to ids begin anew.
+/// By the time of publication and not by id: a topic that was held for days publishes low ids late,
+/// and on a server that the data were copied to, ids begin again.
 pub async fn purge(
     conn: &mut PgConnection,
     span: Duration,
@@ -331,7 +331,7 @@ pub async fn purge(
     Ok(purged.rows_affected())
 }
 
-/// The partitions among `offsets` that confirmed a message at or below what they had confirmed before.
+/// The partitions among `offsets` that confirmed at or below their highest confirmed offset.
 pub fn begun_anew(
     up_to: &BTreeMap<TopicPartition, i64>,
     offsets: &OffsetsByPartition,
@@ -344,8 +344,8 @@ pub fn begun_anew(
     offsets.0.iter().filter_map(lost).collect()
 }
 
-/// The partitions among `ends` that end at or below what they had confirmed. A partition of which
-/// the broker says nothing is not among them: not to know is not to have lost.
+/// The partitions among `ends` that end at or below their highest confirmed offset. A partition
+/// without an answer of the broker is not included: an unknown end is not a loss.
 pub fn cut_short(
     up_to: &BTreeMap<TopicPartition, i64>,
     ends: &BTreeMap<TopicPartition, i64>,

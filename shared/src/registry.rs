@@ -1,11 +1,11 @@
 //! A client of a schema registry that speaks Confluent's API.
 //!
-//! Stateless: what was learnt is kept by [`crate::codec`]. Every call ends by a deadline and reads
-//! a bounded answer.
+//! Stateless: [`crate::codec`] keeps the results. Every call has a deadline and reads a bounded
+//! answer.
 //!
-//! **Architecture invariant:** only the registry's own word that it does not know a schema (404
-//! with its error code) counts as that. Every other failure to answer is the world's, not the
-//! message's: a proxy's error page must not turn messages into dead letters.
+//! **Architecture invariant:** a schema counts as unknown only if the registry itself says so (404
+//! with its error code). Every other failure to answer is transient, not the message's fault: a
+//! proxy's error page must not turn messages into dead letters.
 
 use std::time::Duration;
 
@@ -16,12 +16,12 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// How long a call may take as a whole.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
-/// What an answer may weigh.
+/// The largest size of an answer.
 const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 /// How much of a refusal's text is kept.
 const MESSAGE_CHARS_MAX: usize = 500;
 
-/// A schema registry.
+/// A client of one schema registry, with its address and time limits.
 #[derive(Clone)]
 pub struct SchemaRegistry {
     base: Url,
@@ -44,10 +44,10 @@ pub enum RegistryError {
     /// The HTTP client could not be made.
     #[error("the client of the schema registry could not be made")]
     Client(#[source] reqwest::Error),
-    /// No answer came.
+    /// No answer came within the time limit.
     #[error("the schema registry is out of reach")]
     Unreachable(#[source] reqwest::Error),
-    /// It is in trouble, or something that stands before it is.
+    /// The registry, or a proxy before it, reports a server error.
     #[error("the schema registry cannot answer now ({0})")]
     Unavailable(StatusCode),
     /// Something answered that is no registry, or at a wrong path.
@@ -65,12 +65,12 @@ pub enum RegistryError {
     /// It is no schema (42201).
     #[error("the schema registry does not accept the schema: {0}")]
     Invalid(String),
-    /// Another refusal.
+    /// The registry refused, for a reason that a retry does not change.
     #[error("the schema registry refuses ({status}): {message}")]
     Refused {
-        /// The HTTP status.
+        /// The HTTP status of the registry's answer.
         status: StatusCode,
-        /// In its own words.
+        /// The registry's own text.
         message: String,
     },
 }
@@ -94,7 +94,7 @@ impl RegistryError {
 /// A schema as the registry keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct RegisteredSchema {
-    /// Its text.
+    /// The schema's text, JSON.
     #[serde(rename = "schema")]
     pub text: String,
     /// `AVRO`, `JSON`, `PROTOBUF`; none is Avro.
@@ -105,9 +105,9 @@ pub struct RegisteredSchema {
 /// A version of a subject, such as the newest.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct SubjectVersion {
-    /// Its id.
+    /// The id that the registry gave to the schema.
     pub id: u32,
-    /// The schema.
+    /// The schema as the registry holds it.
     #[serde(flatten)]
     pub schema: RegisteredSchema,
 }
@@ -152,7 +152,7 @@ impl SchemaRegistry {
             .ok()
             .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
             .ok_or(RegistryError::Address)?;
-        // Whoever comes second finds it installed: that is as good.
+        // A second caller finds the provider installed already, which is fine.
         rustls::crypto::ring::default_provider().install_default().ok();
         let client = reqwest::Client::builder()
             .connect_timeout(CONNECT_LIMIT)

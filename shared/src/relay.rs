@@ -1,4 +1,4 @@
-//! From the outbox to the log: one active relay per service, in the order of the outbox.
+//! The relay publishes the outbox to Kafka, in its order; one relay per service is active.
 //!
 //! ```text
 //! lead (advisory lock, epoch + 1) ──> head ──> publish, wait for each answer ──> settle (same epoch?)
@@ -7,23 +7,23 @@
 //! ```
 //!
 //! **Architecture invariant:** a row is deleted only after the broker confirmed its message, and
-//! per key only as far as everything before it was confirmed. A lost confirmation means a repeat,
-//! never a loss, and never a swap of first occurrences within a key.
+//! per key only if everything before it was confirmed. A lost confirmation means a repeat, never a
+//! loss, and never a swap of first occurrences within a key.
 //!
-//! **Architecture invariant:** after any doubt (a refused or unconfirmed message, a lost connection,
-//! a lost lease) the producer is thrown away and the outbox is read again from its head.
+//! **Architecture invariant:** after any doubt (a refused or unconfirmed message, a lost
+//! connection, a lost lease) the producer is discarded and the outbox is read again from its head.
 //!
-//! **Architecture invariant:** what one topic does not take does not stop the others. A topic that
-//! refuses is *held*: the head is read beside it, and it is tried again after growing pauses, alone and
-//! record by record, in its order. So the record at fault is known. Only if the broker refuses that
-//! record for its own sake does it leave the order of its key: it is moved to the dead letters in one
-//! transaction that checks the epoch.
+//! **Architecture invariant:** a topic that refuses messages does not stop other topics. Such a
+//! topic is *held*: the relay reads the head without it, and retries its messages after growing
+//! pauses, alone and record by record, in their order. So the record at fault is known. Only if the
+//! broker refuses the record for a reason of the record itself does the record leave the order of
+//! its key: one transaction, which checks the epoch, moves it to the dead letters.
 //!
-//! **Architecture invariant:** who leads is able to publish. A relay that published nothing for
-//! [`Settings::lead_limit`] while messages wait, beside those of held topics, makes room for another.
+//! **Architecture invariant:** the leader is able to publish. A relay that published nothing for
+//! [`RelaySettings::lead_limit`] while messages wait, beside those of held topics, steps down.
 //!
-//! A relay that was replaced while it slept may still publish what it holds: late repeats, which
-//! the receivers' inboxes know. It cannot settle: the epoch is checked in the deleting transaction.
+//! A relay that was replaced while it was suspended may still publish its batch: late repeats,
+//! which receivers' inboxes detect. It cannot settle: the deleting transaction checks the epoch.
 
 use std::{
     collections::BTreeMap,
@@ -63,41 +63,41 @@ mod one_by_one;
 mod publish_result;
 mod recorded_ends;
 
-/// Where messages are published.
+/// The log to which the relay publishes messages.
 pub trait MessagePublisher: Send {
-    /// Publishes the messages in order and waits for the log. Answers for each message. After a
-    /// message that it did not confirm, the publisher has forgotten everything and can be used again.
+    /// Publishes the messages in order and waits for the log. Returns one result per message. After
+    /// an unconfirmed message the publisher has no state left and can be used again.
     fn publish(
         &mut self,
         messages: &[OutboxRow],
     ) -> impl Future<Output = Vec<PublishResult>> + Send;
 
-    /// No confirmation at all for so long, and the rest counts as unconfirmed.
+    /// Sets the time without any confirmation after which the rest counts as unconfirmed.
     fn set_patience(&mut self, _patience: Duration) {}
 
-    /// What kept the last messages that were not confirmed from it, in the log's own words.
+    /// Why the last unconfirmed messages were not confirmed, in the log's own words.
     fn trouble(&self) -> String {
         String::new()
     }
 
-    /// The topics that are known from the start, for the numbers.
+    /// The topics that are known from the start, for the metrics.
     fn topics(&self) -> Vec<&'static str> {
         vec![]
     }
 
-    /// Makes a topic anew that is missing; answers whether it was. Bounded in time.
+    /// Creates a missing topic again; returns whether the topic was missing. Bounded in time.
     fn restore(&mut self, _topic: &str) -> impl Future<Output = Result<bool, String>> + Send {
         async { Ok(false) }
     }
 
-    /// The offsets that the log gave to what it confirmed since it was asked last. A log
-    /// without offsets has none.
+    /// The offsets of the messages that the log confirmed since the last call. A log without
+    /// offsets has none.
     fn offsets(&mut self) -> OffsetsByPartition {
         OffsetsByPartition::default()
     }
 
-    /// Where these partitions end. None, if the log does not say now; a partition of which it says
-    /// nothing is left out. A log without offsets never ends too early.
+    /// The end offsets of these partitions. None, if the log does not answer now; a partition
+    /// without an answer is left out. A log without offsets never ends too early.
     fn ends(
         &mut self,
         partitions: Vec<TopicPartition>,
@@ -107,39 +107,39 @@ pub trait MessagePublisher: Send {
     }
 }
 
-/// What one step did.
+/// The result of one step of the relay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RelayStep {
-    /// So many messages were published and settled; there may be more.
+    /// This number of messages was published and settled; there may be more.
     Published(usize),
-    /// A topic is held, or held longer; others may go on.
+    /// A topic is held, or held longer; other topics may go on.
     Held,
     /// There was nothing to publish.
     Idle,
-    /// Some messages were not confirmed; so many were.
+    /// Some messages were not confirmed; this number was.
     Unconfirmed(usize),
-    /// Another relay leads.
+    /// Another instance's relay holds the lease.
     Standby,
-    /// Another relay took over: what was published last was not settled here.
+    /// Another relay took over: the last published messages were not settled here.
     Deposed,
-    /// It could not publish for too long, and leads no more.
+    /// The relay could not publish for too long, and gave up leadership.
     GaveUp,
-    /// It gave up before, and does not stand yet.
+    /// The relay gave up leadership before, and is not a candidate yet.
     Resting,
 }
 
-/// How a step fails. All of it is transient.
+/// Why a step failed. All errors are transient.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The outbox could not be read or settled.
     #[error("the outbox is out of reach")]
     Outbox(#[from] sqlx::Error),
-    /// A record that no broker takes could not be moved.
+    /// A record that the broker refuses could not be moved to the dead letters.
     #[error("a record could not be moved to the dead letters")]
     Bury(#[from] Fault),
 }
 
-/// How a relay works.
+/// The settings of a relay.
 #[derive(Clone, Debug)]
 pub struct RelaySettings {
     /// How connections are opened; the relay keeps one of its own, outside any pool.
@@ -148,14 +148,14 @@ pub struct RelaySettings {
     pub service: &'static str,
     /// Messages in a batch, at most.
     pub batch_max: usize,
-    /// Looks at least this often, whether it was woken or not.
+    /// The longest time between two reads of the outbox, whether the relay was woken or not.
     pub poll: Duration,
-    /// Any one statement is given up after this long, and its connection with it.
+    /// The time limit of one statement; a statement that exceeds it loses its connection.
     pub statement_limit: Duration,
-    /// What is in the outbox when the process is to stop may go out for this long.
+    /// How long the rest of the outbox may still be published when the process is to stop.
     pub stop_grace: Duration,
-    /// Who leads and has published nothing for this long, while messages wait, leads no more. Below
-    /// the age at which admission refuses, so that another instance publishes before that.
+    /// A leader that has published nothing for this long, while messages wait, gives up leadership.
+    /// Below the age at which admission refuses, so that another instance publishes before that.
     pub lead_limit: Duration,
 }
 
@@ -167,7 +167,7 @@ pub struct OutboxRelay<P> {
     wakers: WorkerWakers,
     health: HealthComponent,
     leader: Option<LeaderLease>,
-    /// By which it asks whether another one leads, while it does not.
+    /// While this relay does not lead: the connection that checks whether another one does.
     standby: Option<PgConnection>,
     tenure: LeaderTenure,
     repeats: LogThrottle,
@@ -205,20 +205,20 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Self { settings, publisher, wakers, health, leader, standby, tenure, repeats, keep }
     }
 
-    /// What it keeps of what it published.
+    /// Sets which published messages the relay keeps.
     #[must_use]
     pub fn keeping(self, keep: PublishedRetention) -> Self {
         Self { keep, ..self }
     }
 
-    /// Steps until told to stop; then publishes what is there, if the log takes it soon.
+    /// Steps until told to stop; then publishes the rest, if the log accepts it soon.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), RelayError> {
         let mut failures = 0;
         // A broker that is away is not waited for.
         let stop_grace = self.settings.stop_grace;
         let mut too_late = std::pin::pin!(lifecycle::stopped_for(&stop, stop_grace));
         loop {
-            // Interest is registered before the outbox is read, so that a wake-up in between counts.
+            // Registered before the outbox is read, so that a wake-up in between is not lost.
             let wakers = self.wakers.clone();
             let woken = wakers.relay.notified();
             let outcome = tokio::select! {
@@ -226,7 +226,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
                 () = &mut too_late => break,
             };
             let more = matches!(outcome, Ok(RelayStep::Published(_) | RelayStep::Held));
-            // What another one publishes is no reason to look more often whether it still does.
+            // A relay that does not lead is not woken by the messages that the leader publishes.
             let not_leading = matches!(outcome, Ok(RelayStep::Resting | RelayStep::Standby));
             failures = if self.note(outcome) {
                 0
@@ -255,7 +255,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(())
     }
 
-    /// Says how the relay stands; answers whether all is well, or as well as can be.
+    /// Reports the relay's state as health and log; returns whether the step counts as a success.
     fn note(&mut self, outcome: Result<RelayStep, RelayError>) -> bool {
         match outcome {
             Ok(RelayStep::Published(_) | RelayStep::Idle | RelayStep::Held) => {
@@ -277,7 +277,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
                 self.health.ready();
                 true
             }
-            // Said when it gave up.
+            // Reported when the relay gave up.
             Ok(RelayStep::Resting) => true,
             Ok(RelayStep::GaveUp) => false,
             Ok(RelayStep::Unconfirmed(_) | RelayStep::Deposed) => {
@@ -299,10 +299,10 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         }
     }
 
-    /// Leads, if nobody else does, and publishes one batch.
+    /// Leads, if no other relay does, and publishes one batch.
     pub async fn step(&mut self) -> Result<RelayStep, RelayError> {
-        // Taken out, and put back only when all went well: an error ends the leadership, whose
-        // connection is closed, whose lock is then free.
+        // Taken out, and put back only on success: an error ends the leadership and closes its
+        // connection, which frees the lock.
         let mut leader = match self.leader.take() {
             Some(leader) => leader,
             None => match self.stand().await? {
@@ -327,10 +327,10 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(step)
     }
 
-    /// Becomes the leader; or says why not.
+    /// Becomes the leader, or returns the step that says why not.
     async fn stand(&mut self) -> Result<Result<LeaderLease, RelayStep>, RelayError> {
         let limit = self.settings.statement_limit;
-        // Taken out, and put back only when all went well, like the leader's.
+        // Taken out, and put back only on success, like the leader's connection.
         let mut conn = match self.standby.take() {
             Some(conn) => conn,
             None => db::within(limit, self.settings.database.connect()).await?,
@@ -356,7 +356,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(Ok(leader))
     }
 
-    /// Makes room for another relay, which may be able to publish.
+    /// Gives up leadership for another relay, which may be able to publish.
     async fn give_up(&mut self, leader: LeaderLease) -> Result<RelayStep, RelayError> {
         self.leaves(&leader);
         let reason = self.tenure.gives_up(Instant::now(), &self.publisher.trouble());
@@ -367,7 +367,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(RelayStep::GaveUp)
     }
 
-    /// What is held is another's to show.
+    /// Clears the metric of held topics: from now on the next leader reports held topics.
     fn leaves(&self, leader: &LeaderLease) {
         for held in &leader.held {
             show_held(self.settings.service, &held.topic, false);

@@ -1,17 +1,16 @@
-//! How many there are: numbers that only the database knows, counted every few seconds.
+//! Sampled metrics: gauges counted from database rows every few seconds.
 //!
 //! ```text
 //! one statement ──> gauges ──> rest for 5 s ──> …
 //! ```
 //!
-//! What is counted is how things stand and not what happens, so it is asked of the rows and not kept
-//! in memory: whatever restarts, the numbers are true. Every instance of a service counts the same
-//! rows; whoever adds instances up has to take the highest.
+//! The gauges show states, not events, so they are read from the rows and not kept in memory: they
+//! are correct after any restart. Every instance of a service counts the same rows; a query over
+//! all instances has to take the maximum, not the sum.
 //!
-//! **Architecture invariant:** a look is one statement outside any transaction, along an index, and
-//! goes no further than [`FAR_ENOUGH`] rows of each sort. Nothing waits for it. A look that fails
-//! leaves the numbers as they were and is counted; why it failed is said by those who work with the
-//! database.
+//! **Architecture invariant:** a sample is one statement outside any transaction, along an index,
+//! and reads at most [`FAR_ENOUGH`] rows of each kind. Nothing waits for it. A sample that fails
+//! leaves the gauges as they were and is counted; the parts that use the database report the cause.
 
 use std::{future::Future, time::Duration};
 
@@ -24,28 +23,28 @@ use crate::{
     lifecycle::{InfallibleResult, RepeatedSteps},
 };
 
-/// Counting goes no further: beyond this, more is only more.
+/// The highest number of rows that is counted.
 pub const FAR_ENOUGH: i64 = 10_000;
 
-/// Rest between two looks.
+/// The pause between two samples.
 const PERIOD: Duration = Duration::from_secs(5);
 
-/// One look may take this long.
+/// The time limit of one sample.
 const LOOK_LIMIT: Duration = Duration::from_secs(5);
 
 const FAILURES: &str = "census_failures_total";
 
-/// What is counted.
+/// A source of gauges that costs a query, so it is read at intervals.
 pub trait MetricSampler: Send + Sync + 'static {
-    /// Of what; its label.
+    /// The label of the gauges.
     fn of(&self) -> &'static str;
 
-    /// Looks once and shows what it saw.
+    /// Samples once and sets the gauges.
     fn look(&self, conn: &mut PgConnection)
     -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
-/// Counts again and again.
+/// Samples at intervals until told to stop.
 #[derive(Debug)]
 pub struct SamplerLoop<C> {
     pool: PgPool,
@@ -53,14 +52,14 @@ pub struct SamplerLoop<C> {
 }
 
 impl<C: MetricSampler> SamplerLoop<C> {
-    /// One that has not looked yet.
+    /// A loop that has not sampled yet.
     pub fn new(pool: PgPool, count: C) -> Self {
         describe_counter!(FAILURES, "Looks at the database that failed: these numbers are old.");
         counter!(FAILURES, "of" => count.of()).increment(0);
         Self { pool, count }
     }
 
-    /// Looks until told to stop.
+    /// Samples until told to stop.
     pub async fn run(self, stop: CancellationToken) -> InfallibleResult {
         let mut steps = RepeatedSteps::until(stop);
         while steps.next(self.step()).await.is_some() {
@@ -69,7 +68,7 @@ impl<C: MetricSampler> SamplerLoop<C> {
         Ok(())
     }
 
-    /// Looks once; answers whether it saw anything.
+    /// Samples once; returns whether the sample succeeded.
     pub async fn step(&self) -> bool {
         let look = async |conn: &mut PgConnection| self.count.look(conn).await;
         // Boxed: opening a connection is a large future.

@@ -1,22 +1,22 @@
-//! Counters of what the numbers on messages (`ce_sequence`) show: repeats, and messages out of order.
+//! Counts repeats and messages out of order, by their sequence numbers (`ce_sequence`).
 //!
-//! A subject's messages are numbered by their source, over all topics of that source. So a reader of
-//! one topic sees numbers rise, with gaps where the others are on another topic. That a number is
-//! missing is found from outside, by `sagactl audit`, which compares with what each source has said.
+//! A subject's messages are numbered by their source, over all topics of that source. So a reader
+//! of one topic sees numbers rise, with gaps where the others are on another topic. A missing
+//! number is found by `sagactl audit`, which compares with the messages that each source has sent.
 //!
 //! | counter | counts | must stay 0 |
 //! | --- | --- | --- |
 //! | [`REPEATS`] | messages that were taken in before | no: a crash repeats, and that is harmless |
 //! | [`FALLS`] | first occurrences whose number is not above an earlier one of the same topic, source and subject | yes |
 //!
-//! What a [`Watch`] knows, it has read itself since it was started, of the last 65,536 lanes at
-//! least (a lane is topic, source and subject). So it is never wrong when it counts: whatever it
-//! compares with was taken in, and committed, before. It is blind where it has no memory: to a fall
-//! across a restart, a rebalance, or so many other lanes. `sagactl audit`, which reads the topics from
-//! their beginning, sees those.
+//! A [`SequenceWatch`] remembers only what it has read since it was started, of at least the last
+//! 65,536 ordering keys (an ordering key is topic, source and subject). So it never counts wrongly:
+//! the number that it compares with was processed and committed before. A `Watch` does not see a
+//! fall across a restart, a rebalance, or that many other ordering keys. `sagactl audit`, which
+//! reads the topics from their beginning, sees such falls.
 //!
-//! **Architecture invariant:** only what is committed is noted, and only first occurrences are
-//! compared. A batch that is rolled back and read again, by whomever, counts nothing.
+//! **Architecture invariant:** only committed messages are noted, and only first occurrences are
+//! compared. A batch that is rolled back and read again, by any instance, counts nothing.
 
 use std::{
     collections::HashMap,
@@ -31,10 +31,10 @@ pub const REPEATS: &str = "sequence_repeats_total";
 /// Messages read behind a later one, by service and topic.
 pub const FALLS: &str = "sequence_falls_total";
 
-/// Lanes that are remembered in each of two generations: some megabytes at most.
+/// Ordering keys that are remembered in each of two generations: some megabytes at most.
 const GENERATION_MAX: usize = 65_536;
 
-/// The highest number of each lane. Clones are one and the same.
+/// The highest number of each ordering key. Clones share the same state.
 #[derive(Clone, Debug, Default)]
 pub struct SequenceWatch(Arc<Mutex<SequenceMemory>>);
 
@@ -81,8 +81,8 @@ fn count(name: &'static str, service: &'static str, message: &Message) {
     metrics::counter!(name, "service" => service, "topic" => topic).increment(1);
 }
 
-/// Two generations: when the young one is full it becomes the old one, whose place was taken by
-/// nobody who spoke meanwhile.
+/// Two generations: when the young one is full it becomes the old one. The previous old one, which
+/// holds only keys without a message meanwhile, is dropped.
 #[derive(Debug, Default)]
 struct SequenceMemory {
     young: HashMap<u128, i64>,
@@ -91,7 +91,7 @@ struct SequenceMemory {
 }
 
 impl SequenceMemory {
-    /// Whether the number is above all earlier ones of its lane, as far as is remembered.
+    /// Whether the number is above all remembered earlier ones of its ordering key.
     fn rises(&mut self, message: &Message) -> bool {
         let lane = self.lane(message);
         let sequence = message.envelope.sequence;
@@ -103,8 +103,8 @@ impl SequenceMemory {
         known.is_none_or(|n| sequence > n)
     }
 
-    /// A lane's name is a stranger's text of any length: its hash is kept, wide enough that two are
-    /// never the same.
+    /// The name of an ordering key is external text of any length: its hash is kept, wide enough
+    /// that two are never the same.
     fn lane(&self, message: &Message) -> u128 {
         let envelope = &message.envelope;
         let name = (&message.incoming.topic, &envelope.source, &envelope.subject);

@@ -1,17 +1,17 @@
-//! What every service starts, put together once.
+//! The common start of every service.
 //!
 //! ```text
 //! admin server ──> database ──> topics ──> schemas ──> relay, watcher, housekeeping ──> the service's parts ──> public server
 //! ```
 //!
-//! The admin server comes first, so that it can be asked while the rest waits for the database, the
-//! broker and the registry. Each of them may come up later, and each may come back.
+//! The admin server starts first, so that it answers while the rest waits for the database, the
+//! broker and the registry. Each of these three may start later, and each may restart.
 //!
 //! A service [starts](ServiceBuilder::start) these parts, adds its own, and
 //! [opens](ServiceBuilder::open_server) its public server at the end.
 //!
-//! **Architecture invariant:** no work is sent here before all parts have started: the process is not
-//! ready from its first answer on until its public server listens.
+//! **Architecture invariant:** no work is sent here before all parts have started: the process is
+//! not ready from its first answer on until its public server listens.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -55,18 +55,18 @@ const RELAY_STATEMENT_LIMIT: Duration = Duration::from_secs(20);
 /// What is in the outbox when the process is to stop may go out for this long.
 const RELAY_STOP_GRACE: Duration = Duration::from_millis(1_500);
 
-/// What a service says of itself before it starts.
+/// The definition of a service, given before it starts.
 #[derive(Debug)]
 pub struct ServiceSpec {
     /// Its name: its consumer group, its source, the prefix of its dead-letter topic.
     pub name: &'static str,
     /// Its settings, as far as every service has them.
     pub common: ServiceSettings,
-    /// Its own tables.
+    /// The migrations of the service's own tables.
     pub migrations: &'static Migrator,
-    /// The records that it says.
+    /// The records that the service sends.
     pub says: Vec<RecordKind>,
-    /// The records that it reads.
+    /// The records that the service reads.
     pub reads: Vec<RecordKind>,
     /// The pages behind the problems that only this service has.
     pub pages: &'static [ProblemPage],
@@ -90,7 +90,7 @@ pub enum ServiceError {
     /// Spans cannot be exported.
     #[error("traces cannot leave")]
     Spans(#[from] spans::SpanError),
-    /// The schemas cannot be agreed upon.
+    /// The schemas cannot be registered or read.
     #[error("the schemas cannot be agreed upon")]
     Codec(#[from] codec::CodecError),
     /// The consumer cannot be made.
@@ -104,9 +104,9 @@ pub enum ServiceError {
 /// Where a service that runs can be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServiceAddresses {
-    /// By the world.
+    /// The bound address of the public API.
     pub http: SocketAddr,
-    /// By its operators.
+    /// The bound address of the admin server.
     pub admin: SocketAddr,
 }
 
@@ -150,7 +150,7 @@ fn begin_traces(plan: &ServiceSpec) -> Result<(), spans::SpanError> {
 
 impl ServiceBuilder {
     /// Starts what every service has. Waits for what it depends on, for as long as it takes.
-    pub async fn lay(
+    pub async fn start(
         plan: ServiceSpec,
         life: ProcessLifecycle,
         metrics: MetricsHandle,
@@ -209,7 +209,7 @@ impl ServiceBuilder {
         };
         let housekeeping = HousekeepingTask::new(builder.pool.clone(), settings);
         builder.life.start(StopStage::Work, "housekeeping", |stop| housekeeping.run(stop));
-        builder.start_census("letters", LetterSampler::describe());
+        builder.start_sampler("letters", LetterSampler::describe());
         Ok(builder)
     }
 
@@ -218,12 +218,12 @@ impl ServiceBuilder {
         &self.pool
     }
 
-    /// What is needed to speak.
+    /// The codec that encodes and decodes messages.
     pub fn codec(&self) -> &AvroCodec {
         &self.codec
     }
 
-    /// Who is woken after a commit.
+    /// The workers that are woken after a commit.
     pub fn wakers(&self) -> &WorkerWakers {
         &self.wakers
     }
@@ -252,17 +252,17 @@ impl ServiceBuilder {
             JobWorker::new(jobs::WorkerParts { service, effect, policy, pool, wakers, health });
         self.letters.jobs.insert(E::KIND, worker.parts());
         self.life.start(StopStage::Work, name, |stop| worker.run(stop));
-        self.start_census("jobs", JobSampler::of_kind(E::KIND));
+        self.start_sampler("jobs", JobSampler::of_kind(E::KIND));
     }
 
-    /// Starts to count what only the database knows.
-    pub fn start_census<C: MetricSampler>(&self, name: &'static str, count: C) {
+    /// Starts a sampler of metrics that are counted in the database.
+    pub fn start_sampler<C: MetricSampler>(&self, name: &'static str, count: C) {
         let census = SamplerLoop::new(self.pool.clone(), count);
         self.life.start(StopStage::Work, name, |stop| census.run(stop));
     }
 
-    /// Starts what takes commands in, and answers the door to it.
-    pub fn start_intake<B: BatchHandler>(
+    /// Starts a batcher of commands, and returns the handle to it.
+    pub fn start_batcher<B: BatchHandler>(
         &self,
         name: &'static str,
         batch: B,
@@ -277,7 +277,7 @@ impl ServiceBuilder {
         batcher
     }
 
-    /// Starts to read what the others say; answers how far all instances together have read.
+    /// Starts the consumer; returns the lag of its group, over all instances.
     pub fn start_consumer<H: MessageHandler>(
         &mut self,
         handler: H,
@@ -316,7 +316,7 @@ impl ServiceBuilder {
 
     /// Opens the public server, once all parts were started, and completes the admin server. The
     /// routes are [finished](http::finish).
-    pub async fn open(self, routes: Router) -> Result<ServiceAddresses, ServiceError> {
+    pub async fn open_server(self, routes: Router) -> Result<ServiceAddresses, ServiceError> {
         let operators = self
             .operators
             .merge(http::dead_letters(self.letters))
@@ -375,7 +375,7 @@ pub(crate) async fn database(
     }
 }
 
-/// The topics, and what is said and read on them.
+/// The topics, and the records sent and read on them.
 async fn talk(
     plan: &ServiceSpec,
     life: &ProcessLifecycle,

@@ -1,12 +1,11 @@
-//! What a process tells of itself: log lines, spans, numbers.
+//! Telemetry of a process: log lines, spans, metrics.
 //!
-//! Logs go to standard output, one line an event, for people or as JSON; where nobody reads them, the
-//! work goes on without ([`mod@log`]). Numbers are kept in
-//! Prometheus' form and rendered when asked for. [Spans](spans) leave for a collector, if there is
-//! one.
+//! Logs go to standard output, one line per event, for people or as JSON; if nobody reads them, the
+//! work goes on without ([`mod@log`]). Metrics are kept in Prometheus' form and rendered on
+//! request. [Spans](spans) are exported to a collector, if one is configured.
 //!
-//! **Architecture invariant:** an error is logged once, where it is turned into an answer or a
-//! decision. No secret and nothing personal is logged.
+//! **Architecture invariant:** an error is logged once, where it becomes an answer or a decision.
+//! No secret and no personal data are logged.
 
 use std::{
     io::IsTerminal as _,
@@ -48,13 +47,13 @@ pub enum LogFormat {
     Json,
 }
 
-/// How telemetry cannot start.
+/// Why telemetry cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
     #[error("the log filter cannot be read")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// The recorder of the numbers cannot be installed.
+    /// The recorder of the metrics cannot be installed.
     #[error("the recorder of metrics cannot be installed")]
     Recorder(#[from] BuildError),
     /// The thread that writes the log cannot be started.
@@ -62,12 +61,12 @@ pub enum TelemetryError {
     Log(#[from] std::io::Error),
 }
 
-/// The numbers of this process.
+/// The metrics of this process.
 #[derive(Clone, Debug)]
 pub struct MetricsHandle(PrometheusHandle);
 
 impl MetricsHandle {
-    /// All of them, in Prometheus' text form.
+    /// All metrics, in Prometheus' text form.
     pub fn render(&self) -> String {
         self.0.run_upkeep();
         self.0.render()
@@ -100,7 +99,6 @@ const SECONDS: &[f64] =
 const LONG_SECONDS: &[f64] =
     &[0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0];
 
-/// Sizes of batches.
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
 
 /// Whether a filter of log lines can be read.

@@ -1,17 +1,17 @@
-//! Topics: how each is made, and making them.
+//! Topics: their declaration and their creation.
 //!
-//! **Architecture invariant:** a topic is created on purpose, with what the contract declares of
-//! it; a broker never makes one up. All topics of events have the same number of partitions, so
-//! that what belongs to one key lies in the partition of the same number everywhere. One that has more
-//! by now is read as it is, with a warning: the messages of a key from before stay where they are.
+//! **Architecture invariant:** a topic is created explicitly, as the contract declares it; a broker
+//! never creates a topic automatically. All topics of events have the same number of partitions, so
+//! that a key is in the partition of the same number in every topic. A topic with more partitions
+//! is read as it is, with a warning: earlier messages of a key stay in their partition.
 //!
-//! **Architecture invariant:** an inbox remembers longer than a topic keeps, so that whatever is
-//! read again is known again. What the broker says of each topic counts, not what was declared: a
-//! service whose topics keep longer does not start. A topic of latest values keeps for ever; who
-//! reads it compares numbers and needs no inbox for that.
+//! **Architecture invariant:** an inbox keeps ids longer than a topic keeps messages, so that every
+//! repeat is detected. The retention that the broker reports counts, not the declared one: a
+//! service whose topics keep longer does not start. A topic of latest values keeps for ever; its
+//! readers compare numbers and need no inbox for that.
 //!
-//! **Architecture invariant:** what the relay deletes was on as many brokers as declared. A service
-//! whose topics confirm what fewer have does not start.
+//! **Architecture invariant:** every message that the relay deletes was on as many brokers as
+//! declared. A service whose topics confirm messages with fewer copies does not start.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -43,8 +43,8 @@ const COMPACTION_LAG_MIN: Duration = Duration::from_hours(1);
 /// Partitions of each topic of events.
 const EVENT_PARTITIONS: i32 = 6;
 
-/// A broker answers that it made a topic before all of it has heard of it: so often, and after such
-/// a wait, it is looked for.
+/// A broker confirms a new topic before all brokers know it: the number of checks for the topic,
+/// and the wait before each.
 const LOOKS_MAX: u32 = 50;
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
@@ -71,7 +71,7 @@ pub struct ReplicaCount {
 }
 
 impl ReplicaCount {
-    /// So many copies, confirmed when a majority is there.
+    /// This number of copies; a message is confirmed when a majority of them exists.
     pub const fn majority(copies: i32) -> Self {
         Self { copies, in_sync_min: copies / 2 + 1 }
     }
@@ -149,7 +149,7 @@ pub enum TopicError {
     Unreachable {
         /// What the client said of it, if it said anything.
         reason: Option<String>,
-        /// Its answer.
+        /// The client's error.
         #[source]
         source: rdkafka::error::KafkaError,
     },
@@ -200,7 +200,7 @@ pub enum TopicError {
         /// On how many it should be.
         declared: i32,
     },
-    /// A topic takes only smaller messages than the outbox: what it refuses would become dead letters.
+    /// A topic's limit of message size is below the outbox's: refused ones would be dead letters.
     #[error(
         "topic {topic} takes records of at most {found} bytes, and {} are needed: \
             raise its max.message.bytes",
@@ -251,8 +251,8 @@ fn days(span: Duration) -> u64 {
     span.as_secs() / (24 * 60 * 60)
 }
 
-/// Creates the topics that are missing, and checks of all of them how many partitions they have, how
-/// long they keep, and on how many brokers a message is when it is confirmed.
+/// Creates the topics that are missing, and checks of all of them how many partitions they have,
+/// how long they keep, and on how many brokers a message is when it is confirmed.
 pub async fn create(
     settings: &kafka::KafkaSettings,
     topics: &[TopicSpec],
@@ -329,8 +329,8 @@ fn check_partitions(
     Ok(())
 }
 
-/// A broker that has not heard of a topic yet may know nothing of how it keeps messages, which says
-/// nothing of the topic.
+/// A broker that does not know a topic yet may report no retention, which says nothing about the
+/// topic.
 fn check_kept(
     topic: &TopicSpec,
     name: &str,

@@ -1,14 +1,14 @@
-//! Text from outside, made safe to be shown.
+//! Escapes external text, so that it is safe to show.
 //!
-//! A message's key, a header, another system's words may hold characters that a terminal obeys
+//! A message's key, a header or another system's text may hold characters that a terminal executes
 //! (escape sequences: titles, the clipboard, forged lines) or that change the order in which a line
-//! is read. Where such text is shown, they are written out: `\x1b`, `\u{202e}`.
+//! is read. Where such text is shown, these characters are escaped: `\x1b`, `\u{202e}`.
 //!
-//! Which: the control characters of C0 and C1 with DEL (ECMA-48), the separators of lines and
+//! Escaped are the control characters of C0 and C1 with DEL (ECMA-48), the separators of lines and
 //! paragraphs, and the marks, embeddings, overrides and isolates of the bidirectional algorithm
 //! (Unicode, UAX #9).
 //!
-//! **Architecture invariant:** what is kept and sent stays as it came. It is written out where it is
+//! **Architecture invariant:** stored and sent text stays unchanged. Text is escaped where it is
 //! shown, and nowhere before.
 
 use std::{borrow::Cow, fmt::Write as _};
@@ -78,8 +78,8 @@ fn put(shown: &mut String, it: char) {
     }
 }
 
-/// A value as JSON on one line, in whose strings such characters are escaped: all of them, while RFC
-/// 8259 asks for those below U+0020 only.
+/// A value as JSON on one line, in whose strings such characters are escaped: all of them, while
+/// RFC 8259 asks for those below U+0020 only.
 pub fn json<T: serde::Serialize + ?Sized>(value: &T) -> serde_json::Result<String> {
     let text = serde_json::to_string(value)?;
     Ok(match visible_json(&text) {

@@ -1,11 +1,11 @@
-//! The decider of this house: reservations, and the products whose stock they move.
+//! The decider of this service: reservations, and the products whose stock they move.
 //!
 //! A reservation is decided over itself *and* the stock of its lines, so both are one state. A
-//! batch brings in the rows that it needs, and its commands follow each other in memory: three
+//! batch loads the rows that it needs, and its commands run one after the other in memory: three
 //! hundred orders for one product move its stock three hundred times and write it once.
 //!
-//! **Architecture invariant:** what is held for orders and what products say is held are the same
-//! number, after every event.
+//! **Architecture invariant:** after every event, the quantity that reservations hold equals the
+//! quantity that products count as reserved or sold.
 
 use std::collections::BTreeMap;
 
@@ -19,55 +19,31 @@ use super::{
     stock::StockCount,
 };
 
-/// Reservations and products: all that there are, or those that a batch needs.
+/// Reservations and products: all of them, or those that a batch needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Inventory {
-    /// By order. An order that is missing has none.
+    /// By order. An order that is missing has no reservation.
     pub reservations: BTreeMap<OrderId, Reservation>,
     /// By SKU. A product that is missing does not exist.
     pub products: BTreeMap<Sku, Product>,
 }
 
-/// What may be asked, and of whom.
+/// A command and the order or product that it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum InventoryCommand {
-    /// For an order.
-    Reservation {
-        /// Which.
-        order: OrderId,
-        /// What.
-        command: reservation::ReservationCommand,
-    },
-    /// Of a product.
-    Product {
-        /// Which.
-        sku: Sku,
-        /// What.
-        command: product::ProductCommand,
-    },
+    Reservation { order: OrderId, command: reservation::ReservationCommand },
+    Product { sku: Sku, command: product::ProductCommand },
 }
 
-/// What has happened, and to whom.
+/// An event and the order or product that it changed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum InventoryEvent {
-    /// For an order.
-    Reservation {
-        /// Which.
-        order: OrderId,
-        /// What.
-        event: reservation::ReservationEvent,
-    },
-    /// To a product.
-    Product {
-        /// Which.
-        sku: Sku,
-        /// What.
-        event: product::ProductEvent,
-    },
+    Reservation { order: OrderId, event: reservation::ReservationEvent },
+    Product { sku: Sku, event: product::ProductEvent },
 }
 
 impl InventoryEvent {
-    /// Whether there is a product that was not there before.
+    /// Whether the event creates a product.
     pub fn is_new_product(&self) -> bool {
         match self {
             Self::Product { event: product::ProductEvent::Listed { .. }, .. } => true,
@@ -80,7 +56,7 @@ impl InventoryEvent {
         }
     }
 
-    /// What kind of thing happened; a stable name for numbers.
+    /// The kind of the event: a stable name for metrics.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Reservation { event, .. } => match event {
@@ -143,7 +119,7 @@ impl Decider for Inventory {
 }
 
 impl Inventory {
-    /// Takes in what happened for an order: the reservation's next stage, and the stock it moves.
+    /// Applies an event of an order: the reservation's next stage, and the stock that it moves.
     fn take_in(&mut self, order: OrderId, event: &reservation::ReservationEvent) {
         use Reservation as R;
         use reservation::ReservationEvent as E;

@@ -1,6 +1,6 @@
-//! The words of this house: which order, which product, how many of each.
+//! Value types: order id, SKU, quantity, lines.
 //!
-//! Each is checked once, where it is made; whoever holds one can rely on it.
+//! Each value is checked once, where it is made; code that holds a value can rely on the check.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -10,22 +10,21 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OrderId(pub Uuid);
 
-/// What a product is known by: 1 to 64 letters, digits, `-`, `_` and `.`.
+/// The key of a product: 1 to 64 letters, digits, `-`, `_` and `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Sku(Arc<str>);
 
 impl Sku {
-    /// Letters that a SKU has at most.
+    /// The maximum length of a SKU, in characters.
     pub const LETTERS_MAX: usize = 64;
 
-    /// Reads a SKU; none if it is not one.
+    /// Parses a SKU; `None` if the text is not a SKU.
     pub fn parse(text: &str) -> Option<Self> {
         let good = |n: u8| n.is_ascii_alphanumeric() || b"-_.".contains(&n);
         let sized = (1..=Self::LETTERS_MAX).contains(&text.len());
         (sized && text.bytes().all(good)).then(|| Self(text.into()))
     }
 
-    /// Its text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -37,47 +36,44 @@ impl fmt::Display for Sku {
     }
 }
 
-/// How many of one product: at least one, and no more than the contract can say.
+/// A quantity of one product: at least one, and at most what the contract's type can hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Quantity(i32);
 
 impl Quantity {
-    /// The least.
     pub const ONE: Self = Self(1);
 
-    /// So many; none if that is less than one.
+    /// A quantity; `None` if the number is less than one.
     pub fn new(count: i32) -> Option<Self> {
         (count > 0).then_some(Self(count))
     }
 
-    /// The number, as the contract says it.
+    /// The number in the contract's type.
     pub fn get(self) -> i32 {
         self.0
     }
 
-    /// The number, as stock counts.
+    /// The number in the type of stock counts.
     pub fn count(self) -> u64 {
         u64::from(self.0.unsigned_abs())
     }
 }
 
-/// What an order wants: at least one product, each once.
+/// The lines of an order: at least one product, each product once.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OrderLines(BTreeMap<Sku, Quantity>);
 
-/// How lines can be wrong.
+/// Why lines are not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidLines {
-    /// There is none.
     #[error("there are no lines")]
     Empty,
-    /// A product stands there more than once.
+    /// A product is listed more than once.
     #[error("a product stands in two lines")]
     Repeated,
 }
 
 impl OrderLines {
-    /// Lines, checked.
     pub fn new(lines: impl IntoIterator<Item = (Sku, Quantity)>) -> Result<Self, InvalidLines> {
         let mut checked = BTreeMap::new();
         for (sku, quantity) in lines {
@@ -88,7 +84,7 @@ impl OrderLines {
         if checked.is_empty() { Err(InvalidLines::Empty) } else { Ok(Self(checked)) }
     }
 
-    /// Each product and how many of it, in the order of the SKUs.
+    /// Each product and its quantity, in the order of the SKUs.
     pub fn iter(&self) -> impl Iterator<Item = (&Sku, Quantity)> {
         self.0.iter().map(|(sku, quantity)| (sku, *quantity))
     }

@@ -1,4 +1,4 @@
-//! What the shop offers, and how much of it there is.
+//! A product: its offer (name, price, active or not) and its stock.
 //!
 //! | product | command | happens |
 //! | --- | --- | --- |
@@ -11,8 +11,8 @@
 //! | any | restock | restocked |
 //! | any | restock beyond the limit | rejected |
 //!
-//! A product that is not active is still in stock: an order accepted while it was gets what it was
-//! promised.
+//! A product that is not active keeps its stock: an order that was accepted while the product was
+//! active still gets its lines.
 
 use shared::contract::currency;
 
@@ -25,13 +25,13 @@ use super::{
 /// A product and its stock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
-    /// What people are offered.
+    /// The product's offer.
     pub offer: ProductOffer,
-    /// How much of it there is.
+    /// The product's stock.
     pub stock: StockCount,
 }
 
-/// What people are offered.
+/// The product's offer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProductOffer {
     name: String,
@@ -40,7 +40,7 @@ pub struct ProductOffer {
     active: bool,
 }
 
-/// How an offer can be wrong.
+/// Why an offer is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOffer {
     /// The name is empty, too long or not printable.
@@ -49,18 +49,18 @@ pub enum InvalidOffer {
     /// The price is negative or too high.
     #[error("price_minor is not between 0 and {}", ProductOffer::PRICE_MAX)]
     Price,
-    /// Nothing can be priced in the currency.
+    /// The currency is not one for prices.
     #[error("currency is not one of ISO 4217 that has a minor unit, in capital letters")]
     Currency,
 }
 
 impl ProductOffer {
-    /// Characters that a name has at most.
+    /// The maximum length of a name, in characters.
     pub const NAME_CHARS_MAX: usize = 200;
-    /// The highest price: a line of the largest quantity still costs less than 64 bits can say.
+    /// The highest price: a line of the largest quantity still fits in 64 bits.
     pub const PRICE_MAX: i64 = 1_000_000_000;
 
-    /// An offer that is made now, checked.
+    /// A new offer, checked.
     pub fn new(
         name: String,
         price_minor: i64,
@@ -74,8 +74,8 @@ impl ProductOffer {
         }
     }
 
-    /// An offer that was made before. Its currency only has to look like one: ISO 4217 may have withdrawn it
-    /// meanwhile, and what is reserved of the product is still to be released or sold.
+    /// An offer that was stored before. Only the form of its currency is checked: ISO 4217 may have
+    /// withdrawn the code, and reserved stock must still be released or sold.
     pub fn kept(
         name: String,
         price_minor: i64,
@@ -95,7 +95,7 @@ impl ProductOffer {
         Ok(Self { name, price_minor, currency, active })
     }
 
-    /// What people call it.
+    /// The display name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -116,49 +116,38 @@ impl ProductOffer {
     }
 }
 
-/// What may be asked of a product.
+/// A command for a product.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ProductCommand {
-    /// It is to be offered like this, whether it is new or not.
-    Put {
-        /// How.
-        offer: ProductOffer,
-    },
-    /// It is to exist: offered like this and with this stock, unless it is known already.
+    /// Create the product with this offer, or change its offer to this one.
+    Put { offer: ProductOffer },
+    /// Create the product with this offer and stock, unless the product exists already.
     Introduce {
-        /// How it is offered.
+        /// The product's offer.
         offer: ProductOffer,
-        /// How many there are; none of what is out of stock from the first.
+        /// The first stock; `None` if the product starts out of stock.
         quantity: Option<Quantity>,
     },
-    /// So many more were delivered.
-    Restock {
-        /// How many.
-        quantity: Quantity,
-    },
+    /// Add a delivered quantity to the stock.
+    Restock { quantity: Quantity },
 }
 
-/// What has happened to a product.
+/// An event of a product.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ProductEvent {
-    /// It is new.
     Listed {
-        /// What people are offered.
+        /// The product's offer.
         offer: ProductOffer,
     },
-    /// It is offered differently.
+    /// The offer was changed.
     Changed {
-        /// What people are offered now.
+        /// The product's new offer.
         offer: ProductOffer,
     },
-    /// There is more of it.
-    Restocked {
-        /// How many more.
-        quantity: Quantity,
-    },
+    /// The stock was increased.
+    Restocked { quantity: Quantity },
 }
 
-/// The table.
 pub(super) fn decide(
     product: Option<&Product>,
     command: &ProductCommand,

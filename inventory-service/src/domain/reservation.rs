@@ -1,4 +1,4 @@
-//! What is held for an order.
+//! The reservation of an order: the stock that is held for the order's lines.
 //!
 //! ```text
 //! (none) --reserve--> Reserved --commit--> Sold
@@ -18,17 +18,17 @@
 //! | released | nothing | nothing | nothing | nothing |
 //!
 //! Topics are not ordered among each other, so a cancellation may be read before the order
-//! (fenced) and before its confirmation (released, commit: nothing). What no order of reading can
-//! explain is a contradiction: a confirmation needs a reservation that we must have said ourselves.
+//! (fenced) and before its confirmation (released, commit: nothing). A confirmation needs a
+//! reservation that this service has published: without one it is a contradiction.
 //!
-//! **Architecture invariant:** all lines are held or none.
+//! **Architecture invariant:** either all lines of an order are held or none.
 
 use super::{
     naming::{OrderLines, Quantity, Sku},
     rejection::InventoryRejection,
 };
 
-/// Where the reservation of an order stands.
+/// The stage of an order's reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Reservation {
     /// Cancelled before it was placed: nothing will ever be held.
@@ -39,12 +39,12 @@ pub enum Reservation {
     Sold(OrderLines),
     /// Not every line was there: nothing is held.
     Rejected,
-    /// What was held is available again.
+    /// The held lines are available again.
     Released,
 }
 
 impl Reservation {
-    /// What it holds, reserved or sold.
+    /// The lines that the reservation holds, reserved or sold.
     pub fn held(&self) -> Option<&OrderLines> {
         match self {
             Self::Reserved(lines) | Self::Sold(lines) => Some(lines),
@@ -53,56 +53,46 @@ impl Reservation {
     }
 }
 
-/// What may be asked for an order.
+/// A command for the reservation of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReservationCommand {
     /// Hold every line, or none: the order was placed.
-    Reserve {
-        /// What it wants.
-        lines: OrderLines,
-    },
-    /// What is held is sold: the order was confirmed.
+    Reserve { lines: OrderLines },
+    /// Mark the held lines as sold: the order was confirmed.
     Commit,
-    /// Let go: the order was cancelled.
+    /// Release the lines: the order was cancelled.
     Release,
 }
 
-/// What has happened for an order.
+/// An event of an order's reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ReservationEvent {
     /// Its lines are held.
-    Reserved {
-        /// What is held.
-        lines: OrderLines,
-    },
+    Reserved { lines: OrderLines },
     /// Not every line was there.
-    Rejected {
-        /// What was short.
-        missing: Vec<ShortLine>,
-    },
-    /// What was held is sold.
+    Rejected { missing: Vec<ShortLine> },
+    /// The held lines are sold.
     Sold,
-    /// What was held or sold is available again.
+    /// Held or sold lines are available again.
     Released {
-        /// What was let go.
+        /// The released lines.
         lines: OrderLines,
     },
-    /// It was cancelled before it was placed.
+    /// The order was cancelled before it was placed.
     Fenced,
 }
 
 /// A line that is short.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ShortLine {
-    /// Of what.
     pub sku: Sku,
-    /// How many were asked for.
+    /// The requested quantity.
     pub requested: Quantity,
-    /// How many there were; 0 of what is unknown.
+    /// The available quantity; 0 if the product is unknown.
     pub available: u64,
 }
 
-/// The table. `available` tells how much of a product there is.
+/// The table above. `available` returns the available quantity of a product.
 pub(super) fn decide(
     reservation: Option<&Reservation>,
     command: &ReservationCommand,
@@ -120,14 +110,14 @@ pub(super) fn decide(
             Ok(vec![ReservationEvent::Released { lines: lines.clone() }])
         }
         (None, C::Release) => Ok(vec![ReservationEvent::Fenced]),
-        // Repeats, and what was overtaken by the cancellation.
+        // Repeats, and commands that arrive after the cancellation.
         (
             Some(R::Fenced | R::Reserved(_) | R::Sold(_) | R::Rejected | R::Released),
             C::Reserve { .. },
         )
         | (Some(R::Sold(_) | R::Released), C::Commit)
         | (Some(R::Fenced | R::Rejected | R::Released), C::Release) => Ok(vec![]),
-        // What can never be.
+        // Contradictions.
         (None, C::Commit) => Err(InventoryRejection::NeverReserved),
         (Some(R::Rejected), C::Commit) => Err(InventoryRejection::WasRejected),
         (Some(R::Fenced), C::Commit) => Err(InventoryRejection::WasFenced),

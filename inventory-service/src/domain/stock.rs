@@ -1,4 +1,4 @@
-//! How much of one product there is, and where it stands.
+//! The stock of one product: available, reserved and sold quantities.
 //!
 //! ```text
 //! (delivery) --restock--> available --reserve--> reserved --sell--> sold
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! **Architecture invariant:** `available + reserved + sold = stocked`, each at least 0, after
-//! every move. Arithmetic is checked: what cannot be, panics, and its transaction is undone.
+//! every move. Arithmetic is checked: an overflow panics, and its transaction is rolled back.
 
 /// The stock of one product.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -19,27 +19,26 @@ pub struct StockCount {
 }
 
 impl StockCount {
-    /// What was ever delivered of one product, at most. Far above any shop and far below where the
-    /// database's numbers end.
+    /// The maximum total delivery of one product: far above the needs of a shop and far below the
+    /// limit of the database's integer type.
     pub const STOCKED_MAX: u64 = 1_000_000_000_000;
 
-    /// Stock as it was kept; none if it does not add up.
+    /// Stock as stored; `None` if the counts do not add up.
     pub fn from_counts(available: u64, reserved: u64, sold: u64, stocked: u64) -> Option<Self> {
         let stock = Self { available, reserved, sold, stocked };
         stock.adds_up().then_some(stock)
     }
 
-    /// Can be reserved.
     pub fn available(self) -> u64 {
         self.available
     }
 
-    /// Held for orders that are on their way.
+    /// Held for orders that have not ended.
     pub fn reserved(self) -> u64 {
         self.reserved
     }
 
-    /// Gone to orders that were confirmed.
+    /// Sold to confirmed orders.
     pub fn sold(self) -> u64 {
         self.sold
     }
@@ -54,14 +53,13 @@ impl StockCount {
         self.stocked.checked_add(count).is_some_and(|it| it <= Self::STOCKED_MAX)
     }
 
-    /// New on the shelf.
+    /// Adds a delivery to the available quantity.
     #[must_use]
     pub fn restock(self, count: u64) -> Self {
         Self { available: plus(self.available, count), stocked: plus(self.stocked, count), ..self }
             .checked()
     }
 
-    /// Available → reserved.
     #[must_use]
     pub fn reserve(self, count: u64) -> Self {
         Self {
@@ -72,14 +70,12 @@ impl StockCount {
         .checked()
     }
 
-    /// Reserved → sold.
     #[must_use]
     pub fn sell(self, count: u64) -> Self {
         Self { reserved: minus(self.reserved, count), sold: plus(self.sold, count), ..self }
             .checked()
     }
 
-    /// Reserved → available.
     #[must_use]
     pub fn let_go(self, count: u64) -> Self {
         Self {
@@ -90,7 +86,6 @@ impl StockCount {
         .checked()
     }
 
-    /// Sold → available.
     #[must_use]
     pub fn take_back(self, count: u64) -> Self {
         Self { sold: minus(self.sold, count), available: plus(self.available, count), ..self }

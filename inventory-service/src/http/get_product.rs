@@ -29,7 +29,7 @@ pub(super) async fn get_product(
 
 /// The product that is known by this.
 pub(super) async fn find(api: &InventoryApi, sku: &str) -> Result<(Sku, Product), Problem> {
-    // What no product can be known by, no product is known by.
+    // A text that is not a SKU cannot name a product: 404.
     let sku = Sku::parse(sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
     let look = async |conn: &mut PgConnection| store::product(conn, &sku).await;
     let product = look_up(&api.pool, look).await?;

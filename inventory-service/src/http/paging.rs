@@ -1,4 +1,4 @@
-//! The products, page by page: `next_cursor` is the last SKU of the page before.
+//! Pages of products: `next_cursor` is the last SKU of the page.
 
 use serde::Deserialize;
 use shared::http::{ListPage, PageLimit, Problem, look_up, problem};

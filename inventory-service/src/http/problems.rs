@@ -1,11 +1,11 @@
-//! What can be wrong with a request, beside what every service knows.
+//! Problem types of this service, in addition to those that all services share.
 
 use axum::http::StatusCode;
 use shared::http::{Problem, ProblemType, problem};
 
 use crate::domain::{product::InvalidOffer, rejection::InventoryRejection};
 
-/// Nobody has listed such a product.
+/// The product does not exist.
 pub(super) const PRODUCT_UNKNOWN: ProblemType = ProblemType {
     code: "product-unknown",
     title: "There is no such product",
@@ -26,7 +26,6 @@ pub(super) const STOCK_LIMIT: ProblemType = ProblemType {
     status: StatusCode::UNPROCESSABLE_ENTITY,
 };
 
-/// All of them.
 #[cfg(test)]
 pub(super) const ALL: &[ProblemType] = &[PRODUCT_UNKNOWN, SKU_INVALID, STOCK_LIMIT];
 
@@ -35,14 +34,14 @@ pub(super) fn rejected(rejection: InventoryRejection) -> Problem {
     match rejection {
         InventoryRejection::UnknownProduct => PRODUCT_UNKNOWN.problem(),
         InventoryRejection::StockLimit => STOCK_LIMIT.detail(rejection.to_string()),
-        // Of orders, about which nobody can ask here.
+        // Rejections of order commands, which do not come over HTTP.
         InventoryRejection::NeverReserved
         | InventoryRejection::WasRejected
         | InventoryRejection::WasFenced => Problem::internal(&rejection),
     }
 }
 
-/// Why an offer cannot be.
+/// The problem for an offer that is not valid.
 pub(super) fn invalid_offer(invalid: InvalidOffer) -> Problem {
     let pointer = match invalid {
         InvalidOffer::Name => "/name",

@@ -29,7 +29,7 @@ pub(super) struct RestockBody {
 
 /// Puts a delivery on the shelf, once per Idempotency-Key.
 ///
-/// Whoever asks again with the same key is given the same answer; nothing is delivered twice.
+/// A repeated request with the same key is given the same answer; nothing is delivered twice.
 #[utoipa::path(
     post, path = "/products/{sku}/restock", tag = "stock",
     params(
@@ -38,7 +38,7 @@ pub(super) struct RestockBody {
             description = "The caller's name for this delivery: 1 to 255 visible characters"),
         ("X-Client-Id" = Option<String>, Header, pattern = "^[!-~]{1,100}$",
             description = "Who the caller is: 1 to 100 visible ASCII characters. Keys of different callers never meet; \
-                           those who do not say who they are share theirs. It proves nothing."),
+                           those who do not say who they are share theirs. This header is not authenticated."),
     ),
     request_body = RestockBody,
     responses(

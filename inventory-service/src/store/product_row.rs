@@ -1,4 +1,4 @@
-//! Products as rows.
+//! Rows of the products table.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ impl TryFrom<ProductRow> for LoadedProduct {
     }
 }
 
-/// Those of these products that exist, locked.
+/// Locks and loads those of the given products that exist.
 pub(super) async fn load_for_update(
     conn: &mut PgConnection,
     skus: &BTreeSet<Sku>,
@@ -74,7 +74,7 @@ pub(super) async fn load_for_update(
     Ok(rows.into_iter().map(LoadedProduct::try_from).collect::<Result<_, _>>()?)
 }
 
-/// Writes the rows whose version follows; says how many.
+/// Writes the rows whose version follows the stored one; returns their number.
 pub(super) async fn save(
     conn: &mut PgConnection,
     rows: &[(&Sku, &Product, RowCounts)],

@@ -1,4 +1,4 @@
-//! Looking without locking, for the pages of the REST API.
+//! Reads without locks, for the pages of the REST API.
 
 use shared::fault::Fault;
 use sqlx::PgConnection;
@@ -6,7 +6,6 @@ use sqlx::PgConnection;
 use super::product_row::{LoadedProduct, ProductRow};
 use crate::domain::{naming::Sku, product::Product};
 
-/// One product.
 pub(crate) async fn product(conn: &mut PgConnection, sku: &Sku) -> Result<Option<Product>, Fault> {
     let row: Option<ProductRow> = sqlx::query_as(
         "SELECT sku, name, price_minor, currency, active, available, reserved, sold, stocked, said,

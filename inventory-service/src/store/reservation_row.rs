@@ -1,4 +1,4 @@
-//! Reservations as rows.
+//! Rows of the reservations table.
 
 use std::collections::BTreeSet;
 
@@ -57,7 +57,7 @@ impl TryFrom<ReservationRow> for LoadedReservation {
     }
 }
 
-/// Those of these orders that have a reservation, locked.
+/// Locks and loads the reservations of the given orders.
 pub(super) async fn load_for_update(
     conn: &mut PgConnection,
     orders: &BTreeSet<OrderId>,
@@ -75,7 +75,7 @@ pub(super) async fn load_for_update(
     Ok(rows.into_iter().map(LoadedReservation::try_from).collect::<Result<_, _>>()?)
 }
 
-/// Writes the rows whose version follows; says how many.
+/// Writes the rows whose version follows the stored one; returns their number.
 pub(super) async fn save(
     conn: &mut PgConnection,
     rows: &[(OrderId, &Reservation, RowCounts)],

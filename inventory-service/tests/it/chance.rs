@@ -1,4 +1,4 @@
-//! Random histories over the database: it ends where the domain alone ends.
+//! Random histories over the database: the result equals that of the domain alone.
 
 use std::{cell::RefCell, collections::BTreeMap};
 
@@ -22,7 +22,7 @@ use crate::kit::{House, introduce, new_order, outside, sku};
 const SKUS: [&str; 4] = ["a", "b", "c", "unheard-of"];
 const ORDERS: usize = 12;
 
-/// What may be read of an order.
+/// The messages that an order may have.
 #[derive(Clone, Debug)]
 enum Word {
     Placed(BTreeMap<&'static str, i32>),
@@ -30,7 +30,7 @@ enum Word {
     Cancelled,
 }
 
-/// A word about an order, and whether it is delivered twice.
+/// A message about an order, and whether it is delivered twice.
 type Delivery = (usize, Word, bool);
 
 fn word() -> impl Strategy<Value = Word> {
@@ -41,7 +41,7 @@ fn word() -> impl Strategy<Value = Word> {
     ]
 }
 
-/// Batches of words about few orders, in whatever order.
+/// Batches of messages about few orders, in random order.
 fn history() -> impl Strategy<Value = Vec<Vec<Delivery>>> {
     vec(vec((0..ORDERS, word(), any::<bool>()), 1..12), 1..8)
 }
@@ -91,7 +91,7 @@ async fn live_through(house: &House, model: &mut Inventory, history: Vec<Vec<Del
     assert_sequences_rise_without_gaps(house).await;
 }
 
-/// The message, and what the domain is asked by it.
+/// The message, and the domain command that it becomes.
 fn say(house: &House, order: Uuid, word: &Word) -> (IncomingMessage, InventoryCommand) {
     let (message, command) = match word {
         Word::Placed(lines) => {
@@ -129,7 +129,7 @@ async fn assert_agree(house: &House, model: &Inventory) {
     }
 }
 
-/// What was said of each subject is numbered 1, 2, 3 in the order of the outbox.
+/// The messages of each subject are numbered 1, 2, 3 in the order of the outbox.
 async fn assert_sequences_rise_without_gaps(house: &House) {
     let mut next = BTreeMap::<String, i64>::new();
     for message in house.said().await.iter().filter(|it| !it.topic.ends_with(".dlq")) {

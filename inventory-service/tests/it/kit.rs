@@ -1,4 +1,4 @@
-//! What the tests have in common: a house with a database of its own, and order-service's voice.
+//! Shared test kit: the service with its own database, and messages as order-service sends them.
 
 use std::{
     collections::BTreeMap,
@@ -40,17 +40,17 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// As long as a machine may stand still: for limits that no test means to come to.
+/// Longer than a test machine may stall: for limits that no test is meant to reach.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Inventory's rooms over a database of their own.
+/// The parts of inventory-service over their own database.
 pub(crate) struct House {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
     pub(crate) database_url: String,
-    /// Stands before the topics' names.
+    /// The prefix of the topics' names.
     pub(crate) prefix: String,
-    /// How order-service speaks and reads.
+    /// The codec of order-service.
     order_service: AvroCodec,
 }
 
@@ -84,7 +84,7 @@ impl House {
         })
     }
 
-    /// What takes messages in; each call is another consumer.
+    /// A message handler; each call makes another consumer.
     pub(crate) fn consumer(&self) -> BatchProcessor<EventHandler> {
         BatchProcessor {
             service: NAME,
@@ -96,7 +96,7 @@ impl House {
         }
     }
 
-    /// Makes products with so many of each.
+    /// Creates products with the given stock.
     pub(crate) async fn stock(&self, products: &[(&str, i32)]) {
         let requests: Vec<StockRequest> = products
             .iter()
@@ -105,7 +105,7 @@ impl House {
         self.execute(&requests).await;
     }
 
-    /// Delivers so many more of each.
+    /// Restocks each product by the given quantity.
     pub(crate) async fn deliver(&self, skus: &[&str], count: i32) {
         let quantity = Quantity::new(count).unwrap();
         let request = |text: &&str| {
@@ -184,14 +184,14 @@ impl House {
         self.order_service.message(says(order, 3), &record).unwrap()
     }
 
-    /// Everything that was said and not published, oldest first.
+    /// All messages in the outbox that are not published yet, oldest first.
     pub(crate) async fn said(&self) -> Vec<OutgoingMessage> {
         let mut conn = self.pool.acquire().await.unwrap();
         let kept = outbox::head(&mut conn, 10_000).await.unwrap();
         kept.into_iter().map(|row| row.message).collect()
     }
 
-    /// A message of ours, read as order-service reads it.
+    /// A message of this service, decoded as order-service decodes it.
     pub(crate) async fn read<R: Record>(&self, outgoing: &OutgoingMessage) -> R {
         let envelope = envelope(outgoing);
         let message = Message { incoming: incoming(outgoing.clone()), envelope };
@@ -207,7 +207,7 @@ impl House {
             .unwrap()
     }
 
-    /// Where each reservation stands.
+    /// The stage of each reservation.
     pub(crate) async fn stages(&self) -> BTreeMap<Uuid, String> {
         let rows: Vec<(Uuid, String)> = sqlx::query_as("SELECT order_id, stage FROM reservations")
             .fetch_all(&self.pool)
@@ -247,7 +247,7 @@ impl House {
     }
 }
 
-/// What stands on the outside of a message about an order.
+/// The metadata of a message about an order.
 fn says(order: Uuid, sequence: i64) -> EventMeta {
     EventMeta {
         id: Clock::System.new_id(),
@@ -274,7 +274,7 @@ async fn codec(
     AvroCodec::connect(&settings, says, reads, &health, &stop).await.unwrap()
 }
 
-/// A message as it comes in, each at a place of its own.
+/// A message as consumed, each with an offset of its own.
 fn incoming(outgoing: OutgoingMessage) -> IncomingMessage {
     static OFFSET: AtomicI64 = AtomicI64::new(0);
     IncomingMessage {

@@ -1,5 +1,5 @@
-//! The stock ledger against double-entry books, in histories that nobody thought of. The books know
-//! nothing of the decider: stock is the sum of what was ever moved.
+//! The stock ledger against a double-entry model, in random histories. The model does not use the
+//! decider: its stock is the sum of all moves.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,7 +29,7 @@ use crate::kit::{House, introduce, sku};
 
 const SKUS: [&str; 3] = ["a", "b", "c"];
 
-/// What may be asked.
+/// A command of the model.
 #[derive(Clone, Debug)]
 enum Ask {
     Introduce(&'static str, i32),
@@ -39,7 +39,7 @@ enum Ask {
     Release(u8),
 }
 
-/// A transaction, which may be undone.
+/// A transaction, which may be rolled back.
 #[derive(Clone, Debug)]
 struct Batch {
     asks: Vec<Ask>,
@@ -62,7 +62,7 @@ struct Posting {
     count: i64,
 }
 
-/// What became of an order.
+/// The outcome of an order.
 #[derive(Clone, Debug)]
 enum Fate {
     Fenced,
@@ -84,7 +84,7 @@ impl Fate {
     }
 }
 
-/// The books, and what the last batch has to be answered.
+/// The model, and the expected answers to the last batch.
 #[derive(Clone, Debug, Default)]
 struct Books {
     listed: BTreeSet<&'static str>,
@@ -170,7 +170,7 @@ impl Books {
     }
 }
 
-/// Few orders and few products, so that they meet.
+/// Few orders and few products, so that commands touch the same rows.
 fn ask() -> impl Strategy<Value = Ask> {
     let a_sku = || select(&SKUS[..]);
     let lines = btree_map(a_sku(), 1..4_i32, 1..3);
@@ -205,7 +205,7 @@ impl ReferenceStateMachine for Books {
     }
 }
 
-/// One house for all histories; each begins with empty shelves.
+/// One service for all histories; each history begins without stock.
 struct Ground {
     runtime: Runtime,
     house: Arc<House>,
@@ -240,7 +240,7 @@ fn id(order: u8) -> OrderId {
     OrderId(Uuid::from_u128(order.into()))
 }
 
-/// What each was answered, in a word for each event.
+/// The answer to each command, with one word per event.
 async fn execute(house: &House, Batch { asks, commit }: Batch) -> Vec<String> {
     let request = |ask| StockRequest { command: command(ask), trace: None };
     let requests: Vec<StockRequest> = asks.into_iter().map(request).collect();

@@ -1,4 +1,4 @@
-//! Messages about orders, taken in as the consumer takes them in.
+//! Messages about orders, through the normal consumer path.
 
 use shared::{
     consumer::BatchCounts,

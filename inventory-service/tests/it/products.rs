@@ -1,4 +1,4 @@
-//! The REST API, asked over a socket.
+//! The REST API, called over a socket.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Products to begin with.
+//! Initial products (seeds).
 
 use std::sync::Arc;
 

@@ -92,7 +92,7 @@ async fn an_order_on_the_topic_is_answered_on_the_topic() {
         assert_eq!(publisher.publish(&kept).await, [PublishResult::Confirmed]);
     };
     let stock = format!("http://{}/stock/desk-lamp", process.addresses.http);
-    // On a machine that stands still the service may answer that it cannot answer now.
+    // On a stalled machine the service may answer that it is not available.
     let until_sold = async |n: i64| {
         let mut patience = TestWait::until(&format!("{n} are sold"));
         loop {

@@ -1,4 +1,4 @@
-//! A house whose door is open: its REST API on a socket.
+//! The service with its REST API on a socket.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use shared::{
 
 use crate::kit::{House, PATIENCE};
 
-/// One instance of the service over a house.
+/// One instance of the service over a test kit.
 pub(crate) struct Shop {
     pub(crate) house: Arc<House>,
     pub(crate) client: Client,
@@ -32,7 +32,7 @@ impl Shop {
         Self::of(House::new().await).await
     }
 
-    /// Another instance over the same house.
+    /// Another instance over the same database.
     pub(crate) async fn of(house: Arc<House>) -> Self {
         let parts = batcher::BatcherParts {
             name: "test",

@@ -1,6 +1,6 @@
-//! What the customer of one order is told.
+//! The notifications to the customer of one order.
 //!
-//! Each occasion (the order is confirmed, cancelled, refunded) is one notice with a life of its own:
+//! Each occasion (the order is confirmed, cancelled, refunded) is one notice with its own state:
 //!
 //! ```text
 //!           contact known              sent
@@ -24,12 +24,12 @@
 //! | failed | nothing | nothing | skipped | sent | nothing |
 //! | skipped | nothing | nothing | nothing | sent | nothing |
 //!
-//! The order's end is its cancellation or refund, and ends *confirmed* alone: *cancelled* and
-//! *refunded* stay whatever else is told.
+//! The order's end is its cancellation or refund. It ends only the *confirmed* notice: *cancelled*
+//! and *refunded* do not depend on other notices.
 //!
 //! Topics are not ordered among each other, so occasions come in any order, and before the contact.
-//! A refund is proof of the cancellation: whoever reads it first must not tell of a confirmation
-//! afterwards.
+//! A refund proves the cancellation: an instance that reads the refund first must not send a
+//! confirmation afterwards.
 //!
 //! **Architecture invariant:** nothing here ever changes an order, and no *confirmed* becomes due
 //! once the cancellation has been seen.
@@ -44,41 +44,39 @@ pub use messages::{NotificationCommand, NotificationEvent, NotificationRejection
 mod messages;
 mod names;
 
-/// Everything that is told to the customer of one order.
+/// All notices to the customer of one order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OrderNotifications {
-    /// Who is told; unknown until the order's placing has been read.
+    /// The recipient; unknown until `order-placed` has been read.
     pub addressee: Option<CustomerContact>,
-    /// What there was to tell.
+    /// The notices so far.
     pub notices: BTreeMap<NotificationKind, NotificationState>,
 }
 
-/// Who is told, and about how much.
+/// The recipient, and the order's total.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomerContact {
-    /// Where mail goes.
     pub email: String,
-    /// What the customer is called.
+    /// The customer's name.
     pub name: Option<String>,
-    /// What the order costs.
+    /// The order's total.
     pub total: Money,
 }
 
 /// An amount in minor units of its currency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
-    /// How much.
     pub minor: i64,
     /// ISO 4217.
     pub currency: String,
 }
 
-/// Something that the customer is told once.
+/// A notification that the customer gets once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NotificationState {
     /// What there is to tell.
     pub occasion: NotificationCause,
-    /// How far it has come.
+    /// Its stage.
     pub stage: NotificationStage,
 }
 
@@ -97,20 +95,11 @@ pub enum NotificationKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationCause {
     /// The order is paid for.
-    Confirmed {
-        /// What it cost.
-        total: Money,
-    },
+    Confirmed { total: Money },
     /// The order was given up.
-    Cancelled {
-        /// Why.
-        reason: CancelReason,
-    },
+    Cancelled { reason: CancelReason },
     /// The money was given back.
-    Refunded {
-        /// How much.
-        amount: Money,
-    },
+    Refunded { amount: Money },
 }
 
 /// Why an order was given up, as far as its customer is concerned.
@@ -122,44 +111,34 @@ pub enum CancelReason {
     PaymentDeclined,
     /// The payment could not be taken.
     PaymentUnavailable,
-    /// It took too long.
+    /// The order was not finished in time.
     TimedOut,
     /// The customer asked for it.
     Requested,
-    /// Something that this version has no words for.
+    /// A reason that this version does not know.
     Other,
 }
 
-/// How far a notice has come.
+/// The stage of a notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationStage {
-    /// Nobody knows yet where it goes.
+    /// The recipient is not known yet.
     WaitingForContact,
-    /// It is being sent, for as many attempts as it takes.
-    Due {
-        /// Since when.
-        since: OffsetDateTime,
-    },
+    /// The notice is being sent; the job retries.
+    Due { since: OffsetDateTime },
     /// A mail server took it. The end.
     Sent {
         /// The mail's `Message-ID`.
         message_id: String,
-        /// When.
         at: OffsetDateTime,
     },
     /// It was given up. The end, unless somebody redrives it.
-    Failed {
-        /// Why; nothing personal.
-        reason: String,
-        /// When.
-        at: OffsetDateTime,
-    },
-    /// It is not worth telling any more. The end, unless it was on its way already.
+    Failed { reason: String, at: OffsetDateTime },
+    /// The notice is obsolete. The end, unless the mail was already being sent.
     Skipped,
 }
 
 impl NotificationCause {
-    /// Its kind.
     pub fn kind(&self) -> NotificationKind {
         match self {
             Self::Confirmed { .. } => NotificationKind::Confirmed,
@@ -192,7 +171,7 @@ impl Decider for OrderNotifications {
                 None | Some(NotificationStage::WaitingForContact) => {
                     Err(NotificationRejection::NeverDue)
                 }
-                // A mail has left: that is said whatever was thought of it meanwhile.
+                // A mail was sent: this is published whatever the stage is meanwhile.
                 Some(
                     NotificationStage::Due { .. }
                     | NotificationStage::Failed { .. }
@@ -213,7 +192,7 @@ impl Decider for OrderNotifications {
                     reason: reason.clone(),
                     at: *at,
                 }]),
-                // It was not to be sent any more, so nothing failed.
+                // The mail was not to be sent any more, so nothing failed.
                 Some(
                     NotificationStage::Skipped
                     | NotificationStage::Failed { .. }
@@ -252,7 +231,7 @@ impl Decider for OrderNotifications {
 }
 
 impl OrderNotifications {
-    /// How far the notice of that kind has come; none if there was no occasion.
+    /// The stage of the notice of that kind; `None` if there was no occasion.
     pub fn stage(&self, kind: NotificationKind) -> Option<&NotificationStage> {
         self.notices.get(&kind).map(|state| &state.stage)
     }
@@ -309,12 +288,12 @@ impl OrderNotifications {
         withdrawn.into_iter().chain(news).collect()
     }
 
-    /// What becomes of a confirmation once the cancellation is known.
+    /// Ends the confirmation once the cancellation is known.
     fn withdraw_confirmed(&self) -> Option<NotificationEvent> {
         let notice = self.notices.get(&NotificationKind::Confirmed)?;
         let was_due = match &notice.stage {
             NotificationStage::WaitingForContact => false,
-            // One that failed could still be redriven.
+            // A failed notice could still be redriven.
             NotificationStage::Due { .. } | NotificationStage::Failed { .. } => true,
             NotificationStage::Sent { .. } | NotificationStage::Skipped => return None,
         };

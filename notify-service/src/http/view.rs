@@ -1,5 +1,5 @@
-//! Notices as they are shown: no name, and no more of the address than its owner needs to know it
-//! by.
+//! Notices as the API shows them: no name, and only as much of the address as its owner needs to
+//! recognise it.
 
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -78,7 +78,7 @@ impl NoticeView {
     }
 }
 
-/// An address without what stands between its first letter and its domain.
+/// An address with the part between its first letter and its domain masked.
 fn masked(email: &str) -> String {
     let (local, domain) = email.rsplit_once('@').unwrap_or((email, ""));
     let first = local.chars().next().map(String::from).unwrap_or_default();

@@ -1,15 +1,15 @@
-//! Mail to a customer, as a durable job: at least once at the server, recognisable as the same mail.
+//! Mail to a customer, as a durable job: delivered at least once, recognisable as the same mail.
 //!
-//! A connection that is lost after the mail was handed over leaves the outcome open. The mail is then
-//! sent again, to the byte the same and under the same `Message-ID`, by which servers and readers
-//! know a copy. Each such attempt may be one mail more for the customer: after [`Email::doubts`] of them the
-//! job is given up, in doubt, and waits for a person.
+//! A connection that is lost after the mail was handed over leaves the outcome open. The mail is
+//! then sent again, byte for byte the same and under the same `Message-ID`, by which servers and
+//! readers recognise a copy. Each such attempt may be one more mail for the customer: after
+//! [`EmailJob::doubts`] of them the job is given up, in doubt, and waits for a person.
 //!
-//! **Architecture invariant:** what an attempt needs is in the job. Nothing is asked of the database
-//! before sending: whoever decides that a mail is not to be sent any more stops its job.
+//! **Architecture invariant:** the job contains all data of an attempt. Nothing is read from the
+//! database before sending: code that decides that a mail is not to be sent any more stops its job.
 //!
-//! **Architecture invariant:** nothing personal leaves this module but to the mail server; failures
-//! say what a server answered by its code, never in its words.
+//! **Architecture invariant:** personal data leaves this module only to the mail server; failures
+//! contain the code of a server's answer, never its text.
 
 use std::time::SystemTime;
 
@@ -43,23 +43,22 @@ use smtp::SmtpMessage;
 
 mod smtp;
 
-/// Sends mail.
 #[derive(Debug)]
 pub struct EmailJob {
-    /// The road that results come home by.
+    /// The application that records the results.
     pub app: App,
-    /// Who mail comes from.
+    /// The sender of the mails.
     pub from: Mailbox,
-    /// The server that takes it.
+    /// The client of the mail server.
     pub smtp: SmtpClient,
-    /// How often a mail is handed over without an answer.
+    /// How often a mail may be handed over without an answer.
     pub doubts: DoubtLimit,
 }
 
-/// Why a mail cannot be put on paper.
+/// Why a mail cannot be composed.
 #[derive(Debug, thiserror::Error)]
 enum ComposeError {
-    // Without the reader's own words: they quote what they cannot read.
+    // Without the parser's own text: it quotes the input.
     #[error("the job does not hold a mail")]
     Payload,
     #[error("the address is not one")]
@@ -68,12 +67,12 @@ enum ComposeError {
     Format(#[source] lettre::error::Error),
 }
 
-/// Puts a mail on paper.
+/// Composes a mail.
 fn write(from: &Mailbox, mail: &EmailMessage) -> Result<SmtpMessage, ComposeError> {
     let to: Address = mail.email.parse().map_err(|_why| ComposeError::Address)?;
     let name = mail.name.as_deref().map(mail::one_line).filter(|it| !it.is_empty());
     let order = HeaderName::new_from_ascii_str("X-Order-Id");
-    // RFC 3834: a program wrote this, and no program is to answer it.
+    // RFC 3834: the mail is automatic, and no program is to answer it.
     let by_itself = HeaderName::new_from_ascii_str("Auto-Submitted");
     let message = Message::builder()
         .from(from.clone())
@@ -88,8 +87,8 @@ fn write(from: &Mailbox, mail: &EmailMessage) -> Result<SmtpMessage, ComposeErro
     Ok(SmtpMessage { from: from.email.clone(), to, content: message.formatted() })
 }
 
-/// The letter twice: for who reads plain text and for who does not. The boundary is the same in
-/// every copy; a letter is written of words that hold no such line.
+/// The letter as plain text and as HTML. The boundary is the same in every copy; the text of a
+/// letter never contains such a line.
 fn body(mail: &EmailMessage) -> MultiPart {
     let boundary = format!("letter-{}", mail.order_id.simple());
     MultiPart::alternative()
@@ -121,7 +120,8 @@ impl JobHandler for EmailJob {
                 KeyValue::new("server.port", i64::from(port)),
             ]
         });
-        // Cut off from here on, it was cut off while its answer was awaited: all other steps end by themselves.
+        // A future dropped from here on was waiting for the answer: all other steps end by
+        // themselves.
         let mut counted = MailOutcome("open");
         let outcome = self.smtp.send(&parcel).await;
         span.end_with(outcome.as_ref().err().map(|error| fault::chain(error)));
@@ -140,7 +140,7 @@ impl JobHandler for EmailJob {
         answer
     }
 
-    /// Records what became of the mails, and says it.
+    /// Records the outcome of the mails, and publishes it.
     async fn settle(
         &self,
         conn: &mut PgConnection,
@@ -164,7 +164,7 @@ fn refused(error: smtp::SmtpError) -> AttemptFailure {
     AttemptFailure::NoEffect { source: error.into(), retry_after: None }
 }
 
-/// What a job's end means for its order.
+/// The command for the order that follows from a job's end.
 fn result(
     job: &ClaimedJob,
     end: &JobResult<String>,

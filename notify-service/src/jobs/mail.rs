@@ -1,4 +1,4 @@
-//! A mail that is to be sent, as a durable job holds it, and the names of job and mail.
+//! The payload of a mail job, and the names of job and mail.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -19,21 +19,19 @@ mod letter;
 /// The kind of these jobs.
 pub(super) const KIND: &str = "email";
 
-/// What the job holds.
+/// The payload of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmailMessage {
     /// The order that it is about.
     pub order_id: Uuid,
     /// Names the mail for good, without the brackets of the header.
     pub message_id: String,
-    /// Where it goes.
     pub email: String,
-    /// What the customer is called.
+    /// The customer's name.
     pub name: Option<String>,
     /// When it was written.
     #[serde(with = "time::serde::rfc3339")]
     pub written_at: OffsetDateTime,
-    /// What it says.
     pub letter: MailText,
 }
 
@@ -47,7 +45,7 @@ pub(crate) fn key(order_id: Uuid, kind: NotificationKind) -> JobKey {
     JobKey { kind: KIND, key: format!("{order_id}.{}", kind.name()) }
 }
 
-/// What that name says.
+/// Parses the name of a job.
 pub(super) fn read_key(key: &str) -> Option<(Uuid, NotificationKind)> {
     let (order_id, kind) = key.split_once('.')?;
     Some((Uuid::parse_str(order_id).ok()?, NotificationKind::from_name(kind)?))

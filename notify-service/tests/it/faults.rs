@@ -19,10 +19,10 @@ const AGAIN: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 0, again: 1
 const DONE: WorkerStep = WorkerStep { claimed: 1, done: 1, gave_up: 0, again: 0, lost: 0 };
 const GAVE_UP: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 1, again: 0, lost: 0 };
 
-/// How long a server may take for a step, where it is waited for in vain.
+/// The time limit of a step in tests where the server does not answer.
 const BRIEF: Duration = Duration::from_secs(1);
 
-/// A desk with one order whose confirmation is due.
+/// A test kit with one order whose confirmation is due.
 async fn due() -> (Desk, Order) {
     let desk = Desk::open().await;
     let order = Order::new();
@@ -42,7 +42,7 @@ async fn an_address_that_is_refused_for_good_is_given_up_at_once_and_said() {
         (said[0].topic.as_str(), said[0].kind.as_str()),
         (NotificationFailed::TOPIC, "confirmed")
     );
-    // What the server says in words may quote the address; its code does not.
+    // The text of the server's answer may quote the address; its code does not.
     assert!(said[0].detail.contains("550"), "{}", said[0].detail);
     assert!(!said[0].detail.contains('@'), "{}", said[0].detail);
     assert!(peer.mails().is_empty());
@@ -81,7 +81,7 @@ async fn a_refusal_that_is_not_about_the_address_is_never_for_good() {
     }
 }
 
-/// A mail that was given to a server that then says nothing, until it is let.
+/// A mail that was handed to a server that sends no answer until the test allows it.
 struct Unanswered {
     desk: Desk,
     order: Order,
@@ -233,7 +233,7 @@ async fn a_confirmation_that_fails_after_the_order_was_cancelled_is_not_sent_aga
     };
     let (step, ()) = tokio::join!(worker.step(), meanwhile);
     assert_eq!(step.unwrap(), AGAIN);
-    // What is left is the cancellation.
+    // Only the cancellation is left.
     assert_eq!(worker.step().await.unwrap(), DONE);
     assert!(desk.jobs().await.is_empty());
     assert_eq!(peer.mails().len(), 2);

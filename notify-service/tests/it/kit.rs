@@ -1,4 +1,4 @@
-//! What the tests have in common: a database, the shop that says things, the mail worker.
+//! Shared test kit: a database, messages of the other services, the mail worker.
 
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// As long as a machine may stand still: for limits that no test means to come to.
+/// Longer than a test machine may stall: for limits that no test is meant to reach.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The service without its Kafka: its database, what it hears, what it says.
+/// The service without Kafka: its database, its incoming and its outgoing messages.
 pub(crate) struct Desk {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
@@ -79,7 +79,7 @@ pub(crate) fn each(limit: Duration) -> StepLimits {
     }
 }
 
-/// A customer's order, and what the other services say of it.
+/// A customer's order, and the other services' messages about it.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
     pub(crate) id: Uuid,
@@ -181,7 +181,7 @@ pub(crate) fn say<R: Record>(shop: &AvroCodec, order: &Order, record: &R) -> Out
 }
 
 impl Desk {
-    /// A desk of its own: an empty database, a registry's subjects that nobody else uses.
+    /// A test kit of its own: an empty database, registry subjects that no other test uses.
     pub(crate) async fn open() -> Self {
         let url = SecretString::from(devstack::database("notify").await);
         let pool = db::pool(&db::DatabaseSettings::new(url).patient(PATIENCE), "test").unwrap();
@@ -200,7 +200,7 @@ impl Desk {
         Self { pool, app, shop: codec("shop", &prefix).await, parts }
     }
 
-    /// What the shop says, as it comes in.
+    /// A message of the other services, as consumed.
     pub(crate) fn incoming<R: Record>(&self, order: &Order, record: &R) -> IncomingMessage {
         let said = say(&self.shop, order, record);
         let offset = i64::from(number_of(said.id));
@@ -215,7 +215,7 @@ impl Desk {
         }
     }
 
-    /// What is asked by a message.
+    /// The request of a message.
     pub(crate) async fn addressed<R: Record>(
         &self,
         order: &Order,
@@ -241,7 +241,6 @@ impl Desk {
         .await;
     }
 
-    /// Hears one message.
     pub(crate) async fn hears<R: Record>(&self, order: &Order, record: &R) {
         self.takes_in(&[self.incoming(order, record)]).await;
     }
@@ -252,7 +251,7 @@ impl Desk {
         assert_eq!(taken, BatchCounts { dead: 1, ..BatchCounts::default() });
     }
 
-    /// Hears several messages at once.
+    /// Consumes several messages in one batch.
     pub(crate) async fn takes_in(&self, batch: &[IncomingMessage]) {
         let taken = self.parts.take_in(batch).await.unwrap();
         assert_eq!(taken, BatchCounts { fresh: batch.len(), ..BatchCounts::default() });
@@ -298,7 +297,7 @@ impl Desk {
         self.worker(&devstack::shared().await.urls().smtp)
     }
 
-    /// How far the order's notices have come: kind and stage of each.
+    /// The kind and stage of each of the order's notices.
     pub(crate) async fn stages(&self, order: &Order) -> Vec<(String, String)> {
         sqlx::query_as("SELECT kind, stage FROM notices WHERE order_id = $1 ORDER BY kind")
             .bind(order.id)
@@ -307,7 +306,7 @@ impl Desk {
             .unwrap()
     }
 
-    /// What the order has said so far, read as the receivers do: topic, sequence, and the record.
+    /// The order's messages so far, decoded as receivers do: topic, sequence and record.
     pub(crate) async fn said(&self, order: &Order) -> Vec<Said> {
         let kept: Vec<(String, Vec<u8>, Vec<u8>)> = sqlx::query_as(
             "SELECT topic, headers, payload FROM messaging.outbox WHERE key = $1

@@ -5,7 +5,7 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use crate::kit::Order;
 
-/// What the real mail server shows of its mails.
+/// The mails as the real mail server lists them.
 pub(crate) struct Mailbox {
     api: String,
     http: reqwest::Client,
@@ -68,7 +68,7 @@ impl Mail {
         OffsetDateTime::parse(self.text("Date"), &Rfc3339).unwrap()
     }
 
-    /// What was handed over, without what the mail server wrote above it.
+    /// The mail as handed over, without the headers that the mail server added.
     pub(crate) fn as_sent(&self) -> &str {
         let begin = self.raw.find("From: ").unwrap();
         &self.raw[begin..]

@@ -72,7 +72,7 @@ async fn a_copy_after_a_crash_is_the_same_mail() {
     let order = Order::new();
     desk.hears(&order, &order.placed()).await;
     desk.hears(&order, &order.confirmed()).await;
-    // Nobody can settle as long as this transaction holds the order's row.
+    // No worker can settle while this transaction holds the order's row.
     let mut blocker = shared::db::begin(&desk.pool).await.unwrap();
     let rows = "SELECT 1 FROM correspondences FOR UPDATE";
     sqlx::query(rows).execute(&mut *blocker).await.unwrap();

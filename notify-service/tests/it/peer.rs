@@ -1,5 +1,4 @@
-//! A mail server that misbehaves as it is told to: the one thing that a good mail server cannot be
-//! asked for.
+//! A fake mail server that misbehaves as the test requires, which a correct mail server cannot do.
 
 use std::{
     collections::VecDeque,
@@ -13,20 +12,19 @@ use std::{
     thread,
 };
 
-/// What it does when it is its turn.
+/// The server's behaviour at a step.
 #[derive(Debug)]
 pub(crate) enum Turn {
-    /// It says this.
     Say(&'static str),
-    /// It closes the connection.
+    /// Closes the connection.
     HangUp,
-    /// It says this and closes the connection.
+    /// Answers this and closes the connection.
     SayAndHangUp(&'static str),
-    /// It says nothing until it is let, then this.
+    /// Sends nothing until the test allows it, then this.
     Wait(Receiver<()>, &'static str),
 }
 
-/// How it behaves in one conversation, where that is not as usual.
+/// The server's deviations from normal behaviour in one conversation.
 #[derive(Debug, Default)]
 pub(crate) struct Manner {
     pub(crate) greeting: Option<Turn>,

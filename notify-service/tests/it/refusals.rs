@@ -1,5 +1,5 @@
-//! Refusals, at each step, by code: those of a mailbox are for good, those of this service wait until somebody
-//! mends what they are about.
+//! Refusals, at each step, by code: refusals of a mailbox are final; after refusals of this
+//! service, mails wait until someone fixes the cause.
 
 use notify_service::jobs::email::{SmtpSecurity, SmtpServer};
 use shared::jobs::WorkerStep;

@@ -1,4 +1,4 @@
-//! From messages to mails that are due: every succession, in one database.
+//! From messages to due mails: every order of messages, in one database.
 
 use shared::{
     contract::{NotificationSent, OrderConfirmed, OrderPlaced, PaymentRefunded},

@@ -68,7 +68,7 @@ fn publish(kafka: &kafka::KafkaSettings, messages: &[OutgoingMessage]) {
     producer.flush(PATIENCE).unwrap();
 }
 
-/// The keys of what is on a topic, once there are so many.
+/// The keys of the messages on a topic, once there are `n` of them.
 fn keys(kafka: &kafka::KafkaSettings, topic: &str, n: usize) -> Vec<String> {
     let mut config = kafka.client();
     config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");

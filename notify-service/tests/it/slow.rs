@@ -1,4 +1,4 @@
-//! Servers that take their time, and answers that get lost: how many copies a customer gets.
+//! Slow servers and lost answers: the number of copies that a customer gets.
 
 use std::{sync::mpsc::Sender, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     peer::{Manner, Peer, Turn, gate},
 };
 
-/// How long a server may take for a step, where it is waited for in vain.
+/// The time limit of a step in tests where the server does not answer.
 const BRIEF: Duration = Duration::from_secs(1);
 
 async fn due(desk: &Desk, n: usize) -> Vec<Order> {
@@ -27,7 +27,7 @@ async fn due(desk: &Desk, n: usize) -> Vec<Order> {
     orders
 }
 
-/// It does not answer the final dot until it is let.
+/// The server does not answer the final dot until the test allows it.
 fn thinks() -> (Sender<()>, Manner) {
     let (open, held) = gate();
     (open, Manner::after_content(Turn::Wait(held, "250 taken")))
@@ -71,7 +71,8 @@ async fn each_step_has_a_limit_of_its_own() {
     let stop = CancellationToken::new();
     let worker = desk.worker_of(Setup { limits, ..Setup::to(&peer.smtp()) });
     let meanwhile = async {
-        // The one that is not greeted was given up and sent in another conversation; so much time has passed.
+        // The one that is not greeted was given up and sent in another conversation; so much time
+        // has passed.
         until("the other one is sent", async || desk.jobs().await.len() == 1).await;
         assert_eq!(peer.mails().len(), 2);
         open.send(()).unwrap();
@@ -125,7 +126,8 @@ async fn a_mail_whose_answer_is_lost_each_time_is_given_three_times_and_waits_fo
     assert!(said[0].detail.contains("taken all the same"), "{said:?}");
 }
 
-/// A process that stops while the server does not answer at the step of this manner; what it leaves behind.
+/// A process that stops while the server does not answer at the step of this manner; what it leaves
+/// behind.
 async fn stops(manner: Manner, reached: impl AsyncFn(&Peer) -> bool) -> (Desk, Peer) {
     let desk = Desk::open().await;
     due(&desk, 1).await;

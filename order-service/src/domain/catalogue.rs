@@ -1,4 +1,4 @@
-//! What can be ordered, as far as this service has heard: products are another service's.
+//! Products that can be ordered, as this service last read them: another service owns products.
 
 use time::OffsetDateTime;
 
@@ -13,7 +13,7 @@ pub struct Sku(String);
 #[error("a SKU has 1 to 64 letters, digits, '.', '_' or '-'")]
 pub struct BadSku;
 
-/// A product as it is offered.
+/// The offer of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProductOffer {
     /// The price of one.
@@ -25,34 +25,30 @@ pub struct ProductOffer {
 /// A product as its owner described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductDetails {
-    /// What people call it.
+    /// The display name.
     pub name: String,
-    /// For how much, and whether at all.
+    /// The price, and whether the product can be ordered.
     pub offer: ProductOffer,
-    /// When it changed.
     pub changed_at: OffsetDateTime,
 }
 
-/// What the owner of the products said of one. Of two words, the one with the higher sequence holds.
+/// An update of a product from its owner. Of two updates, the one with the higher sequence wins.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductSnapshot {
-    /// The product.
     pub sku: Sku,
-    /// The n-th word on it.
+    /// The sequence number of the update.
     pub sequence: i64,
-    /// How it is; none if it is gone.
+    /// The product; `None` if it was removed.
     pub product: Option<ProductDetails>,
 }
 
 impl Sku {
-    /// Reads a SKU.
     pub fn parse(text: &str) -> Result<Self, BadSku> {
         let allowed = |n: u8| n.is_ascii_alphanumeric() || b"._-".contains(&n);
         let ok = (1..=64).contains(&text.len()) && text.bytes().all(allowed);
         ok.then(|| Self(text.to_owned())).ok_or(BadSku)
     }
 
-    /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

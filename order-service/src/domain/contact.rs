@@ -1,15 +1,15 @@
-//! Who is told and how it is paid: texts from outside that travel on to other systems.
+//! Contact and payment token of the customer: external texts that are passed to other systems.
 //!
-//! **Architecture invariant:** nothing in here shows itself in `Debug`, so no log or error can
-//! carry a person's address. None of it holds a control character, so none can end a mail header.
+//! **Architecture invariant:** `Debug` masks every value here, so no log or error can contain a
+//! person's address. No value holds a control character, so no value can end a mail header.
 
 use std::fmt;
 
-/// Where the customer is told. Plain ASCII: mail systems agree on nothing else.
+/// The customer's e-mail address. Plain ASCII: the only form that all mail systems accept.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EmailAddress(String);
 
-/// What the customer is called.
+/// The customer's name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CustomerName(String);
 
@@ -22,7 +22,6 @@ pub struct PaymentMethod(String);
 #[error("this is not an e-mail address")]
 pub struct BadEmailAddress;
 
-/// Not a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a name has 1 to 200 characters, not only blanks, no control characters")]
 pub struct BadCustomerName;
@@ -30,16 +29,16 @@ pub struct BadCustomerName;
 /// Not a payment method's token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPaymentMethod {
-    /// Letters that no token has, none at all, or too many.
+    /// The text is empty, too long, or has characters that no token has.
     #[error("a payment method is a token of 1 to 255 letters, digits, '_' or '-'")]
     NoToken,
-    /// Somebody sent the card itself.
+    /// The text is a card number.
     #[error("this looks like a card number; send the token that the payment gateway gives for it")]
     CardNumber,
 }
 
 impl EmailAddress {
-    /// Reads an address of the form that every mail system takes: `local@domain.tld`.
+    /// Parses an address of the form that every mail system accepts: `local@domain.tld`.
     pub fn parse(text: &str) -> Result<Self, BadEmailAddress> {
         let (local, domain) = text.split_once('@').ok_or(BadEmailAddress)?;
         let local_ok = local.len() <= 64 && local.split('.').all(is_atom);
@@ -49,7 +48,6 @@ impl EmailAddress {
         ok.then(|| Self(text.to_owned())).ok_or(BadEmailAddress)
     }
 
-    /// The address.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -78,14 +76,12 @@ impl CustomerName {
         ok.then(|| Self(text.to_owned())).ok_or(BadCustomerName)
     }
 
-    /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl PaymentMethod {
-    /// Reads a token.
     pub fn parse(text: &str) -> Result<Self, BadPaymentMethod> {
         let allowed = |n: u8| n.is_ascii_alphanumeric() || n == b'_' || n == b'-';
         if !(1..=255).contains(&text.len()) || !text.bytes().all(allowed) {
@@ -99,7 +95,6 @@ impl PaymentMethod {
         Ok(Self(text.to_owned()))
     }
 
-    /// The token.
     pub fn as_str(&self) -> &str {
         &self.0
     }

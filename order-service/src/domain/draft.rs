@@ -1,7 +1,7 @@
-//! What a customer asks for, and what becomes of it once it has its prices.
+//! A customer's order before it is placed, without prices ([`OrderDraft`]) and with ([`PlacedOrder`]).
 //!
-//! A [`Draft`] holds what can be checked without knowing any product. [`Draft::price`] checks the
-//! rest against the products and makes a [`Placement`] of it: what an order starts from.
+//! A [`OrderDraft`] is checked without the products. [`OrderDraft::price`] checks the rest against the
+//! products and returns a [`PlacedOrder`], the initial data of an order.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,18 +16,14 @@ use super::{
 /// What is wished for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DraftLine {
-    /// What.
     pub sku: Sku,
-    /// How many.
     pub quantity: Quantity,
 }
 
-/// Who is told, and where.
+/// The customer's name and address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Customer {
-    /// Where.
     pub email: EmailAddress,
-    /// Who.
     pub name: Option<CustomerName>,
 }
 
@@ -43,24 +39,20 @@ pub struct OrderDraft {
 /// A line of an order, with the price at which it was accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OrderLine {
-    /// What.
     pub sku: Sku,
-    /// How many.
     pub quantity: Quantity,
     /// The price of one.
     pub unit_price: Money,
 }
 
-/// What an order starts from.
+/// The initial data of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedOrder {
     /// At least one, each SKU once.
     pub lines: Vec<OrderLine>,
-    /// All lines together.
     pub total: Money,
-    /// How it is paid.
+    /// The payment token.
     pub payment_method: PaymentMethod,
-    /// Who is told.
     pub customer: Customer,
     /// When it was accepted.
     pub placed_at: OffsetDateTime,
@@ -68,7 +60,7 @@ pub struct PlacedOrder {
     pub due_at: OffsetDateTime,
 }
 
-/// What is wrong with a draft. `line` is a place among its lines.
+/// Why a draft is refused. `line` is the index of the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DraftFault {
     /// None, or too many.
@@ -76,39 +68,22 @@ pub enum DraftFault {
     LineCount,
     /// Two lines name the same product.
     #[error("the same SKU stands in an earlier line; say the quantity once")]
-    SkuTwice {
-        /// The later one.
-        line: usize,
-    },
+    SkuTwice { line: usize },
     /// There is no such product.
     #[error("there is no such product")]
-    UnknownSku {
-        /// Where.
-        line: usize,
-    },
+    UnknownSku { line: usize },
     /// The product is not sold now.
     #[error("this product is not sold now")]
-    Inactive {
-        /// Where.
-        line: usize,
-    },
+    Inactive { line: usize },
     /// The product is sold for another currency.
     #[error("this product is sold for {sold_for}")]
-    OtherCurrency {
-        /// Where.
-        line: usize,
-        /// For which.
-        sold_for: Currency,
-    },
+    OtherCurrency { line: usize, sold_for: Currency },
     /// The total does not fit.
     #[error("the total is larger than {} minor units", Money::MINOR_MAX)]
     TotalTooLarge,
     /// The total is more than can be paid at once.
     #[error("the total is larger than {max} minor units, which is the most that can be paid")]
-    TotalAboveLimit {
-        /// The largest total.
-        max: i64,
-    },
+    TotalAboveLimit { max: i64 },
 }
 
 impl PlacedOrder {
@@ -125,7 +100,7 @@ impl OrderDraft {
     /// The largest number of lines.
     pub const LINES_MAX: usize = 100;
 
-    /// Checks what can be checked without knowing any product; says everything that is wrong.
+    /// Checks all that does not need the products; returns every fault.
     pub fn new(
         wishes: Vec<DraftLine>,
         currency: Currency,
@@ -143,7 +118,7 @@ impl OrderDraft {
         &self.wishes
     }
 
-    /// Looks each product up and adds the prices; says everything that is wrong.
+    /// Looks up each product and adds the prices; returns every fault.
     pub fn price(
         &self,
         offers: &HashMap<Sku, ProductOffer>,
@@ -184,7 +159,7 @@ impl OrderDraft {
     }
 }
 
-/// What is wrong with the lines, whatever the products are.
+/// The faults of the lines that do not depend on the products.
 fn check(wishes: &[DraftLine]) -> Vec<DraftFault> {
     if !(1..=OrderDraft::LINES_MAX).contains(&wishes.len()) {
         return vec![DraftFault::LineCount];

@@ -1,7 +1,7 @@
-//! Money and how many: numbers that cannot be wrong by construction.
+//! Money and quantity types that are valid by construction.
 //!
 //! **Architecture invariant:** amounts are whole minor units of one currency. Two currencies are
-//! never added, and no sum wraps: what does not fit is an error where it is computed.
+//! never added, and no sum wraps: an overflow is an error at the calculation.
 
 use std::fmt;
 
@@ -18,24 +18,23 @@ pub struct Money {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Currency([u8; 3]);
 
-/// How many of one thing: 1 to 10 000.
+/// The quantity of one line: 1 to 10 000.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Quantity(u16);
 
-/// Not an amount that this house can hold.
+/// The number is outside the range of amounts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an amount is between 0 and {} minor units", Money::MINOR_MAX)]
 pub struct BadAmount;
 
-/// Not a currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a currency is three capital letters, as in ISO 4217")]
 pub struct BadCurrency;
 
-/// Not a currency of which an order can be placed now.
+/// Not a currency for new orders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadOrderCurrency {
-    /// It does not look like one.
+    /// The text does not have the form of a currency code.
     #[error(transparent)]
     Malformed(BadCurrency),
     /// Nothing is priced in it.
@@ -43,7 +42,6 @@ pub enum BadOrderCurrency {
     Unknown,
 }
 
-/// Not a quantity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a quantity is between 1 and {}", Quantity::MAX)]
 pub struct BadQuantity;
@@ -52,7 +50,7 @@ impl Money {
     /// The largest amount: the largest whole number that every JSON reader keeps exactly.
     pub const MINOR_MAX: i64 = (1 << 53) - 1;
 
-    /// So many minor units.
+    /// An amount of minor units.
     pub fn new(minor: i64, currency: Currency) -> Result<Self, BadAmount> {
         match minor {
             0..=Self::MINOR_MAX => Ok(Self { minor, currency }),
@@ -60,23 +58,22 @@ impl Money {
         }
     }
 
-    /// Minor units.
+    /// The amount in minor units.
     pub fn minor(self) -> i64 {
         self.minor
     }
 
-    /// Of what.
     pub fn currency(self) -> Currency {
         self.currency
     }
 
-    /// This amount `quantity` times; none if it does not fit.
+    /// This amount `quantity` times; `None` if the result does not fit.
     pub fn times(self, quantity: Quantity) -> Option<Self> {
         let minor = self.minor.checked_mul(quantity.get().into())?;
         Self::new(minor, self.currency).ok()
     }
 
-    /// Both amounts together; none if it does not fit or the currencies differ.
+    /// The sum of both amounts; `None` if it does not fit or the currencies differ.
     pub fn plus(self, other: Self) -> Option<Self> {
         let minor = self.minor.checked_add(other.minor)?;
         if self.currency != other.currency {
@@ -102,8 +99,8 @@ impl Currency {
         }
     }
 
-    /// Reads three capital letters, of what was stored or said before: ISO 4217 may have withdrawn the
-    /// code meanwhile.
+    /// Reads three capital letters from a stored row or a message: ISO 4217 may have withdrawn the
+    /// code since.
     pub fn parse(text: &str) -> Result<Self, BadCurrency> {
         match text.as_bytes() {
             &[a, b, c] if [a, b, c].iter().all(u8::is_ascii_uppercase) => Ok(Self([a, b, c])),
@@ -111,7 +108,6 @@ impl Currency {
         }
     }
 
-    /// The three letters.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0)
             .unwrap_or_else(|_not_utf8| unreachable!("a currency is made of capital letters"))
@@ -134,7 +130,6 @@ impl Quantity {
     /// The largest quantity of one line.
     pub const MAX: u16 = 10_000;
 
-    /// Checks a number.
     pub fn new(number: i64) -> Result<Self, BadQuantity> {
         match u16::try_from(number) {
             Ok(number @ 1..=Self::MAX) => Ok(Self(number)),
@@ -142,7 +137,6 @@ impl Quantity {
         }
     }
 
-    /// The number.
     pub fn get(self) -> u16 {
         self.0
     }

@@ -47,18 +47,15 @@ mod service_event;
 #[cfg(test)]
 mod tests;
 
-/// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Order {
     /// When it was accepted.
     pub placed_at: OffsetDateTime,
-    /// What it costs.
     pub total: Money,
-    /// Where it stands.
     pub stage: OrderStage,
 }
 
-/// Where an order stands.
+/// The stage of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OrderStage {
     /// Neither paid for nor given up.
@@ -67,20 +64,12 @@ pub enum OrderStage {
         due_at: OffsetDateTime,
     },
     /// Paid for, its stock held. An end, unless the customer takes it back in time.
-    Confirmed {
-        /// Since when.
-        at: OffsetDateTime,
-    },
+    Confirmed { at: OffsetDateTime },
     /// Given up. The end.
-    Cancelled {
-        /// Why.
-        reason: CancelReason,
-        /// Since when.
-        at: OffsetDateTime,
-    },
+    Cancelled { reason: CancelReason, at: OffsetDateTime },
 }
 
-/// Why an order was given up.
+/// Why an order was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CancelReason {
     /// There was not enough stock.
@@ -89,14 +78,13 @@ pub enum CancelReason {
     PaymentDeclined,
     /// The payment could not be made.
     PaymentUnavailable,
-    /// It had not ended when it was due.
+    /// The order had not ended at its deadline.
     TimedOut,
     /// The customer asked for it.
     Requested,
 }
 
 impl OrderStage {
-    /// Its stable name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Pending { .. } => "pending",
@@ -107,7 +95,6 @@ impl OrderStage {
 }
 
 impl CancelReason {
-    /// All of them.
     pub const ALL: [Self; 5] = [
         Self::OutOfStock,
         Self::PaymentDeclined,
@@ -116,7 +103,6 @@ impl CancelReason {
         Self::Requested,
     ];
 
-    /// Its stable name.
     pub fn code(self) -> &'static str {
         match self {
             Self::OutOfStock => "out-of-stock",
@@ -133,57 +119,43 @@ impl CancelReason {
     }
 }
 
-/// What may be asked of an order.
+/// A command for an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderCommand {
     /// A customer places it.
     Place(PlacedOrder),
-    /// Another service said something of it.
-    Record {
-        /// What.
-        news: ServiceEvent,
-        /// The time.
-        now: OffsetDateTime,
-    },
-    /// It is looked at because it is due.
-    PassDeadline {
-        /// The time.
-        now: OffsetDateTime,
-    },
-    /// The customer wants it no more.
+    /// A message of another service arrived.
+    Record { news: ServiceEvent, now: OffsetDateTime },
+    /// The deadline has passed.
+    PassDeadline { now: OffsetDateTime },
+    /// The customer cancels the order.
     Cancel {
-        /// The time.
         now: OffsetDateTime,
         /// How long a confirmed order can be taken back.
         window: Duration,
     },
 }
 
-/// What has happened to an order.
+/// An event of an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderEvent {
-    /// It was placed.
     Placed(PlacedOrder),
-    /// It is paid for and its stock is held.
+    /// The order is paid for and its stock is held.
     Confirmed {
-        /// What it cost.
         total: Money,
-        /// When.
         at: OffsetDateTime,
     },
-    /// It was given up; whoever holds anything for it lets go.
+    /// The order was cancelled; services that hold stock or money for it release them.
     Cancelled {
-        /// Why.
         reason: CancelReason,
-        /// When.
         at: OffsetDateTime,
     },
-    /// Something is to be remembered of it.
+    /// A message is added to the history.
     Noted(ServiceEvent),
 }
 
 impl OrderEvent {
-    /// When it happened, if it is ours to say; what is only noted is somebody else's word.
+    /// The time of an event of this service; `None` for a noted message of another service.
     pub fn said_at(&self) -> Option<OffsetDateTime> {
         match self {
             Self::Placed(placement) => Some(placement.placed_at),
@@ -193,24 +165,23 @@ impl OrderEvent {
     }
 }
 
-/// Why the answer is no.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderRejection {
-    /// Nothing is known of the order, though we say the first word of each.
+    /// The order is unknown, although this service publishes the first message of every order.
     #[error("there is no such order")]
     Unknown,
-    /// Another order has the name.
+    /// Another order has this id.
     #[error("there is another order of that name")]
     AlreadyPlaced,
-    /// A confirmed order was paid for and its stock held, so nobody can have failed.
+    /// A confirmed order was paid for and its stock held, so neither step can have failed.
     #[error("the order is confirmed, so this cannot have happened")]
     Contradiction,
-    /// Not the order's total was paid.
+    /// The amount paid is not the order's total.
     #[error("what was paid is {paid}, what the order costs is {total}")]
     PaidOtherwise {
-        /// What was paid.
         paid: Money,
-        /// What the order costs.
+        /// The order's total.
         total: Money,
     },
     /// The window in which a confirmed order can be taken back is closed.
@@ -310,10 +281,10 @@ impl Order {
                 };
                 Ok(vec![noted, cancelled(reason)])
             }
-            // On its way; or read late, or a repeat.
+            // Progress, a message read late, or a repeat.
             (S::Pending { .. }, N::StockReserved)
             | (S::Confirmed { .. }, N::StockReserved | N::PaymentDone { .. })
-            // Whoever did it hears of the cancellation and undoes it.
+            // The service that did it reads the cancellation and undoes the step.
             | (
                 S::Cancelled { .. },
                 N::StockReserved
@@ -321,7 +292,7 @@ impl Order {
                 | N::PaymentDone { .. }
                 | N::PaymentFailed { .. },
             )
-            // What only follows an end.
+            // Messages that only follow an end.
             | (
                 S::Pending { .. } | S::Confirmed { .. } | S::Cancelled { .. },
                 N::StockReleased
@@ -329,7 +300,7 @@ impl Order {
                 | N::NotificationSent { .. }
                 | N::NotificationFailed { .. },
             ) => Ok(vec![noted]),
-            // What the other services never say of such an order.
+            // Messages that the other services never publish for such an order.
             (S::Pending { .. }, N::PaymentDone { paid, .. }) => {
                 Err(OrderRejection::PaidOtherwise { paid: *paid, total: self.total })
             }

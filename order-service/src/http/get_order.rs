@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::{OrderApi, problem::ORDER_NOT_FOUND, view::OrderWithHistory};
 use crate::{domain::order::OrderStage, store::view};
 
-/// Nobody waits longer for an order to end: below what a request may take.
+/// The longest wait for an order to end: below the time limit of a request.
 const WAIT_MAX: Duration = Duration::from_secs(8);
-/// While somebody waits, the order is looked at this often.
+/// The interval at which the order is read while a caller waits.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -48,7 +48,7 @@ pub(super) async fn get_order(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = preferred_wait(&headers);
-    // Room for so many to wait; who comes then is answered at once.
+    // The number of waiting callers is limited; further callers are answered at once.
     let room = wait.and_then(|_| api.waiting.try_acquire().ok());
     let until = Instant::now() + wait.filter(|_| room.is_some()).unwrap_or_default();
     loop {
@@ -67,7 +67,7 @@ pub(super) async fn get_order(
     }
 }
 
-/// `Prefer: wait=N`, cut to what is possible. Whatever else stands there is not for us.
+/// `Prefer: wait=N`, cut to the longest wait. Other preferences are ignored.
 fn preferred_wait(headers: &HeaderMap) -> Option<Duration> {
     headers
         .get_all("prefer")

@@ -84,7 +84,7 @@ pub(super) struct CustomerBody {
                            Choose a new one for a new order, and the same one to ask again."),
         ("X-Client-Id" = Option<String>, Header, pattern = "^[!-~]{1,100}$",
             description = "Who you are: 1 to 100 visible ASCII characters. Keys of different clients never meet; \
-                           those who do not say who they are share theirs. It proves nothing."),
+                           those who do not say who they are share theirs. This header is not authenticated."),
     ),
     request_body = PlaceOrderBody,
     responses(

@@ -1,4 +1,4 @@
-//! The refusals that only this service knows. Each has its page in `docs/errors`.
+//! Problem types that only this service has. Each has its page in `docs/errors`.
 
 use axum::http::StatusCode;
 use shared::http::{Problem, ProblemPage, ProblemType, problem};
@@ -24,19 +24,17 @@ pub const TOO_LATE_TO_CANCEL: ProblemType = ProblemType {
     status: StatusCode::CONFLICT,
 };
 
-/// All of them.
 pub const ALL: &[ProblemType] = &[NOT_ORDERABLE, ORDER_NOT_FOUND, TOO_LATE_TO_CANCEL];
 
-/// Their pages.
 pub const PAGES: &[ProblemPage] =
     shared::pages!["not-orderable", "order-not-found", "too-late-to-cancel"];
 
-/// What is wrong with the lines of an order, whatever the products are.
+/// The faults of an order's lines that do not depend on the products.
 pub(super) fn invalid(faults: &[DraftFault]) -> Problem {
     point_out(problem::INVALID_BODY.problem(), faults)
 }
 
-/// What is wrong with the products.
+/// The faults that concern the products.
 pub(super) fn not_orderable(faults: &[DraftFault]) -> Problem {
     point_out(NOT_ORDERABLE.problem(), faults)
 }
@@ -66,7 +64,7 @@ pub(super) fn rejected(rejection: &OrderRejection) -> Problem {
     match rejection {
         OrderRejection::Unknown => ORDER_NOT_FOUND.problem(),
         OrderRejection::TooLate { .. } => TOO_LATE_TO_CANCEL.detail(rejection.to_string()),
-        // Answers to messages, never to a customer.
+        // Rejections of messages; customers never get them.
         OrderRejection::AlreadyPlaced
         | OrderRejection::Contradiction
         | OrderRejection::PaidOtherwise { .. } => Problem::internal(rejection),

@@ -1,6 +1,6 @@
 //! Orders and products as the API shows them.
 //!
-//! Amounts are whole minor units of the currency that stands beside them; times are RFC 3339.
+//! Amounts are whole minor units of the currency given beside them; times are RFC 3339.
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};

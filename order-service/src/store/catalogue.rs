@@ -10,10 +10,10 @@ use crate::domain::{
     money::{Currency, Money},
 };
 
-/// Takes in what was said of products: of each, the word with the highest sequence holds, whatever
-/// the order in which they are read.
+/// Stores product updates: for each product the update with the highest sequence wins, in
+/// whatever order the updates are read.
 pub async fn learn(conn: &mut PgConnection, words: &[&ProductSnapshot]) -> Result<(), sqlx::Error> {
-    // The last word of each, sorted, so that two batches cannot deadlock.
+    // The last update of each product, sorted, so that two batches cannot deadlock.
     let mut last: BTreeMap<&Sku, &ProductSnapshot> = BTreeMap::new();
     for word in words {
         let known = last.entry(&word.sku).or_insert(word);
@@ -72,7 +72,7 @@ pub async fn learn(conn: &mut PgConnection, words: &[&ProductSnapshot]) -> Resul
     Ok(())
 }
 
-/// For how much these products are offered; those that do not exist are missing in the answer.
+/// The offers of these products; products that do not exist are missing in the result.
 pub async fn offers(
     conn: &mut PgConnection,
     skus: &[&str],

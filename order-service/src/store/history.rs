@@ -1,30 +1,29 @@
-//! What has happened to each order, for people.
+//! The history of each order, for display.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-/// Something that has happened to an order.
+/// An entry in an order's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HistoryEntry {
-    /// The message that says so.
+    /// The id of the message.
     pub message_id: Uuid,
-    /// Which service says so.
+    /// The service that published the message.
     pub source: String,
-    /// The n-th that it says of this order.
+    /// Its sequence number among the messages of that service about this order.
     pub sequence: i64,
-    /// What, in the words of the topics.
+    /// The kind of the event: its topic name.
     pub what: &'static str,
-    /// What is particular about it.
+    /// Details of the event.
     pub detail: Option<String>,
-    /// When.
     pub happened_at: OffsetDateTime,
 }
 
 /// Longer details are cut: they are for people, and a batch has to stay small.
 const DETAIL_CHARS_MAX: usize = 400;
 
-/// Keeps entries. One that is known by its message stays as it is.
+/// Stores entries. An entry whose message is stored already stays unchanged.
 ///
 /// To be called while the orders are locked.
 pub async fn note(
@@ -53,7 +52,7 @@ pub async fn note(
     Ok(())
 }
 
-/// What other services say is shown to people and kept by Postgres, which takes no NUL.
+/// Removes NUL from texts of other services, because Postgres cannot store NUL.
 fn printable(text: &str) -> String {
     text.chars()
         .take(DETAIL_CHARS_MAX)

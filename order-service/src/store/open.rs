@@ -1,17 +1,16 @@
-//! The orders that have not ended, counted.
+//! Counts of the orders that have not ended.
 
 use sqlx::PgConnection;
 
-/// Open orders that stand at the same stage.
+/// Open orders at the same stage.
 #[derive(Clone, Copy, Debug, PartialEq, sqlx::FromRow)]
 pub struct OpenCount {
-    /// Whether their stock is held, as far as was heard.
+    /// Whether their stock is held, according to the messages read so far.
     pub held: bool,
-    /// How many.
     pub orders: i64,
     /// For how many seconds the oldest has been open.
     pub age: f64,
-    /// How many of them should have ended by now.
+    /// The number of them that are overdue.
     pub overdue: i64,
 }
 

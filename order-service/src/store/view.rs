@@ -1,7 +1,7 @@
-//! What people look at: one order with its history, pages of orders, pages of products.
+//! Queries of the REST API: one order with its history, pages of orders, pages of products.
 //!
 //! **Architecture invariant:** reads only, locks nothing. A page ends at a key, not at a count, so
-//! that what is placed meanwhile shifts nothing.
+//! orders that are placed meanwhile do not shift the next page.
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
@@ -13,13 +13,9 @@ use crate::domain::{money::Money, order::OrderStage};
 /// An order as people see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownOrder {
-    /// Its id.
     pub order_id: Uuid,
-    /// Where it stands.
     pub stage: OrderStage,
-    /// What was ordered.
     pub lines: Vec<StoredLine>,
-    /// What it costs.
     pub total: Money,
     /// When it was accepted.
     pub placed_at: OffsetDateTime,
@@ -29,27 +25,24 @@ pub struct ShownOrder {
     pub confirmed_at: Option<OffsetDateTime>,
 }
 
-/// Something that has happened to an order, as people see it.
+/// An entry in an order's history, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ShownEntry {
-    /// When.
     pub happened_at: OffsetDateTime,
     /// Which service says so.
     pub source: String,
     /// The message that says so.
     pub message_id: Uuid,
-    /// What.
     pub what: String,
-    /// What is particular about it.
+    /// Details of the event.
     pub detail: Option<String>,
 }
 
 /// A product as people see it.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ShownProduct {
-    /// The product.
     pub sku: String,
-    /// What people call it.
+    /// The display name.
     pub name: String,
     /// The price of one, in minor units.
     pub price_minor: i64,
@@ -71,7 +64,6 @@ macro_rules! select_orders {
     };
 }
 
-/// One order.
 pub async fn order(
     conn: &mut PgConnection,
     order_id: Uuid,
@@ -83,7 +75,7 @@ pub async fn order(
     found.as_ref().map(shown).transpose()
 }
 
-/// What has happened to an order, oldest first.
+/// The history of an order, oldest entry first.
 pub async fn history(
     conn: &mut PgConnection,
     order_id: Uuid,
@@ -101,14 +93,14 @@ pub async fn history(
 /// An order of one payment and a few mails has about ten entries.
 const HISTORY_MAX: i64 = 1_000;
 
-/// Where a page begins and which orders are on it.
+/// The start of a page and its filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrdersPage {
-    /// Only those that stand there.
+    /// Only orders at this stage.
     pub stage: Option<&'static str>,
     /// Only those placed before this one.
     pub before: Option<Uuid>,
-    /// So many at most.
+    /// The maximum number of orders on the page.
     pub limit: i64,
 }
 

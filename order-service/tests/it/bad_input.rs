@@ -1,4 +1,4 @@
-//! Everything that a stranger may send: refused with its reason, and nothing is done.
+//! Invalid input: refused with its reason, without any effect.
 
 use axum::{
     body::Body,

@@ -1,4 +1,4 @@
-//! The customer takes an order back, at each stage.
+//! The customer cancels an order, at each stage.
 
 use axum::http::StatusCode;
 use devstack::until;

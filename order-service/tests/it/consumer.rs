@@ -1,4 +1,4 @@
-//! What other services say, taken in by batches, against a real Postgres and a real registry.
+//! Messages of other services, consumed in batches, with a real Postgres and a real registry.
 
 use order_service::store::catalogue;
 use shared::{

@@ -1,4 +1,4 @@
-//! The description of the API is what is committed, what is served, and what is printed.
+//! The committed, the served and the printed API description are the same.
 
 use std::{fs, path::Path, process::Command};
 

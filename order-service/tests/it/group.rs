@@ -1,4 +1,4 @@
-//! Two instances of the service: while one is stuck, the other cancels nobody.
+//! Two instances of the service: while one is stuck, the other cancels no order.
 
 use std::{net::Ipv4Addr, process::ExitCode};
 
@@ -22,8 +22,8 @@ use crate::{
     words::paid,
 };
 
-/// Orders that wait for their payment: some lie in the partitions of each instance. That all but one
-/// of them lie in those of one has a chance of one in 2^39.
+/// Orders that wait for their payment, some in the partitions of each instance. The chance that all
+/// but one are in the partitions of one instance is one in 2^39.
 const ORDERS: usize = 40;
 
 pub(crate) struct Instance {
@@ -62,14 +62,14 @@ impl Instance {
         Self { life, admin, _ports: ports }
     }
 
-    /// What each part says of itself.
+    /// The reported state of each part.
     pub(crate) async fn says(&self) -> String {
         let url = format!("http://{}/readyz?verbose", self.admin);
         reqwest::get(url).await.unwrap().text().await.unwrap()
     }
 }
 
-/// How the shop's broker is spoken to.
+/// Connection settings of the shop's broker.
 pub(crate) async fn broker(shop: &Shop) -> kafka::KafkaSettings {
     kafka::KafkaSettings {
         brokers: devstack::shared().await.urls().brokers.clone(),
@@ -80,7 +80,7 @@ pub(crate) async fn broker(shop: &Shop) -> kafka::KafkaSettings {
     }
 }
 
-/// Brings messages to the log.
+/// Publishes messages.
 pub(crate) async fn publish(shop: &Shop, messages: Vec<OutgoingMessage>) {
     let kafka = broker(shop).await;
     let keep = |(outbox_id, message)| outbox::OutboxRow { outbox_id, created_at: NOW, message };

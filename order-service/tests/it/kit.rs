@@ -1,4 +1,4 @@
-//! A shop to test in: a database, an app, and messages of the other services.
+//! Shared test kit: a database, the app, and messages of the other services.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -60,7 +60,7 @@ pub(crate) struct Shop {
     pub(crate) consumer: BatchProcessor<EventHandler>,
     pub(crate) api: Router,
     life: ProcessLifecycle,
-    /// Speaks for everybody else.
+    /// The codec of the other services.
     others: AvroCodec,
     pub(crate) prefix: String,
     offset: AtomicI64,
@@ -72,8 +72,8 @@ impl Shop {
         let clock = Clock::fixed(NOW);
         let pool = pool().await;
         let prefix = devstack::unique_prefix();
-        // The others first: then this service knows from the start how they write, and does not depend
-        // on how long the registry takes to answer later on.
+        // The others register first: then this service knows their schemas from the start, and does
+        // not depend on how long the registry takes to answer later on.
         let others = codec(&prefix, "others", &wire::reads(), &[]).await;
         let app = App {
             codec: codec(&prefix, NAME, &wire::says(), &wire::reads()).await,
@@ -96,12 +96,12 @@ impl Shop {
         shop
     }
 
-    /// Somebody who reads what this service says.
+    /// A reader of this service's messages.
     pub(crate) async fn reader(&self) -> AvroCodec {
         codec(&self.prefix, "reader", &[], &wire::says()).await
     }
 
-    /// The same shop in another process: the same database, doors of its own.
+    /// The same shop in another process: the same database, its own API.
     pub(crate) fn branch(&self) -> Router {
         api(&self.life, &self.pool, &self.app, patient())
     }
@@ -185,22 +185,22 @@ impl Shop {
         order_id
     }
 
-    /// What somebody else says of an order.
+    /// A message of another service about an order.
     pub(crate) fn said_of<R: Record>(&self, order_id: Uuid, record: &R) -> OutgoingMessage {
         self.others.message(self.says(&order_id.to_string(), 1), record).unwrap()
     }
 
-    /// The same, as it is read.
+    /// The same message, decoded.
     pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> IncomingMessage {
         self.read(&self.said_of(order_id, record))
     }
 
-    /// What somebody else says under that subject, as it is read.
+    /// A message of another service under that subject, decoded.
     pub(crate) fn says_of<R: Record>(&self, subject: &str, n: i64, record: &R) -> IncomingMessage {
         self.read(&self.others.message(self.says(subject, n), record).unwrap())
     }
 
-    /// What somebody else says of a product that is gone.
+    /// A message of another service about a removed product.
     pub(crate) fn says_gone(&self, sku: &str, n: i64) -> IncomingMessage {
         self.read(&self.others.tombstone::<contract::ProductChanged>(self.says(sku, n)))
     }
@@ -228,7 +228,7 @@ impl Shop {
         }
     }
 
-    /// Where an order stands, and why.
+    /// The stage of an order, and its reason.
     pub(crate) async fn stands(&self, order_id: Uuid) -> String {
         let mut conn = self.pool.acquire().await.unwrap();
         let (stage, reason): (String, Option<String>) =
@@ -240,7 +240,7 @@ impl Shop {
         reason.map_or_else(|| stage.clone(), |reason| format!("{stage}: {reason}"))
     }
 
-    /// What has happened to an order, oldest first.
+    /// The history of an order, oldest entry first.
     pub(crate) async fn history(&self, order_id: Uuid) -> Vec<String> {
         let mut conn = self.pool.acquire().await.unwrap();
         let entries = view::history(&mut conn, order_id).await.unwrap();
@@ -255,7 +255,7 @@ impl Shop {
             .collect()
     }
 
-    /// What is in the outbox of that key: topic and number.
+    /// The outbox entries of that key: topic and number.
     pub(crate) async fn said(&self, order_id: Uuid) -> Vec<(String, i64)> {
         let mut conn = self.pool.acquire().await.unwrap();
         let kept = shared::outbox::head(&mut conn, 10_000).await.unwrap();
@@ -296,7 +296,6 @@ impl Reply {
         self.headers.get(name).map_or("", |it| it.to_str().unwrap())
     }
 
-    /// The order's id.
     pub(crate) fn id(&self) -> Uuid {
         self.json()["id"].as_str().unwrap().parse().unwrap()
     }
@@ -334,7 +333,7 @@ pub(crate) async fn ask(api: &Router, request: Request<Body>) -> Reply {
     Reply { status: parts.status, headers: parts.headers, bytes }
 }
 
-/// An batcher that gives nobody up because the machine is busy.
+/// A batcher whose limits are not reached when the machine is busy.
 fn patient() -> batcher::BatcherSettings {
     let (transaction_limit, lock_limit) = (STANDSTILL, STANDSTILL);
     batcher::BatcherSettings {

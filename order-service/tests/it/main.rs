@@ -1,4 +1,4 @@
-//! The one integration test binary of the crate: the service's rooms against real parts.
+//! The one integration test binary of the crate: the service's parts against real dependencies.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod bad_input;

@@ -1,4 +1,4 @@
-//! How many orders are open, what they wait for, and that looking costs little.
+//! The counts of open orders by what they wait for, and the low cost of the query.
 
 use devstack::until;
 use order_service::store::open::{self, OpenCount};

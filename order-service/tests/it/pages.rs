@@ -1,4 +1,4 @@
-//! Looking at orders and products, page by page; waiting for an end.
+//! Reading orders and products page by page; waiting for an order to end.
 
 use axum::{
     body::Body,
@@ -74,7 +74,7 @@ async fn pages_of_products_are_in_the_order_of_their_skus() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_prefers_to_wait_is_answered_when_the_order_has_ended() {
+async fn a_client_that_prefers_to_wait_is_answered_when_the_order_has_ended() {
     let shop = Shop::open().await;
     let order = shop.place().await;
     let request = |wait: &str| {

@@ -1,4 +1,4 @@
-//! `POST /orders`: accepted at once, and once.
+//! `POST /orders`: accepted at once, and exactly once.
 
 use std::collections::HashSet;
 
@@ -196,7 +196,7 @@ async fn a_refusal_is_not_kept_so_the_key_can_try_again() {
     assert_eq!(shop.post("k1", &body).await.status, StatusCode::ACCEPTED);
 }
 
-/// The same order, spelled in different ways: what clients of different languages make of it.
+/// The same order in different JSON spellings, as clients in different languages write it.
 const SPELLINGS: [&str; 8] = [
     r#"{"lines":[{"sku":"tea","quantity":2}],"currency":"EUR","payment_method":"tok_visa","customer":{"email":"ada@example.org"}}"#,
     r#"{"lines":[{"sku":"tea","quantity":2.0}],"currency":"EUR","payment_method":"tok_visa","customer":{"email":"ada@example.org"}}"#,

@@ -65,7 +65,7 @@ async fn it_starts_takes_orders_says_them_and_stops() {
     assert_eq!(life.stop().await, ExitCode::SUCCESS);
 }
 
-/// What inventory-service would say.
+/// A message as inventory-service would publish it.
 async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
     let words = codec::CodecSettings {
         source: contract::source("inventory-service"),

@@ -1,6 +1,6 @@
-//! What is not given to a consumer, or not yet: control records, what an open transaction of somebody
-//! else hides, what lies on a partition that was added. The deadline waits for what is there, and for
-//! nothing else.
+//! Records that a consumer does not get, or not yet: control records, records behind an open
+//! transaction of another producer, records on an added partition. The deadline waits for existing
+//! messages only.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What other services say, in these tests.
+//! Messages of the other services in these tests.
 
 use shared::contract::{
     MissingLine, PaymentDone, PaymentFailed, StockLine, StockRejected, StockReserved,

@@ -1,7 +1,7 @@
-//! What the gateway is asked: the requests, and what makes one well-formed.
+//! The requests to the gateway, and their validation.
 //!
-//! The shapes follow Stripe's. Unknown fields are refused, because a simulator that takes a typing
-//! mistake for a default is a poor teacher.
+//! The shapes follow Stripe's. Unknown fields are refused, so that a misspelled field
+//! is an error and not a default.
 
 pub mod answer;
 pub mod refusal;
@@ -14,11 +14,10 @@ use refusal::RequestRefusal;
 pub const AMOUNT_MAX: u64 = 99_999_999;
 const ORDER_ID_BYTES_MAX: usize = 255;
 
-/// What is done to money.
+/// The kind of a money movement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MoneyOperation {
-    /// Money is taken.
     Charge,
     /// Money is given back.
     Refund,
@@ -47,7 +46,7 @@ pub struct ChargeRequest {
     pub metadata: ChargeMetadata,
 }
 
-/// What the caller hangs on to a charge.
+/// Data that the caller attaches to a charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChargeMetadata {
@@ -59,7 +58,6 @@ pub struct ChargeMetadata {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RefundRequest {
-    /// The charge's id.
     pub charge: String,
     /// In minor units; what is left of the charge when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,10 +67,8 @@ pub struct RefundRequest {
 /// The card tokens that the gateway knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CardToken {
-    /// Succeeds.
     #[serde(rename = "tok_visa")]
     Visa,
-    /// Succeeds.
     #[serde(rename = "tok_mastercard")]
     Mastercard,
     /// Declined without a reason.
@@ -84,7 +80,6 @@ pub enum CardToken {
     /// Declined as too old.
     #[serde(rename = "tok_expired")]
     Expired,
-    /// Succeeds late.
     #[serde(rename = "tok_slow")]
     Slow,
     /// Succeeds, and the answer of the attempt that executed it is lost.
@@ -101,11 +96,8 @@ pub enum CardToken {
 /// Why a card is declined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DeclineReason {
-    /// The error's code.
     pub code: &'static str,
-    /// The issuer's code.
     pub decline_code: &'static str,
-    /// For people.
     pub message: &'static str,
 }
 
@@ -130,7 +122,6 @@ impl CardToken {
 }
 
 impl ChargeRequest {
-    /// Reads a body.
     pub fn parse(body: &[u8]) -> Result<Self, RequestRefusal> {
         let mut request: Self = from_json(body)?;
         request.currency.make_ascii_uppercase();
@@ -153,7 +144,6 @@ impl ChargeRequest {
 }
 
 impl RefundRequest {
-    /// Reads a body.
     pub fn parse(body: &[u8]) -> Result<Self, RequestRefusal> {
         let request: Self = from_json(body)?;
         request.amount.map_or(Ok(()), check_amount)?;
@@ -168,8 +158,8 @@ fn check_amount(amount: u64) -> Result<(), RequestRefusal> {
     Err(RequestRefusal::Invalid(format!("amount must be from 1 to {AMOUNT_MAX} minor units")))
 }
 
-/// Reads JSON, past a byte order mark; what serde says of a mistake is precise enough to be told to the
-/// caller.
+/// Reads JSON, past a byte order mark; what serde says of a mistake is precise enough to be told to
+/// the caller.
 pub(crate) fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestRefusal> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     serde_json::from_slice(body).map_err(|error| RequestRefusal::Invalid(error.to_string()))

@@ -1,8 +1,8 @@
 //! Connections that can be cut: a client sees the end of the stream where an answer should be.
 //!
-//! Cutting is done below HTTP. A cut line reads and writes nothing any more, so hyper gives the
-//! connection up, drops the handler and closes the socket; what the handler would have answered
-//! never reaches the wire.
+//! Cutting is done below HTTP. A cut connection reads and writes nothing any more, so hyper gives
+//! the connection up, drops the handler and closes the socket; the handler's answer is never
+//! sent.
 
 use std::{
     collections::HashMap,
@@ -26,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// The scissors of one connection.
+/// The control that cuts one connection.
 #[derive(Clone, Debug)]
 pub(crate) struct CutSignal(Arc<CutState>);
 
@@ -39,7 +39,6 @@ struct CutState {
 }
 
 impl CutSignal {
-    /// Cuts the connection.
     pub(crate) fn cut(&self) {
         self.0.cut.store(true, Ordering::Release);
         self.0.reader.wake();
@@ -53,7 +52,6 @@ impl CutSignal {
     }
 }
 
-/// The open connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenConnections {
     open: Arc<Mutex<HashMap<u64, CutSignal>>>,
@@ -93,7 +91,6 @@ pub(crate) struct CuttableListener {
 }
 
 impl CuttableListener {
-    /// Listens.
     pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         Ok(Self { listener, switchboard: OpenConnections::default() })

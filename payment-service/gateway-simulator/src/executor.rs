@@ -1,6 +1,6 @@
-//! The desk: the one thread that decides, writes and answers.
+//! The executor: the single thread that decides, writes and answers.
 //!
-//! It takes what has come up in the meantime as one batch: decides each attempt against the ledger
+//! The executor takes all waiting commands as one batch: it decides each attempt against the ledger
 //! in turn, writes all their lines in one write, and only then answers. The more callers wait, the
 //! larger the batch, without a timer.
 //!
@@ -28,11 +28,11 @@ use crate::{
     ledger::{ChargeLedger, KeyStanding},
 };
 
-/// How many commands wait at the desk before callers have to wait outside.
+/// The length of the executor's queue; further callers wait until there is a free place.
 const QUEUE_MAX: usize = 1_024;
 const BATCH_MAX: usize = 512;
 
-/// The desk is closed, because the gateway stops.
+/// The executor has ended, because the gateway stops.
 #[derive(Debug, thiserror::Error)]
 #[error("the desk is closed")]
 pub(crate) struct ExecutorStopped;
@@ -46,19 +46,17 @@ pub(crate) struct ParsedCall {
     pub(crate) ending: CallEnding,
 }
 
-/// What an attempt wants.
+/// The purpose of an attempt.
 #[derive(Debug)]
 pub(crate) enum CallTarget {
     /// To be noted only: it was turned away before it came here.
     Refused(RequestRefusal),
-    /// To be done.
     Do(ApiRequest, ExecutionTime),
 }
 
 /// When a request is to be executed, if it has not been yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExecutionTime {
-    /// At once.
     Now,
     /// Later: until then the key is held, and nobody else may.
     Later,
@@ -66,7 +64,7 @@ pub(crate) enum ExecutionTime {
     AfterHold,
 }
 
-/// What an attempt gets.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(crate) enum CallResult {
     /// The key is held; settle it.
@@ -90,16 +88,16 @@ enum ExecutorCommand {
     Close,
 }
 
-/// The door to the desk.
+/// The handle through which commands are sent to the executor.
 #[derive(Clone, Debug)]
 pub(crate) struct ExecutorHandle {
     commands: mpsc::Sender<ExecutorCommand>,
 }
 
-/// Told once when the desk has ended.
+/// Resolves once, when the executor has ended.
 pub(crate) type ExecutorEnd = oneshot::Receiver<Result<(), journal::JournalError>>;
 
-/// Opens the desk; however it ends, it stops the gateway.
+/// Starts the executor; whenever the executor ends, the gateway stops.
 pub(crate) fn open(
     journal: OpenJournal,
     ledger: ChargeLedger,
@@ -111,7 +109,7 @@ pub(crate) fn open(
     thread::Builder::new().name("desk".to_owned()).spawn(move || {
         let _stop = stop.drop_guard();
         let result = clerk.run(inbox);
-        // Whoever waits for the end may have given up; the process ends either way.
+        // The receiver may be gone; the process ends either way.
         drop(end.send(result));
     })?;
     Ok((ExecutorHandle { commands }, ended))
@@ -136,14 +134,13 @@ impl ExecutorHandle {
         seen.await.or(Err(ExecutorStopped))
     }
 
-    /// Forgets all keys.
     pub(crate) async fn forget_keys(&self) -> Result<(), ExecutorStopped> {
         let (reply, forgotten) = oneshot::channel();
         self.send(ExecutorCommand::Forget(reply)).await?;
         forgotten.await.or(Err(ExecutorStopped))
     }
 
-    /// Ends the desk after what is already waiting.
+    /// Ends the executor after the commands that are already in its queue.
     pub(crate) async fn close(&self) {
         // Closed already is as good.
         drop(self.send(ExecutorCommand::Close).await);
@@ -173,7 +170,7 @@ impl ExecutorTask {
         Ok(())
     }
 
-    /// Answers whether the desk stays open.
+    /// Returns whether the executor goes on.
     fn serve_batch(
         &mut self,
         batch: &mut Vec<ExecutorCommand>,
@@ -295,7 +292,7 @@ impl ExecutorTask {
     }
 }
 
-/// What a key is answered.
+/// The stored answer of a key.
 struct KeyLookup {
     answer: ApiAnswer,
     executed: bool,

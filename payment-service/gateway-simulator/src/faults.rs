@@ -1,7 +1,7 @@
-//! Faults that can be switched on while the gateway runs, and the fate that they draw for a call.
+//! Faults that can be switched on while the gateway runs, and the random outcome of each call.
 //!
 //! Every call draws the same number of random numbers, whatever the rates are, so that one seed
-//! gives one row of fates. Faults are not kept: a restarted gateway is a healthy one.
+//! gives one sequence of outcomes. Faults are not stored: a restarted gateway has none.
 
 #[cfg(test)]
 mod tests;
@@ -20,13 +20,11 @@ use crate::api::refusal::RequestRefusal;
 const DELAY_MAX_MS: u64 = 600_000;
 const SLOW_DEFAULT_MS: u64 = 1_500;
 
-/// What is broken, and how often. The default is: nothing.
+/// The faults and their rates. By default there are none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct FaultSettings {
-    /// 503, nothing executed.
     refuse_rate: f64,
-    /// Executed, then 500.
     error_after_rate: f64,
     /// The connection is closed, nothing executed.
     drop_before_rate: f64,
@@ -51,7 +49,6 @@ struct DelayMs {
 /// How a call ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallEnding {
-    /// With its answer.
     Answer,
     /// With 500 in place of its answer.
     Error,
@@ -62,15 +59,14 @@ pub(crate) enum CallEnding {
 /// Whether a call begins at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CallStart {
-    /// It does.
     Pass,
-    /// It is answered 503.
+    /// The call is answered 503.
     Refuse,
     /// The connection is closed.
     Drop,
 }
 
-/// What happens to one call.
+/// The faults of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CallFate {
     pub(crate) start: CallStart,
@@ -140,14 +136,13 @@ pub(crate) struct FaultSwitches {
 }
 
 impl FaultSwitches {
-    /// Nothing is broken.
     pub(crate) fn new() -> Self {
         let faults = FaultSettings::default();
         let random = Rng::with_seed(faults.seed);
         Self { state: Mutex::new((faults, random)) }
     }
 
-    /// What is switched on.
+    /// The active faults.
     pub(crate) fn faults(&self) -> FaultSettings {
         self.lock().0.clone()
     }

@@ -1,5 +1,5 @@
-//! The gateway over HTTP: what it sells (`/charges`, `/refunds`), which faults strike, and the
-//! tester's side door (`/faults`, `/keys`, `/summary`, `/livez`), which no fault touches.
+//! The gateway over HTTP: its product API (`/charges`, `/refunds`), which faults affect, and the
+//! test API (`/faults`, `/keys`, `/summary`, `/livez`), which no fault affects.
 
 mod attempts;
 mod reads;
@@ -26,7 +26,7 @@ use crate::{
 
 const BODY_BYTES_MAX: usize = 16 * 1_024;
 
-/// What the handlers share.
+/// State that the handlers share.
 #[derive(Debug)]
 pub(crate) struct GatewayState {
     pub(crate) desk: ExecutorHandle,
@@ -37,7 +37,6 @@ pub(crate) struct GatewayState {
     pub(crate) stop: CancellationToken,
 }
 
-/// All routes.
 pub(crate) fn router(gateway: Arc<GatewayState>) -> Router {
     let reads = Router::new()
         .route("/charges", get(reads::charges))

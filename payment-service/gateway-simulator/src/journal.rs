@@ -1,12 +1,12 @@
 //! The journal: every executed charge, decline and refund and every attempt, one JSON line each.
 //!
-//! It is the witness's memory and the only thing that outlives the process. A batch of lines goes
-//! out in one write. A write survives `kill -9`; it is not synced, so it does not promise to
-//! survive the machine.
+//! The journal is the only state that outlives the process. A batch of lines is written in one
+//! write. A write survives `kill -9`; it is not synced, so it may not survive a crash of the
+//! machine.
 //!
 //! **Architecture invariant:** a line is whole when its newline is there. A last line without one
 //! was never answered, so it is cut off at start; any other broken line stops the start, because a
-//! witness with a hole in its memory is none.
+//! journal with missing records is no evidence.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -21,7 +21,7 @@ use crate::api::{ChargeRequest, MoneyOperation, RefundRequest};
 /// The layout of the lines, told in the first of them.
 pub const FORMAT: u32 = 1;
 
-/// What can go wrong with the journal.
+/// The errors of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The file cannot be opened, read or written.
@@ -33,9 +33,7 @@ pub enum JournalError {
     /// A line that is whole and makes no sense.
     #[error("line {number} of the log makes no sense")]
     Line {
-        /// From one.
         number: u64,
-        /// What JSON says.
         #[source]
         source: serde_json::Error,
     },
@@ -44,13 +42,11 @@ pub enum JournalError {
     Format,
 }
 
-/// A line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum JournalRecord {
     /// The first line: whose log it is.
     Opened(OpenedRecord),
-    /// Money was taken.
     Charge(ChargedRecord),
     /// A card was declined.
     Decline(DeclinedRecord),
@@ -58,14 +54,12 @@ pub enum JournalRecord {
     Refund(RefundedRecord),
     /// All keys were forgotten: each is free again.
     Forgot(ForgotRecord),
-    /// Somebody called; stands after what it executed.
+    /// An attempt; written after the records that it executed.
     Attempt(AttemptedRecord),
 }
 
-/// The first line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OpenedRecord {
-    /// Milliseconds since 1970.
     pub at_ms: u64,
     /// The layout of the lines.
     pub format: u32,
@@ -76,77 +70,58 @@ pub struct OpenedRecord {
 /// A charge and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargedRecord {
-    /// Milliseconds since 1970.
     pub at_ms: u64,
-    /// The idempotency key.
     pub key: String,
-    /// What was asked.
     pub request: ChargeRequest,
     /// `ch_…`
     pub id: String,
-    /// What was taken, which is not what was asked for a card that errs.
+    /// The charged amount, which differs from the requested one for the card with that fault.
     pub amount: u64,
-    /// HTTP's.
     pub status: u16,
-    /// The stored answer.
     pub body: String,
 }
 
 /// A decline and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeclinedRecord {
-    /// Milliseconds since 1970.
     pub at_ms: u64,
-    /// The idempotency key.
     pub key: String,
-    /// What was asked.
     pub request: ChargeRequest,
-    /// The issuer's code.
     pub decline_code: String,
-    /// HTTP's.
     pub status: u16,
-    /// The stored answer.
     pub body: String,
 }
 
 /// A refund and the answer that its key gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefundedRecord {
-    /// Milliseconds since 1970.
     pub at_ms: u64,
-    /// The idempotency key.
     pub key: String,
-    /// What was asked.
     pub request: RefundRequest,
     /// `re_…`
     pub id: String,
-    /// What was given back.
+    /// The refunded amount.
     pub amount: u64,
-    /// HTTP's.
     pub status: u16,
-    /// The stored answer.
     pub body: String,
 }
 
 /// From here on no key is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ForgotRecord {
-    /// Milliseconds since 1970.
     pub at_ms: u64,
 }
 
 /// An attempt and how the gateway set out to end it; whether the answer arrived it cannot know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttemptedRecord {
-    /// Milliseconds since 1970.
     pub at_ms: u64,
-    /// What was asked for.
+    /// The requested operation.
     pub operation: MoneyOperation,
     /// The idempotency key, if it was one.
     pub key: Option<String>,
-    /// How it ended.
     pub outcome: AttemptOutcome,
-    /// What HTTP said; none when the connection was dropped.
+    /// The HTTP status; `None` when the connection was dropped.
     pub status: Option<u16>,
     /// Whether this very attempt executed the request.
     pub executed: bool,

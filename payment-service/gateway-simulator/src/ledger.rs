@@ -1,9 +1,9 @@
-//! The ledger: who was charged what, and what each key is answered.
+//! The ledger: all charges, and the answer of each key.
 //!
-//! Pure: no file, no clock, no lock. [`Ledger::decide`] makes a record of what a request does and
-//! changes nothing; [`Ledger::apply`] takes a record in. Living and replaying go the same way.
+//! Pure: no file, no clock, no lock. [`ChargeLedger::decide`] returns the record of a request and
+//! changes nothing; [`ChargeLedger::apply`] applies a record. Replay uses the same function.
 //!
-//! **Architecture invariant:** the ledger is what its records make of it. A key that has a record
+//! **Architecture invariant:** the ledger is a function of its records. A key that has a record
 //! has that answer until all keys are forgotten; a request that never had one was not executed.
 
 mod read;
@@ -45,7 +45,7 @@ struct LedgerRefund {
     created: u64,
 }
 
-/// What a key did, and what it is answered.
+/// The effect of a key, and its stored answer.
 #[derive(Debug)]
 struct KeyRecord {
     request: ApiRequest,
@@ -57,14 +57,13 @@ struct KeyRecord {
 struct OrderCharges {
     /// Places in `charges`, rising.
     charges: Vec<usize>,
-    /// How many of them still hold money.
+    /// The number of charges that still hold money.
     unrefunded: usize,
 }
 
-/// How a key stands towards a request.
+/// The state of a key for a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum KeyStanding {
-    /// Never executed.
     Fresh,
     /// Executed: this is its answer.
     Kept(ApiAnswer),
@@ -92,7 +91,7 @@ pub(crate) struct ChargeLedger {
 }
 
 impl ChargeLedger {
-    /// How `key` stands towards `request`.
+    /// The state of `key` for `request`.
     pub(crate) fn standing(&self, key: &str, request: &ApiRequest) -> KeyStanding {
         if let Some(kept) = self.kept.get(key) {
             if kept.request == *request {
@@ -112,12 +111,11 @@ impl ChargeLedger {
         self.held.insert(key, request);
     }
 
-    /// Ends a hold.
     pub(crate) fn release(&mut self, key: &str) {
         self.held.remove(key);
     }
 
-    /// What a fresh request does.
+    /// The record of a new request.
     pub(crate) fn decide(
         &self,
         key: &str,

@@ -13,8 +13,8 @@ async fn main() -> anyhow::Result<()> {
     if arguments.health {
         return Ok(question::ask(arguments.listen)?);
     }
-    // What cannot be formatted would be complained of on standard error, and a complaint that nobody
-    // takes is a panic.
+    // A log line that cannot be formatted would be reported on standard error, and a failed report
+    // is a panic.
     tracing_subscriber::fmt().with_writer(|| output::StderrLog).log_internal_errors(false).init();
     let settings = GatewaySettings { listen: arguments.listen, log: arguments.log };
     let stop = server::stop_on_signal()?;

@@ -1,13 +1,13 @@
-//! What the process says: its address and its log. It goes on where nobody takes either; it is the
-//! [journal](crate::journal) that is the witness.
+//! The output of the process: its address and its log. The process goes on if no process reads
+//! them; the evidence is the [journal](crate::journal).
 
 use std::{
     io::{self, Write},
     net::SocketAddr,
 };
 
-/// The process that started this one reads this line to learn the port. With a port of its own choice it
-/// need not.
+/// The process that started this one reads this line to learn the port. With a port of its own
+/// choice it need not.
 pub fn announce(address: SocketAddr) -> io::Result<()> {
     let mut out = io::stdout().lock();
     drop(writeln!(out, "listening on http://{address}").and_then(|()| out.flush()));

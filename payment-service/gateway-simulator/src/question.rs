@@ -1,4 +1,4 @@
-//! The question of `--health`: is the gateway alive that listens at this address? For a container
+//! The `--health` check: whether the gateway that listens at this address is alive. For a container
 //! that has neither shell nor `curl`.
 
 use std::{
@@ -7,9 +7,9 @@ use std::{
     time::Duration,
 };
 
-/// Who has not answered after this long is not alive.
+/// A gateway that has not answered after this time is not alive.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
-/// What is read of an answer: its status line is in there.
+/// The bytes read of an answer: they include its status line.
 const ANSWER_BYTES_MAX: u64 = 64;
 
 /// Asks; an error is a no.

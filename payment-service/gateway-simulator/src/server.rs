@@ -26,25 +26,24 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(1);
 const CUTTING_MAX: Duration = Duration::from_millis(500);
 
-/// What the gateway needs to know.
+/// Settings of the gateway.
 #[derive(Debug)]
 pub struct GatewaySettings {
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where the journal is.
+    /// The path of the journal.
     pub log: PathBuf,
 }
 
 /// Why the gateway did not start, or did not go on.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The journal.
     #[error("the journal failed")]
     Journal(#[from] journal::JournalError),
     /// The network, the signals or a thread.
     #[error("the system refused")]
     Io(#[from] io::Error),
-    /// A bug in the desk; its own message is on standard error.
+    /// A bug in the executor; its own message is on standard error.
     #[error("the desk broke down")]
     Desk,
 }

@@ -1,4 +1,4 @@
-//! Settings: what is wrong is named, and no secret is shown.
+//! Settings: errors name the wrong setting, and no secret is shown.
 
 use clap::Parser as _;
 

@@ -1,4 +1,4 @@
-//! One payment for one order, whatever comes in whatever order.
+//! The payment of one order, whatever messages arrive in whatever order.
 //!
 //! ```text
 //!              placed                 reserved
@@ -14,8 +14,9 @@
 //!                                                                        needs review
 //! ```
 //!
-//! An order that costs nothing is done without a charge. A doubt that is older than the gateway's
-//! memory of its keys, and of which its list says nothing, waits for a person (*charge in doubt*).
+//! An order that costs nothing is done without a charge. A charge with an unknown outcome, whose
+//! key the gateway may have forgotten and which its list does not show, waits for a person (*charge
+//! in doubt*).
 //!
 //! Read as a table:
 //!
@@ -57,7 +58,7 @@
 //! | charge in doubt | charged, charged wrongly, found charged | refunding | | refund |
 //!
 //! And whole: `+` as told above; `.` nothing, because it is a repeat or came late; `x` a
-//! [`Rejection`], because the gateway or we ourselves contradict what was said before.
+//! [`PaymentRejection`], because the gateway or we ourselves contradict what was said before.
 //!
 //! | stage | order placed | free order placed | stock reserved | order cancelled | order cancelled untouched | charged | charged wrongly | declined | gave up | gave up in doubt | found charged | found not charged | not listed | refunded | refund gave up | accept | refund | settle |
 //! | --- | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - | - |
@@ -79,9 +80,9 @@
 //! | abandoned           | . | . | . | . | . | x | x | . | . | . | x | x | x | x | x | x | x | x |
 //! | fenced              | . | . | . | . | . | x | x | x | x | x | x | x | x | x | x | x | x | x |
 //!
-//! **Architecture invariant:** an order hears one word of its payment, `payment-done` or
-//! `payment-failed`, and never `payment-done` after its cancellation was heard. At most one charge
-//! job is ever asked for, and an outcome in doubt is resolved, never forgotten.
+//! **Architecture invariant:** an order gets one result of its payment, `payment-done` or
+//! `payment-failed`, and never `payment-done` after its cancellation was read. At most one charge
+//! job is ever requested, and an outcome in doubt is resolved, never forgotten.
 
 use shared::decider::Decider;
 
@@ -99,91 +100,84 @@ mod laws;
 #[cfg(test)]
 mod tests;
 
-/// Stands where the gateway's name for a refund would, if an operator says that the money went back by
-/// another way.
+/// Used in place of the gateway's refund id if an operator says that the money went back by another
+/// way.
 pub const BY_HAND: &str = "by-hand";
 
-/// A payment is the stage at which it stands, with what is known there.
+/// A payment: its stage, with the data that is known at that stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Payment {
     /// Nothing has been heard of it.
     Unheard,
     /// The order is known; its stock is not held yet.
     AwaitingStock {
-        /// What is to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
     /// The stock is held; the order has not been read yet.
     AwaitingOrder,
     /// The charge job is on its way.
     Charging {
-        /// What is to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
     /// The order was cancelled while the charge was being tried: its outcome decides.
     Cancelling {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
-    /// Nobody knows whether the charge happened: the resolve job finds out.
+    /// It is unknown whether the charge happened: the resolve job finds out.
     Unresolved {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
-    /// Paid.
     Done {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
-        /// What was paid.
         charge: GatewayCharge,
     },
     /// The refund job is on its way.
     Refunding {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
-        /// What was paid.
         charge: GatewayCharge,
     },
     /// Given back. The end.
     Refunded {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
-        /// What was paid.
         charge: GatewayCharge,
         /// The gateway's name for the refund.
         refund_id: String,
     },
     /// A person has to decide.
     NeedsReview {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
-        /// What was paid.
         charge: GatewayCharge,
-        /// Why.
         review: ReviewReason,
     },
     /// A person has to find out whether the charge happened.
     InDoubt {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
     /// Not paid. The end.
     Failed {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
-        /// Why.
         failure: PaymentFailure,
     },
     /// The order was cancelled and nothing was paid. The end.
     Abandoned {
-        /// What was to be paid, where that was known.
+        /// The amount and means of payment, if known.
         terms: Option<PaymentTerms>,
     },
     /// The cancellation came first: nothing will ever be paid. The end.
     Fenced,
 }
 
-/// Why a person has to decide what becomes of a charge.
+/// Why a person has to decide about a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReviewReason {
     /// The gateway charged another amount than it was asked to.
@@ -192,7 +186,7 @@ pub enum ReviewReason {
     RefundFailed(RefundObstacle),
 }
 
-/// What stands in the way of a refund.
+/// Why a refund is not possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundObstacle {
     /// The gateway could not be brought to answer, or to take the request at all.
@@ -207,10 +201,7 @@ pub enum RefundObstacle {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentFailure {
     /// The bank said no.
-    Declined {
-        /// The gateway's code.
-        code: String,
-    },
+    Declined { code: String },
     /// The gateway could not be brought to answer, or to take the request at all.
     Unavailable,
 }
@@ -301,7 +292,7 @@ impl Decider for Payment {
 }
 
 impl Payment {
-    /// What is or was to be paid, where that is known.
+    /// The amount and means of payment, if known.
     pub fn terms(&self) -> Option<&PaymentTerms> {
         match self {
             Self::AwaitingStock { terms }
@@ -319,7 +310,6 @@ impl Payment {
         }
     }
 
-    /// What was paid.
     pub fn charge(&self) -> Option<&GatewayCharge> {
         match self {
             Self::Done { charge, .. }

@@ -1,4 +1,4 @@
-//! What an answer of the gateway means.
+//! Classification of the gateway's answers.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use shared::jobs::AttemptFailure;
 use super::GatewayError;
 use crate::domain::payment::{Currency, GatewayCharge, Money};
 
-/// How much of a code is kept.
+/// The maximum length of a stored code.
 const CODE_CHARS_MAX: usize = 64;
 
 /// Codes by which a charge is refused for what the customer wants, not for how we ask: an amount, a
@@ -23,7 +23,6 @@ const TERMS_REFUSED: [&str; 6] = [
     "token_already_used",
 ];
 
-/// A whole answer.
 #[derive(Debug)]
 pub(super) struct HttpReply {
     status: StatusCode,
@@ -32,10 +31,9 @@ pub(super) struct HttpReply {
     problem: ProblemBody,
 }
 
-/// What it means for the request.
+/// The meaning for the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ReplyVerdict {
-    /// It was done.
     Done,
     /// The bank said no, for good.
     Declined,
@@ -43,9 +41,8 @@ pub(super) enum ReplyVerdict {
     Never,
     /// The key was used for another request.
     KeyReused,
-    /// It was not taken, and may be later.
+    /// The request was not accepted, but may be later.
     NotNow,
-    /// Nobody knows.
     Open,
 }
 
@@ -87,13 +84,12 @@ impl HttpReply {
         Self { status, retry_after, body, problem }
     }
 
-    /// Its HTTP status.
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// What it means. A refusal counts as one only in the gateway's own words: the error page of
-    /// something that stands before it ends nothing.
+    /// Its meaning. A refusal counts only in the gateway's own format: the error page of a proxy in
+    /// front of the gateway settles nothing.
     pub(super) fn verdict(&self) -> ReplyVerdict {
         match (self.status.as_u16(), self.problem.kind.as_str()) {
             (200 | 201, _) => ReplyVerdict::Done,
@@ -123,7 +119,7 @@ impl HttpReply {
             | ReplyVerdict::Never
             | ReplyVerdict::KeyReused => true,
             ReplyVerdict::NotNow => false,
-            // Somebody has the key: that is an answer.
+            // Another request holds the key: that counts as an answer.
             ReplyVerdict::Open => self.status == StatusCode::CONFLICT,
         }
     }
@@ -134,7 +130,6 @@ impl HttpReply {
         code.chars().filter(|character| !character.is_control()).take(CODE_CHARS_MAX).collect()
     }
 
-    /// What was charged.
     pub(super) fn charge(&self) -> Result<GatewayCharge, AttemptFailure> {
         let charged: ChargeBody = self.read()?;
         let currency = Currency::parse(&charged.currency);
@@ -153,12 +148,11 @@ impl HttpReply {
         if refunded.status == SUCCEEDED { Ok(refunded.id) } else { Err(self.unreadable()) }
     }
 
-    /// Its body.
     pub(super) fn read<'r, T: Deserialize<'r>>(&'r self) -> Result<T, AttemptFailure> {
         serde_json::from_slice(&self.body).map_err(|_unread| self.unreadable())
     }
 
-    /// It was taken, and what came of it cannot be told: asked again, it may be told better.
+    /// The request was accepted, but its outcome is unclear: a repeated call may clarify it.
     fn unreadable(&self) -> AttemptFailure {
         AttemptFailure::InDoubt { source: GatewayError::Unreadable(self.status).into() }
     }

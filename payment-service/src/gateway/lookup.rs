@@ -1,9 +1,9 @@
-//! What the gateway lists, asked without an idempotency key: the charges of an order, the refunds of a
-//! charge.
+//! Lookups in the gateway's lists, without an idempotency key: the charges of an order, the refunds
+//! of a charge.
 //!
-//! **Architecture invariant:** a list can show that money moved, never that it did not: it may lag, be
-//! cut short, or be of another account. What is listed for another order is not ours, whatever was
-//! asked for.
+//! **Architecture invariant:** a list can show that money moved, never that it did not: the list
+//! may lag, be truncated, or belong to another account. Entries of another order are ignored,
+//! whatever the query was.
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use shared::{
 use super::{GatewayClient, answer::ReplyVerdict};
 use crate::domain::payment::{Currency, GatewayCharge, Money};
 
-/// What the gateway lists for an order.
+/// The gateway's list for an order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LookupResult {
     /// One charge that was made.
@@ -26,17 +26,18 @@ pub enum LookupResult {
     Unclear,
 }
 
-/// A job's attempts before this one are given for the name of a refund that was made before. A refund may not
-/// have fewer attempts: its last one would end in a dead job, though the money is back.
+/// A job's attempts before this one are given for the name of a refund that was made before. A
+/// refund may not have fewer attempts: its last one would end in a dead job, though the money is
+/// back.
 pub const NAMED_WITHIN: u32 = 3;
 
 /// Stands where the name of a refund would that the gateway says was made and does not list.
 const UNLISTED: &str = "unlisted";
 
-/// What is answered to a key that may charge and may not list, for as long as nobody changes that.
+/// Statuses for an API key that may charge but not list, until its rights change.
 const MAY_NOT_LIST: [StatusCode; 2] = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
 
-/// What a gateway answers, or what stands before it, that has no such list.
+/// Statuses of a gateway, or of a proxy in front of it, that has no such list.
 const NO_SUCH_LIST: [StatusCode; 5] = [
     StatusCode::BAD_REQUEST,
     StatusCode::NOT_FOUND,
@@ -74,7 +75,7 @@ struct ListedRefund {
 }
 
 impl GatewayClient {
-    /// What is listed for the order of this job.
+    /// The list entries for the order of this job.
     pub(crate) async fn look_up(&self, job: &ClaimedJob) -> Result<LookupResult, AttemptFailure> {
         let query = [("order_id", job.key.as_str()), ("limit", LOOKED_AT)];
         let listed: Option<ChargePage<ListedCharge>> = self.list("charges", job, query).await?;
@@ -82,8 +83,8 @@ impl GatewayClient {
         Ok(judge(&job.key, charges))
     }
 
-    /// The gateway's name for the refund of this charge, which was made. That is known without the list:
-    /// a list that stays away costs the refund its name, and is no failure.
+    /// The gateway's name for the refund of this charge, which was made. That is known without the
+    /// list: a list that stays away costs the refund its name, and is no failure.
     pub(super) async fn look_up_refund(
         &self,
         job: &ClaimedJob,
@@ -129,7 +130,7 @@ impl GatewayClient {
     }
 }
 
-/// What the list says of an order.
+/// The meaning of the list for an order.
 fn judge(order_id: &str, charges: Vec<ListedCharge>) -> LookupResult {
     let is_ours = |charge: &ListedCharge| charge.metadata.order_id.as_deref() == Some(order_id);
     let mut ours = charges.into_iter().filter(is_ours);

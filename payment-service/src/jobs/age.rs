@@ -1,28 +1,29 @@
-//! How old a key at the gateway is, and what that forbids.
+//! The age limit of an idempotency key at the gateway.
 //!
-//! A gateway remembers a key for a while only (Stripe: at least 24 hours). A request that is repeated
-//! after that is a new one: a charge whose answer was lost would be made a second time.
+//! A gateway remembers a key for a while only (Stripe: at least 24 hours). A request that is
+//! repeated after that is a new one: a charge whose answer was lost would be made a second time.
 //!
-//! **Architecture invariant:** no call is made under a key that is older than the gateway is trusted to
-//! remember it. The age counts from the transaction that asked for the charge, which is before the
-//! first call, so a key is younger at the gateway than it is here. Pure: the time is given.
+//! **Architecture invariant:** no call is made under a key that is older than the gateway is
+//! trusted to remember it. The age counts from the transaction that asked for the charge, which is
+//! before the first call, so a key is younger at the gateway than it is here. Pure: the time is
+//! given.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// An answer that was on its way when the key became too old has arrived after this long, and what it
-/// did is in the gateway's list.
+/// An answer that was on its way when the key became too old has arrived after this long, and what
+/// it did is in the gateway's list.
 const LISTED_AFTER: Duration = Duration::from_hours(1);
 
-/// What the age of a key means.
+/// The consequence of a key's age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum KeyAge {
     /// The gateway remembers it: the same request may be sent again.
     Remembered,
     /// The gateway may have forgotten it: what became of its request is looked up.
     Forgotten,
-    /// The same, and what is not in the gateway's list by now will not be.
+    /// As above, and an entry that is not in the gateway's list by now never will be.
     Final,
 }
 

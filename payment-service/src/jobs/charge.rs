@@ -16,7 +16,6 @@ use crate::{
     gateway::{ChargeOutcome, GatewayClient, GatewayError, LookupResult},
 };
 
-/// Charges.
 pub type ChargeJob = GatewayJob<ChargeCall>;
 
 /// The call that charges.

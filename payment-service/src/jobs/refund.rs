@@ -15,7 +15,6 @@ use crate::{
     gateway::{GatewayClient, RefundOutcome},
 };
 
-/// Refunds.
 pub type RefundJob = GatewayJob<RefundCall>;
 
 /// The call that refunds.
@@ -36,7 +35,8 @@ impl GatewayCall for RefundCall {
         gateway.refund(job, &request).await
     }
 
-    /// Given up is given up, in doubt or not: another try goes out under the same key and finds out.
+    /// Given up is given up, in doubt or not: another try goes out under the same key and finds
+    /// out.
     fn command(ended: &JobResult<RefundOutcome>) -> Result<PaymentCommand, Fault> {
         Ok(match ended {
             JobResult::Done(RefundOutcome::Refunded { id }) => {

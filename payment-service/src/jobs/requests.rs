@@ -1,7 +1,7 @@
-//! What a job at the gateway is asked to do, and which events ask for it.
+//! The payloads of gateway jobs, and the events that request the jobs.
 //!
-//! When the charge was asked for is kept with the payment and told to both jobs that charge: how old the
-//! key may be.
+//! The time at which the charge was requested is stored with the payment and passed to both jobs
+//! that charge: it gives the age of the key.
 
 use serde::{Deserialize, Serialize};
 use shared::{
@@ -19,7 +19,7 @@ pub(crate) const CHARGE: &str = "charge";
 pub(super) const RESOLVE: &str = "resolve";
 pub(super) const REFUND: &str = "refund";
 
-/// What the worker needs to know in order to charge.
+/// The payload of the jobs that charge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChargeRequest {
     pub(crate) amount_minor: i64,
@@ -30,15 +30,15 @@ pub(crate) struct ChargeRequest {
     pub(crate) key_since: Option<OffsetDateTime>,
 }
 
-/// What the worker needs to know in order to refund.
+/// The payload of a refund job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RefundRequest {
     pub(crate) charge_id: String,
 }
 
 impl ChargeRequest {
-    /// Since when the key may have been used. A job of an earlier version does not say; the order's id
-    /// then tells when the order was placed, if it is one that does.
+    /// Since when the key may have been used. A job of an earlier version lacks this time; it is
+    /// then taken from the order's id, if the id contains a timestamp.
     pub(super) fn key_since(&self, job: &ClaimedJob) -> Option<OffsetDateTime> {
         self.key_since.or_else(|| {
             let (seconds, _) = Uuid::parse_str(&job.key).ok()?.get_timestamp()?.to_unix();
@@ -66,7 +66,7 @@ pub(crate) fn awaited(payment: &Payment) -> Option<&'static str> {
     }
 }
 
-/// What a job is to know beside its event.
+/// Data for a job beside its event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct JobContext {
     /// When the charge of this payment was asked for.
@@ -135,7 +135,7 @@ fn refund_request(charge: &GatewayCharge) -> serde_json::Result<serde_json::Valu
     serde_json::to_value(RefundRequest { charge_id: charge.id.clone() })
 }
 
-/// Reads what a job is about. What we wrote ourselves and cannot read will never be readable.
+/// Decodes a job's payload. A payload of this service that cannot be read will never be readable.
 pub(super) fn read<'j, T: Deserialize<'j>>(job: &'j ClaimedJob) -> Result<T, AttemptFailure> {
     T::deserialize(&job.payload).map_err(|error| AttemptFailure::Permanent { source: error.into() })
 }

@@ -1,12 +1,12 @@
-//! Finds out what became of a charge whose outcome was never heard.
+//! Finds out the outcome of a charge whose answer was lost.
 //!
-//! The gateway cannot promise that a key which it has not seen will never arrive: a request may
-//! still be travelling. So the same charge is sent again under the same key, without limit, until
-//! it is settled one way or the other; what turns out to be charged is then given back.
+//! The gateway cannot exclude that a request with an unseen key still arrives: the request may be
+//! on its way. So the same charge is sent again under the same key, without limit, until its
+//! outcome is known; if the charge was made, it is then refunded.
 //!
 //! A key that the gateway may have forgotten is not used again: then the charge is looked up by its
-//! order. What is not listed an hour after the last call can have been made is a person's to decide:
-//! a list may be wrong, and the money may be the customer's.
+//! order. If it is not listed an hour after the last possible call, a person decides: a list may be
+//! wrong, and the customer may have been charged.
 
 use shared::{
     fault::Fault,
@@ -40,7 +40,7 @@ impl GatewayCall for ResolveCall {
         job: &ClaimedJob,
         now: OffsetDateTime,
     ) -> Result<ChargeFinding, AttemptFailure> {
-        // What cannot be read settles nothing: the money may have moved all the same.
+        // An answer that cannot be read settles nothing: the money may have moved all the same.
         let request: ChargeRequest =
             read(job).map_err(|failure| AttemptFailure::InDoubt { source: failure.into() })?;
         let age = age(request.key_since(job), now, gateway.keys_kept());
@@ -57,8 +57,8 @@ impl GatewayCall for ResolveCall {
         }
     }
 
-    /// This job has no limit and no failure for good, so it does not give up. If it did, nothing would
-    /// be known and nothing may be said: it stays, dead, for people to see.
+    /// This job has no limit and no failure for good, so it does not give up. If it did, nothing
+    /// would be known and nothing may be said: it stays, dead, for people to see.
     fn command(ended: &JobResult<ChargeFinding>) -> Result<PaymentCommand, Fault> {
         match ended {
             JobResult::Done(ChargeFinding::Charged(charge)) => {

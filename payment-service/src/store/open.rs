@@ -1,4 +1,4 @@
-//! The payments that have not ended, counted.
+//! Counts of the payments that have not ended.
 
 use sqlx::PgConnection;
 

@@ -1,4 +1,4 @@
-//! A payment as columns, and back.
+//! Mapping between a payment and its columns.
 
 use sqlx::FromRow;
 use time::OffsetDateTime;
@@ -10,7 +10,6 @@ use crate::domain::payment::{
     PaymentToken, RefundObstacle, ReviewReason,
 };
 
-/// A row.
 #[derive(Debug, FromRow)]
 pub(super) struct StoredRow {
     pub(super) order_id: Uuid,

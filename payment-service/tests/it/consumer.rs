@@ -1,4 +1,4 @@
-//! What the other services say, in any order and again.
+//! Messages of the other services, in any order and repeated.
 
 use devstack::until;
 use payment_service::{

@@ -38,7 +38,7 @@ impl Shop {
         order_id
     }
 
-    /// The same, given up: the job that resolves has it.
+    /// As above, but given up: the resolve job handles the charge.
     async fn unresolved(&self, fault: &str) -> Uuid {
         let order_id = self.in_doubt(fault).await;
         let mut charges = self.payments.charges(&self.gateway.url);

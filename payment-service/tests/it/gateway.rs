@@ -1,4 +1,4 @@
-//! Answers that no gateway should give: what cannot be understood may have happened.
+//! Invalid answers of a gateway: the outcome of such a call stays open.
 
 use payment_service::jobs::ResolveJob;
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What people may see.
+//! The REST API of payments.
 
 use std::path::Path;
 

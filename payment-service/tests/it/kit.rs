@@ -1,4 +1,4 @@
-//! What the tests have in common: a database of their own, the others' words, workers that are
+//! Shared test kit: a database of its own, messages of the other services, workers that are
 //! stepped by hand.
 
 use std::{
@@ -38,14 +38,14 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// As long as a machine may stand still: for limits that no test means to come to, and as a guard
-/// around what has to end.
+/// Longer than a test machine may stall: for limits that no test is meant to reach, and as a guard
+/// around operations that must end.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The gateway is trusted to remember keys for this long.
 pub(crate) const KEYS_KEPT: Duration = Duration::from_hours(23);
 
-/// What an order costs here.
+/// The total of an order here.
 pub(crate) const TOTAL_MINOR: i64 = 4_200;
 
 /// The service's inside, without its processes.
@@ -57,7 +57,7 @@ pub(crate) struct Payments {
     offset: AtomicI64,
 }
 
-/// What the other services say.
+/// The messages of the other services.
 pub(crate) struct Others(AvroCodec);
 
 async fn codec(
@@ -242,7 +242,7 @@ impl Payments {
             .collect()
     }
 
-    /// What was said of an order, as its readers will see it.
+    /// The messages about an order, decoded as their readers decode them.
     pub(crate) async fn messages(&self, order_id: Uuid) -> Vec<Message> {
         let mut conn = self.pool.acquire().await.unwrap();
         let kept = outbox::head(&mut conn, 10_000).await.unwrap();

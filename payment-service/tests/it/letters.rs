@@ -1,4 +1,4 @@
-//! Jobs that were given up, in an operator's hands: money moves once, or not at all.
+//! Dead jobs that an operator handles: money moves once, or not at all.
 
 use serde_json::json;
 use shared::{

@@ -106,7 +106,8 @@ async fn orders_of_ten_minutes_without_a_gateway_all_end_right() {
         pass(&payments).await;
         workers.step().await;
     }
-    // What was refused for sure is stopped at once; an attempt whose outcome is open has to be settled.
+    // What was refused for sure is stopped at once; an attempt whose outcome is open has to be
+    // settled.
     let expected = if in_doubt(&payments, unwanted).await { "cancelling" } else { "abandoned" };
     payments.take_in(&[payments.others.cancelled(unwanted)]).await;
     assert_eq!(payments.stage(unwanted).await, expected);
@@ -188,7 +189,7 @@ async fn while_the_gateway_is_known_to_be_away_charges_wait_and_use_up_no_attemp
     }
     assert_eq!(attempts(&payments).await, (vec![1, 1, 1, 1, 0, 0, 0, 0, 0, 0], false));
 
-    // Whoever finds it open after the claim is refused: nothing has happened.
+    // A call that finds the breaker open after the claim is refused: nothing has happened.
     let (job, _) = claimed_by_hand(&payments).await;
     let failure = charge.perform(&job).await.unwrap_err();
     let shared::jobs::AttemptFailure::NoEffect { retry_after: Some(wait), .. } = failure else {

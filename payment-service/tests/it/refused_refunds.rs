@@ -1,5 +1,5 @@
-//! Refunds that the gateway does not make: made before, disputed, of a charge that it does not know. Each
-//! has an end.
+//! Refunds that the gateway does not make: made before, disputed, of a charge that it does not
+//! know. Each has an end.
 
 use axum::{Json, Router, http::StatusCode, routing::post};
 use payment_service::domain::payment::{PaymentCommand, PaymentRejection};

@@ -1,4 +1,4 @@
-//! What a person has to decide.
+//! Payments under review, and the decisions of operators.
 
 use axum::{
     body::{Body, to_bytes},

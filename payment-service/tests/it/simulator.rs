@@ -59,24 +59,24 @@ impl Simulator {
         Self { url, child, client, folder, _ports: ports }
     }
 
-    /// Nobody answers any more.
+    /// Stops the gateway.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// It answers again where it did, and knows what it knew.
+    /// Restarts the gateway at the same address, with its log.
     pub(crate) async fn start_again(&mut self) {
         let address = self.url.strip_prefix("http://").unwrap().split('/').next().unwrap();
         self.child = launch(address, &self.folder).await.0;
     }
 
-    /// It answers again where it did, and knows nothing: its log is gone.
+    /// Restarts the gateway at the same address, without its log.
     pub(crate) async fn start_without_memory(&mut self) {
         std::fs::remove_file(self.folder.path().join("gateway.jsonl")).unwrap();
         self.start_again().await;
     }
 
-    /// It forgets all keys, as a gateway does after a day.
+    /// Makes the gateway forget all keys, as a gateway does after a day.
     pub(crate) async fn forget_keys(&self) {
         let request = self.client.delete(format!("{}/keys", self.url));
         request.send().await.unwrap().error_for_status().unwrap();
@@ -129,7 +129,7 @@ impl Simulator {
     }
 }
 
-/// What the gateway has counted.
+/// The counts of the gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) charges: u64,

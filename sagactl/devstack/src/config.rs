@@ -1,4 +1,4 @@
-//! What the environment says about the stack; nothing else in this crate reads it.
+//! Settings of the stack from the environment; no other module of this crate reads them.
 
 use std::path::PathBuf;
 
@@ -39,7 +39,7 @@ pub(crate) fn choice() -> Result<SourceChoice, StackError> {
     }
 }
 
-/// Does the environment name any part of a stack?
+/// Whether the environment names any part of a stack.
 pub(crate) fn names_a_stack() -> bool {
     [BROKERS, POSTGRES, REGISTRY, SMTP, MAIL_API].into_iter().any(|name| variable(name).is_some())
 }

@@ -31,7 +31,7 @@ use crate::{
 /// Marks the containers of one stack.
 const LABEL: &str = "saga.devstack";
 const POSTGRES_PORT: ContainerPort = ContainerPort::Tcp(5432);
-/// When testcontainers gives up a start: long, for it counts a busy machine's seconds as well. Whether
+/// Start limit of testcontainers: long, because it counts a busy machine's seconds as well. Whether
 /// a server is on its way is judged by its probe, which counts what moves.
 const START_MAX: Duration = Duration::from_mins(10);
 /// Lines of a container's log that are shown when it does not come up.
@@ -48,7 +48,7 @@ const KAFKA_SETTINGS: [(&str, &str); 8] = [
     ("KAFKA_SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR", "1"),
 ];
 
-/// Does a Docker engine answer?
+/// Whether a Docker engine answers.
 pub async fn docker_answers() -> bool {
     let Ok(client) = docker_client_instance().await else { return false };
     client.ping().await.is_ok()

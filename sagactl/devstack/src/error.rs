@@ -1,4 +1,4 @@
-//! Why a stack could not be had, in words that say what to do about it.
+//! Errors of starting a stack. Each message says what to do about the error.
 
 use std::path::Path;
 
@@ -13,9 +13,7 @@ pub enum StackError {
     /// A setting that means nothing.
     #[error("{name} is `{value}`; it may be {allowed}")]
     Setting {
-        /// The variable.
         name: &'static str,
-        /// What it says.
         value: String,
         /// What it may say.
         allowed: &'static str,
@@ -23,7 +21,6 @@ pub enum StackError {
     /// Tools are missing that only the user can install.
     #[error("missing: {missing}; install with: {command}")]
     Missing {
-        /// The tools.
         missing: String,
         /// The command that installs them.
         command: String,
@@ -33,15 +30,12 @@ pub enum StackError {
         "{part} has no binaries for {platform}: give its address in the environment, or use Docker"
     )]
     Platform {
-        /// The part.
         part: StackPart,
         /// The machine's system and architecture.
         platform: String,
     },
-    /// An installer failed.
     #[error("`{command}` failed: {output}")]
     Command {
-        /// Its command line.
         command: String,
         /// The last of what it said.
         output: String,
@@ -49,9 +43,7 @@ pub enum StackError {
     /// A part ended while it was waited for.
     #[error("{part} ended by itself ({status}); the end of its log:\n{log}")]
     Ended {
-        /// The part.
         part: StackPart,
-        /// How it ended.
         status: String,
         /// The last lines of its log.
         log: String,
@@ -59,11 +51,9 @@ pub enum StackError {
     /// A part did not become ready, or did not end, in time.
     #[error("{part} did not {what} within {seconds} s; the end of its log:\n{log}")]
     TooSlow {
-        /// The part.
         part: StackPart,
         /// What was waited for.
         what: &'static str,
-        /// How long.
         seconds: u64,
         /// The last lines of its log.
         log: String,
@@ -77,18 +67,14 @@ pub enum StackError {
     /// Docker answers, but not as hoped.
     #[error("{part} could not be started in Docker")]
     Docker {
-        /// The part.
         part: StackPart,
-        /// What Docker said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The database refused.
     #[error("the database could not {what}")]
     Database {
         /// What was asked of it.
         what: &'static str,
-        /// Its answer.
         #[source]
         source: sqlx::Error,
     },
@@ -101,9 +87,7 @@ pub enum StackError {
     /// A file or a process could not be handled.
     #[error("{what}")]
     System {
-        /// What was tried.
         what: String,
-        /// The system's answer.
         #[source]
         source: std::io::Error,
     },

@@ -1,4 +1,4 @@
-//! One stack for all tests of a process, and corners of it that each test has for itself.
+//! One stack for all tests of a process, and databases and prefixes that each test has for itself.
 
 use std::{sync::LazyLock, thread};
 
@@ -7,11 +7,11 @@ use tokio::{runtime, sync::watch};
 
 use crate::{ServerSource, ServerStack, SilentProgress, StackError, WantedParts};
 
-/// What became of the start, once it is known.
+/// The result of the start, once it is known.
 type StartOutcome = Option<Result<&'static ServerStack, String>>;
 
-/// The stack is started by a thread with a runtime of its own: that of the test which happens to ask
-/// first ends with that test.
+/// The stack is started by a thread with a runtime of its own: that of the test which happens to
+/// ask first ends with that test.
 static OUTCOME: LazyLock<watch::Receiver<StartOutcome>> = LazyLock::new(|| {
     let (tell, outcome) = watch::channel(None);
     let told = thread::Builder::new().name("devstack".to_owned()).spawn(move || {

@@ -1,7 +1,7 @@
 //! A real Kafka, Postgres, schema registry and mail sink: given, in Docker, or as local processes.
 //!
 //! Tests, the demo and the load generator all begin here, so that none of them ever meets a stand-in.
-//! Tests ask [`shared`]; others [`Stack::start`]; the binary `devstack` holds a stack for a command.
+//! Tests ask [`shared`]; others [`ServerStack::start`]; the binary `devstack` holds a stack for a command.
 //!
 //! | environment | says |
 //! | --- | --- |

@@ -1,7 +1,7 @@
-//! How long is waited for something: until nothing has moved for a while.
+//! A limit on waiting: a wait fails when nothing has changed for a number of looks in a row.
 //!
-//! Looks are counted and not seconds: a machine that stands still looks at nothing, and whatever has
-//! moved since the last look starts the count again.
+//! Looks are counted, not seconds: a machine that stands still makes no looks, and a change since
+//! the last look starts the count again.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -27,15 +27,15 @@ pub struct WaitLimit {
 }
 
 impl WaitLimit {
-    /// A wait for what these words say. It fails once nothing has moved in as many looks as there are
-    /// `pause`s in `still_max`.
+    /// A wait for what these words say. It fails once nothing has moved in as many looks as there
+    /// are `pause`s in `still_max`.
     pub fn new(awaited: impl Into<String>, still_max: Duration, pause: Duration) -> Self {
         let looks_max = (still_max.as_millis() / pause.as_millis().max(1)).max(1);
         Self { awaited: awaited.into(), pause, looks_max, seen: String::new(), same: 0 }
     }
 
-    /// Notes what a look showed that was in vain, and pauses before the next one. Where a look pauses
-    /// by itself, [`Self::looked`] is enough.
+    /// Notes what a look showed that was in vain, and pauses before the next one. Where a look
+    /// pauses by itself, [`Self::looked`] is enough.
     pub async fn look_again(&mut self, seen: impl Debug) -> Result<(), InVain> {
         self.looked(seen)?;
         sleep(self.pause).await;

@@ -5,17 +5,14 @@ use std::fmt;
 /// A server that the system is built upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StackPart {
-    /// The broker.
     Kafka,
-    /// The database server.
     Postgres,
-    /// The schema registry.
     Registry,
     /// The mail server that keeps what it is sent.
     Mail,
     /// The Kafka UI in the browser; never part of a start, only on demand.
     Ui,
-    /// What scrapes numbers; never part of a start, only on demand.
+    /// Prometheus, which scrapes metrics; never part of a start, only on demand.
     Prometheus,
     /// A pooler before the database server; never part of a start, only on demand.
     Pooler,
@@ -35,13 +32,13 @@ impl fmt::Display for StackPart {
     }
 }
 
-/// Does what was stored survive the machine's crash, or does it only have to be fast?
+/// Whether stored data survives a crash of the machine, or servers only have to be fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StorageDurability {
     /// As in production: each commit reaches the disk, the broker's code is fully optimised, and a
     /// local registry keeps its schemas in Postgres.
     Durable,
-    /// For tests: nothing is flushed, schemas are kept in memory, servers start as fast as they can.
+    /// For tests: no flush to disk, schemas in memory, the fastest start of servers.
     Forgetful,
 }
 
@@ -56,7 +53,6 @@ pub struct WantedParts {
 /// In which form broker and database are wanted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum ServerForm {
-    /// As they come.
     #[default]
     Plain,
     /// With certificates and, at the broker, a password.
@@ -66,7 +62,6 @@ pub(crate) enum ServerForm {
 }
 
 impl WantedParts {
-    /// All four, durable.
     pub fn all() -> Self {
         Self::of(&[StackPart::Kafka, StackPart::Postgres, StackPart::Registry, StackPart::Mail])
     }
@@ -87,15 +82,15 @@ impl WantedParts {
     }
 
     /// The same parts, where the broker and the database show certificates and speak to nobody in
-    /// plain text, and the broker asks for a password. A registry keeps its schemas in memory. Local
-    /// processes only.
+    /// plain text, and the broker asks for a password. A registry keeps its schemas in memory.
+    /// Local processes only.
     #[must_use]
     pub fn secured(self) -> Self {
         Self { form: ServerForm::Secured, ..self }
     }
 
-    /// The same parts with three brokers, on which everything is kept three times and confirmed when
-    /// two have it. Local processes only.
+    /// The same parts with three brokers, on which everything is kept three times and confirmed
+    /// when two have it. Local processes only.
     #[must_use]
     pub fn three_brokers(self) -> Self {
         Self { form: ServerForm::Cluster, ..self }
@@ -114,13 +109,11 @@ pub enum ServerSource {
     Auto,
     /// Addresses in the environment.
     Environment,
-    /// Containers.
     Docker,
-    /// Local processes.
     Native,
 }
 
-/// Where the parts answer. The address of a part that was not wanted is empty.
+/// The addresses of the parts. The address of a part that was not wanted is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StackUrls {
     /// Kafka's `host:port`.
@@ -131,7 +124,6 @@ pub struct StackUrls {
     pub registry: String,
     /// The mail server's `host:port`.
     pub smtp: String,
-    /// Mailpit's base URL.
     pub mail_api: String,
 }
 
@@ -145,7 +137,7 @@ pub enum StopMode {
 }
 
 impl StackUrls {
-    /// What to show as the address of a part. That of Postgres holds a password: its server is shown.
+    /// The displayed address of a part; for Postgres, whose URL holds a password, the server only.
     pub(crate) fn of(&self, part: StackPart) -> &str {
         match part {
             StackPart::Kafka => &self.brokers,

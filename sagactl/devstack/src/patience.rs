@@ -1,4 +1,4 @@
-//! The same for tests, which fail by a panic.
+//! Waits with a limit for tests: a test fails by a panic.
 
 use std::{fmt::Debug, thread, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Questions that only a server that is ready answers.
+//! Readiness probes: requests that a server answers only when it is ready.
 
 use std::{str::FromStr as _, time::Duration};
 
@@ -24,22 +24,22 @@ const ANSWER: Duration = Duration::from_secs(3);
 /// The pause between questions.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// What to ask, and where.
+/// The request of a probe, and its address.
 #[derive(Clone, Debug)]
 pub(crate) enum ServerProbe {
     /// Would a topic be made? Then there is a controller, and a broker that it knows.
     /// With these settings of the client beside its address.
     Kafka { brokers: String, client: Vec<(&'static str, String)> },
-    /// Does a superuser's connection work?
+    /// Whether a superuser's connection works.
     Postgres { url: String },
-    /// Is a page there?
+    /// Whether a page answers with success.
     Http { address: String, path: &'static str },
 }
 
 impl ServerProbe {
-    /// Asks until the server answers. `signs` says what can be seen of it: a change is a sign that it
-    /// is on its way, an error ends the wait, because there is nothing to wait for. False after too
-    /// long without a sign.
+    /// Asks until the server answers. `signs` says what can be seen of it: a change is a sign that
+    /// it is on its way, an error ends the wait, because there is nothing to wait for. False after
+    /// too long without a sign.
     pub(crate) async fn answered<S, L>(
         &self,
         mut signs: impl FnMut() -> L,
@@ -119,7 +119,7 @@ async fn postgres(url: &str) -> Result<(), sqlx::Error> {
     connection.close().await
 }
 
-/// Is the answer to a GET a success? Spoken by hand, so that waiting needs no HTTP client.
+/// Whether the answer to a GET is a success. Written by hand, so that waiting needs no HTTP client.
 async fn http(address: &str, path: &str) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect(address).await?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");

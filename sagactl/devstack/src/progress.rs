@@ -1,4 +1,4 @@
-//! How a start is told to whoever watches it.
+//! Reports the progress of a start to the caller.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ pub trait StartProgress: Send + Sync {
     fn state(&self, part: StackPart, state: &PartState);
 }
 
-/// What a part is doing.
+/// The current step of a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PartState {
     /// Something is fetched or made ready, once per machine.
@@ -31,7 +31,6 @@ impl fmt::Display for PartState {
     }
 }
 
-/// Nobody watches.
 #[derive(Clone, Copy, Debug)]
 pub struct SilentProgress;
 

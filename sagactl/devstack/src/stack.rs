@@ -53,7 +53,7 @@ impl ServerStack {
         Self { urls, origin, ui: Mutex::new(None) }
     }
 
-    /// Where the parts answer.
+    /// The addresses of the parts.
     pub fn urls(&self) -> &StackUrls {
         &self.urls
     }
@@ -94,7 +94,7 @@ impl ServerStack {
         Ok(ui.url().to_owned())
     }
 
-    /// What is needed to be let in, if the stack is secured.
+    /// Certificates and passwords for clients, if the stack is secured.
     pub fn secured(&self) -> Option<&SecuredServers> {
         match &self.origin {
             StackOrigin::Native(native) => native.secured(),

@@ -1,7 +1,7 @@
-//! What the services themselves have counted since they were started, read from their admin ports.
+//! Counters of the services since their start, read from their admin ports.
 //!
-//! A service that was killed has lost what it counted before; what is on the topics is checked from their
-//! beginning in any case. Where a service has several instances, the one that answers is asked.
+//! A killed service has lost its earlier counts; topics are checked from their beginning in any
+//! case. If a service has several instances, the counters of the one that answers are read.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,6 @@ pub const MUST_BE_ZERO: [&str; 5] = [
     "payment_keys_reused_total",
 ];
 
-/// Sums by name.
 pub type CounterSums = BTreeMap<String, u64>;
 
 /// Adds the counters of one service, those of one name together.

@@ -1,6 +1,6 @@
-//! What one statement in one database answers: stock, outboxes, jobs, dead letters.
+//! Checks that take one statement in one database: stock, outboxes, jobs, dead letters.
 //!
-//! **Bound:** the database adds up; what comes back is counts and a few examples.
+//! **Bound:** the database adds up; a statement returns counts and a few examples.
 
 use sqlx::PgConnection;
 
@@ -25,8 +25,8 @@ struct StockRow {
     wrong: i64,
 }
 
-/// Products whose stock does not add up, or is not what their reservations hold. One statement sees one
-/// moment, so nothing is on its way between these tables.
+/// Products whose stock does not add up, or is not what their reservations hold. One statement sees
+/// one moment, so nothing is on its way between these tables.
 pub(super) async fn stock(
     conn: &mut PgConnection,
     findings: &mut AuditFindings,

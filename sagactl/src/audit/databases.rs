@@ -1,8 +1,8 @@
 //! The rows of the four databases, page by page, as facts about orders.
 //!
-//! The rows of one page of orders are read from all four databases right after each other, so that they
-//! are of nearly the same moment. Each statement is a short one of its own: no snapshot stays open that
-//! would keep dead rows from being vacuumed.
+//! The rows of one page of orders are read from all four databases right after each other, so that
+//! they are of nearly the same moment. Each statement is a short one of its own: no snapshot stays
+//! open that would keep dead rows from being vacuumed.
 //!
 //! **Bound:** a page has [`PAGE_MAX`] orders.
 
@@ -83,7 +83,6 @@ macro_rules! orders {
 }
 
 impl ServiceDatabases {
-    /// Opens a database.
     pub(super) async fn open(
         &mut self,
         service: ServiceName,

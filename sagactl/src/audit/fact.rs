@@ -1,8 +1,8 @@
-//! What each source says about one order, as small records that can be sorted.
+//! Facts: the statements of each source about one order, as small records that can be sorted.
 //!
-//! **Invariant:** a record has a fixed size and names order, service, topic and numbers only: nothing
-//! personal leaves the databases. Records sort by order, then by kind, then by their numbers, so the
-//! rows of an order come before the messages about it.
+//! **Invariant:** a record has a fixed size and names order, service, topic and numbers only:
+//! nothing personal leaves the databases. Records sort by order, then by kind, then by their
+//! numbers, so the rows of an order come before the messages about it.
 
 use std::io::{self, Read, Write};
 
@@ -31,7 +31,6 @@ pub(super) const PAYMENT_STAGES: [&str; 12] = [
     "abandoned",
     "fenced",
 ];
-/// Kinds of notices.
 pub(super) const NOTICE_KINDS: [&str; 3] = ["confirmed", "cancelled", "refunded"];
 /// Stages of a notice.
 pub(super) const NOTICE_STAGES: [&str; 5] =
@@ -49,29 +48,58 @@ pub(super) struct OrderFact {
     fields: [i64; FIELDS],
 }
 
-/// What a fact states.
+/// The statement of a fact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FactStatement {
-    /// The order's row.
-    Order { stage: &'static str, total_minor: i64, due_ms: i64, lines: i64, said: i64 },
-    /// The reservation's row.
-    Reservation { stage: &'static str, lines: i64, said: i64 },
-    /// The payment's row.
-    Payment { stage: &'static str, charged_minor: i64, said: i64 },
+    Order {
+        stage: &'static str,
+        total_minor: i64,
+        due_ms: i64,
+        lines: i64,
+        said: i64,
+    },
+    Reservation {
+        stage: &'static str,
+        lines: i64,
+        said: i64,
+    },
+    Payment {
+        stage: &'static str,
+        charged_minor: i64,
+        said: i64,
+    },
     /// notify-service's row: how many messages it has published about the order.
-    Correspondence { said: i64 },
+    Correspondence {
+        said: i64,
+    },
     /// What the customer was or will be told, and since when.
-    Notice { kind: &'static str, stage: &'static str, at_ms: i64 },
+    Notice {
+        kind: &'static str,
+        stage: &'static str,
+        at_ms: i64,
+    },
     /// Numbers in the order's history of one source; -1 if some entries have none.
-    Heard { source: ServiceName, numbers: i64 },
+    Heard {
+        source: ServiceName,
+        numbers: i64,
+    },
     /// Messages with the order's key that wait in the outbox of this service.
-    InOutbox { service: ServiceName },
+    InOutbox {
+        service: ServiceName,
+    },
     /// A dead letter of this service, open or not, has the order's key.
-    DeadLetter { service: ServiceName },
+    DeadLetter {
+        service: ServiceName,
+    },
     /// A charge at the gateway.
-    Charge { amount: i64, refunded: i64 },
+    Charge {
+        amount: i64,
+        refunded: i64,
+    },
     /// A mail in the sink.
-    Mail { kind: &'static str },
+    Mail {
+        kind: &'static str,
+    },
     /// A message on a topic.
     Message(MessageFact),
 }

@@ -14,11 +14,11 @@ use super::fact::{FactStatement, OrderFact};
 /// Charges that are asked for at once.
 const PAGE_MAX: &str = "1000";
 
-/// A call that fails is made again so often, after a pause.
+/// Attempts of a call; failed calls are repeated after a pause.
 const CALLS_MAX: u32 = 3;
 const CALL_AGAIN: Duration = Duration::from_millis(200);
 
-/// The gateway, as anybody may ask it.
+/// A client of the gateway's public API.
 #[derive(Clone, Debug)]
 pub(super) struct GatewayReader {
     http: reqwest::Client,
@@ -44,7 +44,6 @@ impl GatewayReader {
         Self { http, base }
     }
 
-    /// All charges.
     pub(super) async fn all(
         &self,
         take: impl FnMut(OrderFact) -> anyhow::Result<()>,

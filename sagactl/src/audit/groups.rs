@@ -1,7 +1,7 @@
-//! Has each service read its topics? And was anything deleted before it was read?
+//! Checks that each group has read its topics, and that no message was deleted before it was read.
 //!
-//! The answer is the services' own ([`shared::lag`]). It is asked until nothing moves any more, because
-//! offsets are committed a second after their messages.
+//! The lag is computed as in the services ([`shared::lag`]). It is asked again until it stops
+//! changing, because offsets are committed a second after their messages.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::{service::ServiceName, stillness::StillCount};
 /// The pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// What a group has not read.
+/// Messages that a group has not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadTopic {
     /// The service whose group it is.
@@ -21,8 +21,8 @@ pub struct UnreadTopic {
     pub what: String,
 }
 
-/// What the groups have not read: what was deleted before, and what is still there when a group does not
-/// read on for so long. Blocks.
+/// What the groups have not read: what was deleted before, and what is still there when a group
+/// does not read on for so long. Blocks.
 pub fn unread(
     broker: &kafka::KafkaSettings,
     still_max: Duration,

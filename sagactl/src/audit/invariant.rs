@@ -1,6 +1,6 @@
 //! The invariants, what each needs to be checked, and what a check found.
 //!
-//! **Bound:** an invariant keeps counts and at most [`EXAMPLES_MAX`] examples, however much is wrong.
+//! **Bound:** an invariant keeps counts and at most [`EXAMPLES_MAX`] examples of violations.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,14 +12,12 @@ use super::service::ServiceName;
 /// Examples that are kept of each invariant.
 pub(super) const EXAMPLES_MAX: usize = 20;
 
-/// What an audit reads.
+/// A source that an audit reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuditSource {
     /// The database of a service.
     Database(ServiceName),
-    /// The broker.
     Broker,
-    /// The payment gateway.
     Gateway,
     /// The API of the mail sink.
     Mails,
@@ -39,7 +37,7 @@ impl fmt::Display for AuditSource {
     }
 }
 
-/// What has to hold.
+/// An invariant of the system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuditInvariant {
     /// No order is pending beyond its due time.
@@ -58,7 +56,6 @@ pub enum AuditInvariant {
     TopicsRead,
     /// No message waits in an outbox.
     OutboxesEmpty,
-    /// No job waits.
     JobsDone,
     /// No dead letter is open.
     DeadLettersDecided,
@@ -107,7 +104,6 @@ impl AuditInvariant {
         }
     }
 
-    /// What is counted.
     fn unit(self) -> &'static str {
         match self {
             Self::OrdersEnded
@@ -124,7 +120,7 @@ impl AuditInvariant {
         }
     }
 
-    /// What has to be read to check it.
+    /// The sources that its check reads.
     pub(super) fn needs(self) -> Vec<AuditSource> {
         use AuditSource::{Admin, Broker, Database, Gateway, Mails};
         use ServiceName::{Inventory, Notify, Orders, Payments};
@@ -153,7 +149,6 @@ impl AuditInvariant {
 pub enum AuditOutcome {
     /// Everything that was checked is right.
     Kept,
-    /// Something is wrong.
     Violated,
     /// It could not be checked.
     NotChecked,
@@ -162,19 +157,15 @@ pub enum AuditOutcome {
 /// One line of the report.
 #[derive(Clone, Debug, Serialize)]
 pub struct InvariantResult {
-    /// The invariant.
     pub name: &'static str,
-    /// How it stands.
     pub outcome: AuditOutcome,
-    /// What was checked, in numbers.
+    /// Counts of the checked items.
     pub checked: u64,
-    /// What is counted.
     pub unit: &'static str,
-    /// What has not ended and is within its limits.
+    /// Count of items that have not ended and are within their limits.
     pub open: u64,
     /// What is too old, or too new, to be held against a source that forgets or was read before.
     pub left_out: u64,
-    /// What is wrong.
     pub violations: u64,
     /// Some of what is wrong.
     pub examples: Vec<String>,

@@ -1,8 +1,8 @@
-//! One order, judged by everything that is stated about it. Pure: no clock, no connection.
+//! Judges one order by all facts about it. Pure: no clock, no connection.
 //!
-//! **Bound:** an order is judged while its facts pass in their order. Kept of them are the rows (a few
-//! numbers), the messages that its sources know, and at most [`MESSAGES_KEPT_MAX`] others, for the second
-//! look.
+//! **Bound:** an order is judged while its facts pass in their order. Kept of them are the rows (a
+//! few numbers), the messages that its sources know, and at most [`MESSAGES_KEPT_MAX`] others, for
+//! the second look.
 
 use uuid::Uuid;
 
@@ -14,10 +14,10 @@ use super::{
 
 mod rules;
 
-/// Messages that are remembered of one key of which no service says that it has published so many.
+/// Bound on remembered messages of one key that exceed the number its service says it published.
 const MESSAGES_KEPT_MAX: usize = 256;
 
-/// What orders are judged by.
+/// Limits and times by which orders are judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JudgeRules {
     /// Nothing may be open: no order, no refund, no mail.
@@ -71,7 +71,7 @@ struct SourceState {
     has_dead_letter: bool,
 }
 
-/// What is known of one order.
+/// All facts of one order, summarised.
 #[derive(Clone, Debug)]
 pub(super) struct OrderView {
     pub(super) order_id: Uuid,
@@ -216,8 +216,8 @@ impl OrderView {
         }
     }
 
-    /// What each invariant says of this order; nothing of one that was placed after the databases were
-    /// read.
+    /// What each invariant says of this order; nothing of one that was placed after the databases
+    /// were read.
     pub(super) fn verdicts(&self, rules: &JudgeRules) -> Vec<(AuditInvariant, OrderVerdict)> {
         let Some(order) = self.order else { return self.without_order(rules) };
         let mut verdicts = vec![
@@ -238,8 +238,8 @@ impl OrderView {
         verdicts
     }
 
-    /// A key of which order-service knows no order: a product, a message of another producer, an order
-    /// that was placed since.
+    /// A key of which order-service knows no order: a product, a message of another producer, an
+    /// order that was placed since.
     fn without_order(&self, rules: &JudgeRules) -> Vec<(AuditInvariant, OrderVerdict)> {
         let id = self.order_id;
         let mut verdicts = Vec::new();

@@ -1,4 +1,4 @@
-//! The first look: every source is read once, and every order is judged by what they state.
+//! The first look: reads every source once, and judges every order by the facts of the sources.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,7 +1,7 @@
 //! The second look: orders that looked wrong are read again, until they are right or nothing about them
 //! changes any more.
 //!
-//! **Bound:** [`SUSPECTS_MAX`](super::suspects::SUSPECTS_MAX) orders. More are counted, and make the invariant *not checked*, unless one
+//! **Bound:** `suspects::SUSPECTS_MAX` orders. More are counted, and make the invariant *not checked*, unless one
 //! of the first is wrong for good. Orders are judged in the order of their ids, so the oldest come first.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -25,7 +25,7 @@ const READ_AT_ONCE: usize = 500;
 /// The pause before each look.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
-/// What a look showed of one order.
+/// The result of one look at an order.
 struct SecondView {
     stage: Option<&'static str>,
     verdicts: Vec<(AuditInvariant, OrderVerdict)>,
@@ -67,7 +67,7 @@ pub(super) async fn second_look(
     Ok(())
 }
 
-/// What has been published about suspects since.
+/// Messages that have been published about suspects since.
 async fn read_on(
     run: &mut AuditRun<'_>,
     suspects: &mut BTreeMap<Uuid, Vec<OrderFact>>,

@@ -7,18 +7,13 @@ use shared::contract;
 /// One of the four services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceName {
-    /// order-service.
     Orders,
-    /// inventory-service.
     Inventory,
-    /// payment-service.
     Payments,
-    /// notify-service.
     Notify,
 }
 
 impl ServiceName {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::Orders, Self::Inventory, Self::Payments, Self::Notify];
 
     /// Its name, which is its consumer group, too.

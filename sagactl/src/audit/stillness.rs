@@ -1,4 +1,4 @@
-//! When to give up waiting: after a number of looks in a row that showed the same.
+//! Limit of a wait: the wait ends after a number of looks in a row that showed the same.
 //!
 //! Looks are counted and not seconds, so that a machine that stalls does not end the wait.
 

@@ -32,7 +32,7 @@ use super::{
 /// One wait for a message.
 const POLL: Duration = Duration::from_millis(200);
 
-/// The name under which the broker is asked. Nothing is committed.
+/// The consumer group of the audit; it commits no offsets.
 const GROUP: &str = "sagactl-audit";
 
 /// Partitions that are named when they cannot be read, at most.
@@ -41,7 +41,7 @@ const LEFT_MAX: usize = 5;
 /// One question to the broker may take this long.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// What the topics hold.
+/// Counts of the messages on the topics.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct TopicTotals {
     /// Messages on all topics, repeats included.
@@ -87,7 +87,7 @@ impl TopicReader {
         Ok(Self { broker: broker.clone(), consumer, group, still_max, read, totals })
     }
 
-    /// What was read by now.
+    /// Counts of the messages read so far.
     pub fn totals(&self) -> &TopicTotals {
         &self.totals
     }
@@ -129,7 +129,7 @@ impl TopicReader {
             let topic = self.broker.strip(message.topic());
             let at = TopicPartition { topic: topic.into(), partition: message.partition() };
             let is_last = left.get(&at).is_some_and(|end| message.offset() + 1 >= *end);
-            // What is behind the end is left to the next call.
+            // Messages behind the end are left to the next call.
             if left.contains_key(&at) {
                 self.totals.messages += 1;
                 *self.totals.by_topic.entry(topic.to_owned()).or_default() += 1;
@@ -192,7 +192,7 @@ impl TopicReader {
     }
 }
 
-/// What is left, and whether an open transaction hides it.
+/// Partitions with unread messages, and whether an open transaction hides these.
 fn hidden(group: &mut GroupProbe, left: &EndOffsets) -> String {
     let mut topics: Vec<Arc<str>> = left.keys().map(|at| Arc::clone(&at.topic)).collect();
     topics.dedup();

@@ -1,4 +1,4 @@
-//! A cluster as the audit sees it: addresses, and nothing else.
+//! The addresses of a cluster, as targets of the audit.
 
 use anyhow::Context as _;
 
@@ -8,14 +8,14 @@ use crate::{
     screen::ProgressBoard,
 };
 
-/// What a run is held to, once everything has ended.
+/// Expectations of an audit, once everything has ended.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AuditExpectation {
     /// Dead letters that were provoked, over all services.
     pub dead_letters: i64,
 }
 
-/// A group has to read on within this, and the next message has to come: as long as a machine may stall.
+/// Limit without progress of a group or of the next message: as long as a machine may stall.
 const STILL_MAX: std::time::Duration = std::time::Duration::from_mins(2);
 
 impl ProcessName {
@@ -31,7 +31,7 @@ impl ProcessName {
 }
 
 impl ServiceCluster {
-    /// Where everything of this cluster is.
+    /// The addresses of this cluster.
     pub fn audit_targets(&self) -> anyhow::Result<AuditTargets> {
         let mut targets = AuditTargets {
             broker: Some(self.broker()),
@@ -66,7 +66,7 @@ impl ServiceCluster {
         self.counter(member, counters::REPEATS).await
     }
 
-    /// What a service has counted under this name since it was started.
+    /// The value of a service's counter since its start.
     pub async fn counter(&self, member: ProcessName, name: &str) -> anyhow::Result<u64> {
         let mut sums = counters::CounterSums::new();
         counters::read(&self.http, &self.admin(member).parse()?, &mut sums).await?;

@@ -11,7 +11,7 @@ use super::ProcessName;
 pub(super) struct ServiceDatabases(BTreeMap<ProcessName, String>);
 
 impl ServiceDatabases {
-    /// Makes them on the server that `admin` opens. `prefix` keeps several fleets apart.
+    /// Makes them on the server that `admin` opens. `prefix` keeps several clusters apart.
     pub(super) async fn create(admin: &str, prefix: &str) -> anyhow::Result<Self> {
         let suffix: String = prefix.chars().filter(char::is_ascii_alphanumeric).collect();
         let mut conn = PgConnection::connect(admin).await.context("Postgres is out of reach")?;

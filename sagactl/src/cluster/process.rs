@@ -1,4 +1,4 @@
-//! One process on a leash: it ends when we do, however we end.
+//! One process that ends when its parent process ends, however the parent ends.
 
 use std::{
     fs,

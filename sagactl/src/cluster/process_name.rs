@@ -5,15 +5,10 @@ use std::fmt;
 /// A member of the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ProcessName {
-    /// The gateway simulator.
     Gateway,
-    /// order-service.
     Orders,
-    /// inventory-service.
     Inventory,
-    /// payment-service.
     Payments,
-    /// notify-service.
     Notify,
 }
 

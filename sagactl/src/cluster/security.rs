@@ -1,4 +1,4 @@
-//! How the broker is spoken to, in the words of the services' settings.
+//! Security of the connections to the broker, as settings of the services.
 
 use secrecy::ExposeSecret as _;
 use shared::kafka::{ConnectionSecurity, SaslLogin, TlsSettings};

@@ -1,5 +1,5 @@
-//! What a container may do: be reached from this machine alone, open its own database, write where it
-//! was given a volume, use the memory that it was given, know its own password.
+//! Limits of a container: reachable from this machine alone, opens only its own database, writes
+//! only to its volumes, uses only its given memory, knows only its own password.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -18,8 +18,8 @@ const MEMORY_BYTES_MAX: u64 = 4 << 30;
 /// Postgres' word for somebody who may not.
 const PERMISSION_DENIED: &str = "42501";
 
-/// Nothing of it can be reached from another machine: by what the engine says, and by what the kernel
-/// says listens at these ports.
+/// Nothing of it can be reached from another machine: by what the engine says, and by what the
+/// kernel says listens at these ports.
 pub(super) async fn loopback_only(project: &ComposeProject) -> anyhow::Result<()> {
     let mut published = Vec::new();
     for container in project.containers().await? {

@@ -1,5 +1,5 @@
-//! Orders at the running project: the README's, those that keep coming while containers are killed,
-//! and what became of all of them.
+//! Orders at the running project: the README's order, orders that are placed while containers are
+//! killed, and the outcome of all of them.
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(200);
 const CUSTOMERS: usize = 4;
 const REST: Duration = Duration::from_millis(30);
 
-/// The running project as a cluster, a customer's way in, and the passwords that it made for itself.
+/// The running project: its cluster, a client of its API, and the passwords that it generated.
 #[derive(Debug)]
 pub(super) struct ComposeShop {
     pub(super) cluster: ServiceCluster,
@@ -106,7 +106,7 @@ impl ComposeShop {
         Ok(())
     }
 
-    /// Topics of which the services found that they had lost messages, and that are published again.
+    /// Number of topics whose loss of messages the services found, and that are published again.
     pub(super) async fn lost_topics(&self) -> anyhow::Result<i64> {
         let mut lost = 0;
         for member in ProcessName::SERVICES {

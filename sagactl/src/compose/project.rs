@@ -1,5 +1,5 @@
-//! The compose file under a name and at ports of its own, so that it can be tried beside a stack that
-//! somebody uses.
+//! The compose file under a name and at ports of its own, so that it can be tried beside a stack
+//! that somebody uses.
 
 use std::{
     collections::BTreeMap,
@@ -119,7 +119,7 @@ impl ComposeProject {
         serde_json::from_str(&text).context("docker compose config cannot be read")
     }
 
-    /// What makes `docker compose` speak of this project, whoever calls it.
+    /// The environment that makes `docker compose` use this project.
     fn environment(&self) -> BTreeMap<String, String> {
         let own = self.folder.join("docker-compose.yml");
         let overrides = self.overrides.iter().map(NamedTempFile::path);

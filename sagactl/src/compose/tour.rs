@@ -14,7 +14,6 @@ use super::{done, orders::until, project::ComposeProject};
 /// What nobody can read, on the way.
 const DEAD_LETTERS: i64 = 1;
 
-/// Whoever walks.
 #[derive(Debug)]
 pub(super) struct TourTest<'a> {
     project: &'a ComposeProject,
@@ -62,7 +61,7 @@ impl<'a> TourTest<'a> {
             "notification-sent",
         ];
         self.comes_to(&section, &order, "confirmed", &history).await?;
-        // The console's reader gives up after three seconds, which a busy machine may need to start it.
+        // The console reader gives up after three seconds; on a busy machine its start takes that.
         until("the topic shows the order's key and headers", async || {
             let records = self.project.shell(section.block(2)?).await?;
             Ok(records.contains(&order) && records.contains("ce_type:"))
@@ -161,7 +160,7 @@ impl<'a> TourTest<'a> {
 /// Where the first order is placed.
 const FIRST: &str = "An order that is confirmed";
 
-/// What stands under one heading.
+/// The text under one heading.
 #[derive(Debug)]
 struct TourSection<'a> {
     title: &'a str,

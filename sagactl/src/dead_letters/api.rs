@@ -20,7 +20,6 @@ pub struct AdminClient {
     pub name: String,
     /// The URL of its admin port.
     pub base: String,
-    /// Asks it.
     pub http: reqwest::Client,
 }
 
@@ -92,7 +91,6 @@ impl AdminClient {
         self.decide(id, "redrive", &json!({ "by": by })).await
     }
 
-    /// Ends a letter.
     pub async fn discard(
         &self,
         id: Uuid,

@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::api::{AdminClient, DecisionAnswer};
 use crate::screen::{ProgressBoard, say};
 
-/// What is decided.
 #[derive(Debug)]
 pub(super) enum LetterDeed {
     /// To be tried again.
@@ -22,7 +21,7 @@ pub(super) enum LetterDeed {
     Discard { because: String },
 }
 
-/// What is to be done with each letter.
+/// The decision about each letter.
 #[derive(Debug)]
 pub(super) struct LetterWork {
     pub(super) deed: LetterDeed,
@@ -36,7 +35,7 @@ const BUSY_MAX: u32 = 10;
 /// Complaints of one kind that are shown, at most.
 const SHOWN_MAX: usize = 10;
 
-/// What became of the letters.
+/// The outcome of the decisions.
 #[derive(Debug, Default)]
 struct WorkTally {
     outcomes: BTreeMap<&'static str, u64>,

@@ -1,4 +1,4 @@
-//! Which admin ports are meant.
+//! Selects the admin ports that a command calls.
 
 use anyhow::Context as _;
 

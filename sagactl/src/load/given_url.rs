@@ -1,4 +1,4 @@
-//! A load on services that others run, through their public API alone.
+//! A load on services that run elsewhere, through their public API only.
 
 use std::{process::ExitCode, time::Duration};
 

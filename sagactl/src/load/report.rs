@@ -1,4 +1,4 @@
-//! What a load cost, in figures.
+//! The report of a load: rates, latencies, costs.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -32,12 +32,10 @@ pub struct PostTimes {
 }
 
 impl PostTimes {
-    /// None yet.
     pub fn new() -> anyhow::Result<Self> {
         Ok(Self { latency_us: histogram()?, busy: 0 })
     }
 
-    /// One more.
     pub fn record(&mut self, latency: Duration) {
         let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST_US);
         self.latency_us.saturating_record(micros);
@@ -54,7 +52,7 @@ fn histogram() -> anyhow::Result<Histogram<u64>> {
     Histogram::new_with_bounds(1, LONGEST_US, 3).context("no histogram")
 }
 
-/// What has not ended yet.
+/// Orders, messages and jobs that have not ended yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenWork {
     /// Orders that are pending.
@@ -139,7 +137,7 @@ async fn count(
     Ok(u64::try_from(n)?)
 }
 
-/// What a load cost.
+/// The results of a load.
 #[derive(Debug)]
 pub struct LoadReport {
     posts: PostTimes,
@@ -190,16 +188,15 @@ pub async fn make(
 impl LoadReport {
     /// Says how the orders ended.
     pub fn print_ends(&self) {
-        say("\nHow they ended");
+        say("\nOutcomes");
         for (end, n) in &self.ends {
             say(format_args!("  {n:>8}  {end}"));
         }
     }
 
-    /// Says it.
     pub fn print(&self) {
         self.print_ends();
-        say("\nHow fast");
+        say("\nThroughput and latency");
         say(format_args!(
             "  {:>8.0}  orders accepted per second ({} answers said to come back later)",
             rate(self.posts.latency_us.len(), self.placed),

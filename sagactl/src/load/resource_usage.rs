@@ -1,4 +1,4 @@
-//! What the servers have spent: processor time, transactions, statements.
+//! Resource usage of the servers: processor time, transactions, statements.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::{
     cpu,
 };
 
-/// What was spent up to a moment, or between two.
+/// Resource usage up to a moment, or between two moments.
 #[derive(Clone, Debug, Default)]
 pub struct ResourceUsage {
     /// Processor time of each service and of the gateway.
@@ -25,7 +25,7 @@ pub struct ResourceUsage {
 }
 
 impl ResourceUsage {
-    /// What was spent up to now.
+    /// Resource usage up to now.
     pub async fn read(
         cluster: &ServiceCluster,
         stack: Option<&ServerStack>,
@@ -70,7 +70,7 @@ impl ResourceUsage {
         Ok(account)
     }
 
-    /// What was spent since `before`.
+    /// Resource usage since `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
         let time = |now: &BTreeMap<String, Duration>, then: &BTreeMap<String, Duration>| {

@@ -1,4 +1,4 @@
-//! How large the tables of each service are, and how much in them is dead.
+//! Sizes and dead rows of the tables of each service.
 
 use anyhow::Context as _;
 use sqlx::{Connection as _, PgConnection};
@@ -13,12 +13,10 @@ use crate::{
 pub struct TableSize {
     /// Its schema and name.
     pub name: String,
-    /// Rows, counted.
     #[sqlx(skip)]
     pub rows: i64,
     /// Rows that are gone and take up space, as the server estimates.
     pub dead: i64,
-    /// With its indexes.
     pub bytes: i64,
     /// Rows that were ever written or changed.
     pub written: i64,
@@ -29,7 +27,7 @@ pub struct TableSize {
 /// The tables of one service.
 pub type ServiceTables = Vec<(ProcessName, Vec<TableSize>)>;
 
-/// Reads them all, the roads' own and the services'.
+/// Reads the sizes of all tables: those of the messaging runtime and those of the services.
 pub async fn read(cluster: &ServiceCluster) -> anyhow::Result<ServiceTables> {
     let mut all = Vec::new();
     for member in ProcessName::SERVICES {

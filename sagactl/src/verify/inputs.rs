@@ -18,7 +18,7 @@ use super::table::{CheckTime, VerifyCheck};
 
 pub(super) const PASSED: &str = ".ci/passed";
 
-/// What is known of the last time.
+/// The recorded results of the last runs.
 pub(super) struct CheckInputs {
     root: PathBuf,
 }

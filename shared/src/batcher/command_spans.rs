@@ -1,4 +1,4 @@
-//! A command's way through the intake, as two spans: it waits for its turn, then for its transaction.
+//! The two spans of a command in the batcher: waiting in the queue, then its transaction.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use crate::{
     telemetry::spans::{self, FinishedSpan, KeyValue, Kind},
 };
 
-/// The spans of one command; none, if its trace is not recorded.
+/// The spans of one command; none if its trace is not recorded.
 #[derive(Debug)]
 pub(super) struct CommandSpans(Option<OpenSpans>);
 
@@ -19,7 +19,7 @@ struct OpenSpans {
 }
 
 impl CommandSpans {
-    /// It is let in. What follows from it belongs to its transaction.
+    /// The command is let in. Everything that follows from it belongs to its transaction.
     pub(super) fn begin(trace: Option<&mut TraceParent>) -> Self {
         let trace = trace.filter(|trace_parent| spans::wanted(**trace_parent));
         Self(trace.map(|trace| {
@@ -28,12 +28,12 @@ impl CommandSpans {
         }))
     }
 
-    /// Whether anybody wants to know how it ends.
+    /// Whether the end of the command is recorded.
     pub(super) fn is_recorded(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Its transaction, which began then and took in so many commands, has ended.
+    /// The command's transaction, begun at that time with that many commands, has ended.
     pub(super) fn end(self, began: SystemTime, commands: usize, error: Option<String>) {
         let Some(OpenSpans { parent, transaction, asked }) = self.0 else { return };
         let span = |own, name: &'static str, (began, ended), attributes, error| FinishedSpan {

@@ -1,4 +1,4 @@
-//! Behind the door: batch after batch, each one transaction.
+//! The batcher's worker: takes commands from the queue in batches, each batch one transaction.
 
 use std::{convert::Infallible, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -17,22 +17,22 @@ use crate::{
     telemetry::spans,
 };
 
-/// A batch that collided with another transaction is taken in again so often.
+/// A batch that collided with another transaction is tried again this many times.
 const COLLISIONS_MAX: u32 = 3;
 
-/// A command that is tried alone waits this long for a lock: others wait behind it.
+/// A command that is tried alone waits this long for a lock: other commands wait behind it.
 const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
 
-/// What one step did.
+/// The outcome of one worker step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatcherStep {
-    /// So many commands were answered, one way or the other.
+    /// This many commands were answered, accepted or refused.
     Answered(usize),
-    /// The door is closed and nobody waits any more.
+    /// The queue is closed and no command waits any more.
     Closed,
 }
 
-/// Takes in what waits behind the door.
+/// Processes the commands that wait in the queue.
 pub struct BatchWorker<B: BatchHandler> {
     parts: Arc<BatcherParts<B>>,
     settings: BatcherSettings,
@@ -54,9 +54,9 @@ impl<B: BatchHandler> BatchWorker<B> {
         Self { parts, settings, waiting }
     }
 
-    /// Steps until told to stop; then refuses what is new and takes in what waits already, within a
-    /// limit: a database that does not answer is not waited for. Whoever still waits then is told
-    /// that nobody knows.
+    /// Steps until told to stop; then refuses new commands and processes those that wait already,
+    /// within a time limit: a database that does not answer is not waited for. Callers that still
+    /// wait after the limit are told that the outcome is unknown.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
         let stop_limit = self.settings.stop_limit;
         tokio::select! {
@@ -76,8 +76,8 @@ impl<B: BatchHandler> BatchWorker<B> {
                 batch = self.gather() => batch,
             };
             if batch.is_empty() {
-                // Those who could ask have gone, which is how a stop begins: a part does not end
-                // before it is told to.
+                // All callers have gone, which is how a stop begins: a part does not end before it
+                // is told to.
                 stop.cancelled().await;
                 return;
             }
@@ -87,7 +87,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         while self.step().await != BatcherStep::Closed {}
     }
 
-    /// Waits for commands and takes in what is there, up to a batch.
+    /// Waits for commands and processes those that are there, up to one batch.
     pub async fn step(&mut self) -> BatcherStep {
         let batch = self.gather().await;
         if batch.is_empty() {
@@ -126,7 +126,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         }
     }
 
-    /// Takes commands in, all together or else one by one; answers each.
+    /// Processes commands, all in one transaction or else one by one; answers each.
     async fn take_in_or_isolate(
         &self,
         commands: &[B::Command],
@@ -172,7 +172,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         Err(refused)
     }
 
-    /// One batch, one transaction; again, if another one was in the way.
+    /// One batch, one transaction; tried again if it collided with another transaction.
     async fn take_in(
         &self,
         commands: &[B::Command],
@@ -215,7 +215,7 @@ impl<B: BatchHandler> BatchWorker<B> {
     }
 }
 
-/// What log lines of a transaction stand under. Only a command that is alone has one trace.
+/// The span for log lines of a transaction. Only a command that is alone has one trace.
 fn span<B: BatchHandler>(commands: &mut [B::Command]) -> tracing::Span {
     let n = commands.len();
     let trace_id = match commands {
@@ -233,7 +233,7 @@ fn refusal(fault: &Fault) -> SubmitError {
     }
 }
 
-/// Says once why commands are refused: the callers are told less.
+/// Logs once why commands are refused: the callers get fewer details.
 fn log(fault: &Fault, refused: &SubmitError, commands: usize) {
     let error = fault::chain(fault);
     match fault {

@@ -9,7 +9,7 @@ fn settings() -> BreakerSettings {
     BreakerSettings { calls: 4, failures: 3, open_first: 2 * SECOND, open_cap: 5 * SECOND }
 }
 
-/// A machine and the clock that it is told.
+/// A circuit breaker with a clock that the test sets.
 struct Bench {
     machine: BreakerMachine,
     now: Instant,

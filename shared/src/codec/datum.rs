@@ -1,4 +1,4 @@
-//! One record as Avro's binary form, without the wire format around it.
+//! One record in Avro's binary form, without the wire format around it.
 
 use std::{
     any::TypeId,
@@ -18,10 +18,10 @@ use crate::{contract::Record, fault};
 
 use super::UnreadableBody;
 
-/// What one value inside a body may make the decoder allocate.
+/// The most bytes that one value in a body may make the decoder allocate.
 const ALLOCATION_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The shapes in use. There are as many as kinds of record in the program; they live as long as it.
+/// The shapes in use: one per kind of record in the program; they live as long as the process.
 static SHAPES: LazyLock<RwLock<HashMap<TypeId, &'static RecordShape>>> =
     LazyLock::new(RwLock::default);
 
@@ -45,7 +45,7 @@ impl RecordShape {
     /// The shape of `R`.
     ///
     /// # Panics
-    /// If the schema of `R` is none: it is part of the program.
+    /// If the schema of `R` cannot be parsed: it is part of the program.
     pub fn of<R: Record>() -> &'static Self {
         let id = TypeId::of::<R>();
         let known = SHAPES.read().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
@@ -78,7 +78,7 @@ impl RecordShape {
         self.text
     }
 
-    /// The schema, parsed.
+    /// The parsed schema with which this type is written.
     pub fn schema(&self) -> &'static Schema {
         self.schema
     }
@@ -88,27 +88,27 @@ impl RecordShape {
         &self.name
     }
 
-    /// Whether data of that schema lies in memory as data of this one does; what its values mean is
-    /// decided by [`super::logical`].
+    /// Whether data of that schema have the same layout as data of this one; the meaning of the
+    /// values is decided by [`super::logical`].
     pub(super) fn is_laid_out_as(&self, schema: &Schema) -> bool {
         self.canonical == schema.canonical_form()
     }
 
-    /// Appends a record.
+    /// Appends the record to `bytes`, without framing.
     pub fn write<R: Record>(&self, record: &R, bytes: &mut Vec<u8>) -> AvroResult<()> {
         self.writer.write_ser(bytes, record)?;
         Ok(())
     }
 }
 
-/// How to read records that were written with one certain schema.
+/// The way to read records that were written with one certain schema.
 #[derive(Clone, Debug)]
 pub(super) enum DatumReading {
-    /// Their writer used our schema: straight from the bytes.
+    /// The writer used our schema: the bytes are read directly.
     Same,
-    /// Their writer used another version: through its schema to ours, with our defaults.
+    /// The writer used another version: resolved from its schema to ours, with our defaults.
     Resolved(Arc<Schema>),
-    /// Not at all.
+    /// The body does not match the schema that its id names.
     Refused(UnreadableBody),
 }
 
@@ -131,7 +131,7 @@ impl<R: Record> DatumReader<R> {
         Self::new(DatumReading::Resolved(Arc::new(writer)))
     }
 
-    /// Reads one record and nothing else.
+    /// Reads one record; bytes after it are an error.
     pub fn read(&self, bytes: &[u8]) -> Result<R, UnreadableBody> {
         let mut input = BodyInput { rest: bytes, is_short: false };
         let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
@@ -144,7 +144,7 @@ impl<R: Record> DatumReader<R> {
             }
             .map_err(|error| UnreadableBody::Datum(explain(&error)))
         }));
-        // The library takes a body that ends early for one with nulls at its end.
+        // The library reads a body that ends early as one with nulls at its end.
         if input.is_short {
             return Err(UnreadableBody::Truncated);
         }
@@ -156,7 +156,7 @@ impl<R: Record> DatumReader<R> {
     }
 }
 
-/// What is wrong with a value. The library would put the whole schema before it.
+/// The error of a value. The library would put the whole schema before it.
 fn explain(error: &apache_avro::Error) -> String {
     if let Details::DeserializeSchemaAware { value_type, value, .. } = error.details() {
         format!("{value_type}: {value}")
@@ -177,7 +177,7 @@ fn resolve<R: Record>(
     from_value(&value)
 }
 
-/// A body being read, which remembers whether more was wanted than there is.
+/// A reader of a body that remembers whether it was read past its end.
 struct BodyInput<'b> {
     rest: &'b [u8],
     is_short: bool,

@@ -1,18 +1,18 @@
-//! The wire format around a datum: a zero and the id of the writer's schema.
+//! The wire format around a datum: a zero byte and the id of the writer's schema.
 
 use super::{BODY_BYTES_MAX, UnreadableBody};
 use crate::message::MessageHeaders;
 
-/// What the wire format begins with.
+/// The first byte of the wire format.
 pub(super) const MAGIC: u8 = 0;
-/// What Confluent's newer format begins with; the GUID of the schema follows.
+/// The first byte of Confluent's newer format; the GUID of the schema follows.
 const MAGIC_GUID: u8 = 1;
 /// A GUID after its magic byte.
 const GUID_BYTES: usize = 1 + 16;
 /// The header in which Confluent's newer format names the schema of a body that has no prefix.
 const GUID_HEADER: &str = "__value_schema_id";
 
-/// The beginning of a body.
+/// The prefix of a body.
 pub(super) fn frame(id: u32) -> Vec<u8> {
     let mut payload = Vec::with_capacity(256);
     payload.push(MAGIC);
@@ -20,7 +20,7 @@ pub(super) fn frame(id: u32) -> Vec<u8> {
     payload
 }
 
-/// Takes the wire format off: the id of the writer's schema, and the datum.
+/// Removes the wire format: returns the id of the writer's schema, and the datum.
 pub(super) fn unwrap(payload: &[u8]) -> Result<(u32, &[u8]), UnreadableBody> {
     if payload.len() > BODY_BYTES_MAX {
         return Err(UnreadableBody::TooLarge(payload.len()));
@@ -44,7 +44,7 @@ pub(super) fn unwrap(payload: &[u8]) -> Result<(u32, &[u8]), UnreadableBody> {
     }
 }
 
-/// A body without a prefix, whose schema is named in a header, is told from one that is broken.
+/// A body without a prefix, whose schema is named in a header, is not a broken body.
 pub(super) fn or_in_a_header(headers: &MessageHeaders, why: UnreadableBody) -> UnreadableBody {
     let is_about_the_prefix = matches!(
         why,

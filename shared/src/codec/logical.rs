@@ -1,13 +1,13 @@
-//! What a value means beside its bytes: Avro's logical types (timestamp, date, time, decimal, uuid).
+//! Comparison of Avro's logical types (timestamp, date, time, decimal, uuid) of writer and reader.
 //!
 //! Avro resolves a writer's schema to a reader's by the bytes alone: a `timestamp-millis` and a
-//! `timestamp-micros` are both a long. Read as ours without a look at these names, a moment of 2026
-//! becomes one of 1970. The library (apache-avro 0.22) converts none of them into another: it
-//! refuses where it resolves, and does not look where two schemas are laid out alike. So this is
-//! decided here, for both: a value that its writer names otherwise than we do is not read.
+//! `timestamp-micros` are both a long. Without this check, a time of 2026 is read as one of 1970.
+//! The library (apache-avro 0.22) does not convert between them: it refuses where it resolves, and
+//! does not check where two schemas have the same layout. This module decides for both cases: a
+//! value whose logical type differs between writer and reader is not read.
 //!
-//! A writer that names nothing (a plain `long`) is believed to mean what we mean, as Avro asks of
-//! readers that do not know a name.
+//! A writer without a logical type (a plain `long`) is assumed to mean what the reader means, as
+//! Avro asks of readers that do not know a logical type.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,7 +16,7 @@ use apache_avro::{
     schema::{Name, ResolvedSchema},
 };
 
-/// Where a writer's schema means something else than the reader's, in words; none if nowhere.
+/// The place where a writer's schema means something else than the reader's; none if they agree.
 pub(super) fn conflict(writer: &Schema, reader: &Schema) -> Option<String> {
     // Schemas that do not resolve are refused for that, elsewhere.
     let (Ok(theirs), Ok(ours)) =
@@ -31,7 +31,7 @@ pub(super) fn conflict(writer: &Schema, reader: &Schema) -> Option<String> {
 struct TypeComparison<'s> {
     theirs: &'s HashMap<Name, &'s Schema>,
     ours: &'s HashMap<Name, &'s Schema>,
-    /// Records that were compared: each pair once, however often a schema refers to it.
+    /// Records that were compared already: each pair once, however often a schema refers to it.
     seen: HashSet<(Name, Name)>,
 }
 
@@ -48,7 +48,7 @@ impl<'s> TypeComparison<'s> {
                 let candidates: Vec<&Schema> = reader.variants().iter().filter(same_kind).collect();
                 let mut conflicts = Vec::with_capacity(candidates.len());
                 for candidate in candidates {
-                    // One that means the same is enough.
+                    // One branch with the same meaning is enough.
                     conflicts.push(self.compare(path, writer, candidate)?);
                 }
                 conflicts.into_iter().next()
@@ -93,7 +93,7 @@ fn differ(path: &str, writer: &Schema, reader: &Schema) -> Option<String> {
     Some(format!("its {path} is {theirs}, ours is {ours}, and neither is converted"))
 }
 
-/// The name of a logical type, with what belongs to it.
+/// The name of a logical type, with its parameters.
 fn meaning(schema: &Schema) -> Option<String> {
     let name = match schema {
         Schema::Decimal(it) => return Some(format!("decimal({}, {})", it.precision, it.scale)),
@@ -128,7 +128,7 @@ fn meaning(schema: &Schema) -> Option<String> {
     Some(name.to_owned())
 }
 
-/// What a value is to the eye of Avro's resolution, its meaning aside.
+/// The kind of a value for Avro's resolution, without its logical type.
 fn kind(schema: &Schema) -> &'static str {
     match schema {
         Schema::Null => "null",
@@ -180,7 +180,7 @@ mod tests {
         format!(r#"{{"type":"{base}","logicalType":"{name}"{more}}}"#)
     }
 
-    /// Records that hold this: as it is, optional, in a list, in a record within.
+    /// Records that hold this type: as it is, optional, in a list, in a record within.
     fn holding(value: &str) -> [Schema; 4] {
         let within = format!(
             r#"{{"type":"record","name":"Within","fields":[{{"name":"v","type":{value}}}]}}"#

@@ -1,8 +1,8 @@
-//! Agreeing with the registry: at the start, and again while the service runs.
+//! Registration of our schemas: at the start, and again while the service runs.
 //!
-//! **Architecture invariant:** look first, write only what differs. Where everything is registered
-//! and every subject asks for full compatibility, nothing is written: a registry that is read-only,
-//! or in which this service may only read, is enough.
+//! **Architecture invariant:** read first, write only what differs. If every schema is registered
+//! and every subject asks for full compatibility, nothing is written: a read-only registry, or one
+//! that this service may only read, is enough.
 
 use std::{
     collections::HashMap,
@@ -24,13 +24,13 @@ use crate::{
     registry::{self, SchemaRegistry},
 };
 
-/// What every subject demands: each version reads, and is read by, all earlier ones.
+/// The compatibility of every subject: each version reads, and is read by, all earlier ones.
 const COMPATIBILITY: &str = "FULL_TRANSITIVE";
-/// While the service runs, the registry is asked this often whether it still has what is said here:
-/// one question for each kind of record.
+/// While the service runs, it asks the registry this often whether the ids in use are still known:
+/// one request per kind of record.
 const RENEW_EVERY: Duration = Duration::from_mins(1);
 
-/// Registers and looks, once.
+/// Registers and checks all schemas once.
 pub(super) async fn introduce(
     registry: &SchemaRegistry,
     (settings, health): (&CodecSettings, &HealthComponent),
@@ -48,7 +48,7 @@ pub(super) async fn introduce(
         metrics::counter!("schema_ids_unknown_total", "topic" => kind.topic).increment(0);
         let subject = kind.subject(&settings.prefix);
         let failed = |error| CodecError::Registry(subject.clone(), error);
-        // What is known now need not be asked for when the registry is away.
+        // A schema that is learnt now need not be asked for when the registry is unavailable.
         if let Some(latest) = registry.latest(&subject).await.map_err(failed)? {
             writers.remember(latest.id, *kind, &latest.schema);
         }
@@ -65,7 +65,7 @@ pub(super) async fn introduce(
     })
 }
 
-/// The id of a kind's schema, which is registered if it is not.
+/// The id of a kind's schema, which is registered if it is missing.
 async fn agree(
     registry: &SchemaRegistry,
     prefix: &str,
@@ -100,8 +100,8 @@ fn own(kind: RecordKind) -> registry::RegisteredSchema {
 }
 
 impl AvroCodec {
-    /// Looks whether the registry still knows what is said here under the ids that are said, and
-    /// registers anew what it does not. Answers how many ids are others now.
+    /// Checks whether the registry still knows our schemas under the ids in use, and registers the
+    /// missing ones anew. Answers how many ids have changed.
     pub async fn renew(&self) -> Result<usize, CodecError> {
         let inner = &self.0;
         let mut changed = 0;
@@ -128,8 +128,8 @@ impl AvroCodec {
         Ok(changed)
     }
 
-    /// [Renews](Self::renew) every minute until told to stop. A registry that is away is none of its
-    /// business: the part that needs it says so.
+    /// [Renews](Self::renew) every minute until told to stop. It ignores an unavailable registry:
+    /// the part that needs the registry reports that.
     pub async fn keep_registered(self, stop: CancellationToken) -> InfallibleResult {
         let mut pace = LogThrottle::default();
         let mut steps = RepeatedSteps::until(stop);

@@ -1,7 +1,7 @@
-//! A schema that somebody else wrote: what it must not be before it is decoded with.
+//! Checks a schema that another program wrote before a body is decoded with it.
 //!
-//! The decoder follows a schema blindly. One that refers to itself lets a short body recurse until
-//! the stack ends, which ends the process; one whose values need no bytes lets it fill the memory.
+//! The decoder follows any schema. One that refers to itself lets a short body recurse until the
+//! stack overflows, which ends the process; one whose values need no bytes lets it fill the memory.
 
 use std::collections::HashMap;
 
@@ -10,12 +10,12 @@ use apache_avro::{
     schema::{FixedSchema, InnerDecimalSchema, Name, UuidSchema},
 };
 
-/// What a value of fixed size may weigh.
+/// The largest size of a value of fixed size.
 const FIXED_BYTES_MAX: usize = 64 * 1024;
-/// How many values one record may hold, not counting those in arrays and maps.
+/// The most values that one record may hold, not counting those in arrays and maps.
 const VALUES_MAX: usize = 1_024;
 
-/// What one datum of a schema costs at least.
+/// The smallest cost of one datum of a schema.
 #[derive(Clone, Copy)]
 struct DatumExtent {
     bytes_min: usize,
@@ -25,7 +25,7 @@ struct DatumExtent {
 const NOTHING: DatumExtent = DatumExtent { bytes_min: 0, values: 1 };
 const SMALL: DatumExtent = DatumExtent { bytes_min: 1, values: 1 };
 
-/// What keeps the schema from being decoded with, if anything.
+/// The reason why the schema must not be used for decoding, if there is one.
 pub(super) fn hazard(schema: &Schema) -> Option<&'static str> {
     measure(schema, &mut HashMap::new()).err()
 }

@@ -22,8 +22,8 @@ fn kept(text: &str) -> registry::RegisteredSchema {
     registry::RegisteredSchema { text: text.to_owned(), kind: None }
 }
 
-/// A codec that has learnt our schema as 7 and, of the same record, `theirs` as 8. Its registry is
-/// out of reach.
+/// A codec that has learnt our schema as 7 and, of the same record, `theirs` as 8. Its registry
+/// cannot be reached.
 fn codec<R: Record>(theirs: &registry::RegisteredSchema) -> AvroCodec {
     let registry = SchemaRegistry::new("http://127.0.0.1:1/a/path").unwrap();
     let (writers, kind) = (WriterSchemas::new(registry.clone()), RecordKind::of::<R>());
@@ -187,7 +187,7 @@ async fn each_broken_body_is_poison_with_its_own_reason() {
     }
 }
 
-/// Where `OrderConfirmed`'s sample holds what.
+/// The byte positions of the fields in `OrderConfirmed`'s sample.
 const ID_AT: usize = 1;
 const CURRENCY_AT: usize = 1 + 36 + 2;
 
@@ -202,7 +202,7 @@ async fn each_value_that_is_none_of_its_schema_is_poison() {
         bad.splice(at..at + bytes.len(), bytes.iter().copied());
         bad
     };
-    // A length of 2^60, of 8 MiB, below 0; what is not UTF-8; what is no id.
+    // A length of 2^60, of 8 MiB, below 0; text that is not UTF-8; an invalid id.
     let huge = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x20];
     for bad in [
         with(CURRENCY_AT, &huge),
@@ -217,7 +217,7 @@ async fn each_value_that_is_none_of_its_schema_is_poison() {
             assert!(matches!(&why, UnreadableBody::Datum(_)), "{why}");
         }
     }
-    // A branch of a union that there is not.
+    // A branch that the union does not have.
     let why = poison::<OrderConfirmed>(&codec, framed(THEIRS, &[&good[..], &[4]].concat())).await;
     assert!(matches!(&why, UnreadableBody::Datum(_)), "{why}");
 }

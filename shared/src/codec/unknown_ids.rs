@@ -1,13 +1,13 @@
-//! Messages of ours whose schema id is none of theirs in this registry: it came back with other ids.
+//! Our messages whose schema id this registry does not assign to their schema: its ids were reset.
 //!
-//! A registry that lost what it kept counts anew. Messages in the log keep their old ids, which then
-//! stand for nothing, or for another record. Read by its id such a message is a dead letter; that it
-//! is a good one is seen by trying our own schema on it. It is never processed that way by itself:
-//! bytes fit more schemas than one. An operator's redrive does it, since a person has looked
-//! (`docs/runbooks/SchemaIdsUnknown.md`).
+//! A registry that lost its data counts ids anew. Messages in the log keep their old ids, which are
+//! then unknown, or belong to another record. Read by its id such a message is a dead letter;
+//! trying our own schema shows that its body is valid. It is never processed that way
+//! automatically: bytes fit more schemas than one. An operator's redrive does it, since a person
+//! has looked (`docs/runbooks/SchemaIdsUnknown.md`).
 //!
 //! **Architecture invariant:** another schema than that of the id counts only if it describes the
-//! record of the message's `ce_type`, every byte is used up and every value is one of its type.
+//! record of the message's `ce_type`, every byte is used and every value is one of its type.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -22,13 +22,13 @@ use crate::{contract::Record, fault::Fault, health::HealthComponent, log_throttl
 /// Versions of a subject that a redrive tries, the newest first.
 const VERSIONS_MAX: usize = 20;
 
-/// The remark in the health goes when no such message was read for this long.
+/// The remark in the health ends when no such message was read for this long.
 const REMARK_FOR: Duration = Duration::from_mins(10);
 
 const REMARK: &str = "messages of ours carry schema ids that the schema registry does not know as \
                       theirs: see docs/runbooks/SchemaIdsUnknown.md";
 
-/// What was seen of such messages.
+/// Statistics of such messages.
 #[derive(Debug)]
 pub(super) struct UnknownIds {
     health: HealthComponent,
@@ -65,7 +65,7 @@ impl UnknownIds {
         }
     }
 
-    /// Takes the remark back when it is old.
+    /// Removes the remark from the health when it is too old.
     pub(super) fn forget_old(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if state.last.is_some_and(|instant| instant.elapsed() > REMARK_FOR) {
@@ -77,7 +77,7 @@ impl UnknownIds {
 }
 
 impl CodecState {
-    /// Why the body cannot be read; remembers that it could be, if that is so.
+    /// The error for an unreadable body; records it if our own schema can read that body.
     pub(super) fn unread<R: Record>(&self, datum: &[u8], why: UnreadableBody) -> Fault {
         let is_readable = why.is_of_the_id() && DatumReader::<R>::same().read(datum).is_ok();
         if !is_readable {
@@ -90,13 +90,13 @@ impl CodecState {
 
 impl AvroCodec {
     /// The same codec for an operator's redrive: a body whose schema id stands for nothing, or for
-    /// another record, is read by the schemas of its `ce_type` ([`Codec::read_by`] says which).
+    /// another record, is read by the schemas of its `ce_type` ([`AvroCodec::read_by`] says which).
     #[must_use]
     pub fn for_redrive(&self) -> Self {
         Self(Arc::clone(&self.0), Some(Arc::default()))
     }
 
-    /// What the last body was read by, if not by its schema id.
+    /// The schema with which the last body was read, if not that of its schema id.
     pub fn read_by(&self) -> Option<String> {
         let read_by = self.1.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         read_by.clone()

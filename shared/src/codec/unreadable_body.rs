@@ -1,31 +1,31 @@
-//! What can be wrong with a body.
+//! The reasons why a body cannot be read.
 
 use super::BODY_BYTES_MAX;
 
-/// Why a body cannot be read. Each is the message's own fault.
+/// Why a body cannot be read. Each reason is a fault of the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UnreadableBody {
-    /// It says that it is something else than its topic carries.
+    /// Its content type is not that of its topic.
     #[error("its ce_type is {found}, and its topic carries {wanted}")]
     OtherType {
-        /// What it says.
+        /// The content type that the header gives.
         found: String,
-        /// What it should be.
+        /// The content type that it should be.
         wanted: &'static str,
     },
-    /// It has none.
+    /// The message has no body at all.
     #[error("it has no body")]
     NoBody,
-    /// It is larger than [`BODY_BYTES_MAX`].
+    /// The body is larger than [`BODY_BYTES_MAX`].
     #[error("its body has {0} bytes, more than {BODY_BYTES_MAX}")]
     TooLarge(usize),
-    /// It does not even hold a schema's id.
+    /// The body is too short to hold a schema id.
     #[error("its body has {0} bytes, too few for a schema id")]
     TooShort(usize),
-    /// It is not in the wire format.
+    /// The body is not in the wire format.
     #[error("its body begins with {0:#04x} instead of 0x00 and a schema id")]
     NoMagic(u8),
-    /// No registry gives this id.
+    /// An id that no registry assigns.
     #[error("its schema id is {0}, which no registry gives")]
     NoId(u32),
     /// Its schema is named by a GUID, before the datum or in a header: Confluent's newer framing.
@@ -37,25 +37,25 @@ pub enum UnreadableBody {
     /// The registry does not know the id.
     #[error("its schema id is {0}, which the registry does not know")]
     UnknownId(u32),
-    /// The schema is not one of Avro, or not one that is decoded with.
+    /// The schema is not an Avro schema, or not one that may be used for decoding.
     #[error("its schema {id} is not used: {reason}")]
     Schema {
-        /// Its id.
+        /// The schema id in the body's frame.
         id: u32,
-        /// What is wrong with it.
+        /// The error in the schema.
         reason: String,
     },
     /// The schema describes another record.
     #[error("its schema {id} describes {found}, and its topic carries {wanted}")]
     OtherRecord {
-        /// Its id.
+        /// The schema id in the body's frame.
         id: u32,
-        /// What it describes.
+        /// The full name of the record that the schema describes.
         found: String,
-        /// What it should describe.
+        /// The full name of the expected record.
         wanted: String,
     },
-    /// The id stands for nothing, or for another record, and our own schema can read the body.
+    /// The id is unknown, or is that of another record, and our own schema can read the body.
     #[error(
         "{why}; but our own schema can read its body: the registry may have come back with other \
          ids, and a redrive reads it so"
@@ -64,7 +64,7 @@ pub enum UnreadableBody {
         /// What is wrong with the id.
         why: String,
     },
-    /// The bytes are not what the schema describes.
+    /// The bytes do not match the schema.
     #[error("its body does not fit its schema: {0}")]
     Datum(String),
     /// The bytes end before the record does.
@@ -79,7 +79,7 @@ pub enum UnreadableBody {
 }
 
 impl UnreadableBody {
-    /// Whether the schema id is at fault: it stands for nothing, or for another record.
+    /// Whether the schema id is at fault: it is unknown, or is that of another record.
     pub(super) fn is_of_the_id(&self) -> bool {
         matches!(self, Self::UnknownId(_) | Self::OtherRecord { .. })
     }

@@ -1,14 +1,14 @@
-//! The schemas that others write with: fetched once per id, judged once per kind of record.
+//! The cache of writers' schemas: each fetched once per id and judged once per kind of record.
 //!
-//! What a batch needs is asked for at once, several ids at a time, so that a flood of strange ids
-//! costs a few pauses and not one for each.
+//! All ids that a batch needs are requested at once, several at a time, so that a flood of unknown
+//! ids costs a few pauses and not one per id.
 //!
-//! **Architecture invariant:** what is kept is bounded, and what cannot be read never pushes out
-//! what can. A schema that is read by is kept; that an id stands for nothing, or for something of
-//! no use, may change with the registry and is kept for a while only.
+//! **Architecture invariant:** the cache is bounded, and unusable ids never push out usable ones. A
+//! usable schema stays; that an id is unknown, or of no use, may change with the registry and is
+//! kept for a limited time only.
 //!
-//! **Architecture invariant:** asking for a batch ends within [`LEARN_LIMIT`]. An id that the registry
-//! does not know costs three questions at most, and all ids of a batch two pauses together.
+//! **Architecture invariant:** the requests for a batch end within [`LEARN_LIMIT`]. An id that the
+//! registry does not know costs three requests at most, and all ids of a batch two pauses together.
 
 use std::{
     any::TypeId,
@@ -32,36 +32,36 @@ use super::{
     schema_guard,
 };
 
-/// How many schemas of others are kept. More are not in use at one time.
+/// The most schemas of other writers that are kept. More are not in use at one time.
 const KNOWN_MAX: usize = 1_024;
-/// How many ids are kept that nothing can be read by: more than a batch has messages, twice.
+/// The most unusable ids that are kept: more than a batch has messages, twice.
 const REFUSED_MAX: usize = 4_096;
-/// For so long an id that the registry does not know is not asked for again. Longer than
+/// An id that the registry does not know is not requested again for this long. Longer than
 /// [`LEARN_LIMIT`], so that a batch finds its answers.
 const UNKNOWN_FOR: Duration = Duration::from_secs(30);
-/// For so long a schema that is not read by is not looked at again.
+/// A schema that is not usable is not judged again for this long.
 const REFUSED_FOR: Duration = Duration::from_mins(5);
-/// Ids that the registry does not know are asked for again after these waits, all together: behind a
-/// registry of several nodes, the one that is asked may hear of a schema a moment late.
+/// Unknown ids are requested again after these waits, all together: in a registry of several nodes,
+/// the node that answers may learn of a schema a moment late.
 const UNKNOWN_WAITS: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(100), Duration::from_millis(400)];
-/// Questions that are open at the registry at the same time.
+/// Requests that are open at the registry at the same time.
 const ASKED_AT_ONCE: usize = 16;
-/// No question is begun later than this, of all that a batch needs.
+/// For one batch, no request begins later than this.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
-/// Asking for all that a batch needs may take this long: a question may be open for 5 s.
+/// All requests for one batch may take this long: one request may be open for 5 s.
 pub(crate) const LEARN_LIMIT: Duration = Duration::from_secs(10);
 
 /// An id and a kind of record.
 type ReaderKey = (u32, TypeId);
 
-/// What is known of the schemas that others write with.
+/// The known schemas of other writers.
 #[derive(Debug)]
 pub(super) struct WriterSchemas {
     registry: SchemaRegistry,
     known: RwLock<HashMap<ReaderKey, DatumReading>>,
     refused: Mutex<HashMap<ReaderKey, (UnreadableBody, Instant)>>,
-    /// One batch of questions at a time: those who wait find the answers.
+    /// One batch of requests at a time: callers that wait find the answers.
     asking: tokio::sync::Mutex<()>,
 }
 
@@ -75,7 +75,7 @@ impl WriterSchemas {
         }
     }
 
-    /// How to read what was written with schema `id` as `R`.
+    /// The way to read data of schema `id` as `R`.
     pub(super) async fn reader<R: Record>(&self, id: u32) -> Result<DatumReader<R>, Fault> {
         let kind = RecordKind::of::<R>();
         if let Some(reading) = self.recall(id, kind) {
@@ -86,8 +86,8 @@ impl WriterSchemas {
         self.recall(id, kind).map(DatumReader::new).ok_or_else(unasked)
     }
 
-    /// Asks for those of these that are not known. What cannot be asked for within the limit is a
-    /// transient fault; what was answered until then is kept.
+    /// Requests the unknown ones of these ids. Ids that cannot be requested within the limit are a
+    /// transient fault; answers up to then are kept.
     pub(super) async fn learn(&self, wanted: &[(u32, RecordKind)]) -> Result<(), Fault> {
         if self.missing(wanted).is_empty() {
             return Ok(());
@@ -116,9 +116,9 @@ impl WriterSchemas {
         missing
     }
 
-    /// Asks for each id until the registry has answered; keeps each answer as it comes. The first
-    /// failure is returned when all were asked. What the registry did not know in the time that there
-    /// is, it does not know.
+    /// Requests each id until the registry has answered; keeps each answer as it comes. The first
+    /// failure is returned when all were requested. Ids that the registry did not know within the
+    /// time limit count as unknown.
     async fn ask(
         &self,
         mut missing: BTreeMap<u32, Vec<RecordKind>>,
@@ -160,7 +160,7 @@ impl WriterSchemas {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Judges the schema and keeps the judgement.
+    /// Judges the schema and keeps the result.
     pub(super) fn remember(
         &self,
         id: u32,
@@ -209,12 +209,12 @@ impl WriterSchemas {
         refused.insert(key, (why, Instant::now()));
     }
 
-    /// The registry has other ids now: what it did not know is asked for again.
+    /// The registry has other ids now: ids that it did not know are requested again.
     pub(super) fn forget_refusals(&self) {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// How much is kept.
+    /// The number of entries in the cache.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner).len();
@@ -250,7 +250,7 @@ pub(super) fn judge(
     if let Some(hazard) = schema_guard::hazard(&writer) {
         return Err(refused(hazard.to_owned()));
     }
-    // Before the layout: two schemas that are laid out alike may mean different things.
+    // Before the layout: two schemas of the same layout may mean different things.
     if let Some(conflict) = logical::conflict(&writer, shape.schema()) {
         return Err(refused(conflict));
     }

@@ -1,4 +1,4 @@
-//! Where the broker is, how it is spoken to, and how topics are kept there.
+//! Settings of the broker: address, security, replication of topics.
 
 use std::{fs::File, path::PathBuf};
 
@@ -51,8 +51,8 @@ pub struct BrokerSettings {
     /// A file that holds our password, in place of `KAFKA_SASL_PASSWORD`.
     #[arg(long, env = "KAFKA_SASL_PASSWORD_FILE", conflicts_with = "kafka_sasl_password")]
     pub kafka_sasl_password_file: Option<PathBuf>,
-    /// The name of this instance within its group, another one for each instance. With it, whoever
-    /// is back within ten seconds finds its partitions where they were.
+    /// The name of this instance within its consumer group, unique per instance. With it, an
+    /// instance that restarts within ten seconds keeps its partitions.
     #[arg(long, env = "KAFKA_GROUP_MEMBER")]
     pub kafka_group_member: Option<String>,
 }
@@ -146,7 +146,7 @@ impl BrokerSettings {
         Ok(TlsSettings { ca_file: self.kafka_tls_ca_file.clone(), own })
     }
 
-    /// A certificate that nobody would look at is a mistake.
+    /// Refuses a certificate that would not be used.
     fn no_tls(&self) -> Result<Option<TlsSettings>, InvalidSetting> {
         let set = [
             ("KAFKA_TLS_CA_FILE", self.kafka_tls_ca_file.is_some()),
@@ -174,7 +174,7 @@ impl BrokerSettings {
         })
     }
 
-    /// A password that is not asked for is a mistake.
+    /// Refuses a password that would not be used.
     fn no_login(&self) -> Result<Option<SaslLogin>, InvalidSetting> {
         let set = [
             ("KAFKA_SASL_MECHANISM", self.kafka_sasl_mechanism.is_some()),

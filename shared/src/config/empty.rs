@@ -1,9 +1,9 @@
-//! One rule for variables that are set and empty: they count as not set.
+//! Variables that are set and empty count as not set.
 //!
-//! A manifest, a compose file or a shell that passes `NAME=${OTHER}` on sets a variable to nothing
-//! where it means to leave it out; and no setting of these programs has a use for an empty text that
-//! its default does not serve. So a variable that must be set is missing when it is empty, and any
-//! other has its default. An argument that is empty (`--name=`) was written by a person, and stays.
+//! A manifest, a compose file or a shell that passes `NAME=${OTHER}` on sets a variable to empty
+//! text where the variable should be left out; and no setting of these programs needs an empty text
+//! instead of its default. So a required variable counts as missing when it is empty, and any other
+//! has its default. An empty argument (`--name=`) was written by a person, and stays.
 //!
 //! The rule is applied where variables become arguments, before any of them is read.
 

@@ -1,4 +1,4 @@
-//! How much is let in: by all callers together, and by each of them.
+//! Settings of the admission limits: for all callers together, and for each caller.
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -19,7 +19,7 @@ pub struct LimitSettings {
     /// The outbox is looked at this often.
     #[arg(long, env = "ADMISSION_LOOK", default_value = "500ms", value_parser = parse_duration)]
     pub admission_look: Duration,
-    /// Whoever is refused is told to come back after this long, at most.
+    /// The longest `Retry-After` that a refused request is given.
     #[arg(long, env = "ADMISSION_RETRY_AFTER", default_value = "5s")]
     #[arg(value_parser = parse_duration)]
     pub admission_retry_after: Duration,

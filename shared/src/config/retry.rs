@@ -1,4 +1,4 @@
-//! How something is tried again, as one setting: `first=500ms,factor=2,cap=30s,attempts=10`.
+//! A retry policy as one setting: `first=500ms,factor=2,cap=30s,attempts=10`.
 
 use std::{str::FromStr, time::Duration};
 
@@ -9,7 +9,7 @@ use crate::backoff::BackoffSchedule;
 /// are `first`, `first × factor`, … up to `cap`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RetrySettings {
-    /// The waits.
+    /// The waits between attempts, built from the settings.
     pub backoff: BackoffSchedule,
     /// Attempts in all; none is without limit.
     pub attempts_max: Option<u32>,

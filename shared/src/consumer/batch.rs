@@ -1,8 +1,8 @@
-//! A batch in hand: one list of messages, each marked in place with what became of it.
+//! A batch in memory: one list of messages, each marked in place with its disposition.
 //!
-//! A message is moved into its [`Entry`] when it was read from Kafka and stays there until its offset
-//! is stored. Its envelope is parsed once and its body is decoded once, however many transactions
-//! are tried. [`Disposition`] belongs to one transaction: each attempt begins by resetting it.
+//! A message is moved into its [`BatchEntry`] when it was read from Kafka and stays there until its
+//! offset is stored. Its envelope is parsed once and its body is decoded once, however many
+//! transactions are tried. [`EntryDisposition`] belongs to one transaction: each attempt resets it.
 
 use std::time::{Duration, Instant};
 
@@ -15,36 +15,36 @@ use crate::{
     telemetry::messaging::{self, ProcessingCause},
 };
 
-/// Bodies of a batch are decoded for this long, `prepare` not counted. The rest is left for the next
+/// The bodies of a batch are decoded for this long, without `prepare`. The rest waits for the next
 /// pass.
 const DECODE_LIMIT: Duration = Duration::from_secs(10);
 const _: () = assert!(codec::LEARN_LIMIT.as_secs() <= 10, "as the trait says");
 
-/// A message of a batch, and what is known of it.
+/// A message of a batch with its parsed parts.
 #[derive(Debug)]
 pub(super) struct BatchEntry<I> {
-    /// The message as it came, if its envelope cannot be read.
+    /// The raw message, if its envelope cannot be read.
     message: Result<Message, IncomingMessage>,
     body: EntryBody<I>,
     pub(super) disposition: EntryDisposition,
 }
 
-/// How far the body of a message has been decoded.
+/// The decoding state of a message's body.
 #[derive(Debug)]
 enum EntryBody<I> {
     NotDecoded,
     Decoded {
         input: I,
-        /// What it was decoded by, if not by its schema id.
+        /// The schema that decoded the body, if not that of its schema id.
         read_by: Option<String>,
     },
     Invalid(FailureReason, String),
 }
 
-/// What becomes of a message in a transaction.
+/// The outcome of a message in a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum EntryDisposition {
-    /// It has its effect.
+    /// Its effect is part of the transaction.
     New,
     /// It was processed before, or has a dead letter already.
     Repeat,
@@ -71,7 +71,7 @@ impl<I> BatchEntry<I> {
         Self { message: Err(incoming), body, disposition: EntryDisposition::New }
     }
 
-    /// The message as it came.
+    /// The raw message as it was read.
     pub(super) fn incoming(&self) -> &IncomingMessage {
         self.message.as_ref().map_or_else(|incoming| incoming, |message| &message.incoming)
     }
@@ -89,7 +89,7 @@ impl<I> BatchEntry<I> {
         }
     }
 
-    /// What the body was decoded by, if not by its schema id.
+    /// The schema that decoded the body, if not that of its schema id.
     pub(super) fn read_by(&self) -> Option<&str> {
         match &self.body {
             EntryBody::Decoded { read_by, .. } => read_by.as_deref(),
@@ -97,12 +97,12 @@ impl<I> BatchEntry<I> {
         }
     }
 
-    /// The message can never be processed, whatever its body says.
+    /// The message can never be processed, whatever its body holds.
     pub(super) fn reject(&mut self, detail: String) {
         self.body = EntryBody::Invalid(FailureReason::Unprocessable, detail);
     }
 
-    /// Takes back what an attempt before has marked.
+    /// Resets the marks of an earlier attempt.
     pub(super) fn reset(&mut self) {
         self.disposition = match &self.body {
             EntryBody::NotDecoded | EntryBody::Decoded { .. } => EntryDisposition::New,
@@ -114,7 +114,7 @@ impl<I> BatchEntry<I> {
         self.disposition == EntryDisposition::New
     }
 
-    /// The letter of a message that is dead.
+    /// The dead letter of a message that is dead.
     pub(super) fn letter(&self) -> Option<DeadLetter<'_>> {
         let EntryDisposition::Dead(reason, detail) = &self.disposition else { return None };
         Some(DeadLetter { incoming: self.incoming(), reason: *reason, detail: detail.clone() })
@@ -122,7 +122,7 @@ impl<I> BatchEntry<I> {
 }
 
 impl<H: MessageHandler> BatchProcessor<H> {
-    /// Parses the envelopes; what follows from a message belongs to this service's work on it.
+    /// Parses the envelopes; spans of a message's processing belong to this service.
     pub(super) fn entries(
         &self,
         batch: impl IntoIterator<Item = IncomingMessage>,
@@ -139,8 +139,8 @@ impl<H: MessageHandler> BatchProcessor<H> {
         batch.into_iter().map(entry).collect()
     }
 
-    /// Decodes what is not decoded yet. Answers how many from the beginning can be processed now,
-    /// and why it ends there if that is not the end: never for a reason of the message.
+    /// Decodes the remaining bodies. Answers how many from the beginning can be processed now, and
+    /// why it ends early if it does: never for a fault of the message.
     pub(super) async fn decode(
         &self,
         batch: &mut [BatchEntry<H::Input>],
@@ -152,7 +152,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         if messages.is_empty() {
             return (batch.len(), None);
         }
-        // What is missing after it is missed by the first message that needs it.
+        // A schema that is still missing is reported by the first message that needs it.
         if let Err(fault) = self.handler.prepare(&messages).await {
             tracing::debug!(error = fault::chain(&fault), "a batch is decoded as far as it can be");
         }

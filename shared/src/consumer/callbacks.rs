@@ -1,6 +1,6 @@
-//! What the Kafka client tells a member besides messages: log lines, errors, and which partitions it has.
+//! The callbacks of the Kafka client: log lines, errors, and the assignment of partitions.
 //!
-//! Callbacks run on the client's own threads or while it is polled: they take notes, and never wait.
+//! Callbacks run on the client's own threads or while it is polled: they only record, never wait.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -17,17 +17,17 @@ use rdkafka::{
 
 use super::offsets::MemberOffsets;
 
-/// What the client's callbacks tell.
+/// The state that the client's callbacks record.
 #[derive(Debug, Default)]
 pub(super) struct AssignmentState {
-    /// Counts the times that partitions were taken away: a batch gathered before is void after.
+    /// Counts the revocations of partitions: a batch gathered before one is void after it.
     pub(super) generation: AtomicU64,
-    /// The group has told this member what it is to read, which may be nothing: one of more members
-    /// than there are partitions.
+    /// The group has assigned this member its partitions, possibly none: a group may have more
+    /// members than there are partitions.
     pub(super) joined: AtomicBool,
-    /// Topics of an assignment that is new, once: what was in their way before counts no more.
+    /// Topics of a new assignment, once: their earlier errors do not count any more.
     pub(super) topics: Mutex<Option<Vec<String>>>,
-    /// What the client says to the error that comes back from reading next.
+    /// The client's message for the error that the next read returns.
     pub(super) said: Mutex<String>,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct ConsumerCallbacks {
 }
 
 impl ClientContext for ConsumerCallbacks {
-    /// What ends the client comes back from reading, and is told there.
+    /// A fatal error is returned by the next read, and is reported there.
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         if facility == "FATAL" {
             tracing::debug!(line, "the Kafka client says");
@@ -48,7 +48,7 @@ impl ClientContext for ConsumerCallbacks {
         }
     }
 
-    /// As with [`Self::log`]: each error comes back from reading next, without these words.
+    /// As with [`Self::log`]: each error is returned by the next read, without these words.
     fn error(&self, _error: KafkaError, reason: &str) {
         reason.clone_into(&mut self.assignment.said.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -72,7 +72,7 @@ impl ConsumerContext for ConsumerCallbacks {
     }
 }
 
-/// Lines of these levels are heard for what they tell of offsets, and not logged.
+/// Lines of these levels are read for news of offsets, and not logged.
 fn is_detail(level: RDKafkaLogLevel) -> bool {
     matches!(level, RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug)
 }

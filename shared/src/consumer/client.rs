@@ -1,4 +1,4 @@
-//! One client, which is one membership in the group, and what its callbacks tell.
+//! One Kafka client, which is one membership in the group, and the state of its callbacks.
 
 use std::{
     collections::BTreeSet,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::kafka;
 
-/// Leaving the group may take this long; a broker that is away is not waited for.
+/// Leaving the group may take this long; an unavailable broker is not waited for.
 const CLOSE_LIMIT: Duration = Duration::from_millis(2_500);
 
 /// A member of a group.
@@ -43,20 +43,20 @@ impl GroupMember {
             offsets: Arc::clone(&offsets),
         };
         let mut config = kafka.member(group);
-        // What happens to offsets is told in such lines; whether one is logged is decided where it is heard.
+        // These lines report offsets; the callback that receives one decides whether to log it.
         config.set("debug", "topic").set_log_level(RDKafkaLogLevel::Debug);
         let consumer = config.create_with_context(context).map_err(ConsumerError::Client)?;
         Ok(Self { consumer, assignment, offsets })
     }
 
-    /// Joins the group, or joins it again: then it gives up its partitions and is given some anew.
+    /// Joins the group, or joins again: then it gives up its partitions and is assigned some anew.
     pub(super) fn join(&self, topics: &[String]) -> Result<(), ConsumerError> {
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         self.consumer.subscribe(&topics).map_err(ConsumerError::Client)
     }
 
-    /// Commits what is stored and leaves the group, within a limit: the client can hang in its
-    /// drop when the broker is away, so that happens on a thread nobody waits for longer.
+    /// Commits the stored offsets and leaves the group, within a limit: the client can hang in its
+    /// drop without a broker, so the drop runs on a thread that is not waited for any longer.
     pub(super) async fn close(self) {
         let (closed, told) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
@@ -71,7 +71,7 @@ impl GroupMember {
         }
     }
 
-    /// Whether the group has said what this member is to read.
+    /// Whether the group has assigned this member its partitions.
     pub(super) fn has_joined(&self) -> bool {
         self.assignment.joined.load(Ordering::SeqCst)
     }
@@ -80,12 +80,12 @@ impl GroupMember {
         self.assignment.generation.load(Ordering::SeqCst)
     }
 
-    /// The topics of an assignment that is new, once.
+    /// The topics of a new assignment, returned once.
     pub(super) fn new_topics(&self) -> Option<Vec<String>> {
         self.assignment.topics.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The partitions that this member is to read: topics as the broker calls them.
+    /// The partitions of this member: topics by their names on the broker.
     pub(super) fn assigned(&self) -> Result<BTreeSet<(String, i32)>, ConsumerError> {
         let assigned = self.consumer.assignment().map_err(ConsumerError::Client)?;
         Ok(assigned

@@ -1,27 +1,26 @@
-//! When a consumer halts: too many messages become dead letters.
+//! The failure limit: the consumer halts when too many messages become dead letters.
 //!
-//! A message that cannot be read is the message's fault; a thousand of them in a row are more likely
-//! ours: a bad deploy must not pour a topic into the dead letters. So the consumer halts before the
-//! message that would be one too many. It has lost and skipped nothing: the offset of that message
-//! was never stored, and a restart tries again from there.
+//! One unreadable message is the message's fault; a thousand of them in a row are more likely ours:
+//! a bad deploy must not pour a topic into the dead letters. So the consumer halts before the
+//! message that would exceed the limit. Nothing is lost or skipped: the offset of that message was
+//! never stored, and a restart tries again from there.
 //!
-//! Counted are messages that become dead letters and messages that have their effect. Repeats are
-//! not counted.
+//! Dead letters and messages that have their effect are counted. Repeats are not counted.
 
 use std::{collections::VecDeque, fmt};
 
 use super::batch::EntryDisposition;
 
-/// How many messages may become dead letters.
+/// The limits of dead letters among the messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureLimits {
-    /// Dead letters in a row, at most; none is without limit.
+    /// The most dead letters in a row; none is without limit.
     pub in_a_row_max: Option<u32>,
     /// Dead letters among the last [`WINDOW`] messages, in percent; 100 is without limit.
     pub share_max: u8,
 }
 
-/// How many messages the share is taken of.
+/// The number of messages of which the share is taken.
 pub const WINDOW: usize = 4_000;
 
 impl Default for FailureLimits {
@@ -30,7 +29,7 @@ impl Default for FailureLimits {
     }
 }
 
-/// Which limit was reached.
+/// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureLimit {
     /// This many in a row.
@@ -55,7 +54,7 @@ impl fmt::Display for FailureLimit {
 pub(super) struct FailureCounter {
     limits: FailureLimits,
     in_a_row: u32,
-    /// Whether each of the last messages became a dead letter.
+    /// For each of the last messages: whether it became a dead letter.
     window: VecDeque<bool>,
     dead_in_window: usize,
 }
@@ -69,7 +68,7 @@ impl FailureCounter {
         Self::new(FailureLimits { in_a_row_max: None, share_max: 100 })
     }
 
-    /// The first of these that would be one too many, and for which limit.
+    /// The first of these messages that would exceed a limit, and that limit.
     pub(super) fn judge<'d>(
         &self,
         dispositions: impl Iterator<Item = &'d EntryDisposition> + Clone,
@@ -84,7 +83,7 @@ impl FailureCounter {
         })
     }
 
-    /// These were committed.
+    /// Counts the dispositions of a batch that was committed.
     pub(super) fn note<'d>(&mut self, dispositions: impl Iterator<Item = &'d EntryDisposition>) {
         dispositions.for_each(|disposition| self.count(disposition));
     }
@@ -107,7 +106,7 @@ impl FailureCounter {
             return Some(FailureLimit::InARow(most));
         }
         let share = self.limits.share_max;
-        // Of the whole window, however few have been read: a start among letters is no alarm.
+        // Of the whole window, however few were read: dead letters at the start are no alarm.
         let most = WINDOW * usize::from(share) / 100;
         (self.dead_in_window > most).then_some(FailureLimit::Share(share))
     }

@@ -1,16 +1,16 @@
-//! Offsets that do not simply go forward: what the client resets, and what it would not commit.
+//! Offsets that go back: resets by the client, and offsets that the client would not commit.
 //!
-//! A reset is told by a log line of the client and nowhere else. The log no longer has, or never had,
-//! the offset that was to be read next: retention took what was not read, or the topic was made anew.
+//! The client reports a reset in a log line and nowhere else. The log does not have the offset that
+//! was to be read next: retention deleted unread messages, or the topic was recreated.
 //!
-//! A topic that was made anew and has as many messages as before has that offset, and the client reads on
-//! there: what is before it would never be read. The client tells that the topic's id has changed in a
-//! debug line of the context `topic`, and nowhere else. Its partitions are then read from their start;
-//! the inbox knows what is read twice.
+//! A recreated topic with as many messages as before has that offset, and the client reads on
+//! there: earlier messages would never be read. The client reports the change of the topic's id in
+//! a debug line of the context `topic`, and nowhere else. The topic's partitions are then read from
+//! their start; the inbox recognises repeats.
 //!
-//! The client commits by itself what is higher than what it takes for committed. After a topic was
-//! made anew everything is lower, for as long as the partitions stay with this member; so what goes
-//! back is found here and committed by hand.
+//! The client itself commits only offsets above the last committed one. After a topic was recreated
+//! all offsets are lower, for as long as the partitions stay with this member; so offsets that go
+//! back are found here and committed explicitly.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,7 +24,7 @@ use crate::kafka;
 /// Counts resets, by topic.
 const RESETS: &str = "consumer_offset_resets_total";
 
-/// Shows the counter before anything is reset.
+/// Registers the counter before the first reset.
 pub(super) fn announce(service: &'static str, topics: &[&'static str]) {
     for topic in topics {
         metrics::counter!(RESETS, "service" => service, "topic" => *topic).increment(0);
@@ -34,7 +34,7 @@ pub(super) fn announce(service: &'static str, topics: &[&'static str]) {
 /// By topic, with the deployment's prefix, and partition.
 type ByPartition = BTreeMap<String, BTreeMap<i32, i64>>;
 
-/// The offsets of one member.
+/// The offset state of one member.
 #[derive(Debug)]
 pub(super) struct MemberOffsets {
     service: String,
@@ -44,11 +44,11 @@ pub(super) struct MemberOffsets {
 
 #[derive(Debug, Default)]
 struct KnownOffset {
-    /// The highest offset that the client may take for committed.
+    /// The highest offset that the client may regard as committed.
     highest: ByPartition,
-    /// Partitions that were reset and of which nothing was read since, and which offset was asked for.
+    /// Reset partitions of which nothing was read since, with the requested offset.
     reset: ByPartition,
-    /// Topics that were made anew and are not read from their start yet.
+    /// Topics that were recreated and are not read from their start yet.
     made_anew: BTreeSet<String>,
 }
 
@@ -61,7 +61,7 @@ impl MemberOffsets {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether this line of the client tells of a reset, which is then counted and logged.
+    /// Whether this log line of the client reports a reset, which is then counted and logged.
     pub(super) fn is_reset(&self, line: &str) -> bool {
         let Some((topic, partition, from)) = reset(line) else { return false };
         let mut known = self.known();
@@ -81,13 +81,13 @@ impl MemberOffsets {
         true
     }
 
-    /// Takes note of a debug line of the client if it tells that a topic was made anew.
+    /// Records a debug line of the client that reports a recreated topic.
     pub(super) fn hear(&self, line: &str) {
         let Some(topic) = other_topic(line) else { return };
         self.known().made_anew.insert(topic.to_owned());
     }
 
-    /// Topics that were made anew since they were read.
+    /// Topics that were recreated since they were read.
     pub(super) fn made_anew(&self) -> BTreeSet<String> {
         self.known().made_anew.clone()
     }
@@ -97,7 +97,7 @@ impl MemberOffsets {
         let mut known = self.known();
         known.made_anew.remove(topic);
         for partition in partitions {
-            // What the broker has for committed went with the topic: whatever comes next is committed.
+            // The broker's committed offset went with the topic: any later offset is committed.
             *offset(&mut known.highest, topic, *partition) = i64::MAX;
             offset(&mut known.reset, topic, *partition);
         }
@@ -108,12 +108,12 @@ impl MemberOffsets {
         metrics::counter!(RESETS, "service" => service, "topic" => topic).increment(1);
     }
 
-    /// Whether the client's position is that of before a reset.
+    /// Whether the client's position is from before a reset.
     pub(super) fn is_reset_since(&self, topic: &str, partition: i32) -> bool {
         self.known().reset.get(topic).is_some_and(|items| items.contains_key(&partition))
     }
 
-    /// A message was read. If its partition was reset before, this is where reading goes on.
+    /// A message was read. If its partition was reset before, this is the new read position.
     pub(super) fn note_read(&self, topic: &str, partition: i32, to: i64) {
         let mut known = self.known();
         if known.reset.is_empty() {
@@ -129,7 +129,7 @@ impl MemberOffsets {
         }
     }
 
-    /// Of the offsets that are stored, those that go back.
+    /// The stored offsets that go back.
     pub(super) fn backwards(&self, stored: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
         let mut known = self.known();
         let mut back = TopicPartitionList::new();
@@ -153,7 +153,7 @@ fn offset<'k>(known: &'k mut ByPartition, topic: &str, partition: i32) -> &'k mu
     partitions.entry(partition).or_default()
 }
 
-/// The topic of a line `… Topic TOPIC changed id from ID to ID`. At first there is none.
+/// The topic of a line `… Topic TOPIC changed id from ID to ID`. The first id is no change.
 fn other_topic(line: &str) -> Option<&str> {
     let (_, told) = line.split_once("Topic ")?;
     let (topic, ids) = told.split_once(" changed id from ")?;
@@ -190,7 +190,6 @@ mod tests {
         MemberOffsets::new("tally", &kafka)
     }
 
-    /// What was logged.
     #[derive(Clone, Default)]
     struct ClientLines(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! The Kafka side of a consumer: gathering, holding back, storing offsets.
+//! The Kafka side of a consumer: polling, pausing, storing offsets.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -26,31 +26,31 @@ use crate::{
     message::{IncomingMessage, MessageHeaders},
 };
 
-/// How a consumer reads.
+/// Settings of a consumer's reading.
 #[derive(Clone, Debug)]
 pub struct ConsumerSettings {
     /// Where the broker is.
     pub kafka: kafka::KafkaSettings,
     /// Messages in a batch, at most.
     pub batch_messages_max: usize,
-    /// Bytes of bodies, keys and headers in a batch, at which gathering ends.
+    /// Bytes of bodies, keys and headers in a batch; a batch of this size is complete.
     pub batch_bytes_max: usize,
-    /// How many messages may die before the consumer stops.
+    /// The limits of dead letters at which the consumer stops.
     pub limits: FailureLimits,
-    /// The group is joined again when a partition has not gone on for this long although there is
-    /// something to read and the client hands nothing out.
+    /// The group is joined again when a partition makes no progress for this long although there
+    /// are messages to read and the client delivers none.
     pub stall_limit: Duration,
 }
 
 impl ConsumerSettings {
-    /// The defaults of this house.
+    /// The default settings of this system.
     pub fn new(kafka: kafka::KafkaSettings) -> Self {
         Self {
             kafka,
             batch_messages_max: 1_000,
             batch_bytes_max: 8 * 1024 * 1024,
             limits: FailureLimits::default(),
-            // Above what a commit and two looks take, and what a rebalance takes.
+            // Longer than a commit with two lag samples takes, and than a rebalance takes.
             stall_limit: Duration::from_secs(30),
         }
     }
@@ -64,9 +64,9 @@ pub struct PartitionReader {
     pub(super) client: GroupMember,
     pub(super) settings: ConsumerSettings,
     pub(super) group: String,
-    /// As the broker calls them.
+    /// The topics by their names on the broker.
     pub(super) topics: Vec<String>,
-    /// What a new assignment delivered while an older batch was held back.
+    /// Messages that a new assignment delivered while an older batch was held back.
     early: GatheredBatch,
     pub(super) errors: Mutex<ReadErrors>,
     pub(super) stall_watch: StallWatch,
@@ -81,9 +81,9 @@ impl std::fmt::Debug for PartitionReader {
 /// Messages that were gathered under one assignment.
 #[derive(Clone, Debug, Default)]
 pub struct GatheredBatch {
-    /// In the order of each partition.
+    /// Ordered by offset within each partition.
     pub messages: Vec<IncomingMessage>,
-    /// The assignment under which they were gathered: its number, counted by this member.
+    /// The number of the assignment under which they were gathered, as this member counts.
     pub generation: u64,
 }
 
@@ -108,13 +108,13 @@ impl PartitionReader {
         })
     }
 
-    /// Looks at this lag of its group, and joins the group again when that does not go on.
+    /// Watches this lag of its group, and joins the group again when the lag makes no progress.
     pub fn watch(&mut self, lag: GroupLag) {
         self.stall_watch.watch(lag);
     }
 
-    /// What keeps this member from reading, if anything: it waits for the group, an error of the
-    /// client repeats, or the group does not go on.
+    /// The reason why this member cannot read, if any: it waits for the group, an error of the
+    /// client repeats, or the group makes no progress.
     pub fn obstacle(&self) -> Option<String> {
         let standing = {
             let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
@@ -125,7 +125,7 @@ impl PartitionReader {
         standing.or_else(|| self.stall()).or(joining)
     }
 
-    /// Waits a moment for a message, then takes whatever else is there, up to the limits.
+    /// Waits briefly for a message, then takes all further available messages, up to the limits.
     pub async fn gather(&mut self) -> Result<GatheredBatch, ConsumerError> {
         self.recover().await?;
         let mut batch = std::mem::take(&mut self.early);
@@ -152,8 +152,8 @@ impl PartitionReader {
         Ok(batch)
     }
 
-    /// Adds a message. If partitions went away since the batch was begun, what came before is not
-    /// ours any more: whoever has them now reads it again.
+    /// Adds a message. If partitions were revoked since the batch was begun, earlier messages are
+    /// no longer ours: the member that has their partitions now reads them again.
     fn add(&self, batch: &mut GatheredBatch, incoming: Option<IncomingMessage>) {
         if batch.generation != self.generation() {
             batch.generation = self.generation();
@@ -162,8 +162,8 @@ impl PartitionReader {
         batch.messages.extend(incoming);
     }
 
-    /// Waits out `delay` with the partitions paused, polling all the while so that the group keeps
-    /// this member. Answers whether the batch is still ours.
+    /// Waits for `delay` with the partitions paused and keeps polling, so that the group keeps this
+    /// member. Answers whether the batch still belongs to this member.
     pub async fn hold(&mut self, generation: u64, delay: Duration) -> Result<bool, ConsumerError> {
         let until = Instant::now() + delay;
         let assigned = self.client.consumer.assignment().map_err(ConsumerError::Client)?;
@@ -202,7 +202,7 @@ impl PartitionReader {
         let mut offsets = TopicPartitionList::new();
         for incoming in processed {
             let topic = self.settings.kafka.topic(&incoming.topic);
-            // Unlike `store_offset`, the list form wants the offset of the next message.
+            // Unlike `store_offset`, the list form expects the offset of the next message.
             let next = rdkafka::Offset::Offset(incoming.offset + 1);
             if let Some(mut known) = offsets.find_partition(&topic, incoming.partition) {
                 known.set_offset(next).map_err(ConsumerError::Client)?;
@@ -221,17 +221,17 @@ impl PartitionReader {
         self.keep(&offsets)
     }
 
-    /// Stores the position of everything that was read, when no batch is being processed any more. That is up
-    /// to the position: control records and messages of aborted transactions are passed as well, which
-    /// are never delivered, and without which no log that others write to is ever read to its end.
+    /// Stores the read position of all partitions, when no batch is being processed. That includes
+    /// control records and messages of aborted transactions, which are never delivered, and without
+    /// which no log with transactions is ever read to its end.
     pub fn store_position(&self, generation: u64) -> Result<(), ConsumerError> {
         if generation != self.generation() || !self.early.messages.is_empty() {
             return Ok(());
         }
         let mut offsets = TopicPartitionList::new();
         for element in self.client.consumer.position().map_err(ConsumerError::Client)?.elements() {
-            // Of a partition of which nothing was read since it was assigned there is none, and that of
-            // one that was reset is of before.
+            // A partition without a read since its assignment has no position; that of a reset one
+            // is old.
             if let rdkafka::Offset::Offset(_) = element.offset()
                 && !self.client.offsets.is_reset_since(element.topic(), element.partition())
             {
@@ -249,7 +249,7 @@ impl PartitionReader {
     fn keep(&self, offsets: &TopicPartitionList) -> Result<(), ConsumerError> {
         match self.client.consumer.store_offsets(offsets) {
             Ok(()) => (),
-            // Lost between the check and the call: the member that has the partitions reads it again.
+            // Revoked between the check and the call: the new member reads the messages again.
             Err(KafkaError::StoreOffset(RDKafkaErrorCode::State)) => return Ok(()),
             Err(error) => return Err(ConsumerError::Client(error)),
         }
@@ -260,8 +260,8 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Commits what is stored and leaves the group, within a limit: the client can hang in its
-    /// drop when the broker is away, so that happens on a thread nobody waits for longer.
+    /// Commits the stored offsets and leaves the group, within a limit: the client can hang in its
+    /// drop without a broker, so the drop runs on a thread that is not waited for any longer.
     pub async fn close(self) {
         self.client.close().await;
     }
@@ -270,8 +270,8 @@ impl PartitionReader {
         self.client.generation()
     }
 
-    /// The client recovers by itself from every error that is not fatal: keep polling. What repeats
-    /// is told.
+    /// The client recovers by itself from every error that is not fatal: keep polling. Repeated
+    /// errors are reported.
     fn read(
         &self,
         received: Result<BorrowedMessage<'_>, KafkaError>,
@@ -302,8 +302,8 @@ impl PartitionReader {
         Ok(None)
     }
 
-    /// Which message each partition is read from next, of those from which one was read since they
-    /// were assigned.
+    /// The next message to read of each partition, of those from which one was read since they were
+    /// assigned.
     fn positions(&self) -> Vec<ReadPosition> {
         let known = |list: TopicPartitionList| {
             let offset = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| {
@@ -336,7 +336,7 @@ impl PartitionReader {
     }
 }
 
-/// What a message weighs in memory: its headers may be larger than its body.
+/// The memory size of a message: its headers may be larger than its body.
 fn weight(incoming: &IncomingMessage) -> usize {
     let of = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
     let headers = incoming.headers.iter().map(|(name, value)| name.len() + of(value));

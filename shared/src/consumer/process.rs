@@ -1,4 +1,4 @@
-//! Processing a batch: one transaction, or none.
+//! Processing of a batch: all of it in one transaction, or nothing.
 
 use std::{
     collections::HashSet,
@@ -28,35 +28,35 @@ use crate::{
     },
 };
 
-/// A transaction of a batch is given up after this long. Far below `max.poll.interval.ms`.
+/// A transaction of a batch is aborted after this long. Far below `max.poll.interval.ms`.
 const TRANSACTION_LIMIT: Duration = Duration::from_secs(30);
 
-/// A batch is processed one by one for this long; the rest is left for the next pass.
+/// Messages of a batch are processed one by one for this long; the rest waits for the next pass.
 const ISOLATE_LIMIT: Duration = Duration::from_secs(20);
 
-/// How far a batch was processed.
+/// The processed part of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct BatchProgress {
     pub(super) counts: BatchCounts,
-    /// This many messages from its beginning are processed.
+    /// This many messages from the beginning of the batch are processed.
     pub(super) upto: usize,
-    /// Which failure limit it ends before, if it does. Else the rest was not decoded in time.
+    /// The failure limit that ended it, if one did. Else the rest was not decoded in time.
     pub(super) limit: Option<FailureLimit>,
 }
 
-/// A transaction was undone: the message at this place would be a dead letter too many.
+/// A transaction was rolled back: the message at this index would exceed a failure limit.
 #[derive(Clone, Copy, Debug)]
 struct TooMany {
     place: usize,
     limit: FailureLimit,
 }
 
-/// What came of one transaction, if it did not fail.
+/// The result of one transaction that did not fail.
 type BatchAttempt = Result<BatchProgress, TooMany>;
 
 impl<H: MessageHandler> BatchProcessor<H> {
     /// Processes a batch: inbox, handler, dead letters and outbox in one transaction, all or
-    /// nothing. A message at fault is dead; a fault that cannot be pinned on one is returned.
+    /// nothing. A message at fault becomes a dead letter; a fault of no single message is returned.
     pub async fn take_in(&self, batch: &[IncomingMessage]) -> Result<BatchCounts, Fault> {
         let mut entries = self.entries(batch.iter().cloned(), ProcessingCause::Log);
         if let (_, Some(fault)) = self.decode(&mut entries, ProcessingCause::Log).await {
@@ -68,7 +68,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         }
     }
 
-    /// Processes a batch, whatever it holds: only a transient fault comes back.
+    /// Processes a batch, whatever messages it holds: only a transient fault is returned.
     pub async fn take_in_or_isolate(
         &self,
         batch: &[IncomingMessage],
@@ -96,7 +96,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
                 Ok(BatchProgress { limit: Some(limit), ..BatchProgress::default() })
             }
             Ok(Err(TooMany { place, limit })) => {
-                // What comes before that message is within the limits.
+                // The messages before that one are within the limits.
                 let before = Box::pin(self.process_within(&mut batch[..place], failures)).await?;
                 Ok(BatchProgress { limit: before.limit.or(Some(limit)), ..before })
             }
@@ -112,8 +112,8 @@ impl<H: MessageHandler> BatchProcessor<H> {
         }
     }
 
-    /// Processes a batch message by message, for as long as the limit lets it; one that fails alone
-    /// becomes a dead letter.
+    /// Processes a batch message by message, as long as the time limit allows; a message that fails
+    /// alone becomes a dead letter.
     async fn process_one_by_one(
         &self,
         batch: &mut [BatchEntry<H::Input>],
@@ -145,7 +145,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         Ok(progress)
     }
 
-    /// Decodes and processes what can be decoded now; a fault, if that is nothing.
+    /// Decodes and processes the messages that can be decoded now; a fault, if there are none.
     async fn attempt(
         &self,
         batch: &mut [BatchEntry<H::Input>],
@@ -161,7 +161,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         attempt.instrument(span).await
     }
 
-    /// The transaction of a batch, and what follows its commit.
+    /// The transaction of a batch, and the steps after its commit.
     async fn commit(
         &self,
         batch: &mut [BatchEntry<H::Input>],
@@ -219,8 +219,8 @@ impl<H: MessageHandler> BatchProcessor<H> {
         Ok(Ok(effects))
     }
 
-    /// Records the messages that can be read in the inbox, hands the new ones to the handler, and
-    /// marks each message.
+    /// Records the readable messages in the inbox, passes the new ones to the handler, and marks
+    /// each message.
     pub(super) async fn handle_new(
         &self,
         conn: &mut PgConnection,
@@ -251,7 +251,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
             return Ok(DecisionEffects::default());
         }
         let HandlerOutcome { effects, refused } = self.handler.handle(conn, &decoded).await?;
-        // What is dead was not processed: its id is free for the day on which it is.
+        // A dead message was not processed: its id stays free until it is.
         let ids: Vec<_> =
             refused.iter().map(|(nth, _)| decoded[*nth].message.envelope.id).collect();
         inbox::forget(conn, &ids).await?;
@@ -263,8 +263,8 @@ impl<H: MessageHandler> BatchProcessor<H> {
     }
 }
 
-/// Marks as repeats the dead among a batch that are known: they have a letter already, or they were
-/// processed by software that could read them. Without any dead it is no statement.
+/// Marks the known ones of a batch's dead messages as repeats: they have a letter already, or were
+/// processed by software that could read them. Without dead messages no statement is sent.
 async fn mark_known_failures<I>(
     conn: &mut PgConnection,
     batch: &mut [BatchEntry<I>],
@@ -294,7 +294,7 @@ async fn mark_known_failures<I>(
     Ok(())
 }
 
-/// Within its limit of time; a panic is the batch's fault.
+/// Runs within its time limit; a panic is the batch's fault.
 pub(super) async fn within_limits<T>(
     pool: &PgPool,
     work: impl Future<Output = Result<T, Fault>>,
@@ -305,7 +305,7 @@ pub(super) async fn within_limits<T>(
     db::within(db::limit(pool, TRANSACTION_LIMIT), work).await
 }
 
-/// What log lines of a batch stand under. Only a message that is alone has one trace.
+/// The span for log lines of a batch. Only a message that is alone has one trace.
 fn span<I>(batch: &[BatchEntry<I>]) -> tracing::Span {
     let trace_id = match batch {
         [alone] => alone.incoming().headers.trace().map(TraceParent::trace_id),

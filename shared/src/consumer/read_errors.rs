@@ -1,21 +1,21 @@
-//! Errors of the client while it reads: which of them keep a service from being ready, and which are
-//! said how often.
+//! Errors of the client while it reads: which of them make a service not ready, and how often each
+//! is logged.
 //!
-//! The client goes on by itself after each of them. That is right for a moment's trouble, and wrong
-//! for a partition whose next message it can never hand out: that one is not read on, for ever. So:
+//! The client continues by itself after each error. That is right for a transient error, and wrong
+//! for a partition whose next message it can never deliver: that partition is stuck for ever. So:
 //!
-//! * **What passes by itself** (a connection that is lost, a coordinator that moves, a rebalance) is
-//!   logged and counted, and keeps nobody from being ready. If it lasts, the group ends the
-//!   membership after `session.timeout.ms`, and a member that has not joined is not ready.
-//! * **Every other error** keeps the service from being ready from the third time on, until it has
-//!   not come for [`QUIET`], or its partition is read again.
-//! * **A topic that is not there or may not be read** is told by the client only once: it counts at
-//!   once, until the topic is assigned or read again, or for [`ONCE_STANDS`] if it was not named.
+//! * **Transient errors** (a lost connection, a moving coordinator, a rebalance) are logged and
+//!   counted, and do not affect readiness. If one lasts, the group ends the membership after
+//!   `session.timeout.ms`, and a member that has not joined is not ready.
+//! * **Every other error** makes the service not ready from the third time on, until it has not
+//!   come for [`QUIET`], or its partition is read again.
+//! * **A topic that is missing or may not be read** is reported by the client only once: it counts
+//!   at once, until the topic is assigned or read again, or for [`ONCE_STANDS`] if it has no name.
 //!
-//! Each is logged as a warning with a [growing pause](Pace), with the topic and, where the client
-//! names an offset, the partitions that are to be read from there. The client's words hold times and
-//! counts that differ each time: two errors are the same if code, topic, offset and all words but the
-//! digits are.
+//! Each is logged as a warning with a [growing pause](LogThrottle), with the topic and, where the client
+//! names an offset, the partitions to be read from there. The client's words hold times and counts
+//! that differ each time: two errors are the same if code, topic, offset and all words except the
+//! digits are equal.
 
 use std::time::{Duration, Instant};
 
@@ -25,14 +25,14 @@ use crate::log_throttle::LogThrottle;
 
 /// An error counts from this repetition on.
 const TIMES: u64 = 3;
-/// An error that has not come again for so long is over. The client tries again twice a second.
+/// An error that has not come again for this long is over. The client tries again twice a second.
 const QUIET: Duration = Duration::from_secs(10);
-/// An error that is told once and names no topic counts for so long.
+/// An error that is reported once and names no topic counts for this long.
 const ONCE_STANDS: Duration = Duration::from_mins(10);
-/// Different errors that are kept. More are not told apart.
+/// The most different errors that are kept. Further ones are not distinguished.
 const KEPT_MAX: usize = 32;
 
-/// The message that a partition is read from next.
+/// The offset that a partition is read from next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ReadPosition {
     pub(super) topic: String,
@@ -40,11 +40,11 @@ pub(super) struct ReadPosition {
     pub(super) offset: i64,
 }
 
-/// The errors that have come and are not over.
+/// The current errors of the client.
 #[derive(Debug)]
 pub(super) struct ReadErrors {
     service: String,
-    /// The topics that are read, as the broker calls them.
+    /// The topics that are read, by their names on the broker.
     topics: Vec<String>,
     kept: Vec<RepeatedError>,
 }
@@ -52,11 +52,10 @@ pub(super) struct ReadErrors {
 #[derive(Debug)]
 struct RepeatedError {
     code: Code,
-    /// Its last words.
     said: String,
-    /// The topic that it names.
+    /// The topic that the error names.
     topic: Option<String>,
-    /// The partitions that it can be about, by the offset that it names.
+    /// The partitions that the error can concern, by the offset that it names.
     at: Vec<ReadPosition>,
     times: u64,
     last: Instant,
@@ -75,7 +74,7 @@ impl ReadErrors {
         errors
     }
 
-    /// The client has told an error, with these words.
+    /// The client has reported an error, with these words.
     pub(super) fn note(
         &mut self,
         (code, said): (Code, &str),
@@ -133,7 +132,7 @@ impl ReadErrors {
         });
     }
 
-    /// The group has given this member partitions of these topics, or none at all.
+    /// The group has assigned this member partitions of these topics, or none at all.
     pub(super) fn assigned(&mut self, topics: &[String]) {
         let is_over = |error: &RepeatedError| {
             error.topic.as_ref().is_none_or(|topic| topics.is_empty() || topics.contains(topic))
@@ -141,11 +140,11 @@ impl ReadErrors {
         self.kept.retain(|it| !(it.is_told_once() && is_over(it)));
     }
 
-    /// What keeps this service from reading.
+    /// The error that keeps this service from reading.
     pub(super) fn standing(&mut self, now: Instant) -> Option<String> {
         self.kept.retain(|error| {
             let since = now.duration_since(error.last);
-            // What passes is kept for its pace: the client repeats itself after 30 s.
+            // Transient errors are kept for their log pause: the client repeats itself after 30 s.
             let limit = if passes(error.code) { ONCE_STANDS } else { QUIET };
             since <= limit
                 || error.is_told_once() && (error.topic.is_some() || since <= ONCE_STANDS)
@@ -159,7 +158,7 @@ impl ReadErrors {
         })
     }
 
-    /// Where there may be a message that no other client could read either.
+    /// The partitions whose next message other clients may be unable to read as well.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (String, i32)> {
         let standing = self.kept.iter().filter(|it| it.stands() && !it.is_told_once());
         standing
@@ -214,7 +213,7 @@ impl RepeatedError {
     }
 }
 
-/// What the client mends by itself, or what the group's own time-outs are for.
+/// Errors that the client repairs by itself, or that the group's own time-outs cover.
 fn passes(code: Code) -> bool {
     matches!(
         code,
@@ -254,8 +253,8 @@ fn passes(code: Code) -> bool {
     )
 }
 
-/// Whether these are the same words but for digits, which count in what they are about (a broker, a
-/// topic, a partition: what stands before the first colon) and in an offset only.
+/// Whether two texts are equal except for digits. Digits count in the subject (a broker, a topic, a
+/// partition: the text before the first colon) and in an offset.
 fn is_same(one: &str, other: &str) -> bool {
     let about = |said: &str| said.split_once(": ").map(|(about, _)| about.to_owned());
     let words = |said: &str| {

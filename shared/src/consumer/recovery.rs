@@ -1,5 +1,5 @@
-//! What a member does of itself so that it reads what it is to read: from the start of topics that were
-//! made anew, and again after the client has lost a topic or a partition from sight.
+//! The actions of a member that make it read again: reads recreated topics from their start, and
+//! joins again after the client has lost a topic or a partition.
 
 use std::{
     collections::BTreeSet,
@@ -18,10 +18,10 @@ use super::{
 };
 use crate::lag::TopicPartition;
 
-/// Counts how often the group was joined again.
+/// Counts the renewed joins of the group.
 const RECOVERIES: &str = "consumer_recoveries_total";
 
-/// Shows the counter before anything is recovered.
+/// Registers the counter before the first recovery.
 pub(super) fn announce(service: &str) {
     for remedy in [StallRemedy::JoinAgain, StallRemedy::NewClient] {
         count(service, remedy, 0);
@@ -38,7 +38,7 @@ fn count(service: &str, remedy: StallRemedy, n: u64) {
 }
 
 impl PartitionReader {
-    /// Does what is to be done before messages are gathered.
+    /// Takes the pending actions before messages are gathered.
     pub(super) async fn recover(&mut self) -> Result<(), ConsumerError> {
         let left_out = self.seek_what_was_made_anew()?;
         if !self.client.has_joined() {
@@ -64,7 +64,7 @@ impl PartitionReader {
 
     /// Why this member is not ready although it has joined.
     pub(super) fn stall(&self) -> Option<String> {
-        // Asked at each step: the assignment is looked at only if it matters.
+        // Checked at each step: the assignment is read only if the check needs it.
         if !self.stall_watch.has_tried() {
             return None;
         }
@@ -74,7 +74,7 @@ impl PartitionReader {
     async fn apply(&mut self, remedy: StallRemedy) -> Result<(), ConsumerError> {
         count(&self.group, remedy, 1);
         if remedy == StallRemedy::NewClient {
-            // What the old client delivered is of a generation before.
+            // Messages that the old client delivered belong to an earlier generation.
             let new =
                 GroupMember::new(&self.settings.kafka, &self.group, self.client.generation() + 1)?;
             std::mem::replace(&mut self.client, new).close().await;
@@ -84,8 +84,8 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Has topics that were made anew read from their start. Answers those of which this member has
-    /// no partition.
+    /// Makes the client read recreated topics from their start. Answers those of which this member
+    /// has no partition.
     fn seek_what_was_made_anew(&mut self) -> Result<BTreeSet<String>, ConsumerError> {
         let mut topics = self.client.offsets.made_anew();
         if topics.is_empty() {
@@ -98,11 +98,11 @@ impl PartitionReader {
                 |(assigned, partition): &(String, i32)| (assigned == topic).then_some(*partition);
             let partitions: Vec<i32> = assigned.iter().filter_map(of_topic).collect();
             if partitions.is_empty() {
-                // Between two assignments there are none; they come with the next one.
+                // Between two assignments there are no partitions; they come with the next one.
                 return true;
             }
             self.stall_watch.note_assigned(topic);
-            // Not at once: the client does it in the background.
+            // Not immediate: the client seeks in the background.
             let seek = |n: &i32| consumer.seek(topic, *n, Offset::Beginning, Duration::ZERO);
             match partitions.iter().try_for_each(seek) {
                 Ok(()) => self.client.offsets.begins_anew(topic, &partitions),

@@ -1,7 +1,7 @@
 //! Redrive: a dead letter is processed like any other message, at any time, or it is discarded.
 //!
-//! Each decision is one transaction that locks the letter, so a second decision waits and then finds it
-//! closed: two redrivers, or one that is repeated after it was cut off, process the message once.
+//! Each decision is one transaction that locks the letter, so a second decision waits and then
+//! finds the letter closed: of two concurrent or repeated redrives, one processes the message.
 
 use std::{
     sync::Arc,
@@ -33,16 +33,16 @@ use crate::{
     telemetry::{messaging, spans},
 };
 
-/// Letters that were parked are looked up this many at a time.
+/// Parked letters are read this many at a time.
 const PARKED_MAX: i64 = 100;
-/// That may take this long.
+/// Reading them may take this long.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
 impl<H: MessageHandler> RetryDeadMessage for BatchProcessor<H> {
     fn redrive<'r>(&'r self, id: Uuid, by: &'r Actor) -> BoxFuture<'r, Result<Resolution, Fault>> {
         async move {
             match within_limits(&self.pool, self.redrive_letter(id, by)).await {
-                // The transaction is undone; that it failed is recorded in one of its own.
+                // The transaction is rolled back; a second transaction records the failure.
                 Err(Fault::Poison(error)) => {
                     let failure = (FailureReason::Unprocessable, fault::chain(&*error));
                     self.record_failure(id, failure, by).await
@@ -59,9 +59,9 @@ impl<H: MessageHandler> RetryDeadMessage for BatchProcessor<H> {
 }
 
 impl<H: MessageHandler> BatchProcessor<H> {
-    /// Redrives the letters that an earlier version of this software had parked behind others, oldest
-    /// first, once; then waits to be stopped. One that fails stays open, for the reason for which it
-    /// fails.
+    /// Redrives the letters that an earlier version of this software had parked behind others,
+    /// oldest first, once; then waits to be stopped. A letter that fails again stays open with the
+    /// reason of that failure.
     pub async fn redrive_parked(self: Arc<Self>, stop: CancellationToken) -> InfallibleResult {
         let (backoff, mut failures) = (BackoffSchedule::hold(), 0);
         while let Some(outcome) = stop.run_until_cancelled(self.redrive_some_parked()).await {
@@ -81,7 +81,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         Ok(())
     }
 
-    /// Redrives some of them; answers how many.
+    /// Redrives some of these letters; answers how many.
     async fn redrive_some_parked(&self) -> Result<usize, Fault> {
         let letters =
             db::read(&self.pool, READ_LIMIT, async |conn| resolve::parked(conn, PARKED_MAX).await)
@@ -108,7 +108,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         }
         let effects = self.handle_new(&mut tx, &mut letter).await?;
         if let EntryDisposition::Dead(reason, detail) = &letter[0].disposition {
-            // What the handler wrote before it refused goes with this transaction.
+            // Writes of the handler before it refused are rolled back with this transaction.
             tx.rollback().await?;
             return self.record_failure(id, (*reason, detail.clone()), by).await;
         }
@@ -123,7 +123,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         Ok(Resolution::Settled)
     }
 
-    /// Counts another failure of a letter, and says so to people.
+    /// Counts another failure of a letter, and logs it.
     async fn record_failure(
         &self,
         id: Uuid,
@@ -150,8 +150,8 @@ impl<H: MessageHandler> BatchProcessor<H> {
         within_limits(&self.pool, work).await
     }
 
-    /// Closes the letter without processing it: its id is recorded in the inbox, so that another copy
-    /// of it has no effect either.
+    /// Closes the letter without processing it: its id is recorded in the inbox, so that another
+    /// copy of the message has no effect either.
     async fn discard_letter(&self, id: Uuid, by: &Actor) -> Result<Resolution, Fault> {
         let mut tx = db::begin(&self.pool).await?;
         let Some(incoming) = resolve::hold(&mut tx, id).await? else {

@@ -1,23 +1,23 @@
-//! When a member has to do something because it is given no messages although there are some.
+//! Decides when a member must act because it receives no messages although there are some.
 //!
-//! The client can be wrong about its own membership, and tells no error then. Seen: a topic was missing
-//! while the group shared out its partitions, and was there again before the client looked at its
-//! metadata the next time. It found the same topics as before, and never asked for that one. So what
-//! tells is the committed offsets of the group, and what is done is what a restart would do:
+//! The client can be wrong about its own membership, and then reports no error. Observed: a topic
+//! was missing while the group assigned partitions, and existed again before the client's next
+//! metadata refresh. The client found the same topics as before, and never asked for that one. So
+//! the group's committed offsets are the sign, and the action is that of a restart:
 //!
-//! * **A topic that was made anew and is not assigned** [`LEFT_OUT_LIMIT`] later: the group is joined
+//! * **A recreated topic that is not assigned** [`LEFT_OUT_LIMIT`] later: the group is joined
 //!   again, once.
-//! * **A [stall](Stall) beyond the limit** ([`Settings`](super::Settings)) while the client has nothing to hand out: the group is
-//!   joined again, the next time with a new client, and so on with a growing pause. The member is not
-//!   ready from then on until the group goes on.
+//! * **A [stall](PartitionStall) beyond the limit** ([`ConsumerSettings`](super::ConsumerSettings)) while the
+//!   client has no message to deliver: the group is joined again, the next time with a new client,
+//!   and so on with a growing pause. The member is not ready until the group makes progress.
 //!
-//! **Architecture invariant:** a member acts on stalls of partitions that it has, and of topics of
-//! which it has none while it has others: partitions are shared out by ranges, so it should have some.
-//! What another member has is the other's; one that has nothing at all joins again, which has all members
-//! of the group share out their partitions anew, and stays ready.
+//! **Architecture invariant:** a member acts on stalls of its own partitions, and on topics of
+//! which it has none while it has others: partitions are assigned by ranges, so it should have
+//! some. It ignores partitions of other members; a member without any partition joins again, which
+//! makes the group assign all partitions anew, and stays ready.
 //!
-//! **Architecture invariant:** the time counts from the last moment at which the member was known to go
-//! on: it was assigned its partitions, held a batch back, or stored an offset of that partition.
+//! **Architecture invariant:** the time counts from the last known progress of the member: its
+//! partitions were assigned, it held a batch back, or it stored an offset of that partition.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,18 +28,18 @@ use tokio::time::Instant;
 
 use crate::lag::{GroupLag, PartitionStall, TopicPartition};
 
-/// A topic that was made anew is assigned by the client's own doing within this time, or not at all.
+/// The client gets a recreated topic assigned by itself within this time, or not at all.
 const LEFT_OUT_LIMIT: Duration = Duration::from_secs(3);
-/// By this factor a stall may last longer while the client always has messages of other partitions to hand
-/// out: they may be in a queue before it.
+/// A stall may last longer by this factor while the client always delivers messages of other
+/// partitions: the stalled messages may be in a queue behind those.
 const BUSY_TIMES: u32 = 20;
 /// The longest pause between two attempts, as a multiple of the limit.
 const PAUSE_TIMES_MAX: u32 = 20;
 
-/// Partitions of a member; topics without the deployment's prefix.
+/// Partitions of a member; topic names are without the deployment's prefix.
 pub(super) type PartitionSet = BTreeSet<TopicPartition>;
 
-/// What is to be done so that a member reads again.
+/// The action that makes a member read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StallRemedy {
     /// Join the group again.
@@ -48,7 +48,7 @@ pub(super) enum StallRemedy {
     NewClient,
 }
 
-/// What one member knows of its going on.
+/// The recorded progress of one member.
 #[derive(Debug)]
 pub(super) struct StallWatch {
     lag: Option<GroupLag>,
@@ -56,12 +56,12 @@ pub(super) struct StallWatch {
     counted_from: Instant,
     stored: BTreeMap<TopicPartition, Instant>,
     is_idle: bool,
-    /// Attempts since the group went on.
+    /// Attempts since the group last made progress.
     attempts: u32,
-    /// What the last attempt was for.
+    /// The topic or partition of the last attempt.
     tried: Option<PartitionStall>,
     next_attempt: Instant,
-    /// Topics that were made anew and are not assigned, and since when; none when it was tried.
+    /// Unassigned recreated topics, and since when; none after an attempt.
     left_out: BTreeMap<String, Option<Instant>>,
 }
 
@@ -80,18 +80,18 @@ impl StallWatch {
         }
     }
 
-    /// This is what tells of stalls; without it there are none.
+    /// Sets the source of stalls; without it no stall is noticed.
     pub(super) fn watch(&mut self, lag: GroupLag) {
         self.lag = Some(lag);
     }
 
-    /// The member could not have gone on before.
+    /// The member could not have made progress before this moment.
     pub(super) fn begin_anew(&mut self, now: Instant) {
         self.counted_from = now;
         self.stored.clear();
     }
 
-    /// Whether the client had nothing to hand out.
+    /// Whether the client had no message to deliver.
     pub(super) fn set_idle(&mut self, is_idle: bool) {
         self.is_idle = is_idle;
     }
@@ -103,8 +103,7 @@ impl StallWatch {
         }
     }
 
-    /// Those of the topics made anew and not assigned for which it is time to join again. Each is
-    /// answered once.
+    /// The unassigned recreated topics for which it is time to join again. Each is answered once.
     pub(super) fn take_due(&mut self, left_out: &BTreeSet<String>, now: Instant) -> Vec<String> {
         let mut due = vec![];
         for topic in left_out {
@@ -122,13 +121,13 @@ impl StallWatch {
         self.left_out.remove(topic);
     }
 
-    /// Whether anything is worth a look at the assignment.
+    /// Whether the assignment has to be checked at all.
     pub(super) fn is_suspicious(&self, now: Instant) -> bool {
         self.stalls(now).next().is_some()
     }
 
-    /// Begins to count attempts anew, if the group has gone on since the last one. A look that failed
-    /// says nothing about that.
+    /// Resets the attempts, if the group has made progress since the last one. A failed sample says
+    /// nothing about that.
     pub(super) fn note_progress(&mut self, now: Instant) {
         let stalls = self.lag.as_ref().and_then(GroupLag::stalls);
         if let (Some(tried), Some(stalls)) = (&self.tried, stalls) {
@@ -142,19 +141,19 @@ impl StallWatch {
         }
     }
 
-    /// Whether it was made to read again, and the group has not gone on yet.
+    /// Whether an attempt was made and the group has not made progress since.
     pub(super) fn has_tried(&self) -> bool {
         self.tried.is_some()
     }
 
-    /// Why this member is not ready: it was made to read again, and the group has not gone on yet.
+    /// Why this member is not ready: an attempt was made, and the group has made no progress since.
     pub(super) fn obstacle(&self, mine: &PartitionSet) -> Option<String> {
         let tried =
             self.tried.as_ref().filter(|it| !mine.is_empty() && !is_others(mine, &it.at))?;
         Some(format!("{tried}, though the group was joined again ({} times)", self.attempts))
     }
 
-    /// What is to be done now, and for which stall.
+    /// The action to take now, and the stall that it is for.
     pub(super) fn remedy(
         &mut self,
         mine: &PartitionSet,

@@ -1,23 +1,23 @@
-//! Currencies, by the table of ISO 4217: which codes a price may have, and where the decimal point stands.
+//! Currencies of ISO 4217: the codes that a price may have, and the place of the decimal point.
 //!
-//! Records carry amounts in whole minor units and the code beside them. How many minor units make one major
-//! unit is not in the record but in ISO 4217, which changes about once a year: the table is that of the crate
-//! `iso_currency` and is updated with it. A table of our own would be wrong from its first amendment on.
+//! Records hold amounts in whole minor units with the code. The number of minor units per major
+//! unit is in ISO 4217, which changes about once a year: the table is that of the crate
+//! `iso_currency`. A table of our own would be wrong from the standard's first amendment on.
 //!
-//! **Architecture invariant:** the table is asked where a price enters and where an amount is shown to people,
-//! and nowhere between. What was stored or said under a code stays readable when the table loses that code:
-//! there only the shape of the code is checked ([`is_code`]).
+//! **Architecture invariant:** the table is asked where a price enters and where an amount is shown
+//! to people, and nowhere between. A stored or published amount stays readable when the table loses
+//! its code: there only the shape of the code is checked ([`is_code`]).
 
 use iso_currency::Currency;
 
-/// Whether the text has the shape of a code: three capital letters, whether ISO 4217 knows them or not.
+/// Whether the text has the shape of a code: three capital letters, known to ISO 4217 or not.
 pub fn is_code(text: &str) -> bool {
     text.len() == 3 && text.bytes().all(|n| n.is_ascii_uppercase())
 }
 
-/// Digits after the decimal point: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`, 4 for `CLF`. None for a code in which
-/// nothing can be priced: one that ISO 4217 does not know, and one that it keeps for what is no money (`XXX` no
-/// currency, `XTS` tests, `XAU` gold, `XDR`, …), to which it gives no minor unit.
+/// Digits after the decimal point: 2 for `EUR`, 0 for `JPY`, 3 for `KWD`, 4 for `CLF`. None for a
+/// code without prices: one unknown to ISO 4217, and one that is no money and has no minor unit
+/// (`XXX` no currency, `XTS` tests, `XAU` gold, `XDR`, …).
 pub fn minor_digits(code: &str) -> Option<u32> {
     let currency = Currency::from_code(code)?;
     if currency.is_special() {
@@ -26,7 +26,7 @@ pub fn minor_digits(code: &str) -> Option<u32> {
     currency.exponent().map(u32::from)
 }
 
-/// An amount as people write it: `12.50 EUR`, `1250 JPY`, `1.250 KWD`. Without a known place for the decimal point
+/// An amount as people write it: `12.50 EUR`, `1250 JPY`, `1.250 KWD`. With no known decimals
 /// it is `1250 minor units of XYZ`: unusual, and not wrong by a factor of a hundred.
 pub fn amount(minor: i64, code: &str) -> String {
     let Some(digits) = minor_digits(code) else {

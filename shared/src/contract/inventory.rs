@@ -1,4 +1,4 @@
-//! What the inventory service says.
+//! The events of the inventory service.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -9,20 +9,20 @@ use super::{PRODUCT_CHANGED, Record, STOCK_REJECTED, STOCK_RELEASED, STOCK_RESER
 /// A line of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockLine {
-    /// What.
+    /// The product, by its stock keeping unit.
     pub sku: String,
-    /// How many.
+    /// How many pieces are reserved; at least 1.
     pub quantity: i32,
 }
 
-/// Every line of an order is held.
+/// The stock for every line of an order is reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockReserved {
-    /// The order.
+    /// The order for which the stock was reserved.
     pub order_id: Uuid,
-    /// What is held.
+    /// One line per product, all of them reserved.
     pub lines: Vec<StockLine>,
-    /// When.
+    /// When the reservation was made, UTC.
     #[serde(with = "micros")]
     pub reserved_at: OffsetDateTime,
 }
@@ -36,22 +36,22 @@ impl Record for StockReserved {
 /// A line that could not be reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MissingLine {
-    /// What.
+    /// The product, by its stock keeping unit.
     pub sku: String,
-    /// How many were asked for.
+    /// How many pieces were asked for.
     pub requested: i32,
-    /// How many there were.
+    /// How many pieces were available.
     pub available: i32,
 }
 
-/// An order's lines cannot all be held; none is.
+/// An order's lines cannot all be reserved; none is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockRejected {
-    /// The order.
+    /// The order for which nothing was reserved.
     pub order_id: Uuid,
-    /// What was short.
+    /// Each product of which too little was available.
     pub missing: Vec<MissingLine>,
-    /// When.
+    /// When the reservation was refused, UTC.
     #[serde(with = "micros")]
     pub rejected_at: OffsetDateTime,
 }
@@ -62,14 +62,14 @@ impl Record for StockRejected {
     const SCHEMA: &'static str = include_str!("../../schemas/stock-rejected.avsc");
 }
 
-/// What was held or sold for an order is available again.
+/// Stock that was reserved or sold for an order is available again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StockReleased {
-    /// The order.
+    /// The order whose reservation has ended.
     pub order_id: Uuid,
-    /// What was let go.
+    /// The lines whose stock was released.
     pub lines: Vec<StockLine>,
-    /// When.
+    /// When the stock became available again, UTC.
     #[serde(with = "micros")]
     pub released_at: OffsetDateTime,
 }
@@ -80,20 +80,20 @@ impl Record for StockReleased {
     const SCHEMA: &'static str = include_str!("../../schemas/stock-released.avsc");
 }
 
-/// A product is new or has changed. The last word per SKU is kept for ever.
+/// A product is new or has changed. The latest record per SKU is kept for ever.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ProductChanged {
-    /// The product.
+    /// The product, by its stock keeping unit.
     pub sku: String,
-    /// What people call it.
+    /// The product's name for customers.
     pub name: String,
-    /// The price of one, in minor units.
+    /// The price of one piece, in minor units.
     pub price_minor: i64,
     /// ISO 4217.
     pub currency: String,
     /// Whether it can be ordered.
     pub active: bool,
-    /// When.
+    /// When the product was changed, UTC.
     #[serde(with = "micros")]
     pub changed_at: OffsetDateTime,
 }

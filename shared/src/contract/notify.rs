@@ -1,4 +1,4 @@
-//! What the notify service says.
+//! The events of the notify service.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -6,10 +6,10 @@ use uuid::Uuid;
 
 use super::{NOTIFICATION_FAILED, NOTIFICATION_SENT, Record, micros};
 
-/// The customer was told.
+/// The customer was notified by mail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotificationSent {
-    /// The order.
+    /// The order that the notification is about.
     pub order_id: Uuid,
     /// `email`.
     pub channel: String,
@@ -17,7 +17,7 @@ pub struct NotificationSent {
     pub kind: String,
     /// The `Message-ID` of the mail.
     pub message_id: String,
-    /// When.
+    /// When the mail server accepted the message, UTC.
     #[serde(with = "micros")]
     pub sent_at: OffsetDateTime,
 }
@@ -28,18 +28,18 @@ impl Record for NotificationSent {
     const SCHEMA: &'static str = include_str!("../../schemas/notification-sent.avsc");
 }
 
-/// The customer could not be told.
+/// The customer could not be notified.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NotificationFailed {
-    /// The order.
+    /// The order that the notification was about.
     pub order_id: Uuid,
     /// `email`.
     pub channel: String,
     /// `confirmed`, `cancelled` or `refunded`.
     pub kind: String,
-    /// Why.
+    /// The last failure, for an operator.
     pub reason: String,
-    /// When it was given up.
+    /// When the notification was given up, UTC.
     #[serde(with = "micros")]
     pub failed_at: OffsetDateTime,
 }

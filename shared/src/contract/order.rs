@@ -1,4 +1,4 @@
-//! What the order service says.
+//! The events of the order service.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -10,35 +10,35 @@ use super::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED, Record, micros};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename = "OrderLine")]
 pub struct OrderLine {
-    /// What.
+    /// The product, by its stock keeping unit.
     pub sku: String,
-    /// How many.
+    /// How many pieces are ordered; at least 1.
     pub quantity: i32,
-    /// The price of one, in minor units of the order's currency.
+    /// The price of one piece, in minor units of the order's currency.
     pub unit_price_minor: i64,
 }
 
 /// An order was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderPlaced {
-    /// The order.
+    /// The id that the REST answer gave.
     pub order_id: Uuid,
-    /// Its lines, at least one, each SKU once.
+    /// The order's lines, at least one, each SKU once.
     pub lines: Vec<OrderLine>,
-    /// What it costs, in minor units.
+    /// The order's total, in minor units.
     pub total_minor: i64,
     /// ISO 4217.
     pub currency: String,
     /// The payment method's token; never a card number.
     pub payment_method: String,
-    /// Where the customer is told.
+    /// The customer's mail address for notifications.
     pub email: String,
-    /// What the customer is called.
+    /// The customer's name, if given.
     pub customer_name: Option<String>,
-    /// When it was accepted.
+    /// When the order was accepted, UTC.
     #[serde(with = "micros")]
     pub placed_at: OffsetDateTime,
-    /// When it is cancelled if it has not ended by then.
+    /// When the order is cancelled if it has not ended by then.
     #[serde(with = "micros")]
     pub due_at: OffsetDateTime,
 }
@@ -49,16 +49,16 @@ impl Record for OrderPlaced {
     const SCHEMA: &'static str = include_str!("../../schemas/order-placed.avsc");
 }
 
-/// An order is paid for and its stock is held.
+/// An order is paid for and its stock is reserved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderConfirmed {
-    /// The order.
+    /// The order that is confirmed.
     pub order_id: Uuid,
-    /// What it cost, in minor units.
+    /// The order's total, in minor units.
     pub total_minor: i64,
     /// ISO 4217.
     pub currency: String,
-    /// When.
+    /// When the order was confirmed, UTC.
     #[serde(with = "micros")]
     pub confirmed_at: OffsetDateTime,
 }
@@ -69,16 +69,16 @@ impl Record for OrderConfirmed {
     const SCHEMA: &'static str = include_str!("../../schemas/order-confirmed.avsc");
 }
 
-/// An order was given up; whoever holds anything for it lets go.
+/// An order was cancelled; services that hold stock or money for it release that.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OrderCancelled {
-    /// The order.
+    /// The order that is cancelled.
     pub order_id: Uuid,
     /// `out-of-stock`, `payment-declined`, `payment-unavailable`, `timed-out`, `requested`.
     pub reason: String,
     /// `customer` or `system`.
     pub cancelled_by: String,
-    /// When.
+    /// When the order was cancelled, UTC.
     #[serde(with = "micros")]
     pub cancelled_at: OffsetDateTime,
 }

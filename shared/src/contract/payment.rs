@@ -1,4 +1,4 @@
-//! What the payment service says.
+//! The events of the payment service.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -9,15 +9,15 @@ use super::{PAYMENT_DONE, PAYMENT_FAILED, PAYMENT_REFUNDED, Record, micros};
 /// An order is paid for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentDone {
-    /// The order.
+    /// The order that is paid.
     pub order_id: Uuid,
-    /// The gateway's name for the charge.
+    /// The gateway's id of the charge.
     pub charge_id: String,
-    /// What was charged, in minor units.
+    /// The charged amount, in minor units.
     pub amount_minor: i64,
     /// ISO 4217.
     pub currency: String,
-    /// When.
+    /// When the gateway accepted the charge, UTC.
     #[serde(with = "micros")]
     pub paid_at: OffsetDateTime,
 }
@@ -31,13 +31,13 @@ impl Record for PaymentDone {
 /// An order will not be paid for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentFailed {
-    /// The order.
+    /// The order that could not be paid.
     pub order_id: Uuid,
     /// `declined` or `unavailable`.
     pub reason: String,
     /// The gateway's code for a decline.
     pub code: Option<String>,
-    /// When.
+    /// When the payment was given up, UTC.
     #[serde(with = "micros")]
     pub failed_at: OffsetDateTime,
 }
@@ -48,18 +48,18 @@ impl Record for PaymentFailed {
     const SCHEMA: &'static str = include_str!("../../schemas/payment-failed.avsc");
 }
 
-/// What was charged was given back.
+/// A charge was refunded to the customer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PaymentRefunded {
-    /// The order.
+    /// The order whose charge was refunded.
     pub order_id: Uuid,
-    /// The gateway's name for the refund.
+    /// The gateway's id of the refund.
     pub refund_id: String,
-    /// What was given back, in minor units.
+    /// The refunded amount, in minor units.
     pub amount_minor: i64,
     /// ISO 4217.
     pub currency: String,
-    /// When.
+    /// When the gateway accepted the refund, UTC.
     #[serde(with = "micros")]
     pub refunded_at: OffsetDateTime,
 }

@@ -1,4 +1,4 @@
-//! One of each record, and any of each record.
+//! A fixed sample of each record, and a generator of random ones.
 
 use std::fmt::Debug;
 
@@ -31,11 +31,11 @@ macro_rules! for_each_record {
 }
 pub(crate) use for_each_record;
 
-/// A record that tests can have one of.
+/// A record that tests can make samples of.
 pub(crate) trait SampleRecord: Record + Clone + Debug + PartialEq {
-    /// Always the same one: golden bytes are kept of it.
+    /// Always the same value: its golden bytes are in the repository.
     fn sample() -> Self;
-    /// Any.
+    /// Any valid value of this record, for property tests.
     fn any() -> BoxedStrategy<Self>;
 }
 

@@ -114,7 +114,7 @@ fn every_version_reads_and_is_read_by_every_released_one() {
     for_each_record!(is_compatible);
 }
 
-/// What is said is a released version: whoever changes a schema keeps the text as the next one.
+/// Events are published in a released version: a changed schema's text is kept as the next version.
 #[test]
 fn what_is_said_is_the_newest_released_version() {
     fn is_released<R: Record>() {

@@ -1,8 +1,8 @@
-//! A database that allows fewer connections than the pool wants.
+//! Connection ceiling: a database that allows fewer connections than the pool wants.
 //!
-//! `sqlx` tries a refused connection again for as long as its caller may wait, and does not look whether
-//! one that is open has become free meanwhile: so callers go away empty-handed while connections are
-//! idle. Here the refusal is noticed once, and from then on all share those that are open:
+//! `sqlx` tries a refused connection again for as long as its caller may wait, and does not check
+//! whether an open one has become idle meanwhile: so callers fail while connections are idle. Here
+//! the refusal is noticed once, and from then on all callers share the open connections:
 //!
 //! ```text
 //!           a connection is refused (53300)
@@ -11,11 +11,11 @@
 //!     └──────────────────────────────────────────────────┘
 //! ```
 //!
-//! The relay has a connection of its own. If that one is refused, the pool gives one up ([`make_room`]):
-//! what is taken in has to go out.
+//! The relay has a connection of its own. If that one is refused, the pool closes one of its
+//! connections ([`make_room`]): the total stays the same.
 //!
-//! **Architecture invariant:** at the ceiling one connection a second is tried, by one of the callers and
-//! whatever their number. Nobody waits longer than the pool lets a caller wait; who does is told by which SQLSTATE.
+//! **Architecture invariant:** at the ceiling the callers together try one connection a second. No
+//! caller waits longer than the pool allows; one that gets none is told the SQLSTATE.
 
 use std::{
     sync::{
@@ -35,24 +35,24 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::health::HealthComponent;
 
-/// A caller that waits for so long may be connecting in vain.
+/// A caller that waits for this long may be connecting in vain.
 const CONNECTS_WITHIN: Duration = Duration::from_millis(100);
-/// The pause between two trials, of the same pool.
+/// The pause between two trials of the same pool.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
-/// A trial is given up after this long, and says nothing.
+/// A trial is given up after this long, without a result.
 const TRIAL_LIMIT: Duration = Duration::from_secs(1);
-/// The pause between two looks at what is idle.
+/// The pause between two checks for idle connections.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
-/// How a server says that it allows no more: `too_many_connections`, also of a role or a database, and
+/// The SQLSTATEs of a full server: `too_many_connections`, also of a role or a database, and
 /// `configuration_limit_exceeded`.
 const CODES: [&str; 2] = ["53300", "53400"];
-/// How `PgBouncer` says it, under a code that means anything.
+/// The text of the same error from `PgBouncer`, whose code is not specific.
 const POOLER_SAYS: &str = "no more connections allowed";
 
 const REMARK: &str = "the database allows no more connections: those that are open are shared";
 
-/// The word of the server that refused a connection.
+/// The error of the server that refused a connection.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the database allows no more connections ({code}): {message}")]
 pub struct ConnectionRefusal {
@@ -61,7 +61,7 @@ pub struct ConnectionRefusal {
 }
 
 impl ConnectionRefusal {
-    /// Whether this is one.
+    /// Whether this error is such a refusal.
     pub(super) fn of(error: &sqlx::Error) -> Option<Self> {
         let error = error.as_database_error()?;
         let code = error.code()?.into_owned();
@@ -96,13 +96,13 @@ impl DatabaseError for ConnectionRefusal {
     }
 }
 
-/// What is known of one pool's ceiling.
+/// The state of one pool's ceiling.
 #[derive(Debug, Default)]
 pub(super) struct ConnectionCeiling {
     state: Mutex<CeilingState>,
     /// One trial at a time.
     trial: tokio::sync::Mutex<()>,
-    /// Somebody of this process wants a connection outside the pool.
+    /// A part of this process wants a connection outside the pool.
     room_wanted: AtomicBool,
 }
 
@@ -113,12 +113,12 @@ struct CeilingState {
     health: Option<HealthComponent>,
 }
 
-/// The ceilings of all pools that are in use, each found by its options, which a pool keeps for good.
+/// The ceilings of all pools in use, each found by its options, which belong to one pool for good.
 static CEILINGS: Mutex<Vec<(Weak<PgConnectOptions>, Arc<ConnectionCeiling>)>> =
     Mutex::new(Vec::new());
 
 impl ConnectionCeiling {
-    /// That of this pool.
+    /// The ceiling of this pool.
     pub(super) fn of(pool: &PgPool) -> Arc<Self> {
         let options = pool.connect_options();
         let mut all = CEILINGS.lock().unwrap_or_else(PoisonError::into_inner);
@@ -132,12 +132,12 @@ impl ConnectionCeiling {
         ceiling
     }
 
-    /// The refusal since which no connection was let in.
+    /// The refusal since which no connection was accepted.
     pub(super) fn refusal(&self) -> Option<ConnectionRefusal> {
         self.state().refusal.clone()
     }
 
-    /// What the pool's part of the health is to say while it is at its ceiling.
+    /// The remark for the pool's health while the pool is at its ceiling.
     pub(super) fn tell(&self, health: HealthComponent) {
         self.state().health = Some(health);
     }
@@ -146,7 +146,7 @@ impl ConnectionCeiling {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes note of a refusal.
+    /// Records a refusal of the server.
     fn reach(&self, refusal: ConnectionRefusal) {
         let mut state = self.state();
         if state.refusal.is_some() {
@@ -177,8 +177,8 @@ impl ConnectionCeiling {
         }
     }
 
-    /// Tries whether a connection is let in, unless somebody has done so within the last second or is
-    /// at it.
+    /// Tries whether a connection is accepted, unless another caller has done so within the last
+    /// second or is doing so now.
     async fn look(&self, options: &PgConnectOptions) {
         let Ok(_one_at_a_time) = self.trial.try_lock() else { return };
         if self.state().tried.is_some_and(|instant| instant.elapsed() < TRY_AGAIN) {
@@ -199,7 +199,7 @@ impl ConnectionCeiling {
         }
     }
 
-    /// Closes a connection, if somebody outside the pool wants one, and this is not the last one.
+    /// Closes a connection, if one is wanted outside the pool, and it is not the last one.
     async fn give_one_up(&self, pool: &PgPool) {
         if !self.room_wanted.load(Ordering::Relaxed) || pool.size() < 2 {
             return;
@@ -210,7 +210,7 @@ impl ConnectionCeiling {
         }
     }
 
-    /// One of those that are open, as soon as it is idle.
+    /// One of the open connections, as soon as it is idle.
     async fn share(
         &self,
         pool: &PgPool,
@@ -231,14 +231,14 @@ impl ConnectionCeiling {
     }
 }
 
-/// Lets the pools of this process give a connection up, each when it is next asked for one.
+/// Lets the pools of this process close one connection, each when it is next asked for one.
 pub(super) fn make_room() {
     for (_, ceiling) in CEILINGS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
         ceiling.room_wanted.store(true, Ordering::Relaxed);
     }
 }
 
-/// A connection of the pool, within the time for which it lets a caller wait.
+/// A connection of the pool, within the pool's time limit for callers.
 pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, sqlx::Error> {
     let (ceiling, options) = (ConnectionCeiling::of(pool), pool.connect_options());
     let deadline = Instant::now() + pool.options().get_acquire_timeout();

@@ -1,11 +1,11 @@
-//! Migrations beside instances that are at work.
+//! Migrations while instances of the service are running.
 //!
-//! A statement that changes a table waits until the transactions that read it have ended, and every later
-//! statement waits behind it, even one that only reads: one long report would stop a service for as long as
-//! it lasts. So a migration waits for each lock for [`LOCK_LIMIT`] only. If that was in vain, what it did is
-//! undone, its connection is closed, and the caller tries again after a pause in which the others pass.
+//! A statement that changes a table waits until the transactions that read it have ended, and all
+//! later statements, even reads, wait behind it: one long report would stop a service. So a
+//! migration waits for each lock for [`LOCK_LIMIT`] only. After that it is rolled back, its
+//! connection is closed, and the caller tries again after a pause in which other statements run.
 //!
-//! Only the turn among migrations is waited for without a limit: nobody stands behind that.
+//! Only the lock among migrations has no time limit: no other statement waits behind it.
 
 use sqlx::{
     Connection as _, Executor as _, PgPool,
@@ -18,11 +18,11 @@ use crate::fault;
 /// The tables of the messaging runtime, in the schema `messaging` of each service's database.
 static MESSAGING: Migrator = sqlx::migrate!("./migrations");
 
-/// For how long a migration waits for each lock, as the server reads it.
+/// How long a migration waits for each lock, in the server's syntax.
 const LOCK_LIMIT: &str = "1s";
 
-/// Brings the tables of the runtime and then those of the service up to date. To be tried again if that
-/// [may pass](may_pass).
+/// Runs the migrations of the runtime and then those of the service. To be tried again if the error
+/// is [transient](may_pass).
 ///
 /// Safe to run from several instances at once: they take turns.
 pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Error> {
@@ -39,8 +39,8 @@ pub async fn migrate(pool: &PgPool, service: &Migrator) -> Result<(), sqlx::Erro
     conn.close().await
 }
 
-/// Whether a migration that failed may succeed later: it did not get a lock in time, was the victim of a
-/// deadlock, or lost the server. What else it complains of does not go away by waiting.
+/// Whether a failed migration may succeed later: it did not get a lock in time, was the victim of a
+/// deadlock, or lost the server. Other errors are permanent.
 pub fn may_pass(error: &sqlx::Error) -> bool {
     !matches!(error, sqlx::Error::Migrate(_)) || fault::is_outage(error)
 }

@@ -1,13 +1,13 @@
-//! What a connection is told when it is opened, and whether it stays told.
+//! The settings of a new connection, and the check that the connection keeps them.
 //!
-//! The limits of time are set by `SET`, in one round trip after the connection is made, and not among
-//! its startup parameters: poolers (`PgBouncer`) refuse `options` and `extra_float_digits`, or, told to
-//! ignore them, leave all limits away without a word.
+//! The time limits are set by `SET`, in one round trip after the connection is made, and not in the
+//! startup parameters: poolers (`PgBouncer`) refuse `options` and `extra_float_digits`, or,
+//! configured to ignore them, drop all limits without an error.
 //!
-//! **Architecture invariant:** a connection is one session of the server for as long as it is open. The
-//! relay's leadership and migrations are session locks, statements are prepared, limits are set: behind
-//! a pooler that gives each transaction another session, none of it holds. [`check`] finds out at the
-//! start, as far as that can be seen from outside.
+//! **Architecture invariant:** a connection is one session of the server for as long as it is open.
+//! The relay's leadership and migrations are session locks, statements are prepared, limits are
+//! set: none of it works with a pooler that gives each transaction another session. [`check`] finds
+//! such a pooler at the start, as far as a client can.
 
 use std::collections::HashMap;
 
@@ -26,11 +26,11 @@ const TRIES: u32 = 20;
 /// The pause before the next try.
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 
-/// How connections are opened.
+/// The way to open connections.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     pub(super) connect: PgConnectOptions,
-    /// Names and values as `pg_settings` has them.
+    /// Names and values in the form of `pg_settings`.
     limits: [(&'static str, String); 6],
 }
 
@@ -45,12 +45,12 @@ impl SessionOptions {
             ("tcp_keepalives_interval", "5".to_owned()),
             ("tcp_keepalives_count", "3".to_owned()),
         ];
-        // What floats look like in text; none is read as text, and poolers refuse it.
+        // The text format of floats; none is read as text, and poolers refuse the parameter.
         Self { connect: connect.extra_float_digits(None), limits }
     }
 
     /// Opens a connection outside any pool. One that is refused because there are too many is tried
-    /// again for about a second, while the pools of this process give one up.
+    /// again for about a second, while the pools of this process close one connection.
     pub async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let mut tries = 1;
         let mut conn = loop {
@@ -78,13 +78,13 @@ impl SessionOptions {
     }
 }
 
-/// Whether connections of this pool are sessions, and keep their limits. The first is an error, since
-/// leadership and migrations rely on it; of the second a warning names each limit that is not kept.
+/// Whether connections of this pool are sessions, and keep their limits. The first is an error,
+/// since leadership and migrations need sessions; for each lost limit there is a warning.
 pub async fn check(pool: &PgPool, options: &SessionOptions) -> Result<(), sqlx::Error> {
     let mut one = borrow(pool).await?;
     let mut other = borrow(pool).await?;
     let first = session_of(&mut one).await?;
-    // Nobody else can have the first one's session meanwhile, if it is one.
+    // If the first connection is a session, no other client can have it meanwhile.
     if session_of(&mut other).await? == first {
         let told = "a pooler before the database gives each transaction another session \
                     (pool_mode = transaction): the relay's lock, migrations, prepared statements and \
@@ -99,7 +99,7 @@ pub async fn check(pool: &PgPool, options: &SessionOptions) -> Result<(), sqlx::
     let set: HashMap<String, String> = set.into_iter().collect();
     for (name, wanted) in &options.limits {
         let found = set.get(*name).map_or("", String::as_str);
-        // A socket of this machine has no keepalives.
+        // A Unix socket has no keepalives.
         let has_none = found == "0" && name.starts_with("tcp_");
         if found != wanted && !has_none {
             tracing::warn!(name, wanted, found, "the database does not keep this limit");

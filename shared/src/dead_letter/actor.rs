@@ -1,13 +1,13 @@
-//! Who decides, and why.
+//! The operator or process that decides, and the reason.
 
-/// Who decides, and why; both stay in the record of decisions.
+/// The author and reason of a decision; both are stored in the record of decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     name: String,
     reason: Option<String>,
 }
 
-/// A name that says nothing, or too much.
+/// The error for an empty or too long name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("from 1 to {BYTES_MAX} bytes, and no control characters")]
 pub struct InvalidActor;
@@ -30,7 +30,7 @@ impl Actor {
         Ok(Self { reason: Some(text(reason)?), ..self })
     }
 
-    /// The same decision, with what the service has to say to it after its reason.
+    /// The same decision, with a remark of the service after its reason.
     pub(crate) fn noting(&self, note: &str) -> Self {
         let whole =
             self.reason.iter().map(String::as_str).chain([note]).collect::<Vec<_>>().join("; ");
@@ -38,12 +38,12 @@ impl Actor {
         Self { reason: Some(legal.take(BYTES_MAX).collect()), ..self.clone() }
     }
 
-    /// Who.
+    /// The operator's name, as given in the request.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Why.
+    /// The reason that the operator gave, if any.
     pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }

@@ -1,4 +1,4 @@
-//! Decisions of operators about the dead letters of one service: dispatched to what can carry them out.
+//! Decisions of operators about the dead letters of one service, dispatched to consumer or workers.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -42,11 +42,11 @@ pub trait RetryDeadJob: Send + Sync {
 /// The dead letters of one service.
 #[derive(Clone)]
 pub struct DeadLetterAdmin {
-    /// The service's database.
+    /// The service's database, which holds the letters.
     pub pool: PgPool,
-    /// What processes messages; none in a service that reads no topic.
+    /// The processor of messages; none in a service that reads no topic.
     pub messages: Option<Arc<dyn RetryDeadMessage>>,
-    /// What does jobs, by their kind.
+    /// The workers of jobs, by their kind.
     pub jobs: BTreeMap<&'static str, Arc<dyn RetryDeadJob>>,
 }
 
@@ -57,12 +57,12 @@ impl fmt::Debug for DeadLetterAdmin {
     }
 }
 
-/// Reading may take this long.
+/// The time limit for reading letters.
 const READ_LIMIT: Duration = Duration::from_secs(5);
-/// Resolving the letter of a job, or of a message for the outbox, may take this long.
+/// The time limit for resolving the letter of a job, or of a message for the outbox.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a dead letter is about.
+/// The subject of a dead letter.
 enum LetterSource {
     Job(String),
     Unpublishable,
@@ -76,7 +76,7 @@ impl DeadLetterAdmin {
         Self { pool, messages: None, jobs: BTreeMap::new() }
     }
 
-    /// Reads letters.
+    /// Runs one read of letters, with the time limit of operators' requests.
     pub async fn read<T>(
         &self,
         query: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
@@ -100,7 +100,7 @@ impl DeadLetterAdmin {
         }
     }
 
-    /// Closes a letter without trying it again. The reason is kept.
+    /// Closes a letter without trying it again. The reason is recorded.
     pub async fn discard(&self, id: Uuid, by: &Actor) -> Result<Resolution, ResolutionError> {
         match (self.source(id).await?, &self.messages) {
             (LetterSource::Job(kind), _) => match self.jobs.get(&*kind) {
@@ -150,8 +150,8 @@ impl DeadLetterAdmin {
     }
 }
 
-/// Deletes a dead job. The decision is read off the row, so it is recorded before the row goes; a job
-/// that is not dead has neither.
+/// Deletes a dead job. The decision is recorded before the row is deleted, since it is copied from
+/// the row; a job that is not dead has neither.
 pub(crate) async fn discard_job(
     conn: &mut PgConnection,
     id: Uuid,

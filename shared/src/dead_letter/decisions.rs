@@ -1,18 +1,18 @@
-//! The record of decisions: who, what, when, why, and what came of it.
+//! The record of decisions: who, what, when, why, and the outcome.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Actor;
 
-/// What was asked for.
+/// The decision that was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LetterAction {
     Redrive,
     Discard,
 }
 
-/// What came of it.
+/// The outcome of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DecisionOutcome {
     TakenIn,
@@ -41,7 +41,7 @@ impl DecisionOutcome {
     }
 }
 
-/// Shows how often each decision was made from 0 on.
+/// Registers the counter of each decision at 0.
 pub(crate) fn announce() {
     for (action, outcomes) in [
         (
@@ -61,8 +61,8 @@ fn count(action: LetterAction, outcome: DecisionOutcome, n: u64) {
     metrics::counter!("dead_letter_decisions_total", &labels).increment(n);
 }
 
-/// Records a decision about an open letter, in the transaction of what came of it. To be called
-/// before the letter is changed: what it was about is copied from there.
+/// Records a decision about an open letter, in the transaction of its outcome. To be called before
+/// the letter is changed: its subject is copied from the row.
 pub(crate) async fn record(
     conn: &mut PgConnection,
     letter_id: Uuid,

@@ -1,4 +1,4 @@
-//! How many letters are open, and why.
+//! Samples how many letters are open, by reason.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use sqlx::PgConnection;
 use super::FailureReason;
 use crate::sampled_metrics::{self, FAR_ENOUGH, MetricSampler};
 
-/// Counts the messages among the letters; jobs that were given up are counted with the jobs.
+/// Counts the letters of messages; dead jobs are counted with the jobs.
 #[derive(Clone, Copy, Debug)]
 pub struct LetterSampler(());
 
 impl LetterSampler {
-    /// Gives the numbers their lines of help.
+    /// Describes the metrics of this sampler.
     pub fn describe() -> Self {
         describe_gauge!(
             "dead_letters",
@@ -47,7 +47,7 @@ impl MetricSampler for LetterSampler {
     }
 }
 
-/// By the index `dead_letter_open`.
+/// Uses the index `dead_letter_open`.
 const STATEMENT: &str = "
     WITH open AS MATERIALIZED (
         SELECT reason, failed_at FROM messaging.dead_letter

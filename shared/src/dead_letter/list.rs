@@ -1,4 +1,4 @@
-//! What an operator sees: a page of open letters, their reasons, one of them in whole.
+//! The operator's view: a page of open letters, their reasons, one letter in full.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, Row as _};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::resolve::incoming;
 use crate::message::IncomingMessage;
 
-/// Which letters: all that equal what is given.
+/// The filter of letters: a letter must match all given values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LetterFilter {
     /// A message's topic, or a job's kind.
@@ -17,7 +17,7 @@ pub struct LetterFilter {
     /// The code of the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The key.
+    /// Only letters of messages with this key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
 }
@@ -25,24 +25,24 @@ pub struct LetterFilter {
 /// A letter without its message, as it is stored, and as it is listed over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LetterSummary {
-    /// Its id.
+    /// The letter's id, a version 7 UUID.
     pub id: Uuid,
     /// `message` or `job`.
     pub source: String,
     /// A message's topic, or a job's kind.
     pub topic: String,
-    /// Its key, as far as it is text.
+    /// The key of the message or job, as far as it is text.
     pub key: Option<String>,
     /// The code of the reason.
     pub reason: String,
-    /// What exactly is wrong.
+    /// The detail of the error.
     pub detail: String,
     /// How often it has failed.
     pub attempts: i32,
-    /// When it was given up.
+    /// When the message or job became dead.
     #[serde(with = "rfc3339")]
     pub failed_at: OffsetDateTime,
-    /// When it failed last.
+    /// When it last failed.
     #[serde(with = "rfc3339")]
     pub last_failed_at: OffsetDateTime,
     /// `redriven` or `discarded`, once it is closed.
@@ -59,58 +59,58 @@ pub struct ReasonCount {
     pub topic: String,
     /// The code of the reason.
     pub reason: String,
-    /// How many.
+    /// How many letters the group holds.
     pub letters: i64,
 }
 
-/// A letter, open or closed, with all that is known of it.
+/// A letter, open or closed, with all its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredLetter {
-    /// All but the message.
+    /// All data except the message.
     pub summary: LetterSummary,
     /// Whether it is open.
     pub open: bool,
-    /// The message as it came; none of a job.
+    /// The message as it came; none for a job.
     pub message: Option<IncomingMessage>,
 }
 
 /// A decision about a letter, as it is stored, and as it is listed over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow, Serialize, Deserialize)]
 pub struct LetterDecision {
-    /// The letter.
+    /// The letter that was decided about.
     pub letter_id: Uuid,
     /// A message's topic, or a job's kind.
     pub topic: String,
-    /// Its key.
+    /// The key of the letter's message.
     pub key: Option<String>,
-    /// What was asked for: `redrive` or `discard`.
+    /// The requested decision: `redrive` or `discard`.
     pub action: String,
-    /// What came of it: `taken-in`, `still-dead`, `put-back`, `discarded`.
+    /// The outcome: `taken-in`, `still-dead`, `put-back`, `discarded`.
     pub outcome: String,
-    /// Who decided.
+    /// The operator's name, or the service's own process.
     #[serde(rename = "by")]
     pub decided_by: String,
-    /// Why.
+    /// The reason that the operator gave.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// When.
+    /// When the decision was made, UTC.
     #[serde(rename = "at", with = "rfc3339")]
     pub decided_at: OffsetDateTime,
 }
 
-/// What is shown of one name.
+/// The data that are shown of one letter id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LetterRecord {
-    /// The letter; gone, if it was a job that is not dead any more, or long ago.
+    /// The letter; none if it was a job that is not dead any more, or was closed long ago.
     pub letter: Option<StoredLetter>,
-    /// What was decided about it, oldest first.
+    /// The decisions about it, oldest first.
     pub decisions: Vec<LetterDecision>,
 }
 
-/// Decisions that are shown of one letter, at most.
+/// The most decisions that are shown of one letter.
 const SHOWN_MAX: i64 = 50;
 
-/// Open letters, oldest first, after the one of this time and name.
+/// Open letters, oldest first, after the one of this time and id.
 pub async fn list(
     conn: &mut PgConnection,
     filter: &LetterFilter,
@@ -137,7 +137,7 @@ pub async fn list(
     rows.iter().map(summary).collect()
 }
 
-/// How many open letters there are of each topic and reason, the most frequent first.
+/// The number of open letters per topic and reason, the most frequent first.
 pub async fn reasons(
     conn: &mut PgConnection,
     filter: &LetterFilter,
@@ -159,7 +159,7 @@ pub async fn reasons(
     Ok(rows.into_iter().map(count).collect())
 }
 
-/// All that is known of one name; none if nothing ever was.
+/// All data of one id; none if there was never a letter of that id.
 pub async fn show(conn: &mut PgConnection, id: Uuid) -> Result<Option<LetterRecord>, sqlx::Error> {
     let letter = match message_letter(conn, id).await? {
         Some(letter) => Some(letter),
@@ -179,7 +179,7 @@ pub async fn show(conn: &mut PgConnection, id: Uuid) -> Result<Option<LetterReco
     Ok((shown.letter.is_some() || !shown.decisions.is_empty()).then_some(shown))
 }
 
-/// What was decided last, newest first.
+/// The latest decisions, newest first.
 pub async fn decisions(
     conn: &mut PgConnection,
     n_max: i64,

@@ -1,4 +1,4 @@
-//! Where a message was read, and whether it has a letter already.
+//! The place of a message in Kafka, and whether it has a letter already.
 
 use std::fmt;
 
@@ -6,23 +6,23 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 
 use crate::message::IncomingMessage;
 
-/// A message in Kafka: its offset, and a digest of its content. The offset alone does not identify it:
-/// a topic that is deleted and created again begins at 0 with other messages, and the Kafka client
-/// does not tell a topic's id.
+/// A message in Kafka: its offset, and a digest of its content. The offset alone does not identify
+/// a message: a recreated topic begins at 0 with other messages, and the Kafka client does not
+/// report a topic's id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MessagePlace {
     /// Without the deployment's prefix.
     pub topic: String,
-    /// The partition.
+    /// The partition's number within its topic.
     pub partition: i32,
     /// The offset in it.
     pub offset: i64,
-    /// What tells it from another message of the same offset.
+    /// The digest that tells it from another message of the same offset.
     digest: [u8; 32],
 }
 
 impl MessagePlace {
-    /// Where a message was read.
+    /// The place at which a message was read.
     pub fn of(incoming: &IncomingMessage) -> Self {
         let IncomingMessage { topic, partition, offset, .. } = incoming;
         let (partition, offset) = (*partition, *offset);

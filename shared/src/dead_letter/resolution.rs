@@ -1,22 +1,22 @@
-//! What came of an operator's decision, and why it may not be carried out.
+//! The outcome of an operator's decision, and the errors that prevent one.
 
 use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 
-/// What came of a decision, also as an answer over HTTP.
+/// The outcome of a decision, also as an answer over HTTP.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Resolution {
     /// No letter of that id is open.
     NotOpen,
-    /// It failed again and stays open.
+    /// The letter failed again and stays open.
     StillDead {
         /// How often it has failed.
         attempts: i32,
         /// The code of the reason.
         reason: String,
-        /// What exactly is wrong.
+        /// The detail of the error.
         detail: String,
     },
     /// The letter is closed: processed, or discarded.
@@ -31,10 +31,10 @@ pub enum ResolutionError {
     /// A redrive would do harm.
     #[error("it may not be tried again: {0}")]
     Refused(String),
-    /// Discarding it would leave something open for good.
+    /// Discarding the letter would leave something open for good.
     #[error("it may not be discarded: {0}")]
     Needed(String),
-    /// It failed for a reason that is not the letter's.
+    /// The decision failed for a reason that is not the letter's.
     #[error("the decision could not be carried out")]
     Fault(#[from] Fault),
 }

@@ -1,4 +1,4 @@
-//! Resolving a letter: all SQL of it.
+//! Resolving a letter: all its SQL.
 
 use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -9,14 +9,14 @@ use crate::{
     message::{IncomingMessage, MessageHeaders},
 };
 
-/// What became of a letter.
+/// The way in which a letter is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LetterEnd {
     Redriven,
     Discarded,
 }
 
-/// Locks an open letter and answers with its message; none if it is not open. Waits for another
+/// Locks an open letter and returns its message; none if it is not open. Waits for another
 /// transaction that has locked it.
 pub(crate) async fn hold(
     conn: &mut PgConnection,
@@ -34,7 +34,7 @@ pub(crate) async fn hold(
     row.as_ref().map(incoming).transpose()
 }
 
-/// Counts another failure of the letter; says how many there were.
+/// Counts another failure of the letter; returns the number of failures.
 pub(crate) async fn fail_again(
     conn: &mut PgConnection,
     letter_id: Uuid,
@@ -53,7 +53,7 @@ pub(crate) async fn fail_again(
     .await
 }
 
-/// Closes the letter and says what was decided.
+/// Closes the letter and records the decision.
 pub(crate) async fn settle(
     conn: &mut PgConnection,
     letter_id: Uuid,
@@ -85,8 +85,8 @@ pub(crate) async fn parked(conn: &mut PgConnection, n_max: i64) -> Result<Vec<Uu
     .await
 }
 
-/// Deletes up to `n_max` letters that were closed longer ago than any topic keeps messages; says how
-/// many. The record of decisions stays.
+/// Deletes up to `n_max` letters that were closed longer ago than any topic keeps messages; returns
+/// their number. The record of decisions stays.
 pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Error> {
     let purged = sqlx::query(
         "DELETE FROM messaging.dead_letter
@@ -103,7 +103,7 @@ pub async fn purge(conn: &mut PgConnection, n_max: i64) -> Result<u64, sqlx::Err
     Ok(purged.rows_affected())
 }
 
-/// A message as it was kept.
+/// A message as it is stored.
 pub(super) fn incoming(row: &PgRow) -> Result<IncomingMessage, sqlx::Error> {
     let headers: Vec<u8> = row.try_get("headers")?;
     let headers = MessageHeaders::from_bytes(&headers)

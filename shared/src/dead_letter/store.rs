@@ -1,4 +1,4 @@
-//! Keeping a letter, and the copy of it that tools can show.
+//! Storing a letter, and its copy for the dead-letter topic.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -11,10 +11,10 @@ use crate::{
     outbox,
 };
 
-/// Keeps the letters and answers with their copies for the service's dead-letter topic.
+/// Stores the letters and returns their copies for the service's dead-letter topic.
 ///
-/// Whether a message has a letter already is to be asked before. If another transaction kept a letter
-/// of the same message in between, it is a collision: the caller tries again.
+/// The caller checks before whether a message has a letter already. If another transaction stored a
+/// letter of the same message in between, this is a collision: the caller tries again.
 pub async fn keep(
     conn: &mut PgConnection,
     service: &str,
@@ -57,9 +57,9 @@ pub async fn keep(
     Ok(copies.collect())
 }
 
-/// A job that was given up.
+/// A job that is dead.
 pub(crate) struct DeadJob<'j> {
-    /// As the list of dead letters names it.
+    /// The key in the list of dead letters.
     pub(crate) id: Uuid,
     pub(crate) kind: &'static str,
     pub(crate) key: &'j str,
@@ -68,8 +68,8 @@ pub(crate) struct DeadJob<'j> {
     pub(crate) error: &'j str,
 }
 
-/// The copy of a job that was given up. It has no body: what a worker needs may be a customer's
-/// address, and stays in the database of its service.
+/// The copy of a dead job. It has no body: the job's data may be a customer's address, and stay in
+/// the database of its service.
 pub(crate) fn copy_of_job(service: &str, job: &DeadJob<'_>) -> OutgoingMessage {
     let mut headers = MessageHeaders::default();
     headers.push("dead-letter-job", job.kind);
@@ -86,7 +86,7 @@ pub(crate) fn copy_of_job(service: &str, job: &DeadJob<'_>) -> OutgoingMessage {
     }
 }
 
-/// What stands on the copy beside the message.
+/// The extra headers of the copy.
 pub(crate) struct LetterHeaders<'d> {
     pub(crate) id: Uuid,
     pub(crate) reason: FailureReason,
@@ -94,14 +94,14 @@ pub(crate) struct LetterHeaders<'d> {
     pub(crate) attempts: i32,
 }
 
-/// The copy for people and tools: the bytes as they came, and the names that tools know.
+/// The copy for people and tools: the original bytes, and headers with names that tools know.
 pub(crate) fn copy(
     service: &str,
     died: &LetterHeaders<'_>,
     incoming: &IncomingMessage,
 ) -> OutgoingMessage {
-    // The copy is for looking at. What fills a whole message would not fit with its reason: the
-    // row has all of it, the copy then goes without.
+    // The copy is for reading only. A message of full size would not fit with its reason: then the
+    // copy has no body, and the row has all of it.
     let fits = |bytes: usize| bytes < outbox::MESSAGE_BYTES_MAX / 4;
     let mut headers = MessageHeaders::default();
     if fits(incoming.headers.to_bytes().len()) {

@@ -1,10 +1,10 @@
-//! Records of our own that the broker never takes: out of the outbox, into the dead letters, and back.
+//! Our own records that the broker never accepts: from the outbox to the dead letters, and back.
 //!
-//! Such a letter has no place in a log: its partition is -1, and its offset is the `outbox_id` that it
-//! had. Later messages of its key were published meanwhile: redriven, it comes after them.
+//! Such a letter has no place in a log: its partition is -1, and its offset is its former
+//! `outbox_id`. Later messages of its key were published meanwhile: redriven, it comes after them.
 //!
-//! **Architecture invariant:** a record is in the outbox or among the dead letters, never in both or in
-//! neither: it is moved in one transaction, which checks the relay's epoch as settling does.
+//! **Architecture invariant:** a record is in the outbox or among the dead letters, never in both
+//! or in neither: one transaction moves it, and checks the relay's epoch as settling does.
 
 use sqlx::{Connection as _, PgConnection, PgPool};
 use uuid::Uuid;
@@ -23,17 +23,17 @@ use crate::{
     outbox::{self, OutboxRow},
 };
 
-/// The partition of a message that is in none.
+/// The partition number of an unpublished message.
 const NO_PARTITION: i32 = -1;
 
-/// What stands on a copy of a dead letter beside the message.
+/// The extra headers on a copy of a dead letter.
 const OF_A_COPY: [&str; 2] = ["kafka_dlt-", "dead-letter-"];
 
-/// Bytes of a header that stay on a copy without its body.
+/// The most bytes of a header on a copy without its body.
 const HEADER_BYTES_MAX: usize = 256;
 
-/// Moves a record from the outbox to the dead letters, with a copy for the dead-letter topic; answers
-/// whether `epoch` is still the relay's.
+/// Moves a record from the outbox to the dead letters, with a copy for the dead-letter topic;
+/// answers whether `epoch` is still current.
 pub(crate) async fn bury(
     conn: &mut PgConnection,
     epoch: i64,
@@ -70,7 +70,7 @@ pub(crate) async fn bury(
     Ok(true)
 }
 
-/// Puts the record back into the outbox, as it was; the relay publishes it within its poll.
+/// Puts the record back into the outbox unchanged; the relay publishes it within its poll interval.
 pub(super) async fn put_back(
     pool: &PgPool,
     id: Uuid,
@@ -94,7 +94,7 @@ pub(super) async fn put_back(
     Ok(Resolution::PutBack)
 }
 
-/// Ends the letter: the record is not published.
+/// Closes the letter: the record is not published.
 pub(super) async fn discard(
     pool: &PgPool,
     id: Uuid,
@@ -110,8 +110,8 @@ pub(super) async fn discard(
     Ok(Resolution::Settled)
 }
 
-/// A copy of a dead letter as small as can be: no key, no body, no headers of the message itself. The
-/// row of the letter has all of it.
+/// The smallest copy of a dead letter: no key, no body, no headers of the message itself. The row
+/// of the letter has all of it.
 pub(crate) fn without_body(copy: &OutgoingMessage) -> OutgoingMessage {
     let mut headers = MessageHeaders::default();
     for (name, value) in copy.headers.iter() {

@@ -1,14 +1,14 @@
-//! The table in a module's doc, held against the decider that it describes.
+//! Checks the table in a module's doc against the decider that it describes.
 //!
-//! **Architecture invariant:** a table is total. Every cell is told by exactly one row, and a row
-//! names nothing that is not there.
+//! **Architecture invariant:** a table is total. Exactly one row describes each cell, and a row
+//! names only stages and commands that exist.
 
 use std::collections::BTreeSet;
 
-/// Stands for every command that no other row names for that stage.
+/// Matches every command that no other row names for that stage.
 const ANYTHING_ELSE: &str = "anything else";
 
-/// The rows of the table that stands under these columns in the doc of a module's source.
+/// The rows of the table with these columns in the doc of a module's source.
 ///
 /// # Panics
 /// If there is no such table.
@@ -17,7 +17,7 @@ pub fn rows(source: &str, columns: &[&str]) -> Vec<Vec<String>> {
     let mut tables = source.lines().map(|text| text.strip_prefix("//! |"));
     let is_head = |line: Option<&str>| line.is_some_and(|text| cells(text) == columns);
     assert!(tables.any(is_head), "no table has the columns {columns:?}");
-    // After the head comes the rule below it.
+    // The line after the head is the rule.
     let rows: Vec<Vec<String>> = tables.skip(1).map_while(|line| line.map(cells)).collect();
     for row in &rows {
         assert_eq!(row.len(), columns.len(), "{row:?}");
@@ -30,22 +30,22 @@ fn cells(line: &str) -> Vec<String> {
     line.split('|').map(|text| text.trim().to_owned()).collect()
 }
 
-/// What a decider answers in one cell.
+/// The answer of a decider in one cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableCell {
-    /// At which stage.
+    /// The stage of the state before the command.
     pub stage: String,
-    /// To which command.
+    /// The command that is tried at this stage.
     pub command: String,
-    /// What, in the words of the table's other columns.
+    /// The result, in the words of the table's other columns.
     pub what: Vec<String>,
 }
 
-/// Checks that rows of stages, commands and what happens are told as the decider answers. What
-/// stands behind a colon is for people, and a dash is nothing.
+/// Checks that the rows of stages, commands and results match the decider's answers. Text behind a
+/// colon is for people, and a dash means nothing.
 ///
 /// # Panics
-/// At the first cell that is told otherwise, twice or not at all, and at the first name that is none.
+/// At the first cell that is wrong, described twice or missing, and at the first unknown name.
 #[track_caller]
 pub fn assert_told(rows: &[Vec<String>], answers: &[TableCell]) {
     let list = |cell: &str| cell.split(", ").map(str::to_owned).collect::<BTreeSet<_>>();

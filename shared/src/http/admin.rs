@@ -1,7 +1,7 @@
-//! The server for operators: is it alive, is it ready, what are its numbers.
+//! The admin server for operators: liveness, readiness, metrics.
 //!
-//! Alive says nothing of dependencies: a service that lost its database waits for it, and killing
-//! it would help nobody. Ready says whether work should be sent here.
+//! Liveness does not depend on dependencies: a service that lost its database waits for it, and a
+//! restart would not help. Readiness says whether work should be sent here.
 
 use std::{
     borrow::Cow,
@@ -54,7 +54,7 @@ impl AdminRoutes {
         Self { health, settings, complete: Arc::default() }
     }
 
-    /// What is served.
+    /// The router that serves operators and probes.
     pub fn router(&self) -> Router {
         let starting =
             self.health.clone().route("/", any(starting)).route("/{*path}", any(starting));
@@ -64,7 +64,7 @@ impl AdminRoutes {
         })
     }
 
-    /// Adds what operators can do; the service has started.
+    /// Adds the operators' routes; the service has started.
     pub fn complete(&self, operators: Router) {
         let complete = || finish(self.health.clone().merge(operators), &self.settings);
         self.complete.get_or_init(complete);

@@ -1,4 +1,4 @@
-//! Gives each request its ids and its span, and counts it.
+//! Request context: gives each request its ids and its span, and counts the request.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::telemetry::spans::{KeyValue, OpenSpan};
 
-/// Asked every few seconds by machines: no part of any order's way.
+/// Paths that machines request every few seconds: no part of any order's trace.
 const OPERATORS: [&str; 3] = ["/livez", "/readyz", "/metrics"];
 
 /// Gives the request its ids and span, its answer the same ids, and counts both.
@@ -70,7 +70,7 @@ fn with_ids(problem: Problem, plain: &Response, context: &RequestContext) -> Res
     response
 }
 
-/// Methods are a closed set, so that a caller cannot make up names of numbers.
+/// Methods are a closed set, so that a caller cannot create new metric labels.
 fn method_name(method: &Method) -> &'static str {
     match method.as_str() {
         "GET" => "GET",

@@ -1,9 +1,8 @@
-//! Programs in browsers that were loaded from elsewhere: Cross-Origin Resource Sharing, as the Fetch
-//! standard has it.
+//! Cross-Origin Resource Sharing for browser pages of other origins, as in the Fetch standard.
 //!
-//! Off unless origins are named: then a browser lets pages of these origins ask, with the headers
-//! that this API knows, and read those that it answers with. Cookies and the like are not asked for
-//! (`credentials`): this API knows none.
+//! Off unless origins are configured: then a browser lets pages of these origins send requests with
+//! the headers that this API knows, and read the headers of its answers. Cookies and other
+//! credentials are not requested (`credentials`): this API uses none.
 
 use std::time::Duration;
 
@@ -18,26 +17,26 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::REPLAYED;
 
-/// A browser asks again whether it may ask after this long.
+/// How long a browser may cache the answer to a preflight request.
 const MAX_AGE: Duration = Duration::from_mins(10);
 
 /// Origins that may be named.
 const ORIGINS_MAX: usize = 100;
 
-/// Whose pages may ask.
+/// The origins whose pages may send requests.
 #[derive(Clone, Debug)]
 pub struct CorsOrigins(CorsLayer);
 
 /// Not a list of origins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadOrigins {
-    /// One of them is none.
+    /// One of the texts is not an origin.
     #[error(
         "'{0}' is not an origin as browsers send it: scheme, host and port, as in \
          https://shop.example or http://127.0.0.1:3000, without a path; or * alone, for all"
     )]
     Malformed(String),
-    /// There are too many.
+    /// The list has too many origins.
     #[error("more than {ORIGINS_MAX} origins")]
     TooMany,
 }
@@ -98,7 +97,8 @@ pub(super) async fn cors(
 ) -> Response {
     let asks_first = request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     if request.method() == Method::OPTIONS && !asks_first {
-        // Somebody who wants to know the methods: the layer would take it for a browser's question.
+        // A plain `OPTIONS` request for the methods: the layer would take it for a preflight
+        // request.
         return next.run(request).await;
     }
     layer.layer(next).oneshot(request).await.into_response()

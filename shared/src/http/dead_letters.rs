@@ -11,7 +11,7 @@
 //! | `POST /dead-letters/{id}/redrive` | `{"by": "ada"}`: tries it again |
 //! | `POST /dead-letters/{id}/discard` | `{"by": "ada", "reason": "…"}`: ends it |
 //!
-//! Deciding the same twice is once: a letter that is not open any more answers `not-open`.
+//! A repeated decision has no second effect: a letter that is not open any more answers `not-open`.
 
 use std::time::Duration;
 
@@ -143,7 +143,7 @@ async fn discard(
     answer(&letters, id, carried).await
 }
 
-/// A letter that is not open may have been closed before; an id that never was a letter's is not found.
+/// A letter that is not open may have been closed before; an id without a letter is not found.
 async fn answer(
     letters: &DeadLetterAdmin,
     id: Uuid,

@@ -1,4 +1,4 @@
-//! What every operation of an API can answer, said once.
+//! The answers that every operation of an API can give, described once.
 
 use utoipa::openapi::{
     Content, ContentBuilder, HeaderBuilder, ObjectBuilder, OpenApi, Ref, RefOr, Response,

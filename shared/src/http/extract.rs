@@ -1,4 +1,4 @@
-//! Reading a request: as axum does, but every refusal is a [`Problem`].
+//! Extractors for requests: like axum's, but every refusal is a [`Problem`].
 
 use axum::{
     body::Bytes,
@@ -28,13 +28,13 @@ pub struct PathParams<T>(pub T);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueryParams<T>(pub T);
 
-/// A body in JSON under an `Idempotency-Key`. What the key is bound to is the body as it was
-/// understood: what `T` says of itself, not how the caller spelled it.
+/// A body in JSON under an `Idempotency-Key`. The key is bound to the decoded body: to the
+/// content of `T`, not to the caller's spelling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotentBody<T> {
     /// The caller's key, bound to this request.
     pub key: RequestKey,
-    /// The body.
+    /// The request's body, decoded and checked.
     pub body: T,
 }
 
@@ -140,8 +140,8 @@ async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes
     utf8(bytes)
 }
 
-/// Past a byte order mark, which a reader of JSON may ignore (RFC 8259, 8.1). The other encodings of
-/// Unicode are told from it by their own marks, or by the zeros that no JSON in UTF-8 begins with.
+/// Skips a byte order mark, which a reader of JSON may ignore (RFC 8259, 8.1). Other encodings of
+/// Unicode are detected by their own marks, or by zeros, with which no JSON in UTF-8 begins.
 fn utf8(mut bytes: Bytes) -> Result<Bytes, Problem> {
     if bytes.starts_with(b"\xef\xbb\xbf") {
         return Ok(bytes.split_off(3));
@@ -169,7 +169,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn refused(status: StatusCode, detail: String) -> Problem {
     if status.is_server_error() {
-        // A handler that asks for parts which its route does not have: our fault.
+        // A handler that asks for parts which its route does not have: a server fault.
         tracing::error!(detail, "a request cannot be read by its handler");
         return problem::INTERNAL.problem();
     }

@@ -1,7 +1,7 @@
-//! The question of `--health`: is the process ready that answers its operators at this address?
+//! The client of `--health`: checks whether the process with this admin address is ready.
 //!
-//! A process of its own asks it every few seconds, in a container that has neither shell nor
-//! `curl`. So it blocks, has no runtime, and speaks as much HTTP as the question needs.
+//! A separate process makes this check every few seconds, in a container that has neither shell nor
+//! `curl`. So the client blocks, has no runtime, and implements only the HTTP that the check needs.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-/// Who has not answered after this long is not ready.
+/// A process that has not answered after this long is not ready.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 /// What is read of an answer, at most.
 const ANSWER_BYTES_MAX: u64 = 4_096;
@@ -27,7 +27,7 @@ pub fn ask_readiness(admin: SocketAddr) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Who listens everywhere is asked over loopback.
+/// A process that listens on all addresses is asked over loopback.
 fn reachable(listens: SocketAddr) -> SocketAddr {
     let mut address = listens;
     if listens.ip().is_unspecified() {

@@ -1,4 +1,4 @@
-//! Whole numbers as JSON has them: `2.0` is as whole as `2`.
+//! Whole numbers in JSON: `2.0` is accepted like `2`.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Looking something up for a caller.
+//! Database reads for an HTTP caller.
 
 use std::time::Duration;
 
@@ -10,8 +10,8 @@ use crate::{db, fault::Fault};
 /// Looking something up may take this long.
 const READ_LIMIT: Duration = Duration::from_secs(5);
 
-/// Looks something up, outside any transaction and within a limit. A database that is out of reach
-/// is worth another try; what it holds and nobody can read is our fault.
+/// Reads from the database, outside any transaction and within a limit. A database that is out of
+/// reach is worth a retry; stored data that cannot be read are a server fault.
 pub async fn look_up<T, E: Into<Fault> + From<sqlx::Error>>(
     pool: &PgPool,
     look: impl AsyncFnOnce(&mut PgConnection) -> Result<T, E>,

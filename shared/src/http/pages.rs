@@ -1,4 +1,4 @@
-//! The page behind each problem's `type`: `/problems/<code>`.
+//! The documentation page of each problem `type`: `/problems/<code>`.
 
 use axum::{
     Router,
@@ -12,7 +12,7 @@ use super::{PathParams, ProblemType, problem};
 /// The page of one kind of problem.
 #[derive(Clone, Copy, Debug)]
 pub struct ProblemPage {
-    /// The problem's code.
+    /// The problem's stable code, which is also the name of the page's file.
     pub code: &'static str,
     /// The page, in Markdown.
     pub text: &'static str,

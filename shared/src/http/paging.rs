@@ -1,7 +1,7 @@
-//! A long list, page by page.
+//! Paging of long lists by cursor.
 //!
-//! The cursor is the last item of the page before: what is listed meanwhile appears in its place,
-//! and nothing is shown twice.
+//! The cursor is the last item of the previous page: an item added meanwhile appears in its place,
+//! and no item is shown twice.
 #![expect(unused_qualifications, reason = "utoipa's macro writes paths to the page's type")]
 
 use std::borrow::Cow;

@@ -1,4 +1,4 @@
-//! The one form of refusal: RFC 9457, `application/problem+json`.
+//! Problem details, the one form of refusal: RFC 9457, `application/problem+json`.
 //!
 //! Each kind of problem is a constant [`ProblemType`] with a stable code; its `type` is the page
 //! `/problems/<code>` that the service itself serves.
@@ -24,7 +24,7 @@ pub struct ProblemType {
     pub code: &'static str,
     /// What it is, in a few words; the same for every occurrence.
     pub title: &'static str,
-    /// The HTTP status.
+    /// The HTTP status of the answer.
     pub status: StatusCode,
 }
 
@@ -46,7 +46,7 @@ problem_types! {
     UNSUPPORTED_MEDIA_TYPE = UNSUPPORTED_MEDIA_TYPE "unsupported-media-type"
         "The body has to be application/json";
     /// The body is JSON, but not what is wanted here.
-    INVALID_BODY = UNPROCESSABLE_ENTITY "invalid-body" "The body is not what is wanted here";
+    INVALID_BODY = UNPROCESSABLE_ENTITY "invalid-body" "The request body is invalid";
     /// The body is too large.
     BODY_TOO_LARGE = PAYLOAD_TOO_LARGE "body-too-large" "The body is too large";
     /// There is nothing under this path.
@@ -64,20 +64,20 @@ problem_types! {
     /// The same thing is being worked on at this moment.
     BUSY = CONFLICT "busy" "The same thing is being worked on at this moment";
     /// The caller asks more often than one caller may.
-    RATE_LIMITED = TOO_MANY_REQUESTS "rate-limited" "You ask more often than one caller may";
+    RATE_LIMITED = TOO_MANY_REQUESTS "rate-limited" "Rate limit exceeded";
     /// To try it again would do harm.
     NOT_REDRIVABLE = CONFLICT "not-redrivable" "It may not be tried again";
     /// A dead letter whose outcome is still waited for.
     NOT_DISCARDABLE = CONFLICT "not-discardable" "It may not be discarded";
     /// Too much waits already.
-    OVERLOADED = SERVICE_UNAVAILABLE "overloaded" "Too much waits already";
+    OVERLOADED = SERVICE_UNAVAILABLE "overloaded" "Service overloaded";
     /// Something that the service needs is out of reach.
     UNAVAILABLE = SERVICE_UNAVAILABLE "unavailable" "The service cannot answer now";
     /// The service is stopping.
     STOPPING = SERVICE_UNAVAILABLE "stopping" "The service is stopping";
     /// No answer was found in time.
     TIMEOUT = SERVICE_UNAVAILABLE "timeout" "No answer was found in time";
-    /// Our fault.
+    /// A fault of the service; its details are in the log only.
     INTERNAL = INTERNAL_SERVER_ERROR "internal" "Something went wrong on our side";
 }
 
@@ -157,7 +157,7 @@ impl Problem {
         UNAVAILABLE.problem().retry_after(Duration::from_secs(1))
     }
 
-    /// Its kind.
+    /// The problem type that this answer names.
     pub fn kind(&self) -> ProblemType {
         self.kind
     }
@@ -216,7 +216,7 @@ impl Problem {
         if wrong.is_empty() { self.kind.title.to_owned() } else { wrong.join("; ") }
     }
 
-    /// The whole answer.
+    /// The complete answer, as problem+json.
     pub(super) fn response(self, context: Option<&RequestContext>) -> Response {
         let document = visible::json(&self.document(context)).unwrap_or_default();
         let content_type = HeaderValue::from_static("application/problem+json");
@@ -239,7 +239,7 @@ impl IntoResponse for Problem {
 }
 
 impl From<SubmitError> for Problem {
-    /// What the intake logged already is not logged again.
+    /// Does not log: the batcher has logged the failure already.
     fn from(refused: SubmitError) -> Self {
         let soon = Duration::from_secs(1);
         match refused {

@@ -1,11 +1,11 @@
-//! How often one caller may ask.
+//! Rate limit: how often one caller may send a request.
 //!
-//! A caller is the address that its connection comes from; of IPv6 the first 64 bits, which are one
-//! household's. A header would be anybody's word: whoever wants more would send another one. So
+//! A caller is the address of its connection; of IPv6 the first 64 bits, one subscriber's network.
+//! A header is not used: a caller that wants more requests could send a different header. So
 //! callers behind one proxy are one caller, and a limit for each of them belongs into the proxy.
 //!
-//! **Architecture invariant:** what is remembered of callers is bounded: every so many requests,
-//! all are forgotten who have not asked lately.
+//! **Architecture invariant:** the memory for callers is bounded: after a fixed number of requests,
+//! callers without a recent request are forgotten.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -34,9 +34,9 @@ use super::problem;
 /// How often one caller may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// So many times a second in the long run.
+    /// Requests per second in the long run.
     pub per_second: NonZeroU32,
-    /// So many times at once after a rest.
+    /// Requests at once after a rest.
     pub burst: NonZeroU32,
 }
 
@@ -49,23 +49,23 @@ impl PeerAddress {
     pub(super) fn at(address: SocketAddr) -> Self {
         Self(match address.ip().to_canonical() {
             IpAddr::V6(ip) => {
-                IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << HOUSEHOLD_BITS)))
+                IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << SUBSCRIBER_BITS)))
             }
             ip @ IpAddr::V4(_) => ip,
         })
     }
 }
 
-/// The last bits of an IPv6 address, among which a household chooses freely.
-const HOUSEHOLD_BITS: u32 = 64;
+/// The last bits of an IPv6 address, which one subscriber chooses freely.
+const SUBSCRIBER_BITS: u32 = 64;
 
-/// After so many requests, those who have not asked lately are forgotten.
+/// After this number of requests, callers without a recent request are forgotten.
 const FORGET_EVERY: u32 = 10_000;
 
 type PerCaller<C> =
     RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// Counts callers' requests.
+/// Limits the requests per second of each caller.
 #[derive(Debug)]
 pub(super) struct CallerLimiter<C: Clock = DefaultClock> {
     callers: PerCaller<C>,
@@ -97,7 +97,7 @@ impl<C: Clock + Clone> CallerLimiter<C> {
     }
 }
 
-/// Refuses whoever asks too often. A request without a connection, as in tests, is let through.
+/// Refuses callers that ask too often. A request without a connection, as in tests, is let through.
 pub(super) async fn limit(
     State(limiter): State<Arc<CallerLimiter>>,
     request: Request,

@@ -1,4 +1,4 @@
-//! An answer that is kept under an `Idempotency-Key`, as it is sent.
+//! The HTTP response of an answer that is stored under an `Idempotency-Key`.
 
 use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
@@ -23,7 +23,7 @@ pub fn respond<E>(
     }
 }
 
-/// The first time as it was decided, later the same again and marked as replayed.
+/// The first response as it was decided; later the same response, marked as replayed.
 fn response(answer: &HttpAnswer, replayed: bool) -> Response {
     let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
     let content_type = if status.is_success() || status.is_redirection() {

@@ -1,4 +1,4 @@
-//! The ids of a request: those that the caller names, or new ones.
+//! The ids of a request: the caller's, or new ones.
 
 use std::convert::Infallible;
 
@@ -29,7 +29,7 @@ impl RequestContext {
     pub(super) fn of(request: &Request, method: &str, route: &str) -> (Self, OpenSpan) {
         let only = |name: &str| {
             let mut values = request.headers().get_all(name).iter();
-            // A header that stands there twice is nobody's word.
+            // A header that occurs twice is ignored.
             values.next().filter(|_| values.next().is_none()).and_then(|value| value.to_str().ok())
         };
         let request_id = only(REQUEST_ID.as_str()).filter(|text| {

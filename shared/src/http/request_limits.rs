@@ -1,4 +1,4 @@
-//! What a handler cannot do to its server: panic through it, or keep it for ever.
+//! Limits of a handler: a panic is caught, and the run time is limited.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 
 use super::problem;
 
-/// Answers for a handler that panics or takes too long. What it began in another task goes on.
+/// Answers for a handler that panics or takes too long. Work that it began in another task goes on.
 pub(super) async fn limits(
     State(limit): State<Duration>,
     request: Request,

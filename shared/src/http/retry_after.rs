@@ -1,12 +1,12 @@
-//! The header `Retry-After`, as others send it: seconds, or a date.
+//! Reads the header `Retry-After` of other servers: seconds, or a date.
 
 use std::time::{Duration, SystemTime};
 
 use axum::http::{HeaderMap, header};
 use time::OffsetDateTime;
 
-/// How long to wait, as an answer says. A date counts from the answer's own `Date`, if it has one:
-/// the sender's clock may be another than ours. One that has passed is no wait.
+/// How long to wait according to an answer. A date counts from the answer's own `Date`, if it has
+/// one: the sender's clock may differ from this machine's. A date in the past is no wait.
 pub fn retry_after(headers: &HeaderMap, now: OffsetDateTime) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {

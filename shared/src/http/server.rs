@@ -1,4 +1,4 @@
-//! Connections: how many, how long, and how they end.
+//! The server's connections: their number, their time limits and their end.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -24,7 +24,7 @@ mod guarded;
 /// Why connections are cut, as the metric has it.
 pub(crate) const CUTS: [&str; 2] = [guarded::HEAD, guarded::WRITE];
 
-/// When no more sockets can be had, the next one is asked for after this long.
+/// The wait before the next accept when no more sockets are available.
 const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// Listens at `address`; port 0 takes a free one. The real address is logged.
@@ -75,7 +75,7 @@ pub async fn serve(
     Ok(())
 }
 
-/// Takes a connection when there is room for one; until then clients wait with the kernel.
+/// Accepts a connection when the limit allows one; until then clients wait in the kernel's queue.
 async fn accept(
     listener: &TcpListener,
     free: &Arc<Semaphore>,
@@ -84,7 +84,7 @@ async fn accept(
     loop {
         match listener.accept().await {
             Ok((stream, address)) => return Ok((stream, PeerAddress::at(address), permit)),
-            // The client's own affair: it went away while it waited.
+            // Not an error of the server: the client went away while it waited.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => (),
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => (),
             Err(error) => return Err(error),

@@ -1,7 +1,7 @@
-//! JSON that says each thing once.
+//! Strict JSON: refuses objects with a duplicate name.
 //!
-//! A name that stands in an object twice means one thing to one reader and another to the next. What
-//! is fingerprinted, checked and kept has to be one and the same, so such a body is refused.
+//! Readers interpret a duplicate name differently. The value that is fingerprinted, checked and
+//! stored has to be the same, so a body with a duplicate name is refused.
 
 use std::fmt;
 
@@ -21,7 +21,6 @@ impl<'de> Deserialize<'de> for StrictJson {
     }
 }
 
-/// Reads a value.
 #[derive(Clone, Copy)]
 struct StrictReader;
 

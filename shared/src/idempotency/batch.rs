@@ -1,10 +1,10 @@
-//! A batch of requests, of which each has its effect once.
+//! A batch of requests, each of which has its effect once.
 //!
 //! ```text
 //! look_up ──> unanswered ──> the caller handles those ──> answer: stores what is accepted, answers all
 //! ```
 //!
-//! What was refused is not stored: the same key may be tried again once the reason is gone.
+//! Refused requests are not stored: the same key may be tried again once the reason is gone.
 
 use std::collections::HashMap;
 
@@ -13,36 +13,36 @@ use sqlx::PgConnection;
 use super::{AnswerRecord, HttpAnswer, RequestKey, ScopedKey, StoredAnswer, find, keep};
 use crate::fault::Fault;
 
-/// What is to be done about one request of a batch.
+/// The action for one request of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum IdempotencyVerdict {
-    /// It is new, or has no key: to be handled.
+    /// The request is new, or has no key: to be handled.
     First,
-    /// It was answered before: the same answer again.
+    /// The request was answered before: the same answer again.
     Replay(HttpAnswer),
-    /// It repeats an earlier request of this batch, at this place: the same answer.
+    /// The request repeats an earlier one of this batch, at this index: the same answer.
     RepeatOf(usize),
-    /// Its key belongs to another request: to be refused.
+    /// The key belongs to another request: to be refused.
     KeyReused,
 }
 
 /// The answer to one request of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdempotentAnswer<E> {
-    /// It is accepted.
+    /// The request is new and was accepted.
     Accepted {
-        /// As it was given the first time.
+        /// The answer as it was given the first time.
         answer: HttpAnswer,
-        /// Whether it was given before.
+        /// Whether the answer is a repeat.
         replayed: bool,
     },
-    /// It is refused, and its key is free.
+    /// The request is refused, and its key is free.
     Refused(E),
     /// Its key belongs to another request.
     KeyReused,
 }
 
-/// The requests of a batch, and which of them were answered before.
+/// The requests of a batch, with the answers to those that were answered before.
 #[derive(Debug)]
 pub struct IdempotentBatch<'k> {
     keys: Vec<Option<&'k RequestKey>>,
@@ -62,17 +62,17 @@ impl<'k> IdempotentBatch<'k> {
         Ok(Self { keys, verdicts })
     }
 
-    /// The places of the requests that are to be handled, in order.
+    /// The indexes of the requests that are to be handled, in order.
     pub fn unanswered(&self) -> Vec<usize> {
         let places = 0..self.verdicts.len();
         places.filter(|place| self.verdicts[*place] == IdempotencyVerdict::First).collect()
     }
 
-    /// Stores the answers that were accepted, and answers all requests in their order. `handled` has
-    /// an answer to each of those that were [unanswered](Self::unanswered), in order.
+    /// Stores the answers of accepted requests, and answers all requests in order. `handled` has an
+    /// answer to each of the [unanswered](Self::unanswered) ones, in order.
     ///
     /// If another transaction answered one of the keys in the meantime, this is a collision: see
-    /// [`keep`](super::keep).
+    /// [`keep`].
     pub async fn answer<E: Clone>(
         self,
         conn: &mut PgConnection,

@@ -1,23 +1,23 @@
-//! The header `X-Client-Id`: whose keys are whose.
+//! The header `X-Client-Id`: separates the keys of different clients.
 
 use axum::http::HeaderMap;
 
-/// Who asks, by its own word, or nobody in particular.
+/// The client's name, as the client states it, or none.
 ///
-/// It keeps the keys of honest clients apart who would otherwise have to agree on theirs. It is no
-/// proof of anything: who knows another client's name, key and request is told that answer. Where
-/// callers are authenticated, whatever does that sets this header. It is not made from a token,
+/// The name separates the keys of honest clients, which otherwise would have to agree on keys. It
+/// proves nothing: a caller that knows another client's name, key and request gets that answer.
+/// With authentication, the authenticating component sets this header. It is not made from a token,
 /// because a token that is renewed between two tries would make one request two.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientId(Option<String>);
 
-/// A name that cannot be one.
+/// The error for an invalid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the header X-Client-Id is not one name of 1 to 100 visible ASCII characters")]
 pub struct BadClient;
 
 impl ClientId {
-    /// Reads the name, if there is one.
+    /// Reads the name, if the header is present.
     pub fn from_headers(headers: &HeaderMap) -> Result<Self, BadClient> {
         let mut values = headers.get_all("x-client-id").iter();
         let Some(value) = values.next() else { return Ok(Self::default()) };
@@ -29,8 +29,8 @@ impl ClientId {
         Ok(Self(Some(name.to_owned())))
     }
 
-    /// The scope of this client's keys on a route, such as `POST /things`. Those who do not say who
-    /// they are share one.
+    /// The scope of this client's keys on a route, such as `POST /things`. Clients without a name
+    /// share one scope.
     pub fn scope(&self, route: &str) -> String {
         // A name has no spaces, and no route ends like this.
         self.0.as_ref().map_or_else(|| route.to_owned(), |name| format!("{route} by {name}"))

@@ -1,42 +1,41 @@
-//! What a request is, in 32 bytes.
+//! The fingerprint of a request, in 32 bytes.
 
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// SHA-256 over method, path and body. The body counts as what was understood of it: spaces, the
-/// order of names, other spellings of one text or number, and a name without a value make no
-/// difference.
+/// SHA-256 over method, path and body. The body is digested as it was parsed: spaces, the order of
+/// names, other spellings of one text or number, and a name without a value make no difference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RequestFingerprint {
     understood: [u8; 32],
-    /// As it was made up to November 2026, when the spelling of numbers and names without a value
-    /// did make one.
+    /// The fingerprint of versions up to November 2026, in which the spelling of numbers and names
+    /// without a value did make a difference.
     spelled: Option<[u8; 32]>,
 }
 
 impl RequestFingerprint {
-    /// The fingerprint of a request that was understood as `body`.
+    /// The fingerprint of a request whose body was parsed as `body`.
     pub fn of(method: &str, path: &str, body: &Value) -> Self {
         Self { understood: digest(method, path, &without_nulls(body)), spelled: None }
     }
 
-    /// The same, of a request whose body was spelled like this: it is also known by the fingerprint
-    /// that an earlier version gave it, so that a retry across the upgrade finds its answer.
+    /// The same, with the original spelling of the body: the request also matches the fingerprint
+    /// of an earlier version, so that a retry across the upgrade finds its answer.
     pub fn of_spelled(method: &str, path: &str, body: &Value, spelling: &Value) -> Self {
         Self { spelled: Some(digest(method, path, spelling)), ..Self::of(method, path, body) }
     }
 
-    /// Whether the request that was kept under `kept` is this one.
+    /// Whether the request that was stored under `kept` is this one.
     pub fn is_of(&self, kept: &Self) -> bool {
         self.understood == kept.understood || self.spelled == Some(kept.understood)
     }
 
-    /// As bytes.
+    /// The 32 bytes of the SHA-256 digest.
     pub fn as_bytes(&self) -> &[u8] {
         &self.understood
     }
 
-    /// From bytes, if there are as many as it needs.
+    /// From bytes, if their number is right.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(|understood| Self { understood, spelled: None })
     }
@@ -52,7 +51,7 @@ fn digest(method: &str, path: &str, body: &Value) -> [u8; 32] {
     hasher.finalize().into()
 }
 
-/// A name without a value says as much as no name.
+/// A name without a value is equal to a missing name.
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -64,7 +63,7 @@ fn without_nulls(value: &Value) -> Value {
     }
 }
 
-/// Feeds a value with its names sorted, whatever order the map keeps.
+/// Digests a value with its names sorted, whatever order the map keeps.
 fn absorb(hasher: &mut Sha256, value: &Value) {
     match value {
         Value::Object(map) => {

@@ -6,16 +6,16 @@ use axum::http::HeaderMap;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct IdempotencyKey(String);
 
-/// Why a request has no usable key.
+/// Why the header is missing or invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadKey {
-    /// There is none.
+    /// The request has no `Idempotency-Key`.
     #[error("the header Idempotency-Key is missing")]
     Missing,
-    /// There are several.
+    /// The request has several `Idempotency-Key` headers.
     #[error("the header Idempotency-Key stands there more than once")]
     Repeated,
-    /// It is not one.
+    /// The header's value is not a valid key.
     #[error("the header Idempotency-Key is not 1 to 255 visible ASCII characters")]
     Malformed,
 }
@@ -37,7 +37,7 @@ impl IdempotencyKey {
         Self::parse(text).map(Some)
     }
 
-    /// Reads a key: a string in quotes as in the draft, or bare as most clients send it.
+    /// Reads a key: a quoted string as in the draft, or bare as most clients send it.
     pub fn parse(text: &str) -> Result<Self, BadKey> {
         let text = text.trim();
         let key = match text.strip_prefix('"') {
@@ -52,18 +52,18 @@ impl IdempotencyKey {
         }
     }
 
-    /// A key that was checked when it came in.
+    /// A key that was validated when it was received.
     pub(super) fn from_kept(text: String) -> Self {
         Self(text)
     }
 
-    /// As a text.
+    /// The key as the caller wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The inside of a structured field's string (RFC 8941), whose first quote is gone.
+/// The rest of a structured field's string (RFC 8941) after its opening quote.
 fn unquote(rest: &str) -> Option<String> {
     let mut key = String::with_capacity(rest.len());
     let mut chars = rest.chars();

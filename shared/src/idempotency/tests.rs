@@ -67,7 +67,7 @@ fn a_name_without_a_value_is_as_good_as_none_and_a_value_without_a_name_is_not()
 fn a_request_is_known_by_the_fingerprint_that_an_earlier_version_kept() {
     let (understood, spelling) = (json!({ "n": 2 }), json!({ "n": 2.0, "name": null }));
     let now = RequestFingerprint::of_spelled("POST", "/things", &understood, &spelling);
-    // What SHA-256 gives for the text that was digested then.
+    // The SHA-256 of the text that was digested then.
     let text = b"POST\0/things\0{\"n\":2.0,\"name\":null,}";
     let kept = RequestFingerprint::from_bytes(&Sha256::digest(text)).unwrap();
     assert!(now.is_of(&kept));
@@ -84,7 +84,7 @@ fn a_fingerprint_sees_method_and_path() {
     assert_ne!(of("POST", "/things/1"), of("POST", "/things/2"));
 }
 
-/// A request of the properties below: few keys and bodies, so that they meet often.
+/// A request of the properties below: few keys and bodies, so that repeats are frequent.
 fn request() -> impl Strategy<Value = (u8, u8)> {
     (0..4_u8, 0..3_u8)
 }

@@ -1,22 +1,22 @@
-//! Where a look at the jobs begins: a time before which none is due and none will be.
+//! The start of a scan for due jobs: a time before which no job is due and none will be.
 //!
-//! Jobs that are done are deleted, but as long as an old snapshot is open they cannot be vacuumed, and
-//! whoever looks for the first one that is due walks over all of them. So each worker remembers up to
-//! when it knows that there is nothing:
+//! Finished jobs are deleted, but as long as an old snapshot is open they cannot be vacuumed, and a
+//! scan for the first due job reads all of them. So each worker remembers up to which time there
+//! are no jobs:
 //!
 //! ```text
 //! what time is it? ──> who writes to the jobs now? ──> until they have ended ──> begin at that time, or at the first job before it
 //! ```
 //!
-//! **Architecture invariant:** no living job of the kind is due before the beginning. `due_at` is never
-//! before the moment at which it is written ([`super::store`] takes it from the server's clock while
-//! the table is locked), so a job that would be due earlier belongs to a transaction that has ended or
-//! is waited for ([`Writers`]).
+//! **Architecture invariant:** no living job of the kind is due before the floor. `due_at` is
+//! never before the moment at which it is written ([`super::store`] takes it from the server's
+//! clock while the table is locked), so a job that would be due earlier belongs to a transaction
+//! that has ended or is waited for ([`OpenTransactions`]).
 //!
-//! That holds as long as the server's clock does not go back. It may by [`SLACK`], by which the
-//! beginning stays behind. A larger step is noticed by comparing it with our own clock at most
-//! [`REST`] later, and the beginning is forgotten: the next look sees everything again. It is in
-//! memory only, because between two lives of a process nobody watches the clock.
+//! That holds as long as the server's clock does not go back. A step back of up to [`SLACK`] is
+//! allowed, by which the floor stays behind. A larger step is noticed by comparison with our own
+//! clock at most [`REST`] later, and the floor is reset: the next scan reads everything again. The
+//! floor is in memory only, because while the process is down the clock is not watched.
 
 use std::time::Duration;
 
@@ -26,15 +26,15 @@ use tokio::time::Instant;
 
 use crate::open_transactions::OpenTransactions;
 
-/// The beginning is this far behind the clock.
+/// The floor is this far behind the clock.
 const SLACK: Duration = Duration::from_secs(10);
-/// The server's clock may differ from ours by this much more than it did, before it counts as set.
+/// The server's clock may drift from ours by this much before it counts as set.
 const DRIFT_MAX: Duration = Duration::from_secs(5);
-/// The pause between two times that the beginning is moved.
+/// The pause between two moves of the floor.
 const REST: Duration = Duration::from_secs(5);
 
-/// All is looked at this often: for what appeared below the beginning all the same, as from an instance of a
-/// version that took the time from the start of its transaction.
+/// A full scan runs this often: for jobs that appeared below the floor all the same, as from an
+/// instance of a version that took the time from the start of its transaction.
 const WHOLE_AGAIN: Duration = Duration::from_mins(5);
 
 /// A moment by the server's clock and by ours.
@@ -44,7 +44,7 @@ struct ClockPair {
     ours: Instant,
 }
 
-/// From when on jobs of one kind are looked for.
+/// The time from which jobs of one kind are scanned.
 #[derive(Debug)]
 pub(super) struct DueFloor {
     kind: &'static str,
@@ -55,13 +55,13 @@ pub(super) struct DueFloor {
 }
 
 impl DueFloor {
-    /// The beginning of all time.
+    /// No lower bound: all jobs are scanned.
     pub(super) fn of(kind: &'static str) -> Self {
         let (from, whole_at) = (OffsetDateTime::UNIX_EPOCH, Instant::now());
         Self { kind, from, moving: None, moved: None, whole_at }
     }
 
-    /// From when on to look now. To be asked before each look, outside any transaction.
+    /// The floor of the next scan. To be called before each scan, outside any transaction.
     pub(super) async fn get(
         &mut self,
         conn: &mut PgConnection,
@@ -105,7 +105,7 @@ impl DueFloor {
     }
 }
 
-/// Whether the server's clock went on otherwise than ours.
+/// Whether the server's clock was set, compared with ours.
 fn was_set(before: ClockPair, now: ClockPair) -> bool {
     let theirs = now.theirs - before.theirs;
     let ours = now.ours - before.ours;

@@ -1,10 +1,10 @@
-//! Where attempts fail, many fail for the same reason. One is told now and then, and how many were not:
-//! the log of an outage is as long as the outage, and not as all that could not be done meanwhile.
-//! Each failure is counted in any case, and the last one of each job stays with its row.
+//! Many attempts fail for the same reason. One failure is logged now and then, with the number of
+//! those that were not: the log of an outage is as long as the outage, and not as the list of
+//! failed attempts. Each failure is counted in any case, and each job's row keeps the last one.
 
 use std::time::{Duration, Instant};
 
-/// After a failure that was told, others are not for so long.
+/// After a logged failure, others are not logged for this long.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// The failures of one worker.
@@ -15,7 +15,7 @@ pub(super) struct FailureLog {
 }
 
 impl FailureLog {
-    /// One more failure: whether it is to be told, and then how many before it were not.
+    /// Records a failure: whether to log it, and then how many before it were not logged.
     pub(super) fn note(&mut self, now: Instant) -> Option<u32> {
         if self.told_at.is_some_and(|instant| now.duration_since(instant) < SILENCE) {
             self.untold += 1;

@@ -1,4 +1,4 @@
-//! How many jobs of a kind there are, and how late the latest is.
+//! Samples the number of jobs of a kind, and the delay of the latest one.
 
 use metrics::{describe_gauge, gauge};
 use sqlx::PgConnection;
@@ -15,7 +15,7 @@ pub struct JobSampler {
 }
 
 impl JobSampler {
-    /// Of this kind.
+    /// A sampler of the jobs of one kind.
     pub fn of_kind(kind: &'static str) -> Self {
         describe_gauge!("jobs_waiting", "Jobs that wait for their time or for a worker, by kind.");
         describe_gauge!("jobs_performing", "Jobs that a worker holds, by kind.");
@@ -55,7 +55,7 @@ impl MetricSampler for JobSampler {
     }
 }
 
-/// By `job_due` and `job_dead`. A job whose lease ran out is due again.
+/// Uses `job_due` and `job_dead`. A job whose lease ran out is due again.
 const STATEMENT: &str = "
     WITH alive AS MATERIALIZED (
         SELECT state, due_at FROM messaging.job

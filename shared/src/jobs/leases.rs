@@ -1,28 +1,28 @@
-//! For how long a worker holds what it performs: shortly, and again and again.
+//! The lease of a worker on the jobs it performs: short, and renewed.
 
 use std::time::Duration;
 
-/// A lease outlives its attempt by this long: the time to bring the outcome home.
+/// A lease outlives its attempt by this long: the time to settle the outcome.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// How long a worker holds a job without a word from it.
+/// The length of a lease without a renewal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseTimes {
-    /// No lease is longer: after a crash nobody else claims the job for so long.
+    /// The longest lease: after a crash no other worker claims the job for this long.
     pub longest: Duration,
-    /// Leases are renewed this often, while attempts go on.
+    /// Leases are renewed this often, while attempts are running.
     pub renewed: Duration,
 }
 
 impl Default for LeaseTimes {
-    /// Three renewals may fail one after the other before a lease runs out.
+    /// Three renewals may fail in a row before a lease runs out.
     fn default() -> Self {
         Self { longest: Duration::from_secs(90), renewed: Duration::from_secs(20) }
     }
 }
 
 impl LeaseTimes {
-    /// The lease for an attempt that may take so long.
+    /// The lease for an attempt that may take this long.
     pub(super) fn lease(&self, attempt_limit: Duration) -> Duration {
         (attempt_limit + MARGIN).min(self.longest)
     }

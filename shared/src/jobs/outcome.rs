@@ -1,4 +1,4 @@
-//! What follows from an attempt: pure.
+//! The consequence of an attempt: pure functions.
 
 use std::{
     collections::HashMap,
@@ -19,16 +19,16 @@ use crate::{
 pub(super) struct LeasedJob {
     pub(super) job: ClaimedJob,
     pub(super) fence: LeaseFence,
-    /// Attempts of this life before this one whose outcome stayed open.
+    /// Earlier attempts of this life whose outcome stayed open.
     pub(super) doubts: u32,
-    /// The trace of the decision behind it; the job's own is that of this attempt.
+    /// The trace of the decision that made the job; the job's own trace is that of this attempt.
     pub(super) decided: Option<TraceParent>,
     /// When this attempt began.
     pub(super) began: SystemTime,
 }
 
 impl LeasedJob {
-    /// A job that was claimed. Whatever follows from this attempt belongs to the attempt's own span.
+    /// A job that was claimed. Spans that follow from this attempt belong to its own span.
     pub(super) fn new(mut job: ClaimedJob, fence: LeaseFence, doubts: u32) -> Self {
         let decided = job.trace;
         job.trace = decided.map(spans::under);
@@ -58,21 +58,21 @@ impl LeasedJob {
     }
 }
 
-/// By which the row is known again: this attempt of this life of the name.
+/// The fence of the row: this attempt of this life of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeaseFence {
     pub(super) attempt: i32,
     pub(super) created_at: OffsetDateTime,
 }
 
-/// A row as it is at this moment.
+/// The current state of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CurrentRow {
     pub(super) fence: LeaseFence,
     pub(super) performing: bool,
 }
 
-/// What becomes of a row that stays.
+/// The next state of a row that stays.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct JobRetry {
     pub(super) key: String,
@@ -84,25 +84,25 @@ pub(super) struct JobRetry {
     pub(super) error: String,
 }
 
-/// When its next attempt is due.
+/// The due time of its next attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NextAttempt {
-    /// After this long.
+    /// The job runs again after this long.
     In(Duration),
-    /// Never.
+    /// The job never runs again by itself.
     Dead,
 }
 
-/// What follows from an attempt.
+/// The consequence of an attempt.
 #[derive(Debug, PartialEq)]
 pub(super) enum AttemptVerdict<D> {
     /// The job has ended.
     Ended(JobResult<D>),
-    /// The job is tried again. `open`: the outcome of this attempt is; `in_doubt`: of this or an earlier one.
+    /// The job is tried again. Unknown outcome: `open` of this attempt, `in_doubt` of any so far.
     Again { delay: Duration, in_doubt: bool, open: bool, error: String },
 }
 
-/// By which attempts are judged.
+/// The limits by which attempts are judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryRules<'p> {
     pub(super) policy: &'p JobPolicy,
@@ -154,7 +154,7 @@ pub(super) fn judge<D>(
     AttemptVerdict::Again { delay, in_doubt, open, error: reason }
 }
 
-/// The wait after an attempt, with jitter. What the outside asked for is honoured up to the cap.
+/// The wait after an attempt, with jitter. A wait in the answer is honoured up to the cap.
 pub(super) fn delay(policy: &JobPolicy, attempt: i32, retry_after: Option<Duration>) -> Duration {
     let failures = u32::try_from(attempt - 1).unwrap_or(0);
     let jitter = policy.backoff.delay(failures);
@@ -162,14 +162,14 @@ pub(super) fn delay(policy: &JobPolicy, attempt: i32, retry_after: Option<Durati
     asked.saturating_add(jitter).min(policy.backoff.cap)
 }
 
-/// What was learned and is still to be brought home.
+/// The known outcomes that are not settled yet.
 #[derive(Debug)]
 pub(super) struct PendingOutcomes<D> {
     /// Jobs that have ended.
     pub(super) ended: Vec<(ClaimedJob, JobResult<D>)>,
     /// Their fences, in the same order.
     pub(super) fences: Vec<LeaseFence>,
-    /// Jobs that go on.
+    /// Jobs that stay, waiting or dead.
     pub(super) stays: Vec<JobRetry>,
 }
 
@@ -198,13 +198,13 @@ impl<D> PendingOutcomes<D> {
         }
     }
 
-    /// The keys of all of them.
+    /// The keys of all these outcomes.
     pub(super) fn keys(&self) -> Vec<&str> {
         let ended = self.ended.iter().map(|(job, _)| job.key.as_str());
         ended.chain(self.stays.iter().map(|job_retry| job_retry.key.as_str())).collect()
     }
 
-    /// What all of them are leased by, and those that are still performed.
+    /// The leases of all these outcomes, and of the attempts that are still running.
     pub(super) fn held_with<'h>(
         &'h self,
         performed: impl Iterator<Item = &'h LeasedJob>,
@@ -221,8 +221,8 @@ impl<D> PendingOutcomes<D> {
         self.fences.pop();
     }
 
-    /// Turns the last of those that have ended into one that stays, because its end cannot be
-    /// settled: done is tried again (the same key, so it is done once), given up is dead.
+    /// Turns the last of the ended jobs into one that stays, because its end cannot be settled: a
+    /// done job is tried again (the same key, so it is done once), a given-up one is dead.
     pub(super) fn hold_last(&mut self, delay: Duration, error: String) {
         let (Some((job, ended)), Some(fence)) = (self.ended.pop(), self.fences.pop()) else {
             return;
@@ -234,7 +234,7 @@ impl<D> PendingOutcomes<D> {
         self.stays.push(JobRetry { key: job.key, fence, next, in_doubt, open, error });
     }
 
-    /// Keeps those that still count, given the rows as they are now.
+    /// Keeps the outcomes that still count, given the current rows.
     pub(super) fn keep_those_of(&mut self, present: &HashMap<String, CurrentRow>) {
         let ours = |key: &str, fence: LeaseFence| {
             present.get(key).is_some_and(|row| row.performing && row.fence == fence)
@@ -242,7 +242,7 @@ impl<D> PendingOutcomes<D> {
         let ended = std::mem::take(&mut self.ended);
         let fences = std::mem::take(&mut self.fences);
         for ((job, ended), fence) in ended.into_iter().zip(fences) {
-            // Done counts from whoever learns it, for the row as it is.
+            // A done job counts from any attempt, for the row as it is.
             let now = present.get(&job.key).map(|row| row.fence);
             let same_life = now.filter(|lease_fence| lease_fence.created_at == fence.created_at);
             let fence = match (&ended, same_life) {

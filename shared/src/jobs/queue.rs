@@ -1,4 +1,4 @@
-//! Jobs are kept and stopped as part of the transaction that decides on them.
+//! Jobs are stored and stopped in the transaction of the decision that requires it.
 //!
 //! The invariants of the SQL are those of [`super::store`].
 
@@ -7,35 +7,35 @@ use sqlx::{PgConnection, types::Json};
 
 use crate::{fault::Fault, message::TraceParent};
 
-/// Names a job for good: what is done (`kind`) for whom (`key`). One of each at most.
+/// The identity of a job for good: its action (`kind`) and its subject (`key`). One of each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobKey {
-    /// What is done.
+    /// The kind of the job, which names the worker.
     pub kind: &'static str,
-    /// For whom; the stable part of the effect's idempotency key.
+    /// The subject; the stable part of the effect's idempotency key.
     pub key: String,
 }
 
-/// A job to be kept.
+/// A job that is to be stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewJob {
-    /// Its name.
+    /// The name under which the job exists once.
     pub key: JobKey,
-    /// What the worker needs to know.
+    /// The data that the worker needs.
     pub payload: Value,
     /// The trace that it belongs to.
     pub trace: Option<TraceParent>,
 }
 
-/// Keeps jobs as part of the caller's transaction. One that is there already stays as it is; if it
-/// was stopped, it is wanted again.
+/// Stores jobs as part of the caller's transaction. A job that exists already stays unchanged; a
+/// stopped one is wanted again.
 pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Fault> {
     if jobs.is_empty() {
         return Ok(());
     }
     let mut jobs: Vec<&NewJob> = jobs.iter().collect();
-    // Sorted, so that two who keep the same jobs do not deadlock; and each once, because one
-    // statement may not touch a row twice.
+    // Sorted, so that two transactions with the same jobs do not deadlock; and each once, because
+    // one statement may not write a row twice.
     jobs.sort_by_key(|job| &job.key);
     jobs.dedup_by_key(|job| &job.key);
     sqlx::query(
@@ -57,9 +57,9 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
     Ok(())
 }
 
-/// Stops jobs: none of them is attempted again. An attempt that is being made goes on, and is
-/// brought home if it succeeds. One whose earlier attempt is in doubt is stopped too: where that
-/// matters, ask [`lock_untouched`] first.
+/// Stops jobs: none of them is attempted again. A running attempt continues, and is recorded if it
+/// succeeds. A job whose earlier attempt is in doubt is stopped too: where that matters, ask
+/// [`lock_untouched`] first.
 pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault> {
     if keys.is_empty() {
         return Ok(());
@@ -89,8 +89,8 @@ pub async fn stop(conn: &mut PgConnection, keys: &[JobKey]) -> Result<(), Fault>
     Ok(())
 }
 
-/// Which of these jobs had no effect: none of their attempts was begun, or each was refused for sure.
-/// They stay so until the caller's transaction ends: their rows are locked, and claims skip locked
+/// The jobs among these that had no effect: no attempt was begun, or each was refused for certain.
+/// That holds until the caller's transaction ends: their rows are locked, and claims skip locked
 /// rows.
 pub async fn lock_untouched(
     conn: &mut PgConnection,

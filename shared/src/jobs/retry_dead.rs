@@ -1,4 +1,4 @@
-//! Jobs that were given up, in the hands of an operator: retried or discarded.
+//! Dead jobs that an operator retries or discards.
 
 use futures_util::{FutureExt as _, future::BoxFuture};
 use uuid::Uuid;
@@ -43,7 +43,7 @@ impl<E: JobHandler> WorkerParts<E> {
         let Some(key) = store::find_dead(&mut tx, E::KIND, id).await? else {
             return Ok(Resolution::NotOpen);
         };
-        // What the effect locks comes before the job's row, as when a job ends.
+        // The effect's locks are taken before the job's row, as when a job ends.
         if let Some(reason) = self.effect.never_again(&mut tx, &key).await? {
             return Err(ResolutionError::Refused(reason));
         }

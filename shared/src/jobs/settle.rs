@@ -1,4 +1,4 @@
-//! Bringing outcomes home: one transaction for all of them, ended jobs and those that go on.
+//! Settling outcomes: one transaction for all of them, of ended and of continued jobs.
 
 use std::{collections::HashMap, panic::AssertUnwindSafe, time::Duration};
 
@@ -18,13 +18,13 @@ use crate::{
     message::{OutgoingMessage, TraceParent},
 };
 
-/// A transaction of outcomes is given up after this long.
+/// A transaction of outcomes is aborted after this long.
 pub(super) const SETTLE_LIMIT: Duration = Duration::from_secs(10);
 
-/// Outcomes that met another transaction are sorted out and brought home again so often at once.
+/// Outcomes that collided with another transaction are separated and settled again this often.
 const COLLISIONS_MAX: u32 = 3;
 
-/// What was brought home.
+/// The result of settling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct AppliedOutcomes {
     pub(super) done: usize,
@@ -37,7 +37,7 @@ pub(super) struct AppliedOutcomes {
 type OutcomeSlice<'o, D> = (&'o [(ClaimedJob, JobResult<D>)], &'o [LeaseFence], &'o [JobRetry]);
 
 impl<E: JobHandler> WorkerParts<E> {
-    /// Brings all outcomes home. After a transient fault, those that are not yet home are still in
+    /// Settles all outcomes. After a transient fault, those that are not yet settled are still in
     /// `outcomes`.
     pub(super) async fn settle(
         &self,
@@ -70,7 +70,7 @@ impl<E: JobHandler> WorkerParts<E> {
         Ok(settled)
     }
 
-    /// One transaction: the effect's own rows, the jobs' rows, what is to be said.
+    /// One transaction: the effect's own rows, the jobs' rows, the messages.
     async fn bring_home(&self, some: OutcomeSlice<'_, E::Done>) -> Result<(), Fault> {
         let work = AssertUnwindSafe(self.transact(some)).catch_unwind();
         let work = work
@@ -116,7 +116,7 @@ impl<E: JobHandler> WorkerParts<E> {
         Ok(effects)
     }
 
-    /// The copies, for the dead-letter topic, of those that are dead now.
+    /// The copies, for the dead-letter topic, of the jobs that are dead now.
     fn copies(&self, stay: &[&JobRetry], released: &[ReleasedJob]) -> Vec<OutgoingMessage> {
         let ids: HashMap<&str, Uuid> = released
             .iter()
@@ -140,7 +140,7 @@ impl<E: JobHandler> WorkerParts<E> {
         dead.filter_map(copy).collect()
     }
 
-    /// Drops outcomes that do not count any more; says how many.
+    /// Drops outcomes that do not count any more; returns their number.
     async fn drop_lost(&self, outcomes: &mut PendingOutcomes<E::Done>) -> Result<usize, Fault> {
         let before = outcomes.len();
         let present = db::within(db::limit(&self.pool, SETTLE_LIMIT), async {
@@ -157,8 +157,8 @@ impl<E: JobHandler> WorkerParts<E> {
         Ok(lost)
     }
 
-    /// Brings outcomes home one by one. What cannot be, even alone, stays: a job that was done or
-    /// given up and cannot be settled is in doubt and tried again, at last dead.
+    /// Settles outcomes one by one. One that fails even alone stays: a job that was done or given
+    /// up and cannot be settled is in doubt and tried again, at last dead.
     async fn isolate(
         &self,
         outcomes: &mut PendingOutcomes<E::Done>,

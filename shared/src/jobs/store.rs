@@ -1,12 +1,12 @@
-//! All SQL of the jobs that are kept ([`super::queue`] keeps them). Bulk statements; keys are locked in their order.
+//! All SQL of stored jobs ([`super::queue`] stores them). Bulk statements; keys locked in order.
 //!
 //! **Architecture invariant:** `due_at` is taken from `clock_timestamp()`, not from the start of a
-//! transaction: [`super::beginning`] relies on it.
+//! transaction: [`super::due_floor`] relies on it.
 //!
-//! **Architecture invariant:** no statement walks over rows that are gone. The planner knows how few
-//! rows live and not how many are dead, and may read an index from end to end for one of them. So rows
-//! are found by conditions on their whole key that do not depend on a join, and states are compared as
-//! `coalesce(state, '')`, by which the planner cannot take the index of due jobs for it.
+//! **Architecture invariant:** no statement scans deleted rows. The planner knows how few rows live
+//! and not how many are dead, and may read a whole index for one of them. So rows are found by
+//! conditions on their whole key that do not depend on a join, and states are compared as
+//! `coalesce(state, '')`, which keeps the planner from using the index of due jobs.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -21,9 +21,9 @@ use super::{
 };
 use crate::message::TraceParent;
 
-/// Claims jobs that are due, but not before `from`, counts the attempt, and holds them until the lease ends. One whose
-/// lease ran out without an outcome is in doubt from now on, or gone, if it was stopped meanwhile. Those `held`
-/// are left alone: who asks still works on them, and renews their leases.
+/// Claims jobs due from `from` on, counts the attempt, and holds the jobs until the lease ends.
+/// One whose lease ran out without an outcome is in doubt from now on, or gone if it was stopped.
+/// Jobs in `held` are left out: the caller still performs them, and renews their leases.
 pub(super) async fn claim(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -57,7 +57,7 @@ pub(super) async fn claim(
     .bind(lease.as_secs_f64())
     .bind(from)
     .bind(held.iter().map(|(key, _)| *key).collect::<Vec<_>>())
-    // A plan of a time when the table was small reads all of it.
+    // A plan made when the table was small reads the whole table.
     .persistent(false)
     .fetch_all(conn)
     .await?
@@ -79,8 +79,8 @@ pub(super) async fn claim(
     .collect()
 }
 
-/// Renews the leases of these attempts, each if it is still the one of its fence. A row that somebody has locked
-/// is left to the next time: whoever stops or settles it is not waited for.
+/// Renews the leases of these attempts, each if its fence is still current. A locked row is left to
+/// the next time: the transaction that stops or settles it is not waited for.
 pub(super) async fn renew(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -110,8 +110,8 @@ pub(super) async fn renew(
     Ok(())
 }
 
-/// Takes away the rows of jobs that were done, each if it is still the one of its fence; says how
-/// many were.
+/// Deletes the rows of jobs that were done, each if its fence is still current; returns their
+/// number.
 pub(super) async fn remove(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -142,18 +142,18 @@ pub(super) async fn remove(
     Ok(removed.rows_affected())
 }
 
-/// A job that was under its fence when its lease was given up.
+/// A job whose fence was current when its lease was given up.
 #[derive(Debug, sqlx::FromRow)]
 pub(super) struct ReleasedJob {
     pub(super) key: String,
-    /// As the list of dead letters names it.
+    /// The key in the list of dead letters.
     pub(super) letter_id: Uuid,
-    /// It was stopped meanwhile, and is gone.
+    /// The job was stopped meanwhile, and its row is deleted.
     pub(super) stopped: bool,
 }
 
-/// Gives up the lease of jobs that stay, waiting or dead, each if it is still the one of its fence;
-/// says which were. Those that were stopped meanwhile do not stay.
+/// Gives up the lease of jobs that stay, waiting or dead, each if its fence is still current;
+/// returns which they were. Jobs that were stopped meanwhile do not stay.
 pub(super) async fn release(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -227,7 +227,7 @@ pub(super) async fn present(
         .collect())
 }
 
-/// The key of the dead job of this name, as the list of dead letters names it. Locks nothing.
+/// The key of the dead job with this id in the list of dead letters. Locks nothing.
 pub(super) async fn find_dead(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -243,8 +243,8 @@ pub(super) async fn find_dead(
     .await
 }
 
-/// Begins another life of a dead job's name: attempts from none, due at once. Whether something is
-/// in doubt is remembered. Says how many were revived.
+/// Begins another life of a dead job: attempts from none, due at once. Whether something is in
+/// doubt is remembered. Returns the number of revived jobs.
 pub(super) async fn revive(
     conn: &mut PgConnection,
     kind: &'static str,

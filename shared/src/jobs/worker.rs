@@ -1,17 +1,17 @@
-//! The worker of one kind of jobs: claims, performs, records the outcomes.
+//! The worker of one kind of jobs: claims, performs, settles the outcomes.
 //!
 //! ```text
-//! claim (as many as there is room for) ──> perform, each its own task ──> gather what ended ──> settle
+//! claim (as many as fit in the limits) ──> perform, each its own task ──> gather what ended ──> settle
 //!    ^                                                                                           │
 //!    └───────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Outcomes are recorded in batches: what has ended by the time the first one is a few milliseconds
-//! old, or everything, if nothing is performed any more. So a slow attempt holds nothing back.
+//! Outcomes are settled in batches: those that have ended by the time the first one is a few
+//! milliseconds old, or all, if no attempt is running any more. So a slow attempt delays nothing.
 //!
-//! An outcome that cannot be recorded now is kept and tried again for as long as the process lives;
-//! nothing is claimed meanwhile. Its lease may run out: then another worker may claim the job, and the
-//! rules of [`super`] say whose outcome counts. The worker that still performs it does not claim it.
+//! An outcome that cannot be settled is kept and tried again for as long as the process lives; no
+//! job is claimed meanwhile. Its lease may run out: then another worker may claim the job, and
+//! [`super`] says which outcome counts. A worker does not claim a job that it performs.
 
 use std::{
     collections::HashMap,
@@ -36,19 +36,19 @@ use super::{
 };
 use crate::{backoff::BackoffSchedule, db, fault, fault::Fault, lifecycle, message::TraceParent};
 
-/// The first outcome of a wave waits this long for others.
+/// The first outcome of a batch waits this long for others.
 const GATHER: Duration = Duration::from_millis(5);
 
-/// A claim is given up after this long.
+/// A claim is aborted after this long.
 const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long a worker goes on after it was told to stop.
+/// The time limits of a worker after it was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StopGrace {
-    /// Attempts may go on for so long.
+    /// Attempts may continue for this long.
     pub attempts: Duration,
-    /// After this, whatever it does is given up, a transaction in the middle too: it is undone, or
-    /// it is known by the number of its attempt.
+    /// After this, all work is aborted, also within a transaction: it is rolled back, or the number
+    /// of its attempt identifies it.
     pub in_all: Duration,
 }
 
@@ -58,14 +58,14 @@ impl Default for StopGrace {
     }
 }
 
-/// What one step did.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerStep {
     /// Jobs that were claimed.
     pub claimed: usize,
     /// Jobs that were done.
     pub done: usize,
-    /// Jobs that were given up.
+    /// Jobs that became dead.
     pub gave_up: usize,
     /// Jobs that will be tried again.
     pub again: usize,
@@ -73,7 +73,7 @@ pub struct WorkerStep {
     pub lost: usize,
 }
 
-/// Shows the counters of a kind before anything is counted.
+/// Registers the counters of a kind before the first job.
 fn announce(kind: &'static str) {
     for outcome in ["done", "refused", "unknown", "final"] {
         metrics::counter!("job_attempts_total", "kind" => kind, "outcome" => outcome).increment(0);
@@ -83,10 +83,10 @@ fn announce(kind: &'static str) {
     }
 }
 
-/// An attempt that ended, as its task tells.
+/// The result of an attempt, as its task returns it.
 type JoinedAttempt<D> = Result<(Id, Result<D, AttemptFailure>), JoinError>;
 
-/// Does the jobs of one kind. Any number of workers may do the same kind.
+/// Performs the jobs of one kind. Any number of workers may perform the same kind.
 pub struct JobWorker<E: JobHandler> {
     parts: Arc<WorkerParts<E>>,
     performing: JoinSet<Result<E::Done, AttemptFailure>>,
@@ -109,7 +109,7 @@ impl<E: JobHandler> fmt::Debug for JobWorker<E> {
 }
 
 impl<E: JobHandler> JobWorker<E> {
-    /// A worker with nothing in its hands.
+    /// A worker that has claimed nothing yet.
     pub fn new(parts: WorkerParts<E>) -> Self {
         announce(E::KIND);
         Self {
@@ -131,19 +131,19 @@ impl<E: JobHandler> JobWorker<E> {
         Self { leases, ..self }
     }
 
-    /// The same with limits of its own for the time after it was told to stop.
+    /// The same with its own time limits after it was told to stop.
     #[must_use]
     pub fn stopping_within(self, stopping: StopGrace) -> Self {
         Self { stopping, ..self }
     }
 
-    /// What it works with, for jobs that are to be tried again.
+    /// The effect of this worker, for jobs that are to be tried again.
     pub fn parts(&self) -> Arc<WorkerParts<E>> {
         Arc::clone(&self.parts)
     }
 
-    /// Works until told to stop; then lets attempts end and brings home what is known, within
-    /// limits: a database that is away is not waited for.
+    /// Works until told to stop; then lets attempts end and settles the known outcomes, within
+    /// limits: an unavailable database is not waited for.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Infallible> {
         let give_up_after = self.stopping.in_all;
         tokio::select! {
@@ -198,7 +198,7 @@ impl<E: JobHandler> JobWorker<E> {
         RetryRules { policy: &self.parts.policy, doubts: self.parts.effect.doubts() }
     }
 
-    /// Claims what is due, performs all of it, brings all of it home.
+    /// Claims the due jobs, performs all of them, settles all outcomes.
     pub async fn step(&mut self) -> Result<WorkerStep, Fault> {
         let claimed = self.claim().await?;
         while !self.in_hand.is_empty() {
@@ -216,7 +216,7 @@ impl<E: JobHandler> JobWorker<E> {
         room.min(self.parts.effect.room())
     }
 
-    /// Renews the leases of what is performed or not brought home yet, if it is time.
+    /// Renews the leases of jobs that are running or not settled yet, if it is time.
     async fn renew(&mut self) -> Result<(), Fault> {
         let held = self.outcomes.held_with(self.in_hand.values());
         if held.is_empty() || self.renewed_at.elapsed() < self.leases.renewed {
@@ -234,7 +234,7 @@ impl<E: JobHandler> JobWorker<E> {
         Ok(())
     }
 
-    /// Claims jobs and begins to perform them. The attempts are committed before they are made.
+    /// Claims jobs and begins to perform them. The attempts are committed before they start.
     async fn claim(&mut self) -> Result<usize, Fault> {
         let room = self.room();
         if room == 0 {
@@ -243,7 +243,7 @@ impl<E: JobHandler> JobWorker<E> {
         // Counted from before the claim, so that every attempt has ended when its last lease does.
         let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
         let lease = self.leases.lease(self.parts.policy.attempt_limit);
-        // A lease may have run out while the process stood still, or could not renew it.
+        // A lease may have run out while the process was suspended, or could not renew the lease.
         let held = self.outcomes.held_with(self.in_hand.values());
         let claimed = db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
             let mut conn = db::borrow(&self.parts.pool).await?;
@@ -291,11 +291,11 @@ impl<E: JobHandler> JobWorker<E> {
         self.in_hand.insert(task.id(), leased);
     }
 
-    /// Takes note of an attempt that ended.
+    /// Records an attempt that ended.
     fn note(&mut self, joined: Option<JoinedAttempt<E::Done>>) {
         let (id, outcome) = match joined {
             Some(Ok((id, outcome))) => (id, outcome),
-            // It panicked, or was cut off because the process stops.
+            // The task panicked, or was aborted because the process stops.
             Some(Err(error)) => (error.id(), Err(AttemptFailure::InDoubt { source: error.into() })),
             None => return,
         };
@@ -316,7 +316,7 @@ impl<E: JobHandler> JobWorker<E> {
         self.outcomes.push(leased, verdict);
     }
 
-    /// Tells that an attempt failed, unless another one was told a moment ago.
+    /// Logs a failed attempt, unless another one was logged a moment ago.
     fn tell(&mut self, leased: &LeasedJob, error: &str) {
         let (kind, key, attempt) = (E::KIND, &leased.job.key, leased.job.attempt);
         let trace_id = leased.job.trace.map(TraceParent::trace_id);
@@ -327,7 +327,7 @@ impl<E: JobHandler> JobWorker<E> {
         }
     }
 
-    /// Waits for more outcomes, as long as there can be any and the wave is young.
+    /// Waits for more outcomes, as long as attempts are running and the batch is young.
     async fn gather(&mut self) {
         let mut grown = std::pin::pin!(tokio::time::sleep(GATHER));
         while !self.in_hand.is_empty() {
@@ -343,7 +343,7 @@ impl<E: JobHandler> JobWorker<E> {
         if n == 0 {
             return Ok(AppliedOutcomes::default());
         }
-        // Boxed: a transaction is a large future, and whoever awaits a step would carry it along.
+        // Boxed: a transaction is a large future, and the future of a step would contain it.
         let settled = Box::pin(self.parts.settle(&mut self.outcomes)).await?;
         metrics::histogram!("job_settle_batch_size", "kind" => E::KIND)
             .record(u32::try_from(n).unwrap_or(u32::MAX));
@@ -354,7 +354,7 @@ impl<E: JobHandler> JobWorker<E> {
         Ok(settled)
     }
 
-    /// Brings outcomes home, however often it takes, until `enough`.
+    /// Settles outcomes, in as many tries as it takes, until `enough`.
     async fn settle_until(&mut self, enough: impl Future<Output = ()>) {
         let mut enough = std::pin::pin!(enough);
         let backoff = BackoffSchedule::hold();
@@ -365,7 +365,7 @@ impl<E: JobHandler> JobWorker<E> {
                 () = &mut enough => return,
                 () = tokio::time::sleep(backoff.delay(failures)) => failures += 1,
             }
-            // Whatever is in the way of outcomes: nobody else is to do the same meanwhile.
+            // The leases are renewed, so that no other worker performs the same jobs meanwhile.
             if let Err(fault) = self.renew().await {
                 tracing::debug!(error = fault::chain(&fault), "leases are not renewed");
             }
@@ -375,7 +375,7 @@ impl<E: JobHandler> JobWorker<E> {
         }
     }
 
-    /// Lets attempts end, cuts off those that take too long, and brings home what is known.
+    /// Lets attempts end, aborts those that take too long, and settles the known outcomes.
     async fn finish(&mut self) {
         let limit = tokio::time::Instant::now() + self.stopping.attempts;
         while !self.in_hand.is_empty() {
@@ -384,7 +384,7 @@ impl<E: JobHandler> JobWorker<E> {
                 Err(_elapsed) => break,
             }
         }
-        // Cut off, their outcome is unknown; the next worker may claim them at once.
+        // The outcome of aborted attempts is unknown; the next worker may claim them at once.
         self.performing.abort_all();
         while let Some(joined) = self.performing.join_next_with_id().await {
             self.note(Some(joined));

@@ -1,5 +1,5 @@
-//! Why brokers cannot be reached. A question to a broker ends with no more than that there was no
-//! answer; what was wrong is said by the client's own threads, and kept here.
+//! Records why brokers cannot be reached. A failed request to a broker only reports that there was
+//! no answer; the client's own threads report the cause, which is kept here.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,20 +10,20 @@ use rdkafka::{
     producer::{DeliveryResult, ProducerContext},
 };
 
-/// What a client said last. The words are the client's own and hold no password.
+/// The last error of a client. The text is the client's own and holds no password.
 #[derive(Debug, Default)]
 pub struct ClientErrors(Mutex<Option<ClientError>>);
 
 #[derive(Debug)]
 struct ClientError {
-    /// The broker was there and would not have us, or we would not have it: that is said even if
-    /// the connection that was lost for it is told later.
+    /// The broker refused this client, or this client refused the broker. Such an error is kept
+    /// even if the client reports the lost connection later.
     refused: bool,
     reason: String,
 }
 
 impl ClientErrors {
-    /// What was said, if anything was.
+    /// The last reported error, if there is one.
     pub fn last(&self) -> Option<String> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|error| error.reason.clone())
@@ -31,7 +31,7 @@ impl ClientErrors {
 }
 
 impl ClientContext for ClientErrors {
-    /// Whoever asks says it, once.
+    /// Logs at debug level only: the code that reads `last` reports the error, once.
     fn log(&self, _level: RDKafkaLogLevel, facility: &str, line: &str) {
         tracing::debug!(facility, line, "the Kafka client says");
     }
@@ -40,7 +40,7 @@ impl ClientContext for ClientErrors {
         let code = error.rdkafka_error_code();
         let refused = matches!(code, Some(Code::Authentication | Code::SSL));
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // "All brokers are down" says what, not why.
+        // "All brokers are down" gives no cause.
         if code == Some(Code::AllBrokersDown)
             || last.as_ref().is_some_and(|error| error.refused && !refused)
         {

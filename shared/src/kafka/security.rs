@@ -1,9 +1,9 @@
-//! How connections to the brokers are protected, and who we say we are there.
+//! Security of the connections to the brokers: encryption and authentication.
 //!
-//! What is not set is not done: the default is a connection that anybody on the way can read, which
-//! is for a machine on which one develops.
+//! The default is no protection: a connection in plain text, which anybody on the network path can
+//! read. This default is for development machines.
 //!
-//! **Architecture invariant:** a broker whose name is not in its certificate is not spoken to, and
+//! **Architecture invariant:** a broker whose name is not in its certificate is refused, and
 //! nothing here shows a password.
 
 use std::path::PathBuf;
@@ -14,23 +14,23 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// How connections to the brokers are protected.
 #[derive(Clone, Debug, Default)]
 pub struct ConnectionSecurity {
-    /// Encryption, and proof that it is the broker that answers. None is plain text.
+    /// Encryption and verification of the broker's certificate. None is plain text.
     pub tls: Option<TlsSettings>,
-    /// Who we are, where brokers ask for a password.
+    /// The client's name and password, where brokers ask for a password.
     pub login: Option<SaslLogin>,
 }
 
-/// How a broker's certificate is judged.
+/// How a broker's certificate is verified.
 #[derive(Clone, Debug, Default)]
 pub struct TlsSettings {
-    /// Certificates (PEM) of those who may vouch for a broker. Without it, those whom the system
-    /// trusts.
+    /// Certificates (PEM) of the authorities that may sign a broker's certificate. Without it, the
+    /// authorities that the system trusts.
     pub ca_file: Option<PathBuf>,
-    /// What we show of ourselves, where brokers ask for it.
+    /// The client's certificate, where brokers ask for one.
     pub own: Option<ClientCertificate>,
 }
 
-/// A client's certificate.
+/// A client certificate and its private key, both PEM files.
 #[derive(Clone, Debug)]
 pub struct ClientCertificate {
     /// The certificate and those between it and the root (PEM).
@@ -44,9 +44,9 @@ pub struct ClientCertificate {
 pub struct SaslLogin {
     /// How the password is proven.
     pub mechanism: SaslMechanism,
-    /// The name.
+    /// The SASL user name.
     pub user: String,
-    /// The password.
+    /// The SASL password; never logged.
     pub password: SecretString,
 }
 
@@ -73,7 +73,7 @@ impl SaslMechanism {
 }
 
 impl ConnectionSecurity {
-    /// What the client is told of it.
+    /// Sets these values in the client's configuration.
     pub(super) fn apply(&self, config: &mut ClientConfig) {
         let protocol = match (&self.tls, &self.login) {
             (None, None) => return,

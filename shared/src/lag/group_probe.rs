@@ -1,12 +1,12 @@
-//! The questions to the broker, each with a limit.
+//! The requests to the broker, each with a time limit.
 //!
 //! ```text
 //! partitions ──> high watermarks ──> committed offsets ──> (where these differ) log starts, last stable offsets
 //! ```
 //!
-//! **Architecture invariant:** the partitions are asked anew at each look, so that one that was added
-//! counts at once; and the ends before what is read, so that what is read by then includes what had
-//! been said before.
+//! **Architecture invariant:** each sample asks for the partitions anew, so that an added one
+//! counts at once; and for the ends before the committed offsets, so that a group that has read to
+//! these ends has read all earlier messages.
 
 use std::{
     collections::BTreeMap,
@@ -28,20 +28,20 @@ use crate::kafka;
 /// The broker may take this long for one answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(1);
 
-/// All answers of one look may take this long: far below a process' grace.
+/// All answers of one sample may take this long: far below the grace period of a process.
 const LOOK_LIMIT: Duration = Duration::from_secs(3);
 
-/// A group, looked at from outside: these clients ask about it and never join it.
+/// The probe of a group: its clients ask about the group and never join it.
 ///
-/// The methods block. Its drop does not.
+/// The methods block. The probe's drop does not.
 pub struct GroupProbe {
     kafka: kafka::KafkaSettings,
     name: String,
-    /// Sees each log to its high watermark.
+    /// Reads each log's high watermark.
     client: Option<BaseConsumer>,
-    /// Sees it to its last stable offset. Made when a partition stays unread, gone when all is read.
+    /// Reads the last stable offset. Made when a partition stays unread, dropped when all is read.
     stable: Option<BaseConsumer>,
-    /// Up to where the last look saw those partitions read that were not read to their end.
+    /// The group's offsets in the last sample, of partitions that were not read to their end.
     behind: BTreeMap<TopicPartition, i64>,
 }
 
@@ -55,7 +55,7 @@ impl GroupProbe {
     /// The group of this name, without the deployment's prefix.
     pub fn new(kafka: &kafka::KafkaSettings, name: &str) -> Result<Self, LagError> {
         let mut config = kafka.consumer(name);
-        // The default answers "where does it end" with the last stable offset.
+        // The default isolation level answers a request for the end with the last stable offset.
         let client = config.set("isolation.level", "read_uncommitted").create();
         Ok(Self {
             kafka: kafka.clone(),
@@ -66,8 +66,8 @@ impl GroupProbe {
         })
     }
 
-    /// Looks at every partition that these topics have now. The last stable offset is asked where the
-    /// group stands where it stood at the last look, with something before it.
+    /// Samples every partition that these topics have now. The last stable offset is requested
+    /// where the group has not moved since the last sample, with messages before that offset.
     pub fn look(&mut self, topics: &[Arc<str>]) -> Result<GroupStanding, LagError> {
         let limit = ProbeDeadline(Instant::now() + LOOK_LIMIT);
         let all = self.partitions(topics, limit)?;
@@ -75,7 +75,7 @@ impl GroupProbe {
         let committed = self.committed(&all, limit)?;
         let is_at = |at: &&TopicPartition, end: &i64| committed.get(*at) == Some(end);
         let beyond = |at: &&TopicPartition| committed.get(*at).is_some_and(|n| *n > ends[*at]);
-        // Read since the ends were asked; or of another log, which then stays so.
+        // Read since the ends were requested; or from another log, which the next sample shows.
         let beyond: Vec<_> = all.iter().filter(beyond).cloned().collect();
         ends.extend(self.offsets(self.client(), &beyond, (Offset::End, limit))?);
         let differ = |at: &&TopicPartition| ends[*at] > 0 && !is_at(at, &ends[*at]);
@@ -153,7 +153,7 @@ impl GroupProbe {
         Ok(all)
     }
 
-    /// Where these partitions begin or end.
+    /// The first or last offsets of these partitions.
     fn offsets(
         &self,
         client: &BaseConsumer,
@@ -171,7 +171,7 @@ impl GroupProbe {
         }
     }
 
-    /// Up to where the group has read; a partition of which it has read nothing is missing.
+    /// The group's committed offsets; a partition without one is missing.
     fn committed(
         &self,
         all: &[TopicPartition],
@@ -207,7 +207,7 @@ impl GroupProbe {
     }
 }
 
-/// When the answers of one look have to be there.
+/// The deadline for the answers of one sample.
 #[derive(Clone, Copy)]
 struct ProbeDeadline(Instant);
 
@@ -217,7 +217,7 @@ impl ProbeDeadline {
     }
 }
 
-/// A client's drop waits for the broker: on a thread that nobody waits for.
+/// A client's drop waits for the broker: it runs on a thread that is not waited for.
 fn give_up(client: Option<BaseConsumer>) {
     if let Some(client) = client {
         std::thread::spawn(move || drop(client));

@@ -1,5 +1,5 @@
-//! How a group stands in each partition, and whether everything there is read: no questions, only what
-//! the answers say.
+//! The offsets of a group in each partition, and whether everything is read: evaluates the broker's
+//! answers, sends no requests.
 //!
 //! ```text
 //! log start           committed              last stable offset      high watermark
@@ -7,9 +7,9 @@
 //! ```
 //!
 //! **Architecture invariant:** a partition is read when the group has committed its high watermark.
-//! Nothing less will do: behind the last stable offset lie messages that are there and that nobody is
-//! given yet. Nothing more is asked: a member commits its position, which passes control records and
-//! messages of aborted transactions, too.
+//! A lower offset is not enough: after the last stable offset there are messages that no consumer
+//! is given yet. A higher one is not needed: a member commits its position, which includes control
+//! records and messages of aborted transactions.
 
 use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
@@ -18,7 +18,7 @@ use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 pub struct TopicPartition {
     /// The topic, without the deployment's prefix.
     pub topic: Arc<str>,
-    /// The partition's number.
+    /// The partition's number within its topic.
     pub partition: i32,
 }
 
@@ -28,16 +28,16 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// How a group stands in one partition.
+/// The offsets of a group in one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PartitionStanding {
-    /// The offset that the group has committed, if it has.
+    /// The offset that the group has committed; none if it has committed nothing.
     pub committed: Option<i64>,
-    /// Where the log starts: what was before is deleted. 0 where it was not asked, because all is read.
+    /// The log start: earlier messages are deleted. 0 where it was not asked, because all is read.
     pub start: i64,
     /// The high watermark: the offset that the next message gets.
     pub end: i64,
-    /// The last stable offset, where it was asked: from there on, an open transaction hides what follows.
+    /// The last stable offset, where it was asked: an open transaction hides all messages after it.
     pub stable: Option<i64>,
 }
 
@@ -46,7 +46,7 @@ impl PartitionStanding {
     pub fn read(&self) -> i64 {
         match self.committed {
             Some(committed) if committed <= self.end => committed.max(self.start),
-            // Nothing was committed, or in a topic that had this name before.
+            // Nothing was committed, or only in an earlier topic of this name.
             _ => self.start,
         }
     }
@@ -56,17 +56,17 @@ impl PartitionStanding {
         self.read() >= self.end
     }
 
-    /// Offsets that are not read: messages, and records that are none.
+    /// Offsets that are not read: messages and control records.
     pub fn unread(&self) -> i64 {
         (self.end - self.read()).max(0)
     }
 
-    /// Offsets behind the last stable offset.
+    /// Offsets after the last stable offset.
     pub fn hidden(&self) -> i64 {
         self.stable.map_or(0, |it| (self.end - it).max(0))
     }
 
-    /// Whether there is something that a member of the group would be given.
+    /// Whether there is a message that a member of the group would be given.
     pub fn is_readable(&self) -> bool {
         self.read() < self.end.min(self.stable.unwrap_or(self.end))
     }
@@ -77,13 +77,13 @@ impl PartitionStanding {
         Some(committed..self.start)
     }
 
-    /// Whether the group has committed an offset that this log never had: the topic was made anew.
+    /// Whether the group has committed an offset that this log never had: the topic was recreated.
     pub fn is_of_another_log(&self) -> bool {
         self.committed.is_some_and(|n| n > self.end)
     }
 }
 
-/// One look at a group: every partition that its topics had then.
+/// One sample of a group: every partition that its topics had then.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GroupStanding(pub BTreeMap<TopicPartition, PartitionStanding>);
 
@@ -98,17 +98,17 @@ impl GroupStanding {
         self.0.values().all(PartitionStanding::is_read)
     }
 
-    /// Whether it has read everything up to these ends, which were seen before.
+    /// Whether the group has read everything up to these ends of an earlier sample.
     pub fn is_read_up_to(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
         ends.iter().all(|(at, end)| self.0.get(at).is_some_and(|standing| standing.read() >= *end))
     }
 
-    /// Whether a log is shorter than it was, or gone: the topic was made anew.
+    /// Whether a log is shorter than it was, or gone: the topic was recreated.
     pub(super) fn is_shorter_than(&self, ends: &BTreeMap<TopicPartition, i64>) -> bool {
         ends.iter().any(|(at, end)| self.0.get(at).is_none_or(|standing| standing.end < *end))
     }
 
-    /// What keeps the group from having read everything: the worst of it.
+    /// The worst reason why the group has not read everything.
     pub fn behind(&self) -> Option<LagCause> {
         let unread = || self.0.iter().filter(|(_, standing)| !standing.is_read());
         let reason = |(at, standing): (&TopicPartition, &PartitionStanding)| {
@@ -127,30 +127,30 @@ impl GroupStanding {
     }
 }
 
-/// What keeps a group from having read everything.
+/// The reason why a group has not read everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LagCause {
-    /// The broker does not say how far it has read.
+    /// The broker does not report the group's offsets.
     Unknown(String),
-    /// Messages lie unread.
+    /// There are messages that the group has not processed.
     Unread {
-        /// Where most of them lie.
+        /// The partition with most of them.
         at: TopicPartition,
-        /// How the group stands there.
+        /// The group's offsets there.
         standing: PartitionStanding,
     },
-    /// All is read but what a transaction of somebody hides until it ends.
+    /// All is read except messages that another client's transaction hides until it ends.
     OpenTransaction {
-        /// Where.
+        /// The partition that is meant.
         at: TopicPartition,
-        /// How the group stands there.
+        /// The group's offsets there.
         standing: PartitionStanding,
     },
-    /// The topic was made anew, and the group has committed nothing there since.
+    /// The topic was recreated, and the group has committed nothing there since.
     MadeAnew {
-        /// Where.
+        /// The partition that is meant.
         at: TopicPartition,
-        /// How the group stands there.
+        /// The group's offsets there.
         standing: PartitionStanding,
     },
 }

@@ -1,10 +1,10 @@
-//! Partitions in which a group does not go on although there is something to read.
+//! Partitions in which a group makes no progress although there is something to read.
 //!
-//! A lag alone says nothing: under load there is always one. What tells is a committed offset that
-//! stays where it is while messages lie behind it that are not hidden by an open transaction.
+//! A lag alone says nothing: under load there is always one. The sign of a stall is a committed
+//! offset that does not move while there are later messages that no open transaction hides.
 //!
-//! **Architecture invariant:** what could not be looked at does not count as standing: after a look
-//! that failed, the time is counted from the next one.
+//! **Architecture invariant:** an unknown state does not count as a stall: after a failed sample,
+//! the time is counted from the next one.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -12,14 +12,14 @@ use tokio::time::Instant;
 
 use super::group_standing::{GroupStanding, PartitionStanding, TopicPartition};
 
-/// A partition in which the group does not go on although there is something to read.
+/// A partition in which the group makes no progress although there is something to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionStall {
-    /// Which.
+    /// The partition that makes no progress.
     pub at: TopicPartition,
-    /// How the group stands there.
+    /// The group's offsets in that partition.
     pub standing: PartitionStanding,
-    /// The first look that saw it there.
+    /// The first sample that saw the group there.
     pub since: Instant,
 }
 
@@ -36,7 +36,7 @@ impl fmt::Display for PartitionStall {
 pub(super) struct GroupStalls(BTreeMap<TopicPartition, PartitionStall>);
 
 impl GroupStalls {
-    /// Takes note of a look.
+    /// Records a sample of the group.
     pub(super) fn note(&mut self, looked_at: Instant, look: &GroupStanding) {
         let before = std::mem::take(&mut self.0);
         for (at, standing) in look.0.iter().filter(|(_, standing)| standing.is_readable()) {
@@ -49,12 +49,12 @@ impl GroupStalls {
         }
     }
 
-    /// Nothing is known any more.
+    /// Forgets all samples.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// All of them.
+    /// All partitions that make no progress now.
     pub(super) fn list(&self) -> Vec<PartitionStall> {
         self.0.values().cloned().collect()
     }

@@ -1,4 +1,4 @@
-//! When everything that had been said counts as read.
+//! When all messages up to a moment count as read.
 
 use std::time::Duration;
 
@@ -45,8 +45,8 @@ fn all_is_read_up_to_the_look_whose_ends_are_read() {
     assert_eq!(lag.read_up_to(), Some(at(0)));
     watcher.note(at(1), &look([9, 5], [5, 5]));
     watcher.note(at(2), &look([9, 7], [8, 7]));
-    assert_eq!(lag.read_up_to(), Some(at(0)), "one partition is behind, whoever has it");
-    // More is said all the time; what was there at the second look is read.
+    assert_eq!(lag.read_up_to(), Some(at(0)), "one partition is behind, on any member");
+    // Messages keep arriving; those that were there at the second sample are read.
     watcher.note(at(3), &look([20, 20], [9, 7]));
     assert_eq!(lag.read_up_to(), Some(at(2)));
     watcher.note(at(4), &look([20, 20], [20, 20]));
@@ -89,11 +89,11 @@ fn what_was_seen_of_a_log_that_is_gone_is_not_waited_for() {
     let at = |seconds| start + Duration::from_secs(seconds);
     let lag = watcher.lag();
     watcher.note(at(0), &look([100, 0], [90, 0]));
-    // Deleted and made anew; what is committed is of the old one.
+    // Deleted and recreated; the committed offset is that of the old topic.
     watcher.note(at(1), &look([3, 0], [90, 0]));
     assert_eq!(lag.read_up_to(), None);
     assert!(matches!(lag.behind(), Some(LagCause::MadeAnew { .. })));
-    // More is said all the time; what was there at the second look is read.
+    // Messages keep arriving; those that were there at the second sample are read.
     watcher.note(at(2), &look([8, 0], [3, 0]));
     assert_eq!(lag.read_up_to(), Some(at(1)));
 }

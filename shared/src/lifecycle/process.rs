@@ -1,4 +1,4 @@
-//! A whole process: its runtime, its signals, its end.
+//! A whole process: its runtime, its signals, its exit.
 
 use std::{error::Error as StdError, io::Write as _, process::ExitCode, thread, time::Duration};
 
@@ -8,14 +8,13 @@ use crate::{
     telemetry::{finish_log, spans},
 };
 
-/// What hangs (a C library, a lookup of a name) is left behind so long after the grace.
+/// Work that hangs (a C library, a name lookup) is abandoned this long after the grace period.
 const HANGING_MAX: Duration = Duration::from_secs(2);
 
-/// Runs a process from `set_up` to its exit code.
+/// Runs a process: `set_up` starts its parts; returns the exit code.
 ///
-/// `set_up` starts the parts and may wait for dependencies while it does; a signal ends the wait.
-/// The first signal stops softly, the second one at once; so does the end of the grace, whatever
-/// still hangs.
+/// `set_up` may wait for dependencies; a signal ends the wait. The first signal stops gracefully,
+/// the second one at once; so does the end of the grace period, whatever still hangs.
 pub fn process<F, Fut, E>(grace: Duration, set_up: F) -> ExitCode
 where
     F: FnOnce(ProcessLifecycle) -> Fut,
@@ -34,7 +33,7 @@ where
         }
     });
     spans::finish();
-    // What hangs is not waited for.
+    // Work that hangs is not waited for.
     runtime.shutdown_background();
     finish_log();
     code
@@ -56,7 +55,7 @@ async fn live<E: Into<Box<dyn StdError + Send + Sync>>>(
     }
 }
 
-/// Sets up and runs, until a signal or until something dies.
+/// Sets up and runs, until a signal or the failure of a part.
 async fn run_until_told<E: Into<Box<dyn StdError + Send + Sync>>>(
     life: &ProcessLifecycle,
     signals: &mut ShutdownSignal,
@@ -82,7 +81,7 @@ async fn run_until_told<E: Into<Box<dyn StdError + Send + Sync>>>(
     }
 }
 
-/// Ends the process from outside the runtime, whose threads may all hang.
+/// Ends the process from a thread outside the runtime, whose threads may all hang.
 fn exit_after(limit: Duration) {
     thread::spawn(move || {
         thread::sleep(limit);
@@ -96,7 +95,7 @@ fn failed(what: &str, error: &(dyn StdError + 'static)) -> ExitCode {
     if tracing::enabled!(tracing::Level::ERROR) {
         tracing::error!(error, "{what}");
     } else {
-        // Logs do not go anywhere yet, or leave this out.
+        // Logging is not set up yet, or filters this line out.
         drop(writeln!(std::io::stderr(), "error: {what}: {error}"));
     }
     ExitCode::FAILURE

@@ -6,8 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::BackoffSchedule;
 
-/// Steps that follow each other until the process stops. How long to pause before the next one is said
-/// after each.
+/// Steps that follow each other until the process stops. Each step returns the pause before the
+/// next.
 #[derive(Debug)]
 pub struct RepeatedSteps {
     stop: CancellationToken,
@@ -21,7 +21,7 @@ impl RepeatedSteps {
         Self { stop, pause: Duration::ZERO, failures: 0 }
     }
 
-    /// Pauses, then takes a step. None once told to stop: a step that is under way is dropped.
+    /// Pauses, then takes a step. None once told to stop: a running step is dropped.
     pub async fn next<T>(&mut self, step: impl Future<Output = T>) -> Option<T> {
         let pause = std::mem::take(&mut self.pause);
         let paused_step = async {
@@ -54,7 +54,7 @@ impl RepeatedSteps {
 mod tests {
     use super::*;
 
-    /// As long as a machine may stand still.
+    /// The longest time for which a test machine may stand still.
     const PATIENCE: Duration = Duration::from_mins(5);
 
     #[tokio::test]

@@ -1,8 +1,8 @@
-//! What the operating system wants of this process.
+//! Signals of the operating system to this process.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGTERM and SIGINT, listened to from now on.
+/// SIGTERM and SIGINT, received from now on.
 #[derive(Debug)]
 pub struct ShutdownSignal {
     terminate: Signal,
@@ -18,7 +18,7 @@ impl ShutdownSignal {
         })
     }
 
-    /// The next signal.
+    /// Waits for the next signal to stop.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => (),

@@ -4,20 +4,20 @@ use tokio::sync::oneshot;
 
 use super::*;
 
-/// As long as a machine may stand still.
+/// The longest time for which a test machine may stand still.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 fn life() -> ProcessLifecycle {
     ProcessLifecycle::new(PATIENCE)
 }
 
-/// A part that waits for its token.
+/// A part that waits for its cancellation token.
 async fn patient(stop: CancellationToken) -> InfallibleResult {
     stop.cancelled().await;
     Ok(())
 }
 
-/// Lives until a part dies, which should be soon.
+/// Runs until a part fails, which should be soon.
 async fn died(life: &ProcessLifecycle) -> ExitCode {
     let life = life.run(std::future::pending());
     tokio::time::timeout(PATIENCE, life).await.unwrap()
@@ -97,7 +97,7 @@ async fn a_part_that_hangs_does_not_outlive_the_grace() {
         Ok::<_, Infallible>(())
     });
     assert_eq!(life.stop().await, ExitCode::FAILURE);
-    // The next stages were told all the same.
+    // The later stages were still told to stop.
     hears.await.unwrap();
 }
 

@@ -1,8 +1,8 @@
-//! Kafka headers, in their order, and their form in a column.
+//! Kafka headers in their order, and their binary form in a database column.
 
 use super::{EnvelopeError, TraceParent};
 
-/// Names and values in the order in which they stand on the message.
+/// Names and values in the order of the message's headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MessageHeaders(Vec<(String, Option<Vec<u8>>)>);
 
@@ -12,17 +12,17 @@ impl MessageHeaders {
         self.push_raw(name, Some(value.as_bytes()));
     }
 
-    /// Adds a header as it is.
+    /// Adds a header with raw bytes.
     pub fn push_raw(&mut self, name: &str, value: Option<&[u8]>) {
         self.0.push((name.to_owned(), value.map(<[u8]>::to_vec)));
     }
 
-    /// All of them.
+    /// All headers, in the order of the message.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_deref()))
     }
 
-    /// How many there are.
+    /// The number of headers.
     pub fn len(&self) -> usize {
         self.0.len()
     }
@@ -32,7 +32,7 @@ impl MessageHeaders {
         self.0.is_empty()
     }
 
-    /// The text of the one header of that name; an error if there are several or it is no text.
+    /// The text of the only header of that name; an error if there are several or it is no text.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, EnvelopeError> {
         let mut found = self.0.iter().filter(|(text, _)| text == name);
         let Some((_, value)) = found.next() else { return Ok(None) };
@@ -50,7 +50,7 @@ impl MessageHeaders {
         self.text("traceparent").ok().flatten().and_then(TraceParent::parse)
     }
 
-    /// The form in which the database keeps them: counts and lengths as big-endian numbers.
+    /// The form in the database: counts and lengths as big-endian numbers.
     pub fn to_bytes(&self) -> Vec<u8> {
         let size = self.0.iter().map(|(n, v)| 8 + n.len() + v.as_ref().map_or(0, Vec::len)).sum();
         let mut bytes = Vec::with_capacity(size);
@@ -61,7 +61,7 @@ impl MessageHeaders {
         bytes
     }
 
-    /// Reads that form; none if it is something else.
+    /// Reads that form; none if the bytes are not valid.
     pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
         let mut headers = Self::default();
         while !bytes.is_empty() {
@@ -77,7 +77,7 @@ impl MessageHeaders {
     }
 }
 
-/// A length, then the bytes; the length of nothing is -1.
+/// A length, then the bytes; a missing value has the length -1.
 fn put(bytes: &mut Vec<u8>, part: Option<&[u8]>) {
     let length = part.map_or(-1, |bytes| i32::try_from(bytes.len()).unwrap_or(i32::MAX));
     bytes.extend(length.to_be_bytes());

@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
-/// Which share of the traces that start here is recorded: as many of 2^64 trace ids.
+/// The share of recorded traces among those that start here: as many of 2^64 trace ids.
 static SAMPLED_BELOW: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// `00-<trace id>-<span id>-<flags>`.
@@ -20,27 +20,27 @@ pub struct TraceParent {
 }
 
 impl TraceParent {
-    /// Starts a trace of its own.
+    /// Starts a new trace with its own id.
     pub fn start() -> Self {
         let trace_id = fastrand::u128(1..);
         let sampled = is_below(trace_id, SAMPLED_BELOW.load(Ordering::Relaxed));
         Self { trace_id, span_id: fastrand::u64(1..), sampled }
     }
 
-    /// From now on this share of the traces that start here is recorded, from 0 to 1. Who joins a
-    /// trace follows what its head decided.
+    /// From now on this share, from 0 to 1, of the traces that start here is recorded. A process
+    /// that joins a trace follows the decision of the trace's head.
     pub fn record_share(ratio: f64) {
         SAMPLED_BELOW.store(below(ratio), Ordering::Relaxed);
     }
 
-    /// The same trace, another span: what is passed on by whoever worked on it.
+    /// The same trace with another span: passed on by the process that worked on the message.
     #[must_use]
     pub fn child(self) -> Self {
         Self { span_id: fastrand::u64(1..), ..self }
     }
 
-    /// The same trace, and a span that follows from this one and from what is done to which message:
-    /// done again, it is the same span.
+    /// The same trace, and a span that is derived from this one and from the operation on a
+    /// message: a repeated operation has the same span.
     #[must_use]
     pub fn derive(self, message_id: Uuid, what: &str) -> Self {
         let mut hasher = Sha256::new();
@@ -56,7 +56,7 @@ impl TraceParent {
         self.sampled
     }
 
-    /// The span's id.
+    /// The id of the span, as W3C trace context gives it.
     pub fn span_id(self) -> u64 {
         self.span_id
     }
@@ -92,7 +92,7 @@ impl TraceParent {
     }
 }
 
-/// As many of 2^64 as the ratio says.
+/// The ratio as a number of trace ids out of 2^64.
 fn below(ratio: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
@@ -104,9 +104,9 @@ fn below(ratio: f64) -> u64 {
     below
 }
 
-/// Whether a trace is among so many of 2^64: whoever asks, of one id the answer is the same.
+/// Whether a trace is among that many of 2^64: every process decides the same for one id.
 fn is_below(trace_id: u128, below: u64) -> bool {
-    // The low half, as other samplers by ratio do.
+    // The low half, as in other samplers by ratio.
     #[expect(clippy::cast_possible_truncation, reason = "the low half is wanted")]
     let low = trace_id as u64;
     below > 0 && low <= below

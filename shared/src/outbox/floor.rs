@@ -1,35 +1,35 @@
-//! Where a look at the outbox begins: the highest id below which nothing is and nothing appears.
+//! The start of a scan of the outbox: the highest id below which no row is and none appears.
 //!
-//! Rows that were published are deleted, but as long as an old snapshot is open they cannot be
-//! vacuumed, and whoever looks from the very beginning walks over all of them: milliseconds become
-//! seconds. The floor is an id up to which the outbox is empty for good.
+//! Published rows are deleted, but as long as an old snapshot is open they cannot be vacuumed, and
+//! a scan from the lowest id reads all of them: milliseconds become seconds. The floor is an id up
+//! to which the outbox is empty for good.
 //!
 //! ```text
 //! read up to id n ──> who writes to the outbox now? ──> until they have ended ──> floor = n, or just below what is still there
 //! ```
 //!
 //! **Architecture invariant:** no row has an id at or below the floor, nor will one appear. Rows of
-//! other keys commit late with lower ids, so what was published says nothing of what is below it; but
-//! ids up to one that was read were taken by transactions that have ended, or that hold the table's
-//! lock by then ([`Writers`]). Once these have ended, a look sees all that there will ever be.
+//! other keys commit late with lower ids, so published rows prove nothing about lower ids; but ids
+//! up to one that was read were taken by transactions that have ended, or that hold the table's
+//! lock ([`OpenTransactions`]). Once these have ended, a scan sees all rows that there will be.
 //!
-//! The floor lies in a row of the database, so that all instances and the watcher of the backlog have
-//! it, and a process that was just started, too. It is seen in the same snapshot as the outbox: also a
-//! dump has both as they were at one moment. A floor above the last id that was given out (the ids began
-//! anew, as after a logical copy to another server) counts as none.
+//! The floor is stored in a row of the database, so that all instances, the backlog watcher and new
+//! processes share it. It is read in the same snapshot as the outbox: a dump, too, has both as they
+//! were at one moment. A floor above the last assigned id (ids were reset, as after a logical copy
+//! to another server) counts as none.
 //!
-//! It is raised by the leading relay once per [`STRIDE`] ids: so a look walks over a few thousand
-//! dead rows at most, beside those of the time for which somebody writes.
+//! The leading relay raises the floor once per [`STRIDE`] ids: so a scan reads a few thousand dead
+//! rows at most, plus those of the time for which a transaction writes.
 
 use sqlx::PgConnection;
 
 use super::OutboxRow;
 use crate::open_transactions::OpenTransactions;
 
-/// The floor is raised when so many ids lie between it and what is read.
+/// The floor is raised when this many ids lie between it and the read position.
 const STRIDE: i64 = 1_000;
 
-/// The id above which a look begins.
+/// The id above which a scan begins.
 macro_rules! floor {
     () => {
         "coalesce((SELECT floor FROM messaging.outbox_floor, messaging.outbox_outbox_id_seq
@@ -38,29 +38,29 @@ macro_rules! floor {
 }
 pub(super) use floor;
 
-/// Raises the floor, step by step.
+/// Raises the floor step by step.
 #[derive(Debug, Default)]
 pub struct OutboxFloor {
     /// The highest id that was read.
     read: i64,
-    /// The floor, as far as it is known here.
+    /// The floor, as last read or written by this process.
     raised: i64,
     rising: Option<(i64, OpenTransactions)>,
 }
 
 impl OutboxFloor {
-    /// Takes note of what was read from the head.
+    /// Records the highest id that was read from the head.
     pub fn note(&mut self, batch: &[OutboxRow]) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
         if first.outbox_id <= self.raised {
-            // The ids began anew.
+            // The ids were reset.
             *self = Self::default();
         }
         self.read = self.read.max(last.outbox_id);
     }
 
-    /// Raises the floor as far as is certain. To be called after each look at the head, outside any
-    /// transaction; most times there is nothing to do.
+    /// Raises the floor as far as is certain. To be called after each scan of the head, outside any
+    /// transaction; most calls have nothing to do.
     pub async fn raise(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let Some((up_to, writers)) = &self.rising else {
             if self.read - self.raised >= STRIDE {
@@ -84,7 +84,7 @@ impl OutboxFloor {
         .fetch_one(&mut *conn)
         .await?;
         self.rising = None;
-        // What is still there may keep it where it is.
+        // Remaining rows may keep the floor where it is.
         if up_to != self.raised {
             sqlx::query("UPDATE messaging.outbox_floor SET floor = $1 WHERE floor <> $1")
                 .bind(up_to)

@@ -1,9 +1,9 @@
-//! A batch from the head of the outbox, and what its answers say of each topic.
+//! A batch from the head of the outbox, and what its answers mean for each topic.
 //!
-//! A topic that refuses is held at once. Silence, and errors that may be our own, say nothing of a topic
-//! yet: its messages are left out of the next batch, and it is held if the others are confirmed then. If
-//! they are not either, it is the broker or this process, and nothing is held but the copies of dead
-//! letters, so that a service does not become unready for their sake.
+//! A topic that refuses is held at once. Missing answers, and errors that may be our own, prove
+//! nothing about a topic yet: its messages are left out of the next batch, and it is held if the
+//! others are then confirmed. If they are not, the broker or this process is at fault, and only
+//! copies of dead letters are held, so that a service does not become unready because of them.
 
 use std::{
     collections::HashSet,
@@ -24,8 +24,8 @@ use crate::{
 };
 
 impl<P: MessagePublisher> OutboxRelay<P> {
-    /// Publishes one batch: from the head of the outbox, or of a held topic whose time has come. They
-    /// take turns.
+    /// Publishes one batch: from the head of the outbox, or of a held topic whose retry is due. The
+    /// two alternate.
     pub(super) async fn lead(&mut self, leader: &mut LeaderLease) -> Result<RelayStep, RelayError> {
         if !self.look(leader).await? {
             return Ok(RelayStep::Deposed);
@@ -34,7 +34,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         if let Some(topic) = again.as_deref().filter(|_| leader.known.take_turn()) {
             return self.say_again(leader, topic).await;
         }
-        // What is lost of a topic goes out before what is new.
+        // Lost records of a topic are published before new ones.
         let due =
             leader.due().filter(|topic| leader.known.due_again().all(|lost| lost != topic.topic));
         if let Some(held) = due.clone().filter(|_| !leader.was_alone) {
@@ -69,7 +69,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         i64::try_from(self.settings.batch_max).unwrap_or(i64::MAX)
     }
 
-    /// The head of the outbox, beside what is held or suspected.
+    /// The head of the outbox, without held or suspected topics.
     async fn head(&self, leader: &mut LeaderLease) -> Result<Vec<OutboxRow>, RelayError> {
         let n_max = if leader.is_doubtful { 1 } else { self.n_max() };
         let waiting = leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str());
@@ -82,7 +82,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(head)
     }
 
-    /// Hands a batch to the log, and measures how long that takes.
+    /// Passes a batch to the log, and measures how long that takes.
     pub(super) async fn publish(&mut self, batch: &[OutboxRow]) -> Vec<PublishResult> {
         let (service, began) = (self.settings.service, Instant::now());
         let answers = self.publisher.publish(batch).await;
@@ -93,7 +93,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         answers
     }
 
-    /// Moves what was confirmed to what is kept; answers how many that were, or nothing if another relay leads.
+    /// Moves confirmed rows to `published`; answers how many, or none if another relay leads.
     pub(super) async fn settle(
         &mut self,
         leader: &mut LeaderLease,
@@ -125,7 +125,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(Some(settled.len()))
     }
 
-    /// Whose fault it is if not all of a batch was confirmed.
+    /// Determines the fault if not all of a batch was confirmed.
     async fn judge(
         &mut self,
         leader: &mut LeaderLease,
@@ -136,14 +136,14 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         let mut held = refused(batch, answers);
         leader.is_doubtful |= n == 0 && answers.iter().any(PublishResult::is_unclear);
         if n > 0 {
-            // Others are confirmed: it is for the sake of these topics that they were not.
+            // Others are confirmed: these topics themselves are at fault.
             let proven = std::mem::take(&mut leader.suspects);
             held.extend(proven.iter().map(|topic| topic.again(&topic.code, &topic.detail)));
         }
         if held.is_empty() && n < batch.len() {
             let copies = format!("{}.dlq", self.settings.service);
-            // An answer of its own, while others were confirmed, is proof as well. Copies for people are
-            // worth no doubt: nothing depends on when they are published.
+            // An error for the topic itself, while others were confirmed, is proof as well. Copies
+            // of dead letters are held without proof: nothing depends on when they are published.
             let is_certain =
                 |topic: &HeldTopic| topic.topic == copies || (n > 0 && topic.code != UNCONFIRMED);
             let doubtful = doubtful(batch, answers, &self.publisher.trouble());
@@ -205,7 +205,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
     }
 }
 
-/// The rows that may be deleted: confirmed, with everything before them of the same key confirmed.
+/// The rows that may be deleted: confirmed, and all earlier ones of the same key confirmed.
 pub(super) fn settleable(batch: &[OutboxRow], answers: &[PublishResult]) -> Vec<i64> {
     let mut blocked = HashSet::new();
     batch
@@ -222,7 +222,7 @@ pub(super) fn settleable(batch: &[OutboxRow], answers: &[PublishResult]) -> Vec<
         .collect()
 }
 
-/// The topics that refused, each once. Of a batch it is not known which record was at fault.
+/// The topics that refused, each once. Within a batch the record at fault is not known.
 fn refused(batch: &[OutboxRow], answers: &[PublishResult]) -> Vec<HeldTopic> {
     topics(batch, answers, |answer| match answer {
         PublishResult::Refused(it) if it.blame != RefusalCause::Unclear => {
@@ -232,8 +232,8 @@ fn refused(batch: &[OutboxRow], answers: &[PublishResult]) -> Vec<HeldTopic> {
     })
 }
 
-/// The topics for whose sake a batch may have failed: those with an error of their own; or else those
-/// of which nothing was confirmed.
+/// The topics that may have made a batch fail: those with an error of their own; or else those of
+/// which nothing was confirmed.
 fn doubtful(batch: &[OutboxRow], answers: &[PublishResult], trouble: &str) -> Vec<HeldTopic> {
     let named = topics(batch, answers, |answer| match answer {
         PublishResult::Refused(it) => Some((it.code.clone(), format!("{} ({})", it.code, it.text))),

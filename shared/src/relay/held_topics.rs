@@ -1,11 +1,11 @@
-//! Topics that are held: what waits for them does not stop the others.
+//! Held topics: messages that wait for them do not stop the others.
 //!
 //! The list is in `messaging.held_topic`, so that a new leader knows it, and so that all instances
-//! know that a backlog of these is not a relay that is too slow. It is empty in good times: what reads
-//! it then pays for an empty table.
+//! know that a backlog of these topics is not a relay that is too slow. The table is usually empty,
+//! so reading it is cheap.
 //!
-//! **Architecture invariant:** only the leader writes, and each statement checks its epoch, as settling
-//! does.
+//! **Architecture invariant:** only the leader writes, and each statement checks its epoch, as
+//! settling does.
 
 use std::time::{Duration, Instant};
 
@@ -13,21 +13,21 @@ use sqlx::PgConnection;
 
 use crate::backoff::BackoffSchedule;
 
-/// Pauses between two attempts at a held topic.
+/// The pauses between two attempts at a held topic.
 const PAUSES: BackoffSchedule =
     BackoffSchedule { first: Duration::from_secs(1), factor: 2.0, cap: Duration::from_mins(1) };
 
-/// What stands for a code where nothing was answered.
+/// The code of an error without an answer.
 pub(super) const UNCONFIRMED: &str = "Unconfirmed";
 
 /// A topic that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeldTopic {
     pub(super) topic: String,
-    /// Whether others were confirmed without it: what is wrong is not the broker or this process. The next
-    /// leader does not know that.
+    /// Whether others were confirmed without it: the fault is not the broker or this process. The
+    /// next leader does not know that.
     pub(super) is_proven: bool,
-    /// Attempts since it is held.
+    /// Attempts since it was held.
     pub(super) attempts: u32,
     pub(super) retry_at: Instant,
     /// The code of the last error.
@@ -37,7 +37,7 @@ pub(super) struct HeldTopic {
 }
 
 impl HeldTopic {
-    /// A topic whose messages are to be sent alone from now on, beginning at once.
+    /// A topic whose messages are sent alone from now on; the first attempt is due at once.
     pub(super) fn now(topic: &str, code: &str, detail: &str) -> Self {
         Self {
             topic: topic.to_owned(),
@@ -61,19 +61,19 @@ impl HeldTopic {
         }
     }
 
-    /// Whether this code, which may be our own fault, is the topic's. One with which it is held already was
-    /// judged when it was held.
+    /// Whether this code, which may be our own fault, is the topic's. The code for which the topic
+    /// is held was judged then.
     pub(super) fn is_known_for(&self, code: &str) -> bool {
         self.is_proven || self.code == code
     }
 
-    /// Until its next attempt.
+    /// The time until its next attempt.
     pub(super) fn pause(&self) -> Duration {
         self.retry_at.saturating_duration_since(Instant::now())
     }
 }
 
-/// All that are held.
+/// All topics that are held.
 pub(super) async fn read(conn: &mut PgConnection) -> Result<Vec<HeldTopic>, sqlx::Error> {
     let rows: Vec<(String, i32, f64, String, String)> = sqlx::query_as(
         "SELECT topic, attempts, greatest(extract(epoch FROM retry_at - now()), 0)::float8,
@@ -98,7 +98,7 @@ pub(super) async fn read(conn: &mut PgConnection) -> Result<Vec<HeldTopic>, sqlx
     Ok(rows.into_iter().map(held).collect())
 }
 
-/// Holds a topic, or holds it longer; answers whether `epoch` is still the relay's.
+/// Holds a topic, or extends the hold; answers whether `epoch` is still current.
 pub(super) async fn hold(
     conn: &mut PgConnection,
     epoch: i64,
@@ -126,7 +126,7 @@ pub(super) async fn hold(
     .await
 }
 
-/// Holds a topic no longer; answers whether `epoch` is still the relay's.
+/// Releases a topic; answers whether `epoch` is still current.
 pub(super) async fn release(
     conn: &mut PgConnection,
     epoch: i64,

@@ -1,11 +1,11 @@
-//! The log that is Kafka: an idempotent producer whose every confirmation is counted.
+//! The log in Kafka: an idempotent producer whose every confirmation is counted.
 //!
-//! The client's settings are in [`crate::kafka`]. What is special here: a confirmation without an
-//! offset is none (the client infers it from a later one), and after any failure the producer is
-//! purged and dropped, because only a fresh one starts from a known place.
+//! The client's settings are in [`crate::kafka`]. Special here: a confirmation without an offset is
+//! none (the client infers it from a later one), and after any failure the producer is purged and
+//! dropped, because only a new one starts from a known state.
 //!
-//! One record that is refused ends the client for all (it leaves no gap), so the other messages of its
-//! batch are unconfirmed: what was refused, and why, is told of each message by itself.
+//! One refused record makes the client abort the whole batch (it leaves no gap), so the other
+//! messages are unconfirmed: the refusal and its reason are reported per message.
 
 use std::{
     collections::BTreeMap,
@@ -35,18 +35,17 @@ use crate::{
     topics::{self, ReplicaCount, TopicSpec},
 };
 
-/// No confirmation at all for this long, and the producer is thrown away; unless a relay says
-/// otherwise.
+/// After this long without any confirmation the producer is dropped; a relay may set another limit.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// After a first failure, the answers of the others are waited for this long: what is confirmed need
-/// not be published again.
+/// After a first failure, the answers for the others are waited for this long: confirmed messages
+/// need not be published again.
 const ANSWERS_LIMIT: Duration = Duration::from_millis(250);
 
-/// A topic is made anew within this long, or it is tried again later.
+/// A topic is recreated within this long, or the attempt is repeated later.
 const RESTORE_LIMIT: Duration = Duration::from_secs(3);
 
-/// Publishes to Kafka.
+/// Publishes batches with an idempotent producer.
 pub struct KafkaPublisher {
     settings: kafka::KafkaSettings,
     batch_max: usize,
@@ -65,7 +64,7 @@ impl std::fmt::Debug for KafkaPublisher {
     }
 }
 
-/// Which messages of the batch in flight the broker has answered for. Shared with the client's
+/// The messages of the batch in flight that the broker has answered for. Shared with the client's
 /// own thread, which must never wait or panic.
 #[derive(Clone, Default)]
 struct DeliveryReports {
@@ -76,14 +75,14 @@ struct DeliveryReports {
 
 #[derive(Debug, Default)]
 struct DeliveryState {
-    /// Unconfirmed until the client says otherwise.
+    /// Unconfirmed until the client reports otherwise.
     answers: Vec<PublishResult>,
-    /// How many are not confirmed.
+    /// The number of unconfirmed messages.
     missing: usize,
-    /// How many the client has not said anything of.
+    /// The number of messages without any report of the client.
     open: usize,
     failure: Option<KafkaError>,
-    /// Partition and offset of what was confirmed, by its place in the batch.
+    /// Partition and offset of confirmed messages, by their index in the batch.
     located: Vec<(usize, (i32, i64))>,
 }
 
@@ -109,7 +108,7 @@ impl ProducerContext for DeliveryReports {
 }
 
 impl DeliveryReports {
-    /// Takes note of the broker's answer: the offset that it gave the message, or why it gave none.
+    /// Records the broker's answer: the offset of the message, or why it has none.
     fn note(&self, place: usize, answer: Result<i64, KafkaError>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let known = state.answers.get(place).is_some_and(PublishResult::is_confirmed);
@@ -136,7 +135,7 @@ impl DeliveryReports {
         }
     }
 
-    /// Takes note of the partition and the offset that the broker gave a message.
+    /// Records the partition and the offset that the broker gave a message.
     fn locate(&self, place: usize, at: (i32, i64)) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.located.push((place, at));
@@ -148,7 +147,7 @@ impl DeliveryReports {
             DeliveryState { answers, missing: n, open: n, ..DeliveryState::default() };
     }
 
-    /// Waits until all is confirmed, something failed, or nothing moved for too long.
+    /// Waits until all are confirmed, one failed, or there was no progress for too long.
     async fn wait(&self, patience: Duration) -> Result<(), KafkaError> {
         let mut missing_before =
             self.state.lock().unwrap_or_else(PoisonError::into_inner).answers.len();
@@ -166,7 +165,7 @@ impl DeliveryReports {
             }
             missing_before = state.missing;
         }
-        // Whatever else was said by then is heard, too.
+        // Reports that have arrived by then are processed, too.
         let all_answered = async {
             while !self.is_answered() {
                 self.changed.notified().await;
@@ -181,7 +180,7 @@ impl DeliveryReports {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).open == 0
     }
 
-    /// Adds the offsets of what was confirmed of these messages.
+    /// Adds the offsets of the confirmed ones of these messages.
     fn add_to(&self, offsets: &mut OffsetsByPartition, messages: &[OutboxRow]) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for (place, (partition, offset)) in &state.located {
@@ -197,7 +196,7 @@ impl DeliveryReports {
 }
 
 impl DeliveryState {
-    /// A refusal says more than that the client gave the others up for it.
+    /// A refusal tells more than the client's error for the other messages of the batch.
     fn fail(&mut self, error: KafkaError) {
         self.open = self.open.saturating_sub(1);
         let says_more = matches!(PublishResult::of(&error), PublishResult::Refused(_));
@@ -227,7 +226,7 @@ impl KafkaPublisher {
         }
     }
 
-    /// The same, for topics that are declared so: one that is missing is made anew.
+    /// The same, for topics with these declarations: a missing one is recreated.
     #[must_use]
     pub fn declaring(self, declared: &'static [TopicSpec], replicas: ReplicaCount) -> Self {
         Self { declared, replicas, ..self }
@@ -243,7 +242,7 @@ impl KafkaPublisher {
         confirmations.expect(messages.len());
         for (place, kept) in messages.iter().enumerate() {
             if let Err(error) = send(producer, &self.settings, place, kept) {
-                // What follows is not sent: it could be of the same key.
+                // Later messages are not sent: they could be of the same key.
                 confirmations.note(place, Err(error));
                 break;
             }
@@ -251,8 +250,8 @@ impl KafkaPublisher {
         confirmations.wait(self.patience).await
     }
 
-    /// Throws the producer away with everything that it holds. Its drop can wait for the broker,
-    /// so it happens on a thread that nobody waits for.
+    /// Drops the producer with all its messages. Its drop can wait for the broker, so it runs on a
+    /// thread that is not waited for.
     fn start_over(&mut self) {
         if let Some(producer) = self.producer.take() {
             producer.purge(PurgeConfig::default().queue().inflight());
@@ -270,7 +269,7 @@ fn send(
     let message = &kept.message;
     let topic = settings.topic(&message.topic);
     let mut headers = OwnedHeaders::new_with_capacity(message.headers.len());
-    // What travels names the sending as its parent, not the decision behind it.
+    // The sent header names the sending span as its parent, not the decision's.
     let trace = messaging::sending(message).map(|trace_parent| trace_parent.to_string());
     for (key, value) in message.headers.iter() {
         let value = match &trace {
@@ -336,7 +335,7 @@ impl MessagePublisher for KafkaPublisher {
 
     async fn restore(&mut self, topic: &str) -> Result<bool, String> {
         let Some(topic) = self.declared.iter().find(|spec| spec.name == topic) else {
-            // Not ours to make: somebody else may have done so meanwhile, which the next attempt tells.
+            // Not created: another process may have created it, which the next attempt shows.
             return Ok(false);
         };
         let work = topics::restore(&self.settings, *topic, self.replicas);
@@ -348,8 +347,8 @@ impl MessagePublisher for KafkaPublisher {
     }
 }
 
-/// What keeps messages from being confirmed: a refusal by itself, or what the client's threads said of
-/// the connection while nothing was heard.
+/// The reason why messages are not confirmed: a refusal itself, or the client's errors about the
+/// connection while there was no answer.
 fn describe(error: &KafkaError, heard: Option<String>) -> String {
     match (PublishResult::of(error), heard) {
         (PublishResult::Refused(PublishRefusal { code, text, .. }), _) => {

@@ -1,10 +1,10 @@
-//! Who may publish: an advisory lock on a connection of its own, and an epoch.
+//! Leadership: an advisory lock on a connection of its own, and an epoch.
 //!
 //! **Architecture invariant:** the connection that holds the lock is the one that reads and settles
-//! the outbox. Who lost the lock has lost the means to settle; the epoch catches what is left.
+//! the outbox. A relay that lost the lock cannot settle any more; the epoch covers the rest.
 //!
-//! **Architecture invariant:** a relay that does not lead asks again on the connection that it has. One opened
-//! for each look would, where the database allows no more, make the pool close one of its own each time.
+//! **Architecture invariant:** a relay that does not lead asks again on its open connection. A new
+//! one for each try would, at the database's limit, make the pool close one of its own each time.
 
 use std::time::Instant;
 
@@ -17,29 +17,29 @@ use super::{
 };
 use crate::outbox::OutboxFloor;
 
-/// The right to publish, and what is known for as long as it lasts.
+/// The right to publish, and the state that lasts as long as that right.
 #[derive(Debug)]
 pub struct LeaderLease {
     pub(super) conn: PgConnection,
     pub(super) epoch: i64,
-    /// What is recorded of the log.
+    /// The recorded ends of the log.
     pub(super) known: RecordedEnds,
-    /// Topics that are held, as the table has them.
+    /// The held topics, as stored in the table.
     pub(super) held: Vec<HeldTopic>,
-    /// Topics whose messages were not confirmed, and nobody knows yet whether it is for their sake:
-    /// they are held once others are confirmed without them.
+    /// Topics with unconfirmed messages, of which it is not known whether they are at fault: they
+    /// are held once others are confirmed without them.
     pub(super) suspects: Vec<HeldTopic>,
-    /// Whether the last refusal may be our own fault, and nothing has been confirmed since: records are
-    /// sent one at a time, because of several the broker does not say what is wrong with them.
+    /// Whether the last refusal may be our own fault, and nothing was confirmed since: records are
+    /// sent one at a time, because for several records the broker does not name the error.
     pub(super) is_doubtful: bool,
-    /// Whether the last step was a held topic's.
+    /// Whether the last step was that of a held topic.
     pub(super) was_alone: bool,
-    /// Up to where the outbox is empty for good.
+    /// The id up to which the outbox is empty for good.
     pub(super) floor: OutboxFloor,
 }
 
 impl LeaderLease {
-    /// Becomes the leader by this connection; unless there is one: then the connection comes back.
+    /// Tries to become the leader by this connection; if there is one, returns the connection.
     pub async fn elect(
         settings: &RelaySettings,
         mut conn: PgConnection,
@@ -76,7 +76,7 @@ impl LeaderLease {
         }))
     }
 
-    /// Whether anybody holds the lock.
+    /// Whether any session holds the lock.
     pub(super) async fn is_there(conn: &mut PgConnection) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar(
             "WITH lock AS (SELECT hashtextextended('messaging.relay', 0) AS key)
@@ -91,7 +91,7 @@ impl LeaderLease {
         .await
     }
 
-    /// The held topic that is to be tried now, if there is one.
+    /// The held topic whose retry is due, if there is one.
     pub(super) fn due(&self) -> Option<HeldTopic> {
         let now = Instant::now();
         self.held

@@ -1,4 +1,4 @@
-//! How long a relay leads without publishing anything, and when it stands again.
+//! How long a relay leads without publishing anything, and when it tries to lead again.
 //!
 //! ```text
 //!            nothing published for `limit` while messages wait
@@ -7,23 +7,23 @@
 //!     └────────nobody else has led for a while: better than none─┘
 //! ```
 //!
-//! Who cannot publish makes room for another instance that can. If there is none, it tries again soon:
-//! a broker that is away for all is no reason to wait longer for it. Each time that nothing came of it,
-//! the next pause is longer, up to [`PAUSE_MAX`], and so is the time that it gives itself, up to three
-//! times `limit`, for a broker that is slow.
+//! A relay that cannot publish gives its leadership up for another instance. If none takes it, the
+//! relay tries again soon: a broker that is unavailable for all instances is no reason to wait
+//! longer. After each leadership without success, the next pause is longer, up to [`PAUSE_MAX`],
+//! and so is the time limit for publishing, up to three times `limit`, for a slow broker.
 
 use std::time::{Duration, Instant};
 
-/// No pause is longer.
+/// The longest pause between two leaderships.
 const PAUSE_MAX: Duration = Duration::from_mins(5);
 
-/// What is known of this relay's leaderships.
+/// The record of this relay's leaderships.
 #[derive(Debug)]
 pub(super) struct LeaderTenure {
     limit: Duration,
     /// Leaderships in a row that ended because nothing was published.
     failures: u32,
-    /// When something was published last, or nothing waited.
+    /// When something was published last, or nothing was waiting.
     moved_at: Instant,
     rest: Option<TenurePause>,
 }
@@ -31,7 +31,7 @@ pub(super) struct LeaderTenure {
 #[derive(Debug)]
 struct TenurePause {
     until: Instant,
-    /// Since when nobody has led, as far as was looked.
+    /// Since when no relay leads, as far as was checked.
     free_since: Option<Instant>,
     reason: String,
 }
@@ -41,39 +41,39 @@ impl LeaderTenure {
         Self { limit, failures: 0, moved_at: now, rest: None }
     }
 
-    /// It leads from now on.
+    /// The relay leads from now on.
     pub(super) fn begins(&mut self, now: Instant) {
         self.moved_at = now;
         self.rest = None;
     }
 
-    /// Something was published.
+    /// Notes that this leader has published something.
     pub(super) fn published(&mut self, now: Instant) {
         self.moved_at = now;
         self.failures = 0;
     }
 
-    /// Nothing waits that it could publish.
+    /// No message waits that the leader could publish.
     pub(super) fn idles(&mut self, now: Instant) {
         self.moved_at = now;
     }
 
-    /// For how long it may publish nothing.
+    /// The longest time without publishing.
     fn limit(&self) -> Duration {
         self.limit * (self.failures + 1).min(3)
     }
 
-    /// How long one batch may go without any confirmation: so that there is a second attempt.
+    /// The longest time of one batch without any confirmation: it leaves time for a second attempt.
     pub(super) fn patience(&self) -> Duration {
         self.limit() / 2
     }
 
-    /// Whether it is to make room.
+    /// Whether the relay must give its leadership up.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         now.duration_since(self.moved_at) >= self.limit()
     }
 
-    /// It gives its leadership up; answers why, for health and log.
+    /// The relay gives its leadership up; answers why, for health and log.
     pub(super) fn gives_up(&mut self, now: Instant, trouble: &str) -> String {
         let reason = format!(
             "has given up leading the relay: published nothing for {:?}: {trouble}",
@@ -86,13 +86,13 @@ impl LeaderTenure {
         reason
     }
 
-    /// Why it does not stand at the moment, if it does not.
+    /// Why the relay does not try to lead at the moment, if it does not.
     pub(super) fn resting(&mut self, now: Instant) -> Option<&str> {
         self.rest.take_if(|tenure_pause| tenure_pause.until <= now);
         self.rest.as_ref().map(|tenure_pause| tenure_pause.reason.as_str())
     }
 
-    /// Whether one that rests stands all the same: nobody else has led for a while.
+    /// Whether a resting relay tries all the same: no other relay has led for a while.
     pub(super) fn is_needed(&mut self, now: Instant, led: bool) -> bool {
         let others_may_take = self.limit / 5;
         let Some(rest) = &mut self.rest else { return true };

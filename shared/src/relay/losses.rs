@@ -1,13 +1,12 @@
-//! What the log has lost, and publishing it again: see [`crate::published`].
+//! Messages that the log has lost, and their republishing: see [`crate::published`].
 //!
-//! The log is looked at when a relay begins to lead, after each failure, and every few seconds. So what
-//! is lost of a topic goes out again before anything new of it does, and first occurrences keep their
-//! order; other topics take turns with it. If the log
-//! begins anew between two looks, the offsets of the next batch give it away; that batch is then ahead
-//! of what is published again.
+//! The log is compared when a relay begins to lead, after each failure, and every few seconds. So
+//! lost messages of a topic are republished before new ones, and first occurrences keep their
+//! order; other topics take turns with that. If the log is reset between two comparisons, the
+//! offsets of the next batch show it; that batch is then ahead of the republished messages.
 //!
-//! **Architecture invariant:** a loss is recorded before the batch that gave it away is settled. A look
-//! that fails, or a lost message that is not confirmed again, keeps nothing else back: it is tried again.
+//! **Architecture invariant:** a loss is recorded before the batch that revealed it is settled. A
+//! failed comparison or republication delays nothing else: it is tried again.
 
 use std::{collections::BTreeMap, time::Instant};
 
@@ -21,8 +20,8 @@ use crate::{
 };
 
 impl<P: MessagePublisher> OutboxRelay<P> {
-    /// Looks whether the log still has what it confirmed, if it is time to. Answers whether this relay
-    /// still leads.
+    /// Checks whether the log still has what it confirmed, if it is time to. Answers whether this
+    /// relay still leads.
     pub(super) async fn look(&mut self, leader: &mut LeaderLease) -> Result<bool, RelayError> {
         let partitions = leader.known.take_due();
         if partitions.is_empty() {
@@ -42,8 +41,8 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         self.record(leader, &losses).await
     }
 
-    /// Makes the topics anew that are missing, also those that nothing waits for: who reads them cannot
-    /// know whether all is read while one is not there. Answers what they have lost.
+    /// Recreates missing topics, also those without waiting messages: a consumer cannot know
+    /// whether it has read everything while a topic is missing. Answers what they have lost.
     async fn restore_missing(
         &mut self,
         leader: &LeaderLease,
@@ -57,7 +56,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
             match self.publisher.restore(topic).await {
                 Ok(true) => losses.extend(self.restored(leader, topic)),
                 Ok(false) => (),
-                // The others would not be answered either. It is looked at again soon.
+                // The other topics would fail as well. The next check is soon.
                 Err(reason) => {
                     tracing::debug!(topic, reason, "a missing topic cannot be made anew");
                     break;
@@ -67,7 +66,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         losses
     }
 
-    /// Says that a topic was made anew; answers what it has lost.
+    /// Logs that a topic was recreated; answers what it has lost.
     pub(super) fn restored(&self, leader: &LeaderLease, topic: &str) -> Vec<PartitionLoss> {
         tracing::warn!(topic, "a topic was missing and was made anew: what was in it is lost");
         count_topic("relay_topics_restored_total", self.settings.service, topic, 1);
@@ -80,7 +79,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         of_topic.map(lost).collect()
     }
 
-    /// Records what the offsets of a batch give away. Answers whether this relay still leads.
+    /// Records the losses that a batch's offsets reveal. Answers whether this relay still leads.
     pub(super) async fn compare(
         &mut self,
         leader: &mut LeaderLease,
@@ -117,7 +116,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(true)
     }
 
-    /// Publishes the next batch of what this topic lost.
+    /// Publishes the next batch of this topic's lost messages.
     pub(super) async fn say_again(
         &mut self,
         leader: &mut LeaderLease,
@@ -137,7 +136,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         self.publisher.set_patience(self.tenure.patience());
         let answers = self.publish(&messages).await;
         let offsets = self.publisher.offsets();
-        // Lost again in the meantime: the record of that begins the repetition from its beginning.
+        // Lost again in the meantime: that loss's record restarts the republishing.
         let losses = published::begun_anew(leader.known.up_to(), &offsets);
         if !losses.is_empty() {
             let leads = self.record(leader, &losses).await?;
@@ -169,11 +168,11 @@ impl<P: MessagePublisher> OutboxRelay<P> {
             }
         }
         leader.known.say_again_later(topic, by_record);
-        // Of silence it is not known whether it is the topic's.
+        // A missing answer does not show whether the topic is at fault.
         Ok(if refusal.is_some() { RelayStep::Held } else { RelayStep::Unconfirmed(n) })
     }
 
-    /// Records how far a topic is published again.
+    /// Records how far a topic is republished.
     async fn advance(
         &mut self,
         leader: &mut LeaderLease,

@@ -1,7 +1,7 @@
-//! A held topic, tried alone and record by record, so that the record at fault is known.
+//! Tries a held topic alone and record by record, to find the record at fault.
 //!
 //! **Architecture invariant:** a visit is bounded in records and in time, and the other topics have
-//! their turn before the next one.
+//! their turn before the next visit.
 
 use std::{
     slice,
@@ -21,9 +21,9 @@ use crate::{
     telemetry::spans,
 };
 
-/// Records of one visit, at most.
+/// The most records of one visit.
 const RECORDS_MAX: usize = 100;
-/// No further record after this long.
+/// No further record is sent after this long.
 const VISIT_LIMIT: Duration = Duration::from_secs(1);
 
 impl<P: MessagePublisher> OutboxRelay<P> {
@@ -37,7 +37,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         match self.restore(held).await {
             Ok(false) => (),
             Ok(true) => {
-                // What it had is published again before what waits.
+                // Lost records of the topic are published again before waiting ones.
                 let losses = self.restored(leader, &held.topic);
                 let leads = self.record(leader, &losses).await?;
                 if !leads || !losses.is_empty() {
@@ -49,7 +49,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         let n_max = i64::try_from(RECORDS_MAX).unwrap_or(i64::MAX);
         let first = outbox::head_of(&mut leader.conn, n_max, TopicSelection::Of(&held.topic));
         let batch = db::within(self.settings.statement_limit, first).await?;
-        // Others wait for this: it is not waited for as long as for a batch.
+        // Other topics wait for this visit: its time limit is shorter than that of a batch.
         self.publisher.set_patience(self.tenure.patience() / 2);
         let began = (spans::now(), Instant::now());
         let (mut answers, mut failure) = (Vec::new(), None);
@@ -92,7 +92,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
                 }
                 self.hold_again(leader, held, (&held.code, &trouble)).await
             }
-            // All that there was: whatever was at fault is gone.
+            // No record is left: the record at fault is gone.
             None if n == batch.len() && n < RECORDS_MAX => {
                 let leads = self.release(leader, held).await?;
                 Ok(if leads { RelayStep::Published(n) } else { RelayStep::Deposed })
@@ -101,7 +101,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         }
     }
 
-    /// Makes the topic anew, if it is missing; answers whether it was.
+    /// Recreates the topic if it is missing; answers whether it was.
     async fn restore(&mut self, held: &HeldTopic) -> Result<bool, String> {
         if publish_result::is_missing(&held.code) {
             self.publisher.restore(&held.topic).await
@@ -121,8 +121,8 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(if leads { RelayStep::Held } else { RelayStep::Deposed })
     }
 
-    /// What the topic is held for turns out to be what may be our own fault: it is held no longer, until
-    /// others are confirmed without it. If none is, this relay is to lead no more.
+    /// The topic's error turns out to be one that may be our own fault: the topic is released,
+    /// until other topics are confirmed without it. If none is, this relay must stop leading.
     async fn suspect(
         &mut self,
         leader: &mut LeaderLease,
@@ -137,8 +137,8 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(RelayStep::Unconfirmed(0))
     }
 
-    /// A record that the broker does not take for its own sake: it becomes a dead letter, or, a copy of
-    /// one, goes without its body. The topic stays held for what comes after it.
+    /// The broker rejects this record itself: it becomes a dead letter, or, if it is a copy of one,
+    /// is sent without its body. The topic stays held for the records after it.
     async fn unpublishable(
         &mut self,
         leader: &mut LeaderLease,
@@ -169,13 +169,13 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(RelayStep::Published(1))
     }
 
-    /// Publishes what a copy of a dead letter is without its body. If that is refused for its own sake,
-    /// too, nothing more can be shown there: the letter's row has all of it. Answers whether it is done.
+    /// Publishes a copy of a dead letter without its body. If the broker rejects that as well,
+    /// there is no copy: the letter's row has all of it. Answers whether the copy is finished.
     async fn publish_without_body(&mut self, kept: &OutboxRow, detail: &str) -> bool {
         let small =
             OutboxRow { message: unpublishable::without_body(&kept.message), ..kept.clone() };
         let answer = self.publish(slice::from_ref(&small)).await.pop();
-        // Its offset belongs to no batch.
+        // This record's offset belongs to no batch.
         drop(self.publisher.offsets());
         match answer {
             Some(PublishResult::Confirmed) => true,

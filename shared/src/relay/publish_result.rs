@@ -1,34 +1,34 @@
-//! What the log answers of one message, and of a refusal: whose fault it is.
+//! The log's answer for one message, and whose fault a refusal is.
 //!
-//! **Architecture invariant:** only what a broker says of the *record* makes it unpublishable. An error
-//! that this list does not know is nobody's until other topics were confirmed without it.
+//! **Architecture invariant:** only a broker's error for the *record* makes it unpublishable. An
+//! error that is not in this list has no known cause until other topics were confirmed without it.
 //!
-//! Of several records of one batch that are wrong, the client says `InvalidRecord`, whatever is wrong with
-//! them ([KIP-467](https://cwiki.apache.org/confluence/display/KAFKA/KIP-467%3A+Augment+ProduceResponse+error+messaging+for+specific+culprit+records)):
-//! the broker's own code is told only of a record that was sent alone.
+//! For several wrong records in one batch the client reports `InvalidRecord`, whatever the error
+//! ([KIP-467](https://cwiki.apache.org/confluence/display/KAFKA/KIP-467%3A+Augment+ProduceResponse+error+messaging+for+specific+culprit+records)):
+//! the broker's own code is reported only for a record that was sent alone.
 
 use std::ops::RangeInclusive;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-/// What the log answered of one message.
+/// The log's answer for one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublishResult {
-    /// It is in the log.
+    /// The message is in the log.
     Confirmed,
-    /// Nobody knows whether it is: it is to be published again.
+    /// It is unknown whether the message is in the log: it is to be published again.
     Unconfirmed,
-    /// It is not in the log, for a reason.
+    /// The message is not in the log, for this reason.
     Refused(PublishRefusal),
 }
 
 impl PublishResult {
-    /// Whether it is in the log.
+    /// Whether the message is in the log.
     pub fn is_confirmed(&self) -> bool {
         *self == Self::Confirmed
     }
 
-    /// Whether it was refused for what may be our own fault.
+    /// Whether the message was refused for a reason that may be our own fault.
     pub(super) fn is_unclear(&self) -> bool {
         matches!(self, Self::Refused(it) if it.blame == RefusalCause::Unclear)
     }
@@ -37,7 +37,7 @@ impl PublishResult {
 /// Why a message was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublishRefusal {
-    /// Whose fault it is.
+    /// The party at fault.
     pub blame: RefusalCause,
     /// The error's code, as librdkafka's documentation names it.
     pub code: String,
@@ -45,14 +45,14 @@ pub struct PublishRefusal {
     pub text: String,
 }
 
-/// Whose fault a refusal is.
+/// The party at fault for a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefusalCause {
     /// The record's, if it was sent alone: the same record is refused again.
     Record,
     /// The topic's: it does not exist.
     Missing,
-    /// The topic's: nothing of ours is taken there.
+    /// The topic's: it accepts no messages of ours.
     Topic,
     /// The topic's or ours; it is ours unless other topics confirm.
     Unclear,
@@ -73,14 +73,14 @@ const MISSING: [Code; 4] = [
     Code::UnknownPartition,
 ];
 
-// Whom nothing is allowed is refused by every topic: `TopicAuthorizationFailed` may be our own.
+// A client without permissions is refused everywhere: `TopicAuthorizationFailed` may be our own.
 const OF_THE_TOPIC: [Code; 1] = [Code::InvalidTopic];
 
-/// The broker's codes for sequence numbers that are not as expected: of the state between client and
-/// broker, which starts over with the producer.
+/// The broker's codes for unexpected sequence numbers: they concern the state between client and
+/// broker, which starts over with a new producer.
 const OF_SEQUENCES: RangeInclusive<i32> = 45..=47;
 
-/// Of the same state, or of a broker that is away.
+/// Codes that concern the same state, or a broker that is unavailable.
 const PASSING: [Code; 5] = [
     Code::UnknownProducerId,
     Code::RequestTimedOut,
@@ -90,11 +90,11 @@ const PASSING: [Code; 5] = [
 ];
 
 impl PublishResult {
-    /// What the client said of a message that it did not deliver.
+    /// The client's error for a message that it did not deliver.
     pub(super) fn of(error: &KafkaError) -> Self {
         let Some(code) = error.rdkafka_error_code() else { return Self::Unconfirmed };
-        // The client's own codes are negative: purged, timed out, not connected. But it finds out by
-        // itself that a topic is missing.
+        // The client's own codes are negative: purged, timed out, not connected. But a missing
+        // topic is detected by the client itself.
         let number = code as i32;
         let is_own = number <= 0 && !MISSING.contains(&code);
         if is_own || OF_SEQUENCES.contains(&number) || PASSING.contains(&code) {
@@ -107,8 +107,8 @@ impl PublishResult {
         } else if OF_THE_TOPIC.contains(&code) {
             RefusalCause::Topic
         } else {
-            // A timestamp that is too far from the broker's clock is here: records get theirs when
-            // they are sent, so it is our clock, unless other topics confirm.
+            // One of these is a timestamp too far from the broker's clock: records get theirs when
+            // they are sent, so our clock is wrong, unless other topics confirm.
             RefusalCause::Unclear
         };
         Self::Refused(PublishRefusal { blame, code: format!("{code:?}"), text: code.to_string() })

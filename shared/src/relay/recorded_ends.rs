@@ -1,4 +1,4 @@
-//! What the leading relay knows of the log. Nobody else writes it while this one leads.
+//! The leading relay's record of the log. No other process writes the record while it leads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,26 +9,25 @@ use sqlx::PgConnection;
 
 use crate::published::{self, OffsetsByPartition, TopicPartition};
 
-/// The log is looked at this often while all is well.
+/// The interval of comparisons with the log when all is well.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// And this often while it does not say of every partition where it ends.
+/// The interval while the end of some partition is unknown.
 const LOOK_SOON: Duration = Duration::from_secs(1);
-/// What is published again and not confirmed is tried again after this long.
+/// A republished record that is not confirmed is tried again after this long.
 const AGAIN_LATER: Duration = Duration::from_secs(5);
 
-/// What is recorded of the log, and when it is compared with it.
+/// The recorded ends of the log, and when they are compared with it.
 #[derive(Debug)]
 pub(super) struct RecordedEnds {
     /// The highest confirmed offset of each partition.
     up_to: BTreeMap<TopicPartition, i64>,
-    /// The topics that lost messages, and since when these can be published again: they have to wait
-    /// after a failure.
+    /// The topics that lost messages, and the earliest time of the next republishing: a failure
+    /// delays it.
     again: BTreeMap<String, Instant>,
-    /// The topics of which one record at a time is published again, because one was refused.
+    /// The topics that are republished one record at a time, because one was refused.
     singly: BTreeSet<String>,
-    /// Whether the last step published something again: then it is for others to go on.
+    /// Whether the last step republished something: then other topics have their turn.
     said_last: bool,
-    /// None: now.
     next_look: Option<Instant>,
 }
 
@@ -40,13 +39,13 @@ impl RecordedEnds {
         Ok(Self { up_to, again, singly: BTreeSet::new(), said_last: false, next_look: None })
     }
 
-    /// The log may have changed: it is looked at before anything else is published.
+    /// The log may have changed: it is compared before anything else is published.
     pub(super) fn doubt(&mut self) {
         self.next_look = None;
     }
 
-    /// The partitions that are to be compared with the log now: all of them, or none if that was done
-    /// a moment ago.
+    /// The partitions to compare with the log now: all of them, or none if that was done a moment
+    /// ago.
     pub(super) fn take_due(&mut self) -> Vec<TopicPartition> {
         let now = Instant::now();
         if self.next_look.is_some_and(|instant| instant > now) {
@@ -56,7 +55,7 @@ impl RecordedEnds {
         self.up_to.keys().cloned().collect()
     }
 
-    /// The log did not say everything.
+    /// The end of some partition is unknown.
     pub(super) fn look_soon(&mut self) {
         self.next_look = Some(Instant::now() + LOOK_SOON);
     }
@@ -66,39 +65,39 @@ impl RecordedEnds {
         &self.up_to
     }
 
-    /// These topics lost messages, which are to be published again.
+    /// These topics lost messages, which are to be republished.
     pub(super) fn lost(&mut self, topics: &BTreeSet<&str>) {
         self.up_to.retain(|(topic, _), _| !topics.contains(topic.as_str()));
         let now = Instant::now();
         self.again.extend(topics.iter().map(|text| ((*text).to_owned(), now)));
     }
 
-    /// All that was kept of it is published again.
+    /// All stored messages of the topic are republished.
     pub(super) fn said_again(&mut self, topic: &str) {
         self.again.remove(topic);
         self.singly.remove(topic);
     }
 
-    /// Whether lost messages are being published again.
+    /// Whether lost messages are being republished.
     pub(super) fn is_saying_again(&self) -> bool {
         !self.again.is_empty()
     }
 
-    /// The topics of which lost messages are to be published before new ones. One that failed is not
-    /// among them for a while: its new messages are not kept back.
+    /// The topics whose lost messages are to be published before new ones. A topic that failed is
+    /// left out for a while: its new messages are not delayed.
     pub(super) fn due_again(&self) -> impl Iterator<Item = &str> {
         let now = Instant::now();
         self.again.iter().filter(move |(_, at)| **at <= now).map(|(topic, _)| topic.as_str())
     }
 
-    /// Whether it is the turn of what is published again; if not, it is the next time.
+    /// Whether it is the turn of republishing; if not, it is the next time.
     pub(super) fn take_turn(&mut self) -> bool {
         self.said_last = !self.said_last;
         self.said_last
     }
 
-    /// Something of this topic was not confirmed: neither others nor its own new messages are kept back
-    /// by that. If a record is at fault, it is to be found.
+    /// A record of this topic was not confirmed: that delays neither other topics nor the topic's
+    /// new messages. If one record is at fault, it is searched for.
     pub(super) fn say_again_later(&mut self, topic: &str, by_record: bool) {
         let pause = if by_record { Duration::ZERO } else { AGAIN_LATER };
         self.again.insert(topic.to_owned(), Instant::now() + pause);
@@ -113,12 +112,12 @@ impl RecordedEnds {
         self.singly.contains(topic)
     }
 
-    /// The record at fault is behind.
+    /// The record at fault has been passed.
     pub(super) fn says_together(&mut self, topic: &str) {
         self.singly.remove(topic);
     }
 
-    /// Takes note of what is recorded.
+    /// Records the ends that were stored.
     pub(super) fn reached(&mut self, offsets: OffsetsByPartition) {
         let last = offsets.0.into_iter().map(|(partition, offsets)| (partition, offsets.last));
         self.up_to.extend(last);

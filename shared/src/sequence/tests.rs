@@ -1,4 +1,4 @@
-//! What counts as falling, and for how long it is known.
+//! Which numbers count as falling, and for how long that is known.
 
 use time::macros::datetime;
 use uuid::Uuid;

@@ -1,13 +1,13 @@
-//! Where log lines go: to a thread of their own that writes them, so that nobody waits for a reader.
+//! Log output: a separate thread writes the lines, so that no caller waits for a slow log reader.
 //!
 //! A log that cannot be written (its reader is gone, its disk is full) or that is read more slowly
 //! than it is written must not stop the work: such lines are lost and counted in
 //! `log_lines_lost_total`. Lines that wait are limited to [`WAITING_MAX`] bytes.
 //!
-//! A line is a line: characters that a terminal obeys are [written out](crate::visible), whatever
-//! field they came in.
+//! One event is one line: terminal control characters are [escaped](crate::visible) in all fields.
 //!
-//! **Architecture invariant:** who logs never waits for the log, and never fails because of it.
+//! **Architecture invariant:** code that logs never waits for the log, and never fails because of
+//! it.
 
 use std::{
     borrow::Cow,
@@ -33,11 +33,11 @@ const FINISH_LIMIT: Duration = Duration::from_millis(500);
 /// A reader that takes nothing at the moment (of a log that does not block) is tried again then.
 const BUSY: Duration = Duration::from_millis(10);
 
-/// Lines that were not written, by why.
+/// Lines that were not written, by reason.
 pub(super) const LOST: &str = "log_lines_lost_total";
-/// There was no room for them.
+/// The queue of waiting lines was full.
 pub(super) const FULL: &str = "full";
-/// The log did not take them.
+/// The log refused the lines.
 pub(super) const FAILED: &str = "failed";
 
 /// The log of this process.
@@ -50,7 +50,7 @@ pub(super) struct LogWriter {
     look: LogLayout,
 }
 
-/// How lines look.
+/// Whether lines are JSON, and whether they are coloured.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LogLayout {
     pub(super) format: LogFormat,

@@ -1,8 +1,8 @@
-//! The spans of a message's way: in the outbox, to the log, in the log, through a service.
+//! The spans of a message: in the outbox, to the log, in the log, through a service.
 //!
-//! Names and attributes follow OpenTelemetry's semantic conventions for messaging, with two spans
-//! beside them that show where a message waits: `outbox` and `topic`. A topic is called what it is
-//! called here, without the deployment's prefix.
+//! Names and attributes follow OpenTelemetry's semantic conventions for messaging, with two further
+//! spans that show where a message waits: `outbox` and `topic`. Topics have the names used in this
+//! code, without the deployment's prefix.
 
 use std::time::SystemTime;
 
@@ -89,7 +89,7 @@ pub(crate) fn published(kept: &OutboxRow, began: SystemTime) {
     });
 }
 
-/// A message was taken in, or cannot be: it waited in the log, then a service worked on it.
+/// A message was processed, or cannot be: it waited in the log, then a service worked on it.
 pub(crate) fn processed(
     service: &'static str,
     message: &Message,
@@ -143,7 +143,7 @@ fn attributes(topic: &str, id: Uuid, key: Option<&[u8]>) -> Vec<KeyValue> {
         KeyValue::new("messaging.destination.name", topic.to_owned()),
         KeyValue::new("messaging.message.id", id.to_string()),
     ];
-    // A stranger's key may be anything.
+    // A key from another source may be any bytes.
     let key = key.filter(|it| it.len() <= KEY_BYTES_MAX).map(String::from_utf8_lossy);
     attributes
         .extend(key.map(|text| KeyValue::new("messaging.kafka.message.key", text.into_owned())));

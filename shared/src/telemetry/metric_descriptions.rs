@@ -1,4 +1,4 @@
-//! The numbers of the roads: each name once, with what it counts.
+//! Descriptions of the messaging runtime's metrics: each name once, with what it counts.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram};
 

@@ -1,7 +1,7 @@
-//! How the process is at the moment of the question: its parts, its pool, its runtime, its memory.
+//! Process metrics at the moment of the scrape: parts, connection pool, runtime, memory.
 //!
-//! None of this is counted as it happens: it is looked up when somebody asks for the numbers, from
-//! what the process knows anyway. So it costs nothing between two questions and is never old.
+//! These metrics are not counted continuously: they are read at the scrape, from data that the
+//! process has anyway. So they cost nothing between two scrapes and are never old.
 
 use std::sync::{Arc, OnceLock};
 
@@ -53,7 +53,7 @@ impl ProcessMetrics {
         &self.health
     }
 
-    /// Looks everything up, for whoever asks for the numbers next.
+    /// Reads all values, for the next scrape of the metrics.
     pub(crate) fn look(&self) {
         let report = self.health.report();
         gauge!("health_ready", "part" => "all").set(u8::from(report.values().all(Result::is_ok)));

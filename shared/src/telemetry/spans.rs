@@ -1,7 +1,7 @@
-//! Spans: what was done from when to when, so that an order's whole way is one tree.
+//! Trace spans: each records an operation with start and end, so that one order is one trace.
 //!
-//! The roads work in batches and carry the context of a trace as data ([`TraceParent`]): a span is
-//! not entered and left here, it is recorded once it has ended, one for each message of a batch.
+//! The messaging runtime works in batches and carries trace context as data ([`TraceParent`]): a
+//! span is not entered and left here; it is recorded when it has ended, one per message of a batch.
 //!
 //! ```text
 //! request ─┬─ intake       (waits for its turn)
@@ -11,14 +11,14 @@
 //!                                                  └─ outbox, send ── …
 //! ```
 //!
-//! They leave by OTLP over HTTP from a [thread of their own](mod@export). A collector that is away or
-//! slow costs spans, which are counted, and never holds an order back.
+//! Spans are exported by OTLP over HTTP from a [thread of their own](mod@export). With a collector
+//! that is away or slow, spans are lost and counted; an order is never delayed.
 //!
-//! **Architecture invariant:** what is passed on names a span that is recorded, or the caller's: where
-//! nothing is recorded, a context goes through unchanged.
+//! **Architecture invariant:** a context that is passed on names a recorded span or the caller's
+//! span: if nothing is recorded, the context is passed on unchanged.
 //!
-//! **Architecture invariant:** a message's spans have ids that follow from the message, not from who
-//! works on it when: a batch that is taken in twice, or published twice, records the same span again.
+//! **Architecture invariant:** a message's span ids are computed from the message, not from process
+//! or time: a batch that is processed twice, or published twice, records the same span again.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -40,24 +40,24 @@ pub(crate) use self::export::{finish, is_on};
 
 mod export;
 
-/// What was done from when to when.
+/// An operation with its start and its end.
 #[derive(Clone, Debug)]
 pub struct FinishedSpan {
-    /// Its own context: what is said and done because of it names this as its parent.
+    /// The span's own context: messages and calls caused by the span name this as their parent.
     pub own: TraceParent,
-    /// Whose consequence it is.
+    /// The context of the parent span.
     pub parent: Option<TraceParent>,
     /// Whether it calls, is called, or neither.
     pub kind: Kind,
-    /// What is done; of few kinds, without ids.
+    /// The name of the operation; of few kinds, without ids.
     pub name: Cow<'static, str>,
-    /// When it began.
+    /// The start of the span, UTC.
     pub began: SystemTime,
-    /// When it ended.
+    /// The end of the span, UTC.
     pub ended: SystemTime,
     /// What is to be known of it, by OpenTelemetry's names where it has one. Nothing personal.
     pub attributes: Vec<KeyValue>,
-    /// How it failed.
+    /// The failure that ended the span, if one did.
     pub error: Option<String>,
 }
 
@@ -119,12 +119,12 @@ impl OpenSpan {
         }
     }
 
-    /// It ends well.
+    /// Ends the span without a failure.
     pub fn end(self) {
         self.end_with(None);
     }
 
-    /// It ends like this.
+    /// Ends the span with this result.
     pub fn end_with(mut self, error: Option<String>) {
         if let Some(mut span) = self.span.take() {
             span.ended = now();
@@ -133,7 +133,7 @@ impl OpenSpan {
         }
     }
 
-    /// It is nothing that anybody wants to see.
+    /// Drops the span without recording it.
     pub fn forget(mut self) {
         self.span = None;
     }

@@ -15,7 +15,6 @@ use crate::{
     lifecycle::{ProcessLifecycle, StopStage},
 };
 
-/// What was written.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! The broker's administration, with bounded waits.
+//! Administration of the broker, with bounded waits.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -15,31 +15,31 @@ use crate::kafka::{self, ClientErrors};
 
 use super::{ReplicaCount, TopicError, TopicSpec};
 
-/// How long the broker may take for one answer. Below the grace period of a process, because
-/// reading the metadata cannot be broken off.
+/// The time limit for one answer of the broker. Below the grace period of a process, because
+/// reading the metadata cannot be interrupted.
 const ANSWER_LIMIT: Duration = Duration::from_secs(3);
 
-/// For how long it is listened to what the client has to say of a failure.
+/// The time for which the client's error messages after a failure are collected.
 const HEARING: Duration = Duration::from_millis(50);
 
-/// How a topic keeps messages.
+/// The retention settings of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TopicRetention {
-    /// For how long it may keep one: until its whole segment is old.
+    /// The longest time that it may keep a message: until the message's whole segment is old.
     pub(super) span: Duration,
-    /// On how many brokers a message is when it is confirmed.
+    /// The number of brokers that have a message when it is confirmed.
     pub(super) in_sync_min: i32,
-    /// What a batch of messages may weigh: its `max.message.bytes`.
+    /// The largest batch of messages: its `max.message.bytes`.
     pub(super) message_bytes_max: u64,
 }
 
 impl TopicRetention {
-    /// Reads it from what a broker says. One that has just heard of a topic may leave things out:
-    /// then nothing is known, which is not the same as nothing being kept.
+    /// Reads the settings from the broker's answer. A broker that has just learnt of a topic may
+    /// leave some out: then they are unknown, which is not the same as no retention.
     fn read<'v>(setting: impl Fn(&str) -> Option<&'v str>) -> Option<Self> {
         let millis = |name| {
             let millis: i64 = setting(name)?.parse().ok()?;
-            // -1: for ever.
+            // -1: kept for ever.
             Some(u64::try_from(millis).map_or(Duration::MAX, Duration::from_millis))
         };
         let span = millis("retention.ms")?.saturating_add(millis("segment.ms")?);
@@ -54,8 +54,8 @@ pub(super) struct TopicAdmin(Option<AdminClients>);
 
 struct AdminClients {
     admin: AdminClient<DefaultClientContext>,
-    /// Asks what is there. A client for administration does not say why a broker cannot be reached;
-    /// this one, which never produces anything, does.
+    /// Requests the metadata. An administration client does not report why a broker cannot be
+    /// reached; this producer, which never produces anything, does.
     asker: Arc<BaseProducer<ClientErrors>>,
 }
 
@@ -76,12 +76,12 @@ impl TopicAdmin {
         &self.clients().admin
     }
 
-    /// How many partitions each topic of the broker has.
+    /// The number of partitions of each topic on the broker.
     pub(super) async fn partitions(&self) -> Result<HashMap<String, i32>, TopicError> {
         let asker = Arc::clone(&self.clients().asker);
         let read = tokio::task::spawn_blocking(move || {
             let metadata = asker.client().fetch_metadata(None, ANSWER_LIMIT).map_err(|source| {
-                // What was said meanwhile is heard only here.
+                // Error messages of the client are collected only here.
                 asker.poll(HEARING);
                 TopicError::Unreachable { reason: asker.context().last(), source }
             })?;
@@ -97,7 +97,7 @@ impl TopicAdmin {
         read.await.unwrap_or_else(|_panic| Err(unreachable_for(lost)))
     }
 
-    /// How each of these topics keeps messages; nothing for one of which the broker has not heard.
+    /// The settings of each of these topics; none for a topic that the broker does not know.
     pub(super) async fn kept(
         &self,
         topics: &[String],
@@ -119,7 +119,7 @@ impl TopicAdmin {
         described.map_err(unreachable_for)?.into_iter().map(kept).collect()
     }
 
-    /// Creates the topics; one that somebody else created meanwhile is as good.
+    /// Creates the topics; one that another client created meanwhile is accepted.
     pub(super) async fn create(
         &self,
         settings: &kafka::KafkaSettings,
@@ -159,8 +159,8 @@ fn unreachable_for(source: KafkaError) -> TopicError {
 }
 
 impl Drop for TopicAdmin {
-    /// A client's drop joins its thread and may wait for the broker: on a thread that nobody waits
-    /// for.
+    /// A client's drop joins its thread and may wait for the broker: it runs on a thread that is
+    /// not waited for.
     fn drop(&mut self) {
         let clients = self.0.take();
         std::thread::spawn(move || drop(clients));

@@ -1,14 +1,14 @@
-//! What a topic takes: not less than the outbox does.
+//! The message size of a topic: at least that of the outbox.
 
 use super::{TopicError, TopicSpec};
 use crate::outbox;
 
-/// The largest message of the outbox, with what a broker counts around it (the header of its batch,
-/// lengths).
+/// The largest message of the outbox, with the broker's overhead around it (the header of its
+/// batch, lengths).
 pub(super) const NEEDED: u64 = outbox::MESSAGE_BYTES_MAX as u64 + 4_096;
 
-/// A topic of events takes all that the outbox does. A copy of a dead letter goes without its body where
-/// it does not fit, so that a smaller limit is a warning.
+/// A topic of events must accept every message of the outbox. A copy of a dead letter goes without
+/// its body where it does not fit, so a smaller limit is only a warning.
 pub(super) fn check(topic: &TopicSpec, name: &str, found: u64) -> Result<(), TopicError> {
     if found >= NEEDED {
         return Ok(());

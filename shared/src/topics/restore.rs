@@ -1,9 +1,9 @@
-//! A topic that was deleted while services run is made anew, as it is declared.
+//! Recreates a topic, as it is declared, that was deleted while services run.
 
 use super::{LOOK_AGAIN, LOOKS_MAX, ReplicaCount, TopicError, TopicSpec, admin::TopicAdmin};
 use crate::kafka;
 
-/// Makes one topic anew, if it is missing; answers whether it was. One that is there is left as it is.
+/// Creates one topic if it is missing; answers whether it was. An existing one is left unchanged.
 /// Waits for the broker for as long as its administration does: the caller sets a limit.
 pub(crate) async fn restore(
     settings: &kafka::KafkaSettings,

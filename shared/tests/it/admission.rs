@@ -1,4 +1,4 @@
-//! The gate before the intakes, and who watches the outbox for it.
+//! The gate before the batchers, and its watcher of the outbox.
 
 use std::time::Duration;
 
@@ -114,7 +114,6 @@ async fn a_database_that_cannot_be_asked_leaves_the_gate_as_it_is() {
     assert!(watcher.gate().refuses().is_some());
 }
 
-/// Takes anything in.
 #[derive(Clone, Debug)]
 struct Anything;
 

@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kit::{self, PATIENCE};
 
-/// Writes a line per command into a ledger. A command `panic` panics, `clash` breaks a constraint,
-/// and a command `lock <key>` needs a row that somebody may hold.
+/// Writes a row per command into a table. A command `panic` panics, `clash` violates a constraint,
+/// and a command `lock <key>` needs a row that another transaction may hold.
 #[derive(Clone, Debug)]
 struct Ledger;
 
@@ -67,7 +67,7 @@ async fn database() -> PgPool {
     pool
 }
 
-/// As patient as a test, but for a row that somebody holds.
+/// Time limits for tests, except for a row that another transaction holds.
 fn settings() -> BatcherSettings {
     let lock_limit = Duration::from_millis(200);
     let (transaction_limit, stop_limit) = (PATIENCE, PATIENCE);
@@ -224,7 +224,7 @@ async fn an_intake_whose_worker_died_does_not_leave_its_callers_waiting() {
     assert_eq!(waits.await, Err(SubmitError::Unavailable));
 }
 
-/// Takes commands in under keys, as a service does: each key once, the same answer to all.
+/// Processes commands under keys, as a service does: each key once, the same answer to all.
 #[derive(Clone, Debug)]
 struct Keyed;
 
@@ -267,7 +267,7 @@ fn keyed(key: &str, body: u8) -> RequestKey {
 #[tokio::test]
 async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
     let pool = database().await;
-    // Two processes, each with its own intake, and small batches so that they interleave.
+    // Two processes, each with its own batcher, and small batches so that they interleave.
     let few = BatcherSettings { batch_max: 5, lock_limit: PATIENCE, ..settings() };
     let (one, mut its_worker) = intake(&pool, Keyed, few);
     let (other, mut others_worker) = intake(&pool, Keyed, few);
@@ -352,7 +352,7 @@ async fn what_was_taken_in_is_told_to_the_workers() {
     tokio::time::timeout(PATIENCE, woken).await.unwrap();
 }
 
-/// Says one message per command.
+/// Publishes one message per command.
 #[derive(Clone, Debug)]
 struct Speaker;
 
@@ -370,7 +370,7 @@ impl BatchHandler for Speaker {
     }
 }
 
-/// Never comes to an end, as before a database that has fallen silent.
+/// Never ends, like a database that does not answer.
 struct Stuck;
 
 impl BatchHandler for Stuck {

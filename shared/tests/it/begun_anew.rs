@@ -1,4 +1,4 @@
-//! A topic that is deleted and created again begins at offset 0: an offset alone knows no message.
+//! A topic that is deleted and recreated begins at offset 0: an offset alone identifies no message.
 
 use devstack::TestWait;
 use shared::{
@@ -14,14 +14,14 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    dead_letters::{by, mend, open, take_in, unreadable},
+    dead_letters::{by, open, repair, take_in, unreadable},
     kit::{
         NUMBERS, Tally, begin_anew, broker, create_topics, database, incoming, number, parts,
         publish, totals, value,
     },
 };
 
-/// What somebody else published: nothing of its outside can be read.
+/// A message of a foreign producer: no part of its envelope can be read.
 fn foreign(body: &str) -> OutgoingMessage {
     let mut message = number(NUMBERS, "a", 1, 1);
     message.headers = MessageHeaders::default();
@@ -43,7 +43,7 @@ async fn another_bad_message_at_the_same_offset_is_a_second_dead_letter_and_the_
     let parts = parts(&pool, Tally::default());
     let first = at(&foreign("x"), 0, 1_000);
     let others = [
-        // Sent again in the very same words, and later.
+        // Sent again with the same bytes, and later.
         at(&foreign("x"), 0, 2_000),
         at(&foreign("y"), 0, 1_000),
         IncomingMessage { key: None, ..first.clone() },
@@ -64,7 +64,7 @@ async fn each_bad_message_of_a_topic_that_began_anew_has_a_letter_and_the_others
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     take_in(&parts, &[at(&unreadable("a", 1), 7, 1_000)]).await;
-    // The same offsets, and lower ones, are other messages now.
+    // The same offsets, and lower ones, belong to other messages now.
     let anew = [
         at(&number(NUMBERS, "a", 3, 4), 0, 2_000),
         at(&unreadable("a", 4), 7, 2_001),
@@ -74,14 +74,14 @@ async fn each_bad_message_of_a_topic_that_began_anew_has_a_letter_and_the_others
     assert_eq!(taken, BatchCounts { fresh: 2, dead: 1, repeats: 0 });
     let again = take_in(&parts, &anew).await;
     assert_eq!(again, BatchCounts { repeats: 3, ..BatchCounts::default() });
-    mend(&pool, "1").await;
+    repair(&pool, "1").await;
     for letter in open(&pool).await {
         assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
     }
     assert_eq!(totals(&pool).await["a"], 14);
 }
 
-/// Reads from the log until there are so many letters.
+/// Reads from the log until there are this many letters.
 async fn consume(pool: &PgPool, kafka: &kafka::KafkaSettings, n: i64) {
     let settings = ConsumerSettings::new(kafka.clone());
     let health = ProcessHealth::default().component("consumer");
@@ -133,13 +133,13 @@ async fn a_consumer_that_runs_reads_a_topic_that_was_deleted_and_created_again_f
         }
     };
     until_kept(1).await;
-    // As many as before: by its offsets alone nothing is new there.
+    // As many as before: the offsets alone show nothing new.
     begin_anew(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[foreign("y")]).await;
     until_kept(2).await;
 }
 
-/// The offsets that the group has committed, if the broker tells.
+/// The offsets that the group has committed, if the broker reports them.
 fn committed(group: &mut GroupProbe) -> Option<Vec<i64>> {
     let look = tokio::task::block_in_place(|| group.look(&[NUMBERS.into()])).ok()?;
     Some(look.0.values().filter_map(|standing| standing.committed).collect())
@@ -163,7 +163,7 @@ async fn the_position_in_a_topic_of_before_is_not_committed_in_the_one_that_was_
         patience.looked(consumer.step(&stop).await.unwrap());
     }
     let mut group = GroupProbe::new(&kafka, "tally").unwrap();
-    // What the client has stored goes to the broker each second, whatever became of the topic.
+    // The client commits its stored offsets each second, whatever happened to the topic.
     let mut patience = TestWait::until("its offset is committed");
     while committed(&mut group) != Some(vec![1]) {
         patience.looked(consumer.step(&stop).await.unwrap());

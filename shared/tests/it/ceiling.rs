@@ -12,7 +12,7 @@ use crate::{
     relay_leaders::Nothing,
 };
 
-/// A role that may open this number of connections, and how it opens the database.
+/// A role that may open this number of connections, and its database settings.
 async fn role(
     pool: &PgPool,
     settings: &db::DatabaseSettings,
@@ -37,7 +37,7 @@ async fn transaction(pool: &PgPool) -> Result<(), sqlx::Error> {
 async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() {
     let (superuser, settings) = kit::database().await;
     let (name, settings) = role(&superuser, &settings, 3).await;
-    // Who tries to connect for all of this time fails, if nobody looks at what is idle.
+    // A caller that only tries to connect fails, unless idle connections are checked.
     let settings = db::DatabaseSettings { acquire_timeout: Duration::from_mins(1), ..settings };
     let pool = db::pool(&settings, "ceiling").unwrap();
     let health = ProcessHealth::default();
@@ -51,7 +51,7 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
     });
     let failures = futures_util::future::join_all(callers).await.concat();
     assert_eq!(failures, Vec::<String>::new());
-    // One more than are allowed: named while it lasts, and served as soon as one is free.
+    // One more than allowed: reported while it lasts, and served as soon as a connection is idle.
     let mut held = Vec::new();
     for _ in 0..3 {
         held.push(db::borrow(&pool).await.unwrap());
@@ -65,7 +65,7 @@ async fn callers_share_the_connections_that_are_open_and_the_ceiling_is_named() 
     };
     let (served, ()) = tokio::join!(one_more, named);
     served.unwrap();
-    // The relay's own connection is let in: the pool gives one up.
+    // The relay's own connection is accepted: the pool closes one.
     let options = db::options(&settings, "relay").unwrap();
     let relay = until_connected(&pool, &options).await;
     transaction(&pool).await.unwrap();
@@ -144,7 +144,7 @@ async fn a_relay_that_stands_by_takes_one_connection_from_the_pool_and_no_more()
         () = stands => (),
         () = work => unreachable!("it has no end"),
     }
-    // It may have been asked for room once more than was needed.
+    // The pool may have been asked for a connection once more than needed.
     for _again in 0..3 {
         borrow_two(&pool).await;
     }
@@ -163,7 +163,7 @@ async fn who_waits_in_vain_is_told_that_there_are_too_many_connections() {
     let (_, settings) = role(&superuser, &settings, 0).await;
     let settings = db::DatabaseSettings { acquire_timeout: Duration::from_secs(1), ..settings };
     let pool = db::pool(&settings, "ceiling").unwrap();
-    // A trial that the machine held up says nothing; the next one does.
+    // A trial that the machine delayed has no result; the next one has.
     let mut said = String::new();
     for _try in 0..60 {
         let error = transaction(&pool).await.unwrap_err();

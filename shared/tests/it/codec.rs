@@ -1,5 +1,5 @@
-//! The codec against a real registry: who speaks first, who reads later, and a registry that goes
-//! away in between.
+//! The codec against a real registry: writers that start first, readers that start later, and a
+//! registry that is unavailable in between.
 
 use devstack::{TestWait, until};
 use serde::{Deserialize, Serialize};
@@ -116,7 +116,7 @@ impl Record for Later {
     }"#;
 }
 
-/// `OrderConfirmed` as nobody who has read it could go on to read.
+/// A version of `OrderConfirmed` that earlier readers could not read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename = "OrderConfirmed")]
 struct Broken {
@@ -137,7 +137,7 @@ impl Record for Broken {
 async fn what_one_service_says_another_reads() {
     let settings = settings().await;
     let kind = RecordKind::of::<OrderConfirmed>();
-    // The reader is up first and knows of nothing yet.
+    // The reader starts first and knows no schema yet.
     let reader = connect(&settings, &[], &[kind]).await.unwrap();
     let writer = connect(&settings, &[kind], &[]).await.unwrap();
     let message = arrived(writer.message(says(), &confirmed()).unwrap());
@@ -170,9 +170,9 @@ async fn a_service_whose_schema_would_break_readers_does_not_start() {
     assert_eq!(subject, format!("{}order-confirmed-value", settings.prefix));
 }
 
-/// The registry's own default may happen to be the same, so the subject begins with another.
+/// The registry's own default may be the same, so the subject begins with another setting.
 #[tokio::test]
-async fn whoever_says_something_makes_its_subject_demand_full_compatibility() {
+async fn a_producer_makes_its_subject_demand_full_compatibility() {
     let settings = settings().await;
     // Installs what the HTTP client needs.
     SchemaRegistry::new(&settings.registry_url).unwrap();
@@ -204,7 +204,7 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
         payload[1..5].copy_from_slice(&id.to_be_bytes());
     };
     id(&mut message, others_id);
-    // The body itself is in order: what an id stood for may have changed.
+    // The body itself is valid: the meaning of an id may have changed.
     let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
     let said = format!("its schema {others_id} describes shop.orders.OrderCancelled");
     assert!(why.to_string().starts_with(&said), "{why}");

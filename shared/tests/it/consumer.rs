@@ -1,4 +1,4 @@
-//! The consumer: each message has one effect; the poison one is dead and the others go on.
+//! The consumer: each message has one effect; a poison one is dead, the others are processed.
 
 use std::{
     sync::{Arc, atomic::AtomicU32},
@@ -104,7 +104,7 @@ async fn a_message_that_panics_or_breaks_a_constraint_is_isolated() {
 
 #[tokio::test]
 async fn an_outage_is_no_reason_to_die() {
-    // What comes before a message that cannot be read now is processed, and then it is tried again.
+    // The messages before an unreadable one are processed, and then it is tried again.
     for (struck, outages) in [(98, 2), (99, 1)] {
         let (pool, _) = database().await;
         let outages = Arc::new(AtomicU32::new(outages));
@@ -159,7 +159,7 @@ fn component() -> HealthComponent {
     ProcessHealth::default().component("consumer")
 }
 
-/// Runs consumers until `pool`'s tally has seen all numbers, then stops them; says how long that took.
+/// Runs consumers until `pool`'s tally has all numbers, then stops them; returns the time taken.
 async fn consume_until(pool: &PgPool, consumers: Vec<GroupConsumer<Tally>>, sum: i64) -> Duration {
     let stop = CancellationToken::new();
     let running = consumers.into_iter().map(|group_consumer| group_consumer.run(stop.clone()));
@@ -182,8 +182,8 @@ async fn consume_until(pool: &PgPool, consumers: Vec<GroupConsumer<Tally>>, sum:
     told_at.elapsed()
 }
 
-/// The broker takes a member for dead that it has not heard of for ten seconds, and a stop gives up
-/// telling it how far it has read after two and a half.
+/// The broker regards a member as dead after ten seconds without a heartbeat, and a stop gives up
+/// committing its offsets after two and a half.
 const UNHEARD: Duration = Duration::from_secs(8);
 const SLOW_STOP: Duration = Duration::from_secs(2);
 
@@ -212,7 +212,7 @@ async fn a_consumer_reads_from_the_beginning_and_goes_on_where_it_stopped() {
         if repeats == 0 {
             return;
         }
-        // On a machine that stood still it proves nothing: then once more.
+        // On a machine that was suspended the result proves nothing: then it is repeated.
         let stood_still = stopping > SLOW_STOP || first.max(began.elapsed()) > UNHEARD;
         assert!(stood_still, "{repeats} repeats: what the first one stopped at was not committed");
         patience.looked("the machine stood still");

@@ -1,4 +1,4 @@
-//! Jobs that were given up: dead letters that an operator puts back or ends.
+//! Dead jobs: dead letters that an operator retries or discards.
 
 use devstack::until;
 use shared::{
@@ -21,14 +21,14 @@ fn two_attempts() -> JobPolicy {
     JobPolicy { attempts_max: Some(2), ..policy() }
 }
 
-/// Decides about these jobs.
+/// Carries out decisions about these jobs.
 fn admin(pool: &PgPool, probe: &Probe) -> DeadLetterAdmin {
     let mut admin = DeadLetterAdmin::new(pool.clone());
     admin.jobs.insert(Probe::KIND, worker(pool, probe, two_attempts()).parts());
     admin
 }
 
-/// A job that was refused until it was given up.
+/// A job that was refused until it was dead.
 async fn given_up(last: Act) -> (PgPool, Probe) {
     let pool = database().await;
     let probe = Probe::default();
@@ -53,7 +53,7 @@ async fn a_job_that_was_given_up_is_listed_with_its_attempts_and_reason() {
     assert_eq!(only(&pool).await.reason, "in-doubt");
 }
 
-/// The copies that stand in the outbox, each as (topic, key, body, headers).
+/// The copies in the outbox, each as (topic, key, body, headers).
 async fn copies(pool: &PgPool) -> Vec<shared::message::OutgoingMessage> {
     let mut conn = pool.acquire().await.unwrap();
     let kept = shared::outbox::head(&mut conn, 100).await.unwrap();
@@ -146,7 +146,7 @@ async fn what_is_in_doubt_stays_in_doubt_and_never_counts_as_untouched() {
     assert!(probe.attempts().last().unwrap().in_doubt, "the next attempt knows");
 }
 
-/// An attempt that outlived its lease, and the giving up of its job, comes home to another life.
+/// An attempt that outlived its lease, and its job's death, are settled in another life.
 #[tokio::test]
 async fn an_outcome_of_an_earlier_life_does_not_count() {
     let pool = database().await;
@@ -195,7 +195,7 @@ async fn a_job_that_is_discarded_is_gone_and_the_decision_is_kept() {
     assert_eq!((decided.decided_by.as_str(), decided.outcome.as_str()), ("ada", "discarded"));
 }
 
-/// Gives up at once, and knows that nobody may try it again.
+/// Gives up at once, and forbids a retry.
 struct Once;
 
 impl JobHandler for Once {

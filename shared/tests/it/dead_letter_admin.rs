@@ -23,7 +23,7 @@ use crate::{
     kit::{NUMBERS, PATIENCE, Tally, database, incoming, parts},
 };
 
-/// An admin server over `n` unreadable messages of keys of their own.
+/// An admin server over `n` unreadable messages, each with its own key.
 async fn admin(n: i64) -> (PgPool, Router) {
     let (pool, _) = database().await;
     let parts = Arc::new(parts(&pool, Tally::default()));

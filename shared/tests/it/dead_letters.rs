@@ -1,4 +1,4 @@
-//! Dead letters: what becomes one, and what becomes of it when an operator decides.
+//! Dead letters: which messages become one, and the effect of an operator's decision.
 
 use shared::{
     consumer::{BatchCounts, BatchProcessor},
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::kit::{NUMBERS, Tally, database, incoming, number, parts, totals};
 
-/// A message whose body is no number, whatever else is right with it.
+/// A message whose body is no number; all else is valid.
 pub(crate) fn unreadable(key: &str, sequence: i64) -> OutgoingMessage {
     let mut message = number(NUMBERS, key, sequence, 0);
     message.payload = Some(b"not a number".to_vec());
@@ -55,8 +55,8 @@ pub(crate) async fn take_in(
     parts.take_in_or_isolate(batch).await.unwrap()
 }
 
-/// The software learns to read what it could not.
-pub(crate) async fn mend(pool: &PgPool, readable: &str) {
+/// The software is repaired: it can read the message now.
+pub(crate) async fn repair(pool: &PgPool, readable: &str) {
     sqlx::query("UPDATE messaging.dead_letter SET payload = $1 WHERE closed_at IS NULL")
         .bind(readable.as_bytes())
         .execute(pool)
@@ -133,7 +133,7 @@ async fn a_redriven_letter_is_processed_once_however_late() {
     }
     assert_eq!(totals(&pool).await["a"], 249_000);
     let letter = only(&pool).await;
-    mend(&pool, "1").await;
+    repair(&pool, "1").await;
     assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
     assert_eq!(totals(&pool).await["a"], 249_001);
     assert!(open(&pool).await.is_empty());
@@ -154,7 +154,7 @@ async fn a_message_that_is_read_again_after_a_deploy_that_can_read_it_is_process
     let unreadable = OutgoingMessage { payload: Some(b"?".to_vec()), ..message.clone() };
     take_in(&parts, &[incoming(&unreadable, 0)]).await;
     let letter = only(&pool).await;
-    mend(&pool, "5").await;
+    repair(&pool, "5").await;
     assert_eq!(take_in(&parts, &[incoming(&message, 0)]).await.fresh, 1);
     assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
     assert_eq!(totals(&pool).await["a"], 5);
@@ -172,7 +172,7 @@ async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attemp
         (4, "13", "unprocessable"),
         (5, "7", "unprocessable"),
     ] {
-        mend(&pool, body).await;
+        repair(&pool, body).await;
         let outcome = parts.redrive(letter.id, &by()).await.unwrap();
         let Resolution::StillDead { attempts: n, reason: why, .. } = outcome else {
             panic!("{outcome:?}")

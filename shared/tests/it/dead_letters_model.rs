@@ -1,8 +1,8 @@
-//! Dead letters against a model of them, on a real Postgres: messages are delivered, delivered again,
-//! redriven and discarded in any order, by software that can read them or cannot.
+//! Dead letters against a model of them, on a real Postgres: messages are delivered, delivered
+//! again, redriven and discarded in any order, by software that can read them or cannot.
 //!
-//! The model is a set of what was processed and a list of letters. It has no batches, no transactions
-//! and no inbox, so it says what all of those must add up to.
+//! The model is a set of processed messages and a list of letters. It has no batches, no
+//! transactions and no inbox, so it states the result that all of those must produce.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,7 +34,7 @@ use crate::{
 
 const KEYS: [&str; 3] = ["a", "b", "c"];
 
-/// What the software makes of a message, until it is mended.
+/// How the software fails on a message, until it is repaired.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Good,
@@ -46,23 +46,23 @@ enum Kind {
 #[derive(Clone, Debug, Default)]
 struct Model {
     mended: bool,
-    /// How many messages there are; each is known by its number.
+    /// The number of messages; each is identified by its number.
     n: i64,
     processed: BTreeSet<i64>,
-    /// The open letters: of which kind, and how often it has failed.
+    /// The open letters: the kind of each, and its number of failures.
     letters: BTreeMap<i64, (Kind, i32)>,
     decisions: i64,
 }
 
 #[derive(Clone, Debug)]
 enum Transition {
-    /// A batch: of which keys, of what kinds.
+    /// A batch, by the keys and kinds of its messages.
     Deliver(Vec<(usize, Kind)>),
-    /// The last messages are read again, up to this many.
+    /// The last messages are delivered again, up to this many.
     Again(usize),
-    /// The software is mended, or broken again.
+    /// The software is repaired, or broken again.
     Deploy(bool),
-    /// Which of the open letters; by one, or by two at the same time.
+    /// The index of an open letter; decided by one operator, or by two at the same time.
     Redrive(usize, bool),
     Discard(usize),
 }
@@ -84,7 +84,7 @@ impl Model {
 
     fn redrive(&mut self, n: i64, times: i32) {
         let (kind, attempts) = self.letters[&n];
-        // The inbox is asked after the body was decoded, and before it is handled.
+        // The inbox is checked after the body was decoded, and before it is handled.
         let is_known = self.processed.contains(&n) && kind != Kind::Unreadable;
         if self.mended || is_known {
             self.processed.insert(n);
@@ -127,7 +127,7 @@ impl ReferenceStateMachine for Model {
         match transition {
             Transition::Deliver(batch) => batch.iter().for_each(|(_, kind)| model.deliver(*kind)),
             Transition::Again(many) => {
-                // What has a letter and can be processed now is; its letter stays open.
+                // A message with a letter that can be processed now is; its letter stays open.
                 let from = model.n - i64::try_from(*many).unwrap();
                 if model.mended {
                     let again = model.letters.keys().copied().filter(|n| *n > from);
@@ -151,7 +151,7 @@ impl ReferenceStateMachine for Model {
     }
 }
 
-/// Keeps what it processed; fails as each message says, until it is mended.
+/// Records processed messages; fails as each message says, until it is repaired.
 #[derive(Clone, Debug, Default)]
 struct Keeper(Arc<AtomicBool>);
 
@@ -228,7 +228,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
 struct Service {
     pool: PgPool,
     parts: BatchProcessor<Keeper>,
-    /// All that stands in the log.
+    /// All messages of the log.
     log: Vec<IncomingMessage>,
 }
 

@@ -1,5 +1,5 @@
-//! An old snapshot (a backup, a report) keeps rows that are gone from being vacuumed. Looks do not walk
-//! over them, and nothing that commits late is overlooked for it.
+//! An old snapshot (a backup, a report) keeps deleted rows from being vacuumed. Scans do not read
+//! them, and overlook no row that commits late.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,12 +18,12 @@ use crate::{
     probe::{self, Act, Probe, policy, worker},
 };
 
-/// Rows that are turned over under an old snapshot.
+/// The number of rows that are written and deleted under an old snapshot.
 const TURNED_OVER: i64 = 50_000;
-/// Pages that a look may touch, whatever was there: a few thousand dead rows, not all of them.
+/// The most pages that a scan may read: a few thousand dead rows, not all of them.
 const PAGES_MAX: i64 = 200;
 
-/// A log that confirms everything, and remembers who was published.
+/// A log that confirms everything, and records the published keys.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<Vec<i64>>>);
 
@@ -58,7 +58,7 @@ fn relay(database: &db::DatabaseSettings, log: &Everything) -> OutboxRelay<Every
     )
 }
 
-/// Steps until there was nothing to publish for a few times: then the floor is where it can be.
+/// Steps until there was nothing to publish for a few times: then the floor is at its final place.
 async fn until_idle(relay: &mut OutboxRelay<Everything>) {
     let mut patience = TestWait::until("the outbox is empty");
     let (mut idle, mut steps) = (0, 0);
@@ -69,7 +69,7 @@ async fn until_idle(relay: &mut OutboxRelay<Everything>) {
     }
 }
 
-/// A transaction that may still ask for all that is there now.
+/// A transaction whose snapshot still sees all current rows.
 async fn old_snapshot(pool: &PgPool) -> db::DatabaseTransaction {
     let mut tx = db::begin(pool).await.unwrap();
     tx.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await.unwrap();
@@ -77,7 +77,7 @@ async fn old_snapshot(pool: &PgPool) -> db::DatabaseTransaction {
     tx
 }
 
-/// So many messages, as [`outbox::append`] keeps them.
+/// This many messages, in the form of [`outbox::append`].
 async fn keep(pool: &PgPool, n: i64) {
     outbox::append(&mut pool.acquire().await.unwrap(), &[number(NUMBERS, "a", 1, 1)])
         .await
@@ -98,7 +98,7 @@ async fn floor(pool: &PgPool) -> i64 {
     sqlx::query_scalar("SELECT floor FROM messaging.outbox_floor").fetch_one(pool).await.unwrap()
 }
 
-/// Pages that statements with these words touch in `work`.
+/// The pages that statements with these words read in `work`.
 async fn pages(pool: &PgPool, words: &str, work: impl AsyncFnOnce()) -> i64 {
     pool.execute(
         "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database
@@ -134,7 +134,7 @@ async fn a_look_at_the_outbox_does_not_walk_over_what_was_published_under_an_old
     until_idle(&mut relay).await;
     keep(&pool, 3).await;
     let mut conn = pool.acquire().await.unwrap();
-    // As the server's own vacuum leaves it: it knows how few rows live.
+    // As after the server's own vacuum: the planner knows how few rows live.
     for vacuumed in [false, true] {
         if vacuumed {
             pool.execute("VACUUM ANALYZE messaging.outbox").await.unwrap();
@@ -173,7 +173,7 @@ async fn a_row_that_commits_late_stays_above_the_floor() {
     until_idle(&mut relay).await;
     assert_eq!(log.published(), 5_001);
     assert!(floor(&pool).await > 4_000, "nobody holds it any more");
-    // One that is undone leaves a gap, and holds nothing.
+    // A transaction that is rolled back leaves a gap, and blocks nothing.
     let mut slow = db::begin(&pool).await.unwrap();
     outbox::append(&mut slow, &[number(NUMBERS, "slow", 2, 2)]).await.unwrap();
     keep(&pool, 5_000).await;
@@ -195,7 +195,7 @@ async fn whatever_commits_in_whatever_order_is_published_once() {
                 let key = format!("{writer} {nth}");
                 let messages: Vec<_> = (1..=20).map(|n| number(NUMBERS, &key, n, n)).collect();
                 outbox::append(&mut tx, &messages).await.unwrap();
-                // Some take their time before they commit.
+                // Some transactions commit late.
                 for _ in 0..(writer * 7 + nth * 3) % 40 {
                     tx.execute("SELECT 1").await.unwrap();
                 }
@@ -227,7 +227,7 @@ async fn ids_that_begin_anew_are_not_below_an_old_floor() {
     keep(&pool, 5_000).await;
     until_idle(&mut relay).await;
     assert!(floor(&pool).await > 4_000);
-    // As on a server to which rows were copied, and sequences were not.
+    // As on a server to which rows were copied without their sequences.
     pool.execute("TRUNCATE messaging.outbox RESTART IDENTITY").await.unwrap();
     keep(&pool, 3).await;
     let mut conn = pool.acquire().await.unwrap();
@@ -252,7 +252,7 @@ async fn work_on_jobs_does_not_walk_over_those_that_were_done_under_an_old_snaps
     for _ in 0..3 {
         worker.step().await.unwrap();
     }
-    // As the server's own vacuum leaves it: it knows how few rows live.
+    // As after the server's own vacuum: the planner knows how few rows live.
     for (key, vacuumed) in [("a", false), ("b", true)] {
         if vacuumed {
             pool.execute("VACUUM ANALYZE messaging.job").await.unwrap();
@@ -285,7 +285,7 @@ async fn a_job_that_is_committed_late_is_done() {
     let mut worker = worker(&pool, &probe, policy());
     let mut slow = db::begin(&pool).await.unwrap();
     shared::jobs::append(&mut slow, &[probe::job("slow")]).await.unwrap();
-    // As one whose commit has waited for an hour.
+    // As a transaction whose commit has waited for an hour.
     slow.execute("UPDATE messaging.job SET due_at = now() - interval '1 hour'").await.unwrap();
     for _ in 0..3 {
         assert_eq!(worker.step().await.unwrap().claimed, 0);

@@ -1,5 +1,5 @@
-//! A registry that was emptied under services that run, and counts its ids anew: who runs registers
-//! again, in whatever order, and nobody keeps believing what an id stood for in between.
+//! A registry that is emptied while services run, and counts its ids anew: running services
+//! register again, in any order, and none keeps using the old meaning of an id.
 
 use devstack::{ServerSource, ServerStack, SilentProgress, StackPart, StopMode, WantedParts};
 use shared::{
@@ -17,7 +17,7 @@ use crate::{
 const CONFIRMED: fn() -> RecordKind = RecordKind::of::<OrderConfirmed>;
 const CANCELLED: fn() -> RecordKind = RecordKind::of::<OrderCancelled>;
 
-/// The registry of tests keeps its schemas in its memory.
+/// The registry of the tests keeps its schemas in memory.
 async fn empty(stack: &ServerStack) {
     stack.stop_part(StackPart::Registry, StopMode::Kill).await.unwrap();
     stack.start_part(StackPart::Registry).await.unwrap();
@@ -60,7 +60,7 @@ async fn who_runs_while_the_registry_is_emptied_registers_again_and_believes_the
     let old = say(&orders);
     is_confirmed(&running, &old).await;
 
-    // In another order: the old id is now that of another record.
+    // In another order: the old id now belongs to another record.
     empty(&stack).await;
     let restarted = connect(&settings, &[CANCELLED()], &[CONFIRMED()]).await.unwrap();
     let why = reason(read::<OrderConfirmed>(&restarted, &old).await.unwrap_err());
@@ -77,7 +77,7 @@ async fn who_runs_while_the_registry_is_emptied_registers_again_and_believes_the
         is_confirmed(codec, &new).await;
     }
 
-    // Once more, in the first order: what was found to be another record's is ours again.
+    // Again in the first order: the id of another record is ours again.
     empty(&stack).await;
     assert_eq!(renew(&orders).await, 1);
     assert_eq!(renew(&restarted).await, 1);

@@ -1,4 +1,4 @@
-//! The guard: too many dead letters stop the consumer, and nothing is lost by that.
+//! The failure limit: too many dead letters stop the consumer, and nothing is lost.
 
 use devstack::{TestWait, until};
 use shared::{
@@ -17,7 +17,7 @@ use crate::{
 
 const THREE_IN_A_ROW: FailureLimits = FailureLimits { in_a_row_max: Some(3), share_max: 100 };
 
-/// Ten messages of which those from `bad` on cannot be read, each of a key of its own.
+/// Ten messages, each with its own key; those from `bad` on cannot be read.
 fn messages(bad: std::ops::Range<usize>) -> Vec<OutgoingMessage> {
     let message = |n: usize| {
         let key = n.to_string();
@@ -27,7 +27,7 @@ fn messages(bad: std::ops::Range<usize>) -> Vec<OutgoingMessage> {
 }
 
 /// Steps until the consumer halts, or has processed or dead-lettered `n` messages that were new to
-/// it; answers its word on itself.
+/// it; returns its health.
 async fn consume(
     pool: &PgPool,
     kafka: &kafka::KafkaSettings,
@@ -113,7 +113,7 @@ async fn a_consumer_that_stands_still_neither_spins_nor_ends_and_stops_when_told
     let watch = async {
         let halted = || health.report()["consumer"].as_ref().is_err_and(|text| text.contains("@3"));
         until("the consumer stands still", async || halted()).await;
-        // Whoever reads with the same group now gets the partition: it was left.
+        // Another member of the same group now gets the partition: this one has left it.
         let unlimited = FailureLimits { in_a_row_max: None, share_max: 100 };
         consume(&pool, &kafka, unlimited, 7).await;
         assert!(halted(), "and it still says so");

@@ -1,4 +1,4 @@
-//! What one topic does not take does not stop the others.
+//! A topic that refuses messages does not stop the others.
 
 use std::{
     collections::HashMap,
@@ -42,7 +42,7 @@ fn admin(kafka: &kafka::KafkaSettings) -> (AdminClient<DefaultClientContext>, Ad
     (kafka.client().create().unwrap(), patient)
 }
 
-/// A topic that takes records of 10 kB.
+/// A topic that accepts records of 10 kB.
 async fn create_narrow(kafka: &kafka::KafkaSettings, topic: &str) {
     let (admin, patient) = admin(kafka);
     let name = kafka.topic(topic);
@@ -70,7 +70,7 @@ async fn delete(kafka: &kafka::KafkaSettings, topic: &str) {
     }
 }
 
-/// 50 kB that compression does not make small.
+/// 50 kB of data that compression does not shrink.
 fn large(topic: &'static str, key: &str) -> OutgoingMessage {
     let body = std::iter::repeat_with(fastrand::alphanumeric).take(50_000);
     OutgoingMessage {
@@ -100,7 +100,7 @@ async fn held(pool: &PgPool) -> Vec<(String, i32, String)> {
         .unwrap()
 }
 
-/// Steps until nothing waits and nothing is held.
+/// Steps until no message waits and no topic is held.
 async fn until_drained<P: MessagePublisher>(pool: &PgPool, relay: &mut OutboxRelay<P>) {
     let mut patience = TestWait::until("nothing waits, nothing is held");
     loop {
@@ -209,13 +209,13 @@ async fn a_topic_that_is_deleted_while_the_relay_publishes_is_made_anew_and_othe
     let publisher = KafkaPublisher::new(kafka.clone(), 10);
     let mut relay = relay(&database, publisher.declaring(DECLARED, ReplicaCount::majority(1)));
     keep(&pool, &[number("deleted", "a", 1, 1), number(NUMBERS, "a", 1, 1)]).await;
-    // The client has both in its cache from now on.
+    // The client has both topics in its cache from now on.
     until_drained(&pool, &mut relay).await;
     delete(&kafka, "deleted").await;
     keep(&pool, &[number("deleted", "a", 2, 2), number(NUMBERS, "a", 2, 2)]).await;
     until_drained(&pool, &mut relay).await;
     assert_eq!(read(&kafka, NUMBERS, 2).await.len(), 2);
-    // What it had comes first, as it did before.
+    // The topic's earlier messages come first, as before.
     let numbers = ["1", "2"].map(|text| ("a".to_owned(), text.to_owned()));
     assert_eq!(read(&kafka, "deleted", 2).await, numbers);
     // With the partitions that are declared, or this would complain.
@@ -223,10 +223,10 @@ async fn a_topic_that_is_deleted_while_the_relay_publishes_is_made_anew_and_othe
     assert_eq!(letters(&pool).await, []);
 }
 
-/// What a log answers for each topic; what is not named is confirmed.
+/// A log's answer for each topic; a topic that is not named is confirmed.
 type Rules = Arc<Mutex<HashMap<&'static str, PublishResult>>>;
 
-/// A log with rules, which keeps what it confirmed, and how often a topic was tried.
+/// A log with rules that stores confirmed messages, and counts the tries per topic.
 #[derive(Clone, Default)]
 struct Ruled {
     rules: Rules,
@@ -254,7 +254,7 @@ impl MessagePublisher for Ruled {
         for kept in messages {
             *tried.entry(kept.message.topic.to_string()).or_default() += 1;
         }
-        // As the real one: who is refused takes the others of its batch with it.
+        // Like the real log: a refused message fails the others of its batch as well.
         if answers.iter().any(|result| matches!(result, PublishResult::Refused(_))) {
             for answer in answers.iter_mut().filter(|result| result.is_confirmed()) {
                 *answer = PublishResult::Unconfirmed;
@@ -275,7 +275,7 @@ fn refusal(blame: RefusalCause, code: &str) -> PublishResult {
     })
 }
 
-/// Steps `n` times, whatever comes of it.
+/// Steps `n` times, whatever the results.
 async fn steps<P: MessagePublisher>(relay: &mut OutboxRelay<P>, n: usize) {
     for _ in 0..n {
         relay.step().await.unwrap();

@@ -1,4 +1,4 @@
-//! What is old goes, what is young stays, and no batch is too large.
+//! Old rows are deleted, young ones stay, and no batch is too large.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::kit::database;
 
-/// The nth id of those that were minted so long ago.
+/// The nth id of those that were created this long ago.
 fn minted(ago: Duration, nth: u128) -> Uuid {
     let first = first_id_at(Clock::System.now() - ago);
     Uuid::from_u128(first.as_u128() + nth)
@@ -45,7 +45,7 @@ async fn known(pool: &PgPool) -> Vec<Uuid> {
         .unwrap()
 }
 
-/// Keeps answers under these keys that expire so many seconds from now.
+/// Stores answers under these keys that expire in this many seconds.
 async fn answer(pool: &PgPool, keys: &[&str], seconds: f64) {
     sqlx::query(
         "INSERT INTO messaging.idempotency (scope, key, fingerprint, status, body, expires_at)
@@ -116,7 +116,7 @@ async fn no_batch_is_larger_than_allowed_and_a_full_one_says_that_there_may_be_m
     }
 }
 
-/// Keeps messages under these ids as published this number of days ago.
+/// Stores messages under these ids as published this number of days ago.
 async fn publish(pool: &PgPool, ids: &[i64], days: i32) {
     sqlx::query(
         "INSERT INTO messaging.published (outbox_id, message_id, topic, headers, published_at)
@@ -133,7 +133,7 @@ async fn publish(pool: &PgPool, ids: &[i64], days: i32) {
 #[tokio::test]
 async fn messages_that_were_published_late_do_not_keep_older_ones_of_higher_ids_from_going() {
     let (pool, _) = database().await;
-    // Those of a topic that was held for two days, and no fewer than a batch.
+    // The messages of a topic that was held for two days, and at least a batch.
     publish(&pool, &[1, 2], 0).await;
     publish(&pool, &[3, 4, 5, 6, 7], 2).await;
     let housekeeping = housekeeping(&pool, 2);

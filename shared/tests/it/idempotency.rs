@@ -1,4 +1,4 @@
-//! Answers kept under keys.
+//! Answers that are stored under idempotency keys.
 
 use shared::{
     db,

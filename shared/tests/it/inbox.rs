@@ -1,4 +1,4 @@
-//! The inbox: what is new, what is a repeat, what only pretends to be one.
+//! The inbox: new messages, repeats, and messages with a reused id.
 
 use shared::{
     db,
@@ -67,7 +67,7 @@ async fn two_consumers_with_the_same_batch_do_not_deadlock_and_one_of_them_gets_
         tx.commit().await.unwrap();
         count_new(&admissions)
     };
-    // Both insert at the same moment, in as many rounds as it takes for unsorted ids to meet crosswise.
+    // Both insert at the same moment, in as many rounds as unsorted ids need to meet crosswise.
     for round in 0..20 {
         let message = |n| message(&number(NUMBERS, &format!("{round}-{n}"), 1, n));
         let messages: Vec<Message> = (0..300).map(message).collect();

@@ -1,4 +1,4 @@
-//! Attempts that take long, and attempts of which nobody learns what became.
+//! Long attempts, and attempts whose outcome stays unknown.
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,7 +65,7 @@ async fn a_worker_does_not_claim_what_it_still_works_on_though_the_lease_has_run
     append(&pool, &["a"]).await;
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
-    // As in a process that stood still for longer than a lease: it renews none, and looks again.
+    // Like a process that was suspended for longer than a lease: it renews none, and looks again.
     let short = LeaseTimes { longest: Duration::ZERO, renewed: Duration::from_hours(1) };
     let stop = CancellationToken::new();
     let worker = worker(&pool, &probe, policy()).with_leases(short);

@@ -1,4 +1,4 @@
-//! Outcomes of jobs on their way home: lost leases, outages, poison, stopping.
+//! Settling of job outcomes: lost leases, outages, poison jobs, stopping.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::probe::{
     Act, Probe, Trouble, append, database, ended, policy, rows, time_passes, worker,
 };
 
-/// An attempt outlives its lease; meanwhile another worker makes the next one, which is refused.
-/// Gives what the late one's worker says.
+/// An attempt outlives its lease; meanwhile another worker makes the next attempt, which is
+/// refused. Returns the result of the late attempt's worker.
 async fn late(act: impl Fn(Arc<Semaphore>) -> Act) -> (WorkerStep, sqlx::PgPool) {
     let pool = database().await;
     append(&pool, &["a"]).await;
@@ -231,7 +231,7 @@ async fn a_wake_up_is_enough() {
     };
     let stop = CancellationToken::new();
     let seen = async {
-        // It has looked, found nothing, and would not look again for an hour.
+        // The worker has looked, found nothing, and would not look again for an hour.
         until("it has looked", async || health.is_ready()).await;
         append(&pool, &["a"]).await;
         wakers.jobs.notify_waiters();

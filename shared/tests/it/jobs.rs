@@ -1,4 +1,4 @@
-//! Jobs: what is attempted, how often, by whom, and what becomes of it.
+//! Jobs: which are attempted, how often, by which worker, and their outcomes.
 
 use std::{
     sync::Arc,
@@ -55,7 +55,7 @@ async fn the_attempt_is_committed_before_it_is_made() {
     append(&pool, &["a"]).await;
     let (probe, gate) = (Probe::default(), Arc::new(Semaphore::new(0)));
     probe.plan("a", [Act::Gate(Arc::clone(&gate))]);
-    // Shorter than the longest lease: one that takes longer has its lease renewed.
+    // Shorter than the longest lease: a longer attempt has its lease renewed.
     let policy = JobPolicy { attempt_limit: Duration::from_mins(1), ..policy() };
     let attempt = policy.attempt_limit.as_secs_f64();
     let mut worker = worker(&pool, &probe, policy);
@@ -178,7 +178,7 @@ async fn a_refused_attempt_is_made_again_within_the_schedule() {
         assert_eq!(worker.step().await.unwrap().again, 1);
         let row = rows(&pool).await.remove(0);
         assert_eq!((row.state.as_str(), row.attempt, row.in_doubt), ("waiting", attempt, false));
-        // It is due after its attempt, which was made since.
+        // The job is due after its attempt, which was made since.
         let passed = began.elapsed().as_secs_f64();
         assert!((-passed..=ceiling).contains(&row.due_in), "{passed} {row:?}");
         assert_eq!(row.last_error.unwrap(), "the attempt failed and had no effect: refused");
@@ -231,7 +231,7 @@ async fn a_job_is_given_up_after_its_attempts_and_kept_for_people() {
 
 #[tokio::test]
 async fn an_attempt_that_panics_or_takes_too_long_is_in_doubt() {
-    // One limit for both would be the panic's end, too, on a machine that stands still.
+    // One limit for both would also end the panicking job on a suspended machine.
     let short = JobPolicy { attempt_limit: Duration::from_millis(200), ..policy() };
     for (act, policy, word) in [(Act::Hang, short, "elapsed"), (Act::Panic, policy(), "panic")] {
         let pool = database().await;

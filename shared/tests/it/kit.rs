@@ -1,4 +1,4 @@
-//! What the tests of the roads have in common: a database, a topic, a handler that counts.
+//! Shared parts of the messaging runtime's tests: a database, a topic, a handler that counts.
 
 use std::{
     collections::BTreeMap,
@@ -29,11 +29,11 @@ use shared::{
 };
 use sqlx::{Executor as _, PgConnection, PgPool};
 
-/// As long as a machine may stand still: for limits that no test means to come to, and as a guard
-/// around what has to end.
+/// The longest time for which a machine may stand still: for limits that no test should reach, and
+/// as a guard around work that has to end.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The topic that the test handler reads, and the one it says its sums on.
+/// The topic that the test handler reads, and the topic of its sums.
 pub(crate) const NUMBERS: &str = "numbers";
 pub(crate) const SUMS: &str = "sums";
 
@@ -51,7 +51,7 @@ pub(crate) async fn database() -> (PgPool, db::DatabaseSettings) {
     (pool, settings)
 }
 
-/// A broker, under a prefix of its own.
+/// A broker with a topic prefix of its own.
 pub(crate) async fn broker() -> kafka::KafkaSettings {
     kafka::KafkaSettings {
         brokers: devstack::shared().await.urls().brokers.clone(),
@@ -62,7 +62,7 @@ pub(crate) async fn broker() -> kafka::KafkaSettings {
     }
 }
 
-/// A message to be said about `key`, with a number in it.
+/// A message about `key`, with a number in it.
 pub(crate) fn number(
     topic: &'static str,
     key: &str,
@@ -88,7 +88,7 @@ pub(crate) fn number(
     }
 }
 
-/// The same message as it comes in at `offset`.
+/// The same message as it is read at `offset`.
 pub(crate) fn incoming(outgoing: &OutgoingMessage, offset: i64) -> IncomingMessage {
     IncomingMessage {
         topic: outgoing.topic.to_string(),
@@ -101,8 +101,8 @@ pub(crate) fn incoming(outgoing: &OutgoingMessage, offset: i64) -> IncomingMessa
     }
 }
 
-/// Adds up numbers per key. A negative number is refused, 13 panics, 7 breaks a constraint, 98 and
-/// 99 meet an outage for as many times as `outages` says: one when it is read, one afterwards.
+/// Sums up numbers per key. A negative number is refused, 13 panics, 7 violates a constraint. 98
+/// meets an outage in decoding and 99 in handling, as many times as `outages` says.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) outages: Arc<AtomicU32>,
@@ -179,7 +179,7 @@ pub(crate) fn parts(pool: &PgPool, handler: Tally) -> BatchProcessor<Tally> {
     }
 }
 
-/// The value of a series, written as it is rendered.
+/// The value of a series, named as it is rendered.
 pub(crate) fn value(series: &str) -> f64 {
     value_on(&telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap().render(), series)
 }
@@ -190,7 +190,7 @@ pub(crate) fn value_on(page: &str, series: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no {series} in {page}")).parse().unwrap()
 }
 
-/// What the handler has added up.
+/// The sums of the handler.
 pub(crate) async fn totals(pool: &PgPool) -> BTreeMap<String, i64> {
     let rows: Vec<(String, i64)> =
         sqlx::query_as("SELECT key, total FROM tally").fetch_all(pool).await.unwrap();
@@ -220,7 +220,7 @@ pub(crate) async fn create_topics(kafka: &kafka::KafkaSettings, names: &[&str], 
     }
 }
 
-/// Deletes topics and makes them again: they begin anew.
+/// Deletes and recreates topics: their offsets start at 0.
 pub(crate) async fn begin_anew(kafka: &kafka::KafkaSettings, names: &[&str], partitions: i32) {
     use rdkafka::admin::{AdminClient, AdminOptions};
     let admin: AdminClient<_> = kafka.client().create().unwrap();
@@ -232,7 +232,7 @@ pub(crate) async fn begin_anew(kafka: &kafka::KafkaSettings, names: &[&str], par
         deleted.unwrap();
     }
     create_topics(kafka, names, partitions).await;
-    // It is made before every part of the broker has heard of it.
+    // A topic is created before every part of the broker knows it.
     let asker: BaseConsumer = kafka.client().create().unwrap();
     for (name, partition) in names.iter().flat_map(|it| (0..partitions).map(move |n| (it, n))) {
         let ends = || asker.fetch_watermarks(&kafka.topic(name), partition, Duration::from_secs(1));
@@ -240,13 +240,13 @@ pub(crate) async fn begin_anew(kafka: &kafka::KafkaSettings, names: &[&str], par
     }
 }
 
-/// Brings messages to the log, as any client would.
+/// Publishes messages to the log, as any client would.
 pub(crate) async fn publish(kafka: &kafka::KafkaSettings, messages: &[OutgoingMessage]) {
     let kafka = kafka.clone();
     let messages = messages.to_vec();
     tokio::task::spawn_blocking(move || {
         let mut config = kafka.client();
-        // A topic that was made a moment ago is waited for.
+        // A topic that was created a moment ago is waited for.
         config.set("topic.metadata.propagation.max.ms", "300000");
         let producer: ThreadedProducer<_> = config.create().unwrap();
         for message in &messages {

@@ -1,4 +1,4 @@
-//! How far a whole group has read, whoever of it reads what.
+//! How far a whole group has read, whichever member reads which partition.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn watcher(kafka: &kafka::KafkaSettings) -> LagWatcher {
     })
 }
 
-/// Steps until everything that had been said by `moment` is read.
+/// Steps until all messages that were published by `moment` are read.
 async fn until_read(watcher: &mut LagWatcher, moment: Instant) {
     let mut patience = TestWait::until("everything that had been said is read");
     loop {
@@ -88,7 +88,7 @@ async fn what_was_said_is_read_once_its_consumer_has_committed_it() {
 async fn a_member_that_is_stuck_keeps_the_group_from_having_read() {
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 2).await;
-    // It joins, is given partitions, and never takes anything in.
+    // The member joins, is assigned partitions, and never processes a message.
     let stuck: BaseConsumer = kafka.consumer("tally").create().unwrap();
     stuck.subscribe(&[&kafka.topic(NUMBERS)]).unwrap();
     let stop = CancellationToken::new();
@@ -116,7 +116,7 @@ async fn a_member_that_is_stuck_keeps_the_group_from_having_read() {
     ended.unwrap();
 }
 
-/// A producer in whose open transaction these numbers are on their partitions.
+/// A producer with an open transaction that wrote these numbers to their partitions.
 fn in_transaction(
     kafka: &kafka::KafkaSettings,
     numbers: &[(i32, i64)],
@@ -133,7 +133,7 @@ fn in_transaction(
     producer
 }
 
-/// Puts numbers on partitions and waits until they are there.
+/// Publishes numbers to partitions and waits until they are confirmed.
 fn put(
     kafka: &kafka::KafkaSettings,
     producer: &ThreadedProducer<DefaultProducerContext>,
@@ -160,7 +160,7 @@ fn put_plainly(kafka: &kafka::KafkaSettings, numbers: &[(i32, i64)]) {
     put(kafka, &config.create().unwrap(), numbers);
 }
 
-/// Looks until the watcher has given this reason for what is not read.
+/// Samples until the watcher has given this reason for unread messages.
 async fn until_behind(watcher: &mut LagWatcher, is_it: impl Fn(&LagCause) -> bool) -> LagCause {
     let mut patience = TestWait::until("the reason is known");
     loop {
@@ -200,8 +200,8 @@ async fn control_records_and_aborted_messages_at_the_end_of_a_partition_are_read
     create_topics(&kafka, &[NUMBERS], 3).await;
     let mut watcher = watcher(&kafka);
     beside(&kafka, async |pool| {
-        // In the order of the partitions: a control record behind a message, messages that nobody is
-        // given with a control record behind them, nothing.
+        // In the order of the partitions: a control record after a message, messages that no
+        // consumer is given with a control record after them, nothing.
         in_transaction(&kafka, &[(0, 1)]).commit_transaction(PATIENCE).unwrap();
         in_transaction(&kafka, &[(0, 2), (1, 3)]).abort_transaction(PATIENCE).unwrap();
         let said = Instant::now();
@@ -210,7 +210,7 @@ async fn control_records_and_aborted_messages_at_the_end_of_a_partition_are_read
         assert_eq!(totals(pool).await.into_keys().collect::<Vec<_>>(), ["1"]);
     })
     .await;
-    // It stays so when nobody is there any more: it is committed.
+    // The state stays when no member is left: the offsets are committed.
     until_read(&mut watcher, Instant::now()).await;
 }
 
@@ -242,17 +242,17 @@ async fn what_an_open_transaction_hides_is_not_read_until_it_ends() {
     .await;
 }
 
-/// One question to the broker may take this long, and is asked again.
+/// One request to the broker may take this long, and is repeated.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// Gives the topic of numbers so many partitions.
+/// Gives the topic of numbers this many partitions.
 async fn add_partitions(kafka: &kafka::KafkaSettings, partitions: usize) {
     let admin: AdminClient<_> = kafka.client().create().unwrap();
     let name = kafka.topic(NUMBERS);
     let more = [NewPartitions::new(&name, partitions)];
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     admin.create_partitions(&more, &options).await.unwrap().remove(0).unwrap();
-    // A producer that does not see them yet would say that there are none.
+    // A producer that does not see the new partitions yet would report them as missing.
     until("the broker shows the partitions", async || {
         let ask = || admin.inner().fetch_metadata(Some(&name), ANSWER);
         let shown = tokio::task::block_in_place(ask);
@@ -292,7 +292,7 @@ async fn partitions_that_are_added_while_it_runs_are_read() {
     .await;
 }
 
-/// Deletes the topic and makes it anew, once the broker has forgotten the old one.
+/// Deletes and recreates the topic, once the broker has forgotten the old one.
 async fn make_anew(kafka: &kafka::KafkaSettings) {
     let admin: AdminClient<_> = kafka.client().create().unwrap();
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
@@ -330,7 +330,7 @@ async fn what_was_committed_in_a_topic_of_before_says_nothing_of_the_new_one() {
     create_topics(&kafka, &[NUMBERS], 1).await;
     put_plainly(&kafka, &[(0, 1), (0, 2)]);
     let mut watcher = watcher(&kafka);
-    // As a group's offsets that were kept elsewhere, or a member that commits late.
+    // Like a group's offsets that were restored, or a member that commits late.
     commit(&kafka, 100);
     let said = Instant::now();
     let anew = |it: &LagCause| matches!(it, LagCause::MadeAnew { .. });

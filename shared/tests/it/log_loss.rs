@@ -1,4 +1,4 @@
-//! The log loses what it had confirmed: it is noticed, and published again under the same ids.
+//! The log loses confirmed messages: that is noticed, and they are republished under the same ids.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::kit::{
 };
 
 const LATEST: &str = "latest-numbers";
-/// Messages of one batch.
+/// The number of messages in one batch.
 const BATCH: usize = 10;
 
 fn relay(
@@ -54,7 +54,7 @@ fn any() -> HealthComponent {
     ProcessHealth::default().component("relay")
 }
 
-/// Keeps the numbers from `first` on in the outbox, so many for each of three keys.
+/// Stores the numbers from `first` on in the outbox, this many for each of three keys.
 async fn keep(pool: &PgPool, topic: &'static str, first: i64, each: i64) {
     let mut conn = pool.acquire().await.unwrap();
     for sequence in first..first + each {
@@ -63,7 +63,7 @@ async fn keep(pool: &PgPool, topic: &'static str, first: i64, each: i64) {
     }
 }
 
-/// Steps until nothing is left; answers how many messages were published.
+/// Steps until no message is left; returns how many were published.
 async fn until_idle(relay: &mut OutboxRelay<KafkaPublisher>) -> usize {
     let (mut n, mut patience) = (0, TestWait::until("nothing is to be published"));
     loop {
@@ -74,7 +74,7 @@ async fn until_idle(relay: &mut OutboxRelay<KafkaPublisher>) -> usize {
         if let RelayStep::Published(more) = did {
             n += more;
         }
-        // Or another one of this test has only just been dropped.
+        // Or another relay of this test was dropped only a moment ago.
         patience.looked((did, n));
     }
 }
@@ -151,7 +151,7 @@ async fn a_relay_that_runs_finds_the_loss_by_the_offsets_of_the_next_batch_and_s
 }
 
 #[tokio::test]
-async fn whoever_had_read_a_part_of_it_processes_the_rest_and_nothing_twice() {
+async fn a_reader_of_a_part_of_it_processes_the_rest_and_nothing_twice() {
     let (pool, database) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS, "sums", "tally.dlq"], 1).await;
@@ -173,7 +173,7 @@ async fn whoever_had_read_a_part_of_it_processes_the_rest_and_nothing_twice() {
     assert_eq!(letters, 0);
 }
 
-/// Reads until all that was added up is this.
+/// Reads until the sum is this.
 async fn consume(pool: &PgPool, kafka: &kafka::KafkaSettings, total: i64) {
     let parts = parts(pool, Tally::default());
     let mut consumer = GroupConsumer::new(parts, &Reading::new(kafka.clone()), any()).unwrap();
@@ -203,7 +203,7 @@ async fn a_relay_that_ends_in_the_middle_is_followed_by_one_that_goes_on_there()
         patience.looked(did);
     }
     drop(first);
-    // Its place was taken while its last statement was on the way: it can record nothing.
+    // Another relay took over during its last statement: it can record nothing.
     let (mut conn, none) = (pool.acquire().await.unwrap(), OffsetsByPartition::default());
     assert!(!published::said_again(&mut conn, 0, (NUMBERS, None), &none).await.unwrap());
     assert_eq!(losses(&pool).await, [(NUMBERS.to_owned(), false)]);
@@ -251,7 +251,7 @@ async fn what_was_published_is_forgotten_by_the_age_of_the_last_and_not_while_it
         let mut conn = pool.acquire().await.unwrap();
         published::purge(&mut conn, Duration::from_hours(24), n_max).await.unwrap()
     };
-    // The broker has been away for two days: what was published before is what it may have lost.
+    // The broker was unavailable for two days: it may have lost messages published before.
     age("> 0", "50 hours").await;
     age("<= 3", "70 hours").await;
     assert_eq!(purge(100).await, 0);

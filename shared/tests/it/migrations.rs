@@ -1,4 +1,4 @@
-//! Migrations beside those who are at work.
+//! Migrations while other transactions run.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -33,7 +33,7 @@ fn migrator(sql: &'static str) -> Migrator {
     )])
 }
 
-/// Whether anybody waits for a lock on the table.
+/// Whether a session waits for a lock on the table.
 async fn somebody_waits(pool: &PgPool) -> bool {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'report'::regclass AND NOT granted)",
@@ -51,7 +51,7 @@ async fn a_migration_that_waits_behind_a_reader_lets_others_pass_and_goes_throug
     let change = migrator("ALTER TABLE report ADD COLUMN m int");
     let mut reader = db::begin(&pool).await.unwrap();
     reader.execute("SELECT * FROM report").await.unwrap();
-    // Long beside the migration's limit, and not for ever, if there is none.
+    // Long compared with the migration's limit, but bounded if there is no limit.
     let settings = db::DatabaseSettings { lock_timeout: Duration::from_mins(1), ..settings };
     let others = db::pool(&settings, "others").unwrap();
     let component = ProcessHealth::default().component("database");
@@ -87,7 +87,7 @@ async fn a_migration_waits_for_its_turn_for_longer_than_for_a_lock() {
             sqlx::query_scalar(waits).fetch_one(&pool).await.unwrap()
         })
         .await;
-        // Three seconds of the server's clock: a wait for a lock that somebody holds.
+        // Three seconds of the server's clock: a wait for a lock that another session holds.
         let mut holder = db::begin(&pool).await.unwrap();
         holder.execute("LOCK TABLE report").await.unwrap();
         let wait = pool.execute("SET lock_timeout = '3s'; LOCK TABLE report").await;
@@ -114,7 +114,7 @@ async fn runtime_up_to(version: i64) -> Migrator {
     all
 }
 
-/// A message of the version that still parked some: where it is, and what it says.
+/// A message of the version that still parked some: its place and its content.
 async fn park(pool: &PgPool, offset: i64, message: &OutgoingMessage) {
     sqlx::query(
         "INSERT INTO messaging.parked

@@ -1,4 +1,4 @@
-//! Whose transactions are waited for before something counts as complete.
+//! Which transactions are waited for before a range counts as complete.
 
 use devstack::until;
 use secrecy::ExposeSecret as _;
@@ -7,13 +7,13 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::kit::{NUMBERS, database, number};
 
-/// The same database once more, with everything that is in it under the same numbers (OIDs).
+/// A copy of the database, with all objects under the same numbers (OIDs).
 async fn copy_of(settings: &db::DatabaseSettings) -> db::DatabaseSettings {
     let (place, name) = settings.url.expose_secret().rsplit_once('/').unwrap();
     let server = &devstack::shared().await.urls().postgres;
     let mut conn = PgConnection::connect(server).await.unwrap();
     let sql = format!("CREATE DATABASE {name}_copy TEMPLATE {name}");
-    // A database that somebody is connected to cannot be copied; the last connection may not be closed yet.
+    // A database with connections cannot be copied; the last connection may not be closed yet.
     until("it is copied", async || conn.execute(AssertSqlSafe(sql.clone())).await.is_ok()).await;
     db::DatabaseSettings { url: format!("{place}/{name}_copy").into(), ..settings.clone() }
 }

@@ -1,4 +1,4 @@
-//! The outbox: what is kept, in which order it is read, who may delete it.
+//! The outbox: which rows it holds, in which order they are read, which relay may delete them.
 
 use devstack::TestWait;
 use shared::{
@@ -112,7 +112,7 @@ async fn a_dropped_transaction_gives_no_open_one_to_the_next_user() {
     }
     let mut conn = pool.acquire().await.unwrap();
     assert_eq!(outbox::backlog(&mut conn, 10).await.unwrap().messages, 0);
-    // What was dropped is closed by the server a moment later; nothing piles up.
+    // The server closes dropped connections a moment later; they do not accumulate.
     let mut patience = TestWait::until("no transaction is open any more");
     loop {
         let open: i64 = sqlx::query_scalar(

@@ -1,4 +1,4 @@
-//! A real `PgBouncer` before the database.
+//! A real `PgBouncer` in front of the database.
 
 use devstack::{PoolMode, RunningPooler, TestWait};
 use shared::{
@@ -12,7 +12,7 @@ use shared::{
 
 use crate::kit::{NUMBERS, PATIENCE, number};
 
-/// Connections to the server that the pooler holds.
+/// The number of server connections of the pooler.
 const SIZE: u32 = 20;
 
 async fn pooled(pooling: PoolMode) -> (RunningPooler, db::DatabaseSettings) {

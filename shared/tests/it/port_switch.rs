@@ -1,4 +1,4 @@
-//! A door before a server, which can be shut and opened: the server lives, and cannot be reached.
+//! A port in front of a running server that can be closed, so that the server is unreachable.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -9,24 +9,24 @@ use tokio::{
     task::JoinSet,
 };
 
-/// A door before a server. Dropping it shuts it.
+/// A port in front of a server. Dropping it closes the port.
 pub(crate) struct PortSwitch {
     behind: String,
     address: SocketAddr,
     open: JoinSet<()>,
-    /// Held, so that nobody else listens there while the door is shut.
+    /// Bound, so that no other process listens there while the port is closed.
     _ports: PortPair,
 }
 
 impl PortSwitch {
-    /// A shut door before the server at `behind`, a `host:port`.
+    /// A closed port in front of the server at `behind`, a `host:port`.
     pub(crate) fn shut_before(behind: &str) -> Self {
         let ports = PortPair::claim();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, ports.numbers[0]));
         Self { behind: behind.to_owned(), address, open: JoinSet::new(), _ports: ports }
     }
 
-    /// A door before the host of a URL; gives the URL that leads through it.
+    /// A port in front of the host of a URL; returns the URL of the port.
     pub(crate) fn before_url(url: &str) -> (Self, String) {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -35,7 +35,7 @@ impl PortSwitch {
         (door, through)
     }
 
-    /// Whoever knocks from now on is let through.
+    /// New connections are accepted from now on.
     pub(crate) async fn open(&mut self) {
         let listener = TcpListener::bind(self.address).await.unwrap();
         let behind = self.behind.clone();
@@ -52,7 +52,7 @@ impl PortSwitch {
         });
     }
 
-    /// Nobody is let in, and whoever is inside is put out.
+    /// New connections are refused, and open ones are closed.
     pub(crate) async fn shut(&mut self) {
         self.open.shutdown().await;
     }

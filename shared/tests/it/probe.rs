@@ -1,4 +1,4 @@
-//! An effect that does what the test says, and remembers what it did.
+//! A test effect whose attempts do what the test sets, and are recorded.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -22,35 +22,31 @@ use tokio::sync::Semaphore;
 
 use crate::kit::{self, number};
 
-/// What an attempt does.
+/// The outcome of an attempt.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    /// It is done.
     Done,
-    /// It is refused, and asks to be tried again after this long.
+    /// The attempt is refused, with this wait before the next one.
     Refused(Option<Duration>),
-    /// Nobody knows.
     Unknown,
-    /// It can never be done.
+    /// The job can never be done.
     Final,
-    /// It panics.
     Panic,
-    /// It never ends.
     Hang,
-    /// It is done once the gate is opened.
+    /// The attempt is done once the gate is opened.
     Gate(Arc<Semaphore>),
-    /// It is refused once the gate is opened.
+    /// The attempt is refused once the gate is opened.
     GateThenRefused(Arc<Semaphore>),
 }
 
-/// How bringing the outcomes home fails.
+/// The way in which settling the outcomes fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// The world's fault, once.
+    /// A transient fault, once.
     Outage,
-    /// The outcome of this job can never be taken in.
+    /// The outcome of this job can never be settled.
     Poison(&'static str),
-    /// It panics on the outcome of this job.
+    /// Settling panics on the outcome of this job.
     Panic(&'static str),
 }
 
@@ -65,7 +61,7 @@ struct State {
     doubts: Option<DoubtLimit>,
 }
 
-/// The effect. Clones share what they remember.
+/// The effect. Clones share the same record.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Probe(Arc<Mutex<State>>);
 
@@ -75,12 +71,12 @@ impl Probe {
         self.0.lock().unwrap().plan.insert(key.to_owned(), acts.into_iter().collect());
     }
 
-    /// How many attempts may end with their outcome open.
+    /// The most attempts that may end with their outcome open.
     pub(crate) fn allow(&self, doubts: DoubtLimit) {
         self.0.lock().unwrap().doubts = Some(doubts);
     }
 
-    /// What goes wrong when outcomes are brought home.
+    /// The fault of settling the outcomes.
     pub(crate) fn trouble(&self, trouble: Trouble) {
         self.0.lock().unwrap().trouble.push(trouble);
     }
@@ -90,7 +86,7 @@ impl Probe {
         self.0.lock().unwrap().attempts.clone()
     }
 
-    /// How many jobs are attempted at this moment.
+    /// How many jobs are being attempted now.
     pub(crate) fn under_way(&self) -> usize {
         self.0.lock().unwrap().performing.len()
     }
@@ -100,7 +96,7 @@ impl Probe {
         self.0.lock().unwrap().overlaps
     }
 
-    /// How many outcomes were brought home together, each time.
+    /// How many outcomes were settled together, each time.
     pub(crate) fn settles(&self) -> Vec<usize> {
         self.0.lock().unwrap().settles.clone()
     }
@@ -191,7 +187,7 @@ impl JobHandler for Probe {
     }
 }
 
-/// A database with the tables of the roads and a list of what ended how.
+/// A database with the tables of the messaging runtime and a list of ended jobs.
 pub(crate) async fn database() -> PgPool {
     let (pool, _) = kit::database().await;
     pool.execute("CREATE TABLE ended (key text NOT NULL, how text NOT NULL)").await.unwrap();
@@ -210,8 +206,8 @@ pub(crate) fn policy() -> JobPolicy {
     }
 }
 
-/// A worker of this effect, whom nothing hurries once it is told to stop, but for attempts that never
-/// end.
+/// A worker of this effect without time limits once it is told to stop, except for attempts that
+/// never end.
 pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: JobPolicy) -> JobWorker<Probe> {
     let stopping = StopGrace { attempts: Duration::from_millis(100), in_all: kit::PATIENCE };
     let (pool, effect, wakers) = (pool.clone(), probe.clone(), WorkerWakers::default());
@@ -220,7 +216,7 @@ pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: JobPolicy) -> JobWork
     JobWorker::new(parts).stopping_within(stopping)
 }
 
-/// Keeps jobs of these names.
+/// Stores jobs of these names.
 pub(crate) async fn append(pool: &PgPool, keys: &[&str]) {
     let jobs: Vec<_> = keys.iter().map(|key| job(key)).collect();
     jobs::append(&mut pool.acquire().await.unwrap(), &jobs).await.unwrap();
@@ -236,12 +232,12 @@ pub(crate) fn job_key(key: &str) -> JobKey {
     JobKey { kind: Probe::KIND, key: key.to_owned() }
 }
 
-/// What ended how, in the order of the names.
+/// The ended jobs with their outcomes, ordered by name.
 pub(crate) async fn ended(pool: &PgPool) -> Vec<(String, String)> {
     sqlx::query_as("SELECT key, how FROM ended ORDER BY key, how").fetch_all(pool).await.unwrap()
 }
 
-/// A row as the tests look at it.
+/// A row in the form that tests compare.
 #[derive(Clone, Debug, PartialEq, sqlx::FromRow)]
 pub(crate) struct Row {
     pub(crate) key: String,
@@ -265,7 +261,7 @@ pub(crate) async fn rows(pool: &PgPool) -> Vec<Row> {
     .unwrap()
 }
 
-/// Time passes: whatever is held or waits is due.
+/// Lets time pass: every held or waiting job is due.
 pub(crate) async fn time_passes(pool: &PgPool) {
     pool.execute("UPDATE messaging.job SET due_at = now() - interval '1 second'").await.unwrap();
 }

@@ -1,4 +1,4 @@
-//! Whole processes: this test binary, started again as one that lives, dies or hangs.
+//! Whole processes: this test binary, started again in a role that runs, fails or hangs.
 
 use std::{
     convert::Infallible,
@@ -25,20 +25,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kit::PATIENCE;
 
-/// Says to the started process what it is to do.
+/// The role of the started process.
 const ROLE: &str = "SHARED_TEST_ROLE";
 
-/// What it prints once its parts have started.
+/// The line that it prints once its parts have started.
 const STARTED: &str = "the parts have started";
 
-/// Not a test of its own: what the others start. Without a role it does nothing.
+/// Not a test of its own: the other tests start it. Without a role it does nothing.
 #[test]
 fn a_process_plays_its_role() {
     let Some(role) = std::env::var_os(ROLE) else { return };
     let role = role.into_string().unwrap();
     let grace = if role == "hangs" { Duration::from_millis(200) } else { PATIENCE };
     let code = lifecycle::process(grace, async |life| set_up(&role, &life).await);
-    // Not by returning: the test harness has an exit code of its own.
+    // Not by returning: the test harness has its own exit code.
     std::process::exit(i32::from(code != ExitCode::SUCCESS));
 }
 
@@ -53,7 +53,7 @@ async fn set_up(role: &str, life: &ProcessLifecycle) -> Result<(), std::io::Erro
             Err(std::io::Error::other("it dies"))
         }),
         "hangs" => life.start(StopStage::Work, "hangs", async |_stop| -> Result<(), Infallible> {
-            // A thread of the runtime, blocked in what cannot be cancelled.
+            // A thread of the runtime, blocked in a call that cannot be cancelled.
             loop {
                 thread::park();
             }
@@ -73,7 +73,7 @@ async fn set_up(role: &str, life: &ProcessLifecycle) -> Result<(), std::io::Erro
     Ok(())
 }
 
-/// Threads in the middle of what a client does to encrypt, to the very end of the process.
+/// Threads that run a client's encryption until the very end of the process.
 fn encrypt() {
     let settings = kafka::KafkaSettings {
         brokers: "127.0.0.1:1".to_owned(),
@@ -134,7 +134,7 @@ fn send(child: &Child, signal: Signal) {
 }
 
 async fn code(mut child: Child) -> i32 {
-    // Shorter than the grace of those that hang on: what ends only with it is noticed.
+    // Shorter than the grace of the hanging roles: an end that waits for the grace is noticed.
     let ended = tokio::time::timeout(PATIENCE / 2, child.wait()).await;
     ended.unwrap().unwrap().code().unwrap()
 }
@@ -176,7 +176,7 @@ async fn a_process_that_hangs_ends_after_its_grace() {
 async fn a_second_signal_ends_a_process_at_once() {
     let child = started("deaf").await;
     send(&child, Signal::SIGTERM);
-    // The first one is being obeyed: its grace is longer than this test's patience.
+    // The first signal is being handled: its grace is longer than this test's time limit.
     send(&child, Signal::SIGINT);
     assert_eq!(code(child).await, 1);
 }

@@ -1,4 +1,4 @@
-//! What a process says of itself when it is asked for its numbers.
+//! The metrics of a process.
 
 use axum::{body::Body, http::Request};
 use shared::{

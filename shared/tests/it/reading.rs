@@ -1,5 +1,5 @@
-//! What a consumer reads, and what it says of itself when it cannot: compressed messages, partitions
-//! that are fewer than members, topics that go, batches that nobody can unpack.
+//! The messages that a consumer reads, and its report when it cannot: compressed messages, fewer
+//! partitions than members, deleted topics, batches that no client can unpack.
 
 use devstack::TestWait;
 use rdkafka::{
@@ -23,7 +23,7 @@ use crate::kit::{
     value,
 };
 
-/// A consumer and its word on itself.
+/// A consumer and its health.
 struct Member {
     consumer: GroupConsumer<Tally>,
     health: ProcessHealth,
@@ -38,7 +38,7 @@ impl Member {
         Self { consumer, health }
     }
 
-    /// One step; what it says of itself after it.
+    /// One step; returns the health after it.
     async fn step(&mut self) -> Result<(), String> {
         let did = self.consumer.step(&CancellationToken::new()).await.unwrap();
         assert!(
@@ -55,7 +55,7 @@ impl Member {
     }
 }
 
-/// Steps until the member's word is as wanted; gives the reason, if there is one.
+/// Steps until the member's health is as expected; returns the reason, if there is one.
 async fn until_it_says(
     member: &mut Member,
     awaited: &str,
@@ -83,7 +83,7 @@ async fn until_total(member: &mut Member, pool: &PgPool, sum: i64) {
     }
 }
 
-/// Brings messages to the log as one batch, in this compression.
+/// Publishes messages as one batch, with this compression.
 async fn publish_compressed(
     kafka: &kafka::KafkaSettings,
     compression: &str,
@@ -123,7 +123,7 @@ fn patient() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(PATIENCE))
 }
 
-/// So many messages that packing them pays: the client sends a batch as it is if it does not shrink.
+/// Enough messages for compression: the client sends a batch as it is if it does not shrink.
 fn ones(key: &str) -> Vec<OutgoingMessage> {
     (1..=50).map(|sequence| number(NUMBERS, key, sequence, 1)).collect()
 }
@@ -142,7 +142,7 @@ async fn messages_are_read_in_every_compression_that_kafka_has() {
     member.leave().await;
 }
 
-/// The broker packs anew what producers bring it in another compression.
+/// The broker recompresses batches that producers send with another compression.
 #[tokio::test]
 async fn a_topic_whose_compression_is_zstd_is_read() {
     let (pool, _) = database().await;
@@ -198,15 +198,15 @@ async fn a_topic_that_is_deleted_under_a_consumer_is_named_by_it() {
     until_it_says(&mut member, "it names the topic that is gone", names_it).await;
 
     create_topics(&kafka, &[NUMBERS], 1).await;
-    // The group may still go on from its old offset.
+    // The group may continue from its old offset.
     publish(&kafka, &[number(NUMBERS, "b", 1, 0), number(NUMBERS, "c", 1, 10)]).await;
     until_total(&mut member, &pool, 11).await;
     until_it_says(&mut member, "it is ready again", Result::is_ok).await;
     member.leave().await;
 }
 
-/// A batch that is small for the broker and, unpacked, larger than the client takes: no consumer of
-/// librdkafka gets past it.
+/// A batch that is small for the broker and, unpacked, larger than the client accepts: no
+/// librdkafka consumer can read past it.
 #[tokio::test]
 async fn a_batch_that_cannot_be_unpacked_is_named_until_reading_goes_on_behind_it() {
     telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
@@ -228,7 +228,7 @@ async fn a_batch_that_cannot_be_unpacked_is_named_until_reading_goes_on_behind_i
     assert!(value("consumer_errors_total{service=\"tally\",kind=\"reading\"}") >= 3.0);
     assert!(why.contains(&format!("{}/0@1", kafka.topic(NUMBERS))), "{why}");
 
-    // As an operator would, who has looked at it: docs/runbooks/ConsumerCannotRead.md.
+    // As an operator would, after a check: docs/runbooks/ConsumerCannotRead.md.
     let mut behind = TopicPartitionList::new();
     behind.add_partition_offset(&kafka.topic(NUMBERS), 0, Offset::Offset(2)).unwrap();
     admin(&kafka).delete_records(&behind, &patient()).await.unwrap();

@@ -1,4 +1,4 @@
-//! A member that is given no messages although there are some reads again by itself.
+//! A member that is given no messages although there are some recovers by itself.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::kit::{
     value,
 };
 
-/// One step, after which it has something to say of itself.
+/// One step; returns the member's health after it.
 async fn step(consumer: &mut GroupConsumer<Tally>, health: &ProcessHealth) -> Result<(), String> {
     let did = consumer.step(&CancellationToken::new()).await.unwrap();
     assert!(
@@ -57,7 +57,7 @@ async fn until_total(
     }
 }
 
-/// Steps until what the member says of itself is this.
+/// Steps until the member's health is this.
 async fn until_it_says(
     consumer: &mut GroupConsumer<Tally>,
     health: &ProcessHealth,
@@ -74,11 +74,11 @@ async fn until_it_says(
     }
 }
 
-/// A member of the same group that reads another topic. Partitions are shared out only when it has been
-/// polled.
+/// A member of the same group that reads another topic. Partitions are assigned only when it has
+/// been polled.
 fn beside(kafka: &kafka::KafkaSettings) -> BaseConsumer {
     let mut config = kafka.member("tally");
-    // It must not be what tells the group of a topic.
+    // This member must not be the one that tells the group of a topic.
     let beside: BaseConsumer =
         config.set("topic.metadata.refresh.interval.ms", "-1").create().unwrap();
     beside.subscribe(&[&kafka.topic("others")]).unwrap();
@@ -93,8 +93,8 @@ async fn delete(kafka: &kafka::KafkaSettings, topic: &str) {
     }
 }
 
-/// The topic is deleted while the member has no partition: fetching from it would fail, and tell. The client
-/// looks at its topics every 10 s, too: if it does so just before the topic is back, it needs no help.
+/// The topic is deleted while the member has no partition: a fetch would fail and report that. The
+/// client also refreshes its topics every 10 s: one just before the topic is back makes it recover.
 #[tokio::test]
 async fn a_topic_that_was_missing_while_partitions_were_shared_out_is_read_when_it_is_back() {
     let (pool, _) = database().await;
@@ -200,7 +200,7 @@ async fn a_member_joins_again_because_of_what_the_broker_says_of_the_groups_offs
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
     publish(&kafka, &[number(NUMBERS, "a", 1, 1)]).await;
-    // Partitions are given by the members' names: this one has it, and never commits.
+    // Partitions are assigned by the members' names: this member has it, and never commits.
     let mut config = kafka.member("tally");
     let stuck: BaseConsumer = config.set("client.id", "0").create().unwrap();
     stuck.subscribe(&[&kafka.topic(NUMBERS)]).unwrap();
@@ -223,7 +223,7 @@ async fn a_member_joins_again_because_of_what_the_broker_says_of_the_groups_offs
     let mut patience = TestWait::until("it has joined again");
     while value(joined_again) < 1.0 {
         drop(stuck.poll(Duration::ZERO));
-        // There may be no group yet.
+        // The group may not exist yet.
         drop(watcher.step().await);
         patience.looked((step(&mut consumer, &health).await, watcher.lag().stalls().is_some()));
     }

@@ -1,9 +1,9 @@
-//! Several transactions on one letter: redrivers beside each other, and beside the consumer.
+//! Concurrent transactions on one letter: several redrivers, and redrivers with the consumer.
 
 use shared::dead_letter::{Resolution, RetryDeadMessage as _};
 
 use crate::{
-    dead_letters::{by, mend, only, open, take_in, unreadable},
+    dead_letters::{by, only, open, repair, take_in, unreadable},
     kit::{NUMBERS, Tally, database, incoming, number, parts, totals},
 };
 
@@ -13,7 +13,7 @@ async fn redrivers_beside_each_other_process_each_message_once() {
     let parts = parts(&pool, Tally::default());
     let batch: Vec<_> = (0..20).map(|n| incoming(&unreadable(&n.to_string(), 1), n)).collect();
     take_in(&parts, &batch).await;
-    mend(&pool, "1").await;
+    repair(&pool, "1").await;
     let letters = open(&pool).await;
     let redrive = async || {
         for letter in &letters {
@@ -39,7 +39,7 @@ async fn a_redrive_beside_the_consumer_loses_nothing() {
     let parts = parts(&pool, Tally::default());
     let batch: Vec<_> = (0..20).map(|n| incoming(&unreadable("a", n + 1), n)).collect();
     take_in(&parts, &batch).await;
-    mend(&pool, "1").await;
+    repair(&pool, "1").await;
     let letters = open(&pool).await;
     let consume = async {
         for offset in 20..100 {
@@ -62,7 +62,7 @@ async fn an_outage_during_a_redrive_changes_nothing() {
     let parts = parts(&pool, tally.clone());
     take_in(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
     let before = only(&pool).await;
-    mend(&pool, "99").await;
+    repair(&pool, "99").await;
     tally.outages.store(1, std::sync::atomic::Ordering::SeqCst);
     parts.redrive(before.id, &by()).await.unwrap_err();
     assert_eq!(only(&pool).await, before);

@@ -22,7 +22,7 @@ async fn url() -> &'static str {
     &devstack::shared().await.urls().registry
 }
 
-/// Asks until there is an answer: the registry may take longer than a service waits.
+/// Repeats the request until there is an answer: the registry may take longer than a service waits.
 pub(crate) async fn answered<T>(
     mut ask: impl AsyncFnMut() -> Result<T, RegistryError>,
 ) -> Result<T, RegistryError> {
@@ -37,7 +37,7 @@ pub(crate) async fn answered<T>(
     }
 }
 
-/// Registers a schema, however long that takes; gives its id.
+/// Registers a schema, however long that takes; returns its id.
 async fn register(registry: &SchemaRegistry, subject: &str, schema: &str) -> u32 {
     answered(async || registry.register(subject, schema).await).await.unwrap()
 }
@@ -138,7 +138,7 @@ async fn an_endless_answer_is_cut_off() {
     let endless = async || -> Infallible {
         loop {
             let (mut guest, _) = listener.accept().await.unwrap();
-            // Who asked may have lost patience: then it asks again.
+            // The caller may have reached its time limit: then it asks again.
             let mut sent = guest.read(&mut [0; 1_024]).await.map(|_bytes| ());
             if sent.is_ok() {
                 sent = guest.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;

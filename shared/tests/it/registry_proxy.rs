@@ -1,5 +1,5 @@
-//! A proxy before the registry, that counts what is asked, refuses what a test says, and can make the
-//! registry one that came back with other ids.
+//! A proxy in front of the registry that counts requests, refuses those that a test names, and can
+//! act as a registry whose ids were reset.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -17,10 +17,10 @@ use serde_json::{Value, json};
 use shared::registry::SchemaRegistry;
 use tokio::{net::TcpListener, task::JoinSet};
 
-/// What a registry of another generation adds to each of its ids.
+/// The offset that a registry of another generation adds to each id.
 const ANEW: u64 = 1_000_000;
 
-/// The proxy. Dropping it ends it.
+/// The proxy. Dropping it stops it.
 pub(crate) struct Proxy {
     pub(crate) url: String,
     state: Arc<Mutex<Told>>,
@@ -40,7 +40,7 @@ struct Told {
 }
 
 impl Proxy {
-    /// A proxy before the registry at this URL.
+    /// A proxy in front of the registry at this URL.
     pub(crate) async fn before(url: &str) -> Self {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
@@ -56,41 +56,41 @@ impl Proxy {
         Self { url, state, _serving: serving }
     }
 
-    /// From now on whoever wants to write is refused in these words.
+    /// From now on every write is refused with this text.
     pub(crate) fn refuse_writes(&self, status: u16, code: u32) {
         self.state.lock().unwrap().refusal = Some((status, code));
     }
 
-    /// From now on the registry has none of the ids that it had.
+    /// From now on the registry knows none of its earlier ids.
     pub(crate) fn count_anew(&self) {
         self.state.lock().unwrap().counted_anew = true;
     }
 
-    /// From now on no subject has a setting of its own, and this counts for all.
+    /// From now on no subject has a setting of its own, and this global one applies.
     pub(crate) fn set_level_of_all(&self, level: &'static str) {
         self.state.lock().unwrap().level_of_all = Some(level);
     }
 
-    /// The ids that were asked for since the last time, in their order.
+    /// The ids that were requested since the last call, in order.
     pub(crate) fn ids_asked(&self) -> Vec<u32> {
         let asked = std::mem::take(&mut self.state.lock().unwrap().asked);
         let id = |path: &str| path.split_once("/schemas/ids/")?.1.parse().ok();
         asked.iter().filter_map(|(_, path)| id(path)).collect()
     }
 
-    /// How many wanted to write since the last time.
+    /// The number of writes since the last call.
     pub(crate) fn writes(&self) -> usize {
         let asked = std::mem::take(&mut self.state.lock().unwrap().asked);
         asked.iter().filter(|(method, path)| writes(method, path)).count()
     }
 
-    /// How many questions were open at the same time, at most.
+    /// The most requests that were open at the same time.
     pub(crate) fn open_most(&self) -> usize {
         self.state.lock().unwrap().open_most
     }
 }
 
-/// A lookup is a `POST`, too, and writes nothing.
+/// A lookup is a `POST` as well, but writes nothing.
 fn writes(method: &Method, path: &str) -> bool {
     method == Method::PUT || method == Method::POST && path.ends_with("/versions")
 }

@@ -1,4 +1,4 @@
-//! The relay: nothing lost, first occurrences in order, a zombie settles nothing.
+//! The relay: no loss, first occurrences in order, a relay that lost its lock settles nothing.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::kit::{NUMBERS, PATIENCE, broker, create_topics, database, number, read_topic, value};
 
-/// A log that keeps what it is given and confirms what `rule` says.
+/// A log that stores messages and confirms those that `rule` selects.
 #[derive(Clone)]
 struct Recorder {
     log: Arc<Mutex<Vec<(String, i64)>>>,
@@ -285,7 +285,7 @@ async fn a_topic_that_is_missing_and_not_ours_to_make_is_waited_for_and_loses_no
     assert_eq!(read.len(), 10);
 }
 
-/// Lets a relay run until something holds.
+/// Runs a relay until a condition holds.
 async fn run_until<P: MessagePublisher>(relay: OutboxRelay<P>, holds: impl Fn() -> bool) {
     let stop = CancellationToken::new();
     let watching = async {

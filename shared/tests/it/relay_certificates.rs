@@ -1,4 +1,4 @@
-//! A relay that leads and whose certificate the broker refuses.
+//! A leading relay whose certificate the broker refuses.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     relay_leaders::{keep, member, until_step},
 };
 
-/// How a client that shows this certificate reaches the broker of the stack.
+/// The settings of a client with this certificate for the broker of the stack.
 fn shows(stack: &ServerStack, certificate: &Path) -> kafka::KafkaSettings {
     let secured = stack.secured().unwrap();
     let own = ClientCertificate {
@@ -60,7 +60,7 @@ async fn a_leader_whose_certificate_has_expired_makes_room_and_leads_again_once_
     let mut standby = member(&database, PATIENCE, publisher, &ProcessHealth::default());
     leader.step().await.unwrap();
     assert_eq!(standby.step().await.unwrap(), RelayStep::Standby);
-    // On a slow machine the first time may pass without any answer.
+    // On a slow machine the first attempt may end without an answer.
     let mut patience = TestWait::until("it gives up because of its certificate");
     loop {
         until_step(&mut leader, RelayStep::GaveUp).await;
@@ -82,7 +82,7 @@ async fn a_leader_whose_certificate_has_expired_makes_room_and_leads_again_once_
         );
     }
 
-    // The file is read again by each new client: nobody has to restart the process.
+    // Each new client reads the file again: no restart of the process is needed.
     fs::copy(valid, &certificate).unwrap();
     drop(standby);
     keep(&pool, 2).await;

@@ -1,4 +1,4 @@
-//! Who leads is able to publish, or makes room.
+//! The leader can publish, or gives its leadership up.
 
 use std::{
     net::TcpListener,
@@ -29,13 +29,13 @@ use crate::{
     relay::{backlog, settings},
 };
 
-/// What a broker looks like behind a network that lets connections through and no answer: it listens
-/// and says nothing.
+/// A broker behind a network that accepts connections and delivers no answer: it listens and sends
+/// nothing.
 fn silence() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").unwrap()
 }
 
-/// Publishes to a broker until it is cut off from it.
+/// Publishes to a broker until its connection is cut.
 struct CutOff {
     well: KafkaPublisher,
     cut: KafkaPublisher,
@@ -75,7 +75,7 @@ pub(crate) fn member<P: MessagePublisher>(
     OutboxRelay::new(settings, publisher, WorkerWakers::default(), health.component("relay"))
 }
 
-/// Steps until the step is this one.
+/// Steps until the step has this result.
 pub(crate) async fn until_step<P: MessagePublisher>(relay: &mut OutboxRelay<P>, wanted: RelayStep) {
     let mut patience = TestWait::until(&format!("{wanted:?}"));
     loop {
@@ -125,7 +125,7 @@ async fn a_leader_that_is_cut_off_from_the_broker_makes_room_for_one_that_is_not
     }
     assert!(!health.is_ready());
 
-    // Nobody else leads: it stands again, and finds the network mended.
+    // No other relay leads: it leads again, and the network works.
     drop(well);
     is_cut.store(false, Ordering::SeqCst);
     keep(&pool, 3).await;
@@ -136,7 +136,7 @@ async fn a_leader_that_is_cut_off_from_the_broker_makes_room_for_one_that_is_not
 #[tokio::test]
 async fn two_that_both_cannot_publish_take_turns_and_rest_in_between() {
     let (pool, database) = database().await;
-    // A pause is three times as long, which no step here takes.
+    // A pause is three times this limit, which no step here takes.
     let limit = Duration::from_secs(1);
     let health = ProcessHealth::default();
     let mut one = member(&database, limit, Nothing, &health);
@@ -159,7 +159,7 @@ impl MessagePublisher for Nothing {
     }
 }
 
-/// The sessions of relays that stand by, and when each was asked something last.
+/// The sessions of relays that do not lead, and when each sent its last query.
 async fn asked(pool: &PgPool) -> Vec<(i32, String)> {
     sqlx::query_as(
         "SELECT pid, query_start::text FROM pg_stat_activity
@@ -193,8 +193,8 @@ async fn a_relay_that_stands_by_keeps_its_connection_and_is_not_woken_by_what_is
     tokio::join!(standby.run(stop.clone()), watch).0.unwrap();
 }
 
-/// Topics whose broker refuses the timestamps of this process's clock, as it does those of one that is
-/// hours ahead.
+/// Topics whose broker refuses the timestamps of this process's clock, as for a clock that is hours
+/// ahead.
 async fn create_untimely(kafka: &kafka::KafkaSettings, names: &[&str]) {
     let admin: AdminClient<_> = kafka.client().create().unwrap();
     let names: Vec<String> = names.iter().map(|text| kafka.topic(text)).collect();
@@ -214,14 +214,14 @@ async fn a_leader_whose_timestamps_are_refused_makes_room_and_buries_nothing() {
     let (pool, database) = database().await;
     let kafka = broker().await;
     create_untimely(&kafka, &[NUMBERS]).await;
-    // Of several records in a batch, the broker does not say that it is their timestamps.
+    // For several records in a batch, the broker does not name the timestamps as the error.
     for number in 1..=3 {
         keep(&pool, number).await;
     }
     let health = ProcessHealth::default();
     let publisher = KafkaPublisher::new(kafka, 10);
     let mut relay = member(&database, Duration::from_secs(2), publisher, &health);
-    // On a slow machine the first time may pass without any answer.
+    // On a slow machine the first attempt may end without an answer.
     let mut patience = TestWait::until("it gives up because of its timestamps");
     loop {
         until_step(&mut relay, RelayStep::GaveUp).await;

@@ -1,4 +1,4 @@
-//! Numbers that only the database knows.
+//! Sampled metrics: numbers from the database.
 
 use std::time::Instant;
 
@@ -11,18 +11,18 @@ use tokio::sync::Mutex;
 
 use crate::kit::{self, value};
 
-/// Letters have no label by which a test could tell its own from another's.
+/// Letters have no label that separates one test's letters from another's.
 static LETTERS: Mutex<()> = Mutex::const_new(());
 
-/// What was so old when it was planted is no older than the time that has passed since; a second is
-/// for the difference of two clocks.
+/// The age of a planted row is at most its initial age plus the time since; a second is added for
+/// the difference of two clocks.
 fn assert_aged(value: f64, seconds: f64, planting: Instant) {
     let oldest = seconds + planting.elapsed().as_secs_f64() + 1.0;
     assert!((seconds..=oldest).contains(&value), "{value} is not {seconds} to {oldest}");
 }
 
-/// Waits until nobody else has a connection to this database: what others did there is told when
-/// they go, or later.
+/// Waits until no other session is connected to this database: sessions report their statistics
+/// when they end, or later.
 async fn alone(pool: &PgPool) {
     until("the others are gone", async || {
         sqlx::query_scalar::<_, bool>(
@@ -108,7 +108,7 @@ async fn counting_goes_along_indexes_however_much_else_there_is() {
     let _alone = LETTERS.lock().await;
     let (pool, settings) = kit::database().await;
     pool.close().await;
-    // One connection, so that what it did is told before it is asked; and nobody else's.
+    // One connection, so that its statistics are reported before they are read; and no other one's.
     let pool =
         db::pool(&db::DatabaseSettings { connections_max: 1, ..settings }, "census").unwrap();
     alone(&pool).await;

@@ -1,5 +1,5 @@
-//! Schema ids: a flood of strange ones, a registry that may only be read, a registry that came back
-//! with other ids, and schemas that mean something else by the same bytes.
+//! Schema ids: a flood of unknown ones, a read-only registry, a registry whose ids were reset, and
+//! schemas that mean something else by the same bytes.
 
 use std::collections::BTreeSet;
 
@@ -28,7 +28,7 @@ use crate::{
     registry_proxy::Proxy,
 };
 
-/// Reads confirmations as every service reads what it is told; does nothing with them.
+/// Reads confirmations as every service reads its messages; ignores them.
 struct Confirmations(AvroCodec);
 
 impl MessageHandler for Confirmations {
@@ -76,7 +76,7 @@ fn parts(pool: &PgPool, codec: &AvroCodec) -> BatchProcessor<Confirmations> {
 
 const KIND: fn() -> RecordKind = RecordKind::of::<OrderConfirmed>;
 
-/// A message at this offset, of a key of its own.
+/// A message at this offset with its own key.
 fn at(codec: &AvroCodec, offset: i64) -> IncomingMessage {
     let says = shared::codec::EventMeta { subject: format!("key-{offset}"), ..says() };
     let incoming = arrived(codec.message(says, &confirmed()).unwrap()).incoming;
@@ -100,7 +100,7 @@ fn message(incoming: IncomingMessage) -> Message {
 
 const STRANGE: u32 = 100;
 
-/// Before, each id was asked for three times with half a second between, one id after another.
+/// Before, each id was requested three times with half a second between, one id after another.
 #[tokio::test]
 async fn a_flood_of_strange_ids_is_asked_for_together_and_waited_for_once() {
     let (pool, _) = database().await;
@@ -118,9 +118,9 @@ async fn a_flood_of_strange_ids_is_asked_for_together_and_waited_for_once() {
     assert_eq!(taken, BatchCounts { fresh: 1, dead: 100, ..BatchCounts::default() });
 
     let asked = proxy.ids_asked();
-    // A slow registry is not asked again once the time for a batch is used up.
+    // A slow registry is not asked again once the time limit for a batch is reached.
     assert!((100..=3 * 100).contains(&asked.len()), "{}", asked.len());
-    // Of the first round only: a question that fails on a slow machine is asked again by itself.
+    // Of the first round only: a request that fails on a slow machine is repeated.
     let distinct: BTreeSet<&u32> = asked[..100].iter().collect();
     assert_eq!(distinct.len(), 100, "none is asked for again before all were");
     assert!((2..=16).contains(&proxy.open_most()), "{} at the same time", proxy.open_most());
@@ -194,7 +194,7 @@ async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_message
     let (old, strange) = (at(&writer, 0), with_id(at(&writer, 1), 12, Some(b"x")));
     proxy.count_anew();
 
-    // One that starts anew knows none of the ids that are in the log.
+    // A new process knows none of the ids in the log.
     let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("schemas");
     let reader = AvroCodec::connect(&settings, &[], &[KIND()], &component, &stop).await.unwrap();
@@ -233,14 +233,14 @@ async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_message
     let why = format!("{decided:?}");
     assert!(why.contains("read with our own schema of shop.orders.order-confirmed.v1"), "{why}");
 
-    // Who went on running says what it says under the ids that count now.
+    // Running services publish with the current ids.
     assert_eq!(writer.renew().await.unwrap(), 1);
     let renewed = message(at(&writer, 2));
     assert_eq!(read::<OrderConfirmed>(&reader, &renewed).await.unwrap(), confirmed());
     assert_eq!(writer.renew().await.unwrap(), 0);
 }
 
-/// `OrderConfirmed`'s schema with its moment in milliseconds, and perhaps one more optional field.
+/// `OrderConfirmed`'s schema with its time in milliseconds, and perhaps one more optional field.
 fn in_milliseconds(more: bool) -> String {
     let mut schema: Value = serde_json::from_str(OrderConfirmed::SCHEMA).unwrap();
     let Value::Array(fields) = &mut schema["fields"] else { panic!("no fields") };

@@ -1,4 +1,4 @@
-//! What the numbers on messages give away is counted, and only once it is committed.
+//! Gaps and falls in message numbers are counted, and only once the batch is committed.
 
 use std::sync::{Arc, atomic::AtomicU32};
 
@@ -18,7 +18,7 @@ fn metrics() -> MetricsHandle {
     telemetry::init(telemetry::LogFormat::Pretty, "warn").unwrap()
 }
 
-/// What a counter says of a topic; nothing if it is not shown.
+/// The value of a topic's counter; none if it is not shown.
 fn counted(name: &str, topic: &str) -> Option<u64> {
     let line = format!("{name}{{service=\"tally\",topic=\"{topic}\"}} ");
     let rendered = metrics().render();
@@ -47,7 +47,7 @@ async fn a_message_behind_a_later_one_falls_and_a_message_read_again_repeats() {
     assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (None, None));
     parts.take_in(&batch(&[&first, &second])).await.unwrap();
     assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (Some(1), Some(1)));
-    // From the beginning: all of it is known.
+    // From the beginning: the whole sequence is known.
     parts.take_in(&batch(&[&first, &third, &second])).await.unwrap();
     assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (Some(1), Some(4)));
 }

@@ -1,4 +1,4 @@
-//! Stopping a job: it is not attempted again, whatever it was doing at that moment.
+//! Stopping a job: it is not attempted again, whatever its state at that moment.
 
 use std::sync::{
     Arc,
@@ -22,17 +22,17 @@ use tokio::sync::Notify;
 
 use crate::kit::{PATIENCE, database};
 
-/// Does what it is told to, once it is let.
+/// Performs its instruction once the gate is open.
 #[derive(Clone, Debug, Default)]
-struct Errand {
+struct HeldJob {
     fails: bool,
     begun: Arc<Notify>,
     go_on: Arc<Notify>,
     brought_home: Arc<AtomicU32>,
 }
 
-impl JobHandler for Errand {
-    const KIND: &'static str = "errand";
+impl JobHandler for HeldJob {
+    const KIND: &'static str = "held_job";
     type Done = ();
 
     async fn perform(&self, _job: &ClaimedJob) -> Result<(), AttemptFailure> {
@@ -55,7 +55,7 @@ impl JobHandler for Errand {
     }
 }
 
-fn worker(pool: &PgPool, errand: &Errand) -> JobWorker<Errand> {
+fn worker(pool: &PgPool, held_job: &HeldJob) -> JobWorker<HeldJob> {
     let backoff = BackoffSchedule { first: Duration::ZERO, factor: 1.0, cap: Duration::ZERO };
     let policy = JobPolicy {
         backoff,
@@ -65,12 +65,12 @@ fn worker(pool: &PgPool, errand: &Errand) -> JobWorker<Errand> {
         poll: Duration::from_secs(1),
     };
     let health = ProcessHealth::default().component("jobs");
-    let (effect, pool, wakers) = (errand.clone(), pool.clone(), WorkerWakers::default());
+    let (effect, pool, wakers) = (held_job.clone(), pool.clone(), WorkerWakers::default());
     JobWorker::new(WorkerParts { service: "probe", effect, policy, pool, wakers, health })
 }
 
 fn key() -> JobKey {
-    JobKey { kind: Errand::KIND, key: "one".to_owned() }
+    JobKey { kind: HeldJob::KIND, key: "one".to_owned() }
 }
 
 async fn keep(pool: &PgPool) {
@@ -86,14 +86,14 @@ async fn rows(pool: &PgPool) -> i64 {
     sqlx::query_scalar("SELECT count(*) FROM messaging.job").fetch_one(pool).await.unwrap()
 }
 
-/// Stops the job while its attempt is made; then lets that end.
-async fn stopped_in_the_middle(pool: &PgPool, errand: &Errand) -> WorkerStep {
+/// Stops the job during its attempt; then lets the attempt end.
+async fn stopped_in_the_middle(pool: &PgPool, held_job: &HeldJob) -> WorkerStep {
     keep(pool).await;
-    let mut worker = worker(pool, errand);
+    let mut worker = worker(pool, held_job);
     let stopping = async {
-        errand.begun.notified().await;
+        held_job.begun.notified().await;
         stop(pool).await;
-        errand.go_on.notify_one();
+        held_job.go_on.notify_one();
     };
     tokio::join!(worker.step(), stopping).0.unwrap()
 }
@@ -103,54 +103,54 @@ async fn a_job_that_waits_is_gone_when_it_is_stopped() {
     let (pool, _) = database().await;
     keep(&pool).await;
     stop(&pool).await;
-    assert_eq!(worker(&pool, &Errand::default()).step().await.unwrap().claimed, 0);
+    assert_eq!(worker(&pool, &HeldJob::default()).step().await.unwrap().claimed, 0);
 }
 
 #[tokio::test]
 async fn a_job_that_fails_after_it_was_stopped_is_not_attempted_again() {
     let (pool, _) = database().await;
-    let errand = Errand { fails: true, ..Errand::default() };
-    assert_eq!(stopped_in_the_middle(&pool, &errand).await.again, 1);
+    let held_job = HeldJob { fails: true, ..HeldJob::default() };
+    assert_eq!(stopped_in_the_middle(&pool, &held_job).await.again, 1);
     assert_eq!(rows(&pool).await, 0);
-    assert_eq!(worker(&pool, &errand).step().await.unwrap().claimed, 0);
+    assert_eq!(worker(&pool, &held_job).step().await.unwrap().claimed, 0);
 }
 
 #[tokio::test]
 async fn a_job_that_succeeds_after_it_was_stopped_is_brought_home() {
     let (pool, _) = database().await;
-    let errand = Errand::default();
-    assert_eq!(stopped_in_the_middle(&pool, &errand).await.done, 1);
-    assert_eq!(errand.brought_home.load(Ordering::SeqCst), 1);
+    let held_job = HeldJob::default();
+    assert_eq!(stopped_in_the_middle(&pool, &held_job).await.done, 1);
+    assert_eq!(held_job.brought_home.load(Ordering::SeqCst), 1);
     assert_eq!(rows(&pool).await, 0);
 }
 
 #[tokio::test]
 async fn a_stopped_job_whose_worker_died_is_not_attempted_again() {
     let (pool, _) = database().await;
-    let errand = Errand::default();
+    let held_job = HeldJob::default();
     keep(&pool).await;
-    let mut dying = worker(&pool, &errand);
+    let mut dying = worker(&pool, &held_job);
     tokio::select! {
         _step = dying.step() => panic!("the attempt ended by itself"),
-        () = errand.begun.notified() => drop(dying),
+        () = held_job.begun.notified() => drop(dying),
     }
     stop(&pool).await;
     sqlx::query("UPDATE messaging.job SET due_at = now()").execute(&pool).await.unwrap();
-    assert_eq!(worker(&pool, &errand).step().await.unwrap().claimed, 0);
+    assert_eq!(worker(&pool, &held_job).step().await.unwrap().claimed, 0);
     assert_eq!(rows(&pool).await, 0);
 }
 
 #[tokio::test]
 async fn a_job_that_is_wanted_again_while_it_is_stopped_goes_on() {
     let (pool, _) = database().await;
-    let errand = Errand { fails: true, ..Errand::default() };
+    let held_job = HeldJob { fails: true, ..HeldJob::default() };
     keep(&pool).await;
-    let mut worker = worker(&pool, &errand);
+    let mut worker = worker(&pool, &held_job);
     let meanwhile = async {
-        errand.begun.notified().await;
+        held_job.begun.notified().await;
         stop(&pool).await;
         keep(&pool).await;
-        errand.go_on.notify_one();
+        held_job.go_on.notify_one();
     };
     tokio::join!(worker.step(), meanwhile).0.unwrap();
     assert_eq!(rows(&pool).await, 1);

@@ -1,10 +1,10 @@
-//! A database that speaks to nobody in plain text.
+//! A database that refuses unencrypted connections.
 
 use devstack::{SecuredServers, ServerSource, ServerStack, SilentProgress, WantedParts};
 use shared::{db, fault};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-/// A server, and its superuser's URL without what says how it is protected.
+/// A server, and its superuser's URL without TLS parameters.
 struct Server {
     stack: ServerStack,
     url: String,
@@ -22,8 +22,8 @@ impl Server {
         self.stack.secured().unwrap()
     }
 
-    /// How a connection with these words behind the URL goes, as every connection here is made:
-    /// whether it is encrypted, or why there is none.
+    /// The result of a connection with these URL parameters, made like every connection here:
+    /// whether it is encrypted, or why it failed.
     async fn connect(&self, url: &str, protection: &str) -> Result<bool, String> {
         let settings = db::DatabaseSettings::new(format!("{url}?{protection}").into());
         let options = db::options(&settings, "test").unwrap();
@@ -45,7 +45,7 @@ async fn a_database_that_proves_itself_is_reached_and_no_other() {
     let (ca, stranger) = (&server.secured().ca_file, &server.secured().stranger_file);
     let verified = format!("sslmode=verify-full&sslrootcert={}", ca.display());
     assert_eq!(server.connect(&server.url, &verified).await, Ok(true));
-    // The same place by a name that is not in the certificate.
+    // The same address under a name that is not in the certificate.
     let elsewhere = server.url.replace("@localhost", "@127.0.0.1");
     let refused = server.connect(&elsewhere, &verified).await.unwrap_err();
     assert!(refused.contains("certificate not valid for name"), "{refused}");

@@ -185,7 +185,7 @@ async fn a_topic_that_keeps_longer_than_an_inbox_remembers_is_refused() {
     for days in [21, 10_000] {
         let kept = std::time::Duration::from_hours(24 * days);
         let topic = TopicSpec { name: if days > 21 { "for-ever" } else { "long" }, ..declared };
-        // Made by somebody else, who meant it well.
+        // Created by another client, with other settings.
         let made =
             create(&settings, &[TopicSpec { retention: kept, ..topic }], ReplicaCount::majority(1))
                 .await;
@@ -197,7 +197,7 @@ async fn a_topic_that_keeps_longer_than_an_inbox_remembers_is_refused() {
         );
         assert!(!error.is_transient());
     }
-    // Latest values stay for ever, and nobody needs an inbox for them.
+    // Latest values stay for ever, and need no inbox.
     create(&settings, &[TopicSpec::latest("latest")], ReplicaCount::majority(1)).await.unwrap();
 }
 

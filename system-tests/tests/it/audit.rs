@@ -37,7 +37,7 @@ struct Auditor {
     prefix: String,
 }
 
-/// What one run said.
+/// The output of one run.
 struct Audited {
     code: Option<i32>,
     report: Value,

@@ -1,5 +1,5 @@
-//! Everything that a stranger may send to any endpoint of the four services: refused with its reason,
-//! in one form, and nothing is done.
+//! Invalid requests to every endpoint of the four services: each is refused with its reason, in one
+//! form, and has no effect.
 
 use devstack::TestWait;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
@@ -77,14 +77,14 @@ impl Operation {
     }
 }
 
-/// Each request has a connection of its own: after some refusals the server hangs up, and who asks next
-/// on the same one may not be answered.
+/// Each request has a connection of its own: after some refusals the server hangs up, and who asks
+/// next on the same one may not be answered.
 fn client() -> Client {
     Client::builder().pool_max_idle_per_host(0).build().unwrap()
 }
 
-/// Sends a request until it is answered: the server may hang up on a body while it is being sent, and
-/// a 503 that says when to come back is asked again.
+/// Sends a request until it is answered: the server may hang up on a body while it is being sent,
+/// and a 503 that says when to come back is asked again.
 async fn sent(request: &RequestBuilder) -> Response {
     let mut patience = TestWait::until("an answer");
     loop {
@@ -97,7 +97,7 @@ async fn sent(request: &RequestBuilder) -> Response {
     }
 }
 
-/// What every refusal is.
+/// Properties of every refusal.
 async fn assert_refused(http: &Client, base: &str, case: &str, request: RequestBuilder) -> Value {
     let response = sent(&request).await;
     let status = response.status().as_u16();

@@ -1,5 +1,5 @@
-//! Every kind of bad message on every topic: whoever reads it keeps it as it came, with a reason that
-//! says what is wrong, and goes on.
+//! Every kind of bad message on every topic: each reader keeps the message unchanged as a dead
+//! letter, with a reason that says what is wrong, and goes on.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Three brokers, everything kept three times and confirmed when two have it: one is lost and nothing
-//! else; with two lost nothing is confirmed, and what was accepted waits.
+//! Three brokers, three replicas, confirmed by two: with one broker lost, no message is lost; with
+//! two brokers lost, no message is confirmed, and accepted orders wait.
 
 use devstack::{ServerStack, StopMode, WantedParts};
 use sagactl::{
@@ -27,7 +27,7 @@ async fn lose_one(stage: &Stage, stack: &ServerStack) {
     stack.start_broker(0).await.unwrap();
 }
 
-/// Two brokers are killed: orders are accepted, and wait in the database until the brokers are back.
+/// Two brokers are killed: orders are accepted, and wait in the database until brokers return.
 async fn lose_two(stage: &mut Stage, stack: &ServerStack) {
     for n in [1, 2] {
         stack.stop_broker(n, StopMode::Kill).await.unwrap();

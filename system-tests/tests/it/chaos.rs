@@ -1,5 +1,5 @@
-//! Everything goes wrong at once: a gateway with faults, a broker that is away, `kill -9` of everybody.
-//! The small form of `sagactl chaos`.
+//! Many failures in one run: a gateway with faults, a broker that is down, `kill -9` of each
+//! process. The small form of `sagactl chaos`.
 
 use devstack::{ServerSource, ServerStack, SilentProgress, WantedParts};
 use sagactl::{

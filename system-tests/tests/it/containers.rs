@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 struct Official {
     service: &'static str,
     image: &'static str,
-    /// Where it listens.
     ports: &'static [u16],
     /// Where its data lie.
     data: &'static str,
@@ -91,7 +90,7 @@ const OFFICIAL: [Official; 6] = [
     },
 ];
 
-/// What the machine gives up, at most, without profiles.
+/// Limit on the memory of all services without profiles.
 const MEMORY_MIB_MAX: u64 = 4 * 1024;
 
 fn file(name: &str) -> String {

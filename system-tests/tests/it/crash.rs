@@ -1,4 +1,4 @@
-//! `kill -9` of each service in the middle of a crowd: no manual step, every promise kept.
+//! `kill -9` of each service while many orders run: no manual step, every invariant holds.
 
 use devstack::TestWait;
 use nix::sys::signal::Signal;
@@ -9,7 +9,7 @@ use sagactl::{
 
 use crate::stage::{self, Stage};
 
-/// Enough orders for many batches: a service is killed in the middle of one.
+/// Enough orders for many batches, so that a service is killed in the middle of a batch.
 const CROWD: u64 = 600;
 
 /// Kills the member once some of the crowd has been accepted, and starts it again.

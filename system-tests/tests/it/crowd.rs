@@ -1,4 +1,4 @@
-//! Many orders at once, each way, and every promise kept.
+//! Many orders at once, with every outcome; every invariant holds.
 
 use sagactl::{cluster::AuditExpectation, load, screen::ProgressBoard, source::StackSource};
 

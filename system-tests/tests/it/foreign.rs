@@ -1,5 +1,5 @@
-//! What stands on the topics is plain Avro in Confluent's wire format: whoever fetches the schema by
-//! the id in the message can read it, without this project's code.
+//! Messages on the topics are plain Avro in Confluent's wire format: a reader that fetches the
+//! schema by the id in the message can decode them without this project's code.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Two instances of order-service, of which the one that leads cannot publish: it makes room for the
-//! other, and customers notice nothing.
+//! Two instances of order-service, of which the leader cannot publish: it gives up leadership to
+//! the other, and customers notice nothing.
 
 use std::path::Path;
 
@@ -39,8 +39,8 @@ async fn leads_beside(stage: &mut Stage, settings: &[(&str, &str)]) -> ExtraInst
     second
 }
 
-/// Customers place orders at the cluster's own instance until the first of them is confirmed, and none
-/// of them is told to come back later.
+/// Customers place orders at the cluster's own instance until the first of them is confirmed, and
+/// none of them is told to come back later.
 async fn all_are_served(stage: &Stage) {
     let mut first = None;
     let mut patience = TestWait::until("the first order is confirmed");

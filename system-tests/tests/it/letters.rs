@@ -1,4 +1,4 @@
-//! What went wrong is seen and mended by an operator, with `sagactl` over HTTP and nothing else.
+//! An operator finds and fixes dead letters with `sagactl` over HTTP and nothing else.
 
 use std::{
     collections::BTreeMap,
@@ -130,7 +130,7 @@ async fn redrive_in_vain(stage: &Stage, member: ProcessName, order_id: Uuid) -> 
 
 /// Has the order service read what it could not, as a new version of it might: the body is replaced
 /// by one that inventory-service published.
-async fn mend(stage: &Stage, order_id: Uuid) {
+async fn repair(stage: &Stage, order_id: Uuid) {
     let topic = format!("{}stock-reserved", stage.cluster.prefix());
     let published = raw::read(&stage.cluster.stack().brokers, &topic).await;
     let is_good = |raw: &&Raw| {
@@ -149,8 +149,8 @@ async fn mend(stage: &Stage, order_id: Uuid) {
     conn.close().await.unwrap();
 }
 
-/// Poisons an order while inventory-service is away, sees it end all the same, and decides about the
-/// letters as an operator.
+/// Poisons an order while inventory-service is away, sees it end all the same, and decides about
+/// the letters as an operator.
 async fn poison_an_order(stage: &mut Stage) -> Uuid {
     stage.cluster.end(ProcessName::Inventory, Signal::SIGTERM).await.unwrap();
     let order = stage.place("load-0001", "tok_visa").await;
@@ -169,7 +169,7 @@ async fn poison_an_order(stage: &mut Stage) -> Uuid {
     assert!(sagactl(stage, ProcessName::Payments, &because).await);
     assert!(sagactl(stage, ProcessName::Payments, &["show", &id]).await);
     let id = redrive_in_vain(stage, ProcessName::Orders, order.id).await;
-    mend(stage, order.id).await;
+    repair(stage, order.id).await;
     assert!(sagactl(stage, ProcessName::Orders, &["redrive", &id]).await);
     for member in [ProcessName::Payments, ProcessName::Orders] {
         assert!(letters(stage, member, order.id).await.is_empty());
@@ -210,8 +210,8 @@ fn goes_on(tree: &Tree) -> bool {
     tree.names().contains("process notification-sent") && tree.orphans().is_empty()
 }
 
-/// The spans of this name about an order's poison, each once: they are in a trace of their own. What
-/// was read twice is recorded twice, under one id.
+/// The spans of this name about an order's poison, each once: they are in a trace of their own.
+/// What was read twice is recorded twice, under one id.
 fn of_poison(collector: &Collector, order: &str, name: &str) -> BTreeMap<Vec<u8>, Recorded> {
     let is_mine = |span: &Recorded| {
         span.attribute("messaging.kafka.message.key").as_deref() == Some(order)

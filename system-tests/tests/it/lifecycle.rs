@@ -1,4 +1,4 @@
-//! Starting and stopping while something that everybody depends on is away.
+//! Starting and stopping services while a dependency (broker, database, registry) is down.
 
 use std::sync::{
     Arc,
@@ -28,7 +28,7 @@ use crate::{
     stage::{self, Stage, answered, place_crowd, until},
 };
 
-/// What a service waits for when this part is away.
+/// The dependency that a service reports while this part is down.
 fn waits_for(part: StackPart) -> &'static str {
     match part {
         StackPart::Kafka => "topics",
@@ -43,10 +43,10 @@ fn waits_for(part: StackPart) -> &'static str {
 /// How long a service may take to end, unless more is said: it gives up what it is doing before.
 const GRACE: (&str, &str) = ("SHUTDOWN_GRACE", "8s");
 
-/// How often services may miss that: a machine may stand still, a service that waits does so each time.
+/// Attempts to stop in time: a machine may stand still; a service that hangs fails each attempt.
 const ATTEMPTS: usize = 3;
 
-/// Who did not end well, and in which case.
+/// The services that did not stop in time, each with its case.
 type Missed = Vec<String>;
 
 /// Tells every service to stop. One that does not end within its grace ends badly by itself.
@@ -68,8 +68,8 @@ async fn stop(stage: &mut Stage, member: ProcessName, case: &str) -> Option<Stri
     Some(told)
 }
 
-/// Starts them again. Where nobody has missed the grace there is no other attempt, and at the very end
-/// everybody is given all the time that the machine may need.
+/// Starts them again. Where nobody has missed the grace there is no other attempt, and at the very
+/// end everybody is given all the time that the machine may need.
 async fn start_again(stage: &mut Stage, members: &[ProcessName], missed: &[String]) {
     if missed.is_empty() {
         stage.cluster.unset(GRACE.0);
@@ -103,7 +103,7 @@ async fn start_all_in_vain(stage: &mut Stage, part: StackPart) {
             let Some((ready, report)) = cluster.health(member).await.unwrap() else { return false };
             assert!(!ready, "{part} is away, and {member} is ready: {report}");
             said = report;
-            // What it has not tried yet is only starting.
+            // A dependency that was not tried yet is still starting.
             let waiting = format!("\"{}\":", waits_for(part));
             said.split_once(&waiting).is_some_and(|(_, text)| !text.starts_with("\"starting"))
         })
@@ -172,7 +172,7 @@ async fn waiting(conn: &mut PgConnection) -> i64 {
     sqlx::query_scalar(waiting).fetch_one(conn).await.unwrap()
 }
 
-/// Places an order whose charge stays with the gateway: a job in hand, for as long as a call may take.
+/// Places an order whose charge the gateway holds: a job under way for as long as a call may take.
 async fn place_held(stage: &Stage) -> Uuid {
     let (http, gateway) = (client::http().unwrap(), stage.cluster.url(ProcessName::Gateway));
     let held = http.put(format!("{gateway}/faults")).json(&json!({ "slow_ms": 600_000 }));
@@ -219,7 +219,7 @@ async fn stop_while_the_database_is_silent(
     (postgres, key): (u32, &str),
 ) -> Missed {
     let held = place_held(stage).await;
-    // When the database falls silent, consumer and intake are in the middle of a transaction.
+    // When the database falls silent, consumer and batcher are in the middle of a transaction.
     let mut order_db =
         PgConnection::connect(stage.cluster.database(ProcessName::Orders).unwrap()).await.unwrap();
     stage.place("load-0001", "tok_visa").await;
@@ -229,7 +229,7 @@ async fn stop_while_the_database_is_silent(
     make_product(stage, key).await;
     let orders = stage.orders.clone();
     let missed = {
-        // Who waits for the lock too long is told so, and asks again.
+        // A request that waits too long for the lock fails, and is repeated.
         let mut placing = std::pin::pin!(place_crowd(&orders, key, 1));
         let stopping = async {
             until("two transactions are in the middle", async || waiting(&mut order_db).await >= 2)
@@ -311,8 +311,8 @@ async fn whatever_is_away_services_stop_well_start_waiting_and_recover_by_themse
     stack.stop().await;
 }
 
-/// Joins the group of a service under the service's own name, again and again, until told to stop: a
-/// service that stood still comes back and shuts out who had joined meanwhile.
+/// Joins the group of a service under the service's own name, again and again, until told to stop:
+/// a service that stood still comes back and shuts out who had joined meanwhile.
 fn join_as_another(
     brokers: &str,
     prefix: &str,
@@ -346,13 +346,13 @@ async fn a_client_that_is_beyond_repair_ends_its_service_and_a_new_start_goes_on
     stop.store(true, Ordering::Relaxed);
     other.await.unwrap();
     let log = std::fs::read_to_string(stage.cluster.log_file(ProcessName::Inventory)).unwrap();
-    // The client's library has words of its own, of a broker that did not answer for a while, or when
-    // a client that was shut out is dropped.
+    // The client's library has words of its own, of a broker that did not answer for a while, or
+    // when a client that was shut out is dropped.
     let is_ours = |text: &&str| text.contains("ERROR") && !text.contains("\"target\":\"rdkafka");
     let is_ours = |it: &&str| is_ours(it) && !it.contains("\"target\":\"librdkafka");
     let errors: Vec<&str> = log.lines().filter(is_ours).collect();
     assert!(matches!(errors[..], [one] if one.contains("FencedInstanceId")), "{errors:#?}");
-    // What comes meanwhile waits.
+    // Messages that come meanwhile wait.
     let order = stage.place("load-0002", "tok_visa").await;
     stage.cluster.restart(ProcessName::Inventory).await.unwrap();
     stage.history(order.id, &["order-confirmed", "notification-sent"]).await;

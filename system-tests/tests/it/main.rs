@@ -1,5 +1,5 @@
 //! The four services together, as processes, on a real Kafka and a real Postgres; and the rules of
-//! the house in which they live.
+//! this code base.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod again;

@@ -1,4 +1,4 @@
-//! The counters that must stay 0 do not stay 0 when what they count happens.
+//! Each counter that must stay 0 rises when the counted event happens.
 
 use devstack::TestWait;
 use sagactl::cluster::ProcessName;
@@ -7,7 +7,7 @@ use shared::{clock::Clock, sequence};
 use crate::{raw, read, stage};
 
 #[tokio::test]
-async fn a_repeat_and_a_message_out_of_order_are_counted_by_whoever_reads_them() {
+async fn a_repeat_and_a_message_out_of_order_are_counted_by_their_reader() {
     let mut stage = stage::open().await;
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
@@ -37,7 +37,7 @@ async fn a_repeat_and_a_message_out_of_order_are_counted_by_whoever_reads_them()
         }
         patience.look_again((repeats, falls)).await;
     }
-    // A number that should be 0 keeps nobody out.
+    // A counter that should be 0 does not make a service unready.
     stage.cluster.ready(ProcessName::Orders).await.unwrap();
     assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
 }

@@ -1,4 +1,4 @@
-//! Messages that no service can read: dead with a reason, and the partition goes on.
+//! Messages that no service can read: each becomes a dead letter, and the partition goes on.
 
 use devstack::TestWait;
 use sagactl::cluster::{AuditExpectation, ProcessName};
@@ -61,7 +61,7 @@ async fn dead_letters(stage: &stage::Stage) -> i64 {
     all
 }
 
-/// So many strange ids used to be asked for one after another, with half a second for each.
+/// Each of the many unknown ids used to be looked up one after another, half a second for each.
 #[tokio::test]
 async fn a_flood_of_schema_ids_that_nobody_knows_keeps_no_order_back() {
     let stage = stage::open().await;

@@ -1,4 +1,4 @@
-//! Messages as bytes: whatever any client may put on a topic, or read from it.
+//! Raw messages: writes any bytes to a topic and reads them back.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,6 @@ pub(crate) fn ask<T>(what: &str, mut question: impl FnMut() -> KafkaResult<T>) -
     }
 }
 
-/// A message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Raw {
     /// The whole name at the broker.
@@ -77,7 +76,7 @@ impl Raw {
     }
 }
 
-/// What the broker refused.
+/// The refusals of the broker.
 #[derive(Clone, Default)]
 struct Refusals(Arc<Mutex<Vec<String>>>);
 

@@ -1,4 +1,4 @@
-//! A topic that refuses what a service publishes: no other topic waits for it.
+//! A topic that refuses messages of a service does not block other topics.
 
 use devstack::TestWait;
 use rdkafka::{

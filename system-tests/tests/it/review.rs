@@ -1,4 +1,4 @@
-//! What no rule can decide, an operator decides with `sagactl payments`.
+//! Payments that no rule can decide: an operator decides with `sagactl payments`.
 
 use reqwest::Url;
 use sagactl::{

@@ -1,5 +1,5 @@
-//! Where everything is encrypted: a broker with TLS and SASL-SCRAM, a database that refuses plain
-//! text. Who cannot prove who they are, or is shown a certificate that nobody vouches for, waits.
+//! Encrypted connections: a broker with TLS and SASL-SCRAM, a database that refuses plain text. A
+//! service with wrong credentials, or that is shown an untrusted certificate, waits.
 
 use std::fs;
 
@@ -29,7 +29,7 @@ async fn wait_with(
     }
     for member in ProcessName::SERVICES {
         let (mut report, mut log) = (String::new(), String::new());
-        // Whoever asks is told a moment before the log is.
+        // The health endpoint reports the reason a moment before the log does.
         until(&format!("{member} says and logs {said}"), async || {
             let Some((ready, told)) = stage.cluster.health(member).await.unwrap() else {
                 return false;

@@ -1,4 +1,4 @@
-//! Each service with a setting that is wrong or missing: one clear line, an end, and no secret.
+//! A wrong or missing setting ends each service with one clear line, which shows no secret.
 
 use std::{
     collections::BTreeSet,
@@ -28,8 +28,8 @@ struct End {
     log: String,
 }
 
-/// Runs a service with nothing but these settings, until it ends by itself: what waits for something
-/// that is not there waits for ever.
+/// Runs a service with nothing but these settings, until it ends by itself: what waits for
+/// something that is not there waits for ever.
 async fn run(member: ProcessName, settings: &[(&str, &str)]) -> End {
     run_with(member, settings, &[]).await
 }
@@ -54,7 +54,7 @@ async fn run_with(member: ProcessName, settings: &[(&str, &str)], arguments: &[&
     End { code: status.code(), complaint: text(stderr), log: text(stdout) }
 }
 
-/// What is wrong for every service, and what is said about it.
+/// Wrong settings of every service, and the expected message of each.
 const COMMON: &[(&[(&str, &str)], &str)] = &[
     (&[], "--database-url"),
     (&[("DATABASE_URL", "")], " (DATABASE_URL is not set: it is empty)"),
@@ -131,7 +131,7 @@ const COMMON: &[(&[(&str, &str)], &str)] = &[
     ),
 ];
 
-/// What only one service can have wrong.
+/// Wrong settings that only one service has.
 const OWN: &[(ProcessName, (&str, &str), &str)] = &[
     (ProcessName::Orders, ("ORDER_PATIENCE", "0s"), "ORDER_PATIENCE"),
     (ProcessName::Orders, ("ORDER_TOTAL_MAX", "0"), "ORDER_TOTAL_MAX"),
@@ -200,8 +200,8 @@ async fn a_variable_that_is_set_and_empty_counts_as_not_set_whichever_it_is() {
         let names = variables(&settings_of(member));
         assert!(names.len() > 30, "{names:?}");
         for name in names.iter().filter(|text| *text != "DATABASE_URL") {
-            // The question whether it is ready is asked once all settings are read and checked; nobody
-            // answers it.
+            // The question whether it is ready is asked once all settings are read and checked;
+            // nobody answers it.
             let settings =
                 [("DATABASE_URL", DATABASE), ("ADMIN_LISTEN", "127.0.0.1:1"), (name, "")];
             let end = run_with(member, &settings, &["--health"]).await;

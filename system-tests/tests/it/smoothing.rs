@@ -1,4 +1,4 @@
-//! The broker is away: what is accepted waits in Postgres, and no more is accepted than may wait.
+//! While the broker is down, accepted orders wait in Postgres, and admission limits their number.
 
 use devstack::{ServerSource, ServerStack, SilentProgress, StopMode, TestWait, WantedParts};
 use reqwest::header;
@@ -12,7 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 
 use crate::stage::{self, Stage, until};
 
-/// Messages that may wait.
+/// Limit on waiting messages.
 const MESSAGES_MAX: i64 = 40;
 
 /// Messages in order-service's outbox.
@@ -23,8 +23,8 @@ async fn waiting(stage: &Stage) -> i64 {
     query.fetch_one(&mut conn).await.unwrap()
 }
 
-/// Whether the door is closed because too much waits: somebody may also be told to come back because
-/// the machine stood still.
+/// Whether the door is closed because too much waits: somebody may also be told to come back
+/// because the machine stood still.
 async fn is_closed(stage: &Stage) -> bool {
     stage.numbers(ProcessName::Orders).await.contains("admission_open 0")
 }

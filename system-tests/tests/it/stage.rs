@@ -1,4 +1,4 @@
-//! Where the system tests play: a cluster of their own on the stack of this test process.
+//! The fixture of the system tests: a cluster of their own on the stack of this test process.
 //!
 //! One cluster at a time: five processes, a broker and a database are enough for two cores.
 
@@ -21,7 +21,7 @@ use uuid::Uuid;
 /// Settings of every cluster: no order is cancelled because the machine stood still.
 const SETTINGS: [(&str, &str); 1] = [("ORDER_PATIENCE", "1h")];
 
-/// For as long as this is worth, a customer asks again.
+/// Limit on the repeated requests of a customer.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::const_new(());
@@ -43,8 +43,8 @@ pub(crate) async fn open_on(stack: &ServerStack, environment: &[(&str, &str)]) -
     open_in_turn(stack, environment, ONE_AT_A_TIME.lock().await).await
 }
 
-/// The same on a stack that is started when it is this test's turn, and not before: some are too heavy
-/// to stand beside another test's.
+/// The same on a stack that is started when it is this test's turn, and not before: some are too
+/// heavy to stand beside another test's.
 pub(crate) async fn open_with(
     parts: WantedParts,
     environment: &[(&str, &str)],
@@ -133,8 +133,8 @@ impl Stage {
         }
     }
 
-    /// Checks every invariant from outside, once nothing is on its way; then ends the cluster, every
-    /// member of which must end well.
+    /// Checks every invariant from outside, once nothing is on its way; then ends the cluster,
+    /// every member of which must end well.
     pub(crate) async fn close(self, expected: AuditExpectation) -> AuditReport {
         self.all_end().await;
         let report = self.cluster.audit(expected).await.unwrap();
@@ -157,8 +157,8 @@ fn settled(answer: anyhow::Result<PlaceAnswer>) -> Result<PlaceAnswer, String> {
     }
 }
 
-/// Asks until there is an answer that is not to come back later: a service that stood still with its
-/// machine gives that one.
+/// Asks until there is an answer that is not to come back later: a service that stood still with
+/// its machine gives that one.
 pub(crate) async fn answered(request: RequestBuilder) -> Response {
     let mut patience = TestWait::until("an answer");
     loop {
@@ -211,8 +211,8 @@ pub(crate) fn wish(sku: &str, card: &str) -> OrderWish {
     }
 }
 
-/// Places so many orders, a few at once, each again under its key until it is accepted. Answers how often
-/// somebody was left without an answer: its outcome is open then, and the key settles it.
+/// Places `crowd` orders, a few at once, and repeats each under its key until it is accepted.
+/// Returns how often a request got no answer: its outcome is open then, and the key settles it.
 pub(crate) async fn place_crowd(orders: &OrderClient, name: &str, crowd: u64) -> u64 {
     let (accepted, unanswered) = (Cell::new(0_u64), Cell::new(0_u64));
     let place = async |n: u64| {

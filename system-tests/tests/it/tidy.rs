@@ -1,5 +1,5 @@
-//! The house rules that the compiler and its lints do not know. Each failure says which rule was
-//! broken, where, and what the rule is good for; each rule is itself tried on a planted sin.
+//! Rules of this code base that the compiler and its lints do not check. Each failure names the
+//! rule, the place and the reason for the rule; each rule is itself tested on a planted violation.
 
 use std::fmt;
 
@@ -12,6 +12,7 @@ mod purity;
 mod size;
 mod sql;
 mod tree;
+mod vocabulary;
 
 /// A place that breaks a rule.
 #[derive(Debug, PartialEq, Eq)]

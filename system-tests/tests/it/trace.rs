@@ -1,4 +1,4 @@
-//! An order's whole way as one tree of spans, as a collector receives it by OTLP.
+//! The trace of an order is one tree of spans, as a collector receives it over OTLP.
 
 use std::{
     collections::BTreeSet,

@@ -1,5 +1,5 @@
-//! Programs whose output nobody takes: their log goes to a pipe without a reader, to a full disk, to a
-//! reader that has stopped; or a person has seen enough of what `sagactl` shows.
+//! Programs whose output is not read: their log goes to a closed pipe, to a full disk, or to a
+//! reader that has stopped; or the reader of `sagactl`'s output closes it early.
 
 use std::{
     fs::File,
@@ -30,7 +30,7 @@ use crate::{
 enum Output {
     /// A pipe whose other end is closed: `| head -1`.
     Closed,
-    /// A disk without room: `> /dev/full`.
+    /// A full disk: `> /dev/full`.
     Full,
     /// A pipe whose other end is open, and nobody reads.
     Unread,
@@ -66,8 +66,8 @@ async fn free() -> SocketAddr {
     listener.local_addr().unwrap()
 }
 
-/// A member that waits for a database which never comes, and says so at every level there is; and where
-/// it answers whether it is alive.
+/// A member that waits for a database which never comes, and says so at every level there is; and
+/// where it answers whether it is alive.
 async fn member(member: ProcessName, output: Output, folder: &Path) -> (Child, SocketAddr) {
     let address = free().await;
     let mut command = Command::new(program(member.program()));

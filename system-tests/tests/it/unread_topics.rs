@@ -1,4 +1,4 @@
-//! What the auditor knows of what is not read: control records are read, deleted messages are named.
+//! The audit of unread messages: control records count as read, deleted messages are named.
 
 use std::time::Duration;
 
@@ -61,7 +61,7 @@ async fn control_records_at_the_end_of_every_partition_are_read_by_services_and_
     stage.close(AuditExpectation::default()).await;
 }
 
-/// What an audit of this broker alone finds.
+/// Findings of an audit of this broker alone.
 async fn faults(broker: &KafkaSettings) -> Vec<String> {
     let targets = AuditTargets { broker: Some(broker.clone()), ..AuditTargets::default() };
     let options = AuditOptions { still_max: SOON, ..AuditOptions::default() };

@@ -1,5 +1,5 @@
-//! What people watch: the numbers of a cluster, the page that explains them, dashboards, alerts and
-//! their runbooks. All of them speak of the same numbers, and these are there.
+//! Monitoring: the metrics of a cluster, the page that explains them, dashboards, alerts and
+//! runbooks. All of them must name the same metrics, and a cluster must export these.
 
 mod alerts;
 mod dashboards;

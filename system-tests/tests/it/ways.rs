@@ -1,4 +1,4 @@
-//! Each way that an order can go, over HTTP and Kafka.
+//! Every outcome of an order, over HTTP and Kafka.
 
 use devstack::TestWait;
 use sagactl::{
@@ -193,7 +193,7 @@ async fn closed(mut stream: TcpStream) {
 #[tokio::test]
 async fn a_connection_is_idle_for_no_longer_than_is_set_in_the_running_service() {
     let stage = stage::open_on(devstack::shared().await, &[("HTTP_IDLE_LIMIT", "6s")]).await;
-    // What is set is not for operators: their server has the default, and would be first to close without it.
+    // The admin server keeps the default: its older connection would close first without 6 s.
     let operators = asked(&stage.cluster.admin(ProcessName::Orders), "/livez").await;
     let order = stage.place(SKU, "tok_visa").await;
     ended(&stage, order.id, "confirmed", None, &["notification-sent"]).await;

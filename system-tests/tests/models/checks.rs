@@ -1,4 +1,4 @@
-//! What is checked, within which bounds.
+//! The properties that are checked, and the bounds of each check.
 
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ const ZOMBIE: lane::Bounds = lane::Bounds { lost_locks: 1, ..NO_FAULT };
 /// A message that does not arrive.
 const LOST: lane::Bounds = lane::Bounds { lost_messages: 1, ..NO_FAULT };
 
-/// Roads on which nothing may break.
+/// Models of the message path in which no rule may break.
 const LANES: [(&str, lane::Bounds); 5] = [
     (
         "a road: crashes on both ends",
@@ -110,7 +110,7 @@ const LANES: [(&str, lane::Bounds); 5] = [
     ("a road: a lost message and confirmation", lane::Bounds { lost_confirmations: 1, ..LOST }),
 ];
 
-/// Mutants of the road.
+/// Mutants of the message path.
 const LANE_MUTANTS: [(lane::Flaw, &str, lane::Bounds); 6] = [
     (lane::Flaw::NoEpoch, lane::STEPS_DOWN, ZOMBIE),
     (lane::Flaw::NoInbox, lane::TAKEN_IN_ONCE, ZOMBIE),

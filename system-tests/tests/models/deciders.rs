@@ -20,7 +20,7 @@ use crate::{
 /// It is always the same moment: no decider asks for more of time than whether something is due.
 pub(crate) const NOW: OffsetDateTime = datetime!(2026-01-02 03:04:05 UTC);
 
-/// What the order costs.
+/// The total of the order.
 pub(crate) const TOTAL_MINOR: i64 = 500;
 
 /// The deciders of a model, bent or not.

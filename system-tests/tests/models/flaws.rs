@@ -1,7 +1,7 @@
-//! Mutants: one guard taken away from each, so that it is seen that some property notices.
+//! Mutants: each takes one guard away, to show that some property finds the flaw.
 //!
-//! A decider's answer is bent after the real decider gave it; a road leaves one of its steps out.
-//! Nothing of this is in the services.
+//! A mutant changes the answer of a real decider, or leaves out one step of the modelled messaging
+//! runtime. The services contain no code for this.
 
 use inventory_service::domain::{
     inventory::{self, Inventory},
@@ -17,10 +17,9 @@ use crate::{
     unrolled::Bend,
 };
 
-/// What is wrong with a model.
+/// The flaw of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
-    /// Nothing.
     None,
     /// A cancellation before the reservation leaves no trace.
     NoTombstoneInInventory,
@@ -28,7 +27,7 @@ pub(crate) enum Flaw {
     NoTombstoneInPayment,
     /// A payment confirms an order that was cancelled.
     NoTerminalGuard,
-    /// A message is taken in as often as it is read.
+    /// A message is processed each time it is read.
     NoInbox,
     /// A message is redriven though a copy of it was processed.
     RedriveWithoutInbox,
@@ -44,15 +43,15 @@ pub(crate) enum Flaw {
     UnknownIsFailed,
     /// A charge in doubt is looked up, not settled.
     ResolveOnlyAsks,
-    /// The order hears the amount that was charged, though an operator took it for right.
+    /// The order is told the amount that was charged, though an operator took it for right.
     AcceptedAmountIsSaid,
     /// An operator may have a charge tried again that was given up and told as failed.
     ChargesAreRedriven,
     /// Stock that is held before the order was read is forgotten.
     StockBeforeOrderIsForgotten,
-    /// An attempt is counted when its outcome comes home.
+    /// An attempt is counted when its outcome is recorded.
     AttemptsCountedAfterwards,
-    /// A crash after the commit loses what was to be said.
+    /// A crash after the commit loses the messages of the transaction.
     NoOutbox,
     /// A crash after the offset's commit loses the message.
     OffsetsBeforeTheCommit,

@@ -1,10 +1,10 @@
-//! One road in full: an outbox, two relays of which one may be a zombie, a topic, a consumer with an
-//! inbox; three messages of two keys, which commit in any succession that their keys' locks allow.
+//! One message path in full: an outbox, two relays of which one may be a zombie, a topic, a
+//! consumer with an inbox; three messages of two keys, committed in any order that locks allow.
 //!
-//! The steps are those of `shared::relay`, `shared::outbox`, `shared::inbox` and `shared::consumer`.
-//! The handler is not idempotent: what is taken in twice, counts twice. A zombie keeps a connection
-//! that works: with a real one the lock and the means to settle are lost together, and the epoch is
-//! what catches the rest.
+//! The steps are those of `shared::relay`, `shared::outbox`, `shared::inbox` and
+//! `shared::consumer`. The handler is not idempotent: a message that is processed twice counts
+//! twice. A zombie keeps a working connection here: a real one loses its lock and its connection
+//! together, and the epoch protects against the remaining cases.
 
 use std::fmt;
 
@@ -22,7 +22,7 @@ fn are_of_one_key(one: u8, other: u8) -> bool {
     one % 2 == other % 2
 }
 
-/// What is wrong with a lane.
+/// Flaws of the modelled message path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     None,
@@ -39,7 +39,7 @@ pub(crate) enum Flaw {
     NoSequence,
 }
 
-/// What may happen, and how often.
+/// Bounds: faults, and how often each may happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Bounds {
     /// Crashes of a relay.
@@ -54,7 +54,6 @@ pub(crate) struct Bounds {
     pub(crate) consumer_crashes: u8,
 }
 
-/// The model.
 #[derive(Debug)]
 pub(crate) struct Lane {
     pub(crate) bounds: Bounds,
@@ -65,12 +64,11 @@ pub(crate) struct Lane {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Set(u8);
 
-/// A relay.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Relay {
     /// It leads, or believes so, under this epoch; none if it stands by.
     epoch: Option<u8>,
-    /// What it has read and not settled.
+    /// Messages that it has read and not settled.
     hand: Set,
     sent: Set,
     arrived: Set,
@@ -79,7 +77,6 @@ struct Relay {
     stale_reads: u8,
 }
 
-/// Everything.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     /// Committed to the outbox, ever.
@@ -99,7 +96,6 @@ pub(crate) struct World {
     left: Bounds,
 }
 
-/// One step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// A transaction commits with this message in it.
@@ -116,7 +112,7 @@ pub(crate) enum Action {
     CrashConsumer,
 }
 
-/// What becomes of a message that is sent.
+/// The fate of a message that is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sending {
     Confirmed,

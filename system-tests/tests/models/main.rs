@@ -1,5 +1,5 @@
-//! Models of the whole, explored to the last state. A binary without a harness, so that its counts
-//! stand in the output of every run; it takes part of a check's name, as tests do.
+//! Models of the whole system, explored to the last state. A binary without a test harness, so that
+//! every run prints its counts; an argument filters checks by part of their name, as in tests.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
 mod checks;

@@ -1,4 +1,4 @@
-//! Runs a model and says in a line what came of it.
+//! Runs a model and prints one line with the result.
 
 use std::{
     collections::BTreeSet,
@@ -65,7 +65,7 @@ fn told<M: Told>(model: &M, path: Path<M::State, M::Action>) -> String {
     told + "\n" + &end
 }
 
-#[expect(clippy::print_stdout, reason = "the counts are for whoever reads the run's output")]
+#[expect(clippy::print_stdout, reason = "the counts are for readers of the run's output")]
 pub(crate) fn say(line: fmt::Arguments<'_>) {
     println!("{line}");
 }

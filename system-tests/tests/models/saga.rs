@@ -1,13 +1,13 @@
 //! One order through the four services: every succession in which messages, jobs, the gateway, the
 //! clock, the customer and an operator can move, and every fault within the bounds.
 //!
-//! What is real: the four deciders. What is modelled: the roads between them, as `shared` builds
-//! them. A transaction is one step, and a process can crash between any two of its steps. Steps that
+//! The four deciders are real; the messaging runtime between them is a model of that in `shared`.
+//! A transaction is one step, and a process can crash between any two of its steps. Steps that
 //! only their own process sees (the relay deletes what it has published, the consumer commits its
 //! offset) are not told apart from the step before: they follow it, or a crash does.
 //!
-//! Every action uses something up or leads on, so each path ends; what is true where nothing is left
-//! to be done is true of how orders end.
+//! Every action uses up a bound or makes progress, so each path ends; a property of the states in
+//! which no action is left is a property of ended orders.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ mod jobs;
 mod road;
 pub(crate) mod rules;
 
-/// What may happen, and how often.
+/// Bounds: faults and actions, and how often each may happen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a thing that may happen or not")]
 pub(crate) struct Bounds {
@@ -40,7 +40,6 @@ pub(crate) struct Bounds {
     pub(crate) in_stock: bool,
     /// Another order takes the lamp and gives it back.
     pub(crate) rival: bool,
-    /// Notify-service takes part.
     pub(crate) told: bool,
     /// The gateway may decline.
     pub(crate) declines: bool,
@@ -64,11 +63,10 @@ pub(crate) struct Bounds {
     pub(crate) refused: u8,
     /// What an operator may do: decide a review, redrive a dead job.
     pub(crate) operator: u8,
-    /// Messages that cannot be processed when they are read. An operator redrives each, at any time.
+    /// Messages that cannot be processed when read; an operator redrives each at any time.
     pub(crate) dead_letters: u8,
 }
 
-/// The model.
 #[derive(Debug)]
 pub(crate) struct Saga {
     deciders: Arc<Deciders>,
@@ -86,7 +84,7 @@ pub(crate) struct World {
     pub(crate) notify: u8,
     /// Ever kept in an outbox.
     pub(crate) said: Words,
-    /// In the outbox of whoever says it.
+    /// In the outbox of the publishing service.
     pub(crate) outbox: Words,
     /// Published, and not read yet by each service.
     pub(crate) unread: [Copies; 4],
@@ -100,14 +98,14 @@ pub(crate) struct World {
     pub(crate) gateway: Gateway,
     /// Mails that have left, of each kind.
     pub(crate) mails: [u8; 3],
-    /// What may still happen.
+    /// Faults and actions that are still allowed.
     pub(crate) left: Bounds,
-    /// What must never happen and did.
+    /// Rules that were broken on the way to this state.
     pub(crate) broken: rules::Broken,
 }
 
 impl Saga {
-    /// A model of these deciders, whose roads have this flaw.
+    /// A model of these deciders, with this flaw in the messaging runtime.
     pub(crate) fn new(deciders: &Arc<Deciders>, flaw: Flaw, bounds: Bounds) -> Self {
         let facts = rules::Facts::of(deciders);
         Self { deciders: Arc::clone(deciders), flaw, bounds, facts }
@@ -164,8 +162,8 @@ impl Model for Saga {
 }
 
 impl World {
-    /// Whether a service's relay, consumer and jobs have nothing left to do, no dead letter is open and
-    /// no request travels.
+    /// Whether a service's relay, consumer and jobs have nothing left to do, no dead letter is open
+    /// and no request travels.
     pub(crate) fn rests(&self) -> bool {
         self.outbox.is_empty()
             && self.unread.iter().all(|unread| unread.is_empty())

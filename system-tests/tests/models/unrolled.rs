@@ -1,4 +1,4 @@
-//! A decider as a table: every state that its commands can lead to, every answer that it gives there.
+//! A decider as a table: every reachable state, and the answer to every command in it.
 //!
 //! The answers come from the service's own `decide` and `evolve`, called once for each state and
 //! command. Both are pure, so looking an answer up is calling them; and a state of the model is a
@@ -13,7 +13,7 @@ use shared::decider::{Decider, Decision};
 
 use crate::words::Word;
 
-/// What a decision wants done.
+/// Effects of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Deed {
     Say(Word),
@@ -57,7 +57,6 @@ impl Kind {
     }
 }
 
-/// A decider's answer.
 #[derive(Debug)]
 pub(crate) enum Answer {
     Refused,
@@ -68,7 +67,6 @@ pub(crate) enum Answer {
 pub(crate) type Bend<D> =
     fn(&<D as Decider>::State, &<D as Decider>::Command, Decision<D>) -> Decision<D>;
 
-/// A decider, unrolled.
 #[derive(Debug)]
 pub(crate) struct Unrolled<D: Decider> {
     states: Vec<D::State>,
@@ -121,7 +119,7 @@ impl<D: Decider> Unrolled<D> {
         &self.states[usize::from(state)]
     }
 
-    /// What is true of each state.
+    /// Properties of each state.
     pub(crate) fn facts<F>(&self, fact: impl Fn(&D::State) -> F) -> Vec<F> {
         self.states.iter().map(fact).collect()
     }

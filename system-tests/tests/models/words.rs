@@ -1,8 +1,7 @@
-//! Who says what to whom: the topics of one order, as they stand in the contract.
+//! Publishers and readers of the topics of one order, as the contract defines them.
 
 use std::fmt;
 
-/// The four services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Service {
     Order,
@@ -51,7 +50,6 @@ impl Word {
         Self::PaymentRefunded,
     ];
 
-    /// Who says it.
     pub(crate) fn of(self) -> Service {
         match self {
             Self::OrderPlaced | Self::OrderConfirmed | Self::OrderCancelled => Service::Order,
@@ -63,7 +61,6 @@ impl Word {
         }
     }
 
-    /// Who reads it.
     pub(crate) fn readers(self) -> &'static [Service] {
         use Service::{Inventory, Notify, Order, Payment};
         match self {

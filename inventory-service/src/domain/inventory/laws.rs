@@ -1,4 +1,4 @@
-//! What holds after any history: nothing is lost, nothing is sold twice, a repeat does nothing.
+//! Properties of every history: no stock is lost or sold twice, a repeated command does nothing.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::{
     Inventory, InventoryCommand, InventoryEvent,
 };
 
-/// Few orders and few products, so that histories meet.
+/// Few orders and few products, so that histories touch the same rows.
 fn command() -> impl Strategy<Value = InventoryCommand> {
     prop_oneof![
         6 => (0..5_u128, reservation_command()).prop_map(|(order, command)| {
@@ -88,7 +88,7 @@ proptest! {
         let mut inventory = Inventory::default();
         for command in &commands {
             let first = decider::step::<Inventory>(&mut inventory, command);
-            // A delivery is known by its idempotency key, before it comes here.
+            // Repeated deliveries are recognised earlier, by their idempotency key.
             let delivery = matches!(
                 command,
                 InventoryCommand::Product { command: product::ProductCommand::Restock { .. }, .. }
@@ -142,7 +142,7 @@ proptest! {
     }
 }
 
-/// What reservations hold of each product: reserved and sold.
+/// The quantity of each product in reservations: reserved and sold.
 fn held(inventory: &Inventory) -> (BTreeMap<Sku, u64>, BTreeMap<Sku, u64>) {
     let (mut reserved, mut sold) = (BTreeMap::new(), BTreeMap::new());
     for reservation in inventory.reservations.values() {

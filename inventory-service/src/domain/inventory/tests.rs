@@ -57,7 +57,7 @@ fn release() -> InventoryCommand {
     }
 }
 
-/// Ten lamps and five chairs, then what happened for the order.
+/// Ten lamps and five chairs, then the events of the order.
 fn stocked_then(
     history: impl IntoIterator<Item = reservation::ReservationEvent>,
 ) -> Vec<InventoryEvent> {

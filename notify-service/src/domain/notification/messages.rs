@@ -1,99 +1,70 @@
-//! What may be asked of an order's notifications, what happens to them, and why a command is refused.
+//! Commands, events and rejections of an order's notifications.
 
 use time::OffsetDateTime;
 
 use super::{CustomerContact, NotificationCause, NotificationKind};
 
-/// What may be asked.
+/// A command for an order's notifications.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationCommand {
     /// The order's placing was read.
     RecordContact {
-        /// Who is to be told.
+        /// The recipient.
         addressee: CustomerContact,
         /// When it was read.
         at: OffsetDateTime,
     },
     /// There is something to tell.
     Tell {
-        /// What.
         occasion: NotificationCause,
         /// When it was read.
         at: OffsetDateTime,
     },
     /// A mail server took it.
     RecordSent {
-        /// What was told.
         kind: NotificationKind,
         /// The mail's `Message-ID`.
         message_id: String,
-        /// When.
         at: OffsetDateTime,
     },
-    /// It was given up.
+    /// The mail was given up.
     RecordGivenUp {
-        /// What could not be told.
+        /// The occasion of the failed notice.
         kind: NotificationKind,
-        /// Why; nothing personal.
         reason: String,
-        /// When.
         at: OffsetDateTime,
     },
 }
 
-/// What has happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NotificationEvent {
-    /// It is known who is told.
-    ContactKnown {
-        /// Who.
-        addressee: CustomerContact,
-    },
-    /// There is something to tell, and nobody knows yet to whom.
-    Deferred {
-        /// What.
-        occasion: NotificationCause,
-    },
-    /// There is something to tell, now.
-    FellDue {
-        /// What.
-        occasion: NotificationCause,
-        /// To whom.
-        addressee: CustomerContact,
-        /// Since when.
-        at: OffsetDateTime,
-    },
-    /// It is not worth telling any more.
+    /// The recipient is known.
+    ContactKnown { addressee: CustomerContact },
+    /// A notice is needed, but its recipient is not known yet.
+    Deferred { occasion: NotificationCause },
+    /// A notice is due.
+    FellDue { occasion: NotificationCause, addressee: CustomerContact, at: OffsetDateTime },
+    /// The notice is obsolete.
     Skipped {
-        /// What.
         occasion: NotificationCause,
-        /// Whether it was due before, so that there is somebody to be stopped.
+        /// Whether the notice was due before, so that there is a job to stop.
         was_due: bool,
     },
     /// The customer was told.
     Sent {
-        /// What.
         kind: NotificationKind,
         /// The mail's `Message-ID`.
         message_id: String,
-        /// When.
         at: OffsetDateTime,
     },
     /// The customer could not be told.
-    Failed {
-        /// What.
-        kind: NotificationKind,
-        /// Why; nothing personal.
-        reason: String,
-        /// When.
-        at: OffsetDateTime,
-    },
+    Failed { kind: NotificationKind, reason: String, at: OffsetDateTime },
 }
 
-/// Why the answer is no.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotificationRejection {
-    /// A result came home of a mail that nobody was to send.
+    /// A result of a mail that was not to be sent.
     #[error("the notice was never due")]
     NeverDue,
 }

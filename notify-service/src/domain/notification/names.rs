@@ -3,10 +3,8 @@
 use super::{CancelReason, NotificationKind, NotificationStage};
 
 impl NotificationKind {
-    /// All kinds.
     pub const ALL: [Self; 3] = [Self::Confirmed, Self::Cancelled, Self::Refunded];
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",
@@ -32,7 +30,6 @@ impl CancelReason {
         Self::Other,
     ];
 
-    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::OutOfStock => "out-of-stock",
@@ -44,14 +41,13 @@ impl CancelReason {
         }
     }
 
-    /// The reason of that name. One that a later version invents is still a reason to tell.
+    /// The reason of that name. An unknown reason of a later version still leads to a notice.
     pub fn from_name(name: &str) -> Self {
         Self::ALL.into_iter().find(|reason| reason.name() == name).unwrap_or(Self::Other)
     }
 }
 
 impl NotificationStage {
-    /// Its name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::WaitingForContact => "waiting-for-contact",

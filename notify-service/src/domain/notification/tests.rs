@@ -280,7 +280,7 @@ fn any_commands() -> impl Strategy<Value = Vec<NotificationCommand>> {
     prop::collection::vec(any_command(), 0..20)
 }
 
-/// What happened in each step.
+/// The events of each step.
 fn run(commands: &[NotificationCommand]) -> (OrderNotifications, Vec<Vec<NotificationEvent>>) {
     let mut state = OrderNotifications::default();
     let happened = commands

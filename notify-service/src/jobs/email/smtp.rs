@@ -1,7 +1,7 @@
-//! Conversations with a mail server.
+//! SMTP sessions with a mail server.
 //!
-//! A mail is handed over step by step, each under a limit of time, because the step at which it
-//! goes wrong decides what is known:
+//! A mail is handed over step by step, each step with a time limit, because the step that fails
+//! determines what is known:
 //!
 //! | step | server says no | nothing comes back |
 //! | --- | --- | --- |
@@ -9,12 +9,12 @@
 //! | `RCPT TO`, `DATA` | nothing happened; of this mailbox, never ([`answer`]) | nothing happened |
 //! | the mail itself | the same | **nobody knows** |
 //!
-//! A step before the mail itself is given up at once when the process stops. The answer to the mail itself is
-//! waited for as long as a process that stops has time: then nobody knows either.
+//! When the process stops, a step before the mail itself is given up at once. The answer to the
+//! mail itself is awaited until the process must end: after that the outcome is unknown as well.
 //!
-//! **Architecture invariant:** a conversation is used again only after its last step ended well.
-//! One that is dropped in the middle is closed: its late answer would be taken for the answer to the
-//! next mail. (This is why `lettre`'s own pool is not used: it takes back what was dropped.)
+//! **Architecture invariant:** a session is used again only after its last step ended well. A
+//! session that is dropped in the middle is closed: its late answer would be taken for the answer
+//! to the next mail. (Therefore `lettre`'s own pool is not used: it takes back dropped sessions.)
 
 use std::{
     fmt,
@@ -46,24 +46,21 @@ mod url;
 /// A mail as it goes over the wire.
 #[derive(Clone, Debug)]
 pub struct SmtpMessage {
-    /// Who sends it.
     pub from: Address,
-    /// Who gets it.
     pub to: Address,
     /// Headers and body, in ASCII.
     pub content: Vec<u8>,
 }
 
-/// How a mail server is talked to.
+/// Settings of the SMTP client.
 #[derive(Clone, Debug)]
 pub struct SmtpSettings {
-    /// Which one.
     pub server: SmtpServer,
-    /// What this client calls itself.
+    /// The client's name in `EHLO`.
     pub hello_name: String,
     /// How long the server may take for each step.
     pub limits: StepLimits,
-    /// Conversations that are kept open for the next mail, at most.
+    /// The maximum number of sessions that are kept open for the next mail.
     pub parked_max: usize,
 }
 
@@ -74,46 +71,43 @@ pub struct SmtpClient {
     stopping: CancellationToken,
 }
 
-/// Why a mail was not taken. Says nothing personal: a server's own words may quote the address.
+/// Why a mail was not accepted. Without personal data: the server's own text may quote the address.
 #[derive(Debug, thiserror::Error)]
 pub enum SmtpError {
     /// The server did not take the mail, for sure.
     #[error("the mail was not taken at {step}")]
     NotTaken {
-        /// How far it came.
+        /// The step that the mail reached.
         step: SmtpStep,
-        /// What went wrong.
         #[source]
         trouble: StepFailure,
     },
-    /// The server refuses this service, or what it sends, for every recipient, until it is mended.
+    /// The server refuses this service, or its mails, for every recipient, until the cause is
+    /// fixed.
     #[error("the server refuses us at {step}")]
     Refused {
-        /// How far it came.
+        /// The step that the mail reached.
         step: SmtpStep,
-        /// What it said.
         #[source]
         trouble: StepFailure,
     },
     /// The server never takes mail for this address.
     #[error("the server takes no mail for this address")]
     Address {
-        /// How far it came.
+        /// The step that the mail reached.
         step: SmtpStep,
-        /// What it said.
         #[source]
         trouble: StepFailure,
     },
-    /// The mail was handed over, and nobody knows whether it was taken.
+    /// The mail was handed over, and it is unknown whether the server accepted it.
     #[error("the mail was handed over and no answer came")]
     Open {
-        /// What went wrong.
         #[source]
         trouble: StepFailure,
     },
 }
 
-/// How far a mail came.
+/// The step that a mail reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpStep {
     /// Up to being greeted and known.
@@ -124,11 +118,10 @@ pub enum SmtpStep {
     Recipient,
     /// `DATA`.
     Data,
-    /// The mail itself.
     Content,
 }
 
-/// What went wrong in one step.
+/// The failure of one step.
 #[derive(Debug, thiserror::Error)]
 pub enum StepFailure {
     /// The server said no.
@@ -137,16 +130,15 @@ pub enum StepFailure {
     /// The server said nothing.
     #[error("the server did not answer in time")]
     Silent,
-    /// What the server said is no answer.
+    /// The server's answer is not valid SMTP.
     #[error("the server's answer was cut short or is not SMTP")]
     Garbled,
-    /// The server cannot do what is needed.
+    /// The server lacks a needed extension.
     #[error("the server cannot {0}")]
     Unable(&'static str),
-    /// It was not waited for: this process stops.
+    /// The step was cut short: this process stops.
     #[error("this process stops")]
     Stopping,
-    /// The connection failed.
     #[error("the connection failed")]
     Broken(#[source] LettreError),
 }
@@ -170,12 +162,12 @@ impl fmt::Debug for SmtpClient {
 }
 
 impl SmtpClient {
-    /// Hands mails to the server of these settings; begins nothing any more once it is `stopping`.
+    /// A client with these settings; starts no more steps once `stopping` is cancelled.
     pub fn new(settings: SmtpSettings, stopping: CancellationToken) -> Self {
         Self { settings, parked: Mutex::default(), stopping }
     }
 
-    /// Where the server is.
+    /// The server's address.
     pub fn server(&self) -> (&str, u16) {
         (&self.settings.server.host, self.settings.server.port)
     }
@@ -184,7 +176,7 @@ impl SmtpClient {
     pub async fn send(&self, parcel: &SmtpMessage) -> Result<(), SmtpError> {
         if let Some(rested) = self.unpark() {
             match self.converse(rested, parcel).await {
-                // The server ended it while it rested, and most likely the others as well.
+                // The server ended the idle session, and most likely the other idle ones as well.
                 Err(
                     SmtpError::NotTaken { step: SmtpStep::Sender, .. }
                     | SmtpError::Refused { step: SmtpStep::Sender, .. },
@@ -196,7 +188,7 @@ impl SmtpClient {
         self.converse(begun, parcel).await
     }
 
-    /// Hands one mail over in this conversation, which rests afterwards if it can go on.
+    /// Hands one mail over in this session, which is kept afterwards if it can be used again.
     async fn converse(
         &self,
         mut conversation: AsyncSmtpConnection,
@@ -205,7 +197,7 @@ impl SmtpClient {
         let outcome = self.hand_over(&mut conversation, parcel).await;
         let goes_on = match &outcome {
             Ok(()) => true,
-            // The server is well; it only does not know this address.
+            // The server works; only this address is unknown to it.
             Err(SmtpError::Address { step: SmtpStep::Recipient, .. }) => {
                 self.within(self.settings.limits.reset, conversation.command(Rset)).await.is_ok()
             }
@@ -252,7 +244,6 @@ impl SmtpClient {
         })
     }
 
-    /// A new conversation.
     async fn begin(&self) -> Result<AsyncSmtpConnection, SmtpError> {
         let opened = tokio::select! {
             opened = self.open() => opened,
@@ -325,7 +316,7 @@ impl SmtpClient {
 }
 
 impl StepFailure {
-    /// What it means at a step after which nothing has happened.
+    /// The failure at a step that has no effect.
     fn at(self, step: SmtpStep) -> SmtpError {
         let about = match &self {
             Self::Answered(answer) => answer.about(step),
@@ -341,7 +332,7 @@ impl StepFailure {
     }
 }
 
-/// `lettre` takes 2yz and 3yz for success, one like the other.
+/// `lettre` treats both 2yz and 3yz as success.
 fn answers(wanted: Severity) -> impl Fn(Response) -> Result<(), StepFailure> {
     move |response| {
         if response.code().severity == wanted { Ok(()) } else { Err(StepFailure::Garbled) }
@@ -375,7 +366,7 @@ async fn in_time<T>(
 }
 
 impl From<LettreError> for StepFailure {
-    /// What a server says in words is left out: it may quote the address.
+    /// The text of a server's answer is left out: it may quote the address.
     fn from(error: LettreError) -> Self {
         match RefusalCodes::of(&error) {
             Some(answer) => Self::Answered(answer),

@@ -1,7 +1,7 @@
-//! What a mail says, in words. Pure: the same occasion, the same words.
+//! The text of a mail. Pure: the same occasion gives the same text.
 //!
-//! A letter is written when it falls due and travels in the job. So a copy that is sent after a
-//! crash, or after a new version came out, is the same to the byte.
+//! A letter is written when it falls due and is stored in the job. So a copy that is sent after a
+//! crash, or by a newer version, is the same byte for byte.
 
 use serde::{Deserialize, Serialize};
 use shared::contract::currency;
@@ -9,10 +9,8 @@ use uuid::Uuid;
 
 use crate::domain::notification::{CancelReason, CustomerContact, Money, NotificationCause};
 
-/// A mail's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MailText {
-    /// Its subject line.
     pub subject: String,
     /// Its body, by paragraphs.
     pub paragraphs: Vec<String>,
@@ -53,14 +51,14 @@ impl MailText {
         Self { subject: subject.to_owned(), paragraphs: vec![greet(addressee), news, reference] }
     }
 
-    /// The body for whoever reads plain text.
+    /// The body as plain text.
     pub fn text(&self) -> String {
         let mut text = self.paragraphs.join("\n\n");
         text.push('\n');
         text
     }
 
-    /// The body for whoever does not.
+    /// The body as HTML.
     pub fn html(&self) -> String {
         let mut html = String::from("<!DOCTYPE html>\n<html lang=\"en\">\n<body>\n");
         for paragraph in &self.paragraphs {
@@ -80,8 +78,8 @@ fn greet(addressee: &CustomerContact) -> String {
     }
 }
 
-/// A name as it may stand in a line: a stranger typed it. Nothing in it ends the line, and nothing changes
-/// the direction of what follows it.
+/// A name (untrusted input) that is safe within a line: nothing in it ends the line or changes the
+/// direction of the text after it.
 pub(crate) fn one_line(name: &str) -> String {
     let name = name.replace(turns_text, "");
     let words = name.split(|character: char| character.is_control() || character.is_whitespace());
@@ -89,8 +87,9 @@ pub(crate) fn one_line(name: &str) -> String {
     line.chars().take(NAME_CHARS_MAX).collect()
 }
 
-/// Embeddings, overrides and isolates of the bidirectional algorithm (UAX 9): they last beyond the name. The marks
-/// (U+200E, U+200F, U+061C) are left: they affect their place only, and names need them.
+/// Embeddings, overrides and isolates of the bidirectional algorithm (UAX 9): their effect goes
+/// beyond the name. The marks (U+200E, U+200F, U+061C) stay: their effect is local, and names need
+/// them.
 fn turns_text(it: char) -> bool {
     matches!(it, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

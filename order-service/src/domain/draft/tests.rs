@@ -1,4 +1,4 @@
-//! What is refused before an order exists, and what it costs.
+//! Refusals before an order exists, and the calculation of its total.
 
 use std::collections::HashMap;
 

@@ -1,50 +1,44 @@
-//! What other services say of an order, as far as an order cares.
+//! Events of other services that concern an order.
 
 use crate::domain::{catalogue::Sku, money::Money};
 
-/// What another service said.
+/// An event of another service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServiceEvent {
     /// Inventory holds every line.
     StockReserved,
     /// Inventory cannot hold every line and holds none.
-    StockRejected {
-        /// What was short.
-        missing: Vec<MissingLine>,
-    },
-    /// Inventory let go of what it held or had sold.
+    StockRejected { missing: Vec<MissingLine> },
+    /// Inventory released the lines that were held or sold.
     StockReleased,
     /// The order is paid for.
     PaymentDone {
-        /// What was charged.
         paid: Money,
         /// The gateway's name for the charge.
         charge: String,
     },
     /// The order will not be paid for.
     PaymentFailed {
-        /// How it failed.
         failure: PaymentFailure,
         /// The gateway's code for a decline.
         code: Option<String>,
     },
-    /// What was charged was given back.
+    /// The charge was refunded.
     PaymentRefunded {
-        /// What was given back.
+        /// The refunded amount.
         refunded: Money,
         /// The gateway's name for the refund.
         refund: String,
     },
     /// The customer was told.
     NotificationSent {
-        /// What of, and how.
+        /// The kind and the channel.
         channel: NoticeChannel,
     },
     /// The customer could not be told.
     NotificationFailed {
-        /// What of, and how.
+        /// The kind and the channel.
         channel: NoticeChannel,
-        /// Why.
         reason: String,
     },
 }
@@ -52,11 +46,10 @@ pub enum ServiceEvent {
 /// A line that was short.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingLine {
-    /// What.
     pub sku: Sku,
-    /// How many were asked for.
+    /// The requested quantity.
     pub requested: i32,
-    /// How many there were.
+    /// The available quantity.
     pub available: i32,
 }
 
@@ -69,7 +62,7 @@ pub enum PaymentFailure {
     Unavailable,
 }
 
-/// What a customer is told of, and how.
+/// A notification: its channel and its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoticeChannel {
     /// `email`, …

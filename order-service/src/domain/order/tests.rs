@@ -1,4 +1,4 @@
-//! Each cell of the table, and the laws that hold for every history.
+//! Each cell of the table, and the properties that hold for every history.
 
 use shared::decider::{given, step};
 use time::macros::datetime;
@@ -68,7 +68,7 @@ fn channel() -> NoticeChannel {
     NoticeChannel { name: "email".to_owned(), kind: "confirmed".to_owned() }
 }
 
-/// What only follows an end.
+/// Messages that only follow an end.
 fn aftermath() -> [ServiceEvent; 4] {
     [
         ServiceEvent::StockReleased,

@@ -1,4 +1,4 @@
-//! What the gateway answers: the objects, and an answer as it is kept.
+//! The gateway's answers: the objects, and an answer as stored.
 
 use axum::body::Bytes;
 use serde::Serialize;
@@ -8,7 +8,6 @@ use super::ChargeMetadata;
 /// A status and the bytes of a body: what a key is answered, the first time and every time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiAnswer {
-    /// HTTP's.
     pub status: u16,
     /// JSON. A clone shares the bytes.
     pub body: Bytes,
@@ -28,17 +27,15 @@ pub struct ChargeObject {
     pub id: String,
     /// Always `charge`.
     pub object: &'static str,
-    /// What was taken.
     pub amount: u64,
     /// As it was asked for, in upper case.
     pub currency: String,
     /// Always `succeeded`.
     pub status: &'static str,
-    /// Seconds since 1970.
     pub created: u64,
     /// Whether all of it was given back.
     pub refunded: bool,
-    /// How much was given back.
+    /// The refunded amount.
     pub amount_refunded: u64,
     /// As it was asked for.
     pub metadata: ChargeMetadata,
@@ -51,15 +48,12 @@ pub struct RefundObject {
     pub id: String,
     /// Always `refund`.
     pub object: &'static str,
-    /// The charge's id.
     pub charge: String,
-    /// What was given back.
+    /// The refunded amount.
     pub amount: u64,
-    /// The charge's.
     pub currency: String,
     /// Always `succeeded`.
     pub status: &'static str,
-    /// Seconds since 1970.
     pub created: u64,
 }
 
@@ -68,7 +62,6 @@ pub struct RefundObject {
 pub struct ListBody<T> {
     /// Always `list`.
     pub object: &'static str,
-    /// The page.
     pub data: Vec<T>,
     /// Whether something older follows.
     pub has_more: bool,

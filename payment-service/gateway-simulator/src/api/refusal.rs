@@ -1,4 +1,4 @@
-//! Why a request is turned away; the only place where an error's status is chosen.
+//! The reasons for which a request is refused; the only place that chooses an error's status.
 //!
 //! A refusal is not kept for its key: nothing was executed, so the same key may be tried again. A
 //! declined card is not a refusal but an executed request with a bad end; it is kept.

@@ -1,4 +1,4 @@
-//! The desk with a journal that fails: nothing is answered, nothing is seen, the gateway stops.
+//! The executor with a journal that fails: nothing is answered, nothing is seen, the gateway stops.
 
 use std::sync::mpsc as std_mpsc;
 

@@ -1,4 +1,4 @@
-//! The dice: one seed, one row of fates; what is out of bounds is refused.
+//! Random faults: one seed gives one sequence; rates out of bounds are refused.
 
 use serde_json::{Value, json};
 

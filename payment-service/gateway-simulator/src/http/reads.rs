@@ -1,5 +1,5 @@
-//! `GET /charges` and `GET /refunds`: what a client of the gateway may ask. Faults strike here
-//! too, but looking is not noted in the journal.
+//! `GET /charges` and `GET /refunds`: the queries of a client. Faults affect them too, but reads
+//! are not written to the journal.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
     ledger::{ChargeFilter, PageRange},
 };
 
-/// What is asked of `GET /charges`.
+/// The query of `GET /charges`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ChargesQuery {
@@ -31,7 +31,7 @@ pub(super) struct ChargesQuery {
     starting_after: Option<String>,
 }
 
-/// What is asked of `GET /refunds`.
+/// The query of `GET /refunds`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RefundsQuery {

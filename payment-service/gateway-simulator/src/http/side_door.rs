@@ -1,4 +1,4 @@
-//! The tester's side door: switching faults, forgetting keys, and counts. No fault touches it.
+//! The test API: switching faults, forgetting keys, and counts. No fault affects it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What can be read in the ledger: one charge, pages of charges and refunds, the summary.
+//! Queries of the ledger: one charge, pages of charges and refunds, the summary.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,6 @@ impl PageRange {
     }
 }
 
-/// Which charges.
 #[derive(Debug, Default)]
 pub(crate) struct ChargeFilter {
     pub(crate) order_id: Option<String>,
@@ -57,7 +56,6 @@ pub(crate) struct LedgerSummary {
 #[derive(Debug, Serialize)]
 struct DuplicateCharges {
     count: usize,
-    /// The first hundred.
     order_ids: Vec<String>,
 }
 
@@ -112,7 +110,6 @@ impl ChargeLedger {
         Ok(list(objects, limit))
     }
 
-    /// The counts.
     pub(crate) fn summary(&self) -> LedgerSummary {
         let refunded = |currency: &str| self.refunded.get(currency).copied().unwrap_or(0);
         let net = |(currency, sum): (&String, &u64)| (currency.clone(), sum - refunded(currency));

@@ -1,4 +1,5 @@
-//! The ledger by itself: refunds stay within their charge, duplicates are seen, replay makes the same.
+//! The ledger by itself: refunds stay within their charge, duplicates are seen, replay makes the
+//! same.
 
 use super::*;
 use crate::journal::OpenedRecord;

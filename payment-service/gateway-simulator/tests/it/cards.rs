@@ -1,4 +1,4 @@
-//! What each card does, and what is no request at all.
+//! The effect of each card, and invalid requests.
 
 use gateway_simulator::journal::{AttemptOutcome, JournalRecord};
 use serde_json::json;

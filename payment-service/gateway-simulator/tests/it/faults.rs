@@ -138,7 +138,7 @@ async fn faults_can_be_read_and_reset_and_are_checked() {
     assert_eq!(gateway.get("/faults").await.json(), healthy);
     gateway.switch(&json!({ "refuse_rate": 0.5, "seed": 7 })).await;
     assert_eq!(gateway.get("/faults").await.json()["seed"], 7);
-    // What is not given is not broken.
+    // Faults that are not given are off.
     gateway.switch(&json!({ "drop_after_rate": 0.5 })).await;
     assert_eq!(gateway.get("/faults").await.json()["refuse_rate"], 0.0);
     gateway.reset_faults().await;

@@ -1,4 +1,4 @@
-//! The question that a container's health check asks.
+//! The health check of a container.
 
 use tokio::process::Command;
 

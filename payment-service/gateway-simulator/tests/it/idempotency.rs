@@ -74,7 +74,8 @@ async fn a_key_in_progress_is_refused_until_it_is_executed() {
     let body = charge("tok_slow", "order-1");
     let _caller = gateway.send_charge("k", &body).await;
     gateway.until_taken().await;
-    // The slow call may end between the two looks; then the retry finds its answer, never a second charge.
+    // The slow call may end between the two looks; then the retry finds its answer, never a second
+    // charge.
     let retry = gateway.charge("k", &body).await;
     assert!(retry.status == 409 || retry.is_replay(), "{retry:?}");
     let kept = until("the slow charge", async || {

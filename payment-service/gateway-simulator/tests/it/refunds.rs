@@ -1,4 +1,4 @@
-//! Money goes back once, and never more than was taken.
+//! A charge is refunded once, and never more than was charged.
 
 use std::sync::Arc;
 

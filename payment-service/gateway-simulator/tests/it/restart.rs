@@ -1,4 +1,4 @@
-//! What the log promises: kill -9, torn lines, holes, a full disk.
+//! The guarantees of the log: kill -9, torn lines, holes, a full disk.
 
 use std::{
     fs::{self, OpenOptions},
@@ -129,7 +129,7 @@ async fn nothing_is_answered_that_could_not_be_written() {
         "answered {answered:?}, written {written:?}"
     );
 
-    // With room again, the gateway goes on from the whole lines.
+    // With free space again, the gateway goes on from the whole lines.
     gateway.crash_and_restart().await;
     assert_eq!(gateway.summary().await["charges"], written.len());
 }

@@ -25,8 +25,8 @@ use tokio::{
 /// A guard around what has to end, on a machine that may stand still.
 const DEADLINE: Duration = Duration::from_mins(5);
 
-/// Looks in vain until a wait fails, each after a pause: two minutes at least, and as much longer as
-/// the looks themselves take. Time in which nothing could be looked at does not count.
+/// Looks in vain until a wait fails, each after a pause: two minutes at least, and as much longer
+/// as the looks themselves take. Time in which nothing could be looked at does not count.
 const LOOKS_MAX: u32 = 6_000;
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -38,7 +38,6 @@ pub(crate) struct Simulator {
     folder: TempDir,
 }
 
-/// What came back.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -84,7 +83,7 @@ pub(crate) async fn until<T>(what: &str, mut check: impl AsyncFnMut() -> Option<
     panic!("in vain: {what}")
 }
 
-/// What still comes on a connection that the gateway ends, with an end or with a reset.
+/// The remaining bytes of a connection that the gateway closes or resets.
 pub(crate) async fn rest_of(stream: &mut TcpStream) -> Vec<u8> {
     let mut received = Vec::new();
     let ended = timeout(DEADLINE, stream.read_to_end(&mut received)).await;
@@ -222,7 +221,6 @@ impl Simulator {
         assert_eq!(self.put_faults(faults).await.status, 200);
     }
 
-    /// Forgets all keys.
     pub(crate) async fn forget_keys(&self) {
         let request = self.client.delete(format!("{}/keys", self.url));
         assert_eq!(request.send().await.unwrap().status(), 200);
@@ -233,7 +231,6 @@ impl Simulator {
         assert_eq!(request.send().await.unwrap().status(), 200);
     }
 
-    /// Where it listens.
     pub(crate) fn address(&self) -> String {
         self.url.strip_prefix("http://").unwrap().to_owned()
     }
@@ -253,7 +250,7 @@ impl Simulator {
         stream
     }
 
-    /// Waits until so many keys are held.
+    /// Waits until the given number of keys is held.
     pub(crate) async fn until_in_progress(&self, count: usize) {
         let check = async || (self.summary().await["in_progress"] == count).then_some(());
         until("keys in progress", check).await;

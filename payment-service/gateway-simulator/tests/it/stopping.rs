@@ -22,7 +22,7 @@ async fn half_a_call(gateway: &Simulator) -> TcpStream {
 }
 
 #[tokio::test]
-async fn a_signal_ends_the_gateway_well_whoever_is_still_connected() {
+async fn a_signal_ends_the_gateway_well_with_clients_still_connected() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let mut gateway = Simulator::start().await;
         gateway.switch(&json!({ "slow_ms": 600_000 })).await;

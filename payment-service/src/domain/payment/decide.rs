@@ -1,4 +1,4 @@
-//! The table, one command a function; each looks at every stage.
+//! The transition table: one function per command; each function matches every stage.
 
 use super::{
     GatewayCharge, Payment as P, PaymentEvent, PaymentFailure, PaymentRejection, PaymentTerms,
@@ -54,12 +54,12 @@ pub(super) fn order_cancelled(payment: &P, charge_untouched: bool) -> Vec<Paymen
         P::Charging { .. } if charge_untouched => vec![PaymentEvent::ChargeStopped],
         P::Charging { .. } => vec![PaymentEvent::Recalled],
         P::Done { charge, .. } if charge.is_nothing() => vec![PaymentEvent::Abandoned],
-        // What was paid goes back, and whether its amount was right is no question any more.
+        // The paid amount is refunded, so it no longer matters whether the amount was right.
         P::Done { charge, .. }
         | P::NeedsReview { charge, review: ReviewReason::WrongAmount, .. } => {
             vec![PaymentEvent::RefundDue { charge: charge.clone() }]
         }
-        // On their way back already, or nothing was paid.
+        // Already being refunded, or nothing was paid.
         P::Cancelling { .. }
         | P::Unresolved { .. }
         | P::Refunding { .. }
@@ -275,7 +275,7 @@ pub(super) fn accept(payment: &P) -> Decision {
 
 pub(super) fn refund(payment: &P) -> Decision {
     match payment {
-        // The order still waits for a word: it hears that it is not paid for.
+        // The order still waits for a result: it is notified that it is not paid for.
         P::NeedsReview { charge, review: ReviewReason::WrongAmount, .. } => Ok(vec![
             PaymentEvent::Failed { failure: PaymentFailure::Unavailable },
             PaymentEvent::RefundDue { charge: charge.clone() },
@@ -318,13 +318,13 @@ pub(super) fn settle(payment: &P) -> Decision {
     }
 }
 
-/// What follows once order and stock are known.
+/// The events once order and stock are known.
 fn due(terms: &PaymentTerms) -> PaymentEvent {
     let terms = terms.clone();
     if terms.are_free() { PaymentEvent::Free { terms } } else { PaymentEvent::ChargeDue { terms } }
 }
 
-/// A charge that is known by its name is a repeat; a second one breaks the gateway's word.
+/// A charge with a known id is a repeat; a second charge violates the gateway's guarantee.
 fn repeat_of(known: &GatewayCharge, charge: &GatewayCharge) -> Decision {
     if known.id == charge.id { Ok(vec![]) } else { Err(PaymentRejection::SecondCharge) }
 }

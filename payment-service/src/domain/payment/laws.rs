@@ -1,5 +1,5 @@
-//! What holds in every history, shown in a small world: messages that come in any order and
-//! again, three kinds of jobs, a gateway that remembers its keys, an operator who meddles.
+//! Properties of every history, checked in a small model: messages in any order and repeated, three
+//! kinds of jobs, a gateway that remembers its keys, an operator who intervenes.
 
 use proptest::prelude::*;
 use shared::decider::{self, Decider as _};
@@ -9,7 +9,7 @@ use super::{
     *,
 };
 
-/// What may happen next in the world.
+/// The next step in the model.
 #[derive(Clone, Copy, Debug)]
 enum WorldAct {
     Placed,
@@ -17,9 +17,9 @@ enum WorldAct {
     Cancelled,
     /// An attempt at the charge is committed.
     Try,
-    /// It is refused for sure: nothing came of it.
+    /// The attempt is refused and had no effect.
     TryRefused,
-    /// The charge job's next answer comes home.
+    /// The charge job's next answer arrives.
     ChargeAnswered(GatewayAnswer),
     ResolveAnswered(GatewayAnswer),
     /// The key is too old to be used again, and the gateway lists no charge.
@@ -38,7 +38,6 @@ enum GatewayAnswer {
     GaveUpInDoubt,
 }
 
-/// A charge job.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ChargeState {
     Untouched,

@@ -1,13 +1,13 @@
-//! What may be asked of a payment, what may happen to it, and how it may refuse.
+//! Commands, events and rejections of a payment.
 
 use super::{GatewayCharge, Money, PaymentFailure, PaymentTerms, RefundObstacle};
 
-/// What may be asked of a payment.
+/// A command for a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentCommand {
     /// The order was placed.
     OrderPlaced {
-        /// What is to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
     /// The order's stock is held.
@@ -18,25 +18,16 @@ pub enum PaymentCommand {
         charge_untouched: bool,
     },
     /// The charge job: paid.
-    Charged {
-        /// What was paid.
-        charge: GatewayCharge,
-    },
+    Charged { charge: GatewayCharge },
     /// The charge job: the bank said no.
-    Declined {
-        /// The gateway's code.
-        code: String,
-    },
+    Declined { code: String },
     /// The charge job was given up.
     GaveUp {
         /// Whether the charge may have happened all the same.
         in_doubt: bool,
     },
     /// The resolve job: it had happened, or has now.
-    FoundCharged {
-        /// What was paid.
-        charge: GatewayCharge,
-    },
+    FoundCharged { charge: GatewayCharge },
     /// The resolve job: it has not happened and never will.
     FoundNotCharged,
     /// The resolve job: the key is too old to be used again, and the gateway does not list a charge
@@ -49,10 +40,10 @@ pub enum PaymentCommand {
     },
     /// The refund job was given up.
     RefundGaveUp {
-        /// What stood in its way.
+        /// Why the refund was not possible.
         obstacle: RefundObstacle,
     },
-    /// The operator takes the amount that was charged for the right one.
+    /// The operator accepts the charged amount as right.
     Accept,
     /// The operator wants the money given back; where nobody knows of a charge, looked for again.
     Refund,
@@ -61,55 +52,45 @@ pub enum PaymentCommand {
     Settle,
 }
 
-/// What has happened to a payment. Each has one effect outside, at most.
+/// An event of a payment. Each event has at most one external effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PaymentEvent {
     /// The order came first.
     Awaited {
-        /// What is to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
     /// The stock came first.
     StockHeld,
     /// Order and stock are known. Asks for the charge.
     ChargeDue {
-        /// What is to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
     /// Order and stock are known, and there is nothing to pay. Says `payment-done`.
     Free {
-        /// What the order costs: nothing.
+        /// The order's total: zero.
         terms: PaymentTerms,
     },
     /// Paid. Says `payment-done`.
-    Paid {
-        /// What was paid.
-        charge: GatewayCharge,
-    },
+    Paid { charge: GatewayCharge },
     /// An operator took another amount for the right one. Says `payment-done` with the amount that
     /// the order asked for: the order takes no other.
     Accepted {
-        /// What was paid.
         charge: GatewayCharge,
-        /// What counts as paid.
+        /// The amount that counts as paid.
         amount: Money,
     },
     /// Not paid. Says `payment-failed`.
-    Failed {
-        /// Why.
-        failure: PaymentFailure,
-    },
+    Failed { failure: PaymentFailure },
     /// Another amount was charged than was asked for.
-    Mischarged {
-        /// What was paid.
-        charge: GatewayCharge,
-    },
-    /// Nobody knows whether the charge happened. Asks for the resolve job.
+    Mischarged { charge: GatewayCharge },
+    /// It is unknown whether the charge happened. Requests the resolve job.
     ResolveDue {
-        /// What was to be paid.
+        /// The amount and means of payment.
         terms: PaymentTerms,
     },
-    /// It has not happened and never will. The order has been told, or was cancelled.
+    /// The charge has not happened and never will. The order was notified, or was cancelled.
     FoundUnpaid,
     /// Whether the charge happened cannot be found out without a person.
     DoubtRemains,
@@ -122,31 +103,28 @@ pub enum PaymentEvent {
     /// The order was cancelled before anything was heard of it.
     Fenced,
     /// The money goes back. Asks for the refund.
-    RefundDue {
-        /// What was paid.
-        charge: GatewayCharge,
-    },
+    RefundDue { charge: GatewayCharge },
     /// Given back. Says `payment-refunded`.
     Refunded {
-        /// What was given back.
+        /// The refunded amount.
         charge: GatewayCharge,
         /// The gateway's name for the refund.
         refund_id: String,
     },
     /// The refund was given up.
     RefundFailed {
-        /// What stood in its way.
+        /// Why the refund was not possible.
         obstacle: RefundObstacle,
     },
     /// An operator says that the money went back by another way. Says `payment-refunded`, stops the
     /// refund.
     Settled {
-        /// What was given back.
+        /// The refunded amount.
         charge: GatewayCharge,
     },
 }
 
-/// Why the answer is no.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PaymentRejection {
     /// An outcome of something that was not under way.
@@ -155,7 +133,7 @@ pub enum PaymentRejection {
     /// The same key was charged twice.
     #[error("the payment has been charged under another charge id")]
     SecondCharge,
-    /// The operator decided on what is not up for decision.
+    /// The operator's decision does not apply at this stage.
     #[error("the payment does not wait for this decision")]
     NotUnderReview,
 }

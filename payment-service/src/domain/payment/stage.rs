@@ -2,7 +2,7 @@
 
 use super::Payment;
 
-/// Where a payment stands, without what is known there.
+/// The stage of a payment, without the data of the stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PaymentStage {
     /// The order is known; its stock is not held yet.
@@ -13,17 +13,14 @@ pub enum PaymentStage {
     Charging,
     /// The order was cancelled while the charge was being tried.
     Cancelling,
-    /// Nobody knows yet whether the charge happened.
+    /// It is not known yet whether the charge happened.
     Unresolved,
-    /// Paid.
     Done,
     /// The money is on its way back.
     Refunding,
-    /// Given back.
     Refunded,
     /// A person has to decide.
     NeedsReview,
-    /// Not paid.
     Failed,
     /// The order was cancelled and nothing was paid.
     Abandoned,
@@ -32,7 +29,6 @@ pub enum PaymentStage {
 }
 
 impl PaymentStage {
-    /// All of them.
     pub const ALL: [Self; 12] = [
         Self::AwaitingStock,
         Self::AwaitingOrder,
@@ -73,7 +69,7 @@ impl PaymentStage {
 }
 
 impl Payment {
-    /// Where it stands, once anything has been heard of it.
+    /// The stage of the payment; `None` before the first message.
     pub fn stage(&self) -> Option<PaymentStage> {
         match self {
             Self::Unheard => None,

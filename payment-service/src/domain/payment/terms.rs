@@ -1,4 +1,4 @@
-//! The values that a payment is made of.
+//! The value types of a payment.
 
 use std::fmt;
 
@@ -7,7 +7,6 @@ use std::fmt;
 pub struct Money {
     /// In minor units.
     pub minor: i64,
-    /// Of which currency.
     pub currency: Currency,
 }
 
@@ -22,7 +21,6 @@ impl Currency {
         is_code.then(|| Self(code.to_ascii_uppercase()))
     }
 
-    /// The code.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -33,7 +31,6 @@ impl Currency {
 pub struct PaymentToken(String);
 
 impl PaymentToken {
-    /// Keeps a token.
     pub fn new(token: impl Into<String>) -> Self {
         Self(token.into())
     }
@@ -43,7 +40,7 @@ impl PaymentToken {
         &self.0
     }
 
-    /// What people may see of it: where it comes from, not what it is.
+    /// The part that people may see: the origin of the token, not its value.
     pub fn masked(&self) -> String {
         let visible = self.0.split_once('_').map_or("", |(kind, _)| kind);
         if visible.is_empty() || visible.len() > 4 {
@@ -59,10 +56,9 @@ impl fmt::Debug for PaymentToken {
     }
 }
 
-/// What an order asks to be paid, and by what means.
+/// The amount that an order requires, and the means of payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentTerms {
-    /// How much.
     pub amount: Money,
     /// The customer's means of payment.
     pub method: PaymentToken,
@@ -75,12 +71,11 @@ impl PaymentTerms {
     }
 }
 
-/// What the gateway says was charged.
+/// The charge as the gateway reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GatewayCharge {
     /// The gateway's name for it.
     pub id: String,
-    /// How much.
     pub amount: Money,
 }
 
@@ -88,7 +83,7 @@ impl GatewayCharge {
     /// The name of a charge that was never made, because there was nothing to pay.
     pub const FREE: &'static str = "free";
 
-    /// What stands for the charge of an order that costs nothing.
+    /// Placeholder for the charge of an order that costs nothing.
     pub fn free(terms: &PaymentTerms) -> Self {
         Self { id: Self::FREE.to_owned(), amount: terms.amount.clone() }
     }

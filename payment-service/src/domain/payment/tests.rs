@@ -213,7 +213,7 @@ fn a_refund_is_the_end() {
     }
 }
 
-// What goes wrong.
+// Failures.
 
 #[test]
 fn a_declined_charge_fails_the_payment() {

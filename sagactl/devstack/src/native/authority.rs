@@ -12,23 +12,22 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, 
 use super::supervisor::ServerFolder;
 use crate::StackError;
 
-/// The name under which the servers of a secured stack are reached. Their address, which is the same
-/// place, is not in their certificate.
+/// The name under which the servers of a secured stack are reached. Their address, which is the
+/// same place, is not in their certificate.
 const NAME: &str = "localhost";
 
 /// What a client needs to be let in by servers that want certificates and passwords, and what a
 /// test needs to be turned away.
 #[derive(Clone, Debug)]
 pub struct SecuredServers {
-    /// The certificate (PEM) of those who vouch for the servers.
+    /// The certificate (PEM) of the servers' certificate authority.
     pub ca_file: PathBuf,
-    /// The certificate (PEM) of somebody who vouches for nobody here.
+    /// The certificate (PEM) of an authority that signed no certificate here.
     pub stranger_file: PathBuf,
     /// The broker's only user.
     pub user: String,
-    /// That user's password.
     pub password: String,
-    /// The certificate (PEM) of a client called [`Secured::certified`].
+    /// The certificate (PEM) of a client called [`SecuredServers::certified`].
     pub certificate_file: PathBuf,
     /// The key (PEM) of that client.
     pub key_file: PathBuf,
@@ -53,7 +52,7 @@ impl SecuredServers {
         let key = key.serialize_pem();
         file("server.pem", &server)?;
         file("server.key", &key)?;
-        // What Kafka wants in one file.
+        // Kafka expects these in one file.
         file("server-all.pem", &format!("{key}{server}"))?;
         let key = KeyPair::generate().map_err(StackError::certificate)?;
         let mut client = named(Self::certified(), &[])?;
@@ -78,7 +77,7 @@ impl SecuredServers {
         self.folder.join(name)
     }
 
-    /// What the broker's client is told.
+    /// Settings of the broker's client.
     pub(super) fn client(&self) -> Vec<(&'static str, String)> {
         vec![
             ("security.protocol", "sasl_ssl".to_owned()),
@@ -90,7 +89,7 @@ impl SecuredServers {
     }
 }
 
-/// Somebody who vouches for others.
+/// A certificate authority.
 struct CertificateAuthority {
     issuer: Issuer<'static, KeyPair>,
     certificate: String,

@@ -45,7 +45,7 @@ pub(crate) fn flags(home: &Path, folder: &Path, lesson: ClassSharing) -> Vec<Str
     flags
 }
 
-/// Is this the start that is watched, or one that profits from it?
+/// Whether a start is recorded, or uses the record of an earlier one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ClassSharing {
     Learn,

@@ -59,12 +59,11 @@ async fn new_enough_go() -> Option<PathBuf> {
     (minor >= OLDEST_GO).then_some(go)
 }
 
-/// A started server.
 pub(crate) struct StartedMail {
     pub server: NativeServer,
-    /// Where it takes mails.
+    /// The address of its SMTP port.
     pub smtp: String,
-    /// Where it shows them.
+    /// The base URL of its API.
     pub api: String,
 }
 

@@ -1,7 +1,7 @@
-//! `PgBouncer` before a database server, as operators put it there: its defaults, beside what is said here.
+//! `PgBouncer` before a database server, with its defaults and the few settings of this module.
 //!
-//! Debian's own package is unpacked with the libraries that it needs and not installed: installing would
-//! start a server of its own. It refuses to run as root, so root runs it as somebody else.
+//! Debian's own package is unpacked with the libraries that it needs and not installed: installing
+//! would start a server of its own. It refuses to run as root, so root runs it as somebody else.
 
 use std::{
     fs,
@@ -25,7 +25,6 @@ const LIBRARIES: [&str; 3] = ["libevent-", "libc-ares", "libcares"];
 /// For how long a client keeps its connection to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PoolMode {
-    /// Until it goes.
     Session,
     /// Until its transaction ends.
     Transaction,
@@ -41,8 +40,8 @@ pub struct RunningPooler {
 }
 
 impl RunningPooler {
-    /// Starts one before the server of this URL, which has a password; with this number of connections to
-    /// it, at most.
+    /// Starts one before the server of this URL, which has a password; with this number of
+    /// connections to it, at most.
     pub async fn start(database: &str, pooling: PoolMode, size: u32) -> Result<Self, StackError> {
         let programs = install().await?;
         let target = PoolerTarget::of(database).ok_or_else(|| StackError::System {
@@ -85,7 +84,7 @@ impl RunningPooler {
     }
 }
 
-/// Where the database is, and who may open it.
+/// Port, name and credentials of the database.
 struct PoolerTarget<'a> {
     user: &'a str,
     password: &'a str,

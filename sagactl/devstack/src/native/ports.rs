@@ -16,10 +16,9 @@ const RANGE: std::ops::Range<u16> = 20_000..32_000;
 /// How many are tried.
 const TRIES: usize = 1_000;
 
-/// Two free ports: no server needs more. Claimed until dropped, whoever listens on them meanwhile.
+/// Two free ports: no server needs more. Claimed until dropped, even if another process listens.
 #[derive(Debug)]
 pub struct PortPair {
-    /// Their numbers.
     pub numbers: [u16; 2],
     _claims: Vec<UdpSocket>,
 }

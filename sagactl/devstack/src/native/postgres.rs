@@ -21,11 +21,11 @@ use crate::{StackError, StackPart, StorageDurability, probe::ServerProbe};
 const POM: &str = include_str!("../../native/postgres/pom.xml");
 /// The superuser of every stack.
 const SUPERUSER: &str = "saga";
-/// What this project asks of any Postgres: room for the pools of all services, and counted statements.
+/// Settings that this project needs: connections for the pools of all services, counted statements.
 pub(crate) const SETTINGS: [&str; 2] =
     ["max_connections=400", "shared_preload_libraries=pg_stat_statements"];
-/// Nothing waits for the disk; a crash of the machine may cost everything. A crash of the server must
-/// not, or tests of crashes would mean nothing: so a commit is still written, only not flushed.
+/// No flush to disk: a crash of the machine may lose all data. A crash of the server must not, or
+/// tests of crashes would prove nothing, so a commit is still written, only not flushed.
 const FORGETFUL: [&str; 2] = ["fsync=off", "full_page_writes=off"];
 /// Users that may run it for root: the system's own if there is one.
 const STAND_INS: [&str; 2] = ["postgres", "nobody"];
@@ -55,10 +55,8 @@ pub(crate) async fn install(cache: &InstallCache<'_>) -> Result<PathBuf, StackEr
         .await
 }
 
-/// A started server.
 pub(crate) struct StartedPostgres {
     pub server: NativeServer,
-    /// The superuser's URL.
     pub url: String,
 }
 
@@ -137,7 +135,7 @@ fn arguments(folder: &Path, port: u16, durability: StorageDurability) -> Vec<Str
     arguments
 }
 
-/// What a server is told that speaks to nobody in plain text.
+/// Settings of a server that refuses connections in plain text.
 fn secure(
     secured: &SecuredServers,
     folder: &Path,
@@ -162,7 +160,7 @@ fn secure(
     Ok(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect())
 }
 
-/// Who runs it, if we are root.
+/// The user that runs the server, if this process is root.
 pub(super) fn somebody_else() -> Result<Option<(u32, u32)>, StackError> {
     if !Uid::effective().is_root() {
         return Ok(None);

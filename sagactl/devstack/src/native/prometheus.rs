@@ -18,7 +18,6 @@ use crate::{SilentProgress, StackError, StackPart, probe::ServerProbe};
 
 const PACKAGE: &str = "prometheus";
 
-/// The programs.
 #[derive(Clone, Debug)]
 struct PrometheusPrograms {
     server: PathBuf,

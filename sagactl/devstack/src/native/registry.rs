@@ -112,7 +112,7 @@ impl InstalledRegistry {
     }
 }
 
-/// What the registry is told about its storage.
+/// Settings of the registry's storage.
 struct RegistryDatasource {
     kind: &'static str,
     url: String,

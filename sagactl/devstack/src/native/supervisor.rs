@@ -1,8 +1,8 @@
-//! Processes that cannot outlive us.
+//! Server processes that end with the process that started them.
 //!
-//! Each server runs under a few lines of shell that hold it on a leash: a pipe whose other end is
-//! ours. The system closes our end however we go (return, panic, Ctrl-C, `kill -9`), and then the
-//! server is ended. A second such shell, the sweeper, removes the data when the last of them is gone.
+//! Each server runs under a small shell script that reads a pipe, whose other end is held here.
+//! The system closes that end however this process ends (return, panic, Ctrl-C, `kill -9`), and the
+//! script ends the server. A second script, the sweeper, removes the data after the last server.
 
 use std::{
     fs, io,
@@ -27,7 +27,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How much of a log is shown when something goes wrong.
 const LOG_LINES: usize = 25;
 
-/// Does something when we and all that hold it are gone.
+/// Runs a command when this process and all other holders are gone.
 #[derive(Debug)]
 pub(crate) struct LeftoverSweeper {
     held: PipeWriter,
@@ -67,7 +67,6 @@ pub(crate) struct ServerFolder {
 }
 
 impl ServerFolder {
-    /// A fresh folder.
     pub(crate) fn new() -> Result<Self, StackError> {
         let what = "cannot make a folder for the servers' data";
         let folder = tempfile::Builder::new()
@@ -95,7 +94,7 @@ impl ServerFolder {
     }
 }
 
-/// What is needed to start a server, once or again.
+/// Everything that is needed to start a server, once or again.
 #[derive(Clone, Debug)]
 pub(crate) struct LaunchCommand {
     pub part: StackPart,
@@ -108,7 +107,6 @@ pub(crate) struct LaunchCommand {
     pub user: Option<(u32, u32)>,
 }
 
-/// A running server.
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     part: StackPart,
@@ -201,12 +199,12 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Was the process ended by a signal, or did it fail by itself?
+/// Whether a signal ended the process, or it failed by itself.
 pub(crate) fn describe(status: ExitStatus) -> String {
     status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}"))
 }
 
-/// What makes a server stop in good order. Postgres would wait for its clients on TERM.
+/// The signal that stops a server in good order. On TERM, Postgres would wait for its clients.
 fn polite_signal(part: StackPart) -> &'static str {
     match part {
         StackPart::Postgres => "INT",
@@ -219,7 +217,7 @@ fn polite_signal(part: StackPart) -> &'static str {
     }
 }
 
-/// What ends a server whose data goes with it. Killed, Postgres would leave shared memory behind.
+/// The signal that ends a server for good. A killed Postgres would leave shared memory behind.
 fn last_signal(part: StackPart) -> &'static str {
     match part {
         StackPart::Postgres => "QUIT",

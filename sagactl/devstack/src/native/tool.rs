@@ -1,6 +1,6 @@
-//! The package clients that servers are fetched with, and how a missing one is had.
+//! The package clients that fetch the servers, and how a missing client is installed.
 //!
-//! They are needed once per machine; what is installed runs without them.
+//! The clients are needed once per machine; installed servers run without them.
 
 use std::{
     ffi::OsStr,
@@ -25,7 +25,6 @@ static INSTALLING: Mutex<()> = Mutex::const_new(());
 /// A program that must be on the machine to install something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InstallTool {
-    /// Fetches jars.
     Maven,
     /// Fetches wheels, and unpacks archives.
     Python,
@@ -50,12 +49,12 @@ impl InstallTool {
         command
     }
 
-    /// Is it here, and does it work?
+    /// Whether the tool is installed and works.
     pub async fn works(self) -> bool {
         run(self.question()).await.is_ok()
     }
 
-    /// Has it, installing it if that is in our power; says what to do if it is not.
+    /// Ensures that the tool is installed: installs it if possible, else says what to do.
     pub(crate) async fn ensure(self) -> Result<(), StackError> {
         let _one_at_a_time = INSTALLING.lock().await;
         if self.works().await {
@@ -154,7 +153,7 @@ pub(crate) async fn maven(folder: &Path, pom: &str, arguments: &[&str]) -> Resul
     run(command).await.map(drop)
 }
 
-/// Puts wheels into a folder of their own. A folder, and not a virtual environment: it can be renamed.
+/// Installs wheels into a folder, not a virtual environment: a folder can be renamed.
 pub(crate) async fn pip(
     target: &Path,
     requirements: &str,

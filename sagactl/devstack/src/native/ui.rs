@@ -1,4 +1,4 @@
-//! Kaskade in the browser: a look into Kafka for people, whatever the stack comes from.
+//! Kaskade, a Kafka UI in the browser, for a stack from any source.
 
 use std::{fs, path::PathBuf};
 
@@ -14,7 +14,6 @@ use crate::{PartState, StackError, StackPart, StackUrls, StartProgress, probe::S
 const REQUIREMENTS: &str = include_str!("../../native/kafka-ui/requirements.txt");
 const PROGRAM: &str = include_str!("../../native/kafka-ui/serve.py");
 
-/// The running UI.
 #[derive(Debug)]
 pub(crate) struct KafkaUi {
     url: String,

@@ -1,4 +1,4 @@
-//! Where a stack comes from is said by the environment.
+//! The environment selects the source of a stack.
 
 use std::process::{Command, Output};
 

@@ -58,7 +58,7 @@ pub(super) fn page(rows: Vec<LetterSummary>, limit: PageLimit) -> ListPage<Lette
 /// How many letters there are of each topic and reason.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct ReasonCounts {
-    /// All of them.
+    /// The number of letters in all groups together.
     pub letters: i64,
     /// The most frequent first.
     pub items: Vec<ReasonCount>,
@@ -70,7 +70,7 @@ impl ReasonCounts {
     }
 }
 
-/// The latest decisions.
+/// The latest decisions about dead letters, newest first.
 #[derive(Debug, Serialize)]
 pub(super) struct DecisionsView {
     pub(super) items: Vec<LetterDecision>,
@@ -79,7 +79,7 @@ pub(super) struct DecisionsView {
 /// All that is known of a letter.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct LetterView {
-    /// Its id.
+    /// The letter's id, a version 7 UUID.
     pub id: Uuid,
     /// Whether it waits for a decision.
     pub open: bool,
@@ -89,7 +89,7 @@ pub struct LetterView {
     /// Left out of a job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<MessageView>,
-    /// Oldest first.
+    /// The decisions about this letter, oldest first.
     pub decisions: Vec<LetterDecision>,
 }
 
@@ -100,7 +100,7 @@ pub struct MessageView {
     pub partition: i32,
     /// Its offset; of a message that was never published its id in the outbox.
     pub offset: i64,
-    /// In their order.
+    /// The headers of the message, in their order.
     pub headers: Vec<HeaderView>,
     /// Length of the body; none, if there is no body.
     pub body_bytes: Option<usize>,
@@ -111,9 +111,9 @@ pub struct MessageView {
 /// A header, as text.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct HeaderView {
-    /// Its name.
+    /// The name of the header.
     pub name: String,
-    /// Its value.
+    /// The header's value, if it has one.
     pub value: Option<String>,
 }
 

@@ -31,7 +31,7 @@ fn a_caller_has_a_reserve_and_then_a_rate_and_is_told_when_to_come_back() {
 }
 
 #[test]
-fn one_household_is_one_caller() {
+fn one_subscriber_is_one_caller() {
     assert_eq!(peer("2001:db8::1"), peer("2001:db8::ffff:1"));
     assert_ne!(peer("2001:db8::1"), peer("2001:db8:0:1::1"));
     assert_eq!(peer("::ffff:192.0.2.1"), peer("192.0.2.1"));

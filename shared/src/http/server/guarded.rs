@@ -1,13 +1,13 @@
-//! A connection with limits of time: for the head of a request, between two requests, and for a
-//! client that does not read.
+//! A connection with time limits: for a request's head, between requests, for an unread answer.
 //!
-//! hyper has one limit for a head and for the silence before it. A balancer keeps a connection
-//! without requests for a minute and more, and must not be the second to close it: it would send a
-//! request on it just then. Nobody needs a minute for a head. So the limits are here, below hyper,
-//! which only needs to say when a request has begun and when its answer has ended ([`Phase`]).
+//! hyper has one limit for a head and for the silence before it. A load balancer keeps an idle
+//! connection for a minute or more, and must be the first to close it: otherwise it could send a
+//! request at the moment of the close. No client needs a minute for a head. So the limits are here,
+//! below hyper, which only reports a request's begin and its answer's end ([`ConnectionPhase`]).
 //!
-//! And hyper has no limit for an answer: who takes nothing of it for [`Times::write`] is cut off. As
-//! long as something is taken, however slowly, the answer goes on; it is of limited size.
+//! hyper has no limit for an answer: a client that reads nothing of it for
+//! [`ConnectionTimes::write`] is cut off. As long as the client reads, however slowly, the answer
+//! goes on; its size is limited.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ pub(super) const WRITE: &str = "write";
 /// How long a connection may be in each state.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionTimes {
-    /// Without a request.
+    /// How long a connection may stay open without a request.
     pub(super) idle: Duration,
     /// From the first byte of a request's head to its last one.
     pub(super) head: Duration,
@@ -53,7 +53,7 @@ impl ConnectionTimes {
     }
 }
 
-/// What a connection is at. Clones are one and the same.
+/// The state of a connection. Clones share the same state.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionPhase(Arc<AtomicU8>);
 
@@ -138,7 +138,7 @@ impl GuardedStream {
         Self { stream, times, phase, silent: None, blocked: None }
     }
 
-    /// What silence comes to: an end, if no request has begun, or an error.
+    /// The result of silence: the end of the stream, if no request has begun, or an error.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (limit, idle) = match self.phase.get() {
             IDLE => (self.times.idle, true),
@@ -175,7 +175,7 @@ impl GuardedStream {
         let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(blocked.as_mut().poll(context));
         metrics::counter!(CUT, "why" => WRITE).increment(1);
-        // The kernel would keep for a quarter of an hour what nobody reads. It closes all the same.
+        // The kernel would keep unread data for a quarter of an hour. The connection closes anyway.
         drop(self.stream.set_zero_linger());
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

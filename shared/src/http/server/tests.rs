@@ -127,7 +127,7 @@ async fn more_connections_than_there_is_room_for_wait_their_turn() {
         ask(&mut first).await;
         let mut second = TcpStream::connect(address).await.unwrap();
         second.write_all(REQUEST).await.unwrap();
-        // The first one is still served, the second one when there is room.
+        // The first one is still served, the second one when the limit allows it.
         ask(&mut first).await;
         drop(first);
         answer(&mut second).await;
@@ -317,8 +317,8 @@ async fn a_client_that_does_not_read_its_answers_is_cut_off_and_counted() {
 #[tokio::test]
 async fn a_client_that_reads_slowly_but_reads_is_served_to_the_end() {
     const SOME: usize = 8 * 1024 * 1024;
-    // The answer is out of the handler's hands at once, and then longer on its way than a connection
-    // may be idle.
+    // The answer is out of the handler's hands at once, and then longer on its way than a
+    // connection may be idle.
     let limits = HttpSettings { idle_limit: Duration::from_millis(20), ..patient() };
     let router = Router::new().route("/", get(async || vec![b'x'; SOME]));
     serving(limits, router, async |address, _stop| {

@@ -5,7 +5,7 @@ use time::macros::datetime;
 use super::*;
 use crate::{backoff::BackoffSchedule, clock::Clock, fault::FaultSource};
 
-/// As a charge is tried.
+/// The policy of a charge.
 fn policy() -> JobPolicy {
     JobPolicy {
         backoff: BackoffSchedule {
@@ -42,7 +42,7 @@ fn refused(retry_after: Option<Duration>) -> AttemptFailure {
     AttemptFailure::NoEffect { source: said(), retry_after }
 }
 
-/// A life of a job: every attempt fails like this. The waits between, and how it ended.
+/// One life of a job in which every attempt fails like this: the waits between, and its end.
 fn live(fail: impl Fn(i32) -> AttemptFailure) -> (Vec<Duration>, JobResult<()>) {
     let clock = Clock::fixed(datetime!(2026-01-02 03:04:05 UTC));
     let (mut began, mut waits, mut in_doubt) = (clock.now(), vec![], false);
@@ -77,11 +77,11 @@ fn a_job_is_tried_so_often_and_each_wait_may_be_twice_the_one_before_up_to_the_c
         }
         shorter_than_before |= waits.windows(2).any(|pair| pair[1] < pair[0]);
     }
-    // Full jitter: anything up to the ceiling happens, and not one wait like the other.
+    // Full jitter: any wait up to the ceiling occurs, and the waits differ.
     for (longest, ceiling) in longest.iter().zip(ceilings) {
         assert!(longest.as_millis() > u128::from(ceiling) * 9 / 10, "{longest:?} of {ceiling} ms");
     }
-    // Of one life alone it may be otherwise: of every hundredth it is.
+    // One life alone may be an exception: one of a hundred is.
     assert!(shorter_than_before, "no wait was shorter than the one before");
 }
 
@@ -147,10 +147,10 @@ fn attempts_whose_outcome_stays_open_are_few_and_wait_longer_each_time_where_eac
         matches!(third, AttemptVerdict::Ended(JobResult::GaveUp { in_doubt: true, .. })),
         "{third:?}"
     );
-    // What had no effect for certain is tried as often as the policy says.
+    // An attempt without an effect for certain is tried as often as the policy says.
     let refused = judge::<()>(rules, &claimed(49, true), 2, Err(refused(None)));
     assert!(matches!(refused, AttemptVerdict::Again { open: false, .. }), "{refused:?}");
-    // Workers that died in the middle count as well.
+    // Workers that died during an attempt count as well.
     assert_eq!(used_up(rules, &claimed(4, true), 2), None);
     assert!(used_up(rules, &claimed(4, true), 3).is_some());
 }

@@ -15,11 +15,11 @@ fn a_partition_is_read_when_its_high_watermark_is_committed() {
         (standing(Some(4), 0, 5), false, 1),
         (standing(None, 0, 5), false, 5),
         (standing(None, 0, 0), true, 0),
-        // Deleted before anybody read it: it cannot be read.
+        // Deleted before it was read: it cannot be read.
         (standing(None, 5, 5), true, 0),
         (standing(Some(2), 4, 5), false, 1),
         (standing(Some(2), 5, 5), true, 0),
-        // Of a topic that had this name before: nothing of this one is read.
+        // From an earlier topic of this name: nothing of this one is read.
         (standing(Some(100), 0, 3), false, 3),
         (standing(Some(100), 0, 0), true, 0),
     ] {
@@ -31,7 +31,7 @@ fn a_partition_is_read_when_its_high_watermark_is_committed() {
 fn what_was_deleted_before_it_was_read_is_known_by_its_offsets() {
     assert_eq!(standing(Some(2), 5, 9).deleted_unread(), Some(2..5));
     assert_eq!(standing(Some(5), 5, 9).deleted_unread(), None);
-    // A new group, and a topic made anew, have lost nothing that they know of.
+    // A new group, and a recreated topic, know of no lost messages.
     assert_eq!(standing(None, 5, 9).deleted_unread(), None);
     assert_eq!(standing(Some(100), 0, 3).deleted_unread(), None);
 }

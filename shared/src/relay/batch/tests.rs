@@ -22,7 +22,7 @@ fn kept(outbox_id: i64, key: &str) -> OutboxRow {
     kept_for("a-topic", outbox_id, key)
 }
 
-/// Confirmed where there is a `true`.
+/// Confirmed where the value is `true`.
 fn answers<const N: usize>(confirmed: [bool; N]) -> [PublishResult; N] {
     confirmed.map(|flag| if flag { PublishResult::Confirmed } else { PublishResult::Unconfirmed })
 }

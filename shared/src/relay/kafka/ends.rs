@@ -1,4 +1,4 @@
-//! Where partitions end: one question to the broker, with a limit, off the runtime's threads.
+//! The ends of partitions: one request to the broker, with a limit, off the runtime's threads.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{kafka, published::TopicPartition};
 /// The broker may take this long to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 
-/// A client that asks where partitions end, and reads nothing.
+/// A client that requests the ends of partitions, and reads no messages.
 pub(super) struct PartitionEnds {
     settings: kafka::KafkaSettings,
     client: Option<BaseConsumer>,
@@ -21,14 +21,14 @@ pub(super) struct PartitionEnds {
 impl PartitionEnds {
     pub(super) fn new(settings: &kafka::KafkaSettings) -> Option<Self> {
         let mut config = settings.client();
-        // Up to the last message, not up to the first transaction that somebody else left open.
+        // Up to the last message, not up to the first transaction that another client left open.
         config.set("isolation.level", "read_uncommitted");
         let client = config.create().ok()?;
         Some(Self { settings: settings.clone(), client: Some(client) })
     }
 
-    /// Asks; gives itself back with the answer. Partitions of which the broker knows nothing are left
-    /// out. The client is lost with a question that is dropped.
+    /// Sends the request; returns the client with the answer. Partitions that the broker does not
+    /// know are left out. Dropping the request loses the client.
     pub(super) async fn ask(
         self,
         partitions: Vec<TopicPartition>,
@@ -57,7 +57,7 @@ impl PartitionEnds {
 }
 
 impl Drop for PartitionEnds {
-    /// The client's drop waits for the broker: on a thread that nobody waits for.
+    /// The client's drop waits for the broker: it runs on a thread that is not waited for.
     fn drop(&mut self) {
         let client = self.client.take();
         std::thread::spawn(move || drop(client));

@@ -51,7 +51,7 @@ fn kept(outbox_id: i64, topic: &'static str, bytes: usize) -> OutboxRow {
             topic: topic.into(),
             key: None,
             headers: MessageHeaders::default(),
-            // Compressed, anything else would be small.
+            // Compressed, any other content would be small.
             payload: Some(std::iter::repeat_with(|| fastrand::u8(..)).take(bytes).collect()),
         },
     }
@@ -91,6 +91,6 @@ async fn after_a_message_that_the_broker_refuses_the_publisher_can_be_used_again
     };
     assert_eq!((refusal.blame, &*refusal.code), (RefusalCause::Record, "MessageSizeTooLarge"));
     assert!(publisher.trouble().contains("MessageSizeTooLarge"), "{}", publisher.trouble());
-    // The client itself is beyond repair after that: it leaves no gap.
+    // The client itself cannot continue after that: it leaves no gap.
     assert_eq!(publisher.publish(&[kept(2, "wide", 200)]).await, [PublishResult::Confirmed]);
 }

@@ -1,8 +1,8 @@
-//! How spans leave: a bounded queue, a thread, a collector.
+//! Exports spans: a bounded queue, a thread, a collector.
 //!
-//! Without a collector's address there is neither. With one, the queue and the thread are the SDK's;
-//! what is ours is that a span which finds no room is counted, and that a collector which is away is
-//! a line in the log once a minute, not one for every batch.
+//! Without a collector's address there is no queue and no thread. With one, both are the SDK's;
+//! this module counts the spans that find the queue full, and logs a collector that is away once a
+//! minute instead of once per batch.
 
 use std::{
     sync::{
@@ -45,8 +45,8 @@ static PROCESSOR: OnceLock<BatchSpanProcessor> = OnceLock::new();
 
 static ROOM: QueueRoom = QueueRoom(AtomicUsize::new(0));
 
-/// Counts the spans in the queue, never fewer than there are: the SDK drops what is beyond its limit
-/// and tells nobody, so it is not let come to that.
+/// Counts the spans in the queue, never fewer than there are: the SDK drops spans beyond its limit
+/// without a report, so this count keeps the queue below the limit.
 #[derive(Debug)]
 struct QueueRoom(AtomicUsize);
 
@@ -60,13 +60,12 @@ impl QueueRoom {
         fits
     }
 
-    /// Gives places back.
     fn leave(&self, n: usize) {
         self.0.fetch_sub(n, Ordering::Relaxed);
     }
 }
 
-/// Where spans go.
+/// Where spans are sent, and in which batches.
 #[derive(Clone, Debug)]
 pub struct SpanSettings {
     /// The collector's base URL, as in `OTEL_EXPORTER_OTLP_ENDPOINT`.
@@ -75,7 +74,7 @@ pub struct SpanSettings {
     pub service: &'static str,
 }
 
-/// How spans cannot leave.
+/// Why spans cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum SpanError {
     /// The client cannot be made.
@@ -122,7 +121,7 @@ pub fn export(settings: &SpanSettings) -> Result<(), SpanError> {
 /// A client that blocks the exporter's thread, and no other. It is made on a thread that is not
 /// the runtime's, where it could not be made.
 fn client() -> Result<reqwest::blocking::Client, SpanError> {
-    // Whoever comes second finds it installed: that is as good.
+    // A second caller finds the provider installed already, which is fine.
     rustls::crypto::ring::default_provider().install_default().ok();
     let made = std::thread::spawn(|| {
         reqwest::blocking::Client::builder()
@@ -135,7 +134,6 @@ fn client() -> Result<reqwest::blocking::Client, SpanError> {
     Ok(made.join().map_err(|_panic| SpanError::Thread)??)
 }
 
-/// Who records.
 fn resource(service: &'static str) -> Resource {
     Resource::builder_empty()
         .with_service_name(service)
@@ -151,7 +149,7 @@ pub(crate) fn is_on() -> bool {
     PROCESSOR.get().is_some()
 }
 
-/// Puts a span into the queue, if there is room.
+/// Puts a span into the queue, if the queue has capacity.
 pub(super) fn push(span: SpanData) {
     let Some(processor) = PROCESSOR.get() else { return };
     if ROOM.enter() {
@@ -170,7 +168,7 @@ pub(crate) fn finish() {
     }
 }
 
-/// An exporter that says in numbers whether spans arrive: nobody would notice otherwise.
+/// An exporter that counts in metrics whether spans arrive: a loss would be unnoticed otherwise.
 #[derive(Debug)]
 struct CountingExporter<E> {
     exporter: E,
@@ -185,8 +183,8 @@ struct LossReport {
 }
 
 impl LossReport {
-    /// Notes that spans were lost at this moment; answers how many there are to be told of, if it is
-    /// time to.
+    /// Notes that spans were lost at this moment; answers how many there are to be told of, if it
+    /// is time to.
     fn note(&mut self, lost: usize, now: Instant) -> Option<usize> {
         self.lost_since += lost;
         let is_time =

@@ -1,4 +1,4 @@
-//! The answers under keys against a reference of them, in histories that nobody thought of.
+//! The stored answers against a reference model, in random histories.
 
 use std::{
     collections::BTreeMap,
@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use super::{a_day_passes, scoped};
 use crate::kit;
 
-/// A request: who asks, under which key, for what.
+/// A request: its client, its key, its content.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     client: u8,
@@ -30,7 +30,7 @@ struct Request {
     body: u8,
 }
 
-/// Few of each, so that they meet.
+/// Few of each, so that repeats are frequent.
 fn request() -> impl Strategy<Value = Request> {
     (0..2_u8, 0..3_u8, prop_oneof![3 => Just(0), 1 => Just(1_u8)])
         .prop_map(|(client, key, body)| Request { client, key, body })
@@ -38,7 +38,7 @@ fn request() -> impl Strategy<Value = Request> {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// One transaction with these requests in it, which may be undone.
+    /// One transaction with these requests in it, which may be rolled back.
     Ask {
         requests: Vec<Request>,
         commit: bool,
@@ -46,15 +46,15 @@ enum Step {
     /// The same key in two transactions, each of which looks before the other has answered.
     AskTogether(Request, u8),
     ADayPasses,
-    /// Housekeeping, so many at a time.
+    /// Housekeeping, with this many rows at a time.
     Purge(u8),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
-    /// Taken in, with an answer of this number.
+    /// Accepted, with an answer of this number.
     New(u32),
-    /// The answer of this number again.
+    /// The stored answer of this number again.
     Again(u32),
     Refused,
 }
@@ -64,7 +64,7 @@ enum Answer {
     #[default]
     Nothing,
     Replies(Vec<Reply>),
-    /// The replies to both, and whether they collided.
+    /// The replies to both transactions, and whether these collided.
     Together([Reply; 2], bool),
     Purged(u64),
 }
@@ -76,7 +76,7 @@ struct Kept {
     has_expired: bool,
 }
 
-/// What is kept, and what the last step has to answer.
+/// The stored answers, and the expected answer of the last step.
 #[derive(Clone, Debug, Default)]
 struct Reference {
     kept: BTreeMap<(u8, u8), Kept>,
@@ -132,7 +132,7 @@ impl ReferenceStateMachine for Reference {
             Step::AskTogether(one, body) => {
                 let first = state.ask(*one);
                 let collide = matches!(first, Reply::New(_));
-                // The second has made an answer, too, before it heard of the first.
+                // The second one has made an answer, too, before it learnt of the first.
                 state.answered += u32::from(collide);
                 Answer::Together([first, state.ask(Request { body: *body, ..*one })], collide)
             }
@@ -150,7 +150,7 @@ impl ReferenceStateMachine for Reference {
     }
 }
 
-/// One database for all histories; each begins with nothing kept.
+/// One database for all histories; each begins with no stored answers.
 struct Ground {
     runtime: Runtime,
     pool: PgPool,
@@ -164,7 +164,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
 });
 
 impl Ground {
-    /// Answers those that were not answered before with numbers, and all of them as they have to be.
+    /// Answers new requests with numbers, and all requests as expected.
     async fn answer(
         &self,
         conn: &mut PgConnection,

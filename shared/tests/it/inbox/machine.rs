@@ -1,4 +1,4 @@
-//! The inbox against a reference of it, in histories that nobody thought of.
+//! The inbox against a reference model, in random histories.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,10 +21,10 @@ use uuid::Uuid;
 use super::{count_new, message};
 use crate::kit::{NUMBERS, database, number};
 
-/// A message by its id and by what it says.
+/// A message, by its id and its content.
 type Letter = (u8, u8);
 
-/// Few ids, so that they meet. The even ones are older than any topic keeps messages.
+/// Few ids, so that repeats are frequent. The even ones are older than any topic keeps messages.
 fn letter() -> impl Strategy<Value = Letter> {
     (0..8_u8, prop_oneof![4 => Just(0), 1 => Just(1_u8)])
 }
@@ -35,15 +35,15 @@ fn is_old(id: u8) -> bool {
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// A consumer's transaction, which may be undone.
+    /// A consumer's transaction, which may be rolled back.
     Admit { batch: Vec<Letter>, commit: bool },
     /// Two consumers at once.
     AdmitTogether(Vec<Letter>, Vec<Letter>),
-    /// Housekeeping, so many at a time.
+    /// Housekeeping, with this many rows at a time.
     Purge(u8),
 }
 
-/// What has been taken in, and what the last step has to answer.
+/// The recorded messages, and the expected answer of the last step.
 #[derive(Clone, Debug, Default)]
 struct Reference {
     known: BTreeMap<u8, u8>,
@@ -55,13 +55,13 @@ enum Answer {
     #[default]
     Nothing,
     Admitted(Vec<Admission>),
-    /// So many were new to one or the other.
+    /// This many were new to one or the other consumer.
     New(usize),
     Purged(u64),
 }
 
 impl Reference {
-    /// The first message of an id gives it its content; whoever says otherwise is an imposter.
+    /// The first message of an id sets its content; other content under that id is a reused id.
     fn admit(&mut self, batch: &[Letter]) -> Vec<Admission> {
         let admission = |(id, content): &Letter| match self.known.insert(*id, *content) {
             None => Admission::New,
@@ -85,7 +85,7 @@ impl ReferenceStateMachine for Reference {
 
     fn transitions(_: &Self) -> BoxedStrategy<Step> {
         let batch = || vec(letter(), 1..8);
-        // Two who meet say the same of an id: which of them is first is nobody's to tell.
+        // Two concurrent messages of an id have the same content: their order is not determined.
         let honest = || vec((0..8_u8).prop_map(|id| (id, 0)), 1..8);
         prop_oneof![
             4 => (batch(), any::<bool>()).prop_map(|(batch, commit)| Step::Admit { batch, commit }),
@@ -131,7 +131,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
     Ground { runtime, pool }
 });
 
-/// When all histories begin: the same message has the same id each time, though the clock moves on.
+/// The start time of all histories: a message has the same id each time, though the clock moves on.
 static BEGIN: LazyLock<OffsetDateTime> = LazyLock::new(|| Clock::System.now());
 
 fn written((id, content): Letter) -> Message {

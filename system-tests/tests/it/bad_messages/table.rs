@@ -15,7 +15,6 @@ pub(crate) struct Base {
     pub(crate) foreign: u32,
     /// The topic's own schema, with a list of nothings at its end.
     pub(crate) hollow: u32,
-    /// Another topic's schema.
     pub(crate) other: u32,
 }
 

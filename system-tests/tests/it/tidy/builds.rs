@@ -15,7 +15,7 @@ fn compiled(kinds: &str) -> BTreeSet<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
-/// What is compiled for programs and not as it is for tests.
+/// Dependencies that are compiled differently for programs and for tests.
 fn twice(programs: &BTreeSet<String>, tests: &BTreeSet<String>) -> Vec<String> {
     programs.difference(tests).cloned().collect()
 }

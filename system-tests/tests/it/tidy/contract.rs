@@ -98,7 +98,7 @@ fn every_record_and_field_says_what_it_is() {
             undocumented(&schema, "?").into_iter().map(sin).collect::<Vec<_>>()
         })
         .collect();
-    assert_none("whoever reads a topic has no other documentation", &sins);
+    assert_none("a reader of a topic has no other documentation", &sins);
 }
 
 #[test]

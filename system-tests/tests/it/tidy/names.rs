@@ -1,4 +1,4 @@
-//! Every file says what it is, by its name and in its first line.
+//! Every file has a meaningful name and begins with a line that says what it contains.
 
 use super::{Sin, assert_none, tree::File};
 

@@ -1,11 +1,11 @@
-//! What a room may not know: the domain no I/O, no clock and no chance; the roads no business.
+//! Purity: the domain uses no I/O, no clock and no randomness; `shared` names no business terms.
 
 use super::{
     Sin, assert_none,
     tree::{File, words},
 };
 
-/// The outside world, and what carries to it.
+/// Crates for I/O and serialisation, and crates that serve these.
 const OUTSIDE: [&str; 16] = [
     "apache_avro",
     "axum",
@@ -25,14 +25,14 @@ const OUTSIDE: [&str; 16] = [
     "utoipa",
 ];
 
-/// The outside world as the standard library has it.
+/// Modules of the standard library that do I/O.
 const OUTSIDE_STD: [&str; 5] = ["std::fs", "std::io", "std::net", "std::process", "std::thread"];
 
-/// The clock and chance.
+/// Sources of time and randomness.
 const CLOCK_AND_CHANCE: [&str; 7] =
     ["now_utc", "now_local", "Instant", "SystemTime", "fastrand", "now_v7", "new_v7"];
 
-/// What the services are about, which is nothing to the roads between them.
+/// Business terms, which the messaging runtime must not name.
 const BUSINESS: [&str; 13] = [
     "order",
     "orders",
@@ -68,7 +68,7 @@ fn knows_the_business(file: &File) -> Vec<Sin> {
         .path
         .strip_prefix("shared/src/")
         .is_some_and(|text| text != "contract.rs" && !text.starts_with("contract/"));
-    // Tests may try the roads on what really travels on them.
+    // Tests may use real messages of the contract.
     if !is_road || file.is_test() {
         return vec![];
     }

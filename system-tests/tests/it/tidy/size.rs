@@ -1,15 +1,15 @@
-//! Nothing outgrows a sitting.
+//! Limits on the length of files and functions.
 
 use super::{
     Sin, assert_none,
     tree::{File, words},
 };
 
-/// A file longer than this holds more than one thing.
+/// Limit on lines of a file: a longer file holds more than one topic.
 const FILE_LINES_MAX: usize = 400;
 /// A function longer than this does not fit on a screen.
 const FUNCTION_LINES_MAX: usize = 70;
-/// A `main` longer than this does something itself.
+/// Limit on lines of `main`: a longer `main` does work of its own.
 const MAIN_LINES_MAX: usize = 40;
 
 fn long_files(file: &File) -> Option<Sin> {

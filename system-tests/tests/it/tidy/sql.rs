@@ -133,7 +133,7 @@ fn every_table_and_column_says_what_it_is() {
     }
     assert!(folders.len() > 1, "no migrations");
     let sins: Vec<Sin> = folders.values().flat_map(|items| uncommented(items)).collect();
-    assert_none("whoever looks into the database has no other documentation", &sins);
+    assert_none("a reader of the database has no other documentation", &sins);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The tree, and its Rust files as rules see them: comments and strings told apart from code.
+//! The files of the repository; in Rust files, code is separated from comments and strings.
 
 use std::{
     fs,
@@ -120,7 +120,7 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// What a piece of a Rust file is.
+/// The kind of a piece of a Rust file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Part {
     Code,

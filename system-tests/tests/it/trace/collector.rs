@@ -22,7 +22,7 @@ pub(crate) struct Recorded {
 
 type Arrived = Arc<Mutex<Vec<Recorded>>>;
 
-/// What has arrived so far.
+/// Spans that have arrived so far.
 pub(crate) struct Collector {
     arrived: Arrived,
     url: String,

@@ -8,23 +8,21 @@ use tokio::process::Command;
 
 use super::{file, files};
 
-/// What each page tells, in this order.
+/// Headings of each page, in this order.
 const HEADINGS: [&str; 5] = [
     "## What it means",
     "## What customers feel",
     "## How to look",
-    "## How to mend it",
+    "## How to fix it",
     "## What never to do",
 ];
 
-/// All alerts.
 fn alerts() -> Vec<Value> {
     let rules: Value = serde_saphyr::from_str(&file("deploy/alerts/saga.yaml")).unwrap();
     let groups = rules["groups"].as_array().unwrap();
     groups.iter().flat_map(|value| value["rules"].as_array().unwrap().clone()).collect()
 }
 
-/// Their names.
 pub(super) fn names() -> BTreeSet<String> {
     alerts().iter().map(|it| it["alert"].as_str().unwrap().to_owned()).collect()
 }

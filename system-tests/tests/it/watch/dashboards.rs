@@ -1,5 +1,5 @@
-//! The dashboards in `deploy/grafana`: each panel says what it shows, of a Prometheus that is named by
-//! its uid, and of no machine in particular.
+//! The dashboards in `deploy/grafana`: each panel says what it shows, of a Prometheus that is named
+//! by its uid, and of no machine in particular.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,13 @@ use serde_json::Value;
 
 use super::{alerts, file, files, promql};
 
-/// How often the services are scraped. A panel and its questions have to say so: for Grafana, the image's
-/// Prometheus is one that scrapes once a minute, and a rate would go over four of them.
+/// How often the services are scraped. A panel and its questions have to say so: for Grafana, the
+/// image's Prometheus is one that scrapes once a minute, and a rate would go over four of them.
 const SCRAPED_EVERY: &str = "5s";
 
 /// A question of a panel.
 #[derive(Clone, Debug)]
 pub(super) struct Query {
-    /// Dashboard and panel.
     pub(super) place: String,
     /// As it stands there, with Grafana's variables.
     pub(super) expression: String,

@@ -1,4 +1,4 @@
-//! How much is logged does not depend on how much is done, nor on how much of it fails.
+//! The number of log lines depends neither on the number of orders nor on the number of failures.
 
 use std::{
     fs,
@@ -19,8 +19,8 @@ use crate::stage::{self, Stage, answered};
 /// Lines that may be written meanwhile: what a service says of itself now and then.
 const LINES_MAX: usize = 20;
 
-/// Whose lines depend on the machine, not on what is done: a statement or a connection that was slow,
-/// a broker that did not answer for a while.
+/// Whose lines depend on the machine, not on what is done: a statement or a connection that was
+/// slow, a broker that did not answer for a while.
 const OF_THE_MACHINE: [&str; 5] = ["sqlx::query", "sqlx::pool", "rdkafka", "librdkafka", "log"];
 
 /// What a service has written so far, but for a line that it is just writing.

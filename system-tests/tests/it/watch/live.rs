@@ -1,4 +1,4 @@
-//! A cluster that works, and whether page, dashboards and alerts speak of what it shows.
+//! Compares page, dashboards and alerts with the metrics of a running cluster.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use sagactl::{cluster::ProcessName, load, screen::ProgressBoard, source::StackSo
 use super::{alerts, dashboards, exposition, file, page, promql, query};
 use crate::stage::{self, Stage, until};
 
-/// Labels that every series is given by whoever scrapes it.
+/// Labels that the scraper adds to every series, and `le`.
 const GIVEN: [&str; 3] = ["job", "instance", "le"];
 /// Metrics of Prometheus' own.
 const ITS_OWN: [&str; 2] = ["up", "ALERTS"];
@@ -19,7 +19,7 @@ const LOOKS_MAX: u32 = 30;
 /// Rounds of orders that may pass without another panel that shows something.
 const ROUNDS_MAX: u32 = 100;
 
-/// What each service shows.
+/// Metrics that each service exports.
 async fn shown(stage: &Stage) -> page::Shown {
     let mut shown = BTreeMap::new();
     for member in ProcessName::SERVICES {
@@ -95,7 +95,7 @@ fn an_expression_that_asks_for_what_is_not_there_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn page_dashboards_and_alerts_speak_of_the_numbers_that_a_fleet_shows() {
+async fn page_dashboards_and_alerts_speak_of_the_numbers_that_a_cluster_shows() {
     let stage = stage::open().await;
     load(&stage).await;
     let shown = all_shown(&stage, &file("docs/metrics.md")).await;

@@ -1,10 +1,10 @@
-//! `docs/metrics.md` against what a cluster shows. What is missing is printed as it should stand there.
+//! Compares `docs/metrics.md` with the metrics of a cluster; prints missing rows as they should be.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::exposition::Metric;
 
-/// What the four services show, by service.
+/// Metrics that the four services export, by service.
 pub(super) type Shown = BTreeMap<&'static str, BTreeMap<String, Metric>>;
 
 /// A label with more values than this is not one of a few words.

@@ -1,4 +1,4 @@
-//! Which numbers an expression of Prometheus' language asks for, and by which labels.
+//! The metrics and labels that a `PromQL` expression uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,6 @@ const WORDS: [&str; 9] = ["and", "or", "unless", "bool", "offset", "inf", "nan",
 /// Words before a list of labels.
 const LISTS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 
-/// Reads an expression.
 pub(super) fn read(expression: &str) -> Asked {
     let tokens = tokens(expression);
     let mut asked = Asked::default();

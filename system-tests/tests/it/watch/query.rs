@@ -1,4 +1,4 @@
-//! Questions to a Prometheus.
+//! Queries to a Prometheus server.
 
 use serde_json::Value;
 

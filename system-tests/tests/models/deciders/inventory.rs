@@ -14,7 +14,7 @@ use crate::{
     words::{Service, Word},
 };
 
-/// What is asked, in the succession of [`unroll`].
+/// The commands, in the order of [`unroll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Introduce,
@@ -74,7 +74,7 @@ fn deeds(event: &InventoryEvent) -> Vec<Deed> {
     }
 }
 
-/// What a word asks.
+/// The command of a message.
 pub(crate) fn heard(word: Word) -> Ask {
     match word {
         Word::OrderPlaced => Ask::Reserve,

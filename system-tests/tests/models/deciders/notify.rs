@@ -11,7 +11,7 @@ use crate::{
     words::{Service, Word},
 };
 
-/// What is asked, in the succession of [`unroll`].
+/// The commands, in the order of [`unroll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Contact,
@@ -79,7 +79,7 @@ fn deeds(event: &NotificationEvent) -> Vec<Deed> {
     }
 }
 
-/// What a word asks.
+/// The command of a message.
 pub(crate) fn heard(word: Word) -> Ask {
     match word {
         Word::OrderPlaced => Ask::Contact,

@@ -17,7 +17,7 @@ use crate::{
     words::{Service, Word},
 };
 
-/// What is asked, in the succession of [`unroll`].
+/// The commands, in the order of [`unroll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     Place,
@@ -32,7 +32,7 @@ pub(crate) enum Ask {
     PaymentRefunded,
 }
 
-/// Where the order stands.
+/// The stage of the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
     Unknown,
@@ -93,7 +93,7 @@ fn deeds(event: &OrderEvent) -> Vec<Deed> {
     }
 }
 
-/// What a word asks.
+/// The command of a message.
 pub(crate) fn heard(word: Word) -> Ask {
     match word {
         Word::StockReserved => Ask::StockReserved,

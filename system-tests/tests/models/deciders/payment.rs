@@ -11,7 +11,7 @@ use crate::{
     words::{Service, Word},
 };
 
-/// What is asked, in the succession of [`unroll`].
+/// The commands, in the order of [`unroll`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ask {
     OrderPlaced,
@@ -123,7 +123,7 @@ fn deeds(event: &PaymentEvent) -> Vec<Deed> {
     }
 }
 
-/// What a word asks; for a cancellation, whether the charge was never tried.
+/// The command of a message; a cancellation also depends on whether the charge was ever tried.
 pub(crate) fn heard(word: Word, untouched: bool) -> Ask {
     match word {
         Word::OrderPlaced => Ask::OrderPlaced,

@@ -1,4 +1,4 @@
-//! What can happen next on a lane, and what follows.
+//! The actions of the message path that are possible in a state, and their effects.
 
 use super::{Action, Flaw, Lane, MESSAGES, Relay, Sending, Set, World, are_of_one_key};
 
@@ -167,7 +167,7 @@ impl Lane {
 }
 
 impl World {
-    /// Where whoever has read all stands.
+    /// The position of a consumer that has read all messages.
     fn read_to(&self) -> u8 {
         u8::try_from(self.log.len()).unwrap()
     }

@@ -1,4 +1,4 @@
-//! What can happen next.
+//! The actions that are possible in a state.
 
 use super::{Book, Saga, World};
 use crate::{
@@ -11,7 +11,6 @@ use crate::{
 /// One step of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// The customer cancels.
     Cancel,
     /// The sweeper finds the order due.
     PassDeadline,
@@ -50,7 +49,6 @@ pub(crate) enum Action {
     TimeOut(usize),
     /// A request that nobody waits for any more arrives.
     ArriveLate(Book),
-    /// Or never does.
     NeverArrive,
     /// A worker brings its outcome home.
     Settle(usize),
@@ -186,7 +184,6 @@ impl Saga {
         }
     }
 
-    /// Does it.
     pub(super) fn act(&self, world: &mut World, action: Action) {
         match action {
             Action::Cancel => {

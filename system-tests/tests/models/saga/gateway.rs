@@ -1,4 +1,4 @@
-//! The outside: a gateway that keeps its word about keys for a day and nothing else, and a mail server.
+//! The outside: a gateway that honours keys for a day and promises nothing else; a mail server.
 
 use super::{Hand, Saga, World, rules::Broken};
 use crate::{flaws::Flaw, unrolled::Kind};
@@ -17,7 +17,6 @@ pub(crate) enum Book {
     Done,
 }
 
-/// The gateway.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Gateway {
     /// What was done about the charge: known by its key, and listed if money was taken.

@@ -8,10 +8,10 @@ use crate::{
     words::Service,
 };
 
-/// A job is given up after so many attempts.
+/// A job is given up after this many attempts.
 const ATTEMPTS_MAX: u8 = 2;
 
-/// Where a row stands.
+/// The state of a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 enum State {
     #[default]
@@ -21,7 +21,6 @@ enum State {
     Dead,
 }
 
-/// A job's row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
     state: State,
@@ -43,7 +42,7 @@ pub(crate) struct Hand {
     outcome: Outcome,
 }
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Outcome {
     /// Nothing yet: the request is on its way.
@@ -213,7 +212,7 @@ impl Saga {
         let Some(hand) = world.hands[place].take() else { return };
         let row = &mut world.jobs[hand.kind.at()];
         if let Outcome::Done(book) = hand.outcome {
-            // Done counts from whoever learns it, as long as the row is there.
+            // The outcome `Done` counts from any worker, as long as the row is there.
             if row.is_live() && row.life == hand.life {
                 row.end();
                 self.bring_home(world, hand.kind, Ended::Done(book));

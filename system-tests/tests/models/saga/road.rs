@@ -1,4 +1,4 @@
-//! The roads: outbox, relay, topics, inbox, and the decision in between.
+//! The messaging runtime: outbox, relay, topics, inbox, and the decision between them.
 
 use super::{Saga, World, rules::Broken};
 use crate::{
@@ -64,8 +64,8 @@ impl Saga {
         self.process(world, reader, message, Flaw::NoInbox);
     }
 
-    /// The transaction of a consumer: inbox, decision, outbox, jobs. With this flaw it does not ask the
-    /// inbox.
+    /// The transaction of a consumer: inbox, decision, outbox, jobs. With this flaw it does not ask
+    /// the inbox.
     fn process(&self, world: &mut World, reader: Service, message: Word, no_inbox: Flaw) {
         let is_new = world.inbox[reader.at()].add(message);
         if !is_new && self.flaw != no_inbox {
@@ -130,8 +130,8 @@ impl Saga {
         }
     }
 
-    /// Whether no attempt at the charge had an effect or can have one from now on, as payment-service
-    /// looks it up.
+    /// Whether no attempt at the charge had an effect or can have one from now on, as
+    /// payment-service looks it up.
     fn is_untouched(&self, world: &World) -> bool {
         let is_charging =
             self.facts.payment[usize::from(world.payment)] == payment::Standing::Charging;

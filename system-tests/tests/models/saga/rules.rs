@@ -1,4 +1,4 @@
-//! What must hold, always.
+//! The rules: properties of every state.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use crate::{
     unrolled::Kind,
 };
 
-/// What is true of each state of each decider.
+/// Properties of each state of each decider.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) order: Vec<order::Standing>,
@@ -40,7 +40,7 @@ impl Facts {
     }
 }
 
-/// What must never happen and did.
+/// Rules that were broken.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Broken(u8);
 

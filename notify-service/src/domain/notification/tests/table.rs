@@ -15,7 +15,7 @@ const STAGES: [&str; 8] = [
     "skipped",
 ];
 
-/// The history that leads there; none if no notice of that kind can be there.
+/// The history that leads to this state; `None` if no notice of that kind can have the state.
 fn history(stage: &str, kind: NotificationKind) -> Option<Vec<NotificationEvent>> {
     let of_confirmed = |history| (kind == NotificationKind::Confirmed).then_some(history);
     match stage {
@@ -35,7 +35,7 @@ fn history(stage: &str, kind: NotificationKind) -> Option<Vec<NotificationEvent>
     }
 }
 
-/// What becomes of the notice of this kind.
+/// The change of the notice of this kind.
 fn happens(
     history: &[NotificationEvent],
     command: &NotificationCommand,

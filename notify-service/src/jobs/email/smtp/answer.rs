@@ -1,8 +1,9 @@
-//! What a server's answer means: for this mailbox, or for this service.
+//! Classification of a server's refusal: about this mailbox, or about this service.
 //!
-//! A refusal (5yz) can be about the recipient's mailbox, and then asking again cannot help. All others are about
-//! us: our address is not let in, relaying is denied, a login is wanted, a policy or a quota stands in the way, the
-//! server does not work. They hit every customer at once, and somebody mends them; mails wait meanwhile.
+//! A refusal (5yz) about the recipient's mailbox is final: a retry cannot help. All others are
+//! about this service ("us"): its address is blocked, relaying is denied, a login is required, a
+//! policy or a quota refuses, the server fails. They affect all customers; mails wait until someone
+//! fixes the cause.
 //!
 //! | answer | at | about |
 //! | --- | --- | --- |
@@ -12,9 +13,9 @@
 //! | any other 5yz | anywhere | us |
 //! | 4yz | anywhere | nobody: later |
 //!
-//! Of class 5.1, `5.1.0` (also said of senders that are refused), `5.1.7` and `5.1.8` (the sender's address) are about
-//! us. RFC 5321 (7.8) also allows a plain 550 for policy; without an enhanced code it cannot be told apart from the
-//! unknown mailbox, which it means nearly always.
+//! Of class 5.1, `5.1.0` (also used for refused senders), `5.1.7` and `5.1.8` (the sender's
+//! address) are about us. RFC 5321 (7.8) also allows a plain 550 for policy; without an enhanced
+//! code it cannot be told apart from the unknown mailbox, which is nearly always the meaning.
 
 use std::{error::Error as _, fmt};
 
@@ -22,7 +23,7 @@ use lettre::transport::smtp::Error as SmtpError;
 
 use super::SmtpStep;
 
-/// The codes of a refusal. Never the words beside them: they may quote the address.
+/// The codes of a refusal, never its text: the text may quote the address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalCodes {
     code: u16,
@@ -37,14 +38,13 @@ struct EnhancedCode {
     detail: u16,
 }
 
-/// What a refusal is about.
+/// The subject of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalSubject {
     /// The recipient's mailbox: for good.
     Mailbox,
-    /// This service, what it sends, or the server: until somebody mends it.
+    /// This service, its mails, or the server: until someone fixes the cause.
     Us,
-    /// The moment.
     Nobody,
 }
 
@@ -63,7 +63,7 @@ impl RefusalCodes {
         }
     }
 
-    /// What it is about, at this step.
+    /// The subject of the refusal at this step.
     pub(super) fn about(self, step: SmtpStep) -> RefusalSubject {
         let at_recipient = step == SmtpStep::Recipient;
         if self.code / 100 != 5 || (self.code == 552 && at_recipient) {

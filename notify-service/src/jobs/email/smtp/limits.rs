@@ -1,19 +1,21 @@
-//! How long a server may take for each step of a conversation.
+//! Time limits of the server for each step of an SMTP session.
 //!
-//! RFC 5321, section 4.5.3.2, says how long a client should wait at least, and that it should do so for each
-//! command apart. The last step matters most: a server that scans a mail before its `250` to the final dot may
-//! take minutes, and a client that gives up earlier has the mail accepted and sends it again (section 4.5.3.2.6).
+//! RFC 5321, section 4.5.3.2, gives minimum timeouts for a client, separately for each command. The
+//! last step matters most: a server that scans a mail before its `250` to the final dot may take
+//! minutes; a client that gives up earlier sends an accepted mail again (section 4.5.3.2.6).
 
 use std::time::Duration;
 
 /// A limit for each step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepLimits {
-    /// To an address of the server. The RFC leaves it to TCP; half a minute is what mail servers use.
+    /// To an address of the server. The RFC leaves it to TCP; half a minute is what mail servers
+    /// use.
     pub connect: Duration,
     /// The greeting (`220`).
     pub greeting: Duration,
-    /// `EHLO`, `STARTTLS` with its handshake, `AUTH`, each. The RFC does not name them; like `MAIL`.
+    /// `EHLO`, `STARTTLS` with its handshake, `AUTH`, each. The RFC does not name them; like
+    /// `MAIL`.
     pub hello: Duration,
     /// `MAIL FROM`.
     pub sender: Duration,
@@ -25,7 +27,8 @@ pub struct StepLimits {
     pub block: Duration,
     /// The final dot, up to its answer.
     pub end: Duration,
-    /// `RSET`, after which a conversation is used again, or else closed. Nothing is lost by closing it.
+    /// `RSET`, after which a session is used again, or else closed. Nothing is lost by closing
+    /// it.
     pub reset: Duration,
 }
 
@@ -43,8 +46,8 @@ impl StepLimits {
         reset: Duration::from_secs(10),
     };
 
-    /// Up to the answer to the first `EHLO`. `lettre` takes these steps in one call, in which it also resolves
-    /// the name and may try a second address.
+    /// Up to the answer to the first `EHLO`. `lettre` takes these steps in one call, in which it
+    /// also resolves the name and may try a second address.
     pub(super) fn opening(&self) -> Duration {
         self.connect * 2 + self.greeting + self.hello
     }
@@ -54,8 +57,8 @@ impl StepLimits {
         self.block + self.end
     }
 
-    /// All of an attempt: `MAIL FROM` in a conversation that ended while it rested; opening another one,
-    /// `STARTTLS`, `AUTH`; a mail from its first step to its last; `RSET`.
+    /// All of an attempt: `MAIL FROM` in a session that ended while it rested; opening another
+    /// one, `STARTTLS`, `AUTH`; a mail from its first step to its last; `RSET`.
     pub fn attempt(&self) -> Duration {
         let opened = self.sender + self.opening() + self.hello * 2;
         opened + self.sender + self.recipient + self.data + self.content() + self.reset

@@ -1,4 +1,4 @@
-//! Where a mail server is: `smtp://host:port`, `smtp://host?tls=required`,
+//! The URL of a mail server: `smtp://host:port`, `smtp://host?tls=required`,
 //! `smtps://user:password@host`.
 
 use std::fmt;
@@ -7,51 +7,48 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-/// A mail server and how to be let in.
+/// A mail server and its credentials.
 #[derive(Clone, Debug)]
 pub struct SmtpServer {
-    /// Its name or number.
+    /// Its host name or IP address.
     pub host: String,
-    /// Where it listens.
     pub port: u16,
-    /// How the conversation is protected.
+    /// How the connection is protected.
     pub security: SmtpSecurity,
-    /// Who we are; none where the server lets anybody in.
+    /// The credentials; `None` where the server needs no login.
     pub login: Option<SmtpLogin>,
 }
 
-/// How a conversation is protected.
+/// How a connection is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpSecurity {
     /// Not at all: a server on this machine or in this network.
     None,
-    /// From the first byte.
+    /// TLS from the first byte.
     Tls,
-    /// After asking for it; refused to go on without.
+    /// `STARTTLS`, required: without it the session ends.
     StartTls,
 }
 
 /// A user and a password.
 #[derive(Clone)]
 pub struct SmtpLogin {
-    /// The user.
     pub user: String,
     password: SecretString,
 }
 
-/// Why an address of a mail server is none.
+/// Why the URL of a mail server is not valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// It is no URL, or has no host.
+    /// The text is no URL, or has no host.
     #[error("not of the form smtp://host:port")]
     Malformed,
-    /// Another protocol.
     #[error("neither smtp:// nor smtps://")]
     Scheme,
-    /// A word that is not known.
+    /// An option is unknown.
     #[error("what follows the host can only be ?tls=required")]
     Query,
-    /// A password that everybody could read.
+    /// The password would be sent unencrypted.
     #[error("the password would travel in the clear: use smtps:// or ?tls=required")]
     Clear,
 }
@@ -88,7 +85,6 @@ impl SmtpLogin {
         Some(Self { user: plain(url.username()), password: plain(password).into() })
     }
 
-    /// The password.
     pub fn password(&self) -> &str {
         self.password.expose_secret()
     }

@@ -1,4 +1,4 @@
-//! What holds for every history, whatever is said, repeated or late.
+//! Properties of every history, with any messages, also repeated or late ones.
 
 use proptest::prelude::*;
 

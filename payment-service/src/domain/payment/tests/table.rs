@@ -58,7 +58,7 @@ fn answer(stage: &str, command: &PaymentCommand) -> Decision<Payment> {
     Payment::decide(&decider::replay::<Payment>(&history(stage)), command)
 }
 
-/// What happens, what is said and which job follows.
+/// The events, the messages and the job that follow.
 fn what(events: &[PaymentEvent]) -> Vec<String> {
     let told = events.iter().map(tell).collect::<Vec<_>>();
     let column = |of: fn(&[&'static str; 3]) -> &'static str| {

@@ -1,4 +1,4 @@
-//! A folder that is there is whole, whoever made it and whoever failed to.
+//! An existing folder is complete, whichever process made it and whichever failed to make it.
 
 use tempfile::TempDir;
 

@@ -1,5 +1,5 @@
-//! Three nodes, each broker and controller: one may be lost and nothing that was confirmed is, with
-//! two lost nothing is confirmed.
+//! Three nodes, each broker and controller. With one node lost, no confirmed message is lost; with
+//! two nodes lost, no message is confirmed.
 
 use std::array;
 

@@ -1,4 +1,4 @@
-//! The broker where it asks for a password and shows a certificate.
+//! A broker with TLS and SASL: it shows a certificate and asks clients for a password.
 
 use tokio::process::Command;
 

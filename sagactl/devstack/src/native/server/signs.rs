@@ -1,4 +1,4 @@
-//! Signs that a server is on its way, however slowly: it works, or it writes into its log.
+//! Signs that a server makes progress with its start: it uses processor time or writes its log.
 
 use std::{
     fs,
@@ -13,14 +13,14 @@ const TICK: Duration = Duration::from_millis(10);
 /// what starts has it also where many want the processor.
 const WORK: Duration = Duration::from_secs(5);
 
-/// Where a server's signs are looked for.
+/// The process and the log in which signs are looked for.
 #[derive(Debug)]
 pub(super) struct ServerSigns {
     root: u32,
     log: PathBuf,
 }
 
-/// What was seen of them: when it changes, there was one.
+/// A snapshot of the signs: a change means progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SeenSigns {
     works: u128,
@@ -33,7 +33,7 @@ impl ServerSigns {
         Self { root, log: folder.join("log") }
     }
 
-    /// What is seen now.
+    /// The current snapshot of the signs.
     pub(super) fn look(&self) -> SeenSigns {
         let works = worked(self.root).as_millis() / WORK.as_millis();
         SeenSigns { works, log_bytes: fs::metadata(&self.log).map_or(0, |metadata| metadata.len()) }

@@ -1,4 +1,4 @@
-//! A start goes on when a port was taken, and gives up at once when the server has another reason.
+//! A start is tried again when a port was taken, and fails at once for any other reason.
 
 use std::{cell::RefCell, net::TcpListener, path::PathBuf};
 

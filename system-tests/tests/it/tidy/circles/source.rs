@@ -1,4 +1,4 @@
-//! What one file defines, imports and names, read from its tokens.
+//! Definitions, imports and names of one file, read from its tokens.
 //!
 //! Test code is left out: an item behind `#[cfg(test)]` or `#[test]`, with the modules it declares.
 

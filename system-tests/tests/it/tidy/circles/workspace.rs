@@ -26,7 +26,7 @@ struct Module {
     source: Source,
 }
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Clone, Debug)]
 enum Found {
     Module(String),
