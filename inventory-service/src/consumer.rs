@@ -1,9 +1,9 @@
 //! Consumer of order messages: each message becomes one command.
 
+use contract::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED};
 use shared::{
     codec::{AvroCodec, RecordKind},
     consumer::{HandlerOutcome, MessageHandler, NewMessage},
-    contract::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED},
     fault::Fault,
     message::Message,
 };

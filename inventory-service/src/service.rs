@@ -29,6 +29,8 @@ pub async fn run(
     let seeds = settings.seeds();
     let plan = ServiceSpec {
         name: NAME,
+        source: contract::source(NAME),
+        topics: &contract::TOPICS,
         common: settings.common,
         migrations: &MIGRATIONS,
         says: wire::says().into(),

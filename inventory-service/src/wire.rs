@@ -2,12 +2,12 @@
 //!
 //! **Architecture invariant:** only this file knows both domain and contract types.
 
+use contract::{
+    MissingLine, OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, ProductChanged, StockLine,
+    StockRejected, StockReleased, StockReserved,
+};
 use shared::{
     codec::{AvroCodec, EventMeta, RecordKind},
-    contract::{
-        MissingLine, OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, ProductChanged,
-        StockLine, StockRejected, StockReleased, StockReserved,
-    },
     fault::Fault,
     message::OutgoingMessage,
 };

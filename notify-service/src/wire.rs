@@ -1,11 +1,11 @@
 //! Domain ⇄ contract: maps records to commands and events to records. Only this file knows both.
 
+use contract::{
+    NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
+    PaymentRefunded, currency,
+};
 use shared::{
-    codec::{self, AvroCodec, EventMeta},
-    contract::{
-        NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
-        PaymentRefunded, Record as _, currency,
-    },
+    codec::{self, AvroCodec, EventMeta, Record as _},
     fault::Fault,
     message::{Message, OutgoingMessage},
 };

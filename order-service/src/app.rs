@@ -13,7 +13,6 @@ use std::collections::HashMap;
 use shared::{
     clock::Clock,
     codec::{AvroCodec, EventMeta},
-    contract,
     decider::{Decision, fold},
     effects::DecisionEffects,
     fault::Fault,

@@ -41,6 +41,8 @@ pub async fn run(
     metrics::describe();
     let plan = ServiceSpec {
         name: NAME,
+        source: contract::source(NAME),
+        topics: &contract::TOPICS,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
         says: wire::says().into(),

@@ -5,8 +5,7 @@
 //! that no order can have caused is a poison message with its own reason.
 
 use shared::{
-    codec::{AvroCodec, EventMeta, RecordKind},
-    contract::{self, Record},
+    codec::{AvroCodec, EventMeta, Record, RecordKind},
     fault::Fault,
     message::{Message, OutgoingMessage},
 };

@@ -1,11 +1,11 @@
 //! Domain ⇄ contract: maps records to commands and events to records. Only this file knows both.
 
+use contract::{
+    ORDER_CANCELLED, ORDER_PLACED, OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed,
+    PaymentRefunded, STOCK_RESERVED, StockReserved,
+};
 use shared::{
     codec::{AvroCodec, EventMeta, RecordKind},
-    contract::{
-        ORDER_CANCELLED, ORDER_PLACED, OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed,
-        PaymentRefunded, STOCK_RESERVED, StockReserved,
-    },
     fault::Fault,
     message::{Message, OutgoingMessage},
 };

@@ -8,14 +8,14 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
+use contract::{
+    NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced, PaymentDone,
+    PaymentFailed, PaymentRefunded, ProductChanged, StockRejected, StockReleased, StockReserved,
+    TOPICS,
+};
 use shared::{
     codec::{AvroCodec, CodecSettings, RecordKind},
     config::{BrokerSettings, CheckSettings as _},
-    contract::{
-        NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
-        PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, StockRejected, StockReleased,
-        StockReserved, TOPICS,
-    },
     health::ProcessHealth,
     topics,
 };
@@ -87,7 +87,7 @@ fn kinds() -> [RecordKind; 12] {
 
 #[cfg(test)]
 mod tests {
-    use shared::contract::TOPICS;
+    use contract::TOPICS;
 
     use super::*;
 

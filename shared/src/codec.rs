@@ -20,12 +20,12 @@ use std::{
     sync::{Arc, Mutex, PoisonError, RwLock},
 };
 
+use serde::{Serialize, de::DeserializeOwned};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    contract::Record,
     dependency::{self, WaitOutcome},
     fault::Fault,
     health::HealthComponent,
@@ -44,6 +44,7 @@ mod framing;
 mod logical;
 mod registration;
 mod schema_guard;
+pub mod timestamp_micros;
 mod unknown_ids;
 mod unreadable_body;
 mod writer_schemas;
@@ -83,6 +84,16 @@ pub struct CodecSettings {
     pub registry_url: String,
     /// The prefix of each topic, and so of each subject.
     pub prefix: String,
+}
+
+/// A record: the body of the messages of one topic.
+pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// The topic that carries it. One kind of event, one topic.
+    const TOPIC: &'static str;
+    /// Its `ce_type`.
+    const TYPE: &'static str;
+    /// Its Avro schema, as committed.
+    const SCHEMA: &'static str;
 }
 
 /// A kind of record, as a value.

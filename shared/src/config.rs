@@ -29,10 +29,10 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::{
-    consumer, contract, db, kafka,
+    consumer, db, kafka,
     published::{self, PublishedRetention},
     telemetry,
-    topics::CleanupPolicy,
+    topics::{CleanupPolicy, TopicSpec},
 };
 
 pub use self::{
@@ -87,7 +87,7 @@ pub struct ServiceSettings {
     #[arg(long, env = "DEAD_LETTERS_SHARE_MAX", default_value_t = 50)]
     pub dead_letters_share_max: u8,
     /// How long messages that were published are kept in the database, to be published again if the
-    /// broker loses them; at most 7 days. 0s keeps none but the latest values of products.
+    /// broker loses them; at most 7 days. 0s keeps none but the latest values of compacted topics.
     #[arg(long, env = "PUBLISHED_KEPT", default_value = "24h", value_parser = parse_duration)]
     pub published_kept: Duration,
     /// How log lines look.
@@ -205,9 +205,9 @@ impl ServiceSettings {
         consumer::FailureLimits { in_a_row_max, share_max: self.dead_letters_share_max }
     }
 
-    /// What is kept of what was published.
-    pub fn keep(&self) -> PublishedRetention {
-        let latest = contract::TOPICS.iter().filter(|spec| spec.cleanup == CleanupPolicy::Compact);
+    /// How long published messages are kept: of compacted topics, the latest of each key for ever.
+    pub fn published_retention(&self, topics: &[TopicSpec]) -> PublishedRetention {
+        let latest = topics.iter().filter(|spec| spec.cleanup == CleanupPolicy::Compact);
         PublishedRetention {
             span: self.published_kept,
             latest: latest.map(|spec| spec.name).collect(),

@@ -26,7 +26,7 @@ use crate::{
     codec::{self, AvroCodec, RecordKind},
     config::{InvalidSetting, ServiceSettings},
     consumer::{self, GroupConsumer, MessageHandler},
-    contract, db,
+    db,
     dead_letter::{DeadLetterAdmin, LetterSampler},
     dependency::{self, WaitOutcome},
     effects::WorkerWakers,
@@ -41,7 +41,7 @@ use crate::{
     sampled_metrics::{MetricSampler, SamplerLoop},
     sequence::SequenceWatch,
     telemetry::{self, MetricsHandle, ProcessMetrics, spans},
-    topics,
+    topics::{self, TopicSpec},
 };
 
 /// Messages that the relay publishes at once, at most.
@@ -64,6 +64,10 @@ pub struct ServiceSpec {
     pub common: ServiceSettings,
     /// The migrations of the service's own tables.
     pub migrations: &'static Migrator,
+    /// The `ce_source` of its messages.
+    pub source: String,
+    /// The topics of the whole system: each service creates those that are missing.
+    pub topics: &'static [TopicSpec],
     /// The records that the service sends.
     pub says: Vec<RecordKind>,
     /// The records that the service reads.
@@ -125,6 +129,7 @@ pub struct ServiceBuilder {
     admin_routes: AdminRoutes,
     door: HealthComponent,
     letters: DeadLetterAdmin,
+    topics: &'static [TopicSpec],
     operators: Router,
     pages: &'static [ProblemPage],
 }
@@ -180,7 +185,7 @@ impl ServiceBuilder {
         let codec = talk(&plan, &life, &waits).await?;
         life.start(StopStage::Work, "schemas", |stop| codec.clone().keep_registered(stop));
         let (name, common, wakers) = (plan.name, plan.common, WorkerWakers::default());
-        let pages = plan.pages;
+        let (pages, topics) = (plan.pages, plan.topics);
         let limits = common.limits.http()?;
         let health = life.health().component("admission");
         let watcher = BacklogWatcher::new(pool.clone(), common.limits.admission(), health);
@@ -199,6 +204,7 @@ impl ServiceBuilder {
             admin_routes,
             door,
             letters,
+            topics,
             operators: Router::new(),
             pages,
         };
@@ -342,10 +348,10 @@ impl ServiceBuilder {
             lead_limit: self.common.limits.relay_lead_limit,
         };
         let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX)
-            .declaring(&contract::TOPICS, self.common.broker.replicas());
+            .declaring(self.topics, self.common.broker.replicas());
         let health = self.life.health().component("relay");
         let relay = OutboxRelay::new(settings, publisher, self.wakers.clone(), health)
-            .keeping(self.common.keep());
+            .keeping(self.common.published_retention(self.topics));
         self.life.start(StopStage::Last, "relay", |stop| relay.run(stop));
         Ok(())
     }
@@ -384,9 +390,9 @@ async fn talk(
     let stop = life.stopping();
     let kafka = plan.common.kafka(plan.name)?;
     let replicas = plan.common.broker.replicas();
-    topics::ensure(&kafka, &contract::TOPICS, replicas, &waits.topics, &stop).await?;
+    topics::ensure(&kafka, plan.topics, replicas, &waits.topics, &stop).await?;
     let words = codec::CodecSettings {
-        source: contract::source(plan.name),
+        source: plan.source.clone(),
         registry_url: plan.common.schema_registry_url.clone(),
         prefix: kafka.prefix,
     };

@@ -1,6 +1,6 @@
 //! Topics: their declaration and their creation.
 //!
-//! **Architecture invariant:** a topic is created explicitly, as the contract declares it; a broker
+//! **Architecture invariant:** a topic is created explicitly, as its [`TopicSpec`] declares it; a broker
 //! never creates a topic automatically. All topics of events have the same number of partitions, so
 //! that a key is in the partition of the same number in every topic. A topic with more partitions
 //! is read as it is, with a warning: earlier messages of a key stay in their partition.

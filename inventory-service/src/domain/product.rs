@@ -14,7 +14,7 @@
 //! A product that is not active keeps its stock: an order that was accepted while the product was
 //! active still gets its lines.
 
-use shared::contract::currency;
+use contract::currency;
 
 use super::{
     naming::{Quantity, Sku},

@@ -1,4 +1,4 @@
-use shared::contract::OrderLine;
+use contract::OrderLine;
 use time::macros::datetime;
 
 use super::*;

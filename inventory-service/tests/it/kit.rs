@@ -9,6 +9,10 @@ use std::{
     time::Duration,
 };
 
+use contract::{
+    OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, ProductChanged, StockRejected,
+    StockReleased, StockReserved,
+};
 use inventory_service::{
     MIGRATIONS, NAME,
     app::App,
@@ -23,12 +27,8 @@ use inventory_service::{
 use secrecy::SecretString;
 use shared::{
     clock::Clock,
-    codec::{self, AvroCodec, EventMeta, RecordKind},
+    codec::{self, AvroCodec, EventMeta, Record, RecordKind},
     consumer::BatchProcessor,
-    contract::{
-        OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, ProductChanged, Record,
-        StockRejected, StockReleased, StockReserved,
-    },
     db,
     effects::WorkerWakers,
     health::ProcessHealth,
@@ -265,7 +265,7 @@ async fn codec(
     reads: &[RecordKind],
 ) -> AvroCodec {
     let settings = codec::CodecSettings {
-        source: shared::contract::source(service),
+        source: contract::source(service),
         registry_url: devstack::shared().await.urls().registry.clone(),
         prefix: prefix.to_owned(),
     };

@@ -1,9 +1,7 @@
 //! Messages about orders, through the normal consumer path.
 
-use shared::{
-    consumer::BatchCounts,
-    contract::{MissingLine, StockLine, StockRejected, StockReleased, StockReserved},
-};
+use contract::{MissingLine, StockLine, StockRejected, StockReleased, StockReserved};
+use shared::consumer::BatchCounts;
 
 use crate::kit::{House, envelope, new_order, outside};
 

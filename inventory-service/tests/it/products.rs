@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use contract::ProductChanged;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use shared::contract::ProductChanged;
 
 use crate::{
     kit::{House, outside},

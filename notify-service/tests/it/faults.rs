@@ -2,11 +2,11 @@
 
 use std::{net::TcpListener, sync::mpsc::Sender, time::Duration};
 
+use contract::NotificationFailed;
 use devstack::{TestWait, until};
 use notify_service::jobs::email::EmailJob;
 use shared::{
-    contract::NotificationFailed,
-    contract::Record as _,
+    codec::Record as _,
     jobs::{JobWorker, WorkerStep},
 };
 

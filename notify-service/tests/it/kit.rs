@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use contract::{
+    NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
+    PaymentRefunded,
+};
 use devstack::until;
 use notify_service::{
     MIGRATIONS, NAME,
@@ -14,12 +18,8 @@ use secrecy::SecretString;
 use shared::{
     backoff::BackoffSchedule,
     clock::Clock,
-    codec::{self, AvroCodec, EventMeta, RecordKind},
+    codec::{self, AvroCodec, EventMeta, Record, RecordKind},
     consumer::{BatchCounts, BatchProcessor, MessageHandler as _},
-    contract::{
-        self, NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced,
-        PaymentRefunded, Record,
-    },
     db,
     effects::WorkerWakers,
     health::ProcessHealth,

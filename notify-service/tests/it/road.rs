@@ -1,11 +1,7 @@
 //! From messages to due mails: every order of messages, in one database.
 
-use shared::{
-    contract::{NotificationSent, OrderConfirmed, OrderPlaced, PaymentRefunded},
-    db,
-    fault::Fault,
-    jobs::WorkerStep,
-};
+use contract::{NotificationSent, OrderConfirmed, OrderPlaced, PaymentRefunded};
+use shared::{db, fault::Fault, jobs::WorkerStep};
 
 use crate::{
     kit::{Desk, Order, Said},
@@ -120,7 +116,7 @@ async fn what_an_order_says_is_counted_through() {
         WorkerStep { claimed: 1, done: 1, ..WorkerStep::default() }
     );
     let said = |sequence, kind: &str| Said {
-        topic: <NotificationSent as shared::contract::Record>::TOPIC.to_owned(),
+        topic: <NotificationSent as shared::codec::Record>::TOPIC.to_owned(),
         sequence,
         kind: kind.to_owned(),
         detail: order.message_id(kind),

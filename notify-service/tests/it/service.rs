@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser as _;
+use contract::NotificationSent;
 use devstack::{TestWait, until};
 use notify_service::{NAME, config::NotifySettings, run};
 use rdkafka::{
@@ -11,11 +12,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 use shared::{
-    contract::{NotificationSent, Record as _},
-    kafka,
-    lifecycle::ProcessLifecycle,
-    message::OutgoingMessage,
-    telemetry,
+    codec::Record as _, kafka, lifecycle::ProcessLifecycle, message::OutgoingMessage, telemetry,
 };
 
 use crate::{

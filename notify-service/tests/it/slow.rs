@@ -2,10 +2,11 @@
 
 use std::{sync::mpsc::Sender, time::Duration};
 
+use contract::NotificationFailed;
 use devstack::until;
 use notify_service::jobs::email::StepLimits;
 use shared::{
-    contract::{NotificationFailed, Record as _},
+    codec::Record as _,
     jobs::{LeaseTimes, StopGrace, WorkerStep},
 };
 use tokio_util::sync::CancellationToken;

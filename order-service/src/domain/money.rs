@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use shared::contract::currency;
+use contract::currency;
 
 /// An amount, not negative, in minor units of its currency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,12 +1,12 @@
 //! Messages of other services, consumed in batches, with a real Postgres and a real registry.
 
+use contract::{
+    NotificationFailed, NotificationSent, PaymentDone, PaymentRefunded, ProductChanged,
+    StockReleased,
+};
 use order_service::store::catalogue;
 use shared::{
     consumer::BatchCounts,
-    contract::{
-        NotificationFailed, NotificationSent, PaymentDone, PaymentRefunded, ProductChanged,
-        StockReleased,
-    },
     dead_letter::{self, Actor, LetterFilter, Resolution, RetryDeadMessage as _},
     message::IncomingMessage,
 };

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use contract::{OrderLine, OrderPlaced};
 use futures_util::future::join_all;
 use serde_json::json;
 use shared::{
-    contract::{OrderLine, OrderPlaced},
     db,
     idempotency::{
         self, AnswerRecord, HttpAnswer, IdempotencyKey, RequestFingerprint, RequestKey, ScopedKey,

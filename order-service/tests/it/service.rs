@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use contract::ProductChanged;
 use devstack::until;
 use order_service::config::OrderSettings;
 use shared::{
     clock::Clock,
     codec::{self, AvroCodec, EventMeta, RecordKind},
     config::CheckSettings as _,
-    contract::{self, ProductChanged},
     health::ProcessHealth,
     kafka,
     lifecycle::ProcessLifecycle,

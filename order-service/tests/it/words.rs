@@ -1,8 +1,6 @@
 //! Messages of the other services in these tests.
 
-use shared::contract::{
-    MissingLine, PaymentDone, PaymentFailed, StockLine, StockRejected, StockReserved,
-};
+use contract::{MissingLine, PaymentDone, PaymentFailed, StockLine, StockRejected, StockReserved};
 use uuid::Uuid;
 
 use crate::kit::NOW;

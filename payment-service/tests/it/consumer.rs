@@ -1,11 +1,12 @@
 //! Messages of the other services, in any order and repeated.
 
+use contract::OrderPlaced;
 use devstack::until;
 use payment_service::{
     domain::payment::PaymentCommand,
     request::{PaymentAction, PaymentRequest},
 };
-use shared::{clock::Clock, consumer::BatchCounts, contract::OrderPlaced, db, fault::Fault};
+use shared::{clock::Clock, consumer::BatchCounts, db, fault::Fault};
 use uuid::Uuid;
 
 use crate::{kit::Payments, simulator::Simulator};

@@ -1,6 +1,7 @@
 //! An order that costs nothing: no charge, no refund, and it is done.
 
-use shared::{clock::Clock, contract::PaymentDone};
+use contract::PaymentDone;
+use shared::clock::Clock;
 use uuid::Uuid;
 
 use crate::{

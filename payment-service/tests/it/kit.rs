@@ -6,6 +6,9 @@ use std::{
     time::Duration,
 };
 
+use contract::{
+    OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, StockReserved,
+};
 use payment_service::{
     MIGRATIONS,
     app::App,
@@ -19,12 +22,8 @@ use shared::{
     backoff::BackoffSchedule,
     breaker::{self, CircuitBreaker},
     clock::Clock,
-    codec::{self, AvroCodec, EventMeta, RecordKind},
+    codec::{self, AvroCodec, EventMeta, Record, RecordKind},
     consumer::{BatchCounts, BatchProcessor},
-    contract::{
-        OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, Record,
-        StockReserved,
-    },
     db,
     effects::WorkerWakers,
     fault::Fault,
@@ -67,7 +66,7 @@ async fn codec(
     reads: &[RecordKind],
 ) -> AvroCodec {
     let settings = codec::CodecSettings {
-        source: shared::contract::source(service),
+        source: contract::source(service),
         registry_url: devstack::shared().await.urls().registry.clone(),
         prefix: prefix.to_owned(),
     };

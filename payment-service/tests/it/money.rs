@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use contract::{PaymentDone, PaymentFailed, PaymentRefunded};
 use devstack::until;
 use payment_service::{gateway::ChargeOutcome, jobs::ChargeJob};
 use serde_json::json;
 use shared::{
     clock::Clock,
-    contract::{PaymentDone, PaymentFailed, PaymentRefunded},
     effects::DecisionEffects,
     fault::Fault,
     jobs::{AttemptFailure, ClaimedJob, JobHandler, JobResult},

@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 use shared::{
-    clock::Clock, config::CheckSettings as _, contract, db, kafka, lifecycle::ProcessLifecycle,
+    clock::Clock, config::CheckSettings as _, db, kafka, lifecycle::ProcessLifecycle,
     message::OutgoingMessage, telemetry,
 };
 use sqlx::PgPool;

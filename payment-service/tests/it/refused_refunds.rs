@@ -2,9 +2,9 @@
 //! know. Each has an end.
 
 use axum::{Json, Router, http::StatusCode, routing::post};
+use contract::PaymentRefunded;
 use payment_service::domain::payment::{PaymentCommand, PaymentRejection};
 use serde_json::json;
-use shared::contract::PaymentRefunded;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 

@@ -4,6 +4,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, header},
 };
+use contract::PaymentDone;
 use payment_service::{
     commands::ReviewPayments,
     domain::payment::{PaymentCommand, PaymentRejection},
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use shared::{
     admission::AdmissionGate,
     batcher::{self, CommandBatcher},
-    contract::PaymentDone,
     db,
     effects::WorkerWakers,
     http,

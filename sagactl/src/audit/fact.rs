@@ -6,7 +6,6 @@
 
 use std::io::{self, Read, Write};
 
-use shared::contract;
 use uuid::Uuid;
 
 use super::service::ServiceName;

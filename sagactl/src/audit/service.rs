@@ -2,8 +2,6 @@
 
 use std::{fmt, sync::Arc};
 
-use shared::contract;
-
 /// One of the four services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceName {

@@ -2,7 +2,7 @@
 
 use shared::visible::visible;
 
-use shared::contract::currency;
+use contract::currency;
 
 use super::{Money, ShownPayment};
 

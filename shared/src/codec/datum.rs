@@ -14,9 +14,9 @@ use apache_avro::{
     util::max_allocation_bytes, writer::datum::GenericDatumWriter,
 };
 
-use crate::{contract::Record, fault};
+use crate::fault;
 
-use super::UnreadableBody;
+use super::{Record, UnreadableBody};
 
 /// The most bytes that one value in a body may make the decoder allocate.
 const ALLOCATION_BYTES_MAX: usize = 4 * 1024 * 1024;

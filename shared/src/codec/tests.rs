@@ -6,14 +6,14 @@ use time::macros::datetime;
 use uuid::uuid;
 
 use super::{framing::*, *};
-use crate::{
-    contract::{
-        OrderCancelled, OrderConfirmed, OrderPlaced, ProductChanged, StockReserved,
-        samples::{SampleRecord, for_each_record},
-    },
-    health::ProcessHealth,
-    message::IncomingMessage,
-};
+use crate::{health::ProcessHealth, message::IncomingMessage};
+
+#[path = "../../tests/it/records.rs"]
+mod records;
+mod samples;
+
+use records::{LoanEnded, LoanStarted};
+use samples::LoanRequested;
 
 const OURS: u32 = 7;
 const THEIRS: u32 = 8;
@@ -92,9 +92,9 @@ async fn poison<R: Record + std::fmt::Debug>(
     }
 }
 
-/// `OrderConfirmed`'s schema with its fields changed.
+/// `LoanStarted`'s schema with its fields changed.
 fn changed(change: impl FnOnce(&mut Vec<Value>)) -> registry::RegisteredSchema {
-    let mut schema: Value = serde_json::from_str(OrderConfirmed::SCHEMA).unwrap();
+    let mut schema: Value = serde_json::from_str(LoanStarted::SCHEMA).unwrap();
     let Value::Array(fields) = &mut schema["fields"] else { panic!("no fields") };
     change(fields);
     kept(&schema.to_string())
@@ -105,26 +105,26 @@ fn with_field(field: Value) -> registry::RegisteredSchema {
 }
 
 fn unused() -> registry::RegisteredSchema {
-    kept(OrderConfirmed::SCHEMA)
+    kept(LoanStarted::SCHEMA)
 }
 
-/// `OrderConfirmed` as a later version might have it.
+/// `LoanStarted` as a later version might have it.
 #[derive(Serialize)]
 struct Later {
-    order_id: Uuid,
-    total_minor: i64,
+    loan_id: Uuid,
+    fee_minor: i64,
     currency: String,
-    confirmed_at: i64,
+    started_at: i64,
     note: Option<String>,
 }
 
 fn later(schema: &registry::RegisteredSchema, note: Option<&str>) -> Vec<u8> {
-    let ours = OrderConfirmed::sample();
+    let ours = LoanStarted::sample();
     let record = Later {
-        order_id: ours.order_id,
-        total_minor: ours.total_minor,
+        loan_id: ours.loan_id,
+        fee_minor: ours.fee_minor,
         currency: ours.currency,
-        confirmed_at: i64::try_from(ours.confirmed_at.unix_timestamp_nanos() / 1_000).unwrap(),
+        started_at: i64::try_from(ours.started_at.unix_timestamp_nanos() / 1_000).unwrap(),
         note: note.map(str::to_owned),
     };
     let schema = Schema::parse_str(&schema.text).unwrap();
@@ -134,69 +134,69 @@ fn later(schema: &registry::RegisteredSchema, note: Option<&str>) -> Vec<u8> {
 
 #[tokio::test]
 async fn what_is_said_is_read_as_it_was() {
-    let codec = codec::<OrderPlaced>(&kept(OrderPlaced::SCHEMA));
-    let message = arrived(codec.message(says(), &OrderPlaced::sample()).unwrap());
-    assert_eq!(message.incoming.topic, OrderPlaced::TOPIC);
+    let codec = codec::<LoanRequested>(&kept(LoanRequested::SCHEMA));
+    let message = arrived(codec.message(says(), &LoanRequested::sample()).unwrap());
+    assert_eq!(message.incoming.topic, LoanRequested::TOPIC);
     assert_eq!(message.incoming.key.as_deref(), Some(&b"a-key"[..]));
-    assert_eq!(message.envelope.event_type, OrderPlaced::TYPE);
+    assert_eq!(message.envelope.event_type, LoanRequested::TYPE);
     assert_eq!(message.envelope.source, "/a/source");
     assert_eq!(message.envelope.sequence, 3);
     assert_eq!(message.incoming.payload.as_deref().unwrap()[..5], [0, 0, 0, 0, 7]);
-    assert_eq!(codec.decode::<OrderPlaced>(&message).await.unwrap(), OrderPlaced::sample());
+    assert_eq!(codec.decode::<LoanRequested>(&message).await.unwrap(), LoanRequested::sample());
 }
 
 #[test]
 fn a_service_says_only_what_it_has_registered() {
-    let codec = codec::<OrderPlaced>(&kept(OrderPlaced::SCHEMA));
-    let refused = codec.message(says(), &OrderCancelled::sample()).unwrap_err();
+    let codec = codec::<LoanRequested>(&kept(LoanRequested::SCHEMA));
+    let refused = codec.message(says(), &LoanEnded::sample()).unwrap_err();
     assert!(matches!(refused, Fault::Poison(_)));
 }
 
 #[tokio::test]
 async fn a_tombstone_is_no_record_but_may_be_asked_for() {
-    let codec = codec::<ProductChanged>(&kept(ProductChanged::SCHEMA));
-    let tombstone = arrived(codec.tombstone::<ProductChanged>(says()));
+    let codec = codec::<LoanEnded>(&kept(LoanEnded::SCHEMA));
+    let tombstone = arrived(codec.tombstone::<LoanEnded>(says()));
     assert_eq!(tombstone.incoming.payload, None);
-    assert_eq!(codec.decode_optional::<ProductChanged>(&tombstone).await.unwrap(), None);
-    let refused = codec.decode::<ProductChanged>(&tombstone).await.unwrap_err();
+    assert_eq!(codec.decode_optional::<LoanEnded>(&tombstone).await.unwrap(), None);
+    let refused = codec.decode::<LoanEnded>(&tombstone).await.unwrap_err();
     assert!(matches!(refused, Fault::Poison(why) if why.to_string() == "it has no body"));
 }
 
 #[tokio::test]
 async fn each_broken_body_is_poison_with_its_own_reason() {
-    let codec = codec::<OrderConfirmed>(&unused());
-    let good = datum(&OrderConfirmed::sample());
+    let codec = codec::<LoanStarted>(&unused());
+    let good = datum(&LoanStarted::sample());
     for n in 0..5 {
         let short = framed(OURS, &[])[..n].to_vec();
-        assert_eq!(poison::<OrderConfirmed>(&codec, short).await, UnreadableBody::TooShort(n));
+        assert_eq!(poison::<LoanStarted>(&codec, short).await, UnreadableBody::TooShort(n));
     }
     let large = vec![0; BODY_BYTES_MAX + 1];
     let trailing = [&good[..], &[0, 0]].concat();
     for (payload, why) in [
         (large, UnreadableBody::TooLarge(BODY_BYTES_MAX + 1)),
-        (br#"{"order_id":1}"#.to_vec(), UnreadableBody::NoMagic(b'{')),
+        (br#"{"loan_id":1}"#.to_vec(), UnreadableBody::NoMagic(b'{')),
         (framed(0, &good), UnreadableBody::NoId(0)),
         (framed(u32::MAX, &good), UnreadableBody::NoId(u32::MAX)),
         (framed(OURS, &trailing), UnreadableBody::Trailing(2)),
     ] {
-        assert_eq!(poison::<OrderConfirmed>(&codec, payload).await, why);
+        assert_eq!(poison::<LoanStarted>(&codec, payload).await, why);
     }
     for n in 0..good.len() {
         let cut = framed(OURS, &good[..n]);
-        assert_eq!(poison::<OrderConfirmed>(&codec, cut).await, UnreadableBody::Truncated);
+        assert_eq!(poison::<LoanStarted>(&codec, cut).await, UnreadableBody::Truncated);
     }
 }
 
-/// The byte positions of the fields in `OrderConfirmed`'s sample.
+/// The byte positions of the fields in `LoanStarted`'s sample.
 const ID_AT: usize = 1;
 const CURRENCY_AT: usize = 1 + 36 + 2;
 
 #[tokio::test]
 async fn each_value_that_is_none_of_its_schema_is_poison() {
-    let codec = codec::<OrderConfirmed>(&with_field(json!({
+    let codec = codec::<LoanStarted>(&with_field(json!({
         "name": "note", "type": ["null", "string"], "default": null
     })));
-    let good = datum(&OrderConfirmed::sample());
+    let good = datum(&LoanStarted::sample());
     let with = |at: usize, bytes: &[u8]| {
         let mut bad = good.clone();
         bad.splice(at..at + bytes.len(), bytes.iter().copied());
@@ -213,22 +213,22 @@ async fn each_value_that_is_none_of_its_schema_is_poison() {
     ] {
         for (id, end) in [(OURS, &[][..]), (THEIRS, &[0])] {
             let payload = framed(id, &[&bad[..], end].concat());
-            let why = poison::<OrderConfirmed>(&codec, payload).await;
+            let why = poison::<LoanStarted>(&codec, payload).await;
             assert!(matches!(&why, UnreadableBody::Datum(_)), "{why}");
         }
     }
     // A branch that the union does not have.
-    let why = poison::<OrderConfirmed>(&codec, framed(THEIRS, &[&good[..], &[4]].concat())).await;
+    let why = poison::<LoanStarted>(&codec, framed(THEIRS, &[&good[..], &[4]].concat())).await;
     assert!(matches!(&why, UnreadableBody::Datum(_)), "{why}");
 }
 
 #[tokio::test]
 async fn a_list_that_promises_more_than_there_is_costs_nothing() {
-    let codec = codec::<StockReserved>(&kept(StockReserved::SCHEMA));
-    let good = datum(&StockReserved::sample());
+    let codec = codec::<LoanRequested>(&kept(LoanRequested::SCHEMA));
+    let good = datum(&LoanRequested::sample());
     let billion = [0x80, 0xa8, 0xd6, 0xb9, 0x07];
     let payload = framed(OURS, &[&good[..37], &billion].concat());
-    let why = poison::<StockReserved>(&codec, payload).await;
+    let why = poison::<LoanRequested>(&codec, payload).await;
     assert_eq!(why, UnreadableBody::Truncated);
 }
 
@@ -237,10 +237,10 @@ async fn a_field_that_we_do_not_know_is_passed_over() {
     let theirs = with_field(json!({
         "name": "note", "type": ["null", "string"], "default": null
     }));
-    let codec = codec::<OrderConfirmed>(&theirs);
+    let codec = codec::<LoanStarted>(&theirs);
     for note in [None, Some("a word")] {
-        let read = read::<OrderConfirmed>(&codec, framed(THEIRS, &later(&theirs, note))).await;
-        assert_eq!(read.unwrap(), OrderConfirmed::sample());
+        let read = read::<LoanStarted>(&codec, framed(THEIRS, &later(&theirs, note))).await;
+        assert_eq!(read.unwrap(), LoanStarted::sample());
     }
 }
 
@@ -250,40 +250,40 @@ async fn a_body_that_ends_before_an_optional_field_is_cut_off_not_short() {
     let theirs = with_field(json!({
         "name": "note", "type": ["null", "string"], "default": null
     }));
-    let codec = codec::<OrderConfirmed>(&theirs);
+    let codec = codec::<LoanStarted>(&theirs);
     let whole = later(&theirs, Some("a word"));
     for n in 0..whole.len() {
         let cut = framed(THEIRS, &whole[..n]);
-        assert_eq!(poison::<OrderConfirmed>(&codec, cut).await, UnreadableBody::Truncated, "{n}");
+        assert_eq!(poison::<LoanStarted>(&codec, cut).await, UnreadableBody::Truncated, "{n}");
     }
     let trailing = framed(THEIRS, &[&whole[..], &[1]].concat());
-    assert_eq!(poison::<OrderConfirmed>(&codec, trailing).await, UnreadableBody::Trailing(1));
+    assert_eq!(poison::<LoanStarted>(&codec, trailing).await, UnreadableBody::Trailing(1));
 }
 
 #[tokio::test]
 async fn an_older_writer_without_an_optional_field_is_read_with_its_default() {
-    let mut older: Value = serde_json::from_str(OrderPlaced::SCHEMA).unwrap();
+    let mut older: Value = serde_json::from_str(LoanRequested::SCHEMA).unwrap();
     let Value::Array(fields) = &mut older["fields"] else { panic!("no fields") };
-    fields.retain(|it| it["name"] != "customer_name");
+    fields.retain(|it| it["name"] != "reader_name");
     let older = kept(&older.to_string());
-    let codec = codec::<OrderPlaced>(&older);
+    let codec = codec::<LoanRequested>(&older);
 
-    let nameless = OrderPlaced { customer_name: None, ..OrderPlaced::sample() };
+    let nameless = LoanRequested { reader_name: None, ..LoanRequested::sample() };
     let schema = Schema::parse_str(&older.text).unwrap();
     let mut value = serde_json::to_value(&nameless).unwrap();
-    value.as_object_mut().unwrap().remove("customer_name");
+    value.as_object_mut().unwrap().remove("reader_name");
     let value = apache_avro::types::Value::try_from(value).unwrap().resolve(&schema).unwrap();
     let writer = GenericDatumWriter::builder(&schema).build().unwrap();
     let bytes = writer.write_value_to_vec(value).unwrap();
 
-    assert_eq!(read::<OrderPlaced>(&codec, framed(THEIRS, &bytes)).await.unwrap(), nameless);
+    assert_eq!(read::<LoanRequested>(&codec, framed(THEIRS, &bytes)).await.unwrap(), nameless);
 }
 
 #[tokio::test]
 async fn a_schema_that_differs_in_words_only_is_read_straight() {
     let theirs = changed(|fields| fields[0]["doc"] = "Other words.".into());
-    let codec = codec::<OrderConfirmed>(&theirs);
-    let reader = codec.0.writers.reader::<OrderConfirmed>(THEIRS).await.unwrap();
+    let codec = codec::<LoanStarted>(&theirs);
+    let reader = codec.0.writers.reader::<LoanStarted>(THEIRS).await.unwrap();
     assert!(format!("{reader:?}").contains("Same"), "{reader:?}");
 }
 
@@ -300,7 +300,7 @@ async fn a_schema_that_is_not_to_be_decoded_with_is_poison_and_says_why() {
     for (theirs, reason) in [
         (kept("{"), "Failed to parse schema from JSON"),
         (json_schema, "it is one of JSON"),
-        (with_field(json!({ "name": "more", "type": ["null", "OrderConfirmed"] })), "itself"),
+        (with_field(json!({ "name": "more", "type": ["null", "LoanStarted"] })), "itself"),
         (item(json!("null")), "need no bytes"),
         (item(json!({ "type": "record", "name": "Empty", "fields": [] })), "need no bytes"),
         (with_field(json!({ "name": "more", "type": fixed })), "too large"),
@@ -308,9 +308,9 @@ async fn a_schema_that_is_not_to_be_decoded_with_is_poison_and_says_why() {
         (changed(|fields| fields[1]["type"] = "string".into()), "ours cannot read it"),
         (changed(|fields| drop(fields.remove(1))), "ours cannot read it"),
     ] {
-        let codec = codec::<OrderConfirmed>(&theirs);
-        let payload = framed(THEIRS, &datum(&OrderConfirmed::sample()));
-        let why = poison::<OrderConfirmed>(&codec, payload).await;
+        let codec = codec::<LoanStarted>(&theirs);
+        let payload = framed(THEIRS, &datum(&LoanStarted::sample()));
+        let why = poison::<LoanStarted>(&codec, payload).await;
         assert!(matches!(&why, UnreadableBody::Schema { id: THEIRS, .. }), "{why}");
         assert!(why.to_string().contains(reason), "{why}");
     }
@@ -318,63 +318,42 @@ async fn a_schema_that_is_not_to_be_decoded_with_is_poison_and_says_why() {
 
 #[tokio::test]
 async fn the_schema_of_another_record_is_poison_and_says_of_which() {
-    let codec = codec::<OrderConfirmed>(&kept(OrderCancelled::SCHEMA));
-    let payload = framed(THEIRS, &datum(&OrderCancelled::sample()));
-    let why = poison::<OrderConfirmed>(&codec, payload).await;
+    let codec = codec::<LoanStarted>(&kept(LoanEnded::SCHEMA));
+    let payload = framed(THEIRS, &datum(&LoanEnded::sample()));
+    let why = poison::<LoanStarted>(&codec, payload).await;
     assert_eq!(
         why.to_string(),
-        "its schema 8 describes shop.orders.OrderCancelled, and its topic carries \
-         shop.orders.OrderConfirmed"
+        "its schema 8 describes library.loans.LoanEnded, and its topic carries \
+         library.loans.LoanStarted"
     );
 }
 
 #[tokio::test]
 async fn a_message_that_calls_itself_something_else_is_poison() {
-    let codec = codec::<OrderConfirmed>(&unused());
-    let mut message = arrived(codec.message(says(), &OrderConfirmed::sample()).unwrap());
+    let codec = codec::<LoanStarted>(&unused());
+    let mut message = arrived(codec.message(says(), &LoanStarted::sample()).unwrap());
     message.envelope.event_type = "another.type.v1".into();
-    let refused = codec.decode::<OrderConfirmed>(&message).await.unwrap_err();
+    let refused = codec.decode::<LoanStarted>(&message).await.unwrap_err();
     assert!(matches!(refused, Fault::Poison(why) if why.to_string().contains("another.type.v1")));
 }
 
 #[tokio::test]
 async fn a_schema_that_cannot_be_fetched_now_is_not_the_messages_fault() {
-    let codec = codec::<OrderConfirmed>(&unused());
-    let payload = framed(99, &datum(&OrderConfirmed::sample()));
-    let fault = read::<OrderConfirmed>(&codec, payload).await.unwrap_err();
+    let codec = codec::<LoanStarted>(&unused());
+    let payload = framed(99, &datum(&LoanStarted::sample()));
+    let fault = read::<LoanStarted>(&codec, payload).await.unwrap_err();
     assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
 }
 
 #[tokio::test]
 async fn strange_ids_do_not_fill_the_memory() {
-    let codec = codec::<OrderConfirmed>(&unused());
+    let codec = codec::<LoanStarted>(&unused());
     let writers = &codec.0.writers;
     for id in 1..5_000 {
-        writers.remember(id, RecordKind::of::<OrderConfirmed>(), &unused());
-        writers.refuse((id, TypeId::of::<OrderConfirmed>()), UnreadableBody::UnknownId(id));
+        writers.remember(id, RecordKind::of::<LoanStarted>(), &unused());
+        writers.refuse((id, TypeId::of::<LoanStarted>()), UnreadableBody::UnknownId(id));
     }
     assert!(writers.size() <= 1_024 + 4_096);
-}
-
-#[test]
-fn whatever_bytes_come_are_read_or_refused_without_a_panic() {
-    fn holds<R: SampleRecord>() {
-        let writer = RecordShape::of::<R>().schema().clone();
-        let readers = [DatumReader::<R>::same(), DatumReader::resolved(writer)];
-        let good = datum(&R::sample());
-        let broken = (0..good.len(), any::<Vec<u8>>()).prop_map(move |(at, bytes)| {
-            let mut broken = good.clone();
-            broken.splice(at.., bytes);
-            broken
-        });
-        let bytes = prop_oneof![any::<Vec<u8>>(), broken];
-        proptest!(|(bytes in bytes)| {
-            for reader in &readers {
-                prop_assert_ne!(reader.read(&bytes).err(), Some(UnreadableBody::Panicked));
-            }
-        });
-    }
-    for_each_record!(holds);
 }
 
 proptest! {

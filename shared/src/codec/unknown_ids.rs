@@ -15,9 +15,10 @@ use std::{
 };
 
 use super::{
-    AvroCodec, CodecState, DatumReader, RecordKind, RecordShape, UnreadableBody, writer_schemas,
+    AvroCodec, CodecState, DatumReader, Record, RecordKind, RecordShape, UnreadableBody,
+    writer_schemas,
 };
-use crate::{contract::Record, fault::Fault, health::HealthComponent, log_throttle::LogThrottle};
+use crate::{fault::Fault, health::HealthComponent, log_throttle::LogThrottle};
 
 /// Versions of a subject that a redrive tries, the newest first.
 const VERSIONS_MAX: usize = 20;

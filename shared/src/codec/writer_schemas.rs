@@ -22,13 +22,12 @@ use apache_avro::{Schema, schema_compatibility::SchemaCompatibility};
 use futures_util::future::join_all;
 
 use crate::{
-    contract::Record,
     fault::{self, Fault},
     registry::{self, SchemaRegistry},
 };
 
 use super::{
-    DatumReader, RecordKind, RecordShape, UnreadableBody, datum::DatumReading, logical,
+    DatumReader, Record, RecordKind, RecordShape, UnreadableBody, datum::DatumReading, logical,
     schema_guard,
 };
 

@@ -6,18 +6,20 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use shared::{
     clock::Clock,
-    codec::{AvroCodec, CodecError, CodecSettings, EventMeta, RecordKind, UnreadableBody},
-    contract::{OrderCancelled, OrderConfirmed, Record},
+    codec::{AvroCodec, CodecError, CodecSettings, EventMeta, Record, RecordKind, UnreadableBody},
     fault::Fault,
     health::ProcessHealth,
     message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage},
     registry::{self, SchemaRegistry},
 };
-use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::{port_switch::PortSwitch, registry::answered};
+use crate::{
+    port_switch::PortSwitch,
+    records::{LoanEnded, LoanStarted},
+    registry::answered,
+};
 
 async fn url() -> &'static str {
     &devstack::shared().await.urls().registry
@@ -44,13 +46,8 @@ pub(crate) async fn connect(
     codec
 }
 
-pub(crate) fn confirmed() -> OrderConfirmed {
-    OrderConfirmed {
-        order_id: Uuid::nil(),
-        total_minor: 1_250,
-        currency: "EUR".to_owned(),
-        confirmed_at: datetime!(2026-01-02 03:04:05.000006 UTC),
-    }
+pub(crate) fn started() -> LoanStarted {
+    LoanStarted::sample()
 }
 
 pub(crate) fn says() -> EventMeta {
@@ -91,44 +88,44 @@ pub(crate) fn reason(fault: Fault) -> UnreadableBody {
     }
 }
 
-/// `OrderConfirmed` as a later version might have it.
+/// `LoanStarted` as a later version might have it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "OrderConfirmed")]
+#[serde(rename = "LoanStarted")]
 struct Later {
-    order_id: Uuid,
-    total_minor: i64,
+    loan_id: Uuid,
+    fee_minor: i64,
     currency: String,
-    confirmed_at: i64,
+    started_at: i64,
     priority: i32,
 }
 
 impl Record for Later {
-    const TOPIC: &'static str = OrderConfirmed::TOPIC;
-    const TYPE: &'static str = OrderConfirmed::TYPE;
+    const TOPIC: &'static str = LoanStarted::TOPIC;
+    const TYPE: &'static str = LoanStarted::TYPE;
     const SCHEMA: &'static str = r#"{
-        "type": "record", "name": "OrderConfirmed", "namespace": "shop.orders", "fields": [
-            { "name": "order_id", "type": { "type": "string", "logicalType": "uuid" } },
-            { "name": "total_minor", "type": "long" },
+        "type": "record", "name": "LoanStarted", "namespace": "library.loans", "fields": [
+            { "name": "loan_id", "type": { "type": "string", "logicalType": "uuid" } },
+            { "name": "fee_minor", "type": "long" },
             { "name": "currency", "type": "string" },
-            { "name": "confirmed_at", "type": { "type": "long", "logicalType": "timestamp-micros" } },
+            { "name": "started_at", "type": { "type": "long", "logicalType": "timestamp-micros" } },
             { "name": "priority", "type": "int", "default": 5 }
         ]
     }"#;
 }
 
-/// A version of `OrderConfirmed` that earlier readers could not read.
+/// A version of `LoanStarted` that earlier readers could not read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename = "OrderConfirmed")]
+#[serde(rename = "LoanStarted")]
 struct Broken {
-    order_id: i64,
+    loan_id: i64,
 }
 
 impl Record for Broken {
-    const TOPIC: &'static str = OrderConfirmed::TOPIC;
-    const TYPE: &'static str = OrderConfirmed::TYPE;
+    const TOPIC: &'static str = LoanStarted::TOPIC;
+    const TYPE: &'static str = LoanStarted::TYPE;
     const SCHEMA: &'static str = r#"{
-        "type": "record", "name": "OrderConfirmed", "namespace": "shop.orders", "fields": [
-            { "name": "order_id", "type": "long" }
+        "type": "record", "name": "LoanStarted", "namespace": "library.loans", "fields": [
+            { "name": "loan_id", "type": "long" }
         ]
     }"#;
 }
@@ -136,38 +133,38 @@ impl Record for Broken {
 #[tokio::test]
 async fn what_one_service_says_another_reads() {
     let settings = settings().await;
-    let kind = RecordKind::of::<OrderConfirmed>();
+    let kind = RecordKind::of::<LoanStarted>();
     // The reader starts first and knows no schema yet.
     let reader = connect(&settings, &[], &[kind]).await.unwrap();
     let writer = connect(&settings, &[kind], &[]).await.unwrap();
-    let message = arrived(writer.message(says(), &confirmed()).unwrap());
-    assert_eq!(read::<OrderConfirmed>(&reader, &message).await.unwrap(), confirmed());
+    let message = arrived(writer.message(says(), &started()).unwrap());
+    assert_eq!(read::<LoanStarted>(&reader, &message).await.unwrap(), started());
 }
 
 #[tokio::test]
 async fn old_and_new_versions_read_each_other() {
     let settings = settings().await;
-    let (ours, later) = (RecordKind::of::<OrderConfirmed>(), RecordKind::of::<Later>());
+    let (ours, later) = (RecordKind::of::<LoanStarted>(), RecordKind::of::<Later>());
     let old = connect(&settings, &[ours], &[ours]).await.unwrap();
     let new = connect(&settings, &[later], &[later]).await.unwrap();
 
-    let message = arrived(old.message(says(), &confirmed()).unwrap());
+    let message = arrived(old.message(says(), &started()).unwrap());
     let later = read::<Later>(&new, &message).await.unwrap();
-    assert_eq!((later.total_minor, later.priority), (1_250, 5));
+    assert_eq!((later.fee_minor, later.priority), (4_499, 5));
 
     let message = arrived(new.message(says(), &Later { priority: 1, ..later }).unwrap());
-    assert_eq!(read::<OrderConfirmed>(&old, &message).await.unwrap(), confirmed());
+    assert_eq!(read::<LoanStarted>(&old, &message).await.unwrap(), started());
 }
 
 #[tokio::test]
 async fn a_service_whose_schema_would_break_readers_does_not_start() {
     let settings = settings().await;
-    connect(&settings, &[RecordKind::of::<OrderConfirmed>()], &[]).await.unwrap();
+    connect(&settings, &[RecordKind::of::<LoanStarted>()], &[]).await.unwrap();
     let error = connect(&settings, &[RecordKind::of::<Broken>()], &[]).await.unwrap_err();
     let CodecError::Registry(subject, registry::RegistryError::Incompatible(_)) = error else {
         panic!("{error:?}")
     };
-    assert_eq!(subject, format!("{}order-confirmed-value", settings.prefix));
+    assert_eq!(subject, format!("{}loan-started-value", settings.prefix));
 }
 
 /// The registry's own default may be the same, so the subject begins with another setting.
@@ -177,12 +174,12 @@ async fn a_producer_makes_its_subject_demand_full_compatibility() {
     // Installs what the HTTP client needs.
     SchemaRegistry::new(&settings.registry_url).unwrap();
     let (url, prefix) = (&settings.registry_url, &settings.prefix);
-    let config = format!("{url}/config/{prefix}order-confirmed-value");
+    let config = format!("{url}/config/{prefix}loan-started-value");
     let lax = serde_json::json!({ "compatibility": "NONE" });
     let answer = reqwest::Client::new().put(&config).json(&lax).send().await.unwrap();
     assert!(answer.status().is_success());
 
-    connect(&settings, &[RecordKind::of::<OrderConfirmed>()], &[]).await.unwrap();
+    connect(&settings, &[RecordKind::of::<LoanStarted>()], &[]).await.unwrap();
     let answer = reqwest::get(&config).await.unwrap().text().await.unwrap();
     let config: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(config["compatibilityLevel"], "FULL_TRANSITIVE");
@@ -191,11 +188,11 @@ async fn a_producer_makes_its_subject_demand_full_compatibility() {
 #[tokio::test]
 async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let settings = settings().await;
-    let kinds = [RecordKind::of::<OrderConfirmed>(), RecordKind::of::<OrderCancelled>()];
+    let kinds = [RecordKind::of::<LoanStarted>(), RecordKind::of::<LoanEnded>()];
     let codec = connect(&settings, &kinds, &[]).await.unwrap();
-    let mut message = arrived(codec.message(says(), &confirmed()).unwrap());
+    let mut message = arrived(codec.message(says(), &started()).unwrap());
     let cancelled = SchemaRegistry::new(&settings.registry_url).unwrap();
-    let subject = format!("{}order-cancelled-value", settings.prefix);
+    let subject = format!("{}loan-ended-value", settings.prefix);
     let latest = answered(async || cancelled.latest(&subject).await).await.unwrap();
     let others_id = latest.unwrap().id;
 
@@ -205,20 +202,20 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     };
     id(&mut message, others_id);
     // The body itself is valid: the meaning of an id may have changed.
-    let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
-    let said = format!("its schema {others_id} describes shop.orders.OrderCancelled");
+    let why = reason(read::<LoanStarted>(&codec, &message).await.unwrap_err());
+    let said = format!("its schema {others_id} describes library.loans.LoanEnded");
     assert!(why.to_string().starts_with(&said), "{why}");
     assert!(matches!(why, UnreadableBody::Renumbered { .. }), "{why}");
 
     let nobodys = 2_000_000_123;
     id(&mut message, nobodys);
     for _again in 0..2 {
-        let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
+        let why = reason(read::<LoanStarted>(&codec, &message).await.unwrap_err());
         let said = format!("its schema id is {nobodys}, which the registry does not know; but our");
         assert!(why.to_string().starts_with(&said), "{why}");
     }
     message.incoming.payload.as_mut().unwrap().pop();
-    let why = reason(read::<OrderConfirmed>(&codec, &message).await.unwrap_err());
+    let why = reason(read::<LoanStarted>(&codec, &message).await.unwrap_err());
     assert_eq!(why, UnreadableBody::UnknownId(nobodys), "and this body is none of ours");
 }
 
@@ -228,7 +225,7 @@ async fn a_service_waits_for_the_registry_and_says_so() {
     let settings = CodecSettings { registry_url: through, ..settings().await };
     let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("registry");
-    let kinds = [RecordKind::of::<OrderConfirmed>()];
+    let kinds = [RecordKind::of::<LoanStarted>()];
     let connecting = AvroCodec::connect(&settings, &kinds, &kinds, &component, &stop);
     let opening = async {
         until("it says that it waits", async || reported(&health).contains("out of reach")).await;
@@ -245,7 +242,7 @@ async fn a_service_that_waits_for_the_registry_stops_when_told_to() {
     let settings = CodecSettings { registry_url: through, ..settings().await };
     let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("registry");
-    let reads = [RecordKind::of::<OrderConfirmed>()];
+    let reads = [RecordKind::of::<LoanStarted>()];
     let connecting = AvroCodec::connect(&settings, &[], &reads, &component, &stop);
     let stopping = async {
         until("it says that it waits", async || reported(&health).contains("out of reach")).await;
@@ -261,24 +258,24 @@ async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
     door.open().await;
     let direct = settings().await;
     let behind_door = CodecSettings { registry_url: through, ..direct.clone() };
-    let (ours, later) = (RecordKind::of::<OrderConfirmed>(), RecordKind::of::<Later>());
+    let (ours, later) = (RecordKind::of::<LoanStarted>(), RecordKind::of::<Later>());
     let writer = connect(&direct, &[ours], &[]).await.unwrap();
     let reader = connect(&behind_door, &[], &[ours]).await.unwrap();
-    let known = arrived(writer.message(says(), &confirmed()).unwrap());
+    let known = arrived(writer.message(says(), &started()).unwrap());
     let newer = connect(&direct, &[later], &[]).await.unwrap();
     let record = serde_json::json!({
-        "order_id": Uuid::nil(), "total_minor": 1_250, "currency": "EUR", "priority": 1,
-        "confirmed_at": Value::from(1_767_323_045_000_006_i64),
+        "loan_id": started().loan_id, "fee_minor": 4_499, "currency": "EUR", "priority": 1,
+        "started_at": Value::from(1_767_355_200_123_456_i64),
     });
     let record: Later = serde_json::from_value(record).unwrap();
     let unknown = arrived(newer.message(says(), &record).unwrap());
 
     door.shut().await;
-    assert_eq!(reader.decode::<OrderConfirmed>(&known).await.unwrap(), confirmed());
-    let fault = reader.decode::<OrderConfirmed>(&unknown).await.unwrap_err();
+    assert_eq!(reader.decode::<LoanStarted>(&known).await.unwrap(), started());
+    let fault = reader.decode::<LoanStarted>(&unknown).await.unwrap_err();
     assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
     door.open().await;
-    assert_eq!(read::<OrderConfirmed>(&reader, &unknown).await.unwrap(), confirmed());
+    assert_eq!(read::<LoanStarted>(&reader, &unknown).await.unwrap(), started());
 }
 
 fn reported(health: &ProcessHealth) -> String {

@@ -4,18 +4,18 @@
 use devstack::{ServerSource, ServerStack, SilentProgress, StackPart, StopMode, WantedParts};
 use shared::{
     codec::{AvroCodec, CodecSettings, RecordKind, UnreadableBody},
-    contract::{OrderCancelled, OrderConfirmed},
     message::Message,
     registry::SchemaRegistry,
 };
 
 use crate::{
-    codec::{arrived, confirmed, connect, read, reason, says},
+    codec::{arrived, connect, read, reason, says, started},
+    records::{LoanEnded, LoanStarted},
     registry::answered,
 };
 
-const CONFIRMED: fn() -> RecordKind = RecordKind::of::<OrderConfirmed>;
-const CANCELLED: fn() -> RecordKind = RecordKind::of::<OrderCancelled>;
+const STARTED: fn() -> RecordKind = RecordKind::of::<LoanStarted>;
+const ENDED: fn() -> RecordKind = RecordKind::of::<LoanEnded>;
 
 /// The registry of the tests keeps its schemas in memory.
 async fn empty(stack: &ServerStack) {
@@ -24,7 +24,7 @@ async fn empty(stack: &ServerStack) {
 }
 
 fn say(codec: &AvroCodec) -> Message {
-    arrived(codec.message(says(), &confirmed()).unwrap())
+    arrived(codec.message(says(), &started()).unwrap())
 }
 
 fn id(message: &Message) -> u32 {
@@ -42,8 +42,8 @@ async fn renew(codec: &AvroCodec) -> usize {
     }
 }
 
-async fn is_confirmed(codec: &AvroCodec, message: &Message) {
-    assert_eq!(read::<OrderConfirmed>(codec, message).await.unwrap(), confirmed());
+async fn is_read(codec: &AvroCodec, message: &Message) {
+    assert_eq!(read::<LoanStarted>(codec, message).await.unwrap(), started());
 }
 
 #[tokio::test]
@@ -55,37 +55,37 @@ async fn who_runs_while_the_registry_is_emptied_registers_again_and_believes_the
         registry_url: stack.urls().registry.clone(),
         prefix: devstack::unique_prefix(),
     };
-    let orders = connect(&settings, &[CONFIRMED()], &[]).await.unwrap();
-    let running = connect(&settings, &[CANCELLED()], &[CONFIRMED()]).await.unwrap();
-    let old = say(&orders);
-    is_confirmed(&running, &old).await;
+    let loans = connect(&settings, &[STARTED()], &[]).await.unwrap();
+    let running = connect(&settings, &[ENDED()], &[STARTED()]).await.unwrap();
+    let old = say(&loans);
+    is_read(&running, &old).await;
 
     // In another order: the old id now belongs to another record.
     empty(&stack).await;
-    let restarted = connect(&settings, &[CANCELLED()], &[CONFIRMED()]).await.unwrap();
-    let why = reason(read::<OrderConfirmed>(&restarted, &old).await.unwrap_err());
-    let other = "describes shop.orders.OrderCancelled";
+    let restarted = connect(&settings, &[ENDED()], &[STARTED()]).await.unwrap();
+    let why = reason(read::<LoanStarted>(&restarted, &old).await.unwrap_err());
+    let other = "describes library.loans.LoanEnded";
     let UnreadableBody::Renumbered { why } = why else { panic!("{why}") };
     assert!(why.contains(other), "{why}");
-    is_confirmed(&restarted.for_redrive(), &old).await;
-    is_confirmed(&running, &old).await;
-    assert_eq!(renew(&orders).await, 1, "an empty registry is filled again");
+    is_read(&restarted.for_redrive(), &old).await;
+    is_read(&running, &old).await;
+    assert_eq!(renew(&loans).await, 1, "an empty registry is filled again");
     assert_eq!(renew(&running).await, 1);
-    let new = say(&orders);
+    let new = say(&loans);
     assert_ne!(id(&new), id(&old));
     for codec in [&running, &restarted] {
-        is_confirmed(codec, &new).await;
+        is_read(codec, &new).await;
     }
 
     // Again in the first order: the id of another record is ours again.
     empty(&stack).await;
-    assert_eq!(renew(&orders).await, 1);
+    assert_eq!(renew(&loans).await, 1);
     assert_eq!(renew(&restarted).await, 1);
-    let newest = say(&orders);
+    let newest = say(&loans);
     assert_eq!(id(&newest), id(&old));
-    is_confirmed(&restarted, &newest).await;
+    is_read(&restarted, &newest).await;
     let registry = SchemaRegistry::new(&settings.registry_url).unwrap();
     let kept = answered(async || registry.schema(id(&newest)).await).await.unwrap();
-    assert!(kept.text.contains("OrderConfirmed"), "{}", kept.text);
+    assert!(kept.text.contains("LoanStarted"), "{}", kept.text);
     stack.stop().await;
 }

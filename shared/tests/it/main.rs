@@ -1,6 +1,9 @@
 //! The one integration test binary of the crate: each module against real servers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+// `records.rs` is compiled into the unit tests, too: there both are in the codec.
+use shared::codec::{Record, timestamp_micros};
+
 mod admission;
 mod batcher;
 mod begun_anew;
@@ -34,6 +37,7 @@ mod probe;
 mod process;
 mod process_metrics;
 mod reading;
+mod records;
 mod recovery;
 mod redrivers;
 mod registry;

@@ -6,9 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 use shared::{
     clock::Clock,
-    codec::{AvroCodec, CodecError, CodecSettings, RecordKind, UnreadableBody},
+    codec::{AvroCodec, CodecError, CodecSettings, Record as _, RecordKind, UnreadableBody},
     consumer::{BatchCounts, BatchProcessor, HandlerOutcome, MessageHandler, NewMessage},
-    contract::{OrderConfirmed, Record as _},
     dead_letter::{self, Actor, Resolution, RetryDeadMessage as _},
     effects::WorkerWakers,
     fault::Fault,
@@ -22,8 +21,9 @@ use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    codec::{arrived, confirmed, connect, read, reason, says, settings},
+    codec::{arrived, connect, read, reason, says, settings, started},
     kit::{self, database, dead},
+    records::LoanStarted,
     registry::answered,
     registry_proxy::Proxy,
 };
@@ -32,13 +32,13 @@ use crate::{
 struct Confirmations(AvroCodec);
 
 impl MessageHandler for Confirmations {
-    type Input = OrderConfirmed;
+    type Input = LoanStarted;
 
     fn topics(&self) -> Vec<&'static str> {
-        vec![OrderConfirmed::TOPIC]
+        vec![LoanStarted::TOPIC]
     }
 
-    async fn decode(&self, message: &Message) -> Result<OrderConfirmed, Fault> {
+    async fn decode(&self, message: &Message) -> Result<LoanStarted, Fault> {
         self.0.decode(message).await
     }
 
@@ -49,7 +49,7 @@ impl MessageHandler for Confirmations {
     async fn decode_again(
         &self,
         message: &Message,
-    ) -> Result<(OrderConfirmed, Option<String>), Fault> {
+    ) -> Result<(LoanStarted, Option<String>), Fault> {
         let codec = self.0.for_redrive();
         Ok((codec.decode(message).await?, codec.read_by()))
     }
@@ -57,7 +57,7 @@ impl MessageHandler for Confirmations {
     async fn handle(
         &self,
         _conn: &mut PgConnection,
-        _batch: &[NewMessage<'_, OrderConfirmed>],
+        _batch: &[NewMessage<'_, LoanStarted>],
     ) -> Result<HandlerOutcome, Fault> {
         Ok(HandlerOutcome::default())
     }
@@ -74,12 +74,12 @@ fn parts(pool: &PgPool, codec: &AvroCodec) -> BatchProcessor<Confirmations> {
     }
 }
 
-const KIND: fn() -> RecordKind = RecordKind::of::<OrderConfirmed>;
+const KIND: fn() -> RecordKind = RecordKind::of::<LoanStarted>;
 
 /// A message at this offset with its own key.
 fn at(codec: &AvroCodec, offset: i64) -> IncomingMessage {
     let says = shared::codec::EventMeta { subject: format!("key-{offset}"), ..says() };
-    let incoming = arrived(codec.message(says, &confirmed()).unwrap()).incoming;
+    let incoming = arrived(codec.message(says, &started()).unwrap()).incoming;
     IncomingMessage { offset, ..incoming }
 }
 
@@ -140,8 +140,8 @@ async fn a_registry_in_which_nobody_may_write_is_enough_if_everything_is_registe
         proxy.refuse_writes(status, code);
         let settings = CodecSettings { registry_url: proxy.url.clone(), ..direct.clone() };
         let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
-        let message = arrived(codec.message(says(), &confirmed()).unwrap());
-        assert_eq!(read::<OrderConfirmed>(&codec, &message).await.unwrap(), confirmed());
+        let message = arrived(codec.message(says(), &started()).unwrap());
+        assert_eq!(read::<LoanStarted>(&codec, &message).await.unwrap(), started());
         assert_eq!(codec.renew().await.unwrap(), 0);
         assert_eq!(proxy.writes(), 0);
     }
@@ -150,9 +150,9 @@ async fn a_registry_in_which_nobody_may_write_is_enough_if_everything_is_registe
 #[tokio::test]
 async fn a_level_that_is_set_for_the_whole_registry_is_not_written_for_a_subject() {
     let direct = settings().await;
-    let subject = format!("{}order-confirmed-value", direct.prefix);
+    let subject = format!("{}loan-started-value", direct.prefix);
     let registry = SchemaRegistry::new(&direct.registry_url).unwrap();
-    answered(async || registry.register(&subject, OrderConfirmed::SCHEMA).await).await.unwrap();
+    answered(async || registry.register(&subject, LoanStarted::SCHEMA).await).await.unwrap();
     let proxy = Proxy::before(&direct.registry_url).await;
     proxy.refuse_writes(403, 40_301);
     proxy.set_level_of_all("FULL_TRANSITIVE");
@@ -164,7 +164,7 @@ async fn a_level_that_is_set_for_the_whole_registry_is_not_written_for_a_subject
 #[tokio::test]
 async fn what_has_to_be_written_and_may_not_be_is_named_with_its_subject() {
     let direct = settings().await;
-    let subject = format!("{}order-confirmed-value", direct.prefix);
+    let subject = format!("{}loan-started-value", direct.prefix);
     let registry = SchemaRegistry::new(&direct.registry_url).unwrap();
     answered(async || registry.require(&subject, "BACKWARD").await).await.unwrap();
     let proxy = Proxy::before(&direct.registry_url).await;
@@ -198,7 +198,7 @@ async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_message
     let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("schemas");
     let reader = AvroCodec::connect(&settings, &[], &[KIND()], &component, &stop).await.unwrap();
-    let unknown = || kit::value("schema_ids_unknown_total{topic=\"order-confirmed\"}");
+    let unknown = || kit::value("schema_ids_unknown_total{topic=\"loan-started\"}");
     let before = unknown();
     let parts = parts(&pool, &reader);
     let taken = parts.take_in(&[strange]).await.unwrap();
@@ -231,20 +231,20 @@ async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_message
     let mut conn = pool.acquire().await.unwrap();
     let decided = dead_letter::decisions(&mut conn, 10).await.unwrap();
     let why = format!("{decided:?}");
-    assert!(why.contains("read with our own schema of shop.orders.order-confirmed.v1"), "{why}");
+    assert!(why.contains("read with our own schema of library.loans.loan-started.v1"), "{why}");
 
     // Running services publish with the current ids.
     assert_eq!(writer.renew().await.unwrap(), 1);
     let renewed = message(at(&writer, 2));
-    assert_eq!(read::<OrderConfirmed>(&reader, &renewed).await.unwrap(), confirmed());
+    assert_eq!(read::<LoanStarted>(&reader, &renewed).await.unwrap(), started());
     assert_eq!(writer.renew().await.unwrap(), 0);
 }
 
-/// `OrderConfirmed`'s schema with its time in milliseconds, and perhaps one more optional field.
+/// `LoanStarted`'s schema with its time in milliseconds, and perhaps one more optional field.
 fn in_milliseconds(more: bool) -> String {
-    let mut schema: Value = serde_json::from_str(OrderConfirmed::SCHEMA).unwrap();
+    let mut schema: Value = serde_json::from_str(LoanStarted::SCHEMA).unwrap();
     let Value::Array(fields) = &mut schema["fields"] else { panic!("no fields") };
-    let moment = fields.iter_mut().find(|value| value["name"] == "confirmed_at").unwrap();
+    let moment = fields.iter_mut().find(|value| value["name"] == "started_at").unwrap();
     moment["type"]["logicalType"] = "timestamp-millis".into();
     if more {
         fields.push(json!({ "name": "note", "type": ["null", "string"], "default": null }));
@@ -258,7 +258,7 @@ async fn a_moment_in_milliseconds_is_never_read_as_one_in_microseconds() {
     let settings = settings().await;
     let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
     let registry = SchemaRegistry::new(&settings.registry_url).unwrap();
-    let subject = format!("{}order-confirmed-value", settings.prefix);
+    let subject = format!("{}loan-started-value", settings.prefix);
     for more in [false, true] {
         let schema = in_milliseconds(more);
         let id = answered(async || registry.register(&subject, &schema).await).await.unwrap();
@@ -266,11 +266,11 @@ async fn a_moment_in_milliseconds_is_never_read_as_one_in_microseconds() {
         if more {
             incoming.payload.as_mut().unwrap().push(0);
         }
-        let why = reason(read::<OrderConfirmed>(&codec, &message(incoming)).await.unwrap_err());
+        let why = reason(read::<LoanStarted>(&codec, &message(incoming)).await.unwrap_err());
         let UnreadableBody::Schema { reason, .. } = &why else { panic!("{why}") };
         assert_eq!(
             reason,
-            "its confirmed_at is timestamp-millis, ours is timestamp-micros, and neither is \
+            "its started_at is timestamp-millis, ours is timestamp-micros, and neither is \
              converted"
         );
     }

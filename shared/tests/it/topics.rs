@@ -8,7 +8,6 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use shared::{
-    contract::{PRODUCT_CHANGED, TOPICS},
     health::ProcessHealth,
     kafka::{ConnectionSecurity, KafkaSettings},
     topics::{self, ReplicaCount, TopicError, TopicSpec},
@@ -16,6 +15,13 @@ use shared::{
 use tokio_util::sync::CancellationToken;
 
 use crate::kit::PATIENCE;
+
+const BOOK_CHANGED: &str = "book-changed";
+const TOPICS: [TopicSpec; 3] = [
+    TopicSpec::events("loan-started"),
+    TopicSpec::latest(BOOK_CHANGED),
+    TopicSpec::dead_letters("loan-service.dlq"),
+];
 
 async fn broker() -> KafkaSettings {
     KafkaSettings {
@@ -56,20 +62,20 @@ async fn described(settings: &KafkaSettings, topic: &str) -> HashMap<String, Str
 }
 
 #[tokio::test]
-async fn the_contracts_topics_are_created_once_and_found_again() {
+async fn declared_topics_are_created_once_and_found_again() {
     let settings = broker().await;
     create(&settings, &TOPICS, ReplicaCount::majority(1)).await.unwrap();
     create(&settings, &TOPICS, ReplicaCount::majority(1)).await.unwrap();
 
-    let latest = described(&settings, PRODUCT_CHANGED).await;
+    let latest = described(&settings, BOOK_CHANGED).await;
     assert_eq!(latest["cleanup.policy"], "compact");
     assert_eq!(latest["delete.retention.ms"], "604800000");
     assert_eq!(latest["min.compaction.lag.ms"], "3600000");
-    let events = described(&settings, "order-placed").await;
+    let events = described(&settings, "loan-started").await;
     assert_eq!(events["cleanup.policy"], "delete");
     assert_eq!(events["retention.ms"], "604800000");
     assert_eq!(events["segment.ms"], "86400000");
-    assert_eq!(described(&settings, "order-service.dlq").await["retention.ms"], "1209600000");
+    assert_eq!(described(&settings, "loan-service.dlq").await["retention.ms"], "1209600000");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeSet, process::Output, time::Duration};
 
+use contract::{PAYMENT_DONE, TOPICS};
 use devstack::TestWait;
 use nix::sys::signal::Signal;
 use rdkafka::{
@@ -17,7 +18,6 @@ use sagactl::{
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
-use shared::contract::{PAYMENT_DONE, TOPICS};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::Command;
 use uuid::Uuid;

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use contract::{NotificationFailed, NotificationSent};
 use sagactl::cluster::ProcessName;
 use serde_json::{Value, json};
 use shared::{
-    codec::{self, AvroCodec, EventMeta, RecordKind},
-    contract::{self, NotificationFailed, NotificationSent, Record as _},
+    codec::{self, AvroCodec, EventMeta, Record as _, RecordKind},
     health::ProcessHealth,
     message::MessageHeaders,
 };

@@ -1,12 +1,9 @@
 //! Messages that no service can read: each becomes a dead letter, and the partition goes on.
 
+use contract::StockReserved;
 use devstack::TestWait;
 use sagactl::cluster::{AuditExpectation, ProcessName};
-use shared::{
-    clock::Clock,
-    contract::{self, Record as _, StockReserved},
-    message::MessageEnvelope,
-};
+use shared::{clock::Clock, codec::Record as _, message::MessageEnvelope};
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{

@@ -6,7 +6,7 @@ use sagactl::{
     audit::{ServiceName, readers},
     cluster::{ProcessName, ServiceCluster},
 };
-use shared::{contract, kafka, lag::GroupProbe};
+use shared::{kafka, lag::GroupProbe};
 
 /// The topics that services read.
 pub(crate) fn topics() -> impl Iterator<Item = &'static str> {

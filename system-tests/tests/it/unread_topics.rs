@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use contract::{ORDER_CONFIRMED, TOPICS};
 use devstack::TestWait;
 use rdkafka::{
     Offset, TopicPartitionList,
@@ -15,7 +16,6 @@ use sagactl::{
     screen::ProgressBoard,
 };
 use shared::{
-    contract::{ORDER_CONFIRMED, TOPICS},
     kafka::{ConnectionSecurity, KafkaSettings},
     topics::{self, ReplicaCount},
 };

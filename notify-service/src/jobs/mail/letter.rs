@@ -3,8 +3,8 @@
 //! A letter is written when it falls due and is stored in the job. So a copy that is sent after a
 //! crash, or by a newer version, is the same byte for byte.
 
+use contract::currency;
 use serde::{Deserialize, Serialize};
-use shared::contract::currency;
 use uuid::Uuid;
 
 use crate::domain::notification::{CancelReason, CustomerContact, Money, NotificationCause};

@@ -1,6 +1,5 @@
 //! The rules by which one order is judged, one function for each invariant.
 
-use shared::contract;
 use uuid::Uuid;
 
 use super::{

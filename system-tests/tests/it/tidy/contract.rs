@@ -12,7 +12,7 @@ use super::{
 
 /// The records: every public type of the contract's files that derives how it is written.
 fn records(contract: &[File]) -> BTreeSet<String> {
-    let files = contract.iter().filter(|file| file.path.starts_with("shared/src/contract/"));
+    let files = contract.iter().filter(|file| file.path.starts_with("contract/src/"));
     let shipped = files.filter(|it| !it.is_test() && it.name() != "samples.rs");
     shipped
         .flat_map(|file| {
@@ -103,20 +103,20 @@ fn every_record_and_field_says_what_it_is() {
 
 #[test]
 fn a_record_outside_the_wire_is_found() {
-    let contract = [File::planted("shared/src/contract/a.rs", "pub struct OrderPlaced { }")];
+    let contract = [File::planted("contract/src/a.rs", "pub struct OrderPlaced { }")];
     let records = records(&contract);
     let sins = |path, text| knows_the_records(&File::planted(path, text), &records).len();
     for sin in [
-        "use shared::contract::OrderPlaced;",
-        "use shared::{clock::Clock, contract::{source, OrderPlaced}, fault::Fault};",
-        "let a: Vec<shared::contract::OrderPlaced> = vec![];",
-        "use shared::contract::*;",
+        "use contract::OrderPlaced;",
+        "use contract::{OrderPlaced, source};",
+        "let a: Vec<contract::OrderPlaced> = vec![];",
+        "use contract::*;",
     ] {
         assert_eq!(sins("order-service/src/app.rs", sin), 1, "{sin}");
         assert_eq!(sins("order-service/src/wire.rs", sin), 0, "{sin}");
         assert_eq!(sins("order-service/tests/it/app.rs", sin), 0, "{sin}");
     }
-    let innocent = "use shared::contract; contract::source(\"a\"); Event::OrderPlaced";
+    let innocent = "contract::source(\"a\"); Event::OrderPlaced";
     assert_eq!(sins("order-service/src/app.rs", innocent), 0);
 }
 

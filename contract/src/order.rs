@@ -1,10 +1,11 @@
 //! The events of the order service.
 
 use serde::{Deserialize, Serialize};
+use shared::codec::{Record, timestamp_micros};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED, Record, micros};
+use super::{ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED};
 
 /// A line of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,17 +37,17 @@ pub struct OrderPlaced {
     /// The customer's name, if given.
     pub customer_name: Option<String>,
     /// When the order was accepted, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub placed_at: OffsetDateTime,
     /// When the order is cancelled if it has not ended by then.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub due_at: OffsetDateTime,
 }
 
 impl Record for OrderPlaced {
     const TOPIC: &'static str = ORDER_PLACED;
     const TYPE: &'static str = "shop.orders.order-placed.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/order-placed.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/order-placed.avsc");
 }
 
 /// An order is paid for and its stock is reserved.
@@ -59,14 +60,14 @@ pub struct OrderConfirmed {
     /// ISO 4217.
     pub currency: String,
     /// When the order was confirmed, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub confirmed_at: OffsetDateTime,
 }
 
 impl Record for OrderConfirmed {
     const TOPIC: &'static str = ORDER_CONFIRMED;
     const TYPE: &'static str = "shop.orders.order-confirmed.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/order-confirmed.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/order-confirmed.avsc");
 }
 
 /// An order was cancelled; services that hold stock or money for it release that.
@@ -79,12 +80,12 @@ pub struct OrderCancelled {
     /// `customer` or `system`.
     pub cancelled_by: String,
     /// When the order was cancelled, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub cancelled_at: OffsetDateTime,
 }
 
 impl Record for OrderCancelled {
     const TOPIC: &'static str = ORDER_CANCELLED;
     const TYPE: &'static str = "shop.orders.order-cancelled.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/order-cancelled.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/order-cancelled.avsc");
 }

@@ -3,30 +3,31 @@
 use std::fmt::Debug;
 
 use proptest::{collection::vec, option, prelude::*};
+use shared::codec::Record;
 use time::{Duration, OffsetDateTime, macros::datetime};
 use uuid::{Uuid, uuid};
 
 use super::{
     MissingLine, NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderLine,
-    OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, Record, StockLine,
+    OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, StockLine,
     StockRejected, StockReleased, StockReserved,
 };
 
 /// Calls a function that is generic over a record once for each.
 macro_rules! for_each_record {
     ($function:ident) => {{
-        $function::<$crate::contract::OrderPlaced>();
-        $function::<$crate::contract::OrderConfirmed>();
-        $function::<$crate::contract::OrderCancelled>();
-        $function::<$crate::contract::StockReserved>();
-        $function::<$crate::contract::StockRejected>();
-        $function::<$crate::contract::StockReleased>();
-        $function::<$crate::contract::ProductChanged>();
-        $function::<$crate::contract::PaymentDone>();
-        $function::<$crate::contract::PaymentFailed>();
-        $function::<$crate::contract::PaymentRefunded>();
-        $function::<$crate::contract::NotificationSent>();
-        $function::<$crate::contract::NotificationFailed>();
+        $function::<$crate::OrderPlaced>();
+        $function::<$crate::OrderConfirmed>();
+        $function::<$crate::OrderCancelled>();
+        $function::<$crate::StockReserved>();
+        $function::<$crate::StockRejected>();
+        $function::<$crate::StockReleased>();
+        $function::<$crate::ProductChanged>();
+        $function::<$crate::PaymentDone>();
+        $function::<$crate::PaymentFailed>();
+        $function::<$crate::PaymentRefunded>();
+        $function::<$crate::NotificationSent>();
+        $function::<$crate::NotificationFailed>();
     }};
 }
 pub(crate) use for_each_record;

@@ -1,10 +1,11 @@
 //! The events of the inventory service.
 
 use serde::{Deserialize, Serialize};
+use shared::codec::{Record, timestamp_micros};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{PRODUCT_CHANGED, Record, STOCK_REJECTED, STOCK_RELEASED, STOCK_RESERVED, micros};
+use super::{PRODUCT_CHANGED, STOCK_REJECTED, STOCK_RELEASED, STOCK_RESERVED};
 
 /// A line of a reservation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,14 +24,14 @@ pub struct StockReserved {
     /// One line per product, all of them reserved.
     pub lines: Vec<StockLine>,
     /// When the reservation was made, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub reserved_at: OffsetDateTime,
 }
 
 impl Record for StockReserved {
     const TOPIC: &'static str = STOCK_RESERVED;
     const TYPE: &'static str = "shop.inventory.stock-reserved.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/stock-reserved.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/stock-reserved.avsc");
 }
 
 /// A line that could not be reserved.
@@ -52,14 +53,14 @@ pub struct StockRejected {
     /// Each product of which too little was available.
     pub missing: Vec<MissingLine>,
     /// When the reservation was refused, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub rejected_at: OffsetDateTime,
 }
 
 impl Record for StockRejected {
     const TOPIC: &'static str = STOCK_REJECTED;
     const TYPE: &'static str = "shop.inventory.stock-rejected.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/stock-rejected.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/stock-rejected.avsc");
 }
 
 /// Stock that was reserved or sold for an order is available again.
@@ -70,14 +71,14 @@ pub struct StockReleased {
     /// The lines whose stock was released.
     pub lines: Vec<StockLine>,
     /// When the stock became available again, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub released_at: OffsetDateTime,
 }
 
 impl Record for StockReleased {
     const TOPIC: &'static str = STOCK_RELEASED;
     const TYPE: &'static str = "shop.inventory.stock-released.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/stock-released.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/stock-released.avsc");
 }
 
 /// A product is new or has changed. The latest record per SKU is kept for ever.
@@ -94,12 +95,12 @@ pub struct ProductChanged {
     /// Whether it can be ordered.
     pub active: bool,
     /// When the product was changed, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub changed_at: OffsetDateTime,
 }
 
 impl Record for ProductChanged {
     const TOPIC: &'static str = PRODUCT_CHANGED;
     const TYPE: &'static str = "shop.inventory.product-changed.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/product-changed.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/product-changed.avsc");
 }

@@ -10,9 +10,9 @@
 //! **Architecture invariant:** personal data (the customer's email and name) is sent only in
 //! `order-placed`, whose retention is bounded. No record ever carries a card number.
 
-use serde::{Serialize, de::DeserializeOwned};
+#![warn(missing_docs)]
 
-pub use crate::topics::{CleanupPolicy, TopicSpec};
+use shared::topics::TopicSpec;
 
 pub use inventory::{
     MissingLine, ProductChanged, StockLine, StockRejected, StockReleased, StockReserved,
@@ -23,20 +23,9 @@ pub use payment::{PaymentDone, PaymentFailed, PaymentRefunded};
 
 pub mod currency;
 mod inventory;
-mod micros;
 mod notify;
 mod order;
 mod payment;
-
-/// A record: the body of the messages of one topic.
-pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// The topic that carries it. One kind of event, one topic.
-    const TOPIC: &'static str;
-    /// Its `ce_type`.
-    const TYPE: &'static str;
-    /// Its Avro schema, as committed.
-    const SCHEMA: &'static str;
-}
 
 /// Carries [`OrderPlaced`].
 pub const ORDER_PLACED: &str = "order-placed";
@@ -89,6 +78,6 @@ pub fn source(service: &str) -> String {
 }
 
 #[cfg(test)]
-pub(crate) mod samples;
+mod samples;
 #[cfg(test)]
 mod tests;

@@ -14,13 +14,13 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use sha2::{Digest as _, Sha256};
+use shared::codec::{DatumReader, Record, RecordShape, UnreadableBody};
 use time::macros::datetime;
 
 use super::{
     samples::{SampleRecord, for_each_record},
     *,
 };
-use crate::codec::{DatumReader, RecordShape};
 
 fn home(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)
@@ -177,6 +177,27 @@ fn any_record_comes_back_as_it_was_straight_and_by_resolution() {
             .unwrap();
     }
     for_each_record!(comes_back);
+}
+
+#[test]
+fn whatever_bytes_come_are_read_or_refused_without_a_panic() {
+    fn holds<R: SampleRecord>() {
+        let writer = RecordShape::of::<R>().schema().clone();
+        let readers = [DatumReader::<R>::same(), DatumReader::resolved(writer)];
+        let good = written(&R::sample());
+        let broken = (0..good.len(), any::<Vec<u8>>()).prop_map(move |(at, bytes)| {
+            let mut broken = good.clone();
+            broken.splice(at.., bytes);
+            broken
+        });
+        let bytes = prop_oneof![any::<Vec<u8>>(), broken];
+        proptest!(|(bytes in bytes)| {
+            for reader in &readers {
+                prop_assert_ne!(reader.read(&bytes).err(), Some(UnreadableBody::Panicked));
+            }
+        });
+    }
+    for_each_record!(holds);
 }
 
 #[test]

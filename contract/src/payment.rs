@@ -1,10 +1,11 @@
 //! The events of the payment service.
 
 use serde::{Deserialize, Serialize};
+use shared::codec::{Record, timestamp_micros};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{PAYMENT_DONE, PAYMENT_FAILED, PAYMENT_REFUNDED, Record, micros};
+use super::{PAYMENT_DONE, PAYMENT_FAILED, PAYMENT_REFUNDED};
 
 /// An order is paid for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,14 +19,14 @@ pub struct PaymentDone {
     /// ISO 4217.
     pub currency: String,
     /// When the gateway accepted the charge, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub paid_at: OffsetDateTime,
 }
 
 impl Record for PaymentDone {
     const TOPIC: &'static str = PAYMENT_DONE;
     const TYPE: &'static str = "shop.payments.payment-done.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/payment-done.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/payment-done.avsc");
 }
 
 /// An order will not be paid for.
@@ -38,14 +39,14 @@ pub struct PaymentFailed {
     /// The gateway's code for a decline.
     pub code: Option<String>,
     /// When the payment was given up, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub failed_at: OffsetDateTime,
 }
 
 impl Record for PaymentFailed {
     const TOPIC: &'static str = PAYMENT_FAILED;
     const TYPE: &'static str = "shop.payments.payment-failed.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/payment-failed.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/payment-failed.avsc");
 }
 
 /// A charge was refunded to the customer.
@@ -60,12 +61,12 @@ pub struct PaymentRefunded {
     /// ISO 4217.
     pub currency: String,
     /// When the gateway accepted the refund, UTC.
-    #[serde(with = "micros")]
+    #[serde(with = "timestamp_micros")]
     pub refunded_at: OffsetDateTime,
 }
 
 impl Record for PaymentRefunded {
     const TOPIC: &'static str = PAYMENT_REFUNDED;
     const TYPE: &'static str = "shop.payments.payment-refunded.v1";
-    const SCHEMA: &'static str = include_str!("../../schemas/payment-refunded.avsc");
+    const SCHEMA: &'static str = include_str!("../schemas/payment-refunded.avsc");
 }
