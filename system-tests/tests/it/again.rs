@@ -7,10 +7,10 @@ use rdkafka::{
     ClientConfig, Offset,
     consumer::{BaseConsumer, CommitMode, Consumer as _},
 };
-use sagactl::{
+use sagactl::screen::ProgressBoard;
+use xtask::{
     cluster::{AuditExpectation, ProcessName},
     load,
-    screen::ProgressBoard,
     source::StackSource,
 };
 

@@ -13,14 +13,14 @@ use rdkafka::{
 };
 use sagactl::{
     audit::{AuditTargets, ServiceName},
-    client,
-    cluster::ProcessName,
+    http_client::http_client,
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::Command;
 use uuid::Uuid;
+use xtask::cluster::ProcessName;
 
 use crate::{
     read,
@@ -159,7 +159,7 @@ async fn empty(stage: &Stage, topic: &str) {
 
 /// Deletes an order's mail from the sink.
 async fn delete_mail(auditor: &Auditor, order: Uuid) {
-    let http = client::http().unwrap();
+    let http = http_client().unwrap();
     let url = auditor.targets.mails.as_ref().unwrap().join("api/v1/messages").unwrap();
     let mut patience = TestWait::until("the mail is found");
     let mut start = 0;
@@ -188,7 +188,7 @@ async fn charge_for_nobody(auditor: &Auditor) {
         "amount": 1000, "currency": "EUR", "source": "tok_visa",
         "metadata": { "order_id": "00000000-0000-4000-8000-000000000001" },
     });
-    let asked = client::http().unwrap().post(url).header("Idempotency-Key", "nobody");
+    let asked = http_client().unwrap().post(url).header("Idempotency-Key", "nobody");
     assert!(asked.json(&body).send().await.unwrap().status().is_success());
 }
 

@@ -3,8 +3,8 @@
 
 use devstack::TestWait;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, header};
-use sagactl::cluster::{AuditExpectation, ProcessName};
 use serde_json::Value;
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::stage::{self, answered};
 

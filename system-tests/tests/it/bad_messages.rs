@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use contract::{NotificationFailed, NotificationSent};
-use sagactl::cluster::ProcessName;
+use sagactl::http_client::http_client;
 use serde_json::{Value, json};
 use shared::{
     codec::{self, AvroCodec, EventMeta, Record as _, RecordKind},
@@ -15,6 +15,7 @@ use sqlx::{Connection as _, PgConnection};
 use time::macros::datetime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use xtask::cluster::ProcessName;
 
 use self::table::{Base, CASES, Case};
 use crate::{
@@ -113,7 +114,7 @@ impl Schemas<'_> {
     async fn of(&self, raw: &Raw) -> Value {
         let id = schema_id(raw);
         let url = format!("{}/schemas/ids/{id}", self.0.cluster.stack().registry);
-        let http = sagactl::client::http().unwrap();
+        let http = http_client().unwrap();
         let answer: Value = answered(http.get(url)).await.json().await.unwrap();
         serde_json::from_str(answer["schema"].as_str().unwrap()).unwrap()
     }
@@ -123,7 +124,7 @@ impl Schemas<'_> {
         let registry = &self.0.cluster.stack().registry;
         let url = format!("{registry}/subjects/{}{subject}/versions", self.0.cluster.prefix());
         let body = json!({ "schema": schema.to_string() });
-        let http = sagactl::client::http().unwrap();
+        let http = http_client().unwrap();
         let answer = answered(http.post(url).json(&body)).await;
         let answer: Value = answer.error_for_status().unwrap().json().await.unwrap();
         u32::try_from(answer["id"].as_u64().unwrap()).unwrap()

@@ -2,7 +2,7 @@
 //! two brokers lost, no message is confirmed, and accepted orders wait.
 
 use devstack::{ServerStack, StopMode, WantedParts};
-use sagactl::{
+use xtask::{
     cluster::{AuditExpectation, ProcessName},
     load::report,
 };

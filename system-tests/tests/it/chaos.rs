@@ -1,11 +1,11 @@
 //! Many failures in one run: a gateway with faults, a broker that is down, `kill -9` of each
-//! process. The small form of `sagactl chaos`.
+//! process. The small form of `xtask chaos`.
 
 use devstack::{ServerSource, ServerStack, SilentProgress, WantedParts};
-use sagactl::{
+use sagactl::screen::ProgressBoard;
+use xtask::{
     chaos::{self, ChaosOptions},
     cluster::AuditExpectation,
-    screen::ProgressBoard,
 };
 
 use crate::stage;

@@ -1,5 +1,5 @@
 //! The compose file against the contracts of the images that it uses, and against what it promises.
-//! Read as a text: no engine is needed. `sagactl compose-test` tries the same file for real.
+//! Read as a text: no engine is needed. `xtask compose-test` tries the same file for real.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -204,7 +204,7 @@ fn a_breach_of_a_contract_is_found() {
 
 #[test]
 fn the_integration_tests_use_the_same_images() {
-    let devstack = file("sagactl/devstack/src/docker.rs");
+    let devstack = file("tools/devstack/src/docker.rs");
     for service in ["kafka", "postgres", "schema-registry", "mailpit"] {
         let official = OFFICIAL.iter().find(|it| it.service == service).unwrap();
         let (_, tag) = official.image.rsplit_once(':').unwrap();

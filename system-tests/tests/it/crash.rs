@@ -2,7 +2,7 @@
 
 use devstack::TestWait;
 use nix::sys::signal::Signal;
-use sagactl::{
+use xtask::{
     cluster::{AuditExpectation, ProcessName},
     load::report,
 };

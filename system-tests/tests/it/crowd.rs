@@ -1,6 +1,7 @@
 //! Many orders at once, with every outcome; every invariant holds.
 
-use sagactl::{cluster::AuditExpectation, load, screen::ProgressBoard, source::StackSource};
+use sagactl::screen::ProgressBoard;
+use xtask::{cluster::AuditExpectation, load, source::StackSource};
 
 use crate::stage;
 

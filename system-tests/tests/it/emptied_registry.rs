@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 
 use devstack::{ServerSource, ServerStack, SilentProgress, StackPart, StopMode, WantedParts};
 use nix::sys::signal::Signal;
-use sagactl::{
-    client,
-    cluster::{AuditExpectation, ProcessName},
-};
+use sagactl::http_client::http_client;
 use serde_json::json;
 use uuid::Uuid;
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::{
     letters::{are_dead, letters, sagactl},
@@ -22,7 +20,7 @@ const STRANGERS: usize = 40;
 
 /// Somebody else's schemas: they take the first ids of an empty registry.
 async fn register_strangers(stack: &ServerStack) {
-    let http = client::http().unwrap();
+    let http = http_client().unwrap();
     for n in 0..STRANGERS {
         let schema = json!({ "type": "record", "name": format!("Stranger{n}"), "fields": [] });
         let url = format!("{}/subjects/stranger-{n}/versions", stack.urls().registry);
@@ -40,7 +38,7 @@ async fn empty(stack: &ServerStack) {
 /// What the registry has schemas for.
 async fn subjects(stack: &ServerStack) -> BTreeSet<String> {
     let url = format!("{}/subjects", stack.urls().registry);
-    answered(client::http().unwrap().get(url)).await.json().await.unwrap()
+    answered(http_client().unwrap().get(url)).await.json().await.unwrap()
 }
 
 /// Waits until a query at a service's database answers with yes.

@@ -7,11 +7,11 @@ use std::cell::Cell;
 
 use futures_util::{StreamExt as _, stream};
 use nix::sys::signal::Signal;
-use sagactl::{
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+use xtask::{
     client::PlaceAnswer,
     cluster::{AuditExpectation, ProcessName},
 };
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use crate::stage::{self, Stage, wish};
 

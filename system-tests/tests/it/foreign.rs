@@ -4,7 +4,8 @@
 use std::collections::HashMap;
 
 use apache_avro::{Schema, reader::datum::GenericDatumReader, types::Value};
-use sagactl::cluster::AuditExpectation;
+use sagactl::http_client::http_client;
+use xtask::cluster::AuditExpectation;
 
 use crate::{
     raw,
@@ -24,7 +25,7 @@ async fn a_reader_that_knows_only_the_registry_reads_every_field() {
     assert_eq!(body[0], 0);
     let id = u32::from_be_bytes(body[1..5].try_into().unwrap());
 
-    let http = sagactl::client::http().unwrap();
+    let http = http_client().unwrap();
     let registry = &stage.cluster.stack().registry;
     let answer = answered(http.get(format!("{registry}/schemas/ids/{id}"))).await;
     let answer: HashMap<String, serde_json::Value> = answer.json().await.unwrap();

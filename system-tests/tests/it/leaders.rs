@@ -5,12 +5,12 @@ use std::path::Path;
 
 use devstack::TestWait;
 use nix::sys::signal::Signal;
-use sagactl::{
+use sqlx::{Connection as _, PgConnection};
+use tokio::process::Command;
+use xtask::{
     client::PlaceAnswer,
     cluster::{AuditExpectation, ProcessName, beside::ExtraInstance},
 };
-use sqlx::{Connection as _, PgConnection};
-use tokio::process::Command;
 
 use crate::{
     kafka_proxy::KafkaProxy,

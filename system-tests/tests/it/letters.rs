@@ -12,12 +12,7 @@ use devstack::{
 };
 use nix::sys::signal::Signal;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use sagactl::{
-    cli::CommandLine,
-    client,
-    cluster::{self, AuditExpectation, ProcessName},
-    dead_letters::api::AdminClient,
-};
+use sagactl::{cli::CommandLine, dead_letters::api::AdminClient, http_client::http_client};
 use shared::{
     clock::Clock,
     dead_letter::{LetterFilter, LetterSummary},
@@ -26,6 +21,7 @@ use shared::{
 use sqlx::{Connection as _, PgConnection};
 use tokio::{net::TcpStream, process::Command};
 use uuid::Uuid;
+use xtask::cluster::{self, AuditExpectation, ProcessName};
 
 use crate::{
     raw::{self, Raw},
@@ -44,7 +40,7 @@ pub(crate) async fn letters(
     key: impl Into<Option<Uuid>>,
 ) -> Vec<LetterSummary> {
     let (name, base) = (member.to_string(), stage.cluster.admin(member));
-    let service = AdminClient { name, base, http: client::http().unwrap() };
+    let service = AdminClient { name, base, http: http_client().unwrap() };
     let key = key.into().map(|id| id.to_string());
     let filter = LetterFilter { key, ..LetterFilter::default() };
     insist("the letters are listed", async || service.list(&filter, 100).await).await

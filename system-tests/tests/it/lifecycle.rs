@@ -11,10 +11,7 @@ use nix::{
     unistd::Pid,
 };
 use rdkafka::consumer::Consumer as _;
-use sagactl::{
-    client,
-    cluster::{AuditExpectation, ProcessName},
-};
+use sagactl::http_client::http_client;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 use tokio::{
@@ -22,6 +19,7 @@ use tokio::{
     net::TcpStream,
 };
 use uuid::Uuid;
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::{
     again,
@@ -174,7 +172,7 @@ async fn waiting(conn: &mut PgConnection) -> i64 {
 
 /// Places an order whose charge the gateway holds: a job under way for as long as a call may take.
 async fn place_held(stage: &Stage) -> Uuid {
-    let (http, gateway) = (client::http().unwrap(), stage.cluster.url(ProcessName::Gateway));
+    let (http, gateway) = (http_client().unwrap(), stage.cluster.url(ProcessName::Gateway));
     let held = http.put(format!("{gateway}/faults")).json(&json!({ "slow_ms": 600_000 }));
     held.send().await.unwrap().error_for_status().unwrap();
     let order = stage.place("load-0002", "tok_slow").await;
@@ -209,7 +207,7 @@ async fn ask(stage: &Stage, member: ProcessName, order: Uuid) -> TcpStream {
 async fn make_product(stage: &Stage, sku: &str) {
     let url = format!("{}/products/{sku}", stage.cluster.url(ProcessName::Inventory));
     let product = json!({ "name": "Product", "price_minor": 100, "currency": "EUR" });
-    let made = answered(client::http().unwrap().put(url).json(&product)).await;
+    let made = answered(http_client().unwrap().put(url).json(&product)).await;
     assert!(made.status().is_success(), "{made:?}");
 }
 

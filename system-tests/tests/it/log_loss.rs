@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use devstack::{ServerStack, StopMode, WantedParts};
 use nix::sys::signal::Signal;
-use sagactl::{
-    client,
+use sagactl::http_client::http_client;
+use serde::Deserialize;
+use xtask::{
     cluster::{AuditExpectation, ProcessName},
     load::report,
 };
-use serde::Deserialize;
 
 use crate::stage::{self, Stage, place_crowd, until};
 
@@ -62,7 +62,7 @@ struct Mail {
 /// How often each mail was sent, by its Message-ID.
 async fn mails(stage: &Stage) -> BTreeMap<String, usize> {
     let mut mails = BTreeMap::new();
-    let http = client::http().unwrap();
+    let http = http_client().unwrap();
     loop {
         let (api, start) = (&stage.cluster.stack().mail_api, mails.values().sum::<usize>());
         let url = format!("{api}/api/v1/messages?limit=500&start={start}");

@@ -1,8 +1,8 @@
 //! Each counter that must stay 0 rises when the counted event happens.
 
 use devstack::TestWait;
-use sagactl::cluster::ProcessName;
 use shared::{clock::Clock, sequence};
+use xtask::cluster::ProcessName;
 
 use crate::{raw, read, stage};
 

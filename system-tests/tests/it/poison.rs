@@ -2,9 +2,9 @@
 
 use contract::StockReserved;
 use devstack::TestWait;
-use sagactl::cluster::{AuditExpectation, ProcessName};
 use shared::{clock::Clock, codec::Record as _, message::MessageEnvelope};
 use sqlx::{Connection as _, PgConnection};
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::{
     raw::{self, Raw},

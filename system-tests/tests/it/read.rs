@@ -2,11 +2,9 @@
 //! follow the transaction, so what is read has had its effect.
 
 use devstack::TestWait;
-use sagactl::{
-    audit::{ServiceName, readers},
-    cluster::{ProcessName, ServiceCluster},
-};
+use sagactl::audit::{ServiceName, readers};
 use shared::{kafka, lag::GroupProbe};
+use xtask::cluster::{ProcessName, ServiceCluster};
 
 /// The topics that services read.
 pub(crate) fn topics() -> impl Iterator<Item = &'static str> {

@@ -6,7 +6,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier},
     client::DefaultClientContext,
 };
-use sagactl::cluster::{AuditExpectation, ProcessName};
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::{
     raw::{self, Raw},

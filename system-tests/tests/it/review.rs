@@ -1,10 +1,8 @@
 //! Payments that no rule can decide: an operator decides with `sagactl payments`.
 
 use reqwest::Url;
-use sagactl::{
-    cluster::{AuditExpectation, ProcessName},
-    payments::{PaymentAdmin, ReviewDecision},
-};
+use sagactl::payments::{PaymentAdmin, ReviewDecision};
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::stage::{self, insist, until};
 

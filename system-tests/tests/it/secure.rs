@@ -5,8 +5,8 @@ use std::fs;
 
 use devstack::{SecuredServers, WantedParts};
 use nix::sys::signal::Signal;
-use sagactl::cluster::{AuditExpectation, ProcessName};
 use secrecy::ExposeSecret as _;
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::stage::{self, Stage, until};
 

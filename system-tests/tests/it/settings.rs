@@ -8,8 +8,9 @@ use std::{
 
 use clap::CommandFactory as _;
 use devstack::TestWait;
-use sagactl::{cli::CommandLine, cluster::ProcessName};
+use sagactl::cli::CommandLine;
 use tokio::process::Command;
+use xtask::cluster::ProcessName;
 
 /// Must never be shown.
 const SECRET: &str = "hunter2";

@@ -2,13 +2,14 @@
 
 use devstack::{ServerSource, ServerStack, SilentProgress, StopMode, TestWait, WantedParts};
 use reqwest::header;
-use sagactl::{
+use sagactl::http_client::http_client;
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
+use xtask::{
     client::PlaceAnswer,
     cluster::{AuditExpectation, ProcessName},
     load::report,
 };
-use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection};
 
 use crate::stage::{self, Stage, until};
 
@@ -51,7 +52,7 @@ async fn place_until_refused(stage: &Stage) -> i64 {
 
 /// What a refusal looks like.
 async fn assert_refused(stage: &Stage) {
-    let http = sagactl::client::http().unwrap();
+    let http = http_client().unwrap();
     let url = format!("{}/orders", stage.cluster.url(ProcessName::Orders));
     let body = json!({
         "lines": [{ "sku": "load-0001", "quantity": 1 }], "currency": "EUR",

@@ -7,16 +7,15 @@ use std::{cell::Cell, fmt::Debug, time::Duration};
 pub(crate) use devstack::until;
 use devstack::{SecuredServers, ServerSource, ServerStack, SilentProgress, TestWait, WantedParts};
 use reqwest::{RequestBuilder, Response, StatusCode, header};
-use sagactl::{
-    audit::AuditReport,
-    client::{self, OrderClient, OrderWish, PlaceAnswer, ShownOrder},
-    cluster::{AuditExpectation, ClusterOptions, ProcessName, ServiceCluster},
-    load::report,
-    screen::ProgressBoard,
-};
+use sagactl::{audit::AuditReport, http_client::http_client, screen::ProgressBoard};
 use shared::kafka::{ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
+use xtask::{
+    client::{self, OrderClient, OrderWish, PlaceAnswer, ShownOrder},
+    cluster::{AuditExpectation, ClusterOptions, ProcessName, ServiceCluster},
+    load::report,
+};
 
 /// Settings of every cluster: no order is cancelled because the machine stood still.
 const SETTINGS: [(&str, &str); 1] = [("ORDER_PATIENCE", "1h")];
@@ -67,7 +66,7 @@ async fn open_in_turn(
     let options = ClusterOptions { prefix, products: 20, security, environment };
     let cluster =
         ServiceCluster::start(stack.urls(), options, &ProgressBoard::new()).await.unwrap();
-    let orders = OrderClient::at(client::http().unwrap(), &cluster.url(ProcessName::Orders));
+    let orders = OrderClient::at(http_client().unwrap(), &cluster.url(ProcessName::Orders));
     let stage = Stage { cluster, orders, _turn: turn };
     report::catalogue_known(&stage.cluster).await.unwrap();
     stage
@@ -117,7 +116,7 @@ impl Stage {
 
     /// The numbers that a service shows of itself.
     pub(crate) async fn numbers(&self, member: ProcessName) -> String {
-        let (http, admin) = (client::http().unwrap(), self.cluster.admin(member));
+        let (http, admin) = (http_client().unwrap(), self.cluster.admin(member));
         answered(http.get(format!("{admin}/metrics"))).await.text().await.unwrap()
     }
 

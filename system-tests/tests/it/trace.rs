@@ -7,8 +7,8 @@ use std::{
 };
 
 use devstack::TestWait;
-use sagactl::cluster::{AuditExpectation, ProcessName};
 use serde_json::json;
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use self::{
     collector::{Collector, Recorded},

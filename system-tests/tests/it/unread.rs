@@ -14,10 +14,11 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use sagactl::{client, cluster::ProcessName};
+use sagactl::http_client::http_client;
 use serde_json::{Value, json};
 use shared::visible::{visible, visible_lines};
 use tokio::process::{Child, Command};
+use xtask::cluster::ProcessName;
 
 use crate::{
     letters::{are_dead, letters},
@@ -83,8 +84,7 @@ async fn member(member: ProcessName, output: Output, folder: &Path) -> (Child, S
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Option<String> {
-    let answer =
-        client::http().unwrap().get(format!("http://{address}{path}")).send().await.ok()?;
+    let answer = http_client().unwrap().get(format!("http://{address}{path}")).send().await.ok()?;
     answer.text().await.ok()
 }
 
@@ -95,7 +95,7 @@ async fn lives_and_ends_well(who: ProcessName, output: Output, folder: &Path) {
     let (mut child, address) = member(who, output, folder).await;
     until("it answers", async || ask(address, "/livez").await.is_some()).await;
     if output == Output::Unread && who != ProcessName::Gateway {
-        let http = client::http().unwrap();
+        let http = http_client().unwrap();
         for _ in 0..QUESTIONS {
             http.get(format!("http://{address}/livez")).send().await.unwrap();
         }

@@ -12,13 +12,13 @@ use rdkafka::{
 };
 use sagactl::{
     audit::{AuditOptions, AuditTargets, audit},
-    cluster::{AuditExpectation, ProcessName},
     screen::ProgressBoard,
 };
 use shared::{
     kafka::{ConnectionSecurity, KafkaSettings},
     topics::{self, ReplicaCount},
 };
+use xtask::cluster::{AuditExpectation, ProcessName};
 
 use crate::stage;
 

@@ -1,14 +1,15 @@
 //! Every outcome of an order, over HTTP and Kafka.
 
 use devstack::TestWait;
-use sagactl::{
-    client::PlaceAnswer,
-    cluster::{AuditExpectation, ProcessName},
-};
+use sagactl::http_client::http_client;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+};
+use xtask::{
+    client::PlaceAnswer,
+    cluster::{AuditExpectation, ProcessName},
 };
 
 use crate::stage::{self, Stage, answered, until};
@@ -90,7 +91,7 @@ async fn a_customer_is_told_by_a_mail_with_a_stable_message_id() {
     let stage = stage::open().await;
     let order = stage.place(SKU, "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
-    let http = sagactl::client::http().unwrap();
+    let http = http_client().unwrap();
     let search = format!("{}/api/v1/search?query={}", stage.cluster.stack().mail_api, order.id);
     let mut patience = TestWait::until("the mail has arrived");
     let found = loop {
@@ -109,7 +110,7 @@ async fn a_customer_is_told_by_a_mail_with_a_stable_message_id() {
 #[tokio::test]
 async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
     let mut stage = stage::open().await;
-    let http = sagactl::client::http().unwrap();
+    let http = http_client().unwrap();
     let status = async |url: String| answered(http.get(url)).await.status().as_u16();
     for member in ProcessName::SERVICES {
         let (admin, public) = (stage.cluster.admin(member), stage.cluster.url(member));
@@ -129,7 +130,7 @@ async fn every_service_is_alive_ready_and_measured_on_its_admin_port_only() {
 #[tokio::test]
 async fn an_order_that_costs_nothing_is_confirmed_without_a_charge() {
     let stage = stage::open().await;
-    let http = sagactl::client::http().unwrap();
+    let http = http_client().unwrap();
     let url = format!("{}/products/{SKU}", stage.cluster.url(ProcessName::Inventory));
     let free = json!({ "name": "Freebie", "price_minor": 0, "currency": "EUR" });
     assert!(answered(http.put(url).json(&free)).await.status().is_success());
@@ -161,7 +162,7 @@ async fn what_is_set_for_those_who_ask_from_outside_holds_in_the_running_service
     let page = "https://shop.example";
     let settings = [("HTTP_CORS_ORIGINS", page), ("ORDER_TOTAL_MAX", "1")];
     let stage = stage::open_on(devstack::shared().await, &settings).await;
-    let http = sagactl::client::http().unwrap();
+    let http = http_client().unwrap();
     let products = format!("{}/products", stage.cluster.url(ProcessName::Orders));
     let shown = answered(http.get(&products).header("origin", page)).await;
     assert_eq!(shown.headers()["access-control-allow-origin"], page);

@@ -143,7 +143,7 @@ fn stray_sql_is_found() {
         assert_eq!(sins("order-service/src/app.rs", sin), 1, "{sin}");
         assert_eq!(sins("order-service/src/store/orders.rs", sin), 0, "{sin}");
         assert_eq!(sins("order-service/tests/it/app.rs", sin), 0, "{sin}");
-        assert_eq!(sins("sagactl/src/audit.rs", sin), 0, "{sin}");
+        assert_eq!(sins("tools/sagactl/src/audit.rs", sin), 0, "{sin}");
     }
     assert_eq!(sins("order-service/src/app.rs", "// SELECT\nuse sqlx::PgConnection;"), 0);
 }

@@ -238,6 +238,6 @@ fn a_sin_is_found_on_its_line() {
 fn the_source_of_services_is_known() {
     let of = |path| File::planted(path, "").in_service().map(str::to_owned);
     assert_eq!(of("notify-service/src/http/x.rs").as_deref(), Some("http/x.rs"));
-    assert_eq!(of("payment-service/gateway-simulator/src/lib.rs"), None);
+    assert_eq!(of("tools/gateway-simulator/src/lib.rs"), None);
     assert_eq!(of("shared/src/lib.rs"), None);
 }

@@ -179,7 +179,7 @@ fn the_image_finds_dashboards_alerts_and_services_where_they_are() {
             (value["job_name"].as_str().unwrap().to_owned(), target.to_owned())
         })
         .collect();
-    let services = sagactl::cluster::ProcessName::SERVICES.map(|member| {
+    let services = xtask::cluster::ProcessName::SERVICES.map(|member| {
         let settings = &compose["services"][member.program()]["environment"];
         let (_, port) = settings["ADMIN_LISTEN"].as_str().unwrap().rsplit_once(':').unwrap();
         (member.program().to_owned(), format!("{}:{port}", member.program()))

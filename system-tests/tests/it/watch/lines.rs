@@ -5,13 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sagactl::{
+use sagactl::{http_client::http_client, screen::ProgressBoard};
+use serde_json::{Value, json};
+use xtask::{
     cluster::{ProcessName, ServiceCluster},
     load,
-    screen::ProgressBoard,
     source::StackSource,
 };
-use serde_json::{Value, json};
 
 use super::exposition;
 use crate::stage::{self, Stage, answered};
@@ -84,7 +84,7 @@ async fn no_line_is_logged_for_each_order_or_message() {
 async fn no_line_is_logged_for_each_attempt_that_fails() {
     let stage = stage::open().await;
     let faults = format!("{}/faults", stage.cluster.url(ProcessName::Gateway));
-    let http = sagactl::client::http().unwrap();
+    let http = http_client().unwrap();
     let broken = answered(http.put(faults).json(&json!({ "refuse_rate": 0.4 }))).await;
     assert!(broken.status().is_success());
     let Logged { lines, time } = logged(&stage, 150).await;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use devstack::RunningPrometheus;
-use sagactl::{cluster::ProcessName, load, screen::ProgressBoard, source::StackSource};
+use sagactl::screen::ProgressBoard;
+use xtask::{cluster::ProcessName, load, source::StackSource};
 
 use super::{alerts, dashboards, exposition, file, page, promql, query};
 use crate::stage::{self, Stage, until};

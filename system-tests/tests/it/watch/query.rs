@@ -1,10 +1,11 @@
 //! Queries to a Prometheus server.
 
+use sagactl::http_client::http_client;
 use serde_json::Value;
 
 /// The values that an expression has now, without those that are none.
 pub(super) async fn now(base: &str, expression: &str) -> Result<Vec<f64>, String> {
-    let answer = sagactl::client::http()
+    let answer = http_client()
         .unwrap()
         .get(format!("{base}/api/v1/query"))
         .query(&[("query", expression)])

@@ -1,0 +1,138 @@
+//! Terminal output: headings, lines, progress. The only module that writes to the terminal.
+//!
+//! Output may hold text from outside, so control characters other than line ends are written as
+//! escapes. A text that must stay on its line goes through [`visible`] first.
+//!
+//! When the reader of the output has closed it (`sagactl … | head -1`), the program ends without an
+//! error message, like a program that SIGPIPE ends.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Display,
+    io::{self, Write},
+    process::ExitCode,
+    sync::{LazyLock, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use shared::visible::{visible, visible_lines};
+use tokio_util::sync::CancellationToken;
+
+/// Exit code of a program that SIGPIPE ended: 128 and the signal's number.
+const NOBODY_READS: u8 = 141;
+
+/// Why standard output takes nothing more.
+static LOST: OnceLock<io::Error> = OnceLock::new();
+
+/// Cancelled once it does not.
+static OVER: LazyLock<CancellationToken> = LazyLock::new(CancellationToken::new);
+
+/// A line on standard output.
+pub fn say(line: impl Display) {
+    if let Err(error) = put(io::stdout().lock(), &line.to_string()) {
+        LOST.get_or_init(|| error);
+        OVER.cancel();
+    }
+}
+
+/// A line on standard error.
+pub fn complain(line: impl Display) {
+    // Nobody is left to be told that this cannot be told.
+    drop(put(io::stderr().lock(), &line.to_string()));
+}
+
+fn put(mut to: impl Write, line: &str) -> io::Result<()> {
+    to.write_all(visible_lines(line).as_bytes())?;
+    to.write_all(b"\n")?;
+    to.flush()
+}
+
+/// Waits until standard output takes nothing more, which may be never.
+pub async fn lost() {
+    OVER.cancelled().await;
+}
+
+/// How the program of this name ends if its output could not be written.
+pub fn finish(program: &str) -> Option<ExitCode> {
+    let error = LOST.get()?;
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return Some(ExitCode::from(NOBODY_READS));
+    }
+    complain(format_args!("{program}: standard output cannot be written: {error}"));
+    Some(ExitCode::FAILURE)
+}
+
+/// Lines that change while work goes on; plain lines where there is no terminal. A board is over
+/// once something is said below it: what comes after needs a new one.
+#[derive(Debug, Default)]
+pub struct ProgressBoard {
+    bars: MultiProgress,
+    lines: Mutex<BTreeMap<String, ProgressBar>>,
+}
+
+impl ProgressBoard {
+    /// A board without lines.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Says how `name` stands.
+    pub fn set(&self, name: &str, state: &str) {
+        let (name, state) = (visible(name), visible(state));
+        self.with(&name, |bar| bar.set_message(format!("{name:<22} {state}")));
+    }
+
+    /// Says how `name` ended; the line stays.
+    pub fn end(&self, name: &str, state: &str) {
+        let (name, state) = (visible(name), visible(state));
+        if self.bars.is_hidden() {
+            say(format!("  {name:<22} {state}"));
+        }
+        self.with(&name, |bar| {
+            bar.set_style(style("  {msg}"));
+            bar.finish_with_message(format!("{name:<22} {state}"));
+        });
+    }
+
+    /// A bar that counts to `n`.
+    pub fn count(&self, name: &str, n: u64) -> ProgressBar {
+        let bar = self.bars.add(ProgressBar::new(n));
+        let template = format!("  {name:<12} {{bar:40}} {{pos}}/{{len}}  {{per_sec}}  {{elapsed}}");
+        bar.set_style(style(&template));
+        bar
+    }
+
+    /// A line of its own, above those that change.
+    pub fn note(&self, line: impl Display) {
+        self.bars.suspend(|| say(line));
+    }
+
+    fn with(&self, name: &str, change: impl FnOnce(&ProgressBar)) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let bar = lines.entry(name.to_owned()).or_insert_with(|| {
+            let bar = self.bars.add(ProgressBar::new_spinner());
+            bar.set_style(style("{spinner} {msg}"));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        change(bar);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_holds_nothing_that_a_terminal_would_obey() {
+        let mut written = Vec::new();
+        put(&mut written, "a\u{1b}]0;title\u{7}\n  b\u{9b}2J\r\u{202e}").unwrap();
+        let expected = "a\\x1b]0;title\\x07\n  b\\u{9b}2J\\r\\u{202e}\n";
+        assert_eq!(String::from_utf8(written).unwrap(), expected);
+    }
+}

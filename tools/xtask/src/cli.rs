@@ -1,0 +1,61 @@
+//! The commands and their options.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use shared::config;
+
+use crate::{chaos, compose, demo, fuzz, load, manifests, stack, stress, verify};
+
+/// Runs and checks the order system on this machine.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+pub struct CommandLine {
+    #[command(subcommand)]
+    command: SubCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum SubCommand {
+    /// Starts everything on this machine and places an order for each possible outcome.
+    Demo(demo::DemoOptions),
+    /// Places many orders and measures throughput, latency and CPU time per order.
+    Load(load::LoadOptions),
+    /// Places orders while processes are killed and networks fail, and checks every invariant.
+    Chaos(chaos::ChaosOptions),
+    /// Fuzzes the HTTP APIs from their OpenAPI documents, and checks the form of every answer.
+    Fuzz(fuzz::FuzzOptions),
+    /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
+    Stack(stack::StackOptions),
+    /// Runs every check of this repository.
+    Verify(verify::VerifyOptions),
+    /// Repeats every test on a busy machine and reports which fail, and how often.
+    StressTests(stress::StressOptions),
+    /// End-to-end test of docker-compose.yml.
+    ComposeTest(compose::ComposeOptions),
+    /// Renders the manifests for Kubernetes and validates them against schemas.
+    Manifests(manifests::ManifestOptions),
+}
+
+impl CommandLine {
+    /// Reads the command line and the environment; on an error, prints it and exits.
+    pub fn read() -> Self {
+        let matches = config::ignore_empty(Self::command()).get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Does what was asked.
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        match self.command {
+            SubCommand::Demo(options) => demo::run(options).await,
+            SubCommand::Load(options) => load::run(options).await,
+            SubCommand::Chaos(options) => chaos::run(options).await,
+            SubCommand::Fuzz(options) => fuzz::run(options).await,
+            SubCommand::Stack(options) => stack::run(options).await,
+            SubCommand::Verify(options) => verify::run(options).await,
+            SubCommand::StressTests(options) => stress::run(options).await,
+            SubCommand::ComposeTest(options) => compose::run(options).await,
+            SubCommand::Manifests(options) => manifests::run(options).await,
+        }
+    }
+}
