@@ -110,9 +110,9 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder<'_>]) -> Result<(),
     .bind(columns.cancelled_at)
     .bind(columns.said)
     .bind(lines)
-    .bind(new.iter().map(|it| it.placement.total.minor()).collect::<Vec<_>>())
+    .bind(new.iter().map(|order| order.placement.total.minor()).collect::<Vec<_>>())
     .bind(new.iter().map(|order| order.placement.total.currency().to_string()).collect::<Vec<_>>())
-    .bind(new.iter().map(|it| it.placement.placed_at).collect::<Vec<_>>())
+    .bind(new.iter().map(|order| order.placement.placed_at).collect::<Vec<_>>())
     .bind(new.iter().map(|order| order.placement.due_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;

@@ -77,7 +77,7 @@ pub async fn append(
     )
     .bind(messages.iter().map(|message| message.id).collect::<Vec<_>>())
     .bind(messages.iter().map(|message| message.topic.as_ref()).collect::<Vec<_>>())
-    .bind(messages.iter().map(|it| it.key.as_deref()).collect::<Vec<_>>())
+    .bind(messages.iter().map(|message| message.key.as_deref()).collect::<Vec<_>>())
     .bind(headers)
     .bind(messages.iter().map(|message| message.payload.as_deref()).collect::<Vec<_>>())
     .execute(conn)

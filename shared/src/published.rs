@@ -209,7 +209,7 @@ pub async fn lost(
     )
     .bind(losses.iter().map(|partition_loss| partition_loss.partition.1).collect::<Vec<_>>())
     .bind(losses.iter().map(|partition_loss| partition_loss.up_to).collect::<Vec<_>>())
-    .bind(losses.iter().map(|it| it.ends_at).collect::<Vec<_>>())
+    .bind(losses.iter().map(|partition_loss| partition_loss.ends_at).collect::<Vec<_>>())
     .fetch_one(conn)
     .await
 }

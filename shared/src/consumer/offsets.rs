@@ -220,7 +220,7 @@ mod tests {
         });
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         let [reset, goes_on] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
-        let has = |line: &str, parts: &[&str]| parts.iter().all(|it| line.contains(it));
+        let has = |line: &str, parts: &[&str]| parts.iter().all(|part| line.contains(part));
         assert!(has(reset, &["offset reset: ", "topic=\"numbers\" partition=3 from=5"]), "{text}");
         assert!(
             has(goes_on, &["reading goes on", "topic=\"numbers\" partition=3 from=5 to=9"]),

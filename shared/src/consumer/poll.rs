@@ -321,7 +321,7 @@ impl PartitionReader {
 
     fn detach(&self, message: &BorrowedMessage<'_>) -> IncomingMessage {
         let mut headers = MessageHeaders::default();
-        for header in message.headers().iter().flat_map(|it| it.iter()) {
+        for header in message.headers().iter().flat_map(|headers| headers.iter()) {
             headers.push_raw(header.key, header.value);
         }
         IncomingMessage {

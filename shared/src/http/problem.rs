@@ -208,9 +208,9 @@ impl Problem {
         let wrong: Vec<String> = self
             .errors
             .iter()
-            .map(|it| match it.pointer.as_str() {
-                "" => it.detail.clone(),
-                pointer => format!("{pointer}: {}", it.detail),
+            .map(|error| match error.pointer.as_str() {
+                "" => error.detail.clone(),
+                pointer => format!("{pointer}: {}", error.detail),
             })
             .collect();
         if wrong.is_empty() { self.kind.title.to_owned() } else { wrong.join("; ") }

@@ -63,7 +63,7 @@ impl PartitionStanding {
 
     /// Offsets after the last stable offset.
     pub fn hidden(&self) -> i64 {
-        self.stable.map_or(0, |it| (self.end - it).max(0))
+        self.stable.map_or(0, |stable| (self.end - stable).max(0))
     }
 
     /// Whether there is a message that a member of the group would be given.
@@ -121,8 +121,9 @@ impl GroupStanding {
                 LagCause::Unread { at, standing }
             }
         };
-        let worst =
-            unread().max_by_key(|(_, it)| (it.hidden(), it.is_of_another_log(), it.unread()));
+        let worst = unread().max_by_key(|(_, standing)| {
+            (standing.hidden(), standing.is_of_another_log(), standing.unread())
+        });
         worst.map(reason)
     }
 }

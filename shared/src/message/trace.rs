@@ -76,9 +76,9 @@ impl TraceParent {
         let mut parts = text.trim().split('-');
         let (version, trace, span, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let hex = |it: &str, digits: usize| {
-            it.len() == digits
-                && it.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+        let hex = |text: &str, digits: usize| {
+            text.len() == digits
+                && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
         };
         let well_formed = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
         // Later versions may add parts; version 00 may not, and ff is forbidden.

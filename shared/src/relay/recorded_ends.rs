@@ -35,7 +35,8 @@ impl RecordedEnds {
     pub(super) async fn read(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let up_to = published::up_to(conn).await?;
         let now = Instant::now();
-        let again = published::to_say_again(conn).await?.into_iter().map(|it| (it, now)).collect();
+        let again =
+            published::to_say_again(conn).await?.into_iter().map(|topic| (topic, now)).collect();
         Ok(Self { up_to, again, singly: BTreeSet::new(), said_last: false, next_look: None })
     }
 

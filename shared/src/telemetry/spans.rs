@@ -151,7 +151,7 @@ impl Drop for OpenSpan {
 
 impl FinishedSpan {
     fn into_data(self) -> SpanData {
-        let parent = self.parent.map_or(SpanId::INVALID, |it| SpanId::from(it.span_id()));
+        let parent = self.parent.map_or(SpanId::INVALID, |parent| SpanId::from(parent.span_id()));
         SpanData {
             span_context: SpanContext::new(
                 TraceId::from(self.own.trace_number()),

@@ -40,7 +40,7 @@ impl Lines {
     /// The one line with this message.
     fn with(&self, message: &str) -> String {
         let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let mut found = text.lines().filter(|it| it.contains(message));
+        let mut found = text.lines().filter(|line| line.contains(message));
         let line = found.next().unwrap_or_else(|| panic!("{message} is not in {text}"));
         assert_eq!(found.next(), None);
         line.to_owned()
