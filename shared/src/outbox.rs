@@ -21,8 +21,10 @@ use crate::{
 
 pub use self::floor::OutboxFloor;
 use self::floor::floor;
+pub(crate) use self::if_leading::if_leading;
 
 mod floor;
+mod if_leading;
 
 /// The largest size of a message with its headers: below a broker's default limit (1 MiB). That a
 /// topic accepts this size is checked when a service starts ([`crate::topics`]); a message that the
@@ -166,14 +168,11 @@ pub async fn settle(
     epoch: i64,
     outbox_ids: &[i64],
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), settled AS (
+    sqlx::query_scalar(if_leading!(
+        "settled AS (
              DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($2)
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(outbox_ids)
     .fetch_one(conn)

@@ -30,7 +30,7 @@ use std::{
 use sqlx::PgConnection;
 
 use crate::{
-    outbox::{self, OutboxRow},
+    outbox::{self, OutboxRow, if_leading},
     topics,
 };
 
@@ -77,6 +77,28 @@ impl OffsetsByPartition {
         known.first = known.first.min(offset);
         known.last = known.last.max(offset);
     }
+
+    /// The topics, partitions and highest confirmed offsets, as `reached!` takes them.
+    fn columns(&self) -> (Vec<&str>, Vec<i32>, Vec<i64>) {
+        self.0
+            .iter()
+            .map(|((topic, partition), offsets)| (topic.as_str(), *partition, offsets.last))
+            .collect()
+    }
+}
+
+/// The part of a statement that records the highest confirmed offsets: topics, partitions and
+/// offsets are `$2`, `$3` and `$4`.
+macro_rules! reached {
+    () => {
+        "reached AS (
+             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
+             SELECT topic, partition, \"offset\"
+             FROM unnest($2::text[], $3::int4[], $4::int8[])
+                 AS confirmed (topic, partition, \"offset\"), lease
+             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
+         )"
+    };
 }
 
 /// A partition that lost what had been confirmed.
@@ -126,17 +148,15 @@ pub async fn settle(
     outbox_ids: &[i64],
     (offsets, keep): (&OffsetsByPartition, &PublishedRetention),
 ) -> Result<bool, sqlx::Error> {
-    // All parts of a statement see the same snapshot; the row of the lease is locked by the first.
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), settled AS (
-             DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($2)
+    let (topics, partitions, ends) = offsets.columns();
+    sqlx::query_scalar(if_leading!(
+        "settled AS (
+             DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($5)
              RETURNING outbox_id, message_id, topic, key, headers, payload
          ), kept AS (
              INSERT INTO messaging.published
                  (outbox_id, message_id, topic, key, headers, payload)
-             SELECT * FROM settled WHERE $3 AND topic <> ALL ($4)
+             SELECT * FROM settled WHERE $6 AND topic <> ALL ($7)
              -- Ids begin anew on a server that the data were copied to.
              ON CONFLICT (outbox_id) DO UPDATE
              SET message_id = excluded.message_id, topic = excluded.topic, key = excluded.key,
@@ -145,27 +165,21 @@ pub async fn settle(
              INSERT INTO messaging.published_latest
                  (outbox_id, message_id, topic, key, headers, payload)
              SELECT DISTINCT ON (topic, key) * FROM settled
-             WHERE topic = ANY ($4) AND key IS NOT NULL
+             WHERE topic = ANY ($7) AND key IS NOT NULL
              ORDER BY topic, key, outbox_id DESC
              ON CONFLICT (topic, key) DO UPDATE
              SET outbox_id = excluded.outbox_id, message_id = excluded.message_id,
                  headers = excluded.headers, payload = excluded.payload
-         ), reached AS (
-             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
-             SELECT topic, partition, \"offset\"
-             FROM unnest($5::text[], $6::int4[], $7::int8[])
-                 AS confirmed (topic, partition, \"offset\"), lease
-             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         ), ",
+        reached!(),
+    ))
     .bind(epoch)
+    .bind(topics)
+    .bind(partitions)
+    .bind(ends)
     .bind(outbox_ids)
     .bind(!keep.span.is_zero())
     .bind(&keep.latest)
-    .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
-    .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(offsets.0.values().map(|offsets| offsets.last).collect::<Vec<_>>())
     .fetch_one(conn)
     .await
 }
@@ -179,10 +193,8 @@ pub async fn lost(
 ) -> Result<bool, sqlx::Error> {
     // One row and one cursor per topic; a topic that is lost again while it is published again
     // begins again.
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), lost AS MATERIALIZED (
+    sqlx::query_scalar(if_leading!(
+        "lost AS MATERIALIZED (
              SELECT DISTINCT ON (topic) topic, partition, up_to, ends_at
              FROM unnest($2::text[], $3::int4[], $4::int8[], $5::int8[])
                  AS lost (topic, partition, up_to, ends_at), lease
@@ -200,9 +212,8 @@ pub async fn lost(
              SET partition = excluded.partition, up_to = excluded.up_to,
                  ends_at = excluded.ends_at, again_after = 0, again_until = excluded.again_until,
                  found_at = now(), ended_at = NULL
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(
         losses.iter().map(|partition_loss| partition_loss.partition.0.as_str()).collect::<Vec<_>>(),
@@ -271,28 +282,21 @@ pub async fn said_again(
     (topic, next): (&str, Option<i64>),
     offsets: &OffsetsByPartition,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), advanced AS (
+    let (topics, partitions, ends) = offsets.columns();
+    sqlx::query_scalar(if_leading!(
+        "advanced AS (
              UPDATE messaging.log_loss
-             SET again_after = coalesce($2, again_after),
-                 ended_at = CASE WHEN $2 IS NULL THEN now() END
+             SET again_after = coalesce($5, again_after),
+                 ended_at = CASE WHEN $5 IS NULL THEN now() END
              FROM lease WHERE ended_at IS NULL AND topic = $6
-         ), reached AS (
-             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
-             SELECT topic, partition, \"offset\"
-             FROM unnest($3::text[], $4::int4[], $5::int8[])
-                 AS confirmed (topic, partition, \"offset\"), lease
-             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         ), ",
+        reached!(),
+    ))
     .bind(epoch)
+    .bind(topics)
+    .bind(partitions)
+    .bind(ends)
     .bind(next)
-    .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
-    .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(offsets.0.values().map(|offsets| offsets.last).collect::<Vec<_>>())
     .bind(topic)
     .fetch_one(conn)
     .await

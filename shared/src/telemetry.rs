@@ -31,6 +31,8 @@ pub(crate) use self::log::finish as finish_log;
 pub use self::process_metrics::ProcessMetrics;
 pub(crate) use self::process_metrics::introduce;
 
+#[cfg(test)]
+pub(crate) mod captured_log;
 mod log;
 pub(crate) mod messaging;
 mod metric_descriptions;

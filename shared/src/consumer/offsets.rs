@@ -172,12 +172,8 @@ fn reset(line: &str) -> Option<(&str, i32, i64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
     use super::*;
+    use crate::telemetry::captured_log::CapturedLog;
 
     fn offsets() -> MemberOffsets {
         let kafka = kafka::KafkaSettings {
@@ -190,23 +186,9 @@ mod tests {
         MemberOffsets::new("tally", &kafka)
     }
 
-    #[derive(Clone, Default)]
-    struct ClientLines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for ClientLines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn the_log_says_where_a_reset_happened_from_which_offset_and_where_reading_goes_on() {
-        let (offsets, lines) = (offsets(), ClientLines::default());
+        let (offsets, lines) = (offsets(), CapturedLog::default());
         let writer = lines.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
         tracing::subscriber::with_default(log.finish(), || {
@@ -218,7 +200,7 @@ mod tests {
             assert!(!offsets.is_reset_since("x-numbers", 3));
             offsets.note_read("x-numbers", 3, 10);
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = lines.text();
         let [reset, goes_on] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
         let has = |line: &str, parts: &[&str]| parts.iter().all(|part| line.contains(part));
         assert!(has(reset, &["offset reset: ", "topic=\"numbers\" partition=3 from=5"]), "{text}");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use crate::backoff::BackoffSchedule;
+use crate::{backoff::BackoffSchedule, outbox::if_leading};
 
 /// The pauses between two attempts at a held topic.
 const PAUSES: BackoffSchedule =
@@ -104,18 +104,15 @@ pub(super) async fn hold(
     epoch: i64,
     held: &HeldTopic,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), held AS (
+    sqlx::query_scalar(if_leading!(
+        "held AS (
              INSERT INTO messaging.held_topic (topic, retry_at, attempts, code, detail)
              SELECT $2, now() + make_interval(secs => $3), $4, $5, $6 FROM lease
              ON CONFLICT (topic) DO UPDATE
              SET retry_at = excluded.retry_at, attempts = excluded.attempts,
                  code = excluded.code, detail = excluded.detail
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(&held.topic)
     .bind(held.pause().as_secs_f64())
@@ -132,14 +129,11 @@ pub(super) async fn release(
     epoch: i64,
     topic: &str,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), released AS (
+    sqlx::query_scalar(if_leading!(
+        "released AS (
              DELETE FROM messaging.held_topic USING lease WHERE topic = $2
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(topic)
     .fetch_one(conn)
