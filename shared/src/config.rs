@@ -202,7 +202,7 @@ impl ServiceSettings {
     }
 
     /// How many messages may die before the consumer stops.
-    pub fn dead_letter_limits(&self) -> consumer::FailureLimits {
+    pub(crate) fn dead_letter_limits(&self) -> consumer::FailureLimits {
         let in_a_row_max = Some(self.dead_letters_in_a_row_max).filter(|limit| *limit > 0);
         consumer::FailureLimits { in_a_row_max, share_max: self.dead_letters_share_max }
     }

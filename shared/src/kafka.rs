@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::ClientConfig;
 
-pub use self::{
-    client_errors::ClientErrors,
-    security::{ClientCertificate, ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings},
+pub(crate) use self::client_errors::ClientErrors;
+pub use self::security::{
+    ClientCertificate, ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings,
 };
 
 mod client_errors;

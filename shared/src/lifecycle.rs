@@ -195,7 +195,7 @@ impl ProcessLifecycle {
 }
 
 /// Completes the given time after a part was told to stop: its remaining work is given up.
-pub async fn stopped_for(stop: &CancellationToken, grace: Duration) {
+pub(crate) async fn stopped_for(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
 }

@@ -19,7 +19,7 @@ use crate::{
     message::{MessageHeaders, OutgoingMessage},
 };
 
-pub use self::floor::OutboxFloor;
+pub(crate) use self::floor::OutboxFloor;
 use self::floor::floor;
 pub(crate) use self::if_leading::if_leading;
 
@@ -100,7 +100,7 @@ pub struct OutboxRow {
 
 /// Selects the topics whose messages are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TopicSelection<'t> {
+pub(crate) enum TopicSelection<'t> {
     /// Messages of all topics but these.
     Beside(&'t [&'t str]),
     /// Messages of this topic only.
@@ -113,7 +113,7 @@ pub async fn head(conn: &mut PgConnection, n_max: i64) -> Result<Vec<OutboxRow>,
 }
 
 /// As [`head`], of some topics. Each row of another topic is read and skipped.
-pub async fn head_of(
+pub(crate) async fn head_of(
     conn: &mut PgConnection,
     n_max: i64,
     which: TopicSelection<'_>,

@@ -54,11 +54,11 @@ impl Default for PublishedRetention {
 
 /// Nothing is kept longer than this by the clock, however quiet its service is: the topics
 /// themselves would not have kept it longer.
-pub const KEPT_MAX: Duration = topics::EVENT_RETENTION;
+pub(crate) const KEPT_MAX: Duration = topics::EVENT_RETENTION;
 
 /// The offsets that a log confirmed in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfirmedOffsets {
+pub(crate) struct ConfirmedOffsets {
     /// The lowest of them.
     pub first: i64,
     /// The highest of them.
@@ -67,7 +67,7 @@ pub struct ConfirmedOffsets {
 
 /// The offsets that a log confirmed, by partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OffsetsByPartition(pub BTreeMap<TopicPartition, ConfirmedOffsets>);
+pub struct OffsetsByPartition(pub(crate) BTreeMap<TopicPartition, ConfirmedOffsets>);
 
 impl OffsetsByPartition {
     /// Adds a confirmed message.
@@ -103,7 +103,7 @@ macro_rules! reached {
 
 /// A partition that lost what had been confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionLoss {
+pub(crate) struct PartitionLoss {
     /// The partition whose end is recorded.
     pub partition: TopicPartition,
     /// The highest offset that had been confirmed.
@@ -114,7 +114,7 @@ pub struct PartitionLoss {
 
 /// Messages to publish again, in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RepublishedMessages {
+pub(crate) struct RepublishedMessages {
     /// The messages to publish.
     pub messages: Vec<OutboxRow>,
     /// After these messages everything up to this id is published again; none if nothing is left.
@@ -122,7 +122,9 @@ pub struct RepublishedMessages {
 }
 
 /// The highest confirmed offset of each partition.
-pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<TopicPartition, i64>, sqlx::Error> {
+pub(crate) async fn up_to(
+    conn: &mut PgConnection,
+) -> Result<BTreeMap<TopicPartition, i64>, sqlx::Error> {
     let rows: Vec<(String, i32, i64)> =
         sqlx::query_as("SELECT topic, partition, \"offset\" FROM messaging.published_up_to")
             .fetch_all(conn)
@@ -131,7 +133,7 @@ pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<TopicPartition, i
 }
 
 /// The topics that have lost messages which are not all published again yet.
-pub async fn to_say_again(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+pub(crate) async fn to_say_again(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar("SELECT topic FROM messaging.log_loss WHERE ended_at IS NULL")
         .fetch_all(conn)
         .await
@@ -186,7 +188,7 @@ pub async fn settle(
 
 /// Records that these partitions lost messages, if `epoch` is still the relay's: all kept messages
 /// of their topics are to be published again, from the beginning. Returns whether the epoch is.
-pub async fn lost(
+pub(crate) async fn lost(
     conn: &mut PgConnection,
     epoch: i64,
     losses: &[PartitionLoss],
@@ -227,7 +229,7 @@ pub async fn lost(
 
 /// The next messages of a topic that lost messages. Reads `n_max` kept messages of any topic, so
 /// that one call is bounded; possibly none of them belongs to this topic.
-pub async fn again(
+pub(crate) async fn again(
     conn: &mut PgConnection,
     topic: &str,
     n_max: i64,
@@ -336,7 +338,7 @@ pub async fn purge(
 }
 
 /// The partitions among `offsets` that confirmed at or below their highest confirmed offset.
-pub fn begun_anew(
+pub(crate) fn begun_anew(
     up_to: &BTreeMap<TopicPartition, i64>,
     offsets: &OffsetsByPartition,
 ) -> Vec<PartitionLoss> {
@@ -350,7 +352,7 @@ pub fn begun_anew(
 
 /// The partitions among `ends` that end at or below their highest confirmed offset. A partition
 /// without an answer of the broker is not included: an unknown end is not a loss.
-pub fn cut_short(
+pub(crate) fn cut_short(
     up_to: &BTreeMap<TopicPartition, i64>,
     ends: &BTreeMap<TopicPartition, i64>,
 ) -> Vec<PartitionLoss> {
@@ -363,6 +365,6 @@ pub fn cut_short(
 }
 
 /// The topics of these losses, each once.
-pub fn topics(losses: &[PartitionLoss]) -> BTreeSet<&str> {
+pub(crate) fn topics(losses: &[PartitionLoss]) -> BTreeSet<&str> {
     losses.iter().map(|partition_loss| partition_loss.partition.0.as_str()).collect()
 }

@@ -46,10 +46,10 @@ use crate::{
     published::{OffsetsByPartition, PublishedRetention, TopicPartition},
 };
 
+pub(crate) use self::leader::LeaderLease;
 use self::leader_tenure::LeaderTenure;
 pub use self::{
     kafka::KafkaPublisher,
-    leader::LeaderLease,
     publish_result::{PublishRefusal, PublishResult, RefusalCause},
 };
 

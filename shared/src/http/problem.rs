@@ -162,13 +162,6 @@ impl Problem {
         self.kind
     }
 
-    /// Says what is particular about this occurrence.
-    #[must_use]
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
-        self
-    }
-
     /// Adds what is wrong with one part of the body.
     #[must_use]
     pub fn with_error(

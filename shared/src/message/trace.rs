@@ -29,7 +29,7 @@ impl TraceParent {
 
     /// From now on this share, from 0 to 1, of the traces that start here is recorded. A process
     /// that joins a trace follows the decision of the trace's head.
-    pub fn record_share(ratio: f64) {
+    pub(crate) fn record_share(ratio: f64) {
         SAMPLED_BELOW.store(below(ratio), Ordering::Relaxed);
     }
 
@@ -52,7 +52,7 @@ impl TraceParent {
     }
 
     /// Whether the head of the trace decided that it is recorded.
-    pub fn is_sampled(self) -> bool {
+    pub(crate) fn is_sampled(self) -> bool {
         self.sampled
     }
 
@@ -62,7 +62,7 @@ impl TraceParent {
     }
 
     /// The trace's id, as a number.
-    pub fn trace_number(self) -> u128 {
+    pub(crate) fn trace_number(self) -> u128 {
         self.trace_id
     }
 
