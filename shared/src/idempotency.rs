@@ -61,7 +61,7 @@ pub struct HttpAnswer {
 
 /// An answer that was given, and to which request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StoredAnswer {
+pub struct StoredAnswer {
     /// The fingerprint of the request that was answered first.
     pub fingerprint: RequestFingerprint,
     /// The answer that was given to it.
@@ -78,7 +78,7 @@ pub struct AnswerRecord {
 }
 
 /// The answers that were given under these keys and have not expired.
-pub(crate) async fn find(
+pub async fn find(
     conn: &mut PgConnection,
     keys: &[ScopedKey],
 ) -> Result<HashMap<ScopedKey, StoredAnswer>, sqlx::Error> {
