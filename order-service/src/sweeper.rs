@@ -167,7 +167,8 @@ impl DeadlineSweeper {
 
     async fn sweep(&self, read_up_to: Instant) -> Result<(usize, DecisionEffects), Fault> {
         let mut tx = db::begin(&self.parts.pool).await?;
-        // Read after `now()` of the transaction is fixed, so that `ago` reaches back far enough.
+        // `now()` is the begin of the transaction. `ago` is measured after that, so `now() - ago`
+        // is never later than `read_up_to`: no order counts as overdue too early.
         let ago = read_up_to.elapsed();
         let beginning = self.beginning();
         let from = beginning.map_or(OffsetDateTime::UNIX_EPOCH, |search_start| search_start.from);

@@ -153,13 +153,15 @@ fn offset<'k>(known: &'k mut ByPartition, topic: &str, partition: i32) -> &'k mu
     partitions.entry(partition).or_default()
 }
 
-/// The topic of a line `… Topic TOPIC changed id from ID to ID`. The first id is no change.
+/// The topic of a line `… Topic TOPIC changed id from ID to ID`, if both are ids. The client writes
+/// an id in base64, and zeros (`AAAA…`) for the id of a topic that it does not know: learning the
+/// first id is no change of the topic.
 fn other_topic(line: &str) -> Option<&str> {
     let (_, told) = line.split_once("Topic ")?;
     let (topic, ids) = told.split_once(" changed id from ")?;
     let (before, after) = ids.split_once(" to ")?;
-    let is_one = |id: &str| id.bytes().any(|n| n != b'A' && n != b'=');
-    (is_one(before) && is_one(after)).then_some(topic)
+    let is_id = |text: &str| text.bytes().any(|byte| byte != b'A' && byte != b'=');
+    (is_id(before) && is_id(after)).then_some(topic)
 }
 
 /// The topic, partition and offset of a line `… TOPIC [PARTITION]: offset reset (at offset N (…), …) to …`.

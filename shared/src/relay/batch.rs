@@ -94,7 +94,9 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         answers
     }
 
-    /// Moves confirmed rows to `published`; answers how many, or none if another relay leads.
+    /// Records the losses that the confirmed offsets reveal, then takes the [`settleable`] rows out
+    /// of the outbox ([`published::settle`]). Answers how many rows these are; `None` if another
+    /// relay leads.
     pub(super) async fn settle(
         &mut self,
         leader: &mut LeaderLease,
@@ -126,7 +128,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(Some(settled.len()))
     }
 
-    /// Determines the fault if not all of a batch was confirmed.
+    /// Decides which topics to hold or to suspect after a batch of which `n` records were settled.
     async fn judge(
         &mut self,
         leader: &mut LeaderLease,
