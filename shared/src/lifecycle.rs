@@ -1,7 +1,7 @@
 //! The life of a process: start its parts, stop them in order, detect that a part has died.
 //!
 //! ```text
-//! start ──> running ──signal──> stop Edges ──ended──> stop Work ──ended──> stop Last ──ended──> exit 0
+//! start ──> running ──signal──> stop Edges ──ended──> Work ──ended──> Last ──ended──> exit 0
 //!              └── a part ends without a stop signal ──> the same stages, exit 1
 //! ```
 //!
