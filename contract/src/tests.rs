@@ -28,7 +28,7 @@ fn home(folder: &str) -> PathBuf {
 
 fn names(folder: &Path) -> BTreeSet<String> {
     let entries = fs::read_dir(folder).unwrap();
-    entries.map(|it| it.unwrap().file_name().into_string().unwrap()).collect()
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 /// The released versions of a record, oldest first.
@@ -53,7 +53,7 @@ fn every_topic_is_declared_once() {
     fn is_declared<R: Record>() {
         assert!(TOPICS.iter().any(|spec| spec.name == R::TOPIC), "{}", R::TOPIC);
     }
-    let declared: BTreeSet<&str> = TOPICS.iter().map(|it| it.name).collect();
+    let declared: BTreeSet<&str> = TOPICS.iter().map(|spec| spec.name).collect();
     assert_eq!(declared.len(), TOPICS.len());
     for_each_record!(is_declared);
 }
@@ -135,7 +135,7 @@ fn what_was_released_is_never_edited() {
         .map(|(sum, path)| (path.to_owned(), sum.to_owned()))
         .collect();
     let mut found = BTreeMap::new();
-    for topic in names(&folder).into_iter().filter(|it| it != "SHA256SUMS") {
+    for topic in names(&folder).into_iter().filter(|name| name != "SHA256SUMS") {
         for file in names(&folder.join(&topic)) {
             let bytes = fs::read(folder.join(&topic).join(&file)).unwrap();
             found.insert(format!("{topic}/{file}"), format!("{:x}", Sha256::digest(bytes)));

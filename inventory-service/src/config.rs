@@ -75,7 +75,7 @@ mod tests {
         let seeds = settings(&["--seed"]).seeds();
         assert_eq!(seeds.len(), 8);
         let count = |sku: &str| {
-            let seed = seeds.iter().find(|it| it.sku.as_str() == sku).unwrap();
+            let seed = seeds.iter().find(|seed| seed.sku.as_str() == sku).unwrap();
             seed.quantity.map_or(0, Quantity::get)
         };
         assert_eq!((count("desk-lamp"), count("first-edition"), count("unobtainium")), (500, 1, 0));

@@ -120,7 +120,7 @@ mod tests {
             "no attempt is cut off before its last step"
         );
         let doubts = settings(&[]).doubts();
-        let pauses = [1, 2].map(|it| doubts.pause_after(it).as_secs());
+        let pauses = [1, 2].map(|attempt| doubts.pause_after(attempt).as_secs());
         assert_eq!(
             (doubts.max, pauses),
             (3, [60, 300]),

@@ -156,12 +156,16 @@ pub(crate) async fn save(conn: &mut PgConnection, changes: &[RowChange<'_>]) -> 
     let saved = sqlx::query(SAVE_CORRESPONDENCES)
         .bind(each(changes, |row_change| row_change.order_id))
         .bind(each(changes, |row_change| row_change.before.version + 1))
-        .bind(each(changes, |it| it.said))
+        .bind(each(changes, |row_change| row_change.said))
         .bind(each(changes, |row_change| {
             addressee(row_change).map(|customer_contact| customer_contact.email)
         }))
-        .bind(each(changes, |row_change| addressee(row_change).and_then(|it| it.name)))
-        .bind(each(changes, |row_change| addressee(row_change).map(|it| it.total.minor)))
+        .bind(each(changes, |row_change| {
+            addressee(row_change).and_then(|customer_contact| customer_contact.name)
+        }))
+        .bind(each(changes, |row_change| {
+            addressee(row_change).map(|customer_contact| customer_contact.total.minor)
+        }))
         .bind(each(changes, |row_change| {
             addressee(row_change).map(|customer_contact| customer_contact.total.currency)
         }))
@@ -175,13 +179,13 @@ pub(crate) async fn save(conn: &mut PgConnection, changes: &[RowChange<'_>]) -> 
         return Ok(());
     }
     sqlx::query(SAVE_NOTICES)
-        .bind(each(&rows, |it| it.order_id))
+        .bind(each(&rows, |row| row.order_id))
         .bind(each(&rows, |row| row.kind.clone()))
-        .bind(each(&rows, |it| it.amount_minor))
+        .bind(each(&rows, |row| row.amount_minor))
         .bind(each(&rows, |row| row.currency.clone()))
-        .bind(each(&rows, |it| it.reason.clone()))
+        .bind(each(&rows, |row| row.reason.clone()))
         .bind(each(&rows, |row| row.stage.clone()))
-        .bind(each(&rows, |it| it.at))
+        .bind(each(&rows, |row| row.at))
         .bind(each(&rows, |row| row.message_id.clone()))
         .bind(each(&rows, |row| row.failure.clone()))
         .execute(conn)

@@ -72,7 +72,7 @@ impl MetricSampler for OpenOrders {
             gauge!("orders_in_flight", "awaiting" => stage)
                 .set(group.map_or(0, |open_count| sampled_metrics::rows(open_count.orders)));
             gauge!("orders_oldest_age_seconds", "awaiting" => stage)
-                .set(group.map_or(0.0, |it| it.age.max(0.0)));
+                .set(group.map_or(0.0, |open_count| open_count.age.max(0.0)));
         }
         let overdue = |group: &OpenCount| sampled_metrics::rows(group.overdue);
         gauge!("orders_overdue").set(found.iter().map(overdue).sum::<u32>());

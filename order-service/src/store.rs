@@ -63,8 +63,9 @@ pub async fn load_for_update(
     .collect()
 }
 
-/// Locks up to `n_max` orders that were overdue `ago`, by the database's clock, and that no other
-/// transaction has locked; returns them with the time. Orders due before `from` are skipped.
+/// Locks up to `n_max` pending orders that were due at `now() - ago` or earlier, by the database's
+/// clock, and that no other transaction has locked. Returns them with `now()`. Orders that were due
+/// before `from` are left out.
 pub async fn lock_overdue(
     conn: &mut PgConnection,
     from: OffsetDateTime,
@@ -85,7 +86,7 @@ pub async fn lock_overdue(
     .await
 }
 
-/// The time of the database's clock.
+/// `now()` of the database: the begin of the transaction.
 pub async fn now(conn: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error> {
     sqlx::query_scalar("SELECT now()").fetch_one(conn).await
 }
@@ -110,9 +111,9 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder<'_>]) -> Result<(),
     .bind(columns.cancelled_at)
     .bind(columns.said)
     .bind(lines)
-    .bind(new.iter().map(|it| it.placement.total.minor()).collect::<Vec<_>>())
+    .bind(new.iter().map(|order| order.placement.total.minor()).collect::<Vec<_>>())
     .bind(new.iter().map(|order| order.placement.total.currency().to_string()).collect::<Vec<_>>())
-    .bind(new.iter().map(|it| it.placement.placed_at).collect::<Vec<_>>())
+    .bind(new.iter().map(|order| order.placement.placed_at).collect::<Vec<_>>())
     .bind(new.iter().map(|order| order.placement.due_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;

@@ -157,7 +157,7 @@ impl DeadlineSweeper {
     /// The start of this scan; `None` if a full scan is due.
     fn beginning(&self) -> Option<SearchStart> {
         let known = *self.beginning.lock().unwrap_or_else(PoisonError::into_inner);
-        known.filter(|it| it.found.elapsed() < FROM_THE_BEGINNING)
+        known.filter(|search_start| search_start.found.elapsed() < FROM_THE_BEGINNING)
     }
 
     fn waits_for(&self) -> String {
@@ -167,14 +167,15 @@ impl DeadlineSweeper {
 
     async fn sweep(&self, read_up_to: Instant) -> Result<(usize, DecisionEffects), Fault> {
         let mut tx = db::begin(&self.parts.pool).await?;
-        // Read after `now()` of the transaction is fixed, so that `ago` reaches back far enough.
+        // `now()` is the begin of the transaction. `ago` is measured after that, so `now() - ago`
+        // is never later than `read_up_to`: no order counts as overdue too early.
         let ago = read_up_to.elapsed();
         let beginning = self.beginning();
         let from = beginning.map_or(OffsetDateTime::UNIX_EPOCH, |search_start| search_start.from);
         let overdue = store::lock_overdue(&mut tx, from, ago, self.settings.batch_max).await?;
         if overdue.is_empty() {
             let from = store::now(&mut tx).await? - ago - OVERLAP;
-            let found = beginning.map_or_else(Instant::now, |it| it.found);
+            let found = beginning.map_or_else(Instant::now, |search_start| search_start.found);
             *self.beginning.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(SearchStart { from, found });
             tx.rollback().await?;

@@ -130,8 +130,13 @@ pub fn detail(event: &OrderEvent) -> Option<String> {
         OrderEvent::Noted(news) => match news {
             ServiceEvent::StockReserved | ServiceEvent::StockReleased => None,
             ServiceEvent::StockRejected { missing } => {
-                let line = |it: &MissingLine| {
-                    format!("{}: {} wanted, {} there", it.sku.as_str(), it.requested, it.available)
+                let line = |missing: &MissingLine| {
+                    format!(
+                        "{}: {} wanted, {} there",
+                        missing.sku.as_str(),
+                        missing.requested,
+                        missing.available
+                    )
                 };
                 Some(missing.iter().map(line).collect::<Vec<_>>().join("; "))
             }

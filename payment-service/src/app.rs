@@ -90,7 +90,7 @@ impl App {
     ) -> Result<bool, Fault> {
         let order_id = Uuid::parse_str(key).map_err(Fault::poison)?;
         let kept = store::load_for_update(conn, &[order_id]).await?;
-        Ok(kept.get(&order_id).and_then(|it| requests::awaited(&it.payment)) == Some(kind))
+        Ok(kept.get(&order_id).and_then(|row| requests::awaited(&row.payment)) == Some(kind))
     }
 
     /// Adds the effects of an event: messages, jobs to add and jobs to stop.
@@ -138,7 +138,7 @@ async fn commands(
     let doubtful: BTreeSet<Uuid> = batch
         .iter()
         .filter(|request| request.action == PaymentAction::Cancel)
-        .map(|it| it.order_id)
+        .map(|request| request.order_id)
         .filter(is_charging)
         .collect();
     let untouched: BTreeSet<String> = if doubtful.is_empty() {

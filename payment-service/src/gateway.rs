@@ -9,14 +9,14 @@
 //! | 400: `charge_disputed`; 404: no such charge | | | not: a person decides |
 //! | 400, 404: the request is wrong otherwise | never | not charged | never |
 //! | 400: the key was used for another request | never, alarm | open, alarm | never, alarm |
-//! | 409: the key is being worked on | open | open | open |
+//! | 409: a request with this key is in progress | open | open | open |
 //! | 429, 503, 401, 403; no connection was made | nothing happened | | |
 //! | anything else, or nothing in time | open | open | open |
 //!
 //! *Open* is tried again under the same key and remembered as doubt; *nothing happened* is tried
-//! again and leaves no doubt; *never* ends the job. 409 is open, not refused: another caller, for
-//! example a worker of this service whose lease ended, has a request in progress with unknown
-//! outcome.
+//! again and leaves no doubt; *never* ends the job. 409 is open, not refused: another request with
+//! the same key is in progress, for example of a worker of this service whose lease has expired.
+//! Its outcome is not known yet.
 //!
 //! A circuit breaker guards all calls: while most of the last calls were not answered, or refused
 //! for now, jobs wait and use up no attempts; one trial call at a time probes the gateway. Any

@@ -94,9 +94,9 @@ pub(crate) fn count(order_id: Uuid, event: &PaymentEvent, trace: Option<TracePar
         | PaymentEvent::RefundDue { .. } => return,
     };
     counter!(OUTCOMES, "outcome" => outcome).increment(1);
-    let waits = |it: &PaymentEvent| {
+    let waits = |event: &PaymentEvent| {
         matches!(
-            it,
+            event,
             PaymentEvent::Mischarged { .. }
                 | PaymentEvent::RefundFailed { .. }
                 | PaymentEvent::DoubtRemains

@@ -45,8 +45,8 @@ pub trait BatchHandler: Send + Sync + 'static {
     /// The answer to the caller of a command.
     type Answer: Send + 'static;
 
-    /// The trace that a command belongs to: it is given that of its transaction instead, so that
-    /// what follows from the command belongs there.
+    /// The trace of a command, if it has one. The batcher replaces it with the span of the
+    /// command's transaction, so that what follows from the command has that span as its parent.
     fn trace(_command: &mut Self::Command) -> Option<&mut TraceParent> {
         None
     }
@@ -75,7 +75,8 @@ pub enum SubmitError {
     /// The database is away; nothing was done or the outcome is unknown: retry with the same key.
     #[error("the command could not be taken in now")]
     Unavailable,
-    /// The row that the command needs is locked by another transaction.
+    /// A row that the command needs stayed locked by another transaction, or the command's
+    /// transaction collided with others each time it was tried.
     #[error("the same thing is being worked on at this moment")]
     Busy,
     /// Processing the command fails every time.
@@ -87,7 +88,7 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    /// The problem codes of a refused batch; labels of a metric, so they never change.
+    /// All answers of [`Self::code`]: labels of a metric, so they never change.
     const CODES: [&str; 6] = ["full", "overloaded", "unavailable", "busy", "failed", "stopping"];
 
     /// The stable name of the reason, for metrics.

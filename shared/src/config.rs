@@ -158,7 +158,9 @@ impl CheckSettings for ServiceSettings {
             .map_err(|error| InvalidSetting::new("LOG_FILTER", error.to_string()))?;
         http_url("SCHEMA_REGISTRY_URL", &self.schema_registry_url)?;
         self.limits.check()?;
-        if let Some(endpoint) = self.otlp_endpoint.as_deref().filter(|it| !it.is_empty()) {
+        if let Some(endpoint) =
+            self.otlp_endpoint.as_deref().filter(|endpoint| !endpoint.is_empty())
+        {
             http_url("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)?;
         }
         if !(0.0..=1.0).contains(&self.trace_share) {
@@ -200,8 +202,8 @@ impl ServiceSettings {
     }
 
     /// How many messages may die before the consumer stops.
-    pub fn dead_letter_limits(&self) -> consumer::FailureLimits {
-        let in_a_row_max = Some(self.dead_letters_in_a_row_max).filter(|it| *it > 0);
+    pub(crate) fn dead_letter_limits(&self) -> consumer::FailureLimits {
+        let in_a_row_max = Some(self.dead_letters_in_a_row_max).filter(|limit| *limit > 0);
         consumer::FailureLimits { in_a_row_max, share_max: self.dead_letters_share_max }
     }
 

@@ -56,8 +56,10 @@ use crate::{
     telemetry::messaging::ProcessingCause,
 };
 
-pub use failure_limit::{FailureLimit, FailureLimits, WINDOW};
-pub use poll::{ConsumerSettings, PartitionReader};
+pub(crate) use failure_limit::FailureLimit;
+pub use failure_limit::{FailureLimits, WINDOW};
+pub use poll::ConsumerSettings;
+pub(crate) use poll::PartitionReader;
 
 mod batch;
 mod callbacks;

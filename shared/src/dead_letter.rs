@@ -29,6 +29,7 @@
 //! **Architecture invariant:** a decision and its effects are one transaction, and the decision is
 //! stored. A repeated decision finds the letter closed: redriving twice processes once.
 
+pub(crate) use self::place::MessagePlace;
 pub use self::{
     actor::{Actor, InvalidActor},
     admin::{DeadLetterAdmin, RetryDeadJob, RetryDeadMessage},
@@ -37,7 +38,6 @@ pub use self::{
         LetterDecision, LetterFilter, LetterRecord, LetterSummary, ReasonCount, StoredLetter,
         decisions, list, reasons, show,
     },
-    place::MessagePlace,
     resolution::{Resolution, ResolutionError},
     resolve::purge,
     store::keep,

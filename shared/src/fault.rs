@@ -17,7 +17,7 @@ pub enum Fault {
 }
 
 /// The underlying error of a fault.
-pub type FaultSource = Box<dyn StdError + Send + Sync + 'static>;
+pub(crate) type FaultSource = Box<dyn StdError + Send + Sync + 'static>;
 
 impl Fault {
     /// A failure that may pass by itself, so that a retry makes sense.

@@ -14,7 +14,7 @@ use std::{
 pub struct ProcessHealth(Arc<RwLock<BTreeMap<&'static str, ComponentState>>>);
 
 /// The state of a part: ready, perhaps with a remark; or the reason why it is not ready.
-pub type ComponentState = Result<Cow<'static, str>, String>;
+pub(crate) type ComponentState = Result<Cow<'static, str>, String>;
 
 /// One part's entry in the health of the process.
 #[derive(Clone, Debug)]
@@ -54,7 +54,7 @@ impl HealthComponent {
     }
 
     /// The part cannot work, and why.
-    pub fn not_ready(&self, reason: &str) {
+    pub(crate) fn not_ready(&self, reason: &str) {
         self.set(Err(reason.to_owned()));
     }
 

@@ -21,13 +21,13 @@ use axum::{
     middleware,
 };
 
+pub(crate) use self::healthcheck::ask_readiness;
 pub use self::{
     admin::AdminRoutes,
-    cors::{BadOrigins, CorsOrigins},
+    cors::CorsOrigins,
     dead_letters::{HeaderView, LetterView, MessageView, ReasonCounts, dead_letters},
     description::describe,
     extract::{IdempotentBody, JsonBody, PathParams, QueryParams},
-    healthcheck::ask_readiness,
     lenient_integer::whole,
     lookup::look_up,
     pages::{ProblemPage, has_pages, problem_pages},

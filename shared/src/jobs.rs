@@ -139,7 +139,7 @@ pub struct DoubtLimit {
 
 impl DoubtLimit {
     /// The factor by which the wait grows.
-    pub const FACTOR: u32 = 5;
+    pub(crate) const FACTOR: u32 = 5;
 
     /// The wait after this number of such attempts, counted from 1.
     pub fn pause_after(&self, doubts: u32) -> Duration {

@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use rdkafka::ClientConfig;
 
-pub use self::{
-    client_errors::ClientErrors,
-    security::{ClientCertificate, ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings},
+pub(crate) use self::client_errors::ClientErrors;
+pub use self::security::{
+    ClientCertificate, ConnectionSecurity, SaslLogin, SaslMechanism, TlsSettings,
 };
 
 mod client_errors;
@@ -47,8 +47,9 @@ impl KafkaSettings {
 
     /// The settings of every client.
     pub fn client(&self) -> ClientConfig {
-        // By default OpenSSL cleans up when the process exits, even if the threads of a closing
-        // client still use it, and they would crash. The first initialisation decides.
+        // By default OpenSSL frees its state in an exit handler (`atexit`). Threads of a client
+        // that is still closing would then crash. This initialises OpenSSL without the handler, and
+        // before the client does: only the first initialisation decides.
         openssl_sys::init();
         let mut config = ClientConfig::new();
         config

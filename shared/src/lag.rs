@@ -88,7 +88,7 @@ impl GroupLag {
     /// Partitions in which the group does not go on at the last look, although there is something
     /// to read. None, if nothing is known: there was no look yet, or the last one failed.
     pub fn stalls(&self) -> Option<Vec<PartitionStall>> {
-        self.known(|it| it.stalls.clone())
+        self.known(|lag_reading| lag_reading.stalls.clone())
     }
 
     /// Says that everything is read up to this moment.
@@ -98,7 +98,7 @@ impl GroupLag {
 
     /// Says what keeps the group from having read everything.
     pub fn is_behind(&self, behind: Option<LagCause>) {
-        self.known(|it| it.behind = behind);
+        self.known(|lag_reading| lag_reading.behind = behind);
     }
 
     /// Says in which partitions it does not go on, if that is known.

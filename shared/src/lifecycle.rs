@@ -1,17 +1,18 @@
 //! The life of a process: start its parts, stop them in order, detect that a part has died.
 //!
 //! ```text
-//! start ──> running ──signal──> Edges told ──ended──> Work told ──ended──> Last told ──ended──> exit 0
-//!              └── a part ends unasked ──> the same way, exit 1
+//! start ──> running ──signal──> stop Edges ──ended──> Work ──ended──> Last ──ended──> exit 0
+//!              └── a part ends without a stop signal ──> the same stages, exit 1
 //! ```
 //!
 //! The stages stop one after the other, so that work accepted at the edges is processed, and the
-//! resulting messages are published. Each stage has its share of the grace; a stage that needs
-//! longer does not delay the stop signal of the next stage.
+//! resulting messages are published. Each stage has its share of the grace period; when that is
+//! over, the next stage gets its stop signal even if parts of this stage still run.
 //!
 //! Each part limits its own work after the stop signal: the HTTP server at the edges to 2.5 s,
 //! batcher and jobs to 2.5 s, the consumer to 2 s for its batch and 2.5 s for its group, the relay
-//! to 1.5 s. In sequence they end within the grace of 8 s, even if a dependency never answers.
+//! to 1.5 s. With the shares of the stages, all parts end within a grace period of 8 s, even if a
+//! dependency never answers.
 //!
 //! **Architecture invariant:** every task of the process is started here, has a name, and is
 //! awaited. A part that ends without a stop signal, fails or panics stops the process: a service
@@ -45,7 +46,7 @@ mod process;
 mod repeated_steps;
 pub mod signal;
 
-/// When a part is told to stop.
+/// The stage in which a part gets its stop signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum StopStage {
     /// First: the parts that accept new work from people (the public HTTP server).
@@ -59,7 +60,7 @@ pub enum StopStage {
 impl StopStage {
     const ALL: [Self; 3] = [Self::Edges, Self::Work, Self::Last];
 
-    /// By when, in eighths of the grace, a stage should have ended.
+    /// The end of the stage's share, in eighths of the grace period since the stop began.
     fn share(self) -> u32 {
         match self {
             Self::Edges => 3,
@@ -69,7 +70,7 @@ impl StopStage {
     }
 }
 
-/// The parts of one process and the order in which they stop. Clones are one and the same.
+/// The parts of one process and the order in which they stop. Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct ProcessLifecycle(Arc<LifecycleState>);
 
@@ -90,7 +91,7 @@ struct StageParts {
 }
 
 impl ProcessLifecycle {
-    /// A life that ends within `grace` of being asked to.
+    /// A process whose parts have the time `grace` to stop.
     pub fn new(grace: Duration) -> Self {
         let health = ProcessHealth::default();
         let component = health.component("lifecycle");
@@ -105,17 +106,18 @@ impl ProcessLifecycle {
         }))
     }
 
-    /// The health that the parts report. Not ready from the moment of the first stop signal on.
+    /// The health that the parts report. Not ready once the stop has begun.
     pub fn health(&self) -> &ProcessHealth {
         &self.0.health
     }
 
-    /// Cancelled once the process is to stop, before any part is told.
+    /// Cancelled when the stop begins, before any part gets its stop signal.
     pub fn stopping(&self) -> CancellationToken {
         self.0.stopping.child_token()
     }
 
-    /// Starts a part. Its token tells it to stop; if it ends before that, the process stops.
+    /// Starts a part. Its token is the stop signal; if the part ends before that, the process
+    /// stops.
     pub fn start<F, Fut, E>(&self, stage: StopStage, name: &'static str, part: F)
     where
         F: FnOnce(CancellationToken) -> Fut,
@@ -167,7 +169,8 @@ impl ProcessLifecycle {
         self.stop().await
     }
 
-    /// Stops now. Success if every part ended within the grace, and none unasked.
+    /// Stops now. Success if all parts ended within the grace period, and none failed or ended
+    /// before its stop signal.
     pub async fn stop(&self) -> ExitCode {
         tracing::info!("stopping");
         self.0.component.not_ready("stopping");
@@ -194,13 +197,13 @@ impl ProcessLifecycle {
     }
 }
 
-/// Completes the given time after a part was told to stop: its remaining work is given up.
-pub async fn stopped_for(stop: &CancellationToken, grace: Duration) {
+/// Completes `grace` after the stop signal. What the part still does then is to be given up.
+pub(crate) async fn stopped_for(stop: &CancellationToken, grace: Duration) {
     stop.cancelled().await;
     tokio::time::sleep(grace).await;
 }
 
-/// The error type of a part that cannot fail.
+/// The result of a part that cannot fail.
 pub type InfallibleResult = Result<(), Infallible>;
 
 #[cfg(test)]

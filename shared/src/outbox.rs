@@ -19,10 +19,12 @@ use crate::{
     message::{MessageHeaders, OutgoingMessage},
 };
 
-pub use self::floor::OutboxFloor;
+pub(crate) use self::floor::OutboxFloor;
 use self::floor::floor;
+pub(crate) use self::if_leading::if_leading;
 
 mod floor;
+mod if_leading;
 
 /// The largest size of a message with its headers: below a broker's default limit (1 MiB). That a
 /// topic accepts this size is checked when a service starts ([`crate::topics`]); a message that the
@@ -77,7 +79,7 @@ pub async fn append(
     )
     .bind(messages.iter().map(|message| message.id).collect::<Vec<_>>())
     .bind(messages.iter().map(|message| message.topic.as_ref()).collect::<Vec<_>>())
-    .bind(messages.iter().map(|it| it.key.as_deref()).collect::<Vec<_>>())
+    .bind(messages.iter().map(|message| message.key.as_deref()).collect::<Vec<_>>())
     .bind(headers)
     .bind(messages.iter().map(|message| message.payload.as_deref()).collect::<Vec<_>>())
     .execute(conn)
@@ -98,7 +100,7 @@ pub struct OutboxRow {
 
 /// Selects the topics whose messages are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TopicSelection<'t> {
+pub(crate) enum TopicSelection<'t> {
     /// Messages of all topics but these.
     Beside(&'t [&'t str]),
     /// Messages of this topic only.
@@ -111,7 +113,7 @@ pub async fn head(conn: &mut PgConnection, n_max: i64) -> Result<Vec<OutboxRow>,
 }
 
 /// As [`head`], of some topics. Each row of another topic is read and skipped.
-pub async fn head_of(
+pub(crate) async fn head_of(
     conn: &mut PgConnection,
     n_max: i64,
     which: TopicSelection<'_>,
@@ -166,14 +168,11 @@ pub async fn settle(
     epoch: i64,
     outbox_ids: &[i64],
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), settled AS (
+    sqlx::query_scalar(if_leading!(
+        "settled AS (
              DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($2)
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(outbox_ids)
     .fetch_one(conn)

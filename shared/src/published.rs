@@ -30,7 +30,7 @@ use std::{
 use sqlx::PgConnection;
 
 use crate::{
-    outbox::{self, OutboxRow},
+    outbox::{self, OutboxRow, if_leading},
     topics,
 };
 
@@ -54,11 +54,11 @@ impl Default for PublishedRetention {
 
 /// Nothing is kept longer than this by the clock, however quiet its service is: the topics
 /// themselves would not have kept it longer.
-pub const KEPT_MAX: Duration = topics::EVENT_RETENTION;
+pub(crate) const KEPT_MAX: Duration = topics::EVENT_RETENTION;
 
 /// The offsets that a log confirmed in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConfirmedOffsets {
+pub(crate) struct ConfirmedOffsets {
     /// The lowest of them.
     pub first: i64,
     /// The highest of them.
@@ -67,7 +67,7 @@ pub struct ConfirmedOffsets {
 
 /// The offsets that a log confirmed, by partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct OffsetsByPartition(pub BTreeMap<TopicPartition, ConfirmedOffsets>);
+pub struct OffsetsByPartition(pub(crate) BTreeMap<TopicPartition, ConfirmedOffsets>);
 
 impl OffsetsByPartition {
     /// Adds a confirmed message.
@@ -77,11 +77,33 @@ impl OffsetsByPartition {
         known.first = known.first.min(offset);
         known.last = known.last.max(offset);
     }
+
+    /// The topics, partitions and highest confirmed offsets, as `reached!` takes them.
+    fn columns(&self) -> (Vec<&str>, Vec<i32>, Vec<i64>) {
+        self.0
+            .iter()
+            .map(|((topic, partition), offsets)| (topic.as_str(), *partition, offsets.last))
+            .collect()
+    }
+}
+
+/// The part of a statement that records the highest confirmed offsets: topics, partitions and
+/// offsets are `$2`, `$3` and `$4`.
+macro_rules! reached {
+    () => {
+        "reached AS (
+             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
+             SELECT topic, partition, \"offset\"
+             FROM unnest($2::text[], $3::int4[], $4::int8[])
+                 AS confirmed (topic, partition, \"offset\"), lease
+             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
+         )"
+    };
 }
 
 /// A partition that lost what had been confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PartitionLoss {
+pub(crate) struct PartitionLoss {
     /// The partition whose end is recorded.
     pub partition: TopicPartition,
     /// The highest offset that had been confirmed.
@@ -92,7 +114,7 @@ pub struct PartitionLoss {
 
 /// Messages to publish again, in the order of their ids.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RepublishedMessages {
+pub(crate) struct RepublishedMessages {
     /// The messages to publish.
     pub messages: Vec<OutboxRow>,
     /// After these messages everything up to this id is published again; none if nothing is left.
@@ -100,7 +122,9 @@ pub struct RepublishedMessages {
 }
 
 /// The highest confirmed offset of each partition.
-pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<TopicPartition, i64>, sqlx::Error> {
+pub(crate) async fn up_to(
+    conn: &mut PgConnection,
+) -> Result<BTreeMap<TopicPartition, i64>, sqlx::Error> {
     let rows: Vec<(String, i32, i64)> =
         sqlx::query_as("SELECT topic, partition, \"offset\" FROM messaging.published_up_to")
             .fetch_all(conn)
@@ -109,7 +133,7 @@ pub async fn up_to(conn: &mut PgConnection) -> Result<BTreeMap<TopicPartition, i
 }
 
 /// The topics that have lost messages which are not all published again yet.
-pub async fn to_say_again(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+pub(crate) async fn to_say_again(conn: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
     sqlx::query_scalar("SELECT topic FROM messaging.log_loss WHERE ended_at IS NULL")
         .fetch_all(conn)
         .await
@@ -126,17 +150,15 @@ pub async fn settle(
     outbox_ids: &[i64],
     (offsets, keep): (&OffsetsByPartition, &PublishedRetention),
 ) -> Result<bool, sqlx::Error> {
-    // All parts of a statement see the same snapshot; the row of the lease is locked by the first.
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), settled AS (
-             DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($2)
+    let (topics, partitions, ends) = offsets.columns();
+    sqlx::query_scalar(if_leading!(
+        "settled AS (
+             DELETE FROM messaging.outbox USING lease WHERE outbox_id = ANY ($5)
              RETURNING outbox_id, message_id, topic, key, headers, payload
          ), kept AS (
              INSERT INTO messaging.published
                  (outbox_id, message_id, topic, key, headers, payload)
-             SELECT * FROM settled WHERE $3 AND topic <> ALL ($4)
+             SELECT * FROM settled WHERE $6 AND topic <> ALL ($7)
              -- Ids begin anew on a server that the data were copied to.
              ON CONFLICT (outbox_id) DO UPDATE
              SET message_id = excluded.message_id, topic = excluded.topic, key = excluded.key,
@@ -145,44 +167,36 @@ pub async fn settle(
              INSERT INTO messaging.published_latest
                  (outbox_id, message_id, topic, key, headers, payload)
              SELECT DISTINCT ON (topic, key) * FROM settled
-             WHERE topic = ANY ($4) AND key IS NOT NULL
+             WHERE topic = ANY ($7) AND key IS NOT NULL
              ORDER BY topic, key, outbox_id DESC
              ON CONFLICT (topic, key) DO UPDATE
              SET outbox_id = excluded.outbox_id, message_id = excluded.message_id,
                  headers = excluded.headers, payload = excluded.payload
-         ), reached AS (
-             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
-             SELECT topic, partition, \"offset\"
-             FROM unnest($5::text[], $6::int4[], $7::int8[])
-                 AS confirmed (topic, partition, \"offset\"), lease
-             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         ), ",
+        reached!(),
+    ))
     .bind(epoch)
+    .bind(topics)
+    .bind(partitions)
+    .bind(ends)
     .bind(outbox_ids)
     .bind(!keep.span.is_zero())
     .bind(&keep.latest)
-    .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
-    .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(offsets.0.values().map(|offsets| offsets.last).collect::<Vec<_>>())
     .fetch_one(conn)
     .await
 }
 
 /// Records that these partitions lost messages, if `epoch` is still the relay's: all kept messages
 /// of their topics are to be published again, from the beginning. Returns whether the epoch is.
-pub async fn lost(
+pub(crate) async fn lost(
     conn: &mut PgConnection,
     epoch: i64,
     losses: &[PartitionLoss],
 ) -> Result<bool, sqlx::Error> {
     // One row and one cursor per topic; a topic that is lost again while it is published again
     // begins again.
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), lost AS MATERIALIZED (
+    sqlx::query_scalar(if_leading!(
+        "lost AS MATERIALIZED (
              SELECT DISTINCT ON (topic) topic, partition, up_to, ends_at
              FROM unnest($2::text[], $3::int4[], $4::int8[], $5::int8[])
                  AS lost (topic, partition, up_to, ends_at), lease
@@ -200,23 +214,22 @@ pub async fn lost(
              SET partition = excluded.partition, up_to = excluded.up_to,
                  ends_at = excluded.ends_at, again_after = 0, again_until = excluded.again_until,
                  found_at = now(), ended_at = NULL
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(
         losses.iter().map(|partition_loss| partition_loss.partition.0.as_str()).collect::<Vec<_>>(),
     )
     .bind(losses.iter().map(|partition_loss| partition_loss.partition.1).collect::<Vec<_>>())
     .bind(losses.iter().map(|partition_loss| partition_loss.up_to).collect::<Vec<_>>())
-    .bind(losses.iter().map(|it| it.ends_at).collect::<Vec<_>>())
+    .bind(losses.iter().map(|partition_loss| partition_loss.ends_at).collect::<Vec<_>>())
     .fetch_one(conn)
     .await
 }
 
 /// The next messages of a topic that lost messages. Reads `n_max` kept messages of any topic, so
 /// that one call is bounded; possibly none of them belongs to this topic.
-pub async fn again(
+pub(crate) async fn again(
     conn: &mut PgConnection,
     topic: &str,
     n_max: i64,
@@ -271,28 +284,21 @@ pub async fn said_again(
     (topic, next): (&str, Option<i64>),
     offsets: &OffsetsByPartition,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), advanced AS (
+    let (topics, partitions, ends) = offsets.columns();
+    sqlx::query_scalar(if_leading!(
+        "advanced AS (
              UPDATE messaging.log_loss
-             SET again_after = coalesce($2, again_after),
-                 ended_at = CASE WHEN $2 IS NULL THEN now() END
+             SET again_after = coalesce($5, again_after),
+                 ended_at = CASE WHEN $5 IS NULL THEN now() END
              FROM lease WHERE ended_at IS NULL AND topic = $6
-         ), reached AS (
-             INSERT INTO messaging.published_up_to (topic, partition, \"offset\")
-             SELECT topic, partition, \"offset\"
-             FROM unnest($3::text[], $4::int4[], $5::int8[])
-                 AS confirmed (topic, partition, \"offset\"), lease
-             ON CONFLICT (topic, partition) DO UPDATE SET \"offset\" = excluded.\"offset\"
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         ), ",
+        reached!(),
+    ))
     .bind(epoch)
+    .bind(topics)
+    .bind(partitions)
+    .bind(ends)
     .bind(next)
-    .bind(offsets.0.keys().map(|(topic, _)| topic.as_str()).collect::<Vec<_>>())
-    .bind(offsets.0.keys().map(|(_, partition)| *partition).collect::<Vec<_>>())
-    .bind(offsets.0.values().map(|offsets| offsets.last).collect::<Vec<_>>())
     .bind(topic)
     .fetch_one(conn)
     .await
@@ -332,7 +338,7 @@ pub async fn purge(
 }
 
 /// The partitions among `offsets` that confirmed at or below their highest confirmed offset.
-pub fn begun_anew(
+pub(crate) fn begun_anew(
     up_to: &BTreeMap<TopicPartition, i64>,
     offsets: &OffsetsByPartition,
 ) -> Vec<PartitionLoss> {
@@ -346,7 +352,7 @@ pub fn begun_anew(
 
 /// The partitions among `ends` that end at or below their highest confirmed offset. A partition
 /// without an answer of the broker is not included: an unknown end is not a loss.
-pub fn cut_short(
+pub(crate) fn cut_short(
     up_to: &BTreeMap<TopicPartition, i64>,
     ends: &BTreeMap<TopicPartition, i64>,
 ) -> Vec<PartitionLoss> {
@@ -359,6 +365,6 @@ pub fn cut_short(
 }
 
 /// The topics of these losses, each once.
-pub fn topics(losses: &[PartitionLoss]) -> BTreeSet<&str> {
+pub(crate) fn topics(losses: &[PartitionLoss]) -> BTreeSet<&str> {
     losses.iter().map(|partition_loss| partition_loss.partition.0.as_str()).collect()
 }

@@ -46,10 +46,10 @@ use crate::{
     published::{OffsetsByPartition, PublishedRetention, TopicPartition},
 };
 
+pub(crate) use self::leader::LeaderLease;
 use self::leader_tenure::LeaderTenure;
 pub use self::{
     kafka::KafkaPublisher,
-    leader::LeaderLease,
     publish_result::{PublishRefusal, PublishResult, RefusalCause},
 };
 
@@ -266,7 +266,11 @@ impl<P: MessagePublisher> OutboxRelay<P> {
                         "topic {} is held, others go on: {}",
                         held.topic, held.detail
                     )),
-                    None if self.leader.as_ref().is_some_and(|it| it.known.is_saying_again()) => {
+                    None if self
+                        .leader
+                        .as_ref()
+                        .is_some_and(|leader| leader.known.is_saying_again()) =>
+                    {
                         self.health.ready_though("the log lost messages: they are published again");
                     }
                     None => self.health.ready(),

@@ -31,6 +31,8 @@ pub(crate) use self::log::finish as finish_log;
 pub use self::process_metrics::ProcessMetrics;
 pub(crate) use self::process_metrics::introduce;
 
+#[cfg(test)]
+pub(crate) mod captured_log;
 mod log;
 pub(crate) mod messaging;
 mod metric_descriptions;
@@ -79,7 +81,11 @@ impl MetricsHandle {
     /// takes the block away between the writer's look at it and its write; at most about one for
     /// each look at the numbers. Counters are not concerned, so what must stay 0 is never a
     /// histogram.
-    pub async fn keep_up(self, every: Duration, stop: CancellationToken) -> InfallibleResult {
+    pub(crate) async fn keep_up(
+        self,
+        every: Duration,
+        stop: CancellationToken,
+    ) -> InfallibleResult {
         let rest = || stop.run_until_cancelled(tokio::time::sleep(every));
         while rest().await.is_some() {
             self.0.run_upkeep();
@@ -102,7 +108,7 @@ const LONG_SECONDS: &[f64] =
 const SIZES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0];
 
 /// Whether a filter of log lines can be read.
-pub fn check_filter(filter: &str) -> Result<(), TelemetryError> {
+pub(crate) fn check_filter(filter: &str) -> Result<(), TelemetryError> {
     EnvFilter::try_new(filter)?;
     Ok(())
 }

@@ -34,10 +34,10 @@ mod restore;
 /// How long the broker keeps events.
 pub const EVENT_RETENTION: Duration = Duration::from_hours(7 * 24);
 /// How long the broker keeps copies of dead letters, for people to look at.
-pub const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(14 * 24);
+pub(crate) const DEAD_LETTER_RETENTION: Duration = Duration::from_hours(14 * 24);
 /// Only whole segments are deleted or compacted, and never the one that is being written: what is
 /// kept is kept up to this much longer.
-pub const SEGMENT_SPAN: Duration = Duration::from_hours(24);
+pub(crate) const SEGMENT_SPAN: Duration = Duration::from_hours(24);
 /// A topic of latest values keeps each value at least this long, for those who follow closely.
 const COMPACTION_LAG_MIN: Duration = Duration::from_hours(1);
 /// Partitions of each topic of events.

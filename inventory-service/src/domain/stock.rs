@@ -50,7 +50,7 @@ impl StockCount {
 
     /// Whether `count` more may be delivered.
     pub fn has_room_for(self, count: u64) -> bool {
-        self.stocked.checked_add(count).is_some_and(|it| it <= Self::STOCKED_MAX)
+        self.stocked.checked_add(count).is_some_and(|sum| sum <= Self::STOCKED_MAX)
     }
 
     /// Adds a delivery to the available quantity.

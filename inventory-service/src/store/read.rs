@@ -15,7 +15,7 @@ pub(crate) async fn product(conn: &mut PgConnection, sku: &Sku) -> Result<Option
     .bind(sku.as_str())
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(LoadedProduct::try_from).transpose()?.map(|it| it.product))
+    Ok(row.map(LoadedProduct::try_from).transpose()?.map(|loaded| loaded.product))
 }
 
 /// Up to `n_max` products after a SKU, in the order of the SKUs.

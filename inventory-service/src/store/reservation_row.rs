@@ -69,7 +69,7 @@ pub(super) async fn load_for_update(
         "SELECT order_id, stage, lines, said, version
          FROM reservations WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE",
     )
-    .bind(orders.iter().map(|it| it.0).collect::<Vec<_>>())
+    .bind(orders.iter().map(|order_id| order_id.0).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(LoadedReservation::try_from).collect::<Result<_, _>>()?)

@@ -132,7 +132,7 @@ async fn assert_agree(house: &House, model: &Inventory) {
 /// The messages of each subject are numbered 1, 2, 3 in the order of the outbox.
 async fn assert_sequences_rise_without_gaps(house: &House) {
     let mut next = BTreeMap::<String, i64>::new();
-    for message in house.said().await.iter().filter(|it| !it.topic.ends_with(".dlq")) {
+    for message in house.said().await.iter().filter(|message| !message.topic.ends_with(".dlq")) {
         let (_, subject, sequence) = outside(message);
         let expected = next.entry(subject.clone()).or_insert(1);
         assert_eq!(sequence, *expected, "{subject}");

@@ -95,7 +95,7 @@ struct Books {
 
 impl Books {
     fn balance(&self, sku: &str, account: Account) -> i64 {
-        let of_sku = self.postings.iter().filter(|it| it.sku == sku);
+        let of_sku = self.postings.iter().filter(|posting| posting.sku == sku);
         let signed = |posting: &Posting| match (posting.from == account, posting.to == account) {
             (true, _) => -posting.count,
             (_, true) => posting.count,

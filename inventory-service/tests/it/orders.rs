@@ -22,7 +22,7 @@ async fn an_order_that_is_placed_holds_its_lines() {
     assert_eq!(house.counts("lamp").await, (8, 2, 0));
     assert_eq!(house.counts("chair").await, (4, 1, 0));
     let said = house.said().await;
-    let said: Vec<_> = said.iter().filter(|it| it.topic == "stock-reserved").collect();
+    let said: Vec<_> = said.iter().filter(|message| message.topic == "stock-reserved").collect();
     assert_eq!(said.len(), 1);
     assert_eq!(outside(said[0]), ("stock-reserved".to_owned(), order.to_string(), 1));
     let record: StockReserved = house.read(said[0]).await;

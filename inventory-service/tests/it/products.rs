@@ -194,7 +194,7 @@ async fn lists_come_page_by_page_in_the_order_of_the_skus() {
             assert_eq!(status, StatusCode::OK);
             let items = page["items"].as_array().unwrap();
             assert!((1..=2).contains(&items.len()));
-            seen.extend(items.iter().map(|it| it["sku"].as_str().unwrap().to_owned()));
+            seen.extend(items.iter().map(|item| item["sku"].as_str().unwrap().to_owned()));
             let Some(cursor) = page["next_cursor"].as_str() else { break };
             path = format!("{list}?limit=2&cursor={cursor}");
         }

@@ -58,7 +58,7 @@ async fn read(kafka: &kafka::KafkaSettings, topics: &[&str], key: &str, n: usize
     let mut config = kafka.client();
     config.set("group.id", devstack::unique_prefix()).set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer = config.create().unwrap();
-    let names: Vec<String> = topics.iter().map(|it| kafka.topic(it)).collect();
+    let names: Vec<String> = topics.iter().map(|topic| kafka.topic(topic)).collect();
     consumer.subscribe(&names.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     let (mut seen, mut patience) = (0, TestWait::until(&format!("{n} messages of {key}")));
     while seen < n {

@@ -31,5 +31,7 @@ pub(super) async fn get_notifications(
     let look = async |conn: &mut PgConnection| store::read(conn, order_id).await;
     let known = look_up(&pool, look).await?;
     let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
-    known.map(|it| JsonBody(CorrespondenceView::of(order_id, &it))).ok_or_else(unknown)
+    known
+        .map(|correspondence| JsonBody(CorrespondenceView::of(order_id, &correspondence)))
+        .ok_or_else(unknown)
 }

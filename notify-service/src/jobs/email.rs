@@ -70,7 +70,7 @@ enum ComposeError {
 /// Composes a mail.
 fn write(from: &Mailbox, mail: &EmailMessage) -> Result<SmtpMessage, ComposeError> {
     let to: Address = mail.email.parse().map_err(|_why| ComposeError::Address)?;
-    let name = mail.name.as_deref().map(mail::one_line).filter(|it| !it.is_empty());
+    let name = mail.name.as_deref().map(mail::one_line).filter(|name| !name.is_empty());
     let order = HeaderName::new_from_ascii_str("X-Order-Id");
     // RFC 3834: the mail is automatic, and no program is to answer it.
     let by_itself = HeaderName::new_from_ascii_str("Auto-Submitted");

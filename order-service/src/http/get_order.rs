@@ -60,7 +60,8 @@ pub(super) async fn get_order(
         let (order, history) = found.ok_or_else(|| ORDER_NOT_FOUND.problem())?;
         let pending = matches!(order.stage, OrderStage::Pending { .. });
         if !pending || Instant::now() >= until {
-            let applied = wait.map(|it| [(PREFERENCE_APPLIED, format!("wait={}", it.as_secs()))]);
+            let applied =
+                wait.map(|wait| [(PREFERENCE_APPLIED, format!("wait={}", wait.as_secs()))]);
             return Ok((applied, JsonBody(OrderWithHistory::new(order, history))).into_response());
         }
         tokio::time::sleep_until((Instant::now() + LOOK_AGAIN).min(until)).await;

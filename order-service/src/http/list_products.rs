@@ -46,5 +46,5 @@ pub(super) async fn list_products(
     let after = after.as_ref().map(Sku::as_str);
     let look = async |conn: &mut _| view::products(conn, after, limit.rows()).await;
     let shown = look_up(&api.pool, look).await?;
-    Ok(JsonBody(ListPage::of(shown, limit, |it| it.sku.clone(), ProductView::from)))
+    Ok(JsonBody(ListPage::of(shown, limit, |product| product.sku.clone(), ProductView::from)))
 }

@@ -24,7 +24,7 @@ pub async fn learn(conn: &mut PgConnection, words: &[&ProductSnapshot]) -> Resul
     if last.is_empty() {
         return Ok(());
     }
-    let product = || last.values().map(|it| it.product.as_ref());
+    let product = || last.values().map(|entry| entry.product.as_ref());
     sqlx::query(
         "INSERT INTO products (sku, sequence, name, price_minor, currency, active, changed_at)
          SELECT * FROM unnest($1::text[], $2::int8[], $3::text[], $4::int8[], $5::text[],
@@ -36,15 +36,15 @@ pub async fn learn(conn: &mut PgConnection, words: &[&ProductSnapshot]) -> Resul
          WHERE products.sequence < excluded.sequence",
     )
     .bind(last.keys().map(|sku| sku.as_str()).collect::<Vec<_>>())
-    .bind(last.values().map(|it| it.sequence).collect::<Vec<_>>())
+    .bind(last.values().map(|entry| entry.sequence).collect::<Vec<_>>())
     .bind(
         product()
-            .map(|product_details| product_details.map(|it| it.name.as_str()))
+            .map(|product_details| product_details.map(|product| product.name.as_str()))
             .collect::<Vec<_>>(),
     )
     .bind(
         product()
-            .map(|product_details| product_details.map(|it| it.offer.price.minor()))
+            .map(|product_details| product_details.map(|product| product.offer.price.minor()))
             .collect::<Vec<_>>(),
     )
     .bind(
@@ -57,7 +57,7 @@ pub async fn learn(conn: &mut PgConnection, words: &[&ProductSnapshot]) -> Resul
     )
     .bind(
         product()
-            .map(|product_details| product_details.map(|it| it.offer.active))
+            .map(|product_details| product_details.map(|product| product.offer.active))
             .collect::<Vec<_>>(),
     )
     .bind(

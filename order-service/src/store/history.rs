@@ -41,12 +41,12 @@ pub async fn note(
          ON CONFLICT DO NOTHING",
     )
     .bind(entries.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>())
-    .bind(each().map(|it| it.message_id).collect::<Vec<_>>())
+    .bind(each().map(|entry| entry.message_id).collect::<Vec<_>>())
     .bind(each().map(|entry| printable(&entry.source)).collect::<Vec<_>>())
-    .bind(each().map(|it| it.sequence).collect::<Vec<_>>())
+    .bind(each().map(|entry| entry.sequence).collect::<Vec<_>>())
     .bind(each().map(|entry| entry.what).collect::<Vec<_>>())
     .bind(each().map(|entry| entry.detail.as_deref().map(printable)).collect::<Vec<_>>())
-    .bind(each().map(|it| it.happened_at).collect::<Vec<_>>())
+    .bind(each().map(|entry| entry.happened_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

@@ -38,7 +38,7 @@ fn without(name: &str) -> Value {
 }
 
 fn lines(n: usize) -> Value {
-    (0..n).map(|it| json!({ "sku": format!("sku-{it}"), "quantity": 1 })).collect()
+    (0..n).map(|i| json!({ "sku": format!("sku-{i}"), "quantity": 1 })).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

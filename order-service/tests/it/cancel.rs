@@ -89,7 +89,7 @@ async fn many_cancellations_at_once_are_said_once() {
         crate::kit::ask(&apis[n % 2], request.body(axum::body::Body::empty()).unwrap())
     };
     let replies = join_all((0..40).map(cancel)).await;
-    assert!(replies.iter().all(|it| it.status == StatusCode::ACCEPTED));
+    assert!(replies.iter().all(|reply| reply.status == StatusCode::ACCEPTED));
     assert_eq!(shop.said(order).await.len(), 2);
 }
 
@@ -122,7 +122,7 @@ async fn at_each_stage_the_answer_is_described_with_an_example_and_a_repeat_gets
     let examples = |status: &str| {
         let (_, form) = forms.iter().find(|pair| pair.0 == status).unwrap();
         let examples = described[status]["content"][form]["examples"].as_object().unwrap();
-        examples.values().map(|it| it["value"].clone()).collect::<Vec<_>>()
+        examples.values().map(|example| example["value"].clone()).collect::<Vec<_>>()
     };
     let order = [0; 6].map(|_| shop.place());
     let [placed, held, paid_for, late, short, unpaid] = join_all(order).await.try_into().unwrap();
@@ -157,7 +157,7 @@ async fn at_each_stage_the_answer_is_described_with_an_example_and_a_repeat_gets
         }
         let keys = |value: &serde_json::Value| {
             let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
-            keys.retain(|it| !["instance", "trace_id"].contains(&it.as_str()));
+            keys.retain(|key| !["instance", "trace_id"].contains(&key.as_str()));
             keys.sort_unstable();
             keys
         };

@@ -190,7 +190,7 @@ fn product(sku: &str, price_minor: i64) -> ProductChanged {
 async fn price(shop: &Shop, sku: &str) -> Option<i64> {
     let mut conn = shop.pool.acquire().await.unwrap();
     let offers = catalogue::offers(&mut conn, &[sku]).await.unwrap();
-    offers.values().next().map(|it| it.price.minor())
+    offers.values().next().map(|offer| offer.price.minor())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -33,7 +33,8 @@ async fn open_orders_are_counted_by_what_they_wait_for() {
     shop.clock.advance(Duration::days(100 * 365));
     shop.place().await;
     let found = counted(&shop).await;
-    let numbers: Vec<_> = found.iter().map(|it| (it.held, it.orders, it.overdue)).collect();
+    let numbers: Vec<_> =
+        found.iter().map(|count| (count.held, count.orders, count.overdue)).collect();
     assert_eq!(numbers, [(false, 2, 1), (true, 2, 2)]);
     assert!(found.iter().all(|open_count| open_count.age > 60.0), "{found:?}");
 }

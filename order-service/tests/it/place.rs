@@ -101,7 +101,8 @@ async fn fifty_posts_with_one_key_are_one_order_with_one_answer() {
     let bodies: HashSet<_> = replies.iter().map(|reply| reply.bytes.clone()).collect();
     assert_eq!(bodies.len(), 1, "{bodies:?}");
     assert!(replies.iter().all(|reply| reply.status == StatusCode::ACCEPTED));
-    let first = replies.iter().filter(|it| it.header("idempotency-replayed").is_empty()).count();
+    let first =
+        replies.iter().filter(|reply| reply.header("idempotency-replayed").is_empty()).count();
     assert_eq!(first, 1);
     assert_eq!(shop.count().await, 1);
     assert_eq!(shop.said(replies[0].id()).await, [("order-placed".to_owned(), 1)]);
@@ -155,7 +156,7 @@ async fn the_same_key_of_another_client_is_another_order() {
     let shop = Shop::open().await;
     let post = async |client: Option<&'static str>| {
         let mut request = order_request("k1", &two_teas());
-        let header = client.map(|it| ("x-client-id".parse().unwrap(), it.parse().unwrap()));
+        let header = client.map(|client| ("x-client-id".parse().unwrap(), client.parse().unwrap()));
         request.headers_mut().extend(header as Option<(HeaderName, HeaderValue)>);
         ask(&shop.api, request).await
     };

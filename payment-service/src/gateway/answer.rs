@@ -158,7 +158,7 @@ impl HttpReply {
     }
 
     pub(super) fn refused(&self) -> GatewayError {
-        let code = self.problem.code.chars().filter(|it| !it.is_control());
+        let code = self.problem.code.chars().filter(|character| !character.is_control());
         GatewayError::Refused { status: self.status, code: code.take(CODE_CHARS_MAX).collect() }
     }
 

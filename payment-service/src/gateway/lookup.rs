@@ -103,7 +103,7 @@ impl GatewayClient {
                 None
             }
         };
-        let first = listed.and_then(|it| it.data.into_iter().next());
+        let first = listed.and_then(|page| page.data.into_iter().next());
         Ok(first.map_or_else(|| UNLISTED.to_owned(), |listed_refund| listed_refund.id))
     }
 

@@ -53,7 +53,7 @@ pub(super) async fn list_payments(
         shown,
         limit,
         |payment| payment.order_id.to_string(),
-        |it| PaymentView::of(&it),
+        |payment| PaymentView::of(&payment),
     );
     Ok(JsonBody(page.flatten()))
 }

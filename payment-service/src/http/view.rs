@@ -159,7 +159,7 @@ impl PaymentView {
             order_id: *order_id,
             stage: payment.stage()?.into(),
             amount: terms.map(|payment_terms| (&payment_terms.amount).into()),
-            payment_method: terms.map(|it| it.method.masked()),
+            payment_method: terms.map(|payment_terms| payment_terms.method.masked()),
             charge: payment.charge().map(|charge| ChargeView {
                 id: charge.id.clone(),
                 amount: (&charge.amount).into(),

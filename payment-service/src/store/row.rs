@@ -153,7 +153,7 @@ impl<'p> RowColumns<'p> {
         let charge = payment.charge();
         self.order_id.push(order_id);
         self.stage.push(stage.code());
-        self.amount_minor.push(terms.map(|it| it.amount.minor));
+        self.amount_minor.push(terms.map(|payment_terms| payment_terms.amount.minor));
         self.currency.push(terms.map(|payment_terms| payment_terms.amount.currency.as_str()));
         self.method.push(terms.map(|payment_terms| payment_terms.method.expose()));
         self.charge_id.push(charge.map(|charge| charge.id.as_str()));

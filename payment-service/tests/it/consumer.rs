@@ -154,7 +154,7 @@ async fn a_record_that_makes_no_sense_is_dead_with_its_reason_and_the_others_go_
     };
     let batch = [
         bad(|order_placed| order_placed.total_minor = -1),
-        bad(|it| it.currency = "Euro".to_owned()),
+        bad(|order_placed| order_placed.currency = "Euro".to_owned()),
         bad(|order_placed| order_placed.payment_method.clear()),
         others.say(id(), &record(id())),
         others.placed(good, "tok_visa"),

@@ -197,7 +197,7 @@ impl Payments {
             clock: Clock::System,
             watch: SequenceWatch::default(),
         };
-        let batch: Vec<_> = said.iter().map(|it| self.incoming(it)).collect();
+        let batch: Vec<_> = said.iter().map(|message| self.incoming(message)).collect();
         parts.take_in(&batch).await
     }
 
@@ -246,7 +246,7 @@ impl Payments {
         let mut conn = self.pool.acquire().await.unwrap();
         let kept = outbox::head(&mut conn, 10_000).await.unwrap();
         kept.iter()
-            .filter(|it| !it.message.topic.ends_with(".dlq"))
+            .filter(|row| !row.message.topic.ends_with(".dlq"))
             .filter(|row| row.message.key == Some(order_id.to_string().into_bytes()))
             .map(|row| Message {
                 envelope: MessageEnvelope::from_headers(&row.message.headers).unwrap(),

@@ -219,7 +219,7 @@ impl<B: BatchHandler> BatchWorker<B> {
 fn span<B: BatchHandler>(commands: &mut [B::Command]) -> tracing::Span {
     let n = commands.len();
     let trace_id = match commands {
-        [command] => B::trace(command).map(|it| it.trace_id()),
+        [command] => B::trace(command).map(|trace| trace.trace_id()),
         _ => None,
     };
     tracing::info_span!("transaction", commands = n, trace_id)

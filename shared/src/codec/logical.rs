@@ -41,7 +41,7 @@ impl<'s> TypeComparison<'s> {
         let reader = named(self.ours, reader);
         match (writer, reader) {
             (Schema::Union(writer), _) => {
-                writer.variants().iter().find_map(|it| self.compare(path, it, reader))
+                writer.variants().iter().find_map(|variant| self.compare(path, variant, reader))
             }
             (_, Schema::Union(reader)) => {
                 let same_kind = |schema: &&Schema| kind(named(self.ours, schema)) == kind(writer);
@@ -191,7 +191,7 @@ mod tests {
             format!(r#"{{"type":"array","items":{value}}}"#),
             within,
         ]
-        .map(|it| record(&it))
+        .map(|schema| record(&schema))
     }
 
     fn record(field: &str) -> Schema {
@@ -237,7 +237,7 @@ mod tests {
             conflict(&writer, &reader).unwrap(),
             "its f is timestamp-millis, ours is timestamp-micros, and neither is converted"
         );
-        let scale = |it: &str| labelled("bytes", "decimal").replace(r#""scale":2"#, it);
+        let scale = |scale: &str| labelled("bytes", "decimal").replace(r#""scale":2"#, scale);
         let [writer, ..] = holding(&scale(r#""scale":3"#));
         let [reader, ..] = holding(&scale(r#""scale":2"#));
         assert!(

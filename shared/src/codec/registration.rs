@@ -130,7 +130,7 @@ impl AvroCodec {
 
     /// [Renews](Self::renew) every minute until told to stop. It ignores an unavailable registry:
     /// the part that needs the registry reports that.
-    pub async fn keep_registered(self, stop: CancellationToken) -> InfallibleResult {
+    pub(crate) async fn keep_registered(self, stop: CancellationToken) -> InfallibleResult {
         let mut pace = LogThrottle::default();
         let mut steps = RepeatedSteps::until(stop);
         steps.pause(RENEW_EVERY);

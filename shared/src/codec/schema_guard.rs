@@ -70,7 +70,7 @@ fn measure(
         },
         Schema::Map(it) => measure(&it.types, named).map(|_| SMALL),
         Schema::Union(it) => {
-            let variants = it.variants().iter().map(|it| measure(it, named));
+            let variants = it.variants().iter().map(|variant| measure(variant, named));
             let extents: Vec<DatumExtent> = variants.collect::<Result<_, _>>()?;
             let values = extents.iter().map(|datum_extent| datum_extent.values).max().unwrap_or(0);
             bounded(DatumExtent { bytes_min: 1, values: values + 1 })

@@ -264,7 +264,7 @@ async fn a_body_that_ends_before_an_optional_field_is_cut_off_not_short() {
 async fn an_older_writer_without_an_optional_field_is_read_with_its_default() {
     let mut older: Value = serde_json::from_str(LoanRequested::SCHEMA).unwrap();
     let Value::Array(fields) = &mut older["fields"] else { panic!("no fields") };
-    fields.retain(|it| it["name"] != "reader_name");
+    fields.retain(|field| field["name"] != "reader_name");
     let older = kept(&older.to_string());
     let codec = codec::<LoanRequested>(&older);
 

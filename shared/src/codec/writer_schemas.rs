@@ -108,7 +108,7 @@ impl WriterSchemas {
         let mut missing: BTreeMap<u32, Vec<RecordKind>> = BTreeMap::new();
         for (id, kind) in wanted.iter().filter(|(id, kind)| self.recall(*id, *kind).is_none()) {
             let kinds = missing.entry(*id).or_default();
-            if !kinds.iter().any(|it| it.id == kind.id) {
+            if !kinds.iter().any(|known| known.id == kind.id) {
                 kinds.push(*kind);
             }
         }

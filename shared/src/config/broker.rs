@@ -94,7 +94,7 @@ impl BrokerSettings {
             prefix: self.kafka_topic_prefix.clone(),
             client_id: client_id.to_owned(),
             security: self.security()?.into(),
-            member: self.kafka_group_member.clone().filter(|it| !it.is_empty()),
+            member: self.kafka_group_member.clone().filter(|member| !member.is_empty()),
         })
     }
 
@@ -160,8 +160,10 @@ impl BrokerSettings {
     fn login(&self) -> Result<SaslLogin, InvalidSetting> {
         let wanted = "it is not set, and KAFKA_SECURITY asks for a login";
         let user = self.kafka_sasl_username.clone().filter(|text| !text.is_empty());
-        let password =
-            self.kafka_sasl_password.as_ref().filter(|it| !it.expose_secret().is_empty());
+        let password = self
+            .kafka_sasl_password
+            .as_ref()
+            .filter(|password| !password.expose_secret().is_empty());
         let password = match (password, &self.kafka_sasl_password_file) {
             (Some(password), _) => password.clone(),
             (None, Some(file)) => secret_file("KAFKA_SASL_PASSWORD_FILE", file)?,

@@ -20,11 +20,11 @@ pub fn ignore_empty(command: Command) -> Command {
 }
 
 fn without_empty(command: Command) -> Command {
-    let command = command.mut_args(|it| {
-        if it.get_env().is_some_and(is_empty) {
-            it.env(builder::Resettable::<builder::OsStr>::Reset)
+    let command = command.mut_args(|argument| {
+        if argument.get_env().is_some_and(is_empty) {
+            argument.env(builder::Resettable::<builder::OsStr>::Reset)
         } else {
-            it
+            argument
         }
     });
     command.mut_subcommands(without_empty)
@@ -38,7 +38,9 @@ fn is_empty(name: &OsStr) -> bool {
 pub(super) fn hint<T: CommandFactory>(complaint: &str) -> String {
     let command = T::command();
     let mut hint = String::new();
-    for argument in command.get_arguments().filter(|it| it.get_env().is_some_and(is_empty)) {
+    for argument in
+        command.get_arguments().filter(|argument| argument.get_env().is_some_and(is_empty))
+    {
         if let Some(name) = missing(argument, complaint) {
             // Writing to a string cannot fail.
             write!(hint, " ({name} is not set: it is empty)").unwrap_or_default();

@@ -54,7 +54,7 @@ impl FromStr for RetrySettings {
 fn duration(name: &'static str, text: &str) -> Result<Duration, BadRetry> {
     parse_duration(text)
         .ok()
-        .filter(|it| !it.is_zero())
+        .filter(|duration| !duration.is_zero())
         .ok_or_else(|| BadRetry::Value(name, text.to_owned(), "as in 500ms or 30s, above nothing"))
 }
 
@@ -69,7 +69,7 @@ fn limit(text: &str) -> Result<Option<u32>, BadRetry> {
     if text == "unlimited" {
         return Ok(None);
     }
-    let known = text.parse().ok().filter(|it| (1..=1_000).contains(it));
+    let known = text.parse().ok().filter(|attempts| (1..=1_000).contains(attempts));
     let refused = || BadRetry::Value("attempts", text.to_owned(), "from 1 to 1000, or unlimited");
     known.map(Some).ok_or_else(refused)
 }

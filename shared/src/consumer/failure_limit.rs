@@ -31,7 +31,7 @@ impl Default for FailureLimits {
 
 /// The limit that was reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailureLimit {
+pub(crate) enum FailureLimit {
     /// This many in a row.
     InARow(u32),
     /// This many percent of the last messages.

@@ -153,13 +153,15 @@ fn offset<'k>(known: &'k mut ByPartition, topic: &str, partition: i32) -> &'k mu
     partitions.entry(partition).or_default()
 }
 
-/// The topic of a line `… Topic TOPIC changed id from ID to ID`. The first id is no change.
+/// The topic of a line `… Topic TOPIC changed id from ID to ID`, if both are ids. The client writes
+/// an id in base64, and zeros (`AAAA…`) for the id of a topic that it does not know: learning the
+/// first id is no change of the topic.
 fn other_topic(line: &str) -> Option<&str> {
     let (_, told) = line.split_once("Topic ")?;
     let (topic, ids) = told.split_once(" changed id from ")?;
     let (before, after) = ids.split_once(" to ")?;
-    let is_one = |id: &str| id.bytes().any(|n| n != b'A' && n != b'=');
-    (is_one(before) && is_one(after)).then_some(topic)
+    let is_id = |text: &str| text.bytes().any(|byte| byte != b'A' && byte != b'=');
+    (is_id(before) && is_id(after)).then_some(topic)
 }
 
 /// The topic, partition and offset of a line `… TOPIC [PARTITION]: offset reset (at offset N (…), …) to …`.
@@ -172,12 +174,8 @@ fn reset(line: &str) -> Option<(&str, i32, i64)> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-    };
-
     use super::*;
+    use crate::telemetry::captured_log::CapturedLog;
 
     fn offsets() -> MemberOffsets {
         let kafka = kafka::KafkaSettings {
@@ -190,23 +188,9 @@ mod tests {
         MemberOffsets::new("tally", &kafka)
     }
 
-    #[derive(Clone, Default)]
-    struct ClientLines(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for ClientLines {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
     #[test]
     fn the_log_says_where_a_reset_happened_from_which_offset_and_where_reading_goes_on() {
-        let (offsets, lines) = (offsets(), ClientLines::default());
+        let (offsets, lines) = (offsets(), CapturedLog::default());
         let writer = lines.clone();
         let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
         tracing::subscriber::with_default(log.finish(), || {
@@ -218,9 +202,9 @@ mod tests {
             assert!(!offsets.is_reset_since("x-numbers", 3));
             offsets.note_read("x-numbers", 3, 10);
         });
-        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let text = lines.text();
         let [reset, goes_on] = text.lines().collect::<Vec<_>>()[..] else { panic!("{text}") };
-        let has = |line: &str, parts: &[&str]| parts.iter().all(|it| line.contains(it));
+        let has = |line: &str, parts: &[&str]| parts.iter().all(|part| line.contains(part));
         assert!(has(reset, &["offset reset: ", "topic=\"numbers\" partition=3 from=5"]), "{text}");
         assert!(
             has(goes_on, &["reading goes on", "topic=\"numbers\" partition=3 from=5 to=9"]),

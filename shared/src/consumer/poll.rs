@@ -60,7 +60,7 @@ impl ConsumerSettings {
 const POLL_LIMIT: Duration = Duration::from_secs(1);
 
 /// A membership in a group.
-pub struct PartitionReader {
+pub(crate) struct PartitionReader {
     pub(super) client: GroupMember,
     pub(super) settings: ConsumerSettings,
     pub(super) group: String,
@@ -80,7 +80,7 @@ impl std::fmt::Debug for PartitionReader {
 
 /// Messages that were gathered under one assignment.
 #[derive(Clone, Debug, Default)]
-pub struct GatheredBatch {
+pub(crate) struct GatheredBatch {
     /// Ordered by offset within each partition.
     pub messages: Vec<IncomingMessage>,
     /// The number of the assignment under which they were gathered, as this member counts.
@@ -89,7 +89,7 @@ pub struct GatheredBatch {
 
 impl PartitionReader {
     /// Joins `group` and reads `topics`.
-    pub fn subscribe(
+    pub(crate) fn subscribe(
         settings: &ConsumerSettings,
         group: &str,
         topics: &[&str],
@@ -109,13 +109,13 @@ impl PartitionReader {
     }
 
     /// Watches this lag of its group, and joins the group again when the lag makes no progress.
-    pub fn watch(&mut self, lag: GroupLag) {
+    pub(crate) fn watch(&mut self, lag: GroupLag) {
         self.stall_watch.watch(lag);
     }
 
     /// The reason why this member cannot read, if any: it waits for the group, an error of the
     /// client repeats, or the group makes no progress.
-    pub fn obstacle(&self) -> Option<String> {
+    pub(crate) fn obstacle(&self) -> Option<String> {
         let standing = {
             let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
             errors.standing(std::time::Instant::now())
@@ -126,7 +126,7 @@ impl PartitionReader {
     }
 
     /// Waits briefly for a message, then takes all further available messages, up to the limits.
-    pub async fn gather(&mut self) -> Result<GatheredBatch, ConsumerError> {
+    pub(crate) async fn gather(&mut self) -> Result<GatheredBatch, ConsumerError> {
         self.recover().await?;
         let mut batch = std::mem::take(&mut self.early);
         let mut bytes = 0;
@@ -164,7 +164,11 @@ impl PartitionReader {
 
     /// Waits for `delay` with the partitions paused and keeps polling, so that the group keeps this
     /// member. Answers whether the batch still belongs to this member.
-    pub async fn hold(&mut self, generation: u64, delay: Duration) -> Result<bool, ConsumerError> {
+    pub(crate) async fn hold(
+        &mut self,
+        generation: u64,
+        delay: Duration,
+    ) -> Result<bool, ConsumerError> {
         let until = Instant::now() + delay;
         let assigned = self.client.consumer.assignment().map_err(ConsumerError::Client)?;
         self.client.consumer.pause(&assigned).map_err(ConsumerError::Client)?;
@@ -191,7 +195,7 @@ impl PartitionReader {
     /// Stores the offsets of messages that were processed. Does nothing if they were gathered under
     /// an older assignment: the member that has their partitions now reads them again, and the inbox
     /// knows them.
-    pub fn store<'m>(
+    pub(crate) fn store<'m>(
         &mut self,
         generation: u64,
         processed: impl Iterator<Item = &'m IncomingMessage>,
@@ -224,7 +228,7 @@ impl PartitionReader {
     /// Stores the read position of all partitions, when no batch is being processed. That includes
     /// control records and messages of aborted transactions, which are never delivered, and without
     /// which no log with transactions is ever read to its end.
-    pub fn store_position(&self, generation: u64) -> Result<(), ConsumerError> {
+    pub(crate) fn store_position(&self, generation: u64) -> Result<(), ConsumerError> {
         if generation != self.generation() || !self.early.messages.is_empty() {
             return Ok(());
         }
@@ -262,7 +266,7 @@ impl PartitionReader {
 
     /// Commits the stored offsets and leaves the group, within a limit: the client can hang in its
     /// drop without a broker, so the drop runs on a thread that is not waited for any longer.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         self.client.close().await;
     }
 
@@ -321,7 +325,7 @@ impl PartitionReader {
 
     fn detach(&self, message: &BorrowedMessage<'_>) -> IncomingMessage {
         let mut headers = MessageHeaders::default();
-        for header in message.headers().iter().flat_map(|it| it.iter()) {
+        for header in message.headers().iter().flat_map(|headers| headers.iter()) {
             headers.push_raw(header.key, header.value);
         }
         IncomingMessage {

@@ -104,7 +104,7 @@ impl ReadErrors {
             && let Some(offset) = offset_in(said)
         {
             kept.at = positions();
-            kept.at.retain(|it| it.offset == offset);
+            kept.at.retain(|position| position.offset == offset);
         }
         if let Some(unsaid) = kept.pace.note(now) {
             tracing::warn!(
@@ -137,7 +137,7 @@ impl ReadErrors {
         let is_over = |error: &RepeatedError| {
             error.topic.as_ref().is_none_or(|topic| topics.is_empty() || topics.contains(topic))
         };
-        self.kept.retain(|it| !(it.is_told_once() && is_over(it)));
+        self.kept.retain(|error| !(error.is_told_once() && is_over(error)));
     }
 
     /// The error that keeps this service from reading.
@@ -149,7 +149,8 @@ impl ReadErrors {
             since <= limit
                 || error.is_told_once() && (error.topic.is_some() || since <= ONCE_STANDS)
         });
-        let standing: Vec<&RepeatedError> = self.kept.iter().filter(|it| it.stands()).collect();
+        let standing: Vec<&RepeatedError> =
+            self.kept.iter().filter(|error| error.stands()).collect();
         self.show(standing.len());
         standing.first().map(|error| {
             let about = error.about();
@@ -160,7 +161,7 @@ impl ReadErrors {
 
     /// The partitions whose next message other clients may be unable to read as well.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (String, i32)> {
-        let standing = self.kept.iter().filter(|it| it.stands() && !it.is_told_once());
+        let standing = self.kept.iter().filter(|error| error.stands() && !error.is_told_once());
         standing
             .flat_map(|error| &error.at)
             .map(|read_position| (read_position.topic.clone(), read_position.partition))
@@ -207,7 +208,9 @@ impl RepeatedError {
 
     /// The topic, or the partitions, as far as they are known.
     fn about(&self) -> String {
-        let at = self.at.iter().map(|it| format!("{}/{}@{}", it.topic, it.partition, it.offset));
+        let at = self.at.iter().map(|position| {
+            format!("{}/{}@{}", position.topic, position.partition, position.offset)
+        });
         let at: Vec<String> = at.take(3).collect();
         if at.is_empty() { self.topic.clone().unwrap_or_default() } else { at.join(" or ") }
     }

@@ -149,7 +149,7 @@ impl StallWatch {
     /// Why this member is not ready: an attempt was made, and the group has made no progress since.
     pub(super) fn obstacle(&self, mine: &PartitionSet) -> Option<String> {
         let tried =
-            self.tried.as_ref().filter(|it| !mine.is_empty() && !is_others(mine, &it.at))?;
+            self.tried.as_ref().filter(|stall| !mine.is_empty() && !is_others(mine, &stall.at))?;
         Some(format!("{tried}, though the group was joined again ({} times)", self.attempts))
     }
 
@@ -162,7 +162,7 @@ impl StallWatch {
     ) -> Option<(PartitionStall, StallRemedy)> {
         let stalls =
             self.stalls(now).filter(|partition_stall| !unreadable.contains(&partition_stall.at));
-        let own = stalls.filter(|it| !is_others(mine, &it.at));
+        let own = stalls.filter(|stall| !is_others(mine, &stall.at));
         let stall = own.min_by_key(|partition_stall| partition_stall.since)?;
         let stored = self.stored.get(&stall.at).copied().unwrap_or(self.counted_from);
         let went_on = stall.since.max(self.counted_from).max(stored);
@@ -183,7 +183,7 @@ impl StallWatch {
     fn stalls(&self, now: Instant) -> impl Iterator<Item = PartitionStall> {
         let all = self.lag.as_ref().and_then(GroupLag::stalls).unwrap_or_default();
         let limit = self.limit;
-        all.into_iter().filter(move |it| now.duration_since(it.since) >= limit)
+        all.into_iter().filter(move |stall| now.duration_since(stall.since) >= limit)
     }
 }
 

@@ -34,7 +34,7 @@ impl Actor {
     pub(crate) fn noting(&self, note: &str) -> Self {
         let whole =
             self.reason.iter().map(String::as_str).chain([note]).collect::<Vec<_>>().join("; ");
-        let legal = whole.chars().filter(|it| !it.is_control());
+        let legal = whole.chars().filter(|character| !character.is_control());
         Self { reason: Some(legal.take(BYTES_MAX).collect()), ..self.clone() }
     }
 

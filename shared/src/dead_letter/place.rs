@@ -10,7 +10,7 @@ use crate::message::IncomingMessage;
 /// a message: a recreated topic begins at 0 with other messages, and the Kafka client does not
 /// report a topic's id.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct MessagePlace {
+pub(crate) struct MessagePlace {
     /// Without the deployment's prefix.
     pub topic: String,
     /// The partition's number within its topic.
@@ -23,7 +23,7 @@ pub struct MessagePlace {
 
 impl MessagePlace {
     /// The place at which a message was read.
-    pub fn of(incoming: &IncomingMessage) -> Self {
+    pub(crate) fn of(incoming: &IncomingMessage) -> Self {
         let IncomingMessage { topic, partition, offset, .. } = incoming;
         let (partition, offset) = (*partition, *offset);
         Self { topic: topic.clone(), partition, offset, digest: incoming.digest() }

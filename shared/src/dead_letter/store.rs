@@ -39,10 +39,10 @@ pub async fn keep(
     .bind(letters.iter().map(|letter| letter.incoming.partition).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.incoming.offset).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| letter.incoming.timestamp_ms).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| it.incoming.key.as_deref()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.incoming.key.as_deref()).collect::<Vec<_>>())
     .bind(field(|letter| letter.incoming.headers.to_bytes()))
     .bind(letters.iter().map(|letter| letter.incoming.payload.as_deref()).collect::<Vec<_>>())
-    .bind(letters.iter().map(|it| it.reason.code()).collect::<Vec<_>>())
+    .bind(letters.iter().map(|letter| letter.reason.code()).collect::<Vec<_>>())
     .bind(letters.iter().map(|letter| printable(&letter.detail)).collect::<Vec<_>>())
     .execute(conn)
     .await?;

@@ -62,7 +62,7 @@ pub(crate) async fn bury(
     let copies = keep(&mut tx, service, &Clock::System, &[letter]).await?;
     sqlx::query("UPDATE messaging.dead_letter SET message_id = $1 WHERE dead_letter_id = ANY ($2)")
         .bind(message.id)
-        .bind(copies.iter().map(|it| it.id).collect::<Vec<_>>())
+        .bind(copies.iter().map(|copy| copy.id).collect::<Vec<_>>())
         .execute(&mut *tx)
         .await?;
     outbox::append(&mut tx, &copies).await?;
@@ -116,7 +116,7 @@ pub(crate) fn without_body(copy: &OutgoingMessage) -> OutgoingMessage {
     let mut headers = MessageHeaders::default();
     for (name, value) in copy.headers.iter() {
         let value = value.map(|bytes| &bytes[..bytes.len().min(HEADER_BYTES_MAX)]);
-        if OF_A_COPY.iter().any(|it| name.starts_with(it)) {
+        if OF_A_COPY.iter().any(|prefix| name.starts_with(prefix)) {
             headers.push_raw(name, value);
         }
     }

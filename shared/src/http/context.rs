@@ -28,7 +28,7 @@ pub(super) async fn context(mut request: Request, next: Next) -> Response {
     let route = request
         .extensions()
         .get::<MatchedPath>()
-        .map_or_else(|| "none".to_owned(), |it| it.as_str().to_owned());
+        .map_or_else(|| "none".to_owned(), |path| path.as_str().to_owned());
     let method = method_name(request.method());
     let (context, work) = RequestContext::of(&request, method, &route);
     let span = tracing::info_span!(

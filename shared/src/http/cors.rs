@@ -29,7 +29,7 @@ pub struct CorsOrigins(CorsLayer);
 
 /// Not a list of origins.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BadOrigins {
+pub(crate) enum BadOrigins {
     /// One of the texts is not an origin.
     #[error(
         "'{0}' is not an origin as browsers send it: scheme, host and port, as in \
@@ -43,7 +43,7 @@ pub enum BadOrigins {
 
 impl CorsOrigins {
     /// These origins, with commas between them; `*` is all.
-    pub fn parse(text: &str) -> Result<Self, BadOrigins> {
+    pub(crate) fn parse(text: &str) -> Result<Self, BadOrigins> {
         let origins: Vec<&str> = text.split(',').map(str::trim).collect();
         if origins.len() > ORIGINS_MAX {
             return Err(BadOrigins::TooMany);

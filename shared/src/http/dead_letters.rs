@@ -117,7 +117,7 @@ async fn show(
     PathParams(id): PathParams<Uuid>,
 ) -> Result<JsonBody<LetterView>, Problem> {
     let shown = letters.read(async |conn| dead_letter::show(conn, id).await).await?;
-    shown.map(|it| JsonBody(LetterView::of(id, it))).ok_or_else(unknown)
+    shown.map(|letter| JsonBody(LetterView::of(id, letter))).ok_or_else(unknown)
 }
 
 async fn redrive(

@@ -147,7 +147,7 @@ fn utf8(mut bytes: Bytes) -> Result<Bytes, Problem> {
         return Ok(bytes.split_off(3));
     }
     let marked = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
-    if marked || bytes.iter().take(4).filter(|it| **it == 0).count() >= 2 {
+    if marked || bytes.iter().take(4).filter(|byte| **byte == 0).count() >= 2 {
         let detail = "it is in UTF-16 or UTF-32; JSON is sent in UTF-8 (RFC 8259, 8.1)";
         return Err(problem::MALFORMED_JSON.detail(detail));
     }
@@ -160,7 +160,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         .get(header::CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|text| text.split(';').next())
-        .map(|it| it.trim().to_ascii_lowercase());
+        .map(|media_type| media_type.trim().to_ascii_lowercase());
     essence.is_some_and(|text| {
         text.strip_prefix("application/")
             .is_some_and(|text| text == "json" || text.ends_with("+json"))

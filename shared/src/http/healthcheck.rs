@@ -16,7 +16,7 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(2);
 const ANSWER_BYTES_MAX: u64 = 4_096;
 
 /// Asks, and says on standard error what keeps the process from being ready.
-pub fn ask_readiness(admin: SocketAddr) -> ExitCode {
+pub(crate) fn ask_readiness(admin: SocketAddr) -> ExitCode {
     let complaint = match ask(reachable(admin)) {
         Ok(answer) if is_success(&answer) => return ExitCode::SUCCESS,
         Ok(answer) => answer,

@@ -55,7 +55,7 @@ mod tests {
     }
 
     fn read(text: &str) -> Option<i64> {
-        serde_json::from_str::<Some>(&format!("{{\"n\":{text}}}")).ok().map(|it| it.n)
+        serde_json::from_str::<Some>(&format!("{{\"n\":{text}}}")).ok().map(|object| object.n)
     }
 
     #[test]

@@ -56,7 +56,7 @@ const SHARED: &[ProblemPage] = crate::pages![
 pub fn has_pages(kinds: &[ProblemType], own: &[ProblemPage]) -> Result<(), String> {
     for kind in kinds {
         let page = own.iter().chain(SHARED).find(|problem_page| problem_page.code == kind.code);
-        let heading = page.and_then(|it| it.text.lines().next()).unwrap_or_default();
+        let heading = page.and_then(|page| page.text.lines().next()).unwrap_or_default();
         if heading != format!("# {}", kind.title) {
             return Err(format!("docs/errors/{}.md is not headed `# {}`", kind.code, kind.title));
         }

@@ -162,13 +162,6 @@ impl Problem {
         self.kind
     }
 
-    /// Says what is particular about this occurrence.
-    #[must_use]
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
-        self
-    }
-
     /// Adds what is wrong with one part of the body.
     #[must_use]
     pub fn with_error(
@@ -208,9 +201,9 @@ impl Problem {
         let wrong: Vec<String> = self
             .errors
             .iter()
-            .map(|it| match it.pointer.as_str() {
-                "" => it.detail.clone(),
-                pointer => format!("{pointer}: {}", it.detail),
+            .map(|error| match error.pointer.as_str() {
+                "" => error.detail.clone(),
+                pointer => format!("{pointer}: {}", error.detail),
             })
             .collect();
         if wrong.is_empty() { self.kind.title.to_owned() } else { wrong.join("; ") }

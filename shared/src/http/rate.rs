@@ -1,11 +1,11 @@
 //! Rate limit: how often one caller may send a request.
 //!
 //! A caller is the address of its connection; of IPv6 the first 64 bits, one subscriber's network.
-//! A header is not used: a caller that wants more requests could send a different header. So
-//! callers behind one proxy are one caller, and a limit for each of them belongs into the proxy.
+//! No header identifies a caller: a caller that wants more requests could change it. So all callers
+//! behind one proxy are one caller; a limit for each of them belongs in the proxy.
 //!
-//! **Architecture invariant:** the memory for callers is bounded: after a fixed number of requests,
-//! callers without a recent request are forgotten.
+//! **Architecture invariant:** the memory for callers is bounded: after every [`FORGET_EVERY`]
+//! requests, callers whose whole burst is available again are forgotten.
 
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -31,16 +31,16 @@ use governor::{
 
 use super::problem;
 
-/// How often one caller may ask.
+/// How often one caller may send a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     /// Requests per second in the long run.
     pub per_second: NonZeroU32,
-    /// Requests at once after a rest.
+    /// Requests that are let through at once after a pause.
     pub burst: NonZeroU32,
 }
 
-/// Where a request's connection comes from; put there by the server.
+/// The address that identifies a caller. The server adds it to the extensions of each request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PeerAddress(IpAddr);
 
@@ -59,7 +59,7 @@ impl PeerAddress {
 /// The last bits of an IPv6 address, which one subscriber chooses freely.
 const SUBSCRIBER_BITS: u32 = 64;
 
-/// After this number of requests, callers without a recent request are forgotten.
+/// The number of requests after which idle callers are forgotten.
 const FORGET_EVERY: u32 = 10_000;
 
 type PerCaller<C> =
@@ -87,7 +87,7 @@ impl<C: Clock + Clone> CallerLimiter<C> {
         Self { callers, clock, asked: AtomicU32::new(0) }
     }
 
-    /// Counts a request. An error says when the caller may ask again.
+    /// Counts a request. An error is the time until the caller's next request is let through.
     fn admit(&self, peer: PeerAddress) -> Result<(), Duration> {
         if self.asked.fetch_add(1, Ordering::Relaxed) % FORGET_EVERY == FORGET_EVERY - 1 {
             self.callers.retain_recent();
@@ -97,7 +97,8 @@ impl<C: Clock + Clone> CallerLimiter<C> {
     }
 }
 
-/// Refuses callers that ask too often. A request without a connection, as in tests, is let through.
+/// Refuses requests above the limit with status 429. A request without a [`PeerAddress`], as in
+/// tests, is let through.
 pub(super) async fn limit(
     State(limiter): State<Arc<CallerLimiter>>,
     request: Request,

@@ -21,7 +21,7 @@ impl RequestFingerprint {
 
     /// The same, with the original spelling of the body: the request also matches the fingerprint
     /// of an earlier version, so that a retry across the upgrade finds its answer.
-    pub fn of_spelled(method: &str, path: &str, body: &Value, spelling: &Value) -> Self {
+    pub(crate) fn of_spelled(method: &str, path: &str, body: &Value, spelling: &Value) -> Self {
         Self { spelled: Some(digest(method, path, spelling)), ..Self::of(method, path, body) }
     }
 

@@ -27,7 +27,7 @@ impl IdempotencyKey {
     }
 
     /// Reads the key of a request that may have one.
-    pub fn optional_from_headers(headers: &HeaderMap) -> Result<Option<Self>, BadKey> {
+    pub(crate) fn optional_from_headers(headers: &HeaderMap) -> Result<Option<Self>, BadKey> {
         let mut values = headers.get_all("idempotency-key").iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {

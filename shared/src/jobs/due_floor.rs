@@ -73,7 +73,7 @@ impl DueFloor {
             let theirs: OffsetDateTime =
                 sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(&mut *conn).await?;
             let now = ClockPair { theirs, ours: Instant::now() };
-            if self.moved.is_some_and(|it| was_set(it, now)) {
+            if self.moved.is_some_and(|before| was_set(before, now)) {
                 tracing::warn!(kind = self.kind, "the database's clock was set");
                 self.from = OffsetDateTime::UNIX_EPOCH;
             }

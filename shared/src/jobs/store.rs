@@ -162,7 +162,7 @@ pub(super) async fn release(
     if stays.is_empty() {
         return Ok(vec![]);
     }
-    let seconds = |it: &&JobRetry| match it.next {
+    let seconds = |retry: &&JobRetry| match retry.next {
         NextAttempt::In(delay) => Some(delay.as_secs_f64()),
         NextAttempt::Dead => None,
     };

@@ -12,7 +12,7 @@ use rdkafka::{
 
 /// The last error of a client. The text is the client's own and holds no password.
 #[derive(Debug, Default)]
-pub struct ClientErrors(Mutex<Option<ClientError>>);
+pub(crate) struct ClientErrors(Mutex<Option<ClientError>>);
 
 #[derive(Debug)]
 struct ClientError {
@@ -24,7 +24,7 @@ struct ClientError {
 
 impl ClientErrors {
     /// The last reported error, if there is one.
-    pub fn last(&self) -> Option<String> {
+    pub(crate) fn last(&self) -> Option<String> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.as_ref().map(|error| error.reason.clone())
     }

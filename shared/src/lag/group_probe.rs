@@ -97,7 +97,8 @@ impl GroupProbe {
         limit: ProbeDeadline,
     ) -> Result<(), LagError> {
         let unread = look.0.iter().filter(|(_, standing)| !standing.is_read());
-        let unread: BTreeMap<_, _> = unread.map(|(at, it)| (at.clone(), it.read())).collect();
+        let unread: BTreeMap<_, _> =
+            unread.map(|(at, standing)| (at.clone(), standing.read())).collect();
         let known = std::mem::replace(&mut self.behind, unread);
         let stays = |(at, read): &(&TopicPartition, &i64)| known.get(*at) == Some(*read);
         let stays: Vec<_> = self.behind.iter().filter(stays).map(|(at, _)| at.clone()).collect();

@@ -52,7 +52,7 @@ impl PartitionStanding {
     }
 
     /// Whether everything is read.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.read() >= self.end
     }
 
@@ -63,11 +63,11 @@ impl PartitionStanding {
 
     /// Offsets after the last stable offset.
     pub fn hidden(&self) -> i64 {
-        self.stable.map_or(0, |it| (self.end - it).max(0))
+        self.stable.map_or(0, |stable| (self.end - stable).max(0))
     }
 
     /// Whether there is a message that a member of the group would be given.
-    pub fn is_readable(&self) -> bool {
+    pub(crate) fn is_readable(&self) -> bool {
         self.read() < self.end.min(self.stable.unwrap_or(self.end))
     }
 
@@ -78,7 +78,7 @@ impl PartitionStanding {
     }
 
     /// Whether the group has committed an offset that this log never had: the topic was recreated.
-    pub fn is_of_another_log(&self) -> bool {
+    pub(crate) fn is_of_another_log(&self) -> bool {
         self.committed.is_some_and(|n| n > self.end)
     }
 }
@@ -94,7 +94,7 @@ impl GroupStanding {
     }
 
     /// Whether the group has read everything.
-    pub fn is_read(&self) -> bool {
+    pub(crate) fn is_read(&self) -> bool {
         self.0.values().all(PartitionStanding::is_read)
     }
 
@@ -121,8 +121,9 @@ impl GroupStanding {
                 LagCause::Unread { at, standing }
             }
         };
-        let worst =
-            unread().max_by_key(|(_, it)| (it.hidden(), it.is_of_another_log(), it.unread()));
+        let worst = unread().max_by_key(|(_, standing)| {
+            (standing.hidden(), standing.is_of_another_log(), standing.unread())
+        });
         worst.map(reason)
     }
 }

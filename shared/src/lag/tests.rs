@@ -128,6 +128,6 @@ fn a_partition_in_which_the_group_does_not_go_on_is_told_and_a_look_that_failed_
     watcher.note(at(1), &look([9, 5], [5, 5]));
     watcher.note(at(2), &look([9, 7], [5, 7]));
     let stalls = lag.stalls().unwrap();
-    let seen: Vec<_> = stalls.iter().map(|it| (it.at.to_string(), it.since)).collect();
+    let seen: Vec<_> = stalls.iter().map(|stall| (stall.at.to_string(), stall.since)).collect();
     assert_eq!(seen, [("here/0".to_owned(), at(1))]);
 }

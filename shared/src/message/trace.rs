@@ -29,7 +29,7 @@ impl TraceParent {
 
     /// From now on this share, from 0 to 1, of the traces that start here is recorded. A process
     /// that joins a trace follows the decision of the trace's head.
-    pub fn record_share(ratio: f64) {
+    pub(crate) fn record_share(ratio: f64) {
         SAMPLED_BELOW.store(below(ratio), Ordering::Relaxed);
     }
 
@@ -52,7 +52,7 @@ impl TraceParent {
     }
 
     /// Whether the head of the trace decided that it is recorded.
-    pub fn is_sampled(self) -> bool {
+    pub(crate) fn is_sampled(self) -> bool {
         self.sampled
     }
 
@@ -62,7 +62,7 @@ impl TraceParent {
     }
 
     /// The trace's id, as a number.
-    pub fn trace_number(self) -> u128 {
+    pub(crate) fn trace_number(self) -> u128 {
         self.trace_id
     }
 
@@ -76,9 +76,9 @@ impl TraceParent {
         let mut parts = text.trim().split('-');
         let (version, trace, span, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let hex = |it: &str, digits: usize| {
-            it.len() == digits
-                && it.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+        let hex = |text: &str, digits: usize| {
+            text.len() == digits
+                && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
         };
         let well_formed = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
         // Later versions may add parts; version 00 may not, and ff is forbidden.

@@ -40,7 +40,7 @@ pub(super) use floor;
 
 /// Raises the floor step by step.
 #[derive(Debug, Default)]
-pub struct OutboxFloor {
+pub(crate) struct OutboxFloor {
     /// The highest id that was read.
     read: i64,
     /// The floor, as last read or written by this process.
@@ -50,7 +50,7 @@ pub struct OutboxFloor {
 
 impl OutboxFloor {
     /// Records the highest id that was read from the head.
-    pub fn note(&mut self, batch: &[OutboxRow]) {
+    pub(crate) fn note(&mut self, batch: &[OutboxRow]) {
         let (Some(first), Some(last)) = (batch.first(), batch.last()) else { return };
         if first.outbox_id <= self.raised {
             // The ids were reset.
@@ -61,7 +61,7 @@ impl OutboxFloor {
 
     /// Raises the floor as far as is certain. To be called after each scan of the head, outside any
     /// transaction; most calls have nothing to do.
-    pub async fn raise(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    pub(crate) async fn raise(&mut self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let Some((up_to, writers)) = &self.rising else {
             if self.read - self.raised >= STRIDE {
                 self.rising =

@@ -72,7 +72,8 @@ impl<P: MessagePublisher> OutboxRelay<P> {
     /// The head of the outbox, without held or suspected topics.
     async fn head(&self, leader: &mut LeaderLease) -> Result<Vec<OutboxRow>, RelayError> {
         let n_max = if leader.is_doubtful { 1 } else { self.n_max() };
-        let waiting = leader.held.iter().chain(&leader.suspects).map(|it| it.topic.as_str());
+        let waiting =
+            leader.held.iter().chain(&leader.suspects).map(|held_topic| held_topic.topic.as_str());
         let beside: Vec<&str> = waiting.chain(leader.known.due_again()).collect();
         let limit = self.settings.statement_limit;
         let head = outbox::head_of(&mut leader.conn, n_max, TopicSelection::Beside(&beside));
@@ -93,7 +94,9 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         answers
     }
 
-    /// Moves confirmed rows to `published`; answers how many, or none if another relay leads.
+    /// Records the losses that the confirmed offsets reveal, then takes the [`settleable`] rows out
+    /// of the outbox ([`published::settle`]). Answers how many rows these are; `None` if another
+    /// relay leads.
     pub(super) async fn settle(
         &mut self,
         leader: &mut LeaderLease,
@@ -125,7 +128,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         Ok(Some(settled.len()))
     }
 
-    /// Determines the fault if not all of a batch was confirmed.
+    /// Decides which topics to hold or to suspect after a batch of which `n` records were settled.
     async fn judge(
         &mut self,
         leader: &mut LeaderLease,
@@ -149,7 +152,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
             let doubtful = doubtful(batch, answers, &self.publisher.trouble());
             let (certain, suspects): (Vec<_>, Vec<_>) = doubtful.into_iter().partition(is_certain);
             leader.suspects = if leader.suspects.is_empty() { suspects } else { vec![] };
-            held.extend(certain.iter().map(|it| it.again(&it.code, &it.detail)));
+            held.extend(certain.iter().map(|topic| topic.again(&topic.code, &topic.detail)));
         }
         if held.is_empty() {
             let all = n == batch.len();

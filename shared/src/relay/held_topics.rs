@@ -1,31 +1,31 @@
-//! Held topics: messages that wait for them do not stop the others.
+//! Held topics: their messages wait in the outbox, and messages of other topics go on.
 //!
-//! The list is in `messaging.held_topic`, so that a new leader knows it, and so that all instances
-//! know that a backlog of these topics is not a relay that is too slow. The table is usually empty,
-//! so reading it is cheap.
+//! The list is in `messaging.held_topic`, so that a new leader knows it, and so that every instance
+//! can leave held topics out of the backlog's age ([`backlog`](crate::outbox::backlog)):
+//! their messages do not wait because the relay is slow. The table is usually empty, so reading it
+//! is cheap.
 //!
-//! **Architecture invariant:** only the leader writes, and each statement checks its epoch, as
-//! settling does.
+//! **Architecture invariant:** only the leader writes this table: each statement checks its epoch.
 
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
 
-use crate::backoff::BackoffSchedule;
+use crate::{backoff::BackoffSchedule, outbox::if_leading};
 
 /// The pauses between two attempts at a held topic.
 const PAUSES: BackoffSchedule =
     BackoffSchedule { first: Duration::from_secs(1), factor: 2.0, cap: Duration::from_mins(1) };
 
-/// The code of an error without an answer.
+/// The code that stands for an error without an answer of the broker.
 pub(super) const UNCONFIRMED: &str = "Unconfirmed";
 
 /// A topic that is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct HeldTopic {
     pub(super) topic: String,
-    /// Whether others were confirmed without it: the fault is not the broker or this process. The
-    /// next leader does not know that.
+    /// Whether other topics were confirmed while this one was not: so neither the broker nor this
+    /// process is at fault. Not stored: the next leader begins with `false`.
     pub(super) is_proven: bool,
     /// Attempts since it was held.
     pub(super) attempts: u32,
@@ -49,7 +49,7 @@ impl HeldTopic {
         }
     }
 
-    /// The same after another attempt that failed: its next one is later.
+    /// The same topic after another attempt that failed; the pause until the next one grows.
     pub(super) fn again(&self, code: &str, detail: &str) -> Self {
         let pause = PAUSES.ceiling(self.attempts);
         Self {
@@ -61,8 +61,8 @@ impl HeldTopic {
         }
     }
 
-    /// Whether this code, which may be our own fault, is the topic's. The code for which the topic
-    /// is held was judged then.
+    /// Whether an error with this code is the topic's, although other causes are possible (this
+    /// process, the broker): the topic is proven to be at fault, or is held for this code already.
     pub(super) fn is_known_for(&self, code: &str) -> bool {
         self.is_proven || self.code == code
     }
@@ -104,18 +104,15 @@ pub(super) async fn hold(
     epoch: i64,
     held: &HeldTopic,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), held AS (
+    sqlx::query_scalar(if_leading!(
+        "held AS (
              INSERT INTO messaging.held_topic (topic, retry_at, attempts, code, detail)
              SELECT $2, now() + make_interval(secs => $3), $4, $5, $6 FROM lease
              ON CONFLICT (topic) DO UPDATE
              SET retry_at = excluded.retry_at, attempts = excluded.attempts,
                  code = excluded.code, detail = excluded.detail
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(&held.topic)
     .bind(held.pause().as_secs_f64())
@@ -132,14 +129,11 @@ pub(super) async fn release(
     epoch: i64,
     topic: &str,
 ) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar(
-        "WITH lease AS MATERIALIZED (
-             SELECT epoch FROM messaging.relay_lease WHERE epoch = $1 FOR SHARE
-         ), released AS (
+    sqlx::query_scalar(if_leading!(
+        "released AS (
              DELETE FROM messaging.held_topic USING lease WHERE topic = $2
-         )
-         SELECT EXISTS (SELECT FROM lease)",
-    )
+         )"
+    ))
     .bind(epoch)
     .bind(topic)
     .fetch_one(conn)

@@ -19,7 +19,7 @@ use crate::outbox::OutboxFloor;
 
 /// The right to publish, and the state that lasts as long as that right.
 #[derive(Debug)]
-pub struct LeaderLease {
+pub(crate) struct LeaderLease {
     pub(super) conn: PgConnection,
     pub(super) epoch: i64,
     /// The recorded ends of the log.
@@ -40,7 +40,7 @@ pub struct LeaderLease {
 
 impl LeaderLease {
     /// Tries to become the leader by this connection; if there is one, returns the connection.
-    pub async fn elect(
+    pub(crate) async fn elect(
         settings: &RelaySettings,
         mut conn: PgConnection,
     ) -> Result<Result<Self, PgConnection>, sqlx::Error> {

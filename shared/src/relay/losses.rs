@@ -142,7 +142,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
             let leads = self.record(leader, &losses).await?;
             return Ok(if leads { RelayStep::Published(0) } else { RelayStep::Deposed });
         }
-        let n = answers.iter().take_while(|it| it.is_confirmed()).count();
+        let n = answers.iter().take_while(|answer| answer.is_confirmed()).count();
         if n == messages.len() {
             if singly {
                 leader.known.says_together(topic);

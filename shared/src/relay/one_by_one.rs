@@ -26,72 +26,36 @@ const RECORDS_MAX: usize = 100;
 /// No further record is sent after this long.
 const VISIT_LIMIT: Duration = Duration::from_secs(1);
 
+/// The results of one visit of a held topic.
+struct TopicVisit<'b> {
+    /// One confirmation per confirmed record, in order.
+    confirmed: Vec<PublishResult>,
+    /// The first record that was not confirmed, if there was one.
+    failed: Option<(&'b OutboxRow, PublishResult)>,
+}
+
 impl<P: MessagePublisher> OutboxRelay<P> {
-    /// Tries a held topic: up to the first record that is not confirmed.
+    /// Visits a held topic: publishes its records up to the first one that is not confirmed.
     pub(super) async fn alone(
         &mut self,
         leader: &mut LeaderLease,
         held: &HeldTopic,
     ) -> Result<RelayStep, RelayError> {
         leader.was_alone = true;
-        match self.restore(held).await {
-            Ok(false) => (),
-            Ok(true) => {
-                // Lost records of the topic are published again before waiting ones.
-                let losses = self.restored(leader, &held.topic);
-                let leads = self.record(leader, &losses).await?;
-                if !leads || !losses.is_empty() {
-                    return Ok(if leads { RelayStep::Held } else { RelayStep::Deposed });
-                }
-            }
-            Err(reason) => return self.hold_again(leader, held, (&held.code, &reason)).await,
+        if let Some(step) = self.restore_held(leader, held).await? {
+            return Ok(step);
         }
         let n_max = i64::try_from(RECORDS_MAX).unwrap_or(i64::MAX);
         let first = outbox::head_of(&mut leader.conn, n_max, TopicSelection::Of(&held.topic));
         let batch = db::within(self.settings.statement_limit, first).await?;
-        // Other topics wait for this visit: its time limit is shorter than that of a batch.
-        self.publisher.set_patience(self.tenure.patience() / 2);
-        let began = (spans::now(), Instant::now());
-        let (mut answers, mut failure) = (Vec::new(), None);
-        for kept in &batch {
-            match self.publish(slice::from_ref(kept)).await.pop() {
-                Some(PublishResult::Confirmed) => answers.push(PublishResult::Confirmed),
-                other => {
-                    failure = other.map(|result| (kept, result));
-                    break;
-                }
-            }
-            if began.1.elapsed() > VISIT_LIMIT {
-                break;
-            }
-        }
-        let n = answers.len();
-        if self.settle(leader, &batch, (&answers, began.0)).await?.is_none() {
+        let began = spans::now();
+        let TopicVisit { confirmed, failed } = self.visit(&batch).await;
+        if self.settle(leader, &batch, (&confirmed, began)).await?.is_none() {
             return Ok(RelayStep::Deposed);
         }
-        match failure {
-            Some((kept, PublishResult::Refused(refusal)))
-                if refusal.blame == RefusalCause::Record =>
-            {
-                self.unpublishable(leader, held, (kept, &refusal)).await
-            }
-            Some((kept, PublishResult::Refused(refusal))) => {
-                let said = (&*refusal.code, &*describe(kept, &refusal));
-                if n == 0
-                    && refusal.blame == RefusalCause::Unclear
-                    && !held.is_known_for(&refusal.code)
-                {
-                    return self.suspect(leader, held, said).await;
-                }
-                self.hold_again(leader, held, said).await
-            }
-            Some((_, PublishResult::Unconfirmed | PublishResult::Confirmed)) => {
-                let trouble = self.publisher.trouble();
-                if n == 0 && !held.is_known_for(UNCONFIRMED) {
-                    return self.suspect(leader, held, (UNCONFIRMED, &trouble)).await;
-                }
-                self.hold_again(leader, held, (&held.code, &trouble)).await
-            }
+        let n = confirmed.len();
+        match failed {
+            Some(failed) => self.judge_record(leader, held, failed, n).await,
             // No record is left: the record at fault is gone.
             None if n == batch.len() && n < RECORDS_MAX => {
                 let leads = self.release(leader, held).await?;
@@ -101,12 +65,80 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         }
     }
 
-    /// Recreates the topic if it is missing; answers whether it was.
-    async fn restore(&mut self, held: &HeldTopic) -> Result<bool, String> {
-        if publish_result::is_missing(&held.code) {
-            self.publisher.restore(&held.topic).await
-        } else {
-            Ok(false)
+    /// Recreates the topic if it is missing. Answers the outcome of the step if the visit ends
+    /// here: the topic cannot be recreated, or has lost records, which are published again before
+    /// waiting ones.
+    async fn restore_held(
+        &mut self,
+        leader: &mut LeaderLease,
+        held: &HeldTopic,
+    ) -> Result<Option<RelayStep>, RelayError> {
+        if !publish_result::is_missing(&held.code) {
+            return Ok(None);
+        }
+        match self.publisher.restore(&held.topic).await {
+            Ok(false) => Ok(None),
+            Ok(true) => {
+                let losses = self.restored(leader, &held.topic);
+                if !self.record(leader, &losses).await? {
+                    return Ok(Some(RelayStep::Deposed));
+                }
+                Ok((!losses.is_empty()).then_some(RelayStep::Held))
+            }
+            Err(reason) => {
+                let detail = (held.code.as_str(), reason.as_str());
+                self.hold_again(leader, held, detail).await.map(Some)
+            }
+        }
+    }
+
+    /// Publishes these records one at a time, up to the first that is not confirmed or until
+    /// [`VISIT_LIMIT`].
+    async fn visit<'b>(&mut self, batch: &'b [OutboxRow]) -> TopicVisit<'b> {
+        // Other topics wait for this visit: its time limit is shorter than that of a batch.
+        self.publisher.set_patience(self.tenure.patience() / 2);
+        let (began, mut confirmed) = (Instant::now(), Vec::new());
+        for kept in batch {
+            match self.publish(slice::from_ref(kept)).await.pop() {
+                Some(PublishResult::Confirmed) => confirmed.push(PublishResult::Confirmed),
+                other => {
+                    return TopicVisit { confirmed, failed: other.map(|result| (kept, result)) };
+                }
+            }
+            if began.elapsed() > VISIT_LIMIT {
+                break;
+            }
+        }
+        TopicVisit { confirmed, failed: None }
+    }
+
+    /// Decides about a record that was not confirmed, after `n` records of the visit that were.
+    async fn judge_record(
+        &mut self,
+        leader: &mut LeaderLease,
+        held: &HeldTopic,
+        (kept, result): (&OutboxRow, PublishResult),
+        n: usize,
+    ) -> Result<RelayStep, RelayError> {
+        match result {
+            PublishResult::Refused(refusal) if refusal.blame == RefusalCause::Record => {
+                self.unpublishable(leader, held, (kept, &refusal)).await
+            }
+            PublishResult::Refused(refusal) => {
+                let said = (&*refusal.code, &*describe(kept, &refusal));
+                let is_unclear = refusal.blame == RefusalCause::Unclear;
+                if n == 0 && is_unclear && !held.is_known_for(&refusal.code) {
+                    return self.suspect(leader, held, said).await;
+                }
+                self.hold_again(leader, held, said).await
+            }
+            PublishResult::Unconfirmed | PublishResult::Confirmed => {
+                let trouble = self.publisher.trouble();
+                if n == 0 && !held.is_known_for(UNCONFIRMED) {
+                    return self.suspect(leader, held, (UNCONFIRMED, &trouble)).await;
+                }
+                self.hold_again(leader, held, (&held.code, &trouble)).await
+            }
         }
     }
 

@@ -1,4 +1,8 @@
-//! The leading relay's record of the log. No other process writes the record while it leads.
+//! What the leading relay has recorded about the log: the ends of the partitions, and the topics
+//! that lost messages.
+//!
+//! A copy in memory of `messaging.published_up_to` and `messaging.log_loss`, read when the relay
+//! begins to lead. Only the leader writes these tables, so the copy is complete while it leads.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,11 +13,11 @@ use sqlx::PgConnection;
 
 use crate::published::{self, OffsetsByPartition, TopicPartition};
 
-/// The interval of comparisons with the log when all is well.
+/// The interval between two comparisons with the log.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// The interval while the end of some partition is unknown.
+/// The same interval while the broker does not answer for every partition.
 const LOOK_SOON: Duration = Duration::from_secs(1);
-/// A republished record that is not confirmed is tried again after this long.
+/// The pause of a topic's republishing after a record that was not confirmed.
 const AGAIN_LATER: Duration = Duration::from_secs(5);
 
 /// The recorded ends of the log, and when they are compared with it.
@@ -21,13 +25,14 @@ const AGAIN_LATER: Duration = Duration::from_secs(5);
 pub(super) struct RecordedEnds {
     /// The highest confirmed offset of each partition.
     up_to: BTreeMap<TopicPartition, i64>,
-    /// The topics that lost messages, and the earliest time of the next republishing: a failure
-    /// delays it.
+    /// The topics that lost messages, each with the earliest time at which its republishing goes
+    /// on.
     again: BTreeMap<String, Instant>,
-    /// The topics that are republished one record at a time, because one was refused.
+    /// The topics that are republished one record at a time, because the broker rejected a record.
     singly: BTreeSet<String>,
-    /// Whether the last step republished something: then other topics have their turn.
+    /// Whether the last turn was republishing: the next turn then belongs to the outbox.
     said_last: bool,
+    /// The time of the next comparison; `None`: before anything else is published.
     next_look: Option<Instant>,
 }
 
@@ -35,17 +40,17 @@ impl RecordedEnds {
     pub(super) async fn read(conn: &mut PgConnection) -> Result<Self, sqlx::Error> {
         let up_to = published::up_to(conn).await?;
         let now = Instant::now();
-        let again = published::to_say_again(conn).await?.into_iter().map(|it| (it, now)).collect();
+        let again =
+            published::to_say_again(conn).await?.into_iter().map(|topic| (topic, now)).collect();
         Ok(Self { up_to, again, singly: BTreeSet::new(), said_last: false, next_look: None })
     }
 
-    /// The log may have changed: it is compared before anything else is published.
+    /// The log may have changed: the ends are compared with it before anything else is published.
     pub(super) fn doubt(&mut self) {
         self.next_look = None;
     }
 
-    /// The partitions to compare with the log now: all of them, or none if that was done a moment
-    /// ago.
+    /// The partitions to compare with the log now: all of them, or none if no comparison is due.
     pub(super) fn take_due(&mut self) -> Vec<TopicPartition> {
         let now = Instant::now();
         if self.next_look.is_some_and(|instant| instant > now) {
@@ -55,7 +60,7 @@ impl RecordedEnds {
         self.up_to.keys().cloned().collect()
     }
 
-    /// The end of some partition is unknown.
+    /// The broker did not answer for every partition: the next comparison is soon.
     pub(super) fn look_soon(&mut self) {
         self.next_look = Some(Instant::now() + LOOK_SOON);
     }
@@ -65,14 +70,14 @@ impl RecordedEnds {
         &self.up_to
     }
 
-    /// These topics lost messages, which are to be republished.
+    /// These topics lost messages. Their ends are no longer valid, and republishing is due at once.
     pub(super) fn lost(&mut self, topics: &BTreeSet<&str>) {
         self.up_to.retain(|(topic, _), _| !topics.contains(topic.as_str()));
         let now = Instant::now();
         self.again.extend(topics.iter().map(|text| ((*text).to_owned(), now)));
     }
 
-    /// All stored messages of the topic are republished.
+    /// All kept messages of the topic are published again.
     pub(super) fn said_again(&mut self, topic: &str) {
         self.again.remove(topic);
         self.singly.remove(topic);
@@ -90,14 +95,15 @@ impl RecordedEnds {
         self.again.iter().filter(move |(_, at)| **at <= now).map(|(topic, _)| topic.as_str())
     }
 
-    /// Whether it is the turn of republishing; if not, it is the next time.
+    /// Takes turns: answers whether this turn belongs to republishing. Every second one does.
     pub(super) fn take_turn(&mut self) -> bool {
         self.said_last = !self.said_last;
         self.said_last
     }
 
-    /// A record of this topic was not confirmed: that delays neither other topics nor the topic's
-    /// new messages. If one record is at fault, it is searched for.
+    /// A record of this topic was not confirmed when it was published again. Republishing goes on
+    /// after a pause, in which the topic's new messages are published. If the broker rejected the
+    /// record itself (`by_record`), it goes on at once, one record at a time, to find that record.
     pub(super) fn say_again_later(&mut self, topic: &str, by_record: bool) {
         let pause = if by_record { Duration::ZERO } else { AGAIN_LATER };
         self.again.insert(topic.to_owned(), Instant::now() + pause);
@@ -112,12 +118,12 @@ impl RecordedEnds {
         self.singly.contains(topic)
     }
 
-    /// The record at fault has been passed.
+    /// The record was confirmed: the topic is republished in batches again.
     pub(super) fn says_together(&mut self, topic: &str) {
         self.singly.remove(topic);
     }
 
-    /// Records the ends that were stored.
+    /// Takes over the ends of the partitions that were just stored in the database.
     pub(super) fn reached(&mut self, offsets: OffsetsByPartition) {
         let last = offsets.0.into_iter().map(|(partition, offsets)| (partition, offsets.last));
         self.up_to.extend(last);

@@ -144,7 +144,7 @@ fn attributes(topic: &str, id: Uuid, key: Option<&[u8]>) -> Vec<KeyValue> {
         KeyValue::new("messaging.message.id", id.to_string()),
     ];
     // A key from another source may be any bytes.
-    let key = key.filter(|it| it.len() <= KEY_BYTES_MAX).map(String::from_utf8_lossy);
+    let key = key.filter(|bytes| bytes.len() <= KEY_BYTES_MAX).map(String::from_utf8_lossy);
     attributes
         .extend(key.map(|text| KeyValue::new("messaging.kafka.message.key", text.into_owned())));
     attributes

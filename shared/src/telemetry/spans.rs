@@ -35,14 +35,15 @@ pub use opentelemetry::KeyValue;
 /// Whether a span calls, is called, or neither.
 pub use opentelemetry::trace::SpanKind as Kind;
 
-pub use self::export::{SpanError, SpanSettings, export};
+pub use self::export::SpanError;
+pub(crate) use self::export::{SpanSettings, export};
 pub(crate) use self::export::{finish, is_on};
 
 mod export;
 
 /// An operation with its start and its end.
 #[derive(Clone, Debug)]
-pub struct FinishedSpan {
+pub(crate) struct FinishedSpan {
     /// The span's own context: messages and calls caused by the span name this as their parent.
     pub own: TraceParent,
     /// The context of the parent span.
@@ -77,7 +78,7 @@ pub fn now() -> SystemTime {
 }
 
 /// Sends a span on its way, if its trace is recorded. Never waits.
-pub fn record(span: FinishedSpan) {
+pub(crate) fn record(span: FinishedSpan) {
     if wanted(span.own) {
         export::push(span.into_data());
     }
@@ -151,7 +152,7 @@ impl Drop for OpenSpan {
 
 impl FinishedSpan {
     fn into_data(self) -> SpanData {
-        let parent = self.parent.map_or(SpanId::INVALID, |it| SpanId::from(it.span_id()));
+        let parent = self.parent.map_or(SpanId::INVALID, |parent| SpanId::from(parent.span_id()));
         SpanData {
             span_context: SpanContext::new(
                 TraceId::from(self.own.trace_number()),

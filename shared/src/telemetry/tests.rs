@@ -1,70 +1,40 @@
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex},
-};
+use std::{collections::BTreeMap, io};
 
 use axum::{Router, body::Body, extract::Request, routing::get};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use tracing::subscriber::DefaultGuard;
 
-use super::*;
+use super::{captured_log::CapturedLog, *};
 use crate::{
     http,
     lifecycle::{ProcessLifecycle, StopStage},
 };
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Lines {
-    /// Takes what this thread logs.
-    fn take(&self) -> DefaultGuard {
-        let lines = self.clone();
-        let subscriber = as_json(tracing_subscriber::fmt().with_writer(move || lines.clone()));
-        tracing::subscriber::set_default(subscriber.finish())
-    }
-
-    /// The one line with this message.
-    fn with(&self, message: &str) -> String {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        let mut found = text.lines().filter(|it| it.contains(message));
-        let line = found.next().unwrap_or_else(|| panic!("{message} is not in {text}"));
-        assert_eq!(found.next(), None);
-        line.to_owned()
-    }
+/// Captures what this thread logs, as JSON.
+fn capture() -> (CapturedLog, DefaultGuard) {
+    let log = CapturedLog::default();
+    let writer = log.clone();
+    let subscriber = as_json(tracing_subscriber::fmt().with_writer(move || writer.clone()));
+    (log, tracing::subscriber::set_default(subscriber.finish()))
 }
 
 #[tokio::test]
 async fn a_line_within_a_request_carries_its_trace() {
-    let lines = Lines::default();
-    let _taken = lines.take();
+    let (log, _captured) = capture();
     let routes = Router::new().route("/work", get(async || tracing::info!("at work")));
     let routes = http::finish(routes, &http::HttpSettings::default());
     let request = Request::get("/work")
         .header("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
     let request = request.body(Body::empty()).unwrap();
     routes.oneshot(request).await.unwrap();
-    let line: Value = serde_json::from_str(&lines.with("at work")).unwrap();
+    let line: Value = serde_json::from_str(&log.line_with("at work")).unwrap();
     assert_eq!(line["span"]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
 }
 
 #[tokio::test]
 async fn no_name_stands_twice_in_a_line_of_a_part() {
-    let lines = Lines::default();
-    let _taken = lines.take();
+    let (log, _captured) = capture();
     let process = ProcessLifecycle::new(Duration::from_secs(1));
     let part = async |_| -> Result<(), io::Error> {
         tracing::info!("at work");
@@ -72,7 +42,7 @@ async fn no_name_stands_twice_in_a_line_of_a_part() {
     };
     process.start(StopStage::Work, "letters", part);
     process.stop().await;
-    let line = lines.with("at work");
+    let line = log.line_with("at work");
     assert_eq!(line.matches("\"name\":").count(), 1, "{line}");
     let line: BTreeMap<String, Value> = serde_json::from_str(&line).unwrap();
     assert_eq!(line["span"]["part"], "letters");

@@ -126,7 +126,7 @@ impl TopicAdmin {
         topics: &[TopicSpec],
         replicas: ReplicaCount,
     ) -> Result<(), TopicError> {
-        let names: Vec<String> = topics.iter().map(|it| settings.topic(it.name)).collect();
+        let names: Vec<String> = topics.iter().map(|spec| settings.topic(spec.name)).collect();
         let entries: Vec<_> = topics.iter().map(|spec| spec.settings(replicas)).collect();
         let wanted: Vec<NewTopic<'_>> = topics
             .iter()

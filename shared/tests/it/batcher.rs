@@ -97,7 +97,7 @@ async fn lines(pool: &PgPool) -> Vec<String> {
 /// Submits these commands together and takes one step.
 async fn together(pool: &PgPool, commands: &[&str]) -> Vec<Result<String, SubmitError>> {
     let (door, mut worker) = intake(pool, Ledger, settings());
-    let answers = join_all(commands.iter().map(|it| door.submit((*it).to_owned())));
+    let answers = join_all(commands.iter().map(|command| door.submit((*command).to_owned())));
     let (answers, step) = tokio::join!(answers, worker.step());
     assert_eq!(step, BatcherStep::Answered(commands.len()));
     answers

@@ -28,7 +28,7 @@ fn batch(messages: &[OutgoingMessage]) -> Vec<IncomingMessage> {
 async fn said(pool: &PgPool, topic: &str) -> usize {
     let mut conn = pool.acquire().await.unwrap();
     let kept = outbox::head(&mut conn, 10_000).await.unwrap();
-    kept.iter().filter(|it| it.message.topic == topic).count()
+    kept.iter().filter(|row| row.message.topic == topic).count()
 }
 
 #[tokio::test]

@@ -57,7 +57,10 @@ async fn a_job_that_was_given_up_is_listed_with_its_attempts_and_reason() {
 async fn copies(pool: &PgPool) -> Vec<shared::message::OutgoingMessage> {
     let mut conn = pool.acquire().await.unwrap();
     let kept = shared::outbox::head(&mut conn, 100).await.unwrap();
-    kept.into_iter().map(|row| row.message).filter(|it| it.topic.ends_with(".dlq")).collect()
+    kept.into_iter()
+        .map(|row| row.message)
+        .filter(|message| message.topic.ends_with(".dlq"))
+        .collect()
 }
 
 #[tokio::test]

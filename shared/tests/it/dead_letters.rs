@@ -44,7 +44,8 @@ pub(crate) async fn only(pool: &PgPool) -> LetterSummary {
 async fn show(pool: &PgPool, id: Uuid) -> (Option<StoredLetter>, Vec<(String, String)>) {
     let mut conn = pool.acquire().await.unwrap();
     let shown = dead_letter::show(&mut conn, id).await.unwrap().unwrap();
-    let decisions = shown.decisions.into_iter().map(|it| (it.action, it.outcome)).collect();
+    let decisions =
+        shown.decisions.into_iter().map(|decision| (decision.action, decision.outcome)).collect();
     (shown.letter, decisions)
 }
 
@@ -284,6 +285,7 @@ async fn letters_are_listed_by_topic_reason_and_key_page_by_page_and_counted() {
         );
     }
     let counts = dead_letter::reasons(&mut conn, &LetterFilter::default()).await.unwrap();
-    let counts: Vec<_> = counts.iter().map(|it| (it.reason.as_str(), it.letters)).collect();
+    let counts: Vec<_> =
+        counts.iter().map(|count| (count.reason.as_str(), count.letters)).collect();
     assert_eq!(counts, [("body", 4), ("contradiction", 3)]);
 }

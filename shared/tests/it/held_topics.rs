@@ -163,7 +163,7 @@ async fn a_record_that_its_topic_never_takes_is_a_dead_letter_and_all_others_are
     assert_eq!(admin.redrive(letter.id, &by).await.unwrap(), Resolution::PutBack);
     assert_eq!(admin.redrive(letter.id, &by).await.unwrap(), Resolution::NotOpen);
     let back = outbox::head(&mut pool.acquire().await.unwrap(), 10).await.unwrap();
-    assert_eq!(back.iter().map(|it| &it.message).collect::<Vec<_>>(), [&too_large]);
+    assert_eq!(back.iter().map(|row| &row.message).collect::<Vec<_>>(), [&too_large]);
     until_drained(&pool, &mut relay).await;
     let last = read(&kafka, NARROW, 3).await.pop().unwrap();
     assert_eq!(last.1.as_bytes(), too_large.payload.unwrap());
@@ -247,8 +247,8 @@ impl Ruled {
 impl MessagePublisher for Ruled {
     async fn publish(&mut self, messages: &[OutboxRow]) -> Vec<PublishResult> {
         let (rules, mut tried) = (self.rules.lock().unwrap(), self.tried.lock().unwrap());
-        let rule = |it: &OutboxRow| {
-            rules.get(&*it.message.topic).cloned().unwrap_or(PublishResult::Confirmed)
+        let rule = |row: &OutboxRow| {
+            rules.get(&*row.message.topic).cloned().unwrap_or(PublishResult::Confirmed)
         };
         let mut answers: Vec<PublishResult> = messages.iter().map(rule).collect();
         for kept in messages {

@@ -89,7 +89,8 @@ async fn an_attempt_that_a_crash_cut_off_is_made_again_and_in_doubt() {
     assert_eq!(other.step().await.unwrap().claimed, 0, "the lease still holds");
     time_passes(&pool).await;
     assert_eq!(other.step().await.unwrap().done, 1);
-    let attempts: Vec<_> = probe.attempts().iter().map(|it| (it.attempt, it.in_doubt)).collect();
+    let attempts: Vec<_> =
+        probe.attempts().iter().map(|attempt| (attempt.attempt, attempt.in_doubt)).collect();
     assert_eq!(attempts, [(1, false), (2, true)]);
     assert_eq!(ended(&pool).await, said(&[("a", "done 2")]));
 }
@@ -105,7 +106,7 @@ async fn workers_that_work_side_by_side_never_do_one_job_twice() {
         while worker.step().await.unwrap().claimed > 0 {}
     };
     tokio::join!(work(), work(), work(), work());
-    let mut attempted: Vec<_> = probe.attempts().into_iter().map(|it| it.key).collect();
+    let mut attempted: Vec<_> = probe.attempts().into_iter().map(|attempt| attempt.key).collect();
     attempted.sort_unstable();
     assert_eq!(attempted, keys);
     assert_eq!(probe.overlaps(), 0);

@@ -209,7 +209,7 @@ pub(crate) async fn dead(pool: &PgPool) -> Vec<(String, String)> {
 pub(crate) async fn create_topics(kafka: &kafka::KafkaSettings, names: &[&str], partitions: i32) {
     use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
     let admin: AdminClient<_> = kafka.client().create().unwrap();
-    let names: Vec<String> = names.iter().map(|it| kafka.topic(it)).collect();
+    let names: Vec<String> = names.iter().map(|name| kafka.topic(name)).collect();
     let topics: Vec<_> = names
         .iter()
         .map(|text| NewTopic::new(text, partitions, TopicReplication::Fixed(1)))
@@ -234,7 +234,7 @@ pub(crate) async fn begin_anew(kafka: &kafka::KafkaSettings, names: &[&str], par
     create_topics(kafka, names, partitions).await;
     // A topic is created before every part of the broker knows it.
     let asker: BaseConsumer = kafka.client().create().unwrap();
-    for (name, partition) in names.iter().flat_map(|it| (0..partitions).map(move |n| (it, n))) {
+    for (name, partition) in names.iter().flat_map(|name| (0..partitions).map(move |n| (name, n))) {
         let ends = || asker.fetch_watermarks(&kafka.topic(name), partition, Duration::from_secs(1));
         devstack::until("the topic begins at 0", async || ends().ok() == Some((0, 0))).await;
     }

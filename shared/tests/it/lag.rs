@@ -226,7 +226,7 @@ async fn what_an_open_transaction_hides_is_not_read_until_it_ends() {
         let open = in_transaction(&kafka, &[(1, 2)]);
         put_plainly(&kafka, &[(1, 3), (0, 4)]);
         let said = Instant::now();
-        let hidden = |it: &LagCause| matches!(it, LagCause::OpenTransaction { .. });
+        let hidden = |cause: &LagCause| matches!(cause, LagCause::OpenTransaction { .. });
         let behind = until_behind(&mut watcher, hidden).await;
         assert_eq!(
             behind.to_string(),
@@ -333,7 +333,7 @@ async fn what_was_committed_in_a_topic_of_before_says_nothing_of_the_new_one() {
     // Like a group's offsets that were restored, or a member that commits late.
     commit(&kafka, 100);
     let said = Instant::now();
-    let anew = |it: &LagCause| matches!(it, LagCause::MadeAnew { .. });
+    let anew = |cause: &LagCause| matches!(cause, LagCause::MadeAnew { .. });
     let behind = until_behind(&mut watcher, anew).await;
     assert!(behind.to_string().contains("it ends at offset 2, and offset 100 is committed"));
     beside(&kafka, async |pool| {

@@ -226,7 +226,7 @@ async fn of_a_topic_of_latest_values_the_last_one_of_each_key_is_published_again
     assert_eq!(published::purge(&mut conn, Duration::from_hours(24), 100).await.unwrap(), 6);
     begin_anew(&kafka, &[LATEST, NUMBERS], 1).await;
     assert_eq!(until_idle(&mut relay(&database, &kafka, "test", any())).await, 3);
-    let expected = ["a", "b", "c"].map(|it| (it.to_owned(), vec![8]));
+    let expected = ["a", "b", "c"].map(|key| (key.to_owned(), vec![8]));
     assert_eq!(on(&kafka, LATEST, 3).await, HashMap::from(expected));
     assert_eq!(losses(&pool).await, [(LATEST.to_owned(), true), (NUMBERS.to_owned(), true)]);
 }

@@ -73,7 +73,7 @@ async fn ids_of_one_key_rise_in_the_order_of_the_commits() {
         .await
         .unwrap()
         .into_iter()
-        .map(|it| String::from_utf8(it.message.payload.unwrap()).unwrap())
+        .map(|row| String::from_utf8(row.message.payload.unwrap()).unwrap())
         .collect();
     assert_eq!(said, (1..=80).map(|n| n.to_string()).collect::<Vec<_>>());
 }

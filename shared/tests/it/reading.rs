@@ -193,7 +193,8 @@ async fn a_topic_that_is_deleted_under_a_consumer_is_named_by_it() {
         gone.unwrap();
     }
     let names_it = |word: &Result<(), String>| {
-        word.as_ref().is_err_and(|it| it.contains(&name) && it.contains("UnknownTopicOrPartition"))
+        word.as_ref()
+            .is_err_and(|text| text.contains(&name) && text.contains("UnknownTopicOrPartition"))
     };
     until_it_says(&mut member, "it names the topic that is gone", names_it).await;
 

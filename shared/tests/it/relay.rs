@@ -56,7 +56,8 @@ impl MessagePublisher for Recorder {
             .iter()
             .enumerate()
             .map(|(place, kept)| {
-                let text = |it: &Option<Vec<u8>>| String::from_utf8(it.clone().unwrap()).unwrap();
+                let text =
+                    |bytes: &Option<Vec<u8>>| String::from_utf8(bytes.clone().unwrap()).unwrap();
                 log.push((text(&kept.message.key), text(&kept.message.payload).parse().unwrap()));
                 let confirmed = (self.rule)(place + self.rounds);
                 if confirmed { PublishResult::Confirmed } else { PublishResult::Unconfirmed }
@@ -136,7 +137,7 @@ async fn lost_confirmations_mean_repeats_never_a_loss_and_never_a_swap() {
     assert_eq!(backlog(&pool).await, 0);
     let seen = recorder.first_occurrences();
     assert_eq!(seen.len(), 7);
-    assert!(seen.values().all(|it| *it == (1..=20).collect::<Vec<_>>()), "{seen:?}");
+    assert!(seen.values().all(|numbers| *numbers == (1..=20).collect::<Vec<_>>()), "{seen:?}");
 }
 
 #[tokio::test]

@@ -201,7 +201,7 @@ async fn create_untimely(kafka: &kafka::KafkaSettings, names: &[&str]) {
     let topics: Vec<_> = names
         .iter()
         .map(|text| NewTopic::new(text, 1, TopicReplication::Fixed(1)))
-        .map(|it| it.set("message.timestamp.before.max.ms", "0"))
+        .map(|topic| topic.set("message.timestamp.before.max.ms", "0"))
         .collect();
     let patient = AdminOptions::new().request_timeout(Some(PATIENCE));
     for made in admin.create_topics(&topics, &patient).await.unwrap() {

@@ -26,7 +26,7 @@ fn counted(name: &str, topic: &str) -> Option<u64> {
 }
 
 fn batch(messages: &[&OutgoingMessage]) -> Vec<IncomingMessage> {
-    (0..).zip(messages).map(|(offset, it)| incoming(it, offset)).collect()
+    (0..).zip(messages).map(|(offset, message)| incoming(message, offset)).collect()
 }
 
 #[tokio::test]

@@ -58,7 +58,7 @@ async fn described(settings: &KafkaSettings, topic: &str) -> HashMap<String, Str
     let wanted = [ResourceSpecifier::Topic(&name)];
     let described = admin.describe_configs(&wanted, &patient).await.unwrap();
     let entries = described.into_iter().next().unwrap().unwrap().entries;
-    entries.into_iter().map(|it| (it.name, it.value.unwrap_or_default())).collect()
+    entries.into_iter().map(|entry| (entry.name, entry.value.unwrap_or_default())).collect()
 }
 
 #[tokio::test]

@@ -384,7 +384,7 @@ mod products {
         for currency in ["", "eur", "EURO", "E1R", "XYZ", "XXX", "XTS", "XAU"] {
             assert_eq!(make("Lamp", 1, currency), Err(I::Currency), "{currency:?}");
         }
-        let kept = |it: &str| ProductOffer::kept("Lamp".to_owned(), 1, it.to_owned(), true);
+        let kept = |code: &str| ProductOffer::kept("Lamp".to_owned(), 1, code.to_owned(), true);
         assert!(kept("XYZ").is_ok(), "what was kept is read");
         assert_eq!(kept("euro"), Err(I::Currency));
     }

@@ -285,7 +285,7 @@ fn run(commands: &[NotificationCommand]) -> (OrderNotifications, Vec<Vec<Notific
     let mut state = OrderNotifications::default();
     let happened = commands
         .iter()
-        .map(|it| decider::step::<OrderNotifications>(&mut state, it).unwrap_or_default())
+        .map(|command| decider::step::<OrderNotifications>(&mut state, command).unwrap_or_default())
         .collect();
     (state, happened)
 }

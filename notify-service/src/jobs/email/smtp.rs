@@ -344,7 +344,7 @@ fn mail_options(
     conversation: &AsyncSmtpConnection,
     parcel: &SmtpMessage,
 ) -> Result<Vec<MailParameter>, SmtpError> {
-    let is_ascii = |it: &Address| AsRef::<str>::as_ref(it).is_ascii();
+    let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
     if is_ascii(&parcel.from) && is_ascii(&parcel.to) {
         return Ok(vec![]);
     }

@@ -103,8 +103,8 @@ fn a_name_adds_no_header_whatever_it_holds() {
         "Ada\u{1b}]0;title\u{7}\u{9b}31m\u{202e}Bcc: everybody@example.org",
     ] {
         let headers = headers(&on_paper(name));
-        let names = |it: &[String]| -> Vec<String> {
-            it.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect()
+        let names = |values: &[String]| -> Vec<String> {
+            values.iter().map(|line| line.split(':').next().unwrap().to_owned()).collect()
         };
         assert_eq!(names(&headers), names(&plain), "{name:?}");
         assert!(headers[1].ends_with("<ada@example.org>"), "{}", headers[1]);

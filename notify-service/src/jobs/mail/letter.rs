@@ -83,7 +83,7 @@ fn greet(addressee: &CustomerContact) -> String {
 pub(crate) fn one_line(name: &str) -> String {
     let name = name.replace(turns_text, "");
     let words = name.split(|character: char| character.is_control() || character.is_whitespace());
-    let line = words.filter(|it| !it.is_empty()).collect::<Vec<_>>().join(" ");
+    let line = words.filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
     line.chars().take(NAME_CHARS_MAX).collect()
 }
 

@@ -48,7 +48,7 @@ fn the_total_is_the_sum_of_all_lines() {
 
 #[test]
 fn an_order_has_one_to_a_hundred_lines() {
-    let many = |n: usize| (0..n).map(|it| wish(&format!("sku-{it}"), 1)).collect::<Vec<_>>();
+    let many = |n: usize| (0..n).map(|i| wish(&format!("sku-{i}"), 1)).collect::<Vec<_>>();
     for bad in [0, 101, 10_001] {
         assert_eq!(draft(many(bad)), Err(vec![DraftFault::LineCount]), "{bad}");
     }

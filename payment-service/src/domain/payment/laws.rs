@@ -241,8 +241,9 @@ impl PaymentWorld {
     }
 
     fn judge(&self) {
-        let count =
-            |wanted: fn(&PaymentEvent) -> bool| self.history.iter().filter(|it| wanted(it)).count();
+        let count = |wanted: fn(&PaymentEvent) -> bool| {
+            self.history.iter().filter(|event| wanted(event)).count()
+        };
         let charges = count(|event| matches!(event, PaymentEvent::ChargeDue { .. }));
         assert!(charges <= 1, "one charge job at most");
         let words = count(|event| is_paid(event) || matches!(event, PaymentEvent::Failed { .. }));

@@ -64,7 +64,7 @@ impl PaymentStage {
 
     /// The stage of this name.
     pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|it| it.code() == code)
+        Self::ALL.into_iter().find(|stage| stage.code() == code)
     }
 }
 

@@ -1,9 +1,10 @@
 //! A connection with time limits: for a request's head, between requests, for an unread answer.
 //!
-//! hyper has one limit for a head and for the silence before it. A load balancer keeps an idle
-//! connection for a minute or more, and must be the first to close it: otherwise it could send a
-//! request at the moment of the close. No client needs a minute for a head. So the limits are here,
-//! below hyper, which only reports a request's begin and its answer's end ([`ConnectionPhase`]).
+//! hyper has one limit for a request's head and for the idle time before it. These need different
+//! limits. A load balancer keeps idle connections open for a minute or more, and has to be the one
+//! that closes them: if the server closes first, the balancer may just have sent a request, which
+//! is lost. But no client needs a minute for a head. So the limits are here, below hyper; what is
+//! above it reports when a head was read and when an answer ended ([`ConnectionPhase`]).
 //!
 //! hyper has no limit for an answer: a client that reads nothing of it for
 //! [`ConnectionTimes::write`] is cut off. As long as the client reads, however slowly, the answer
@@ -28,11 +29,11 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Connections that were ended because of a limit of time, by which.
+/// Counts connections that a time limit ended, by the limit (label `why`).
 pub(super) const CUT: &str = "http_connections_cut_total";
-/// The client did not end the head of its request.
+/// The limit for a head: the client did not send all of it.
 pub(super) const HEAD: &str = "head";
-/// The client did not read its answer.
+/// The limit for an answer: the client did not read it.
 pub(super) const WRITE: &str = "write";
 
 /// How long a connection may be in each state.
@@ -42,12 +43,13 @@ pub(super) struct ConnectionTimes {
     pub(super) idle: Duration,
     /// From the first byte of a request's head to its last one.
     pub(super) head: Duration,
-    /// With an answer of which nothing is taken.
+    /// How long the client may read nothing of an answer.
     pub(super) write: Duration,
 }
 
 impl ConnectionTimes {
-    /// When hyper itself may give up at the earliest: it does not tell silence from a slow head.
+    /// The limit to give to hyper, which counts idle time and head as one: it never expires before
+    /// the limits here.
     pub(super) fn sum(self) -> Duration {
         self.idle.saturating_add(self.head)
     }
@@ -65,7 +67,7 @@ const IN_HEAD: u8 = 1;
 const BUSY: u8 = 2;
 
 impl ConnectionPhase {
-    /// A head has been read in whole.
+    /// A head was read completely.
     pub(super) fn begin(&self) {
         self.0.store(BUSY, Ordering::Relaxed);
     }
@@ -74,7 +76,7 @@ impl ConnectionPhase {
         self.0.store(IDLE, Ordering::Relaxed);
     }
 
-    /// Bytes came; whether they begin a head.
+    /// Bytes were read; answers whether they begin a head.
     fn hear(&self) -> bool {
         self.0.compare_exchange(IDLE, IN_HEAD, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
@@ -89,7 +91,7 @@ impl ConnectionPhase {
     }
 }
 
-/// A body that says when it is gone: sent, or given up.
+/// A body that ends the phase when it is dropped: after it was sent, or given up.
 struct TrackedBody {
     body: Body,
     phase: ConnectionPhase,
@@ -127,9 +129,9 @@ pub(super) struct GuardedStream {
     stream: TcpStream,
     times: ConnectionTimes,
     phase: ConnectionPhase,
-    /// Runs while nothing comes: out of patience with silence, or with a head.
+    /// Runs while nothing is read: the limit for idle time or for a head.
     silent: Option<Pin<Box<Sleep>>>,
-    /// Runs while nothing is taken.
+    /// Runs while nothing can be written.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
@@ -138,7 +140,8 @@ impl GuardedStream {
         Self { stream, times, phase, silent: None, blocked: None }
     }
 
-    /// The result of silence: the end of the stream, if no request has begun, or an error.
+    /// The result of a read while no bytes come. After the limit: the end of the stream, if no
+    /// request has begun, or an error.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (limit, idle) = match self.phase.get() {
             IDLE => (self.times.idle, true),
@@ -175,7 +178,8 @@ impl GuardedStream {
         let blocked = self.blocked.get_or_insert_with(|| Box::pin(sleep(limit)));
         ready!(blocked.as_mut().poll(context));
         metrics::counter!(CUT, "why" => WRITE).increment(1);
-        // The kernel would keep unread data for a quarter of an hour. The connection closes anyway.
+        // Otherwise the kernel would try for about 15 minutes to send what the client does not
+        // read. If this fails, the connection is closed all the same.
         drop(self.stream.set_zero_linger());
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }

@@ -45,8 +45,9 @@ fn the_worst_reason_is_named_with_topic_partition_and_offsets() {
     let look = |all: &[&(TopicPartition, PartitionStanding)]| {
         GroupStanding(all.iter().map(|pair| (*pair).clone()).collect())
     };
-    let says =
-        |all: &[&(TopicPartition, PartitionStanding)]| look(all).behind().map(|it| it.to_string());
+    let says = |all: &[&(TopicPartition, PartitionStanding)]| {
+        look(all).behind().map(|cause| cause.to_string())
+    };
     assert_eq!(says(&[&read]), None);
     assert_eq!(says(&[&read, &unread]).unwrap(), "a/1 is read up to offset 2 of 9");
     assert_eq!(

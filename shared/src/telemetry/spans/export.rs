@@ -67,7 +67,7 @@ impl QueueRoom {
 
 /// Where spans are sent, and in which batches.
 #[derive(Clone, Debug)]
-pub struct SpanSettings {
+pub(crate) struct SpanSettings {
     /// The collector's base URL, as in `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub endpoint: String,
     /// Whose spans they are.
@@ -89,7 +89,7 @@ pub enum SpanError {
 }
 
 /// From now on spans leave. The first call in a process counts.
-pub fn export(settings: &SpanSettings) -> Result<(), SpanError> {
+pub(crate) fn export(settings: &SpanSettings) -> Result<(), SpanError> {
     if PROCESSOR.get().is_some() {
         return Ok(());
     }

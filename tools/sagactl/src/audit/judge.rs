@@ -1,8 +1,9 @@
 //! Judges one order by all facts about it. Pure: no clock, no connection.
 //!
-//! **Bound:** an order is judged while its facts pass in their order. Kept of them are the rows (a
-//! few numbers), the messages that its sources know, and at most [`MESSAGES_KEPT_MAX`] others, for
-//! the second look.
+//! **Bound:** facts are read in their order, and each order is judged as they pass. In memory are
+//! only the rows of that order (a few numbers), the messages that its services have published by
+//! their own count, and at most [`MESSAGES_KEPT_MAX`] other messages. The second look needs the
+//! messages.
 
 use uuid::Uuid;
 
@@ -14,7 +15,8 @@ use super::{
 
 mod rules;
 
-/// Bound on remembered messages of one key that exceed the number its service says it published.
+/// A message whose number is not within its service's own count is kept only while fewer messages
+/// than this are kept for the key.
 const MESSAGES_KEPT_MAX: usize = 256;
 
 /// Limits and times by which orders are judged.
@@ -41,7 +43,7 @@ pub(super) enum OrderVerdict {
     Kept,
     /// On its way, within its limits.
     Open,
-    /// Cannot be held against a source that forgets.
+    /// Cannot be judged: the facts that would show it were not kept, or may be deleted by now.
     LeftOut,
     /// Wrong, as this says.
     Violated(String),
@@ -180,7 +182,7 @@ impl OrderView {
         }
     }
 
-    /// Messages come by source and number, and those of one number by where they are.
+    /// Adds a message. They are sorted by source, then by number, then by place in the topics.
     fn add_message(&mut self, message: MessageFact, fact: &OrderFact) {
         let last = self.last.replace(message);
         if last.is_none_or(|last| last.source != message.source) {
@@ -216,8 +218,8 @@ impl OrderView {
         }
     }
 
-    /// What each invariant says of this order; nothing of one that was placed after the databases
-    /// were read.
+    /// The verdict of each invariant about this order. An order that is not in the database, for
+    /// example because it was placed later, is judged only by what needs no row.
     pub(super) fn verdicts(&self, rules: &JudgeRules) -> Vec<(AuditInvariant, OrderVerdict)> {
         let Some(order) = self.order else { return self.without_order(rules) };
         let mut verdicts = vec![

@@ -43,7 +43,7 @@ fn happens(
 ) -> &'static str {
     let state = decider::replay::<OrderNotifications>(history);
     let Ok(events) = OrderNotifications::decide(&state, command) else { return "rejected" };
-    let told: Vec<&str> = events.iter().filter_map(|it| of_kind(it, kind)).collect();
+    let told: Vec<&str> = events.iter().filter_map(|event| of_kind(event, kind)).collect();
     match told[..] {
         [] => "nothing",
         [one] => one,

@@ -1,9 +1,10 @@
-//! Classification of a server's refusal: about this mailbox, or about this service.
+//! Classification of a server's refusal: about the recipient's mailbox, or about this service.
 //!
-//! A refusal (5yz) about the recipient's mailbox is final: a retry cannot help. All others are
-//! about this service ("us"): its address is blocked, relaying is denied, a login is required, a
-//! policy or a quota refuses, the server fails. They affect all customers; mails wait until someone
-//! fixes the cause.
+//! A permanent refusal (5yz) that is about the recipient's mailbox is final: a retry cannot help.
+//! Any other permanent refusal is about this service ("us"): its address is blocked, relaying is
+//! denied, a login is required, a policy or a quota refuses, the server fails. It affects all
+//! customers, so mails wait until someone fixes the cause. A temporary refusal (4yz) is about
+//! nobody: the mail is tried again later.
 //!
 //! | answer | at | about |
 //! | --- | --- | --- |
@@ -23,7 +24,7 @@ use lettre::transport::smtp::Error as SmtpError;
 
 use super::SmtpStep;
 
-/// The codes of a refusal, never its text: the text may quote the address.
+/// The codes of a refusal. Its text is not kept: it may quote the recipient's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalCodes {
     code: u16,
@@ -41,15 +42,16 @@ struct EnhancedCode {
 /// The subject of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefusalSubject {
-    /// The recipient's mailbox: for good.
+    /// The recipient's mailbox: the refusal is final.
     Mailbox,
     /// This service, its mails, or the server: until someone fixes the cause.
     Us,
+    /// Neither: the refusal is temporary.
     Nobody,
 }
 
 impl RefusalCodes {
-    /// The codes of a refusal, if it is one.
+    /// The codes of the server's reply, if the error is one.
     pub(super) fn of(error: &SmtpError) -> Option<Self> {
         let code = error.status()?.into();
         let words = error.source().map(ToString::to_string).unwrap_or_default();

@@ -57,7 +57,7 @@ impl SmtpServer {
     /// Reads the address of a mail server.
     pub fn parse(text: &str) -> Result<Self, UrlError> {
         let url = Url::parse(text).map_err(|_unread| UrlError::Malformed)?;
-        let host = url.host_str().filter(|it| !it.is_empty()).ok_or(UrlError::Malformed)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(UrlError::Malformed)?;
         let (security, usual_port) = match (url.scheme(), url.query()) {
             ("smtp", None) => (SmtpSecurity::None, 25),
             ("smtp", Some("tls=required")) => (SmtpSecurity::StartTls, 587),

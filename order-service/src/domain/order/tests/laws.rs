@@ -13,7 +13,7 @@ fn any_news() -> impl Strategy<Value = ServiceEvent> {
 }
 
 fn any_command() -> impl Strategy<Value = OrderCommand> {
-    let at = (0i64..4_000).prop_map(|it| PLACED_AT + Duration::seconds(it));
+    let at = (0i64..4_000).prop_map(|seconds| PLACED_AT + Duration::seconds(seconds));
     prop_oneof![
         1 => Just(place()),
         8 => (any_news(), at.clone()).prop_map(|(news, now)| OrderCommand::Record { news, now }),
@@ -73,7 +73,7 @@ proptest! {
     fn each_thing_is_said_at_most_once(commands in any_history()) {
         let said: Vec<_> = live(&commands).into_iter().flat_map(|(events, _)| events).collect();
         let times = |of: fn(&OrderEvent) -> bool| said.iter().filter(|event| of(event)).count();
-        prop_assert_eq!(times(|it| matches!(it, OrderEvent::Placed(_))), 1);
+        prop_assert_eq!(times(|event| matches!(event, OrderEvent::Placed(_))), 1);
         let confirmed = times(|event| matches!(event, OrderEvent::Confirmed { .. }));
         let cancelled = times(|event| matches!(event, OrderEvent::Cancelled { .. }));
         prop_assert!(confirmed <= 1 && cancelled <= 1);
@@ -112,7 +112,7 @@ proptest! {
         let pays = |command: &OrderCommand| matches!(command, OrderCommand::Record { news, .. } if *news == paid(500));
         let was_paid = commands.iter().any(pays);
         let life = live(&commands);
-        let confirmed = life.iter().any(|(_, it)| matches!(it, OrderStage::Confirmed { .. }));
+        let confirmed = life.iter().any(|(_, stage)| matches!(stage, OrderStage::Confirmed { .. }));
         prop_assert!(!confirmed || was_paid);
     }
 

@@ -62,9 +62,9 @@ fn answer(stage: &str, command: &PaymentCommand) -> Decision<Payment> {
 fn what(events: &[PaymentEvent]) -> Vec<String> {
     let told = events.iter().map(tell).collect::<Vec<_>>();
     let column = |of: fn(&[&'static str; 3]) -> &'static str| {
-        told.iter().map(of).filter(|it| !it.is_empty()).collect::<Vec<_>>().join(", ")
+        told.iter().map(of).filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
     };
-    vec![column(|items| items[0]), column(|items| items[1]), column(|it| it[2])]
+    vec![column(|items| items[0]), column(|items| items[1]), column(|items| items[2])]
 }
 
 fn tell(event: &PaymentEvent) -> [&'static str; 3] {
