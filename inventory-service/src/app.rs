@@ -6,7 +6,6 @@ use shared::{
     decider::{self, Decision},
     effects::DecisionEffects,
     fault::Fault,
-    message::{OutgoingMessage, TraceParent},
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -18,8 +17,8 @@ use crate::{
     },
     metrics,
     request::StockRequest,
-    store::{self, LockedRows},
-    wire::{self, StockRecord},
+    store::{self, MessageSubject, StockRows},
+    wire,
 };
 
 /// Executes commands on products and reservations.
@@ -42,9 +41,9 @@ pub struct CommandResult {
 /// The outcome of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct BatchOutcome {
-    /// One outcome per command, in the order of the commands.
+    /// For each request, in order: its events and its product, or the reason for the refusal.
     pub answers: Vec<CommandResult>,
-    /// Messages to be published.
+    /// Messages to publish.
     pub effects: DecisionEffects,
 }
 
@@ -55,41 +54,40 @@ impl App {
         conn: &mut PgConnection,
         requests: &[StockRequest],
     ) -> Result<BatchOutcome, Fault> {
-        let commands = requests.iter().map(|request| &request.command);
-        let mut rows = store::load_for_update(conn, commands).await?;
+        let mut rows = store::load_for_update(conn, requests).await?;
         let now = self.clock.now();
         let mut outcome = BatchOutcome::default();
-        for StockRequest { command, trace } in requests {
-            let decision = decider::step::<Inventory>(&mut rows.inventory, command);
+        for request in requests {
+            let decision = decider::step::<Inventory>(&mut rows.inventory, &request.command);
             for event in decision.iter().flatten() {
-                let message = self.message(&mut rows, event, now, *trace)?;
-                outcome.effects.messages.extend(message);
+                self.take_effect(request, event, (now, &mut rows), &mut outcome.effects)?;
             }
-            let product = product_of(command, &rows.inventory);
+            outcome.effects.metrics.extend(metrics::of_decision(&decision));
+            let product = product_of(&request.command, &rows.inventory);
             outcome.answers.push(CommandResult { decision, product });
         }
         store::save(conn, &rows).await?;
-        metrics::count(outcome.answers.iter().map(|result| &result.decision));
         Ok(outcome)
     }
 
-    /// The message for an event, numbered under the lock of the row that the event changes.
-    fn message(
+    /// Adds the message about an event, numbered under the lock of the row that the event changes.
+    fn take_effect(
         &self,
-        rows: &mut LockedRows,
+        request: &StockRequest,
         event: &InventoryEvent,
-        at: OffsetDateTime,
-        trace: Option<TraceParent>,
-    ) -> Result<Option<OutgoingMessage>, Fault> {
-        let Some((subject, saying)) = StockRecord::of(event, at) else { return Ok(None) };
-        let says = EventMeta {
+        (at, rows): (OffsetDateTime, &mut StockRows),
+        effects: &mut DecisionEffects,
+    ) -> Result<(), Fault> {
+        let subject = MessageSubject::of(event);
+        let meta = || EventMeta {
             id: self.clock.new_id(),
-            subject: wire::key(&subject),
-            sequence: rows.next_sequence(subject),
+            subject: subject.to_string(),
+            sequence: rows.next_sequence(&subject),
             at,
-            trace,
+            trace: request.trace,
         };
-        saying.message(&self.codec, says).map(Some)
+        effects.messages.extend(wire::encode(&self.codec, event, meta)?);
+        Ok(())
     }
 }
 

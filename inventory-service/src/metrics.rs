@@ -1,6 +1,6 @@
 //! Metrics of this service: decided events and refused commands.
 
-use shared::decider::Decision;
+use shared::{decider::Decision, effects::MetricUpdate};
 
 use crate::domain::inventory::Inventory;
 
@@ -26,18 +26,11 @@ pub(crate) fn describe() {
     }
 }
 
-/// Counts the decisions of a batch. A batch that is consumed again is counted again.
-pub(crate) fn count<'d>(decisions: impl Iterator<Item = &'d Decision<Inventory>>) {
-    for decision in decisions {
-        match decision {
-            Ok(events) => {
-                for event in events {
-                    metrics::counter!(DECIDED, "event" => event.name()).increment(1);
-                }
-            }
-            Err(_rejection) => {
-                metrics::counter!(DECIDED, "event" => REFUSED).increment(1);
-            }
-        }
+/// The metrics to update once this decision is committed.
+pub(crate) fn of_decision(decision: &Decision<Inventory>) -> Vec<MetricUpdate> {
+    let count = |event| MetricUpdate::count(DECIDED, &[("event", event)]);
+    match decision {
+        Ok(events) => events.iter().map(|event| count(event.name())).collect(),
+        Err(_rejection) => vec![count(REFUSED)],
     }
 }

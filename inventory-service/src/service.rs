@@ -33,8 +33,8 @@ pub async fn run(
         topics: &contract::TOPICS,
         common: settings.common,
         migrations: &MIGRATIONS,
-        says: wire::says().into(),
-        reads: wire::reads().into(),
+        writes: wire::writes(),
+        reads: wire::reads(),
         pages: &[],
     };
     let mut service = ServiceBuilder::start(plan, life, metrics).await?;

@@ -8,16 +8,22 @@
 //! version check fails in the other, its transaction is rolled back, and its batch is processed
 //! again with the row present.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt,
+};
 
-use shared::fault::{Fault, TransactionCollision};
+use shared::{fault::Fault, locked_rows};
 use sqlx::PgConnection;
 
-use crate::domain::{
-    inventory::{Inventory, InventoryCommand},
-    naming::{OrderId, Sku},
-    product::Product,
-    reservation::{self, Reservation},
+use crate::{
+    domain::{
+        inventory::{Inventory, InventoryCommand, InventoryEvent},
+        naming::{OrderId, Sku},
+        product::Product,
+        reservation::{self, Reservation},
+    },
+    request::StockRequest,
 };
 
 pub(crate) use self::read::{listed, product};
@@ -33,6 +39,26 @@ pub(crate) enum MessageSubject {
     Product(Sku),
 }
 
+impl MessageSubject {
+    /// The subject of the message about this event.
+    pub(crate) fn of(event: &InventoryEvent) -> Self {
+        match event {
+            InventoryEvent::Reservation { order, .. } => Self::Order(*order),
+            InventoryEvent::Product { sku, .. } => Self::Product(sku.clone()),
+        }
+    }
+}
+
+/// As in the envelope, and as the key under which its messages stay in order.
+impl fmt::Display for MessageSubject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Order(order) => order.0.fmt(f),
+            Self::Product(sku) => sku.fmt(f),
+        }
+    }
+}
+
 /// Counts that are stored with a row beside its state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct RowCounts {
@@ -43,7 +69,7 @@ struct RowCounts {
 
 /// The rows that a batch needs, locked, and their changed state.
 #[derive(Debug, Default)]
-pub(crate) struct LockedRows {
+pub(crate) struct StockRows {
     /// Their current state, over which the batch decides.
     pub(crate) inventory: Inventory,
     loaded: Inventory,
@@ -51,11 +77,11 @@ pub(crate) struct LockedRows {
     saying: HashMap<MessageSubject, i64>,
 }
 
-impl LockedRows {
+impl StockRows {
     /// The number of the next message about `subject`.
-    pub(crate) fn next_sequence(&mut self, subject: MessageSubject) -> i64 {
-        let said = self.counts.get(&subject).map_or(0, |row_counts| row_counts.said);
-        let saying = self.saying.entry(subject).or_default();
+    pub(crate) fn next_sequence(&mut self, subject: &MessageSubject) -> i64 {
+        let said = self.counts.get(subject).map_or(0, |row_counts| row_counts.said);
+        let saying = self.saying.entry(subject.clone()).or_default();
         *saying += 1;
         said + *saying
     }
@@ -86,13 +112,13 @@ impl LockedRows {
     }
 }
 
-/// Locks and loads what the commands need: first the reservations, then every product that a
-/// command names or a loaded reservation holds.
+/// Locks what the requests need until the transaction ends, and reads it: first the reservations,
+/// then every product that a command names or a loaded reservation holds.
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
-    commands: impl Iterator<Item = &InventoryCommand> + Clone + Send,
-) -> Result<LockedRows, Fault> {
-    let (orders, mut skus) = wanted(commands);
+    requests: &[StockRequest],
+) -> Result<StockRows, Fault> {
+    let (orders, mut skus) = wanted(requests.iter().map(|request| &request.command));
     let mut counts = HashMap::with_capacity(orders.len() + skus.len());
     let mut loaded = Inventory::default();
     for row in reservation_row::load_for_update(conn, &orders).await? {
@@ -106,7 +132,7 @@ pub(crate) async fn load_for_update(
         counts.insert(MessageSubject::Product(row.sku.clone()), row.counts);
         loaded.products.insert(row.sku, row.product);
     }
-    Ok(LockedRows { inventory: loaded.clone(), loaded, counts, saying: HashMap::new() })
+    Ok(StockRows { inventory: loaded.clone(), loaded, counts, saying: HashMap::new() })
 }
 
 fn wanted<'c>(
@@ -130,18 +156,13 @@ fn wanted<'c>(
 }
 
 /// Writes the changed rows, in the order of the locks.
-pub(crate) async fn save(conn: &mut PgConnection, rows: &LockedRows) -> Result<(), Fault> {
+pub(crate) async fn save(conn: &mut PgConnection, rows: &StockRows) -> Result<(), Fault> {
     let reservations = rows.reservations_to_write();
     let written = reservation_row::save(conn, &reservations).await?;
-    followed(written, reservations.len())?;
+    locked_rows::all_written(written, reservations.len())?;
     let products = rows.products_to_write();
     let written = product_row::save(conn, &products).await?;
-    followed(written, products.len())
-}
-
-/// Each row's version must follow the loaded one; if not, another transaction inserted the row.
-fn followed(written: u64, rows: usize) -> Result<(), Fault> {
-    if written == rows as u64 { Ok(()) } else { Err(Fault::transient(TransactionCollision)) }
+    locked_rows::all_written(written, products.len())
 }
 
 /// A row that this service cannot have written. No message is at fault.

@@ -3,30 +3,27 @@
 //! **Architecture invariant:** only this file knows both domain and contract types.
 
 use contract::{
-    MissingLine, OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced, ProductChanged, StockLine,
-    StockRejected, StockReleased, StockReserved,
+    MissingLine, ORDER_CANCELLED, ORDER_CONFIRMED, ORDER_PLACED, OrderCancelled, OrderConfirmed,
+    OrderLine, OrderPlaced, ProductChanged, StockLine, StockRejected, StockReleased, StockReserved,
 };
 use shared::{
     codec::{AvroCodec, EventMeta, RecordKind},
     fault::Fault,
-    message::OutgoingMessage,
+    message::{Message, OutgoingMessage},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{
-    domain::{
-        inventory::{InventoryCommand, InventoryEvent},
-        naming::{InvalidLines, OrderId, OrderLines, Quantity, Sku},
-        product::{self, ProductOffer},
-        reservation::{self, ShortLine},
-    },
-    store::MessageSubject,
+use crate::domain::{
+    inventory::{InventoryCommand, InventoryEvent},
+    naming::{InvalidLines, OrderId, OrderLines, Quantity, Sku},
+    product::{ProductEvent, ProductOffer},
+    reservation::{ReservationCommand, ReservationEvent, ShortLine},
 };
 
-/// The records that this service publishes.
-pub(crate) fn says() -> [RecordKind; 4] {
-    [
+/// The kinds of records that this service publishes.
+pub(crate) fn writes() -> Vec<RecordKind> {
+    vec![
         RecordKind::of::<StockReserved>(),
         RecordKind::of::<StockRejected>(),
         RecordKind::of::<StockReleased>(),
@@ -34,9 +31,9 @@ pub(crate) fn says() -> [RecordKind; 4] {
     ]
 }
 
-/// The records that this service consumes.
-pub(crate) fn reads() -> [RecordKind; 3] {
-    [
+/// The kinds of records that this service reads.
+pub(crate) fn reads() -> Vec<RecordKind> {
+    vec![
         RecordKind::of::<OrderPlaced>(),
         RecordKind::of::<OrderConfirmed>(),
         RecordKind::of::<OrderCancelled>(),
@@ -46,9 +43,6 @@ pub(crate) fn reads() -> [RecordKind; 3] {
 /// Why a message that could be decoded is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum InvalidRecord {
-    /// The body names another order than the message's metadata.
-    #[error("the body speaks of order {body}, the outside of {outside}")]
-    OtherOrder { body: Uuid, outside: String },
     /// A line names a text that is not a SKU.
     #[error("{0:?} cannot be a SKU")]
     Sku(String),
@@ -58,46 +52,40 @@ pub(crate) enum InvalidRecord {
     /// The lines contradict each other.
     #[error("the lines cannot be held")]
     Lines(#[source] InvalidLines),
+    /// The topic is not one that this service reads.
+    #[error("{0} is not read here")]
+    Topic(String),
+}
+
+/// Decodes a message. A record that no order can have caused is poison.
+pub(crate) async fn decode(
+    codec: &AvroCodec,
+    message: &Message,
+) -> Result<InventoryCommand, Fault> {
+    let (order_id, command) = match message.incoming.topic.as_str() {
+        ORDER_PLACED => {
+            let record: OrderPlaced = codec.decode(message).await?;
+            (record.order_id, reserve(&record).map_err(Fault::poison)?)
+        }
+        ORDER_CONFIRMED => {
+            let record: OrderConfirmed = codec.decode(message).await?;
+            (record.order_id, ReservationCommand::Commit)
+        }
+        ORDER_CANCELLED => {
+            let record: OrderCancelled = codec.decode(message).await?;
+            (record.order_id, ReservationCommand::Release)
+        }
+        other => return Err(Fault::poison(InvalidRecord::Topic(other.to_owned()))),
+    };
+    message.check_subject(&order_id.to_string()).map_err(Fault::poison)?;
+    Ok(InventoryCommand::Reservation { order: OrderId(order_id), command })
 }
 
 /// An order was placed: hold its lines.
-pub(crate) fn reserve(
-    placed: &OrderPlaced,
-    subject: &str,
-) -> Result<InventoryCommand, InvalidRecord> {
-    let order = order(placed.order_id, subject)?;
+fn reserve(placed: &OrderPlaced) -> Result<ReservationCommand, InvalidRecord> {
     let lines = placed.lines.iter().map(line).collect::<Result<Vec<_>, _>>()?;
     let lines = OrderLines::new(lines).map_err(InvalidRecord::Lines)?;
-    Ok(InventoryCommand::Reservation {
-        order,
-        command: reservation::ReservationCommand::Reserve { lines },
-    })
-}
-
-/// An order was confirmed: sell the held lines.
-pub(crate) fn commit(
-    confirmed: &OrderConfirmed,
-    subject: &str,
-) -> Result<InventoryCommand, InvalidRecord> {
-    let order = order(confirmed.order_id, subject)?;
-    Ok(InventoryCommand::Reservation { order, command: reservation::ReservationCommand::Commit })
-}
-
-/// An order was cancelled: release its lines.
-pub(crate) fn release(
-    cancelled: &OrderCancelled,
-    subject: &str,
-) -> Result<InventoryCommand, InvalidRecord> {
-    let order = order(cancelled.order_id, subject)?;
-    Ok(InventoryCommand::Reservation { order, command: reservation::ReservationCommand::Release })
-}
-
-fn order(body: Uuid, subject: &str) -> Result<OrderId, InvalidRecord> {
-    if Uuid::parse_str(subject) == Ok(body) {
-        Ok(OrderId(body))
-    } else {
-        Err(InvalidRecord::OtherOrder { body, outside: subject.to_owned() })
-    }
+    Ok(ReservationCommand::Reserve { lines })
 }
 
 fn line(line: &OrderLine) -> Result<(Sku, Quantity), InvalidRecord> {
@@ -109,95 +97,52 @@ fn line(line: &OrderLine) -> Result<(Sku, Quantity), InvalidRecord> {
     Ok((sku, quantity))
 }
 
-/// An event as a contract record.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum StockRecord {
-    /// Every line is held.
-    Reserved(StockReserved),
-    /// Not every line was there.
-    Rejected(StockRejected),
-    /// The held lines are available again.
-    Released(StockReleased),
-    /// A product is new or different.
-    Changed(ProductChanged),
-}
-
-impl StockRecord {
-    /// The record and the subject of an event; `None` if the event is not published.
-    pub(crate) fn of(event: &InventoryEvent, at: OffsetDateTime) -> Option<(MessageSubject, Self)> {
-        match event {
-            InventoryEvent::Reservation { order, event } => {
-                let saying = Self::of_order(order.0, event, at)?;
-                Some((MessageSubject::Order(*order), saying))
-            }
-            InventoryEvent::Product { sku, event } => {
-                let saying = Self::of_product(sku, event, at)?;
-                Some((MessageSubject::Product(sku.clone()), saying))
-            }
+/// The message for an event, if it is published; only then is the metadata asked for.
+pub(crate) fn encode(
+    codec: &AvroCodec,
+    event: &InventoryEvent,
+    meta: impl FnOnce() -> EventMeta,
+) -> Result<Option<OutgoingMessage>, Fault> {
+    match event {
+        InventoryEvent::Reservation { order, event } => {
+            encode_reservation(codec, order.0, event, meta)
         }
-    }
-
-    fn of_order(
-        order_id: Uuid,
-        event: &reservation::ReservationEvent,
-        at: OffsetDateTime,
-    ) -> Option<Self> {
-        match event {
-            reservation::ReservationEvent::Reserved { lines } => {
-                Some(Self::Reserved(StockReserved {
-                    order_id,
-                    lines: stock_lines(lines),
-                    reserved_at: at,
-                }))
+        InventoryEvent::Product { sku, event } => match event {
+            ProductEvent::Listed { offer } | ProductEvent::Changed { offer } => {
+                let meta = meta();
+                let record = product_changed(sku, offer, meta.at);
+                codec.message(meta, &record).map(Some)
             }
-            reservation::ReservationEvent::Rejected { missing } => {
-                Some(Self::Rejected(StockRejected {
-                    order_id,
-                    missing: missing.iter().map(missing_line).collect(),
-                    rejected_at: at,
-                }))
-            }
-            reservation::ReservationEvent::Released { lines } => {
-                Some(Self::Released(StockReleased {
-                    order_id,
-                    lines: stock_lines(lines),
-                    released_at: at,
-                }))
-            }
-            reservation::ReservationEvent::Sold | reservation::ReservationEvent::Fenced => None,
-        }
-    }
-
-    fn of_product(sku: &Sku, event: &product::ProductEvent, at: OffsetDateTime) -> Option<Self> {
-        match event {
-            product::ProductEvent::Listed { offer } | product::ProductEvent::Changed { offer } => {
-                Some(Self::Changed(product_changed(sku, offer, at)))
-            }
-            product::ProductEvent::Restocked { .. } => None,
-        }
-    }
-
-    /// The message that says it.
-    pub(crate) fn message(
-        &self,
-        codec: &AvroCodec,
-        says: EventMeta,
-    ) -> Result<OutgoingMessage, Fault> {
-        match self {
-            Self::Reserved(record) => codec.message(says, record),
-            Self::Rejected(record) => codec.message(says, record),
-            Self::Released(record) => codec.message(says, record),
-            Self::Changed(record) => codec.message(says, record),
-        }
+            ProductEvent::Restocked { .. } => Ok(None),
+        },
     }
 }
 
-/// The key under which a subject's messages stay in order.
-pub(crate) fn key(subject: &MessageSubject) -> String {
-    match subject {
-        MessageSubject::Order(order) => order.0.to_string(),
-        MessageSubject::Product(sku) => sku.to_string(),
-    }
+fn encode_reservation(
+    codec: &AvroCodec,
+    order_id: Uuid,
+    event: &ReservationEvent,
+    meta: impl FnOnce() -> EventMeta,
+) -> Result<Option<OutgoingMessage>, Fault> {
+    let message = match event {
+        ReservationEvent::Reserved { lines } => {
+            let (meta, lines) = (meta(), stock_lines(lines));
+            let record = StockReserved { order_id, lines, reserved_at: meta.at };
+            codec.message(meta, &record)?
+        }
+        ReservationEvent::Rejected { missing } => {
+            let (meta, missing) = (meta(), missing.iter().map(missing_line).collect());
+            let record = StockRejected { order_id, missing, rejected_at: meta.at };
+            codec.message(meta, &record)?
+        }
+        ReservationEvent::Released { lines } => {
+            let (meta, lines) = (meta(), stock_lines(lines));
+            let record = StockReleased { order_id, lines, released_at: meta.at };
+            codec.message(meta, &record)?
+        }
+        ReservationEvent::Sold | ReservationEvent::Fenced => return Ok(None),
+    };
+    Ok(Some(message))
 }
 
 fn stock_lines(lines: &OrderLines) -> Vec<StockLine> {

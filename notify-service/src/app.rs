@@ -1,11 +1,9 @@
 //! The only entry through which notifications change, for messages and the results of jobs.
 
-use std::collections::{BTreeSet, HashMap};
-
 use shared::{
     clock::Clock,
     codec::{AvroCodec, EventMeta},
-    decider::{self, Decision},
+    decider::Decision,
     effects::DecisionEffects,
     fault::Fault,
 };
@@ -18,7 +16,7 @@ use crate::{
     },
     jobs::mail::{self, EmailMessage, MailText},
     request::NotificationRequest,
-    store::{self, NotificationRows, RowChange},
+    store::{self, NotificationRows},
     wire,
 };
 
@@ -48,46 +46,26 @@ impl App {
         conn: &mut PgConnection,
         requests: &[NotificationRequest],
     ) -> Result<BatchOutcome, Fault> {
-        let order_ids: BTreeSet<Uuid> = requests.iter().map(|request| request.order_id).collect();
-        let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
-        let files = store::load_for_update(conn, &order_ids).await?;
-        let mut states: HashMap<Uuid, OrderNotifications> =
-            files.iter().map(|(id, file)| (*id, file.correspondence.clone())).collect();
-        let mut said: HashMap<Uuid, i64> =
-            files.iter().map(|(id, file)| (*id, file.said)).collect();
+        let mut rows = store::load_for_update(conn, requests).await?;
         let commands = requests.iter().map(|request| (&request.order_id, &request.command));
-        let answers = decider::fold::<OrderNotifications, _>(&mut states, commands);
+        let answers = rows.decide(commands);
         let mut effects = DecisionEffects::default();
         for (request, answer) in requests.iter().zip(&answers) {
-            let Ok(events) = answer else { continue };
-            let said = said.entry(request.order_id).or_default();
-            for event in events {
-                self.follow(&mut effects, said, request, event)?;
+            for event in answer.iter().flatten() {
+                self.take_effect(request, event, &mut rows, &mut effects)?;
             }
         }
-        let unknown = NotificationRows::default();
-        let changes: Vec<RowChange<'_>> = order_ids
-            .iter()
-            .filter_map(|order_id| {
-                let before = files.get(order_id).unwrap_or(&unknown);
-                let after = states
-                    .get(order_id)
-                    .filter(|order_notifications| **order_notifications != before.correspondence)?;
-                let said = said.get(order_id).copied().unwrap_or_default();
-                Some(RowChange { order_id: *order_id, before, after, said })
-            })
-            .collect();
-        store::save(conn, &changes).await?;
+        store::save(conn, &rows).await?;
         Ok(BatchOutcome { answers, effects })
     }
 
-    /// The effects of an event: a message, a job, or a job to be stopped.
-    fn follow(
+    /// Adds the effects of an event: a message, a job, or a job to be stopped.
+    fn take_effect(
         &self,
-        effects: &mut DecisionEffects,
-        said: &mut i64,
         request: &NotificationRequest,
         event: &NotificationEvent,
+        rows: &mut NotificationRows,
+        effects: &mut DecisionEffects,
     ) -> Result<(), Fault> {
         let order_id = request.order_id;
         match event {
@@ -99,15 +77,14 @@ impl App {
                 effects.stop(mail::key(order_id, occasion.kind()));
             }
             NotificationEvent::Sent { at, .. } | NotificationEvent::Failed { at, .. } => {
-                *said += 1;
-                let says = EventMeta {
+                let meta = || EventMeta {
                     id: self.clock.new_id(),
                     subject: order_id.to_string(),
-                    sequence: *said,
+                    sequence: rows.next_sequence(&order_id),
                     at: *at,
                     trace: request.trace,
                 };
-                effects.messages.extend(wire::message(&self.codec, says, order_id, event)?);
+                effects.messages.extend(wire::encode(&self.codec, order_id, event, meta)?);
             }
             NotificationEvent::ContactKnown { .. }
             | NotificationEvent::Deferred { .. }

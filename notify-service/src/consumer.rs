@@ -1,70 +1,50 @@
-//! Consumer: maps messages of the other services to commands.
+//! Consumer of the other services' messages: they become requests to notify.
 
 use shared::{
     codec::{AvroCodec, RecordKind},
-    consumer::{HandlerOutcome, MessageHandler, NewMessage},
+    consumer::{HandlerOutcome, NewMessage, RecordHandler},
     fault::Fault,
     message::Message,
 };
 use sqlx::PgConnection;
 
-use crate::{app::App, request::NotificationRequest, wire};
+use crate::{
+    app::App,
+    request::NotificationRequest,
+    wire::{self, NotificationInput},
+};
 
-/// Consumes the other services' messages about orders.
 #[derive(Clone, Debug)]
 pub struct EventHandler {
     pub app: App,
 }
 
-impl EventHandler {
-    async fn read(
-        &self,
-        codec: &AvroCodec,
-        message: &Message,
-    ) -> Result<NotificationRequest, Fault> {
-        let now = self.app.clock.now();
-        let (order_id, command) = wire::read(codec, message, now).await?;
-        Ok(NotificationRequest { order_id, command, trace: message.envelope.trace })
-    }
-}
+impl RecordHandler for EventHandler {
+    type Input = NotificationInput;
 
-impl MessageHandler for EventHandler {
-    type Input = NotificationRequest;
-
-    fn topics(&self) -> Vec<&'static str> {
-        wire::reads().iter().map(RecordKind::topic).collect()
+    fn reads() -> Vec<RecordKind> {
+        wire::reads()
     }
 
-    async fn decode(&self, message: &Message) -> Result<NotificationRequest, Fault> {
-        self.read(&self.app.codec, message).await
+    fn codec(&self) -> &AvroCodec {
+        &self.app.codec
     }
 
-    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
-        self.app.codec.prepare(messages).await
-    }
-
-    async fn decode_again(
-        &self,
-        message: &Message,
-    ) -> Result<(NotificationRequest, Option<String>), Fault> {
-        let codec = self.app.codec.for_redrive();
-        Ok((self.read(&codec, message).await?, codec.read_by()))
+    async fn decode(codec: &AvroCodec, message: &Message) -> Result<NotificationInput, Fault> {
+        wire::decode(codec, message).await
     }
 
     async fn handle(
         &self,
         conn: &mut PgConnection,
-        batch: &[NewMessage<'_, NotificationRequest>],
+        batch: &[NewMessage<'_, NotificationInput>],
     ) -> Result<HandlerOutcome, Fault> {
-        let requests: Vec<NotificationRequest> =
-            batch.iter().map(|taken| taken.input.clone()).collect();
+        let now = self.app.clock.now();
+        let request = |NewMessage { message, input }: &NewMessage<'_, NotificationInput>| {
+            input.request(now, message.envelope.trace)
+        };
+        let requests: Vec<NotificationRequest> = batch.iter().map(request).collect();
         let outcome = self.app.execute(conn, &requests).await?;
-        let refused = outcome
-            .answers
-            .iter()
-            .enumerate()
-            .filter_map(|(place, answer)| Some((place, answer.as_ref().err()?.to_string())))
-            .collect();
-        Ok(HandlerOutcome { effects: outcome.effects, refused })
+        Ok(HandlerOutcome::of(outcome.effects, outcome.answers.into_iter().enumerate()))
     }
 }

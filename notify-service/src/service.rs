@@ -32,8 +32,8 @@ pub async fn run(
         topics: &contract::TOPICS,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
-        says: wire::says().into(),
-        reads: wire::reads().into(),
+        writes: wire::writes(),
+        reads: wire::reads(),
         pages: &[],
     };
     let stopping = life.stopping();

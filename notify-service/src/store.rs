@@ -1,42 +1,30 @@
 //! All SQL of this service: the notices of many orders per statement.
 //!
-//! **Architecture invariant:** a row is written only by a transaction that read its last version.
-//! The row of a new order cannot be locked; of two transactions that insert it at once, the version
-//! check fails in the second, which starts again.
+//! **Architecture invariant:** rows are locked in the order of their ids, so that two batches cannot
+//! deadlock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use shared::fault::{Fault, TransactionCollision};
+use shared::{
+    fault::Fault,
+    locked_rows::{self, ChangedRow, LoadedRow, LockedRows},
+};
 use sqlx::{FromRow, PgConnection};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::notification::{
-    CancelReason, CustomerContact, Money, NotificationCause, NotificationKind, NotificationStage,
-    NotificationState, OrderNotifications,
+use crate::{
+    domain::notification::{
+        CancelReason, CustomerContact, Money, NotificationCause, NotificationKind,
+        NotificationStage, NotificationState, OrderNotifications,
+    },
+    request::NotificationRequest,
 };
 
-/// An order's rows, as they were loaded.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct NotificationRows {
-    /// The notices to its customer.
-    pub(crate) correspondence: OrderNotifications,
-    /// Number of messages published about it.
-    pub(crate) said: i64,
-    version: i64,
-}
+/// The notifications of the orders of a batch.
+pub(crate) type NotificationRows = LockedRows<Uuid, OrderNotifications>;
 
-/// The data to save for an order.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RowChange<'c> {
-    pub(crate) order_id: Uuid,
-    /// As it was loaded.
-    pub(crate) before: &'c NotificationRows,
-    /// As it is now.
-    pub(crate) after: &'c OrderNotifications,
-    /// Number of messages published, including this batch.
-    pub(crate) said: i64,
-}
+type ChangedNotifications<'r> = ChangedRow<'r, Uuid, OrderNotifications>;
 
 /// A row that contradicts itself, which the table's constraints forbid.
 #[derive(Debug, thiserror::Error)]
@@ -103,13 +91,14 @@ const SAVE_NOTICES: &str = "
         stage = excluded.stage, at = excluded.at, message_id = excluded.message_id,
         failure = excluded.failure";
 
-/// Loads and locks the rows of these orders. `order_ids` are sorted, so that transactions do not
-/// deadlock.
+/// Locks the rows of these requests' orders until the transaction ends, and reads them.
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
-    order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, NotificationRows>, Fault> {
-    load(conn, SELECT_CORRESPONDENCES, order_ids).await
+    requests: &[NotificationRequest],
+) -> Result<NotificationRows, Fault> {
+    let order_ids: BTreeSet<Uuid> = requests.iter().map(|request| request.order_id).collect();
+    let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
+    Ok(LockedRows::new(load(conn, SELECT_CORRESPONDENCES, &order_ids).await?))
 }
 
 /// The rows of one order.
@@ -117,22 +106,22 @@ pub(crate) async fn read(
     conn: &mut PgConnection,
     order_id: Uuid,
 ) -> Result<Option<OrderNotifications>, Fault> {
-    let mut files = load(conn, SELECT_CORRESPONDENCE, &[order_id]).await?;
-    Ok(files.remove(&order_id).map(|notification_rows| notification_rows.correspondence))
+    let mut rows = load(conn, SELECT_CORRESPONDENCE, &[order_id]).await?;
+    Ok(rows.remove(&order_id).map(|row| row.state))
 }
 
 async fn load(
     conn: &mut PgConnection,
     select: &'static str,
     order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, NotificationRows>, Fault> {
+) -> Result<HashMap<Uuid, LoadedRow<OrderNotifications>>, Fault> {
     let rows: Vec<CorrespondenceRow> =
         sqlx::query_as(select).bind(order_ids).fetch_all(&mut *conn).await?;
     if rows.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut files: HashMap<Uuid, NotificationRows> =
-        rows.into_iter().map(|row| (row.order_id, row.into_file())).collect();
+    let mut loaded: HashMap<Uuid, LoadedRow<OrderNotifications>> =
+        rows.into_iter().map(|row| (row.order_id, row.read())).collect();
     // After the locks are held: another statement, so it sees what their last holders committed.
     let notices: Vec<NoticeRow> =
         sqlx::query_as(SELECT_NOTICES).bind(order_ids).fetch_all(conn).await?;
@@ -140,41 +129,40 @@ async fn load(
         let notice = row.read().ok_or_else(|| {
             Fault::poison(UnreadableRow { order_id: row.order_id, kind: row.kind.clone() })
         })?;
-        if let Some(file) = files.get_mut(&row.order_id) {
-            file.correspondence.notices.insert(notice.occasion.kind(), notice);
+        if let Some(row_of_order) = loaded.get_mut(&row.order_id) {
+            row_of_order.state.notices.insert(notice.occasion.kind(), notice);
         }
     }
-    Ok(files)
+    Ok(loaded)
 }
 
-/// Saves the changed rows, sorted by order, so that transactions do not deadlock.
-pub(crate) async fn save(conn: &mut PgConnection, changes: &[RowChange<'_>]) -> Result<(), Fault> {
-    if changes.is_empty() {
+/// Stores the changed rows.
+pub(crate) async fn save(conn: &mut PgConnection, rows: &NotificationRows) -> Result<(), Fault> {
+    let changed = rows.changed();
+    if changed.is_empty() {
         return Ok(());
     }
-    let addressee = |row_change: &RowChange<'_>| row_change.after.addressee.clone();
+    let contact =
+        |row: &ChangedNotifications<'_>| -> Option<CustomerContact> { row.after.addressee.clone() };
     let saved = sqlx::query(SAVE_CORRESPONDENCES)
-        .bind(each(changes, |row_change| row_change.order_id))
-        .bind(each(changes, |row_change| row_change.before.version + 1))
-        .bind(each(changes, |row_change| row_change.said))
-        .bind(each(changes, |row_change| {
-            addressee(row_change).map(|customer_contact| customer_contact.email)
-        }))
-        .bind(each(changes, |row_change| {
-            addressee(row_change).and_then(|customer_contact| customer_contact.name)
-        }))
-        .bind(each(changes, |row_change| {
-            addressee(row_change).map(|customer_contact| customer_contact.total.minor)
-        }))
-        .bind(each(changes, |row_change| {
-            addressee(row_change).map(|customer_contact| customer_contact.total.currency)
-        }))
+        .bind(each(&changed, |row| *row.key))
+        .bind(each(&changed, |row| row.version))
+        .bind(each(&changed, |row| row.said))
+        .bind(each(&changed, |row| contact(row).map(|contact| contact.email)))
+        .bind(each(&changed, |row| contact(row).and_then(|contact| contact.name)))
+        .bind(each(&changed, |row| contact(row).map(|contact| contact.total.minor)))
+        .bind(each(&changed, |row| contact(row).map(|contact| contact.total.currency)))
         .execute(&mut *conn)
         .await?;
-    if saved.rows_affected() != changes.len() as u64 {
-        return Err(Fault::transient(TransactionCollision));
-    }
-    let rows: Vec<NoticeRow> = changes.iter().flat_map(RowChange::notices).collect();
+    locked_rows::all_written(saved.rows_affected(), changed.len())?;
+    save_notices(conn, &changed).await
+}
+
+async fn save_notices(
+    conn: &mut PgConnection,
+    changed: &[ChangedNotifications<'_>],
+) -> Result<(), Fault> {
+    let rows: Vec<NoticeRow> = changed.iter().flat_map(changed_notices).collect();
     if rows.is_empty() {
         return Ok(());
     }
@@ -198,18 +186,15 @@ fn each<T, C>(rows: &[T], column: impl Fn(&T) -> C) -> Vec<C> {
     rows.iter().map(column).collect()
 }
 
-impl RowChange<'_> {
-    /// The notices that are not as they were.
-    fn notices(&self) -> Vec<NoticeRow> {
-        let known = &self.before.correspondence.notices;
-        let changed =
-            self.after.notices.iter().filter(|(kind, state)| known.get(kind) != Some(*state));
-        changed.map(|(_, notice)| NoticeRow::write(self.order_id, notice)).collect()
-    }
+/// The notices of an order that are not as they were.
+fn changed_notices(row: &ChangedNotifications<'_>) -> Vec<NoticeRow> {
+    let known = |kind| row.before.and_then(|before| before.notices.get(kind));
+    let changed = row.after.notices.iter().filter(|(kind, state)| known(*kind) != Some(*state));
+    changed.map(|(_, notice)| NoticeRow::write(*row.key, notice)).collect()
 }
 
 impl CorrespondenceRow {
-    fn into_file(self) -> NotificationRows {
+    fn read(self) -> LoadedRow<OrderNotifications> {
         let addressee = match (self.email, self.total_minor, self.currency) {
             (Some(email), Some(minor), Some(currency)) => Some(CustomerContact {
                 email,
@@ -218,8 +203,8 @@ impl CorrespondenceRow {
             }),
             _ => None,
         };
-        let correspondence = OrderNotifications { addressee, ..OrderNotifications::default() };
-        NotificationRows { correspondence, said: self.said, version: self.version }
+        let state = OrderNotifications { addressee, ..OrderNotifications::default() };
+        LoadedRow { state, said: self.said, version: self.version }
     }
 }
 

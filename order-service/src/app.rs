@@ -1,33 +1,29 @@
 //! The only entry through which an order changes, for HTTP, messages and the deadline.
 //!
 //! ```text
-//! commands ──> load and lock ──> fold in memory ──> save what changed · note history · say
+//! requests ──> load and lock ──> decide in memory ──> save what changed · history · messages
 //! ```
 //!
-//! **Architecture invariant:** a batch is one load, one fold, one save, however many commands it
-//! holds; several commands for one order run one after the other in memory. Messages are numbered
-//! under the lock of their order, so `ce_sequence` counts the messages of each order without gaps.
-
-use std::collections::HashMap;
+//! **Architecture invariant:** a batch is one load, one fold, one save, however many requests it
+//! holds; several requests for one order run one after the other in memory.
 
 use shared::{
     clock::Clock,
     codec::{AvroCodec, EventMeta},
-    decider::{Decision, fold},
+    decider::Decision,
     effects::DecisionEffects,
     fault::Fault,
     message::TraceParent,
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use uuid::Uuid;
 
 use crate::{
     NAME,
     domain::order::{Order, OrderEvent, OrderRejection},
     metrics,
     request::OrderRequest,
-    store::{self, NewOrder, OrderRow, history::HistoryEntry},
+    store::{self, OrderRows, history::HistoryEntry},
     wire,
 };
 
@@ -44,7 +40,7 @@ pub struct App {
 pub struct BatchOutcome {
     /// For each request, in order: its order after the whole batch, or the reason for the refusal.
     pub answers: Vec<Result<Order, OrderRejection>>,
-    /// Messages to be published.
+    /// Messages to publish.
     pub effects: DecisionEffects,
 }
 
@@ -55,88 +51,36 @@ impl App {
         conn: &mut PgConnection,
         requests: &[OrderRequest],
     ) -> Result<BatchOutcome, Fault> {
-        let mut ids: Vec<Uuid> = requests.iter().map(|request| request.order_id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let known = store::load_for_update(conn, &ids).await?;
-        let mut states: HashMap<Uuid, Option<Order>> =
-            known.iter().map(|(id, kept)| (*id, Some(kept.order))).collect();
-        let decisions = fold::<Order, _>(
-            &mut states,
-            requests.iter().map(|request| (&request.order_id, &request.command)),
-        );
-
-        let mut ledger = BatchLedger::new(self, &known);
+        let mut rows = store::load_for_update(conn, requests).await?;
+        let commands = requests.iter().map(|request| (&request.order_id, &request.command));
+        let decisions = rows.locked.decide(commands);
+        let mut effects = DecisionEffects::default();
         for (request, decision) in requests.iter().zip(&decisions) {
             for event in decision.iter().flatten() {
-                ledger.enter(request, event)?;
+                self.take_effect(request, event, &mut rows, &mut effects)?;
             }
         }
-        let BatchLedger { said, entries, effects, .. } = ledger;
-        let stands = |id: &Uuid| {
-            let order = states.get(id).copied().flatten()?;
-            Some(OrderRow { order, said: said.get(id).copied().unwrap_or(0) })
-        };
-        store::insert(conn, &new(requests, &decisions, stands)).await?;
-        let changed = ids.iter().filter_map(|id| {
-            let (before, after) = (known.get(id)?, stands(id)?);
-            (*before != after).then_some((*id, after))
-        });
-        store::update(conn, &changed.collect::<Vec<_>>()).await?;
-        store::history::note(conn, &entries).await?;
-
+        store::save(conn, &rows).await?;
         let answer = |(request, decision): (&OrderRequest, Decision<Order>)| {
             decision?;
-            states.get(&request.order_id).copied().flatten().ok_or(OrderRejection::Unknown)
+            rows.locked.state(&request.order_id).as_ref().copied().ok_or(OrderRejection::Unknown)
         };
         Ok(BatchOutcome { answers: requests.iter().zip(decisions).map(answer).collect(), effects })
     }
-}
 
-/// The orders that were placed in this batch.
-fn new<'c>(
-    requests: &'c [OrderRequest],
-    decisions: &'c [Decision<Order>],
-    stands: impl Fn(&Uuid) -> Option<OrderRow>,
-) -> Vec<NewOrder<'c>> {
-    let placed = |(request, decision): (&'c OrderRequest, &'c Decision<Order>)| {
-        let placement = decision.iter().flatten().find_map(|event| match event {
-            OrderEvent::Placed(placement) => Some(placement),
-            OrderEvent::Confirmed { .. } | OrderEvent::Cancelled { .. } | OrderEvent::Noted(_) => {
-                None
-            }
-        })?;
-        let order_id = request.order_id;
-        Some(NewOrder { order_id, placement, kept: stands(&order_id)? })
-    };
-    requests.iter().zip(decisions).filter_map(placed).collect()
-}
-
-/// The messages and the history entries of a batch, in order.
-struct BatchLedger<'v> {
-    app: &'v App,
-    said: HashMap<Uuid, i64>,
-    placed_at: HashMap<Uuid, OffsetDateTime>,
-    entries: Vec<(Uuid, HistoryEntry)>,
-    effects: DecisionEffects,
-}
-
-impl<'v> BatchLedger<'v> {
-    fn new(app: &'v App, known: &HashMap<Uuid, OrderRow>) -> Self {
-        Self {
-            app,
-            said: known.iter().map(|(id, kept)| (*id, kept.said)).collect(),
-            placed_at: known.iter().map(|(id, kept)| (*id, kept.order.placed_at)).collect(),
-            entries: vec![],
-            effects: DecisionEffects::default(),
+    /// Adds the effects of an event: the message about it, and its entry in the order's history.
+    fn take_effect(
+        &self,
+        request: &OrderRequest,
+        event: &OrderEvent,
+        rows: &mut OrderRows,
+        effects: &mut DecisionEffects,
+    ) -> Result<(), Fault> {
+        if let OrderEvent::Placed(placement) = event {
+            rows.placed.insert(request.order_id, placement.clone());
         }
-    }
-
-    /// Publishes an event of this service; adds any event to the history.
-    fn enter(&mut self, request: &OrderRequest, event: &OrderEvent) -> Result<(), Fault> {
-        let order_id = request.order_id;
         let entry = match (event.said_at(), &request.heard) {
-            (Some(at), _) => self.say(request, event, at)?,
+            (Some(at), _) => self.publish(request, event, at, (rows, effects))?,
             (None, Some(heard)) => HistoryEntry {
                 message_id: heard.message_id,
                 source: heard.source.clone(),
@@ -148,30 +92,29 @@ impl<'v> BatchLedger<'v> {
             // Only messages lead to events that are only noted.
             (None, None) => return Ok(()),
         };
-        self.entries.push((order_id, entry));
+        rows.history.push((request.order_id, entry));
         Ok(())
     }
 
-    fn say(
-        &mut self,
+    fn publish(
+        &self,
         request: &OrderRequest,
         event: &OrderEvent,
         at: OffsetDateTime,
+        (rows, effects): (&mut OrderRows, &mut DecisionEffects),
     ) -> Result<HistoryEntry, Fault> {
         let order_id = request.order_id;
-        let said = self.said.entry(order_id).or_insert(0);
-        *said += 1;
-        let says = EventMeta {
-            id: self.app.clock.new_id(),
+        let meta = EventMeta {
+            id: self.clock.new_id(),
             subject: order_id.to_string(),
-            sequence: *said,
+            sequence: rows.locked.next_sequence(&order_id),
             at,
             trace: Some(request.trace.unwrap_or_else(TraceParent::start)),
         };
-        let (message_id, sequence) = (says.id, says.sequence);
-        self.effects.messages.extend(wire::say(&self.app.codec, says, order_id, event)?);
-        let placed_at = *self.placed_at.entry(order_id).or_insert(at);
-        metrics::count(event, at - placed_at);
+        let (message_id, sequence) = (meta.id, meta.sequence);
+        effects.messages.extend(wire::encode(&self.codec, order_id, event, || meta)?);
+        let placed_at = rows.locked.state(&order_id).as_ref().map_or(at, |order| order.placed_at);
+        effects.metrics.extend(metrics::of_event(event, at - placed_at));
         Ok(HistoryEntry {
             message_id,
             source: contract::source(NAME),

@@ -1,8 +1,8 @@
 //! Consumer of the other services' messages: they become order commands and product updates.
 
 use shared::{
-    codec::RecordKind,
-    consumer::{HandlerOutcome, MessageHandler, NewMessage},
+    codec::{AvroCodec, RecordKind},
+    consumer::{HandlerOutcome, NewMessage, RecordHandler},
     fault::Fault,
     message::Message,
 };
@@ -21,24 +21,19 @@ pub struct EventHandler {
     pub app: App,
 }
 
-impl MessageHandler for EventHandler {
+impl RecordHandler for EventHandler {
     type Input = OrderInput;
 
-    fn topics(&self) -> Vec<&'static str> {
-        wire::reads().iter().map(RecordKind::topic).collect()
+    fn reads() -> Vec<RecordKind> {
+        wire::reads()
     }
 
-    async fn decode(&self, message: &Message) -> Result<OrderInput, Fault> {
-        wire::hear(&self.app.codec, message).await
+    fn codec(&self) -> &AvroCodec {
+        &self.app.codec
     }
 
-    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
-        self.app.codec.prepare(messages).await
-    }
-
-    async fn decode_again(&self, message: &Message) -> Result<(OrderInput, Option<String>), Fault> {
-        let codec = self.app.codec.for_redrive();
-        Ok((wire::hear(&codec, message).await?, codec.read_by()))
+    async fn decode(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fault> {
+        wire::decode(codec, message).await
     }
 
     async fn handle(
@@ -47,10 +42,10 @@ impl MessageHandler for EventHandler {
         batch: &[NewMessage<'_, OrderInput>],
     ) -> Result<HandlerOutcome, Fault> {
         let now = self.app.clock.now();
-        let (mut places, mut requests, mut words) = (vec![], vec![], vec![]);
+        let (mut places, mut requests, mut products) = (vec![], vec![], vec![]);
         for (place, NewMessage { message, input }) in batch.iter().enumerate() {
             match input {
-                OrderInput::Product(word) => words.push(word),
+                OrderInput::Product(product) => products.push(product),
                 OrderInput::Order { order_id, news } => {
                     places.push(place);
                     requests.push(OrderRequest {
@@ -62,13 +57,8 @@ impl MessageHandler for EventHandler {
                 }
             }
         }
-        catalogue::learn(conn, &words).await?;
+        catalogue::learn(conn, &products).await?;
         let outcome = self.app.execute(conn, &requests).await?;
-        let refused = places
-            .into_iter()
-            .zip(outcome.answers)
-            .filter_map(|(place, answer)| Some((place, answer.err()?.to_string())))
-            .collect();
-        Ok(HandlerOutcome { effects: outcome.effects, refused })
+        Ok(HandlerOutcome::of(outcome.effects, places.into_iter().zip(outcome.answers)))
     }
 }

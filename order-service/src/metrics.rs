@@ -1,7 +1,10 @@
 //! Metrics of this service: how orders end, after how long, and how many have not ended.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
-use shared::sampled_metrics::{self, FAR_ENOUGH, MetricSampler};
+use shared::{
+    effects::MetricUpdate,
+    sampled_metrics::{self, FAR_ENOUGH, MetricSampler},
+};
 use sqlx::PgConnection;
 use time::Duration;
 
@@ -40,20 +43,20 @@ fn orders(outcome: &'static str, reason: &'static str) -> metrics::Counter {
     counter!(ORDERS, "outcome" => outcome, "reason" => reason)
 }
 
-/// Counts decisions. A transaction that fails after its decision is decided again, so after a fault
-/// the counters may be slightly too high.
-pub(crate) fn count(event: &OrderEvent, since_placed: Duration) {
+/// The metrics to update once this event is committed.
+pub(crate) fn of_event(event: &OrderEvent, since_placed: Duration) -> Vec<MetricUpdate> {
     let (outcome, reason) = match event {
         OrderEvent::Placed(_) => ("placed", NO_REASON),
         OrderEvent::Confirmed { .. } => ("confirmed", NO_REASON),
         OrderEvent::Cancelled { reason, .. } => ("cancelled", reason.code()),
-        OrderEvent::Noted(_) => return,
+        OrderEvent::Noted(_) => return vec![],
     };
-    orders(outcome, reason).increment(1);
+    let labels = [("outcome", outcome), ("reason", reason)];
+    let mut updates = vec![MetricUpdate::count(ORDERS, &labels)];
     if outcome != "placed" {
-        metrics::histogram!(DURATION, "outcome" => outcome, "reason" => reason)
-            .record(since_placed.as_seconds_f64());
+        updates.push(MetricUpdate::sample(DURATION, &labels, since_placed.as_seconds_f64()));
     }
+    updates
 }
 
 /// Counts the orders that have not ended.

@@ -5,14 +5,22 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use shared::{
+    fault::Fault,
+    locked_rows::{self, ChangedRow, LoadedRow, LockedRows},
+};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{
-    draft::{OrderLine, PlacedOrder},
-    money::{Currency, Money},
-    order::{CancelReason, Order, OrderStage},
+use self::history::HistoryEntry;
+use crate::{
+    domain::{
+        draft::{OrderLine, PlacedOrder},
+        money::{Currency, Money},
+        order::{CancelReason, Order, OrderCommand, OrderStage},
+    },
+    request::OrderRequest,
 };
 
 pub mod catalogue;
@@ -20,36 +28,42 @@ pub mod history;
 pub mod open;
 pub mod view;
 
-/// An order as stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OrderRow {
-    pub order: Order,
-    /// Number of messages published about the order.
-    pub said: i64,
+/// The orders of a batch, and what is stored with them.
+#[derive(Clone, Debug)]
+pub struct OrderRows {
+    pub locked: LockedRows<Uuid, Order>,
+    /// The initial data of the orders that this batch places.
+    pub placed: HashMap<Uuid, PlacedOrder>,
+    /// Entries to add to the orders' histories.
+    pub history: Vec<(Uuid, HistoryEntry)>,
 }
 
-/// An order that is new.
-#[derive(Clone, Copy, Debug)]
-pub struct NewOrder<'p> {
-    pub order_id: Uuid,
-    /// Its initial data.
-    pub placement: &'p PlacedOrder,
-    /// Its current state.
-    pub kept: OrderRow,
-}
-
-/// Locks these orders until the transaction ends, and reads them. Orders that do not exist are
-/// missing in the result.
+/// Locks the orders of these requests until the transaction ends, and reads them. An order that a
+/// request places has no row yet, and none is looked for.
 pub async fn load_for_update(
     conn: &mut PgConnection,
+    requests: &[OrderRequest],
+) -> Result<OrderRows, Fault> {
+    let known =
+        requests.iter().filter(|request| !matches!(request.command, OrderCommand::Place(_)));
+    let mut order_ids: Vec<Uuid> = known.map(|request| request.order_id).collect();
+    order_ids.sort_unstable();
+    order_ids.dedup();
+    let locked = LockedRows::new(lock(conn, &order_ids).await?);
+    Ok(OrderRows { locked, placed: HashMap::new(), history: vec![] })
+}
+
+/// Locks these orders until the transaction ends, and reads those that exist.
+pub async fn lock(
+    conn: &mut PgConnection,
     order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, OrderRow>, sqlx::Error> {
+) -> Result<Vec<(Uuid, LoadedRow<Option<Order>>)>, sqlx::Error> {
     if order_ids.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(vec![]);
     }
     sqlx::query(
         "SELECT order_id, stage, reason, total_minor, currency,
-                placed_at, due_at, confirmed_at, cancelled_at, said
+                placed_at, due_at, confirmed_at, cancelled_at, said, version
          FROM orders WHERE order_id = ANY ($1) ORDER BY order_id FOR NO KEY UPDATE",
     )
     .bind(order_ids)
@@ -57,8 +71,8 @@ pub async fn load_for_update(
     .await?
     .iter()
     .map(|row| {
-        let kept = OrderRow { order: order(row)?, said: row.try_get("said")? };
-        Ok((row.try_get("order_id")?, kept))
+        let (said, version) = (row.try_get("said")?, row.try_get("version")?);
+        Ok((row.try_get("order_id")?, LoadedRow { state: Some(order(row)?), said, version }))
     })
     .collect()
 }
@@ -91,18 +105,36 @@ pub async fn now(conn: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error>
     sqlx::query_scalar("SELECT now()").fetch_one(conn).await
 }
 
-pub async fn insert(conn: &mut PgConnection, new: &[NewOrder<'_>]) -> Result<(), sqlx::Error> {
-    if new.is_empty() {
+/// Stores the changed orders, and their history.
+pub async fn save(conn: &mut PgConnection, rows: &OrderRows) -> Result<(), Fault> {
+    let (changed, new): (Vec<_>, Vec<_>) =
+        rows.locked.changed().into_iter().partition(|row| row.before.is_some());
+    insert(conn, &new, &rows.placed).await?;
+    update(conn, &changed).await?;
+    Ok(history::note(conn, &rows.history).await?)
+}
+
+type ChangedOrder<'r> = ChangedRow<'r, Uuid, Option<Order>>;
+
+async fn insert(
+    conn: &mut PgConnection,
+    new: &[ChangedOrder<'_>],
+    placed: &HashMap<Uuid, PlacedOrder>,
+) -> Result<(), Fault> {
+    // Only a placement makes an order, so each new row has one.
+    let placed: Vec<&PlacedOrder> = new.iter().filter_map(|row| placed.get(row.key)).collect();
+    if placed.is_empty() {
         return Ok(());
     }
-    let columns = OrderColumns::of(new.iter().map(|order| (order.order_id, order.kept)));
-    let lines: Vec<_> = new.iter().map(|order| Json(stored(&order.placement.lines))).collect();
-    sqlx::query(
-        "INSERT INTO orders (order_id, stage, reason, confirmed_at, cancelled_at, said,
+    let columns = OrderColumns::of(new);
+    let lines: Vec<_> = placed.iter().map(|placement| Json(stored(&placement.lines))).collect();
+    let inserted = sqlx::query(
+        "INSERT INTO orders (order_id, stage, reason, confirmed_at, cancelled_at, said, version,
                              lines, total_minor, currency, placed_at, due_at)
          SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[],
-                              $5::timestamptz[], $6::int8[], $7::jsonb[], $8::int8[], $9::text[],
-                              $10::timestamptz[], $11::timestamptz[])",
+                              $5::timestamptz[], $6::int8[], $7::int8[], $8::jsonb[], $9::int8[],
+                              $10::text[], $11::timestamptz[], $12::timestamptz[])
+         ON CONFLICT DO NOTHING",
     )
     .bind(columns.order_id)
     .bind(columns.stage)
@@ -110,33 +142,33 @@ pub async fn insert(conn: &mut PgConnection, new: &[NewOrder<'_>]) -> Result<(),
     .bind(columns.confirmed_at)
     .bind(columns.cancelled_at)
     .bind(columns.said)
+    .bind(columns.version)
     .bind(lines)
-    .bind(new.iter().map(|order| order.placement.total.minor()).collect::<Vec<_>>())
-    .bind(new.iter().map(|order| order.placement.total.currency().to_string()).collect::<Vec<_>>())
-    .bind(new.iter().map(|order| order.placement.placed_at).collect::<Vec<_>>())
-    .bind(new.iter().map(|order| order.placement.due_at).collect::<Vec<_>>())
+    .bind(placed.iter().map(|placement| placement.total.minor()).collect::<Vec<_>>())
+    .bind(placed.iter().map(|placement| placement.total.currency().to_string()).collect::<Vec<_>>())
+    .bind(placed.iter().map(|placement| placement.placed_at).collect::<Vec<_>>())
+    .bind(placed.iter().map(|placement| placement.due_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
-    Ok(())
+    // Fewer only if an id was generated twice: the next attempt has other ids.
+    locked_rows::all_written(inserted.rows_affected(), new.len())
 }
 
 /// Stores the current state of these orders. The data that an order was placed with never changes.
-pub async fn update(
-    conn: &mut PgConnection,
-    changed: &[(Uuid, OrderRow)],
-) -> Result<(), sqlx::Error> {
+async fn update(conn: &mut PgConnection, changed: &[ChangedOrder<'_>]) -> Result<(), Fault> {
     if changed.is_empty() {
         return Ok(());
     }
-    let columns = OrderColumns::of(changed.iter().copied());
+    let columns = OrderColumns::of(changed);
     let updated = sqlx::query(
         "UPDATE orders
-         SET stage = new.stage, reason = new.reason, said = new.said,
+         SET stage = new.stage, reason = new.reason, said = new.said, version = new.version,
              confirmed_at = coalesce(new.confirmed_at, orders.confirmed_at),
              cancelled_at = new.cancelled_at
          FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::timestamptz[],
-                     $6::int8[]) AS new (order_id, stage, reason, confirmed_at, cancelled_at, said)
-         WHERE orders.order_id = new.order_id",
+                     $6::int8[], $7::int8[])
+              AS new (order_id, stage, reason, confirmed_at, cancelled_at, said, version)
+         WHERE orders.order_id = new.order_id AND orders.version = new.version - 1",
     )
     .bind(columns.order_id)
     .bind(columns.stage)
@@ -144,10 +176,10 @@ pub async fn update(
     .bind(columns.confirmed_at)
     .bind(columns.cancelled_at)
     .bind(columns.said)
+    .bind(columns.version)
     .execute(conn)
     .await?;
-    debug_assert_eq!(updated.rows_affected(), changed.len() as u64, "orders are locked and there");
-    Ok(())
+    locked_rows::all_written(updated.rows_affected(), changed.len())
 }
 
 /// The columns of many orders that can change.
@@ -159,23 +191,25 @@ struct OrderColumns {
     confirmed_at: Vec<Option<OffsetDateTime>>,
     cancelled_at: Vec<Option<OffsetDateTime>>,
     said: Vec<i64>,
+    version: Vec<i64>,
 }
 
 impl OrderColumns {
-    fn of(rows: impl Iterator<Item = (Uuid, OrderRow)>) -> Self {
+    fn of(rows: &[ChangedOrder<'_>]) -> Self {
         let mut columns = Self::default();
-        for (order_id, OrderRow { order, said }) in rows {
+        for (row, order) in rows.iter().filter_map(|row| Some((row, row.after.as_ref()?))) {
             let (reason, confirmed_at, cancelled_at) = match order.stage {
                 OrderStage::Pending { .. } => (None, None, None),
                 OrderStage::Confirmed { at } => (None, Some(at), None),
                 OrderStage::Cancelled { reason, at } => (Some(reason.code()), None, Some(at)),
             };
-            columns.order_id.push(order_id);
+            columns.order_id.push(*row.key);
             columns.stage.push(order.stage.name());
             columns.reason.push(reason);
             columns.confirmed_at.push(confirmed_at);
             columns.cancelled_at.push(cancelled_at);
-            columns.said.push(said);
+            columns.said.push(row.said);
+            columns.version.push(row.version);
         }
         columns
     }

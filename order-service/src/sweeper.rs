@@ -150,7 +150,7 @@ impl DeadlineSweeper {
         self.parts.health.ready();
         let limit = db::limit(&self.parts.pool, SWEEP_LIMIT);
         let (swept, effects) = db::within(limit, self.sweep(read_up_to)).await?;
-        self.parts.wakers.wake(&effects);
+        self.parts.wakers.after_commit(&effects);
         Ok(if swept == 0 { SweeperStep::Idle } else { SweeperStep::Swept(swept) })
     }
 

@@ -7,7 +7,7 @@
 use shared::{
     codec::{AvroCodec, EventMeta, Record, RecordKind},
     fault::Fault,
-    message::{Message, OutgoingMessage},
+    message::{Message, OtherSubject, OutgoingMessage},
 };
 use uuid::Uuid;
 
@@ -18,17 +18,18 @@ use crate::domain::{
     order::{CancelReason, MissingLine, NoticeChannel, OrderEvent, PaymentFailure, ServiceEvent},
 };
 
-/// The records that this service publishes.
-pub fn says() -> [RecordKind; 3] {
-    [
+/// The kinds of records that this service publishes.
+pub fn writes() -> Vec<RecordKind> {
+    vec![
         RecordKind::of::<contract::OrderPlaced>(),
         RecordKind::of::<contract::OrderConfirmed>(),
         RecordKind::of::<contract::OrderCancelled>(),
     ]
 }
 
-pub fn reads() -> [RecordKind; 9] {
-    [
+/// The kinds of records that this service reads.
+pub fn reads() -> Vec<RecordKind> {
+    vec![
         RecordKind::of::<contract::StockReserved>(),
         RecordKind::of::<contract::StockRejected>(),
         RecordKind::of::<contract::StockReleased>(),
@@ -41,16 +42,16 @@ pub fn reads() -> [RecordKind; 9] {
     ]
 }
 
-/// The message for an event of an order; `None` for an event that is only noted.
-pub fn say(
+/// The message for an event, if it is published; only then is the metadata asked for.
+pub fn encode(
     codec: &AvroCodec,
-    says: EventMeta,
     order_id: Uuid,
     event: &OrderEvent,
+    meta: impl FnOnce() -> EventMeta,
 ) -> Result<Option<OutgoingMessage>, Fault> {
     match event {
         OrderEvent::Placed(placement) => {
-            codec.message(says, &placed(order_id, placement)).map(Some)
+            codec.message(meta(), &placed(order_id, placement)).map(Some)
         }
         OrderEvent::Confirmed { total, at } => {
             let record = contract::OrderConfirmed {
@@ -59,7 +60,7 @@ pub fn say(
                 currency: total.currency().to_string(),
                 confirmed_at: *at,
             };
-            codec.message(says, &record).map(Some)
+            codec.message(meta(), &record).map(Some)
         }
         OrderEvent::Cancelled { reason, at } => {
             let record = contract::OrderCancelled {
@@ -68,7 +69,7 @@ pub fn say(
                 cancelled_by: cancelled_by(*reason).to_owned(),
                 cancelled_at: *at,
             };
-            codec.message(says, &record).map(Some)
+            codec.message(meta(), &record).map(Some)
         }
         OrderEvent::Noted(_) => Ok(None),
     }
@@ -171,14 +172,9 @@ pub enum OrderInput {
 /// Why a record that could be decoded is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRecord {
-    /// The message's metadata names another subject than the body.
-    #[error("it is about {body}, but its ce_subject is {subject}")]
-    OtherSubject {
-        /// The subject in the metadata.
-        subject: String,
-        /// The subject in the body.
-        body: String,
-    },
+    /// The envelope names another subject than the body.
+    #[error(transparent)]
+    OtherSubject(#[from] OtherSubject),
     /// No product is called that.
     #[error("its SKU is none")]
     Sku(#[from] BadSku),
@@ -195,17 +191,23 @@ pub enum InvalidRecord {
     Topic(String),
 }
 
-/// Decodes a message.
-pub async fn hear(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fault> {
+/// Decodes a message. A record that no order can have caused is poison.
+pub async fn decode(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fault> {
     match message.incoming.topic.as_str() {
-        contract::STOCK_RESERVED => news::<contract::StockReserved>(codec, message).await,
-        contract::STOCK_REJECTED => news::<contract::StockRejected>(codec, message).await,
-        contract::STOCK_RELEASED => news::<contract::StockReleased>(codec, message).await,
-        contract::PAYMENT_DONE => news::<contract::PaymentDone>(codec, message).await,
-        contract::PAYMENT_FAILED => news::<contract::PaymentFailed>(codec, message).await,
-        contract::PAYMENT_REFUNDED => news::<contract::PaymentRefunded>(codec, message).await,
-        contract::NOTIFICATION_SENT => news::<contract::NotificationSent>(codec, message).await,
-        contract::NOTIFICATION_FAILED => news::<contract::NotificationFailed>(codec, message).await,
+        contract::STOCK_RESERVED => decode_event::<contract::StockReserved>(codec, message).await,
+        contract::STOCK_REJECTED => decode_event::<contract::StockRejected>(codec, message).await,
+        contract::STOCK_RELEASED => decode_event::<contract::StockReleased>(codec, message).await,
+        contract::PAYMENT_DONE => decode_event::<contract::PaymentDone>(codec, message).await,
+        contract::PAYMENT_FAILED => decode_event::<contract::PaymentFailed>(codec, message).await,
+        contract::PAYMENT_REFUNDED => {
+            decode_event::<contract::PaymentRefunded>(codec, message).await
+        }
+        contract::NOTIFICATION_SENT => {
+            decode_event::<contract::NotificationSent>(codec, message).await
+        }
+        contract::NOTIFICATION_FAILED => {
+            decode_event::<contract::NotificationFailed>(codec, message).await
+        }
         contract::PRODUCT_CHANGED => {
             let record = codec.decode_optional(message).await?;
             let word = product(message, record).map_err(Fault::poison)?;
@@ -215,10 +217,13 @@ pub async fn hear(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fa
     }
 }
 
-async fn news<R: OfOrder>(codec: &AvroCodec, message: &Message) -> Result<OrderInput, Fault> {
+async fn decode_event<R: OfOrder>(
+    codec: &AvroCodec,
+    message: &Message,
+) -> Result<OrderInput, Fault> {
     let record: R = codec.decode(message).await?;
     let order_id = record.order_id();
-    same_subject(message, &order_id.to_string()).map_err(Fault::poison)?;
+    message.check_subject(&order_id.to_string()).map_err(Fault::poison)?;
     let news = record.news().map_err(Fault::poison)?;
     Ok(OrderInput::Order { order_id, news })
 }
@@ -235,7 +240,7 @@ fn product(
             product: None,
         });
     };
-    same_subject(message, &record.sku)?;
+    message.check_subject(&record.sku)?;
     let price = Money::new(record.price_minor, Currency::parse(&record.currency)?)?;
     let readable = !record.name.is_empty() && !record.name.chars().any(char::is_control);
     if !readable || record.name.chars().count() > 500 {
@@ -244,14 +249,6 @@ fn product(
     let offer = ProductOffer { price, active: record.active };
     let product = ProductDetails { name: record.name, offer, changed_at: record.changed_at };
     Ok(ProductSnapshot { sku: Sku::parse(&record.sku)?, sequence, product: Some(product) })
-}
-
-fn same_subject(message: &Message, body: &str) -> Result<(), InvalidRecord> {
-    let subject = &message.envelope.subject;
-    if subject == body {
-        return Ok(());
-    }
-    Err(InvalidRecord::OtherSubject { subject: subject.clone(), body: body.to_owned() })
 }
 
 /// A record that tells something of an order.

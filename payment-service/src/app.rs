@@ -1,11 +1,11 @@
 //! The only entry through which a payment changes, for messages, jobs and operators.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use shared::{
     clock::Clock,
     codec::{AvroCodec, EventMeta},
-    decider::{self, Decision},
+    decider::Decision,
     effects::DecisionEffects,
     fault::Fault,
     jobs::lock_untouched,
@@ -18,18 +18,9 @@ use crate::{
     jobs::requests::{self, JobContext},
     metrics,
     request::{PaymentAction, PaymentRequest},
-    store::{self, PaymentRow},
+    store::{self, PaymentRows},
     wire,
 };
-
-/// The outcome of a batch.
-#[derive(Debug)]
-pub struct BatchOutcome {
-    /// For each request, in order: its events, or the reason for the refusal.
-    pub answers: Vec<Decision<Payment>>,
-    /// Messages to publish, and jobs to add or stop.
-    pub effects: DecisionEffects,
-}
 
 /// Executes commands on payments.
 #[derive(Clone, Debug)]
@@ -39,6 +30,15 @@ pub struct App {
     pub clock: Clock,
 }
 
+/// The outcome of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct BatchOutcome {
+    /// For each request, in order: its events, or the reason for the refusal.
+    pub answers: Vec<Decision<Payment>>,
+    /// Messages to publish, and jobs to add or stop.
+    pub effects: DecisionEffects,
+}
+
 impl App {
     /// Executes a batch, in order, as part of the caller's transaction, which saves the effects.
     pub async fn execute(
@@ -46,37 +46,17 @@ impl App {
         conn: &mut PgConnection,
         requests: &[PaymentRequest],
     ) -> Result<BatchOutcome, Fault> {
-        let order_ids: BTreeSet<Uuid> = requests.iter().map(|request| request.order_id).collect();
-        let order_ids: Vec<Uuid> = order_ids.into_iter().collect();
-        let mut kept = store::load_for_update(conn, &order_ids).await?;
-        let commands = commands(conn, requests, &kept).await?;
-
-        let mut payments: HashMap<Uuid, Payment> =
-            kept.iter().map(|(id, row)| (*id, row.payment.clone())).collect();
-        let pairs =
-            requests.iter().zip(&commands).map(|(request, command)| (&request.order_id, command));
-        let answers = decider::fold::<Payment, Uuid>(&mut payments, pairs);
-
+        let mut rows = store::load_for_update(conn, requests).await?;
+        let commands = commands(conn, requests, &rows).await?;
+        let order_ids = requests.iter().map(|request| &request.order_id);
+        let answers = rows.locked.decide(order_ids.zip(&commands));
         let mut effects = DecisionEffects::default();
-        let mut changed = BTreeSet::new();
-        for (request, events) in requests.iter().zip(&answers) {
-            let Ok(events) = events else { continue };
-            let kept = kept.entry(request.order_id).or_insert_with(PaymentRow::unheard);
-            for event in events {
-                changed.insert(request.order_id);
-                self.take_effect(request, event, kept, &mut effects)?;
+        for (request, answer) in requests.iter().zip(&answers) {
+            for event in answer.iter().flatten() {
+                self.take_effect(request, event, &mut rows, &mut effects)?;
             }
         }
-        for order_id in &changed {
-            if let (Some(kept), Some(payment)) = (kept.get_mut(order_id), payments.remove(order_id))
-            {
-                kept.payment = payment;
-                kept.version += 1;
-            }
-        }
-        let rows: Vec<(Uuid, &PaymentRow)> =
-            changed.iter().filter_map(|id| Some((*id, kept.get(id)?))).collect();
-        store::save(conn, &rows, self.clock.now()).await?;
+        store::save(conn, &rows).await?;
         Ok(BatchOutcome { answers, effects })
     }
 
@@ -89,8 +69,8 @@ impl App {
         key: &str,
     ) -> Result<bool, Fault> {
         let order_id = Uuid::parse_str(key).map_err(Fault::poison)?;
-        let kept = store::load_for_update(conn, &[order_id]).await?;
-        Ok(kept.get(&order_id).and_then(|row| requests::awaited(&row.payment)) == Some(kind))
+        let rows = store::lock(conn, &[order_id]).await?;
+        Ok(requests::awaited(rows.locked.state(&order_id)) == Some(kind))
     }
 
     /// Adds the effects of an event: messages, jobs to add and jobs to stop.
@@ -98,28 +78,25 @@ impl App {
         &self,
         request: &PaymentRequest,
         event: &PaymentEvent,
-        kept: &mut PaymentRow,
+        rows: &mut PaymentRows,
         effects: &mut DecisionEffects,
     ) -> Result<(), Fault> {
-        let order_id = request.order_id;
-        let trace = request.trace;
-        let says = || {
-            kept.said += 1;
-            EventMeta {
-                id: self.clock.new_id(),
-                subject: order_id.to_string(),
-                sequence: kept.said,
-                at: self.clock.now(),
-                trace,
-            }
+        let (order_id, trace, now) = (request.order_id, request.trace, self.clock.now());
+        let meta = || EventMeta {
+            id: self.clock.new_id(),
+            subject: order_id.to_string(),
+            sequence: rows.locked.next_sequence(&order_id),
+            at: now,
+            trace,
         };
-        effects.messages.extend(wire::message(&self.codec, order_id, event, says)?);
+        effects.messages.extend(wire::encode(&self.codec, order_id, event, meta)?);
         if matches!(event, PaymentEvent::ChargeDue { .. }) {
-            kept.charge_asked_at = Some(self.clock.now());
+            rows.charge_asked_at.insert(order_id, now);
         }
-        let context = JobContext { charge_asked_at: kept.charge_asked_at, trace };
-        requests::follow(effects, order_id, event, context)?;
-        metrics::count(order_id, event, trace);
+        let charge_asked_at = rows.charge_asked_at.get(&order_id).copied();
+        requests::follow(effects, order_id, event, JobContext { charge_asked_at, trace })?;
+        effects.metrics.extend(metrics::of_event(event));
+        metrics::report(order_id, event, trace);
         Ok(())
     }
 }
@@ -130,11 +107,9 @@ impl App {
 async fn commands(
     conn: &mut PgConnection,
     batch: &[PaymentRequest],
-    kept: &HashMap<Uuid, PaymentRow>,
+    rows: &PaymentRows,
 ) -> Result<Vec<PaymentCommand>, Fault> {
-    let is_charging = |id: &Uuid| {
-        matches!(kept.get(id), Some(PaymentRow { payment: Payment::Charging { .. }, .. }))
-    };
+    let is_charging = |id: &Uuid| matches!(rows.locked.state(id), Payment::Charging { .. });
     let doubtful: BTreeSet<Uuid> = batch
         .iter()
         .filter(|request| request.action == PaymentAction::Cancel)

@@ -1,18 +1,17 @@
-//! Consumer: maps messages of the other services to commands.
+//! Consumer of the other services' messages: they become actions on payments.
 
 use shared::{
-    codec::RecordKind,
-    consumer::{HandlerOutcome, MessageHandler, NewMessage},
-    fault::{self, Fault},
+    codec::{AvroCodec, RecordKind},
+    consumer::{HandlerOutcome, NewMessage, RecordHandler},
+    fault::Fault,
     message::Message,
 };
 use sqlx::PgConnection;
-use uuid::Uuid;
 
 use crate::{
     app::App,
-    request::{PaymentAction, PaymentRequest},
-    wire,
+    request::PaymentRequest,
+    wire::{self, PaymentInput},
 };
 
 #[derive(Clone, Debug)]
@@ -20,36 +19,19 @@ pub struct EventHandler {
     pub app: App,
 }
 
-/// The action on a payment that a message requests.
-#[derive(Clone, Debug)]
-pub struct PaymentInput {
-    order_id: Uuid,
-    action: PaymentAction,
-}
-
-impl MessageHandler for EventHandler {
+impl RecordHandler for EventHandler {
     type Input = PaymentInput;
 
-    fn topics(&self) -> Vec<&'static str> {
-        wire::reads().iter().map(RecordKind::topic).collect()
+    fn reads() -> Vec<RecordKind> {
+        wire::reads()
     }
 
-    async fn decode(&self, message: &Message) -> Result<PaymentInput, Fault> {
-        let (order_id, action) = wire::read(&self.app.codec, message).await?;
-        Ok(PaymentInput { order_id, action })
+    fn codec(&self) -> &AvroCodec {
+        &self.app.codec
     }
 
-    async fn prepare(&self, messages: &[&Message]) -> Result<(), Fault> {
-        self.app.codec.prepare(messages).await
-    }
-
-    async fn decode_again(
-        &self,
-        message: &Message,
-    ) -> Result<(PaymentInput, Option<String>), Fault> {
-        let codec = self.app.codec.for_redrive();
-        let (order_id, action) = wire::read(&codec, message).await?;
-        Ok((PaymentInput { order_id, action }, codec.read_by()))
+    async fn decode(codec: &AvroCodec, message: &Message) -> Result<PaymentInput, Fault> {
+        wire::decode(codec, message).await
     }
 
     async fn handle(
@@ -57,21 +39,12 @@ impl MessageHandler for EventHandler {
         conn: &mut PgConnection,
         batch: &[NewMessage<'_, PaymentInput>],
     ) -> Result<HandlerOutcome, Fault> {
-        let batch: Vec<PaymentRequest> = batch
-            .iter()
-            .map(|NewMessage { message, input }| PaymentRequest {
-                order_id: input.order_id,
-                action: input.action.clone(),
-                trace: message.envelope.trace,
-            })
-            .collect();
-        let outcome = self.app.execute(conn, &batch).await?;
-        let refused = outcome
-            .answers
-            .iter()
-            .enumerate()
-            .filter_map(|(place, answer)| Some((place, fault::chain(answer.as_ref().err()?))))
-            .collect();
-        Ok(HandlerOutcome { effects: outcome.effects, refused })
+        let request = |NewMessage { message, input }: &NewMessage<'_, PaymentInput>| {
+            let (order_id, action) = (input.order_id, input.action.clone());
+            PaymentRequest { order_id, action, trace: message.envelope.trace }
+        };
+        let requests: Vec<PaymentRequest> = batch.iter().map(request).collect();
+        let outcome = self.app.execute(conn, &requests).await?;
+        Ok(HandlerOutcome::of(outcome.effects, outcome.answers.into_iter().enumerate()))
     }
 }

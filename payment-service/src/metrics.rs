@@ -2,6 +2,7 @@
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use shared::{
+    effects::MetricUpdate,
     message::TraceParent,
     sampled_metrics::{self, FAR_ENOUGH, MetricSampler},
 };
@@ -72,9 +73,15 @@ impl MetricSampler for OpenPayments {
     }
 }
 
-/// Counts events of payments; payments that wait for a person are logged.
-pub(crate) fn count(order_id: Uuid, event: &PaymentEvent, trace: Option<TraceParent>) {
-    let outcome = match event {
+/// The metric to update once this event is committed.
+pub(crate) fn of_event(event: &PaymentEvent) -> Option<MetricUpdate> {
+    let outcome = outcome(event)?;
+    Some(MetricUpdate::count(OUTCOMES, &[("outcome", outcome)]))
+}
+
+/// The outcome for a payment that an event stands for.
+fn outcome(event: &PaymentEvent) -> Option<&'static str> {
+    Some(match event {
         PaymentEvent::Free { .. } | PaymentEvent::Paid { .. } | PaymentEvent::Accepted { .. } => {
             "paid"
         }
@@ -91,19 +98,20 @@ pub(crate) fn count(order_id: Uuid, event: &PaymentEvent, trace: Option<TracePar
         | PaymentEvent::StockHeld
         | PaymentEvent::ChargeDue { .. }
         | PaymentEvent::Recalled
-        | PaymentEvent::RefundDue { .. } => return,
-    };
-    counter!(OUTCOMES, "outcome" => outcome).increment(1);
-    let waits = |event: &PaymentEvent| {
-        matches!(
-            event,
-            PaymentEvent::Mischarged { .. }
-                | PaymentEvent::RefundFailed { .. }
-                | PaymentEvent::DoubtRemains
-        )
-    };
-    if waits(event) {
-        let trace_id = trace.map(TraceParent::trace_id);
+        | PaymentEvent::RefundDue { .. } => return None,
+    })
+}
+
+/// Logs an event after which the payment waits for a person.
+pub(crate) fn report(order_id: Uuid, event: &PaymentEvent, trace: Option<TraceParent>) {
+    let waits = matches!(
+        event,
+        PaymentEvent::Mischarged { .. }
+            | PaymentEvent::RefundFailed { .. }
+            | PaymentEvent::DoubtRemains
+    );
+    if waits {
+        let (outcome, trace_id) = (outcome(event), trace.map(TraceParent::trace_id));
         tracing::error!(%order_id, trace_id, outcome, "a payment needs a person's decision");
     }
 }

@@ -50,8 +50,8 @@ pub async fn run(
         topics: &contract::TOPICS,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
-        says: wire::says().into(),
-        reads: wire::reads().into(),
+        writes: wire::writes(),
+        reads: wire::reads(),
         pages: http::PAGES,
     };
     let mut service = ServiceBuilder::start(plan, life, metrics).await?;

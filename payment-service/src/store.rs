@@ -1,17 +1,22 @@
 //! All SQL of this service: one statement per batch of payments.
 //!
-//! **Architecture invariant:** rows are locked in the order of their ids, so two batches cannot
-//! deadlock. If two transactions insert the same row, the version check fails in the second, which
-//! is rolled back; its batch is processed again.
+//! **Architecture invariant:** rows are locked in the order of their ids, so that two batches cannot
+//! deadlock.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
-use shared::fault::{Fault, TransactionCollision};
+use shared::{
+    fault::Fault,
+    locked_rows::{self, LoadedRow, LockedRows},
+};
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::payment::{Payment, PaymentStage};
+use crate::{
+    domain::payment::{Payment, PaymentStage},
+    request::PaymentRequest,
+};
 
 pub(crate) use self::row::review_code;
 
@@ -20,23 +25,12 @@ use self::row::{RowColumns, StoredRow};
 pub(crate) mod open;
 mod row;
 
-/// A payment and what is counted beside it.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct PaymentRow {
-    pub(crate) payment: Payment,
-    /// Number of messages published about it.
-    pub(crate) said: i64,
-    /// The version: the number of changes.
-    pub(crate) version: i64,
-    /// When its charge was asked for: the key of the charge was used later, if at all.
-    pub(crate) charge_asked_at: Option<OffsetDateTime>,
-}
-
-impl PaymentRow {
-    /// A payment of which nothing has been heard.
-    pub(crate) fn unheard() -> Self {
-        Self { payment: Payment::Unheard, said: 0, version: 0, charge_asked_at: None }
-    }
+/// The payments of a batch, and what is stored with them.
+#[derive(Clone, Debug)]
+pub(crate) struct PaymentRows {
+    pub(crate) locked: LockedRows<Uuid, Payment>,
+    /// When a payment's charge was asked for: the key of the charge was used later, if at all.
+    pub(crate) charge_asked_at: HashMap<Uuid, OffsetDateTime>,
 }
 
 /// A payment as it is shown.
@@ -56,44 +50,49 @@ struct IncompleteRow {
     stage: String,
 }
 
-/// Locks the rows of these orders and reads them; an order without a row has had no message.
+/// Locks the payments of these requests until the transaction ends, and reads them; an order without
+/// a row has had no message.
 pub(crate) async fn load_for_update(
     conn: &mut PgConnection,
+    requests: &[PaymentRequest],
+) -> Result<PaymentRows, Fault> {
+    let order_ids: BTreeSet<Uuid> = requests.iter().map(|request| request.order_id).collect();
+    lock(conn, &order_ids.into_iter().collect::<Vec<_>>()).await
+}
+
+/// Locks the payments of these orders until the transaction ends, and reads them.
+pub(crate) async fn lock(
+    conn: &mut PgConnection,
     order_ids: &[Uuid],
-) -> Result<HashMap<Uuid, PaymentRow>, sqlx::Error> {
+) -> Result<PaymentRows, Fault> {
     let rows: Vec<StoredRow> = sqlx::query_as(
         "SELECT * FROM payments WHERE order_id = ANY ($1) ORDER BY order_id FOR UPDATE",
     )
     .bind(order_ids)
     .fetch_all(conn)
     .await?;
-    rows.into_iter()
-        .map(|row| {
-            let (order_id, said, version) = (row.order_id, row.said, row.version);
-            let charge_asked_at = row.charge_asked_at;
-            Ok((order_id, PaymentRow { payment: row.payment()?, said, version, charge_asked_at }))
-        })
-        .collect()
+    let asked_at = |row: &StoredRow| Some((row.order_id, row.charge_asked_at?));
+    let charge_asked_at = rows.iter().filter_map(asked_at).collect();
+    let loaded = rows.into_iter().map(|row| {
+        let (order_id, said, version) = (row.order_id, row.said, row.version);
+        Ok((order_id, LoadedRow { state: row.payment()?, said, version }))
+    });
+    let loaded = loaded.collect::<Result<Vec<_>, sqlx::Error>>()?;
+    Ok(PaymentRows { locked: LockedRows::new(loaded), charge_asked_at })
 }
 
 /// Stores the changed payments.
-///
-/// `FOR UPDATE` cannot lock what is not there: of two transactions that make the same row, the
-/// second finds a version that it did not expect.
-pub(crate) async fn save(
-    conn: &mut PgConnection,
-    changed: &[(Uuid, &PaymentRow)],
-    at: OffsetDateTime,
-) -> Result<(), Fault> {
+pub(crate) async fn save(conn: &mut PgConnection, rows: &PaymentRows) -> Result<(), Fault> {
+    let changed = rows.locked.changed();
     if changed.is_empty() {
         return Ok(());
     }
-    let rows = RowColumns::of(changed);
+    let columns = RowColumns::of(&changed, &rows.charge_asked_at);
     let saved = sqlx::query(
         "INSERT INTO payments AS kept (order_id, stage, amount_minor, currency, method, charge_id,
              charged_minor, charged_currency, refund_id, review, failure, decline_code, said,
              version, charge_asked_at, created_at, updated_at)
-         SELECT *, $16, $16
+         SELECT *, now(), now()
          FROM unnest($1::uuid[], $2::text[], $3::int8[], $4::text[], $5::text[], $6::text[],
              $7::int8[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::int8[],
              $14::int8[], $15::timestamptz[])
@@ -108,28 +107,24 @@ pub(crate) async fn save(
              updated_at = excluded.updated_at
          WHERE kept.version = excluded.version - 1",
     )
-    .bind(rows.order_id)
-    .bind(rows.stage)
-    .bind(rows.amount_minor)
-    .bind(rows.currency)
-    .bind(rows.method)
-    .bind(rows.charge_id)
-    .bind(rows.charged_minor)
-    .bind(rows.charged_currency)
-    .bind(rows.refund_id)
-    .bind(rows.review)
-    .bind(rows.failure)
-    .bind(rows.decline_code)
-    .bind(rows.said)
-    .bind(rows.version)
-    .bind(rows.charge_asked_at)
-    .bind(at)
+    .bind(columns.order_id)
+    .bind(columns.stage)
+    .bind(columns.amount_minor)
+    .bind(columns.currency)
+    .bind(columns.method)
+    .bind(columns.charge_id)
+    .bind(columns.charged_minor)
+    .bind(columns.charged_currency)
+    .bind(columns.refund_id)
+    .bind(columns.review)
+    .bind(columns.failure)
+    .bind(columns.decline_code)
+    .bind(columns.said)
+    .bind(columns.version)
+    .bind(columns.charge_asked_at)
     .execute(conn)
     .await?;
-    if saved.rows_affected() == changed.len() as u64 {
-        return Ok(());
-    }
-    Err(Fault::transient(TransactionCollision))
+    locked_rows::all_written(saved.rows_affected(), changed.len())
 }
 
 /// One payment, without locking it.

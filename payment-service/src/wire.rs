@@ -21,17 +21,17 @@ use crate::{
 };
 
 /// The kinds of records that this service publishes.
-pub(crate) fn says() -> [RecordKind; 3] {
-    [
+pub(crate) fn writes() -> Vec<RecordKind> {
+    vec![
         RecordKind::of::<PaymentDone>(),
         RecordKind::of::<PaymentFailed>(),
         RecordKind::of::<PaymentRefunded>(),
     ]
 }
 
-/// The kinds of records that this service consumes.
-pub(crate) fn reads() -> [RecordKind; 3] {
-    [
+/// The kinds of records that this service reads.
+pub(crate) fn reads() -> Vec<RecordKind> {
+    vec![
         RecordKind::of::<OrderPlaced>(),
         RecordKind::of::<StockReserved>(),
         RecordKind::of::<OrderCancelled>(),
@@ -50,13 +50,21 @@ pub(crate) enum InvalidRecord {
     /// There is no means of payment.
     #[error("payment_method is empty")]
     NoMethod,
+    /// The topic is not one that this service reads.
+    #[error("{0} is not read here")]
+    Topic(String),
 }
 
-/// Decodes a message: the order, and the action on its payment.
-pub(crate) async fn read(
-    codec: &AvroCodec,
-    message: &Message,
-) -> Result<(Uuid, PaymentAction), Fault> {
+/// The decoded content of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentInput {
+    pub(crate) order_id: Uuid,
+    /// The action on the order's payment.
+    pub(crate) action: PaymentAction,
+}
+
+/// Decodes a message. A record that no order can have caused is poison.
+pub(crate) async fn decode(codec: &AvroCodec, message: &Message) -> Result<PaymentInput, Fault> {
     let (order_id, action) = match message.incoming.topic.as_str() {
         ORDER_PLACED => {
             let record: OrderPlaced = codec.decode(message).await?;
@@ -71,12 +79,10 @@ pub(crate) async fn read(
             let record: OrderCancelled = codec.decode(message).await?;
             (record.order_id, PaymentAction::Cancel)
         }
-        _ => return Err(Fault::poison("this topic says nothing to payments")),
+        other => return Err(Fault::poison(InvalidRecord::Topic(other.to_owned()))),
     };
-    if message.envelope.subject != order_id.to_string() {
-        return Err(Fault::poison("its order_id is not its ce_subject"));
-    }
-    Ok((order_id, action))
+    message.check_subject(&order_id.to_string()).map_err(Fault::poison)?;
+    Ok(PaymentInput { order_id, action })
 }
 
 /// The amount and means of payment of an order.
@@ -93,45 +99,45 @@ fn order_placed(record: &OrderPlaced) -> Result<PaymentCommand, InvalidRecord> {
     Ok(PaymentCommand::OrderPlaced { terms })
 }
 
-/// The message for an event, if it is published; only then is the metadata requested.
-pub(crate) fn message(
+/// The message for an event, if it is published; only then is the metadata asked for.
+pub(crate) fn encode(
     codec: &AvroCodec,
     order_id: Uuid,
     event: &PaymentEvent,
-    says: impl FnOnce() -> EventMeta,
+    meta: impl FnOnce() -> EventMeta,
 ) -> Result<Option<OutgoingMessage>, Fault> {
     let message = match event {
         PaymentEvent::Free { terms } => {
             let charge = GatewayCharge::free(terms);
-            let says = says();
-            let record = payment_done(order_id, &charge.id, &charge.amount, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_done(order_id, &charge.id, &charge.amount, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Paid { charge: GatewayCharge { id, amount } }
         | PaymentEvent::Accepted { charge: GatewayCharge { id, .. }, amount } => {
-            let says = says();
-            let record = payment_done(order_id, id, amount, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_done(order_id, id, amount, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Failed { failure } => {
-            let says = says();
+            let meta = meta();
             let (reason, code) = match failure.clone() {
                 PaymentFailure::Declined { code } => ("declined", Some(code)),
                 PaymentFailure::Unavailable => ("unavailable", None),
             };
             let record =
-                PaymentFailed { order_id, reason: reason.to_owned(), code, failed_at: says.at };
-            codec.message(says, &record)?
+                PaymentFailed { order_id, reason: reason.to_owned(), code, failed_at: meta.at };
+            codec.message(meta, &record)?
         }
         PaymentEvent::Refunded { charge, refund_id } => {
-            let says = says();
-            let record = payment_refunded(order_id, refund_id, charge, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_refunded(order_id, refund_id, charge, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Settled { charge } => {
-            let says = says();
-            let record = payment_refunded(order_id, BY_HAND, charge, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_refunded(order_id, BY_HAND, charge, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Awaited { .. }
         | PaymentEvent::StockHeld

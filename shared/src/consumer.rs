@@ -60,6 +60,7 @@ pub(crate) use failure_limit::FailureLimit;
 pub use failure_limit::{FailureLimits, WINDOW};
 pub use poll::ConsumerSettings;
 pub(crate) use poll::PartitionReader;
+pub use record_handler::RecordHandler;
 
 mod batch;
 mod callbacks;
@@ -69,6 +70,7 @@ mod offsets;
 mod poll;
 mod process;
 mod read_errors;
+mod record_handler;
 mod recovery;
 mod redrive;
 mod stall_watch;
@@ -134,6 +136,18 @@ pub struct HandlerOutcome {
     pub effects: DecisionEffects,
     /// Messages that the domain refuses: for each its index in the batch and the reason.
     pub refused: Vec<(usize, String)>,
+}
+
+impl HandlerOutcome {
+    /// The effects of a batch, and what is refused of it by these answers: one for each message,
+    /// with the message's index in the batch.
+    pub fn of<T, E: std::error::Error + 'static>(
+        effects: DecisionEffects,
+        answers: impl IntoIterator<Item = (usize, Result<T, E>)>,
+    ) -> Self {
+        let reason = |(at, answer): (usize, Result<T, E>)| Some((at, fault::chain(&answer.err()?)));
+        Self { effects, refused: answers.into_iter().filter_map(reason).collect() }
+    }
 }
 
 /// The parts that process the messages of one service.

@@ -1,4 +1,5 @@
-//! The effects of a decision beside its own rows: messages to send, jobs to do, jobs to stop.
+//! The effects of a decision beside its own rows: messages to send, jobs to do, jobs to stop, and
+//! what is counted once it is committed.
 //!
 //! **Architecture invariant:** the code that decides returns the effects as data. Only the runtime
 //! (consumer, batcher, jobs, sweeper) saves them, in the transaction of the decision, and wakes the
@@ -16,7 +17,48 @@ use crate::{
     outbox,
 };
 
-/// Messages to send, jobs to do, jobs to stop.
+/// One update of a metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MetricUpdate {
+    /// The metric's name.
+    pub name: &'static str,
+    /// Its labels: names and values.
+    pub labels: Vec<(&'static str, &'static str)>,
+    /// What is added to or recorded by it.
+    pub value: MetricValue,
+}
+
+/// The value of a [`MetricUpdate`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum MetricValue {
+    /// Added to a counter.
+    Count(u64),
+    /// Recorded by a histogram, in the unit of its name.
+    Sample(f64),
+}
+
+impl MetricUpdate {
+    /// One more for a counter.
+    pub fn count(name: &'static str, labels: &[(&'static str, &'static str)]) -> Self {
+        Self { name, labels: labels.to_vec(), value: MetricValue::Count(1) }
+    }
+
+    /// A value for a histogram, in the unit of its name.
+    pub fn sample(name: &'static str, labels: &[(&'static str, &'static str)], value: f64) -> Self {
+        Self { name, labels: labels.to_vec(), value: MetricValue::Sample(value) }
+    }
+
+    fn apply(&self) {
+        match self.value {
+            MetricValue::Count(n) => metrics::counter!(self.name, &self.labels).increment(n),
+            MetricValue::Sample(value) => {
+                metrics::histogram!(self.name, &self.labels).record(value);
+            }
+        }
+    }
+}
+
+/// Messages to send, jobs to do, jobs to stop, metrics to update.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DecisionEffects {
     /// Messages to send, in this order.
@@ -25,6 +67,8 @@ pub struct DecisionEffects {
     pub jobs: Vec<NewJob>,
     /// Jobs not to be done any more. A job that is being performed at this moment goes on.
     pub stopped: Vec<JobKey>,
+    /// Metrics to update after the commit: a transaction that is rolled back counts nothing.
+    pub metrics: Vec<MetricUpdate>,
 }
 
 impl DecisionEffects {
@@ -33,6 +77,7 @@ impl DecisionEffects {
         more.stopped.into_iter().for_each(|key| self.stop(key));
         self.messages.extend(more.messages);
         self.jobs.extend(more.jobs);
+        self.metrics.extend(more.metrics);
     }
 
     /// Stops a job, even if an earlier decision of the same batch added the job: such a job is not
@@ -42,7 +87,7 @@ impl DecisionEffects {
         self.stopped.push(key);
     }
 
-    /// Stores all effects as part of the caller's transaction.
+    /// Stores messages and jobs as part of the caller's transaction.
     ///
     /// Must come last in a transaction: the rows that the messages are about are locked by then, so
     /// that the ids of one key rise in the order of the commits.
@@ -64,8 +109,9 @@ pub struct WorkerWakers {
 }
 
 impl WorkerWakers {
-    /// Wakes the workers that have work after the commit of `effects`.
-    pub fn wake(&self, effects: &DecisionEffects) {
+    /// After the commit of `effects`: updates the metrics, and wakes the workers that have work.
+    pub fn after_commit(&self, effects: &DecisionEffects) {
+        effects.metrics.iter().for_each(MetricUpdate::apply);
         if !effects.messages.is_empty() {
             self.relay.notify_one();
         }

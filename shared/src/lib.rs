@@ -18,6 +18,7 @@ pub mod admission;
 pub mod batcher;
 pub mod decider;
 pub mod effects;
+pub mod locked_rows;
 pub mod outbox;
 pub mod published;
 pub mod relay;

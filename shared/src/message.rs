@@ -83,6 +83,28 @@ pub struct Message {
     pub envelope: MessageEnvelope,
 }
 
+/// The body of a message is about another subject than its envelope says.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is about {body}, but its ce_subject is {subject}")]
+pub struct OtherSubject {
+    /// The subject in the envelope.
+    pub subject: String,
+    /// The subject in the body.
+    pub body: String,
+}
+
+impl Message {
+    /// Checks that the body is about the subject of the envelope, which is the message's key:
+    /// otherwise its order among the messages of the subject is not known.
+    pub fn check_subject(&self, body: &str) -> Result<(), OtherSubject> {
+        let subject = &self.envelope.subject;
+        if subject == body {
+            return Ok(());
+        }
+        Err(OtherSubject { subject: subject.clone(), body: body.to_owned() })
+    }
+}
+
 /// The parsed headers of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageEnvelope {

@@ -69,7 +69,7 @@ pub struct ServiceSpec {
     /// The topics of the whole system: each service creates those that are missing.
     pub topics: &'static [TopicSpec],
     /// The records that the service sends.
-    pub says: Vec<RecordKind>,
+    pub writes: Vec<RecordKind>,
     /// The records that the service reads.
     pub reads: Vec<RecordKind>,
     /// The pages behind the problems that only this service has.
@@ -396,5 +396,5 @@ async fn talk(
         registry_url: plan.common.schema_registry_url.clone(),
         prefix: kafka.prefix,
     };
-    Ok(AvroCodec::connect(&words, &plan.says, &plan.reads, &waits.schemas, &stop).await?)
+    Ok(AvroCodec::connect(&words, &plan.writes, &plan.reads, &waits.schemas, &stop).await?)
 }

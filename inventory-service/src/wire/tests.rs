@@ -1,5 +1,5 @@
 use contract::OrderLine;
-use time::macros::datetime;
+use time::{OffsetDateTime, macros::datetime};
 
 use super::*;
 
@@ -33,18 +33,13 @@ fn lines(lines: &[(&str, i32)]) -> OrderLines {
 
 #[test]
 fn an_order_that_was_placed_asks_for_its_lines() {
-    let command = reserve(&placed(&[("lamp", 2), ("chair", 1)]), &ORDER.to_string());
-    let wanted =
-        reservation::ReservationCommand::Reserve { lines: lines(&[("chair", 1), ("lamp", 2)]) };
-    assert_eq!(
-        command,
-        Ok(InventoryCommand::Reservation { order: OrderId(ORDER), command: wanted })
-    );
+    let wanted = ReservationCommand::Reserve { lines: lines(&[("chair", 1), ("lamp", 2)]) };
+    assert_eq!(reserve(&placed(&[("lamp", 2), ("chair", 1)])), Ok(wanted));
 }
 
 #[test]
-fn lines_that_nothing_can_be_held_for_are_unusable() {
-    let reserve = |lines: &[(&str, i32)]| reserve(&placed(lines), &ORDER.to_string());
+fn lines_that_nothing_can_be_held_for_are_invalid() {
+    let reserve = |lines: &[(&str, i32)]| reserve(&placed(lines));
     assert_eq!(reserve(&[]), Err(InvalidRecord::Lines(InvalidLines::Empty)));
     assert_eq!(reserve(&[("a", 1), ("a", 2)]), Err(InvalidRecord::Lines(InvalidLines::Repeated)));
     assert_eq!(reserve(&[("a b", 1)]), Err(InvalidRecord::Sku("a b".to_owned())));
@@ -55,52 +50,7 @@ fn lines_that_nothing_can_be_held_for_are_unusable() {
 }
 
 #[test]
-fn a_body_that_speaks_of_another_order_is_unusable() {
-    let outside = Uuid::from_u128(8).to_string();
-    let expected = InvalidRecord::OtherOrder { body: ORDER, outside: outside.clone() };
-    assert_eq!(reserve(&placed(&[("lamp", 1)]), &outside), Err(expected));
-    let confirmed = OrderConfirmed {
-        order_id: ORDER,
-        total_minor: 1,
-        currency: "EUR".to_owned(),
-        confirmed_at: AT,
-    };
-    assert!(commit(&confirmed, &outside).is_err());
-    assert!(commit(&confirmed, &ORDER.to_string()).is_ok());
-}
-
-#[test]
 fn what_is_held_is_said_line_by_line() {
-    let event = reservation::ReservationEvent::Reserved { lines: lines(&[("lamp", 2)]) };
-    let event = InventoryEvent::Reservation { order: OrderId(ORDER), event };
-    let said = StockReserved {
-        order_id: ORDER,
-        lines: vec![StockLine { sku: "lamp".to_owned(), quantity: 2 }],
-        reserved_at: AT,
-    };
-    assert_eq!(
-        StockRecord::of(&event, AT),
-        Some((MessageSubject::Order(OrderId(ORDER)), StockRecord::Reserved(said)))
-    );
-}
-
-#[test]
-fn what_is_nobody_elses_affair_is_not_said() {
-    let sku = Sku::parse("lamp").unwrap();
-    for event in [
-        InventoryEvent::Reservation {
-            order: OrderId(ORDER),
-            event: reservation::ReservationEvent::Sold,
-        },
-        InventoryEvent::Reservation {
-            order: OrderId(ORDER),
-            event: reservation::ReservationEvent::Fenced,
-        },
-        InventoryEvent::Product {
-            sku,
-            event: product::ProductEvent::Restocked { quantity: Quantity::ONE },
-        },
-    ] {
-        assert_eq!(StockRecord::of(&event, AT), None, "{event:?}");
-    }
+    let held = StockLine { sku: "lamp".to_owned(), quantity: 2 };
+    assert_eq!(stock_lines(&lines(&[("lamp", 2)])), [held]);
 }

@@ -134,7 +134,7 @@ async fn while_one_instance_is_stuck_the_other_cancels_nobody() {
     let mut elsewhere = shared::db::begin(&shop.pool).await.unwrap();
     let idle = "SET LOCAL idle_in_transaction_session_timeout = 0";
     sqlx::query(idle).execute(&mut *elsewhere).await.unwrap();
-    order_service::store::load_for_update(&mut elsewhere, &orders[..1]).await.unwrap();
+    order_service::store::lock(&mut elsewhere, &orders[..1]).await.unwrap();
     let paid = |order: &Uuid| shop.said_of(*order, &paid(*order, 500));
     publish(&shop, vec![paid(&orders[0])]).await;
     until("an instance is stuck", async || shop.somebody_waits().await).await;

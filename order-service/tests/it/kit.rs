@@ -75,7 +75,7 @@ impl Shop {
         // not depend on how long the registry takes to answer later on.
         let others = codec(&prefix, "others", &wire::reads(), &[]).await;
         let app = App {
-            codec: codec(&prefix, NAME, &wire::says(), &wire::reads()).await,
+            codec: codec(&prefix, NAME, &wire::writes(), &wire::reads()).await,
             clock: clock.clone(),
         };
         let consumer = BatchProcessor {
@@ -97,7 +97,7 @@ impl Shop {
 
     /// A reader of this service's messages.
     pub(crate) async fn reader(&self) -> AvroCodec {
-        codec(&self.prefix, "reader", &[], &wire::says()).await
+        codec(&self.prefix, "reader", &[], &wire::writes()).await
     }
 
     /// The same shop in another process: the same database, its own API.

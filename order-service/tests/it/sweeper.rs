@@ -143,7 +143,7 @@ async fn an_order_that_somebody_works_on_is_left_for_the_next_time() {
     let [busy, free] = [shop.place().await, shop.place().await];
     let sweeper = sweeper(&shop, &caught_up(), 10);
     let mut elsewhere = db::begin(&shop.pool).await.unwrap();
-    store::load_for_update(&mut elsewhere, &[busy]).await.unwrap();
+    store::lock(&mut elsewhere, &[busy]).await.unwrap();
     assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Swept(1));
     assert_eq!(shop.stands(free).await, "cancelled: timed-out");
     elsewhere.rollback().await.unwrap();

@@ -1,10 +1,13 @@
 //! Mapping between a payment and its columns.
 
+use std::collections::HashMap;
+
+use shared::locked_rows::ChangedRow;
 use sqlx::FromRow;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{IncompleteRow, PaymentRow, ShownPayment};
+use super::{IncompleteRow, ShownPayment};
 use crate::domain::payment::{
     Currency, GatewayCharge, Money, Payment, PaymentFailure, PaymentStage, PaymentTerms,
     PaymentToken, RefundObstacle, ReviewReason,
@@ -136,22 +139,26 @@ pub(super) struct RowColumns<'p> {
 }
 
 impl<'p> RowColumns<'p> {
-    pub(super) fn of(payments: &[(Uuid, &'p PaymentRow)]) -> Self {
-        let mut rows = Self::default();
-        for (order_id, kept) in payments {
+    pub(super) fn of(
+        changed: &[ChangedRow<'p, Uuid, Payment>],
+        charge_asked_at: &HashMap<Uuid, OffsetDateTime>,
+    ) -> Self {
+        let mut columns = Self::default();
+        for row in changed {
             // A payment that has changed has been heard of.
-            if let Some(stage) = kept.payment.stage() {
-                rows.push(*order_id, stage, kept);
+            if let Some(stage) = row.after.stage() {
+                columns.push(row, stage);
+                columns.charge_asked_at.push(charge_asked_at.get(row.key).copied());
             }
         }
-        rows
+        columns
     }
 
-    fn push(&mut self, order_id: Uuid, stage: PaymentStage, kept: &'p PaymentRow) {
-        let payment = &kept.payment;
+    fn push(&mut self, row: &ChangedRow<'p, Uuid, Payment>, stage: PaymentStage) {
+        let payment = row.after;
         let terms = payment.terms();
         let charge = payment.charge();
-        self.order_id.push(order_id);
+        self.order_id.push(*row.key);
         self.stage.push(stage.code());
         self.amount_minor.push(terms.map(|payment_terms| payment_terms.amount.minor));
         self.currency.push(terms.map(|payment_terms| payment_terms.amount.currency.as_str()));
@@ -168,8 +175,7 @@ impl<'p> RowColumns<'p> {
         };
         self.failure.push(failure);
         self.decline_code.push(decline_code);
-        self.said.push(kept.said);
-        self.version.push(kept.version);
-        self.charge_asked_at.push(kept.charge_asked_at);
+        self.said.push(row.said);
+        self.version.push(row.version);
     }
 }

@@ -186,7 +186,7 @@ impl<B: BatchHandler> BatchWorker<B> {
             });
             match db::within(self.settings.transaction_limit, work).await {
                 Ok((answers, effects)) => {
-                    self.parts.wakers.wake(&effects);
+                    self.parts.wakers.after_commit(&effects);
                     return Ok(answers);
                 }
                 Err(fault) if fault.is_collision() && collisions < COLLISIONS_MAX => {

@@ -174,7 +174,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
             Err(too_many) => return Ok(Err(too_many)),
         };
         failures.note(batch.iter().map(|entry| &entry.disposition));
-        self.wakers.wake(&effects);
+        self.wakers.after_commit(&effects);
         let counts = tally(batch);
         count(self.service, counts);
         self.watch.note(

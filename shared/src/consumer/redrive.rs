@@ -118,7 +118,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         resolve::settle(&mut tx, id, LetterEnd::Redriven).await?;
         effects.save(&mut tx).await?;
         tx.commit().await?;
-        self.wakers.wake(&effects);
+        self.wakers.after_commit(&effects);
         self.trace(&letter[0], began);
         Ok(Resolution::Settled)
     }
@@ -143,7 +143,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
             let effects = DecisionEffects { messages, ..DecisionEffects::default() };
             effects.save(&mut tx).await?;
             tx.commit().await?;
-            self.wakers.wake(&effects);
+            self.wakers.after_commit(&effects);
             let reason = reason.code().to_owned();
             Ok(Resolution::StillDead { attempts, reason, detail: detail.clone() })
         };

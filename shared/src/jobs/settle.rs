@@ -76,7 +76,7 @@ impl<E: JobHandler> WorkerParts<E> {
         let work = work
             .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("settling panicked"))));
         let effects = db::within(db::limit(&self.pool, SETTLE_LIMIT), work).await?;
-        self.wakers.wake(&effects);
+        self.wakers.after_commit(&effects);
         Ok(())
     }
 
