@@ -81,15 +81,15 @@ impl App {
         at: OffsetDateTime,
         trace: Option<TraceParent>,
     ) -> Result<Option<OutgoingMessage>, Fault> {
-        let Some((subject, saying)) = StockRecord::of(event, at) else { return Ok(None) };
-        let says = EventMeta {
+        let Some((subject, record)) = StockRecord::of(event, at) else { return Ok(None) };
+        let meta = EventMeta {
             id: self.clock.new_id(),
             subject: wire::key(&subject),
             sequence: rows.next_sequence(subject),
             at,
             trace,
         };
-        saying.message(&self.codec, says).map(Some)
+        record.message(&self.codec, meta).map(Some)
     }
 }
 

@@ -27,19 +27,20 @@ pub async fn run(
 ) -> Result<ServiceAddresses, ServiceError> {
     metrics::describe();
     let seeds = settings.seeds();
-    let plan = ServiceSpec {
+    let spec = ServiceSpec {
         name: NAME,
         common: settings.common,
         migrations: &MIGRATIONS,
-        says: wire::says().into(),
+        writes: wire::writes().into(),
         reads: wire::reads().into(),
         pages: &[],
     };
-    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(spec, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
 
     let products = ChangeProducts { app: app.clone() };
-    let batcher = service.start_batcher("intake", products, batcher::BatcherSettings::default());
+    let batcher =
+        service.start_batcher("product-changes", products, batcher::BatcherSettings::default());
     service.start_consumer(EventHandler { app })?;
 
     let life = service.life();

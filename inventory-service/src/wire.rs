@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The records that this service publishes.
-pub(crate) fn says() -> [RecordKind; 4] {
+pub(crate) fn writes() -> [RecordKind; 4] {
     [
         RecordKind::of::<StockReserved>(),
         RecordKind::of::<StockRejected>(),
@@ -181,13 +181,13 @@ impl StockRecord {
     pub(crate) fn message(
         &self,
         codec: &AvroCodec,
-        says: EventMeta,
+        meta: EventMeta,
     ) -> Result<OutgoingMessage, Fault> {
         match self {
-            Self::Reserved(record) => codec.message(says, record),
-            Self::Rejected(record) => codec.message(says, record),
-            Self::Released(record) => codec.message(says, record),
-            Self::Changed(record) => codec.message(says, record),
+            Self::Reserved(record) => codec.message(meta, record),
+            Self::Rejected(record) => codec.message(meta, record),
+            Self::Released(record) => codec.message(meta, record),
+            Self::Changed(record) => codec.message(meta, record),
         }
     }
 }

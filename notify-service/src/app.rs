@@ -100,14 +100,14 @@ impl App {
             }
             NotificationEvent::Sent { at, .. } | NotificationEvent::Failed { at, .. } => {
                 *said += 1;
-                let says = EventMeta {
+                let meta = EventMeta {
                     id: self.clock.new_id(),
                     subject: order_id.to_string(),
                     sequence: *said,
                     at: *at,
                     trace: request.trace,
                 };
-                effects.messages.extend(wire::message(&self.codec, says, order_id, event)?);
+                effects.messages.extend(wire::message(&self.codec, meta, order_id, event)?);
             }
             NotificationEvent::ContactKnown { .. }
             | NotificationEvent::Deferred { .. }

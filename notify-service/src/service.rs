@@ -26,16 +26,16 @@ pub async fn run(
     metrics: MetricsHandle,
 ) -> Result<ServiceAddresses, ServiceError> {
     metrics::describe();
-    let plan = ServiceSpec {
+    let spec = ServiceSpec {
         name: NAME,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
-        says: wire::says().into(),
+        writes: wire::writes().into(),
         reads: wire::reads().into(),
         pages: &[],
     };
     let stopping = life.stopping();
-    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(spec, life, metrics).await?;
     let app = App {
         codec: service.codec().clone(),
         clock: Clock::System,

@@ -18,7 +18,7 @@ use crate::domain::notification::{
 };
 
 /// The kinds of records that this service publishes.
-pub(crate) fn says() -> [codec::RecordKind; 2] {
+pub(crate) fn writes() -> [codec::RecordKind; 2] {
     [codec::RecordKind::of::<NotificationSent>(), codec::RecordKind::of::<NotificationFailed>()]
 }
 
@@ -113,7 +113,7 @@ fn refunded(
 /// The message for an event; `None` if the event is not published.
 pub(crate) fn message(
     codec: &AvroCodec,
-    says: EventMeta,
+    meta: EventMeta,
     order_id: Uuid,
     event: &NotificationEvent,
 ) -> Result<Option<OutgoingMessage>, Fault> {
@@ -123,13 +123,13 @@ pub(crate) fn message(
             let (channel, kind) = names(*kind);
             let message_id = message_id.clone();
             let record = NotificationSent { order_id, channel, kind, message_id, sent_at: *at };
-            codec.message(says, &record).map(Some)
+            codec.message(meta, &record).map(Some)
         }
         NotificationEvent::Failed { kind, reason, at } => {
             let (channel, kind) = names(*kind);
             let reason = reason.clone();
             let record = NotificationFailed { order_id, channel, kind, reason, failed_at: *at };
-            codec.message(says, &record).map(Some)
+            codec.message(meta, &record).map(Some)
         }
         NotificationEvent::ContactKnown { .. }
         | NotificationEvent::Deferred { .. }

@@ -162,15 +162,15 @@ impl<'v> BatchLedger<'v> {
         let order_id = request.order_id;
         let said = self.said.entry(order_id).or_insert(0);
         *said += 1;
-        let says = EventMeta {
+        let meta = EventMeta {
             id: self.app.clock.new_id(),
             subject: order_id.to_string(),
             sequence: *said,
             at,
             trace: Some(request.trace.unwrap_or_else(TraceParent::start)),
         };
-        let (message_id, sequence) = (says.id, says.sequence);
-        self.effects.messages.extend(wire::say(&self.app.codec, says, order_id, event)?);
+        let (message_id, sequence) = (meta.id, meta.sequence);
+        self.effects.messages.extend(wire::message(&self.app.codec, meta, order_id, event)?);
         let placed_at = *self.placed_at.entry(order_id).or_insert(at);
         metrics::count(event, at - placed_at);
         Ok(HistoryEntry {

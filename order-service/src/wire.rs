@@ -20,7 +20,7 @@ use crate::domain::{
 };
 
 /// The records that this service publishes.
-pub fn says() -> [RecordKind; 3] {
+pub fn writes() -> [RecordKind; 3] {
     [
         RecordKind::of::<contract::OrderPlaced>(),
         RecordKind::of::<contract::OrderConfirmed>(),
@@ -43,15 +43,15 @@ pub fn reads() -> [RecordKind; 9] {
 }
 
 /// The message for an event of an order; `None` for an event that is only noted.
-pub fn say(
+pub fn message(
     codec: &AvroCodec,
-    says: EventMeta,
+    meta: EventMeta,
     order_id: Uuid,
     event: &OrderEvent,
 ) -> Result<Option<OutgoingMessage>, Fault> {
     match event {
         OrderEvent::Placed(placement) => {
-            codec.message(says, &placed(order_id, placement)).map(Some)
+            codec.message(meta, &placed(order_id, placement)).map(Some)
         }
         OrderEvent::Confirmed { total, at } => {
             let record = contract::OrderConfirmed {
@@ -60,7 +60,7 @@ pub fn say(
                 currency: total.currency().to_string(),
                 confirmed_at: *at,
             };
-            codec.message(says, &record).map(Some)
+            codec.message(meta, &record).map(Some)
         }
         OrderEvent::Cancelled { reason, at } => {
             let record = contract::OrderCancelled {
@@ -69,7 +69,7 @@ pub fn say(
                 cancelled_by: cancelled_by(*reason).to_owned(),
                 cancelled_at: *at,
             };
-            codec.message(says, &record).map(Some)
+            codec.message(meta, &record).map(Some)
         }
         OrderEvent::Noted(_) => Ok(None),
     }

@@ -103,7 +103,7 @@ impl App {
     ) -> Result<(), Fault> {
         let order_id = request.order_id;
         let trace = request.trace;
-        let says = || {
+        let meta = || {
             kept.said += 1;
             EventMeta {
                 id: self.clock.new_id(),
@@ -113,7 +113,7 @@ impl App {
                 trace,
             }
         };
-        effects.messages.extend(wire::message(&self.codec, order_id, event, says)?);
+        effects.messages.extend(wire::message(&self.codec, order_id, event, meta)?);
         if matches!(event, PaymentEvent::ChargeDue { .. }) {
             kept.charge_asked_at = Some(self.clock.now());
         }

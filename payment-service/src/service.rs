@@ -28,7 +28,7 @@ use crate::{
 pub enum StartError {
     /// The shared service runtime cannot be started.
     #[error("the service cannot start")]
-    Ground(#[from] service::ServiceError),
+    Runtime(#[from] service::ServiceError),
     /// A setting is not valid.
     #[error("a setting cannot be")]
     Settings(#[from] InvalidSetting),
@@ -44,15 +44,15 @@ pub async fn run(
     metrics: MetricsHandle,
 ) -> Result<ServiceAddresses, StartError> {
     metrics::describe();
-    let plan = ServiceSpec {
+    let spec = ServiceSpec {
         name: NAME,
         common: settings.common.clone(),
         migrations: &MIGRATIONS,
-        says: wire::says().into(),
+        writes: wire::writes().into(),
         reads: wire::reads().into(),
         pages: http::PAGES,
     };
-    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(spec, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
 
     let health = service.life().health().component("gateway");

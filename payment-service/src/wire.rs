@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The kinds of records that this service publishes.
-pub(crate) fn says() -> [RecordKind; 3] {
+pub(crate) fn writes() -> [RecordKind; 3] {
     [
         RecordKind::of::<PaymentDone>(),
         RecordKind::of::<PaymentFailed>(),
@@ -98,40 +98,40 @@ pub(crate) fn message(
     codec: &AvroCodec,
     order_id: Uuid,
     event: &PaymentEvent,
-    says: impl FnOnce() -> EventMeta,
+    meta: impl FnOnce() -> EventMeta,
 ) -> Result<Option<OutgoingMessage>, Fault> {
     let message = match event {
         PaymentEvent::Free { terms } => {
             let charge = GatewayCharge::free(terms);
-            let says = says();
-            let record = payment_done(order_id, &charge.id, &charge.amount, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_done(order_id, &charge.id, &charge.amount, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Paid { charge: GatewayCharge { id, amount } }
         | PaymentEvent::Accepted { charge: GatewayCharge { id, .. }, amount } => {
-            let says = says();
-            let record = payment_done(order_id, id, amount, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_done(order_id, id, amount, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Failed { failure } => {
-            let says = says();
+            let meta = meta();
             let (reason, code) = match failure.clone() {
                 PaymentFailure::Declined { code } => ("declined", Some(code)),
                 PaymentFailure::Unavailable => ("unavailable", None),
             };
             let record =
-                PaymentFailed { order_id, reason: reason.to_owned(), code, failed_at: says.at };
-            codec.message(says, &record)?
+                PaymentFailed { order_id, reason: reason.to_owned(), code, failed_at: meta.at };
+            codec.message(meta, &record)?
         }
         PaymentEvent::Refunded { charge, refund_id } => {
-            let says = says();
-            let record = payment_refunded(order_id, refund_id, charge, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_refunded(order_id, refund_id, charge, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Settled { charge } => {
-            let says = says();
-            let record = payment_refunded(order_id, BY_HAND, charge, says.at);
-            codec.message(says, &record)?
+            let meta = meta();
+            let record = payment_refunded(order_id, BY_HAND, charge, meta.at);
+            codec.message(meta, &record)?
         }
         PaymentEvent::Awaited { .. }
         | PaymentEvent::StockHeld

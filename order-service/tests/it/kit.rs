@@ -76,7 +76,7 @@ impl Shop {
         // not depend on how long the registry takes to answer later on.
         let others = codec(&prefix, "others", &wire::reads(), &[]).await;
         let app = App {
-            codec: codec(&prefix, NAME, &wire::says(), &wire::reads()).await,
+            codec: codec(&prefix, NAME, &wire::writes(), &wire::reads()).await,
             clock: clock.clone(),
         };
         let consumer = BatchProcessor {
@@ -98,7 +98,7 @@ impl Shop {
 
     /// A reader of this service's messages.
     pub(crate) async fn reader(&self) -> AvroCodec {
-        codec(&self.prefix, "reader", &[], &wire::says()).await
+        codec(&self.prefix, "reader", &[], &wire::writes()).await
     }
 
     /// The same shop in another process: the same database, its own API.
@@ -187,7 +187,7 @@ impl Shop {
 
     /// A message of another service about an order.
     pub(crate) fn said_of<R: Record>(&self, order_id: Uuid, record: &R) -> OutgoingMessage {
-        self.others.message(self.says(&order_id.to_string(), 1), record).unwrap()
+        self.others.message(self.meta(&order_id.to_string(), 1), record).unwrap()
     }
 
     /// The same message, decoded.
@@ -196,16 +196,21 @@ impl Shop {
     }
 
     /// A message of another service under that subject, decoded.
-    pub(crate) fn says_of<R: Record>(&self, subject: &str, n: i64, record: &R) -> IncomingMessage {
-        self.read(&self.others.message(self.says(subject, n), record).unwrap())
+    pub(crate) fn message_of<R: Record>(
+        &self,
+        subject: &str,
+        n: i64,
+        record: &R,
+    ) -> IncomingMessage {
+        self.read(&self.others.message(self.meta(subject, n), record).unwrap())
     }
 
     /// A message of another service about a removed product.
-    pub(crate) fn says_gone(&self, sku: &str, n: i64) -> IncomingMessage {
-        self.read(&self.others.tombstone::<contract::ProductChanged>(self.says(sku, n)))
+    pub(crate) fn tombstone_of(&self, sku: &str, n: i64) -> IncomingMessage {
+        self.read(&self.others.tombstone::<contract::ProductChanged>(self.meta(sku, n)))
     }
 
-    fn says(&self, subject: &str, sequence: i64) -> EventMeta {
+    fn meta(&self, subject: &str, sequence: i64) -> EventMeta {
         EventMeta {
             id: self.clock.new_id(),
             subject: subject.to_owned(),
@@ -385,7 +390,7 @@ async fn pool() -> PgPool {
 async fn codec(
     prefix: &str,
     service: &str,
-    says: &[RecordKind],
+    writes: &[RecordKind],
     reads: &[RecordKind],
 ) -> AvroCodec {
     let settings = shared::codec::CodecSettings {
@@ -394,5 +399,5 @@ async fn codec(
         prefix: prefix.to_owned(),
     };
     let health = ProcessHealth::default().component("codec");
-    AvroCodec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
+    AvroCodec::connect(&settings, writes, reads, &health, &CancellationToken::new()).await.unwrap()
 }

@@ -33,13 +33,13 @@ pub(crate) async fn settings() -> CodecSettings {
 
 pub(crate) async fn connect(
     settings: &CodecSettings,
-    says: &[RecordKind],
+    writes: &[RecordKind],
     reads: &[RecordKind],
 ) -> Result<AvroCodec, CodecError> {
     let health = ProcessHealth::default();
     let component = health.component("registry");
     let codec =
-        AvroCodec::connect(settings, says, reads, &component, &CancellationToken::new()).await;
+        AvroCodec::connect(settings, writes, reads, &component, &CancellationToken::new()).await;
     assert_eq!(health.is_ready(), codec.is_ok());
     codec
 }
@@ -53,7 +53,7 @@ pub(crate) fn confirmed() -> OrderConfirmed {
     }
 }
 
-pub(crate) fn says() -> EventMeta {
+pub(crate) fn meta() -> EventMeta {
     let clock = Clock::System;
     let id = clock.new_id();
     EventMeta { id, subject: "a-key".to_owned(), sequence: 1, at: clock.now(), trace: None }
@@ -140,7 +140,7 @@ async fn what_one_service_says_another_reads() {
     // The reader starts first and knows no schema yet.
     let reader = connect(&settings, &[], &[kind]).await.unwrap();
     let writer = connect(&settings, &[kind], &[]).await.unwrap();
-    let message = arrived(writer.message(says(), &confirmed()).unwrap());
+    let message = arrived(writer.message(meta(), &confirmed()).unwrap());
     assert_eq!(read::<OrderConfirmed>(&reader, &message).await.unwrap(), confirmed());
 }
 
@@ -151,11 +151,11 @@ async fn old_and_new_versions_read_each_other() {
     let old = connect(&settings, &[ours], &[ours]).await.unwrap();
     let new = connect(&settings, &[later], &[later]).await.unwrap();
 
-    let message = arrived(old.message(says(), &confirmed()).unwrap());
+    let message = arrived(old.message(meta(), &confirmed()).unwrap());
     let later = read::<Later>(&new, &message).await.unwrap();
     assert_eq!((later.total_minor, later.priority), (1_250, 5));
 
-    let message = arrived(new.message(says(), &Later { priority: 1, ..later }).unwrap());
+    let message = arrived(new.message(meta(), &Later { priority: 1, ..later }).unwrap());
     assert_eq!(read::<OrderConfirmed>(&old, &message).await.unwrap(), confirmed());
 }
 
@@ -193,7 +193,7 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let settings = settings().await;
     let kinds = [RecordKind::of::<OrderConfirmed>(), RecordKind::of::<OrderCancelled>()];
     let codec = connect(&settings, &kinds, &[]).await.unwrap();
-    let mut message = arrived(codec.message(says(), &confirmed()).unwrap());
+    let mut message = arrived(codec.message(meta(), &confirmed()).unwrap());
     let cancelled = SchemaRegistry::new(&settings.registry_url).unwrap();
     let subject = format!("{}order-cancelled-value", settings.prefix);
     let latest = answered(async || cancelled.latest(&subject).await).await.unwrap();
@@ -224,7 +224,7 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
 
 #[tokio::test]
 async fn a_service_waits_for_the_registry_and_says_so() {
-    let (mut door, through) = PortSwitch::before_url(url().await);
+    let (mut port_switch, through) = PortSwitch::before_url(url().await);
     let settings = CodecSettings { registry_url: through, ..settings().await };
     let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("registry");
@@ -232,7 +232,7 @@ async fn a_service_waits_for_the_registry_and_says_so() {
     let connecting = AvroCodec::connect(&settings, &kinds, &kinds, &component, &stop);
     let opening = async {
         until("it says that it waits", async || reported(&health).contains("out of reach")).await;
-        door.open().await;
+        port_switch.open().await;
     };
     let (codec, ()) = tokio::join!(connecting, opening);
     codec.unwrap();
@@ -257,27 +257,27 @@ async fn a_service_that_waits_for_the_registry_stops_when_told_to() {
 
 #[tokio::test]
 async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
-    let (mut door, through) = PortSwitch::before_url(url().await);
-    door.open().await;
+    let (mut port_switch, through) = PortSwitch::before_url(url().await);
+    port_switch.open().await;
     let direct = settings().await;
-    let behind_door = CodecSettings { registry_url: through, ..direct.clone() };
+    let behind_switch = CodecSettings { registry_url: through, ..direct.clone() };
     let (ours, later) = (RecordKind::of::<OrderConfirmed>(), RecordKind::of::<Later>());
     let writer = connect(&direct, &[ours], &[]).await.unwrap();
-    let reader = connect(&behind_door, &[], &[ours]).await.unwrap();
-    let known = arrived(writer.message(says(), &confirmed()).unwrap());
+    let reader = connect(&behind_switch, &[], &[ours]).await.unwrap();
+    let known = arrived(writer.message(meta(), &confirmed()).unwrap());
     let newer = connect(&direct, &[later], &[]).await.unwrap();
     let record = serde_json::json!({
         "order_id": Uuid::nil(), "total_minor": 1_250, "currency": "EUR", "priority": 1,
         "confirmed_at": Value::from(1_767_323_045_000_006_i64),
     });
     let record: Later = serde_json::from_value(record).unwrap();
-    let unknown = arrived(newer.message(says(), &record).unwrap());
+    let unknown = arrived(newer.message(meta(), &record).unwrap());
 
-    door.shut().await;
+    port_switch.shut().await;
     assert_eq!(reader.decode::<OrderConfirmed>(&known).await.unwrap(), confirmed());
     let fault = reader.decode::<OrderConfirmed>(&unknown).await.unwrap_err();
     assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
-    door.open().await;
+    port_switch.open().await;
     assert_eq!(read::<OrderConfirmed>(&reader, &unknown).await.unwrap(), confirmed());
 }
 

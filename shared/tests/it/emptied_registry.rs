@@ -10,7 +10,7 @@ use shared::{
 };
 
 use crate::{
-    codec::{arrived, confirmed, connect, read, reason, says},
+    codec::{arrived, confirmed, connect, meta, read, reason},
     registry::answered,
 };
 
@@ -24,7 +24,7 @@ async fn empty(stack: &ServerStack) {
 }
 
 fn say(codec: &AvroCodec) -> Message {
-    arrived(codec.message(says(), &confirmed()).unwrap())
+    arrived(codec.message(meta(), &confirmed()).unwrap())
 }
 
 fn id(message: &Message) -> u32 {

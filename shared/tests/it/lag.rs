@@ -191,7 +191,7 @@ async fn beside<T>(kafka: &kafka::KafkaSettings, test: impl AsyncFnOnce(&PgPool)
 }
 
 async fn until_taken_in(pool: &PgPool, key: &str) {
-    until("a number is taken in", async || totals(pool).await.contains_key(key)).await;
+    until("a number is processed", async || totals(pool).await.contains_key(key)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
