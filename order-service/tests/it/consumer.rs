@@ -148,27 +148,23 @@ async fn a_record_that_cannot_be_is_a_dead_letter_that_says_why() {
     let (order, other) = (shop.place().await, shop.place().await);
     let subject = order.to_string();
     let absurd = [
-        (shop.message_of(&subject, 1, &reserved(Uuid::from_u128(7))), "but its ce_subject is"),
-        (shop.message_of(&subject, 1, &paid(order, -1)), "its amount is none"),
+        (shop.message(&subject, 1, &reserved(Uuid::from_u128(7))), "but its ce_subject is"),
+        (shop.message(&subject, 1, &paid(order, -1)), "its amount is none"),
         (
-            shop.message_of(
+            shop.message(
                 &other.to_string(),
                 1,
                 &PaymentDone { currency: "euros".to_owned(), ..paid(other, 500) },
             ),
             "its currency is none",
         ),
-        (shop.message_of("tea", 2, &product("coffee", 1)), "but its ce_subject is"),
-        (shop.message_of("t\0", 2, &product("t\0", 1)), "its SKU is none"),
+        (shop.message("tea", 2, &product("coffee", 1)), "but its ce_subject is"),
+        (shop.message("t\0", 2, &product("t\0", 1)), "its SKU is none"),
         (
-            shop.message_of(
-                "oat",
-                2,
-                &ProductChanged { name: "\0".to_owned(), ..product("oat", 1) },
-            ),
+            shop.message("oat", 2, &ProductChanged { name: "\0".to_owned(), ..product("oat", 1) }),
             "its name is",
         ),
-        (shop.tombstone_of("two words", 1), "its SKU is none"),
+        (shop.tombstone("two words", 1), "its SKU is none"),
     ];
     let batch: Vec<_> = absurd.iter().map(|(incoming, _)| incoming.clone()).collect();
     let taken = shop.consumer.process_batch(&batch).await.unwrap();
@@ -200,7 +196,7 @@ async fn price(shop: &Shop, sku: &str) -> Option<i64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_words_on_a_product_the_later_one_holds_whichever_is_read_first() {
     let shop = Shop::open().await;
-    let word = |n, minor| shop.message_of("tea", n, &product("tea", minor));
+    let word = |n, minor| shop.message("tea", n, &product("tea", minor));
     // Within one batch, and between batches.
     shop.consumer.process_batch(&[word(4, 400), word(3, 300)]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(400));
@@ -214,20 +210,20 @@ async fn of_two_words_on_a_product_the_later_one_holds_whichever_is_read_first()
 async fn a_product_that_is_gone_is_not_brought_back_by_an_older_word() {
     let shop = Shop::open().await;
     shop.consumer
-        .process_batch(&[shop.tombstone_of("tea", 9), shop.tombstone_of("ghost", 9)])
+        .process_batch(&[shop.tombstone("tea", 9), shop.tombstone("ghost", 9)])
         .await
         .unwrap();
     for sku in ["tea", "ghost"] {
-        shop.consumer.process_batch(&[shop.message_of(sku, 8, &product(sku, 1))]).await.unwrap();
+        shop.consumer.process_batch(&[shop.message(sku, 8, &product(sku, 1))]).await.unwrap();
         assert_eq!(price(&shop, sku).await, None);
     }
-    shop.consumer.process_batch(&[shop.message_of("tea", 10, &product("tea", 1))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.message("tea", 10, &product("tea", 1))]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(1));
 }
 
 /// A snapshot of the product that nobody can read.
 fn unreadable(shop: &Shop, sku: &str, n: i64) -> IncomingMessage {
-    let mut incoming = shop.message_of(sku, n, &product(sku, 1));
+    let mut incoming = shop.message(sku, n, &product(sku, 1));
     incoming.payload = Some(b"not avro".to_vec());
     incoming
 }
@@ -242,22 +238,22 @@ async fn only_letter(shop: &Shop) -> Uuid {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_a_product_that_cannot_be_read_keeps_no_newer_one_back() {
     let shop = Shop::open().await;
-    let batch = [unreadable(&shop, "tea", 1), shop.message_of("tea", 2, &product("tea", 200))];
+    let batch = [unreadable(&shop, "tea", 1), shop.message("tea", 2, &product("tea", 200))];
     let taken = shop.consumer.process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 1, dead: 1, repeats: 0 });
     assert_eq!(price(&shop, "tea").await, Some(200));
-    shop.consumer.process_batch(&[shop.message_of("tea", 3, &product("tea", 300))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.message("tea", 3, &product("tea", 300))]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_snapshot_of_a_product_that_is_redriven_does_not_overwrite_a_newer_one() {
     let shop = Shop::open().await;
-    let old = shop.message_of("tea", 1, &product("tea", 100));
+    let old = shop.message("tea", 1, &product("tea", 100));
     let readable = old.payload.clone();
     let dead = IncomingMessage { payload: Some(b"not avro".to_vec()), ..old };
     shop.consumer.process_batch(&[dead]).await.unwrap();
-    shop.consumer.process_batch(&[shop.message_of("tea", 2, &product("tea", 200))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.message("tea", 2, &product("tea", 200))]).await.unwrap();
     let id = only_letter(&shop).await;
     // The service has learnt to read it.
     sqlx::query("UPDATE messaging.dead_letter SET payload = $1")

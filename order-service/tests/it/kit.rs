@@ -196,17 +196,12 @@ impl Shop {
     }
 
     /// A message of another service under that subject, decoded.
-    pub(crate) fn message_of<R: Record>(
-        &self,
-        subject: &str,
-        n: i64,
-        record: &R,
-    ) -> IncomingMessage {
+    pub(crate) fn message<R: Record>(&self, subject: &str, n: i64, record: &R) -> IncomingMessage {
         self.read(&self.others.message(self.meta(subject, n), record).unwrap())
     }
 
     /// A message of another service about a removed product.
-    pub(crate) fn tombstone_of(&self, sku: &str, n: i64) -> IncomingMessage {
+    pub(crate) fn tombstone(&self, sku: &str, n: i64) -> IncomingMessage {
         self.read(&self.others.tombstone::<contract::ProductChanged>(self.meta(sku, n)))
     }
 

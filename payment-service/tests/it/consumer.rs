@@ -184,7 +184,7 @@ async fn a_message_of_another_topic_is_not_ours_to_guess_at() {
 }
 
 #[tokio::test]
-async fn many_orders_are_taken_in_by_one_batch() {
+async fn many_orders_are_processed_by_one_batch() {
     let payments = Payments::start().await;
     let others = &payments.others;
     let orders: Vec<Uuid> = (0..500).map(|_| Clock::System.new_id()).collect();

@@ -80,7 +80,7 @@ fn settings() -> BatcherSettings {
     }
 }
 
-fn batcher<B: BatchHandler>(
+fn make<B: BatchHandler>(
     pool: &PgPool,
     batch: B,
     settings: BatcherSettings,
@@ -96,7 +96,7 @@ async fn lines(pool: &PgPool) -> Vec<String> {
 
 /// Submits these commands together and takes one step.
 async fn together(pool: &PgPool, commands: &[&str]) -> Vec<Result<String, SubmitError>> {
-    let (batcher, mut worker) = batcher(pool, Ledger, settings());
+    let (batcher, mut worker) = make(pool, Ledger, settings());
     let answers = join_all(commands.iter().map(|it| batcher.submit((*it).to_owned())));
     let (answers, step) = tokio::join!(answers, worker.step());
     assert_eq!(step, BatcherStep::Answered(commands.len()));
@@ -128,7 +128,7 @@ async fn a_command_that_fails_takes_no_other_with_it() {
 }
 
 #[tokio::test]
-async fn a_command_whose_row_is_held_is_busy_and_the_others_are_taken_in() {
+async fn a_command_whose_row_is_held_is_busy_and_the_others_are_processed() {
     let pool = database().await;
     let mut holder = db::begin(&pool).await.unwrap();
     holder.execute("SELECT FROM latch WHERE key = 'a' FOR UPDATE").await.unwrap();
@@ -141,7 +141,7 @@ async fn a_command_whose_row_is_held_is_busy_and_the_others_are_taken_in() {
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_undo_its_command() {
     let pool = database().await;
-    let (batcher, mut worker) = batcher(&pool, Ledger, settings());
+    let (batcher, mut worker) = make(&pool, Ledger, settings());
     assert_eq!(batcher.submit("orphan".to_owned()).now_or_never(), None);
     assert_eq!(worker.step().await, BatcherStep::Answered(1));
     assert_eq!(lines(&pool).await, ["orphan"]);
@@ -150,8 +150,7 @@ async fn a_caller_that_goes_away_does_not_undo_its_command() {
 #[tokio::test]
 async fn what_does_not_fit_is_refused_at_once() {
     let pool = database().await;
-    let (batcher, mut worker) =
-        batcher(&pool, Ledger, BatcherSettings { queue_max: 2, ..settings() });
+    let (batcher, mut worker) = make(&pool, Ledger, BatcherSettings { queue_max: 2, ..settings() });
     let waiting = [batcher.submit("a".to_owned()), batcher.submit("b".to_owned())];
     let mut waiting = waiting.map(Box::pin);
     for waits in &mut waiting {
@@ -168,7 +167,7 @@ async fn what_does_not_fit_is_refused_at_once() {
 async fn a_queue_that_was_full_lets_in_again_when_half_of_it_is_free() {
     let pool = database().await;
     let settings = BatcherSettings { queue_max: 4, batch_max: 1, ..settings() };
-    let (batcher, mut worker) = batcher(&pool, Ledger, settings);
+    let (batcher, mut worker) = make(&pool, Ledger, settings);
     let mut waiting: Vec<_> =
         ["a", "b", "c", "d"].map(|text| Box::pin(batcher.submit(text.to_owned()))).into();
     for waits in &mut waiting {
@@ -185,8 +184,7 @@ async fn a_queue_that_was_full_lets_in_again_when_half_of_it_is_free() {
 #[tokio::test]
 async fn no_transaction_processes_more_than_a_batch() {
     let pool = database().await;
-    let (batcher, mut worker) =
-        batcher(&pool, Ledger, BatcherSettings { batch_max: 2, ..settings() });
+    let (batcher, mut worker) = make(&pool, Ledger, BatcherSettings { batch_max: 2, ..settings() });
     let answers = join_all(["a", "b", "c"].map(|text| batcher.submit(text.to_owned())));
     let steps = async { [worker.step().await, worker.step().await] };
     let (answers, steps) = tokio::join!(answers, steps);
@@ -205,7 +203,7 @@ async fn a_database_that_is_away_is_unavailable_to_all() {
 #[tokio::test]
 async fn a_batcher_that_stops_processes_what_waits_and_refuses_what_is_new() {
     let pool = database().await;
-    let (batcher, worker) = batcher(&pool, Ledger, settings());
+    let (batcher, worker) = make(&pool, Ledger, settings());
     let stop = CancellationToken::new();
     let mut waits = Box::pin(batcher.submit("a".to_owned()));
     assert_eq!(waits.as_mut().now_or_never(), None);
@@ -219,7 +217,7 @@ async fn a_batcher_that_stops_processes_what_waits_and_refuses_what_is_new() {
 #[tokio::test]
 async fn a_batcher_whose_worker_died_does_not_leave_its_callers_waiting() {
     let pool = database().await;
-    let (batcher, worker) = batcher(&pool, Ledger, settings());
+    let (batcher, worker) = make(&pool, Ledger, settings());
     let mut waits = Box::pin(batcher.submit("a".to_owned()));
     assert_eq!(waits.as_mut().now_or_never(), None);
     drop(worker);
@@ -271,8 +269,8 @@ async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
     let pool = database().await;
     // Two processes, each with its own batcher, and small batches so that they interleave.
     let few = BatcherSettings { batch_max: 5, lock_limit: PATIENCE, ..settings() };
-    let (one, mut its_worker) = batcher(&pool, Keyed, few);
-    let (other, mut others_worker) = batcher(&pool, Keyed, few);
+    let (one, mut its_worker) = make(&pool, Keyed, few);
+    let (other, mut others_worker) = make(&pool, Keyed, few);
     let answers = join_all((0..50).map(|n| {
         let batcher = if n % 2 == 0 { &one } else { &other };
         batcher.submit(keyed("same", 1))
@@ -292,7 +290,7 @@ async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
 async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found() {
     let pool = database().await;
     let patient = BatcherSettings { lock_limit: PATIENCE, ..settings() };
-    let (batcher, mut worker) = batcher(&pool, Keyed, patient);
+    let (batcher, mut worker) = make(&pool, Keyed, patient);
     let request = keyed("shared", 1);
     let answer = HttpAnswer { status: 202, location: None, body: "theirs".to_owned() };
     let mut theirs = db::begin(&pool).await.unwrap();
@@ -312,7 +310,7 @@ async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found(
 #[tokio::test]
 async fn a_key_that_is_used_for_too_long_by_another_process_is_busy() {
     let pool = database().await;
-    let (batcher, mut worker) = batcher(&pool, Keyed, settings());
+    let (batcher, mut worker) = make(&pool, Keyed, settings());
     let request = keyed("shared", 1);
     let answer = HttpAnswer { status: 202, location: None, body: "theirs".to_owned() };
     let mut theirs = db::begin(&pool).await.unwrap();
@@ -335,7 +333,7 @@ async fn until_somebody_waits(pool: &PgPool) {
 }
 
 #[tokio::test]
-async fn what_was_taken_in_is_told_to_the_workers() {
+async fn the_workers_are_woken_after_a_commit() {
     let pool = database().await;
     let wakers = WorkerWakers::default();
     let gate = AdmissionGate::default();
@@ -393,7 +391,7 @@ async fn a_stop_does_not_wait_for_a_database_that_never_answers() {
     let (pool, _) = kit::database().await;
     let (transaction_limit, stop_limit) = (Duration::from_hours(1), Duration::from_millis(100));
     let settings = BatcherSettings { transaction_limit, stop_limit, ..settings() };
-    let (batcher, worker) = batcher(&pool, Stuck, settings);
+    let (batcher, worker) = make(&pool, Stuck, settings);
     let stop = CancellationToken::new();
     stop.cancel();
     let both = async { tokio::join!(batcher.submit(()), worker.run(stop)) };

@@ -251,7 +251,7 @@ async fn a_held_batch_is_tried_again_until_the_outage_is_over() {
 }
 
 #[tokio::test]
-async fn members_that_come_and_go_take_each_message_in_once() {
+async fn members_that_come_and_go_process_each_message_once() {
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 6).await;

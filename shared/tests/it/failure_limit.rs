@@ -82,7 +82,7 @@ async fn too_many_in_a_row_stop_the_consumer_before_the_one_too_many_and_a_resta
 }
 
 #[tokio::test]
-async fn what_it_stood_before_is_taken_in_once_the_limit_is_lifted() {
+async fn what_it_stood_before_is_processed_once_the_limit_is_lifted() {
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;

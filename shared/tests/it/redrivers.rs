@@ -24,13 +24,13 @@ async fn redrivers_beside_each_other_process_each_message_once() {
     let totals = totals(&pool).await;
     assert!(totals.len() == 20 && totals.values().all(|total| *total == 1), "{totals:?}");
     assert!(open(&pool).await.is_empty());
-    let taken_in: i64 = sqlx::query_scalar(
+    let processed: i64 = sqlx::query_scalar(
         "SELECT count(*) FROM messaging.dead_letter_decision WHERE outcome = 'processed'",
     )
     .fetch_one(&pool)
     .await
     .unwrap();
-    assert_eq!(taken_in, 20);
+    assert_eq!(processed, 20);
 }
 
 #[tokio::test]

@@ -143,7 +143,7 @@ async fn counting_goes_along_indexes_however_much_else_there_is() {
 }
 
 #[tokio::test]
-async fn a_look_that_fails_is_counted_and_leaves_the_numbers_as_they_were() {
+async fn a_sample_that_fails_is_counted_and_leaves_the_metrics_as_they_were() {
     let (pool, _) = kit::database().await;
     pool.execute("INSERT INTO messaging.job (kind, key, payload) VALUES ('unseen', 'k', '{}')")
         .await
