@@ -71,7 +71,7 @@ pub(crate) async fn read(
             let record: OrderCancelled = codec.decode(message).await?;
             (record.order_id, PaymentAction::Cancel)
         }
-        _ => return Err(Fault::poison("this topic says nothing to payments")),
+        _ => return Err(Fault::poison("payments do not read this topic")),
     };
     if message.envelope.subject != order_id.to_string() {
         return Err(Fault::poison("its order_id is not its ce_subject"));

@@ -207,7 +207,10 @@ impl AvroCodec {
     ) -> Result<OutgoingMessage, Fault> {
         let ids = self.0.ids.read().unwrap_or_else(PoisonError::into_inner);
         let Some(id) = ids.get(&TypeId::of::<R>()).copied() else {
-            return Err(Fault::poison(format!("{} is not among what is said here", R::TYPE)));
+            return Err(Fault::poison(format!(
+                "{} is not among the records that this service writes",
+                R::TYPE
+            )));
         };
         drop(ids);
         let mut payload = framing::frame(id);

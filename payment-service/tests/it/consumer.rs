@@ -180,7 +180,7 @@ async fn a_message_of_another_topic_is_not_ours_to_guess_at() {
     said.topic = "product-changed".into();
     let taken = payments.try_process_batch(&[said]).await.unwrap();
     assert_eq!(taken.dead, 1);
-    assert_eq!(payments.dead().await[0].1, "this topic says nothing to payments");
+    assert_eq!(payments.dead().await[0].1, "payments do not read this topic");
 }
 
 #[tokio::test]

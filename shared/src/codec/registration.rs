@@ -119,7 +119,7 @@ impl AvroCodec {
                 topic = kind.topic,
                 id,
                 before,
-                "the schema registry has another id for what is said here: it was restored or emptied"
+                "the schema registry has another id for a schema of this service: it was restored or emptied"
             );
         }
         if changed > 0 {
@@ -142,7 +142,7 @@ impl AvroCodec {
                 tracing::warn!(
                     error = fault::chain(&error),
                     more_since_last_time = unsaid,
-                    "it is not known whether the schema registry still has what is said here"
+                    "it is not known whether the schema registry still has the schemas of this service"
                 );
             }
         }
