@@ -54,7 +54,7 @@ impl BatchHandler for ChangeProducts {
         change.trace.as_mut()
     }
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         conn: &mut PgConnection,
         changes: &[ChangeProduct],

@@ -27,7 +27,7 @@ pub async fn run(
 ) -> Result<ServiceAddresses, ServiceError> {
     metrics::describe();
     let seeds = settings.seeds();
-    let plan = ServiceSpec {
+    let spec = ServiceSpec {
         name: NAME,
         source: contract::source(NAME),
         topics: &contract::TOPICS,
@@ -37,11 +37,12 @@ pub async fn run(
         reads: wire::reads(),
         pages: &[],
     };
-    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(spec, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
 
     let products = ChangeProducts { app: app.clone() };
-    let batcher = service.start_batcher("intake", products, batcher::BatcherSettings::default());
+    let batcher =
+        service.start_batcher("product-changes", products, batcher::BatcherSettings::default());
     service.start_consumer(EventHandler { app })?;
 
     let life = service.life();

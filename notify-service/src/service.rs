@@ -26,7 +26,7 @@ pub async fn run(
     metrics: MetricsHandle,
 ) -> Result<ServiceAddresses, ServiceError> {
     metrics::describe();
-    let plan = ServiceSpec {
+    let spec = ServiceSpec {
         name: NAME,
         source: contract::source(NAME),
         topics: &contract::TOPICS,
@@ -37,7 +37,7 @@ pub async fn run(
         pages: &[],
     };
     let stopping = life.stopping();
-    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(spec, life, metrics).await?;
     let app = App {
         codec: service.codec().clone(),
         clock: Clock::System,

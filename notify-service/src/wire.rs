@@ -66,11 +66,7 @@ enum InputContent {
 
 impl NotificationInput {
     /// The request that follows from it at this moment.
-    pub(crate) fn request(
-        &self,
-        at: OffsetDateTime,
-        trace: Option<TraceParent>,
-    ) -> NotificationRequest {
+    pub fn request(&self, at: OffsetDateTime, trace: Option<TraceParent>) -> NotificationRequest {
         let command = match self.content.clone() {
             InputContent::Contact(addressee) => {
                 NotificationCommand::RecordContact { addressee, at }

@@ -63,7 +63,7 @@ impl BatchHandler for PlaceOrders {
         Some(&mut order.trace)
     }
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         conn: &mut PgConnection,
         orders: &[PlaceOrder],
@@ -153,7 +153,7 @@ impl BatchHandler for CancelOrders {
         Some(&mut order.trace)
     }
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         conn: &mut PgConnection,
         orders: &[CancelOrder],

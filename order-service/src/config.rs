@@ -34,9 +34,9 @@ pub struct OrderSettings {
     #[arg(long, env = "SWEEP_BEHIND_MAX", default_value = "10s")]
     #[arg(value_parser = config::parse_duration)]
     pub sweep_behind_max: Duration,
-    /// Requests that may wait to be taken in; more are refused at once.
-    #[arg(long, env = "INTAKE_QUEUE_MAX", default_value_t = 5_000)]
-    pub intake_queue_max: u32,
+    /// Commands that may wait in the queue of a batcher; more are refused at once.
+    #[arg(long, env = "COMMAND_QUEUE_MAX", default_value_t = 5_000)]
+    pub command_queue_max: u32,
     /// Prints the description of the API and ends; needs no other setting.
     #[arg(long)]
     pub openapi: bool,
@@ -55,7 +55,7 @@ impl CheckSettings for OrderSettings {
         between("SWEEP_POLL", self.sweep_poll, Duration::from_millis(10)..=MINUTE)?;
         between("SWEEP_BEHIND_MAX", self.sweep_behind_max, Duration::from_secs(3)..=MINUTE)?;
         config::within("ORDER_TOTAL_MAX", self.order_total_max, 1, Money::MINOR_MAX)?;
-        config::within("INTAKE_QUEUE_MAX", self.intake_queue_max.into(), 1, 1_000_000)
+        config::within("COMMAND_QUEUE_MAX", self.command_queue_max.into(), 1, 1_000_000)
     }
 }
 

@@ -68,7 +68,7 @@ impl MetricSampler for OpenOrders {
         "orders"
     }
 
-    async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn sample(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let found = open::count(conn, FAR_ENOUGH).await?;
         for (stage, held) in [("stock", false), ("payment", true)] {
             let group = found.iter().find(|open_count| open_count.held == held);

@@ -26,7 +26,7 @@ use crate::{
 pub enum StartError {
     /// The shared service runtime cannot be started.
     #[error("the service cannot start")]
-    Ground(#[from] service::ServiceError),
+    Runtime(#[from] service::ServiceError),
     /// A duration in the settings is not valid.
     #[error("a span of time is too long")]
     Span(#[from] time::error::ConversionRange),
@@ -39,7 +39,7 @@ pub async fn run(
     metrics: MetricsHandle,
 ) -> Result<ServiceAddresses, StartError> {
     metrics::describe();
-    let plan = ServiceSpec {
+    let spec = ServiceSpec {
         name: NAME,
         source: contract::source(NAME),
         topics: &contract::TOPICS,
@@ -49,7 +49,7 @@ pub async fn run(
         reads: wire::reads(),
         pages: &[],
     };
-    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(spec, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
     let lag = service.start_consumer(EventHandler { app: app.clone() })?;
     start_sweeper(&service, &settings, app.clone(), lag);
@@ -81,7 +81,7 @@ fn start_batchers(
     settings: &OrderSettings,
     app: App,
 ) -> Result<OrderApi, StartError> {
-    let queue_max = settings.intake_queue_max as usize;
+    let queue_max = settings.command_queue_max as usize;
     let queue = batcher::BatcherSettings { queue_max, ..batcher::BatcherSettings::default() };
     let patience = settings.order_patience.try_into()?;
     let place = PlaceOrders { app: app.clone(), patience, total_max: settings.order_total_max };

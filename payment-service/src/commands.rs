@@ -22,7 +22,7 @@ impl BatchHandler for ReviewPayments {
         request.trace.as_mut()
     }
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         conn: &mut PgConnection,
         requests: &[PaymentRequest],

@@ -63,7 +63,7 @@ impl MetricSampler for OpenPayments {
         "payments"
     }
 
-    async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn sample(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         for (stage, payments, age) in open::count(conn, &OPEN_STAGES, FAR_ENOUGH).await? {
             let labels = [("stage", stage)];
             gauge!("payments_open", &labels).set(sampled_metrics::rows(payments));

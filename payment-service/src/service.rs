@@ -28,7 +28,7 @@ use crate::{
 pub enum StartError {
     /// The shared service runtime cannot be started.
     #[error("the service cannot start")]
-    Ground(#[from] service::ServiceError),
+    Runtime(#[from] service::ServiceError),
     /// A setting is not valid.
     #[error("a setting cannot be")]
     Settings(#[from] InvalidSetting),
@@ -44,7 +44,7 @@ pub async fn run(
     metrics: MetricsHandle,
 ) -> Result<ServiceAddresses, StartError> {
     metrics::describe();
-    let plan = ServiceSpec {
+    let spec = ServiceSpec {
         name: NAME,
         source: contract::source(NAME),
         topics: &contract::TOPICS,
@@ -54,7 +54,7 @@ pub async fn run(
         reads: wire::reads(),
         pages: http::PAGES,
     };
-    let mut service = ServiceBuilder::start(plan, life, metrics).await?;
+    let mut service = ServiceBuilder::start(spec, life, metrics).await?;
     let app = App { codec: service.codec().clone(), clock: Clock::System };
 
     let health = service.life().health().component("gateway");

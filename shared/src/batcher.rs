@@ -53,7 +53,7 @@ pub trait BatchHandler: Send + Sync + 'static {
 
     /// Processes the commands, in order, within the given transaction. Answers have the same
     /// order.
-    fn take_in(
+    fn handle_batch(
         &self,
         conn: &mut PgConnection,
         commands: &[Self::Command],
@@ -67,20 +67,20 @@ pub enum SubmitError {
     #[error("too many commands wait already")]
     Full,
     /// Too much work that was accepted before waits in the outbox.
-    #[error("too much that was taken in waits to be carried out")]
+    #[error("too much accepted work waits to be published")]
     Overloaded {
         /// When the caller is to retry.
         retry_after: Duration,
     },
     /// The database is away; nothing was done or the outcome is unknown: retry with the same key.
-    #[error("the command could not be taken in now")]
+    #[error("the command could not be processed now")]
     Unavailable,
     /// A row that the command needs stayed locked by another transaction, or the command's
     /// transaction collided with others each time it was tried.
     #[error("the same thing is being worked on at this moment")]
     Busy,
     /// Processing the command fails every time.
-    #[error("the command cannot be taken in")]
+    #[error("the command cannot be processed")]
     Failed,
     /// The process is stopping.
     #[error("the process is stopping")]
@@ -146,19 +146,19 @@ impl Default for BatcherSettings {
     }
 }
 
-fn refused(intake: &'static str, reason: &'static str) -> metrics::Counter {
-    metrics::counter!("intake_refused_total", "intake" => intake, "reason" => reason)
+fn refused(batcher: &'static str, reason: &'static str) -> metrics::Counter {
+    metrics::counter!("batcher_refused_total", "batcher" => batcher, "reason" => reason)
 }
 
-fn show_depth(intake: &'static str, depth: usize) {
+fn show_depth(batcher: &'static str, depth: usize) {
     let depth = u32::try_from(depth).unwrap_or(u32::MAX);
-    metrics::gauge!("intake_queue_depth", "intake" => intake).set(depth);
+    metrics::gauge!("batcher_queue_depth", "batcher" => batcher).set(depth);
 }
 
 /// A command that waits, and the channel to the caller that waits for its answer.
 struct QueuedCommand<B: BatchHandler> {
     command: B::Command,
-    passage: CommandSpans,
+    spans: CommandSpans,
     caller: oneshot::Sender<Result<B::Answer, SubmitError>>,
 }
 
@@ -217,8 +217,8 @@ impl<B: BatchHandler> CommandBatcher<B> {
             self.crowded.store(false, Ordering::Relaxed);
         }
         let (caller, answer) = oneshot::channel();
-        let passage = CommandSpans::begin(B::trace(&mut command));
-        match self.queue.try_send(QueuedCommand { command, passage, caller }) {
+        let spans = CommandSpans::begin(B::trace(&mut command));
+        match self.queue.try_send(QueuedCommand { command, spans, caller }) {
             Ok(()) => {
                 show_depth(self.name, self.depth());
                 Ok(answer)
@@ -245,6 +245,6 @@ impl<B: BatchHandler> Clone for CommandBatcher<B> {
 
 impl<B: BatchHandler> fmt::Debug for CommandBatcher<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Intake").field("depth", &self.depth()).finish_non_exhaustive()
+        f.debug_struct("CommandBatcher").field("depth", &self.depth()).finish_non_exhaustive()
     }
 }

@@ -66,7 +66,7 @@ struct CodecState {
     registry: SchemaRegistry,
     source: Cow<'static, str>,
     prefix: String,
-    says: Vec<RecordKind>,
+    writes: Vec<RecordKind>,
     /// The schemas of the records that are read here, by topic.
     reads: HashMap<&'static str, RecordKind>,
     /// The schema ids of sent records. They change if the registry returns with other ids.
@@ -193,7 +193,7 @@ impl AvroCodec {
     /// schema that the registry refuses is an error: unreadable messages must not be sent.
     pub async fn connect(
         settings: &CodecSettings,
-        says: &[RecordKind],
+        writes: &[RecordKind],
         reads: &[RecordKind],
         health: &HealthComponent,
         stop: &CancellationToken,
@@ -201,7 +201,7 @@ impl AvroCodec {
         let registry = SchemaRegistry::new(&settings.registry_url).map_err(CodecError::Client)?;
         let attempt = async || {
             let about = (settings, health);
-            registration::introduce(&registry, about, says, reads).await
+            registration::register_schemas(&registry, about, writes, reads).await
         };
         match dependency::wait(health, stop, CodecError::is_transient, attempt).await {
             WaitOutcome::Up(inner) => Ok(Self(Arc::new(inner), None)),
@@ -210,41 +210,44 @@ impl AvroCodec {
         }
     }
 
-    /// A message with this record inside and `says` outside, for the record's topic.
+    /// A message with this record inside and `meta` in the headers, for the record's topic.
     pub fn message<R: Record>(
         &self,
-        says: EventMeta,
+        meta: EventMeta,
         record: &R,
     ) -> Result<OutgoingMessage, Fault> {
         let ids = self.0.ids.read().unwrap_or_else(PoisonError::into_inner);
         let Some(id) = ids.get(&TypeId::of::<R>()).copied() else {
-            return Err(Fault::poison(format!("{} is not among what is said here", R::TYPE)));
+            return Err(Fault::poison(format!(
+                "{} is not among the records that this service writes",
+                R::TYPE
+            )));
         };
         drop(ids);
         let mut payload = framing::frame(id);
         RecordShape::of::<R>().write(record, &mut payload).map_err(Fault::poison)?;
-        Ok(self.outgoing::<R>(says, Some(payload)))
+        Ok(self.outgoing::<R>(meta, Some(payload)))
     }
 
     /// A message that says that there is no such subject any more. Only for topics of latest
     /// values.
-    pub fn tombstone<R: Record>(&self, says: EventMeta) -> OutgoingMessage {
-        self.outgoing::<R>(says, None)
+    pub fn tombstone<R: Record>(&self, meta: EventMeta) -> OutgoingMessage {
+        self.outgoing::<R>(meta, None)
     }
 
-    fn outgoing<R: Record>(&self, says: EventMeta, payload: Option<Vec<u8>>) -> OutgoingMessage {
-        let key = says.subject.clone().into_bytes();
+    fn outgoing<R: Record>(&self, meta: EventMeta, payload: Option<Vec<u8>>) -> OutgoingMessage {
+        let key = meta.subject.clone().into_bytes();
         let envelope = MessageEnvelope {
-            id: says.id,
+            id: meta.id,
             event_type: R::TYPE.into(),
             source: self.0.source.clone(),
-            subject: says.subject,
-            sequence: says.sequence,
-            time: says.at,
-            trace: says.trace,
+            subject: meta.subject,
+            sequence: meta.sequence,
+            time: meta.at,
+            trace: meta.trace,
         };
         OutgoingMessage {
-            id: says.id,
+            id: meta.id,
             topic: R::TOPIC.into(),
             key: Some(key),
             headers: envelope.to_headers(),

@@ -190,7 +190,7 @@ impl AddAssign for BatchCounts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConsumerStep {
     /// A batch was processed.
-    TakenIn(BatchCounts),
+    Processed(BatchCounts),
     /// There was nothing to read.
     Idle,
     /// The partitions went to another member before the batch was processed.
@@ -240,7 +240,7 @@ impl<H: MessageHandler> GroupConsumer<H> {
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), ConsumerError> {
         loop {
             match self.step(&stop).await? {
-                ConsumerStep::TakenIn(_) | ConsumerStep::Idle | ConsumerStep::Dropped => (),
+                ConsumerStep::Processed(_) | ConsumerStep::Idle | ConsumerStep::Dropped => (),
                 ConsumerStep::Stopped => {
                     self.log.close().await;
                     return Ok(());
@@ -306,7 +306,7 @@ impl<H: MessageHandler> GroupConsumer<H> {
                     if batch.is_empty() {
                         measure(self.parts.service, size, began);
                         self.log.store_position(generation)?;
-                        return Ok(ConsumerStep::TakenIn(counts));
+                        return Ok(ConsumerStep::Processed(counts));
                     }
                     attempt = 0;
                     Duration::ZERO

@@ -64,8 +64,8 @@ pub enum FailureReason {
     Envelope,
     /// The body is not a record of its topic.
     Body,
-    /// The message reuses the id of an earlier message with other content.
-    Imposter,
+    /// The id belongs to an earlier message with other content.
+    ReusedId,
     /// The decider says that this can never happen.
     Contradiction,
     /// Processing fails, also alone and every time.
@@ -79,7 +79,7 @@ impl FailureReason {
     pub const ALL: [Self; 6] = [
         Self::Envelope,
         Self::Body,
-        Self::Imposter,
+        Self::ReusedId,
         Self::Contradiction,
         Self::Unprocessable,
         Self::Unpublishable,
@@ -90,7 +90,7 @@ impl FailureReason {
         match self {
             Self::Envelope => "envelope",
             Self::Body => "body",
-            Self::Imposter => "imposter",
+            Self::ReusedId => "reused-id",
             Self::Contradiction => "contradiction",
             Self::Unprocessable => "unprocessable",
             Self::Unpublishable => "unpublishable",

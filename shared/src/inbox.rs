@@ -28,7 +28,7 @@ pub enum Admission {
     /// Seen before: nothing is to be done.
     Repeat,
     /// Its id was seen before with other content: two different messages with one id.
-    Imposter,
+    ReusedId,
 }
 
 /// Records the messages as processed and says of each, in order, whether it is new.
@@ -62,7 +62,7 @@ pub async fn admit(
 
     let admission = |(id, hash): (Uuid, i64)| {
         if hashes[&id] != hash {
-            Admission::Imposter
+            Admission::ReusedId
         } else if new.remove(&id) {
             Admission::New
         } else {

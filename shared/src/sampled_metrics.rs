@@ -30,9 +30,9 @@ pub const FAR_ENOUGH: i64 = 10_000;
 const PERIOD: Duration = Duration::from_secs(5);
 
 /// The time limit of one sample.
-const LOOK_LIMIT: Duration = Duration::from_secs(5);
+const SAMPLE_LIMIT: Duration = Duration::from_secs(5);
 
-const FAILURES: &str = "census_failures_total";
+const FAILURES: &str = "sampler_failures_total";
 
 /// A source of gauges that costs a query, so it is read at intervals.
 pub trait MetricSampler: Send + Sync + 'static {
@@ -40,23 +40,25 @@ pub trait MetricSampler: Send + Sync + 'static {
     fn of(&self) -> &'static str;
 
     /// Samples once and sets the gauges.
-    fn look(&self, conn: &mut PgConnection)
-    -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    fn sample(
+        &self,
+        conn: &mut PgConnection,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 }
 
 /// Samples at intervals until told to stop.
 #[derive(Debug)]
 pub struct SamplerLoop<C> {
     pool: PgPool,
-    count: C,
+    sampler: C,
 }
 
 impl<C: MetricSampler> SamplerLoop<C> {
     /// A loop that has not sampled yet.
-    pub fn new(pool: PgPool, count: C) -> Self {
-        describe_counter!(FAILURES, "Looks at the database that failed: these numbers are old.");
-        counter!(FAILURES, "of" => count.of()).increment(0);
-        Self { pool, count }
+    pub fn new(pool: PgPool, sampler: C) -> Self {
+        describe_counter!(FAILURES, "Samples of the database that failed: these metrics are old.");
+        counter!(FAILURES, "of" => sampler.of()).increment(0);
+        Self { pool, sampler }
     }
 
     /// Samples until told to stop.
@@ -70,14 +72,18 @@ impl<C: MetricSampler> SamplerLoop<C> {
 
     /// Samples once; returns whether the sample succeeded.
     pub async fn step(&self) -> bool {
-        let look = async |conn: &mut PgConnection| self.count.look(conn).await;
+        let sample = async |conn: &mut PgConnection| self.sampler.sample(conn).await;
         // Boxed: opening a connection is a large future.
-        let looked = Box::pin(db::read(&self.pool, LOOK_LIMIT, look)).await;
-        if let Err(error) = &looked {
-            counter!(FAILURES, "of" => self.count.of()).increment(1);
-            tracing::debug!(of = self.count.of(), error = fault::chain(error), "was not counted");
+        let sampled = Box::pin(db::read(&self.pool, SAMPLE_LIMIT, sample)).await;
+        if let Err(error) = &sampled {
+            counter!(FAILURES, "of" => self.sampler.of()).increment(1);
+            tracing::debug!(
+                of = self.sampler.of(),
+                error = fault::chain(error),
+                "sampling the database failed"
+            );
         }
-        looked.is_ok()
+        sampled.is_ok()
     }
 }
 

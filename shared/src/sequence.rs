@@ -6,7 +6,7 @@
 //!
 //! | counter | counts | must stay 0 |
 //! | --- | --- | --- |
-//! | [`REPEATS`] | messages that were taken in before | no: a crash repeats, and that is harmless |
+//! | [`REPEATS`] | messages that were processed before | no: a crash repeats, and that is harmless |
 //! | [`FALLS`] | first occurrences whose number is not above an earlier one of the same topic, source and subject | yes |
 //!
 //! A [`SequenceWatch`] remembers only what it has read since it was started, of at least the last
@@ -49,7 +49,7 @@ impl SequenceWatch {
     }
 
     /// Notes what was committed: first occurrences in the order in which they were read, and what
-    /// had been taken in before.
+    /// had been processed before.
     pub fn note<'m>(
         &self,
         service: &'static str,
@@ -59,9 +59,9 @@ impl SequenceWatch {
         for message in repeats {
             count(REPEATS, service, message);
         }
-        let mut lanes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for message in fresh {
-            if !lanes.rises(message) {
+            if !memory.rises(message) {
                 count(FALLS, service, message);
                 tracing::error!(
                     topic = message.incoming.topic,
@@ -93,19 +93,19 @@ struct SequenceMemory {
 impl SequenceMemory {
     /// Whether the number is above all remembered earlier ones of its ordering key.
     fn rises(&mut self, message: &Message) -> bool {
-        let lane = self.lane(message);
+        let key = self.ordering_key(message);
         let sequence = message.envelope.sequence;
-        let known = self.young.get(&lane).or_else(|| self.old.get(&lane)).copied();
-        if self.young.len() >= GENERATION_MAX && !self.young.contains_key(&lane) {
+        let known = self.young.get(&key).or_else(|| self.old.get(&key)).copied();
+        if self.young.len() >= GENERATION_MAX && !self.young.contains_key(&key) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(lane, known.map_or(sequence, |n| n.max(sequence)));
+        self.young.insert(key, known.map_or(sequence, |n| n.max(sequence)));
         known.is_none_or(|n| sequence > n)
     }
 
     /// The name of an ordering key is external text of any length: its hash is kept, wide enough
     /// that two are never the same.
-    fn lane(&self, message: &Message) -> u128 {
+    fn ordering_key(&self, message: &Message) -> u128 {
         let envelope = &message.envelope;
         let name = (&message.incoming.topic, &envelope.source, &envelope.subject);
         let [high, low] = self.hashers.each_ref().map(|state| u128::from(state.hash_one(name)));

@@ -47,7 +47,7 @@ use crate::{
 /// Messages that the relay publishes at once, at most.
 const RELAY_BATCH_MAX: usize = 1_000;
 /// Measurements wait this long to be sorted into their buckets, if nobody asks.
-const KEEP_UP: Duration = Duration::from_secs(5);
+const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
 /// The outbox is looked at this often, whether the relay was woken or not.
 const RELAY_POLL: Duration = Duration::from_millis(500);
 /// One statement of the relay may take this long.
@@ -127,7 +127,7 @@ pub struct ServiceBuilder {
     limits: http::HttpSettings,
     admin: SocketAddr,
     admin_routes: AdminRoutes,
-    door: HealthComponent,
+    http_component: HealthComponent,
     letters: DeadLetterAdmin,
     topics: &'static [TopicSpec],
     operators: Router,
@@ -142,13 +142,13 @@ struct StartupComponents {
 }
 
 /// Sends spans to a collector, if there is one.
-fn begin_traces(plan: &ServiceSpec) -> Result<(), spans::SpanError> {
-    TraceParent::record_share(plan.common.trace_share);
-    match plan.common.otlp_endpoint.as_deref() {
+fn start_tracing(spec: &ServiceSpec) -> Result<(), spans::SpanError> {
+    TraceParent::record_share(spec.common.trace_share);
+    match spec.common.otlp_endpoint.as_deref() {
         None | Some("") => Ok(()),
         Some(endpoint) => spans::export(&spans::SpanSettings {
             endpoint: endpoint.to_owned(),
-            service: plan.name,
+            service: spec.name,
         }),
     }
 }
@@ -156,36 +156,38 @@ fn begin_traces(plan: &ServiceSpec) -> Result<(), spans::SpanError> {
 impl ServiceBuilder {
     /// Starts what every service has. Waits for what it depends on, for as long as it takes.
     pub async fn start(
-        plan: ServiceSpec,
+        spec: ServiceSpec,
         life: ProcessLifecycle,
         metrics: MetricsHandle,
     ) -> Result<Self, ServiceError> {
-        begin_traces(&plan)?;
+        start_tracing(&spec)?;
         // All of them before the first answer: what has not begun is not ready either.
         let waits = StartupComponents {
             database: life.health().component("database"),
             topics: life.health().component("topics"),
             schemas: life.health().component("schemas"),
         };
-        let door = life.health().component("http");
-        let listener = bind("admin", plan.common.admin_listen).await?;
+        let http_component = life.health().component("http");
+        let listener = bind("admin", spec.common.admin_listen).await?;
         let admin = listener.local_addr()?;
-        telemetry::introduce(plan.name);
-        let vitals = ProcessMetrics::of(life.health().clone());
-        life.start(StopStage::Last, "numbers", |stop| metrics.clone().keep_up(KEEP_UP, stop));
+        telemetry::describe_service(spec.name);
+        let process_metrics = ProcessMetrics::of(life.health().clone());
+        life.start(StopStage::Last, "metrics", |stop| {
+            metrics.clone().run_upkeep(UPKEEP_PERIOD, stop)
+        });
         let unlimited = http::HttpSettings::default();
-        let admin_routes = AdminRoutes::new(vitals.clone(), metrics, unlimited.clone());
+        let admin_routes = AdminRoutes::new(process_metrics.clone(), metrics, unlimited.clone());
         let routes = admin_routes.router();
         life.start(StopStage::Last, "admin", |stop| serve(listener, routes, unlimited, stop));
 
-        let (stop, tables) = (life.stopping(), plan.migrations);
-        let pool = database(&plan.common, plan.name, tables, &waits.database, &stop).await?;
+        let (stop, tables) = (life.stopping(), spec.migrations);
+        let pool = database(&spec.common, spec.name, tables, &waits.database, &stop).await?;
         let letters = DeadLetterAdmin::new(pool.clone());
-        vitals.watch_pool(pool.clone());
-        let codec = talk(&plan, &life, &waits).await?;
+        process_metrics.watch_pool(pool.clone());
+        let codec = connect_codec(&spec, &life, &waits).await?;
         life.start(StopStage::Work, "schemas", |stop| codec.clone().keep_registered(stop));
-        let (name, common, wakers) = (plan.name, plan.common, WorkerWakers::default());
-        let (pages, topics) = (plan.pages, plan.topics);
+        let (name, common, wakers) = (spec.name, spec.common, WorkerWakers::default());
+        let (pages, topics) = (spec.pages, spec.topics);
         let limits = common.limits.http()?;
         let health = life.health().component("admission");
         let watcher = BacklogWatcher::new(pool.clone(), common.limits.admission(), health);
@@ -202,7 +204,7 @@ impl ServiceBuilder {
             limits,
             admin,
             admin_routes,
-            door,
+            http_component,
             letters,
             topics,
             operators: Router::new(),
@@ -262,9 +264,9 @@ impl ServiceBuilder {
     }
 
     /// Starts a sampler of metrics that are counted in the database.
-    pub fn start_sampler<C: MetricSampler>(&self, name: &'static str, count: C) {
-        let census = SamplerLoop::new(self.pool.clone(), count);
-        self.life.start(StopStage::Work, name, |stop| census.run(stop));
+    pub fn start_sampler<C: MetricSampler>(&self, name: &'static str, sampler: C) {
+        let sampler_loop = SamplerLoop::new(self.pool.clone(), sampler);
+        self.life.start(StopStage::Work, name, |stop| sampler_loop.run(stop));
     }
 
     /// Starts a batcher of commands, and returns the handle to it.
@@ -332,7 +334,7 @@ impl ServiceBuilder {
         let addresses = ServiceAddresses { http: listener.local_addr()?, admin: self.admin };
         let limits = self.limits;
         self.life.start(StopStage::Edges, "http", |stop| serve(listener, routes, limits, stop));
-        self.door.ready();
+        self.http_component.ready();
         Ok(addresses)
     }
 
@@ -382,19 +384,19 @@ pub(crate) async fn database(
 }
 
 /// The topics, and the records sent and read on them.
-async fn talk(
-    plan: &ServiceSpec,
+async fn connect_codec(
+    spec: &ServiceSpec,
     life: &ProcessLifecycle,
     waits: &StartupComponents,
 ) -> Result<AvroCodec, ServiceError> {
     let stop = life.stopping();
-    let kafka = plan.common.kafka(plan.name)?;
-    let replicas = plan.common.broker.replicas();
-    topics::ensure(&kafka, plan.topics, replicas, &waits.topics, &stop).await?;
-    let words = codec::CodecSettings {
-        source: plan.source.clone(),
-        registry_url: plan.common.schema_registry_url.clone(),
+    let kafka = spec.common.kafka(spec.name)?;
+    let replicas = spec.common.broker.replicas();
+    topics::ensure(&kafka, spec.topics, replicas, &waits.topics, &stop).await?;
+    let settings = codec::CodecSettings {
+        source: spec.source.clone(),
+        registry_url: spec.common.schema_registry_url.clone(),
         prefix: kafka.prefix,
     };
-    Ok(AvroCodec::connect(&words, &plan.writes, &plan.reads, &waits.schemas, &stop).await?)
+    Ok(AvroCodec::connect(&settings, &spec.writes, &spec.reads, &waits.schemas, &stop).await?)
 }

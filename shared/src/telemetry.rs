@@ -29,7 +29,7 @@ use crate::lifecycle::InfallibleResult;
 
 pub(crate) use self::log::finish as finish_log;
 pub use self::process_metrics::ProcessMetrics;
-pub(crate) use self::process_metrics::introduce;
+pub(crate) use self::process_metrics::describe_service;
 
 #[cfg(test)]
 pub(crate) mod captured_log;
@@ -81,7 +81,7 @@ impl MetricsHandle {
     /// takes the block away between the writer's look at it and its write; at most about one for
     /// each look at the numbers. Counters are not concerned, so what must stay 0 is never a
     /// histogram.
-    pub(crate) async fn keep_up(
+    pub(crate) async fn run_upkeep(
         self,
         every: Duration,
         stop: CancellationToken,
@@ -113,8 +113,8 @@ pub(crate) fn check_filter(filter: &str) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Starts logs, numbers and the panic hook. The first call in a process counts; later ones get the
-/// same numbers.
+/// Starts logs, metrics and the panic hook. The first call in a process counts; later ones get the
+/// same metrics.
 pub fn init(format: LogFormat, filter: &str) -> Result<MetricsHandle, TelemetryError> {
     let mut known = METRICS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(metrics) = &*known {
@@ -135,15 +135,15 @@ pub fn init(format: LogFormat, filter: &str) -> Result<MetricsHandle, TelemetryE
         // A test's own subscriber, or that of a program which holds several services.
         tracing::debug!(error, "logs go where they went before");
     }
-    let metrics = known.insert(MetricsHandle(numbers()?.install_recorder()?)).clone();
+    let metrics = known.insert(MetricsHandle(recorder_builder()?.install_recorder()?)).clone();
     metric_descriptions::describe();
     process_metrics::describe();
     log_panics();
     Ok(metrics)
 }
 
-/// The numbers, in their buckets.
-fn numbers() -> Result<PrometheusBuilder, BuildError> {
+/// The recorder of the metrics, with the buckets of its histograms.
+fn recorder_builder() -> Result<PrometheusBuilder, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Full("saga_duration_seconds".to_owned()), LONG_SECONDS)?

@@ -177,7 +177,7 @@ pub enum TopicError {
         declared: i32,
     },
     /// A topic keeps messages longer than an inbox remembers them: one that is read again late
-    /// would be taken in twice.
+    /// would be processed twice.
     #[error("topic {topic} keeps messages for {} days, and they are forgotten after {}",
             days(*kept), days(inbox::RETENTION))]
     Retention {

@@ -1,1 +1,1 @@
-//! The four services together: walkthroughs, faults, house rules.
+//! The four services together: walkthroughs, faults, workspace rules.

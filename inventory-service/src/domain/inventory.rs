@@ -108,7 +108,7 @@ impl Decider for Inventory {
 
     fn evolve(mut inventory: Self, event: &InventoryEvent) -> Self {
         match event {
-            InventoryEvent::Reservation { order, event } => inventory.take_in(*order, event),
+            InventoryEvent::Reservation { order, event } => inventory.apply(*order, event),
             InventoryEvent::Product { sku, event } => {
                 let product = inventory.products.remove(sku);
                 inventory.products.insert(sku.clone(), product::evolve(product, sku, event));
@@ -120,7 +120,7 @@ impl Decider for Inventory {
 
 impl Inventory {
     /// Applies an event of an order: the reservation's next stage, and the stock that it moves.
-    fn take_in(&mut self, order: OrderId, event: &reservation::ReservationEvent) {
+    fn apply(&mut self, order: OrderId, event: &reservation::ReservationEvent) {
         use Reservation as R;
         use reservation::ReservationEvent as E;
 

@@ -17,7 +17,7 @@ use proptest::{
 use shared::{decider, message::IncomingMessage};
 use uuid::Uuid;
 
-use crate::kit::{House, introduce, new_order, outside, sku};
+use crate::kit::{TestService, introduce, new_order, outside, sku};
 
 const SKUS: [&str; 4] = ["a", "b", "c", "unheard-of"];
 const ORDERS: usize = 12;
@@ -49,21 +49,21 @@ fn history() -> impl Strategy<Value = Vec<Vec<Delivery>>> {
 #[test]
 fn the_database_ends_where_the_domain_ends_after_any_history_in_any_batches() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let house = runtime.block_on(House::new());
+    let service = runtime.block_on(TestService::new());
     let model = RefCell::new(Inventory::default());
     let config = Config { cases: 24, failure_persistence: None, ..Config::default() };
     TestRunner::new(config)
         .run(&history(), |history| {
-            runtime.block_on(live_through(&house, &mut model.borrow_mut(), history));
+            runtime.block_on(live_through(&service, &mut model.borrow_mut(), history));
             Ok::<(), TestCaseError>(())
         })
         .unwrap();
 }
 
-async fn live_through(house: &House, model: &mut Inventory, history: Vec<Vec<Delivery>>) {
+async fn live_through(service: &TestService, model: &mut Inventory, history: Vec<Vec<Delivery>>) {
     let quantity = Quantity::new(6).unwrap();
-    house.stock(&[("a", 1), ("b", 1), ("c", 1)]).await;
-    house.deliver(&["a", "b", "c"], quantity.get()).await;
+    service.stock(&[("a", 1), ("b", 1), ("c", 1)]).await;
+    service.deliver(&["a", "b", "c"], quantity.get()).await;
     for text in ["a", "b", "c"] {
         decider::step::<Inventory>(model, &introduce(text, 1)).unwrap();
         let command = product::ProductCommand::Restock { quantity };
@@ -71,11 +71,11 @@ async fn live_through(house: &House, model: &mut Inventory, history: Vec<Vec<Del
             .unwrap();
     }
     let orders: Vec<Uuid> = (0..ORDERS).map(|_| new_order()).collect();
-    let consumer = house.consumer();
+    let consumer = service.consumer();
     for batch in history {
         let (mut messages, mut contradictions) = (Vec::new(), 0);
         for (order, word, twice) in batch {
-            let (message, command) = say(house, orders[order], &word);
+            let (message, command) = say(service, orders[order], &word);
             messages.extend(twice.then(|| message.clone()));
             messages.push(message);
             if decider::step::<Inventory>(model, &command).is_err() {
@@ -83,31 +83,31 @@ async fn live_through(house: &House, model: &mut Inventory, history: Vec<Vec<Del
                 contradictions += 1;
             }
         }
-        let taken = consumer.take_in_or_isolate(&messages).await.unwrap();
+        let taken = consumer.process_or_isolate(&messages).await.unwrap();
         assert_eq!(taken.dead, contradictions);
-        house.assert_adds_up().await;
+        service.assert_adds_up().await;
     }
-    assert_agree(house, model).await;
-    assert_sequences_rise_without_gaps(house).await;
+    assert_agree(service, model).await;
+    assert_sequences_rise_without_gaps(service).await;
 }
 
 /// The message, and the domain command that it becomes.
-fn say(house: &House, order: Uuid, word: &Word) -> (IncomingMessage, InventoryCommand) {
+fn say(service: &TestService, order: Uuid, word: &Word) -> (IncomingMessage, InventoryCommand) {
     let (message, command) = match word {
         Word::Placed(lines) => {
             let told: Vec<_> = lines.iter().map(|(sku, count)| (*sku, *count)).collect();
             let lines =
                 lines.iter().map(|(text, count)| (sku(text), Quantity::new(*count).unwrap()));
             let lines = OrderLines::new(lines).unwrap();
-            (house.placed(order, &told), reservation::ReservationCommand::Reserve { lines })
+            (service.placed(order, &told), reservation::ReservationCommand::Reserve { lines })
         }
-        Word::Confirmed => (house.confirmed(order), reservation::ReservationCommand::Commit),
-        Word::Cancelled => (house.cancelled(order), reservation::ReservationCommand::Release),
+        Word::Confirmed => (service.confirmed(order), reservation::ReservationCommand::Commit),
+        Word::Cancelled => (service.cancelled(order), reservation::ReservationCommand::Release),
     };
     (message, InventoryCommand::Reservation { order: OrderId(order), command })
 }
 
-async fn assert_agree(house: &House, model: &Inventory) {
+async fn assert_agree(service: &TestService, model: &Inventory) {
     let stage = |reservation: &Reservation| match reservation {
         Reservation::Fenced => "fenced",
         Reservation::Reserved(_) => "reserved",
@@ -120,19 +120,19 @@ async fn assert_agree(house: &House, model: &Inventory) {
         .iter()
         .map(|(order, reservation)| (order.0, stage(reservation).to_owned()))
         .collect();
-    assert_eq!(house.stages().await, expected);
+    assert_eq!(service.stages().await, expected);
     for (sku, product) in &model.products {
         let stock = product.stock;
         let expected = [stock.available(), stock.reserved(), stock.sold()].map(u64::cast_signed);
-        let (available, reserved, sold) = house.counts(sku.as_str()).await;
+        let (available, reserved, sold) = service.counts(sku.as_str()).await;
         assert_eq!([available, reserved, sold], expected, "{sku}");
     }
 }
 
 /// The messages of each subject are numbered 1, 2, 3 in the order of the outbox.
-async fn assert_sequences_rise_without_gaps(house: &House) {
+async fn assert_sequences_rise_without_gaps(service: &TestService) {
     let mut next = BTreeMap::<String, i64>::new();
-    for message in house.said().await.iter().filter(|message| !message.topic.ends_with(".dlq")) {
+    for message in service.said().await.iter().filter(|message| !message.topic.ends_with(".dlq")) {
         let (_, subject, sequence) = outside(message);
         let expected = next.entry(subject.clone()).or_insert(1);
         assert_eq!(sequence, *expected, "{subject}");

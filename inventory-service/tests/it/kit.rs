@@ -44,7 +44,7 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The parts of inventory-service over their own database.
-pub(crate) struct House {
+pub(crate) struct TestService {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
     pub(crate) database_url: String,
@@ -54,19 +54,19 @@ pub(crate) struct House {
     order_service: AvroCodec,
 }
 
-impl House {
+impl TestService {
     pub(crate) async fn new() -> Arc<Self> {
         let url = devstack::database("inventory").await;
         let settings = db::DatabaseSettings::new(SecretString::from(url.clone())).patient(PATIENCE);
         let pool = db::pool(&settings, "test").unwrap();
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
-        let hears = [
+        let reads = [
             RecordKind::of::<OrderPlaced>(),
             RecordKind::of::<OrderConfirmed>(),
             RecordKind::of::<OrderCancelled>(),
         ];
-        let says = [
+        let writes = [
             RecordKind::of::<StockReserved>(),
             RecordKind::of::<StockRejected>(),
             RecordKind::of::<StockReleased>(),
@@ -74,12 +74,12 @@ impl House {
         ];
         // A codec that connects knows the schemas of those that connected before, and does
         // not depend on how long the registry takes to answer later on.
-        codec("order-service", &prefix, &hears, &[]).await;
+        codec("order-service", &prefix, &reads, &[]).await;
         Arc::new(Self {
             pool,
             database_url: url,
-            app: App { codec: codec(NAME, &prefix, &says, &hears).await, clock: Clock::System },
-            order_service: codec("order-service", &prefix, &hears, &says).await,
+            app: App { codec: codec(NAME, &prefix, &writes, &reads).await, clock: Clock::System },
+            order_service: codec("order-service", &prefix, &reads, &writes).await,
             prefix,
         })
     }
@@ -149,7 +149,7 @@ impl House {
             placed_at: now,
             due_at: now,
         };
-        self.order_service.message(says(order, 1), &record).unwrap()
+        self.order_service.message(meta(order, 1), &record).unwrap()
     }
 
     /// An order was confirmed.
@@ -165,7 +165,7 @@ impl House {
             currency: "EUR".to_owned(),
             confirmed_at: Clock::System.now(),
         };
-        self.order_service.message(says(order, 2), &record).unwrap()
+        self.order_service.message(meta(order, 2), &record).unwrap()
     }
 
     /// An order was cancelled.
@@ -181,7 +181,7 @@ impl House {
             cancelled_by: "customer".to_owned(),
             cancelled_at: Clock::System.now(),
         };
-        self.order_service.message(says(order, 3), &record).unwrap()
+        self.order_service.message(meta(order, 3), &record).unwrap()
     }
 
     /// All messages in the outbox that are not published yet, oldest first.
@@ -248,7 +248,7 @@ impl House {
 }
 
 /// The metadata of a message about an order.
-fn says(order: Uuid, sequence: i64) -> EventMeta {
+fn meta(order: Uuid, sequence: i64) -> EventMeta {
     EventMeta {
         id: Clock::System.new_id(),
         subject: order.to_string(),
@@ -261,7 +261,7 @@ fn says(order: Uuid, sequence: i64) -> EventMeta {
 async fn codec(
     service: &'static str,
     prefix: &str,
-    says: &[RecordKind],
+    writes: &[RecordKind],
     reads: &[RecordKind],
 ) -> AvroCodec {
     let settings = codec::CodecSettings {
@@ -271,7 +271,7 @@ async fn codec(
     };
     let health = ProcessHealth::default().component("registry");
     let stop = CancellationToken::new();
-    AvroCodec::connect(&settings, says, reads, &health, &stop).await.unwrap()
+    AvroCodec::connect(&settings, writes, reads, &health, &stop).await.unwrap()
 }
 
 /// A message as consumed, each with an offset of its own.

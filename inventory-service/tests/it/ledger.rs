@@ -25,7 +25,7 @@ use sqlx::Executor as _;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::kit::{House, introduce, sku};
+use crate::kit::{TestService, introduce, sku};
 
 const SKUS: [&str; 3] = ["a", "b", "c"];
 
@@ -206,15 +206,15 @@ impl ReferenceStateMachine for Books {
 }
 
 /// One service for all histories; each history begins without stock.
-struct Ground {
+struct Fixture {
     runtime: Runtime,
-    house: Arc<House>,
+    service: Arc<TestService>,
 }
 
-static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let house = runtime.block_on(House::new());
-    Ground { runtime, house }
+    let service = runtime.block_on(TestService::new());
+    Fixture { runtime, service }
 });
 
 fn command(ask: Ask) -> InventoryCommand {
@@ -241,11 +241,11 @@ fn id(order: u8) -> OrderId {
 }
 
 /// The answer to each command, with one word per event.
-async fn execute(house: &House, Batch { asks, commit }: Batch) -> Vec<String> {
+async fn execute(service: &TestService, Batch { asks, commit }: Batch) -> Vec<String> {
     let request = |ask| StockRequest { command: command(ask), trace: None };
     let requests: Vec<StockRequest> = asks.into_iter().map(request).collect();
-    let mut tx = db::begin(&house.pool).await.unwrap();
-    let outcome = house.app.execute(&mut tx, &requests).await.unwrap();
+    let mut tx = db::begin(&service.pool).await.unwrap();
+    let outcome = service.app.execute(&mut tx, &requests).await.unwrap();
     outcome.effects.save(&mut tx).await.unwrap();
     if commit {
         tx.commit().await.unwrap();
@@ -268,21 +268,21 @@ impl StateMachineTest for Ledger {
     type Reference = Books;
 
     fn init_test(_: &Books) {
-        GROUND.runtime.block_on(async {
+        FIXTURE.runtime.block_on(async {
             let tables = "TRUNCATE products, reservations, messaging.outbox";
-            GROUND.house.pool.execute(tables).await.unwrap();
+            FIXTURE.service.pool.execute(tables).await.unwrap();
         });
     }
 
     fn apply((): (), books: &Books, batch: Batch) {
-        assert_eq!(GROUND.runtime.block_on(execute(&GROUND.house, batch)), books.answers);
+        assert_eq!(FIXTURE.runtime.block_on(execute(&FIXTURE.service, batch)), books.answers);
     }
 
     fn check_invariants((): &(), books: &Books) {
-        GROUND.runtime.block_on(async {
-            let house = &GROUND.house;
+        FIXTURE.runtime.block_on(async {
+            let service = &FIXTURE.service;
             for sku in &books.listed {
-                let (available, reserved, sold) = house.counts(sku).await;
+                let (available, reserved, sold) = service.counts(sku).await;
                 for (account, count) in [
                     (Account::Available, available),
                     (Account::Reserved, reserved),
@@ -292,8 +292,8 @@ impl StateMachineTest for Ledger {
                 }
             }
             let fates = books.fates.iter().map(|(n, fate)| (id(*n).0, fate.name().to_owned()));
-            assert_eq!(house.stages().await, fates.collect::<BTreeMap<_, _>>());
-            house.assert_adds_up().await;
+            assert_eq!(service.stages().await, fates.collect::<BTreeMap<_, _>>());
+            service.assert_adds_up().await;
         });
     }
 }

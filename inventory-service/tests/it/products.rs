@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    kit::{House, outside},
+    kit::{TestService, outside},
     shop::{Shop, code},
 };
 
@@ -28,11 +28,11 @@ async fn a_product_is_listed_changed_and_left_alone() {
     assert_eq!(shop.put("lamp", &gone).await.0, StatusCode::OK);
 
     assert_eq!(shop.get("/products/lamp").await.1["active"], false);
-    let said = shop.house.said().await;
+    let said = shop.service.said().await;
     let changed = |sequence| ("product-changed".to_owned(), "lamp".to_owned(), sequence);
     assert_eq!(said.iter().map(outside).collect::<Vec<_>>(), [changed(1), changed(2)]);
     let records: Vec<ProductChanged> =
-        vec![shop.house.read(&said[0]).await, shop.house.read(&said[1]).await];
+        vec![shop.service.read(&said[0]).await, shop.service.read(&said[1]).await];
     assert_eq!((records[0].active, records[1].active), (true, false));
     assert_eq!((&*records[0].name, records[0].price_minor), ("Lamp", 4900));
 }
@@ -40,7 +40,7 @@ async fn a_product_is_listed_changed_and_left_alone() {
 #[tokio::test]
 async fn a_delivery_has_its_effect_once_per_key() {
     let shop = Shop::open().await;
-    shop.house.stock(&[("lamp", 10), ("chair", 5)]).await;
+    shop.service.stock(&[("lamp", 10), ("chair", 5)]).await;
 
     let (status, body) = shop.restock("lamp", "monday", 7).await;
     assert_eq!(status, StatusCode::OK);
@@ -51,17 +51,17 @@ async fn a_delivery_has_its_effect_once_per_key() {
     assert_eq!(shop.restock("lamp", "monday", 7).await, (StatusCode::OK, stock));
     assert_eq!(code(&shop.restock("lamp", "monday", 8).await.1), "idempotency-key-reused");
     assert_eq!(code(&shop.restock("chair", "monday", 7).await.1), "idempotency-key-reused");
-    assert_eq!(shop.house.counts("lamp").await, (18, 0, 0));
-    assert_eq!(shop.house.counts("chair").await, (5, 0, 0));
-    shop.house.assert_adds_up().await;
+    assert_eq!(shop.service.counts("lamp").await, (18, 0, 0));
+    assert_eq!(shop.service.counts("chair").await, (5, 0, 0));
+    shop.service.assert_adds_up().await;
 }
 
 #[tokio::test]
 async fn many_callers_with_one_key_deliver_once_and_are_all_told_the_same() {
-    let house = House::new().await;
-    house.stock(&[("lamp", 10)]).await;
+    let service = TestService::new().await;
+    service.stock(&[("lamp", 10)]).await;
     // Two instances of the service over one database.
-    let (here, there) = (Shop::of(Arc::clone(&house)).await, Shop::of(house).await);
+    let (here, there) = (Shop::of(Arc::clone(&service)).await, Shop::of(service).await);
     let calls = (0..20).map(|i| if i % 2 == 0 { &here } else { &there });
 
     let answers =
@@ -69,13 +69,13 @@ async fn many_callers_with_one_key_deliver_once_and_are_all_told_the_same() {
 
     let stock = json!({"sku": "lamp", "available": 15, "reserved": 0, "sold": 0, "stocked": 15});
     assert!(answers.iter().all(|pair| *pair == (StatusCode::OK, stock.clone())), "{answers:?}");
-    assert_eq!(here.house.counts("lamp").await, (15, 0, 0));
+    assert_eq!(here.service.counts("lamp").await, (15, 0, 0));
 }
 
 #[tokio::test]
 async fn a_repeat_is_marked_and_another_clients_key_is_another_key() {
     let shop = Shop::open().await;
-    shop.house.stock(&[("lamp", 10)]).await;
+    shop.service.stock(&[("lamp", 10)]).await;
     let delivery = json!({"quantity": 5});
     let mut bodies = vec![];
     for (client, replayed) in [("ada", false), ("ada", true), ("bob", false)] {
@@ -84,19 +84,19 @@ async fn a_repeat_is_marked_and_another_clients_key_is_another_key() {
         bodies.push(response.bytes().await.unwrap());
     }
     assert_eq!(bodies[0], bodies[1], "to the byte");
-    assert_eq!(shop.house.counts("lamp").await, (20, 0, 0));
+    assert_eq!(shop.service.counts("lamp").await, (20, 0, 0));
 }
 
 #[tokio::test]
 async fn a_delivery_that_is_spelled_in_another_way_is_the_same_delivery() {
     let shop = Shop::open().await;
-    shop.house.stock(&[("lamp", 10)]).await;
+    shop.service.stock(&[("lamp", 10)]).await;
     for quantity in [json!(5), json!(5.0)] {
         let response =
             shop.restock_as("ada", "lamp", "monday", &json!({"quantity": quantity})).await;
         assert_eq!(response.status(), StatusCode::OK, "{quantity}");
     }
-    assert_eq!(shop.house.counts("lamp").await, (15, 0, 0));
+    assert_eq!(shop.service.counts("lamp").await, (15, 0, 0));
 }
 
 #[tokio::test]
@@ -104,16 +104,16 @@ async fn a_delivery_that_was_refused_leaves_its_key_free() {
     let shop = Shop::open().await;
 
     assert_eq!(code(&shop.restock("lamp", "monday", 7).await.1), "product-unknown");
-    shop.house.stock(&[("lamp", 0)]).await;
+    shop.service.stock(&[("lamp", 0)]).await;
 
     assert_eq!(shop.restock("lamp", "monday", 7).await.0, StatusCode::OK);
-    assert_eq!(shop.house.counts("lamp").await, (7, 0, 0));
+    assert_eq!(shop.service.counts("lamp").await, (7, 0, 0));
 }
 
 #[tokio::test]
 async fn each_way_to_be_wrong_has_its_problem() {
     let shop = Shop::open().await;
-    shop.house.stock(&[("lamp", 10)]).await;
+    shop.service.stock(&[("lamp", 10)]).await;
     let offer = |name: &str, price: i64, currency: &str| json!({"name": name, "price_minor": price, "currency": currency});
     let puts = [
         ("a%20lamp", offer("Lamp", 1, "EUR"), 422, "sku-invalid", None),
@@ -154,18 +154,18 @@ async fn each_way_to_be_wrong_has_its_problem() {
         let (answered, problem) = shop.get(path).await;
         assert_eq!((answered.as_u16(), code(&problem)), (status, expected), "{path}");
     }
-    assert_eq!(shop.house.counts("lamp").await, (10, 0, 0));
+    assert_eq!(shop.service.counts("lamp").await, (10, 0, 0));
 }
 
 #[tokio::test]
 async fn a_product_from_before_its_currency_was_refused_is_still_shown_restocked_and_priced_anew() {
     let shop = Shop::open().await;
-    shop.house.stock(&[("lamp", 10)]).await;
+    shop.service.stock(&[("lamp", 10)]).await;
     let old = "UPDATE products SET currency = 'XYZ'";
-    sqlx::query(old).execute(&shop.house.pool).await.unwrap();
+    sqlx::query(old).execute(&shop.service.pool).await.unwrap();
     assert_eq!(shop.get("/products/lamp").await.1["currency"], "XYZ");
     assert_eq!(shop.restock("lamp", "monday", 5).await.0, StatusCode::OK);
-    assert_eq!(shop.house.counts("lamp").await, (15, 0, 0));
+    assert_eq!(shop.service.counts("lamp").await, (15, 0, 0));
     let offer = json!({"name": "Lamp", "price_minor": 1, "currency": "KWD"});
     assert_eq!(shop.put("lamp", &offer).await.0, StatusCode::OK);
     assert_eq!(shop.get("/products/lamp").await.1["currency"], "KWD");
@@ -174,18 +174,18 @@ async fn a_product_from_before_its_currency_was_refused_is_still_shown_restocked
 #[tokio::test]
 async fn a_delivery_without_a_key_is_refused() {
     let shop = Shop::open().await;
-    shop.house.stock(&[("lamp", 10)]).await;
+    shop.service.stock(&[("lamp", 10)]).await;
     let request = shop.client.post(shop.url("/products/lamp/restock"));
     let response = request.json(&json!({"quantity": 1})).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::BAD_REQUEST);
     assert_eq!(code(&response.json().await.unwrap()), "idempotency-key-missing");
-    assert_eq!(shop.house.counts("lamp").await, (10, 0, 0));
+    assert_eq!(shop.service.counts("lamp").await, (10, 0, 0));
 }
 
 #[tokio::test]
 async fn lists_come_page_by_page_in_the_order_of_the_skus() {
     let shop = Shop::open().await;
-    shop.house.stock(&[("b", 2), ("a", 1), ("C", 3), ("d", 4), ("e", 5)]).await;
+    shop.service.stock(&[("b", 2), ("a", 1), ("C", 3), ("d", 4), ("e", 5)]).await;
     for list in ["/products", "/stock"] {
         let mut seen = Vec::new();
         let mut path = format!("{list}?limit=2");

@@ -20,7 +20,7 @@ use shared::{
     telemetry,
 };
 
-use crate::kit::{House, PATIENCE, new_order};
+use crate::kit::{PATIENCE, TestService, new_order};
 
 struct Process {
     addresses: ServiceAddresses,
@@ -28,16 +28,16 @@ struct Process {
     life: ProcessLifecycle,
 }
 
-async fn start(house: &House) -> Process {
+async fn start(service: &TestService) -> Process {
     let urls = devstack::shared().await.urls();
     let settings = InventorySettings::parse_from([
         "inventory-service",
         "--database-url",
-        &house.database_url,
+        &service.database_url,
         "--kafka-brokers",
         &urls.brokers,
         "--kafka-topic-prefix",
-        &house.prefix,
+        &service.prefix,
         "--schema-registry-url",
         &urls.registry,
         "--http-listen",
@@ -73,8 +73,8 @@ async fn read(kafka: &kafka::KafkaSettings, topics: &[&str], key: &str, n: usize
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_order_on_the_topic_is_answered_on_the_topic() {
-    let house = House::new().await;
-    let process = start(&house).await;
+    let service = TestService::new().await;
+    let process = start(&service).await;
     let client = reqwest::Client::new();
     let ready = format!("http://{}/readyz?verbose", process.addresses.admin);
     until("the service is ready", async || {
@@ -104,18 +104,18 @@ async fn an_order_on_the_topic_is_answered_on_the_topic() {
         }
     };
 
-    tell(house.say_placed(order, &[("desk-lamp", 2), ("coffee-beans", 4)])).await;
+    tell(service.say_placed(order, &[("desk-lamp", 2), ("coffee-beans", 4)])).await;
     read(&process.kafka, &["stock-reserved"], &key, 1).await;
-    tell(house.say_confirmed(order)).await;
+    tell(service.say_confirmed(order)).await;
     until_sold(2).await;
-    tell(house.say_cancelled(order)).await;
+    tell(service.say_cancelled(order)).await;
     read(&process.kafka, &["stock-released"], &key, 1).await;
 
     until_sold(0).await;
     read(&process.kafka, &["product-changed"], "desk-lamp", 1).await;
 
-    none_left("all is published", async || house.said().await.len()).await;
+    none_left("all is published", async || service.said().await.len()).await;
     assert_eq!(process.life.stop().await, std::process::ExitCode::SUCCESS);
-    house.assert_adds_up().await;
-    assert!(house.said().await.is_empty(), "nothing was said while it stopped");
+    service.assert_adds_up().await;
+    assert!(service.said().await.is_empty(), "nothing was said while it stopped");
 }

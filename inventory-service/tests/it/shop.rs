@@ -16,11 +16,11 @@ use shared::{
     lifecycle::{ProcessLifecycle, StopStage},
 };
 
-use crate::kit::{House, PATIENCE};
+use crate::kit::{PATIENCE, TestService};
 
 /// One instance of the service over a test kit.
 pub(crate) struct Shop {
-    pub(crate) house: Arc<House>,
+    pub(crate) service: Arc<TestService>,
     pub(crate) client: Client,
     pub(crate) batcher: CommandBatcher<ChangeProducts>,
     base: String,
@@ -29,15 +29,15 @@ pub(crate) struct Shop {
 
 impl Shop {
     pub(crate) async fn open() -> Self {
-        Self::of(House::new().await).await
+        Self::of(TestService::new().await).await
     }
 
     /// Another instance over the same database.
-    pub(crate) async fn of(house: Arc<House>) -> Self {
+    pub(crate) async fn of(service: Arc<TestService>) -> Self {
         let parts = batcher::BatcherParts {
             name: "test",
-            batch: ChangeProducts { app: house.app.clone() },
-            pool: house.pool.clone(),
+            batch: ChangeProducts { app: service.app.clone() },
+            pool: service.pool.clone(),
             wakers: WorkerWakers::default(),
             gate: AdmissionGate::default(),
         };
@@ -54,10 +54,10 @@ impl Shop {
             http::HttpSettings { request_limit: 2 * PATIENCE, ..http::HttpSettings::default() };
         let listener = http::bind("http", "127.0.0.1:0".parse().unwrap()).await.unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        let router = routes(InventoryApi { batcher: batcher.clone(), pool: house.pool.clone() });
+        let router = routes(InventoryApi { batcher: batcher.clone(), pool: service.pool.clone() });
         let router = http::finish(router, &limits);
         life.start(StopStage::Edges, "http", |stop| http::serve(listener, router, limits, stop));
-        Self { house, client: Client::new(), batcher, base, _life: life }
+        Self { service, client: Client::new(), batcher, base, _life: life }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {

@@ -11,7 +11,7 @@ use shared::{
 };
 
 use crate::{
-    kit::{Desk, Order},
+    kit::{Order, TestService},
     peer::{Manner, Peer, Turn, gate},
 };
 
@@ -23,21 +23,21 @@ const GAVE_UP: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 1, again:
 const BRIEF: Duration = Duration::from_secs(1);
 
 /// A test kit with one order whose confirmation is due.
-async fn due() -> (Desk, Order) {
-    let desk = Desk::open().await;
+async fn due() -> (TestService, Order) {
+    let service = TestService::open().await;
     let order = Order::new();
-    desk.hears(&order, &order.placed()).await;
-    desk.hears(&order, &order.confirmed()).await;
-    (desk, order)
+    service.consumes(&order, &order.placed()).await;
+    service.consumes(&order, &order.confirmed()).await;
+    (service, order)
 }
 
 #[tokio::test]
 async fn an_address_that_is_refused_for_good_is_given_up_at_once_and_said() {
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let peer = Peer::new([Manner::refusing("550 5.1.1 no such user <ada@example.org>")]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = service.worker(&peer.smtp());
     assert_eq!(worker.step().await.unwrap(), GAVE_UP);
-    let said = desk.said(&order).await;
+    let said = service.said(&order).await;
     assert_eq!(
         (said[0].topic.as_str(), said[0].kind.as_str()),
         (NotificationFailed::TOPIC, "confirmed")
@@ -47,21 +47,21 @@ async fn an_address_that_is_refused_for_good_is_given_up_at_once_and_said() {
     assert!(!said[0].detail.contains('@'), "{}", said[0].detail);
     assert!(peer.mails().is_empty());
     // The conversation was not the address's fault: it goes on with the next mail.
-    desk.hears(&order, &order.refunded()).await;
+    service.consumes(&order, &order.refunded()).await;
     assert_eq!(worker.step().await.unwrap(), DONE);
     assert_eq!(peer.mails().len(), 1);
 }
 
 #[tokio::test]
 async fn an_address_that_is_refused_for_now_is_tried_again() {
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let peer = Peer::new([Manner::refusing("451 4.7.1 later")]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = service.worker(&peer.smtp());
     assert_eq!(worker.step().await.unwrap(), AGAIN);
-    assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
+    assert_eq!(service.jobs().await, [("waiting".to_owned(), false)]);
     assert_eq!(worker.step().await.unwrap(), DONE);
     assert_eq!(peer.mails().len(), 1);
-    assert_eq!(desk.said(&order).await.len(), 1);
+    assert_eq!(service.said(&order).await.len(), 1);
 }
 
 #[tokio::test]
@@ -72,18 +72,18 @@ async fn a_refusal_that_is_not_about_the_address_is_never_for_good() {
         Manner { sender: says("530 5.7.0 authentication required"), ..Manner::default() },
         Manner { content: says("554 5.7.1 message rejected"), ..Manner::default() },
     ] {
-        let (desk, _) = due().await;
+        let (service, _) = due().await;
         let peer = Peer::new([manner]);
-        let mut worker = desk.worker(&peer.smtp());
+        let mut worker = service.worker(&peer.smtp());
         assert_eq!(worker.step().await.unwrap(), AGAIN);
-        assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
+        assert_eq!(service.jobs().await, [("waiting".to_owned(), false)]);
         assert_eq!(worker.step().await.unwrap(), DONE);
     }
 }
 
 /// A mail that was handed to a server that sends no answer until the test allows it.
 struct Unanswered {
-    desk: Desk,
+    service: TestService,
     order: Order,
     peer: Peer,
     /// It has given up waiting for the answer.
@@ -97,13 +97,13 @@ impl Unanswered {
         let mut patience = TestWait::until("a mail is given and not answered");
         loop {
             let (open, held) = gate();
-            let (desk, order) = Box::pin(due()).await;
+            let (service, order) = Box::pin(due()).await;
             let peer = Peer::new([Manner::after_content(Turn::Wait(held, "250 taken")), next()]);
-            let mut worker = desk.worker_within(&peer.smtp(), BRIEF);
+            let mut worker = service.worker_within(&peer.smtp(), BRIEF);
             assert_eq!(Box::pin(worker.step()).await.unwrap(), AGAIN);
             // On a machine that stands still it may have given up before it had given the mail.
             if peer.mails().first().is_some_and(|text| text.ends_with("\r\n.\r\n")) {
-                return Self { desk, order, peer, worker, open };
+                return Self { service, order, peer, worker, open };
             }
             patience.looked("given up too early");
         }
@@ -111,9 +111,9 @@ impl Unanswered {
 }
 
 /// An order's mail was given once, is in doubt and is given again.
-async fn assert_given_again(desk: &Desk, order: &Order, peer: &Peer) {
-    assert_eq!(desk.jobs().await, [("waiting".to_owned(), true)]);
-    assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), DONE);
+async fn assert_given_again(service: &TestService, order: &Order, peer: &Peer) {
+    assert_eq!(service.jobs().await, [("waiting".to_owned(), true)]);
+    assert_eq!(service.worker(&peer.smtp()).step().await.unwrap(), DONE);
     let mails = peer.mails();
     assert_eq!(mails.len(), 2);
     assert_eq!(mails[0], mails[1]);
@@ -122,24 +122,24 @@ async fn assert_given_again(desk: &Desk, order: &Order, peer: &Peer) {
 
 #[tokio::test]
 async fn a_mail_without_an_answer_is_in_doubt_and_sent_again_under_the_same_name() {
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let peer = Peer::new([Manner::after_content(Turn::HangUp)]);
-    assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), AGAIN);
-    assert_given_again(&desk, &order, &peer).await;
+    assert_eq!(service.worker(&peer.smtp()).step().await.unwrap(), AGAIN);
+    assert_given_again(&service, &order, &peer).await;
 
     let silent = Unanswered::and_then(Manner::default).await;
-    assert_given_again(&silent.desk, &silent.order, &silent.peer).await;
+    assert_given_again(&silent.service, &silent.order, &silent.peer).await;
 }
 
 #[tokio::test]
 async fn what_hangs_before_the_mail_is_given_was_not_sent() {
     let (_open, held) = gate();
-    let (desk, _) = due().await;
+    let (service, _) = due().await;
     let manner = Manner { greeting: Some(Turn::Wait(held, "220 peer")), ..Manner::default() };
     let peer = Peer::new([manner]);
-    assert_eq!(desk.worker_within(&peer.smtp(), BRIEF).step().await.unwrap(), AGAIN);
-    assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
-    assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), DONE);
+    assert_eq!(service.worker_within(&peer.smtp(), BRIEF).step().await.unwrap(), AGAIN);
+    assert_eq!(service.jobs().await, [("waiting".to_owned(), false)]);
+    assert_eq!(service.worker(&peer.smtp()).step().await.unwrap(), DONE);
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_mail() {
         // success.
         let step = late.worker.step().await.unwrap();
         if step == GAVE_UP {
-            let said = late.desk.said(&late.order).await;
+            let said = late.service.said(&late.order).await;
             assert!(said[0].detail.contains("taken all the same"), "{said:?}");
             return;
         }
@@ -164,26 +164,26 @@ async fn a_late_answer_is_not_taken_for_the_answer_to_the_next_mail() {
 
 #[tokio::test]
 async fn a_mail_server_that_is_away_costs_nothing_but_time() {
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let ports = devstack::PortPair::claim();
     let address = format!("127.0.0.1:{}", ports.numbers[0]);
-    let mut worker = desk.worker(&address);
+    let mut worker = service.worker(&address);
     assert_eq!(worker.step().await.unwrap(), AGAIN);
-    assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)]);
+    assert_eq!(service.jobs().await, [("waiting".to_owned(), false)]);
     let peer = Peer::at(TcpListener::bind(address).unwrap(), []);
     assert_eq!(worker.step().await.unwrap(), DONE);
     assert_eq!(peer.mails().len(), 1);
-    assert_eq!(desk.said(&order).await.len(), 1);
+    assert_eq!(service.said(&order).await.len(), 1);
 }
 
 #[tokio::test]
 async fn a_conversation_that_the_server_ended_meanwhile_is_begun_anew() {
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let peer = Peer::new([Manner::after_content(Turn::SayAndHangUp("250 taken"))]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = service.worker(&peer.smtp());
     assert_eq!(worker.step().await.unwrap(), DONE);
-    desk.hears(&order, &order.cancelled()).await;
-    desk.hears(&order, &order.refunded()).await;
+    service.consumes(&order, &order.cancelled()).await;
+    service.consumes(&order, &order.refunded()).await;
     let step = worker.step().await.unwrap();
     assert_eq!((step.claimed, step.done), (2, 2));
     assert_eq!(peer.mails().len(), 3);
@@ -191,75 +191,75 @@ async fn a_conversation_that_the_server_ended_meanwhile_is_begun_anew() {
 
 #[tokio::test]
 async fn what_cannot_be_sent_for_long_is_given_up_and_said() {
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let busy = || Manner::refusing("452 4.2.2 mailbox full");
     let peer = Peer::new([busy(), busy(), busy()]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = service.worker(&peer.smtp());
     assert_eq!(worker.step().await.unwrap(), AGAIN);
     assert_eq!(worker.step().await.unwrap(), AGAIN);
     assert_eq!(worker.step().await.unwrap(), GAVE_UP);
-    assert_eq!(desk.stages(&order).await, [("confirmed".to_owned(), "failed".to_owned())]);
-    assert!(desk.said(&order).await[0].detail.contains("452"));
+    assert_eq!(service.stages(&order).await, [("confirmed".to_owned(), "failed".to_owned())]);
+    assert!(service.said(&order).await[0].detail.contains("452"));
 }
 
 #[tokio::test]
 async fn a_confirmation_on_its_way_when_the_order_is_cancelled_is_recorded_and_said() {
     let (open, held) = gate();
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let peer = Peer::new([Manner::after_content(Turn::Wait(held, "250 taken"))]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = service.worker(&peer.smtp());
     let meanwhile = async {
         until("the mail is given", async || !peer.mails().is_empty()).await;
-        desk.hears(&order, &order.cancelled()).await;
-        assert_eq!(desk.stages(&order).await[1], ("confirmed".to_owned(), "skipped".to_owned()));
+        service.consumes(&order, &order.cancelled()).await;
+        assert_eq!(service.stages(&order).await[1], ("confirmed".to_owned(), "skipped".to_owned()));
         open.send(()).unwrap();
     };
     let (step, ()) = tokio::join!(worker.step(), meanwhile);
     assert_eq!(step.unwrap(), DONE);
-    assert_eq!(desk.stages(&order).await[1], ("confirmed".to_owned(), "sent".to_owned()));
-    assert_eq!(desk.said(&order).await[0].kind, "confirmed");
+    assert_eq!(service.stages(&order).await[1], ("confirmed".to_owned(), "sent".to_owned()));
+    assert_eq!(service.said(&order).await[0].kind, "confirmed");
 }
 
 #[tokio::test]
 async fn a_confirmation_that_fails_after_the_order_was_cancelled_is_not_sent_again() {
     let (open, held) = gate();
-    let (desk, order) = due().await;
+    let (service, order) = due().await;
     let peer = Peer::new([Manner::after_content(Turn::Wait(held, "451 not now"))]);
-    let mut worker = desk.worker(&peer.smtp());
+    let mut worker = service.worker(&peer.smtp());
     let meanwhile = async {
         until("the mail is given", async || !peer.mails().is_empty()).await;
-        desk.hears(&order, &order.cancelled()).await;
+        service.consumes(&order, &order.cancelled()).await;
         open.send(()).unwrap();
     };
     let (step, ()) = tokio::join!(worker.step(), meanwhile);
     assert_eq!(step.unwrap(), AGAIN);
     // Only the cancellation is left.
     assert_eq!(worker.step().await.unwrap(), DONE);
-    assert!(desk.jobs().await.is_empty());
+    assert!(service.jobs().await.is_empty());
     assert_eq!(peer.mails().len(), 2);
     assert!(peer.mails()[1].contains("cancelled.email@"), "{}", peer.mails()[1]);
-    assert_eq!(desk.stages(&order).await[1], ("confirmed".to_owned(), "skipped".to_owned()));
+    assert_eq!(service.stages(&order).await[1], ("confirmed".to_owned(), "skipped".to_owned()));
 }
 
 #[tokio::test]
 async fn an_address_that_is_none_is_given_up_without_a_conversation() {
-    let desk = Desk::open().await;
+    let service = TestService::open().await;
     let peer = Peer::new([]);
     let order =
         Order { email: "ada@example.org\r\nRCPT TO:<bob@example.org>".to_owned(), ..Order::new() };
-    desk.hears(&order, &order.placed()).await;
-    desk.hears(&order, &order.confirmed()).await;
-    assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP);
-    assert!(!desk.said(&order).await[0].detail.contains("example.org"));
+    service.consumes(&order, &order.placed()).await;
+    service.consumes(&order, &order.confirmed()).await;
+    assert_eq!(service.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP);
+    assert!(!service.said(&order).await[0].detail.contains("example.org"));
 }
 
 #[tokio::test]
 async fn an_address_outside_ascii_is_not_mangled_for_a_server_that_knows_none() {
-    let desk = Desk::open().await;
+    let service = TestService::open().await;
     let peer = Peer::new([]);
     let order = Order { email: "łucja@example.org".to_owned(), ..Order::new() };
-    desk.hears(&order, &order.placed()).await;
-    desk.hears(&order, &order.confirmed()).await;
-    assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP);
-    assert!(desk.said(&order).await[0].detail.contains("SMTPUTF8"));
+    service.consumes(&order, &order.placed()).await;
+    service.consumes(&order, &order.confirmed()).await;
+    assert_eq!(service.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP);
+    assert!(service.said(&order).await[0].detail.contains("SMTPUTF8"));
 }

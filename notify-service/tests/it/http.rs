@@ -7,11 +7,11 @@ use serde_json::Value;
 use shared::http::HttpSettings;
 use tower::ServiceExt as _;
 
-use crate::kit::{Desk, Order, PATIENCE};
+use crate::kit::{Order, PATIENCE, TestService};
 
-async fn get(desk: &Desk, path: &str) -> (u16, String) {
+async fn get(service: &TestService, path: &str) -> (u16, String) {
     let limits = HttpSettings { request_limit: PATIENCE, ..HttpSettings::default() };
-    let router = http::router(desk.pool.clone(), &limits);
+    let router = http::router(service.pool.clone(), &limits);
     let request = axum::http::Request::get(path).body(axum::body::Body::empty()).unwrap();
     let response = router.oneshot(request).await.unwrap();
     let status = response.status().as_u16();
@@ -19,26 +19,26 @@ async fn get(desk: &Desk, path: &str) -> (u16, String) {
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-async fn get_json(desk: &Desk, path: &str) -> (u16, Value) {
-    let (status, body) = get(desk, path).await;
+async fn get_json(service: &TestService, path: &str) -> (u16, Value) {
+    let (status, body) = get(service, path).await;
     (status, serde_json::from_str(&body).unwrap())
 }
 
 #[tokio::test]
 async fn the_notices_of_an_order_are_shown_without_its_contact() {
-    let desk = Desk::open().await;
+    let service = TestService::open().await;
     let order = Order::of("Ada Lovelace");
     let path = format!("/notifications/{}", order.id);
-    desk.hears(&order, &order.confirmed()).await;
-    let (status, shown) = get_json(&desk, &path).await;
+    service.consumes(&order, &order.confirmed()).await;
+    let (status, shown) = get_json(&service, &path).await;
     assert_eq!(status, 200);
     assert_eq!(shown["notifications"][0]["stage"], "waiting-for-contact");
     assert_eq!(shown["email"], Value::Null);
 
-    desk.hears(&order, &order.placed()).await;
-    desk.mailer().await.step().await.unwrap();
-    desk.hears(&order, &order.cancelled()).await;
-    let (_, shown) = get_json(&desk, &path).await;
+    service.consumes(&order, &order.placed()).await;
+    service.mailer().await.step().await.unwrap();
+    service.consumes(&order, &order.cancelled()).await;
+    let (_, shown) = get_json(&service, &path).await;
     assert_eq!(shown["order_id"], order.id.to_string());
     assert_eq!(shown["email"], format!("{}***@example.org", &order.email[..1]));
     let [confirmed, cancelled] = &shown["notifications"].as_array().unwrap()[..] else {
@@ -55,21 +55,22 @@ async fn the_notices_of_an_order_are_shown_without_its_contact() {
 
 #[tokio::test]
 async fn an_order_that_nobody_spoke_of_is_not_found() {
-    let desk = Desk::open().await;
-    let (status, problem) = get_json(&desk, &format!("/notifications/{}", Order::new().id)).await;
+    let service = TestService::open().await;
+    let (status, problem) =
+        get_json(&service, &format!("/notifications/{}", Order::new().id)).await;
     assert_eq!((status, problem["code"].as_str()), (404, Some("not-found")));
-    let (status, problem) = get_json(&desk, "/notifications/seven").await;
+    let (status, problem) = get_json(&service, "/notifications/seven").await;
     assert_eq!((status, problem["code"].as_str()), (400, Some("malformed-request")));
 }
 
 #[tokio::test]
 async fn the_description_is_served_with_its_pages() {
-    let desk = Desk::open().await;
-    let (status, document) = get_json(&desk, "/openapi.json").await;
+    let service = TestService::open().await;
+    let (status, document) = get_json(&service, "/openapi.json").await;
     assert_eq!(status, 200);
     assert!(document["paths"]["/notifications/{order_id}"]["get"].is_object());
-    assert_eq!(get(&desk, "/swagger-ui/").await.0, 200);
-    assert_eq!(get(&desk, "/problems/not-found").await.0, 200);
+    assert_eq!(get(&service, "/swagger-ui/").await.0, 200);
+    assert_eq!(get(&service, "/problems/not-found").await.0, 200);
 }
 
 #[test]

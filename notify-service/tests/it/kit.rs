@@ -37,7 +37,7 @@ use uuid::Uuid;
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// The service without Kafka: its database, its incoming and its outgoing messages.
-pub(crate) struct Desk {
+pub(crate) struct TestService {
     pub(crate) pool: PgPool,
     pub(crate) app: App,
     shop: AvroCodec,
@@ -170,17 +170,17 @@ pub(crate) async fn codec(service: &str, prefix: &str) -> AvroCodec {
 
 /// A message about an order, as the other services say it.
 pub(crate) fn say<R: Record>(shop: &AvroCodec, order: &Order, record: &R) -> OutgoingMessage {
-    let says = EventMeta {
+    let meta = EventMeta {
         id: Clock::System.new_id(),
         subject: order.id.to_string(),
         sequence: 1,
         at: Clock::System.now(),
         trace: Some(TraceParent::start()),
     };
-    shop.message(says, record).unwrap()
+    shop.message(meta, record).unwrap()
 }
 
-impl Desk {
+impl TestService {
     /// A test kit of its own: an empty database, registry subjects that no other test uses.
     pub(crate) async fn open() -> Self {
         let url = SecretString::from(devstack::database("notify").await);
@@ -223,7 +223,9 @@ impl Desk {
     ) -> NotificationRequest {
         let incoming = self.incoming(order, record);
         let envelope = MessageEnvelope::from_headers(&incoming.headers).unwrap();
-        self.parts.handler.decode(&Message { incoming, envelope }).await.unwrap()
+        let (handler, trace) = (&self.parts.handler, envelope.trace);
+        let input = handler.decode(&Message { incoming, envelope }).await.unwrap();
+        input.request(handler.app.clock.now(), trace)
     }
 
     /// Waits until a transaction of this database waits for another one's lock.
@@ -241,19 +243,19 @@ impl Desk {
         .await;
     }
 
-    pub(crate) async fn hears<R: Record>(&self, order: &Order, record: &R) {
-        self.takes_in(&[self.incoming(order, record)]).await;
+    pub(crate) async fn consumes<R: Record>(&self, order: &Order, record: &R) {
+        self.consumes_batch(&[self.incoming(order, record)]).await;
     }
 
-    /// Cannot take a message in: it is a dead letter.
+    /// Consumes a message that becomes a dead letter.
     pub(crate) async fn refuses<R: Record>(&self, order: &Order, record: &R) {
-        let taken = self.parts.take_in(&[self.incoming(order, record)]).await.unwrap();
+        let taken = self.parts.process_batch(&[self.incoming(order, record)]).await.unwrap();
         assert_eq!(taken, BatchCounts { dead: 1, ..BatchCounts::default() });
     }
 
     /// Consumes several messages in one batch.
-    pub(crate) async fn takes_in(&self, batch: &[IncomingMessage]) {
-        let taken = self.parts.take_in(batch).await.unwrap();
+    pub(crate) async fn consumes_batch(&self, batch: &[IncomingMessage]) {
+        let taken = self.parts.process_batch(batch).await.unwrap();
         assert_eq!(taken, BatchCounts { fresh: batch.len(), ..BatchCounts::default() });
     }
 

@@ -53,7 +53,7 @@ impl Mail {
         self.text("MessageID")
     }
 
-    /// Whom it greets on the envelope.
+    /// The first recipient: name and address.
     pub(crate) fn to(&self) -> (&str, &str) {
         let to = &self.message["To"][0];
         (to["Name"].as_str().unwrap(), to["Address"].as_str().unwrap())

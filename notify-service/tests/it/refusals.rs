@@ -5,7 +5,7 @@ use notify_service::jobs::email::{SmtpSecurity, SmtpServer};
 use shared::jobs::WorkerStep;
 
 use crate::{
-    kit::{Desk, Order, Setup},
+    kit::{Order, Setup, TestService},
     peer::{Manner, Peer, Turn},
 };
 
@@ -27,16 +27,16 @@ fn refuses(step: &str, answer: &'static str) -> Manner {
     }
 }
 
-async fn due(desk: &Desk) -> Order {
+async fn due(service: &TestService) -> Order {
     let order = Order::new();
-    desk.hears(&order, &order.placed()).await;
-    desk.hears(&order, &order.confirmed()).await;
+    service.consumes(&order, &order.placed()).await;
+    service.consumes(&order, &order.confirmed()).await;
     order
 }
 
 #[tokio::test]
 async fn a_refusal_that_is_about_us_is_tried_again_and_says_its_step_and_codes() {
-    let desk = Desk::open().await;
+    let service = TestService::open().await;
     for (step, answer, said) in [
         (
             "connecting",
@@ -85,21 +85,21 @@ async fn a_refusal_that_is_about_us_is_tried_again_and_says_its_step_and_codes()
             "not taken at the mail itself: the server answered 451 4.3.0",
         ),
     ] {
-        let order = due(&desk).await;
+        let order = due(&service).await;
         let peer = Peer::new([refuses(step, answer)]);
-        let mut worker = desk.worker(&peer.smtp());
+        let mut worker = service.worker(&peer.smtp());
         assert_eq!(worker.step().await.unwrap(), AGAIN, "{answer} at {step}");
-        assert_eq!(desk.jobs().await, [("waiting".to_owned(), false)], "{answer} at {step}");
-        let failure = desk.failures().await.remove(0);
+        assert_eq!(service.jobs().await, [("waiting".to_owned(), false)], "{answer} at {step}");
+        let failure = service.failures().await.remove(0);
         assert!(failure.contains(said) && !failure.contains('@'), "{answer} at {step}: {failure}");
         assert_eq!(worker.step().await.unwrap(), DONE, "{answer} at {step}");
-        assert_eq!(desk.said(&order).await.len(), 1);
+        assert_eq!(service.said(&order).await.len(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_refusal_that_is_about_the_mailbox_is_for_good() {
-    let desk = Desk::open().await;
+    let service = TestService::open().await;
     let mut dead = 0;
     for (step, answer) in [
         ("RCPT TO", "550 5.1.1 no such user"),
@@ -115,19 +115,23 @@ async fn a_refusal_that_is_about_the_mailbox_is_for_good() {
         ("DATA", "550 5.1.1 no such user"),
         ("the mail itself", "550 5.1.1 no such user"),
     ] {
-        let order = due(&desk).await;
+        let order = due(&service).await;
         let peer = Peer::new([refuses(step, answer)]);
-        assert_eq!(desk.worker(&peer.smtp()).step().await.unwrap(), GAVE_UP, "{answer} at {step}");
+        assert_eq!(
+            service.worker(&peer.smtp()).step().await.unwrap(),
+            GAVE_UP,
+            "{answer} at {step}"
+        );
         dead += 1;
-        assert_eq!(desk.jobs().await, vec![("dead".to_owned(), false); dead]);
-        assert!(desk.said(&order).await[0].detail.contains(&answer[..3]), "{answer} at {step}");
+        assert_eq!(service.jobs().await, vec![("dead".to_owned(), false); dead]);
+        assert!(service.said(&order).await[0].detail.contains(&answer[..3]), "{answer} at {step}");
     }
 }
 
 #[tokio::test]
 async fn a_login_that_is_refused_is_about_us() {
-    let desk = Desk::open().await;
-    due(&desk).await;
+    let service = TestService::open().await;
+    due(&service).await;
     let login = || Some(Turn::Say("535 5.7.8 bad credentials"));
     let peer = Peer::new([
         Manner { login: login(), ..Manner::default() },
@@ -136,9 +140,9 @@ async fn a_login_that_is_refused_is_about_us() {
     // A password in the clear cannot be set; the peer has no certificate.
     let parsed = SmtpServer::parse(&format!("smtps://shop:secret@{}", peer.smtp())).unwrap();
     let server = SmtpServer { security: SmtpSecurity::None, ..parsed };
-    let mut worker = desk.worker_of(Setup { server, ..Setup::to(&peer.smtp()) });
+    let mut worker = service.worker_of(Setup { server, ..Setup::to(&peer.smtp()) });
     assert_eq!(worker.step().await.unwrap(), AGAIN);
-    let failure = desk.failures().await.remove(0);
+    let failure = service.failures().await.remove(0);
     assert!(
         failure.contains("refuses us at connecting: the server answered 535 5.7.8"),
         "{failure}"

@@ -33,7 +33,7 @@ async fn a_confirmed_order_can_be_taken_back_while_the_window_lasts() {
     let shop = Shop::open().await;
     let [early, late] = [shop.place().await, shop.place().await];
     let batch = [shop.say(early, &paid(early, 500)), shop.say(late, &paid(late, 500))];
-    shop.consumer.take_in(&batch).await.unwrap();
+    shop.consumer.process_batch(&batch).await.unwrap();
 
     shop.clock.advance(WINDOW);
     let reply = shop.cancel(early).await;
@@ -60,7 +60,7 @@ async fn a_confirmed_order_can_be_taken_back_while_the_window_lasts() {
 async fn an_order_that_was_cancelled_for_another_reason_says_so() {
     let shop = Shop::open().await;
     let order = shop.place().await;
-    shop.consumer.take_in(&[shop.say(order, &rejected(order))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.say(order, &rejected(order))]).await.unwrap();
     let reply = shop.cancel(order).await;
     assert_eq!(reply.status, StatusCode::ACCEPTED);
     assert_eq!(reply.json()["reason"], "out-of-stock");
@@ -73,7 +73,7 @@ async fn what_is_read_after_the_cancellation_changes_nothing() {
     let order = shop.place().await;
     shop.cancel(order).await;
     let late = [shop.say(order, &reserved(order)), shop.say(order, &paid(order, 500))];
-    assert_eq!(shop.consumer.take_in(&late).await.unwrap().fresh, 2);
+    assert_eq!(shop.consumer.process_batch(&late).await.unwrap().fresh, 2);
     assert_eq!(shop.stands(order).await, "cancelled: requested");
     assert_eq!(shop.said(order).await.len(), 2);
     assert_eq!(shop.history(order).await.len(), 4);
@@ -134,7 +134,7 @@ async fn at_each_stage_the_answer_is_described_with_an_example_and_a_repeat_gets
         shop.say(short, &rejected(short)),
         shop.say(unpaid, &failed(unpaid, "declined")),
     ];
-    assert_eq!(shop.consumer.take_in(&batch).await.unwrap().dead, 0);
+    assert_eq!(shop.consumer.process_batch(&batch).await.unwrap().dead, 0);
     let by_you = ("202", json!({ "status": "cancelled", "reason": "requested" }));
     let cases = [
         ("placed", placed, by_you.clone()),

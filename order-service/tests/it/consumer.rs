@@ -30,7 +30,7 @@ async fn a_paid_order_is_confirmed_whatever_the_order_of_the_words() {
         if turned {
             batch.reverse();
         }
-        assert_eq!(shop.consumer.take_in(&batch).await.unwrap(), fresh(2));
+        assert_eq!(shop.consumer.process_batch(&batch).await.unwrap(), fresh(2));
         assert_eq!(shop.stands(order).await, "confirmed");
         let said = [("order-placed".to_owned(), 1), ("order-confirmed".to_owned(), 2)];
         assert_eq!(shop.said(order).await, said);
@@ -52,7 +52,7 @@ async fn each_bad_news_cancels_with_its_reason() {
         shop.say(away, &failed(away, "unavailable")),
         shop.say(odd, &failed(odd, "a reason of next year")),
     ];
-    assert_eq!(shop.consumer.take_in(&batch).await.unwrap(), fresh(4));
+    assert_eq!(shop.consumer.process_batch(&batch).await.unwrap(), fresh(4));
     assert_eq!(shop.stands(short).await, "cancelled: out-of-stock");
     assert_eq!(shop.stands(declined).await, "cancelled: payment-declined");
     assert_eq!(shop.stands(away).await, "cancelled: payment-unavailable");
@@ -98,7 +98,7 @@ async fn several_words_on_one_order_in_one_batch_follow_each_other() {
         shop.say(order, &told("cancelled")),
         shop.say(order, &untold),
     ];
-    assert_eq!(shop.consumer.take_in(&batch).await.unwrap(), fresh(6));
+    assert_eq!(shop.consumer.process_batch(&batch).await.unwrap(), fresh(6));
     assert_eq!(shop.stands(order).await, "cancelled: out-of-stock");
     let history = shop.history(order).await;
     assert_eq!(history.len(), 8, "{history:?}");
@@ -112,8 +112,8 @@ async fn a_message_that_is_read_twice_happens_once() {
     let shop = Shop::open().await;
     let order = shop.place().await;
     let batch = [shop.say(order, &paid(order, 500))];
-    shop.consumer.take_in(&batch).await.unwrap();
-    let again = shop.consumer.take_in(&batch).await.unwrap();
+    shop.consumer.process_batch(&batch).await.unwrap();
+    let again = shop.consumer.process_batch(&batch).await.unwrap();
     assert_eq!(again, BatchCounts { repeats: 1, ..BatchCounts::default() });
     assert_eq!(shop.said(order).await.len(), 2);
     assert_eq!(shop.history(order).await.len(), 3);
@@ -131,7 +131,7 @@ async fn a_contradiction_is_a_dead_letter_and_the_others_go_on() {
         shop.say(other, &paid(other, 499)),
         shop.say(third, &paid(third, 500)),
     ];
-    let taken = shop.consumer.take_in(&batch).await.unwrap();
+    let taken = shop.consumer.process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 2, dead: 3, ..BatchCounts::default() });
     assert_eq!(shop.stands(order).await, "confirmed");
     assert_eq!(shop.stands(third).await, "confirmed");
@@ -148,26 +148,26 @@ async fn a_record_that_cannot_be_is_a_dead_letter_that_says_why() {
     let (order, other) = (shop.place().await, shop.place().await);
     let subject = order.to_string();
     let absurd = [
-        (shop.says_of(&subject, 1, &reserved(Uuid::from_u128(7))), "but its ce_subject is"),
-        (shop.says_of(&subject, 1, &paid(order, -1)), "its amount is none"),
+        (shop.message(&subject, 1, &reserved(Uuid::from_u128(7))), "but its ce_subject is"),
+        (shop.message(&subject, 1, &paid(order, -1)), "its amount is none"),
         (
-            shop.says_of(
+            shop.message(
                 &other.to_string(),
                 1,
                 &PaymentDone { currency: "euros".to_owned(), ..paid(other, 500) },
             ),
             "its currency is none",
         ),
-        (shop.says_of("tea", 2, &product("coffee", 1)), "but its ce_subject is"),
-        (shop.says_of("t\0", 2, &product("t\0", 1)), "its SKU is none"),
+        (shop.message("tea", 2, &product("coffee", 1)), "but its ce_subject is"),
+        (shop.message("t\0", 2, &product("t\0", 1)), "its SKU is none"),
         (
-            shop.says_of("oat", 2, &ProductChanged { name: "\0".to_owned(), ..product("oat", 1) }),
+            shop.message("oat", 2, &ProductChanged { name: "\0".to_owned(), ..product("oat", 1) }),
             "its name is",
         ),
-        (shop.says_gone("two words", 1), "its SKU is none"),
+        (shop.tombstone("two words", 1), "its SKU is none"),
     ];
     let batch: Vec<_> = absurd.iter().map(|(incoming, _)| incoming.clone()).collect();
-    let taken = shop.consumer.take_in(&batch).await.unwrap();
+    let taken = shop.consumer.process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { dead: absurd.len(), ..BatchCounts::default() });
     for ((reason, detail), (_, expected)) in shop.dead().await.iter().zip(&absurd) {
         assert_eq!(reason, "body");
@@ -196,31 +196,34 @@ async fn price(shop: &Shop, sku: &str) -> Option<i64> {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_words_on_a_product_the_later_one_holds_whichever_is_read_first() {
     let shop = Shop::open().await;
-    let word = |n, minor| shop.says_of("tea", n, &product("tea", minor));
+    let word = |n, minor| shop.message("tea", n, &product("tea", minor));
     // Within one batch, and between batches.
-    shop.consumer.take_in(&[word(4, 400), word(3, 300)]).await.unwrap();
+    shop.consumer.process_batch(&[word(4, 400), word(3, 300)]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(400));
-    shop.consumer.take_in(&[word(2, 200)]).await.unwrap();
+    shop.consumer.process_batch(&[word(2, 200)]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(400));
-    shop.consumer.take_in(&[word(5, 500)]).await.unwrap();
+    shop.consumer.process_batch(&[word(5, 500)]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(500));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_product_that_is_gone_is_not_brought_back_by_an_older_word() {
     let shop = Shop::open().await;
-    shop.consumer.take_in(&[shop.says_gone("tea", 9), shop.says_gone("ghost", 9)]).await.unwrap();
+    shop.consumer
+        .process_batch(&[shop.tombstone("tea", 9), shop.tombstone("ghost", 9)])
+        .await
+        .unwrap();
     for sku in ["tea", "ghost"] {
-        shop.consumer.take_in(&[shop.says_of(sku, 8, &product(sku, 1))]).await.unwrap();
+        shop.consumer.process_batch(&[shop.message(sku, 8, &product(sku, 1))]).await.unwrap();
         assert_eq!(price(&shop, sku).await, None);
     }
-    shop.consumer.take_in(&[shop.says_of("tea", 10, &product("tea", 1))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.message("tea", 10, &product("tea", 1))]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(1));
 }
 
 /// A snapshot of the product that nobody can read.
 fn unreadable(shop: &Shop, sku: &str, n: i64) -> IncomingMessage {
-    let mut incoming = shop.says_of(sku, n, &product(sku, 1));
+    let mut incoming = shop.message(sku, n, &product(sku, 1));
     incoming.payload = Some(b"not avro".to_vec());
     incoming
 }
@@ -235,22 +238,22 @@ async fn only_letter(shop: &Shop) -> Uuid {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_a_product_that_cannot_be_read_keeps_no_newer_one_back() {
     let shop = Shop::open().await;
-    let batch = [unreadable(&shop, "tea", 1), shop.says_of("tea", 2, &product("tea", 200))];
-    let taken = shop.consumer.take_in(&batch).await.unwrap();
+    let batch = [unreadable(&shop, "tea", 1), shop.message("tea", 2, &product("tea", 200))];
+    let taken = shop.consumer.process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 1, dead: 1, repeats: 0 });
     assert_eq!(price(&shop, "tea").await, Some(200));
-    shop.consumer.take_in(&[shop.says_of("tea", 3, &product("tea", 300))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.message("tea", 3, &product("tea", 300))]).await.unwrap();
     assert_eq!(price(&shop, "tea").await, Some(300));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_snapshot_of_a_product_that_is_redriven_does_not_overwrite_a_newer_one() {
     let shop = Shop::open().await;
-    let old = shop.says_of("tea", 1, &product("tea", 100));
+    let old = shop.message("tea", 1, &product("tea", 100));
     let readable = old.payload.clone();
     let dead = IncomingMessage { payload: Some(b"not avro".to_vec()), ..old };
-    shop.consumer.take_in(&[dead]).await.unwrap();
-    shop.consumer.take_in(&[shop.says_of("tea", 2, &product("tea", 200))]).await.unwrap();
+    shop.consumer.process_batch(&[dead]).await.unwrap();
+    shop.consumer.process_batch(&[shop.message("tea", 2, &product("tea", 200))]).await.unwrap();
     let id = only_letter(&shop).await;
     // The service has learnt to read it.
     sqlx::query("UPDATE messaging.dead_letter SET payload = $1")

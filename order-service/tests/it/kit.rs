@@ -186,7 +186,7 @@ impl Shop {
 
     /// A message of another service about an order.
     pub(crate) fn said_of<R: Record>(&self, order_id: Uuid, record: &R) -> OutgoingMessage {
-        self.others.message(self.says(&order_id.to_string(), 1), record).unwrap()
+        self.others.message(self.meta(&order_id.to_string(), 1), record).unwrap()
     }
 
     /// The same message, decoded.
@@ -195,16 +195,16 @@ impl Shop {
     }
 
     /// A message of another service under that subject, decoded.
-    pub(crate) fn says_of<R: Record>(&self, subject: &str, n: i64, record: &R) -> IncomingMessage {
-        self.read(&self.others.message(self.says(subject, n), record).unwrap())
+    pub(crate) fn message<R: Record>(&self, subject: &str, n: i64, record: &R) -> IncomingMessage {
+        self.read(&self.others.message(self.meta(subject, n), record).unwrap())
     }
 
     /// A message of another service about a removed product.
-    pub(crate) fn says_gone(&self, sku: &str, n: i64) -> IncomingMessage {
-        self.read(&self.others.tombstone::<contract::ProductChanged>(self.says(sku, n)))
+    pub(crate) fn tombstone(&self, sku: &str, n: i64) -> IncomingMessage {
+        self.read(&self.others.tombstone::<contract::ProductChanged>(self.meta(sku, n)))
     }
 
-    fn says(&self, subject: &str, sequence: i64) -> EventMeta {
+    fn meta(&self, subject: &str, sequence: i64) -> EventMeta {
         EventMeta {
             id: self.clock.new_id(),
             subject: subject.to_owned(),
@@ -384,7 +384,7 @@ async fn pool() -> PgPool {
 async fn codec(
     prefix: &str,
     service: &str,
-    says: &[RecordKind],
+    writes: &[RecordKind],
     reads: &[RecordKind],
 ) -> AvroCodec {
     let settings = shared::codec::CodecSettings {
@@ -393,5 +393,5 @@ async fn codec(
         prefix: prefix.to_owned(),
     };
     let health = ProcessHealth::default().component("codec");
-    AvroCodec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
+    AvroCodec::connect(&settings, writes, reads, &health, &CancellationToken::new()).await.unwrap()
 }

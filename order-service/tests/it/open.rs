@@ -26,9 +26,9 @@ async fn open_orders_are_counted_by_what_they_wait_for() {
     let [_new, held, late, done] =
         [shop.place().await, shop.place().await, shop.place().await, shop.place().await];
     for order in [held, late, done] {
-        shop.consumer.take_in(&[shop.say(order, &reserved(order))]).await.unwrap();
+        shop.consumer.process_batch(&[shop.say(order, &reserved(order))]).await.unwrap();
     }
-    shop.consumer.take_in(&[shop.say(done, &paid(done, 500))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.say(done, &paid(done, 500))]).await.unwrap();
     // From now on placed in the far future, and so not overdue.
     shop.clock.advance(Duration::days(100 * 365));
     shop.place().await;

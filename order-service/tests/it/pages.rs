@@ -40,7 +40,7 @@ async fn pages_of_orders_hold_each_order_once_youngest_first() {
         assert_eq!(walk(&shop, &format!("/orders?limit={limit}"), "id").await, orders, "{limit}");
     }
     let confirmed: Uuid = orders[3].parse().unwrap();
-    shop.consumer.take_in(&[shop.say(confirmed, &paid(confirmed, 500))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.say(confirmed, &paid(confirmed, 500))]).await.unwrap();
     assert_eq!(walk(&shop, "/orders?status=confirmed&limit=1", "id").await, [orders[3].clone()]);
     assert_eq!(walk(&shop, "/orders?status=pending&limit=4", "id").await.len(), 6);
     assert!(walk(&shop, "/orders?status=cancelled&limit=4", "id").await.is_empty());
@@ -97,7 +97,7 @@ async fn a_client_that_prefers_to_wait_is_answered_when_the_order_has_ended() {
             patience.looked(reply.status);
         }
     };
-    let (reply, taken) = tokio::join!(waiting, shop.consumer.take_in(&payment));
+    let (reply, taken) = tokio::join!(waiting, shop.consumer.process_batch(&payment));
     taken.unwrap();
     assert_eq!(reply.status, StatusCode::OK);
     assert_eq!(reply.json()["status"], "confirmed");

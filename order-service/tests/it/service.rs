@@ -67,15 +67,16 @@ async fn it_starts_takes_orders_says_them_and_stops() {
 
 /// A message as inventory-service would publish it.
 async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
-    let words = codec::CodecSettings {
+    let settings = codec::CodecSettings {
         source: contract::source("inventory-service"),
         registry_url: registry.to_owned(),
         prefix: prefix.to_owned(),
     };
-    let says = [RecordKind::of::<ProductChanged>()];
+    let writes = [RecordKind::of::<ProductChanged>()];
     let health = ProcessHealth::default().component("codec");
-    let codec =
-        AvroCodec::connect(&words, &says, &[], &health, &CancellationToken::new()).await.unwrap();
+    let codec = AvroCodec::connect(&settings, &writes, &[], &health, &CancellationToken::new())
+        .await
+        .unwrap();
     let product = ProductChanged {
         sku: "tea".to_owned(),
         name: "Tea".to_owned(),
@@ -85,8 +86,8 @@ async fn offer_tea(brokers: &str, registry: &str, prefix: &str) {
         changed_at: NOW,
     };
     let id = Clock::System.new_id();
-    let says = EventMeta { id, subject: "tea".to_owned(), sequence: 1, at: NOW, trace: None };
-    let message = codec.message(says, &product).unwrap();
+    let meta = EventMeta { id, subject: "tea".to_owned(), sequence: 1, at: NOW, trace: None };
+    let message = codec.message(meta, &product).unwrap();
     let kafka = kafka::KafkaSettings {
         brokers: brokers.to_owned(),
         prefix: prefix.to_owned(),

@@ -58,7 +58,7 @@ async fn overdue_orders_are_cancelled_in_batches_and_nothing_else_is() {
         overdue.push(shop.place().await);
     }
     let ended = shop.place().await;
-    shop.consumer.take_in(&[shop.say(ended, &paid(ended, 500))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.say(ended, &paid(ended, 500))]).await.unwrap();
     shop.clock.advance(Duration::days(100 * 365));
     let young = shop.place().await;
 
@@ -97,7 +97,7 @@ async fn nobody_is_cancelled_while_we_are_behind_ourselves() {
     assert_eq!(sweeper.step().await.unwrap(), SweeperStep::HeldBack);
     assert!(says().ends_with("payment-done/4 is read up to offset 7 of 9"), "{}", says());
     // The answer had been there all the time.
-    shop.consumer.take_in(&[shop.say(order, &paid(order, 500))]).await.unwrap();
+    shop.consumer.process_batch(&[shop.say(order, &paid(order, 500))]).await.unwrap();
     lag.has_read_up_to(Instant::now());
     assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Idle);
     assert_eq!(shop.stands(order).await, "confirmed");

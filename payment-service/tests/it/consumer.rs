@@ -20,11 +20,11 @@ async fn the_charge_is_asked_for_once_order_and_stock_are_known_in_either_order(
     let payments = Payments::start().await;
     let (first, second) = (Clock::System.new_id(), Clock::System.new_id());
     let others = &payments.others;
-    payments.take_in(&[others.placed(first, "tok_visa"), others.reserved(second)]).await;
+    payments.process_batch(&[others.placed(first, "tok_visa"), others.reserved(second)]).await;
     assert_eq!(payments.stage(first).await, "awaiting-stock");
     assert_eq!(payments.stage(second).await, "awaiting-order");
     assert!(payments.jobs().await.is_empty());
-    payments.take_in(&[others.placed(second, "tok_visa"), others.reserved(first)]).await;
+    payments.process_batch(&[others.placed(second, "tok_visa"), others.reserved(first)]).await;
     assert_eq!(payments.stage(first).await, "charging");
     assert_eq!(payments.stage(second).await, "charging");
     assert_eq!(payments.jobs().await, [charge_job(0), charge_job(0)].concat());
@@ -36,12 +36,12 @@ async fn what_is_read_again_or_said_again_asks_for_nothing_more() {
     let order_id = Clock::System.new_id();
     let (placed, reserved) =
         (payments.others.placed(order_id, "tok_visa"), payments.others.reserved(order_id));
-    payments.take_in(&[placed.clone(), reserved.clone()]).await;
-    let again = payments.take_in(&[placed, reserved]).await;
+    payments.process_batch(&[placed.clone(), reserved.clone()]).await;
+    let again = payments.process_batch(&[placed, reserved]).await;
     assert_eq!(again, BatchCounts { repeats: 2, ..BatchCounts::default() });
     let (placed, reserved) =
         (payments.others.placed(order_id, "tok_visa"), payments.others.reserved(order_id));
-    payments.take_in(&[placed, reserved]).await;
+    payments.process_batch(&[placed, reserved]).await;
     assert_eq!(payments.stage(order_id).await, "charging");
     assert_eq!(payments.jobs().await, charge_job(0));
 }
@@ -51,8 +51,8 @@ async fn a_cancellation_that_is_read_first_is_a_fence() {
     let payments = Payments::start().await;
     let order_id = Clock::System.new_id();
     let others = &payments.others;
-    payments.take_in(&[others.cancelled(order_id)]).await;
-    payments.take_in(&[others.placed(order_id, "tok_visa"), others.reserved(order_id)]).await;
+    payments.process_batch(&[others.cancelled(order_id)]).await;
+    payments.process_batch(&[others.placed(order_id, "tok_visa"), others.reserved(order_id)]).await;
     assert_eq!(payments.stage(order_id).await, "fenced");
     assert!(payments.jobs().await.is_empty());
 }
@@ -62,8 +62,8 @@ async fn a_charge_that_one_batch_asks_for_and_cancels_is_never_kept() {
     let payments = Payments::start().await;
     let order_id = Clock::System.new_id();
     let others = &payments.others;
-    payments.take_in(&[others.placed(order_id, "tok_visa")]).await;
-    payments.take_in(&[others.reserved(order_id), others.cancelled(order_id)]).await;
+    payments.process_batch(&[others.placed(order_id, "tok_visa")]).await;
+    payments.process_batch(&[others.reserved(order_id), others.cancelled(order_id)]).await;
     assert_eq!(payments.stage(order_id).await, "abandoned");
     assert!(payments.jobs().await.is_empty());
 }
@@ -72,7 +72,7 @@ async fn a_charge_that_one_batch_asks_for_and_cancels_is_never_kept() {
 async fn a_charge_that_was_never_tried_is_stopped_by_the_cancellation() {
     let payments = Payments::start().await;
     let order_id = payments.charging("tok_visa").await;
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     assert_eq!(payments.stage(order_id).await, "abandoned");
     assert!(payments.jobs().await.is_empty());
     assert!(payments.said(order_id).await.is_empty());
@@ -108,7 +108,7 @@ async fn two_transactions_that_make_the_same_payment_are_told_apart() {
     };
     payments.app.execute(&mut first, &[reserved]).await.unwrap();
     let placed = [payments.others.placed(order_id, "tok_visa")];
-    let second = payments.try_take_in(&placed);
+    let second = payments.try_process_batch(&placed);
     let commit_once_it_waits = async {
         until("the second transaction waits for the first", async || {
             let waiting: i64 = sqlx::query_scalar(
@@ -125,7 +125,7 @@ async fn two_transactions_that_make_the_same_payment_are_told_apart() {
     };
     let (second, ()) = tokio::join!(second, commit_once_it_waits);
     assert!(second.is_err_and(|fault| fault.is_collision()), "nothing may be overwritten");
-    payments.take_in(&placed).await;
+    payments.process_batch(&placed).await;
     assert_eq!(payments.stage(order_id).await, "charging");
 }
 
@@ -159,7 +159,7 @@ async fn a_record_that_makes_no_sense_is_dead_with_its_reason_and_the_others_go_
         others.say(id(), &record(id())),
         others.placed(good, "tok_visa"),
     ];
-    let taken = payments.try_take_in(&batch).await.unwrap();
+    let taken = payments.try_process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 1, dead: 4, ..BatchCounts::default() });
     let expected = [
         "total_minor is negative",
@@ -179,13 +179,13 @@ async fn a_message_of_another_topic_is_not_ours_to_guess_at() {
     let order_id = Clock::System.new_id();
     let mut said = payments.others.cancelled(order_id);
     said.topic = "product-changed".into();
-    let taken = payments.try_take_in(&[said]).await.unwrap();
+    let taken = payments.try_process_batch(&[said]).await.unwrap();
     assert_eq!(taken.dead, 1);
-    assert_eq!(payments.dead().await[0].1, "this topic says nothing to payments");
+    assert_eq!(payments.dead().await[0].1, "payments do not read this topic");
 }
 
 #[tokio::test]
-async fn many_orders_are_taken_in_by_one_batch() {
+async fn many_orders_are_processed_by_one_batch() {
     let payments = Payments::start().await;
     let others = &payments.others;
     let orders: Vec<Uuid> = (0..500).map(|_| Clock::System.new_id()).collect();
@@ -196,7 +196,7 @@ async fn many_orders_are_taken_in_by_one_batch() {
     }
     // Half of them are cancelled in the same breath.
     batch.extend(orders.iter().step_by(2).map(|id| others.cancelled(*id)));
-    let taken = payments.take_in(&batch).await;
+    let taken = payments.process_batch(&batch).await;
     assert_eq!(taken.fresh, 1_250);
     assert_eq!(payments.jobs().await.len(), 250);
     let stages: Vec<(String, i64)> =
@@ -212,6 +212,6 @@ async fn a_database_that_is_away_is_no_reason_to_die() {
     let payments = Payments::start().await;
     let placed = [payments.others.placed(Clock::System.new_id(), "tok_visa")];
     payments.pool.close().await;
-    let fault = payments.try_take_in(&placed).await.unwrap_err();
+    let fault = payments.try_process_batch(&placed).await.unwrap_err();
     assert!(matches!(fault, Fault::Transient(_)));
 }

@@ -47,7 +47,7 @@ impl Shop {
             charges.step().await.unwrap();
         }
         assert_eq!(self.payments.stage(order_id).await, "unresolved");
-        self.payments.take_in(&[self.payments.others.cancelled(order_id)]).await;
+        self.payments.process_batch(&[self.payments.others.cancelled(order_id)]).await;
         order_id
     }
 
@@ -152,7 +152,7 @@ async fn a_refund_whose_key_is_forgotten_is_made_once() {
     let shop = Shop::open().await;
     let order_id = shop.payments.charging("tok_visa").await;
     shop.payments.charges(&shop.gateway.url).step().await.unwrap();
-    shop.payments.take_in(&[shop.payments.others.cancelled(order_id)]).await;
+    shop.payments.process_batch(&[shop.payments.others.cancelled(order_id)]).await;
     shop.gateway.faults(&json!({ "drop_after_rate": 1.0 })).await;
     let mut refunds = shop.payments.refunds(&shop.gateway.url);
     assert_eq!(refunds.step().await.unwrap().again, 1);

@@ -24,11 +24,15 @@ async fn an_order_that_costs_nothing_is_paid_without_a_call_and_gets_nothing_bac
     let (payments, gateway) = (Payments::start().await, Simulator::start().await);
     let others = &payments.others;
     let (first, second) = (Clock::System.new_id(), Clock::System.new_id());
-    payments.take_in(&[others.placed_for(first, "tok_visa", 0), others.reserved(first)]).await;
-    payments.take_in(&[others.reserved(second), others.placed_for(second, "tok_visa", 0)]).await;
+    payments
+        .process_batch(&[others.placed_for(first, "tok_visa", 0), others.reserved(first)])
+        .await;
+    payments
+        .process_batch(&[others.reserved(second), others.placed_for(second, "tok_visa", 0)])
+        .await;
     for order_id in [first, second] {
         assert_is_done(&payments, &gateway, order_id).await;
-        payments.take_in(&[others.cancelled(order_id)]).await;
+        payments.process_batch(&[others.cancelled(order_id)]).await;
         assert_eq!(payments.stage(order_id).await, "abandoned");
         assert_eq!(payments.said(order_id).await.len(), 1, "nobody hears of a refund of nothing");
         assert!(payments.jobs().await.is_empty());

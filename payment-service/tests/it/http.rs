@@ -87,7 +87,7 @@ async fn payments_come_in_pages_newest_orders_first() {
     for _order in 0..5 {
         orders.push(payments.charging("tok_visa").await);
     }
-    payments.take_in(&[payments.others.cancelled(orders[1])]).await;
+    payments.process_batch(&[payments.others.cancelled(orders[1])]).await;
     orders.reverse();
     let mut seen = Vec::new();
     let mut path = "/payments?limit=2".to_owned();

@@ -62,7 +62,7 @@ pub(crate) struct Others(AvroCodec);
 async fn codec(
     prefix: &str,
     service: &str,
-    says: &[RecordKind],
+    writes: &[RecordKind],
     reads: &[RecordKind],
 ) -> AvroCodec {
     let settings = codec::CodecSettings {
@@ -71,16 +71,16 @@ async fn codec(
         prefix: prefix.to_owned(),
     };
     let health = ProcessHealth::default().component("schemas");
-    AvroCodec::connect(&settings, says, reads, &health, &CancellationToken::new()).await.unwrap()
+    AvroCodec::connect(&settings, writes, reads, &health, &CancellationToken::new()).await.unwrap()
 }
 
 impl Others {
     /// As they speak under a prefix.
     pub(crate) async fn under(prefix: &str) -> Self {
-        Self(codec(prefix, "others", &Self::says(), &[]).await)
+        Self(codec(prefix, "others", &Self::writes(), &[]).await)
     }
 
-    fn says() -> [RecordKind; 3] {
+    fn writes() -> [RecordKind; 3] {
         [
             RecordKind::of::<OrderPlaced>(),
             RecordKind::of::<StockReserved>(),
@@ -89,14 +89,14 @@ impl Others {
     }
 
     pub(crate) fn say<R: Record>(&self, order_id: Uuid, record: &R) -> OutgoingMessage {
-        let says = EventMeta {
+        let meta = EventMeta {
             id: Clock::System.new_id(),
             subject: order_id.to_string(),
             sequence: 1,
             at: Clock::System.now(),
             trace: Some(TraceParent::start()),
         };
-        self.0.message(says, record).unwrap()
+        self.0.message(meta, record).unwrap()
     }
 
     /// An order is placed, to be paid by `method`.
@@ -155,15 +155,15 @@ impl Payments {
         db::migrate(&pool, &MIGRATIONS).await.unwrap();
         let prefix = devstack::unique_prefix();
         let others = Others::under(&prefix).await;
-        let says = [
+        let writes = [
             RecordKind::of::<PaymentDone>(),
             RecordKind::of::<PaymentFailed>(),
             RecordKind::of::<PaymentRefunded>(),
         ];
         // What the others say is known from the start, and does not depend on how long the registry
         // takes to answer later on.
-        let reads = Others::says();
-        let codec = codec(&prefix, payment_service::NAME, &says, &reads).await;
+        let reads = Others::writes();
+        let codec = codec(&prefix, payment_service::NAME, &writes, &reads).await;
         let app = App { codec: codec.clone(), clock };
         Self { pool, app, codec, others, offset: AtomicI64::new(0) }
     }
@@ -171,7 +171,8 @@ impl Payments {
     /// An order whose payment stands at `charging`.
     pub(crate) async fn charging(&self, method: &str) -> Uuid {
         let order_id = Clock::System.new_id();
-        self.take_in(&[self.others.placed(order_id, method), self.others.reserved(order_id)]).await;
+        self.process_batch(&[self.others.placed(order_id, method), self.others.reserved(order_id)])
+            .await;
         assert_eq!(self.stage(order_id).await, "charging");
         order_id
     }
@@ -188,7 +189,10 @@ impl Payments {
         }
     }
 
-    pub(crate) async fn try_take_in(&self, said: &[OutgoingMessage]) -> Result<BatchCounts, Fault> {
+    pub(crate) async fn try_process_batch(
+        &self,
+        said: &[OutgoingMessage],
+    ) -> Result<BatchCounts, Fault> {
         let parts = BatchProcessor {
             service: payment_service::NAME,
             handler: EventHandler { app: self.app.clone() },
@@ -198,12 +202,12 @@ impl Payments {
             watch: SequenceWatch::default(),
         };
         let batch: Vec<_> = said.iter().map(|message| self.incoming(message)).collect();
-        parts.take_in(&batch).await
+        parts.process_batch(&batch).await
     }
 
     /// Takes a batch in, of which nothing is dead.
-    pub(crate) async fn take_in(&self, said: &[OutgoingMessage]) -> BatchCounts {
-        let taken = self.try_take_in(said).await.unwrap();
+    pub(crate) async fn process_batch(&self, said: &[OutgoingMessage]) -> BatchCounts {
+        let taken = self.try_process_batch(said).await.unwrap();
         assert_eq!(taken.dead, 0, "{:?}", self.dead().await);
         taken
     }

@@ -101,7 +101,7 @@ async fn a_refund_that_was_given_up_is_redriven_under_the_same_key() {
     let order_id = payments.charging("tok_visa").await;
     payments.charges(&gateway.url).step().await.unwrap();
     assert_eq!(gateway.counts().await.net_minor, TOTAL_MINOR);
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     gateway.faults(&json!({ "drop_after_rate": 1.0 })).await;
     let mut refunds = payments.refunds(&gateway.url);
     give_up(&payments, &mut refunds).await;

@@ -60,7 +60,7 @@ async fn a_declined_card_fails_the_payment_and_is_not_tried_again() {
     let failed: PaymentFailed = payments.codec.decode(&message).await.unwrap();
     assert_eq!(failed.reason, "declined");
     assert_eq!(failed.code.as_deref(), Some("insufficient_funds"));
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     assert_eq!(payments.stage(order_id).await, "failed");
     assert_eq!(gateway.counts().await.charges, 0);
 }
@@ -110,7 +110,7 @@ async fn an_order_that_is_cancelled_during_its_charge_gets_its_money_back() {
     let mut worker = payments.worker_of(charge);
     let cancel_meanwhile = async {
         until("the charge is made", async || gateway.counts().await.charges == 1).await;
-        payments.take_in(&[payments.others.cancelled(order_id)]).await;
+        payments.process_batch(&[payments.others.cancelled(order_id)]).await;
         assert_eq!(payments.stage(order_id).await, "cancelling");
         go_on.notify_one();
     };
@@ -130,10 +130,10 @@ async fn an_order_that_is_cancelled_after_its_payment_gets_its_money_back_once()
     let order_id = payments.charging("tok_visa").await;
     payments.charges(&gateway.url).step().await.unwrap();
     for _twice in 0..2 {
-        payments.take_in(&[payments.others.cancelled(order_id)]).await;
+        payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     }
     payments.refunds(&gateway.url).step().await.unwrap();
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     payments.refunds(&gateway.url).step().await.unwrap();
     let words = [("payment-done", 1), ("payment-refunded", 2)];
     assert_eq!(payments.said(order_id).await, said(&words));
@@ -151,7 +151,7 @@ async fn an_order_that_is_cancelled_while_its_charge_is_only_refused_is_never_ch
     gateway.faults(&json!({ "refuse_rate": 1.0 })).await;
     let mut worker = payments.charges(&gateway.url);
     assert_eq!(worker.step().await.unwrap().again, 1);
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     assert_eq!(payments.stage(order_id).await, "abandoned", "nothing came of it, and nothing will");
     gateway.heal().await;
     payments.make_due().await;
@@ -164,8 +164,8 @@ async fn an_order_that_was_cancelled_first_is_never_charged() {
     let (payments, gateway) = both().await;
     let order_id = Clock::System.new_id();
     let others = &payments.others;
-    payments.take_in(&[others.cancelled(order_id)]).await;
-    payments.take_in(&[others.placed(order_id, "tok_visa"), others.reserved(order_id)]).await;
+    payments.process_batch(&[others.cancelled(order_id)]).await;
+    payments.process_batch(&[others.placed(order_id, "tok_visa"), others.reserved(order_id)]).await;
     assert_eq!(payments.charges(&gateway.url).step().await.unwrap().claimed, 0);
     assert_eq!(gateway.counts().await.attempts, 0);
 }
@@ -261,7 +261,7 @@ async fn given_up_in_doubt(payments: &Payments, gateway: &Simulator, fault: &str
     }
     assert_eq!(payments.stage(order_id).await, "unresolved");
     assert_eq!(payments.said(order_id).await, said(&[("payment-failed", 1)]));
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     order_id
 }
 
@@ -333,7 +333,7 @@ async fn an_amount_that_the_gateway_never_charges_is_a_decline_and_no_dead_lette
     let (payments, gateway) = both().await;
     let (order_id, others) = (Clock::System.new_id(), &payments.others);
     let placed = others.placed_for(order_id, "tok_visa", 100_000_000);
-    payments.take_in(&[placed, others.reserved(order_id)]).await;
+    payments.process_batch(&[placed, others.reserved(order_id)]).await;
     assert_eq!(payments.charges(&gateway.url).step().await.unwrap().done, 1);
     assert_eq!(payments.stage(order_id).await, "failed");
     assert!(payments.jobs().await.is_empty(), "nothing waits for an operator");
@@ -365,7 +365,7 @@ async fn many_charges_go_out_at_once_and_come_home_in_one_batch() {
         batch.push(others.placed(order_id, "tok_visa"));
         batch.push(others.reserved(order_id));
     }
-    payments.take_in(&batch).await;
+    payments.process_batch(&batch).await;
     let step = payments.charges(&gateway.url).step().await.unwrap();
     assert_eq!((step.claimed, step.done), (60, 60));
     let transactions: i64 = sqlx::query_scalar("SELECT count(DISTINCT updated_at) FROM payments")

@@ -109,7 +109,7 @@ async fn orders_of_ten_minutes_without_a_gateway_all_end_right() {
     // What was refused for sure is stopped at once; an attempt whose outcome is open has to be
     // settled.
     let expected = if in_doubt(&payments, unwanted).await { "cancelling" } else { "abandoned" };
-    payments.take_in(&[payments.others.cancelled(unwanted)]).await;
+    payments.process_batch(&[payments.others.cancelled(unwanted)]).await;
     assert_eq!(payments.stage(unwanted).await, expected);
 
     workers.work(&payments, Duration::from_mins(4)).await;
@@ -117,7 +117,7 @@ async fn orders_of_ten_minutes_without_a_gateway_all_end_right() {
     assert_eq!(payments.stage(refused).await, "failed", "well before the deadline of its order");
     assert_eq!(payments.stage(unwanted).await, "abandoned");
     for failed in [charged, refused] {
-        payments.take_in(&[payments.others.cancelled(failed)]).await;
+        payments.process_batch(&[payments.others.cancelled(failed)]).await;
     }
 
     workers.work(&payments, Duration::from_mins(6)).await;

@@ -18,7 +18,7 @@ use crate::{
 async fn refunding(payments: &Payments, gateway: &Simulator, card: &str) -> (Uuid, String) {
     let order_id = payments.charging(card).await;
     payments.charges(&gateway.url).step().await.unwrap();
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     assert_eq!(payments.stage(order_id).await, "refunding");
     let charge = sqlx::query_scalar("SELECT charge_id FROM payments WHERE order_id = $1")
         .bind(order_id)

@@ -72,7 +72,7 @@ async fn a_wrong_amount_that_is_not_accepted_goes_back_whole() {
     let (payments, gateway, order_id) = wrongly_charged().await;
     decide(&payments, order_id, PaymentCommand::Refund).await.unwrap();
     assert_eq!(words(&payments, order_id).await, ["payment-failed"]);
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     payments.refunds(&gateway.url).step().await.unwrap();
     assert_eq!(payments.stage(order_id).await, "refunded");
     assert_eq!(gateway.counts().await.net_minor, 0);
@@ -81,7 +81,7 @@ async fn a_wrong_amount_that_is_not_accepted_goes_back_whole() {
 #[tokio::test]
 async fn a_wrong_amount_goes_back_by_itself_once_the_order_is_cancelled() {
     let (payments, gateway, order_id) = wrongly_charged().await;
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     let refused = decide(&payments, order_id, PaymentCommand::Accept).await;
     assert_eq!(refused, Err(PaymentRejection::NotUnderReview));
     payments.refunds(&gateway.url).step().await.unwrap();
@@ -94,7 +94,7 @@ async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
     let (payments, gateway) = (Payments::start().await, Simulator::start().await);
     let order_id = payments.charging("tok_visa").await;
     payments.charges(&gateway.url).step().await.unwrap();
-    payments.take_in(&[payments.others.cancelled(order_id)]).await;
+    payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     gateway.faults(&json!({ "drop_after_rate": 1.0 })).await;
     let mut refunds = payments.refunds(&gateway.url);
     for _attempt in 0..3 {

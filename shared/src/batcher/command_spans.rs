@@ -47,8 +47,8 @@ impl CommandSpans {
             error,
         };
         let commands =
-            KeyValue::new("intake.commands", i64::try_from(commands).unwrap_or(i64::MAX));
-        spans::record(span(parent.child(), "intake", (asked, began), vec![], None));
+            KeyValue::new("batcher.commands", i64::try_from(commands).unwrap_or(i64::MAX));
+        spans::record(span(parent.child(), "queue", (asked, began), vec![], None));
         let lasted = (began, spans::now());
         spans::record(span(transaction, "transaction", lasted, vec![commands], error));
     }

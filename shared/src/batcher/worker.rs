@@ -107,19 +107,19 @@ impl<B: BatchHandler> BatchWorker<B> {
 
     async fn answer(&self, batch: Vec<QueuedCommand<B>>) {
         let name = self.parts.name;
-        metrics::histogram!("intake_batch_size", "intake" => name)
+        metrics::histogram!("batcher_batch_size", "batcher" => name)
             .record(u32::try_from(batch.len()).unwrap_or(0));
         super::show_depth(name, self.waiting.len());
         let (mut commands, callers): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .map(|command| (command.command, (command.passage, command.caller)))
+            .map(|command| (command.command, (command.spans, command.caller)))
             .unzip();
         let (began, n) = (spans::now(), commands.len());
         let span = span::<B>(&mut commands);
-        let answers = self.take_in_or_isolate(&commands).instrument(span).await;
-        for ((passage, caller), answer) in callers.into_iter().zip(answers) {
-            if passage.is_recorded() {
-                passage.end(began, n, answer.as_ref().err().map(ToString::to_string));
+        let answers = self.process_or_isolate(&commands).instrument(span).await;
+        for ((spans, caller), answer) in callers.into_iter().zip(answers) {
+            if spans.is_recorded() {
+                spans.end(began, n, answer.as_ref().err().map(ToString::to_string));
             }
             // A caller that has gone away does not mind.
             drop(caller.send(answer));
@@ -127,11 +127,11 @@ impl<B: BatchHandler> BatchWorker<B> {
     }
 
     /// Processes commands, all in one transaction or else one by one; answers each.
-    async fn take_in_or_isolate(
+    async fn process_or_isolate(
         &self,
         commands: &[B::Command],
     ) -> Vec<Result<B::Answer, SubmitError>> {
-        let fault = match self.take_in(commands, self.settings.lock_limit).await {
+        let fault = match self.process_batch(commands, self.settings.lock_limit).await {
             Ok(answers) => return answers.into_iter().map(Ok).collect(),
             Err(fault) => fault,
         };
@@ -144,17 +144,17 @@ impl<B: BatchHandler> BatchWorker<B> {
         tracing::warn!(
             error = fault::chain(&fault),
             commands = commands.len(),
-            "a batch failed for a reason of its own and is taken in one by one"
+            "a batch failed for a reason of its own and is processed one by one"
         );
         let deadline = Instant::now() + self.settings.transaction_limit;
         let mut answers = Vec::with_capacity(commands.len());
         for command in commands {
-            answers.push(self.take_in_alone(command, deadline).await);
+            answers.push(self.process_alone(command, deadline).await);
         }
         answers
     }
 
-    async fn take_in_alone(
+    async fn process_alone(
         &self,
         command: &B::Command,
         deadline: Instant,
@@ -162,7 +162,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         if Instant::now() >= deadline {
             return Err(SubmitError::Unavailable);
         }
-        let outcome = self.take_in(std::slice::from_ref(command), LOCK_LIMIT_ALONE).await;
+        let outcome = self.process_batch(std::slice::from_ref(command), LOCK_LIMIT_ALONE).await;
         let fault = match outcome {
             Ok(mut answers) => return answers.pop().ok_or(SubmitError::Failed),
             Err(fault) => fault,
@@ -173,7 +173,7 @@ impl<B: BatchHandler> BatchWorker<B> {
     }
 
     /// One batch, one transaction; tried again if it collided with another transaction.
-    async fn take_in(
+    async fn process_batch(
         &self,
         commands: &[B::Command],
         lock_limit: Duration,
@@ -182,7 +182,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         loop {
             let work = AssertUnwindSafe(self.transact(commands, lock_limit)).catch_unwind();
             let work = work.map(|caught| {
-                caught.unwrap_or_else(|_panic| Err(Fault::poison("taking commands in panicked")))
+                caught.unwrap_or_else(|_panic| Err(Fault::poison("processing commands panicked")))
             });
             match db::within(self.settings.transaction_limit, work).await {
                 Ok((answers, effects)) => {
@@ -205,7 +205,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         let mut tx = db::begin(&self.parts.pool).await?;
         let limit = format!("SET LOCAL lock_timeout = {}", lock_limit.as_millis());
         tx.execute(sqlx::AssertSqlSafe(limit)).await?;
-        let (answers, effects) = self.parts.batch.take_in(&mut tx, commands).await?;
+        let (answers, effects) = self.parts.batch.handle_batch(&mut tx, commands).await?;
         if answers.len() != commands.len() {
             return Err(Fault::poison("not as many answers as commands"));
         }

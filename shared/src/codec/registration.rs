@@ -31,18 +31,18 @@ const COMPATIBILITY: &str = "FULL_TRANSITIVE";
 const RENEW_EVERY: Duration = Duration::from_mins(1);
 
 /// Registers and checks all schemas once.
-pub(super) async fn introduce(
+pub(super) async fn register_schemas(
     registry: &SchemaRegistry,
     (settings, health): (&CodecSettings, &HealthComponent),
-    says: &[RecordKind],
+    writes: &[RecordKind],
     reads: &[RecordKind],
 ) -> Result<CodecState, CodecError> {
-    let writers = WriterSchemas::new(registry.clone());
+    let schemas = WriterSchemas::new(registry.clone());
     let mut ids = HashMap::new();
-    for kind in says {
+    for kind in writes {
         let id = agree(registry, &settings.prefix, *kind).await?;
         ids.insert(kind.id, id);
-        writers.remember(id, *kind, &own(*kind));
+        schemas.remember(id, *kind, &own(*kind));
     }
     for kind in reads {
         metrics::counter!("schema_ids_unknown_total", "topic" => kind.topic).increment(0);
@@ -50,17 +50,17 @@ pub(super) async fn introduce(
         let failed = |error| CodecError::Registry(subject.clone(), error);
         // A schema that is learnt now need not be asked for when the registry is unavailable.
         if let Some(latest) = registry.latest(&subject).await.map_err(failed)? {
-            writers.remember(latest.id, *kind, &latest.schema);
+            schemas.remember(latest.id, *kind, &latest.schema);
         }
     }
     Ok(CodecState {
         registry: registry.clone(),
         source: settings.source.clone().into(),
         prefix: settings.prefix.clone(),
-        says: says.to_vec(),
+        writes: writes.to_vec(),
         reads: reads.iter().map(|kind| (kind.topic, *kind)).collect(),
         ids: RwLock::new(ids),
-        writers,
+        writers: schemas,
         sightings: UnknownIds::new(health.clone()),
     })
 }
@@ -105,7 +105,7 @@ impl AvroCodec {
     pub async fn renew(&self) -> Result<usize, CodecError> {
         let inner = &self.0;
         let mut changed = 0;
-        for kind in &inner.says {
+        for kind in &inner.writes {
             let id = agree(&inner.registry, &inner.prefix, *kind).await?;
             let mut ids = inner.ids.write().unwrap_or_else(PoisonError::into_inner);
             let before = ids.insert(kind.id, id);
@@ -119,7 +119,7 @@ impl AvroCodec {
                 topic = kind.topic,
                 id,
                 before,
-                "the schema registry has another id for what is said here: it was restored or emptied"
+                "the schema registry has another id for a schema of this service: it was restored or emptied"
             );
         }
         if changed > 0 {
@@ -142,7 +142,7 @@ impl AvroCodec {
                 tracing::warn!(
                     error = fault::chain(&error),
                     more_since_last_time = unsaid,
-                    "it is not known whether the schema registry still has what is said here"
+                    "it is not known whether the schema registry still has the schemas of this service"
                 );
             }
         }

@@ -33,7 +33,7 @@ fn codec<R: Record>(theirs: &registry::RegisteredSchema) -> AvroCodec {
         registry,
         source: "/a/source".into(),
         prefix: String::new(),
-        says: vec![kind],
+        writes: vec![kind],
         reads: HashMap::from([(R::TOPIC, kind)]),
         ids: RwLock::new(HashMap::from([(TypeId::of::<R>(), OURS)])),
         writers,
@@ -42,7 +42,7 @@ fn codec<R: Record>(theirs: &registry::RegisteredSchema) -> AvroCodec {
     AvroCodec(Arc::new(inner), None)
 }
 
-fn says() -> EventMeta {
+fn meta() -> EventMeta {
     EventMeta {
         id: uuid!("01970000-0000-7000-8000-000000000001"),
         subject: "a-key".to_owned(),
@@ -77,7 +77,7 @@ fn datum<R: Record>(record: &R) -> Vec<u8> {
 }
 
 async fn read<R: Record>(codec: &AvroCodec, payload: Vec<u8>) -> Result<R, Fault> {
-    let mut message = arrived(codec.outgoing::<R>(says(), None));
+    let mut message = arrived(codec.outgoing::<R>(meta(), None));
     message.incoming.payload = Some(payload);
     codec.decode(&message).await
 }
@@ -135,7 +135,7 @@ fn later(schema: &registry::RegisteredSchema, note: Option<&str>) -> Vec<u8> {
 #[tokio::test]
 async fn what_is_said_is_read_as_it_was() {
     let codec = codec::<LoanRequested>(&kept(LoanRequested::SCHEMA));
-    let message = arrived(codec.message(says(), &LoanRequested::sample()).unwrap());
+    let message = arrived(codec.message(meta(), &LoanRequested::sample()).unwrap());
     assert_eq!(message.incoming.topic, LoanRequested::TOPIC);
     assert_eq!(message.incoming.key.as_deref(), Some(&b"a-key"[..]));
     assert_eq!(message.envelope.event_type, LoanRequested::TYPE);
@@ -148,14 +148,14 @@ async fn what_is_said_is_read_as_it_was() {
 #[test]
 fn a_service_says_only_what_it_has_registered() {
     let codec = codec::<LoanRequested>(&kept(LoanRequested::SCHEMA));
-    let refused = codec.message(says(), &LoanEnded::sample()).unwrap_err();
+    let refused = codec.message(meta(), &LoanEnded::sample()).unwrap_err();
     assert!(matches!(refused, Fault::Poison(_)));
 }
 
 #[tokio::test]
 async fn a_tombstone_is_no_record_but_may_be_asked_for() {
     let codec = codec::<LoanEnded>(&kept(LoanEnded::SCHEMA));
-    let tombstone = arrived(codec.tombstone::<LoanEnded>(says()));
+    let tombstone = arrived(codec.tombstone::<LoanEnded>(meta()));
     assert_eq!(tombstone.incoming.payload, None);
     assert_eq!(codec.decode_optional::<LoanEnded>(&tombstone).await.unwrap(), None);
     let refused = codec.decode::<LoanEnded>(&tombstone).await.unwrap_err();
@@ -331,7 +331,7 @@ async fn the_schema_of_another_record_is_poison_and_says_of_which() {
 #[tokio::test]
 async fn a_message_that_calls_itself_something_else_is_poison() {
     let codec = codec::<LoanStarted>(&unused());
-    let mut message = arrived(codec.message(says(), &LoanStarted::sample()).unwrap());
+    let mut message = arrived(codec.message(meta(), &LoanStarted::sample()).unwrap());
     message.envelope.event_type = "another.type.v1".into();
     let refused = codec.decode::<LoanStarted>(&message).await.unwrap_err();
     assert!(matches!(refused, Fault::Poison(why) if why.to_string().contains("another.type.v1")));

@@ -29,8 +29,8 @@ pub struct BrokerSettings {
     /// How connections to the brokers are protected.
     #[arg(long, env = "KAFKA_SECURITY", value_enum, default_value_t)]
     pub kafka_security: BrokerSecurity,
-    /// Certificates (PEM) of those who may vouch for a broker. Without it, those whom the system
-    /// trusts.
+    /// CA certificates (PEM) that brokers' certificates are checked against. Default: the system's
+    /// CA certificates.
     #[arg(long, env = "KAFKA_TLS_CA_FILE")]
     pub kafka_tls_ca_file: Option<PathBuf>,
     /// Our own certificate (PEM), where brokers ask for one.

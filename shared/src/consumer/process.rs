@@ -57,7 +57,7 @@ type BatchAttempt = Result<BatchProgress, TooMany>;
 impl<H: MessageHandler> BatchProcessor<H> {
     /// Processes a batch: inbox, handler, dead letters and outbox in one transaction, all or
     /// nothing. A message at fault becomes a dead letter; a fault of no single message is returned.
-    pub async fn take_in(&self, batch: &[IncomingMessage]) -> Result<BatchCounts, Fault> {
+    pub async fn process_batch(&self, batch: &[IncomingMessage]) -> Result<BatchCounts, Fault> {
         let mut entries = self.entries(batch.iter().cloned(), ProcessingCause::Log);
         if let (_, Some(fault)) = self.decode(&mut entries, ProcessingCause::Log).await {
             return Err(fault);
@@ -69,7 +69,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
     }
 
     /// Processes a batch, whatever messages it holds: only a transient fault is returned.
-    pub async fn take_in_or_isolate(
+    pub async fn process_or_isolate(
         &self,
         batch: &[IncomingMessage],
     ) -> Result<BatchCounts, Fault> {
@@ -235,9 +235,9 @@ impl<H: MessageHandler> BatchProcessor<H> {
             match admission {
                 Admission::New => new.push(at),
                 Admission::Repeat => batch[at].disposition = EntryDisposition::Repeat,
-                Admission::Imposter => {
+                Admission::ReusedId => {
                     let detail = "its ce_id was used before, for another message".to_owned();
-                    batch[at].disposition = EntryDisposition::Dead(FailureReason::Imposter, detail);
+                    batch[at].disposition = EntryDisposition::Dead(FailureReason::ReusedId, detail);
                 }
             }
         }

@@ -113,7 +113,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
             return self.record_failure(id, (*reason, detail.clone()), by).await;
         }
         let by = letter[0].read_by().map_or_else(|| by.clone(), |read_by| by.noting(read_by));
-        decisions::record(&mut tx, id, (LetterAction::Redrive, DecisionOutcome::TakenIn), &by)
+        decisions::record(&mut tx, id, (LetterAction::Redrive, DecisionOutcome::Processed), &by)
             .await?;
         resolve::settle(&mut tx, id, LetterEnd::Redriven).await?;
         effects.save(&mut tx).await?;

@@ -15,7 +15,7 @@ pub(crate) enum LetterAction {
 /// The outcome of the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DecisionOutcome {
-    TakenIn,
+    Processed,
     StillDead,
     PutBack,
     Discarded,
@@ -33,7 +33,7 @@ impl LetterAction {
 impl DecisionOutcome {
     pub(crate) fn code(self) -> &'static str {
         match self {
-            Self::TakenIn => "taken-in",
+            Self::Processed => "processed",
             Self::StillDead => "still-dead",
             Self::PutBack => "put-back",
             Self::Discarded => "discarded",
@@ -46,7 +46,7 @@ pub(crate) fn announce() {
     for (action, outcomes) in [
         (
             LetterAction::Redrive,
-            &[DecisionOutcome::TakenIn, DecisionOutcome::StillDead, DecisionOutcome::PutBack][..],
+            &[DecisionOutcome::Processed, DecisionOutcome::StillDead, DecisionOutcome::PutBack][..],
         ),
         (LetterAction::Discard, &[DecisionOutcome::Discarded]),
     ] {

@@ -32,7 +32,7 @@ impl MetricSampler for LetterSampler {
         "dead-letters"
     }
 
-    async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn sample(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let rows: Vec<(String, i64, f64)> =
             sqlx::query_as(STATEMENT).bind(FAR_ENOUGH).fetch_all(conn).await?;
         let oldest = rows.iter().map(|(_, _, age)| *age).fold(0.0, f64::max);

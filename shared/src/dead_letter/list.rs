@@ -85,7 +85,7 @@ pub struct LetterDecision {
     pub key: Option<String>,
     /// The requested decision: `redrive` or `discard`.
     pub action: String,
-    /// The outcome: `taken-in`, `still-dead`, `put-back`, `discarded`.
+    /// The outcome: `processed`, `still-dead`, `put-back`, `discarded`.
     pub outcome: String,
     /// The operator's name, or the service's own process.
     #[serde(rename = "by")]

@@ -46,11 +46,15 @@ pub struct AdminRoutes {
 
 impl AdminRoutes {
     /// `/livez`, `/readyz`, `/metrics`.
-    pub fn new(vitals: ProcessMetrics, metrics: MetricsHandle, settings: HttpSettings) -> Self {
+    pub fn new(
+        process_metrics: ProcessMetrics,
+        metrics: MetricsHandle,
+        settings: HttpSettings,
+    ) -> Self {
         let health = Router::new()
             .route("/livez", get(async || "alive"))
-            .route("/readyz", get(readyz).with_state(vitals.health().clone()))
-            .route("/metrics", get(render).with_state((vitals, metrics)));
+            .route("/readyz", get(readyz).with_state(process_metrics.health().clone()))
+            .route("/metrics", get(render).with_state((process_metrics, metrics)));
         Self { health, settings, complete: Arc::default() }
     }
 
@@ -89,8 +93,10 @@ async fn readyz(State(health): State<ProcessHealth>, RawQuery(query): RawQuery) 
     (status, JsonBody(ReadinessBody { ready, parts })).into_response()
 }
 
-async fn render(State((vitals, metrics)): State<(ProcessMetrics, MetricsHandle)>) -> Response {
-    vitals.look();
+async fn render(
+    State((process_metrics, metrics)): State<(ProcessMetrics, MetricsHandle)>,
+) -> Response {
+    process_metrics.collect();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render())
         .into_response()
 }

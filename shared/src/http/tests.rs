@@ -266,7 +266,7 @@ async fn an_answer_is_replayed_as_it_was_and_marked() {
 }
 
 #[tokio::test]
-async fn operators_see_life_readiness_and_numbers() {
+async fn operators_see_liveness_readiness_and_metrics() {
     let health = ProcessHealth::default();
     let database = health.component("database");
     let relay = health.component("relay");
@@ -274,8 +274,8 @@ async fn operators_see_life_readiness_and_numbers() {
     let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     send(get_of("/page?limit=3")).await;
     let ask = async |path: &str| {
-        let (vitals, metrics) = (ProcessMetrics::of(health.clone()), metrics.clone());
-        let router = AdminRoutes::new(vitals, metrics, HttpSettings::default()).router();
+        let (process_metrics, metrics) = (ProcessMetrics::of(health.clone()), metrics.clone());
+        let router = AdminRoutes::new(process_metrics, metrics, HttpSettings::default()).router();
         let response = router.oneshot(get_of(path)).await.unwrap();
         (response.status(), text(response).await)
     };

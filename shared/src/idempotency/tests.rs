@@ -102,7 +102,7 @@ fn fingerprint(body: u8) -> RequestFingerprint {
 
 proptest! {
     #[test]
-    fn each_key_is_taken_in_once_and_answered_only_for_its_own_request(
+    fn each_key_is_processed_once_and_answered_only_for_its_own_request(
         requests in proptest::collection::vec(request(), 0..20),
         answered in proptest::collection::hash_map(0..4_u8, 0..3_u8, 0..4),
     ) {

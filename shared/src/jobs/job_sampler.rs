@@ -33,7 +33,7 @@ impl MetricSampler for JobSampler {
         self.kind
     }
 
-    async fn look(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
+    async fn sample(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let from = self.beginning.lock().await.get(conn).await?;
         let (waiting, performing, given_up, due): (i64, i64, i64, f64) = sqlx::query_as(STATEMENT)
             .bind(self.kind)

@@ -182,7 +182,7 @@ impl<E: JobHandler> WorkerParts<E> {
             let error = fault::chain(&*error);
             let ClaimedJob { key, trace, .. } = &outcomes.ended[last].0;
             let trace_id = trace.map(TraceParent::trace_id);
-            let what = "the outcome of a job cannot be taken in";
+            let what = "the outcome of a job cannot be applied";
             tracing::error!(kind = E::KIND, key, trace_id, error, "{what}");
             outcomes.hold_last(outcome::delay(&self.policy, i32::MAX, None), error);
         }

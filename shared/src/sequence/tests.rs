@@ -30,36 +30,36 @@ fn message(topic: &str, source: &'static str, subject: &str, sequence: i64) -> M
 
 #[test]
 fn numbers_rise_per_topic_source_and_subject() {
-    let mut lanes = SequenceMemory::default();
-    assert!(lanes.rises(&message("t", "/a", "s", 5)));
+    let mut memory = SequenceMemory::default();
+    assert!(memory.rises(&message("t", "/a", "s", 5)));
     for elsewhere in
         [message("u", "/a", "s", 1), message("t", "/b", "s", 1), message("t", "/a", "r", 1)]
     {
-        assert!(lanes.rises(&elsewhere), "{elsewhere:?}");
+        assert!(memory.rises(&elsewhere), "{elsewhere:?}");
     }
-    assert!(lanes.rises(&message("t", "/a", "s", 9)), "a gap is another topic's");
+    assert!(memory.rises(&message("t", "/a", "s", 9)), "a gap is another topic's");
 }
 
 #[test]
 fn a_number_that_is_not_above_the_highest_falls() {
-    let mut lanes = SequenceMemory::default();
-    assert!(lanes.rises(&message("t", "/a", "s", 5)));
-    assert!(!lanes.rises(&message("t", "/a", "s", 4)));
-    assert!(!lanes.rises(&message("t", "/a", "s", 5)), "two messages have one number");
-    assert!(lanes.rises(&message("t", "/a", "s", 6)));
+    let mut memory = SequenceMemory::default();
+    assert!(memory.rises(&message("t", "/a", "s", 5)));
+    assert!(!memory.rises(&message("t", "/a", "s", 4)));
+    assert!(!memory.rises(&message("t", "/a", "s", 5)), "two messages have one number");
+    assert!(memory.rises(&message("t", "/a", "s", 6)));
 }
 
 #[test]
 fn what_is_remembered_is_bounded_and_what_spoke_last_is_remembered_longest() {
-    let mut lanes = SequenceMemory::default();
-    lanes.rises(&message("t", "/a", "first", 2));
+    let mut memory = SequenceMemory::default();
+    memory.rises(&message("t", "/a", "first", 2));
     for n in 0..GENERATION_MAX {
-        lanes.rises(&message("t", "/a", &n.to_string(), 1));
+        memory.rises(&message("t", "/a", &n.to_string(), 1));
     }
-    assert!(!lanes.rises(&message("t", "/a", "first", 1)), "a generation later it is known");
+    assert!(!memory.rises(&message("t", "/a", "first", 1)), "a generation later it is known");
     for n in 0..3 * GENERATION_MAX {
-        lanes.rises(&message("t", "/a", &n.to_string(), 1));
+        memory.rises(&message("t", "/a", &n.to_string(), 1));
     }
-    assert!(lanes.young.len() <= GENERATION_MAX && lanes.old.len() <= GENERATION_MAX);
-    assert!(lanes.rises(&message("t", "/a", "first", 1)), "nobody is remembered for ever");
+    assert!(memory.young.len() <= GENERATION_MAX && memory.old.len() <= GENERATION_MAX);
+    assert!(memory.rises(&message("t", "/a", "first", 1)), "nobody is remembered for ever");
 }

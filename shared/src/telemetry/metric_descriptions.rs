@@ -10,9 +10,12 @@ pub(super) fn describe() {
     describe_edges();
     describe_what_cannot_be_read();
 
-    describe_histogram!("intake_batch_size", "Commands taken in by one transaction, by intake.");
-    describe_gauge!("intake_queue_depth", "Commands that wait to be taken in, by intake.");
-    describe_counter!("intake_refused_total", "Commands not taken in, by intake and reason.");
+    describe_histogram!("batcher_batch_size", "Commands processed by one transaction, by batcher.");
+    describe_gauge!("batcher_queue_depth", "Commands that wait in the queue, by batcher.");
+    describe_counter!(
+        "batcher_refused_total",
+        "Commands refused or failed, by batcher and reason."
+    );
 
     describe_counter!("consumer_messages_total", "Messages read, by what became of them.");
     describe_histogram!("consumer_batch_size", "Messages read by one look at the log.");
@@ -30,14 +33,14 @@ pub(super) fn describe() {
         "dead_letter_decisions_total",
         "What operators decided about dead letters, by action and outcome."
     );
-    describe_counter!(sequence::REPEATS, "Messages that were taken in before, by topic.");
+    describe_counter!(sequence::REPEATS, "Messages that were processed before, by topic.");
     describe_counter!(
         sequence::FALLS,
         "Messages read behind a later one of their subject, by topic. Must stay 0."
     );
     describe_gauge!(
         "consumer_lag_messages",
-        "Messages that the whole group has not taken in yet, by topic."
+        "Messages that the whole group has not processed yet, by topic."
     );
     describe_gauge!(
         "consumer_hidden_messages",
@@ -54,7 +57,7 @@ pub(super) fn describe() {
     describe_gauge!(
         "consumer_lag_seconds",
         Unit::Seconds,
-        "Everything said up to so long ago is taken in by the whole group; infinite while unknown."
+        "Age of the newest message up to which the whole group has processed everything; infinite while unknown."
     );
     describe_relay();
 

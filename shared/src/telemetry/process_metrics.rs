@@ -54,7 +54,7 @@ impl ProcessMetrics {
     }
 
     /// Reads all values, for the next scrape of the metrics.
-    pub(crate) fn look(&self) {
+    pub(crate) fn collect(&self) {
         let report = self.health.report();
         gauge!("health_ready", "part" => "all").set(u8::from(report.values().all(Result::is_ok)));
         for (part, state) in report {
@@ -79,7 +79,7 @@ impl ProcessMetrics {
     }
 }
 
-/// Says which program this is.
-pub(crate) fn introduce(service: &'static str) {
+/// Sets `build_info`: the labels name the service and its version.
+pub(crate) fn describe_service(service: &'static str) {
     gauge!("build_info", "service" => service, "version" => env!("CARGO_PKG_VERSION")).set(1);
 }

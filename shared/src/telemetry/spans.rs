@@ -4,7 +4,7 @@
 //! span is not entered and left here; it is recorded when it has ended, one per message of a batch.
 //!
 //! ```text
-//! request ─┬─ intake       (waits for its turn)
+//! request ─┬─ queue        (waits in the batcher)
 //!          └─ transaction ─┬─ outbox   (waits in the table)
 //!                          └─ send ────┬─ topic   (waits in the log)
 //!                                      └─ process ─┬─ job ── call

@@ -62,8 +62,8 @@ const GROWN_MAX: u64 = 40_000_000;
 #[tokio::test]
 async fn measurements_do_not_pile_up_where_nobody_asks() {
     // Numbers of its own: those of the process are sorted by others at the same time, at which some
-    // may be lost (see `Metrics::keep_up`).
-    let recorder = numbers().unwrap().build_recorder();
+    // may be lost (see `Metrics::run_upkeep`).
+    let recorder = recorder_builder().unwrap().build_recorder();
     let metrics = MetricsHandle(recorder.handle());
     let measured = metrics::with_local_recorder(&recorder, || metrics::histogram!("piled_up_size"));
     let stop = CancellationToken::new();
@@ -76,7 +76,7 @@ async fn measurements_do_not_pile_up_where_nobody_asks() {
     };
     let before = resident();
     let (kept_up, ()) =
-        tokio::join!(metrics.clone().keep_up(Duration::from_millis(5), stop.clone()), measuring);
+        tokio::join!(metrics.clone().run_upkeep(Duration::from_millis(5), stop.clone()), measuring);
     kept_up.unwrap();
     let grown = resident().saturating_sub(before);
     assert!(grown < GROWN_MAX, "{grown} bytes more");

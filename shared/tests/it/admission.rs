@@ -121,7 +121,7 @@ impl BatchHandler for Anything {
     type Command = ();
     type Answer = ();
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         _conn: &mut PgConnection,
         commands: &[()],
@@ -131,7 +131,7 @@ impl BatchHandler for Anything {
 }
 
 #[tokio::test]
-async fn an_intake_refuses_at_once_while_its_gate_is_shut() {
+async fn a_batcher_refuses_at_once_while_its_gate_is_shut() {
     let (pool, _) = kit::database().await;
     let watcher = watcher(&pool, &ProcessHealth::default());
     let parts = batcher::BatcherParts {
@@ -145,15 +145,15 @@ async fn an_intake_refuses_at_once_while_its_gate_is_shut() {
         transaction_limit: kit::PATIENCE,
         ..batcher::BatcherSettings::default()
     };
-    let (door, mut worker) = CommandBatcher::new(parts, patient);
+    let (batcher, mut worker) = CommandBatcher::new(parts, patient);
     say(&pool, 11).await;
     watcher.step().await.unwrap();
-    let refused = door.submit(()).now_or_never();
+    let refused = batcher.submit(()).now_or_never();
     assert!(matches!(refused, Some(Err(SubmitError::Overloaded { .. }))), "{refused:?}");
-    assert_eq!(door.depth(), 0);
+    assert_eq!(batcher.depth(), 0);
     publish(&pool, 11).await;
     watcher.step().await.unwrap();
-    let (answer, step) = tokio::join!(door.submit(()), worker.step());
+    let (answer, step) = tokio::join!(batcher.submit(()), worker.step());
     assert_eq!((answer, step), (Ok(()), BatcherStep::Answered(1)));
     assert_eq!(AdmissionGate::default().refuses(), None);
 }

@@ -32,7 +32,7 @@ impl BatchHandler for Ledger {
     type Command = String;
     type Answer = String;
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         conn: &mut PgConnection,
         commands: &[String],
@@ -80,7 +80,7 @@ fn settings() -> BatcherSettings {
     }
 }
 
-fn intake<B: BatchHandler>(
+fn make<B: BatchHandler>(
     pool: &PgPool,
     batch: B,
     settings: BatcherSettings,
@@ -96,8 +96,8 @@ async fn lines(pool: &PgPool) -> Vec<String> {
 
 /// Submits these commands together and takes one step.
 async fn together(pool: &PgPool, commands: &[&str]) -> Vec<Result<String, SubmitError>> {
-    let (door, mut worker) = intake(pool, Ledger, settings());
-    let answers = join_all(commands.iter().map(|command| door.submit((*command).to_owned())));
+    let (batcher, mut worker) = make(pool, Ledger, settings());
+    let answers = join_all(commands.iter().map(|command| batcher.submit((*command).to_owned())));
     let (answers, step) = tokio::join!(answers, worker.step());
     assert_eq!(step, BatcherStep::Answered(commands.len()));
     answers
@@ -128,7 +128,7 @@ async fn a_command_that_fails_takes_no_other_with_it() {
 }
 
 #[tokio::test]
-async fn a_command_whose_row_is_held_is_busy_and_the_others_are_taken_in() {
+async fn a_command_whose_row_is_held_is_busy_and_the_others_are_processed() {
     let pool = database().await;
     let mut holder = db::begin(&pool).await.unwrap();
     holder.execute("SELECT FROM latch WHERE key = 'a' FOR UPDATE").await.unwrap();
@@ -141,8 +141,8 @@ async fn a_command_whose_row_is_held_is_busy_and_the_others_are_taken_in() {
 #[tokio::test]
 async fn a_caller_that_goes_away_does_not_undo_its_command() {
     let pool = database().await;
-    let (door, mut worker) = intake(&pool, Ledger, settings());
-    assert_eq!(door.submit("orphan".to_owned()).now_or_never(), None);
+    let (batcher, mut worker) = make(&pool, Ledger, settings());
+    assert_eq!(batcher.submit("orphan".to_owned()).now_or_never(), None);
     assert_eq!(worker.step().await, BatcherStep::Answered(1));
     assert_eq!(lines(&pool).await, ["orphan"]);
 }
@@ -150,14 +150,14 @@ async fn a_caller_that_goes_away_does_not_undo_its_command() {
 #[tokio::test]
 async fn what_does_not_fit_is_refused_at_once() {
     let pool = database().await;
-    let (door, mut worker) = intake(&pool, Ledger, BatcherSettings { queue_max: 2, ..settings() });
-    let waiting = [door.submit("a".to_owned()), door.submit("b".to_owned())];
+    let (batcher, mut worker) = make(&pool, Ledger, BatcherSettings { queue_max: 2, ..settings() });
+    let waiting = [batcher.submit("a".to_owned()), batcher.submit("b".to_owned())];
     let mut waiting = waiting.map(Box::pin);
     for waits in &mut waiting {
         assert_eq!(waits.as_mut().now_or_never(), None);
     }
-    assert_eq!(door.depth(), 2);
-    assert_eq!(door.submit("c".to_owned()).now_or_never(), Some(Err(SubmitError::Full)));
+    assert_eq!(batcher.depth(), 2);
+    assert_eq!(batcher.submit("c".to_owned()).now_or_never(), Some(Err(SubmitError::Full)));
     worker.step().await;
     assert_eq!(join_all(waiting).await, [Ok("took a".to_owned()), Ok("took b".to_owned())]);
     assert_eq!(lines(&pool).await, ["a", "b"]);
@@ -167,25 +167,25 @@ async fn what_does_not_fit_is_refused_at_once() {
 async fn a_queue_that_was_full_lets_in_again_when_half_of_it_is_free() {
     let pool = database().await;
     let settings = BatcherSettings { queue_max: 4, batch_max: 1, ..settings() };
-    let (door, mut worker) = intake(&pool, Ledger, settings);
+    let (batcher, mut worker) = make(&pool, Ledger, settings);
     let mut waiting: Vec<_> =
-        ["a", "b", "c", "d"].map(|text| Box::pin(door.submit(text.to_owned()))).into();
+        ["a", "b", "c", "d"].map(|text| Box::pin(batcher.submit(text.to_owned()))).into();
     for waits in &mut waiting {
         assert_eq!(waits.as_mut().now_or_never(), None);
     }
-    assert_eq!(door.submit("e".to_owned()).now_or_never(), Some(Err(SubmitError::Full)));
+    assert_eq!(batcher.submit("e".to_owned()).now_or_never(), Some(Err(SubmitError::Full)));
     worker.step().await;
-    assert_eq!(door.depth(), 3, "there is room");
-    assert_eq!(door.submit("f".to_owned()).now_or_never(), Some(Err(SubmitError::Full)));
+    assert_eq!(batcher.depth(), 3, "there is room");
+    assert_eq!(batcher.submit("f".to_owned()).now_or_never(), Some(Err(SubmitError::Full)));
     worker.step().await;
-    assert_eq!(door.submit("g".to_owned()).now_or_never(), None, "half of it is free");
+    assert_eq!(batcher.submit("g".to_owned()).now_or_never(), None, "half of it is free");
 }
 
 #[tokio::test]
-async fn no_transaction_takes_in_more_than_a_batch() {
+async fn no_transaction_processes_more_than_a_batch() {
     let pool = database().await;
-    let (door, mut worker) = intake(&pool, Ledger, BatcherSettings { batch_max: 2, ..settings() });
-    let answers = join_all(["a", "b", "c"].map(|text| door.submit(text.to_owned())));
+    let (batcher, mut worker) = make(&pool, Ledger, BatcherSettings { batch_max: 2, ..settings() });
+    let answers = join_all(["a", "b", "c"].map(|text| batcher.submit(text.to_owned())));
     let steps = async { [worker.step().await, worker.step().await] };
     let (answers, steps) = tokio::join!(answers, steps);
     assert_eq!(steps, [BatcherStep::Answered(2), BatcherStep::Answered(1)]);
@@ -201,24 +201,24 @@ async fn a_database_that_is_away_is_unavailable_to_all() {
 }
 
 #[tokio::test]
-async fn an_intake_that_stops_takes_in_what_waits_and_refuses_what_is_new() {
+async fn a_batcher_that_stops_processes_what_waits_and_refuses_what_is_new() {
     let pool = database().await;
-    let (door, worker) = intake(&pool, Ledger, settings());
+    let (batcher, worker) = make(&pool, Ledger, settings());
     let stop = CancellationToken::new();
-    let mut waits = Box::pin(door.submit("a".to_owned()));
+    let mut waits = Box::pin(batcher.submit("a".to_owned()));
     assert_eq!(waits.as_mut().now_or_never(), None);
     stop.cancel();
     worker.run(stop).await.unwrap();
     assert_eq!(waits.await, Ok("took a".to_owned()));
-    assert_eq!(door.submit("b".to_owned()).await, Err(SubmitError::Stopping));
+    assert_eq!(batcher.submit("b".to_owned()).await, Err(SubmitError::Stopping));
     assert_eq!(lines(&pool).await, ["a"]);
 }
 
 #[tokio::test]
-async fn an_intake_whose_worker_died_does_not_leave_its_callers_waiting() {
+async fn a_batcher_whose_worker_died_does_not_leave_its_callers_waiting() {
     let pool = database().await;
-    let (door, worker) = intake(&pool, Ledger, settings());
-    let mut waits = Box::pin(door.submit("a".to_owned()));
+    let (batcher, worker) = make(&pool, Ledger, settings());
+    let mut waits = Box::pin(batcher.submit("a".to_owned()));
     assert_eq!(waits.as_mut().now_or_never(), None);
     drop(worker);
     assert_eq!(waits.await, Err(SubmitError::Unavailable));
@@ -232,7 +232,7 @@ impl BatchHandler for Keyed {
     type Command = RequestKey;
     type Answer = IdempotentAnswer<Infallible>;
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         conn: &mut PgConnection,
         commands: &[RequestKey],
@@ -269,11 +269,11 @@ async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
     let pool = database().await;
     // Two processes, each with its own batcher, and small batches so that they interleave.
     let few = BatcherSettings { batch_max: 5, lock_limit: PATIENCE, ..settings() };
-    let (one, mut its_worker) = intake(&pool, Keyed, few);
-    let (other, mut others_worker) = intake(&pool, Keyed, few);
+    let (one, mut its_worker) = make(&pool, Keyed, few);
+    let (other, mut others_worker) = make(&pool, Keyed, few);
     let answers = join_all((0..50).map(|n| {
-        let door = if n % 2 == 0 { &one } else { &other };
-        door.submit(keyed("same", 1))
+        let batcher = if n % 2 == 0 { &one } else { &other };
+        batcher.submit(keyed("same", 1))
     }));
     let work = async |worker: &mut BatchWorker<Keyed>| {
         for _ in 0..5 {
@@ -290,7 +290,7 @@ async fn fifty_at_once_under_one_key_have_one_effect_and_one_answer() {
 async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found() {
     let pool = database().await;
     let patient = BatcherSettings { lock_limit: PATIENCE, ..settings() };
-    let (door, mut worker) = intake(&pool, Keyed, patient);
+    let (batcher, mut worker) = make(&pool, Keyed, patient);
     let request = keyed("shared", 1);
     let answer = HttpAnswer { status: 202, location: None, body: "theirs".to_owned() };
     let mut theirs = db::begin(&pool).await.unwrap();
@@ -300,7 +300,7 @@ async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found(
         theirs.commit().await.unwrap();
     };
     let ours = async {
-        let (answer, _) = tokio::join!(door.submit(keyed("shared", 1)), worker.step());
+        let (answer, _) = tokio::join!(batcher.submit(keyed("shared", 1)), worker.step());
         answer
     };
     assert_eq!(body(tokio::join!(ours, they_commit).0), "theirs");
@@ -310,12 +310,12 @@ async fn a_key_that_another_process_is_using_is_waited_for_and_its_answer_found(
 #[tokio::test]
 async fn a_key_that_is_used_for_too_long_by_another_process_is_busy() {
     let pool = database().await;
-    let (door, mut worker) = intake(&pool, Keyed, settings());
+    let (batcher, mut worker) = make(&pool, Keyed, settings());
     let request = keyed("shared", 1);
     let answer = HttpAnswer { status: 202, location: None, body: "theirs".to_owned() };
     let mut theirs = db::begin(&pool).await.unwrap();
     idempotency::keep(&mut theirs, &[AnswerRecord { request, answer }]).await.unwrap();
-    let (ours, step) = tokio::join!(door.submit(keyed("shared", 1)), worker.step());
+    let (ours, step) = tokio::join!(batcher.submit(keyed("shared", 1)), worker.step());
     assert_eq!((ours, step), (Err(SubmitError::Busy), BatcherStep::Answered(1)));
 }
 
@@ -333,7 +333,7 @@ async fn until_somebody_waits(pool: &PgPool) {
 }
 
 #[tokio::test]
-async fn what_was_taken_in_is_told_to_the_workers() {
+async fn the_workers_are_woken_after_a_commit() {
     let pool = database().await;
     let wakers = WorkerWakers::default();
     let gate = AdmissionGate::default();
@@ -344,10 +344,10 @@ async fn what_was_taken_in_is_told_to_the_workers() {
         wakers: wakers.clone(),
         gate,
     };
-    let (door, mut worker) = CommandBatcher::new(parts, settings());
+    let (batcher, mut worker) = CommandBatcher::new(parts, settings());
     let relay = Arc::clone(&wakers.relay);
     let woken = relay.notified();
-    let (answer, _) = tokio::join!(door.submit(()), worker.step());
+    let (answer, _) = tokio::join!(batcher.submit(()), worker.step());
     answer.unwrap();
     tokio::time::timeout(PATIENCE, woken).await.unwrap();
 }
@@ -360,7 +360,7 @@ impl BatchHandler for Speaker {
     type Command = ();
     type Answer = ();
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         _conn: &mut PgConnection,
         commands: &[()],
@@ -377,7 +377,7 @@ impl BatchHandler for Stuck {
     type Command = ();
     type Answer = ();
 
-    async fn take_in(
+    async fn handle_batch(
         &self,
         _conn: &mut PgConnection,
         _commands: &[()],
@@ -391,10 +391,10 @@ async fn a_stop_does_not_wait_for_a_database_that_never_answers() {
     let (pool, _) = kit::database().await;
     let (transaction_limit, stop_limit) = (Duration::from_hours(1), Duration::from_millis(100));
     let settings = BatcherSettings { transaction_limit, stop_limit, ..settings() };
-    let (door, worker) = intake(&pool, Stuck, settings);
+    let (batcher, worker) = make(&pool, Stuck, settings);
     let stop = CancellationToken::new();
     stop.cancel();
-    let both = async { tokio::join!(door.submit(()), worker.run(stop)) };
+    let both = async { tokio::join!(batcher.submit(()), worker.run(stop)) };
     let (answer, _) = tokio::time::timeout(PATIENCE, both).await.expect("it ends");
     assert_eq!(answer, Err(SubmitError::Unavailable), "nobody knows");
 }

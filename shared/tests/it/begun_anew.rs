@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    dead_letters::{by, open, repair, take_in, unreadable},
+    dead_letters::{by, open, process_batch, repair, unreadable},
     kit::{
         NUMBERS, Tally, begin_anew, broker, create_topics, database, incoming, number, parts,
         publish, totals, value,
@@ -49,12 +49,12 @@ async fn another_bad_message_at_the_same_offset_is_a_second_dead_letter_and_the_
         IncomingMessage { key: None, ..first.clone() },
         IncomingMessage { payload: None, ..first.clone() },
     ];
-    assert_eq!(take_in(&parts, std::slice::from_ref(&first)).await.dead, 1);
+    assert_eq!(process_batch(&parts, std::slice::from_ref(&first)).await.dead, 1);
     for (other, n) in others.iter().zip(2..) {
-        assert_eq!(take_in(&parts, std::slice::from_ref(other)).await.dead, 1, "{other:?}");
+        assert_eq!(process_batch(&parts, std::slice::from_ref(other)).await.dead, 1, "{other:?}");
         assert_eq!(letters(&pool).await, n);
     }
-    let again = take_in(&parts, &[&[first], &others[..]].concat()).await;
+    let again = process_batch(&parts, &[&[first], &others[..]].concat()).await;
     assert_eq!(again, BatchCounts { repeats: 5, ..BatchCounts::default() });
     assert_eq!(letters(&pool).await, 5);
 }
@@ -63,16 +63,16 @@ async fn another_bad_message_at_the_same_offset_is_a_second_dead_letter_and_the_
 async fn each_bad_message_of_a_topic_that_began_anew_has_a_letter_and_the_others_are_processed() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
-    take_in(&parts, &[at(&unreadable("a", 1), 7, 1_000)]).await;
+    process_batch(&parts, &[at(&unreadable("a", 1), 7, 1_000)]).await;
     // The same offsets, and lower ones, belong to other messages now.
     let anew = [
         at(&number(NUMBERS, "a", 3, 4), 0, 2_000),
         at(&unreadable("a", 4), 7, 2_001),
         at(&number(NUMBERS, "a", 5, 8), 8, 2_002),
     ];
-    let taken = take_in(&parts, &anew).await;
+    let taken = process_batch(&parts, &anew).await;
     assert_eq!(taken, BatchCounts { fresh: 2, dead: 1, repeats: 0 });
-    let again = take_in(&parts, &anew).await;
+    let again = process_batch(&parts, &anew).await;
     assert_eq!(again, BatchCounts { repeats: 3, ..BatchCounts::default() });
     repair(&pool, "1").await;
     for letter in open(&pool).await {
@@ -90,7 +90,7 @@ async fn consume(pool: &PgPool, kafka: &kafka::KafkaSettings, n: i64) {
     let (stop, mut patience) = (CancellationToken::new(), TestWait::until("bad messages are kept"));
     while letters(pool).await < n {
         let did = consumer.step(&stop).await.unwrap();
-        if let ConsumerStep::TakenIn(taken) = did {
+        if let ConsumerStep::Processed(taken) = did {
             assert_eq!(taken.repeats, 0, "nothing is read twice here");
         }
         patience.looked((did, letters(pool).await));

@@ -35,13 +35,13 @@ pub(crate) async fn settings() -> CodecSettings {
 
 pub(crate) async fn connect(
     settings: &CodecSettings,
-    says: &[RecordKind],
+    writes: &[RecordKind],
     reads: &[RecordKind],
 ) -> Result<AvroCodec, CodecError> {
     let health = ProcessHealth::default();
     let component = health.component("registry");
     let codec =
-        AvroCodec::connect(settings, says, reads, &component, &CancellationToken::new()).await;
+        AvroCodec::connect(settings, writes, reads, &component, &CancellationToken::new()).await;
     assert_eq!(health.is_ready(), codec.is_ok());
     codec
 }
@@ -50,7 +50,7 @@ pub(crate) fn started() -> LoanStarted {
     LoanStarted::sample()
 }
 
-pub(crate) fn says() -> EventMeta {
+pub(crate) fn meta() -> EventMeta {
     let clock = Clock::System;
     let id = clock.new_id();
     EventMeta { id, subject: "a-key".to_owned(), sequence: 1, at: clock.now(), trace: None }
@@ -137,7 +137,7 @@ async fn what_one_service_says_another_reads() {
     // The reader starts first and knows no schema yet.
     let reader = connect(&settings, &[], &[kind]).await.unwrap();
     let writer = connect(&settings, &[kind], &[]).await.unwrap();
-    let message = arrived(writer.message(says(), &started()).unwrap());
+    let message = arrived(writer.message(meta(), &started()).unwrap());
     assert_eq!(read::<LoanStarted>(&reader, &message).await.unwrap(), started());
 }
 
@@ -148,11 +148,11 @@ async fn old_and_new_versions_read_each_other() {
     let old = connect(&settings, &[ours], &[ours]).await.unwrap();
     let new = connect(&settings, &[later], &[later]).await.unwrap();
 
-    let message = arrived(old.message(says(), &started()).unwrap());
+    let message = arrived(old.message(meta(), &started()).unwrap());
     let later = read::<Later>(&new, &message).await.unwrap();
     assert_eq!((later.fee_minor, later.priority), (4_499, 5));
 
-    let message = arrived(new.message(says(), &Later { priority: 1, ..later }).unwrap());
+    let message = arrived(new.message(meta(), &Later { priority: 1, ..later }).unwrap());
     assert_eq!(read::<LoanStarted>(&old, &message).await.unwrap(), started());
 }
 
@@ -190,7 +190,7 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
     let settings = settings().await;
     let kinds = [RecordKind::of::<LoanStarted>(), RecordKind::of::<LoanEnded>()];
     let codec = connect(&settings, &kinds, &[]).await.unwrap();
-    let mut message = arrived(codec.message(says(), &started()).unwrap());
+    let mut message = arrived(codec.message(meta(), &started()).unwrap());
     let cancelled = SchemaRegistry::new(&settings.registry_url).unwrap();
     let subject = format!("{}loan-ended-value", settings.prefix);
     let latest = answered(async || cancelled.latest(&subject).await).await.unwrap();
@@ -221,7 +221,7 @@ async fn the_schema_of_another_topic_and_one_of_nobody_are_poison() {
 
 #[tokio::test]
 async fn a_service_waits_for_the_registry_and_says_so() {
-    let (mut door, through) = PortSwitch::before_url(url().await);
+    let (mut port_switch, through) = PortSwitch::before_url(url().await);
     let settings = CodecSettings { registry_url: through, ..settings().await };
     let (health, stop) = (ProcessHealth::default(), CancellationToken::new());
     let component = health.component("registry");
@@ -229,7 +229,7 @@ async fn a_service_waits_for_the_registry_and_says_so() {
     let connecting = AvroCodec::connect(&settings, &kinds, &kinds, &component, &stop);
     let opening = async {
         until("it says that it waits", async || reported(&health).contains("out of reach")).await;
-        door.open().await;
+        port_switch.open().await;
     };
     let (codec, ()) = tokio::join!(connecting, opening);
     codec.unwrap();
@@ -254,27 +254,27 @@ async fn a_service_that_waits_for_the_registry_stops_when_told_to() {
 
 #[tokio::test]
 async fn a_registry_that_goes_away_stops_only_what_was_never_read_before() {
-    let (mut door, through) = PortSwitch::before_url(url().await);
-    door.open().await;
+    let (mut port_switch, through) = PortSwitch::before_url(url().await);
+    port_switch.open().await;
     let direct = settings().await;
-    let behind_door = CodecSettings { registry_url: through, ..direct.clone() };
+    let behind_switch = CodecSettings { registry_url: through, ..direct.clone() };
     let (ours, later) = (RecordKind::of::<LoanStarted>(), RecordKind::of::<Later>());
     let writer = connect(&direct, &[ours], &[]).await.unwrap();
-    let reader = connect(&behind_door, &[], &[ours]).await.unwrap();
-    let known = arrived(writer.message(says(), &started()).unwrap());
+    let reader = connect(&behind_switch, &[], &[ours]).await.unwrap();
+    let known = arrived(writer.message(meta(), &started()).unwrap());
     let newer = connect(&direct, &[later], &[]).await.unwrap();
     let record = serde_json::json!({
         "loan_id": started().loan_id, "fee_minor": 4_499, "currency": "EUR", "priority": 1,
         "started_at": Value::from(1_767_355_200_123_456_i64),
     });
     let record: Later = serde_json::from_value(record).unwrap();
-    let unknown = arrived(newer.message(says(), &record).unwrap());
+    let unknown = arrived(newer.message(meta(), &record).unwrap());
 
-    door.shut().await;
+    port_switch.shut().await;
     assert_eq!(reader.decode::<LoanStarted>(&known).await.unwrap(), started());
     let fault = reader.decode::<LoanStarted>(&unknown).await.unwrap_err();
     assert!(matches!(fault, Fault::Transient(_)), "{fault:?}");
-    door.open().await;
+    port_switch.open().await;
     assert_eq!(read::<LoanStarted>(&reader, &unknown).await.unwrap(), started());
 }
 

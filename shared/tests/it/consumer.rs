@@ -36,9 +36,9 @@ async fn a_batch_that_is_read_again_has_no_second_effect() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let batch = batch(&[number(NUMBERS, "a", 1, 1), number(NUMBERS, "a", 2, 2)]);
-    let first = parts.take_in(&batch).await.unwrap();
+    let first = parts.process_batch(&batch).await.unwrap();
     assert_eq!(first, BatchCounts { fresh: 2, ..BatchCounts::default() });
-    let again = parts.take_in(&batch).await.unwrap();
+    let again = parts.process_batch(&batch).await.unwrap();
     assert_eq!(again, BatchCounts { repeats: 2, ..BatchCounts::default() });
     assert_eq!(totals(&pool).await["a"], 3);
     assert_eq!(said(&pool, "sums").await, 1);
@@ -54,8 +54,8 @@ async fn each_kind_of_poison_is_dead_with_its_reason_and_the_others_go_on() {
     let mut no_number = number(NUMBERS, "c", 1, 1);
     no_number.payload = Some(b"one".to_vec());
     let negative = number(NUMBERS, "d", 1, -1);
-    let mut imposter = good.clone();
-    imposter.payload = Some(b"100".to_vec());
+    let mut reused_id = good.clone();
+    reused_id.payload = Some(b"100".to_vec());
     let mut other_key = incoming(&number(NUMBERS, "e", 1, 1), 5);
     other_key.key = Some(b"f".to_vec());
     let batch = vec![
@@ -63,24 +63,24 @@ async fn each_kind_of_poison_is_dead_with_its_reason_and_the_others_go_on() {
         no_id,
         incoming(&no_number, 2),
         incoming(&negative, 3),
-        incoming(&imposter, 4),
+        incoming(&reused_id, 4),
         other_key,
         incoming(&number(NUMBERS, "g", 1, 5), 6),
     ];
-    let taken = parts.take_in(&batch).await.unwrap();
+    let taken = parts.process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 2, dead: 5, ..BatchCounts::default() });
     assert_eq!(totals(&pool).await.into_values().sum::<i64>(), 6);
     let expected = [
         ("envelope", "header ce_id is missing"),
         ("body", "not a number"),
         ("contradiction", "it is negative"),
-        ("imposter", "its ce_id was used before, for another message"),
+        ("reused-id", "its ce_id was used before, for another message"),
         ("envelope", "its key is not its ce_subject"),
     ];
     let dead = dead(&pool).await;
     assert_eq!(dead.iter().map(|(r, d)| (r.as_str(), d.as_str())).collect::<Vec<_>>(), expected);
     assert_eq!(said(&pool, "tally.dlq").await, 5);
-    parts.take_in(&batch).await.unwrap();
+    parts.process_batch(&batch).await.unwrap();
     assert_eq!(said(&pool, "tally.dlq").await, 5, "a letter that is read again is kept once");
 }
 
@@ -94,7 +94,7 @@ async fn a_message_that_panics_or_breaks_a_constraint_is_isolated() {
         number(NUMBERS, "c", 1, 7),
         number(NUMBERS, "d", 1, 2),
     ]);
-    let taken = parts.take_in_or_isolate(&batch).await.unwrap();
+    let taken = parts.process_or_isolate(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 2, dead: 2, ..BatchCounts::default() });
     let totals = totals(&pool).await;
     assert_eq!((totals["a"], totals["d"], totals.len()), (1, 2, 2));
@@ -110,12 +110,12 @@ async fn an_outage_is_no_reason_to_die() {
         let outages = Arc::new(AtomicU32::new(outages));
         let parts = parts(&pool, Tally { outages });
         let batch = batch(&[number(NUMBERS, "a", 1, 1), number(NUMBERS, "a", 2, struck)]);
-        let fault = parts.take_in_or_isolate(&batch).await.unwrap_err();
+        let fault = parts.process_or_isolate(&batch).await.unwrap_err();
         assert!(matches!(fault, Fault::Transient(_)), "{struck}");
         assert!(dead(&pool).await.is_empty(), "{struck}");
         let before = totals(&pool).await.get("a").copied();
         assert_eq!(before, (struck == 98).then_some(1), "{struck}");
-        parts.take_in_or_isolate(&batch).await.unwrap();
+        parts.process_or_isolate(&batch).await.unwrap();
         assert_eq!(totals(&pool).await["a"], 1 + struck);
     }
 }
@@ -127,7 +127,7 @@ async fn a_dead_letter_keeps_the_bytes_as_they_came_however_large() {
     let mut large = incoming(&number(NUMBERS, "a", 1, 1), 0);
     large.payload = Some(vec![0xff; outbox::MESSAGE_BYTES_MAX]);
     large.headers.push_raw("odd", Some(&[0, 0xff]));
-    parts.take_in(std::slice::from_ref(&large)).await.unwrap();
+    parts.process_batch(std::slice::from_ref(&large)).await.unwrap();
     let (payload, headers): (Vec<u8>, Vec<u8>) =
         sqlx::query_as("SELECT payload, headers FROM messaging.dead_letter")
             .fetch_one(&pool)
@@ -207,7 +207,7 @@ async fn a_consumer_reads_from_the_beginning_and_goes_on_where_it_stopped() {
         let first = began.elapsed();
         publish(&kafka, &some(5)).await;
         let began = Instant::now();
-        let (fresh, repeats) = take_in_with(consumer(), 5).await;
+        let (fresh, repeats) = process_with(consumer(), 5).await;
         assert_eq!(fresh, 5);
         if repeats == 0 {
             return;
@@ -220,12 +220,12 @@ async fn a_consumer_reads_from_the_beginning_and_goes_on_where_it_stopped() {
 }
 
 /// Steps until `n` new messages are processed; answers how many were new and how many repeats.
-async fn take_in_with(mut consumer: GroupConsumer<Tally>, n: usize) -> (usize, usize) {
+async fn process_with(mut consumer: GroupConsumer<Tally>, n: usize) -> (usize, usize) {
     let stop = CancellationToken::new();
     let (mut fresh, mut repeats) = (0, 0);
     let mut patience = TestWait::until(&format!("{n} new messages are processed"));
     while fresh < n {
-        if let ConsumerStep::TakenIn(taken) = consumer.step(&stop).await.unwrap() {
+        if let ConsumerStep::Processed(taken) = consumer.step(&stop).await.unwrap() {
             fresh += taken.fresh;
             repeats += taken.repeats;
         }
@@ -251,7 +251,7 @@ async fn a_held_batch_is_tried_again_until_the_outage_is_over() {
 }
 
 #[tokio::test]
-async fn members_that_come_and_go_take_each_message_in_once() {
+async fn members_that_come_and_go_process_each_message_once() {
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 6).await;

@@ -29,7 +29,7 @@ async fn admin(n: i64) -> (PgPool, Router) {
     let parts = Arc::new(parts(&pool, Tally::default()));
     for it in 0..n {
         let key = it.to_string();
-        parts.take_in(&[incoming(&unreadable(&key, 1), it)]).await.unwrap();
+        parts.process_batch(&[incoming(&unreadable(&key, 1), it)]).await.unwrap();
     }
     let messages = Some(parts as _);
     let letters = DeadLetterAdmin { messages, ..DeadLetterAdmin::new(pool.clone()) };
@@ -143,8 +143,8 @@ async fn what_cannot_be_is_refused_with_a_problem() {
 #[tokio::test]
 async fn until_the_service_has_started_its_admin_server_answers_health_and_nothing_else() {
     let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
-    let vitals = ProcessMetrics::of(ProcessHealth::default());
-    let admin = AdminRoutes::new(vitals, metrics, http::HttpSettings::default());
+    let process_metrics = ProcessMetrics::of(ProcessHealth::default());
+    let admin = AdminRoutes::new(process_metrics, metrics, http::HttpSettings::default());
     let app = admin.router();
     let status = async |path| {
         let request = Request::get(path).body(Body::empty()).unwrap();

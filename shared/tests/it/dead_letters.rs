@@ -49,11 +49,11 @@ async fn show(pool: &PgPool, id: Uuid) -> (Option<StoredLetter>, Vec<(String, St
     (shown.letter, decisions)
 }
 
-pub(crate) async fn take_in(
+pub(crate) async fn process_batch(
     parts: &BatchProcessor<Tally>,
     batch: &[IncomingMessage],
 ) -> BatchCounts {
-    parts.take_in_or_isolate(batch).await.unwrap()
+    parts.process_or_isolate(batch).await.unwrap()
 }
 
 /// The software is repaired: it can read the message now.
@@ -75,10 +75,10 @@ async fn a_dead_letter_keeps_nothing_back() {
         incoming(&number(NUMBERS, "b", 1, 10), 2),
         incoming(&number(NUMBERS, "a", 3, 2), 3),
     ];
-    let taken = take_in(&parts, &batch).await;
+    let taken = process_batch(&parts, &batch).await;
     assert_eq!(taken, BatchCounts { fresh: 3, dead: 1, repeats: 0 });
     let next = [incoming(&number(NUMBERS, "a", 4, 4), 4)];
-    assert_eq!(take_in(&parts, &next).await.fresh, 1);
+    assert_eq!(process_batch(&parts, &next).await.fresh, 1);
     let totals = totals(&pool).await;
     assert_eq!((totals["a"], totals["b"]), (7, 10));
     let letter = only(&pool).await;
@@ -92,7 +92,7 @@ async fn a_message_without_an_envelope_is_dead_until_it_is_discarded() {
     let parts = parts(&pool, Tally::default());
     let mut no_id = incoming(&number(NUMBERS, "a", 1, 1), 0);
     no_id.headers = shared::message::MessageHeaders::default();
-    let taken = take_in(&parts, &[no_id, incoming(&number(NUMBERS, "a", 2, 2), 1)]).await;
+    let taken = process_batch(&parts, &[no_id, incoming(&number(NUMBERS, "a", 2, 2), 1)]).await;
     assert_eq!(taken, BatchCounts { fresh: 1, dead: 1, repeats: 0 });
     let letter = only(&pool).await;
     let outcome = parts.redrive(letter.id, &by()).await.unwrap();
@@ -113,11 +113,11 @@ async fn of_a_batch_only_what_the_handler_refuses_or_panics_on_is_dead() {
             incoming(&number(NUMBERS, "a", 3, 2), 2),
             incoming(&number(NUMBERS, "b", 1, 10), 3),
         ];
-        let taken = take_in(&parts, &batch).await;
+        let taken = process_batch(&parts, &batch).await;
         assert_eq!(taken, BatchCounts { fresh: 3, dead: 1, repeats: 0 }, "{bad}");
         let totals = totals(&pool).await;
         assert_eq!((totals["a"], totals["b"]), (3, 10), "{bad}");
-        let again = take_in(&parts, &batch).await;
+        let again = process_batch(&parts, &batch).await;
         assert_eq!(again, BatchCounts { repeats: 4, ..BatchCounts::default() }, "{bad}");
         only(&pool).await;
     }
@@ -130,7 +130,7 @@ async fn a_redriven_letter_is_processed_once_however_late() {
     let later = (2..=250).map(|n| incoming(&number(NUMBERS, "a", n, 1_000), n));
     let mut log: Vec<_> = std::iter::once(incoming(&unreadable("a", 1), 1)).chain(later).collect();
     for batch in log.chunks(100) {
-        take_in(&parts, batch).await;
+        process_batch(&parts, batch).await;
     }
     assert_eq!(totals(&pool).await["a"], 249_000);
     let letter = only(&pool).await;
@@ -140,10 +140,10 @@ async fn a_redriven_letter_is_processed_once_however_late() {
     assert!(open(&pool).await.is_empty());
     let (letter, decisions) = show(&pool, letter.id).await;
     assert!(!letter.unwrap().open);
-    assert_eq!(decisions, [("redrive".to_owned(), "taken-in".to_owned())]);
+    assert_eq!(decisions, [("redrive".to_owned(), "processed".to_owned())]);
 
     log[0].payload = Some(b"1".to_vec());
-    let again = take_in(&parts, &log).await;
+    let again = process_batch(&parts, &log).await;
     assert_eq!(again, BatchCounts { repeats: 250, ..BatchCounts::default() }, "all are known");
 }
 
@@ -153,10 +153,10 @@ async fn a_message_that_is_read_again_after_a_deploy_that_can_read_it_is_process
     let parts = parts(&pool, Tally::default());
     let message = number(NUMBERS, "a", 1, 5);
     let unreadable = OutgoingMessage { payload: Some(b"?".to_vec()), ..message.clone() };
-    take_in(&parts, &[incoming(&unreadable, 0)]).await;
+    process_batch(&parts, &[incoming(&unreadable, 0)]).await;
     let letter = only(&pool).await;
     repair(&pool, "5").await;
-    assert_eq!(take_in(&parts, &[incoming(&message, 0)]).await.fresh, 1);
+    assert_eq!(process_batch(&parts, &[incoming(&message, 0)]).await.fresh, 1);
     assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::Settled);
     assert_eq!(totals(&pool).await["a"], 5);
 }
@@ -165,7 +165,7 @@ async fn a_message_that_is_read_again_after_a_deploy_that_can_read_it_is_process
 async fn a_letter_that_fails_again_stays_with_the_new_reason_and_one_more_attempt() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
-    take_in(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
+    process_batch(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
     let letter = only(&pool).await;
     for (attempts, body, reason) in [
         (2, "x", "body"),
@@ -197,7 +197,7 @@ async fn a_discarded_letter_is_never_processed_nor_is_a_copy_of_it() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let refused = number(NUMBERS, "a", 1, -1);
-    take_in(&parts, &[incoming(&refused, 0)]).await;
+    process_batch(&parts, &[incoming(&refused, 0)]).await;
     let letter = only(&pool).await;
     assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Resolution::Settled);
     let mut conn = pool.acquire().await.unwrap();
@@ -210,7 +210,7 @@ async fn a_discarded_letter_is_never_processed_nor_is_a_copy_of_it() {
     assert_eq!((decided.topic.as_str(), decided.key.as_deref()), (NUMBERS, Some("a")));
 
     let copies = [incoming(&refused, 0), incoming(&refused, 7)];
-    let again = take_in(&parts, &copies).await;
+    let again = process_batch(&parts, &copies).await;
     assert_eq!(again, BatchCounts { repeats: 2, ..BatchCounts::default() });
     assert_eq!(parts.discard(letter.id, &because()).await.unwrap(), Resolution::NotOpen);
     assert_eq!(parts.redrive(letter.id, &by()).await.unwrap(), Resolution::NotOpen);
@@ -221,7 +221,7 @@ async fn closed_letters_are_purged_when_no_topic_can_bring_them_again() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     for (offset, key) in (0..).zip(["a", "b", "c"]) {
-        take_in(&parts, &[incoming(&unreadable(key, 1), offset)]).await;
+        process_batch(&parts, &[incoming(&unreadable(key, 1), offset)]).await;
     }
     let letters = open(&pool).await;
     parts.discard(letters[0].id, &because()).await.unwrap();
@@ -254,7 +254,7 @@ async fn letters_are_listed_by_topic_reason_and_key_page_by_page_and_counted() {
             incoming(&message, n)
         })
         .collect();
-    take_in(&parts, &batch).await;
+    process_batch(&parts, &batch).await;
     let mut conn = pool.acquire().await.unwrap();
     let of = |topic: Option<&str>, reason: Option<&str>, key: Option<&str>| LetterFilter {
         topic: topic.map(str::to_owned),

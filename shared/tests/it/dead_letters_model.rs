@@ -208,12 +208,12 @@ impl MessageHandler for Keeper {
 }
 
 /// One database for all histories; each begins with empty tables.
-struct Ground {
+struct Fixture {
     runtime: Runtime,
     pool: PgPool,
 }
 
-static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let runtime = Runtime::new().unwrap();
     let pool = runtime.block_on(async {
         let (pool, _) = database().await;
@@ -222,7 +222,7 @@ static GROUND: LazyLock<Ground> = LazyLock::new(|| {
         pool.execute(taken).await.unwrap();
         pool
     });
-    Ground { runtime, pool }
+    Fixture { runtime, pool }
 });
 
 struct Service {
@@ -234,7 +234,7 @@ struct Service {
 
 impl Service {
     async fn start() -> Self {
-        let pool = GROUND.pool.clone();
+        let pool = FIXTURE.pool.clone();
         let tables = "TRUNCATE taken, messaging.inbox, messaging.outbox, messaging.dead_letter,
                                messaging.dead_letter_decision";
         pool.execute(tables).await.unwrap();
@@ -280,11 +280,11 @@ impl Service {
             Transition::Deliver(batch) => {
                 let batch: Vec<_> =
                     batch.into_iter().map(|(key, kind)| self.say(key, kind)).collect();
-                self.parts.take_in_or_isolate(&batch).await.unwrap();
+                self.parts.process_or_isolate(&batch).await.unwrap();
             }
             Transition::Again(many) => {
                 let from = self.log.len().saturating_sub(many);
-                self.parts.take_in_or_isolate(&self.log[from..]).await.unwrap();
+                self.parts.process_or_isolate(&self.log[from..]).await.unwrap();
             }
             Transition::Deploy(mended) => self.parts.handler.0.store(mended, Ordering::SeqCst),
             Transition::Redrive(nth, two) => {
@@ -328,16 +328,16 @@ impl StateMachineTest for Service {
     type Reference = Model;
 
     fn init_test(_: &Model) -> Self {
-        GROUND.runtime.block_on(Self::start())
+        FIXTURE.runtime.block_on(Self::start())
     }
 
     fn apply(mut service: Self, _: &Model, transition: Transition) -> Self {
-        GROUND.runtime.block_on(service.apply(transition));
+        FIXTURE.runtime.block_on(service.apply(transition));
         service
     }
 
     fn check_invariants(service: &Self, model: &Model) {
-        GROUND.runtime.block_on(service.check(model));
+        FIXTURE.runtime.block_on(service.check(model));
     }
 }
 

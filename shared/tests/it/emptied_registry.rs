@@ -9,7 +9,7 @@ use shared::{
 };
 
 use crate::{
-    codec::{arrived, connect, read, reason, says, started},
+    codec::{arrived, connect, meta, read, reason, started},
     records::{LoanEnded, LoanStarted},
     registry::answered,
 };
@@ -24,7 +24,7 @@ async fn empty(stack: &ServerStack) {
 }
 
 fn say(codec: &AvroCodec) -> Message {
-    arrived(codec.message(says(), &started()).unwrap())
+    arrived(codec.message(meta(), &started()).unwrap())
 }
 
 fn id(message: &Message) -> u32 {

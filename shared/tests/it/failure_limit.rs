@@ -45,7 +45,7 @@ async fn consume(
     let mut seen = 0;
     let outcome = loop {
         let did = consumer.step(&stop).await.unwrap();
-        if let ConsumerStep::TakenIn(taken) = did {
+        if let ConsumerStep::Processed(taken) = did {
             seen += taken.fresh + taken.dead;
         }
         if did == ConsumerStep::Halted || seen >= n {
@@ -82,7 +82,7 @@ async fn too_many_in_a_row_stop_the_consumer_before_the_one_too_many_and_a_resta
 }
 
 #[tokio::test]
-async fn what_it_stood_before_is_taken_in_once_the_limit_is_lifted() {
+async fn what_it_stood_before_is_processed_once_the_limit_is_lifted() {
     let (pool, _) = database().await;
     let kafka = broker().await;
     create_topics(&kafka, &[NUMBERS], 1).await;
@@ -93,7 +93,7 @@ async fn what_it_stood_before_is_taken_in_once_the_limit_is_lifted() {
     }
     let unlimited = FailureLimits { in_a_row_max: None, share_max: 100 };
     let (step, word) = consume(&pool, &kafka, unlimited, 1).await;
-    assert!(matches!(step, ConsumerStep::TakenIn(_)), "{step:?}");
+    assert!(matches!(step, ConsumerStep::Processed(_)), "{step:?}");
     assert_eq!((word, dead(&pool).await.len()), (None, 10));
 }
 

@@ -30,7 +30,7 @@ fn young(n: u128) -> Vec<Uuid> {
     (0..n).map(|nth| minted(inbox::RETENTION.saturating_sub(MINUTES), nth)).collect()
 }
 
-async fn take_in(pool: &PgPool, ids: &[Uuid]) {
+async fn process_batch(pool: &PgPool, ids: &[Uuid]) {
     sqlx::query("INSERT INTO messaging.inbox SELECT id, 0 FROM unnest($1::uuid[]) AS id")
         .bind(ids)
         .execute(pool)
@@ -77,8 +77,8 @@ fn housekeeping(pool: &PgPool, batch_max: i64) -> HousekeepingTask {
 async fn ids_that_no_topic_can_bring_again_go_and_younger_ones_stay() {
     let (pool, _) = database().await;
     let young = young(3);
-    take_in(&pool, &old(4)).await;
-    take_in(&pool, &young).await;
+    process_batch(&pool, &old(4)).await;
+    process_batch(&pool, &young).await;
     let step = housekeeping(&pool, 100).step().await.unwrap();
     assert_eq!(
         step,
@@ -103,7 +103,7 @@ async fn answers_that_have_expired_go_and_those_that_count_stay() {
 #[tokio::test]
 async fn no_batch_is_larger_than_allowed_and_a_full_one_says_that_there_may_be_more() {
     let (pool, _) = database().await;
-    take_in(&pool, &old(5)).await;
+    process_batch(&pool, &old(5)).await;
     answer(&pool, &["a", "b", "c"], -60.0).await;
     let housekeeping = housekeeping(&pool, 2);
     for expected in [
@@ -153,7 +153,7 @@ async fn messages_that_were_published_late_do_not_keep_older_ones_of_higher_ids_
 async fn a_row_that_another_transaction_holds_is_passed_over() {
     let (pool, _) = database().await;
     let old = old(3);
-    take_in(&pool, &old).await;
+    process_batch(&pool, &old).await;
     let mut other = shared::db::begin(&pool).await.unwrap();
     other
         .execute("SELECT FROM messaging.inbox ORDER BY message_id LIMIT 1 FOR UPDATE")
@@ -168,7 +168,7 @@ async fn a_row_that_another_transaction_holds_is_passed_over() {
 async fn a_database_that_refuses_ends_nothing_and_the_rest_goes_once_it_is_back() {
     let (pool, _) = database().await;
     let young = young(1);
-    take_in(&pool, &[old(5), young.clone()].concat()).await;
+    process_batch(&pool, &[old(5), young.clone()].concat()).await;
     pool.execute("ALTER TABLE messaging.idempotency RENAME TO away").await.unwrap();
     let housekeeping = housekeeping(&pool, 2);
     assert!(housekeeping.step().await.is_err());

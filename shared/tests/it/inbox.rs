@@ -4,7 +4,7 @@ use shared::{
     db,
     inbox::{
         self,
-        Admission::{self, Imposter, New, Repeat},
+        Admission::{self, New, Repeat, ReusedId},
     },
     message::{Message, MessageEnvelope, OutgoingMessage},
 };
@@ -46,16 +46,16 @@ async fn what_is_rolled_back_is_new_again() {
 }
 
 #[tokio::test]
-async fn another_message_under_a_known_id_is_an_imposter() {
+async fn an_id_of_an_earlier_message_with_other_content_is_a_reused_id() {
     let (pool, _) = database().await;
     let mut conn = pool.acquire().await.unwrap();
     let a = message(&number(NUMBERS, "a", 1, 1));
     let mut other = a.clone();
     other.incoming.payload = Some(b"2".to_vec());
     let together = inbox::admit(&mut conn, &[&a, &other]).await.unwrap();
-    assert_eq!(together, [New, Imposter]);
+    assert_eq!(together, [New, ReusedId]);
     let later = inbox::admit(&mut conn, &[&other, &a]).await.unwrap();
-    assert_eq!(later, [Imposter, Repeat]);
+    assert_eq!(later, [ReusedId, Repeat]);
 }
 
 #[tokio::test]

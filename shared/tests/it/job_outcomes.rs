@@ -122,7 +122,7 @@ async fn isolated(trouble: Trouble) {
 }
 
 #[tokio::test]
-async fn an_outcome_that_cannot_be_taken_in_holds_no_other_back() {
+async fn an_outcome_that_cannot_be_applied_holds_no_other_back() {
     isolated(Trouble::Poison("b")).await;
 }
 

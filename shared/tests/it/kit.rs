@@ -43,7 +43,7 @@ pub(crate) const TALLY_TABLE: &str =
 
 /// A database with the tables of the runtime and of the test handler.
 pub(crate) async fn database() -> (PgPool, db::DatabaseSettings) {
-    let url = devstack::database("roads").await;
+    let url = devstack::database("messaging").await;
     let settings = db::DatabaseSettings::new(SecretString::from(url)).patient(PATIENCE);
     let pool = db::pool(&settings, "test").unwrap();
     db::migrate(&pool, &sqlx::migrate::Migrator::DEFAULT).await.unwrap();

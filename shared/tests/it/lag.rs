@@ -190,8 +190,8 @@ async fn beside<T>(kafka: &kafka::KafkaSettings, test: impl AsyncFnOnce(&PgPool)
     outcome
 }
 
-async fn until_taken_in(pool: &PgPool, key: &str) {
-    until("a number is taken in", async || totals(pool).await.contains_key(key)).await;
+async fn until_processed(pool: &PgPool, key: &str) {
+    until("a number is processed", async || totals(pool).await.contains_key(key)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,7 +221,7 @@ async fn what_an_open_transaction_hides_is_not_read_until_it_ends() {
     let mut watcher = watcher(&kafka);
     beside(&kafka, async |pool| {
         put_plainly(&kafka, &[(1, 1)]);
-        until_taken_in(pool, "1").await;
+        until_processed(pool, "1").await;
         until_read(&mut watcher, Instant::now()).await;
         let open = in_transaction(&kafka, &[(1, 2)]);
         put_plainly(&kafka, &[(1, 3), (0, 4)]);
@@ -232,7 +232,7 @@ async fn what_an_open_transaction_hides_is_not_read_until_it_ends() {
             behind.to_string(),
             "an open transaction of another producer hides numbers/1 from offset 1 to 3"
         );
-        until_taken_in(pool, "4").await;
+        until_processed(pool, "4").await;
         assert!(!totals(pool).await.contains_key("3"));
         assert!(watcher.lag().read_up_to() < Some(said));
         open.abort_transaction(PATIENCE).unwrap();
@@ -282,7 +282,7 @@ async fn partitions_that_are_added_while_it_runs_are_read() {
     let mut watcher = watcher(&kafka);
     beside(&kafka, async |pool| {
         put_plainly(&kafka, &[(0, 1), (1, 2)]);
-        until_taken_in(pool, "2").await;
+        until_processed(pool, "2").await;
         until_read(&mut watcher, Instant::now()).await;
         add_partitions(&kafka, 4).await;
         put_plainly(&kafka, &[(3, 9)]);
@@ -313,7 +313,7 @@ async fn a_topic_made_anew_is_not_read_before_the_group_has_read_the_new_one() {
     let mut watcher = watcher(&kafka);
     beside(&kafka, async |pool| {
         put_plainly(&kafka, &(1..=20).map(|n| (0, n)).collect::<Vec<_>>());
-        until_taken_in(pool, "20").await;
+        until_processed(pool, "20").await;
         until_read(&mut watcher, Instant::now()).await;
         make_anew(&kafka).await;
         put_plainly(&kafka, &[(0, 21), (0, 22)]);

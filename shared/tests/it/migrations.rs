@@ -1,6 +1,6 @@
 //! Migrations while other transactions run.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use devstack::until;
 use shared::{
@@ -131,14 +131,46 @@ async fn park(pool: &PgPool, offset: i64, message: &OutgoingMessage) {
     .unwrap();
 }
 
-#[tokio::test]
-async fn what_an_earlier_version_had_parked_is_processed_at_the_start_and_nothing_of_it_is_lost() {
-    let url = devstack::database("parked").await;
+/// A new database with the runtime's tables of an earlier version.
+async fn database_of_version(version: i64) -> PgPool {
+    let url = devstack::database("upgrade").await;
     let settings = db::DatabaseSettings::new(url.into()).patient(kit::PATIENCE);
     let pool = db::pool(&settings, "before").unwrap();
     let mut conn = pool.acquire().await.unwrap().detach();
     conn.execute("CREATE SCHEMA messaging; SET search_path = messaging").await.unwrap();
-    runtime_up_to(10).await.run(&mut conn).await.unwrap();
+    runtime_up_to(version).await.run(&mut conn).await.unwrap();
+    pool
+}
+
+#[tokio::test]
+async fn an_upgrade_renames_the_codes_of_an_earlier_version_and_leaves_all_others() {
+    let pool = database_of_version(11).await;
+    let before = "INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\",
+                      headers, reason, detail)
+                  VALUES (gen_random_uuid(), 'numbers', 0, 0, '', 'imposter', ''),
+                         (gen_random_uuid(), 'numbers', 0, 1, '', 'body', '');
+                  INSERT INTO messaging.dead_letter_decision
+                      (letter_id, source, topic, action, outcome, decided_by)
+                  VALUES (gen_random_uuid(), 'message', 'numbers', 'redrive', 'taken-in', 'ada'),
+                         (gen_random_uuid(), 'message', 'numbers', 'redrive', 'still-dead', 'ada')";
+    pool.execute(before).await.unwrap();
+
+    db::migrate(&pool, &Migrator::DEFAULT).await.unwrap();
+    let reasons: BTreeSet<String> =
+        open(&pool).await.into_iter().map(|letter| letter.reason).collect();
+    assert_eq!(reasons, ["body".to_owned(), "reused-id".to_owned()].into());
+    let outcomes: Vec<String> = sqlx::query_scalar(
+        "SELECT outcome FROM messaging.dead_letter_decision ORDER BY decision_id",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(outcomes, ["processed", "still-dead"]);
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_had_parked_is_processed_at_the_start_and_nothing_of_it_is_lost() {
+    let pool = database_of_version(10).await;
     pool.execute(kit::TALLY_TABLE).await.unwrap();
     let letter = "INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\",
                       headers, lane, reason, detail, settled)

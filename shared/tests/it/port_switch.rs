@@ -30,9 +30,9 @@ impl PortSwitch {
     pub(crate) fn before_url(url: &str) -> (Self, String) {
         let (scheme, rest) = url.split_once("://").unwrap();
         let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let door = Self::shut_before(host);
-        let through = format!("{scheme}://{}/{path}", door.address);
-        (door, through)
+        let port_switch = Self::shut_before(host);
+        let through = format!("{scheme}://{}/{path}", port_switch.address);
+        (port_switch, through)
     }
 
     /// New connections are accepted from now on.

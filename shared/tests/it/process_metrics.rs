@@ -16,13 +16,14 @@ use crate::kit::{self, value_on};
 async fn parts_connections_and_memory_are_as_they_are_when_asked() {
     let (_, settings) = kit::database().await;
     let pool =
-        db::pool(&db::DatabaseSettings { connections_max: 3, ..settings }, "vitals").unwrap();
+        db::pool(&db::DatabaseSettings { connections_max: 3, ..settings }, "process_metrics")
+            .unwrap();
     let health = ProcessHealth::default();
     let part = health.component("asked");
-    let vitals = ProcessMetrics::of(health);
+    let process_metrics = ProcessMetrics::of(health);
     let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let settings = http::HttpSettings::default();
-    let admin = AdminRoutes::new(vitals.clone(), metrics, settings).router();
+    let admin = AdminRoutes::new(process_metrics.clone(), metrics, settings).router();
     let ask = async || {
         let request = Request::get("/metrics").body(Body::empty()).unwrap();
         let answer = admin.clone().oneshot(request).await.unwrap();
@@ -30,7 +31,7 @@ async fn parts_connections_and_memory_are_as_they_are_when_asked() {
         String::from_utf8(page.to_vec()).unwrap()
     };
     assert!(!ask().await.contains("db_connections{"), "there is no pool yet");
-    vitals.watch_pool(pool.clone());
+    process_metrics.watch_pool(pool.clone());
     let assert_shows = |page: &str, expected: &[(&str, u32)]| {
         for (series, n) in expected {
             assert_eq!(value_on(page, series).to_string(), n.to_string(), "{series}");

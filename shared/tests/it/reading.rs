@@ -42,7 +42,7 @@ impl Member {
     async fn step(&mut self) -> Result<(), String> {
         let did = self.consumer.step(&CancellationToken::new()).await.unwrap();
         assert!(
-            matches!(did, ConsumerStep::TakenIn(_) | ConsumerStep::Idle | ConsumerStep::Dropped),
+            matches!(did, ConsumerStep::Processed(_) | ConsumerStep::Idle | ConsumerStep::Dropped),
             "{did:?}"
         );
         self.health.report()["consumer"].clone().map(|_remark| ())

@@ -28,7 +28,7 @@ use crate::kit::{
 async fn step(consumer: &mut GroupConsumer<Tally>, health: &ProcessHealth) -> Result<(), String> {
     let did = consumer.step(&CancellationToken::new()).await.unwrap();
     assert!(
-        matches!(did, ConsumerStep::TakenIn(_) | ConsumerStep::Idle | ConsumerStep::Dropped),
+        matches!(did, ConsumerStep::Processed(_) | ConsumerStep::Idle | ConsumerStep::Dropped),
         "{did:?}"
     );
     health.report()["consumer"].clone().map(|_remark| ())

@@ -3,7 +3,7 @@
 use shared::dead_letter::{Resolution, RetryDeadMessage as _};
 
 use crate::{
-    dead_letters::{by, only, open, repair, take_in, unreadable},
+    dead_letters::{by, only, open, process_batch, repair, unreadable},
     kit::{NUMBERS, Tally, database, incoming, number, parts, totals},
 };
 
@@ -12,7 +12,7 @@ async fn redrivers_beside_each_other_process_each_message_once() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let batch: Vec<_> = (0..20).map(|n| incoming(&unreadable(&n.to_string(), 1), n)).collect();
-    take_in(&parts, &batch).await;
+    process_batch(&parts, &batch).await;
     repair(&pool, "1").await;
     let letters = open(&pool).await;
     let redrive = async || {
@@ -24,13 +24,13 @@ async fn redrivers_beside_each_other_process_each_message_once() {
     let totals = totals(&pool).await;
     assert!(totals.len() == 20 && totals.values().all(|total| *total == 1), "{totals:?}");
     assert!(open(&pool).await.is_empty());
-    let taken_in: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM messaging.dead_letter_decision WHERE outcome = 'taken-in'",
+    let processed: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM messaging.dead_letter_decision WHERE outcome = 'processed'",
     )
     .fetch_one(&pool)
     .await
     .unwrap();
-    assert_eq!(taken_in, 20);
+    assert_eq!(processed, 20);
 }
 
 #[tokio::test]
@@ -38,12 +38,12 @@ async fn a_redrive_beside_the_consumer_loses_nothing() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let batch: Vec<_> = (0..20).map(|n| incoming(&unreadable("a", n + 1), n)).collect();
-    take_in(&parts, &batch).await;
+    process_batch(&parts, &batch).await;
     repair(&pool, "1").await;
     let letters = open(&pool).await;
     let consume = async {
         for offset in 20..100 {
-            take_in(&parts, &[incoming(&number(NUMBERS, "a", offset + 1, 1), offset)]).await;
+            process_batch(&parts, &[incoming(&number(NUMBERS, "a", offset + 1, 1), offset)]).await;
         }
     };
     let redrive = async {
@@ -60,7 +60,7 @@ async fn an_outage_during_a_redrive_changes_nothing() {
     let (pool, _) = database().await;
     let tally = Tally::default();
     let parts = parts(&pool, tally.clone());
-    take_in(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
+    process_batch(&parts, &[incoming(&unreadable("a", 1), 0)]).await;
     let before = only(&pool).await;
     repair(&pool, "99").await;
     tally.outages.store(1, std::sync::atomic::Ordering::SeqCst);

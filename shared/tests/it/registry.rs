@@ -117,16 +117,16 @@ async fn a_wrong_path_is_not_taken_for_a_registry_that_knows_nothing() {
 
 #[tokio::test]
 async fn a_registry_that_cannot_be_reached_may_come_back() {
-    let (mut door, through) = PortSwitch::before_url(url().await);
+    let (mut port_switch, through) = PortSwitch::before_url(url().await);
     let registry = SchemaRegistry::new(&through).unwrap();
     let error = registry.latest("a-subject").await.unwrap_err();
     assert!(matches!(error, RegistryError::Unreachable(_)), "{error}");
     assert!(error.is_transient());
 
-    door.open().await;
+    port_switch.open().await;
     let subject = devstack::unique_prefix();
     assert_eq!(answered(async || registry.latest(&subject).await).await.unwrap(), None);
-    door.shut().await;
+    port_switch.shut().await;
     assert!(registry.latest("a-subject").await.unwrap_err().is_transient());
 }
 

@@ -78,7 +78,7 @@ async fn letters_are_counted_by_reason_and_are_0_again_once_they_are_closed() {
     let planting = Instant::now();
     pool.execute(
         "WITH planted (reason, settled, closed, many) AS (
-             VALUES ('body', NULL, NULL::timestamptz, 3), ('imposter', NULL, NULL, 2),
+             VALUES ('body', NULL, NULL::timestamptz, 3), ('reused-id', NULL, NULL, 2),
                     ('envelope', 'discarded', now(), 4)
          )
          INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\", headers,
@@ -89,10 +89,10 @@ async fn letters_are_counted_by_reason_and_are_0_again_once_they_are_closed() {
     )
     .await
     .unwrap();
-    let census = SamplerLoop::new(pool.clone(), LetterSampler::describe());
+    let sampler = SamplerLoop::new(pool.clone(), LetterSampler::describe());
     let counted = async || {
-        assert!(census.step().await);
-        let letters = ["body", "imposter", "envelope"]
+        assert!(sampler.step().await);
+        let letters = ["body", "reused-id", "envelope"]
             .map(|reason| value(&format!("dead_letters{{reason=\"{reason}\"}}")).to_string());
         letters.join(" ")
     };
@@ -110,7 +110,7 @@ async fn counting_goes_along_indexes_however_much_else_there_is() {
     pool.close().await;
     // One connection, so that its statistics are reported before they are read; and no other one's.
     let pool =
-        db::pool(&db::DatabaseSettings { connections_max: 1, ..settings }, "census").unwrap();
+        db::pool(&db::DatabaseSettings { connections_max: 1, ..settings }, "sampler").unwrap();
     alone(&pool).await;
     pool.execute(
         "INSERT INTO messaging.job (kind, key, payload, due_at)
@@ -143,7 +143,7 @@ async fn counting_goes_along_indexes_however_much_else_there_is() {
 }
 
 #[tokio::test]
-async fn a_look_that_fails_is_counted_and_leaves_the_numbers_as_they_were() {
+async fn a_sample_that_fails_is_counted_and_leaves_the_metrics_as_they_were() {
     let (pool, _) = kit::database().await;
     pool.execute("INSERT INTO messaging.job (kind, key, payload) VALUES ('unseen', 'k', '{}')")
         .await
@@ -151,6 +151,6 @@ async fn a_look_that_fails_is_counted_and_leaves_the_numbers_as_they_were() {
     looks(&pool, "unseen").await;
     pool.execute("ALTER TABLE messaging.job RENAME TO away").await.unwrap();
     assert!(!SamplerLoop::new(pool.clone(), JobSampler::of_kind("unseen")).step().await);
-    assert_eq!(value("census_failures_total{of=\"unseen\"}").to_string(), "1");
+    assert_eq!(value("sampler_failures_total{of=\"unseen\"}").to_string(), "1");
     assert_eq!(value("jobs_waiting{kind=\"unseen\"}").to_string(), "1");
 }

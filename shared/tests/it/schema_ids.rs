@@ -21,7 +21,7 @@ use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    codec::{arrived, connect, read, reason, says, settings, started},
+    codec::{arrived, connect, meta, read, reason, settings, started},
     kit::{self, database, dead},
     records::LoanStarted,
     registry::answered,
@@ -78,8 +78,8 @@ const KIND: fn() -> RecordKind = RecordKind::of::<LoanStarted>;
 
 /// A message at this offset with its own key.
 fn at(codec: &AvroCodec, offset: i64) -> IncomingMessage {
-    let says = shared::codec::EventMeta { subject: format!("key-{offset}"), ..says() };
-    let incoming = arrived(codec.message(says, &started()).unwrap()).incoming;
+    let meta = shared::codec::EventMeta { subject: format!("key-{offset}"), ..meta() };
+    let incoming = arrived(codec.message(meta, &started()).unwrap()).incoming;
     IncomingMessage { offset, ..incoming }
 }
 
@@ -114,7 +114,7 @@ async fn a_flood_of_strange_ids_is_asked_for_together_and_waited_for_once() {
     let mut batch: Vec<IncomingMessage> = (0..STRANGE).map(strange).collect();
     batch.push(at(&codec, STRANGE.into()));
     let parts = parts(&pool, &codec);
-    let taken = parts.take_in(&batch).await.unwrap();
+    let taken = parts.process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 1, dead: 100, ..BatchCounts::default() });
 
     let asked = proxy.ids_asked();
@@ -140,7 +140,7 @@ async fn a_registry_in_which_nobody_may_write_is_enough_if_everything_is_registe
         proxy.refuse_writes(status, code);
         let settings = CodecSettings { registry_url: proxy.url.clone(), ..direct.clone() };
         let codec = connect(&settings, &[KIND()], &[KIND()]).await.unwrap();
-        let message = arrived(codec.message(says(), &started()).unwrap());
+        let message = arrived(codec.message(meta(), &started()).unwrap());
         assert_eq!(read::<LoanStarted>(&codec, &message).await.unwrap(), started());
         assert_eq!(codec.renew().await.unwrap(), 0);
         assert_eq!(proxy.writes(), 0);
@@ -201,12 +201,12 @@ async fn a_registry_that_came_back_with_other_ids_is_noticed_and_its_old_message
     let unknown = || kit::value("schema_ids_unknown_total{topic=\"loan-started\"}");
     let before = unknown();
     let parts = parts(&pool, &reader);
-    let taken = parts.take_in(&[strange]).await.unwrap();
+    let taken = parts.process_batch(&[strange]).await.unwrap();
     assert_eq!(taken.dead, 1);
     assert!((unknown() - before).abs() < 0.5, "it is none of ours");
     assert_eq!(health.report()["schemas"].as_deref().unwrap(), "ready");
 
-    let taken = parts.take_in(&[old]).await.unwrap();
+    let taken = parts.process_batch(&[old]).await.unwrap();
     assert_eq!(taken.dead, 1, "nobody has looked yet");
     assert!(unknown() - before > 0.5);
     let report = health.report();

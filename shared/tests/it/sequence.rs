@@ -43,12 +43,12 @@ async fn a_message_behind_a_later_one_falls_and_a_message_read_again_repeats() {
     let (pool, _) = database().await;
     let parts = parts(&pool, Tally::default());
     let [first, second, third] = [1, 2, 3].map(|n| number(topic, "a", n, 1));
-    parts.take_in(&batch(&[&first, &third])).await.unwrap();
+    parts.process_batch(&batch(&[&first, &third])).await.unwrap();
     assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (None, None));
-    parts.take_in(&batch(&[&first, &second])).await.unwrap();
+    parts.process_batch(&batch(&[&first, &second])).await.unwrap();
     assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (Some(1), Some(1)));
     // From the beginning: the whole sequence is known.
-    parts.take_in(&batch(&[&first, &third, &second])).await.unwrap();
+    parts.process_batch(&batch(&[&first, &third, &second])).await.unwrap();
     assert_eq!((counted(FALLS, topic), counted(REPEATS, topic)), (Some(1), Some(4)));
 }
 
@@ -60,10 +60,10 @@ async fn what_is_rolled_back_or_refused_is_compared_with_nothing() {
     let parts = parts(&pool, Tally { outages: Arc::new(AtomicU32::new(1)) });
     let [first, outage, second] =
         [(1, 1), (3, 99), (2, 1)].map(|(n, value)| number(topic, "a", n, value));
-    parts.take_in(&batch(&[&first, &outage])).await.unwrap_err();
+    parts.process_batch(&batch(&[&first, &outage])).await.unwrap_err();
     let refused = number(topic, "a", 4, -1);
-    parts.take_in(&batch(&[&first, &second, &refused])).await.unwrap();
+    parts.process_batch(&batch(&[&first, &second, &refused])).await.unwrap();
     parts.discard(only(&pool).await.id, &because()).await.unwrap();
-    parts.take_in(&batch(&[&outage])).await.unwrap();
+    parts.process_batch(&batch(&[&outage])).await.unwrap();
     assert_eq!(counted(FALLS, topic), None);
 }

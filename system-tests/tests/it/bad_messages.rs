@@ -82,9 +82,9 @@ async fn never_said(stage: &Stage, topic: &str) -> Raw {
         prefix: stage.cluster.prefix().to_owned(),
     };
     let health = ProcessHealth::default().component("codec");
-    let says = [RecordKind::of::<NotificationFailed>()];
+    let writes = [RecordKind::of::<NotificationFailed>()];
     let stop = CancellationToken::new();
-    let codec = AvroCodec::connect(&settings, &says, &[], &health, &stop).await.unwrap();
+    let codec = AvroCodec::connect(&settings, &writes, &[], &health, &stop).await.unwrap();
     let at = datetime!(2026-01-02 03:04:05 UTC);
     let record = NotificationFailed {
         order_id: Uuid::nil(),
@@ -94,8 +94,8 @@ async fn never_said(stage: &Stage, topic: &str) -> Raw {
         failed_at: at,
     };
     let id = shared::clock::Clock::System.new_id();
-    let says = EventMeta { id, subject: record.order_id.to_string(), sequence: 1, at, trace: None };
-    let said = codec.message(says, &record).unwrap();
+    let meta = EventMeta { id, subject: record.order_id.to_string(), sequence: 1, at, trace: None };
+    let said = codec.message(meta, &record).unwrap();
     let headers =
         said.headers.iter().map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)));
     Raw {
@@ -191,7 +191,7 @@ async fn bad_messages(stage: &Stage, good: &BTreeMap<&'static str, Raw>) -> Vec<
                 name,
                 topic,
                 raw,
-                reason: "imposter",
+                reason: "reused-id",
                 words: "its ce_id was used before",
             });
         }

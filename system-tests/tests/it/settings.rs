@@ -136,7 +136,7 @@ const COMMON: &[(&[(&str, &str)], &str)] = &[
 const OWN: &[(ProcessName, (&str, &str), &str)] = &[
     (ProcessName::Orders, ("ORDER_PATIENCE", "0s"), "ORDER_PATIENCE"),
     (ProcessName::Orders, ("ORDER_TOTAL_MAX", "0"), "ORDER_TOTAL_MAX"),
-    (ProcessName::Orders, ("INTAKE_QUEUE_MAX", "0"), "INTAKE_QUEUE_MAX"),
+    (ProcessName::Orders, ("COMMAND_QUEUE_MAX", "0"), "COMMAND_QUEUE_MAX"),
     (ProcessName::Inventory, ("SEED", "everything"), "'--seed [<SEED>]'"),
     (ProcessName::Inventory, ("SEED_PRODUCTS", "100001"), "SEED_PRODUCTS"),
     (ProcessName::Payments, ("GATEWAY_URL", "ftp://me:hunter2@gateway"), "GATEWAY_URL"),

@@ -24,8 +24,8 @@ async fn waiting(stage: &Stage) -> i64 {
     query.fetch_one(&mut conn).await.unwrap()
 }
 
-/// Whether the door is closed because too much waits: somebody may also be told to come back
-/// because the machine stood still.
+/// Whether admission is shut because too much waits in the outbox. A stalled machine may also
+/// cause refusals.
 async fn is_closed(stage: &Stage) -> bool {
     stage.numbers(ProcessName::Orders).await.contains("admission_open 0")
 }
@@ -87,7 +87,7 @@ async fn without_a_broker_orders_wait_in_postgres_up_to_a_limit_and_all_end_when
     let settings = [
         ("ADMISSION_BACKLOG_MAX", limit.as_str()),
         ("ADMISSION_LOOK", "20ms"),
-        // How many wait closes the door here, and not for how long.
+        // The number of waiting messages shuts admission here, not their age.
         ("ADMISSION_AGE_MAX", "1h"),
     ];
     let stage = stage::open_on(&stack, &settings).await;

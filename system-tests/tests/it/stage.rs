@@ -73,7 +73,7 @@ async fn open_in_turn(
 }
 
 impl Stage {
-    /// Places an order that is accepted; right after an outage the door may still be closed.
+    /// Places an order that is accepted; right after an outage admission may still be shut.
     pub(crate) async fn place(&self, sku: &str, card: &str) -> ShownOrder {
         let answer = self.answer(&devstack::unique_prefix(), &wish(sku, card)).await;
         let PlaceAnswer::Accepted(order) = answer else { panic!("{answer:?}") };

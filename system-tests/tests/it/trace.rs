@@ -23,7 +23,7 @@ pub(crate) mod tree;
 /// messages of two topics come in either order: who acts on the second of them, acts on either.
 const WAY: &[(&str, &[&str])] = &[
     ("POST /orders", &[]),
-    ("intake", &["POST /orders"]),
+    ("queue", &["POST /orders"]),
     ("transaction", &["POST /orders"]),
     ("outbox order-placed", &["transaction"]),
     ("send order-placed", &["transaction"]),

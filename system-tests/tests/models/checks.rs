@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::{
     deciders::Deciders,
+    delivery::{self, Delivery},
     flaws::Flaw,
-    lane::{self, Lane},
     report::{assert_breaks, assert_holds, say},
     saga::{Bounds, Saga, rules},
 };
@@ -61,10 +61,10 @@ const MUTANTS: [(Flaw, &str, Bounds); 17] = [
     (Flaw::NoTombstoneInInventory, rules::CANCELLED, CALM),
     (Flaw::NoTombstoneInPayment, rules::NOT_STUCK, CALM),
     (Flaw::NoTerminalGuard, rules::FINAL, CALM),
-    (Flaw::NoInbox, rules::TAKEN_IN_ONCE, Bounds { crashes: 1, ..CALM }),
+    (Flaw::NoInbox, rules::PROCESSED_ONCE, Bounds { crashes: 1, ..CALM }),
     (
         Flaw::RedriveWithoutInbox,
-        rules::TAKEN_IN_ONCE,
+        rules::PROCESSED_ONCE,
         Bounds { dead_letters: 1, crashes: 1, ..CALM },
     ),
     (Flaw::FreshKeyPerRetry, rules::ONE_NET_CHARGE, Bounds { lost: 1, ..CALM }),
@@ -85,7 +85,7 @@ const MUTANTS: [(Flaw, &str, Bounds); 17] = [
     (Flaw::OffsetsBeforeTheCommit, rules::NOT_STUCK, Bounds { crashes: 1, ..CALM }),
 ];
 
-const NO_FAULT: lane::Bounds = lane::Bounds {
+const NO_FAULT: delivery::Bounds = delivery::Bounds {
     relay_crashes: 0,
     lost_locks: 0,
     lost_confirmations: 0,
@@ -94,34 +94,40 @@ const NO_FAULT: lane::Bounds = lane::Bounds {
 };
 
 /// A relay that loses its lock and does not know.
-const ZOMBIE: lane::Bounds = lane::Bounds { lost_locks: 1, ..NO_FAULT };
+const ZOMBIE: delivery::Bounds = delivery::Bounds { lost_locks: 1, ..NO_FAULT };
 /// A message that does not arrive.
-const LOST: lane::Bounds = lane::Bounds { lost_messages: 1, ..NO_FAULT };
+const LOST: delivery::Bounds = delivery::Bounds { lost_messages: 1, ..NO_FAULT };
 
 /// Models of the message path in which no rule may break.
-const LANES: [(&str, lane::Bounds); 5] = [
+const DELIVERIES: [(&str, delivery::Bounds); 5] = [
     (
-        "a road: crashes on both ends",
-        lane::Bounds { relay_crashes: 1, consumer_crashes: 1, ..NO_FAULT },
+        "delivery: a relay crash and a consumer crash",
+        delivery::Bounds { relay_crashes: 1, consumer_crashes: 1, ..NO_FAULT },
     ),
-    ("a road: a zombie", ZOMBIE),
-    ("a road: a zombie, a lost confirmation", lane::Bounds { lost_confirmations: 1, ..ZOMBIE }),
-    ("a road: a zombie, a lost message", lane::Bounds { lost_messages: 1, ..ZOMBIE }),
-    ("a road: a lost message and confirmation", lane::Bounds { lost_confirmations: 1, ..LOST }),
+    ("delivery: a zombie relay", ZOMBIE),
+    (
+        "delivery: a zombie relay, a lost confirmation",
+        delivery::Bounds { lost_confirmations: 1, ..ZOMBIE },
+    ),
+    ("delivery: a zombie relay, a lost message", delivery::Bounds { lost_messages: 1, ..ZOMBIE }),
+    (
+        "delivery: a lost message, a lost confirmation",
+        delivery::Bounds { lost_confirmations: 1, ..LOST },
+    ),
 ];
 
 /// Mutants of the message path.
-const LANE_MUTANTS: [(lane::Flaw, &str, lane::Bounds); 6] = [
-    (lane::Flaw::NoEpoch, lane::STEPS_DOWN, ZOMBIE),
-    (lane::Flaw::NoInbox, lane::TAKEN_IN_ONCE, ZOMBIE),
+const DELIVERY_MUTANTS: [(delivery::Flaw, &str, delivery::Bounds); 6] = [
+    (delivery::Flaw::NoEpoch, delivery::STEPS_DOWN, ZOMBIE),
+    (delivery::Flaw::NoInbox, delivery::PROCESSED_ONCE, ZOMBIE),
     (
-        lane::Flaw::OffsetsBeforeTheCommit,
-        lane::ALL_TAKEN_IN,
-        lane::Bounds { consumer_crashes: 1, ..NO_FAULT },
+        delivery::Flaw::OffsetsBeforeTheCommit,
+        delivery::ALL_PROCESSED,
+        delivery::Bounds { consumer_crashes: 1, ..NO_FAULT },
     ),
-    (lane::Flaw::UnconfirmedIsDeleted, lane::NOTHING_LOST, LOST),
-    (lane::Flaw::DeletedByRange, lane::NOTHING_LOST, NO_FAULT),
-    (lane::Flaw::NoSequence, lane::FIRSTS_IN_ORDER, LOST),
+    (delivery::Flaw::UnconfirmedIsDeleted, delivery::NOTHING_LOST, LOST),
+    (delivery::Flaw::DeletedByRange, delivery::NOTHING_LOST, NO_FAULT),
+    (delivery::Flaw::NoSequence, delivery::FIRSTS_IN_ORDER, LOST),
 ];
 
 /// Runs the checks whose name holds this.
@@ -134,8 +140,8 @@ pub(crate) fn run(only: Option<&str>) {
     if only.is_none() {
         tell_coverage(&deciders);
     }
-    for (name, bounds) in LANES.into_iter().filter(|(name, _)| wanted(name)) {
-        assert_holds(name, Lane { bounds, flaw: lane::Flaw::None });
+    for (name, bounds) in DELIVERIES.into_iter().filter(|(name, _)| wanted(name)) {
+        assert_holds(name, Delivery { bounds, flaw: delivery::Flaw::None });
     }
     for (flaw, rule, bounds) in MUTANTS {
         let name = format!("order: {flaw:?}");
@@ -143,10 +149,10 @@ pub(crate) fn run(only: Option<&str>) {
             assert_breaks(&name, rule, Saga::new(&Arc::new(flaw.deciders()), flaw, bounds));
         }
     }
-    for (flaw, rule, bounds) in LANE_MUTANTS {
-        let name = format!("road: {flaw:?}");
+    for (flaw, rule, bounds) in DELIVERY_MUTANTS {
+        let name = format!("delivery: {flaw:?}");
         if wanted(&name) {
-            assert_breaks(&name, rule, Lane { bounds, flaw });
+            assert_breaks(&name, rule, Delivery { bounds, flaw });
         }
     }
 }

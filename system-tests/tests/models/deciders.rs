@@ -46,7 +46,7 @@ impl Deciders {
     }
 }
 
-/// What a word asks of a reader whom it does not concern.
+/// The request of a message that this reader does not read.
 #[track_caller]
 fn not_addressed(reader: Service, word: Word) -> ! {
     panic!("{reader:?} does not read {word:?}")

@@ -4,8 +4,8 @@
 
 mod checks;
 mod deciders;
+mod delivery;
 mod flaws;
-mod lane;
 mod report;
 mod saga;
 mod unrolled;

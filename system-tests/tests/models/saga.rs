@@ -29,7 +29,7 @@ pub(crate) use self::{
 mod actions;
 mod gateway;
 mod jobs;
-mod road;
+mod messaging;
 pub(crate) mod rules;
 
 /// Bounds: faults and actions, and how often each may happen.

@@ -34,7 +34,7 @@ const BATCH_MAX: usize = 512;
 
 /// The executor has ended, because the gateway stops.
 #[derive(Debug, thiserror::Error)]
-#[error("the desk is closed")]
+#[error("the executor has stopped")]
 pub(crate) struct ExecutorStopped;
 
 /// One call, as far as it was understood.
@@ -106,7 +106,7 @@ pub(crate) fn open(
     let (commands, inbox) = mpsc::channel(QUEUE_MAX);
     let (end, ended) = oneshot::channel();
     let mut clerk = ExecutorTask { journal, ledger, lines: Vec::new() };
-    thread::Builder::new().name("desk".to_owned()).spawn(move || {
+    thread::Builder::new().name("executor".to_owned()).spawn(move || {
         let _stop = stop.drop_guard();
         let result = clerk.run(inbox);
         // The receiver may be gone; the process ends either way.

@@ -29,7 +29,7 @@ const BODY_BYTES_MAX: usize = 16 * 1_024;
 /// State that the handlers share.
 #[derive(Debug)]
 pub(crate) struct GatewayState {
-    pub(crate) desk: ExecutorHandle,
+    pub(crate) executor: ExecutorHandle,
     pub(crate) switches: FaultSwitches,
     pub(crate) switchboard: OpenConnections,
     /// Calls that wait for their time and go on without their client.
@@ -46,7 +46,7 @@ pub(crate) fn router(gateway: Arc<GatewayState>) -> Router {
     let writes = Router::new()
         .route("/charges", post(attempts::charge))
         .route("/refunds", post(attempts::refund));
-    let side_door = Router::new()
+    let test_api = Router::new()
         .route(
             "/faults",
             get(side_door::faults).put(side_door::switch_faults).delete(side_door::reset_faults),
@@ -56,7 +56,7 @@ pub(crate) fn router(gateway: Arc<GatewayState>) -> Router {
         .route("/livez", get(side_door::livez));
     reads
         .merge(writes)
-        .merge(side_door)
+        .merge(test_api)
         .fallback(async || respond(RequestRefusal::NotFound("No such route.").answer()))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(gateway)

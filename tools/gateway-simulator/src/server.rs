@@ -44,7 +44,7 @@ pub enum GatewayError {
     #[error("the system refused")]
     Io(#[from] io::Error),
     /// A bug in the executor; its own message is on standard error.
-    #[error("the desk broke down")]
+    #[error("the executor broke down")]
     Desk,
 }
 
@@ -73,10 +73,10 @@ pub async fn serve(
     let mut ledger = ChargeLedger::default();
     let journal = OpenJournal::open(&settings.log, clock::now_ms(), |record| ledger.apply(record))?;
     let lines = CuttableListener::bind(settings.listen).await?;
-    let (desk, ended) = executor::open(journal, ledger, stop.clone())?;
+    let (executor, ended) = executor::open(journal, ledger, stop.clone())?;
     announce(axum::serve::Listener::local_addr(&lines)?)?;
     let gateway = Arc::new(GatewayState {
-        desk,
+        executor,
         switches: FaultSwitches::new(),
         switchboard: lines.switchboard(),
         waiting: TaskTracker::new(),
@@ -85,7 +85,7 @@ pub async fn serve(
     take_connections(lines, &gateway).await?;
     gateway.waiting.close();
     gateway.waiting.wait().await;
-    gateway.desk.close().await;
+    gateway.executor.close().await;
     match ended.await {
         Ok(result) => Ok(result?),
         Err(_) => Err(GatewayError::Desk),

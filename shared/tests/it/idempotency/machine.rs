@@ -151,19 +151,19 @@ impl ReferenceStateMachine for Reference {
 }
 
 /// One database for all histories; each begins with no stored answers.
-struct Ground {
+struct Fixture {
     runtime: Runtime,
     pool: PgPool,
     answered: AtomicU32,
 }
 
-static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (pool, _) = runtime.block_on(kit::database());
-    Ground { runtime, pool, answered: AtomicU32::new(0) }
+    Fixture { runtime, pool, answered: AtomicU32::new(0) }
 });
 
-impl Ground {
+impl Fixture {
     /// Answers new requests with numbers, and all requests as expected.
     async fn answer(
         &self,
@@ -248,28 +248,28 @@ impl StateMachineTest for Answers {
     type Reference = Reference;
 
     fn init_test(_: &Reference) {
-        GROUND.answered.store(0, Ordering::Relaxed);
-        GROUND.runtime.block_on(async {
-            GROUND.pool.execute("TRUNCATE messaging.idempotency").await.unwrap();
+        FIXTURE.answered.store(0, Ordering::Relaxed);
+        FIXTURE.runtime.block_on(async {
+            FIXTURE.pool.execute("TRUNCATE messaging.idempotency").await.unwrap();
         });
     }
 
     fn apply((): (), reference: &Reference, step: Step) {
-        let answer = GROUND.runtime.block_on(async {
+        let answer = FIXTURE.runtime.block_on(async {
             match step {
                 Step::Ask { requests, commit } => {
-                    Answer::Replies(GROUND.ask(&requests, commit).await)
+                    Answer::Replies(FIXTURE.ask(&requests, commit).await)
                 }
                 Step::AskTogether(one, body) => {
                     let (replies, collided) =
-                        GROUND.ask_together(one, Request { body, ..one }).await;
+                        FIXTURE.ask_together(one, Request { body, ..one }).await;
                     Answer::Together(replies, collided)
                 }
                 Step::ADayPasses => {
-                    a_day_passes(&GROUND.pool).await;
+                    a_day_passes(&FIXTURE.pool).await;
                     Answer::Nothing
                 }
-                Step::Purge(n_max) => Answer::Purged(GROUND.purge(n_max).await),
+                Step::Purge(n_max) => Answer::Purged(FIXTURE.purge(n_max).await),
             }
         });
         assert_eq!(answer, reference.answer);

@@ -68,7 +68,7 @@ impl Reference {
             Some(known) if known == *content => Admission::Repeat,
             Some(known) => {
                 self.known.insert(*id, known);
-                Admission::Imposter
+                Admission::ReusedId
             }
         };
         batch.iter().map(admission).collect()
@@ -120,15 +120,15 @@ impl ReferenceStateMachine for Reference {
 }
 
 /// One database for all histories; each begins with an empty inbox.
-struct Ground {
+struct Fixture {
     runtime: Runtime,
     pool: PgPool,
 }
 
-static GROUND: LazyLock<Ground> = LazyLock::new(|| {
+static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (pool, _) = runtime.block_on(database());
-    Ground { runtime, pool }
+    Fixture { runtime, pool }
 });
 
 /// The start time of all histories: a message has the same id each time, though the clock moves on.
@@ -143,7 +143,7 @@ fn written((id, content): Letter) -> Message {
     message
 }
 
-impl Ground {
+impl Fixture {
     async fn admit(&self, batch: &[Letter], commit: bool) -> Vec<Admission> {
         let messages: Vec<Message> = batch.iter().copied().map(written).collect();
         let mut tx = db::begin(&self.pool).await.unwrap();
@@ -177,23 +177,23 @@ impl StateMachineTest for Inbox {
     type Reference = Reference;
 
     fn init_test(_: &Reference) {
-        GROUND.runtime.block_on(async {
-            GROUND.pool.execute("TRUNCATE messaging.inbox").await.unwrap();
+        FIXTURE.runtime.block_on(async {
+            FIXTURE.pool.execute("TRUNCATE messaging.inbox").await.unwrap();
         });
     }
 
     fn apply((): (), reference: &Reference, step: Step) {
-        let answer = GROUND.runtime.block_on(async {
+        let answer = FIXTURE.runtime.block_on(async {
             match step {
                 Step::Admit { batch, commit } => {
-                    Answer::Admitted(GROUND.admit(&batch, commit).await)
+                    Answer::Admitted(FIXTURE.admit(&batch, commit).await)
                 }
                 Step::AdmitTogether(one, other) => {
                     let (one, other) =
-                        tokio::join!(GROUND.admit(&one, true), GROUND.admit(&other, true));
+                        tokio::join!(FIXTURE.admit(&one, true), FIXTURE.admit(&other, true));
                     Answer::New(count_new(&one) + count_new(&other))
                 }
-                Step::Purge(n_max) => Answer::Purged(GROUND.purge(n_max).await),
+                Step::Purge(n_max) => Answer::Purged(FIXTURE.purge(n_max).await),
             }
         });
         assert_eq!(answer, reference.answer);

@@ -63,7 +63,7 @@ fn impure(file: &File) -> Vec<Sin> {
         .collect()
 }
 
-fn knows_the_business(file: &File) -> Vec<Sin> {
+fn business_terms(file: &File) -> Vec<Sin> {
     if !file.path.starts_with("shared/src/") || file.is_test() {
         return vec![];
     }
@@ -71,10 +71,10 @@ fn knows_the_business(file: &File) -> Vec<Sin> {
     let said = words(&code).chain(words(&strings).filter(|(at, _)| !is_sql_order(&strings[*at..])));
     let mut sins: Vec<Sin> = said
         .filter(|(_, word)| is_business(word))
-        .map(|(at, word)| file.sin(at, format!("the roads speak of `{word}`")))
+        .map(|(at, word)| file.sin(at, format!("the messaging runtime names `{word}`")))
         .collect();
     if file.path.split(['/', '.', '_']).any(|it| BUSINESS.contains(&it)) {
-        sins.push(file.sin(0, "the roads have a room of that name"));
+        sins.push(file.sin(0, "a file of the messaging runtime has a business term in its name"));
     }
     sins
 }
@@ -117,9 +117,12 @@ fn the_domain_knows_no_io_no_clock_and_no_chance() {
 }
 
 #[test]
-fn the_roads_do_not_know_what_travels_on_them() {
-    let sins: Vec<Sin> = File::all("rs").iter().flat_map(knows_the_business).collect();
-    assert_none("other workflows run on the same roads: only `contract` may know this one", &sins);
+fn the_messaging_runtime_names_no_business_term() {
+    let sins: Vec<Sin> = File::all("rs").iter().flat_map(business_terms).collect();
+    assert_none(
+        "other workflows use the same messaging runtime: only `contract` may name this one",
+        &sins,
+    );
 }
 
 #[test]
@@ -135,8 +138,8 @@ fn an_impure_domain_is_found() {
 }
 
 #[test]
-fn a_road_that_knows_the_business_is_found() {
-    let sins = |path, text| knows_the_business(&File::planted(path, text)).len();
+fn a_business_term_in_the_messaging_runtime_is_found() {
+    let sins = |path, text| business_terms(&File::planted(path, text)).len();
     for sin in
         ["struct OrderId;", "let stock_left = 1;", "const A: &str = \"payment-done\";", "SKU"]
     {

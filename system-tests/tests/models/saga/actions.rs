@@ -24,9 +24,9 @@ pub(crate) enum Action {
     PublishAndCrash(Word),
     /// A relay that was replaced publishes what it still held.
     PublishLate(Word),
-    /// The consumer takes a message in and commits its offset.
+    /// The consumer processes a message and commits its offset.
     Take(Service, Word),
-    /// The consumer takes a message in and crashes.
+    /// The consumer processes a message and crashes.
     TakeAndCrash(Service, Word),
     /// The consumer cannot process a message and keeps it as a dead letter.
     Bury(Service, Word),

@@ -46,7 +46,7 @@ pub(crate) struct Broken(u8);
 
 impl Broken {
     pub(super) const SAID_TWICE: Self = Self(1);
-    pub(super) const TAKEN_IN_TWICE: Self = Self(2);
+    pub(super) const PROCESSED_TWICE: Self = Self(2);
     pub(super) const REFUSED: Self = Self(4);
     pub(super) const LEFT_ITS_END: Self = Self(8);
     pub(super) const REFUND_WITHOUT_CHARGE: Self = Self(16);
@@ -76,7 +76,7 @@ pub(crate) const CONFIRMED: &str = "confirmed: charged once and sold";
 pub(crate) const CANCELLED: &str = "cancelled: nothing charged, held or sold";
 pub(crate) const NOT_STUCK: &str = "where nothing is left to be done, all has ended";
 pub(crate) const SAID_ONCE: &str = "nothing is said twice";
-pub(crate) const TAKEN_IN_ONCE: &str = "each message is taken in once";
+pub(crate) const PROCESSED_ONCE: &str = "each message is processed once";
 pub(crate) const NOT_REFUSED: &str = "no message or outcome of ours is a contradiction";
 pub(crate) const FINAL: &str = "cancelled is final";
 pub(crate) const STOCK_ADDS_UP: &str = "stock adds up";
@@ -98,8 +98,8 @@ pub(super) fn all(bounds: &Bounds) -> Vec<Property<Saga>> {
             !world.rests() || saga.has_ended(world)
         }),
         Property::always(SAID_ONCE, |_, it: &World| !it.broken.has(Broken::SAID_TWICE)),
-        Property::always(TAKEN_IN_ONCE, |_, world: &World| {
-            !world.broken.has(Broken::TAKEN_IN_TWICE)
+        Property::always(PROCESSED_ONCE, |_, world: &World| {
+            !world.broken.has(Broken::PROCESSED_TWICE)
         }),
         Property::always(NOT_REFUSED, |_, it: &World| !it.broken.has(Broken::REFUSED)),
         Property::always(FINAL, |_, world: &World| !world.broken.has(Broken::LEFT_ITS_END)),

@@ -33,9 +33,10 @@ fn what_could_not_be_written_is_neither_answered_nor_seen() {
 #[tokio::test]
 async fn a_journal_that_cannot_be_written_stops_the_gateway() {
     let stop = CancellationToken::new();
-    let (desk, ended) = open(OpenJournal::broken(), ChargeLedger::default(), stop.clone()).unwrap();
-    assert!(desk.attempt(attempt()).await.is_err());
+    let (executor, ended) =
+        open(OpenJournal::broken(), ChargeLedger::default(), stop.clone()).unwrap();
+    assert!(executor.attempt(attempt()).await.is_err());
     stop.cancelled().await;
     assert!(matches!(ended.await, Ok(Err(journal::JournalError::Io(_)))));
-    assert!(desk.look(|_| ()).await.is_err());
+    assert!(executor.look(|_| ()).await.is_err());
 }

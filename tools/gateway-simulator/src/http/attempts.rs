@@ -125,7 +125,7 @@ async fn late(
     delay: Duration,
     delay_to_execute: Duration,
 ) -> Result<CallEnd, ExecutorStopped> {
-    let served = gateway.desk.attempt(attempt(ExecutionTime::Later)).await?;
+    let served = gateway.executor.attempt(attempt(ExecutionTime::Later)).await?;
     let delay = if matches!(&served, CallResult::Held) { delay_to_execute } else { delay };
     tokio::select! {
         () = gateway.stop.cancelled() => return Err(ExecutorStopped),
@@ -153,7 +153,7 @@ fn turned_away(
 }
 
 async fn at_once(gateway: &GatewayState, attempt: ParsedCall) -> Result<CallEnd, ExecutorStopped> {
-    match gateway.desk.attempt(attempt).await? {
+    match gateway.executor.attempt(attempt).await? {
         CallResult::Done(reply) => Ok(reply),
         CallResult::Held => unreachable!("only what is done later is held"),
     }

@@ -45,7 +45,7 @@ pub(super) async fn charge(
     State(gateway): State<Arc<GatewayState>>,
     Path(id): Path<String>,
 ) -> Response<Body> {
-    show(gateway.desk.look(move |ledger| ledger.charge(&id)).await)
+    show(gateway.executor.look(move |ledger| ledger.charge(&id)).await)
 }
 
 /// `GET /charges`
@@ -58,7 +58,7 @@ pub(super) async fn charges(
         Err(rejection) => return refuse(&RequestRefusal::Invalid(rejection.body_text())),
     };
     let (filter, page) = (ChargeFilter { order_id, key }, PageRange { limit, starting_after });
-    show(gateway.desk.look(move |ledger| ledger.charges(&filter, &page)).await)
+    show(gateway.executor.look(move |ledger| ledger.charges(&filter, &page)).await)
 }
 
 /// `GET /refunds`
@@ -71,7 +71,7 @@ pub(super) async fn refunds(
         Err(rejection) => return refuse(&RequestRefusal::Invalid(rejection.body_text())),
     };
     let page = PageRange { limit, starting_after };
-    show(gateway.desk.look(move |ledger| ledger.refunds(charge.as_deref(), &page)).await)
+    show(gateway.executor.look(move |ledger| ledger.refunds(charge.as_deref(), &page)).await)
 }
 
 fn show<T: Serialize>(seen: Result<Result<T, RequestRefusal>, ExecutorStopped>) -> Response<Body> {

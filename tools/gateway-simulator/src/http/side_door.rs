@@ -24,7 +24,7 @@ pub(super) async fn livez() -> Response<Body> {
 
 /// `GET /summary`
 pub(super) async fn summary(State(gateway): State<Arc<GatewayState>>) -> Response<Body> {
-    match gateway.desk.look(ChargeLedger::summary).await {
+    match gateway.executor.look(ChargeLedger::summary).await {
         Ok(summary) => respond(ApiAnswer::of(200, &summary)),
         Err(_) => refuse(&RequestRefusal::Unavailable),
     }
@@ -32,7 +32,7 @@ pub(super) async fn summary(State(gateway): State<Arc<GatewayState>>) -> Respons
 
 /// `DELETE /keys`: a gateway remembers its keys for a time only.
 pub(super) async fn forget_keys(State(gateway): State<Arc<GatewayState>>) -> Response<Body> {
-    match gateway.desk.forget_keys().await {
+    match gateway.executor.forget_keys().await {
         Ok(()) => {
             tracing::info!("all keys are forgotten");
             respond(ApiAnswer::of(200, &json!({ "keys": 0 })))

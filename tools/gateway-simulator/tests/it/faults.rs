@@ -81,7 +81,7 @@ async fn a_dropped_connection_is_closed_without_a_byte() {
 }
 
 #[tokio::test]
-async fn a_gateway_that_is_down_closes_every_connection_but_the_side_door() {
+async fn a_gateway_that_is_down_closes_every_connection_but_those_to_the_test_api() {
     let gateway = Simulator::start().await;
     gateway.switch(&json!({ "slow_ms": 600_000 })).await;
     let mut idle = gateway.connect().await;

@@ -1,8 +1,8 @@
 //! The actions of the message path that are possible in a state, and their effects.
 
-use super::{Action, Flaw, Lane, MESSAGES, Relay, Sending, Set, World, are_of_one_key};
+use super::{Action, Delivery, Flaw, MESSAGES, Relay, Sending, Set, World, are_of_one_key};
 
-impl Lane {
+impl Delivery {
     pub(super) fn enabled(&self, world: &World, actions: &mut Vec<Action>) {
         let free = |id: &u8| {
             let before = (1..*id).filter(|n| are_of_one_key(*n, *id));
@@ -13,7 +13,7 @@ impl Lane {
             self.of_relay(world, place, *relay, actions);
         }
         if world.position < world.read_to() {
-            actions.push(Action::TakeIn);
+            actions.push(Action::Process);
         }
         if world.committed < world.position {
             actions.push(Action::CommitOffsets);
@@ -94,7 +94,7 @@ impl Lane {
                 world.left.relay_crashes -= 1;
                 world.stand_by(place);
             }
-            Action::TakeIn => self.take_in(world),
+            Action::Process => self.process_batch(world),
             Action::CommitOffsets => world.committed = world.position,
             Action::CrashConsumer => self.crash_consumer(world),
         }
@@ -145,8 +145,8 @@ impl Lane {
         world.relays[usize::from(place)] = Relay { epoch, stale_reads, ..Relay::default() };
     }
 
-    /// One transaction takes in all that is there.
-    fn take_in(&self, world: &mut World) {
+    /// One transaction processes all that is there.
+    fn process_batch(&self, world: &mut World) {
         for at in usize::from(world.position)..world.log.len() {
             let id = world.log[at];
             if !world.inbox.has(id) || self.flaw == Flaw::NoInbox {

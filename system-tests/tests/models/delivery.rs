@@ -55,7 +55,7 @@ pub(crate) struct Bounds {
 }
 
 #[derive(Debug)]
-pub(crate) struct Lane {
+pub(crate) struct Delivery {
     pub(crate) bounds: Bounds,
     pub(crate) flaw: Flaw,
 }
@@ -107,7 +107,7 @@ pub(crate) enum Action {
     Send(u8, Sending),
     Settle(u8),
     CrashRelay(u8),
-    TakeIn,
+    Process,
     CommitOffsets,
     CrashConsumer,
 }
@@ -122,11 +122,11 @@ pub(crate) enum Sending {
 
 pub(crate) const FIRSTS_IN_ORDER: &str = "first occurrences of a key are in order";
 pub(crate) const NOTHING_LOST: &str = "only what is in the topic is deleted from the outbox";
-pub(crate) const TAKEN_IN_ONCE: &str = "nothing has its effect twice";
-pub(crate) const ALL_TAKEN_IN: &str = "where nothing is left to be done, all had its effect";
+pub(crate) const PROCESSED_ONCE: &str = "nothing has its effect twice";
+pub(crate) const ALL_PROCESSED: &str = "where nothing is left to be done, all had its effect";
 pub(crate) const STEPS_DOWN: &str = "a relay that was replaced reads one batch more at most";
 
-impl Model for Lane {
+impl Model for Delivery {
     type State = World;
     type Action = Action;
 
@@ -162,10 +162,10 @@ impl Model for Lane {
             Property::always(NOTHING_LOST, |_, world: &World| {
                 world.written.iter().all(|id| world.outbox.has(id) || world.log.contains(&id))
             }),
-            Property::always(TAKEN_IN_ONCE, |_, world: &World| {
+            Property::always(PROCESSED_ONCE, |_, world: &World| {
                 world.effects.iter().all(|n| *n <= 1)
             }),
-            Property::always(ALL_TAKEN_IN, |_, world: &World| {
+            Property::always(ALL_PROCESSED, |_, world: &World| {
                 !world.rests() || world.effects.iter().all(|n| *n >= 1)
             }),
             Property::always(STEPS_DOWN, |_, world: &World| {
@@ -188,7 +188,7 @@ impl Model for Lane {
     }
 }
 
-impl Told for Lane {
+impl Told for Delivery {
     fn tell(&self, world: &World) -> String {
         format!("{world:#?}")
     }

@@ -30,7 +30,7 @@ impl Saga {
 
     pub(super) fn take(&self, world: &mut World, reader: Service, message: Word) {
         world.unread[reader.at()].take(message);
-        self.take_in(world, reader, message);
+        self.process(world, reader, message);
     }
 
     pub(super) fn take_and_crash(&self, world: &mut World, reader: Service, message: Word) {
@@ -38,7 +38,7 @@ impl Saga {
             world.unread[reader.at()].take(message);
         } else {
             let (said, outbox) = (world.said, world.outbox);
-            self.take_in(world, reader, message);
+            self.process(world, reader, message);
             if self.flaw == Flaw::NoOutbox {
                 (world.said, world.outbox) = (said, outbox);
             }
@@ -57,22 +57,28 @@ impl Saga {
 
     pub(super) fn redrive_letter(&self, world: &mut World, reader: Service, message: Word) {
         world.letters[reader.at()].remove(message);
-        self.process(world, reader, message, Flaw::RedriveWithoutInbox);
+        self.process_unless_known(world, reader, message, Flaw::RedriveWithoutInbox);
     }
 
-    fn take_in(&self, world: &mut World, reader: Service, message: Word) {
-        self.process(world, reader, message, Flaw::NoInbox);
+    fn process(&self, world: &mut World, reader: Service, message: Word) {
+        self.process_unless_known(world, reader, message, Flaw::NoInbox);
     }
 
     /// The transaction of a consumer: inbox, decision, outbox, jobs. With this flaw it does not ask
     /// the inbox.
-    fn process(&self, world: &mut World, reader: Service, message: Word, no_inbox: Flaw) {
+    fn process_unless_known(
+        &self,
+        world: &mut World,
+        reader: Service,
+        message: Word,
+        no_inbox: Flaw,
+    ) {
         let is_new = world.inbox[reader.at()].add(message);
         if !is_new && self.flaw != no_inbox {
             return;
         }
         if !is_new {
-            world.broken.add(Broken::TAKEN_IN_TWICE);
+            world.broken.add(Broken::PROCESSED_TWICE);
         }
         match reader {
             Service::Order => self.ask_order(world, order::heard(message)),
