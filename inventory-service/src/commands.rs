@@ -57,12 +57,12 @@ impl BatchHandler for ChangeProducts {
     async fn handle_batch(
         &self,
         conn: &mut PgConnection,
-        changes: &[ChangeProduct],
+        commands: &[Self::Command],
     ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
-        let keys = changes.iter().map(|change| change.key.as_ref());
+        let keys = commands.iter().map(|change| change.key.as_ref());
         let batch = IdempotentBatch::look_up(conn, keys).await?;
         let new: Vec<&ChangeProduct> =
-            batch.unanswered().into_iter().map(|place| &changes[place]).collect();
+            batch.unanswered().into_iter().map(|place| &commands[place]).collect();
         let requests: Vec<StockRequest> = new.iter().map(|change| change.request()).collect();
         let outcome = self.app.execute(conn, &requests).await?;
         let results = new.into_iter().zip(outcome.answers);

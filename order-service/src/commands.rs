@@ -66,12 +66,12 @@ impl BatchHandler for PlaceOrders {
     async fn handle_batch(
         &self,
         conn: &mut PgConnection,
-        orders: &[PlaceOrder],
+        commands: &[Self::Command],
     ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
-        let keys = orders.iter().map(|order| Some(&order.key));
+        let keys = commands.iter().map(|order| Some(&order.key));
         let batch = IdempotentBatch::look_up(conn, keys).await?;
         let new: Vec<&PlaceOrder> =
-            batch.unanswered().into_iter().map(|place| &orders[place]).collect();
+            batch.unanswered().into_iter().map(|place| &commands[place]).collect();
         let plans = self.plan(conn, &new).await?;
         let effects = self.place(conn, &new, &plans).await?;
         let answer = |plan: OrderPlan| match plan {
@@ -156,7 +156,7 @@ impl BatchHandler for CancelOrders {
     async fn handle_batch(
         &self,
         conn: &mut PgConnection,
-        orders: &[CancelOrder],
+        commands: &[Self::Command],
     ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
         let now = self.app.clock.now();
         let request = |order: &CancelOrder| OrderRequest {
@@ -165,7 +165,7 @@ impl BatchHandler for CancelOrders {
             heard: None,
             trace: Some(order.trace),
         };
-        let requests: Vec<OrderRequest> = orders.iter().map(request).collect();
+        let requests: Vec<OrderRequest> = commands.iter().map(request).collect();
         let outcome = self.app.execute(conn, &requests).await?;
         Ok((outcome.answers, outcome.effects))
     }

@@ -25,9 +25,9 @@ impl BatchHandler for ReviewPayments {
     async fn handle_batch(
         &self,
         conn: &mut PgConnection,
-        requests: &[PaymentRequest],
+        commands: &[Self::Command],
     ) -> Result<(Vec<Self::Answer>, DecisionEffects), Fault> {
-        let BatchOutcome { answers, effects } = self.app.execute(conn, requests).await?;
+        let BatchOutcome { answers, effects } = self.app.execute(conn, commands).await?;
         Ok((answers.into_iter().map(|answer| answer.map(drop)).collect(), effects))
     }
 }

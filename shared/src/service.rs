@@ -117,8 +117,7 @@ pub struct ServiceAddresses {
 /// What the parts of a service have in common, and how they are started.
 #[derive(Debug)]
 pub struct ServiceBuilder {
-    name: &'static str,
-    common: ServiceSettings,
+    spec: ServiceSpec,
     life: ProcessLifecycle,
     pool: PgPool,
     codec: AvroCodec,
@@ -129,9 +128,7 @@ pub struct ServiceBuilder {
     admin_routes: AdminRoutes,
     http_component: HealthComponent,
     letters: DeadLetterAdmin,
-    topics: &'static [TopicSpec],
     operators: Router,
-    pages: &'static [ProblemPage],
 }
 
 /// What has to be there before anything can be started, each with its word in the health.
@@ -186,33 +183,28 @@ impl ServiceBuilder {
         process_metrics.watch_pool(pool.clone());
         let codec = connect_codec(&spec, &life, &waits).await?;
         life.start(StopStage::Work, "schemas", |stop| codec.clone().keep_registered(stop));
-        let (name, common, wakers) = (spec.name, spec.common, WorkerWakers::default());
-        let (pages, topics) = (spec.pages, spec.topics);
-        let limits = common.limits.http()?;
+        let limits = spec.common.limits.http()?;
         let health = life.health().component("admission");
-        let watcher = BacklogWatcher::new(pool.clone(), common.limits.admission(), health);
+        let watcher = BacklogWatcher::new(pool.clone(), spec.common.limits.admission(), health);
         let gate = watcher.gate();
         life.start(StopStage::Work, "admission", |stop| watcher.run(stop));
         let builder = Self {
-            name,
-            common,
+            spec,
             life,
             pool,
             codec,
-            wakers,
+            wakers: WorkerWakers::default(),
             gate,
             limits,
             admin,
             admin_routes,
             http_component,
             letters,
-            topics,
             operators: Router::new(),
-            pages,
         };
         builder.start_relay()?;
         let settings = housekeeping::HousekeepingSettings {
-            published_span: builder.common.published_kept,
+            published_span: builder.spec.common.published_kept,
             ..housekeeping::HousekeepingSettings::default()
         };
         let housekeeping = HousekeepingTask::new(builder.pool.clone(), settings);
@@ -255,7 +247,7 @@ impl ServiceBuilder {
     ) {
         let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
         let health = self.life.health().component(name);
-        let service = self.name;
+        let service = self.spec.name;
         let worker =
             JobWorker::new(jobs::WorkerParts { service, effect, policy, pool, wakers, health });
         self.letters.jobs.insert(E::KIND, worker.parts());
@@ -290,14 +282,14 @@ impl ServiceBuilder {
         &mut self,
         handler: H,
     ) -> Result<GroupLag, ServiceError> {
-        let kafka = self.common.kafka(self.name)?;
+        let kafka = self.spec.common.kafka(self.spec.name)?;
         let topics = handler.topics();
-        let group = lag::LagSettings { kafka: kafka.clone(), group: self.name, topics };
+        let group = lag::LagSettings { kafka: kafka.clone(), group: self.spec.name, topics };
         let watcher = lag::LagWatcher::new(group);
         let lag = watcher.lag();
         self.life.start(StopStage::Work, "lag", |stop| watcher.run(stop));
         let parts = Arc::new(consumer::BatchProcessor {
-            service: self.name,
+            service: self.spec.name,
             handler,
             pool: self.pool.clone(),
             wakers: self.wakers.clone(),
@@ -308,7 +300,7 @@ impl ServiceBuilder {
         let parked = Arc::clone(&parts);
         self.life.start(StopStage::Work, "parked", |stop| parked.redrive_parked(stop));
         let reading = consumer::ConsumerSettings {
-            limits: self.common.dead_letter_limits(),
+            limits: self.spec.common.dead_letter_limits(),
             ..consumer::ConsumerSettings::new(kafka)
         };
         let health = self.life.health().component("consumer");
@@ -328,9 +320,9 @@ impl ServiceBuilder {
         let operators = self
             .operators
             .merge(http::dead_letters(self.letters))
-            .merge(http::problem_pages(self.pages));
+            .merge(http::problem_pages(self.spec.pages));
         self.admin_routes.complete(operators);
-        let listener = bind("http", self.common.http_listen).await?;
+        let listener = bind("http", self.spec.common.http_listen).await?;
         let addresses = ServiceAddresses { http: listener.local_addr()?, admin: self.admin };
         let limits = self.limits;
         self.life.start(StopStage::Edges, "http", |stop| serve(listener, routes, limits, stop));
@@ -339,21 +331,22 @@ impl ServiceBuilder {
     }
 
     fn start_relay(&self) -> Result<(), ServiceError> {
-        let name = format!("{} relay", self.name);
+        let name = format!("{} relay", self.spec.name);
         let settings = relay::RelaySettings {
-            database: db::options(&self.common.database()?, &name)?,
-            service: self.name,
+            database: db::options(&self.spec.common.database()?, &name)?,
+            service: self.spec.name,
             batch_max: RELAY_BATCH_MAX,
             poll: RELAY_POLL,
             statement_limit: RELAY_STATEMENT_LIMIT,
             stop_grace: RELAY_STOP_GRACE,
-            lead_limit: self.common.limits.relay_lead_limit,
+            lead_limit: self.spec.common.limits.relay_lead_limit,
         };
-        let publisher = KafkaPublisher::new(self.common.kafka(self.name)?, RELAY_BATCH_MAX)
-            .declaring(self.topics, self.common.broker.replicas());
+        let publisher =
+            KafkaPublisher::new(self.spec.common.kafka(self.spec.name)?, RELAY_BATCH_MAX)
+                .declaring(self.spec.topics, self.spec.common.broker.replicas());
         let health = self.life.health().component("relay");
         let relay = OutboxRelay::new(settings, publisher, self.wakers.clone(), health)
-            .keeping(self.common.published_retention(self.topics));
+            .keeping(self.spec.common.published_retention(self.spec.topics));
         self.life.start(StopStage::Last, "relay", |stop| relay.run(stop));
         Ok(())
     }

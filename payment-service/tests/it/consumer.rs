@@ -152,20 +152,22 @@ async fn a_record_that_makes_no_sense_is_dead_with_its_reason_and_the_others_go_
         change(&mut record);
         others.say(record.order_id, &record)
     };
+    let (subject, body) = (id(), id());
     let batch = [
         bad(|order_placed| order_placed.total_minor = -1),
         bad(|order_placed| order_placed.currency = "Euro".to_owned()),
         bad(|order_placed| order_placed.payment_method.clear()),
-        others.say(id(), &record(id())),
+        others.say(subject, &record(body)),
         others.placed(good, "tok_visa"),
     ];
     let taken = payments.try_process_batch(&batch).await.unwrap();
     assert_eq!(taken, BatchCounts { fresh: 1, dead: 4, ..BatchCounts::default() });
+    let other_subject = format!("it is about {body}, but its ce_subject is {subject}");
     let expected = [
         "total_minor is negative",
         "currency is not a code of three letters",
         "payment_method is empty",
-        "its order_id is not its ce_subject",
+        other_subject.as_str(),
     ];
     let dead = payments.dead().await;
     assert_eq!(dead.iter().map(|(_, detail)| detail.as_str()).collect::<Vec<_>>(), expected);
@@ -181,7 +183,7 @@ async fn a_message_of_another_topic_is_not_ours_to_guess_at() {
     said.topic = "product-changed".into();
     let taken = payments.try_process_batch(&[said]).await.unwrap();
     assert_eq!(taken.dead, 1);
-    assert_eq!(payments.dead().await[0].1, "payments do not read this topic");
+    assert_eq!(payments.dead().await[0].1, "product-changed is not read here");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ mod crates;
 mod names;
 mod problems;
 mod purity;
+mod shape;
 mod size;
 mod sql;
 mod tree;
