@@ -90,7 +90,7 @@ pub struct ProductChanged {
     pub name: String,
     /// The price of one piece, in minor units.
     pub price_minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub currency: String,
     /// Whether it can be ordered.
     pub active: bool,

@@ -27,29 +27,29 @@ mod notify;
 mod order;
 mod payment;
 
-/// Carries [`OrderPlaced`].
+/// Carries [`OrderPlaced`]: an order was accepted.
 pub const ORDER_PLACED: &str = "order-placed";
-/// Carries [`OrderConfirmed`].
+/// Carries [`OrderConfirmed`]: an order was paid for, its stock held.
 pub const ORDER_CONFIRMED: &str = "order-confirmed";
-/// Carries [`OrderCancelled`].
+/// Carries [`OrderCancelled`]: an order was given up.
 pub const ORDER_CANCELLED: &str = "order-cancelled";
-/// Carries [`StockReserved`].
+/// Carries [`StockReserved`]: stock was reserved for an order.
 pub const STOCK_RESERVED: &str = "stock-reserved";
-/// Carries [`StockRejected`].
+/// Carries [`StockRejected`]: stock could not be reserved for an order.
 pub const STOCK_REJECTED: &str = "stock-rejected";
-/// Carries [`StockReleased`].
+/// Carries [`StockReleased`]: reserved stock is available again.
 pub const STOCK_RELEASED: &str = "stock-released";
 /// Carries [`ProductChanged`], the last word per SKU.
 pub const PRODUCT_CHANGED: &str = "product-changed";
-/// Carries [`PaymentDone`].
+/// Carries [`PaymentDone`]: an order was paid for.
 pub const PAYMENT_DONE: &str = "payment-done";
-/// Carries [`PaymentFailed`].
+/// Carries [`PaymentFailed`]: an order could not be paid for.
 pub const PAYMENT_FAILED: &str = "payment-failed";
-/// Carries [`PaymentRefunded`].
+/// Carries [`PaymentRefunded`]: a charge was refunded.
 pub const PAYMENT_REFUNDED: &str = "payment-refunded";
-/// Carries [`NotificationSent`].
+/// Carries [`NotificationSent`]: a customer was notified.
 pub const NOTIFICATION_SENT: &str = "notification-sent";
-/// Carries [`NotificationFailed`].
+/// Carries [`NotificationFailed`]: a customer could not be notified.
 pub const NOTIFICATION_FAILED: &str = "notification-failed";
 
 /// Every topic of this system and how it is made: the only place that says so.

@@ -12,7 +12,7 @@ use super::{NOTIFICATION_FAILED, NOTIFICATION_SENT};
 pub struct NotificationSent {
     /// The order that the notification is about.
     pub order_id: Uuid,
-    /// `email`.
+    /// How the customer is notified: `email`.
     pub channel: String,
     /// `confirmed`, `cancelled` or `refunded`.
     pub kind: String,
@@ -34,7 +34,7 @@ impl Record for NotificationSent {
 pub struct NotificationFailed {
     /// The order that the notification was about.
     pub order_id: Uuid,
-    /// `email`.
+    /// How the customer is notified: `email`.
     pub channel: String,
     /// `confirmed`, `cancelled` or `refunded`.
     pub kind: String,

@@ -28,7 +28,7 @@ pub struct OrderPlaced {
     pub lines: Vec<OrderLine>,
     /// The order's total, in minor units.
     pub total_minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub currency: String,
     /// The payment method's token; never a card number.
     pub payment_method: String,
@@ -57,7 +57,7 @@ pub struct OrderConfirmed {
     pub order_id: Uuid,
     /// The order's total, in minor units.
     pub total_minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub currency: String,
     /// When the order was confirmed, UTC.
     #[serde(with = "timestamp_micros")]
@@ -77,7 +77,7 @@ pub struct OrderCancelled {
     pub order_id: Uuid,
     /// `out-of-stock`, `payment-declined`, `payment-unavailable`, `timed-out`, `requested`.
     pub reason: String,
-    /// `customer` or `system`.
+    /// Who cancelled it: `customer` or `system`.
     pub cancelled_by: String,
     /// When the order was cancelled, UTC.
     #[serde(with = "timestamp_micros")]

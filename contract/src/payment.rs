@@ -16,7 +16,7 @@ pub struct PaymentDone {
     pub charge_id: String,
     /// The charged amount, in minor units.
     pub amount_minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub currency: String,
     /// When the gateway accepted the charge, UTC.
     #[serde(with = "timestamp_micros")]
@@ -34,7 +34,7 @@ impl Record for PaymentDone {
 pub struct PaymentFailed {
     /// The order that could not be paid.
     pub order_id: Uuid,
-    /// `declined` or `unavailable`.
+    /// Why it failed: `declined` or `unavailable`.
     pub reason: String,
     /// The gateway's code for a decline.
     pub code: Option<String>,
@@ -58,7 +58,7 @@ pub struct PaymentRefunded {
     pub refund_id: String,
     /// The refunded amount, in minor units.
     pub amount_minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub currency: String,
     /// When the gateway accepted the refund, UTC.
     #[serde(with = "timestamp_micros")]

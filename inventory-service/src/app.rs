@@ -43,7 +43,6 @@ pub struct CommandResult {
 pub struct BatchOutcome {
     /// For each request, in order: its events and its product, or the reason for the refusal.
     pub answers: Vec<CommandResult>,
-    /// Messages to publish.
     pub effects: DecisionEffects,
 }
 

@@ -23,7 +23,7 @@ pub struct InventorySettings {
 /// Products to begin with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum SeedKind {
-    /// None.
+    /// No products are introduced.
     None,
     /// The demo's small shop.
     Demo,

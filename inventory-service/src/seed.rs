@@ -27,12 +27,10 @@ const BATCH: usize = 500;
 /// The quantity of one product that a load test may take.
 const LOAD_STOCK: i32 = 1_000_000_000;
 
-/// An initial product.
+/// A product that is there from the beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductSeed {
-    /// The product's key.
     pub sku: Sku,
-    /// The product's offer.
     pub offer: ProductOffer,
     /// The product's initial stock.
     pub quantity: Option<Quantity>,

@@ -40,7 +40,6 @@ pub struct App {
 pub struct BatchOutcome {
     /// For each request, in order: its order after the whole batch, or the reason for the refusal.
     pub answers: Vec<Result<Order, OrderRejection>>,
-    /// Messages to publish.
     pub effects: DecisionEffects,
 }
 

@@ -20,13 +20,9 @@ pub struct OrderRequest {
 /// The message that carried a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageOrigin {
-    /// Its `ce_id`.
     pub message_id: Uuid,
-    /// Its `ce_source`.
     pub source: String,
-    /// Its `ce_sequence`.
     pub sequence: i64,
-    /// Its `ce_time`.
     pub at: OffsetDateTime,
 }
 

@@ -95,7 +95,6 @@ struct SearchStart {
     found: Instant,
 }
 
-/// Cancels overdue orders.
 #[derive(Debug)]
 pub struct DeadlineSweeper {
     parts: SweeperParts,

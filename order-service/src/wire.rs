@@ -165,7 +165,6 @@ pub fn detail(event: &OrderEvent) -> Option<String> {
 pub enum OrderInput {
     /// An event for an order.
     Order { order_id: Uuid, news: ServiceEvent },
-    /// A product update.
     Product(ProductSnapshot),
 }
 

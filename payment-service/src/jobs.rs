@@ -39,7 +39,6 @@ pub trait GatewayCall: Send + Sync + 'static {
     /// Why a job that was given up is never tried again once its payment no longer waits for it;
     /// `None` if the job may be tried again.
     const NEVER_AGAIN: Option<&'static str> = None;
-    /// The gateway's answer.
     type Done: Send + Sync + 'static;
 
     fn call(

@@ -90,7 +90,7 @@ pub struct CodecSettings {
 pub trait Record: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The topic that carries it. One kind of event, one topic.
     const TOPIC: &'static str;
-    /// Its `ce_type`.
+    /// The `ce_type` of its messages.
     const TYPE: &'static str;
     /// Its Avro schema, as committed.
     const SCHEMA: &'static str;

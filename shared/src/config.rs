@@ -208,7 +208,7 @@ impl ServiceSettings {
     }
 
     /// How long published messages are kept: of compacted topics, the latest of each key for ever.
-    pub fn published_retention(&self, topics: &[TopicSpec]) -> PublishedRetention {
+    pub(crate) fn published_retention(&self, topics: &[TopicSpec]) -> PublishedRetention {
         let latest = topics.iter().filter(|spec| spec.cleanup == CleanupPolicy::Compact);
         PublishedRetention {
             span: self.published_kept,

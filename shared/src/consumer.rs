@@ -125,7 +125,7 @@ pub trait MessageHandler: Send + Sync + 'static {
 pub struct NewMessage<'m, I> {
     /// The message as it was received, with its headers.
     pub message: &'m Message,
-    /// The decoded body.
+    /// The body, as the handler decoded it.
     pub input: &'m I,
 }
 

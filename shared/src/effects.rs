@@ -20,7 +20,7 @@ use crate::{
 /// One update of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricUpdate {
-    /// The metric's name.
+    /// The metric's name, as it was described.
     pub name: &'static str,
     /// Its labels: names and values.
     pub labels: Vec<(&'static str, &'static str)>,

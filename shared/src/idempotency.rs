@@ -53,7 +53,7 @@ pub struct RequestKey {
 pub struct HttpAnswer {
     /// The HTTP status of the stored answer.
     pub status: u16,
-    /// Its `Location`.
+    /// The `Location` header, if any.
     pub location: Option<String>,
     /// The stored body, JSON.
     pub body: String,

@@ -28,7 +28,7 @@ pub struct LoadedRow<S> {
 /// A row to write.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ChangedRow<'r, K, S> {
-    /// Its key.
+    /// The key of the row.
     pub key: &'r K,
     /// The state that was read; `None` if there was no row.
     pub before: Option<&'r S>,

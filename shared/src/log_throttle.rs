@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 const FIRST: Duration = Duration::from_secs(1);
-/// The longest pause.
 const CAP: Duration = Duration::from_mins(5);
 
 /// When to log a repeated event: at once, then after 1 s, 2 s, 4 s … up to 5 min.

@@ -42,7 +42,7 @@ pub mod spans;
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people, with colours on a terminal.
     #[default]
     Pretty,
     /// For machines: one JSON object a line.

@@ -149,7 +149,7 @@ pub enum TopicError {
     Unreachable {
         /// What the client said of it, if it said anything.
         reason: Option<String>,
-        /// The client's error.
+        /// The error of the Kafka client.
         #[source]
         source: rdkafka::error::KafkaError,
     },
@@ -158,7 +158,7 @@ pub enum TopicError {
     NotCreated {
         /// Its name at the broker.
         topic: String,
-        /// The broker's reason.
+        /// The reason that the broker gives.
         #[source]
         reason: rdkafka::types::RDKafkaErrorCode,
     },

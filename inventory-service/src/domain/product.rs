@@ -25,13 +25,10 @@ use super::{
 /// A product and its stock.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Product {
-    /// The product's offer.
     pub offer: ProductOffer,
-    /// The product's stock.
     pub stock: StockCount,
 }
 
-/// The product's offer.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ProductOffer {
     name: String,
@@ -95,7 +92,7 @@ impl ProductOffer {
         Ok(Self { name, price_minor, currency, active })
     }
 
-    /// The display name.
+    /// The name that customers are shown.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -105,7 +102,7 @@ impl ProductOffer {
         self.price_minor
     }
 
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub fn currency(&self) -> &str {
         &self.currency
     }
@@ -123,7 +120,6 @@ pub enum ProductCommand {
     Put { offer: ProductOffer },
     /// Create the product with this offer and stock, unless the product exists already.
     Introduce {
-        /// The product's offer.
         offer: ProductOffer,
         /// The first stock; `None` if the product starts out of stock.
         quantity: Option<Quantity>,
@@ -136,7 +132,6 @@ pub enum ProductCommand {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ProductEvent {
     Listed {
-        /// The product's offer.
         offer: ProductOffer,
     },
     /// The offer was changed.

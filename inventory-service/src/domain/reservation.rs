@@ -75,7 +75,6 @@ pub enum ReservationEvent {
     Sold,
     /// Held or sold lines are available again.
     Released {
-        /// The released lines.
         lines: OrderLines,
     },
     /// The order was cancelled before it was placed.
@@ -86,7 +85,6 @@ pub enum ReservationEvent {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ShortLine {
     pub sku: Sku,
-    /// The requested quantity.
     pub requested: Quantity,
     /// The available quantity; 0 if the product is unknown.
     pub available: u64,

@@ -10,7 +10,7 @@ use crate::{
     store,
 };
 
-/// One product.
+/// Shows a product, with its price.
 #[utoipa::path(
     get, path = "/products/{sku}", tag = "products", params(("sku" = String, Path, pattern = "^[A-Za-z0-9._-]{1,64}$")),
     responses(

@@ -10,7 +10,7 @@ use crate::{
     store,
 };
 
-/// Which page.
+/// The page to show: its start and its length.
 #[derive(Clone, Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

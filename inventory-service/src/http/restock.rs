@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// What was delivered.
+/// A delivery of one product.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[schema(as = Restock)]
 #[serde(deny_unknown_fields)]

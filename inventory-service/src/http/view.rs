@@ -18,7 +18,7 @@ pub(crate) struct ProductView {
     /// The price of one, in minor units of its currency.
     #[schema(example = 4990)]
     price_minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
     /// Whether it can be ordered.
@@ -29,10 +29,10 @@ pub(crate) struct ProductView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = Stock)]
 pub(crate) struct StockView {
-    /// Of which.
+    /// The product's stock keeping unit.
     #[schema(example = "desk-lamp")]
     sku: String,
-    /// Can be reserved.
+    /// How many pieces can be reserved.
     available: u64,
     /// Held for orders that are on their way.
     reserved: u64,

@@ -57,9 +57,7 @@ pub struct OrderNotifications {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CustomerContact {
     pub email: String,
-    /// The customer's name.
     pub name: Option<String>,
-    /// The order's total.
     pub total: Money,
 }
 
@@ -67,7 +65,7 @@ pub struct CustomerContact {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
     pub minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub currency: String,
 }
 
@@ -76,7 +74,6 @@ pub struct Money {
 pub struct NotificationState {
     /// What there is to tell.
     pub occasion: NotificationCause,
-    /// Its stage.
     pub stage: NotificationStage,
 }
 
@@ -128,7 +125,6 @@ pub enum NotificationStage {
     Due { since: OffsetDateTime },
     /// A mail server took it. The end.
     Sent {
-        /// The mail's `Message-ID`.
         message_id: String,
         at: OffsetDateTime,
     },

@@ -29,7 +29,7 @@ struct NoticeView {
     /// `confirmed`, `cancelled` or `refunded`.
     #[schema(example = "confirmed")]
     kind: &'static str,
-    /// `email`.
+    /// How the customer is notified: `email`.
     #[schema(example = "email")]
     channel: &'static str,
     /// `waiting-for-contact`, `due`, `sent`, `failed` or `skipped`.

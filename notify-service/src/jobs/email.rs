@@ -67,7 +67,6 @@ enum ComposeError {
     Format(#[source] lettre::error::Error),
 }
 
-/// Composes a mail.
 fn write(from: &Mailbox, mail: &EmailMessage) -> Result<SmtpMessage, ComposeError> {
     let to: Address = mail.email.parse().map_err(|_why| ComposeError::Address)?;
     let name = mail.name.as_deref().map(mail::one_line).filter(|name| !name.is_empty());

@@ -27,7 +27,6 @@ pub struct EmailMessage {
     /// Names the mail for good, without the brackets of the header.
     pub message_id: String,
     pub email: String,
-    /// The customer's name.
     pub name: Option<String>,
     /// When it was written.
     #[serde(with = "time::serde::rfc3339")]

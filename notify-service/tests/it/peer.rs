@@ -16,7 +16,6 @@ use std::{
 #[derive(Debug)]
 pub(crate) enum Turn {
     Say(&'static str),
-    /// Closes the connection.
     HangUp,
     /// Answers this and closes the connection.
     SayAndHangUp(&'static str),

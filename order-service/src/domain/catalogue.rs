@@ -25,7 +25,6 @@ pub struct ProductOffer {
 /// A product as its owner described it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductDetails {
-    /// The display name.
     pub name: String,
     /// The price, and whether the product can be ordered.
     pub offer: ProductOffer,

@@ -9,7 +9,6 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub struct EmailAddress(String);
 
-/// The customer's name.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CustomerName(String);
 

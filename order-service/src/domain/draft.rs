@@ -51,7 +51,6 @@ pub struct PlacedOrder {
     /// At least one, each SKU once.
     pub lines: Vec<OrderLine>,
     pub total: Money,
-    /// The payment token.
     pub payment_method: PaymentMethod,
     pub customer: Customer,
     /// When it was accepted.

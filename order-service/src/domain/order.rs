@@ -181,7 +181,6 @@ pub enum OrderRejection {
     #[error("what was paid is {paid}, what the order costs is {total}")]
     PaidOtherwise {
         paid: Money,
-        /// The order's total.
         total: Money,
     },
     /// The window in which a confirmed order can be taken back is closed.

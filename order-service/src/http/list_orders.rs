@@ -11,7 +11,7 @@ use super::{
 };
 use crate::store::view::{self, OrdersPage};
 
-/// Which orders.
+/// The orders to list: by stage, a page at a time.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -26,7 +26,7 @@ pub(super) struct OrderQuery {
     cursor: Option<Uuid>,
 }
 
-/// Orders, youngest first.
+/// Lists orders, the youngest first.
 #[utoipa::path(
     get,
     path = "/orders",

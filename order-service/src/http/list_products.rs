@@ -9,7 +9,7 @@ use shared::http::{
 use super::{OrderApi, view::ProductView};
 use crate::{domain::catalogue::Sku, store::view};
 
-/// Which products.
+/// The products to list, a page at a time.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

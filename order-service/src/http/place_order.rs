@@ -40,7 +40,7 @@ pub(super) struct PlaceOrderBody {
     /// The payment method's token, as the payment gateway gave it out. Never a card number.
     #[schema(example = "tok_visa", pattern = "^[A-Za-z0-9_-]{1,255}$")]
     payment_method: String,
-    /// Who is told.
+    /// The customer whom this service notifies.
     customer: CustomerBody,
 }
 
@@ -48,23 +48,23 @@ pub(super) struct PlaceOrderBody {
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct WishedLine {
-    /// What.
+    /// The product's stock keeping unit.
     #[schema(example = "coffee-beans", pattern = "^[A-Za-z0-9._-]{1,64}$")]
     sku: String,
-    /// How many.
+    /// How many pieces are ordered.
     #[serde(deserialize_with = "whole")]
     #[schema(minimum = 1, maximum = 10_000, example = 2)]
     quantity: i64,
 }
 
-/// Who is told.
+/// The customer whom this service notifies.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CustomerBody {
-    /// Where.
+    /// The mail address for notifications.
     #[schema(example = "ada@example.org", format = "email", max_length = 254)]
     email: String,
-    /// Who.
+    /// The customer's name, for the salutation.
     #[schema(example = "Ada Lovelace", min_length = 1, max_length = 200)]
     name: Option<String>,
 }

@@ -29,7 +29,7 @@ pub(super) enum OrderStatus {
     Pending,
     /// Paid for, its stock held.
     Confirmed,
-    /// Given up.
+    /// Given up: nothing is delivered or charged.
     Cancelled,
 }
 
@@ -55,14 +55,14 @@ fn standing(stage: OrderStage) -> (OrderStatus, Option<&'static str>) {
 /// An order that was accepted. How it goes on is under `Location`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Acceptance {
-    /// Its id.
+    /// The order's id, a UUIDv7.
     id: Uuid,
-    /// Always `pending`.
+    /// The order's status: always `pending`.
     status: OrderStatus,
     /// What it costs, in minor units.
     #[schema(example = 1_290)]
     total: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
     /// When it is cancelled if it has not ended by then.
@@ -90,9 +90,9 @@ pub(crate) fn acceptance(id: Uuid, placement: &PlacedOrder) -> Result<HttpAnswer
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Standing)]
 pub(super) struct OrderStanding {
-    /// Its id.
+    /// The order's id, a UUIDv7.
     id: Uuid,
-    /// Where it stands.
+    /// The order's status at this moment.
     status: OrderStatus,
     /// Why it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -110,10 +110,10 @@ impl OrderStanding {
 /// A line of an order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LineView {
-    /// What.
+    /// The product's stock keeping unit.
     #[schema(example = "coffee-beans")]
     sku: String,
-    /// How many.
+    /// How many pieces are ordered.
     quantity: u16,
     /// The price of one when the order was accepted, in minor units.
     unit_price: i64,
@@ -126,23 +126,23 @@ impl From<StoredLine> for LineView {
     }
 }
 
-/// An order.
+/// An order, as it stands now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OrderView {
-    /// Its id.
+    /// The order's id, a UUIDv7.
     id: Uuid,
-    /// Where it stands.
+    /// The order's status at this moment.
     status: OrderStatus,
     /// Why it was cancelled: `out-of-stock`, `payment-declined`, `payment-unavailable`, `timed-out`
     /// or `requested`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "out-of-stock")]
     reason: Option<&'static str>,
-    /// What was ordered.
+    /// The ordered products, at the prices of that time.
     lines: Vec<LineView>,
     /// What it costs, in minor units.
     total: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
     /// When it was accepted.
@@ -222,7 +222,7 @@ impl From<ShownEntry> for EntryView {
     }
 }
 
-/// A product.
+/// A product that can be ordered, or could be.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ProductView {
     /// Its name in orders.
@@ -232,7 +232,7 @@ pub(super) struct ProductView {
     name: String,
     /// The price of one, in minor units.
     price: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
     /// Whether it can be ordered.

@@ -42,7 +42,6 @@ pub struct ShownEntry {
 #[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct ShownProduct {
     pub sku: String,
-    /// The display name.
     pub name: String,
     /// The price of one, in minor units.
     pub price_minor: i64,

@@ -80,7 +80,6 @@ pub(crate) async fn broker(shop: &Shop) -> kafka::KafkaSettings {
     }
 }
 
-/// Publishes messages.
 pub(crate) async fn publish(shop: &Shop, messages: Vec<OutgoingMessage>) {
     let kafka = broker(shop).await;
     let keep = |(outbox_id, message)| outbox::OutboxRow { outbox_id, created_at: NOW, message };

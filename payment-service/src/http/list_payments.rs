@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::view::{PaymentView, StageName};
 use crate::store;
 
-/// Which payments.
+/// The payments to list: by stage, a page at a time.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]

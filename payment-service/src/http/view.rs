@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct PaymentView {
     /// The order that it is for.
     order_id: Uuid,
-    /// Where it stands.
+    /// The payment's stage at this moment.
     stage: StageName,
     /// What the order asks to be paid.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +25,7 @@ pub(super) struct PaymentView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "tok_****")]
     payment_method: Option<String>,
-    /// What was charged.
+    /// The charge at the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     charge: Option<ChargeView>,
     /// The gateway's name for the refund.
@@ -51,22 +51,22 @@ pub(super) struct PaymentView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Money)]
 pub(super) struct MoneyView {
-    /// In minor units.
+    /// The amount in the currency's minor units.
     #[schema(example = 4200)]
     minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     #[schema(example = "EUR")]
     currency: String,
 }
 
-/// What was charged.
+/// The charge at the gateway.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Charge)]
 pub(super) struct ChargeView {
     /// The gateway's name for it.
     #[schema(example = "ch_1")]
     id: String,
-    /// How much.
+    /// The amount that was charged.
     amount: MoneyView,
 }
 
@@ -74,7 +74,7 @@ pub(super) struct ChargeView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Failure)]
 pub(super) struct FailureView {
-    /// `declined` or `unavailable`.
+    /// Why it failed: `declined` or `unavailable`.
     #[schema(example = "declined")]
     reason: &'static str,
     /// The gateway's code for a decline.
@@ -98,15 +98,15 @@ pub(super) enum StageName {
     Cancelling,
     /// Nobody knows yet whether the charge happened.
     Unresolved,
-    /// Paid.
+    /// Paid for, or free of charge.
     Done,
     /// The money is on its way back.
     Refunding,
-    /// Given back.
+    /// The customer has the money back.
     Refunded,
     /// A person has to decide.
     NeedsReview,
-    /// Not paid.
+    /// No money was taken.
     Failed,
     /// The order was cancelled and nothing was paid.
     Abandoned,

@@ -59,7 +59,6 @@ impl Simulator {
         Self { url, child, client, folder, _ports: ports }
     }
 
-    /// Stops the gateway.
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.unwrap();
     }

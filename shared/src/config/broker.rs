@@ -42,10 +42,10 @@ pub struct BrokerSettings {
     /// How the password is proven; SCRAM-SHA-512 if nothing is said.
     #[arg(long, env = "KAFKA_SASL_MECHANISM", value_enum)]
     pub kafka_sasl_mechanism: Option<SaslMechanism>,
-    /// Who we are.
+    /// The user name at the broker (SASL).
     #[arg(long, env = "KAFKA_SASL_USERNAME")]
     pub kafka_sasl_username: Option<String>,
-    /// Our password.
+    /// The password at the broker (SASL).
     #[arg(long, env = "KAFKA_SASL_PASSWORD", hide_env_values = true, value_parser = secret)]
     pub kafka_sasl_password: Option<SecretString>,
     /// A file that holds our password, in place of `KAFKA_SASL_PASSWORD`.
@@ -61,10 +61,10 @@ pub struct BrokerSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum BrokerSecurity {
-    /// Not at all.
+    /// No encryption and no passwords.
     #[default]
     Plaintext,
-    /// Encrypted, with certificates.
+    /// Encrypted, with certificates and without a password.
     Tls,
     /// In plain text, with a password (which SCRAM does not send).
     SaslPlaintext,

@@ -27,7 +27,7 @@ pub struct LetterFilter {
 pub struct LetterSummary {
     /// The letter's id, a version 7 UUID.
     pub id: Uuid,
-    /// `message` or `job`.
+    /// What became a dead letter: `message` or `job`.
     pub source: String,
     /// A message's topic, or a job's kind.
     pub topic: String,
@@ -53,7 +53,7 @@ pub struct LetterSummary {
 /// How many open letters have the same topic and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReasonCount {
-    /// `message` or `job`.
+    /// What became a dead letter: `message` or `job`.
     pub source: String,
     /// A message's topic, or a job's kind.
     pub topic: String,

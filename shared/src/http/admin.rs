@@ -26,7 +26,7 @@ use crate::{
     telemetry::{MetricsHandle, ProcessMetrics},
 };
 
-/// What `/readyz` answers.
+/// The answer of `/readyz`, short or verbose.
 #[derive(Serialize)]
 struct ReadinessBody {
     ready: bool,
@@ -45,7 +45,7 @@ pub struct AdminRoutes {
 }
 
 impl AdminRoutes {
-    /// `/livez`, `/readyz`, `/metrics`.
+    /// Serves `/livez`, `/readyz` and `/metrics` from the start.
     pub fn new(
         process_metrics: ProcessMetrics,
         metrics: MetricsHandle,

@@ -53,10 +53,10 @@ pub struct SaslLogin {
 /// How a password is proven.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum SaslMechanism {
-    /// With SHA-256.
+    /// Salted challenge and response with SHA-256.
     #[value(name = "SCRAM-SHA-256")]
     ScramSha256,
-    /// With SHA-512.
+    /// Salted challenge and response with SHA-512.
     #[default]
     #[value(name = "SCRAM-SHA-512")]
     ScramSha512,

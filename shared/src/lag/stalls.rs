@@ -49,7 +49,6 @@ impl GroupStalls {
         }
     }
 
-    /// Forgets all samples.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }

@@ -100,9 +100,8 @@ pub struct ShownPayment {
 /// An amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Money {
-    /// In minor units.
     pub minor: i64,
-    /// ISO 4217.
+    /// The currency's code, as in ISO 4217.
     pub currency: String,
 }
 
@@ -116,7 +115,6 @@ pub struct ShownCharge {
 /// Why a payment was not made.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ShownFailure {
-    /// `declined` or `unavailable`.
     pub reason: String,
     /// The gateway's code for a decline.
     pub code: Option<String>,

@@ -9,7 +9,6 @@ use super::{CustomerContact, NotificationCause, NotificationKind};
 pub enum NotificationCommand {
     /// The order's placing was read.
     RecordContact {
-        /// The recipient.
         addressee: CustomerContact,
         /// When it was read.
         at: OffsetDateTime,
@@ -23,7 +22,6 @@ pub enum NotificationCommand {
     /// A mail server took it.
     RecordSent {
         kind: NotificationKind,
-        /// The mail's `Message-ID`.
         message_id: String,
         at: OffsetDateTime,
     },
@@ -53,7 +51,6 @@ pub enum NotificationEvent {
     /// The customer was told.
     Sent {
         kind: NotificationKind,
-        /// The mail's `Message-ID`.
         message_id: String,
         at: OffsetDateTime,
     },

@@ -112,11 +112,11 @@ pub enum SmtpError {
 pub enum SmtpStep {
     /// Up to being greeted and known.
     Connecting,
-    /// `MAIL FROM`.
+    /// After `MAIL FROM` was sent.
     Sender,
-    /// `RCPT TO`.
+    /// After `RCPT TO` was sent.
     Recipient,
-    /// `DATA`.
+    /// After `DATA` was sent.
     Data,
     Content,
 }
@@ -167,7 +167,7 @@ impl SmtpClient {
         Self { settings, parked: Mutex::default(), stopping }
     }
 
-    /// The server's address.
+    /// The server's name and port.
     pub fn server(&self) -> (&str, u16) {
         (&self.settings.server.host, self.settings.server.port)
     }

@@ -25,7 +25,6 @@ pub enum ServiceEvent {
     },
     /// The charge was refunded.
     PaymentRefunded {
-        /// The refunded amount.
         refunded: Money,
         /// The gateway's name for the refund.
         refund: String,
@@ -47,9 +46,7 @@ pub enum ServiceEvent {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingLine {
     pub sku: Sku,
-    /// The requested quantity.
     pub requested: i32,
-    /// The available quantity.
     pub available: i32,
 }
 
@@ -65,8 +62,6 @@ pub enum PaymentFailure {
 /// A notification: its channel and its kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoticeChannel {
-    /// `email`, …
     pub name: String,
-    /// `confirmed`, `cancelled`, …
     pub kind: String,
 }

@@ -72,7 +72,7 @@ pub enum PaymentEvent {
         /// The order's total: zero.
         terms: PaymentTerms,
     },
-    /// Paid. Says `payment-done`.
+    /// The gateway took the money; publishes `payment-done`.
     Paid { charge: GatewayCharge },
     /// An operator took another amount for the right one. Says `payment-done` with the amount that
     /// the order asked for: the order takes no other.
@@ -106,7 +106,6 @@ pub enum PaymentEvent {
     RefundDue { charge: GatewayCharge },
     /// Given back. Says `payment-refunded`.
     Refunded {
-        /// The refunded amount.
         charge: GatewayCharge,
         /// The gateway's name for the refund.
         refund_id: String,
@@ -119,7 +118,6 @@ pub enum PaymentEvent {
     /// An operator says that the money went back by another way. Says `payment-refunded`, stops the
     /// refund.
     Settled {
-        /// The refunded amount.
         charge: GatewayCharge,
     },
 }

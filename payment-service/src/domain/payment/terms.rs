@@ -5,7 +5,6 @@ use std::fmt;
 /// An amount of money.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Money {
-    /// In minor units.
     pub minor: i64,
     pub currency: Currency,
 }

@@ -12,14 +12,14 @@ pub struct StepLimits {
     /// To an address of the server. The RFC leaves it to TCP; half a minute is what mail servers
     /// use.
     pub connect: Duration,
-    /// The greeting (`220`).
+    /// For the server's greeting (`220`).
     pub greeting: Duration,
     /// `EHLO`, `STARTTLS` with its handshake, `AUTH`, each. The RFC does not name them; like
     /// `MAIL`.
     pub hello: Duration,
-    /// `MAIL FROM`.
+    /// For the answer to `MAIL FROM`.
     pub sender: Duration,
-    /// `RCPT TO`.
+    /// For the answer to `RCPT TO`.
     pub recipient: Duration,
     /// `DATA`, up to its `354`.
     pub data: Duration,
