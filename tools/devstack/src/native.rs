@@ -208,7 +208,8 @@ impl NativeStarter<'_> {
         };
         let (postgres, registry) = if durable {
             let postgres = postgres.await?;
-            let storage = postgres.as_ref().map(|it| RegistryStorage::Postgres(it.url.clone()));
+            let storage =
+                postgres.as_ref().map(|server| RegistryStorage::Postgres(server.url.clone()));
             let registry = registry(storage.unwrap_or(RegistryStorage::Memory)).await?;
             (postgres, registry)
         } else {

@@ -152,7 +152,7 @@ async fn answer(response: reqwest::Response) -> anyhow::Result<PlaceAnswer> {
     let retry_after = response
         .headers()
         .get(header::RETRY_AFTER)
-        .and_then(|it| it.to_str().ok()?.parse().ok())
+        .and_then(|value| value.to_str().ok()?.parse().ok())
         .map_or(Duration::from_secs(1), Duration::from_secs);
     let body = response.bytes().await?;
     match status {

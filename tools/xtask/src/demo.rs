@@ -82,7 +82,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
 
     say("\nPlacing orders");
     let board = ProgressBoard::new();
-    let ended = try_join_all(scenes.into_iter().map(|it| play(&orders, &board, it))).await?;
+    let ended = try_join_all(scenes.into_iter().map(|scene| play(&orders, &board, scene))).await?;
     let mails = mails(&http, &stack).await?;
     summary(&ended, mails);
     let board = ProgressBoard::new();
@@ -220,7 +220,7 @@ fn has(order: &ShownOrder, what: &str) -> bool {
 
 /// The way an order has gone, in its own words.
 fn way(order: &ShownOrder) -> String {
-    let mut steps: Vec<&str> = order.history.iter().map(|it| it.what.as_str()).collect();
+    let mut steps: Vec<&str> = order.history.iter().map(|entry| entry.what.as_str()).collect();
     steps.dedup();
     format!("{:<10} {}", order.status, steps.join(" → "))
 }

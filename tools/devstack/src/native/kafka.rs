@@ -156,7 +156,7 @@ pub(crate) fn forget(folder: &Path) -> Result<(), StackError> {
     let data = folder.join("data");
     for entry in fs::read_dir(&data).map_err(StackError::path("read", &data))? {
         let path = entry.map_err(StackError::path("read", &data))?.path();
-        if FORMATTED.iter().any(|it| path.ends_with(it)) {
+        if FORMATTED.iter().any(|name| path.ends_with(name)) {
             continue;
         }
         let removed =

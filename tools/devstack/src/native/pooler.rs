@@ -148,7 +148,7 @@ async fn install() -> Result<PoolerPrograms, StackError> {
 async fn unpack(home: &Path) -> Result<(), StackError> {
     tool::download(PACKAGE, home).await?;
     for package in tool::dependencies(home).await? {
-        if LIBRARIES.iter().any(|it| package.starts_with(it)) {
+        if LIBRARIES.iter().any(|name| package.starts_with(name)) {
             tool::download(&package, home).await?;
         }
     }

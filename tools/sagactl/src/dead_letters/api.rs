@@ -111,7 +111,7 @@ impl AdminClient {
         let retry_after = response
             .headers()
             .get(header::RETRY_AFTER)
-            .and_then(|it| it.to_str().ok()?.parse().ok())
+            .and_then(|value| value.to_str().ok()?.parse().ok())
             .map(Duration::from_secs);
         if let Some(wait) = retry_after {
             return Ok(DecisionAnswer::Later(wait));

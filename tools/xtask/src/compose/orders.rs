@@ -235,7 +235,9 @@ mod tests {
     fn the_readme_has_a_curl_for_a_stack_in_containers_at_the_port_of_the_compose_file() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
-        assert!(curl(&read("README.md")).is_some_and(|it| it.contains("Idempotency-Key")));
+        assert!(
+            curl(&read("README.md")).is_some_and(|command| command.contains("Idempotency-Key"))
+        );
         let published = format!("127.0.0.1:${{ORDERS_PORT:-{PORT_OF_ORDERS}}}:8000");
         assert!(read("docker-compose.yml").contains(&published));
     }

@@ -32,7 +32,7 @@ impl ResourceUsage {
     ) -> anyhow::Result<Self> {
         let mut account = Self::default();
         for (name, pid) in cluster.pids() {
-            account.services.extend(cpu::of(pid).map(|it| (name, it)));
+            account.services.extend(cpu::of(pid).map(|time| (name, time)));
         }
         if let Some(stack) = stack {
             for (part, root) in stack.process_trees().await {
@@ -64,7 +64,7 @@ impl ResourceUsage {
             .bind(name)
             .fetch_one(&mut conn)
             .await;
-            account.statements.extend(statements.ok().map(|it| (member.to_string(), it)));
+            account.statements.extend(statements.ok().map(|n| (member.to_string(), n)));
         }
         conn.close().await?;
         Ok(account)

@@ -27,9 +27,9 @@ impl InstalledKafka {
         let ports: [PortPair; 3] = array::from_fn(|_| PortPair::claim());
         let brokers = ports.each_ref().map(|port_pair| address(port_pair.numbers[0])).join(",");
         let mut id = 0;
-        let voters = ports.each_ref().map(|it| {
+        let voters = ports.each_ref().map(|pair| {
             id += 1;
-            format!("{id}@{}", address(it.numbers[1]))
+            format!("{id}@{}", address(pair.numbers[1]))
         });
         let voters = voters.join(",");
         let [first, second, third] = ports;

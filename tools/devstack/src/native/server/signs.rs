@@ -54,7 +54,7 @@ fn worked(process: u32) -> Duration {
 fn own(stat: &str) -> Duration {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = fields.split_whitespace().skip(11).take(4);
-    ticks.filter_map(|text| text.parse::<u32>().ok()).map(|it| TICK * it).sum()
+    ticks.filter_map(|text| text.parse::<u32>().ok()).map(|n| TICK * n).sum()
 }
 
 #[cfg(test)]
