@@ -7,7 +7,7 @@ use super::{
         fact::{MessageFact, NOTICE_KINDS},
         service::ServiceName,
     },
-    JudgeRules, OrderRow, OrderVerdict, OrderView,
+    JudgeRules, OrderRow, OrderVerdict, OrderView, place_of,
 };
 
 /// Stages of a payment that go on by themselves.
@@ -171,8 +171,9 @@ impl OrderView {
         if order.stage == "pending" {
             return OrderVerdict::Open;
         }
-        let at = NOTICE_KINDS.iter().position(|kind| *kind == order.stage);
-        let stage = at.and_then(|at| self.notices[at]).map_or("missing", |(stage, _)| stage);
+        let stage = place_of(order.stage)
+            .and_then(|at| self.notices[at])
+            .map_or("missing", |(stage, _)| stage);
         match stage {
             "sent" => OrderVerdict::Kept,
             "failed" => OrderVerdict::LeftOut,
