@@ -45,7 +45,7 @@ mod counts;
 mod databases;
 mod fact;
 mod gateway;
-pub mod groups;
+mod groups;
 mod invariant;
 mod judge;
 mod mails;

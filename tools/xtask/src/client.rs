@@ -89,24 +89,22 @@ impl OrderClient {
         answer(self.http.post(format!("{}/orders/{id}/cancel", self.base)).send().await?).await
     }
 
-    /// Has an order cancelled: told to come back, or without an answer, the customer asks again,
-    /// for as long as `still_max` is worth.
+    /// Has an order placed: told to come back, or without an answer, the customer asks again, for
+    /// as long as `still_max` is worth. The same `key` again is the same order.
+    pub async fn place_within(
+        &self,
+        still_max: Duration,
+        key: &str,
+        wish: &OrderWish,
+    ) -> anyhow::Result<ShownOrder> {
+        let order = format!("order {key}");
+        again(&order, "accepted", still_max, async || self.place(key, wish).await).await
+    }
+
+    /// Has an order cancelled, in the same way.
     pub async fn cancel_within(&self, still_max: Duration, id: Uuid) -> anyhow::Result<()> {
-        let mut limit = WaitLimit::new(format!("order {id} is cancelled"), still_max, LOOK_AGAIN);
-        loop {
-            let seen = match self.cancel(id).await {
-                Ok(PlaceAnswer::Accepted(_)) => return Ok(()),
-                Ok(PlaceAnswer::Refused(status, problem)) if !is_busy(&problem) => {
-                    anyhow::bail!("order {id} is not cancelled: {status} {problem}")
-                }
-                // No more than this: each problem has an id of its own.
-                Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) => {
-                    "told to come back".to_owned()
-                }
-                Err(error) => format!("{error:#}"),
-            };
-            limit.look_again(seen).await?;
-        }
+        let order = format!("order {id}");
+        again(&order, "cancelled", still_max, async || self.cancel(id).await).await.map(drop)
     }
 
     /// How an order stands.
@@ -145,6 +143,27 @@ impl OrderClient {
 /// Whether the same thing is being worked on at this moment: an earlier attempt of one's own.
 pub fn is_busy(problem: &Value) -> bool {
     problem["code"] == "busy"
+}
+
+async fn again(
+    order: &str,
+    deed: &str,
+    still_max: Duration,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<PlaceAnswer>,
+) -> anyhow::Result<ShownOrder> {
+    let mut limit = WaitLimit::new(format!("{order} is {deed}"), still_max, LOOK_AGAIN);
+    loop {
+        let seen = match ask().await {
+            Ok(PlaceAnswer::Accepted(order)) => return Ok(order),
+            Ok(PlaceAnswer::Refused(status, problem)) if !is_busy(&problem) => {
+                anyhow::bail!("{order} is not {deed}: {status} {problem}")
+            }
+            // No more than this: each problem has an id of its own.
+            Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) => "told to come back".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        limit.look_again(seen).await?;
+    }
 }
 
 async fn answer(response: reqwest::Response) -> anyhow::Result<PlaceAnswer> {

@@ -162,11 +162,11 @@ impl<'a> AuditRun<'a> {
         let asking = tokio::task::spawn_blocking(move || groups::unread(&broker, still_max));
         match asking.await? {
             Ok(unread) => {
-                let is_orders = |topic: &groups::UnreadTopic| topic.service == ServiceName::Orders;
+                let is_orders = |(service, _): &(_, _)| *service == ServiceName::Orders;
                 self.rules.all_read = !unread.iter().any(is_orders);
                 let tally = self.findings.of(AuditInvariant::TopicsRead);
                 tally.checked += ServiceName::ALL.len() as u64;
-                for groups::UnreadTopic { service, what } in unread {
+                for (service, what) in unread {
                     tally.violation(format!("{service}: {what}"));
                 }
             }

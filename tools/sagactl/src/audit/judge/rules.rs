@@ -56,6 +56,15 @@ pub(super) fn ended(order: &OrderRow, rules: &JudgeRules) -> OrderVerdict {
     }
 }
 
+impl OrderVerdict {
+    /// Takes in the verdict of one more source: what is violated outweighs what is open.
+    fn add(&mut self, other: Self) {
+        if *self == Self::Kept || matches!(other, Self::Violated(_)) {
+            *self = other;
+        }
+    }
+}
+
 impl OrderView {
     /// What is sold is what was confirmed; nothing is held for an order that was cancelled.
     pub(super) fn stock(&self, order: &OrderRow) -> OrderVerdict {
@@ -134,10 +143,7 @@ impl OrderView {
                     source.said, source.first_missing
                 )
             };
-            let judged = if source.in_outbox { open(rules, what) } else { violated(what()) };
-            if verdict == OrderVerdict::Kept || matches!(judged, OrderVerdict::Violated(_)) {
-                verdict = judged;
-            }
+            verdict.add(if source.in_outbox { open(rules, what) } else { violated(what()) });
         }
         verdict
     }
@@ -158,10 +164,7 @@ impl OrderView {
             }
             let what = || format!("{missing} of {} messages of {service} never came", source.said);
             let is_on_its_way = source.in_outbox || !rules.all_read;
-            let judged = if is_on_its_way { open(rules, what) } else { violated(what()) };
-            if verdict == OrderVerdict::Kept || matches!(judged, OrderVerdict::Violated(_)) {
-                verdict = judged;
-            }
+            verdict.add(if is_on_its_way { open(rules, what) } else { violated(what()) });
         }
         verdict
     }
