@@ -36,9 +36,7 @@ impl ResourceUsage {
         }
         if let Some(stack) = stack {
             for (part, root) in stack.process_trees().await {
-                account
-                    .servers
-                    .extend(cpu::of_tree(root).map(|duration| (part.to_string(), duration)));
+                account.servers.insert(part.to_string(), devstack::processor_time(root));
             }
         }
         let mut conn = PgConnection::connect(&cluster.stack().postgres).await?;

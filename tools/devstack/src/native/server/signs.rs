@@ -35,17 +35,18 @@ impl ServerSigns {
 
     /// The current snapshot of the signs.
     pub(super) fn look(&self) -> SeenSigns {
-        let works = worked(self.root).as_millis() / WORK.as_millis();
+        let works = processor_time(self.root).as_millis() / WORK.as_millis();
         SeenSigns { works, log_bytes: fs::metadata(&self.log).map_or(0, |metadata| metadata.len()) }
     }
 }
 
 /// Processor time of a process and of all below it; what has ended and was waited for is in it.
-fn worked(process: u32) -> Duration {
+pub fn processor_time(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     let children = children.unwrap_or_default();
-    let below = children.split_whitespace().filter_map(|text| text.parse().ok()).map(worked);
+    let below =
+        children.split_whitespace().filter_map(|text| text.parse().ok()).map(processor_time);
     own(&stat) + below.sum::<Duration>()
 }
 
