@@ -87,10 +87,10 @@ impl StackContainers {
         let containers = Self { sweeper: LeftoverSweeper::start(&["/bin/sh", "-c", &remove])? };
         let starter = ContainerStarter { label, parts, progress };
         let (brokers, postgres, registry, mail) = tokio::try_join!(
-            starter.kafka(),
-            starter.postgres(),
-            starter.registry(),
-            starter.mail()
+            starter.if_wanted(StackPart::Kafka, starter.kafka()),
+            starter.if_wanted(StackPart::Postgres, starter.postgres()),
+            starter.if_wanted(StackPart::Registry, starter.registry()),
+            starter.if_wanted(StackPart::Mail, starter.mail()),
         )?;
         let (smtp, mail_api) = mail.unwrap_or_default();
         let urls = StackUrls {
@@ -116,10 +116,7 @@ struct ContainerStarter<'a> {
 }
 
 impl ContainerStarter<'_> {
-    async fn kafka(&self) -> Result<Option<String>, StackError> {
-        if !self.begins(StackPart::Kafka) {
-            return Ok(None);
-        }
+    async fn kafka(&self) -> Result<String, StackError> {
         let mut request =
             Kafka::default().with_jvm_image().with_tag("4.3.1").with_label(LABEL, &self.label);
         for (name, value) in KAFKA_SETTINGS {
@@ -129,13 +126,10 @@ impl ContainerStarter<'_> {
         let brokers = container.address(KAFKA_PORT).await?;
         let probe = ServerProbe::Kafka { brokers: brokers.clone(), client: vec![] };
         self.answers(container, &probe, &brokers).await?;
-        Ok(Some(brokers))
+        Ok(brokers)
     }
 
-    async fn postgres(&self) -> Result<Option<String>, StackError> {
-        if !self.begins(StackPart::Postgres) {
-            return Ok(None);
-        }
+    async fn postgres(&self) -> Result<String, StackError> {
         let mut image = Postgres::default();
         if self.parts.durability == StorageDurability::Durable {
             image = image.with_fsync_enabled();
@@ -154,13 +148,10 @@ impl ContainerStarter<'_> {
         let server = container.address(POSTGRES_PORT).await?;
         let url = format!("postgres://postgres:postgres@{server}/postgres");
         self.answers(container, &ServerProbe::Postgres { url: url.clone() }, &server).await?;
-        Ok(Some(url))
+        Ok(url)
     }
 
-    async fn registry(&self) -> Result<Option<String>, StackError> {
-        if !self.begins(StackPart::Registry) {
-            return Ok(None);
-        }
+    async fn registry(&self) -> Result<String, StackError> {
         // It keeps its schemas in memory.
         let request = GenericImage::new("apicurio/apicurio-registry", "3.3.3")
             .with_exposed_port(REGISTRY_PORT)
@@ -171,13 +162,10 @@ impl ContainerStarter<'_> {
         let url = format!("http://{address}{REGISTRY_PATH}");
         let probe = ServerProbe::Http { address, path: REGISTRY_SUBJECTS };
         self.answers(container, &probe, &url).await?;
-        Ok(Some(url))
+        Ok(url)
     }
 
-    async fn mail(&self) -> Result<Option<(String, String)>, StackError> {
-        if !self.begins(StackPart::Mail) {
-            return Ok(None);
-        }
+    async fn mail(&self) -> Result<(String, String), StackError> {
         let request = GenericImage::new("axllent/mailpit", "v1.30.5")
             .with_exposed_port(SMTP_PORT)
             .with_exposed_port(MAIL_API_PORT)
@@ -189,15 +177,20 @@ impl ContainerStarter<'_> {
         let address = container.address(MAIL_API_PORT).await?;
         let api = format!("http://{address}");
         self.answers(container, &ServerProbe::Http { address, path: "/readyz" }, &api).await?;
-        Ok(Some((smtp, api)))
+        Ok((smtp, api))
     }
 
-    fn begins(&self, part: StackPart) -> bool {
-        let wanted = self.parts.has(part);
-        if wanted {
-            self.progress.state(part, &PartState::Starting);
+    /// What `starting` gives, if the part is wanted.
+    async fn if_wanted<T>(
+        &self,
+        part: StackPart,
+        starting: impl Future<Output = Result<T, StackError>>,
+    ) -> Result<Option<T>, StackError> {
+        if !self.parts.has(part) {
+            return Ok(None);
         }
-        wanted
+        self.progress.state(part, &PartState::Starting);
+        starting.await.map(Some)
     }
 
     async fn answers<I: Image>(

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::WaitLimit;
-use reqwest::{StatusCode, header};
+use reqwest::StatusCode;
+use sagactl::http_client::retry_after;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -115,10 +116,7 @@ impl OrderClient {
 
     /// Whether any order is pending.
     pub async fn any_pending(&self) -> anyhow::Result<bool> {
-        let url = format!("{}/orders?status=pending&limit=1", self.base);
-        let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        let items = page.get("items").and_then(Value::as_array).context("an unreadable page")?;
-        Ok(!items.is_empty())
+        Ok(!self.items("orders?status=pending&limit=1").await?.is_empty())
     }
 
     /// Whether at least `n` products have reached the order service.
@@ -133,10 +131,15 @@ impl OrderClient {
     }
 
     async fn products(&self, limit: usize) -> anyhow::Result<Vec<String>> {
-        let url = format!("{}/products?limit={limit}", self.base);
-        let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        let items = page.get("items").and_then(Value::as_array).context("an unreadable page")?;
+        let items = self.items(&format!("products?limit={limit}")).await?;
         Ok(items.iter().filter_map(|item| Some(item.get("sku")?.as_str()?.to_owned())).collect())
+    }
+
+    /// What one page of a list shows.
+    async fn items(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let url = format!("{}/{path}", self.base);
+        let mut page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
+        serde_json::from_value(page["items"].take()).context("an unreadable page")
     }
 }
 
@@ -168,11 +171,7 @@ async fn again(
 
 async fn answer(response: reqwest::Response) -> anyhow::Result<PlaceAnswer> {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.parse().ok())
-        .map_or(Duration::from_secs(1), Duration::from_secs);
+    let retry_after = retry_after(&response).unwrap_or(Duration::from_secs(1));
     let body = response.bytes().await?;
     match status {
         StatusCode::ACCEPTED | StatusCode::OK => Ok(PlaceAnswer::Accepted(

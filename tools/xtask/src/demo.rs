@@ -162,12 +162,11 @@ async fn follow(
     let mut limit = WaitLimit::new(format!("order {id} goes on"), STEP_LIMIT, LOOK_AGAIN);
     loop {
         let seen = match orders.get(id).await {
-            Ok(order) if far_enough(&order) => {
-                show(&order);
-                return Ok(order);
-            }
             Ok(order) => {
                 show(&order);
+                if far_enough(&order) {
+                    return Ok(order);
+                }
                 way(&order)
             }
             // Told to come back later, one does.

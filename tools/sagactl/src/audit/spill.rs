@@ -4,10 +4,10 @@
 //! push ──> a run of RUN_MAX facts in memory ──> sorted, appended to the file ──> merge: the head of each run
 //! ```
 //!
-//! **Bound:** a run has 131,072 facts (about 12 MB). Merging holds one fact and 8 kB of each run, so
-//! memory grows by 8 kB for every 131,072 facts, about 20,000 orders: 10 million orders need 4 MB for
-//! that. The file has a line of JSON for each fact, about 1 kB for an order. It has no name and is
-//! gone with the process.
+//! **Bound:** a run has 131,072 facts (10 MB). Merging holds one fact and 8 kB of each run, so memory
+//! grows by 8 kB for every 131,072 facts, about 8,000 orders: 10 million orders need 10 MB for that.
+//! The file has each fact as JSON, about 2 kB for an order. It has no name and is gone with the
+//! process.
 
 use std::{
     cmp::Reverse,

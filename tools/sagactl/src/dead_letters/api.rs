@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::{StatusCode, header};
+use reqwest::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use shared::{
@@ -12,6 +12,8 @@ use shared::{
     visible::visible,
 };
 use uuid::Uuid;
+
+use crate::http_client::retry_after;
 
 /// A service, seen by its operators.
 #[derive(Clone, Debug)]
@@ -104,12 +106,7 @@ impl AdminClient {
             let carried = response.json().await.context("an unreadable answer")?;
             return Ok(DecisionAnswer::Carried(carried));
         }
-        let retry_after = response
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
-        if let Some(wait) = retry_after {
+        if let Some(wait) = retry_after(&response) {
             return Ok(DecisionAnswer::Later(wait));
         }
         let problem: Value = response.json().await.unwrap_or_default();
