@@ -68,7 +68,7 @@ impl ChargeLedger {
         query: &ChargesQuery,
     ) -> Result<ListBody<ChargeObject>, RequestRefusal> {
         let limit = checked(query.limit)?;
-        let end = end_of(&query.starting_after, &self.charge_by_id, self.charges.len())?;
+        let end = end_of(query.starting_after.as_deref(), &self.charge_by_id, self.charges.len())?;
         let places: Box<dyn Iterator<Item = usize>> = match (&query.key, &query.order_id) {
             (Some(key), _) => Box::new(self.kept.get(key).and_then(|kept| kept.charge).into_iter()),
             (None, Some(order_id)) => Box::new(
@@ -89,7 +89,7 @@ impl ChargeLedger {
         query: &RefundsQuery,
     ) -> Result<ListBody<RefundObject>, RequestRefusal> {
         let limit = checked(query.limit)?;
-        let end = end_of(&query.starting_after, &self.refund_by_id, self.refunds.len())?;
+        let end = end_of(query.starting_after.as_deref(), &self.refund_by_id, self.refunds.len())?;
         let places: Box<dyn Iterator<Item = usize>> = match &query.charge {
             None => Box::new((0..end).rev()),
             Some(id) => {
@@ -134,7 +134,7 @@ fn checked(limit: Option<usize>) -> Result<usize, RequestRefusal> {
 
 /// Where the page begins, counted from the oldest of `count`: everything on it is older.
 fn end_of(
-    starting_after: &Option<String>,
+    starting_after: Option<&str>,
     places: &HashMap<String, usize>,
     count: usize,
 ) -> Result<usize, RequestRefusal> {

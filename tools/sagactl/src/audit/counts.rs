@@ -50,7 +50,9 @@ async fn stock(conn: &mut PgConnection, findings: &mut AuditFindings) -> sqlx::R
     let wrong = u64::try_from(rows.first().map_or(0, |(_, wrong)| *wrong)).unwrap_or_default();
     // Those that are not among the examples.
     tally.violations += wrong.saturating_sub(rows.len() as u64);
-    rows.into_iter().for_each(|(example, _)| tally.violation(example));
+    for (example, _) in rows {
+        tally.violation(example);
+    }
     Ok(())
 }
 

@@ -19,7 +19,6 @@ use super::{
     invariant::{AuditFindings, AuditInvariant, AuditSource},
     judge::{JudgeRules, OrderVerdict, OrderView},
     mails,
-    second_look::{SUSPECTS_MAX, SuspectOrders},
     service::ServiceName,
     spill::FactSpill,
     topics::TopicReader,
@@ -31,6 +30,12 @@ const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
 
 /// Messages are held against the topics up to this long before the broker may delete them.
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
+
+/// Orders that are read again, at most.
+pub(super) const SUSPECTS_MAX: usize = 10_000;
+
+/// Orders that looked wrong, with what is known of their messages and mails.
+pub(super) type SuspectOrders = BTreeMap<Uuid, Vec<OrderFact>>;
 
 /// An audit on its way.
 pub(super) struct AuditRun<'a> {

@@ -1,7 +1,7 @@
 //! The second look: orders that looked wrong are read again, until they are right or nothing about them
 //! changes any more.
 //!
-//! **Bound:** [`SUSPECTS_MAX`] orders. More are counted, and make the invariant *not checked*, unless one
+//! **Bound:** `reading::SUSPECTS_MAX` orders. More are counted, and make the invariant *not checked*, unless one
 //! of the first is wrong for good. Orders are judged in the order of their ids, so the oldest come first.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -14,15 +14,9 @@ use super::{
     fact::OrderFact,
     invariant::{AuditInvariant, AuditSource},
     judge::{OrderVerdict, OrderView},
-    reading::AuditRun,
+    reading::{AuditRun, SuspectOrders},
     stillness::StillCount,
 };
-
-/// Orders that are read again, at most.
-pub(super) const SUSPECTS_MAX: usize = 10_000;
-
-/// Orders that looked wrong, with what is known of their messages and mails.
-pub(super) type SuspectOrders = BTreeMap<Uuid, Vec<OrderFact>>;
 
 /// Suspects that are read at once.
 const READ_AT_ONCE: usize = 500;
