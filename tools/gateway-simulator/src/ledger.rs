@@ -195,7 +195,7 @@ impl ChargeLedger {
         order.charges.push(place);
         order.unrefunded += 1;
         if order.unrefunded > 1 {
-            self.duplicates.insert(order_id.clone());
+            self.duplicates.insert(order_id);
         }
         *self.charged.entry(request.currency.clone()).or_default() += amount;
         self.charge_by_id.insert(id.clone(), place);

@@ -14,7 +14,7 @@
 //! **Bound:** nothing that grows with the number of orders is held in memory, but for 8 kB for
 //! every 131,072 facts ([`spill`]); facts are sorted in a temporary file of about 2 kB for
 //! each order. In memory are one page of rows, one run of facts, one order, at most 10,000 suspects
-//! ([mod@second_look]) and 20 examples of each invariant.
+//! ([`mod@second_look`]) and 20 examples of each invariant.
 //!
 //! **A running system** is read at different moments, so an order that looks wrong is a *suspect*:
 //! it is read again until it is right, or nothing about the suspects has changed for

@@ -79,13 +79,11 @@ macro_rules! orders {
     };
 }
 
-const PAYMENTS: &str = "
-    SELECT order_id, jsonb_build_object('Payment', jsonb_build_object(
+const PAYMENTS: &str = "SELECT order_id, jsonb_build_object('Payment', jsonb_build_object(
         'stage', stage, 'charged_minor', coalesce(charged_minor, 0), 'said', said))
     FROM payments WHERE order_id = ANY ($1)";
 
-const NOTICES: &str = "
-    SELECT order_id, jsonb_build_object('Notice', jsonb_build_object(
+const NOTICES: &str = "SELECT order_id, jsonb_build_object('Notice', jsonb_build_object(
         'kind', kind, 'stage', stage,
         'at_ms', coalesce((extract(epoch FROM at) * 1000)::int8, 0)))
     FROM notices WHERE order_id = ANY ($1)
@@ -94,8 +92,7 @@ const NOTICES: &str = "
     FROM correspondences WHERE order_id = ANY ($1)";
 
 /// Which orders have a message in the outbox, and which a dead letter.
-const EXPLANATIONS: &str = "
-    WITH wanted AS (
+const EXPLANATIONS: &str = "WITH wanted AS (
         SELECT order_id, convert_to(order_id::text, 'UTF8') AS key FROM unnest($1::uuid[]) AS order_id
     )
     SELECT DISTINCT order_id, jsonb_build_object('InOutbox', jsonb_build_object('service', $2::jsonb))
