@@ -164,7 +164,10 @@ pub fn detail(event: &OrderEvent) -> Option<String> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OrderInput {
     /// An event for an order.
-    Order { order_id: Uuid, news: ServiceEvent },
+    Order {
+        order_id: Uuid,
+        news: ServiceEvent,
+    },
     Product(ProductSnapshot),
 }
 

@@ -30,7 +30,7 @@ use crate::{
     fault::Fault,
     health::HealthComponent,
     message::{Message, MessageEnvelope, OutgoingMessage, TraceParent},
-    registry::{self, SchemaRegistry},
+    schema_registry::{self, SchemaRegistry},
 };
 
 pub use datum::{DatumReader, RecordShape};
@@ -143,13 +143,13 @@ pub struct EventMeta {
 pub enum CodecError {
     /// The registry refused, or cannot be asked.
     #[error("the schemas of {0} cannot be agreed upon")]
-    Registry(String, #[source] registry::RegistryError),
+    Registry(String, #[source] schema_registry::RegistryError),
     /// A schema is not registered, and we may not register it.
     #[error(
         "the schema of {0} is not registered, and the schema registry does not let this service \
          register it: register it with other rights, or allow it to"
     )]
-    MayNotRegister(String, #[source] registry::RegistryError),
+    MayNotRegister(String, #[source] schema_registry::RegistryError),
     /// A subject takes schemas that break readers, and we may not change that.
     #[error(
         "the subject {subject} has the compatibility {found} where {wanted} is needed, and the schema \
@@ -164,11 +164,11 @@ pub enum CodecError {
         wanted: &'static str,
         /// How the registry refuses.
         #[source]
-        source: registry::RegistryError,
+        source: schema_registry::RegistryError,
     },
     /// The registry's address is of no use.
     #[error("the schema registry cannot be used")]
-    Client(#[source] registry::RegistryError),
+    Client(#[source] schema_registry::RegistryError),
     /// We were told to stop first.
     #[error("told to stop before the schema registry answered")]
     Stopped,

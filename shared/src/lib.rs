@@ -11,7 +11,7 @@
 
 pub mod codec;
 pub mod message;
-pub mod registry;
+pub mod schema_registry;
 pub mod topics;
 
 pub mod admission;
@@ -52,4 +52,4 @@ pub(crate) mod log_throttle;
 pub mod open_transactions;
 pub mod sampled_metrics;
 pub mod telemetry;
-pub mod visible;
+pub mod visible_text;

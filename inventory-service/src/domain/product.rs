@@ -140,7 +140,9 @@ pub enum ProductEvent {
         offer: ProductOffer,
     },
     /// The stock was increased.
-    Restocked { quantity: Quantity },
+    Restocked {
+        quantity: Quantity,
+    },
 }
 
 pub(super) fn decide(

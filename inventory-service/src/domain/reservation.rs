@@ -74,9 +74,7 @@ pub enum ReservationEvent {
     /// The held lines are sold.
     Sold,
     /// Held or sold lines are available again.
-    Released {
-        lines: OrderLines,
-    },
+    Released { lines: OrderLines },
     /// The order was cancelled before it was placed.
     Fenced,
 }

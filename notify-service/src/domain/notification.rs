@@ -124,10 +124,7 @@ pub enum NotificationStage {
     /// The notice is being sent; the job retries.
     Due { since: OffsetDateTime },
     /// A mail server took it. The end.
-    Sent {
-        message_id: String,
-        at: OffsetDateTime,
-    },
+    Sent { message_id: String, at: OffsetDateTime },
     /// It was given up. The end, unless somebody redrives it.
     Failed { reason: String, at: OffsetDateTime },
     /// The notice is obsolete. The end, unless the mail was already being sent.

@@ -179,10 +179,7 @@ pub enum OrderRejection {
     Contradiction,
     /// The amount paid is not the order's total.
     #[error("what was paid is {paid}, what the order costs is {total}")]
-    PaidOtherwise {
-        paid: Money,
-        total: Money,
-    },
+    PaidOtherwise { paid: Money, total: Money },
     /// The window in which a confirmed order can be taken back is closed.
     #[error("the order was confirmed at {confirmed_at} and could be cancelled until {closed_at}")]
     TooLate {

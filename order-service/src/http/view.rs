@@ -55,7 +55,7 @@ fn standing(stage: OrderStage) -> (OrderStatus, Option<&'static str>) {
 /// An order that was accepted. How it goes on is under `Location`.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Acceptance {
-    /// The order's id, a UUIDv7.
+    /// The order's id, a version 7 UUID.
     id: Uuid,
     /// The order's status: always `pending`.
     status: OrderStatus,
@@ -90,7 +90,7 @@ pub(crate) fn acceptance(id: Uuid, placement: &PlacedOrder) -> Result<HttpAnswer
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Standing)]
 pub(super) struct OrderStanding {
-    /// The order's id, a UUIDv7.
+    /// The order's id, a version 7 UUID.
     id: Uuid,
     /// The order's status at this moment.
     status: OrderStatus,
@@ -129,7 +129,7 @@ impl From<StoredLine> for LineView {
 /// An order, as it stands now.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct OrderView {
-    /// The order's id, a UUIDv7.
+    /// The order's id, a version 7 UUID.
     id: Uuid,
     /// The order's status at this moment.
     status: OrderStatus,

@@ -21,7 +21,7 @@ use crate::{
     health::HealthComponent,
     lifecycle::{InfallibleResult, RepeatedSteps},
     log_throttle::LogThrottle,
-    registry::{self, SchemaRegistry},
+    schema_registry::{self, SchemaRegistry},
 };
 
 /// The compatibility of every subject: each version reads, and is read by, all earlier ones.
@@ -76,7 +76,7 @@ async fn agree(
     let found = registry.compatibility(&subject).await.map_err(failed)?;
     if found != COMPATIBILITY {
         registry.require(&subject, COMPATIBILITY).await.map_err(|source| {
-            if matches!(source, registry::RegistryError::Refused { .. }) {
+            if matches!(source, schema_registry::RegistryError::Refused { .. }) {
                 let (subject, wanted) = (subject.clone(), COMPATIBILITY);
                 return CodecError::MayNotConfigure { subject, found, wanted, source };
             }
@@ -88,15 +88,15 @@ async fn agree(
         return Ok(id);
     }
     registry.register(&subject, text).await.map_err(|error| {
-        if matches!(error, registry::RegistryError::Refused { .. }) {
+        if matches!(error, schema_registry::RegistryError::Refused { .. }) {
             return CodecError::MayNotRegister(subject.clone(), error);
         }
         failed(error)
     })
 }
 
-fn own(kind: RecordKind) -> registry::RegisteredSchema {
-    registry::RegisteredSchema { text: (kind.shape)().text().to_owned(), kind: None }
+fn own(kind: RecordKind) -> schema_registry::RegisteredSchema {
+    schema_registry::RegisteredSchema { text: (kind.shape)().text().to_owned(), kind: None }
 }
 
 impl AvroCodec {

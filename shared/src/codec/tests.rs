@@ -18,13 +18,13 @@ use samples::LoanRequested;
 const OURS: u32 = 7;
 const THEIRS: u32 = 8;
 
-fn kept(text: &str) -> registry::RegisteredSchema {
-    registry::RegisteredSchema { text: text.to_owned(), kind: None }
+fn kept(text: &str) -> schema_registry::RegisteredSchema {
+    schema_registry::RegisteredSchema { text: text.to_owned(), kind: None }
 }
 
 /// A codec that has learnt our schema as 7 and, of the same record, `theirs` as 8. Its registry
 /// cannot be reached.
-fn codec<R: Record>(theirs: &registry::RegisteredSchema) -> AvroCodec {
+fn codec<R: Record>(theirs: &schema_registry::RegisteredSchema) -> AvroCodec {
     let registry = SchemaRegistry::new("http://127.0.0.1:1/a/path").unwrap();
     let (writers, kind) = (WriterSchemas::new(registry.clone()), RecordKind::of::<R>());
     writers.remember(OURS, kind, &kept(R::SCHEMA));
@@ -93,18 +93,18 @@ async fn poison<R: Record + std::fmt::Debug>(
 }
 
 /// `LoanStarted`'s schema with its fields changed.
-fn changed(change: impl FnOnce(&mut Vec<Value>)) -> registry::RegisteredSchema {
+fn changed(change: impl FnOnce(&mut Vec<Value>)) -> schema_registry::RegisteredSchema {
     let mut schema: Value = serde_json::from_str(LoanStarted::SCHEMA).unwrap();
     let Value::Array(fields) = &mut schema["fields"] else { panic!("no fields") };
     change(fields);
     kept(&schema.to_string())
 }
 
-fn with_field(field: Value) -> registry::RegisteredSchema {
+fn with_field(field: Value) -> schema_registry::RegisteredSchema {
     changed(|fields| fields.push(field))
 }
 
-fn unused() -> registry::RegisteredSchema {
+fn unused() -> schema_registry::RegisteredSchema {
     kept(LoanStarted::SCHEMA)
 }
 
@@ -118,7 +118,7 @@ struct Later {
     note: Option<String>,
 }
 
-fn later(schema: &registry::RegisteredSchema, note: Option<&str>) -> Vec<u8> {
+fn later(schema: &schema_registry::RegisteredSchema, note: Option<&str>) -> Vec<u8> {
     let ours = LoanStarted::sample();
     let record = Later {
         loan_id: ours.loan_id,
@@ -296,7 +296,7 @@ async fn a_schema_that_is_not_to_be_decoded_with_is_poison_and_says_why() {
     let many: Vec<Value> =
         (0..1_100).map(|n| json!({ "name": format!("f{n}"), "type": "null" })).collect();
     let json_schema =
-        registry::RegisteredSchema { text: "{}".to_owned(), kind: Some("JSON".to_owned()) };
+        schema_registry::RegisteredSchema { text: "{}".to_owned(), kind: Some("JSON".to_owned()) };
     for (theirs, reason) in [
         (kept("{"), "Failed to parse schema from JSON"),
         (json_schema, "it is one of JSON"),

@@ -23,7 +23,7 @@ use futures_util::future::join_all;
 
 use crate::{
     fault::{self, Fault},
-    registry::{self, SchemaRegistry},
+    schema_registry::{self, SchemaRegistry},
 };
 
 use super::{
@@ -121,7 +121,7 @@ impl WriterSchemas {
     async fn ask(
         &self,
         mut missing: BTreeMap<u32, Vec<RecordKind>>,
-    ) -> Result<(), registry::RegistryError> {
+    ) -> Result<(), schema_registry::RegistryError> {
         let (began, mut failure, mut unknown) = (Instant::now(), None, BTreeSet::new());
         'rounds: for wait in UNKNOWN_WAITS {
             if missing.is_empty() {
@@ -135,7 +135,7 @@ impl WriterSchemas {
                 }
                 let answers = join_all(some.iter().map(|id| self.registry.schema(*id))).await;
                 for (id, answer) in some.iter().zip(answers) {
-                    if matches!(answer, Err(registry::RegistryError::UnknownSchema)) {
+                    if matches!(answer, Err(schema_registry::RegistryError::UnknownSchema)) {
                         unknown.insert(*id);
                         continue;
                     }
@@ -164,7 +164,7 @@ impl WriterSchemas {
         &self,
         id: u32,
         kind: RecordKind,
-        schema: &registry::RegisteredSchema,
+        schema: &schema_registry::RegisteredSchema,
     ) -> DatumReading {
         match judge(id, (kind.shape)(), schema) {
             Ok(reading) => {
@@ -229,7 +229,7 @@ fn kept_for(why: &UnreadableBody) -> Duration {
 pub(super) fn judge(
     id: u32,
     shape: &RecordShape,
-    schema: &registry::RegisteredSchema,
+    schema: &schema_registry::RegisteredSchema,
 ) -> Result<DatumReading, UnreadableBody> {
     let refused = |reason: String| UnreadableBody::Schema { id, reason };
     if let Some(kind) = schema.kind.as_deref().filter(|text| *text != "AVRO") {

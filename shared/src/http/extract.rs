@@ -13,7 +13,7 @@ use serde_path_to_error::{Path as Place, Segment};
 use super::{Problem, problem, strict_json::StrictJson};
 use crate::{
     idempotency::{ClientId, IdempotencyKey, RequestFingerprint, RequestKey, ScopedKey},
-    visible,
+    visible_text,
 };
 
 /// A body in JSON, in and out.
@@ -119,7 +119,7 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 
 impl<T: Serialize> IntoResponse for JsonBody<T> {
     fn into_response(self) -> Response {
-        match visible::json(&self.0) {
+        match visible_text::json(&self.0) {
             Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
             Err(error) => Problem::internal(&error).into_response(),
         }

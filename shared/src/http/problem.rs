@@ -15,7 +15,7 @@ use axum::{
 use serde::Serialize;
 
 use super::request_context::RequestContext;
-use crate::{batcher::SubmitError, fault, idempotency, visible};
+use crate::{batcher::SubmitError, fault, idempotency, visible_text};
 
 /// A kind of problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +211,7 @@ impl Problem {
 
     /// The complete answer, as problem+json.
     pub(super) fn response(self, context: Option<&RequestContext>) -> Response {
-        let document = visible::json(&self.document(context)).unwrap_or_default();
+        let document = visible_text::json(&self.document(context)).unwrap_or_default();
         let content_type = HeaderValue::from_static("application/problem+json");
         let mut response =
             (self.kind.status, [(header::CONTENT_TYPE, content_type)], document).into_response();

@@ -4,7 +4,7 @@
 //! than it is written must not stop the work: such lines are lost and counted in
 //! `log_lines_lost_total`. Lines that wait are limited to [`WAITING_MAX`] bytes.
 //!
-//! One event is one line: terminal control characters are [escaped](crate::visible) in all fields.
+//! One event is one line: terminal control characters are [escaped](crate::visible_text) in all fields.
 //!
 //! **Architecture invariant:** code that logs never waits for the log, and never fails because of
 //! it.
@@ -22,7 +22,7 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::LogFormat;
-use crate::visible::{visible, visible_json};
+use crate::visible_text::{visible, visible_json};
 
 /// Bytes of lines that may wait; what comes then is lost.
 const WAITING_MAX: usize = 4 * 1024 * 1024;

@@ -10,7 +10,7 @@ use shared::{
     fault::Fault,
     health::ProcessHealth,
     message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage},
-    registry::{self, SchemaRegistry},
+    schema_registry::{self, SchemaRegistry},
 };
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -161,7 +161,8 @@ async fn a_service_whose_schema_would_break_readers_does_not_start() {
     let settings = settings().await;
     connect(&settings, &[RecordKind::of::<LoanStarted>()], &[]).await.unwrap();
     let error = connect(&settings, &[RecordKind::of::<Broken>()], &[]).await.unwrap_err();
-    let CodecError::Registry(subject, registry::RegistryError::Incompatible(_)) = error else {
+    let CodecError::Registry(subject, schema_registry::RegistryError::Incompatible(_)) = error
+    else {
         panic!("{error:?}")
     };
     assert_eq!(subject, format!("{}loan-started-value", settings.prefix));

@@ -5,7 +5,7 @@ use devstack::{ServerSource, ServerStack, SilentProgress, StackPart, StopMode, W
 use shared::{
     codec::{AvroCodec, CodecSettings, RecordKind, UnreadableBody},
     message::Message,
-    registry::SchemaRegistry,
+    schema_registry::SchemaRegistry,
 };
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use devstack::TestWait;
-use shared::registry::{RegistryError, SchemaRegistry};
+use shared::schema_registry::{RegistryError, SchemaRegistry};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,

@@ -14,7 +14,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde_json::{Value, json};
-use shared::registry::SchemaRegistry;
+use shared::schema_registry::SchemaRegistry;
 use tokio::{net::TcpListener, task::JoinSet};
 
 /// The offset that a registry of another generation adds to each id.

@@ -13,7 +13,7 @@ use shared::{
     fault::Fault,
     health::ProcessHealth,
     message::{IncomingMessage, Message, MessageEnvelope},
-    registry::SchemaRegistry,
+    schema_registry::SchemaRegistry,
     sequence::SequenceWatch,
     telemetry,
 };

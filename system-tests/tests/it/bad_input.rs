@@ -101,8 +101,10 @@ async fn sent(request: &RequestBuilder) -> Response {
 async fn assert_refused(http: &Client, base: &str, case: &str, request: RequestBuilder) -> Value {
     let response = sent(&request).await;
     let status = response.status().as_u16();
-    let form =
-        response.headers().get(header::CONTENT_TYPE).map(|it| it.to_str().unwrap().to_owned());
+    let form = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap().to_owned());
     let text = response.text().await.unwrap();
     assert!((400..500).contains(&status), "{case}: {status} {text}");
     assert_eq!(form.as_deref(), Some("application/problem+json"), "{case}: {text}");

@@ -38,7 +38,7 @@ async fn lose_two(stage: &mut Stage, stack: &ServerStack) {
     }
     until("the relay says that nothing is confirmed", async || {
         let health = stage.cluster.health(ProcessName::Orders).await.unwrap();
-        health.is_some_and(|(ready, it)| !ready && it.contains("the log does not confirm"))
+        health.is_some_and(|(ready, report)| !ready && report.contains("the log does not confirm"))
     })
     .await;
     for id in placed {

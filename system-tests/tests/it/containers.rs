@@ -127,7 +127,7 @@ fn published(port: &str) -> Option<(&str, &str, u16, u16)> {
 fn mounted(service: &Value) -> Vec<String> {
     let of = |list: &Value| words(list);
     let volumes =
-        of(&service["volumes"]).into_iter().map(|it| it.split(':').nth(1).map(str::to_owned));
+        of(&service["volumes"]).into_iter().map(|mount| mount.split(':').nth(1).map(str::to_owned));
     let tmpfs =
         of(&service["tmpfs"]).into_iter().map(|text| text.split(':').next().map(str::to_owned));
     volumes.chain(tmpfs).flatten().collect()
@@ -141,7 +141,7 @@ fn breaches(service: &Value, official: &Official) -> Vec<String> {
     }
     for port in words(&service["ports"]) {
         let inside = published(&port).map(|(.., inside)| inside);
-        if !inside.is_some_and(|it| official.ports.contains(&it)) {
+        if !inside.is_some_and(|port| official.ports.contains(&port)) {
             breaches.push(format!("port {port}"));
         }
     }
@@ -159,7 +159,7 @@ fn breaches(service: &Value, official: &Official) -> Vec<String> {
     let settings = service["environment"].as_object().into_iter().flatten().map(|(name, _)| name);
     let unknown =
         settings.filter(|name| !official.settings.iter().any(|text| name.starts_with(text)));
-    breaches.extend(unknown.map(|it| format!("setting {it}")));
+    breaches.extend(unknown.map(|name| format!("setting {name}")));
     if official.deaf && service["init"] != true {
         breaches.push("no init that passes signals on".to_owned());
     }
@@ -187,7 +187,7 @@ fn each_image_of_others_is_used_as_it_documents_itself() {
 fn a_breach_of_a_contract_is_found() {
     let services = services();
     let plant = |service: &str, name: &str, value: Value| {
-        let official = OFFICIAL.iter().find(|it| it.service == service).unwrap();
+        let official = OFFICIAL.iter().find(|known| known.service == service).unwrap();
         let mut planted = services[service].clone();
         planted[name] = value;
         breaches(&planted, official).len()
@@ -206,7 +206,7 @@ fn a_breach_of_a_contract_is_found() {
 fn the_integration_tests_use_the_same_images() {
     let devstack = file("tools/devstack/src/docker.rs");
     for service in ["kafka", "postgres", "schema-registry", "mailpit"] {
-        let official = OFFICIAL.iter().find(|it| it.service == service).unwrap();
+        let official = OFFICIAL.iter().find(|known| known.service == service).unwrap();
         let (_, tag) = official.image.rsplit_once(':').unwrap();
         assert!(devstack.contains(&format!("\"{tag}\"")), "{service}: not {tag}");
     }
@@ -298,7 +298,7 @@ fn who_stays_says_how_he_is_and_who_does_not_is_waited_for() {
     let waited_for = |name: &str| {
         services
             .values()
-            .any(|it| it["depends_on"][name]["condition"] == "service_completed_successfully")
+            .any(|other| other["depends_on"][name]["condition"] == "service_completed_successfully")
     };
     for (name, service) in &services {
         let stays = service["restart"] == "unless-stopped";

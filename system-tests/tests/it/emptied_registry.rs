@@ -80,7 +80,7 @@ async fn says_so_and_redrives(stage: &mut Stage, member: ProcessName, n: usize, 
         assert!(has(why) && has("a redrive reads it so"), "{member}: {}", letter.detail);
         let series = format!("schema_ids_unknown_total{{topic=\"{}\"}} 1", letter.topic);
         let numbers = stage.numbers(member).await;
-        assert!(numbers.lines().any(|it| it == series), "{member}: no {series}");
+        assert!(numbers.lines().any(|line| line == series), "{member}: no {series}");
     }
     let (is_ready, says) = stage.cluster.health(member).await.unwrap().unwrap();
     assert!(is_ready && says.contains("docs/runbooks/SchemaIdsUnknown.md"), "{member}: {says}");

@@ -64,7 +64,7 @@ async fn a_crowd_is_served_by_the_few_connections_that_the_database_allows_and_f
     let named = "the database allows no more connections";
     let log = std::fs::read_to_string(stage.cluster.log_file(ProcessName::Orders)).unwrap();
     assert!(
-        log.lines().any(|it| it.contains(named) && it.contains("53300")),
+        log.lines().any(|line| line.contains(named) && line.contains("53300")),
         "it came to no limit"
     );
     // The audit comes under the same role.

@@ -249,7 +249,7 @@ async fn mails_that_were_given_up_are_sent_once_the_mail_server_is_back_and_an_o
     loop {
         assert!(sagactl(&stage, ProcessName::Notify, &["redrive"]).await);
         let order = insist("the order is shown", async || stage.orders.get(order.id).await).await;
-        if order.history.iter().any(|it| it.what == "notification-sent") {
+        if order.history.iter().any(|entry| entry.what == "notification-sent") {
             break;
         }
         patience.look_again(order).await;

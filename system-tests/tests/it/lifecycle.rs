@@ -347,7 +347,7 @@ async fn a_client_that_is_beyond_repair_ends_its_service_and_a_new_start_goes_on
     // The client's library has words of its own, of a broker that did not answer for a while, or
     // when a client that was shut out is dropped.
     let is_ours = |text: &&str| text.contains("ERROR") && !text.contains("\"target\":\"rdkafka");
-    let is_ours = |it: &&str| is_ours(it) && !it.contains("\"target\":\"librdkafka");
+    let is_ours = |line: &&str| is_ours(line) && !line.contains("\"target\":\"librdkafka");
     let errors: Vec<&str> = log.lines().filter(is_ours).collect();
     assert!(matches!(errors[..], [one] if one.contains("FencedInstanceId")), "{errors:#?}");
     // Messages that come meanwhile wait.

@@ -58,7 +58,7 @@ impl Raw {
     }
 
     fn set(mut self, name: &str, value: Option<Vec<u8>>) -> Self {
-        self.headers.iter_mut().find(|(it, _)| it == name).unwrap().1 = value;
+        self.headers.iter_mut().find(|(known, _)| known == name).unwrap().1 = value;
         self
     }
 

@@ -84,7 +84,7 @@ async fn a_dead_letter_topic_that_takes_little_or_is_deleted_stops_no_order() {
     let random = std::iter::repeat_with(|| fastrand::u8(..));
     say_garbage(&stage, random.take(50_000).collect()).await;
     let says_so = |raw: &Raw| raw.headers.iter().any(|(name, _)| name == "dead-letter-copy");
-    copied(&stage, |it| says_so(it) && it.payload.is_none()).await;
+    copied(&stage, |raw| says_so(raw) && raw.payload.is_none()).await;
     order_is_confirmed(&stage).await;
 
     delete(&stage, COPIES).await;

@@ -223,7 +223,7 @@ async fn an_empty_variable_is_not_set_for_the_operators_command_either() {
         "payments list",
     ] {
         let mut command = Command::new(&program);
-        command.args(words.split(' ')).envs(names.iter().map(|it| (it, "")));
+        command.args(words.split(' ')).envs(names.iter().map(|name| (name, "")));
         let ended = command.stdin(Stdio::null()).output().await.unwrap();
         let complaint = String::from_utf8(ended.stderr).unwrap();
         // Not 2: the command line is in order, and nobody answers.

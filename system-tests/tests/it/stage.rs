@@ -94,7 +94,8 @@ impl Stage {
     /// Waits until the order's history has all of these.
     pub(crate) async fn history(&self, id: Uuid, expected: &[&str]) -> ShownOrder {
         let mut patience = TestWait::until(&format!("order {id} has {expected:?}"));
-        let has = |order: &ShownOrder, what: &str| order.history.iter().any(|it| it.what == what);
+        let has =
+            |order: &ShownOrder, what: &str| order.history.iter().any(|entry| entry.what == what);
         loop {
             match self.orders.get(id).await {
                 Ok(order) if expected.iter().all(|text| has(&order, text)) => return order,
@@ -219,7 +220,7 @@ pub(crate) async fn place_crowd(orders: &OrderClient, name: &str, crowd: u64) ->
         let mut patience = TestWait::until(&format!("order {n} of {crowd} is accepted"));
         loop {
             let answer = orders.place(&format!("{name}-{n}"), &wish).await;
-            unanswered.update(|it| it + u64::from(answer.is_err()));
+            unanswered.update(|count| count + u64::from(answer.is_err()));
             match settled(answer) {
                 Ok(PlaceAnswer::Accepted(_)) => break,
                 Ok(refused) => panic!("order {n}: {refused:?}"),

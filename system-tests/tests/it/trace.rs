@@ -133,7 +133,7 @@ async fn whole(stage: &Stage, collector: &Collector) -> Tree {
         let Some(tree) = arrives(stage, (collector, &order), before, is_whole).await else {
             continue;
         };
-        let attempt = |(it, _): &(&Recorded, _)| it.name().starts_with("job ");
+        let attempt = |(span, _): &(&Recorded, _)| span.name().starts_with("job ");
         let is_first = |(recorded, _): (&Recorded, _)| {
             recorded.attribute("job.attempt").as_deref() == Some("1")
         };
@@ -161,7 +161,7 @@ async fn an_order_is_one_tree_from_the_request_to_the_mail() {
         let may = WAY.iter().find(|(name, _)| *name == span.name());
         let parents = may.unwrap_or_else(|| panic!("{} is not expected\n{tree}", span.name())).1;
         let parent = parent.map(Recorded::name);
-        let stands_well = parent.map_or(parents.is_empty(), |it| parents.contains(&it));
+        let stands_well = parent.map_or(parents.is_empty(), |name| parents.contains(&name));
         assert!(stands_well, "{} hangs on {parent:?}\n{tree}", span.name());
         let word = span.name().split(' ').next().unwrap();
         for (_, names) in ATTRIBUTES.iter().filter(|(of, _)| *of == word) {
@@ -221,7 +221,7 @@ async fn a_callers_trace_is_continued_as_far_as_the_caller_records_it() {
     }
 
     let recorded = collector.recorded();
-    assert!(recorded.iter().all(|it| it.trace_id() == trace), "only what the caller records");
+    assert!(recorded.iter().all(|span| span.trace_id() == trace), "only what the caller records");
     let root = recorded.iter().find(|recorded| recorded.name() == "POST /orders").unwrap();
     assert_eq!(root.parent_id().as_deref(), Some(span));
     stage.close(AuditExpectation::default()).await;
@@ -232,7 +232,7 @@ fn has_exporter(pid: u32) -> bool {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let mut names =
         threads.filter_map(|entry| fs::read_to_string(entry.unwrap().path().join("comm")).ok());
-    names.any(|it| it.starts_with("OpenTelemetry"))
+    names.any(|name| name.starts_with("OpenTelemetry"))
 }
 
 /// A number of the exporter's, as a service tells it.

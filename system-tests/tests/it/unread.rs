@@ -16,7 +16,7 @@ use nix::{
 };
 use sagactl::http_client::http_client;
 use serde_json::{Value, json};
-use shared::visible::{visible, visible_lines};
+use shared::visible_text::{visible, visible_lines};
 use tokio::process::{Child, Command};
 use xtask::cluster::ProcessName;
 
@@ -103,7 +103,7 @@ async fn lives_and_ends_well(who: ProcessName, output: Output, folder: &Path) {
         until("lost lines are counted", async || {
             let page = ask(address, "/metrics").await.unwrap();
             let lost =
-                page.lines().find(|it| it.starts_with("log_lines_lost_total{why=\"failed\"}"));
+                page.lines().find(|line| line.starts_with("log_lines_lost_total{why=\"failed\"}"));
             lost.is_some_and(|text| !text.ends_with(" 0"))
         })
         .await;
@@ -235,7 +235,7 @@ async fn a_strangers_message_is_logged_listed_and_shown_without_what_a_terminal_
         let shown = command.output().await.unwrap();
         let text = String::from_utf8([shown.stdout, shown.stderr].concat()).unwrap();
         assert_eq!(visible_lines(&text), text, "{words}");
-        assert!(!text.lines().any(|it| it.starts_with("forged")), "{words}: {text}");
+        assert!(!text.lines().any(|line| line.starts_with("forged")), "{words}: {text}");
         assert!(words.starts_with("redrive") || text.contains(&*visible(OUTSIDE)), "{text}");
     }
     let log = stage.cluster.log(ProcessName::Orders);

@@ -55,7 +55,7 @@ async fn control_records_at_the_end_of_every_partition_are_read_by_services_and_
     let stage = stage::open().await;
     let order = stage.place("load-0001", "tok_visa").await;
     stage.history(order.id, &["notification-sent"]).await;
-    let events = TOPICS.iter().filter(|it| !it.name.contains('.'));
+    let events = TOPICS.iter().filter(|topic| !topic.name.contains('.'));
     let all = events.flat_map(|spec| (0..spec.partitions).map(|partition| (spec.name, partition)));
     stranger(&stage.cluster.broker(), all).abort_transaction(PATIENCE).unwrap();
     stage.close(AuditExpectation::default()).await;

@@ -20,7 +20,7 @@ fn file(path: &str) -> String {
 fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
     let path = format!("{}/../{folder}", env!("CARGO_MANIFEST_DIR"));
     let entries = std::fs::read_dir(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    let names = entries.map(|it| it.unwrap().file_name().into_string().unwrap());
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut files: Vec<_> = names
         .filter_map(|name| {
             let text = file(&format!("{folder}/{name}"));

@@ -169,7 +169,7 @@ impl Model for Delivery {
                 !world.rests() || world.effects.iter().all(|n| *n >= 1)
             }),
             Property::always(STEPS_DOWN, |_, world: &World| {
-                world.relays.iter().all(|it| it.stale_reads <= 1)
+                world.relays.iter().all(|relay| relay.stale_reads <= 1)
             }),
             Property::sometimes("all is done", |_, world: &World| world.rests()),
         ];
@@ -206,7 +206,7 @@ impl World {
     fn firsts_are_in_order(&self) -> bool {
         let is_first = |(at, id): &(usize, &u8)| !self.log[..*at].contains(id);
         self.log.iter().enumerate().filter(is_first).all(|(at, id)| {
-            let before = (1..*id).filter(|it| are_of_one_key(*it, *id));
+            let before = (1..*id).filter(|other| are_of_one_key(*other, *id));
             before.into_iter().all(|n| self.log[..at].contains(&n))
         })
     }
@@ -243,7 +243,7 @@ impl Set {
 impl FromIterator<u8> for Set {
     fn from_iter<I: IntoIterator<Item = u8>>(ids: I) -> Self {
         let mut set = Self::default();
-        ids.into_iter().for_each(|it| set.add(it));
+        ids.into_iter().for_each(|id| set.add(id));
         set
     }
 }

@@ -126,7 +126,7 @@ fn forget_the_cancellation(
     decision: Decision<Payment>,
 ) -> Decision<Payment> {
     decision.map(|mut events| {
-        events.retain(|it| *it != payment::PaymentEvent::Fenced);
+        events.retain(|event| *event != payment::PaymentEvent::Fenced);
         events
     })
 }

@@ -13,5 +13,5 @@ mod words;
 
 fn main() {
     let mut words = std::env::args().skip(1);
-    checks::run(words.find(|it| !it.starts_with('-')).as_deref());
+    checks::run(words.find(|word| !word.starts_with('-')).as_deref());
 }

@@ -177,7 +177,7 @@ impl World {
     fn crash(&mut self, service: Service) {
         self.left.crashes -= 1;
         for hand in &mut self.hands {
-            if let Some(gone) = hand.take_if(|it| it.service() == service)
+            if let Some(gone) = hand.take_if(|job| job.service() == service)
                 && gone.is_on_its_way()
                 && !self.gateway.has_forgotten
             {

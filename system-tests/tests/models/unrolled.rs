@@ -92,10 +92,11 @@ impl<D: Decider> Unrolled<D> {
                     Err(_rejection) => Answer::Refused,
                     Ok(events) => {
                         let next = events.iter().fold(state.clone(), D::evolve);
-                        let to = states.iter().position(|it| *it == next).unwrap_or_else(|| {
-                            states.push(next);
-                            states.len() - 1
-                        });
+                        let to =
+                            states.iter().position(|known| *known == next).unwrap_or_else(|| {
+                                states.push(next);
+                                states.len() - 1
+                            });
                         let to = u8::try_from(to).unwrap();
                         Answer::Taken { to, deeds: events.iter().flat_map(deeds).collect() }
                     }

@@ -106,7 +106,7 @@ impl Words {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = Word> {
-        Word::ALL.into_iter().filter(move |it| self.has(*it))
+        Word::ALL.into_iter().filter(move |word| self.has(*word))
     }
 }
 

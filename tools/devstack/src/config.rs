@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::{StackError, StackPart, StackUrls};
+use crate::{ServerSource, StackError, StackPart, StackUrls};
 
 /// The Kafka brokers, `host:port,…`.
 pub(crate) const BROKERS: &str = "SAGA_STACK_BROKERS";
@@ -19,18 +19,11 @@ const STACK: &str = "SAGA_STACK";
 /// Where servers are installed, instead of the system's cache folder.
 const CACHE: &str = "SAGA_STACK_CACHE";
 
-/// Which of the started kinds the environment asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SourceChoice {
-    Native,
-    Docker,
-}
-
 /// The kind that `SAGA_STACK` asks for; local processes if it says nothing.
-pub(crate) fn choice() -> Result<SourceChoice, StackError> {
+pub(crate) fn choice() -> Result<ServerSource, StackError> {
     match variable(STACK).as_deref() {
-        None | Some("native") => Ok(SourceChoice::Native),
-        Some("docker") => Ok(SourceChoice::Docker),
+        None | Some("native") => Ok(ServerSource::Native),
+        Some("docker") => Ok(ServerSource::Docker),
         Some(other) => Err(StackError::Setting {
             name: STACK,
             value: other.to_owned(),

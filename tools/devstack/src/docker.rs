@@ -9,21 +9,24 @@
 //! engine that publishes on loopback alone is out of reach there. Kafka says loopback of itself in
 //! any case.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use testcontainers_modules::{
     kafka::apache::{KAFKA_PORT, Kafka},
     postgres::Postgres,
     testcontainers::{
-        ContainerAsync, ContainerRequest, Image, ImageExt as _,
-        core::{ContainerPort, WaitFor, client::docker_client_instance},
+        ContainerAsync, ContainerRequest, GenericImage, Image, ImageExt as _,
+        core::{ContainerPort, client::docker_client_instance},
         runners::AsyncRunner as _,
     },
 };
 
 use crate::{
     PartState, StackError, StackPart, StackUrls, StartProgress, StorageDurability, WantedParts,
-    native::{LeftoverSweeper, POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, tool::on_path},
+    native::{
+        LeftoverSweeper, POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, last_lines,
+        tool::on_path,
+    },
     prefix::unique_prefix,
     probe::{PATIENCE, ServerProbe},
 };
@@ -31,6 +34,9 @@ use crate::{
 /// Marks the containers of one stack.
 const LABEL: &str = "saga.devstack";
 const POSTGRES_PORT: ContainerPort = ContainerPort::Tcp(5432);
+const REGISTRY_PORT: ContainerPort = ContainerPort::Tcp(8080);
+const SMTP_PORT: ContainerPort = ContainerPort::Tcp(1025);
+const MAIL_API_PORT: ContainerPort = ContainerPort::Tcp(8025);
 /// Start limit of testcontainers: long, because it counts a busy machine's seconds as well. Whether
 /// a server is on its way is judged by its probe, which counts what moves.
 const START_MAX: Duration = Duration::from_mins(10);
@@ -81,10 +87,10 @@ impl StackContainers {
         let containers = Self { sweeper: LeftoverSweeper::start(&["/bin/sh", "-c", &remove])? };
         let starter = ContainerStarter { label, parts, progress };
         let (brokers, postgres, registry, mail) = tokio::try_join!(
-            starter.kafka(),
-            starter.postgres(),
-            starter.registry(),
-            starter.mail()
+            starter.if_wanted(StackPart::Kafka, starter.kafka()),
+            starter.if_wanted(StackPart::Postgres, starter.postgres()),
+            starter.if_wanted(StackPart::Registry, starter.registry()),
+            starter.if_wanted(StackPart::Mail, starter.mail()),
         )?;
         let (smtp, mail_api) = mail.unwrap_or_default();
         let urls = StackUrls {
@@ -110,10 +116,7 @@ struct ContainerStarter<'a> {
 }
 
 impl ContainerStarter<'_> {
-    async fn kafka(&self) -> Result<Option<String>, StackError> {
-        if !self.begins(StackPart::Kafka) {
-            return Ok(None);
-        }
+    async fn kafka(&self) -> Result<String, StackError> {
         let mut request =
             Kafka::default().with_jvm_image().with_tag("4.3.1").with_label(LABEL, &self.label);
         for (name, value) in KAFKA_SETTINGS {
@@ -123,13 +126,10 @@ impl ContainerStarter<'_> {
         let brokers = container.address(KAFKA_PORT).await?;
         let probe = ServerProbe::Kafka { brokers: brokers.clone(), client: vec![] };
         self.answers(container, &probe, &brokers).await?;
-        Ok(Some(brokers))
+        Ok(brokers)
     }
 
-    async fn postgres(&self) -> Result<Option<String>, StackError> {
-        if !self.begins(StackPart::Postgres) {
-            return Ok(None);
-        }
+    async fn postgres(&self) -> Result<String, StackError> {
         let mut image = Postgres::default();
         if self.parts.durability == StorageDurability::Durable {
             image = image.with_fsync_enabled();
@@ -148,41 +148,49 @@ impl ContainerStarter<'_> {
         let server = container.address(POSTGRES_PORT).await?;
         let url = format!("postgres://postgres:postgres@{server}/postgres");
         self.answers(container, &ServerProbe::Postgres { url: url.clone() }, &server).await?;
-        Ok(Some(url))
+        Ok(url)
     }
 
-    async fn registry(&self) -> Result<Option<String>, StackError> {
-        if !self.begins(StackPart::Registry) {
-            return Ok(None);
-        }
-        let request = ApicurioImage.with_label(LABEL, &self.label);
+    async fn registry(&self) -> Result<String, StackError> {
+        // It keeps its schemas in memory.
+        let request = GenericImage::new("apicurio/apicurio-registry", "3.3.3")
+            .with_exposed_port(REGISTRY_PORT)
+            .with_env_var("APICURIO_RULES_GLOBAL_COMPATIBILITY", "FULL_TRANSITIVE")
+            .with_label(LABEL, &self.label);
         let container = RunningContainer::start(StackPart::Registry, request).await?;
-        let address = container.address(ApicurioImage::PORT).await?;
+        let address = container.address(REGISTRY_PORT).await?;
         let url = format!("http://{address}{REGISTRY_PATH}");
         let probe = ServerProbe::Http { address, path: REGISTRY_SUBJECTS };
         self.answers(container, &probe, &url).await?;
-        Ok(Some(url))
+        Ok(url)
     }
 
-    async fn mail(&self) -> Result<Option<(String, String)>, StackError> {
-        if !self.begins(StackPart::Mail) {
-            return Ok(None);
-        }
-        let request = MailpitImage.with_label(LABEL, &self.label);
+    async fn mail(&self) -> Result<(String, String), StackError> {
+        let request = GenericImage::new("axllent/mailpit", "v1.30.5")
+            .with_exposed_port(SMTP_PORT)
+            .with_exposed_port(MAIL_API_PORT)
+            .with_env_var("MP_SMTP_AUTH_ACCEPT_ANY", "1")
+            .with_env_var("MP_SMTP_AUTH_ALLOW_INSECURE", "1")
+            .with_label(LABEL, &self.label);
         let container = RunningContainer::start(StackPart::Mail, request).await?;
-        let smtp = container.address(MailpitImage::SMTP).await?;
-        let address = container.address(MailpitImage::WEB).await?;
+        let smtp = container.address(SMTP_PORT).await?;
+        let address = container.address(MAIL_API_PORT).await?;
         let api = format!("http://{address}");
         self.answers(container, &ServerProbe::Http { address, path: "/readyz" }, &api).await?;
-        Ok(Some((smtp, api)))
+        Ok((smtp, api))
     }
 
-    fn begins(&self, part: StackPart) -> bool {
-        let wanted = self.parts.has(part);
-        if wanted {
-            self.progress.state(part, &PartState::Starting);
+    /// What `starting` gives, if the part is wanted.
+    async fn if_wanted<T>(
+        &self,
+        part: StackPart,
+        starting: impl Future<Output = Result<T, StackError>>,
+    ) -> Result<Option<T>, StackError> {
+        if !self.parts.has(part) {
+            return Ok(None);
         }
-        wanted
+        self.progress.state(part, &PartState::Starting);
+        starting.await.map(Some)
     }
 
     async fn answers<I: Image>(
@@ -224,7 +232,7 @@ impl<I: Image> RunningContainer<I> {
             Ok(Some(code)) => Err(StackError::Ended {
                 part: self.part,
                 status: format!("exit code {code}"),
-                log: last_lines(&String::from_utf8_lossy(&log)),
+                log: last_lines(&String::from_utf8_lossy(&log), LOG_LINES),
             }),
             Err(source) => Err(self.failed(source)),
         }
@@ -247,7 +255,7 @@ impl<I: Image> RunningContainer<I> {
             part: self.part,
             what: "answer, nor show that it is on its way,",
             seconds: PATIENCE.as_secs(),
-            log: last_lines(&String::from_utf8_lossy(&self.log().await)),
+            log: last_lines(&String::from_utf8_lossy(&self.log().await), LOG_LINES),
         }
     }
 
@@ -255,75 +263,5 @@ impl<I: Image> RunningContainer<I> {
         let mut log = self.container.stdout_to_vec().await.unwrap_or_default();
         log.extend(self.container.stderr_to_vec().await.unwrap_or_default());
         log
-    }
-}
-
-fn last_lines(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
-}
-
-/// Apicurio Registry, which keeps its schemas in memory.
-#[derive(Clone, Copy, Debug, Default)]
-struct ApicurioImage;
-
-impl ApicurioImage {
-    const PORT: ContainerPort = ContainerPort::Tcp(8080);
-}
-
-impl Image for ApicurioImage {
-    fn name(&self) -> &'static str {
-        "apicurio/apicurio-registry"
-    }
-
-    fn tag(&self) -> &'static str {
-        "3.3.3"
-    }
-
-    fn ready_conditions(&self) -> Vec<WaitFor> {
-        Vec::new()
-    }
-
-    fn env_vars(
-        &self,
-    ) -> impl IntoIterator<Item = (impl Into<Cow<'_, str>>, impl Into<Cow<'_, str>>)> {
-        [("APICURIO_RULES_GLOBAL_COMPATIBILITY", "FULL_TRANSITIVE")]
-    }
-
-    fn expose_ports(&self) -> &[ContainerPort] {
-        &[Self::PORT]
-    }
-}
-
-/// Mailpit, which takes every mail and delivers none.
-#[derive(Clone, Copy, Debug, Default)]
-struct MailpitImage;
-
-impl MailpitImage {
-    const SMTP: ContainerPort = ContainerPort::Tcp(1025);
-    const WEB: ContainerPort = ContainerPort::Tcp(8025);
-}
-
-impl Image for MailpitImage {
-    fn name(&self) -> &'static str {
-        "axllent/mailpit"
-    }
-
-    fn tag(&self) -> &'static str {
-        "v1.30.5"
-    }
-
-    fn ready_conditions(&self) -> Vec<WaitFor> {
-        Vec::new()
-    }
-
-    fn env_vars(
-        &self,
-    ) -> impl IntoIterator<Item = (impl Into<Cow<'_, str>>, impl Into<Cow<'_, str>>)> {
-        [("MP_SMTP_AUTH_ACCEPT_ANY", "1"), ("MP_SMTP_AUTH_ALLOW_INSECURE", "1")]
-    }
-
-    fn expose_ports(&self) -> &[ContainerPort] {
-        &[Self::SMTP, Self::WEB]
     }
 }

@@ -80,7 +80,7 @@ pub enum StackError {
     },
     /// A certificate could not be made.
     #[error("a certificate could not be made")]
-    Certificate(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Certificate(#[from] rcgen::Error),
     /// Only local processes are secured, or are more than one broker.
     #[error("a secured stack, or one of three brokers, is made of local processes only")]
     NativeOnly,
@@ -98,11 +98,6 @@ impl StackError {
     pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let what = what.into();
         move |source| Self::System { what, source }
-    }
-
-    /// For `map_err` on what the maker of certificates answers.
-    pub(crate) fn certificate(source: rcgen::Error) -> Self {
-        Self::Certificate(Box::new(source))
     }
 
     /// For `map_err` on what the system answers about a path.

@@ -40,6 +40,7 @@ pub use native::{
     ports::PortPair,
     prometheus::{RunningPrometheus, promtool},
     python::wheels,
+    server::signs::processor_time,
     tool::InstallTool,
 };
 pub use part::{ServerSource, StackPart, StackUrls, StopMode, StorageDurability, WantedParts};

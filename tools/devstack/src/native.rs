@@ -12,7 +12,7 @@ mod postgres;
 pub(crate) mod prometheus;
 pub(crate) mod python;
 mod registry;
-mod server;
+pub(crate) mod server;
 mod supervisor;
 pub(crate) mod tool;
 mod ui;
@@ -21,11 +21,11 @@ use std::iter::repeat_with;
 
 pub(crate) use postgres::SETTINGS as POSTGRES_SETTINGS;
 pub(crate) use registry::{PATH as REGISTRY_PATH, SUBJECTS as REGISTRY_SUBJECTS};
-pub(crate) use supervisor::LeftoverSweeper;
+pub(crate) use supervisor::{LeftoverSweeper, last_lines};
 pub(crate) use ui::KafkaUi;
 
 use self::{
-    authority::SecuredServers, cache::InstallCache, registry::RegistryStorage,
+    authority::SecuredServers, cache::InstallCache, java::ClassSharing, registry::RegistryStorage,
     server::NativeServer, supervisor::ServerFolder,
 };
 use crate::{
@@ -62,28 +62,24 @@ impl NativeServers {
             progress,
         };
         let (kafka, stores, mail) = tokio::try_join!(
-            async {
-                if parts.has(StackPart::Kafka) {
-                    starter.kafka(parts.form).await.map(Some)
-                } else {
-                    Ok(None)
-                }
-            },
+            if_wanted(parts, StackPart::Kafka, starter.kafka(parts.form)),
             starter.stores(parts),
-            async {
-                if parts.has(StackPart::Mail) { starter.mail().await.map(Some) } else { Ok(None) }
-            },
+            if_wanted(parts, StackPart::Mail, starter.mail()),
         )?;
-        let mut urls = StackUrls::default();
-        let mut servers = Vec::new();
+        let (mut urls, mut servers) = (StackUrls::default(), Vec::new());
         if let Some((brokers, address)) = kafka {
             urls.brokers = address;
-            servers
-                .extend(brokers.into_iter().map(|native_server| (StackPart::Kafka, native_server)));
+            servers.extend(brokers.into_iter().map(|broker| (StackPart::Kafka, broker)));
         }
-        urls.postgres = stores.postgres.unwrap_or_default();
-        urls.registry = stores.registry.unwrap_or_default();
-        servers.extend(stores.servers);
+        let (postgres, registry) = stores;
+        if let Some((server, url)) = postgres {
+            urls.postgres = url;
+            servers.push((StackPart::Postgres, server));
+        }
+        if let Some((server, url)) = registry {
+            urls.registry = url;
+            servers.push((StackPart::Registry, server));
+        }
         if let Some(mail) = mail {
             (urls.smtp, urls.mail_api) = (mail.smtp, mail.api);
             servers.push((StackPart::Mail, mail.server));
@@ -92,7 +88,7 @@ impl NativeServers {
     }
 
     /// Ends all servers and waits until their data is gone.
-    pub(crate) async fn stop(self) {
+    pub(crate) async fn stop_all(self) {
         drop(self.servers);
         self.workspace.swept().await;
     }
@@ -109,16 +105,8 @@ impl NativeServers {
         self.secured.as_ref()
     }
 
-    pub(crate) async fn stop_part(&self, part: StackPart, how: StopMode) -> Result<(), StackError> {
-        self.stop_nth(part, 0, how).await
-    }
-
-    pub(crate) async fn start_part(&self, part: StackPart) -> Result<(), StackError> {
-        self.start_nth(part, 0).await
-    }
-
-    /// Stops one of several servers of a part.
-    pub(crate) async fn stop_nth(
+    /// Stops a server: of several of a part, the one of this number.
+    pub(crate) async fn stop(
         &self,
         part: StackPart,
         n: usize,
@@ -127,8 +115,8 @@ impl NativeServers {
         self.server(part, n)?.stop(how).await
     }
 
-    /// Starts one of several servers of a part again.
-    pub(crate) async fn start_nth(&self, part: StackPart, n: usize) -> Result<(), StackError> {
+    /// Starts a stopped server again.
+    pub(crate) async fn resume(&self, part: StackPart, n: usize) -> Result<(), StackError> {
         self.server(part, n)?.resume(&self.workspace).await
     }
 
@@ -153,12 +141,16 @@ struct NativeStarter<'a> {
     progress: &'a dyn StartProgress,
 }
 
-/// Postgres and what is kept in it.
-#[derive(Default)]
-struct PostgresUsers {
-    servers: Vec<(StackPart, NativeServer)>,
-    postgres: Option<String>,
-    registry: Option<String>,
+/// A server, and where it answers.
+type StartedServer = (NativeServer, String);
+
+/// What `starting` gives, if the part is wanted.
+async fn if_wanted<T>(
+    parts: &WantedParts,
+    part: StackPart,
+    starting: impl Future<Output = Result<T, StackError>>,
+) -> Result<Option<T>, StackError> {
+    if parts.has(part) { starting.await.map(Some) } else { Ok(None) }
 }
 
 impl NativeStarter<'_> {
@@ -182,7 +174,8 @@ impl NativeStarter<'_> {
                 (vec![started.0], started.1)
             }
             (ServerForm::Plain | ServerForm::Secured, _) => {
-                let (server, brokers) = installed.start(workspace, durability).await?;
+                let (server, brokers) =
+                    installed.start(workspace, durability, ClassSharing::Use).await?;
                 (vec![server], brokers)
             }
         };
@@ -191,57 +184,38 @@ impl NativeStarter<'_> {
     }
 
     /// The registry waits for Postgres only if it keeps its schemas there.
-    async fn stores(&self, parts: &WantedParts) -> Result<PostgresUsers, StackError> {
-        let mut stores = PostgresUsers::default();
+    async fn stores(
+        &self,
+        parts: &WantedParts,
+    ) -> Result<(Option<StartedServer>, Option<StartedServer>), StackError> {
         let durable = parts.durability == StorageDurability::Durable
             && parts.form != ServerForm::Secured
             && parts.has(StackPart::Postgres);
-        let postgres = async {
-            if parts.has(StackPart::Postgres) { self.postgres().await.map(Some) } else { Ok(None) }
-        };
-        let registry = async |storage| {
-            if parts.has(StackPart::Registry) {
-                self.registry(storage).await.map(Some)
-            } else {
-                Ok(None)
-            }
-        };
-        let (postgres, registry) = if durable {
-            let postgres = postgres.await?;
-            let storage = postgres.as_ref().map(|it| RegistryStorage::Postgres(it.url.clone()));
-            let registry = registry(storage.unwrap_or(RegistryStorage::Memory)).await?;
-            (postgres, registry)
-        } else {
-            tokio::try_join!(postgres, registry(RegistryStorage::Memory))?
-        };
-        if let Some(postgres) = postgres {
-            stores.postgres = Some(postgres.url);
-            stores.servers.push((StackPart::Postgres, postgres.server));
+        let postgres = if_wanted(parts, StackPart::Postgres, self.postgres());
+        let registry = |storage| if_wanted(parts, StackPart::Registry, self.registry(storage));
+        if !durable {
+            return tokio::try_join!(postgres, registry(RegistryStorage::Memory));
         }
-        if let Some((server, url)) = registry {
-            stores.registry = Some(url);
-            stores.servers.push((StackPart::Registry, server));
-        }
-        Ok(stores)
+        let postgres = postgres.await?;
+        let storage = postgres.as_ref().map(|(_, url)| RegistryStorage::Postgres(url.clone()));
+        let registry = registry(storage.unwrap_or(RegistryStorage::Memory)).await?;
+        Ok((postgres, registry))
     }
 
-    async fn postgres(&self) -> Result<postgres::StartedPostgres, StackError> {
+    async fn postgres(&self) -> Result<StartedServer, StackError> {
         let home = postgres::install(&self.cache).await?;
         self.progress.state(StackPart::Postgres, &PartState::Starting);
-        let started =
+        let (server, url) =
             postgres::start(&home, &self.workspace, self.durability, self.secured.as_ref()).await?;
-        self.ready(StackPart::Postgres, server_of(&started.url));
-        Ok(started)
+        self.ready(StackPart::Postgres, server_of(&url));
+        Ok((server, url))
     }
 
-    async fn registry(
-        &self,
-        storage: RegistryStorage,
-    ) -> Result<(NativeServer, String), StackError> {
+    async fn registry(&self, storage: RegistryStorage) -> Result<StartedServer, StackError> {
         let java = java::install(&self.cache, StackPart::Registry).await?;
         let installed = registry::install(&self.cache, &java).await?;
         self.progress.state(StackPart::Registry, &PartState::Starting);
-        let (server, url) = installed.start(&self.workspace, &storage).await?;
+        let (server, url) = installed.start(&self.workspace, &storage, ClassSharing::Use).await?;
         self.ready(StackPart::Registry, &url);
         Ok((server, url))
     }

@@ -32,17 +32,21 @@ impl ServerStack {
         parts: WantedParts,
         progress: &dyn StartProgress,
     ) -> Result<Self, StackError> {
-        let resolved = resolve(choice)?;
-        if parts.form != ServerForm::Plain && !matches!(resolved, ResolvedUrls::Native) {
+        let source = match choice {
+            ServerSource::Auto if config::names_a_stack() => ServerSource::Environment,
+            ServerSource::Auto => config::choice()?,
+            ServerSource::Environment | ServerSource::Docker | ServerSource::Native => choice,
+        };
+        if parts.form != ServerForm::Plain && source != ServerSource::Native {
             return Err(StackError::NativeOnly);
         }
-        match resolved {
-            ResolvedUrls::Given => given(&parts, progress),
-            ResolvedUrls::Docker => {
+        match source {
+            ServerSource::Environment | ServerSource::Auto => given(&parts, progress),
+            ServerSource::Docker => {
                 let (urls, containers) = Box::pin(StackContainers::start(&parts, progress)).await?;
                 Ok(Self::new(urls, StackOrigin::Docker(containers)))
             }
-            ResolvedUrls::Native => {
+            ServerSource::Native => {
                 let (urls, native) = Box::pin(NativeServers::start(&parts, progress)).await?;
                 Ok(Self::new(urls, StackOrigin::Native(Box::new(native))))
             }
@@ -80,7 +84,7 @@ impl ServerStack {
         match self.origin {
             StackOrigin::Given => {}
             StackOrigin::Docker(containers) => containers.stop().await,
-            StackOrigin::Native(native) => native.stop().await,
+            StackOrigin::Native(native) => native.stop_all().await,
         }
     }
 
@@ -113,22 +117,22 @@ impl ServerStack {
 
     /// Stops one part, which keeps its data and its address.
     pub async fn stop_part(&self, part: StackPart, how: StopMode) -> Result<(), StackError> {
-        self.native(part)?.stop_part(part, how).await
+        self.native(part)?.stop(part, 0, how).await
     }
 
     /// Starts a stopped part again and waits until it answers.
     pub async fn start_part(&self, part: StackPart) -> Result<(), StackError> {
-        self.native(part)?.start_part(part).await
+        self.native(part)?.resume(part, 0).await
     }
 
     /// Stops one of several brokers, which are counted from 0.
     pub async fn stop_broker(&self, n: usize, how: StopMode) -> Result<(), StackError> {
-        self.native(StackPart::Kafka)?.stop_nth(StackPart::Kafka, n, how).await
+        self.native(StackPart::Kafka)?.stop(StackPart::Kafka, n, how).await
     }
 
     /// Starts a stopped broker of several again and waits until it answers.
     pub async fn start_broker(&self, n: usize) -> Result<(), StackError> {
-        self.native(StackPart::Kafka)?.start_nth(StackPart::Kafka, n).await
+        self.native(StackPart::Kafka)?.resume(StackPart::Kafka, n).await
     }
 
     /// Stops the broker, which keeps its messages and its address.
@@ -153,25 +157,6 @@ impl ServerStack {
             StackOrigin::Given | StackOrigin::Docker(_) => Err(StackError::NotOurs(part)),
         }
     }
-}
-
-enum ResolvedUrls {
-    Given,
-    Docker,
-    Native,
-}
-
-fn resolve(choice: ServerSource) -> Result<ResolvedUrls, StackError> {
-    Ok(match choice {
-        ServerSource::Environment => ResolvedUrls::Given,
-        ServerSource::Docker => ResolvedUrls::Docker,
-        ServerSource::Native => ResolvedUrls::Native,
-        ServerSource::Auto if config::names_a_stack() => ResolvedUrls::Given,
-        ServerSource::Auto => match config::choice()? {
-            config::SourceChoice::Native => ResolvedUrls::Native,
-            config::SourceChoice::Docker => ResolvedUrls::Docker,
-        },
-    })
 }
 
 fn given(parts: &WantedParts, progress: &dyn StartProgress) -> Result<ServerStack, StackError> {

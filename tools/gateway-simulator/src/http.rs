@@ -3,7 +3,7 @@
 
 mod attempts;
 mod reads;
-mod side_door;
+mod test_api;
 
 use std::sync::Arc;
 
@@ -49,11 +49,11 @@ pub(crate) fn router(gateway: Arc<GatewayState>) -> Router {
     let test_api = Router::new()
         .route(
             "/faults",
-            get(side_door::faults).put(side_door::switch_faults).delete(side_door::reset_faults),
+            get(test_api::faults).put(test_api::switch_faults).delete(test_api::reset_faults),
         )
-        .route("/keys", delete(side_door::forget_keys))
-        .route("/summary", get(side_door::summary))
-        .route("/livez", get(side_door::livez));
+        .route("/keys", delete(test_api::forget_keys))
+        .route("/summary", get(test_api::summary))
+        .route("/livez", get(test_api::livez));
     reads
         .merge(writes)
         .merge(test_api)

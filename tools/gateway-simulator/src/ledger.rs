@@ -14,35 +14,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     api::{
-        ApiRequest, CardToken, ChargeMetadata, ChargeRequest, RefundRequest,
+        ApiRequest, CardToken, ChargeRequest, RefundRequest,
         answer::{self, ApiAnswer, ChargeObject, RefundObject},
         refusal::{self, RequestRefusal},
     },
     journal::{ChargedRecord, DeclinedRecord, JournalRecord, RefundedRecord},
 };
 
-pub(crate) use read::{ChargeFilter, PageRange};
+pub(crate) use read::{ChargesQuery, RefundsQuery};
 
 /// A charge and what became of it.
 #[derive(Debug)]
 struct LedgerCharge {
-    id: String,
-    order_id: String,
-    amount: u64,
-    currency: String,
-    created: u64,
-    amount_refunded: u64,
+    object: ChargeObject,
     disputed: bool,
     /// Places in `refunds`, rising.
     refunds: Vec<usize>,
-}
-
-#[derive(Debug)]
-struct LedgerRefund {
-    id: String,
-    charge: usize,
-    amount: u64,
-    created: u64,
 }
 
 /// The effect of a key, and its stored answer.
@@ -76,7 +63,7 @@ pub(crate) enum KeyStanding {
 pub(crate) struct ChargeLedger {
     gateway: String,
     charges: Vec<LedgerCharge>,
-    refunds: Vec<LedgerRefund>,
+    refunds: Vec<RefundObject>,
     charge_by_id: HashMap<String, usize>,
     refund_by_id: HashMap<String, usize>,
     orders: HashMap<String, OrderCharges>,
@@ -144,17 +131,7 @@ impl ChargeLedger {
         }
         let amount = request.amount + u64::from(request.source == CardToken::WrongAmount);
         let id = format!("ch_{}{:012}", self.gateway, self.charges.len() + 1);
-        let object = ChargeObject {
-            id: id.clone(),
-            object: "charge",
-            amount,
-            currency: request.currency.clone(),
-            status: "succeeded",
-            created: at_ms / 1_000,
-            refunded: false,
-            amount_refunded: 0,
-            metadata: request.metadata.clone(),
-        };
+        let object = ChargeObject::new(id.clone(), amount, &request, at_ms);
         let body = answer::to_json(&object);
         JournalRecord::Charge(ChargedRecord { at_ms, key, request, id, amount, status: 200, body })
     }
@@ -170,7 +147,7 @@ impl ChargeLedger {
             .get(&request.charge)
             .ok_or(RequestRefusal::NotFound("No such charge."))?;
         let charge = &self.charges[place];
-        let left = charge.amount - charge.amount_refunded;
+        let left = charge.object.amount - charge.object.amount_refunded;
         let amount = request.amount.unwrap_or(left);
         if charge.disputed {
             return Err(RequestRefusal::Disputed);
@@ -182,15 +159,7 @@ impl ChargeLedger {
             return Err(RequestRefusal::RefundTooLarge);
         }
         let id = format!("re_{}{:012}", self.gateway, self.refunds.len() + 1);
-        let object = RefundObject {
-            id: id.clone(),
-            object: "refund",
-            charge: charge.id.clone(),
-            amount,
-            currency: charge.currency.clone(),
-            status: "succeeded",
-            created: at_ms / 1_000,
-        };
+        let object = RefundObject::new(id.clone(), &charge.object, amount, at_ms);
         let (key, request, body) = (key.to_owned(), request.clone(), answer::to_json(&object));
         Ok(JournalRecord::Refund(RefundedRecord {
             at_ms,
@@ -226,17 +195,12 @@ impl ChargeLedger {
         order.charges.push(place);
         order.unrefunded += 1;
         if order.unrefunded > 1 {
-            self.duplicates.insert(order_id.clone());
+            self.duplicates.insert(order_id);
         }
-        add(&mut self.charged, &request.currency, amount);
+        *self.charged.entry(request.currency.clone()).or_default() += amount;
         self.charge_by_id.insert(id.clone(), place);
         self.charges.push(LedgerCharge {
-            id,
-            order_id,
-            amount,
-            currency: request.currency.clone(),
-            created: at_ms / 1_000,
-            amount_refunded: 0,
+            object: ChargeObject::new(id, amount, &request, at_ms),
             disputed: request.source == CardToken::Disputed,
             refunds: Vec::new(),
         });
@@ -249,24 +213,21 @@ impl ChargeLedger {
         let charge_place =
             *self.charge_by_id.get(&request.charge).expect("a refund follows its charge");
         let charge = &mut self.charges[charge_place];
-        charge.amount_refunded += amount;
         charge.refunds.push(place);
-        add(&mut self.refunded, &charge.currency, amount);
-        if charge.amount_refunded == charge.amount
-            && let Some(order) = self.orders.get_mut(&charge.order_id)
+        let charge = &mut charge.object;
+        charge.amount_refunded += amount;
+        charge.refunded = charge.amount_refunded == charge.amount;
+        *self.refunded.entry(charge.currency.clone()).or_default() += amount;
+        if charge.refunded
+            && let Some(order) = self.orders.get_mut(&charge.metadata.order_id)
         {
             order.unrefunded -= 1;
             if order.unrefunded <= 1 {
-                self.duplicates.remove(&charge.order_id);
+                self.duplicates.remove(&charge.metadata.order_id);
             }
         }
         self.refund_by_id.insert(id.clone(), place);
-        self.refunds.push(LedgerRefund {
-            id,
-            charge: charge_place,
-            amount,
-            created: at_ms / 1_000,
-        });
+        self.refunds.push(RefundObject::new(id, charge, amount, at_ms));
         self.keep(key, ApiRequest::Refund(request), into_answer(status, body), None);
     }
 
@@ -277,29 +238,4 @@ impl ChargeLedger {
 
 fn into_answer(status: u16, body: String) -> ApiAnswer {
     ApiAnswer { status, body: body.into() }
-}
-
-fn add(sums: &mut BTreeMap<String, u64>, currency: &str, amount: u64) {
-    match sums.get_mut(currency) {
-        Some(sum) => *sum += amount,
-        None => {
-            sums.insert(currency.to_owned(), amount);
-        }
-    }
-}
-
-impl LedgerCharge {
-    fn object(&self) -> ChargeObject {
-        ChargeObject {
-            id: self.id.clone(),
-            object: "charge",
-            amount: self.amount,
-            currency: self.currency.clone(),
-            status: "succeeded",
-            created: self.created,
-            refunded: self.amount_refunded == self.amount,
-            amount_refunded: self.amount_refunded,
-            metadata: ChargeMetadata { order_id: self.order_id.clone() },
-        }
-    }
 }

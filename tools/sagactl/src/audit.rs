@@ -12,9 +12,9 @@
 //! ```
 //!
 //! **Bound:** nothing that grows with the number of orders is held in memory, but for 8 kB for
-//! every 131,072 facts ([`spill`]); facts are sorted in a temporary file of about 400 bytes for
+//! every 131,072 facts ([`spill`]); facts are sorted in a temporary file of about 2 kB for
 //! each order. In memory are one page of rows, one run of facts, one order, at most 10,000 suspects
-//! ([`suspects`]) and 20 examples of each invariant.
+//! ([`mod@second_look`]) and 20 examples of each invariant.
 //!
 //! **A running system** is read at different moments, so an order that looks wrong is a *suspect*:
 //! it is read again until it is right, or nothing about the suspects has changed for
@@ -45,7 +45,7 @@ mod counts;
 mod databases;
 mod fact;
 mod gateway;
-pub mod groups;
+mod groups;
 mod invariant;
 mod judge;
 mod mails;
@@ -54,7 +54,6 @@ mod second_look;
 mod service;
 mod spill;
 mod stillness;
-mod suspects;
 pub mod topics;
 
 /// Addresses of the sources. An invariant whose sources are not all given is not checked.

@@ -2,8 +2,7 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-use shared::config;
+use clap::{Parser, Subcommand};
 
 use crate::{audit, contract_setup, dead_letters, payments};
 
@@ -28,12 +27,6 @@ enum SubCommand {
 }
 
 impl CommandLine {
-    /// Reads the command line and the environment; on an error, prints it and exits.
-    pub fn read() -> Self {
-        let matches = config::ignore_empty(Self::command()).get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
-    }
-
     /// Does what was asked.
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {

@@ -8,13 +8,10 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use shared::{dead_letter::LetterFilter, visible::visible};
+use shared::{dead_letter::LetterFilter, visible_text::visible};
 use uuid::Uuid;
 
-use self::{
-    api::AdminClient,
-    decide::{LetterDeed, LetterWork},
-};
+use self::{api::AdminClient, decide::LetterWork};
 use crate::screen::say;
 
 pub mod api;
@@ -36,43 +33,28 @@ pub struct LetterOptions {
 #[derive(Debug, Subcommand)]
 enum LetterCommand {
     /// Lists open dead letters, oldest first, after a count of their reasons.
-    List(ListLetters),
+    List {
+        #[command(flatten)]
+        which: LetterSelection,
+        /// Maximum number of letters per service.
+        #[arg(long, default_value_t = 20)]
+        max: usize,
+    },
     /// Shows one dead letter: headers, body, decisions.
-    Show(ShowLetter),
+    Show {
+        /// Id of the letter.
+        id: Uuid,
+    },
     /// Redrives letters through the normal consumer path, and gives jobs back to their workers.
-    Redrive(RedriveLetters),
+    Redrive(LetterBatch),
     /// Discards letters: they are never processed.
-    Discard(DiscardLetters),
-}
-
-#[derive(Debug, Args)]
-struct ListLetters {
-    #[command(flatten)]
-    which: LetterSelection,
-    /// Maximum number of letters per service.
-    #[arg(long, default_value_t = 20)]
-    max: usize,
-}
-
-#[derive(Debug, Args)]
-struct ShowLetter {
-    /// Id of the letter.
-    id: Uuid,
-}
-
-#[derive(Debug, Args)]
-struct RedriveLetters {
-    #[command(flatten)]
-    chosen: LetterBatch,
-}
-
-#[derive(Debug, Args)]
-struct DiscardLetters {
-    #[command(flatten)]
-    chosen: LetterBatch,
-    /// Reason, stored with the decision.
-    #[arg(long)]
-    because: String,
+    Discard {
+        #[command(flatten)]
+        chosen: LetterBatch,
+        /// Reason, stored with the decision.
+        #[arg(long)]
+        because: String,
+    },
 }
 
 /// Which letters: a filter.
@@ -122,14 +104,10 @@ impl LetterSelection {
 pub async fn run(options: LetterOptions) -> anyhow::Result<ExitCode> {
     let services = services::find(&options.services)?;
     match options.command {
-        LetterCommand::List(ListLetters { which, max }) => {
-            list(&services, &which.filter(), max).await
-        }
-        LetterCommand::Show(ShowLetter { id }) => show(&services, id).await,
-        LetterCommand::Redrive(RedriveLetters { chosen }) => decide(services, chosen, None).await,
-        LetterCommand::Discard(DiscardLetters { chosen, because }) => {
-            decide(services, chosen, Some(because)).await
-        }
+        LetterCommand::List { which, max } => list(&services, &which.filter(), max).await,
+        LetterCommand::Show { id } => show(&services, id).await,
+        LetterCommand::Redrive(chosen) => decide(services, chosen, None).await,
+        LetterCommand::Discard { chosen, because } => decide(services, chosen, Some(because)).await,
     }
 }
 
@@ -163,13 +141,9 @@ async fn list(
 }
 
 async fn show(services: &[AdminClient], id: Uuid) -> anyhow::Result<ExitCode> {
-    for service in services {
-        if let Some(shown) = service.show(id).await.with_context(|| service.name.clone())? {
-            say(render::whole(service, &shown));
-            return Ok(ExitCode::SUCCESS);
-        }
-    }
-    anyhow::bail!("no service that was asked knows {id}");
+    let (service, shown) = api::look_up(services, id).await?;
+    say(render::whole(service, &shown));
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Redrives, or discards for this reason.
@@ -192,8 +166,7 @@ async fn decide(
         say("Nothing was changed (--dry-run).");
         return Ok(ExitCode::SUCCESS);
     }
-    let deed = because.map_or(LetterDeed::Redrive, |because| LetterDeed::Discard { because });
-    let work = LetterWork { deed, by: chosen.by, rate: chosen.rate };
+    let work = LetterWork { because, by: chosen.by, rate: chosen.rate };
     let found = if chosen.ids.is_empty() {
         decide::filtered(services, &filter, chosen.max).await?
     } else {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use reqwest::header::RETRY_AFTER;
 
 /// One call may take this long: far longer than a service may take, so that a machine that
 /// stands still for a while costs no answer.
@@ -22,4 +23,10 @@ pub fn http_client() -> anyhow::Result<reqwest::Client> {
         .pool_max_idle_per_host(256)
         .build()
         .context("no HTTP client")
+}
+
+/// When a service that is busy wants to be asked again.
+pub fn retry_after(response: &reqwest::Response) -> Option<Duration> {
+    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds))
 }

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use sagactl::cli::CommandLine;
 
 fn main() -> ExitCode {
-    sagactl::program::run(env!("CARGO_PKG_NAME"), CommandLine::read().run())
+    sagactl::program::run(env!("CARGO_PKG_NAME"), CommandLine::run)
 }

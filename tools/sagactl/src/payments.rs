@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use shared::visible::visible;
+use shared::visible_text::visible;
 use uuid::Uuid;
 
 use crate::{http_client::http_client, screen::say};
@@ -147,7 +147,7 @@ impl PaymentAdmin {
         while found.len() < max {
             let mut url = self.url.join("payments")?;
             url.query_pairs_mut()
-                .extend_pairs(stage.map(|it| ("stage", it)))
+                .extend_pairs(stage.map(|stage| ("stage", stage)))
                 .extend_pairs(cursor.as_deref().map(|text| ("cursor", text)));
             let page: PaymentPage = answer(self.http.get(url).send().await?).await?;
             found.extend(page.items);

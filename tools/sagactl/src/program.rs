@@ -2,11 +2,20 @@
 
 use std::process::ExitCode;
 
+use clap::Parser;
+use shared::config;
+
 use crate::{screen, signal};
 
-/// Runs the work of the program `name` and returns its exit code. Ctrl-C ends the work by dropping
-/// it: every process that it started goes with it. An error is printed here and nowhere else.
-pub fn run(name: &str, work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+/// Reads the command line of the program `name`, does what it asks and returns the exit code.
+/// Ctrl-C ends the work by dropping it: every process that it started goes with it. An error is
+/// printed here and nowhere else.
+pub fn run<C, W>(name: &str, work: impl FnOnce(C) -> W) -> ExitCode
+where
+    C: Parser,
+    W: Future<Output = anyhow::Result<ExitCode>>,
+{
+    let work = work(read());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(name, &error.into()),
@@ -20,6 +29,12 @@ pub fn run(name: &str, work: impl Future<Output = anyhow::Result<ExitCode>>) -> 
         let code = outcome.unwrap_or_else(|error| failed(name, &error));
         screen::finish(name).unwrap_or(code)
     })
+}
+
+/// Reads the command line and the environment; on an error, prints it and exits.
+fn read<C: Parser>() -> C {
+    let matches = config::ignore_empty(C::command()).get_matches();
+    C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 fn failed(name: &str, error: &anyhow::Error) -> ExitCode {

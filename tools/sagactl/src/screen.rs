@@ -16,7 +16,7 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use shared::visible::{visible, visible_lines};
+use shared::visible_text::{visible, visible_lines};
 use tokio_util::sync::CancellationToken;
 
 /// Exit code of a program that SIGPIPE ended: 128 and the signal's number.

@@ -13,10 +13,9 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{ServerStack, StackPart, StopMode, WaitLimit, WantedParts};
+use devstack::{ServerStack, StackPart, StopMode, WaitLimit};
 use nix::sys::signal::Signal;
 use sagactl::{
-    audit::{AuditOutcome, command::print},
     http_client::http_client,
     screen::{ProgressBoard, say},
 };
@@ -24,11 +23,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    cargo, client,
-    cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
+    client,
+    cluster::{self, ProcessName, ServiceCluster},
     load::{self, report},
     source::StackSource,
-    stack_progress::StackProgress,
 };
 
 /// How much goes wrong.
@@ -109,31 +107,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Starts everything, injects the failures, and prints a report.
 pub async fn run(options: ChaosOptions) -> anyhow::Result<ExitCode> {
-    cargo::build_services().await?;
-    let board = ProgressBoard::new();
     // The broker is to be stopped, so it has to be ours.
-    let stack = ServerStack::start(
-        StackSource::Native.source(),
-        WantedParts::all(),
-        &StackProgress(&board),
-    )
-    .await?;
-    let set_up = cluster::ClusterOptions {
-        products: options.products,
-        ..cluster::ClusterOptions::default()
-    };
-    let mut cluster = ServiceCluster::start(stack.urls(), set_up, &board).await?;
+    let (stack, mut cluster) = cluster::with_stack(StackSource::Native, options.products).await?;
     let report = drive(&mut cluster, &stack, &options, &ProgressBoard::new()).await?;
     report.print();
-    let audit = cluster.audit(AuditExpectation::default()).await?;
-    print(&audit);
-    let kept = audit.outcome == AuditOutcome::Kept;
-    let unwell = cluster.stop().await?;
-    for complaint in &unwell {
-        say(format_args!("  ✘ {complaint}"));
-    }
-    stack.stop().await;
-    let well = kept && unwell.is_empty() && report.doubled() == 0;
+    let well = load::ends_well(stack, cluster).await? && report.doubled() == 0;
     Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -168,7 +146,6 @@ impl ChaosReport {
             say(format_args!("  {:>8}  {name}", self.gateway[name]));
         }
         say(format_args!("  {:>8}  orders charged twice", self.doubled()));
-        say("\nChecking every promise from outside");
     }
 }
 
@@ -201,7 +178,10 @@ pub async fn drive(
     let ended = board.count("ended", options.orders);
     let striking = strike_all(cluster, stack, options, &ended);
     let ((posts, placed), strikes) = tokio::try_join!(placing, striking)?;
-    load::wait_for_ends(cluster, &load, &ended).await?;
+    report::wait_for_ends(cluster, Duration::from_secs(options.limit_seconds), |open| {
+        ended.set_position(options.orders.saturating_sub(open.orders));
+    })
+    .await?;
     ended.finish();
     let http = http_client()?;
     http.delete(format!("{gateway}/faults")).send().await?.error_for_status()?;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use devstack::WaitLimit;
-use reqwest::{StatusCode, header};
+use reqwest::StatusCode;
+use sagactl::http_client::retry_after;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -89,24 +90,22 @@ impl OrderClient {
         answer(self.http.post(format!("{}/orders/{id}/cancel", self.base)).send().await?).await
     }
 
-    /// Has an order cancelled: told to come back, or without an answer, the customer asks again,
-    /// for as long as `still_max` is worth.
+    /// Has an order placed: told to come back, or without an answer, the customer asks again, for
+    /// as long as `still_max` is worth. The same `key` again is the same order.
+    pub async fn place_within(
+        &self,
+        still_max: Duration,
+        key: &str,
+        wish: &OrderWish,
+    ) -> anyhow::Result<ShownOrder> {
+        let order = format!("order {key}");
+        again(&order, "accepted", still_max, async || self.place(key, wish).await).await
+    }
+
+    /// Has an order cancelled, in the same way.
     pub async fn cancel_within(&self, still_max: Duration, id: Uuid) -> anyhow::Result<()> {
-        let mut limit = WaitLimit::new(format!("order {id} is cancelled"), still_max, LOOK_AGAIN);
-        loop {
-            let seen = match self.cancel(id).await {
-                Ok(PlaceAnswer::Accepted(_)) => return Ok(()),
-                Ok(PlaceAnswer::Refused(status, problem)) if !is_busy(&problem) => {
-                    anyhow::bail!("order {id} is not cancelled: {status} {problem}")
-                }
-                // No more than this: each problem has an id of its own.
-                Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) => {
-                    "told to come back".to_owned()
-                }
-                Err(error) => format!("{error:#}"),
-            };
-            limit.look_again(seen).await?;
-        }
+        let order = format!("order {id}");
+        again(&order, "cancelled", still_max, async || self.cancel(id).await).await.map(drop)
     }
 
     /// How an order stands.
@@ -117,10 +116,7 @@ impl OrderClient {
 
     /// Whether any order is pending.
     pub async fn any_pending(&self) -> anyhow::Result<bool> {
-        let url = format!("{}/orders?status=pending&limit=1", self.base);
-        let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        let items = page.get("items").and_then(Value::as_array).context("an unreadable page")?;
-        Ok(!items.is_empty())
+        Ok(!self.items("orders?status=pending&limit=1").await?.is_empty())
     }
 
     /// Whether at least `n` products have reached the order service.
@@ -135,10 +131,15 @@ impl OrderClient {
     }
 
     async fn products(&self, limit: usize) -> anyhow::Result<Vec<String>> {
-        let url = format!("{}/products?limit={limit}", self.base);
-        let page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
-        let items = page.get("items").and_then(Value::as_array).context("an unreadable page")?;
+        let items = self.items(&format!("products?limit={limit}")).await?;
         Ok(items.iter().filter_map(|item| Some(item.get("sku")?.as_str()?.to_owned())).collect())
+    }
+
+    /// What one page of a list shows.
+    async fn items(&self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let url = format!("{}/{path}", self.base);
+        let mut page: Value = self.http.get(url).send().await?.error_for_status()?.json().await?;
+        serde_json::from_value(page["items"].take()).context("an unreadable page")
     }
 }
 
@@ -147,13 +148,30 @@ pub fn is_busy(problem: &Value) -> bool {
     problem["code"] == "busy"
 }
 
+async fn again(
+    order: &str,
+    deed: &str,
+    still_max: Duration,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<PlaceAnswer>,
+) -> anyhow::Result<ShownOrder> {
+    let mut limit = WaitLimit::new(format!("{order} is {deed}"), still_max, LOOK_AGAIN);
+    loop {
+        let seen = match ask().await {
+            Ok(PlaceAnswer::Accepted(order)) => return Ok(order),
+            Ok(PlaceAnswer::Refused(status, problem)) if !is_busy(&problem) => {
+                anyhow::bail!("{order} is not {deed}: {status} {problem}")
+            }
+            // No more than this: each problem has an id of its own.
+            Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) => "told to come back".to_owned(),
+            Err(error) => format!("{error:#}"),
+        };
+        limit.look_again(seen).await?;
+    }
+}
+
 async fn answer(response: reqwest::Response) -> anyhow::Result<PlaceAnswer> {
     let status = response.status();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|it| it.to_str().ok()?.parse().ok())
-        .map_or(Duration::from_secs(1), Duration::from_secs);
+    let retry_after = retry_after(&response).unwrap_or(Duration::from_secs(1));
     let body = response.bytes().await?;
     match status {
         StatusCode::ACCEPTED | StatusCode::OK => Ok(PlaceAnswer::Accepted(

@@ -11,14 +11,15 @@ use std::{
 };
 
 use anyhow::Context as _;
-use devstack::{PortPair, StackUrls, WaitLimit};
+use devstack::{PortPair, ServerStack, StackUrls, WaitLimit, WantedParts};
 use nix::sys::signal::Signal;
 use sagactl::{http_client::http_client, screen::ProgressBoard};
 use shared::kafka::{self, ConnectionSecurity};
 use tempfile::TempDir;
 
+use self::process::ServiceProcess;
 pub use self::{audited::AuditExpectation, process_name::ProcessName};
-use self::{databases::ServiceDatabases, process::ServiceProcess};
+use crate::{cargo, source::StackSource, stack_progress::StackProgress};
 
 mod audited;
 pub mod beside;
@@ -67,7 +68,8 @@ impl ProcessAddress {
 pub struct ServiceCluster {
     urls: StackUrls,
     options: ClusterOptions,
-    databases: ServiceDatabases,
+    /// The URLs of the services' databases.
+    databases: BTreeMap<ProcessName, String>,
     places: BTreeMap<ProcessName, ProcessAddress>,
     processes: BTreeMap<ProcessName, ServiceProcess>,
     folder: TempDir,
@@ -91,7 +93,7 @@ impl ServiceCluster {
         options: ClusterOptions,
         board: &ProgressBoard,
     ) -> anyhow::Result<Self> {
-        let databases = ServiceDatabases::create(&urls.postgres, &options.prefix).await?;
+        let databases = databases::create(&urls.postgres, &options.prefix).await?;
         let places =
             ProcessName::ALL.into_iter().map(|member| (member, ProcessAddress::claim())).collect();
         let mut cluster = Self {
@@ -125,7 +127,7 @@ impl ServiceCluster {
         Ok(Self {
             urls,
             options,
-            databases: ServiceDatabases::given(databases),
+            databases,
             places: places.into_iter().collect(),
             processes: BTreeMap::new(),
             folder: tempfile::Builder::new().prefix("sagactl-").tempdir()?,
@@ -147,20 +149,15 @@ impl ServiceCluster {
 
     /// The base URL of a service's admin port.
     pub fn admin(&self, member: ProcessName) -> String {
-        match member {
-            ProcessName::Gateway => self.url(member),
-            ProcessName::Orders
-            | ProcessName::Inventory
-            | ProcessName::Payments
-            | ProcessName::Notify => {
-                format!("http://{}", self.places[&member].admin)
-            }
+        if member == ProcessName::Gateway {
+            return self.url(member);
         }
+        format!("http://{}", self.places[&member].admin)
     }
 
     /// The URL of a service's database.
     pub fn database(&self, member: ProcessName) -> Option<&str> {
-        self.databases.url(member)
+        self.databases.get(&member).map(String::as_str)
     }
 
     /// The stack beside it.
@@ -214,16 +211,16 @@ impl ServiceCluster {
         member: ProcessName,
         signal: Signal,
     ) -> anyhow::Result<Option<i32>> {
-        let process =
-            self.processes.remove(&member).with_context(|| format!("{member} is not running"))?;
-        process.end(signal).await
+        self.taken(member)?.end(signal).await
     }
 
     /// Waits until a member has ended by itself; answers its exit code.
     pub async fn ended(&mut self, member: ProcessName) -> anyhow::Result<Option<i32>> {
-        let process =
-            self.processes.remove(&member).with_context(|| format!("{member} is not running"))?;
-        process.ended().await
+        self.taken(member)?.ended().await
+    }
+
+    fn taken(&mut self, member: ProcessName) -> anyhow::Result<ServiceProcess> {
+        self.processes.remove(&member).with_context(|| format!("{member} is not running"))
     }
 
     /// Starts a member again where it was, with its data.
@@ -246,10 +243,7 @@ impl ServiceCluster {
         let ended = self.processes.get_mut(&member).is_none_or(ServiceProcess::has_ended);
         anyhow::ensure!(!ended, "{member} ended:\n{}", self.log(member));
         let url = format!("{}/{path}", self.admin(member));
-        let Ok(answer) = self.http.get(url).send().await else { return Ok(None) };
-        let is_well = answer.status().is_success();
-        // An answer that breaks off is none.
-        Ok(answer.text().await.ok().map(|report| (is_well, report)))
+        Ok(report(&self.http, url).await)
     }
 
     /// Ends all members in good order; answers those that did not end well.
@@ -291,18 +285,12 @@ impl ServiceCluster {
     }
 
     fn arguments(&self, member: ProcessName) -> Vec<String> {
-        match member {
-            ProcessName::Gateway => vec![
-                "--listen".to_owned(),
-                self.places[&member].http.to_string(),
-                "--log".to_owned(),
-                self.gateway_log().to_string_lossy().into_owned(),
-            ],
-            ProcessName::Orders
-            | ProcessName::Inventory
-            | ProcessName::Payments
-            | ProcessName::Notify => vec![],
+        if member != ProcessName::Gateway {
+            return vec![];
         }
+        let listen = self.places[&member].http.to_string();
+        let log = self.gateway_log().to_string_lossy().into_owned();
+        vec!["--listen".to_owned(), listen, "--log".to_owned(), log]
     }
 
     /// The gateway's own log: the witness of every charge.
@@ -341,17 +329,50 @@ impl ServiceCluster {
     /// Waits until a member is ready.
     pub async fn ready(&mut self, member: ProcessName) -> anyhow::Result<()> {
         let path = if member == ProcessName::Gateway { "livez" } else { "readyz?verbose" };
-        let mut limit = WaitLimit::new(format!("{member} is ready"), READY_LIMIT, LOOK_AGAIN);
-        loop {
-            let seen = match self.asked(member, path).await? {
-                Some((true, _)) => return Ok(()),
-                Some((false, report)) => report,
-                None => "nobody listens".to_owned(),
-            };
-            let waiting = limit.look_again(seen).await;
-            waiting.with_context(|| format!("the end of its log:\n{}", self.log(member)))?;
-        }
+        let log = self.log_file(member);
+        until_ready(&member.to_string(), &log, async || self.asked(member, path).await).await
     }
+}
+
+/// What a member says of its parts at this URL, and whether all are ready.
+async fn report(http: &reqwest::Client, url: String) -> Option<(bool, String)> {
+    let answer = http.get(url).send().await.ok()?;
+    let is_ready = answer.status().is_success();
+    // An answer that breaks off is none.
+    answer.text().await.ok().map(|report| (is_ready, report))
+}
+
+/// Asks until the answer is that all is ready; on an error, shows the end of the log.
+async fn until_ready(
+    name: &str,
+    log: &Path,
+    mut ask: impl AsyncFnMut() -> anyhow::Result<Option<(bool, String)>>,
+) -> anyhow::Result<()> {
+    let mut limit = WaitLimit::new(format!("{name} is ready"), READY_LIMIT, LOOK_AGAIN);
+    loop {
+        let seen = match ask().await? {
+            Some((true, _)) => return Ok(()),
+            Some((false, report)) => report,
+            None => "nobody listens".to_owned(),
+        };
+        let waiting = limit.look_again(seen).await;
+        waiting.with_context(|| format!("the end of its log:\n{}", process::tail(log)))?;
+    }
+}
+
+/// Builds the services and starts them, with this number of products for a load, beside servers
+/// from this source.
+pub(crate) async fn with_stack(
+    from: StackSource,
+    products: u32,
+) -> anyhow::Result<(ServerStack, ServiceCluster)> {
+    cargo::build_services().await?;
+    let board = ProgressBoard::new();
+    let progress = StackProgress(&board);
+    let stack = ServerStack::start(from.source(), WantedParts::all(), &progress).await?;
+    let options = ClusterOptions { products, ..ClusterOptions::default() };
+    let cluster = ServiceCluster::start(stack.urls(), options, &board).await?;
+    Ok((stack, cluster))
 }
 
 /// Where the programs are: beside this one. Tests stand one folder deeper.

@@ -23,9 +23,7 @@ use sagactl::screen::say;
 use tokio_util::sync::CancellationToken;
 
 pub use self::images::out_of_reach as image_out_of_reach;
-use self::{
-    orders::ComposeShop, programs::ProgramContext, project::ComposeProject, tour::TourTest,
-};
+use self::{orders::ComposeShop, project::ComposeProject, tour::TourTest};
 
 mod confinement;
 mod images;
@@ -94,16 +92,11 @@ async fn build(
     repository: &Path,
     complete: bool,
 ) -> anyhow::Result<()> {
-    if complete {
-        let began = Instant::now();
-        project.compose(&BUILD).await?;
-        done(began, "the images are built, programs and all");
-        return Ok(());
-    }
     let began = Instant::now();
-    let _context = ProgramContext::given(project, repository).await?;
+    let _programs = if complete { None } else { Some(programs::give(project, repository).await?) };
     project.compose(&BUILD).await?;
-    done(began, "the images are built, from programs that were there");
+    let how = if complete { "programs and all" } else { "from programs that were there" };
+    done(began, &format!("the images are built, {how}"));
     Ok(())
 }
 

@@ -11,28 +11,12 @@ pub fn of(pid: u32) -> Option<Duration> {
     parse(&stat)
 }
 
-/// A process and everything below it: servers that answer each client in a process of its own.
-/// Counts what has ended and was waited for, too.
-pub fn of_tree(pid: u32) -> Option<Duration> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let own = parse(&stat)? + ticks(&stat, 13)? + ticks(&stat, 14)?;
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
-    Some(
-        own + children
-            .split_whitespace()
-            .filter_map(|text| of_tree(text.parse().ok()?))
-            .sum::<Duration>(),
-    )
-}
-
+/// User and system time: the 12th and the 13th field after the name, which stands in brackets and
+/// may hold anything.
 fn parse(stat: &str) -> Option<Duration> {
-    Some(ticks(stat, 11)? + ticks(stat, 12)?)
-}
-
-/// The n-th field after the name, which stands in brackets and may hold anything.
-fn ticks(stat: &str, n: usize) -> Option<Duration> {
     let (_, fields) = stat.rsplit_once(')')?;
-    Some(TICK * fields.split_whitespace().nth(n)?.parse().ok()?)
+    let mut ticks = fields.split_whitespace().skip(11).map(|text| text.parse::<u32>().ok());
+    Some(TICK * (ticks.next()?? + ticks.next()??))
 }
 
 #[cfg(test)]
@@ -43,7 +27,6 @@ mod tests {
     fn time_is_read_behind_a_name_with_brackets_and_blanks() {
         let stat = "42 (a ) b) S 1 1 1 0 -1 0 10 20 30 40 7 5 3 2 20 0 9 0 100 0 0";
         assert_eq!(parse(stat), Some(Duration::from_millis(120)));
-        assert_eq!(ticks(stat, 13), Some(Duration::from_millis(30)));
     }
 
     #[test]

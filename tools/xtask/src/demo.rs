@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     cargo,
-    client::{self, OrderClient, OrderWish, PlaceAnswer, ShownOrder},
+    client::{OrderClient, OrderWish, ShownOrder},
     cluster::{self, ProcessName, ServiceCluster},
     source::StackSource,
     stack_progress::StackProgress,
@@ -82,7 +82,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
 
     say("\nPlacing orders");
     let board = ProgressBoard::new();
-    let ended = try_join_all(scenes.into_iter().map(|it| play(&orders, &board, it))).await?;
+    let ended = try_join_all(scenes.into_iter().map(|scene| play(&orders, &board, scene))).await?;
     let mails = mails(&http, &stack).await?;
     summary(&ended, mails);
     let board = ProgressBoard::new();
@@ -102,50 +102,29 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
 }
 
 fn scenes() -> Vec<DemoOrder> {
-    let wish = |sku: &str, payment_method: &str, who: &str| OrderWish {
-        lines: vec![(sku.to_owned(), 1)],
-        payment_method: payment_method.to_owned(),
-        email: format!("{who}@example.org"),
+    let scene = |name, sku: &str, payment_method: &str, who: &str| DemoOrder {
+        name,
+        wish: OrderWish {
+            lines: vec![(sku.to_owned(), 1)],
+            payment_method: payment_method.to_owned(),
+            email: format!("{who}@example.org"),
+        },
+        cancel: false,
+        ends: "confirmed",
+        reason: None,
     };
+    let cancelled = |reason, scene| DemoOrder { ends: "cancelled", reason: Some(reason), ..scene };
+    let mut well = scene("all is well", "espresso-machine", "tok_visa", "ada");
+    well.wish.lines.push(("coffee-beans".to_owned(), 3));
+    let stock = scene("out of stock", "unobtainium", "tok_visa", "ben");
+    let declined = scene("card declined", "coffee-beans", "tok_chargeDeclined", "cleo");
+    let cancels = scene("customer cancels", "coffee-beans", "tok_slow", "dan");
     vec![
-        DemoOrder {
-            name: "all is well",
-            wish: OrderWish {
-                lines: vec![("espresso-machine".to_owned(), 1), ("coffee-beans".to_owned(), 3)],
-                ..wish("", "tok_visa", "ada")
-            },
-            cancel: false,
-            ends: "confirmed",
-            reason: None,
-        },
-        DemoOrder {
-            name: "out of stock",
-            wish: wish("unobtainium", "tok_visa", "ben"),
-            cancel: false,
-            ends: "cancelled",
-            reason: Some("out-of-stock"),
-        },
-        DemoOrder {
-            name: "card declined",
-            wish: wish("coffee-beans", "tok_chargeDeclined", "cleo"),
-            cancel: false,
-            ends: "cancelled",
-            reason: Some("payment-declined"),
-        },
-        DemoOrder {
-            name: "customer cancels",
-            wish: wish("coffee-beans", "tok_slow", "dan"),
-            cancel: true,
-            ends: "cancelled",
-            reason: Some("requested"),
-        },
-        DemoOrder {
-            name: "gateway's answer lost",
-            wish: wish("coffee-beans", "tok_lost", "eve"),
-            cancel: false,
-            ends: "confirmed",
-            reason: None,
-        },
+        well,
+        cancelled("out-of-stock", stock),
+        cancelled("payment-declined", declined),
+        DemoOrder { cancel: true, ..cancelled("requested", cancels) },
+        scene("gateway's answer lost", "coffee-beans", "tok_lost", "eve"),
     ]
 }
 
@@ -156,7 +135,7 @@ async fn play(
     scene: DemoOrder,
 ) -> anyhow::Result<EndedOrder> {
     let key = format!("demo-{}", fastrand::u64(..));
-    let accepted = placed(orders, &key, &scene.wish).await?;
+    let accepted = orders.place_within(STEP_LIMIT, &key, &scene.wish).await?;
     board.set(scene.name, "accepted");
     if scene.cancel {
         // Once the stock is held and the slow card is being charged: the hardest moment.
@@ -173,22 +152,6 @@ async fn play(
     Ok(EndedOrder { name: scene.name, order, instead_of: (!is_expected).then_some(scene.ends) })
 }
 
-/// Places an order; told to come back, or without an answer, the customer asks again.
-async fn placed(orders: &OrderClient, key: &str, wish: &OrderWish) -> anyhow::Result<ShownOrder> {
-    let mut limit = WaitLimit::new("an order is accepted", STEP_LIMIT, LOOK_AGAIN);
-    loop {
-        let seen = match orders.place(key, wish).await {
-            Ok(PlaceAnswer::Accepted(order)) => return Ok(order),
-            Ok(PlaceAnswer::Refused(status, problem)) if !client::is_busy(&problem) => {
-                anyhow::bail!("an order is refused: {status} {problem}")
-            }
-            Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) => "told to come back".to_owned(),
-            Err(error) => format!("{error:#}"),
-        };
-        limit.look_again(seen).await?;
-    }
-}
-
 /// Looks at an order until it has come so far.
 async fn follow(
     orders: &OrderClient,
@@ -199,12 +162,11 @@ async fn follow(
     let mut limit = WaitLimit::new(format!("order {id} goes on"), STEP_LIMIT, LOOK_AGAIN);
     loop {
         let seen = match orders.get(id).await {
-            Ok(order) if far_enough(&order) => {
-                show(&order);
-                return Ok(order);
-            }
             Ok(order) => {
                 show(&order);
+                if far_enough(&order) {
+                    return Ok(order);
+                }
                 way(&order)
             }
             // Told to come back later, one does.
@@ -220,7 +182,7 @@ fn has(order: &ShownOrder, what: &str) -> bool {
 
 /// The way an order has gone, in its own words.
 fn way(order: &ShownOrder) -> String {
-    let mut steps: Vec<&str> = order.history.iter().map(|it| it.what.as_str()).collect();
+    let mut steps: Vec<&str> = order.history.iter().map(|entry| entry.what.as_str()).collect();
     steps.dedup();
     format!("{:<10} {}", order.status, steps.join(" → "))
 }

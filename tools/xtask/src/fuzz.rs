@@ -16,11 +16,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{ServerStack, WaitLimit, WantedParts};
-use sagactl::{
-    http_client::http_client,
-    screen::{ProgressBoard, say},
-};
+use sagactl::{http_client::http_client, screen::say};
 use serde_json::Value;
 
 use crate::{
@@ -28,7 +24,6 @@ use crate::{
     cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
     load::report,
     source::StackSource,
-    stack_progress::StackProgress,
 };
 
 /// How much is asked.
@@ -60,25 +55,16 @@ const CALL_SECONDS: &str = "120";
 /// Of the orders that were placed by chance, the next one has to end within this time.
 const END_LIMIT: Duration = Duration::from_mins(5);
 
-/// How often the number of open orders is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
 /// Starts everything, asks, and says what was answered wrongly.
 pub async fn run(options: FuzzOptions) -> anyhow::Result<ExitCode> {
-    cargo::build_services().await?;
     let wheels = devstack::wheels("schemathesis-4.32.5", REQUIREMENTS).await?;
-    let board = ProgressBoard::new();
-    let stack =
-        ServerStack::start(options.from.source(), WantedParts::all(), &StackProgress(&board))
-            .await?;
-    let cluster =
-        ServiceCluster::start(stack.urls(), cluster::ClusterOptions::default(), &board).await?;
+    let (stack, cluster) = cluster::with_stack(options.from, 0).await?;
     let mut faults = Vec::new();
     for member in ProcessName::SERVICES {
         say(format_args!("\n==> {member}"));
         faults.extend(ask(&wheels, &cluster, member, &options).await?);
     }
-    all_end(&cluster).await?;
+    report::wait_for_ends(&cluster, END_LIMIT, |_| ()).await?;
     faults.extend(cluster.audit(AuditExpectation::default()).await?.faults());
     faults.extend(cluster.stop().await?);
     stack.stop().await;
@@ -133,17 +119,6 @@ fn unanswered(description: &Value, answered: &str) -> Vec<String> {
         methods.map(move |(method, _)| format!("{} {path}", method.to_uppercase()))
     });
     operations.filter(|operation| !answered.lines().any(|text| text == operation)).collect()
-}
-
-async fn all_end(cluster: &ServiceCluster) -> anyhow::Result<()> {
-    let mut limit = WaitLimit::new("everything ends", END_LIMIT, LOOK_AGAIN);
-    loop {
-        let open = report::open(cluster).await?;
-        if open.is_nothing() {
-            return Ok(());
-        }
-        limit.look_again(open).await?;
-    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use std::{
 };
 
 use clap::Args;
-use devstack::{ServerStack, WaitLimit, WantedParts};
+use devstack::ServerStack;
 use indicatif::ProgressBar;
 use sagactl::{
     audit::{AuditOutcome, command::print},
@@ -31,11 +31,9 @@ use self::{
     resource_usage::ResourceUsage,
 };
 use crate::{
-    cargo,
     client::{self, OrderClient, OrderWish, PlaceAnswer},
     cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
     source::StackSource,
-    stack_progress::StackProgress,
 };
 
 mod given_url;
@@ -79,9 +77,6 @@ pub enum FailurePolicy {
     Endless,
 }
 
-/// How often the number of open orders is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(250);
-
 /// The server looks for what is to be swept up once a minute.
 const SWEPT_AFTER: Duration = Duration::from_secs(75);
 
@@ -93,16 +88,7 @@ pub async fn run(options: LoadOptions) -> anyhow::Result<ExitCode> {
     if let Some(at) = &options.at {
         return given_url::run(at, &options).await;
     }
-    cargo::build_services().await?;
-    let board = ProgressBoard::new();
-    let stack =
-        ServerStack::start(options.from.source(), WantedParts::all(), &StackProgress(&board))
-            .await?;
-    let set_up = cluster::ClusterOptions {
-        products: options.products,
-        ..cluster::ClusterOptions::default()
-    };
-    let cluster = ServiceCluster::start(stack.urls(), set_up, &board).await?;
+    let (stack, cluster) = cluster::with_stack(options.from, options.products).await?;
     let before = if options.tables { Some(tables::read(&cluster).await?) } else { None };
     let report = drive(&cluster, Some(&stack), &options, &ProgressBoard::new()).await?;
     report.print();
@@ -111,17 +97,21 @@ pub async fn run(options: LoadOptions) -> anyhow::Result<ExitCode> {
         tokio::time::sleep(SWEPT_AFTER).await;
         tables::print(&before, &after, &tables::read(&cluster).await?);
     }
+    let well = ends_well(stack, cluster).await?;
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Checks every invariant, and ends everything; whether all was as it should be.
+pub(crate) async fn ends_well(stack: ServerStack, cluster: ServiceCluster) -> anyhow::Result<bool> {
     say("\nChecking every promise from outside");
     let audit = cluster.audit(AuditExpectation::default()).await?;
     print(&audit);
-    let kept = audit.outcome == AuditOutcome::Kept;
     let unwell = cluster.stop().await?;
     for complaint in &unwell {
         say(format_args!("  ✘ {complaint}"));
     }
     stack.stop().await;
-    let well = kept && unwell.is_empty();
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(audit.outcome == AuditOutcome::Kept && unwell.is_empty())
 }
 
 /// Places the load and waits until every order and all work of it has ended.
@@ -140,7 +130,10 @@ pub async fn drive(
     let placed = began.elapsed();
     bar.finish();
     let bar = board.count("ended", options.orders);
-    wait_for_ends(cluster, options, &bar).await?;
+    report::wait_for_ends(cluster, Duration::from_secs(options.limit_seconds), |open| {
+        bar.set_position(options.orders.saturating_sub(open.orders));
+    })
+    .await?;
     bar.finish();
     let spent = ResourceUsage::read(cluster, stack).await?.since(&before);
     report::make(cluster, posts, placed, spent).await
@@ -226,22 +219,4 @@ pub(crate) fn wish(n: u64, products: u32) -> OrderWish {
     }
     let card = if n % 20 == 2 { "tok_chargeDeclined" } else { "tok_visa" };
     OrderWish { lines, payment_method: card.to_owned(), email: format!("customer-{n}@example.org") }
-}
-
-/// Waits until no order is open and no message, job or notice waits.
-pub(crate) async fn wait_for_ends(
-    cluster: &ServiceCluster,
-    options: &LoadOptions,
-    bar: &ProgressBar,
-) -> anyhow::Result<()> {
-    let still_max = Duration::from_secs(options.limit_seconds);
-    let mut limit = WaitLimit::new("everything ends", still_max, LOOK_AGAIN);
-    loop {
-        let open = report::open(cluster).await?;
-        bar.set_position(options.orders.saturating_sub(open.orders));
-        if open.is_nothing() {
-            return Ok(());
-        }
-        limit.look_again(open).await?;
-    }
 }

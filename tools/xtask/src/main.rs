@@ -6,5 +6,5 @@ use sagactl::program;
 use xtask::cli::CommandLine;
 
 fn main() -> ExitCode {
-    program::run(env!("CARGO_PKG_NAME"), CommandLine::read().run())
+    program::run(env!("CARGO_PKG_NAME"), CommandLine::run)
 }

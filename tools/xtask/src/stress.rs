@@ -144,7 +144,7 @@ fn note(line: &str, counts: &mut TestCounts) -> bool {
 }
 
 fn failures(counts: &TestCounts) -> u32 {
-    counts.values().map(|it| it.failed).sum()
+    counts.values().map(|count| count.failed).sum()
 }
 
 fn report(counts: &TestCounts, logs: &Path) -> ExitCode {
@@ -175,7 +175,7 @@ mod tests {
             r#"{"type":"test","event":"ok","name":"b$y"}"#,
             "not of nextest",
         ];
-        assert_eq!(lines.into_iter().filter(|it| note(it, &mut counts)).count(), 3);
+        assert_eq!(lines.into_iter().filter(|line| note(line, &mut counts)).count(), 3);
         assert_eq!(counts["a::it$x"], TestCount { passed: 1, failed: 1 });
         assert_eq!(counts["b$y"], TestCount { passed: 1, failed: 0 });
         assert_eq!(failures(&counts), 1);

@@ -82,7 +82,7 @@ pub async fn run(options: VerifyOptions) -> anyhow::Result<ExitCode> {
     }
     native.stop().await;
     report(&rows, &left_out);
-    let failed = rows.iter().any(|it| is_fault(&it.outcome, options.strict));
+    let failed = rows.iter().any(|row| is_fault(&row.outcome, options.strict));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -20,11 +20,7 @@ pub enum NotificationCommand {
         at: OffsetDateTime,
     },
     /// A mail server took it.
-    RecordSent {
-        kind: NotificationKind,
-        message_id: String,
-        at: OffsetDateTime,
-    },
+    RecordSent { kind: NotificationKind, message_id: String, at: OffsetDateTime },
     /// The mail was given up.
     RecordGivenUp {
         /// The occasion of the failed notice.
@@ -49,11 +45,7 @@ pub enum NotificationEvent {
         was_due: bool,
     },
     /// The customer was told.
-    Sent {
-        kind: NotificationKind,
-        message_id: String,
-        at: OffsetDateTime,
-    },
+    Sent { kind: NotificationKind, message_id: String, at: OffsetDateTime },
     /// The customer could not be told.
     Failed { kind: NotificationKind, reason: String, at: OffsetDateTime },
 }

@@ -117,9 +117,7 @@ pub enum PaymentEvent {
     },
     /// An operator says that the money went back by another way. Says `payment-refunded`, stops the
     /// refund.
-    Settled {
-        charge: GatewayCharge,
-    },
+    Settled { charge: GatewayCharge },
 }
 
 /// Why a command is refused.

@@ -110,10 +110,10 @@ async fn no_answer_holds_what_a_terminal_would_obey() {
     let response = routes.oneshot(post_of("/", &[JSON], body)).await.unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
     let answer = text(response).await;
-    assert!(!answer.chars().any(crate::visible::is_hidden), "{answer}");
+    assert!(!answer.chars().any(crate::visible_text::is_hidden), "{answer}");
     let same: Value = serde_json::from_str(&answer).unwrap();
     assert_eq!(same, serde_json::from_str::<Value>(body).unwrap());
     let told = send(post_of("/orders", &[JSON], "{\"lines\":\"\u{9b}2J\"}")).await;
     let told = text(told).await;
-    assert!(told.contains("9b") && !told.chars().any(crate::visible::is_hidden), "{told}");
+    assert!(told.contains("9b") && !told.chars().any(crate::visible_text::is_hidden), "{told}");
 }

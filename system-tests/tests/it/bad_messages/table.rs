@@ -94,7 +94,12 @@ pub(crate) const CASES: &[Case] = &[
         ENVELOPE,
         "ce_id stands there more than once",
     ),
-    Case("two ce_types", |it| it.fresh().twice("ce_type"), ENVELOPE, "ce_type stands there more"),
+    Case(
+        "two ce_types",
+        |base| base.fresh().twice("ce_type"),
+        ENVELOPE,
+        "ce_type stands there more",
+    ),
     Case(
         "not UTF-8",
         |base| base.fresh().bytes("ce_type", b"\xff\xfe"),
@@ -107,7 +112,12 @@ pub(crate) const CASES: &[Case] = &[
         ENVELOPE,
         "ce_source is not there",
     ),
-    Case("ce_id is no UUID", |it| it.fresh().with("ce_id", "7"), ENVELOPE, "ce_id is not a UUIDv7"),
+    Case(
+        "ce_id is no UUID",
+        |base| base.fresh().with("ce_id", "7"),
+        ENVELOPE,
+        "ce_id is not a UUIDv7",
+    ),
     Case(
         "ce_id is a UUIDv4",
         |base| base.fresh().with("ce_id", V4),
@@ -158,14 +168,14 @@ pub(crate) const CASES: &[Case] = &[
         "ce_type is xx",
     ),
     Case("other subject", Base::fresh, BODY, ""),
-    Case("null value", |it| Raw { payload: None, ..it.fresh() }, BODY, "it has no body"),
+    Case("null value", |base| Raw { payload: None, ..base.fresh() }, BODY, "it has no body"),
     Case("empty value", |base| base.with_body(b""), BODY, "has 0 bytes, too few"),
     Case("1 byte", |base| base.with_body(b"\0"), BODY, "has 1 bytes, too few"),
     Case("4 bytes", |base| base.with_body(b"\0\0\0\0"), BODY, "has 4 bytes, too few"),
     Case("no magic", |base| base.with_body(b"\x01not avro at all"), BODY, "begins with 0x01"),
     Case("JSON", |base| base.with_body(br#"{"order_id": 7}"#), BODY, "begins with 0x7b"),
     Case("schema id 0", |base| base.under(0), BODY, "id is 0, which no registry gives"),
-    Case("schema id -1", |it| it.under(u32::MAX), BODY, "which no registry gives"),
+    Case("schema id -1", |base| base.under(u32::MAX), BODY, "which no registry gives"),
     Case(
         "unknown schema",
         |base| base.under(2_000_000_000),
@@ -174,7 +184,7 @@ pub(crate) const CASES: &[Case] = &[
     ),
     Case("other topic's schema", |base| base.under(base.other), BODY, "and its topic carries"),
     Case("foreign Avro", |base| base.under(base.foreign), BODY, "describes Stranger"),
-    Case("array of nulls", |it| it.under(it.hollow), BODY, "values that need no bytes"),
+    Case("array of nulls", |base| base.under(base.hollow), BODY, "values that need no bytes"),
     Case("cut off", |base| base.with_body(&base.body()[..20]), BODY, "ends in the middle"),
     Case(
         "something follows",
@@ -196,7 +206,7 @@ pub(crate) const CASES: &[Case] = &[
         "",
     ),
     Case("990,000 bytes", |base| base.datum(&vec![0; 990_000]), BODY, ""),
-    Case("random bytes", |it| it.datum(&random(100)), BODY, ""),
+    Case("random bytes", |base| base.datum(&random(100)), BODY, ""),
     Case("random bytes again", |base| base.datum(&random(5_000)), BODY, ""),
     Case(
         "nothing but random bytes",

@@ -33,7 +33,7 @@ fn no_dependency_is_compiled_once_for_programs_and_once_more_for_tests() {
 
 #[test]
 fn a_dependency_that_tests_want_otherwise_is_found() {
-    let of = |list: &[&str]| list.iter().map(|it| (*it).to_owned()).collect();
+    let of = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
     let (programs, tests) = (of(&["rand v1 std", "serde v1"]), of(&["rand v1 std,x", "serde v1"]));
     assert_eq!(twice(&programs, &tests), ["rand v1 std"]);
 }

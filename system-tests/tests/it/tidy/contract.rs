@@ -13,7 +13,7 @@ use super::{
 /// The records: every public type of the contract's files that derives how it is written.
 fn records(contract: &[File]) -> BTreeSet<String> {
     let files = contract.iter().filter(|file| file.path.starts_with("contract/src/"));
-    let shipped = files.filter(|it| !it.is_test() && it.name() != "samples.rs");
+    let shipped = files.filter(|file| !file.is_test() && file.name() != "samples.rs");
     shipped
         .flat_map(|file| {
             let code = file.code();
@@ -40,7 +40,7 @@ fn knows_the_records(file: &File, records: &BTreeSet<String>) -> Vec<Sin> {
                 None => rest.split([',', ';', '}', ')', '>']).next().unwrap_or_default(),
             };
             let all = named.contains('*').then_some("*");
-            let some = words(named).map(|(_, text)| text).filter(|it| records.contains(*it));
+            let some = words(named).map(|(_, text)| text).filter(|word| records.contains(*word));
             let sin = |text: &str| file.sin(at, format!("`{text}` of the contract is used here"));
             all.into_iter().chain(some).map(sin).collect::<Vec<_>>()
         })
@@ -71,7 +71,9 @@ fn undocumented(schema: &Value, name: &str) -> Vec<String> {
                 found.extend(undocumented(&field["type"], &path));
             }
             for inner in ["items", "values"] {
-                found.extend(parts.get(inner).into_iter().flat_map(|it| undocumented(it, name)));
+                found.extend(
+                    parts.get(inner).into_iter().flat_map(|record| undocumented(record, name)),
+                );
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}

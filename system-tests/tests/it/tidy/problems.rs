@@ -26,7 +26,7 @@ fn codes(file: &File) -> Vec<(usize, &str)> {
         .chain(rows)
         .filter_map(|at| Some((at, file.text[at..].split('"').next()?)))
         // The pattern by which the table is read, not a row of it.
-        .filter(|(_, code)| !code.is_empty() && code.bytes().all(|it| it != b'$'))
+        .filter(|(_, code)| !code.is_empty() && code.bytes().all(|byte| byte != b'$'))
         .collect()
 }
 
@@ -49,7 +49,7 @@ fn every_problem_has_its_page() {
     for kind in shared::http::problem::ALL {
         assert!(known.contains(kind.code), "{} is not found by this test", kind.code);
     }
-    let sins: Vec<Sin> = files.iter().flat_map(|it| unexplained(it, &pages)).collect();
+    let sins: Vec<Sin> = files.iter().flat_map(|file| unexplained(file, &pages)).collect();
     assert_none("a problem's `type` leads to a page that says what to do about it", &sins);
 }
 

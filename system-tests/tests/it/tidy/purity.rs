@@ -58,7 +58,7 @@ fn impure(file: &File) -> Vec<Sin> {
     let code = file.code();
     words(&code)
         .filter(|(_, word)| OUTSIDE.contains(word) || CLOCK_AND_CHANCE.contains(word))
-        .chain(OUTSIDE_STD.iter().flat_map(|it| code.match_indices(it)))
+        .chain(OUTSIDE_STD.iter().flat_map(|name| code.match_indices(name)))
         .map(|(at, word)| file.sin(at, format!("the domain uses `{word}`")))
         .collect()
 }
@@ -73,7 +73,7 @@ fn business_terms(file: &File) -> Vec<Sin> {
         .filter(|(_, word)| is_business(word))
         .map(|(at, word)| file.sin(at, format!("the messaging runtime names `{word}`")))
         .collect();
-    if file.path.split(['/', '.', '_']).any(|it| BUSINESS.contains(&it)) {
+    if file.path.split(['/', '.', '_']).any(|part| BUSINESS.contains(&part)) {
         sins.push(file.sin(0, "a file of the messaging runtime has a business term in its name"));
     }
     sins

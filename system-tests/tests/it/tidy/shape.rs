@@ -78,7 +78,10 @@ impl ServiceShape {
         ];
         let named = |row| -> BTreeSet<String> {
             let text = self.cell(row, service);
-            let names = text.split([',', ':']).map(str::trim).filter(|name| name.ends_with(".rs"));
+            let names = text
+                .split([',', ':'])
+                .map(str::trim)
+                .filter(|name| name.strip_suffix(".rs").is_some());
             names.map(str::to_owned).collect()
         };
         let missing = named("not here");

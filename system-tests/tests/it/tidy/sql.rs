@@ -30,13 +30,14 @@ fn uncommented(migrations: &[&File]) -> Vec<Sin> {
             let mut tokens = statement.split_whitespace();
             match (tokens.next(), tokens.next(), tokens.next(), tokens.next()) {
                 (Some("CREATE"), Some("TABLE"), Some(table), _) => {
-                    wanted.extend(defined(table, statement).map(|it| (it, (*file, at))));
+                    wanted.extend(defined(table, statement).map(|name| (name, (*file, at))));
                 }
                 (Some("ALTER"), Some("TABLE"), Some(table), _) => {
                     let added = statement.split("ADD COLUMN").skip(1);
                     let columns = added.filter_map(|text| text.split_whitespace().next());
-                    wanted
-                        .extend(columns.map(|it| (format!("{table}.{}", plain(it)), (*file, at))));
+                    wanted.extend(
+                        columns.map(|name| (format!("{table}.{}", plain(name)), (*file, at))),
+                    );
                 }
                 (Some("COMMENT"), Some("ON"), Some("TABLE" | "COLUMN"), Some(name)) => {
                     given.insert(plain(name));
@@ -58,7 +59,7 @@ fn defined(table: &str, statement: &str) -> impl Iterator<Item = String> {
         .into_iter()
         .filter_map(|text| text.split_whitespace().next().map(str::to_owned))
         .filter(|text| !not_columns.contains(&text.split('(').next().unwrap()))
-        .map(|it| format!("{table}.{}", plain(&it)))
+        .map(|name| format!("{table}.{}", plain(&name)))
         .collect();
     std::iter::once(table).chain(columns)
 }
@@ -128,7 +129,7 @@ fn all_sql_of_a_service_is_in_its_store() {
 fn every_table_and_column_says_what_it_is() {
     let scripts: Vec<File> = File::all("sql").iter().map(without_comments).collect();
     let mut folders: BTreeMap<&str, Vec<&File>> = BTreeMap::new();
-    for file in scripts.iter().filter(|it| it.path.contains("/migrations/")) {
+    for file in scripts.iter().filter(|script| script.path.contains("/migrations/")) {
         folders.entry(file.path.rsplit_once('/').unwrap().0).or_default().push(file);
     }
     assert!(folders.len() > 1, "no migrations");

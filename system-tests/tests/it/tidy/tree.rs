@@ -34,7 +34,7 @@ impl File {
         assert!(!paths.is_empty(), "no *.{extension} under {}", root.display());
         let relative = |path: &Path| -> String {
             let parts = path.strip_prefix(&root).unwrap().iter();
-            parts.map(|it| it.to_str().unwrap()).collect::<Vec<_>>().join("/")
+            parts.map(|part| part.to_str().unwrap()).collect::<Vec<_>>().join("/")
         };
         let read = |path: PathBuf| Self {
             path: relative(&path),
@@ -81,7 +81,7 @@ impl File {
             if keep(part) {
                 kept.push_str(piece);
             } else {
-                kept.extend(piece.chars().flat_map(|it| match it {
+                kept.extend(piece.chars().flat_map(|letter| match letter {
                     '\n' => vec!['\n'],
                     // As many bytes as before: places stay where they are.
                     other => vec![' '; other.len_utf8()],
@@ -95,7 +95,7 @@ impl File {
 /// Words of a text and where they begin.
 pub(super) fn words(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_inside = |character: char| character.is_alphanumeric() || character == '_';
-    text.split(move |it: char| !is_inside(it))
+    text.split(move |letter: char| !is_inside(letter))
         .filter(|text| !text.is_empty())
         .map(move |one_text| (one_text.as_ptr() as usize - text.as_ptr() as usize, one_text))
 }
@@ -114,7 +114,7 @@ fn collect(folder: &Path, extension: &str, found: &mut Vec<PathBuf>) {
         }
         if path.is_dir() {
             collect(&path, extension, found);
-        } else if path.extension().is_some_and(|it| it == extension) {
+        } else if path.extension().is_some_and(|ending| ending == extension) {
             found.push(path);
         }
     }

@@ -52,10 +52,10 @@ async fn take(State(arrived): State<Arrived>, body: Bytes) {
     let request = ExportTraceServiceRequest::decode(body).unwrap();
     let mut arrived = arrived.lock().unwrap();
     for of_service in request.resource_spans {
-        let named = of_service.resource.iter().flat_map(|it| &it.attributes);
+        let named = of_service.resource.iter().flat_map(|resource| &resource.attributes);
         let service = named.filter(|key_value| key_value.key == "service.name").map(text).next();
         let service = service.expect("spans of nobody");
-        let spans = of_service.scope_spans.into_iter().flat_map(|it| it.spans);
+        let spans = of_service.scope_spans.into_iter().flat_map(|of_scope| of_scope.spans);
         arrived.extend(spans.map(|span| Recorded { service: service.clone(), span }));
     }
 }
@@ -81,7 +81,11 @@ impl Recorded {
     /// All that it says.
     pub(crate) fn text(&self) -> String {
         let status = self.span.status.as_ref().map_or("", |status| status.message.as_str());
-        let attributes = self.span.attributes.iter().map(|it| format!("{}={}", it.key, text(it)));
+        let attributes = self
+            .span
+            .attributes
+            .iter()
+            .map(|attribute| format!("{}={}", attribute.key, text(attribute)));
         format!("{} {status} {}", self.span.name, attributes.collect::<Vec<_>>().join(" "))
     }
 }

@@ -13,12 +13,12 @@ pub(crate) struct Tree(BTreeMap<Vec<u8>, Recorded>);
 impl Tree {
     /// The trace in which this order was placed, or nothing yet.
     pub(crate) fn of(recorded: Vec<Recorded>, order: &str) -> Self {
-        let mine = |it: &&Recorded| {
-            let key = it.attribute("messaging.kafka.message.key");
-            it.name() == "send order-placed" && key.is_some_and(|text| text == order)
+        let mine = |span: &&Recorded| {
+            let key = span.attribute("messaging.kafka.message.key");
+            span.name() == "send order-placed" && key.is_some_and(|text| text == order)
         };
         let trace = recorded.iter().find(mine).map(Recorded::trace_id);
-        let spans = recorded.into_iter().filter(|it| Some(it.trace_id()) == trace);
+        let spans = recorded.into_iter().filter(|span| Some(span.trace_id()) == trace);
         Self(spans.map(|recorded| (recorded.span.span_id.clone(), recorded)).collect())
     }
 
@@ -27,7 +27,7 @@ impl Tree {
     }
 
     pub(crate) fn services(&self) -> BTreeSet<&str> {
-        self.0.values().map(|it| it.service.as_str()).collect()
+        self.0.values().map(|span| span.service.as_str()).collect()
     }
 
     /// Each span with its parent.
@@ -41,14 +41,14 @@ impl Tree {
 
     /// Those that name a parent which is not there.
     pub(crate) fn orphans(&self) -> Vec<&Recorded> {
-        let alone = |(it, parent): &(&Recorded, Option<&Recorded>)| {
-            it.parent_id().is_some() && parent.is_none()
+        let alone = |(span, parent): &(&Recorded, Option<&Recorded>)| {
+            span.parent_id().is_some() && parent.is_none()
         };
         self.edges().filter(alone).map(|(recorded, _)| recorded).collect()
     }
 
     fn children<'t>(&'t self, of: &'t Recorded) -> Vec<&'t Recorded> {
-        let mine = |it: &&Recorded| it.span.parent_span_id == of.span.span_id;
+        let mine = |span: &&Recorded| span.span.parent_span_id == of.span.span_id;
         let mut children: Vec<_> = self.0.values().filter(mine).collect();
         children.sort_by_key(|recorded| recorded.span.start_time_unix_nano);
         children

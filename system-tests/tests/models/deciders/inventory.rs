@@ -103,10 +103,10 @@ pub(crate) fn holding(inventory: &Inventory) -> Holding {
 /// Whether what products say is held is what reservations hold, and nothing is lost.
 pub(crate) fn adds_up(inventory: &Inventory) -> bool {
     let count = |of: fn(&Reservation) -> bool| {
-        inventory.reservations.values().filter(|it| of(it)).count() as u64
+        inventory.reservations.values().filter(|reservation| of(reservation)).count() as u64
     };
     let reserved = count(|reservation| matches!(reservation, Reservation::Reserved(_)));
-    let sold = count(|it| matches!(it, Reservation::Sold(_)));
+    let sold = count(|reservation| matches!(reservation, Reservation::Sold(_)));
     inventory.products.values().all(|product| {
         let stock = product.stock;
         (stock.reserved(), stock.sold()) == (reserved, sold)
@@ -116,5 +116,5 @@ pub(crate) fn adds_up(inventory: &Inventory) -> bool {
 
 /// Whether the other order holds the lamp.
 pub(crate) fn rival_holds(inventory: &Inventory) -> bool {
-    inventory.reservations.get(&RIVAL).is_some_and(|it| it.held().is_some())
+    inventory.reservations.get(&RIVAL).is_some_and(|reservation| reservation.held().is_some())
 }

@@ -110,7 +110,7 @@ pub(crate) fn heard(word: Word) -> Ask {
 }
 
 pub(crate) fn standing(order: Option<&Order>) -> Standing {
-    match order.map(|it| it.stage) {
+    match order.map(|order| order.stage) {
         None => Standing::Unknown,
         Some(OrderStage::Pending { .. }) => Standing::Pending,
         Some(OrderStage::Confirmed { .. }) => Standing::Confirmed,

@@ -61,7 +61,7 @@ impl Delivery {
     fn next_to_send(&self, relay: Relay) -> Option<u8> {
         let is_blocked = |id: u8| {
             let missing = relay.sent.without(relay.arrived);
-            self.flaw != Flaw::NoSequence && missing.iter().any(|it| are_of_one_key(it, id))
+            self.flaw != Flaw::NoSequence && missing.iter().any(|other| are_of_one_key(other, id))
         };
         relay.hand.without(relay.sent).iter().find(|n| !is_blocked(*n))
     }

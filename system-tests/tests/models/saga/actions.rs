@@ -105,7 +105,7 @@ impl Saga {
             if is_unsettled || payment == payment::Standing::WrongAmount {
                 actions.push(Action::Refund);
             }
-            let dead = Kind::ALL.into_iter().filter(|it| world.jobs[it.at()].is_dead());
+            let dead = Kind::ALL.into_iter().filter(|kind| world.jobs[kind.at()].is_dead());
             let redrivable = dead.filter(|kind| self.may_be_redriven(*kind));
             actions.extend(redrivable.map(Action::Redrive));
         }
@@ -177,7 +177,7 @@ impl Saga {
         }
         if left.crashes > 0 {
             for service in [Service::Payment, Service::Notify] {
-                if world.hands.iter().flatten().any(|it| it.service() == service) {
+                if world.hands.iter().flatten().any(|job| job.service() == service) {
                     actions.push(Action::Crash(service));
                 }
             }

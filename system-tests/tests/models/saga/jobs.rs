@@ -159,7 +159,7 @@ impl Saga {
         let looks_up = self.looks_up(world);
         let row = &mut world.jobs[kind.at()];
         let is_held =
-            world.hands.iter().flatten().any(|it| it.kind == kind && row.is_fenced_for(*it));
+            world.hands.iter().flatten().any(|job| job.kind == kind && row.is_fenced_for(*job));
         if is_held {
             world.left.sleepers -= 1;
         }

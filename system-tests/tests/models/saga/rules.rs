@@ -29,7 +29,7 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn of(deciders: &Deciders) -> Self {
         Self {
-            order: deciders.order.facts(|it| order::standing(it.as_ref())),
+            order: deciders.order.facts(|order| order::standing(order.as_ref())),
             payment: deciders.payment.facts(payment::standing),
             holding: deciders.inventory.facts(inventory::holding),
             adds_up: deciders.inventory.facts(inventory::adds_up),

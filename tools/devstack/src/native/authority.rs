@@ -47,14 +47,14 @@ impl SecuredServers {
         let authority = CertificateAuthority::new("those who vouch")?;
         let stranger = CertificateAuthority::new("a stranger")?;
         let file = |name: &str, text: &str| write(&folder.join(name), text);
-        let key = KeyPair::generate().map_err(StackError::certificate)?;
+        let key = KeyPair::generate()?;
         let server = authority.sign(&named("server", &[NAME])?, &key)?;
         let key = key.serialize_pem();
         file("server.pem", &server)?;
         file("server.key", &key)?;
         // Kafka expects these in one file.
         file("server-all.pem", &format!("{key}{server}"))?;
-        let key = KeyPair::generate().map_err(StackError::certificate)?;
+        let key = KeyPair::generate()?;
         let mut client = named(Self::certified(), &[])?;
         let valid = authority.sign(&client, &key)?;
         client.not_before = date_time_ymd(2020, 1, 1);
@@ -99,21 +99,20 @@ impl CertificateAuthority {
     fn new(name: &str) -> Result<Self, StackError> {
         let mut params = named(name, &[])?;
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().map_err(StackError::certificate)?;
-        let certificate = params.self_signed(&key).map_err(StackError::certificate)?.pem();
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?.pem();
         Ok(Self { issuer: Issuer::new(params, key), certificate })
     }
 
     /// A certificate (PEM) of this kind for a key.
     fn sign(&self, params: &CertificateParams, key: &KeyPair) -> Result<String, StackError> {
-        let certificate = params.signed_by(key, &self.issuer);
-        Ok(certificate.map_err(StackError::certificate)?.pem())
+        Ok(params.signed_by(key, &self.issuer)?.pem())
     }
 }
 
 fn named(name: &str, hosts: &[&str]) -> Result<CertificateParams, StackError> {
     let hosts: Vec<String> = hosts.iter().map(|text| (*text).to_owned()).collect();
-    let mut params = CertificateParams::new(hosts).map_err(StackError::certificate)?;
+    let mut params = CertificateParams::new(hosts)?;
     params.distinguished_name.push(DnType::CommonName, name);
     Ok(params)
 }

@@ -19,7 +19,7 @@ pub async fn go_answers() -> bool {
 /// A program, built once per machine: the last part of its package's path without the version names
 /// it.
 pub async fn go_program(package: &str, version: &str) -> Result<PathBuf, StackError> {
-    let name = package.split('/').rfind(|it| !is_version(it)).unwrap_or(package);
+    let name = package.split('/').rfind(|part| !is_version(part)).unwrap_or(package);
     let folder = format!("{name}-{version}");
     let recipe = InstallRecipe { part: None, name: &folder, inputs: &[package, version] };
     let build = async |home: &std::path::Path| {

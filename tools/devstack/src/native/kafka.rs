@@ -63,17 +63,23 @@ impl InstalledKafka {
     async fn format(&self) -> Result<(), StackError> {
         let formatted = self.home.join("formatted");
         let settings = self.home.join("format.properties");
-        write(&settings, &settings_for([1, 2], &formatted))?;
+        write(&settings, &filled_in(SETTINGS, [1, 2], &formatted))?;
+        self.format_as(&settings, &[]).await
+    }
+
+    /// Formats the data folder that these settings name.
+    async fn format_as(&self, settings: &Path, more: &[String]) -> Result<(), StackError> {
         let mut command = Command::new(&self.java);
         command.arg("-cp").arg(self.classpath());
-        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(&settings);
+        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(settings);
+        command.args(more);
         tool::run(command).await.map(drop)
     }
 
     async fn learn(&self) -> Result<(), StackError> {
         let workspace = ServerFolder::new()?;
         let (server, _) =
-            self.run(&workspace, StorageDurability::Forgetful, ClassSharing::Learn).await?;
+            self.start(&workspace, StorageDurability::Forgetful, ClassSharing::Learn).await?;
         server.stop(StopMode::Ask).await?;
         workspace.swept().await;
         Ok(())
@@ -81,14 +87,6 @@ impl InstalledKafka {
 
     /// Starts a broker with an empty data folder and waits until it answers.
     pub(crate) async fn start(
-        &self,
-        workspace: &ServerFolder,
-        durability: StorageDurability,
-    ) -> Result<(NativeServer, String), StackError> {
-        self.run(workspace, durability, ClassSharing::Use).await
-    }
-
-    async fn run(
         &self,
         workspace: &ServerFolder,
         durability: StorageDurability,
@@ -102,7 +100,7 @@ impl InstalledKafka {
         }
         let (server, [port, _]) = NativeServer::start(workspace, |ports| {
             let settings = folder.join("server.properties");
-            write(&settings, &settings_for(ports, &data))?;
+            write(&settings, &filled_in(SETTINGS, ports, &data))?;
             let probe = ServerProbe::Kafka { brokers: address(ports[0]), client: vec![] };
             Ok((self.launch(&folder, durability, lesson), probe))
         })
@@ -117,22 +115,6 @@ impl InstalledKafka {
         durability: StorageDurability,
         lesson: ClassSharing,
     ) -> LaunchCommand {
-        LaunchCommand {
-            part: StackPart::Kafka,
-            program: self.java.clone(),
-            arguments: self.arguments(folder, durability, lesson),
-            environment: Vec::new(),
-            folder: folder.to_owned(),
-            user: None,
-        }
-    }
-
-    fn arguments(
-        &self,
-        folder: &Path,
-        durability: StorageDurability,
-        lesson: ClassSharing,
-    ) -> Vec<String> {
         let mut arguments = java::flags(&self.home, folder, lesson);
         arguments.push("-Xmx512m".to_owned());
         if durability == StorageDurability::Forgetful && lesson == ClassSharing::Use {
@@ -143,7 +125,7 @@ impl InstalledKafka {
         arguments.push(format!("-Dlog4j2.configurationFile={}", logging.display()));
         arguments.extend(["-cp".to_owned(), self.classpath(), "kafka.Kafka".to_owned()]);
         arguments.push("server.properties".to_owned());
-        arguments
+        LaunchCommand::new(StackPart::Kafka, &self.java, arguments, folder)
     }
 
     fn classpath(&self) -> String {
@@ -156,7 +138,7 @@ pub(crate) fn forget(folder: &Path) -> Result<(), StackError> {
     let data = folder.join("data");
     for entry in fs::read_dir(&data).map_err(StackError::path("read", &data))? {
         let path = entry.map_err(StackError::path("read", &data))?.path();
-        if FORMATTED.iter().any(|it| path.ends_with(it)) {
+        if FORMATTED.iter().any(|name| path.ends_with(name)) {
             continue;
         }
         let removed =
@@ -164,10 +146,6 @@ pub(crate) fn forget(folder: &Path) -> Result<(), StackError> {
         removed.map_err(StackError::path("remove", &path))?;
     }
     Ok(())
-}
-
-fn settings_for(ports: [u16; 2], data: &Path) -> String {
-    filled_in(SETTINGS, ports, data)
 }
 
 /// Settings of a broker on these ports.

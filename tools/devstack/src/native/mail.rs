@@ -84,14 +84,8 @@ pub(crate) async fn start(
             "--disable-version-check",
             "--quiet",
         ];
-        let launch = LaunchCommand {
-            part: StackPart::Mail,
-            program: program.to_owned(),
-            arguments: arguments.iter().flatten().chain(&flags).map(ToString::to_string).collect(),
-            environment: Vec::new(),
-            folder: folder.clone(),
-            user: None,
-        };
+        let arguments = arguments.iter().flatten().chain(&flags).map(ToString::to_string).collect();
+        let launch = LaunchCommand::new(StackPart::Mail, program, arguments, &folder);
         Ok((launch, ServerProbe::Http { address: web.clone(), path: "/readyz" }))
     })
     .await?;

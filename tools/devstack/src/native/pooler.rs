@@ -5,7 +5,6 @@
 
 use std::{
     fs,
-    os::unix::fs::chown,
     path::{Path, PathBuf},
 };
 
@@ -43,7 +42,7 @@ impl RunningPooler {
     /// Starts one before the server of this URL, which has a password; with this number of
     /// connections to it, at most.
     pub async fn start(database: &str, pooling: PoolMode, size: u32) -> Result<Self, StackError> {
-        let programs = install().await?;
+        let (program, libraries) = install().await?;
         let target = PoolerTarget::of(database).ok_or_else(|| StackError::System {
             what: "cannot put a pooler before a database without user and password".to_owned(),
             source: std::io::ErrorKind::InvalidInput.into(),
@@ -58,19 +57,14 @@ impl RunningPooler {
         let (server, [port, _]) = NativeServer::start(&workspace, |[port, _]| {
             let text = configuration(&target, port, pooling, size, &users);
             fs::write(&config, text).map_err(StackError::path("write", &config))?;
-            if let Some((user, group)) = user {
-                for path in [&folder, &config, &users] {
-                    chown(path, Some(user), Some(group))
-                        .map_err(StackError::path("give away", path))?;
-                }
+            for path in [&folder, &config, &users] {
+                postgres::give_away(path, user)?;
             }
+            let arguments = vec![config.display().to_string()];
             let launch = LaunchCommand {
-                part: StackPart::Pooler,
-                program: programs.program.clone(),
-                arguments: vec![config.display().to_string()],
-                environment: vec![("LD_LIBRARY_PATH", programs.libraries.display().to_string())],
-                folder: folder.clone(),
+                environment: vec![("LD_LIBRARY_PATH", libraries.display().to_string())],
                 user,
+                ..LaunchCommand::new(StackPart::Pooler, &program, arguments, &folder)
             };
             Ok((launch, ServerProbe::Postgres { url: target.url(port) }))
         })
@@ -129,26 +123,21 @@ fn configuration(
     )
 }
 
-/// The program, and where its libraries are.
-struct PoolerPrograms {
-    program: PathBuf,
-    libraries: PathBuf,
-}
-
-async fn install() -> Result<PoolerPrograms, StackError> {
+/// The paths of the program and of its libraries.
+async fn install() -> Result<(PathBuf, PathBuf), StackError> {
     if let Some(program) = tool::on_path(PACKAGE) {
-        return Ok(PoolerPrograms { program, libraries: PathBuf::new() });
+        return Ok((program, PathBuf::new()));
     }
     let recipe = InstallRecipe { part: None, name: "pgbouncer-debian", inputs: &[PACKAGE] };
     let home = InstallCache::open(&SilentProgress)?.folder(&recipe, unpack).await?;
     let libraries = format!("usr/lib/{}-linux-gnu", std::env::consts::ARCH);
-    Ok(PoolerPrograms { program: home.join("usr/sbin/pgbouncer"), libraries: home.join(libraries) })
+    Ok((home.join("usr/sbin/pgbouncer"), home.join(libraries)))
 }
 
 async fn unpack(home: &Path) -> Result<(), StackError> {
     tool::download(PACKAGE, home).await?;
     for package in tool::dependencies(home).await? {
-        if LIBRARIES.iter().any(|it| package.starts_with(it)) {
+        if LIBRARIES.iter().any(|name| package.starts_with(name)) {
             tool::download(&package, home).await?;
         }
     }

@@ -55,23 +55,16 @@ pub(crate) async fn install(cache: &InstallCache<'_>) -> Result<PathBuf, StackEr
         .await
 }
 
-pub(crate) struct StartedPostgres {
-    pub server: NativeServer,
-    pub url: String,
-}
-
-/// Makes an empty cluster and starts a server on it.
+/// Makes an empty cluster and starts a server on it; gives its URL, too.
 pub(crate) async fn start(
     home: &Path,
     workspace: &ServerFolder,
     durability: StorageDurability,
     secured: Option<&SecuredServers>,
-) -> Result<StartedPostgres, StackError> {
+) -> Result<(NativeServer, String), StackError> {
     let folder = workspace.folder("postgres")?;
     let user = somebody_else()?;
-    if let Some((user, group)) = user {
-        chown(&folder, Some(user), Some(group)).map_err(StackError::path("give away", &folder))?;
-    }
+    give_away(&folder, user)?;
     let password = super::password();
     initialise(home, &folder, user, &password).await?;
     let url = |port: u16| match secured {
@@ -84,18 +77,17 @@ pub(crate) async fn start(
     let security =
         secured.map_or(Ok(vec![]), |secured_servers| secure(secured_servers, &folder, user))?;
     let (server, [port, _]) = NativeServer::start(workspace, |ports| {
+        let arguments = [arguments(&folder, ports[0], durability), security.clone()].concat();
+        let program = home.join("bin/postgres");
         let launch = LaunchCommand {
-            part: StackPart::Postgres,
-            program: home.join("bin/postgres"),
-            arguments: [arguments(&folder, ports[0], durability), security.clone()].concat(),
             environment: vec![("LC_ALL", "C".to_owned())],
-            folder: folder.clone(),
             user,
+            ..LaunchCommand::new(StackPart::Postgres, &program, arguments, &folder)
         };
         Ok((launch, ServerProbe::Postgres { url: url(ports[0]) }))
     })
     .await?;
-    Ok(StartedPostgres { server, url: url(port) })
+    Ok((server, url(port)))
 }
 
 async fn initialise(
@@ -112,9 +104,8 @@ async fn initialise(
     command.args(["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]);
     command.arg("--pwfile").arg(&password_file).arg("-D").arg(folder.join("data"));
     command.env("LC_ALL", "C").current_dir(folder);
+    give_away(&password_file, user)?;
     if let Some((user, group)) = user {
-        chown(&password_file, Some(user), Some(group))
-            .map_err(StackError::path("give away", folder))?;
         command.uid(user).gid(group);
     }
     tool::run(command).await?;
@@ -147,9 +138,7 @@ fn secure(
     fs::write(&rules, lines).map_err(StackError::path("write", &rules))?;
     // The server takes no key that others may read.
     fs::copy(secured.server_file("server.key"), &key).map_err(StackError::path("write", &key))?;
-    if let Some((user, group)) = user {
-        chown(&key, Some(user), Some(group)).map_err(StackError::path("give away", &key))?;
-    }
+    give_away(&key, user)?;
     let settings = [
         "ssl=on".to_owned(),
         format!("hba_file={}", rules.display()),
@@ -158,6 +147,12 @@ fn secure(
         format!("ssl_ca_file={}", secured.ca_file.display()),
     ];
     Ok(settings.into_iter().flat_map(|setting| ["-c".to_owned(), setting]).collect())
+}
+
+/// Makes this user the owner of a file or folder, if the server does not run as our own.
+pub(super) fn give_away(path: &Path, user: Option<(u32, u32)>) -> Result<(), StackError> {
+    let Some((user, group)) = user else { return Ok(()) };
+    chown(path, Some(user), Some(group)).map_err(StackError::path("give away", path))
 }
 
 /// The user that runs the server, if this process is root.

@@ -8,6 +8,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::json;
+
 use super::{
     cache::{InstallCache, InstallRecipe},
     server::NativeServer,
@@ -17,12 +19,6 @@ use super::{
 use crate::{SilentProgress, StackError, StackPart, probe::ServerProbe};
 
 const PACKAGE: &str = "prometheus";
-
-#[derive(Clone, Debug)]
-struct PrometheusPrograms {
-    server: PathBuf,
-    tool: PathBuf,
-}
 
 /// A running server. It ends when this is dropped.
 #[derive(Debug)]
@@ -37,7 +33,7 @@ impl RunningPrometheus {
     /// Starts one that scrapes these every second, each by its job and `host:port`, and evaluates
     /// these files of rules.
     pub async fn start(targets: &[(&str, String)], rules: &[PathBuf]) -> Result<Self, StackError> {
-        let PrometheusPrograms { server: program, .. } = install().await?;
+        let (program, _) = install().await?;
         let workspace = ServerFolder::new()?;
         let folder = workspace.folder(PACKAGE)?;
         let config = folder.join("prometheus.yaml");
@@ -45,18 +41,12 @@ impl RunningPrometheus {
             .map_err(StackError::path("write", &config))?;
         let (server, [port, _]) = NativeServer::start(&workspace, |[port, _]| {
             let address = format!("127.0.0.1:{port}");
-            let launch = LaunchCommand {
-                part: StackPart::Prometheus,
-                program: program.clone(),
-                arguments: vec![
-                    format!("--config.file={}", config.display()),
-                    format!("--storage.tsdb.path={}", folder.join("data").display()),
-                    format!("--web.listen-address={address}"),
-                ],
-                environment: vec![],
-                folder: folder.clone(),
-                user: None,
-            };
+            let arguments = vec![
+                format!("--config.file={}", config.display()),
+                format!("--storage.tsdb.path={}", folder.join("data").display()),
+                format!("--web.listen-address={address}"),
+            ];
+            let launch = LaunchCommand::new(StackPart::Prometheus, &program, arguments, &folder);
             Ok((launch, ServerProbe::Http { address, path: "/-/ready" }))
         })
         .await?;
@@ -72,17 +62,18 @@ impl RunningPrometheus {
 
 /// Where `promtool` is.
 pub async fn promtool() -> Result<PathBuf, StackError> {
-    Ok(install().await?.tool)
+    Ok(install().await?.1)
 }
 
-async fn install() -> Result<PrometheusPrograms, StackError> {
+/// The paths of the server and of `promtool`.
+async fn install() -> Result<(PathBuf, PathBuf), StackError> {
     if let (Some(server), Some(tool)) = (tool::on_path("prometheus"), tool::on_path("promtool")) {
-        return Ok(PrometheusPrograms { server, tool });
+        return Ok((server, tool));
     }
     let recipe = InstallRecipe { part: None, name: "prometheus-debian", inputs: &[PACKAGE] };
     let home = InstallCache::open(&SilentProgress)?.folder(&recipe, unpack).await?;
     let program = |name| home.join("usr/bin").join(name);
-    Ok(PrometheusPrograms { server: program("prometheus"), tool: program("promtool") })
+    Ok((program("prometheus"), program("promtool")))
 }
 
 async fn unpack(home: &Path) -> Result<(), StackError> {
@@ -92,13 +83,16 @@ async fn unpack(home: &Path) -> Result<(), StackError> {
 
 /// JSON, which is YAML.
 fn configuration(targets: &[(&str, String)], rules: &[PathBuf]) -> String {
-    let scrapes = targets.iter().map(|(job, address)| {
-        format!(r#"{{"job_name": "{job}", "static_configs": [{{"targets": ["{address}"]}}]}}"#)
-    });
-    let rules = rules.iter().map(|path| format!("{:?}", path.display().to_string()));
-    format!(
-        r#"{{"global": {{"scrape_interval": "1s", "evaluation_interval": "1s"}}, "rule_files": [{}], "scrape_configs": [{}]}}"#,
-        rules.collect::<Vec<_>>().join(", "),
-        scrapes.collect::<Vec<_>>().join(", ")
-    )
+    let scrapes: Vec<_> = targets
+        .iter()
+        .map(|(job, address)| {
+            json!({ "job_name": job, "static_configs": [{ "targets": [address] }] })
+        })
+        .collect();
+    json!({
+        "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
+        "rule_files": rules,
+        "scrape_configs": scrapes,
+    })
+    .to_string()
 }

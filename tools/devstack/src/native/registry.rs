@@ -65,7 +65,7 @@ impl InstalledRegistry {
     async fn learn(&self) -> Result<(), StackError> {
         let workspace = ServerFolder::new()?;
         let (server, _) =
-            self.run(&workspace, &RegistryStorage::Memory, ClassSharing::Learn).await?;
+            self.start(&workspace, &RegistryStorage::Memory, ClassSharing::Learn).await?;
         server.stop(StopMode::Ask).await?;
         workspace.swept().await;
         Ok(())
@@ -73,14 +73,6 @@ impl InstalledRegistry {
 
     /// Starts a registry without schemas and waits until it answers; gives its base URL.
     pub(crate) async fn start(
-        &self,
-        workspace: &ServerFolder,
-        storage: &RegistryStorage,
-    ) -> Result<(NativeServer, String), StackError> {
-        self.run(workspace, storage, ClassSharing::Use).await
-    }
-
-    async fn run(
         &self,
         workspace: &ServerFolder,
         storage: &RegistryStorage,
@@ -96,14 +88,7 @@ impl InstalledRegistry {
             let mut arguments = java::flags(&self.home, &folder, lesson);
             arguments.extend(["-Xmx256m", "-XX:TieredStopAtLevel=1", "-jar"].map(str::to_owned));
             arguments.push(self.home.join("server/quarkus-run.jar").display().to_string());
-            let launch = LaunchCommand {
-                part: StackPart::Registry,
-                program: self.java.clone(),
-                arguments,
-                environment: Vec::new(),
-                folder: folder.clone(),
-                user: None,
-            };
+            let launch = LaunchCommand::new(StackPart::Registry, &self.java, arguments, &folder);
             let address = format!("127.0.0.1:{}", ports[0]);
             Ok((launch, ServerProbe::Http { address, path: SUBJECTS }))
         })

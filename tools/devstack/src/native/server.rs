@@ -1,6 +1,6 @@
 //! One server of the stack: started until it answers, stopped, and started again as it was.
 
-mod signs;
+pub(crate) mod signs;
 #[cfg(test)]
 mod tests;
 

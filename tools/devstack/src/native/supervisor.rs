@@ -107,6 +107,19 @@ pub(crate) struct LaunchCommand {
     pub user: Option<(u32, u32)>,
 }
 
+impl LaunchCommand {
+    /// As our own user, in our own environment.
+    pub(crate) fn new(
+        part: StackPart,
+        program: &Path,
+        arguments: Vec<String>,
+        folder: &Path,
+    ) -> Self {
+        let (program, folder) = (program.to_owned(), folder.to_owned());
+        Self { part, program, arguments, environment: Vec::new(), folder, user: None }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct ServerProcess {
     part: StackPart,
@@ -206,15 +219,7 @@ pub(crate) fn describe(status: ExitStatus) -> String {
 
 /// The signal that stops a server in good order. On TERM, Postgres would wait for its clients.
 fn polite_signal(part: StackPart) -> &'static str {
-    match part {
-        StackPart::Postgres => "INT",
-        StackPart::Kafka
-        | StackPart::Registry
-        | StackPart::Mail
-        | StackPart::Ui
-        | StackPart::Prometheus
-        | StackPart::Pooler => "TERM",
-    }
+    if part == StackPart::Postgres { "INT" } else { "TERM" }
 }
 
 /// The signal that ends a server for good. A killed Postgres would leave shared memory behind.

@@ -140,7 +140,10 @@ fn apt(arguments: &[&str]) -> Command {
 
 /// Where a program is, if it is anywhere.
 pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
-    config::program_folders().into_iter().map(|folder| folder.join(program)).find(|it| it.is_file())
+    config::program_folders()
+        .into_iter()
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file())
 }
 
 /// Runs Maven on this project in this folder.

@@ -1,6 +1,9 @@
 //! Kaskade, a Kafka UI in the browser, for a stack from any source.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use super::{
     cache::{InstallCache, InstallRecipe},
@@ -41,15 +44,11 @@ impl KafkaUi {
             ];
             arguments.extend(options.into_iter().flatten().map(str::to_owned));
             let launch = LaunchCommand {
-                part: StackPart::Ui,
-                program: "python3".into(),
-                arguments,
                 environment: vec![
                     ("PYTHONPATH", home.display().to_string()),
                     ("PYTHONDONTWRITEBYTECODE", "1".to_owned()),
                 ],
-                folder: folder.clone(),
-                user: None,
+                ..LaunchCommand::new(StackPart::Ui, Path::new("python3"), arguments, &folder)
             };
             Ok((launch, ServerProbe::Http { address: format!("127.0.0.1:{port}"), path: "/" }))
         })

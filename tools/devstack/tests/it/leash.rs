@@ -107,7 +107,8 @@ impl Holder {
         // What it complains of is seen where the test's own output is.
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(process.stdout.take().unwrap()).lines().take(5);
-        let exports = said.map(Result::unwrap).filter(|it| it.starts_with("export SAGA_STACK_"));
+        let exports =
+            said.map(Result::unwrap).filter(|line| line.starts_with("export SAGA_STACK_"));
         assert_eq!(exports.count(), 5, "the stack stands, and its addresses are said");
         Self { process }
     }
@@ -154,7 +155,8 @@ fn descendants(ancestor: u32) -> HashSet<Process> {
     let (all, mut family) = (processes(), HashSet::from([ancestor]));
     let mut found = HashSet::new();
     loop {
-        let is_new = |it: &&Process| family.contains(&it.parent) && !family.contains(&it.id);
+        let is_new =
+            |process: &&Process| family.contains(&process.parent) && !family.contains(&process.id);
         let more: Vec<Process> = all.iter().filter(is_new).copied().collect();
         if more.is_empty() {
             return found;
@@ -167,7 +169,7 @@ fn descendants(ancestor: u32) -> HashSet<Process> {
 fn all_end(processes: &HashSet<Process>) {
     let mut patience = TestWait::until("all servers are gone");
     loop {
-        let left = processes.iter().filter(|it| it.lives()).count();
+        let left = processes.iter().filter(|process| process.lives()).count();
         if left == 0 {
             return;
         }

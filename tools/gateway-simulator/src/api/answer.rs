@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use serde::Serialize;
 
-use super::ChargeMetadata;
+use super::{ChargeMetadata, ChargeRequest};
 
 /// A status and the bytes of a body: what a key is answered, the first time and every time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,23 @@ pub struct ChargeObject {
     pub metadata: ChargeMetadata,
 }
 
+impl ChargeObject {
+    /// A charge that was executed just now, of which nothing was given back.
+    pub(crate) fn new(id: String, amount: u64, request: &ChargeRequest, at_ms: u64) -> Self {
+        Self {
+            id,
+            object: "charge",
+            amount,
+            currency: request.currency.clone(),
+            status: "succeeded",
+            created: at_ms / 1_000,
+            refunded: false,
+            amount_refunded: 0,
+            metadata: request.metadata.clone(),
+        }
+    }
+}
+
 /// A refund that was executed.
 #[derive(Clone, Debug, Serialize)]
 pub struct RefundObject {
@@ -55,6 +72,21 @@ pub struct RefundObject {
     /// Always `succeeded`.
     pub status: &'static str,
     pub created: u64,
+}
+
+impl RefundObject {
+    /// A refund of this charge that was executed just now.
+    pub(crate) fn new(id: String, charge: &ChargeObject, amount: u64, at_ms: u64) -> Self {
+        Self {
+            id,
+            object: "refund",
+            charge: charge.id.clone(),
+            amount,
+            currency: charge.currency.clone(),
+            status: "succeeded",
+            created: at_ms / 1_000,
+        }
+    }
 }
 
 /// One page, newest first.

@@ -39,6 +39,10 @@ pub enum RequestRefusal {
     Broken,
 }
 
+/// Types of errors: of the request, and of its key.
+const REQUEST: &str = "invalid_request_error";
+const KEY: &str = "idempotency_error";
+
 #[derive(Serialize)]
 struct ErrorBody<'a> {
     error: ErrorObject<'a>,
@@ -57,64 +61,46 @@ impl RequestRefusal {
     /// The refusal as an answer.
     pub fn answer(&self) -> ApiAnswer {
         let (status, r#type, code, message) = match self {
-            Self::Invalid(message) => {
-                (400, "invalid_request_error", "parameter_invalid", message.as_str())
-            }
+            Self::Invalid(message) => (400, REQUEST, "parameter_invalid", message.as_str()),
             Self::BadKey => (
                 400,
-                "invalid_request_error",
+                REQUEST,
                 "idempotency_key_invalid",
                 "Idempotency-Key must be given: 1 to 255 visible ASCII characters.",
             ),
             Self::KeyReused => (
                 400,
-                "idempotency_error",
+                KEY,
                 "idempotency_key_reused",
                 "This key was used for a request with other parameters.",
             ),
-            Self::KeyInUse => (
-                409,
-                "idempotency_error",
-                "idempotency_key_in_use",
-                "A request with this key is being executed.",
-            ),
-            Self::NotFound(message) => (404, "invalid_request_error", "resource_missing", *message),
-            Self::ChargeTooSmall => (
-                400,
-                "invalid_request_error",
-                "amount_too_small",
-                "The amount is less than can be charged.",
-            ),
-            Self::ChargeTooLarge => (
-                400,
-                "invalid_request_error",
-                "amount_too_large",
-                "The amount is more than can be charged.",
-            ),
-            Self::Disputed => {
-                (400, "invalid_request_error", "charge_disputed", "The charge is disputed.")
+            Self::KeyInUse => {
+                (409, KEY, "idempotency_key_in_use", "A request with this key is being executed.")
             }
+            Self::NotFound(message) => (404, REQUEST, "resource_missing", *message),
+            Self::ChargeTooSmall => {
+                (400, REQUEST, "amount_too_small", "The amount is less than can be charged.")
+            }
+            Self::ChargeTooLarge => {
+                (400, REQUEST, "amount_too_large", "The amount is more than can be charged.")
+            }
+            Self::Disputed => (400, REQUEST, "charge_disputed", "The charge is disputed."),
             Self::RefundTooLarge => (
                 400,
-                "invalid_request_error",
+                REQUEST,
                 "amount_too_large",
                 "The refund is greater than what is left of the charge.",
             ),
-            Self::AlreadyRefunded => (
-                400,
-                "invalid_request_error",
-                "charge_already_refunded",
-                "Nothing is left of the charge.",
-            ),
+            Self::AlreadyRefunded => {
+                (400, REQUEST, "charge_already_refunded", "Nothing is left of the charge.")
+            }
             Self::Unavailable => {
                 (503, "api_error", "unavailable", "Nothing was executed. Try again later.")
             }
             Self::Broken => (500, "api_error", "internal", "Something went wrong on our side."),
         };
-        ApiAnswer::of(
-            status,
-            &ErrorBody { error: ErrorObject { r#type, code, decline_code: None, message } },
-        )
+        let error = ErrorObject { r#type, code, decline_code: None, message };
+        ApiAnswer::of(status, &ErrorBody { error })
     }
 }
 

@@ -34,12 +34,7 @@ pub(super) async fn charge(
     body: Bytes,
 ) -> Response<Body> {
     let request = ChargeRequest::parse(&body).map(ApiRequest::Charge);
-    answer(
-        &gateway,
-        &cut,
-        ReceivedCall { operation: MoneyOperation::Charge, key: key(&headers), request },
-    )
-    .await
+    answer(&gateway, &cut, MoneyOperation::Charge, key(&headers), request).await
 }
 
 /// `POST /refunds`
@@ -50,27 +45,18 @@ pub(super) async fn refund(
     body: Bytes,
 ) -> Response<Body> {
     let request = RefundRequest::parse(&body).map(ApiRequest::Refund);
-    answer(
-        &gateway,
-        &cut,
-        ReceivedCall { operation: MoneyOperation::Refund, key: key(&headers), request },
-    )
-    .await
-}
-
-/// A call as it was understood.
-struct ReceivedCall {
-    operation: MoneyOperation,
-    key: Result<String, RequestRefusal>,
-    request: Result<ApiRequest, RequestRefusal>,
+    answer(&gateway, &cut, MoneyOperation::Refund, key(&headers), request).await
 }
 
 async fn answer(
     gateway: &Arc<GatewayState>,
     cut: &CutSignal,
-    call: ReceivedCall,
+    operation: MoneyOperation,
+    key: Result<String, RequestRefusal>,
+    request: Result<ApiRequest, RequestRefusal>,
 ) -> Response<Body> {
-    let Ok(CallEnd { answer, replayed, ending }) = serve(gateway, call).await else {
+    let served = serve(gateway, operation, key, request).await;
+    let Ok(CallEnd { answer, replayed, ending }) = served else {
         // The gateway is going away, and nobody knows what became of the call.
         cut.cut();
         return respond(RequestRefusal::Unavailable.answer());
@@ -84,10 +70,11 @@ async fn answer(
 
 async fn serve(
     gateway: &Arc<GatewayState>,
-    call: ReceivedCall,
+    operation: MoneyOperation,
+    key: Result<String, RequestRefusal>,
+    request: Result<ApiRequest, RequestRefusal>,
 ) -> Result<CallEnd, ExecutorStopped> {
     let fate = gateway.switches.draw();
-    let ReceivedCall { operation, key, request } = call;
     let (key, request) = match (key, request) {
         (Ok(key), Ok(request)) => (key, request),
         (Err(refusal), _) => {

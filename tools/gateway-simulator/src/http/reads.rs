@@ -9,7 +9,7 @@ use axum::{
     http::Response,
     middleware::Next,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::time::sleep;
 
 use super::{GatewayState, end, refuse, respond};
@@ -18,27 +18,8 @@ use crate::{
     cuttable::CutSignal,
     executor::ExecutorStopped,
     faults::{CallEnding, CallStart},
-    ledger::{ChargeFilter, PageRange},
+    ledger::{ChargeLedger, ChargesQuery, RefundsQuery},
 };
-
-/// The query of `GET /charges`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ChargesQuery {
-    order_id: Option<String>,
-    key: Option<String>,
-    limit: Option<usize>,
-    starting_after: Option<String>,
-}
-
-/// The query of `GET /refunds`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct RefundsQuery {
-    charge: Option<String>,
-    limit: Option<usize>,
-    starting_after: Option<String>,
-}
 
 /// `GET /charges/{id}`
 pub(super) async fn charge(
@@ -53,12 +34,7 @@ pub(super) async fn charges(
     State(gateway): State<Arc<GatewayState>>,
     query: Result<Query<ChargesQuery>, QueryRejection>,
 ) -> Response<Body> {
-    let Query(ChargesQuery { order_id, key, limit, starting_after }) = match query {
-        Ok(query) => query,
-        Err(rejection) => return refuse(&RequestRefusal::Invalid(rejection.body_text())),
-    };
-    let (filter, page) = (ChargeFilter { order_id, key }, PageRange { limit, starting_after });
-    show(gateway.executor.look(move |ledger| ledger.charges(&filter, &page)).await)
+    list(&gateway, query, ChargeLedger::charges).await
 }
 
 /// `GET /refunds`
@@ -66,15 +42,23 @@ pub(super) async fn refunds(
     State(gateway): State<Arc<GatewayState>>,
     query: Result<Query<RefundsQuery>, QueryRejection>,
 ) -> Response<Body> {
-    let Query(RefundsQuery { charge, limit, starting_after }) = match query {
-        Ok(query) => query,
-        Err(rejection) => return refuse(&RequestRefusal::Invalid(rejection.body_text())),
-    };
-    let page = PageRange { limit, starting_after };
-    show(gateway.executor.look(move |ledger| ledger.refunds(charge.as_deref(), &page)).await)
+    list(&gateway, query, ChargeLedger::refunds).await
 }
 
-fn show<T: Serialize>(seen: Result<Result<T, RequestRefusal>, ExecutorStopped>) -> Response<Body> {
+async fn list<Q: Send + 'static, T: Serialize + Send + 'static>(
+    gateway: &GatewayState,
+    query: Result<Query<Q>, QueryRejection>,
+    read: fn(&ChargeLedger, &Q) -> Result<T, RequestRefusal>,
+) -> Response<Body> {
+    match query {
+        Ok(Query(query)) => show(gateway.executor.look(move |ledger| read(ledger, &query)).await),
+        Err(rejection) => refuse(&RequestRefusal::Invalid(rejection.body_text())),
+    }
+}
+
+pub(super) fn show<T: Serialize>(
+    seen: Result<Result<T, RequestRefusal>, ExecutorStopped>,
+) -> Response<Body> {
     match seen {
         Ok(Ok(object)) => respond(ApiAnswer::of(200, &object)),
         Ok(Err(refusal)) => refuse(&refusal),

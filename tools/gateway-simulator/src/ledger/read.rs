@@ -1,10 +1,10 @@
 //! Queries of the ledger: one charge, pages of charges and refunds, the summary.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ChargeLedger, LedgerRefund};
+use super::ChargeLedger;
 use crate::api::{
     answer::{ChargeObject, ListBody, RefundObject},
     refusal::RequestRefusal,
@@ -14,27 +14,23 @@ const LIMIT_DEFAULT: usize = 10;
 const LIMIT_MAX: usize = 1_000;
 const DUPLICATES_SHOWN_MAX: usize = 100;
 
-/// Which part of a list.
+/// The query of `GET /charges`.
 #[derive(Debug, Default, Deserialize)]
-pub(crate) struct PageRange {
-    pub(crate) limit: Option<usize>,
-    pub(crate) starting_after: Option<String>,
+#[serde(deny_unknown_fields)]
+pub(crate) struct ChargesQuery {
+    order_id: Option<String>,
+    key: Option<String>,
+    limit: Option<usize>,
+    starting_after: Option<String>,
 }
 
-impl PageRange {
-    fn limit(&self) -> Result<usize, RequestRefusal> {
-        let limit = self.limit.unwrap_or(LIMIT_DEFAULT);
-        if (1..=LIMIT_MAX).contains(&limit) {
-            return Ok(limit);
-        }
-        Err(RequestRefusal::Invalid(format!("limit must be from 1 to {LIMIT_MAX}")))
-    }
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct ChargeFilter {
-    pub(crate) order_id: Option<String>,
-    pub(crate) key: Option<String>,
+/// The query of `GET /refunds`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RefundsQuery {
+    charge: Option<String>,
+    limit: Option<usize>,
+    starting_after: Option<String>,
 }
 
 /// Counts for the checks of tests and tools.
@@ -63,18 +59,17 @@ impl ChargeLedger {
     /// One charge as it stands now.
     pub(crate) fn charge(&self, id: &str) -> Result<ChargeObject, RequestRefusal> {
         let place = self.charge_by_id.get(id).ok_or(RequestRefusal::NotFound("No such charge."))?;
-        Ok(self.charges[*place].object())
+        Ok(self.charges[*place].object.clone())
     }
 
     /// Charges as they stand now, newest first.
     pub(crate) fn charges(
         &self,
-        filter: &ChargeFilter,
-        page: &PageRange,
+        query: &ChargesQuery,
     ) -> Result<ListBody<ChargeObject>, RequestRefusal> {
-        let (limit, end) = (page.limit()?, self.end_of(page, Self::charge_place)?);
-        let end = end.unwrap_or(self.charges.len());
-        let places: Box<dyn Iterator<Item = usize>> = match (&filter.key, &filter.order_id) {
+        let limit = checked(query.limit)?;
+        let end = end_of(query.starting_after.as_deref(), &self.charge_by_id, self.charges.len())?;
+        let places: Box<dyn Iterator<Item = usize>> = match (&query.key, &query.order_id) {
             (Some(key), _) => Box::new(self.kept.get(key).and_then(|kept| kept.charge).into_iter()),
             (None, Some(order_id)) => Box::new(
                 self.orders.get(order_id).into_iter().flat_map(|o| o.charges.iter().rev().copied()),
@@ -82,32 +77,29 @@ impl ChargeLedger {
             (None, None) => Box::new((0..end).rev()),
         };
         let wanted = |place: &usize| {
-            let charge = &self.charges[*place];
-            *place < end
-                && filter.order_id.as_ref().is_none_or(|order_id| *order_id == charge.order_id)
+            let order = &self.charges[*place].object.metadata.order_id;
+            *place < end && query.order_id.as_ref().is_none_or(|order_id| order_id == order)
         };
-        Ok(list(places.filter(wanted).map(|place| self.charges[place].object()), limit))
+        Ok(list(places.filter(wanted).map(|place| self.charges[place].object.clone()), limit))
     }
 
     /// Refunds, of one charge or of all, newest first.
     pub(crate) fn refunds(
         &self,
-        charge: Option<&str>,
-        page: &PageRange,
+        query: &RefundsQuery,
     ) -> Result<ListBody<RefundObject>, RequestRefusal> {
-        let (limit, end) = (page.limit()?, self.end_of(page, Self::refund_place)?);
-        let end = end.unwrap_or(self.refunds.len());
-        let places: Box<dyn Iterator<Item = usize>> = match charge {
+        let limit = checked(query.limit)?;
+        let end = end_of(query.starting_after.as_deref(), &self.refund_by_id, self.refunds.len())?;
+        let places: Box<dyn Iterator<Item = usize>> = match &query.charge {
             None => Box::new((0..end).rev()),
             Some(id) => {
-                let place =
-                    self.charge_place(id).ok_or(RequestRefusal::NotFound("No such charge."))?;
+                let place = self.charge_by_id.get(id);
+                let place = *place.ok_or(RequestRefusal::NotFound("No such charge."))?;
                 Box::new(self.charges[place].refunds.iter().rev().copied())
             }
         };
-        let objects =
-            places.filter(|place| *place < end).map(|place| self.refund(&self.refunds[place]));
-        Ok(list(objects, limit))
+        let wanted = places.filter(|place| *place < end);
+        Ok(list(wanted.map(|place| self.refunds[place].clone()), limit))
     }
 
     pub(crate) fn summary(&self) -> LedgerSummary {
@@ -129,38 +121,26 @@ impl ChargeLedger {
             },
         }
     }
+}
 
-    fn charge_place(&self, id: &str) -> Option<usize> {
-        self.charge_by_id.get(id).copied()
+/// How many objects are wanted.
+fn checked(limit: Option<usize>) -> Result<usize, RequestRefusal> {
+    let limit = limit.unwrap_or(LIMIT_DEFAULT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
     }
+    Err(RequestRefusal::Invalid(format!("limit must be from 1 to {LIMIT_MAX}")))
+}
 
-    fn refund_place(&self, id: &str) -> Option<usize> {
-        self.refund_by_id.get(id).copied()
-    }
-
-    /// Where the page begins, counted from the oldest: everything on it is older.
-    fn end_of(
-        &self,
-        page: &PageRange,
-        place: fn(&Self, &str) -> Option<usize>,
-    ) -> Result<Option<usize>, RequestRefusal> {
-        let Some(id) = &page.starting_after else { return Ok(None) };
-        let unknown = || RequestRefusal::Invalid("starting_after is not on this list".to_owned());
-        place(self, id).map(Some).ok_or_else(unknown)
-    }
-
-    fn refund(&self, refund: &LedgerRefund) -> RefundObject {
-        let charge = &self.charges[refund.charge];
-        RefundObject {
-            id: refund.id.clone(),
-            object: "refund",
-            charge: charge.id.clone(),
-            amount: refund.amount,
-            currency: charge.currency.clone(),
-            status: "succeeded",
-            created: refund.created,
-        }
-    }
+/// Where the page begins, counted from the oldest of `count`: everything on it is older.
+fn end_of(
+    starting_after: Option<&str>,
+    places: &HashMap<String, usize>,
+    count: usize,
+) -> Result<usize, RequestRefusal> {
+    let Some(id) = starting_after else { return Ok(count) };
+    let unknown = || RequestRefusal::Invalid("starting_after is not on this list".to_owned());
+    places.get(id).copied().ok_or_else(unknown)
 }
 
 fn list<T>(mut objects: impl Iterator<Item = T>, limit: usize) -> ListBody<T> {

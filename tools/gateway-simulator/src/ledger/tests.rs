@@ -2,7 +2,7 @@
 //! same.
 
 use super::*;
-use crate::journal::OpenedRecord;
+use crate::{api::ChargeMetadata, journal::OpenedRecord};
 
 fn charge(card: CardToken, order_id: &str) -> ApiRequest {
     let metadata = ChargeMetadata { order_id: order_id.to_owned() };
@@ -110,13 +110,13 @@ fn replayed_records_make_the_same_ledger() {
     for (number, request) in requests.iter().enumerate() {
         book.execute(&format!("k{number}"), request).unwrap();
     }
-    let id = book.ledger.charges[0].id.clone();
+    let id = book.ledger.charges[0].object.id.clone();
     book.execute("r", &refund(&id, Some(10))).unwrap();
     let mut replayed = ChargeLedger::default();
     book.records.iter().cloned().for_each(|record| replayed.apply(record));
     let seen = |ledger: &ChargeLedger| {
-        let charges = ledger.charges(&ChargeFilter::default(), &PageRange::default()).unwrap();
-        let refunds = ledger.refunds(None, &PageRange::default()).unwrap();
+        let charges = ledger.charges(&ChargesQuery::default()).unwrap();
+        let refunds = ledger.refunds(&RefundsQuery::default()).unwrap();
         answer::to_json(&(charges, refunds, ledger.summary()))
     };
     assert_eq!(seen(&replayed), seen(&book.ledger));

@@ -126,32 +126,19 @@ impl AuditArguments {
 impl DatabaseOptions {
     fn urls(&self) -> anyhow::Result<BTreeMap<ServiceName, SecretString>> {
         let mut urls = BTreeMap::new();
-        for (service, name, url, file) in [
-            (
-                ServiceName::Orders,
-                "ORDERS_DATABASE_URL_FILE",
-                &self.orders_database_url,
-                &self.orders_database_url_file,
-            ),
-            (
-                ServiceName::Inventory,
-                "INVENTORY_DATABASE_URL_FILE",
-                &self.inventory_database_url,
-                &self.inventory_database_url_file,
-            ),
-            (
-                ServiceName::Payments,
-                "PAYMENTS_DATABASE_URL_FILE",
-                &self.payments_database_url,
-                &self.payments_database_url_file,
-            ),
-            (
-                ServiceName::Notify,
-                "NOTIFY_DATABASE_URL_FILE",
-                &self.notify_database_url,
-                &self.notify_database_url_file,
-            ),
-        ] {
+        let given = [
+            &self.orders_database_url,
+            &self.inventory_database_url,
+            &self.payments_database_url,
+            &self.notify_database_url,
+        ];
+        let files = [
+            ("ORDERS_DATABASE_URL_FILE", &self.orders_database_url_file),
+            ("INVENTORY_DATABASE_URL_FILE", &self.inventory_database_url_file),
+            ("PAYMENTS_DATABASE_URL_FILE", &self.payments_database_url_file),
+            ("NOTIFY_DATABASE_URL_FILE", &self.notify_database_url_file),
+        ];
+        for ((service, url), (name, file)) in ServiceName::ALL.into_iter().zip(given).zip(files) {
             let read = |file: &PathBuf| secret_file(name, file);
             let url = url
                 .clone()
@@ -164,13 +151,13 @@ impl DatabaseOptions {
 
 impl AddressOptions {
     fn admin(&self) -> BTreeMap<ServiceName, Url> {
-        let each = [
-            (ServiceName::Orders, &self.orders_admin),
-            (ServiceName::Inventory, &self.inventory_admin),
-            (ServiceName::Payments, &self.payments_admin),
-            (ServiceName::Notify, &self.notify_admin),
-        ];
-        each.into_iter().filter_map(|(service, url)| Some((service, url.clone()?))).collect()
+        let each =
+            [&self.orders_admin, &self.inventory_admin, &self.payments_admin, &self.notify_admin];
+        ServiceName::ALL
+            .into_iter()
+            .zip(each)
+            .filter_map(|(service, url)| Some((service, url.clone()?)))
+            .collect()
     }
 }
 

@@ -13,27 +13,12 @@ use super::{
 /// Examples that a statement answers, at most.
 const ROWS_MAX: i64 = 20;
 
-#[derive(sqlx::FromRow)]
-struct StockRow {
-    sku: String,
-    stocked: i64,
-    available: i64,
-    reserved: i64,
-    sold: i64,
-    held_reserved: i64,
-    held_sold: i64,
-    wrong: i64,
-}
-
 /// Products whose stock does not add up, or is not what their reservations hold. One statement sees
 /// one moment, so nothing is on its way between these tables.
-pub(super) async fn stock(
-    conn: &mut PgConnection,
-    findings: &mut AuditFindings,
-) -> sqlx::Result<()> {
+async fn stock(conn: &mut PgConnection, findings: &mut AuditFindings) -> sqlx::Result<()> {
     let products: i64 =
         sqlx::query_scalar("SELECT count(*) FROM products").fetch_one(&mut *conn).await?;
-    let rows: Vec<StockRow> = sqlx::query_as(
+    let rows: Vec<(String, i64)> = sqlx::query_as(
         "WITH held AS (
              SELECT line.key COLLATE \"C\" AS sku,
                     coalesce(sum(line.value::int8) FILTER (WHERE stage = 'reserved'), 0)::int8
@@ -47,7 +32,12 @@ pub(super) async fn stock(
                     coalesce(held_reserved, 0) AS held_reserved, coalesce(held_sold, 0) AS held_sold
              FROM products FULL JOIN held USING (sku)
          )
-         SELECT *, count(*) OVER () AS wrong FROM stock
+         SELECT format(
+                    '%s: %s available + %s reserved + %s sold of %s; '
+                    'reservations hold %s reserved and %s sold',
+                    sku, available, reserved, sold, stocked, held_reserved, held_sold),
+                count(*) OVER ()
+         FROM stock
          WHERE available < 0 OR available + reserved + sold <> stocked
             OR reserved <> held_reserved OR sold <> held_sold
          ORDER BY sku LIMIT $1",
@@ -57,39 +47,38 @@ pub(super) async fn stock(
     .await?;
     let tally = findings.of(AuditInvariant::StockAddsUp);
     tally.checked += u64::try_from(products).unwrap_or_default();
-    for row in &rows {
-        let StockRow { sku, stocked, available, reserved, sold, held_reserved, held_sold, .. } =
-            row;
-        tally.violation(format!(
-            "{sku}: {available} available + {reserved} reserved + {sold} sold of {stocked}; \
-             reservations hold {held_reserved} reserved and {held_sold} sold"
-        ));
-    }
-    let wrong = u64::try_from(rows.first().map_or(0, |row| row.wrong)).unwrap_or_default();
+    let wrong = u64::try_from(rows.first().map_or(0, |(_, wrong)| *wrong)).unwrap_or_default();
+    // Those that are not among the examples.
     tally.violations += wrong.saturating_sub(rows.len() as u64);
+    for (example, _) in rows {
+        tally.violation(example);
+    }
     Ok(())
 }
 
-/// Outbox, jobs and dead letters of one service.
-pub(super) async fn messaging(
+/// Outbox, jobs and dead letters of one service; of inventory-service the stock, too.
+pub(super) async fn read(
     conn: &mut PgConnection,
     service: ServiceName,
     options: &AuditOptions,
     findings: &mut AuditFindings,
 ) -> sqlx::Result<()> {
+    if service == ServiceName::Inventory {
+        stock(conn, findings).await?;
+    }
     // At rest nothing may wait, however short.
     let limit = if options.at_rest { 0.0 } else { options.wait_max.as_secs_f64() };
-    let (waiting, late): (i64, i64) = sqlx::query_as(
+    let waiting = sqlx::query_as(
         "SELECT count(*), count(*) FILTER (WHERE created_at <= now() - make_interval(secs => $1))
          FROM messaging.outbox",
     )
     .bind(limit)
     .fetch_one(&mut *conn)
     .await?;
-    note(findings, AuditInvariant::OutboxesEmpty, (waiting, late), |n| {
+    note(findings, AuditInvariant::OutboxesEmpty, waiting, |n| {
         format!("{service}: {n} messages wait")
     });
-    let (waiting, late): (i64, i64) = sqlx::query_as(
+    let waiting = sqlx::query_as(
         "SELECT count(*), count(*) FILTER (WHERE $2 OR due_at <= now() - make_interval(secs => $1))
          FROM messaging.job WHERE state <> 'dead'",
     )
@@ -97,9 +86,7 @@ pub(super) async fn messaging(
     .bind(options.at_rest)
     .fetch_one(&mut *conn)
     .await?;
-    note(findings, AuditInvariant::JobsDone, (waiting, late), |n| {
-        format!("{service}: {n} jobs wait")
-    });
+    note(findings, AuditInvariant::JobsDone, waiting, |n| format!("{service}: {n} jobs wait"));
     dead_letters(conn, service, options, findings).await
 }
 

@@ -12,14 +12,14 @@ use anyhow::Context as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
-use sqlx::{Connection as _, Executor as _, PgConnection, types::Json};
+use sqlx::{
+    Connection as _, Executor as _, PgConnection, Postgres, postgres::PgArguments, query::QueryAs,
+    types::Json,
+};
 use uuid::Uuid;
 
 use super::{
-    fact::{
-        FactStatement, NOTICE_KINDS, NOTICE_STAGES, ORDER_STAGES, OrderFact, PAYMENT_STAGES,
-        RESERVATION_STAGES, known,
-    },
+    fact::{FactStatement, OrderFact, known},
     service::ServiceName,
 };
 
@@ -36,12 +36,8 @@ const SESSION: &str = "SET default_transaction_read_only = on; SET statement_tim
 #[derive(Debug, Default)]
 pub(super) struct ServiceDatabases(BTreeMap<ServiceName, PgConnection>);
 
-/// A database that cannot be read.
-#[derive(Debug)]
-pub(super) struct DatabaseFailure {
-    pub(super) service: ServiceName,
-    pub(super) error: anyhow::Error,
-}
+/// A database that cannot be read, and why.
+pub(super) type DatabaseFailure = (ServiceName, sqlx::Error);
 
 #[derive(sqlx::FromRow)]
 struct OrderRow {
@@ -60,9 +56,10 @@ struct LineRow {
     quantity: i64,
 }
 
+/// An order, and what a statement says of it.
+type StatementRow = (Uuid, Json<FactStatement>);
+
 type ReservationRow = (Uuid, String, Json<BTreeMap<String, i64>>, i64);
-type PaymentRow = (Uuid, String, i64, i64);
-type NoticeRow = (Uuid, String, String, i64);
 
 /// The columns of an order, and how many numbers of each source are in its history.
 macro_rules! orders {
@@ -81,6 +78,28 @@ macro_rules! orders {
         )
     };
 }
+
+const PAYMENTS: &str = "SELECT order_id, jsonb_build_object('Payment', jsonb_build_object(
+        'stage', stage, 'charged_minor', coalesce(charged_minor, 0), 'said', said))
+    FROM payments WHERE order_id = ANY ($1)";
+
+const NOTICES: &str = "SELECT order_id, jsonb_build_object('Notice', jsonb_build_object(
+        'kind', kind, 'stage', stage,
+        'at_ms', coalesce((extract(epoch FROM at) * 1000)::int8, 0)))
+    FROM notices WHERE order_id = ANY ($1)
+    UNION ALL
+    SELECT order_id, jsonb_build_object('Correspondence', jsonb_build_object('said', said))
+    FROM correspondences WHERE order_id = ANY ($1)";
+
+/// Which orders have a message in the outbox, and which a dead letter.
+const EXPLANATIONS: &str = "WITH wanted AS (
+        SELECT order_id, convert_to(order_id::text, 'UTF8') AS key FROM unnest($1::uuid[]) AS order_id
+    )
+    SELECT DISTINCT order_id, jsonb_build_object('InOutbox', jsonb_build_object('service', $2::jsonb))
+    FROM messaging.outbox JOIN wanted USING (key)
+    UNION ALL
+    SELECT DISTINCT order_id, jsonb_build_object('DeadLetter', jsonb_build_object('service', $2::jsonb))
+    FROM messaging.dead_letter JOIN wanted USING (key)";
 
 impl ServiceDatabases {
     pub(super) async fn open(
@@ -104,7 +123,7 @@ impl ServiceDatabases {
     /// A database that failed is not asked again.
     fn failed(&mut self, service: ServiceName, error: sqlx::Error) -> DatabaseFailure {
         self.0.remove(&service);
-        DatabaseFailure { service, error: error.into() }
+        (service, error)
     }
 
     /// The orders behind this one: their ids, and all facts about them.
@@ -137,8 +156,10 @@ impl ServiceDatabases {
         self.add_others(ids, &mut facts).await?;
         for service in ServiceName::ALL {
             let Some(conn) = self.get(service) else { continue };
-            let explained = explanations(conn, service, ids).await;
-            facts.extend(explained.map_err(|error| self.failed(service, error))?);
+            let asked = sqlx::query_as(EXPLANATIONS).bind(ids).bind(Json(service));
+            let explained = statements(conn, asked).await;
+            let explained = explained.map_err(|error| self.failed(service, error))?;
+            facts.extend(explained);
         }
         Ok(facts)
     }
@@ -153,8 +174,10 @@ impl ServiceDatabases {
             let Some(conn) = self.get(service) else { continue };
             let read = match service {
                 Inventory => reservations(conn, ids).await,
-                Payments => payments(conn, ids).await,
-                Notify | ServiceName::Orders => notices(conn, ids).await,
+                Payments => statements(conn, sqlx::query_as(PAYMENTS).bind(ids)).await,
+                Notify | ServiceName::Orders => {
+                    statements(conn, sqlx::query_as(NOTICES).bind(ids)).await
+                }
             };
             facts.extend(read.map_err(|error| self.failed(service, error))?);
         }
@@ -168,7 +191,7 @@ fn order_facts(row: &OrderRow) -> Vec<OrderFact> {
         *lines.entry(line.sku.clone()).or_default() += line.quantity;
     }
     let order = FactStatement::Order {
-        stage: known(&ORDER_STAGES, &row.stage),
+        stage: known(&row.stage),
         total_minor: row.total_minor,
         due_ms: row.due_ms,
         lines: digest(&lines),
@@ -201,77 +224,19 @@ async fn reservations(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec
     .fetch_all(conn)
     .await?;
     let fact = |(id, stage, lines, said): ReservationRow| {
-        let (stage, lines) = (known(&RESERVATION_STAGES, &stage), digest(&lines.0));
+        let (stage, lines) = (known(&stage), digest(&lines.0));
         OrderFact::new(id, FactStatement::Reservation { stage, lines, said })
     };
     Ok(rows.into_iter().map(fact).collect())
 }
 
-async fn payments(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderFact>> {
-    let rows: Vec<PaymentRow> = sqlx::query_as(
-        "SELECT order_id, stage, coalesce(charged_minor, 0), said
-         FROM payments WHERE order_id = ANY ($1)",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await?;
-    let fact = |(id, stage, charged_minor, said): PaymentRow| {
-        let stage = known(&PAYMENT_STAGES, &stage);
-        OrderFact::new(id, FactStatement::Payment { stage, charged_minor, said })
-    };
-    Ok(rows.into_iter().map(fact).collect())
-}
-
-async fn notices(conn: &mut PgConnection, ids: &[Uuid]) -> sqlx::Result<Vec<OrderFact>> {
-    let said: Vec<(Uuid, i64)> =
-        sqlx::query_as("SELECT order_id, said FROM correspondences WHERE order_id = ANY ($1)")
-            .bind(ids)
-            .fetch_all(&mut *conn)
-            .await?;
-    let rows: Vec<NoticeRow> = sqlx::query_as(
-        "SELECT order_id, kind, stage, coalesce((extract(epoch FROM at) * 1000)::int8, 0)
-         FROM notices WHERE order_id = ANY ($1)",
-    )
-    .bind(ids)
-    .fetch_all(conn)
-    .await?;
-    let notice = |(id, kind, stage, at_ms): NoticeRow| {
-        let (kind, stage) = (known(&NOTICE_KINDS, &kind), known(&NOTICE_STAGES, &stage));
-        OrderFact::new(id, FactStatement::Notice { kind, stage, at_ms })
-    };
-    let mut facts: Vec<OrderFact> = rows.into_iter().map(notice).collect();
-    facts.extend(
-        said.into_iter()
-            .map(|(id, said)| OrderFact::new(id, FactStatement::Correspondence { said })),
-    );
-    Ok(facts)
-}
-
-/// Which of these orders have a message in the outbox, and which a dead letter.
-async fn explanations(
+/// Facts that the database puts together itself.
+async fn statements(
     conn: &mut PgConnection,
-    service: ServiceName,
-    ids: &[Uuid],
+    query: QueryAs<'_, Postgres, StatementRow, PgArguments>,
 ) -> sqlx::Result<Vec<OrderFact>> {
-    let keys: Vec<String> = ids.iter().map(Uuid::to_string).collect();
-    let rows: Vec<(String, bool)> = sqlx::query_as(
-        "WITH wanted AS (SELECT text, convert_to(text, 'UTF8') AS key FROM unnest($1) AS text)
-         SELECT DISTINCT text, true FROM messaging.outbox JOIN wanted USING (key)
-         UNION ALL
-         SELECT DISTINCT text, false FROM messaging.dead_letter JOIN wanted USING (key)",
-    )
-    .bind(&keys)
-    .fetch_all(conn)
-    .await?;
-    let fact = |(key, is_in_outbox): (String, bool)| {
-        let statement = if is_in_outbox {
-            FactStatement::InOutbox { service }
-        } else {
-            FactStatement::DeadLetter { service }
-        };
-        Some(OrderFact::new(key.parse().ok()?, statement))
-    };
-    Ok(rows.into_iter().filter_map(fact).collect())
+    let rows = query.fetch_all(conn).await?;
+    Ok(rows.into_iter().map(|(id, Json(statement))| OrderFact::new(id, statement)).collect())
 }
 
 #[cfg(test)]

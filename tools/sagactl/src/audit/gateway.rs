@@ -44,27 +44,10 @@ impl GatewayReader {
         Self { http, base }
     }
 
-    pub(super) async fn all(
+    /// All charges, or those for one order.
+    pub(super) async fn read(
         &self,
-        take: impl FnMut(OrderFact) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        self.pages(&[], take).await
-    }
-
-    /// The charges for one order.
-    pub(super) async fn of(&self, order_id: Uuid) -> anyhow::Result<Vec<OrderFact>> {
-        let mut facts = Vec::new();
-        let take = |fact| {
-            facts.push(fact);
-            Ok(())
-        };
-        self.pages(&[("order_id", order_id.to_string())], take).await?;
-        Ok(facts)
-    }
-
-    async fn pages(
-        &self,
-        filter: &[(&str, String)],
+        order_id: Option<Uuid>,
         mut take: impl FnMut(OrderFact) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let mut after = None;
@@ -72,7 +55,7 @@ impl GatewayReader {
             let mut url = self.base.join("charges")?;
             url.query_pairs_mut()
                 .append_pair("limit", PAGE_MAX)
-                .extend_pairs(filter)
+                .extend_pairs(order_id.map(|id| ("order_id", id.to_string())))
                 .extend_pairs(after.map(|id: String| ("starting_after", id)));
             let page: ChargePage = get(&self.http, url).await?;
             for charge in &page.data {

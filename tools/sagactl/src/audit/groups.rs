@@ -12,25 +12,16 @@ use super::{service::ServiceName, stillness::StillCount};
 /// The pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-/// Messages that a group has not read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnreadTopic {
-    /// The service whose group it is.
-    pub service: ServiceName,
-    /// Where, and whether it was deleted or is still there.
-    pub what: String,
-}
-
 /// What the groups have not read: what was deleted before, and what is still there when a group
-/// does not read on for so long. Blocks.
-pub fn unread(
+/// does not read on for so long. Each line says where, and whether it was deleted. Blocks.
+pub(super) fn unread(
     broker: &kafka::KafkaSettings,
     still_max: Duration,
-) -> anyhow::Result<Vec<UnreadTopic>> {
+) -> anyhow::Result<Vec<(ServiceName, String)>> {
     let mut unread = Vec::new();
     for service in ServiceName::ALL {
         let found = unread_of(broker, service, still_max)?;
-        unread.extend(found.into_iter().map(|what| UnreadTopic { service, what }));
+        unread.extend(found.into_iter().map(|what| (service, what)));
     }
     Ok(unread)
 }

@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
-use shared::visible::visible;
+use shared::visible_text::visible;
 
 use super::service::ServiceName;
 
@@ -85,38 +85,22 @@ impl AuditInvariant {
         Self::CountersZero,
     ];
 
-    /// Its name in the report.
-    pub fn name(self) -> &'static str {
+    /// Its name in the report, and what is counted of it.
+    fn name_and_unit(self) -> (&'static str, &'static str) {
         match self {
-            Self::OrdersEnded => "orders ended",
-            Self::StockAddsUp => "stock adds up",
-            Self::PaymentsMatch => "payments match orders",
-            Self::ChargesMatch => "gateway charges match orders",
-            Self::TopicsComplete => "topics are complete and in order",
-            Self::MessagesArrived => "messages reached the order history",
-            Self::TopicsRead => "topics are read",
-            Self::OutboxesEmpty => "outboxes are empty",
-            Self::JobsDone => "jobs are done",
-            Self::DeadLettersDecided => "dead letters are decided",
-            Self::CustomersNotified => "customers are notified",
-            Self::MailsDelivered => "mails are delivered",
-            Self::CountersZero => "counters are zero",
-        }
-    }
-
-    fn unit(self) -> &'static str {
-        match self {
-            Self::OrdersEnded
-            | Self::PaymentsMatch
-            | Self::ChargesMatch
-            | Self::MessagesArrived
-            | Self::CustomersNotified
-            | Self::TopicsComplete => "orders",
-            Self::StockAddsUp => "products and orders",
-            Self::TopicsRead => "consumer groups",
-            Self::OutboxesEmpty | Self::JobsDone | Self::DeadLettersDecided => "services",
-            Self::MailsDelivered => "mails",
-            Self::CountersZero => "counters",
+            Self::OrdersEnded => ("orders ended", "orders"),
+            Self::StockAddsUp => ("stock adds up", "products and orders"),
+            Self::PaymentsMatch => ("payments match orders", "orders"),
+            Self::ChargesMatch => ("gateway charges match orders", "orders"),
+            Self::TopicsComplete => ("topics are complete and in order", "orders"),
+            Self::MessagesArrived => ("messages reached the order history", "orders"),
+            Self::TopicsRead => ("topics are read", "consumer groups"),
+            Self::OutboxesEmpty => ("outboxes are empty", "services"),
+            Self::JobsDone => ("jobs are done", "services"),
+            Self::DeadLettersDecided => ("dead letters are decided", "services"),
+            Self::CustomersNotified => ("customers are notified", "orders"),
+            Self::MailsDelivered => ("mails are delivered", "mails"),
+            Self::CountersZero => ("counters are zero", "counters"),
         }
     }
 
@@ -247,11 +231,12 @@ impl AuditFindings {
         };
         let is_checked = self.can_check(invariant);
         let tally = if is_checked { tally } else { InvariantTally::default() };
+        let (name, unit) = invariant.name_and_unit();
         InvariantResult {
-            name: invariant.name(),
+            name,
             outcome,
             checked: tally.checked,
-            unit: invariant.unit(),
+            unit,
             open: tally.open,
             left_out: tally.left_out,
             violations: tally.violations,
@@ -293,7 +278,11 @@ mod tests {
     use super::*;
 
     fn result(findings: &AuditFindings, invariant: AuditInvariant) -> InvariantResult {
-        findings.results().into_iter().find(|result| result.name == invariant.name()).unwrap()
+        findings
+            .results()
+            .into_iter()
+            .find(|result| result.name == invariant.name_and_unit().0)
+            .unwrap()
     }
 
     #[test]

@@ -74,7 +74,7 @@ struct SourceState {
 }
 
 /// All facts of one order, summarised.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct OrderView {
     pub(super) order_id: Uuid,
     order: Option<OrderRow>,
@@ -97,23 +97,7 @@ pub(super) struct OrderView {
 impl OrderView {
     pub(super) fn of(order_id: Uuid) -> Self {
         let source = SourceState { first_missing: 1, ..SourceState::default() };
-        Self {
-            order_id,
-            order: None,
-            reservation: None,
-            payment: None,
-            notices: [None; NOTICE_KINDS.len()],
-            mails: [0; NOTICE_KINDS.len()],
-            net: 0,
-            charges: 0,
-            standing: 0,
-            sources: [source; ServiceName::ALL.len()],
-            out_of_order: None,
-            last: None,
-            topics: Vec::new(),
-            messages: Vec::new(),
-            repeats: 0,
-        }
+        Self { order_id, sources: [source; ServiceName::ALL.len()], ..Self::default() }
     }
 
     /// The same from facts in any order.
@@ -146,7 +130,7 @@ impl OrderView {
     /// Takes the next fact, in their order.
     pub(super) fn add(&mut self, fact: &OrderFact) {
         use FactStatement as S;
-        match fact.statement() {
+        match fact.statement {
             S::Order { stage, total_minor, due_ms, lines, said } => {
                 self.order = Some(OrderRow { stage, total_minor, due_ms, lines });
                 self.source(ServiceName::Orders).said = said;
@@ -161,7 +145,7 @@ impl OrderView {
             }
             S::Correspondence { said } => self.source(ServiceName::Notify).said = said,
             S::Notice { kind, stage, at_ms } => {
-                if let Some(at) = NOTICE_KINDS.iter().position(|known| *known == kind) {
+                if let Some(at) = place_of(kind) {
                     self.notices[at] = Some((stage, at_ms));
                 }
             }
@@ -174,7 +158,7 @@ impl OrderView {
                 self.standing += u64::from(amount != refunded);
             }
             S::Mail { kind } => {
-                if let Some(at) = NOTICE_KINDS.iter().position(|known| *known == kind) {
+                if let Some(at) = place_of(kind) {
                     self.mails[at] += 1;
                 }
             }
@@ -255,6 +239,11 @@ impl OrderView {
         }
         verdicts
     }
+}
+
+/// The place of a kind of notice in [`NOTICE_KINDS`].
+fn place_of(kind: &str) -> Option<usize> {
+    NOTICE_KINDS.iter().position(|known| *known == kind)
 }
 
 #[cfg(test)]

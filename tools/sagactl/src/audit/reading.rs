@@ -5,7 +5,6 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Context as _;
 use indicatif::ProgressBar;
 use shared::topics::EVENT_RETENTION;
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -13,7 +12,8 @@ use super::{
     AuditOptions, AuditTargets, counters,
     counters::CounterSums,
     counts,
-    databases::{DatabaseFailure, ServiceDatabases},
+    databases::ServiceDatabases,
+    fact::OrderFact,
     gateway::GatewayReader,
     groups,
     invariant::{AuditFindings, AuditInvariant, AuditSource},
@@ -21,7 +21,6 @@ use super::{
     mails,
     service::ServiceName,
     spill::FactSpill,
-    suspects::SuspectOrders,
     topics::TopicReader,
 };
 use crate::{http_client::http_client, screen::ProgressBoard};
@@ -31,6 +30,12 @@ const CLOCKS_DIFFER: Duration = Duration::from_mins(1);
 
 /// Messages are held against the topics up to this long before the broker may delete them.
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
+
+/// Orders that are read again, at most.
+pub(super) const SUSPECTS_MAX: usize = 10_000;
+
+/// Orders that looked wrong, with what is known of their messages and mails.
+pub(super) type SuspectOrders = BTreeMap<Uuid, Vec<OrderFact>>;
 
 /// An audit on its way.
 pub(super) struct AuditRun<'a> {
@@ -81,8 +86,8 @@ impl<'a> AuditRun<'a> {
     }
 
     /// A database that failed is not asked again; what needs it is not checked.
-    pub(super) fn note(&mut self, DatabaseFailure { service, error }: DatabaseFailure) {
-        self.findings.unreadable(AuditSource::Database(service), &error);
+    pub(super) fn note(&mut self, service: ServiceName, error: sqlx::Error) {
+        self.findings.unreadable(AuditSource::Database(service), &error.into());
     }
 
     pub(super) async fn read_databases(&mut self, board: &ProgressBoard) -> anyhow::Result<()> {
@@ -99,9 +104,9 @@ impl<'a> AuditRun<'a> {
         self.read_orders(board).await?;
         for service in ServiceName::ALL {
             let Some(conn) = self.databases.get(service) else { continue };
-            let counted = count(conn, service, self.options, &mut self.findings).await;
+            let counted = counts::read(conn, service, self.options, &mut self.findings).await;
             if let Err(error) = counted {
-                self.note(DatabaseFailure { service, error: error.into() });
+                self.note(service, error);
             }
         }
         counts::expected_dead_letters(self.options, &mut self.findings);
@@ -114,9 +119,8 @@ impl<'a> AuditRun<'a> {
         loop {
             match self.databases.page(after).await {
                 Ok((ids, facts)) => {
-                    let spill = self.spill.as_mut().context("facts are read no more")?;
                     for fact in facts {
-                        spill.push(fact).context("the temporary file cannot be written")?;
+                        push(self.spill.as_mut(), fact)?;
                     }
                     bar.inc_length(ids.len() as u64);
                     bar.inc(ids.len() as u64);
@@ -124,7 +128,7 @@ impl<'a> AuditRun<'a> {
                     after = *last;
                 }
                 // The page is read again without the database that failed.
-                Err(failure) => self.note(failure),
+                Err((service, error)) => self.note(service, error),
             }
         }
         bar.finish_and_clear();
@@ -140,11 +144,7 @@ impl<'a> AuditRun<'a> {
         let mut spill = self.spill.take().context("facts are read no more")?;
         let reading = tokio::task::spawn_blocking(move || {
             let reading = TopicReader::new(&broker, still_max).and_then(|mut reader| {
-                let read = reader.read(|fact| {
-                    bar.inc_length(1);
-                    bar.inc(1);
-                    spill.push(fact).context("the temporary file cannot be written")
-                });
+                let read = reader.read(|fact| push_counted(Some(&mut spill), fact, &bar));
                 read.map(|()| reader)
             });
             bar.finish_and_clear();
@@ -167,11 +167,11 @@ impl<'a> AuditRun<'a> {
         let asking = tokio::task::spawn_blocking(move || groups::unread(&broker, still_max));
         match asking.await? {
             Ok(unread) => {
-                let is_orders = |topic: &groups::UnreadTopic| topic.service == ServiceName::Orders;
+                let is_orders = |(service, _): &(_, _)| *service == ServiceName::Orders;
                 self.rules.all_read = !unread.iter().any(is_orders);
                 let tally = self.findings.of(AuditInvariant::TopicsRead);
                 tally.checked += ServiceName::ALL.len() as u64;
-                for groups::UnreadTopic { service, what } in unread {
+                for (service, what) in unread {
                     tally.violation(format!("{service}: {what}"));
                 }
             }
@@ -186,7 +186,7 @@ impl<'a> AuditRun<'a> {
         };
         let bar = board.count("charges", 0);
         let reader = GatewayReader::new(self.http.clone(), base);
-        match reader.all(|fact| push(self.spill.as_mut(), fact, &bar)).await {
+        match reader.read(None, |fact| push_counted(self.spill.as_mut(), fact, &bar)).await {
             Ok(()) => self.gateway = Some(reader),
             Err(error) => self.findings.unreadable(AuditSource::Gateway, &error),
         }
@@ -198,7 +198,7 @@ impl<'a> AuditRun<'a> {
             return self.findings.not_given(AuditSource::Mails);
         };
         let bar = board.count("mails", 0);
-        let take = |fact| push(self.spill.as_mut(), fact, &bar);
+        let take = |fact| push_counted(self.spill.as_mut(), fact, &bar);
         match mails::read(&self.http, base, take).await {
             Ok(since) => {
                 let since = since.map_or(i64::MIN, |since| millis(since) + 1_000);
@@ -264,7 +264,10 @@ impl<'a> AuditRun<'a> {
         if !verdicts.iter().any(|(_, verdict)| matches!(verdict, OrderVerdict::Violated(_))) {
             return self.tally(view.stage(), verdicts);
         }
-        let Some(view) = suspects.add(view) else { return };
+        if suspects.len() < SUSPECTS_MAX {
+            suspects.insert(view.order_id, view.into_kept());
+            return;
+        }
         for (invariant, verdict) in verdicts {
             match verdict {
                 OrderVerdict::Violated(_) => self.findings.of(invariant).unconfirmed += 1,
@@ -305,25 +308,17 @@ impl<'a> AuditRun<'a> {
     }
 }
 
-fn push(
+fn push_counted(
     spill: Option<&mut FactSpill>,
-    fact: super::fact::OrderFact,
+    fact: OrderFact,
     bar: &ProgressBar,
 ) -> anyhow::Result<()> {
     bar.inc_length(1);
     bar.inc(1);
-    let spill = spill.context("facts are read no more")?;
-    spill.push(fact).context("the temporary file cannot be written")
+    push(spill, fact)
 }
 
-async fn count(
-    conn: &mut PgConnection,
-    service: ServiceName,
-    options: &AuditOptions,
-    findings: &mut AuditFindings,
-) -> sqlx::Result<()> {
-    if service == ServiceName::Inventory {
-        counts::stock(conn, findings).await?;
-    }
-    counts::messaging(conn, service, options, findings).await
+fn push(spill: Option<&mut FactSpill>, fact: OrderFact) -> anyhow::Result<()> {
+    let spill = spill.context("facts are read no more")?;
+    spill.push(fact).context("the temporary file cannot be written")
 }

@@ -1,7 +1,7 @@
 //! The second look: orders that looked wrong are read again, until they are right or nothing about them
 //! changes any more.
 //!
-//! **Bound:** `suspects::SUSPECTS_MAX` orders. More are counted, and make the invariant *not checked*, unless one
+//! **Bound:** `reading::SUSPECTS_MAX` orders. More are counted, and make the invariant *not checked*, unless one
 //! of the first is wrong for good. Orders are judged in the order of their ids, so the oldest come first.
 
 use std::{collections::BTreeMap, time::Duration};
@@ -14,9 +14,8 @@ use super::{
     fact::OrderFact,
     invariant::{AuditInvariant, AuditSource},
     judge::{OrderVerdict, OrderView},
-    reading::AuditRun,
+    reading::{AuditRun, SuspectOrders},
     stillness::StillCount,
-    suspects::SuspectOrders,
 };
 
 /// Suspects that are read at once.
@@ -43,7 +42,7 @@ impl SecondView {
 /// Reads suspects again and counts what is found of each.
 pub(super) async fn second_look(
     run: &mut AuditRun<'_>,
-    SuspectOrders(mut suspects): SuspectOrders,
+    mut suspects: SuspectOrders,
 ) -> anyhow::Result<()> {
     let mut stillness = StillCount::new(run.options.still_max, LOOK_AGAIN);
     while !suspects.is_empty() {
@@ -68,10 +67,7 @@ pub(super) async fn second_look(
 }
 
 /// Messages that have been published about suspects since.
-async fn read_on(
-    run: &mut AuditRun<'_>,
-    suspects: &mut BTreeMap<Uuid, Vec<OrderFact>>,
-) -> anyhow::Result<()> {
+async fn read_on(run: &mut AuditRun<'_>, suspects: &mut SuspectOrders) -> anyhow::Result<()> {
     let Some(mut reader) = run.topics.take() else { return Ok(()) };
     let mut known = std::mem::take(suspects);
     let reading = tokio::task::spawn_blocking(move || {
@@ -95,14 +91,14 @@ async fn read_on(
 /// Judges these suspects by their rows, charges and messages as they are now.
 async fn look(
     run: &mut AuditRun<'_>,
-    suspects: &BTreeMap<Uuid, Vec<OrderFact>>,
+    suspects: &SuspectOrders,
     ids: &[Uuid],
 ) -> Vec<(Uuid, SecondView)> {
     let rows = loop {
         match run.databases.facts_of(ids).await {
             Ok(rows) => break rows,
             // They are read again without the database that failed.
-            Err(failure) => run.note(failure),
+            Err((service, error)) => run.note(service, error),
         }
     };
     let mut facts: BTreeMap<Uuid, Vec<OrderFact>> =
@@ -112,12 +108,14 @@ async fn look(
     }
     for id in ids {
         let Some(gateway) = &run.gateway else { break };
-        match gateway.of(*id).await {
-            Ok(charges) => facts.entry(*id).or_default().extend(charges),
-            Err(error) => {
-                run.findings.unreadable(AuditSource::Gateway, &error);
-                break;
-            }
+        let known = facts.entry(*id).or_default();
+        let take = |fact| {
+            known.push(fact);
+            Ok(())
+        };
+        if let Err(error) = gateway.read(Some(*id), take).await {
+            run.findings.unreadable(AuditSource::Gateway, &error);
+            break;
         }
     }
     let view = |(id, facts)| {

@@ -4,21 +4,23 @@
 //! push ──> a run of RUN_MAX facts in memory ──> sorted, appended to the file ──> merge: the head of each run
 //! ```
 //!
-//! **Bound:** a run has 131,072 facts (8 MB). Merging holds one fact and 8 kB of each run, so memory
-//! grows by 8 kB for every 131,072 facts, about 20,000 orders: 10 million orders need 4 MB for that. The
-//! file has 57 bytes for each fact, about 400 bytes for an order. It has no name and is gone with the
+//! **Bound:** a run has 131,072 facts (10 MB). Merging holds one fact and 8 kB of each run, so memory
+//! grows by 8 kB for every 131,072 facts, about 8,000 orders: 10 million orders need 10 MB for that.
+//! The file has each fact as JSON, about 2 kB for an order. It has no name and is gone with the
 //! process.
 
 use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     fs::File,
-    io::{self, BufReader, BufWriter, Read, Write as _},
+    io::{self, BufReader, BufWriter, Read, Seek as _},
     os::unix::fs::FileExt as _,
     sync::Arc,
 };
 
-use super::fact::{OrderFact, RECORD_BYTES};
+use serde_json::{Deserializer, StreamDeserializer, de::IoRead};
+
+use super::fact::OrderFact;
 
 /// Facts that are sorted at once.
 const RUN_MAX: usize = 131_072;
@@ -37,11 +39,13 @@ pub(super) struct FactSpill {
 }
 
 /// Gives facts back in their order.
-#[derive(Debug)]
 pub(super) struct SortedFacts {
-    runs: Vec<BufReader<FilePart>>,
+    runs: Vec<FactRun>,
     heads: BinaryHeap<Reverse<(OrderFact, usize)>>,
 }
+
+/// What is left of one run.
+type FactRun = StreamDeserializer<'static, IoRead<BufReader<FilePart>>, OrderFact>;
 
 /// A part of a file that others read, too.
 #[derive(Debug)]
@@ -78,36 +82,26 @@ impl FactSpill {
     fn end_run(&mut self) -> io::Result<()> {
         self.run.sort_unstable();
         for fact in &self.run {
-            fact.write(&mut self.file)?;
+            serde_json::to_writer(&mut self.file, fact)?;
         }
-        let bytes = (self.run.len() * RECORD_BYTES) as u64;
-        self.ends.push(self.ends.last().copied().unwrap_or_default() + bytes);
+        self.ends.push(self.file.stream_position()?);
         self.run.clear();
         Ok(())
     }
 
     pub(super) fn sorted(mut self) -> io::Result<SortedFacts> {
         self.end_run()?;
-        self.file.flush()?;
         let file = Arc::new(self.file.into_inner().map_err(io::IntoInnerError::into_error)?);
         let (mut runs, mut heads, mut at) = (Vec::new(), BinaryHeap::new(), 0);
         for (run, end) in self.ends.into_iter().enumerate() {
             let part = FilePart { file: Arc::clone(&file), at, end };
-            let mut reader = BufReader::with_capacity(READ_AHEAD, part);
-            heads.extend(next(&mut reader)?.map(|fact| Reverse((fact, run))));
-            runs.push(reader);
+            let reader = BufReader::with_capacity(READ_AHEAD, part);
+            let mut facts: FactRun = Deserializer::from_reader(reader).into_iter();
+            heads.extend(facts.next().transpose()?.map(|fact| Reverse((fact, run))));
+            runs.push(facts);
             at = end;
         }
         Ok(SortedFacts { runs, heads })
-    }
-}
-
-/// The next fact of a run, if it has one.
-fn next(run: &mut BufReader<FilePart>) -> io::Result<Option<OrderFact>> {
-    match OrderFact::read(run) {
-        Ok(fact) => Ok(Some(fact)),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error),
     }
 }
 
@@ -115,7 +109,7 @@ impl SortedFacts {
     /// The next fact; none behind the last.
     pub(super) fn next(&mut self) -> io::Result<Option<OrderFact>> {
         let Some(Reverse((fact, run))) = self.heads.pop() else { return Ok(None) };
-        self.heads.extend(next(&mut self.runs[run])?.map(|fact| Reverse((fact, run))));
+        self.heads.extend(self.runs[run].next().transpose()?.map(|fact| Reverse((fact, run))));
         Ok(Some(fact))
     }
 }

@@ -3,15 +3,17 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
-use reqwest::{StatusCode, header};
+use reqwest::StatusCode;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use shared::{
     dead_letter::{LetterFilter, LetterSummary, Resolution},
     http::{LetterView, ReasonCounts},
-    visible::visible,
+    visible_text::visible,
 };
 use uuid::Uuid;
+
+use crate::http_client::retry_after;
 
 /// A service, seen by its operators.
 #[derive(Clone, Debug)]
@@ -86,39 +88,43 @@ impl AdminClient {
         Ok(Some(response.error_for_status()?.json().await.context("an unreadable letter")?))
     }
 
-    /// Tries a letter again.
-    pub async fn redrive(&self, id: Uuid, by: &str) -> anyhow::Result<DecisionAnswer> {
-        self.decide(id, "redrive", &json!({ "by": by })).await
-    }
-
-    pub async fn discard(
+    /// Redrives a letter, or discards it for this reason.
+    pub async fn decide(
         &self,
         id: Uuid,
         by: &str,
-        reason: &str,
+        because: Option<&str>,
     ) -> anyhow::Result<DecisionAnswer> {
-        self.decide(id, "discard", &json!({ "by": by, "reason": reason })).await
-    }
-
-    async fn decide(&self, id: Uuid, deed: &str, body: &Value) -> anyhow::Result<DecisionAnswer> {
+        let (deed, body) = match because {
+            None => ("redrive", json!({ "by": by })),
+            Some(reason) => ("discard", json!({ "by": by, "reason": reason })),
+        };
         let url = format!("{}/dead-letters/{id}/{deed}", self.base);
-        let response = self.http.post(url).json(body).send().await?;
+        let response = self.http.post(url).json(&body).send().await?;
         let status = response.status();
         if status.is_success() {
             let carried = response.json().await.context("an unreadable answer")?;
             return Ok(DecisionAnswer::Carried(carried));
         }
-        let retry_after = response
-            .headers()
-            .get(header::RETRY_AFTER)
-            .and_then(|it| it.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
-        if let Some(wait) = retry_after {
+        if let Some(wait) = retry_after(&response) {
             return Ok(DecisionAnswer::Later(wait));
         }
         let problem: Value = response.json().await.unwrap_or_default();
         Ok(DecisionAnswer::Refused(explain(status, &problem)))
     }
+}
+
+/// The first of these services that knows a letter, and all that it knows of it.
+pub(super) async fn look_up(
+    services: &[AdminClient],
+    id: Uuid,
+) -> anyhow::Result<(&AdminClient, LetterView)> {
+    for service in services {
+        if let Some(shown) = service.show(id).await.with_context(|| service.name.clone())? {
+            return Ok((service, shown));
+        }
+    }
+    anyhow::bail!("no service that was asked knows {id}");
 }
 
 /// A problem in one line, whatever is in it.

@@ -5,26 +5,19 @@ use std::{collections::BTreeMap, process::ExitCode, time::Duration};
 use anyhow::Context as _;
 use shared::{
     dead_letter::{LetterFilter, LetterSummary, Resolution},
-    visible::visible,
+    visible_text::visible,
 };
 use tokio::time::{Interval, MissedTickBehavior};
 use uuid::Uuid;
 
-use super::api::{AdminClient, DecisionAnswer};
+use super::api::{AdminClient, DecisionAnswer, look_up};
 use crate::screen::{ProgressBoard, say};
-
-#[derive(Debug)]
-pub(super) enum LetterDeed {
-    /// To be tried again.
-    Redrive,
-    /// To be ended, for this reason.
-    Discard { because: String },
-}
 
 /// The decision about each letter.
 #[derive(Debug)]
 pub(super) struct LetterWork {
-    pub(super) deed: LetterDeed,
+    /// Why they are discarded; none for letters that are redriven.
+    pub(super) because: Option<String>,
     pub(super) by: String,
     /// Letters a second, at most.
     pub(super) rate: u32,
@@ -64,15 +57,7 @@ pub(super) async fn named(
 ) -> anyhow::Result<Vec<(AdminClient, LetterSummary)>> {
     let mut found = Vec::new();
     for id in ids {
-        let mut known = None;
-        for service in &services {
-            if let Some(shown) = service.show(*id).await.with_context(|| service.name.clone())? {
-                known = Some((service, shown));
-                break;
-            }
-        }
-        let (service, shown) =
-            known.with_context(|| format!("no service that was asked knows {id}"))?;
+        let (service, shown) = look_up(&services, *id).await?;
         match shown.letter.filter(|_| shown.open) {
             Some(letter) => found.push((service.clone(), letter)),
             None => say(format_args!("  {id}  is settled already")),
@@ -93,10 +78,7 @@ impl LetterWork {
             return Ok(ExitCode::SUCCESS);
         }
         let board = ProgressBoard::new();
-        let name = match self.deed {
-            LetterDeed::Redrive => "redrive",
-            LetterDeed::Discard { .. } => "discard",
-        };
+        let name = if self.because.is_none() { "redrive" } else { "discard" };
         let bar = board.count(name, letters.len() as u64);
         let mut pace = tokio::time::interval(Duration::from_secs(1) / self.rate);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -120,12 +102,7 @@ impl LetterWork {
         let mut busy = 0;
         loop {
             pace.tick().await;
-            let answer = match &self.deed {
-                LetterDeed::Redrive => service.redrive(letter.id, &self.by).await,
-                LetterDeed::Discard { because } => {
-                    service.discard(letter.id, &self.by, because).await
-                }
-            };
+            let answer = service.decide(letter.id, &self.by, self.because.as_deref()).await;
             let answer = answer.with_context(|| format!("{}, {}", service.name, letter.id))?;
             match answer {
                 DecisionAnswer::Later(wait) if busy < BUSY_MAX => {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use shared::{
     dead_letter::LetterSummary,
     http::{LetterView, MessageView, ReasonCounts},
-    visible::visible,
+    visible_text::visible,
 };
 use time::OffsetDateTime;
 
@@ -22,7 +22,7 @@ pub(super) fn reasons(service: &AdminClient, reasons: &ReasonCounts) -> String {
         1 => format!("{name}  1 open dead letter"),
         n => format!("{name}  {n} open dead letters"),
     };
-    let most = reasons.items.iter().map(|it| it.letters).max().unwrap_or(1);
+    let most = reasons.items.iter().map(|reason| reason.letters).max().unwrap_or(1);
     for it in &reasons.items {
         let length = usize::try_from((it.letters * BAR_MAX + most - 1) / most).unwrap_or(0);
         let what = what(&it.source, &it.topic);
@@ -86,8 +86,8 @@ pub(super) fn whole(service: &AdminClient, shown: &LetterView) -> String {
 }
 
 fn content(text: &mut String, message: &MessageView) {
-    section(text, "Headers", &message.headers, |it| {
-        format!("{:<16} {}", it.name, it.value.as_deref().unwrap_or("–"))
+    section(text, "Headers", &message.headers, |header| {
+        format!("{:<16} {}", header.name, header.value.as_deref().unwrap_or("–"))
     });
     match message.body_bytes {
         None => text.push_str("\nNo body (a tombstone)"),
@@ -214,7 +214,7 @@ mod tests {
         ] {
             assert_eq!(text.lines().count(), lines, "{text}");
             assert_eq!(text.matches(SHOWN).count(), times, "{text}");
-            assert_eq!(shared::visible::visible_lines(&text), text);
+            assert_eq!(shared::visible_text::visible_lines(&text), text);
         }
     }
 

@@ -29,14 +29,14 @@ pub(super) fn find(asked: &[String]) -> anyhow::Result<Vec<AdminClient>> {
     }
     asked
         .iter()
-        .map(|it| {
-            if it.contains("://") {
-                let base = it.trim_end_matches('/').to_owned();
+        .map(|asked| {
+            if asked.contains("://") {
+                let base = asked.trim_end_matches('/').to_owned();
                 return Ok(AdminClient { name: base.clone(), base, http: http.clone() });
             }
-            let service = named(it).with_context(|| {
+            let service = named(asked).with_context(|| {
                 let known = ServiceName::ALL.map(ServiceName::name).join(", ");
-                format!("'{it}' is none of {known}, nor a URL")
+                format!("'{asked}' is none of {known}, nor a URL")
             })?;
             Ok(of(service))
         })

@@ -1,6 +1,6 @@
 //! Payments on a terminal. Their texts are the gateway's and the service's: each stays on its line.
 
-use shared::visible::visible;
+use shared::visible_text::visible;
 
 use contract::currency;
 
@@ -18,12 +18,13 @@ pub(super) fn table(payments: &[ShownPayment]) -> Vec<String> {
         line.trim_end().to_owned()
     };
     let heading = line(["ORDER", "STAGE", "ASKED", "CHARGED", "WHY", "CHANGED"]);
-    let rows = payments.iter().map(|it| {
-        let asked = it.amount.as_ref().map(money).unwrap_or_default();
-        let charged = it.charge.as_ref().map(|charge| money(&charge.amount)).unwrap_or_default();
-        let why = why(it).unwrap_or_default();
-        let since = second(&it.updated_at);
-        line([&it.order_id.to_string(), &it.stage, &asked, &charged, &why, &since])
+    let rows = payments.iter().map(|payment| {
+        let asked = payment.amount.as_ref().map(money).unwrap_or_default();
+        let charged =
+            payment.charge.as_ref().map(|charge| money(&charge.amount)).unwrap_or_default();
+        let why = why(payment).unwrap_or_default();
+        let since = second(&payment.updated_at);
+        line([&payment.order_id.to_string(), &payment.stage, &asked, &charged, &why, &since])
     });
     std::iter::once(heading).chain(rows).collect()
 }
@@ -52,7 +53,11 @@ pub(super) fn whole(payment: &ShownPayment) -> Vec<String> {
         ("needs-review", _) => &["refund", "settle"],
         _ => &[],
     };
-    lines.extend(decisions.iter().map(|it| format!("decide:   sagactl payments review {id} {it}")));
+    lines.extend(
+        decisions
+            .iter()
+            .map(|decision| format!("decide:   sagactl payments review {id} {decision}")),
+    );
     lines
 }
 

@@ -3,13 +3,11 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
-use devstack::WaitLimit;
 use nix::sys::signal::Signal;
 
 use super::{
-    LOOK_AGAIN, ProcessAddress, ProcessName, READY_LIMIT, ServiceCluster, process,
-    process::ServiceProcess,
+    ProcessAddress, ProcessName, ServiceCluster, process, process::ServiceProcess, report,
+    until_ready,
 };
 
 /// An instance that runs beside the cluster's own. Dropping it ends it.
@@ -66,9 +64,7 @@ impl ExtraInstance {
     pub async fn health(&mut self) -> anyhow::Result<Option<(bool, String)>> {
         anyhow::ensure!(!self.process.has_ended(), "{} ended:\n{}", self.member, self.log());
         let url = format!("http://{}/readyz?verbose", self.place.admin);
-        let Ok(answer) = self.http.get(url).send().await else { return Ok(None) };
-        let is_ready = answer.status().is_success();
-        Ok(answer.text().await.ok().map(|report| (is_ready, report)))
+        Ok(report(&self.http, url).await)
     }
 
     /// Waits until it is ready.
@@ -76,17 +72,9 @@ impl ExtraInstance {
     /// # Errors
     /// If it has ended, or says the same for too long.
     pub async fn ready(&mut self) -> anyhow::Result<()> {
-        let what = format!("one more {} is ready", self.member);
-        let mut limit = WaitLimit::new(what, READY_LIMIT, LOOK_AGAIN);
-        loop {
-            let seen = match self.health().await? {
-                Some((true, _)) => return Ok(()),
-                Some((false, report)) => report,
-                None => "nobody listens".to_owned(),
-            };
-            let waiting = limit.look_again(seen).await;
-            waiting.with_context(|| format!("the end of its log:\n{}", self.log()))?;
-        }
+        let what = format!("one more {}", self.member);
+        let log = self.log.clone();
+        until_ready(&what, &log, async || self.health().await).await
     }
 
     /// Sends a signal and waits until it has ended; answers its exit code, if it had one.

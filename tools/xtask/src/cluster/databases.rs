@@ -7,49 +7,39 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
 use super::ProcessName;
 
-#[derive(Debug)]
-pub(super) struct ServiceDatabases(BTreeMap<ProcessName, String>);
-
-impl ServiceDatabases {
-    /// Makes them on the server that `admin` opens. `prefix` keeps several clusters apart.
-    pub(super) async fn create(admin: &str, prefix: &str) -> anyhow::Result<Self> {
-        let suffix: String = prefix.chars().filter(char::is_ascii_alphanumeric).collect();
-        let mut conn = PgConnection::connect(admin).await.context("Postgres is out of reach")?;
-        // What follows the database's name says how the connection is protected.
-        let (address, protection) = match admin.split_once('?') {
-            Some((address, protection)) => (address, format!("?{protection}")),
-            None => (admin, String::new()),
-        };
-        let (host, _) = address
-            .split_once("://")
-            .and_then(|(_, rest)| rest.rsplit_once('@'))
-            .and_then(|(_, place)| place.rsplit_once('/'))
-            .context("the database URL is not postgres://user:password@host:port/database")?;
-        let mut urls = BTreeMap::new();
-        for member in ProcessName::SERVICES {
-            let Some(name) = member.database() else { continue };
-            let name = format!("{name}{suffix}");
-            let password = format!("{:032x}", fastrand::u128(..));
-            for statement in [
-                format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'"),
-                format!("CREATE DATABASE {name} OWNER {name}"),
-                format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"),
-            ] {
-                // Built from names of this file and letters and digits of the prefix.
-                conn.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
-            }
-            urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}{protection}"));
+/// Makes them on the server that `admin` opens; gives their URLs. `prefix` keeps several clusters
+/// apart.
+pub(super) async fn create(
+    admin: &str,
+    prefix: &str,
+) -> anyhow::Result<BTreeMap<ProcessName, String>> {
+    let suffix: String = prefix.chars().filter(char::is_ascii_alphanumeric).collect();
+    let mut conn = PgConnection::connect(admin).await.context("Postgres is out of reach")?;
+    // What follows the database's name says how the connection is protected.
+    let (address, protection) = match admin.split_once('?') {
+        Some((address, protection)) => (address, format!("?{protection}")),
+        None => (admin, String::new()),
+    };
+    let (host, _) = address
+        .split_once("://")
+        .and_then(|(_, rest)| rest.rsplit_once('@'))
+        .and_then(|(_, place)| place.rsplit_once('/'))
+        .context("the database URL is not postgres://user:password@host:port/database")?;
+    let mut urls = BTreeMap::new();
+    for member in ProcessName::SERVICES {
+        let Some(name) = member.database() else { continue };
+        let name = format!("{name}{suffix}");
+        let password = format!("{:032x}", fastrand::u128(..));
+        for statement in [
+            format!("CREATE ROLE {name} LOGIN PASSWORD '{password}'"),
+            format!("CREATE DATABASE {name} OWNER {name}"),
+            format!("REVOKE CONNECT ON DATABASE {name} FROM PUBLIC"),
+        ] {
+            // Built from names of this file and letters and digits of the prefix.
+            conn.execute(sqlx::raw_sql(AssertSqlSafe(statement))).await?;
         }
-        conn.close().await?;
-        Ok(Self(urls))
+        urls.insert(member, format!("postgres://{name}:{password}@{host}/{name}{protection}"));
     }
-
-    /// Those that somebody else has made.
-    pub(super) fn given(urls: BTreeMap<ProcessName, String>) -> Self {
-        Self(urls)
-    }
-
-    pub(super) fn url(&self, member: ProcessName) -> Option<&str> {
-        self.0.get(&member).map(String::as_str)
-    }
+    conn.close().await?;
+    Ok(urls)
 }

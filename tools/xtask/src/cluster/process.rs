@@ -99,7 +99,7 @@ impl ServiceProcess {
         loop {
             if let Some(status) = self.shell.try_wait()? {
                 // The shell says 128 + n for a process that signal n has ended.
-                return Ok(status.code().filter(|it| *it < 128 && status.signal().is_none()));
+                return Ok(status.code().filter(|code| *code < 128 && status.signal().is_none()));
             }
             limit.look_again("it runs").await?;
         }

@@ -25,7 +25,9 @@ pub(super) async fn loopback_only(project: &ComposeProject) -> anyhow::Result<()
     for container in project.containers().await? {
         let name = name(&container);
         let ports = container["NetworkSettings"]["Ports"].as_object();
-        for binding in ports.into_iter().flatten().filter_map(|(_, it)| it.as_array()).flatten() {
+        for binding in
+            ports.into_iter().flatten().filter_map(|(_, bindings)| bindings.as_array()).flatten()
+        {
             let (ip, port) = (&binding["HostIp"], &binding["HostPort"]);
             anyhow::ensure!(ip == "127.0.0.1", "{name} is published at {ip}:{port}");
             published.push(port.as_str().context("a port that is no text")?.parse::<u16>()?);
@@ -48,7 +50,7 @@ fn listens_everywhere(table: &str) -> Vec<u16> {
         let mut words = line.split_whitespace().skip(1);
         let (local, _remote, state) = (words.next()?, words.next()?, words.next()?);
         let (address, port) = local.split_once(':')?;
-        let everywhere = state == LISTEN && address.bytes().all(|it| it == b'0');
+        let everywhere = state == LISTEN && address.bytes().all(|digit| digit == b'0');
         everywhere.then(|| u16::from_str_radix(port, 16).ok()).flatten()
     });
     listeners.collect()

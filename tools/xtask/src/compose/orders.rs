@@ -4,28 +4,23 @@
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
 use anyhow::Context as _;
 use devstack::StackUrls;
+use futures_util::future::try_join_all;
 use sagactl::http_client::http_client;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{confinement::ROLES, project::ComposeProject};
 use crate::{
-    client::{OrderClient, PlaceAnswer},
+    client::OrderClient,
     cluster::{self, AuditExpectation, ProcessAddress, ProcessName, ServiceCluster},
     load::{self, report},
 };
@@ -123,21 +118,15 @@ impl ComposeShop {
     /// Whatever happens to the answer, the same order is placed again under its key until it is
     /// accepted.
     pub(super) async fn crowd(&self, name: &str, stop: CancellationToken) -> anyhow::Result<u64> {
-        let (next, mut customers) = (Arc::new(AtomicU64::new(0)), JoinSet::new());
-        for _ in 0..CUSTOMERS {
-            let (orders, next, stop) = (self.orders.clone(), Arc::clone(&next), stop.clone());
-            let name = name.to_owned();
-            customers.spawn(async move {
-                while stop.run_until_cancelled(sleep(REST)).await.is_some() {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    placed(&orders, &format!("{name}-{n}"), n).await?;
-                }
-                anyhow::Ok(())
-            });
-        }
-        while let Some(customer) = customers.join_next().await {
-            customer??;
-        }
+        let next = AtomicU64::new(0);
+        let customer = async || {
+            while stop.run_until_cancelled(sleep(REST)).await.is_some() {
+                let n = next.fetch_add(1, Ordering::Relaxed);
+                placed(&self.orders, &format!("{name}-{n}"), n).await?;
+            }
+            anyhow::Ok(())
+        };
+        try_join_all((0..CUSTOMERS).map(|_| customer())).await?;
         Ok(next.load(Ordering::Relaxed))
     }
 
@@ -173,22 +162,9 @@ fn places(project: &ComposeProject) -> anyhow::Result<Vec<(ProcessName, ProcessA
     ])
 }
 
-/// Places the n-th wish of a load until it is accepted.
+/// Places the n-th wish of a load until it is accepted, whatever is killed meanwhile.
 async fn placed(orders: &OrderClient, key: &str, n: u64) -> anyhow::Result<Uuid> {
-    const CONFLICT: u16 = 409;
-    let wish = load::wish(n, PRODUCTS);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match orders.place(key, &wish).await {
-            Ok(PlaceAnswer::Accepted(order)) => return Ok(order.id),
-            Ok(PlaceAnswer::Refused(status, problem)) if status.as_u16() != CONFLICT => {
-                anyhow::bail!("order {key} is refused: {status} {problem}")
-            }
-            // Something was killed: the outcome is open, and the key settles it.
-            Ok(PlaceAnswer::Refused(..) | PlaceAnswer::Busy(_)) | Err(_) => sleep(LOOK_AGAIN).await,
-        }
-        anyhow::ensure!(Instant::now() < deadline, "order {key} is never accepted");
-    }
+    Ok(orders.place_within(PATIENCE, key, &load::wish(n, PRODUCTS)).await?.id)
 }
 
 pub(super) async fn until(
@@ -235,7 +211,9 @@ mod tests {
     fn the_readme_has_a_curl_for_a_stack_in_containers_at_the_port_of_the_compose_file() {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
         let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
-        assert!(curl(&read("README.md")).is_some_and(|it| it.contains("Idempotency-Key")));
+        assert!(
+            curl(&read("README.md")).is_some_and(|command| command.contains("Idempotency-Key"))
+        );
         let published = format!("127.0.0.1:${{ORDERS_PORT:-{PORT_OF_ORDERS}}}:8000");
         assert!(read("docker-compose.yml").contains(&published));
     }

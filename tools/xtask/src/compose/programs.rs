@@ -16,38 +16,27 @@ use crate::cluster::{self, ProcessName};
 
 const DOCKERFILE: &str = "deploy/Dockerfile";
 
-/// A context that holds the programs, for as long as images are built.
-#[derive(Debug)]
-pub(super) struct ProgramContext {
-    _context: TempDir,
-}
-
-impl ProgramContext {
-    /// Copies the programs beside this one, and has the project's images made of them.
-    pub(super) async fn given(
-        project: &mut ComposeProject,
-        repository: &Path,
-    ) -> anyhow::Result<Self> {
-        let (beside, context) = (cluster::programs()?, TempDir::new()?);
-        let folder = context.path().join("programs");
-        fs::create_dir(&folder)?;
-        for name in
-            ProcessName::ALL.map(ProcessName::program).into_iter().chain(["sagactl", "xtask"])
-        {
-            strip(&beside.join(name), &folder.join(name)).await?;
-        }
-        fs::create_dir(context.path().join("deploy"))?;
-        fs::copy(repository.join(DOCKERFILE), context.path().join(DOCKERFILE))
-            .context(DOCKERFILE)?;
-        let described = project.described().await?;
-        let services =
-            described["services"].as_object().context("a compose file without services")?;
-        let ours = services.iter().filter(|(_, service)| service.get("build").is_some());
-        let ours: Vec<String> = ours.map(|(name, _)| name.clone()).collect();
-        let build = json!({ "context": context.path(), "args": { "PROGRAMS": "given" } });
-        project.change(&ours, &json!({ "build": build }))?;
-        Ok(Self { _context: context })
+/// Copies the programs beside this one, and has the project's images made of them. Answers the
+/// folder that holds them, for as long as images are built.
+pub(super) async fn give(
+    project: &mut ComposeProject,
+    repository: &Path,
+) -> anyhow::Result<TempDir> {
+    let (beside, context) = (cluster::programs()?, TempDir::new()?);
+    let folder = context.path().join("programs");
+    fs::create_dir(&folder)?;
+    for name in ProcessName::ALL.map(ProcessName::program).into_iter().chain(["sagactl", "xtask"]) {
+        strip(&beside.join(name), &folder.join(name)).await?;
     }
+    fs::create_dir(context.path().join("deploy"))?;
+    fs::copy(repository.join(DOCKERFILE), context.path().join(DOCKERFILE)).context(DOCKERFILE)?;
+    let described = project.described().await?;
+    let services = described["services"].as_object().context("a compose file without services")?;
+    let ours = services.iter().filter(|(_, service)| service.get("build").is_some());
+    let ours: Vec<String> = ours.map(|(name, _)| name.clone()).collect();
+    let build = json!({ "context": context.path(), "args": { "PROGRAMS": "given" } });
+    project.change(&ours, &json!({ "build": build }))?;
+    Ok(context)
 }
 
 /// Copies a program without what only a debugger reads: most of its size.

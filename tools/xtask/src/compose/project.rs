@@ -174,7 +174,8 @@ fn port_variables(file: &str) -> BTreeMap<String, String> {
 
 /// The last lines of what a command complained of.
 fn ending(output: &Output) -> String {
-    let said = [&output.stdout, &output.stderr].map(|it| String::from_utf8_lossy(it)).concat();
+    let said =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat();
     let lines: Vec<&str> = said.lines().collect();
     lines[lines.len().saturating_sub(30)..].join("\n")
 }

@@ -143,7 +143,7 @@ impl<'a> TourTest<'a> {
         until(&format!("{}: order {order} is {status}", section.title), async || {
             let order: Value = serde_json::from_str(&self.project.shell(&show).await?)?;
             let known = order["history"].as_array().into_iter().flatten();
-            let known: Vec<_> = known.filter_map(|it| it["what"].as_str()).collect();
+            let known: Vec<_> = known.filter_map(|entry| entry["what"].as_str()).collect();
             Ok(order["status"] == status && history.iter().all(|text| known.contains(text)))
         })
         .await
@@ -182,7 +182,7 @@ impl<'a> TourSection<'a> {
 
     /// The command amid its words that begins so and speaks of this.
     fn command(&self, begins: &str, of: &str) -> anyhow::Result<&'a str> {
-        let found = self.code().find(|it| it.starts_with(begins) && it.contains(of));
+        let found = self.code().find(|code| code.starts_with(begins) && code.contains(of));
         found.with_context(|| format!("{:?} has no {begins} of {of}", self.title))
     }
 

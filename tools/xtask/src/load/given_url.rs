@@ -9,11 +9,14 @@ use sagactl::{
 };
 use tokio::time::Instant;
 
-use super::{FailurePolicy, LOOK_AGAIN, LoadOptions, place_all, report};
+use super::{FailurePolicy, LoadOptions, place_all, report};
 use crate::client::{self, OrderClient};
 
 /// The catalogue may take this long to reach the order service.
 const CATALOGUE_LIMIT: Duration = Duration::from_secs(90);
+
+/// How often the service is asked.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// Places the load, waits until no order is pending, says how long it took.
 pub(super) async fn run(at: &str, options: &LoadOptions) -> anyhow::Result<ExitCode> {

@@ -95,6 +95,26 @@ pub async fn open(cluster: &ServiceCluster) -> anyhow::Result<OpenWork> {
     Ok(open)
 }
 
+/// How often open work is counted.
+const COUNT_AGAIN: Duration = Duration::from_millis(250);
+
+/// Waits until no order is open and no message, job or notice waits; tells each count to `show`.
+pub async fn wait_for_ends(
+    cluster: &ServiceCluster,
+    still_max: Duration,
+    show: impl Fn(OpenWork),
+) -> anyhow::Result<()> {
+    let mut limit = WaitLimit::new("everything ends", still_max, COUNT_AGAIN);
+    loop {
+        let open = open(cluster).await?;
+        show(open);
+        if open.is_nothing() {
+            return Ok(());
+        }
+        limit.look_again(open).await?;
+    }
+}
+
 /// Products of the demo's shop, which inventory-service adds before those of a load.
 const DEMO_PRODUCTS: u64 = 8;
 

@@ -1,6 +1,6 @@
 //! Resource usage of the servers: processor time, transactions, statements.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, ops::Sub as _, time::Duration};
 
 use anyhow::Context as _;
 use devstack::ServerStack;
@@ -32,13 +32,11 @@ impl ResourceUsage {
     ) -> anyhow::Result<Self> {
         let mut account = Self::default();
         for (name, pid) in cluster.pids() {
-            account.services.extend(cpu::of(pid).map(|it| (name, it)));
+            account.services.extend(cpu::of(pid).map(|time| (name, time)));
         }
         if let Some(stack) = stack {
             for (part, root) in stack.process_trees().await {
-                account
-                    .servers
-                    .extend(cpu::of_tree(root).map(|duration| (part.to_string(), duration)));
+                account.servers.insert(part.to_string(), devstack::processor_time(root));
             }
         }
         let mut conn = PgConnection::connect(&cluster.stack().postgres).await?;
@@ -64,7 +62,7 @@ impl ResourceUsage {
             .bind(name)
             .fetch_one(&mut conn)
             .await;
-            account.statements.extend(statements.ok().map(|it| (member.to_string(), it)));
+            account.statements.extend(statements.ok().map(|n| (member.to_string(), n)));
         }
         conn.close().await?;
         Ok(account)
@@ -73,23 +71,19 @@ impl ResourceUsage {
     /// Resource usage since `before`.
     #[must_use]
     pub fn since(&self, before: &Self) -> Self {
-        let time = |now: &BTreeMap<String, Duration>, then: &BTreeMap<String, Duration>| {
-            let spent = |(name, now): (&String, &Duration)| {
-                (name.clone(), now.saturating_sub(then.get(name).copied().unwrap_or_default()))
-            };
-            now.iter().map(spent).collect()
-        };
-        let count = |now: &BTreeMap<String, i64>, then: &BTreeMap<String, i64>| {
-            let spent = |(name, now): (&String, &i64)| {
-                (name.clone(), now - then.get(name).copied().unwrap_or_default())
-            };
-            now.iter().map(spent).collect()
-        };
+        fn spent<N: Copy + Default>(
+            now: &BTreeMap<String, N>,
+            then: &BTreeMap<String, N>,
+            minus: impl Fn(N, N) -> N,
+        ) -> BTreeMap<String, N> {
+            let before = |name| then.get(name).copied().unwrap_or_default();
+            now.iter().map(|(name, now)| (name.clone(), minus(*now, before(name)))).collect()
+        }
         Self {
-            services: time(&self.services, &before.services),
-            servers: time(&self.servers, &before.servers),
-            transactions: count(&self.transactions, &before.transactions),
-            statements: count(&self.statements, &before.statements),
+            services: spent(&self.services, &before.services, Duration::saturating_sub),
+            servers: spent(&self.servers, &before.servers, Duration::saturating_sub),
+            transactions: spent(&self.transactions, &before.transactions, i64::sub),
+            statements: spent(&self.statements, &before.statements, i64::sub),
         }
     }
 }

@@ -60,7 +60,7 @@ pub fn print(before: &ServiceTables, after: &ServiceTables, later: &ServiceTable
             let at = |moment: &ServiceTables| {
                 let known = moment
                     .get(n)
-                    .and_then(|(_, items)| items.iter().find(|it| it.name == table.name));
+                    .and_then(|(_, items)| items.iter().find(|known| known.name == table.name));
                 known.map_or((0, 0, 0), |table_size| {
                     (table_size.rows, table_size.dead, table_size.bytes / 1024)
                 })

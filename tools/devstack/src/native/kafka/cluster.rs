@@ -3,15 +3,10 @@
 
 use std::array;
 
-use tokio::process::Command;
-
-use super::{CLUSTER, InstalledKafka, SETTINGS, address, filled_in, write};
+use super::{InstalledKafka, SETTINGS, address, filled_in, write};
 use crate::{
     StackError, StorageDurability,
-    native::{
-        java::ClassSharing, ports::PortPair, server::NativeServer, supervisor::LaunchCommand,
-        supervisor::ServerFolder, tool,
-    },
+    native::{java::ClassSharing, ports::PortPair, server::NativeServer, supervisor::ServerFolder},
     probe::ServerProbe,
 };
 
@@ -27,9 +22,9 @@ impl InstalledKafka {
         let ports: [PortPair; 3] = array::from_fn(|_| PortPair::claim());
         let brokers = ports.each_ref().map(|port_pair| address(port_pair.numbers[0])).join(",");
         let mut id = 0;
-        let voters = ports.each_ref().map(|it| {
+        let voters = ports.each_ref().map(|pair| {
             id += 1;
-            format!("{id}@{}", address(it.numbers[1]))
+            format!("{id}@{}", address(pair.numbers[1]))
         });
         let voters = voters.join(",");
         let [first, second, third] = ports;
@@ -55,18 +50,12 @@ impl InstalledKafka {
             .replace("@voters@", voters);
         let file = folder.join("server.properties");
         write(&file, &filled_in(&settings, ports.numbers, &data))?;
-        let mut command = Command::new(&self.java);
-        command.arg("-cp").arg(self.classpath());
-        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(&file);
-        tool::run(command).await?;
-        let LaunchCommand { mut arguments, .. } =
-            self.launch(&folder, durability, ClassSharing::Use);
+        self.format_as(&file, &[]).await?;
+        let mut launch = self.launch(&folder, durability, ClassSharing::Use);
         // Three of them have to fit where one did.
-        arguments.iter_mut().filter(|text| text.starts_with("-Xmx")).for_each(|text| {
-            "-Xmx256m".clone_into(text);
-        });
-        let launch =
-            LaunchCommand { arguments, ..self.launch(&folder, durability, ClassSharing::Use) };
+        for flag in launch.arguments.iter_mut().filter(|text| text.starts_with("-Xmx")) {
+            "-Xmx256m".clone_into(flag);
+        }
         let probe = ServerProbe::Kafka { brokers: address(ports.numbers[0]), client: vec![] };
         NativeServer::start_on(ports, (launch, probe), workspace).await
     }

@@ -1,13 +1,11 @@
 //! A broker with TLS and SASL: it shows a certificate and asks clients for a password.
 
-use tokio::process::Command;
-
-use super::{CLUSTER, InstalledKafka, SETTINGS, settings_for, write};
+use super::{InstalledKafka, SETTINGS, filled_in, write};
 use crate::{
     StackError, StorageDurability,
     native::{
         authority::SecuredServers, java::ClassSharing, server::NativeServer,
-        supervisor::ServerFolder, tool,
+        supervisor::ServerFolder,
     },
     probe::ServerProbe,
 };
@@ -25,25 +23,21 @@ impl InstalledKafka {
         let folder = workspace.folder("kafka")?;
         let data = workspace.folder("kafka/data")?;
         let plain = folder.join("format.properties");
-        write(&plain, &settings_for([1, 2], &data))?;
+        write(&plain, &filled_in(SETTINGS, [1, 2], &data))?;
         // The user is part of what is formatted: there is no broker yet that could be told.
         let user = |mechanism: &str| {
             format!("{mechanism}=[name={},password={}]", secured.user, secured.password)
         };
-        let mut command = Command::new(&self.java);
-        command.arg("-cp").arg(self.classpath());
-        command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c"]).arg(&plain);
-        for mechanism in ["SCRAM-SHA-512", "SCRAM-SHA-256"] {
-            command.arg("--add-scram").arg(user(mechanism));
-        }
-        tool::run(command).await?;
+        let users = ["SCRAM-SHA-512", "SCRAM-SHA-256"]
+            .map(|mechanism| ["--add-scram".to_owned(), user(mechanism)]);
+        self.format_as(&plain, users.as_flattened()).await?;
         let (server, [port, _]) = NativeServer::start(workspace, |ports| {
             let settings = format!("{SETTINGS}\n{SECURED}")
                 .replace("@user@", &secured.user)
                 .replace("@password@", &secured.password)
                 .replace("@own@", &secured.server_file("server-all.pem").to_string_lossy())
                 .replace("@authority@", &secured.ca_file.to_string_lossy());
-            write(&folder.join("server.properties"), &super::filled_in(&settings, ports, &data))?;
+            write(&folder.join("server.properties"), &filled_in(&settings, ports, &data))?;
             let launch = self.launch(&folder, durability, ClassSharing::Use);
             let probe = ServerProbe::Kafka { brokers: address(ports[0]), client: secured.client() };
             Ok((launch, probe))

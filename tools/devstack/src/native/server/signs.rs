@@ -35,17 +35,18 @@ impl ServerSigns {
 
     /// The current snapshot of the signs.
     pub(super) fn look(&self) -> SeenSigns {
-        let works = worked(self.root).as_millis() / WORK.as_millis();
+        let works = processor_time(self.root).as_millis() / WORK.as_millis();
         SeenSigns { works, log_bytes: fs::metadata(&self.log).map_or(0, |metadata| metadata.len()) }
     }
 }
 
 /// Processor time of a process and of all below it; what has ended and was waited for is in it.
-fn worked(process: u32) -> Duration {
+pub fn processor_time(process: u32) -> Duration {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
     let children = children.unwrap_or_default();
-    let below = children.split_whitespace().filter_map(|text| text.parse().ok()).map(worked);
+    let below =
+        children.split_whitespace().filter_map(|text| text.parse().ok()).map(processor_time);
     own(&stat) + below.sum::<Duration>()
 }
 
@@ -54,7 +55,7 @@ fn worked(process: u32) -> Duration {
 fn own(stat: &str) -> Duration {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let ticks = fields.split_whitespace().skip(11).take(4);
-    ticks.filter_map(|text| text.parse::<u32>().ok()).map(|it| TICK * it).sum()
+    ticks.filter_map(|text| text.parse::<u32>().ok()).map(|n| TICK * n).sum()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
         fact::{MessageFact, NOTICE_KINDS},
         service::ServiceName,
     },
-    JudgeRules, OrderRow, OrderVerdict, OrderView,
+    JudgeRules, OrderRow, OrderVerdict, OrderView, place_of,
 };
 
 /// Stages of a payment that go on by themselves.
@@ -53,6 +53,15 @@ pub(super) fn ended(order: &OrderRow, rules: &JudgeRules) -> OrderVerdict {
         "pending" => open(rules, || "it has not ended".to_owned()),
         "confirmed" | "cancelled" => OrderVerdict::Kept,
         other => violated(format!("its stage is {other}")),
+    }
+}
+
+impl OrderVerdict {
+    /// Takes in the verdict of one more source: what is violated outweighs what is open.
+    fn add(&mut self, other: Self) {
+        if *self == Self::Kept || matches!(other, Self::Violated(_)) {
+            *self = other;
+        }
     }
 }
 
@@ -134,10 +143,7 @@ impl OrderView {
                     source.said, source.first_missing
                 )
             };
-            let judged = if source.in_outbox { open(rules, what) } else { violated(what()) };
-            if verdict == OrderVerdict::Kept || matches!(judged, OrderVerdict::Violated(_)) {
-                verdict = judged;
-            }
+            verdict.add(if source.in_outbox { open(rules, what) } else { violated(what()) });
         }
         verdict
     }
@@ -158,10 +164,7 @@ impl OrderView {
             }
             let what = || format!("{missing} of {} messages of {service} never came", source.said);
             let is_on_its_way = source.in_outbox || !rules.all_read;
-            let judged = if is_on_its_way { open(rules, what) } else { violated(what()) };
-            if verdict == OrderVerdict::Kept || matches!(judged, OrderVerdict::Violated(_)) {
-                verdict = judged;
-            }
+            verdict.add(if is_on_its_way { open(rules, what) } else { violated(what()) });
         }
         verdict
     }
@@ -171,8 +174,9 @@ impl OrderView {
         if order.stage == "pending" {
             return OrderVerdict::Open;
         }
-        let at = NOTICE_KINDS.iter().position(|kind| *kind == order.stage);
-        let stage = at.and_then(|at| self.notices[at]).map_or("missing", |(stage, _)| stage);
+        let stage = place_of(order.stage)
+            .and_then(|at| self.notices[at])
+            .map_or("missing", |(stage, _)| stage);
         match stage {
             "sent" => OrderVerdict::Kept,
             "failed" => OrderVerdict::LeftOut,

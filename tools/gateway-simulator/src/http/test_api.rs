@@ -9,12 +9,11 @@ use axum::{
 };
 use serde_json::json;
 
-use super::{GatewayState, refuse, respond};
+use super::{GatewayState, reads::show, refuse, respond};
 use crate::{
     api::{answer::ApiAnswer, from_json, refusal::RequestRefusal},
     cuttable::CutSignal,
     faults::FaultSettings,
-    ledger::ChargeLedger,
 };
 
 /// `GET /livez`
@@ -24,10 +23,7 @@ pub(super) async fn livez() -> Response<Body> {
 
 /// `GET /summary`
 pub(super) async fn summary(State(gateway): State<Arc<GatewayState>>) -> Response<Body> {
-    match gateway.executor.look(ChargeLedger::summary).await {
-        Ok(summary) => respond(ApiAnswer::of(200, &summary)),
-        Err(_) => refuse(&RequestRefusal::Unavailable),
-    }
+    show(gateway.executor.look(|ledger| Ok(ledger.summary())).await)
 }
 
 /// `DELETE /keys`: a gateway remembers its keys for a time only.
@@ -52,8 +48,8 @@ pub(super) async fn switch_faults(
     ConnectInfo(cut): ConnectInfo<CutSignal>,
     body: Bytes,
 ) -> Response<Body> {
-    match from_json(&body).and_then(|faults| switch(&gateway, &cut, faults)) {
-        Ok(answer) => respond(answer),
+    match from_json(&body) {
+        Ok(faults) => switch(&gateway, &cut, faults),
         Err(refusal) => refuse(&refusal),
     }
 }
@@ -63,22 +59,17 @@ pub(super) async fn reset_faults(
     State(gateway): State<Arc<GatewayState>>,
     ConnectInfo(cut): ConnectInfo<CutSignal>,
 ) -> Response<Body> {
-    match switch(&gateway, &cut, FaultSettings::default()) {
-        Ok(answer) => respond(answer),
-        Err(refusal) => refuse(&refusal),
-    }
+    switch(&gateway, &cut, FaultSettings::default())
 }
 
-fn switch(
-    gateway: &GatewayState,
-    cut: &CutSignal,
-    faults: FaultSettings,
-) -> Result<ApiAnswer, RequestRefusal> {
+fn switch(gateway: &GatewayState, cut: &CutSignal, faults: FaultSettings) -> Response<Body> {
     let (down, answer) = (faults.down, ApiAnswer::of(200, &faults));
-    gateway.switches.switch(faults)?;
+    if let Err(refusal) = gateway.switches.switch(faults) {
+        return refuse(&refusal);
+    }
     if down {
         gateway.switchboard.cut_all_but(Some(cut));
     }
     tracing::info!(down, "faults switched");
-    Ok(answer)
+    respond(answer)
 }
