@@ -12,7 +12,7 @@
 
 #![warn(missing_docs)]
 
-use shared::topics::TopicSpec;
+use shared::{codec::RecordKind, topics::TopicSpec};
 
 pub use inventory::{
     MissingLine, ProductChanged, StockLine, StockRejected, StockReleased, StockReserved,
@@ -71,6 +71,24 @@ pub const TOPICS: [TopicSpec; 16] = [
     TopicSpec::dead_letters("payment-service.dlq"),
     TopicSpec::dead_letters("notify-service.dlq"),
 ];
+
+/// Every kind of record, one for each topic of events.
+pub fn record_kinds() -> Vec<RecordKind> {
+    vec![
+        RecordKind::of::<OrderPlaced>(),
+        RecordKind::of::<OrderConfirmed>(),
+        RecordKind::of::<OrderCancelled>(),
+        RecordKind::of::<StockReserved>(),
+        RecordKind::of::<StockRejected>(),
+        RecordKind::of::<StockReleased>(),
+        RecordKind::of::<ProductChanged>(),
+        RecordKind::of::<PaymentDone>(),
+        RecordKind::of::<PaymentFailed>(),
+        RecordKind::of::<PaymentRefunded>(),
+        RecordKind::of::<NotificationSent>(),
+        RecordKind::of::<NotificationFailed>(),
+    ]
+}
 
 /// The `ce_source` of a service.
 pub fn source(service: &str) -> String {

@@ -124,7 +124,7 @@ impl PlaceOrders {
         let outcome = self.app.execute(conn, &requests).await?;
         match outcome.answers.into_iter().find_map(Result::err) {
             None => Ok(outcome.effects),
-            // Only if an id is generated twice: the next attempt has other ids.
+            // Only if this batch generated an id twice: the next attempt generates other ids.
             Some(rejection) => Err(Fault::transient(rejection)),
         }
     }

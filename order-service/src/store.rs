@@ -123,7 +123,7 @@ async fn insert(
 ) -> Result<(), Fault> {
     // Only a placement makes an order, so each new row has one.
     let placed: Vec<&PlacedOrder> = new.iter().filter_map(|row| placed.get(row.key)).collect();
-    if placed.is_empty() {
+    if new.is_empty() {
         return Ok(());
     }
     let columns = OrderColumns::of(new);
@@ -150,7 +150,7 @@ async fn insert(
     .bind(placed.iter().map(|placement| placement.due_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
-    // Fewer only if an id was generated twice: the next attempt has other ids.
+    // Fewer only if an order has an id that is taken: the next attempt generates other ids.
     locked_rows::all_written(inserted.rows_affected(), new.len())
 }
 

@@ -178,12 +178,12 @@ pub enum InvalidRecord {
     #[error(transparent)]
     OtherSubject(#[from] OtherSubject),
     /// No product is called that.
-    #[error("its SKU is none")]
+    #[error("its SKU is not valid")]
     Sku(#[from] BadSku),
     /// No currency is called that.
-    #[error("its currency is none")]
+    #[error("its currency is not valid")]
     Currency(#[from] BadCurrency),
-    #[error("its amount is none")]
+    #[error("its amount is not valid")]
     Amount(#[from] BadAmount),
     /// A name that people could not read.
     #[error("its name is empty, longer than 500 characters, or has control characters")]
@@ -212,8 +212,8 @@ pub async fn decode(codec: &AvroCodec, message: &Message) -> Result<OrderInput, 
         }
         contract::PRODUCT_CHANGED => {
             let record = codec.decode_optional(message).await?;
-            let word = product(message, record).map_err(Fault::poison)?;
-            Ok(OrderInput::Product(word))
+            let product = product(message, record).map_err(Fault::poison)?;
+            Ok(OrderInput::Product(product))
         }
         other => Err(Fault::poison(InvalidRecord::Topic(other.to_owned()))),
     }

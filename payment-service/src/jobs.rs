@@ -18,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    app::App,
+    app::{App, BatchOutcome},
     domain::payment::PaymentCommand,
     gateway::GatewayClient,
     metrics,
@@ -90,14 +90,15 @@ impl<C: GatewayCall> JobHandler for GatewayJob<C> {
             let action = PaymentAction::Command(C::command(ended)?);
             batch.push(PaymentRequest { order_id, action, trace: job.trace });
         }
-        let outcome = self.app.execute(conn, &batch).await?;
-        for (request, answer) in batch.iter().zip(outcome.answers) {
+        let BatchOutcome { answers, mut effects } = self.app.execute(conn, &batch).await?;
+        for (request, answer) in batch.iter().zip(answers) {
             if let Err(rejection) = answer {
                 let error = fault::chain(&rejection);
-                metrics::contradiction(request.order_id, &error, request.trace);
+                let update = metrics::contradiction(request.order_id, &error, request.trace);
+                effects.metrics.push(update);
             }
         }
-        Ok(outcome.effects)
+        Ok(effects)
     }
 
     /// Without its outcome the payment would stay open for good.

@@ -116,11 +116,16 @@ pub(crate) fn report(order_id: Uuid, event: &PaymentEvent, trace: Option<TracePa
     }
 }
 
-/// The gateway's answer contradicts an earlier one.
-pub(crate) fn contradiction(order_id: Uuid, error: &str, trace: Option<TraceParent>) {
-    counter!(CONTRADICTIONS).increment(1);
+/// The gateway's answer contradicts an earlier one: logs it, and returns the metric to update once
+/// the outcome is committed.
+pub(crate) fn contradiction(
+    order_id: Uuid,
+    error: &str,
+    trace: Option<TraceParent>,
+) -> MetricUpdate {
     let trace_id = trace.map(TraceParent::trace_id);
     tracing::error!(%order_id, trace_id, error, "the gateway contradicts what is known of a payment");
+    MetricUpdate::count(CONTRADICTIONS, &[])
 }
 
 /// One key, two requests: a bug in this service, or another client uses its keys.

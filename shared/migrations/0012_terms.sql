@@ -1,7 +1,8 @@
 -- Two stable codes get the terms of the field.
 --
 -- A pod of the version before this one writes the earlier codes until it is replaced. A letter that it writes with one is listed and
--- can be redriven or discarded like any other; the gauge dead_letters, which has one series per known reason, does not count it.
+-- can be redriven or discarded like any other; the gauge dead_letters, which has one series per known reason, does not count it,
+-- and `--reason reused-id` does not find it. A decision that it records keeps the earlier outcome.
 -- Copies on dead-letter topics keep the code with which they were published.
 
 -- The id of an earlier message, with other content.

@@ -4,6 +4,9 @@
 //! **Architecture invariant:** the code that decides returns the effects as data. Only the runtime
 //! (consumer, batcher, jobs, sweeper) saves them, in the transaction of the decision, and wakes the
 //! workers after the commit.
+//!
+//! Metrics are updated at most once: if a process dies, or gives up waiting for an answer, between
+//! a commit and the update, what was committed is not counted.
 
 use std::sync::Arc;
 

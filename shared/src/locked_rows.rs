@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_written_that_changed_or_said_something_with_the_next_version_in_order() {
+    fn rows_are_written_whose_state_changed_or_whose_messages_were_numbered_in_the_order_of_keys() {
         let mut rows = rows();
         drop(rows.decide([(&"new", &2), (&"known", &0), (&"silent", &0), (&"refused", &-1)]));
         rows.next_sequence(&"known");

@@ -94,8 +94,9 @@ pub struct OtherSubject {
 }
 
 impl Message {
-    /// Checks that the body is about the subject of the envelope, which is the message's key:
-    /// otherwise its order among the messages of the subject is not known.
+    /// Checks that the body is about the subject of the envelope. The consumer has checked that the
+    /// subject is the message's key: otherwise its order among the messages of the subject is not
+    /// known.
     pub fn check_subject(&self, body: &str) -> Result<(), OtherSubject> {
         let subject = &self.envelope.subject;
         if subject == body {

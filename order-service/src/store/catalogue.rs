@@ -12,13 +12,16 @@ use crate::domain::{
 
 /// Stores product updates: for each product the update with the highest sequence wins, in
 /// whatever order the updates are read.
-pub async fn learn(conn: &mut PgConnection, words: &[&ProductSnapshot]) -> Result<(), sqlx::Error> {
+pub async fn learn(
+    conn: &mut PgConnection,
+    products: &[&ProductSnapshot],
+) -> Result<(), sqlx::Error> {
     // The last update of each product, sorted, so that two batches cannot deadlock.
     let mut last: BTreeMap<&Sku, &ProductSnapshot> = BTreeMap::new();
-    for word in words {
-        let known = last.entry(&word.sku).or_insert(word);
-        if known.sequence < word.sequence {
-            *known = word;
+    for product in products {
+        let known = last.entry(&product.sku).or_insert(product);
+        if known.sequence < product.sequence {
+            *known = product;
         }
     }
     if last.is_empty() {

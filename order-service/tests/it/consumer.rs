@@ -149,22 +149,22 @@ async fn a_record_that_cannot_be_is_a_dead_letter_that_says_why() {
     let subject = order.to_string();
     let absurd = [
         (shop.message(&subject, 1, &reserved(Uuid::from_u128(7))), "but its ce_subject is"),
-        (shop.message(&subject, 1, &paid(order, -1)), "its amount is none"),
+        (shop.message(&subject, 1, &paid(order, -1)), "its amount is not valid"),
         (
             shop.message(
                 &other.to_string(),
                 1,
                 &PaymentDone { currency: "euros".to_owned(), ..paid(other, 500) },
             ),
-            "its currency is none",
+            "its currency is not valid",
         ),
         (shop.message("tea", 2, &product("coffee", 1)), "but its ce_subject is"),
-        (shop.message("t\0", 2, &product("t\0", 1)), "its SKU is none"),
+        (shop.message("t\0", 2, &product("t\0", 1)), "its SKU is not valid"),
         (
             shop.message("oat", 2, &ProductChanged { name: "\0".to_owned(), ..product("oat", 1) }),
             "its name is",
         ),
-        (shop.tombstone("two words", 1), "its SKU is none"),
+        (shop.tombstone("two words", 1), "its SKU is not valid"),
     ];
     let batch: Vec<_> = absurd.iter().map(|(incoming, _)| incoming.clone()).collect();
     let taken = shop.consumer.process_batch(&batch).await.unwrap();

@@ -14,13 +14,9 @@ use order_service::{
     consumer::EventHandler,
     domain::{
         catalogue::{ProductDetails, ProductOffer, ProductSnapshot, Sku},
-        contact::{EmailAddress, PaymentMethod},
-        draft::{Customer, DraftLine, OrderDraft},
-        money::{Currency, Money, Quantity},
-        order::OrderCommand,
+        money::{Currency, Money},
     },
     http::{self, OrderApi},
-    request::OrderRequest,
     store::{catalogue, view},
     wire,
 };
@@ -158,30 +154,6 @@ impl Shop {
             ProductSnapshot { sku: Sku::parse(sku).unwrap(), sequence: 1, product: Some(product) };
         let mut conn = self.pool.acquire().await.unwrap();
         catalogue::learn(&mut conn, &[&word]).await.unwrap();
-    }
-
-    /// Places an order for two teas, 500 cents.
-    pub(crate) async fn place(&self) -> Uuid {
-        let mut tx = db::begin(&self.pool).await.unwrap();
-        let wish =
-            DraftLine { sku: Sku::parse("tea").unwrap(), quantity: Quantity::new(2).unwrap() };
-        let draft = OrderDraft::new(
-            vec![wish],
-            Currency::parse("EUR").unwrap(),
-            PaymentMethod::parse("tok_visa").unwrap(),
-            Customer { email: EmailAddress::parse("ada@example.org").unwrap(), name: None },
-        );
-        let offers = catalogue::offers(&mut tx, &["tea"]).await.unwrap();
-        let now = self.clock.now();
-        let placement = draft.unwrap().price(&offers, now, now + PATIENCE).unwrap();
-        let order_id = self.clock.new_id();
-        let command = OrderCommand::Place(placement);
-        let placed = OrderRequest { order_id, command, heard: None, trace: None };
-        let outcome = self.app.execute(&mut tx, &[placed]).await.unwrap();
-        assert!(outcome.answers[0].is_ok());
-        outcome.effects.save(&mut tx).await.unwrap();
-        tx.commit().await.unwrap();
-        order_id
     }
 
     /// A message of another service about an order.

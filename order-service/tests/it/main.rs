@@ -10,6 +10,8 @@ mod kit;
 mod open;
 mod pages;
 mod place;
+mod placement;
+mod rows;
 mod service;
 mod silence;
 mod sweeper;

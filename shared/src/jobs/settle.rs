@@ -47,7 +47,7 @@ impl<E: JobHandler> WorkerParts<E> {
         let mut collisions = 0;
         while outcomes.len() > 0 {
             let all = (&*outcomes.ended, &*outcomes.fences, &*outcomes.stays);
-            match self.bring_home(all).await {
+            match self.apply_outcomes(all).await {
                 Ok(()) => {
                     settled.count(outcomes);
                     *outcomes = PendingOutcomes::default();
@@ -60,7 +60,7 @@ impl<E: JobHandler> WorkerParts<E> {
                     tracing::warn!(
                         kind = E::KIND,
                         error = fault::chain(&*error),
-                        "outcomes cannot be brought home together and are taken one by one"
+                        "outcomes cannot be applied together and are applied one by one"
                     );
                     self.isolate(outcomes, &mut settled).await?;
                 }
@@ -71,7 +71,7 @@ impl<E: JobHandler> WorkerParts<E> {
     }
 
     /// One transaction: the effect's own rows, the jobs' rows, the messages.
-    async fn bring_home(&self, some: OutcomeSlice<'_, E::Done>) -> Result<(), Fault> {
+    async fn apply_outcomes(&self, some: OutcomeSlice<'_, E::Done>) -> Result<(), Fault> {
         let work = AssertUnwindSafe(self.transact(some)).catch_unwind();
         let work = work
             .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("settling panicked"))));
@@ -166,7 +166,7 @@ impl<E: JobHandler> WorkerParts<E> {
     ) -> Result<(), Fault> {
         while let Some(last) = outcomes.ended.len().checked_sub(1) {
             let one = (&outcomes.ended[last..], &outcomes.fences[last..], &[][..]);
-            let fault = match self.bring_home(one).await {
+            let fault = match self.apply_outcomes(one).await {
                 Ok(()) => {
                     settled.count_ended(&outcomes.ended[last].1);
                     outcomes.drop_last();

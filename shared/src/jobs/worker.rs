@@ -360,7 +360,7 @@ impl<E: JobHandler> JobWorker<E> {
         let backoff = BackoffSchedule::hold();
         let mut failures = 0;
         while let Err(fault) = self.settle().await {
-            self.complain(&fault, "outcomes cannot be brought home");
+            self.complain(&fault, "outcomes cannot be applied");
             tokio::select! {
                 () = &mut enough => return,
                 () = tokio::time::sleep(backoff.delay(failures)) => failures += 1,

@@ -16,6 +16,25 @@ fn envelope() -> MessageEnvelope {
 }
 
 #[test]
+fn a_body_about_another_subject_or_in_another_spelling_is_told_from_the_envelopes() {
+    let incoming = IncomingMessage {
+        topic: "a-topic".to_owned(),
+        partition: 0,
+        offset: 0,
+        timestamp_ms: None,
+        key: None,
+        headers: MessageHeaders::default(),
+        payload: None,
+    };
+    let message = Message { incoming, envelope: envelope() };
+    assert_eq!(message.check_subject("a-subject"), Ok(()));
+    for body in ["A-SUBJECT", "another", ""] {
+        let error = message.check_subject(body).unwrap_err().to_string();
+        assert_eq!(error, format!("it is about {body}, but its ce_subject is a-subject"));
+    }
+}
+
+#[test]
 fn what_the_headers_say_is_read_back() {
     let envelope = envelope();
     assert_eq!(MessageEnvelope::from_headers(&envelope.to_headers()), Ok(envelope));
@@ -23,11 +42,11 @@ fn what_the_headers_say_is_read_back() {
 
 fn without(name: &str, instead: Option<&str>) -> MessageHeaders {
     let mut headers = MessageHeaders::default();
-    for (it, value) in envelope().to_headers().iter() {
-        if it != name {
-            headers.push_raw(it, value);
+    for (header, value) in envelope().to_headers().iter() {
+        if header != name {
+            headers.push_raw(header, value);
         } else if let Some(value) = instead {
-            headers.push(it, value);
+            headers.push(header, value);
         }
     }
     headers

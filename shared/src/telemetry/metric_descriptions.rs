@@ -69,7 +69,7 @@ pub(super) fn describe() {
 
     describe_counter!("job_attempts_total", "Attempts that ended, by kind and outcome.");
     describe_histogram!("job_attempt_duration_seconds", Unit::Seconds, "One attempt, by kind.");
-    describe_histogram!("job_settle_batch_size", "Outcomes brought home at once, by kind.");
+    describe_histogram!("job_settle_batch_size", "Outcomes applied at once, by kind.");
     describe_counter!("job_ended_total", "Jobs that ended, by kind and how.");
 }
 

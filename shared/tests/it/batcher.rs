@@ -11,7 +11,7 @@ use shared::{
         SubmitError,
     },
     db,
-    effects::{DecisionEffects, WorkerWakers},
+    effects::{DecisionEffects, MetricUpdate, WorkerWakers},
     fault::Fault,
     idempotency::{
         self, AnswerRecord, HttpAnswer, IdempotencyKey, IdempotentAnswer, IdempotentBatch,
@@ -47,14 +47,13 @@ impl BatchHandler for Ledger {
             .bind(commands)
             .execute(&mut *conn)
             .await?;
-        Ok((
-            commands.iter().map(|text| format!("took {text}")).collect(),
-            DecisionEffects::default(),
-        ))
+        let answers = commands.iter().map(|text| format!("took {text}")).collect();
+        let metrics = vec![MetricUpdate::count("ledger_lines_total", &[]); commands.len()];
+        Ok((answers, DecisionEffects { metrics, ..DecisionEffects::default() }))
     }
 }
 
-async fn database() -> PgPool {
+pub(crate) async fn database() -> PgPool {
     let (pool, _) = kit::database().await;
     pool.execute(sqlx::raw_sql(
         "CREATE TABLE ledger (line text NOT NULL CHECK (line <> 'clash'),
@@ -95,7 +94,7 @@ async fn lines(pool: &PgPool) -> Vec<String> {
 }
 
 /// Submits these commands together and takes one step.
-async fn together(pool: &PgPool, commands: &[&str]) -> Vec<Result<String, SubmitError>> {
+pub(crate) async fn together(pool: &PgPool, commands: &[&str]) -> Vec<Result<String, SubmitError>> {
     let (batcher, mut worker) = make(pool, Ledger, settings());
     let answers = join_all(commands.iter().map(|command| batcher.submit((*command).to_owned())));
     let (answers, step) = tokio::join!(answers, worker.step());

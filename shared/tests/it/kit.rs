@@ -20,7 +20,7 @@ use shared::{
     clock::Clock,
     consumer::{BatchProcessor, HandlerOutcome, MessageHandler, NewMessage},
     db,
-    effects::{DecisionEffects, WorkerWakers},
+    effects::{DecisionEffects, MetricUpdate, WorkerWakers},
     fault::Fault,
     kafka,
     message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceParent},
@@ -36,6 +36,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 /// The topic that the test handler reads, and the topic of its sums.
 pub(crate) const NUMBERS: &str = "numbers";
 pub(crate) const SUMS: &str = "sums";
+
+/// The counter of the test handler: numbers that it accepted.
+pub(crate) const ACCEPTED: &str = "tally_accepted_total";
 
 /// The table of the test handler.
 pub(crate) const TALLY_TABLE: &str =
@@ -161,8 +164,12 @@ impl MessageHandler for Tally {
         .fetch_all(conn)
         .await?;
         let messages = said.iter().map(|(key, said, total)| number(SUMS, key, *said, *total));
-        handled.effects =
-            DecisionEffects { messages: messages.collect(), ..DecisionEffects::default() };
+        let accepted = batch.len() - handled.refused.len();
+        handled.effects = DecisionEffects {
+            messages: messages.collect(),
+            metrics: vec![MetricUpdate::count(ACCEPTED, &[]); accepted],
+            ..DecisionEffects::default()
+        };
         Ok(handled)
     }
 }
@@ -177,6 +184,11 @@ pub(crate) fn parts(pool: &PgPool, handler: Tally) -> BatchProcessor<Tally> {
         clock: Clock::System,
         watch: SequenceWatch::default(),
     }
+}
+
+/// Installs the recorder of metrics: what was counted before is not recorded.
+pub(crate) fn count_from_here() {
+    telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
 }
 
 /// The value of a series, named as it is rendered.

@@ -9,6 +9,7 @@ mod batcher;
 mod begun_anew;
 mod ceiling;
 mod codec;
+mod committed_metrics;
 mod consumer;
 mod dead_jobs;
 mod dead_letter_admin;

@@ -9,7 +9,7 @@ use std::{
 use serde_json::json;
 use shared::{
     backoff::BackoffSchedule,
-    effects::{DecisionEffects, WorkerWakers},
+    effects::{DecisionEffects, MetricUpdate, WorkerWakers},
     fault::Fault,
     health::ProcessHealth,
     jobs::{
@@ -183,7 +183,8 @@ impl JobHandler for Probe {
                 .await?;
             messages.push(number("ended", &job.key, 1, i64::from(job.attempt)));
         }
-        Ok(DecisionEffects { messages, ..DecisionEffects::default() })
+        let metrics = vec![MetricUpdate::count("probe_ended_total", &[]); ended.len()];
+        Ok(DecisionEffects { messages, metrics, ..DecisionEffects::default() })
     }
 }
 

@@ -12,11 +12,12 @@ use rdkafka::{
     client::DefaultClientContext,
 };
 use sagactl::{
-    audit::{AuditTargets, ServiceName},
+    audit::{AuditTargets, ServiceName, readers},
     http_client::http_client,
 };
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+use shared::consumer::RecordHandler as _;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::process::Command;
 use uuid::Uuid;
@@ -349,4 +350,23 @@ async fn the_audit_names_each_violation_of_a_system_that_runs_or_was_stopped() {
     let charges = "gateway charges match orders";
     auditor.run(&["--partial"]).await.assert_violated(&[history, topics, mails, charges]);
     assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_audit_knows_which_services_read_each_topic() {
+    let reads = [
+        (ServiceName::Orders, order_service::consumer::EventHandler::reads()),
+        (ServiceName::Inventory, inventory_service::consumer::EventHandler::reads()),
+        (ServiceName::Payments, payment_service::consumer::EventHandler::reads()),
+        (ServiceName::Notify, notify_service::consumer::EventHandler::reads()),
+    ];
+    for topic in TOPICS.iter().map(|spec| spec.name).filter(|name| !name.contains('.')) {
+        let found: BTreeSet<ServiceName> = reads
+            .iter()
+            .filter(|(_, kinds)| kinds.iter().any(|kind| kind.topic() == topic))
+            .map(|(service, _)| *service)
+            .collect();
+        let known: BTreeSet<ServiceName> = readers(topic).iter().copied().collect();
+        assert_eq!(known, found, "{topic}");
+    }
 }

@@ -8,13 +8,9 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
-use contract::{
-    NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderPlaced, PaymentDone,
-    PaymentFailed, PaymentRefunded, ProductChanged, StockRejected, StockReleased, StockReserved,
-    TOPICS,
-};
+use contract::{TOPICS, record_kinds};
 use shared::{
-    codec::{AvroCodec, CodecSettings, RecordKind},
+    codec::{AvroCodec, CodecSettings},
     config::{BrokerSettings, CheckSettings as _},
     health::ProcessHealth,
     topics,
@@ -23,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::screen::say;
 
-/// Where the broker and the registry are; in the services' own words.
+/// Where the broker and the registry are: the same settings as those of the services.
 #[derive(Debug, Args)]
 pub struct ContractOptions {
     /// Address and security settings of the broker.
@@ -51,49 +47,22 @@ pub async fn run(options: ContractOptions) -> anyhow::Result<ExitCode> {
         let component = health.component("topics");
         let replicas = options.broker.replicas();
         topics::ensure(&broker, &TOPICS, replicas, &component, &stop).await?;
-        let words = CodecSettings {
-            // Nothing is said here.
+        let settings = CodecSettings {
+            // No message is sent here.
             source: String::new(),
             registry_url: options.schema_registry_url,
             prefix: broker.prefix,
         };
         let component = health.component("schemas");
-        AvroCodec::connect(&words, &kinds(), &[], &component, &stop).await?;
+        AvroCodec::connect(&settings, &record_kinds(), &[], &component, &stop).await?;
         anyhow::Ok(())
     };
     let made = tokio::time::timeout(limit, making).await;
     made.with_context(|| format!("not done after {limit:?}: {:?}", health.report()))??;
-    say(format_args!("{} topics and {} schemas are as declared", TOPICS.len(), kinds().len()));
+    say(format_args!(
+        "{} topics and {} schemas are as declared",
+        TOPICS.len(),
+        record_kinds().len()
+    ));
     Ok(ExitCode::SUCCESS)
-}
-
-/// Every kind of record.
-fn kinds() -> [RecordKind; 12] {
-    [
-        RecordKind::of::<OrderPlaced>(),
-        RecordKind::of::<OrderConfirmed>(),
-        RecordKind::of::<OrderCancelled>(),
-        RecordKind::of::<StockReserved>(),
-        RecordKind::of::<StockRejected>(),
-        RecordKind::of::<StockReleased>(),
-        RecordKind::of::<ProductChanged>(),
-        RecordKind::of::<PaymentDone>(),
-        RecordKind::of::<PaymentFailed>(),
-        RecordKind::of::<PaymentRefunded>(),
-        RecordKind::of::<NotificationSent>(),
-        RecordKind::of::<NotificationFailed>(),
-    ]
-}
-
-#[cfg(test)]
-mod tests {
-    use contract::TOPICS;
-
-    use super::*;
-
-    #[test]
-    fn every_topic_of_events_has_its_kind() {
-        let dead_letters = TOPICS.iter().filter_map(|spec| spec.name.strip_suffix(".dlq")).count();
-        assert_eq!(kinds().len(), TOPICS.len() - dead_letters);
-    }
 }

@@ -1,11 +1,13 @@
 //! Dependencies between the crates point one way: services → contract → shared; tools → contract,
 //! shared.
 
-use std::collections::BTreeMap;
+use std::process::Command;
 
-use super::{Sin, assert_none, tree::File};
+use serde_json::{Value, json};
 
-/// Each crate, and the crates of this workspace that it may depend on; tests may use others.
+use super::tree::root;
+
+/// Each crate, and the crates of this workspace that its programs may depend on.
 const ALLOWED: [(&str, &[&str]); 11] = [
     ("shared", &[]),
     ("contract", &["shared"]),
@@ -21,53 +23,63 @@ const ALLOWED: [(&str, &[&str]); 11] = [
     ("system-tests", &[]),
 ];
 
-/// The dependencies that a manifest names for programs.
-fn forbidden(manifest: &File) -> Vec<Sin> {
-    let allowed: BTreeMap<&str, &[&str]> = ALLOWED.into();
-    let name = manifest.text.lines().find_map(|line| line.strip_prefix("name = \""));
-    let Some(name) = name.and_then(|rest| rest.strip_suffix('"')) else { return vec![] };
-    let Some(may) = allowed.get(name) else {
-        return vec![manifest.sin(0, format!("the crate {name} is not in the table"))];
-    };
-    let section = manifest.text.split("[dependencies]").nth(1).unwrap_or_default();
-    let section = section.split("\n[").next().unwrap_or_default();
-    section
-        .lines()
-        .filter_map(|line| line.split('.').next())
-        .filter(|dependency| allowed.contains_key(dependency) && !may.contains(dependency))
-        .map(|dependency| manifest.sin(0, format!("{name} depends on {dependency}")))
-        .collect()
+/// The dependencies of tests that would put the shop into the runtime's tests, too.
+const NOT_EVEN_IN_TESTS: [(&str, &str); 1] = [("shared", "contract")];
+
+/// What the packages that `cargo metadata` describes depend on and may not.
+fn forbidden(packages: &[Value]) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let is_ours = |name: &str| ALLOWED.iter().any(|(known, _)| *known == name);
+    let mut found = Vec::new();
+    for package in packages {
+        let name = text(&package["name"]);
+        let Some((_, may)) = ALLOWED.iter().find(|(known, _)| *known == name) else {
+            found.push(format!("the crate {name} is not in the table"));
+            continue;
+        };
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            let on = text(&dependency["name"]);
+            let is_forbidden = if dependency["kind"] == "dev" {
+                NOT_EVEN_IN_TESTS.contains(&(name.as_str(), on.as_str()))
+            } else {
+                is_ours(&on) && !may.contains(&on.as_str())
+            };
+            found.extend(is_forbidden.then(|| format!("{name} depends on {on}")));
+        }
+    }
+    found
 }
 
 #[test]
 fn dependencies_between_crates_point_one_way() {
-    let manifests: Vec<File> = File::all("toml")
-        .into_iter()
-        .filter(|file| file.name() == "Cargo.toml" && file.text.contains("[package]"))
-        .collect();
-    assert_eq!(manifests.len(), ALLOWED.len());
-    let sins: Vec<Sin> = manifests.iter().flat_map(forbidden).collect();
-    assert_none("the runtime knows no order, and no service knows another one", &sins);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--no-deps", "--locked", "--format-version", "1"]);
+    let output = cargo.current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    assert_eq!(packages.len(), ALLOWED.len());
+    let found = forbidden(packages);
+    assert!(found.is_empty(), "the runtime knows no order, no service another one: {found:?}");
 }
 
 #[test]
 fn a_dependency_that_points_the_other_way_is_found() {
-    let sins = |name: &str, dependency: &str| {
-        let text = format!(
-            "[package]\nname = \"{name}\"\n\n[dependencies]\n{dependency}.workspace = true\n\n\
-             [dev-dependencies]\ndevstack.workspace = true\n"
-        );
-        forbidden(&File::planted("Cargo.toml", &text)).len()
+    let found = |name: &str, on: &str, kind: Value| {
+        let dependency = json!({ "name": on, "kind": kind });
+        forbidden(&[json!({ "name": name, "dependencies": [dependency] })]).len()
     };
-    for (name, dependency) in [
-        ("shared", "contract"),
-        ("contract", "order-service"),
-        ("order-service", "payment-service"),
-        ("sagactl", "devstack"),
-        ("newcomer", "shared"),
+    for (name, on, kind) in [
+        ("shared", "contract", Value::Null),
+        ("shared", "contract", json!("dev")),
+        ("contract", "order-service", Value::Null),
+        ("order-service", "payment-service", json!("build")),
+        ("sagactl", "devstack", Value::Null),
     ] {
-        assert_eq!(sins(name, dependency), 1, "{name} {dependency}");
+        assert_eq!(found(name, on, kind), 1, "{name} {on}");
     }
-    assert_eq!(sins("order-service", "contract"), 0);
-    assert_eq!(sins("shared", "serde"), 0);
+    assert_eq!(forbidden(&[json!({ "name": "newcomer" })]).len(), 1);
+    assert_eq!(found("order-service", "contract", Value::Null), 0);
+    assert_eq!(found("order-service", "devstack", json!("dev")), 0);
+    assert_eq!(found("shared", "serde", Value::Null), 0);
 }

@@ -24,7 +24,7 @@ fn alerts() -> Vec<Value> {
 }
 
 pub(super) fn names() -> BTreeSet<String> {
-    alerts().iter().map(|it| it["alert"].as_str().unwrap().to_owned()).collect()
+    alerts().iter().map(|alert| alert["alert"].as_str().unwrap().to_owned()).collect()
 }
 
 /// The pages, by the alert that they are about.
@@ -39,7 +39,8 @@ pub(super) fn expressions() -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let own = alerts().into_iter().map(|value| (text(&value["alert"]), text(&value["expr"])));
     let of_page = |(name, page): (String, String)| {
-        let blocks = page.split("```promql\n").skip(1).filter_map(|it| it.split("```").next());
+        let blocks =
+            page.split("```promql\n").skip(1).filter_map(|block| block.split("```").next());
         let lines = blocks.flat_map(str::lines).map(str::to_owned).collect::<Vec<_>>();
         lines.into_iter().map(move |line| (format!("{name}.md"), line))
     };
@@ -53,7 +54,7 @@ pub(super) fn must_stay_0() -> Vec<(String, String)> {
     let its = groups.filter(|value| value["name"] == "must-stay-0");
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     its.flat_map(|value| value["rules"].as_array().unwrap())
-        .map(|it| (text(&it["alert"]), text(&it["expr"])))
+        .map(|alert| (text(&alert["alert"]), text(&alert["expr"])))
         .collect()
 }
 
@@ -129,7 +130,7 @@ async fn each_alert_fires_when_it_should_and_is_silent_when_it_should_be() {
     promtool(&["test", "rules", "saga.test.yaml"]).await.unwrap();
     let tests: Value = serde_saphyr::from_str(&file("deploy/alerts/saga.test.yaml")).unwrap();
     let all = tests["tests"].as_array().unwrap().iter();
-    let tried = all.flat_map(|it| it["alert_rule_test"].as_array().unwrap());
+    let tried = all.flat_map(|file| file["alert_rule_test"].as_array().unwrap());
     let (mut fires, mut is_silent) = (BTreeSet::new(), BTreeSet::new());
     for it in tried {
         let name = it["alertname"].as_str().unwrap().to_owned();

@@ -31,7 +31,7 @@ fn dashboards() -> Vec<(String, Value)> {
 /// The panels of a dashboard that show something.
 fn panels(dashboard: &Value) -> Vec<&Value> {
     let all = dashboard["panels"].as_array().unwrap();
-    all.iter().filter(|it| it["type"] != "row").collect()
+    all.iter().filter(|panel| panel["type"] != "row").collect()
 }
 
 /// Every question of every panel.
@@ -54,7 +54,7 @@ pub(super) fn queries() -> Vec<Query> {
 
 /// What is wrong with a panel.
 fn complaints(panel: &Value) -> Vec<&'static str> {
-    let says = |value: &Value| value.as_str().is_some_and(|it| !it.is_empty());
+    let says = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
     let ours = |value: &Value| value["uid"] == "prometheus" && value["type"] == "prometheus";
     let targets = panel["targets"].as_array().cloned().unwrap_or_default();
     let names: BTreeSet<_> = targets.iter().map(|value| value["refId"].as_str()).collect();
@@ -65,7 +65,10 @@ fn complaints(panel: &Value) -> Vec<&'static str> {
         ("it has no description", says(&panel["description"])),
         ("it has no unit", says(&panel["fieldConfig"]["defaults"]["unit"])),
         ("it asks somebody else", ours(&panel["datasource"])),
-        ("a question of it asks somebody else", targets.iter().all(|it| ours(&it["datasource"]))),
+        (
+            "a question of it asks somebody else",
+            targets.iter().all(|target| ours(&target["datasource"])),
+        ),
         (
             "it asks nothing",
             !targets.is_empty() && targets.iter().all(|value| says(&value["expr"])),
@@ -103,7 +106,7 @@ fn each_dashboard_is_one_that_grafana_takes() {
         assert_eq!(dashboard["schemaVersion"], 42, "{name}: the version of the image's Grafana");
         assert!(dashboard["id"].is_null(), "{name}: Grafana gives the number");
         let all = dashboard["panels"].as_array().unwrap();
-        let ids: BTreeSet<_> = all.iter().map(|it| it["id"].as_u64().unwrap()).collect();
+        let ids: BTreeSet<_> = all.iter().map(|panel| panel["id"].as_u64().unwrap()).collect();
         assert_eq!(ids.len(), all.len(), "{name}: two panels have one number");
         for (at, panel) in all.iter().enumerate() {
             let under = all[..at].iter().find(|value| overlap(panel, value));
@@ -146,7 +149,7 @@ fn each_counter_that_must_stay_0_is_shown_with_its_page() {
         let page = format!("Must stay 0: runbook {alert}.");
         let panels = panels(&messaging);
         let tells = |value: &&&Value| value["description"].as_str().unwrap().ends_with(&page);
-        let shown = panels.iter().filter(tells).map(|it| it["targets"][0]["expr"].clone());
+        let shown = panels.iter().filter(tells).map(|panel| panel["targets"][0]["expr"].clone());
         let counters = promql::read(&expression).metrics.into_keys();
         let expected: Vec<String> = counters.map(|text| format!("sum({text})")).collect();
         assert_eq!(shown.collect::<Vec<_>>(), expected, "{alert}");
@@ -163,7 +166,7 @@ fn the_image_finds_dashboards_alerts_and_services_where_they_are() {
         "./deploy/grafana/prometheus.yaml:/otel-lgtm/prometheus.yaml:ro",
         "./deploy/alerts/saga.yaml:/otel-lgtm/saga/alerts.yaml:ro",
     ] {
-        assert!(mounts.iter().any(|it| it == mount), "{mount}");
+        assert!(mounts.iter().any(|mounted| mounted == mount), "{mount}");
     }
     let provider: Value = serde_saphyr::from_str(&file("deploy/grafana/provider.yaml")).unwrap();
     assert_eq!(provider["providers"][0]["options"]["path"], "/otel-lgtm/saga/dashboards");

@@ -40,7 +40,7 @@ struct Logged {
 async fn logged(stage: &Stage, orders: u64) -> Logged {
     let began = Instant::now();
     let before = ProcessName::SERVICES.map(|process| written(&stage.cluster, process));
-    assert!(before.iter().any(|it| it.contains("\"level\":\"INFO\"")), "no line can be read");
+    assert!(before.iter().any(|line| line.contains("\"level\":\"INFO\"")), "no line can be read");
     let options = load::LoadOptions {
         orders,
         clients: 8,

@@ -78,7 +78,8 @@ fn unknown(expression: &str, legend: &str, shown: &page::Shown) -> Vec<String> {
     }
     let in_legend = legend.split("{{").skip(1).filter_map(|text| text.split("}}").next());
     let grouped = asked.grouped.iter().map(String::as_str).chain(in_legend);
-    unknown.extend(grouped.filter(|text| !labels.contains(text)).map(|it| format!("by {it}")));
+    unknown
+        .extend(grouped.filter(|text| !labels.contains(text)).map(|label| format!("by {label}")));
     unknown
 }
 

@@ -20,7 +20,7 @@ fn expected(shown: &Shown) -> BTreeSet<String> {
     let all = merged(shown);
     let row = |(name, metric): (&String, &Metric)| {
         let has_it = |service: &&&str| shown[**service].contains_key(name);
-        let places: Vec<&str> = shown.keys().filter(|it| has_it(it)).copied().collect();
+        let places: Vec<&str> = shown.keys().filter(|place| has_it(place)).copied().collect();
         let places = if places.len() == shown.len() { "all".to_owned() } else { places.join(", ") };
         let labels: Vec<String> = metric.labels.iter().map(|text| format!("`{text}`")).collect();
         let (kind, help) = (&metric.kind, &metric.help);
@@ -67,7 +67,7 @@ pub(super) fn assert_decent(shown: &Shown) {
         assert_eq!(metric.kind == "counter", name.ends_with("_total"), "{name}");
         for (label, values) in &metric.values {
             assert!(values.len() <= VALUES_MAX, "{name} has {} of {label}", values.len());
-            let long = values.iter().find(|it| looks_like_an_id(it));
+            let long = values.iter().find(|value| looks_like_an_id(value));
             assert!(long.is_none(), "{name}: {label} is {long:?}");
         }
     }

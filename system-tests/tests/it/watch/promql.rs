@@ -52,7 +52,7 @@ pub(super) fn read(expression: &str) -> Asked {
 
 /// The names up to a closing sign; other signs stand between them.
 fn names_until<'e>(tokens: &[Token<'e>], close: char) -> Vec<&'e str> {
-    let inside = tokens.iter().take_while(|it| **it != Token::Sign(close));
+    let inside = tokens.iter().take_while(|token| **token != Token::Sign(close));
     inside
         .filter_map(|token| match token {
             Token::Name(name) => Some(*name),
@@ -76,7 +76,7 @@ fn tokens(expression: &str) -> Vec<Token<'_>> {
                 rest.find(|character| !is_name(character)).unwrap_or(rest.len())
             }
             it if is_name(it) => {
-                let end = rest.find(|it| !is_name(it)).unwrap_or(rest.len());
+                let end = rest.find(|character| !is_name(character)).unwrap_or(rest.len());
                 tokens.push(Token::Name(&rest[..end]));
                 end
             }

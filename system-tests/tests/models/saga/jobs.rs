@@ -215,7 +215,7 @@ impl Saga {
             // The outcome `Done` counts from any worker, as long as the row is there.
             if row.is_live() && row.life == hand.life {
                 row.end();
-                self.bring_home(world, hand.kind, Ended::Done(book));
+                self.apply_outcomes(world, hand.kind, Ended::Done(book));
             }
             return;
         }
@@ -231,11 +231,11 @@ impl Saga {
             row.end();
         }
         if is_last {
-            self.bring_home(world, hand.kind, Ended::GaveUp { in_doubt });
+            self.apply_outcomes(world, hand.kind, Ended::GaveUp { in_doubt });
         }
     }
 
-    fn bring_home(&self, world: &mut World, kind: Kind, ended: Ended) {
+    fn apply_outcomes(&self, world: &mut World, kind: Kind, ended: Ended) {
         use payment::Ask as P;
         let ask = match (kind, ended) {
             (Kind::Charge, Ended::Done(Book::Charged)) => P::Charged,

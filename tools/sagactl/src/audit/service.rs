@@ -53,6 +53,13 @@ pub fn readers(topic: &str) -> &'static [ServiceName] {
         contract::ORDER_CONFIRMED => &[Inventory, Notify],
         contract::STOCK_RESERVED => &[Payments, Orders],
         contract::PAYMENT_REFUNDED => &[Orders, Notify],
-        _others => &[Orders],
+        contract::STOCK_REJECTED
+        | contract::STOCK_RELEASED
+        | contract::PRODUCT_CHANGED
+        | contract::PAYMENT_DONE
+        | contract::PAYMENT_FAILED
+        | contract::NOTIFICATION_SENT
+        | contract::NOTIFICATION_FAILED => &[Orders],
+        _unknown => &[],
     }
 }
