@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_written_whose_state_changed_or_whose_messages_were_numbered_in_the_order_of_keys() {
+    fn rows_are_written_sorted_by_key_if_their_state_changed_or_a_message_was_numbered() {
         let mut rows = rows();
         drop(rows.decide([(&"new", &2), (&"known", &0), (&"silent", &0), (&"refused", &-1)]));
         rows.next_sequence(&"known");

@@ -20,8 +20,9 @@ const REPLACED: [(&str, &str); 11] = [
     ("road", "messaging runtime, message path"),
 ];
 
-/// This file has to name them.
-const HERE: &str = "system-tests/tests/it/tidy/vocabulary.rs";
+/// These have to name them: this file, and the record of what replaced which.
+const EXEMPT: [&str; 2] =
+    ["system-tests/tests/it/tidy/vocabulary.rs", "docs/adr/0021-four-services-have-one-shape.md"];
 
 /// Names in databases of earlier versions, in the file that tests their migration.
 const RELEASED: [(&str, &str); 2] =
@@ -48,7 +49,8 @@ fn replaced_words(file: &File) -> Vec<Sin> {
 
 #[test]
 fn no_word_is_used_for_which_the_field_has_a_term() {
-    let files = KINDS.into_iter().flat_map(File::all).filter(|file| file.path != HERE);
+    let files = KINDS.into_iter().flat_map(File::all);
+    let files = files.filter(|file| !EXEMPT.contains(&file.path.as_str()));
     let sins: Vec<Sin> = files.flat_map(|file| replaced_words(&file)).collect();
     assert_none("a reader knows the terms of the field, not ours", &sins);
 }
