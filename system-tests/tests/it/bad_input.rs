@@ -175,7 +175,8 @@ async fn refuses_keys(http: &Client, it: &Operation) {
     for keys in
         [&[""][..], &["a", "b"], &["two words"], &["\"open"], &["a\tb"], &["\"\""], &[&long]]
     {
-        let with = keys.iter().fold(request(), |it, key| it.header("Idempotency-Key", *key));
+        let with =
+            keys.iter().fold(request(), |request, key| request.header("Idempotency-Key", *key));
         let problem = assert_refused(http, &it.base, &format!("{keys:?}"), with).await;
         assert_eq!(problem["code"], "idempotency-key-malformed", "{keys:?}");
     }

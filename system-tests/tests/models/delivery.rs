@@ -179,8 +179,8 @@ impl Model for Delivery {
             }));
             all.push(Property::sometimes(
                 "a zombie has something in its hands",
-                |_, it: &World| {
-                    it.relays.iter().any(|relay| relay.is_stale(it) && !relay.hand.is_empty())
+                |_, world: &World| {
+                    world.relays.iter().any(|relay| relay.is_stale(world) && !relay.hand.is_empty())
                 },
             ));
         }

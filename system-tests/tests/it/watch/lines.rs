@@ -94,7 +94,8 @@ async fn no_line_is_logged_for_each_attempt_that_fails() {
     let refused =
         exposition::value(&page, "job_attempts_total{kind=\"charge\",outcome=\"refused\"}");
     assert!(refused > 30.0, "{refused} attempts have failed");
-    let of_charges = |it: &&String| it.contains("an attempt failed") && it.contains("\"charge\"");
+    let of_charges =
+        |line: &&String| line.contains("an attempt failed") && line.contains("\"charge\"");
     let told = lines.iter().filter(of_charges).count() as u64;
     assert!((1..=told_max).contains(&told), "{told} failures are told\n{}", lines.join("\n"));
     assert_eq!(stage.cluster.stop().await.unwrap(), Vec::<String>::new());

@@ -97,19 +97,19 @@ pub(super) fn all(bounds: &Bounds) -> Vec<Property<Saga>> {
         Property::always(NOT_STUCK, |saga: &Saga, world: &World| {
             !world.rests() || saga.has_ended(world)
         }),
-        Property::always(SAID_ONCE, |_, it: &World| !it.broken.has(Broken::SAID_TWICE)),
+        Property::always(SAID_ONCE, |_, world: &World| !world.broken.has(Broken::SAID_TWICE)),
         Property::always(PROCESSED_ONCE, |_, world: &World| {
             !world.broken.has(Broken::PROCESSED_TWICE)
         }),
-        Property::always(NOT_REFUSED, |_, it: &World| !it.broken.has(Broken::REFUSED)),
+        Property::always(NOT_REFUSED, |_, world: &World| !world.broken.has(Broken::REFUSED)),
         Property::always(FINAL, |_, world: &World| !world.broken.has(Broken::LEFT_ITS_END)),
-        Property::always(STOCK_ADDS_UP, |saga: &Saga, it: &World| {
-            saga.facts.adds_up[usize::from(it.inventory)]
+        Property::always(STOCK_ADDS_UP, |saga: &Saga, world: &World| {
+            saga.facts.adds_up[usize::from(world.inventory)]
         }),
         Property::always("nothing is given back that was not taken", |_, world: &World| {
             !world.broken.has(Broken::REFUND_WITHOUT_CHARGE)
         }),
-        Property::always(TOLD_TRULY, |_, it: &World| !it.broken.has(Broken::TOLD_IN_VAIN)),
+        Property::always(TOLD_TRULY, |_, world: &World| !world.broken.has(Broken::TOLD_IN_VAIN)),
     ];
     all.extend(reachable(bounds));
     all
@@ -124,7 +124,9 @@ fn reachable(bounds: &Bounds) -> Vec<Property<Saga>> {
         all.push(Property::sometimes("an order ends confirmed", |saga: &Saga, world: &World| {
             world.rests() && saga.is(world, order::Standing::Confirmed)
         }));
-        all.push(Property::sometimes("money goes back", |_, it: &World| it.gateway.refunds > 0));
+        all.push(Property::sometimes("money goes back", |_, world: &World| {
+            world.gateway.refunds > 0
+        }));
     }
     if bounds.expires {
         all.push(Property::sometimes(
