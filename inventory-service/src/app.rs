@@ -77,13 +77,15 @@ impl App {
         (at, rows): (OffsetDateTime, &mut StockRows),
         effects: &mut DecisionEffects,
     ) -> Result<(), Fault> {
-        let subject = MessageSubject::of(event);
-        let meta = || EventMeta {
-            id: self.clock.new_id(),
-            subject: subject.to_string(),
-            sequence: rows.next_sequence(&subject),
-            at,
-            trace: request.trace,
+        let meta = || {
+            let subject = MessageSubject::of(event);
+            EventMeta {
+                id: self.clock.new_id(),
+                subject: subject.to_string(),
+                sequence: rows.next_sequence(&subject),
+                at,
+                trace: request.trace,
+            }
         };
         effects.messages.extend(wire::encode(&self.codec, event, meta)?);
         Ok(())

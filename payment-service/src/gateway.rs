@@ -18,9 +18,9 @@
 //! the same key is in progress, for example of a worker of this service whose lease has expired.
 //! Its outcome is not known yet.
 //!
-//! A circuit breaker guards all calls: while most of the last calls were not answered, or refused
-//! for now, jobs wait and use up no attempts; one trial call at a time probes the gateway. Any
-//! answer counts as an answer, whatever it means for the money.
+//! A circuit breaker guards all calls: while most of the last calls were not answered, or were
+//! answered with a request to come back, jobs wait and use up no attempts; one trial call at a time
+//! probes the gateway. Any other answer shows that it works, whatever it means for the money.
 //!
 //! A charge whose key the gateway may have forgotten is looked up by its order, not sent again.
 //!

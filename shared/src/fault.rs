@@ -86,7 +86,7 @@ pub(crate) fn is_outage(error: &(dyn StdError + 'static)) -> bool {
 /// Another transaction was first, so this one did nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("another transaction was first")]
-pub struct TransactionCollision;
+pub(crate) struct TransactionCollision;
 
 impl From<sqlx::Error> for Fault {
     /// Classified by SQLSTATE class: 22 (data) and 23 (constraints) are poison, and so are values

@@ -10,6 +10,7 @@ use shared::{
     effects::WorkerWakers,
     health::ProcessHealth,
     lag::{GroupLag, LagCause, PartitionStanding, TopicPartition},
+    telemetry,
 };
 use sqlx::Executor as _;
 use time::Duration;
@@ -48,6 +49,23 @@ fn caught_up() -> GroupLag {
     let lag = GroupLag::default();
     lag.has_read_up_to(Instant::now());
     lag
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_swept_is_counted_once() {
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
+    let timed_out = || -> u32 {
+        let series = "orders_total{outcome=\"cancelled\",reason=\"timed-out\"} ";
+        let page = metrics.render();
+        page.lines().find_map(|line| line.strip_prefix(series)?.parse().ok()).unwrap_or(0)
+    };
+    let shop = Shop::open().await;
+    shop.place().await;
+    let before = timed_out();
+    let sweeper = sweeper(&shop, &caught_up(), 10);
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Swept(1));
+    assert_eq!(sweeper.step().await.unwrap(), SweeperStep::Idle);
+    assert_eq!(timed_out() - before, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -111,6 +111,28 @@ async fn a_charge_that_the_job_itself_finds_in_doubt_after_a_day_is_a_payment() 
 }
 
 #[tokio::test]
+async fn the_resolve_job_is_told_since_when_the_key_of_the_charge_may_have_been_used() {
+    let shop = Shop::open().await;
+    let order_id = shop.in_doubt("drop_after_rate").await;
+    shop.clock.advance(Duration::hours(1));
+    let mut charges = shop.payments.charges(&shop.gateway.url);
+    for _attempt in 0..2 {
+        shop.payments.make_due().await;
+        charges.step().await.unwrap();
+    }
+    assert_eq!(shop.payments.stage(order_id).await, "unresolved");
+    let since: Vec<(String, Option<String>)> =
+        sqlx::query_as("SELECT kind, payload ->> 'key_since' FROM messaging.job ORDER BY kind")
+            .fetch_all(&shop.payments.pool)
+            .await
+            .unwrap();
+    let [(charge, asked), (resolve, told)] = &since[..] else { panic!("{since:?}") };
+    assert_eq!((charge.as_str(), resolve.as_str()), ("charge", "resolve"));
+    assert!(asked.is_some());
+    assert_eq!(told, asked);
+}
+
+#[tokio::test]
 async fn a_charge_in_doubt_that_never_arrived_waits_for_a_person_who_ends_it() {
     let shop = Shop::open().await;
     let order_id = shop.unresolved("drop_before_rate").await;

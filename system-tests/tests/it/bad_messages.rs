@@ -87,7 +87,7 @@ async fn never_said(stage: &Stage, topic: &str) -> Raw {
     let codec = AvroCodec::connect(&settings, &writes, &[], &health, &stop).await.unwrap();
     let at = datetime!(2026-01-02 03:04:05 UTC);
     let record = NotificationFailed {
-        order_id: Uuid::nil(),
+        order_id: Uuid::max(),
         channel: "email".to_owned(),
         kind: "confirmed".to_owned(),
         reason: "nobody is there".to_owned(),

@@ -6,6 +6,7 @@ use std::fmt;
 mod builds;
 mod circles;
 mod contract;
+mod counts;
 mod crates;
 mod names;
 mod problems;

@@ -28,6 +28,14 @@ impl Base {
         raw
     }
 
+    /// The same under its own subject and key in another spelling.
+    fn in_capitals(&self) -> Raw {
+        let subject = String::from_utf8(self.good.key.clone().unwrap()).unwrap().to_uppercase();
+        let mut raw = self.fresh().with("ce_subject", &subject);
+        raw.key = Some(subject.into_bytes());
+        raw
+    }
+
     fn body(&self) -> Vec<u8> {
         self.good.payload.clone().unwrap()
     }
@@ -167,7 +175,8 @@ pub(crate) const CASES: &[Case] = &[
         BODY,
         "ce_type is xx",
     ),
-    Case("other subject", Base::fresh, BODY, ""),
+    Case("other subject", Base::fresh, BODY, "but its ce_subject is"),
+    Case("subject in capitals", Base::in_capitals, BODY, "but its ce_subject is"),
     Case("null value", |base| Raw { payload: None, ..base.fresh() }, BODY, "it has no body"),
     Case("empty value", |base| base.with_body(b""), BODY, "has 0 bytes, too few"),
     Case("1 byte", |base| base.with_body(b"\0"), BODY, "has 1 bytes, too few"),

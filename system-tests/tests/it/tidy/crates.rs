@@ -83,3 +83,12 @@ fn a_dependency_that_points_the_other_way_is_found() {
     assert_eq!(found("order-service", "devstack", json!("dev")), 0);
     assert_eq!(found("shared", "serde", Value::Null), 0);
 }
+
+#[test]
+fn the_two_commands_of_the_readme_are_the_developers() {
+    let aliases = std::fs::read_to_string(root().join(".cargo/config.toml")).unwrap();
+    for command in ["demo", "verify"] {
+        let alias = format!("{command} = \"run --bin xtask -- {command}\"");
+        assert!(aliases.lines().any(|line| line == alias), "{alias}");
+    }
+}
