@@ -102,7 +102,7 @@ impl ServiceCluster {
             databases,
             places,
             processes: BTreeMap::new(),
-            folder: tempfile::Builder::new().prefix("sagactl-").tempdir()?,
+            folder: tempfile::Builder::new().prefix("xtask-").tempdir()?,
             programs: programs()?,
             http: http_client()?,
         };
@@ -130,7 +130,7 @@ impl ServiceCluster {
             databases,
             places: places.into_iter().collect(),
             processes: BTreeMap::new(),
-            folder: tempfile::Builder::new().prefix("sagactl-").tempdir()?,
+            folder: tempfile::Builder::new().prefix("xtask-").tempdir()?,
             programs: PathBuf::new(),
             http: http_client()?,
         })
@@ -170,7 +170,7 @@ impl ServiceCluster {
         kafka::KafkaSettings {
             brokers: self.urls.brokers.clone(),
             prefix: self.options.prefix.clone(),
-            client_id: "sagactl".to_owned(),
+            client_id: "xtask".to_owned(),
             security: self.options.security.clone().into(),
             member: None,
         }
