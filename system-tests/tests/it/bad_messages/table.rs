@@ -109,6 +109,12 @@ pub(crate) const CASES: &[Case] = &[
         "ce_type stands there more",
     ),
     Case(
+        "two ce_subjects",
+        |base| base.fresh().twice("ce_subject"),
+        ENVELOPE,
+        "ce_subject stands there more",
+    ),
+    Case(
         "not UTF-8",
         |base| base.fresh().bytes("ce_type", b"\xff\xfe"),
         ENVELOPE,
@@ -145,6 +151,12 @@ pub(crate) const CASES: &[Case] = &[
         "not a positive number",
     ),
     Case(
+        "number in words",
+        |base| base.fresh().with("ce_sequence", "seven"),
+        ENVELOPE,
+        "not a positive number",
+    ),
+    Case(
         "number 2^64",
         |base| base.fresh().with("ce_sequence", TWO_TO_64),
         ENVELOPE,
@@ -161,6 +173,12 @@ pub(crate) const CASES: &[Case] = &[
         |base| Raw { key: None, ..base.fresh() },
         ENVELOPE,
         "its key is not its ce_subject",
+    ),
+    Case(
+        "key not UTF-8",
+        |base| Raw { key: Some(vec![0xff, 0xfe]), ..base.fresh() },
+        ENVELOPE,
+        "its key is not",
     ),
     Case("empty key", |base| Raw { key: Some(vec![]), ..base.fresh() }, ENVELOPE, "its key is not"),
     Case(
