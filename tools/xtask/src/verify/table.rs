@@ -86,9 +86,10 @@ const TESTS: &[&str] =
 
 /// The checks, cheap ones first. `--workspace` in all of them: one set of features, one build of
 /// each dependency.
-pub(super) const CHECKS: [VerifyCheck; 14] = [
+pub(super) const CHECKS: [VerifyCheck; 15] = [
     check("format", 5, &["cargo", "fmt", "--all", "--check"]),
     check("dependencies", 15, &["cargo-deny", "check", "bans", "licenses", "sources"]),
+    check("unused dependencies", 10, &["cargo-shear", "--locked"]),
     compile(
         "lints",
         100,
@@ -105,7 +106,7 @@ pub(super) const CHECKS: [VerifyCheck; 14] = [
     compile("build", 30, &["cargo", "build", "--workspace", "--all-targets", "--locked"]),
     check("models", 40, &["cargo", "test", "--workspace", "--locked", "--test", "models"]),
     VerifyCheck { needs: CheckNeeds::NativeStack, ..check("tests", 450, TESTS) },
-    check("demo", 40, &["xtask", "demo", "--once", "--from", "native"]),
+    check("readme", 60, &["xtask", "readme-test"]),
     check("fuzz", 60, &["xtask", "fuzz", "--from", "native"]),
     VerifyCheck {
         needs: CheckNeeds::Docker,

