@@ -1,7 +1,7 @@
 //! `xtask compose-test`: starts the compose file and checks everything that is documented of it.
 //!
 //! ```text
-//! images ──> up --wait ──> the README's curl ──> confinement ──> load and docker kill
+//! images ──> up --wait ──> the README's commands ──> confinement ──> load and docker kill
 //!        ──> down, up, the same data ──> down, Kafka's volume removed, up ──> down --volumes
 //! ```
 //!
@@ -23,7 +23,12 @@ use sagactl::screen::say;
 use tokio_util::sync::CancellationToken;
 
 pub use self::images::out_of_reach as image_out_of_reach;
-use self::{orders::ComposeShop, project::ComposeProject, tour::TourTest};
+use self::{
+    orders::{ComposeShop, until},
+    project::ComposeProject,
+    tour::TourTest,
+};
+use crate::documents::{DocumentedStack, command_blocks, missing_lines};
 
 mod confinement;
 mod images;
@@ -106,7 +111,7 @@ async fn acts(project: &ComposeProject, repository: &Path, complete: bool) -> an
     project.compose(&UP).await?;
     done(began, "up --wait: everything is healthy");
     let mut shop = ComposeShop::of(project, 0).await?;
-    readme(project, repository, &shop).await?;
+    readme(project, repository).await?;
     if complete {
         tour(project, repository, &mut shop).await?;
     }
@@ -122,16 +127,19 @@ async fn acts(project: &ComposeProject, repository: &Path, complete: bool) -> an
     without_kafkas_volume(project, &shop).await
 }
 
-async fn readme(
-    project: &ComposeProject,
-    repository: &Path,
-    shop: &ComposeShop,
-) -> anyhow::Result<()> {
-    let began = Instant::now();
-    let readme = std::fs::read_to_string(repository.join("README.md"))?;
-    let order = orders::as_the_readme_says(project, &readme).await?;
-    shop.ends(order, "confirmed").await?;
-    done(began, "the README's curl: an order is accepted, and confirmed");
+/// The README's commands for containers, word for word but for the ports.
+async fn readme(project: &ComposeProject, repository: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(repository.join("README.md"))?;
+    for block in command_blocks(&text, DocumentedStack::Compose)? {
+        let began = Instant::now();
+        let shown = block.shown.unwrap_or_default();
+        until(&format!("{} prints\n{shown}", block.command), async || {
+            let printed = project.shell(block.command).await?;
+            Ok(missing_lines(shown, &printed).is_empty())
+        })
+        .await?;
+        done(began, block.command.lines().next().unwrap_or_default());
+    }
     Ok(())
 }
 

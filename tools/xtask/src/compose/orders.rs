@@ -12,7 +12,6 @@ use anyhow::Context as _;
 use devstack::StackUrls;
 use futures_util::future::try_join_all;
 use sagactl::http_client::http_client;
-use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -177,44 +176,4 @@ pub(super) async fn until(
         sleep(LOOK_AGAIN).await;
     }
     Ok(())
-}
-
-/// Runs the README's `curl` for a stack in containers; answers the order.
-pub(super) async fn as_the_readme_says(
-    project: &ComposeProject,
-    readme: &str,
-) -> anyhow::Result<Uuid> {
-    let words = curl(readme).context("the README has no curl for a stack in containers")?;
-    let said = project.shell(words).await?;
-    anyhow::ensure!(said.starts_with("HTTP/1.1 202"), "{words}\n{said}");
-    let body: Value = said
-        .rsplit_once("\r\n\r\n")
-        .and_then(|(_, body)| serde_json::from_str(body).ok())
-        .with_context(|| format!("an unreadable answer: {said}"))?;
-    Ok(body["id"].as_str().context("an order without an id")?.parse()?)
-}
-
-/// Where the compose file publishes order-service unless told otherwise.
-const PORT_OF_ORDERS: u16 = 8001;
-
-fn curl(readme: &str) -> Option<&str> {
-    let mut blocks = readme.split("```").skip(1).step_by(2);
-    let at = format!("127.0.0.1:{PORT_OF_ORDERS}/");
-    blocks.find(|text| text.trim_start().starts_with("curl") && text.contains(&at)).map(str::trim)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_readme_has_a_curl_for_a_stack_in_containers_at_the_port_of_the_compose_file() {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
-        let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
-        assert!(
-            curl(&read("README.md")).is_some_and(|command| command.contains("Idempotency-Key"))
-        );
-        let published = format!("127.0.0.1:${{ORDERS_PORT:-{PORT_OF_ORDERS}}}:8000");
-        assert!(read("docker-compose.yml").contains(&published));
-    }
 }

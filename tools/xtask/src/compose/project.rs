@@ -191,4 +191,21 @@ mod tests {
             [("A_PORT", "2"), ("B_PORT", "1")].map(|(name, text)| (name.into(), text.into()));
         assert_eq!(port_variables(file), BTreeMap::from(ports));
     }
+
+    #[test]
+    fn each_address_of_the_readme_is_one_of_the_compose_file() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+        let read = |name: &str| std::fs::read_to_string(format!("{root}/{name}")).unwrap();
+        let (readme, file) = (read("README.md"), read("docker-compose.yml"));
+        let published: Vec<String> = port_variables(&file).into_values().collect();
+        let named = readme.split("127.0.0.1:").skip(1).map(|text| {
+            text.split(|letter: char| !letter.is_ascii_digit())
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        });
+        let named: Vec<String> = named.collect();
+        assert!(named.contains(&"8001".to_owned()));
+        assert!(named.iter().all(|port| published.contains(port)), "{named:?}");
+    }
 }
