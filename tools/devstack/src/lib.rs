@@ -43,7 +43,10 @@ pub use native::{
     server::signs::processor_time,
     tool::InstallTool,
 };
-pub use part::{ServerSource, StackPart, StackUrls, StopMode, StorageDurability, WantedParts};
+pub use part::{
+    EndedPart, MovedPart, ServerSource, StackPart, StackUrls, StopMode, StorageDurability,
+    WantedParts,
+};
 pub use patience::{TestWait, none_left, until};
 pub use prefix::unique_prefix;
 pub use progress::{PartState, SilentProgress, StartProgress};

@@ -41,6 +41,9 @@ pub struct ShownOrder {
     pub status: String,
     /// Why it was cancelled.
     pub reason: Option<String>,
+    /// What it costs, in minor units of its currency. The answer to a cancellation does not say it.
+    pub total: Option<i64>,
+    pub currency: Option<String>,
     /// What has happened, oldest first.
     #[serde(default)]
     pub history: Vec<HistoryEntry>,

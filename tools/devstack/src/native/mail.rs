@@ -70,10 +70,11 @@ pub(crate) struct StartedMail {
 /// Starts it without mails.
 pub(crate) async fn start(
     program: &Path,
+    preferred: Option<u16>,
     workspace: &ServerFolder,
 ) -> Result<StartedMail, StackError> {
     let folder = workspace.folder("mail")?;
-    let (server, [web, smtp]) = NativeServer::start(workspace, |ports| {
+    let (server, [web, smtp]) = NativeServer::start_near(preferred, workspace, |ports| {
         let [web, smtp] = ports.map(|port| format!("127.0.0.1:{port}"));
         let database = folder.join("mails.db").display().to_string();
         let arguments =
