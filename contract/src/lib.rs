@@ -19,7 +19,7 @@ pub use inventory::{
 };
 pub use notify::{NotificationFailed, NotificationSent};
 pub use order::{OrderCancelled, OrderConfirmed, OrderLine, OrderPlaced};
-pub use payment::{PaymentDone, PaymentFailed, PaymentRefunded};
+pub use payment::{PaymentDone, PaymentFailed, PaymentRefunded, PaymentUnderReview};
 
 pub mod currency;
 mod inventory;
@@ -47,13 +47,15 @@ pub const PAYMENT_DONE: &str = "payment-done";
 pub const PAYMENT_FAILED: &str = "payment-failed";
 /// Carries [`PaymentRefunded`]: a charge was refunded.
 pub const PAYMENT_REFUNDED: &str = "payment-refunded";
+/// Carries [`PaymentUnderReview`]: a charge or a refund waits for a person.
+pub const PAYMENT_UNDER_REVIEW: &str = "payment-under-review";
 /// Carries [`NotificationSent`]: a customer was notified.
 pub const NOTIFICATION_SENT: &str = "notification-sent";
 /// Carries [`NotificationFailed`]: a customer could not be notified.
 pub const NOTIFICATION_FAILED: &str = "notification-failed";
 
 /// Every topic of this system and how it is made: the only place that says so.
-pub const TOPICS: [TopicSpec; 16] = [
+pub const TOPICS: [TopicSpec; 17] = [
     TopicSpec::events(ORDER_PLACED),
     TopicSpec::events(ORDER_CONFIRMED),
     TopicSpec::events(ORDER_CANCELLED),
@@ -64,6 +66,7 @@ pub const TOPICS: [TopicSpec; 16] = [
     TopicSpec::events(PAYMENT_DONE),
     TopicSpec::events(PAYMENT_FAILED),
     TopicSpec::events(PAYMENT_REFUNDED),
+    TopicSpec::events(PAYMENT_UNDER_REVIEW),
     TopicSpec::events(NOTIFICATION_SENT),
     TopicSpec::events(NOTIFICATION_FAILED),
     TopicSpec::dead_letters("order-service.dlq"),
@@ -85,6 +88,7 @@ pub fn record_kinds() -> Vec<RecordKind> {
         RecordKind::of::<PaymentDone>(),
         RecordKind::of::<PaymentFailed>(),
         RecordKind::of::<PaymentRefunded>(),
+        RecordKind::of::<PaymentUnderReview>(),
         RecordKind::of::<NotificationSent>(),
         RecordKind::of::<NotificationFailed>(),
     ]

@@ -5,7 +5,7 @@ use shared::codec::{Record, timestamp_micros};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{PAYMENT_DONE, PAYMENT_FAILED, PAYMENT_REFUNDED};
+use super::{PAYMENT_DONE, PAYMENT_FAILED, PAYMENT_REFUNDED, PAYMENT_UNDER_REVIEW};
 
 /// An order is paid for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,4 +69,25 @@ impl Record for PaymentRefunded {
     const TOPIC: &'static str = PAYMENT_REFUNDED;
     const TYPE: &'static str = "shop.payments.payment-refunded.v1";
     const SCHEMA: &'static str = include_str!("../schemas/payment-refunded.avsc");
+}
+
+/// A charge or a refund waits for a person's decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PaymentUnderReview {
+    /// The order whose payment waits.
+    pub order_id: Uuid,
+    /// What waits: `charge` or `refund`.
+    pub operation: String,
+    /// Why: `wrong-amount` or `charge-in-doubt` of a charge; `refund-failed`, `charge-disputed` or
+    /// `charge-unknown` of a refund.
+    pub reason: String,
+    /// Since when it waits, UTC.
+    #[serde(with = "timestamp_micros")]
+    pub since: OffsetDateTime,
+}
+
+impl Record for PaymentUnderReview {
+    const TOPIC: &'static str = PAYMENT_UNDER_REVIEW;
+    const TYPE: &'static str = "shop.payments.payment-under-review.v1";
+    const SCHEMA: &'static str = include_str!("../schemas/payment-under-review.avsc");
 }

@@ -9,8 +9,8 @@ use uuid::{Uuid, uuid};
 
 use super::{
     MissingLine, NotificationFailed, NotificationSent, OrderCancelled, OrderConfirmed, OrderLine,
-    OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, ProductChanged, StockLine,
-    StockRejected, StockReleased, StockReserved,
+    OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, PaymentUnderReview, ProductChanged,
+    StockLine, StockRejected, StockReleased, StockReserved,
 };
 
 /// Calls a function that is generic over a record once for each.
@@ -26,6 +26,7 @@ macro_rules! for_each_record {
         $function::<$crate::PaymentDone>();
         $function::<$crate::PaymentFailed>();
         $function::<$crate::PaymentRefunded>();
+        $function::<$crate::PaymentUnderReview>();
         $function::<$crate::NotificationSent>();
         $function::<$crate::NotificationFailed>();
     }};
@@ -270,6 +271,24 @@ impl SampleRecord for PaymentRefunded {
                 amount_minor,
                 currency,
                 refunded_at,
+            })
+            .boxed()
+    }
+}
+
+impl SampleRecord for PaymentUnderReview {
+    fn sample() -> Self {
+        let (operation, reason) = ("refund".to_owned(), "refund-failed".to_owned());
+        Self { order_id: ORDER, operation, reason, since: NOON }
+    }
+
+    fn any() -> BoxedStrategy<Self> {
+        (id(), any::<String>(), any::<String>(), moment())
+            .prop_map(|(order_id, operation, reason, since)| Self {
+                order_id,
+                operation,
+                reason,
+                since,
             })
             .boxed()
     }

@@ -36,6 +36,7 @@ pub fn reads() -> Vec<RecordKind> {
         RecordKind::of::<contract::PaymentDone>(),
         RecordKind::of::<contract::PaymentFailed>(),
         RecordKind::of::<contract::PaymentRefunded>(),
+        RecordKind::of::<contract::PaymentUnderReview>(),
         RecordKind::of::<contract::NotificationSent>(),
         RecordKind::of::<contract::NotificationFailed>(),
         RecordKind::of::<contract::ProductChanged>(),
@@ -117,6 +118,7 @@ pub fn what(event: &OrderEvent) -> &'static str {
             ServiceEvent::PaymentDone { .. } => contract::PAYMENT_DONE,
             ServiceEvent::PaymentFailed { .. } => contract::PAYMENT_FAILED,
             ServiceEvent::PaymentRefunded { .. } => contract::PAYMENT_REFUNDED,
+            ServiceEvent::PaymentUnderReview { .. } => contract::PAYMENT_UNDER_REVIEW,
             ServiceEvent::NotificationSent { .. } => contract::NOTIFICATION_SENT,
             ServiceEvent::NotificationFailed { .. } => contract::NOTIFICATION_FAILED,
         },
@@ -150,6 +152,7 @@ pub fn detail(event: &OrderEvent) -> Option<String> {
                 Some("unavailable".to_owned())
             }
             ServiceEvent::PaymentRefunded { refund, .. } => Some(refund.clone()),
+            ServiceEvent::PaymentUnderReview { reason } => Some(reason.clone()),
             ServiceEvent::NotificationSent { channel } => {
                 Some(format!("{} by {}", channel.kind, channel.name))
             }
@@ -203,6 +206,9 @@ pub async fn decode(codec: &AvroCodec, message: &Message) -> Result<OrderInput, 
         contract::PAYMENT_FAILED => decode_event::<contract::PaymentFailed>(codec, message).await,
         contract::PAYMENT_REFUNDED => {
             decode_event::<contract::PaymentRefunded>(codec, message).await
+        }
+        contract::PAYMENT_UNDER_REVIEW => {
+            decode_event::<contract::PaymentUnderReview>(codec, message).await
         }
         contract::NOTIFICATION_SENT => {
             decode_event::<contract::NotificationSent>(codec, message).await
@@ -288,6 +294,7 @@ of_order! {
         refunded: Money::new(it.amount_minor, Currency::parse(&it.currency)?)?,
         refund: it.refund_id,
     };
+    PaymentUnderReview: it => ServiceEvent::PaymentUnderReview { reason: it.reason };
     NotificationSent: it => ServiceEvent::NotificationSent {
         channel: NoticeChannel { name: it.channel, kind: it.kind },
     };

@@ -104,13 +104,7 @@ fn outcome(event: &PaymentEvent) -> Option<&'static str> {
 
 /// Logs an event after which the payment waits for a person.
 pub(crate) fn report(order_id: Uuid, event: &PaymentEvent, trace: Option<TraceParent>) {
-    let waits = matches!(
-        event,
-        PaymentEvent::Mischarged { .. }
-            | PaymentEvent::RefundFailed { .. }
-            | PaymentEvent::DoubtRemains
-    );
-    if waits {
+    if event.review().is_some() {
         let (outcome, trace_id) = (outcome(event), trace.map(TraceParent::trace_id));
         tracing::error!(%order_id, trace_id, outcome, "a payment needs a person's decision");
     }

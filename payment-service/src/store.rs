@@ -18,8 +18,6 @@ use crate::{
     request::PaymentRequest,
 };
 
-pub(crate) use self::row::review_code;
-
 use self::row::{RowColumns, StoredRow};
 
 pub(crate) mod open;

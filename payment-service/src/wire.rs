@@ -2,7 +2,7 @@
 
 use contract::{
     ORDER_CANCELLED, ORDER_PLACED, OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed,
-    PaymentRefunded, STOCK_RESERVED, StockReserved,
+    PaymentRefunded, PaymentUnderReview, STOCK_RESERVED, StockReserved,
 };
 use shared::{
     codec::{AvroCodec, EventMeta, RecordKind},
@@ -26,6 +26,7 @@ pub(crate) fn writes() -> Vec<RecordKind> {
         RecordKind::of::<PaymentDone>(),
         RecordKind::of::<PaymentFailed>(),
         RecordKind::of::<PaymentRefunded>(),
+        RecordKind::of::<PaymentUnderReview>(),
     ]
 }
 
@@ -139,19 +140,25 @@ pub(crate) fn encode(
             let record = payment_refunded(order_id, BY_HAND, charge, meta.at);
             codec.message(meta, &record)?
         }
+        PaymentEvent::Mischarged { .. }
+        | PaymentEvent::DoubtRemains
+        | PaymentEvent::RefundFailed { .. } => {
+            let Some((operation, reason)) = event.review() else { return Ok(None) };
+            let meta = meta();
+            let (operation, reason) = (operation.code().to_owned(), reason.to_owned());
+            let record = PaymentUnderReview { order_id, operation, reason, since: meta.at };
+            codec.message(meta, &record)?
+        }
         PaymentEvent::Awaited { .. }
         | PaymentEvent::StockHeld
         | PaymentEvent::ChargeDue { .. }
-        | PaymentEvent::Mischarged { .. }
         | PaymentEvent::ResolveDue { .. }
         | PaymentEvent::FoundUnpaid
-        | PaymentEvent::DoubtRemains
         | PaymentEvent::Recalled
         | PaymentEvent::ChargeStopped
         | PaymentEvent::Abandoned
         | PaymentEvent::Fenced
-        | PaymentEvent::RefundDue { .. }
-        | PaymentEvent::RefundFailed { .. } => return Ok(None),
+        | PaymentEvent::RefundDue { .. } => return Ok(None),
     };
     Ok(Some(message))
 }

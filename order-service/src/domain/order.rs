@@ -32,6 +32,7 @@
 //! | cancelled | stock reserved, stock rejected, payment done, payment done otherwise | noted: who did it undoes it | – |
 //! | cancelled | payment declined, payment unavailable | noted | – |
 //! | cancelled | deadline, deadline to come, cancel, cancel too late | nothing: the same answer again | – |
+//! | pending, confirmed, cancelled | payment under review | noted: the deadline stays as it is | – |
 //! | pending, confirmed, cancelled | stock released, payment refunded, notification sent, notification failed | noted | – |
 //!
 //! **Architecture invariant:** cancelled is final. What is noted is history and never changes the
@@ -287,6 +288,11 @@ impl Order {
                 | N::StockRejected { .. }
                 | N::PaymentDone { .. }
                 | N::PaymentFailed { .. },
+            )
+            // A person decides: the order waits no longer for it than for any other payment.
+            | (
+                S::Pending { .. } | S::Confirmed { .. } | S::Cancelled { .. },
+                N::PaymentUnderReview { .. },
             )
             // Messages that only follow an end.
             | (

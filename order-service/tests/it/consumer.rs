@@ -10,11 +10,12 @@ use shared::{
     dead_letter::{self, Actor, LetterFilter, Resolution, RetryDeadMessage as _},
     message::IncomingMessage,
 };
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     kit::{NOW, Shop},
-    words::{failed, paid, rejected, reserved},
+    words::{failed, paid, rejected, reserved, under_review},
 };
 
 fn fresh(n: usize) -> BatchCounts {
@@ -62,6 +63,40 @@ async fn each_bad_news_cancels_with_its_reason() {
     assert!(
         shop.history(short).await.contains(&"stock-rejected: tea: 2 wanted, 1 there".to_owned())
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_under_review_is_shown_and_changes_nothing_before_or_after_the_end() {
+    let shop = Shop::open().await;
+    let (waiting, late) = (shop.place().await, shop.place().await);
+    let due_at = async || {
+        sqlx::query_scalar::<_, OffsetDateTime>("SELECT due_at FROM orders WHERE order_id = $1")
+            .bind(waiting)
+            .fetch_one(&shop.pool)
+            .await
+            .unwrap()
+    };
+    let before = due_at().await;
+    let batch = [
+        shop.say(waiting, &reserved(waiting)),
+        shop.say(waiting, &under_review(waiting, "charge", "wrong-amount")),
+        shop.say(late, &failed(late, "unavailable")),
+        shop.say(late, &under_review(late, "refund", "a reason of next year")),
+    ];
+    assert_eq!(shop.consumer.process_batch(&batch).await.unwrap(), fresh(4));
+    assert_eq!(shop.stands(waiting).await, "pending");
+    assert_eq!(due_at().await, before);
+    assert_eq!(shop.said(waiting).await, [("order-placed".to_owned(), 1)]);
+    let shown = "payment-under-review: wrong-amount".to_owned();
+    assert!(shop.history(waiting).await.contains(&shown));
+    assert_eq!(shop.stands(late).await, "cancelled: payment-unavailable");
+    let shown = "payment-under-review: a reason of next year".to_owned();
+    assert!(shop.history(late).await.contains(&shown));
+
+    // It ends as any other order does.
+    let decided = [shop.say(waiting, &paid(waiting, 500))];
+    assert_eq!(shop.consumer.process_batch(&decided).await.unwrap(), fresh(1));
+    assert_eq!(shop.stands(waiting).await, "confirmed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,9 @@
 //! Messages of the other services in these tests.
 
-use contract::{MissingLine, PaymentDone, PaymentFailed, StockLine, StockRejected, StockReserved};
+use contract::{
+    MissingLine, PaymentDone, PaymentFailed, PaymentUnderReview, StockLine, StockRejected,
+    StockReserved,
+};
 use uuid::Uuid;
 
 use crate::kit::NOW;
@@ -22,4 +25,9 @@ pub(crate) fn paid(order_id: Uuid, amount_minor: i64) -> PaymentDone {
 
 pub(crate) fn failed(order_id: Uuid, reason: &str) -> PaymentFailed {
     PaymentFailed { order_id, reason: reason.to_owned(), code: None, failed_at: NOW }
+}
+
+pub(crate) fn under_review(order_id: Uuid, operation: &str, reason: &str) -> PaymentUnderReview {
+    let (operation, reason) = (operation.to_owned(), reason.to_owned());
+    PaymentUnderReview { order_id, operation, reason, since: NOW }
 }

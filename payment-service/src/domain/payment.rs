@@ -31,7 +31,7 @@
 //! | free awaiting stock | stock reserved | done | `payment-done` | |
 //! | awaiting stock, free awaiting stock, awaiting order | order cancelled, order cancelled untouched | abandoned | | |
 //! | charging | charged | done | `payment-done` | |
-//! | charging | charged wrongly | needs review (wrong amount) | | |
+//! | charging | charged wrongly | needs review (wrong amount) | `payment-under-review` | |
 //! | charging | declined | failed (declined) | `payment-failed` | |
 //! | charging | gave up | failed (unavailable) | `payment-failed` | |
 //! | charging | gave up in doubt | failed (unavailable), unresolved | `payment-failed` | resolve |
@@ -42,11 +42,11 @@
 //! | cancelling | gave up in doubt | unresolved | | resolve |
 //! | unresolved | found charged | refunding | | refund |
 //! | unresolved | found not charged | failed (unavailable) | | |
-//! | unresolved | not listed | needs review (charge in doubt) | | |
+//! | unresolved | not listed | needs review (charge in doubt) | `payment-under-review` | |
 //! | done | order cancelled, order cancelled untouched | refunding | | refund |
 //! | free done | order cancelled, order cancelled untouched | abandoned | | |
 //! | refunding | refunded | refunded | `payment-refunded` | |
-//! | refunding | refund gave up | needs review (refund failed) | | |
+//! | refunding | refund gave up | needs review (refund failed) | `payment-under-review` | |
 //! | wrong amount | accept | done: for the order it is its total | `payment-done` | |
 //! | wrong amount | refund | failed (unavailable), refunding | `payment-failed` | refund |
 //! | wrong amount | order cancelled, order cancelled untouched | refunding | | refund |
@@ -82,16 +82,19 @@
 //!
 //! **Architecture invariant:** an order gets one result of its payment, `payment-done` or
 //! `payment-failed`, and never `payment-done` after its cancellation was read. At most one charge
-//! job is ever requested, and an outcome in doubt is resolved, never forgotten.
+//! job is ever requested, and an outcome in doubt is resolved, never forgotten. Each time that it
+//! begins to wait for a person, the order is told so.
 
 use shared::decider::Decider;
 
 pub use messages::{PaymentCommand, PaymentEvent, PaymentRejection};
+pub use review::{CHARGE_IN_DOUBT, RefundObstacle, ReviewReason, ReviewedOperation};
 pub use stage::PaymentStage;
 pub use terms::{Currency, GatewayCharge, Money, PaymentTerms, PaymentToken};
 
 mod decide;
 mod messages;
+mod review;
 mod stage;
 mod terms;
 
@@ -175,26 +178,6 @@ pub enum Payment {
     },
     /// The cancellation came first: nothing will ever be paid. The end.
     Fenced,
-}
-
-/// Why a person has to decide about a charge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReviewReason {
-    /// The gateway charged another amount than it was asked to.
-    WrongAmount,
-    /// The refund was given up.
-    RefundFailed(RefundObstacle),
-}
-
-/// Why a refund is not possible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefundObstacle {
-    /// The gateway could not be brought to answer, or to take the request at all.
-    GaveUp,
-    /// The customer's bank has taken the money back, or is about to.
-    Disputed,
-    /// The gateway does not know the charge.
-    ChargeUnknown,
 }
 
 /// Why a payment failed.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::payment::{Money, PaymentFailure, PaymentStage},
-    store::{ShownPayment, review_code},
+    store::ShownPayment,
 };
 
 /// A payment. What is not known at its stage is left out.
@@ -166,7 +166,7 @@ impl PaymentView {
             }),
             refund_id: payment.refund_id().map(ToOwned::to_owned),
             failure: payment.failure().map(Into::into),
-            review: review_code(payment),
+            review: payment.review_code(),
             created_at: *created_at,
             updated_at: *updated_at,
         })

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::{IncompleteRow, ShownPayment};
 use crate::domain::payment::{
-    Currency, GatewayCharge, Money, Payment, PaymentFailure, PaymentStage, PaymentTerms,
-    PaymentToken, RefundObstacle, ReviewReason,
+    CHARGE_IN_DOUBT, Currency, GatewayCharge, Money, Payment, PaymentFailure, PaymentStage,
+    PaymentTerms, PaymentToken, ReviewReason,
 };
 
 #[derive(Debug, FromRow)]
@@ -68,7 +68,7 @@ impl StoredRow {
                 Payment::InDoubt { terms: terms? }
             }
             PaymentStage::NeedsReview => {
-                let review = review(self.review.as_deref()?)?;
+                let review = ReviewReason::parse(self.review.as_deref()?)?;
                 Payment::NeedsReview { terms: terms?, charge: charge?, review }
             }
             PaymentStage::Failed => {
@@ -83,31 +83,6 @@ impl StoredRow {
 
 fn money(minor: Option<i64>, currency: Option<&str>) -> Option<Money> {
     Some(Money { minor: minor?, currency: Currency::parse(currency?)? })
-}
-
-/// The name of the review of a payment of which no charge is known.
-const CHARGE_IN_DOUBT: &str = "charge-in-doubt";
-
-/// The reviews of a charge, by their names.
-const REVIEWS: [(ReviewReason, &str); 4] = [
-    (ReviewReason::WrongAmount, "wrong-amount"),
-    (ReviewReason::RefundFailed(RefundObstacle::GaveUp), "refund-failed"),
-    (ReviewReason::RefundFailed(RefundObstacle::Disputed), "charge-disputed"),
-    (ReviewReason::RefundFailed(RefundObstacle::ChargeUnknown), "charge-unknown"),
-];
-
-/// Why a person has to decide, by its name in rows and answers.
-pub(crate) fn review_code(payment: &Payment) -> Option<&'static str> {
-    if matches!(payment, Payment::InDoubt { .. }) {
-        return Some(CHARGE_IN_DOUBT);
-    }
-    let review = payment.review()?;
-    REVIEWS.into_iter().find(|(reason, _)| *reason == review).map(|(_, code)| code)
-}
-
-/// The review of a charge by its name.
-fn review(code: &str) -> Option<ReviewReason> {
-    REVIEWS.into_iter().find(|(_, text)| *text == code).map(|(review, _)| review)
 }
 
 fn failure(code: &str, decline_code: Option<String>) -> Option<PaymentFailure> {
@@ -167,7 +142,7 @@ impl<'p> RowColumns<'p> {
         self.charged_minor.push(charge.map(|charge| charge.amount.minor));
         self.charged_currency.push(charge.map(|charge| charge.amount.currency.as_str()));
         self.refund_id.push(payment.refund_id());
-        self.review.push(review_code(payment));
+        self.review.push(payment.review_code());
         let (failure, decline_code) = match payment.failure() {
             None => (None, None),
             Some(PaymentFailure::Declined { code }) => (Some("declined"), Some(code.as_str())),

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::{
     kit::{Payments, TOTAL_MINOR},
-    review::decide,
+    review::{decide, reviews},
     simulator::Simulator,
 };
 
@@ -153,7 +153,10 @@ async fn a_charge_in_doubt_that_never_arrived_waits_for_a_person_who_ends_it() {
     assert_eq!(shop.payments.stage(order_id).await, "needs-review");
     decide(&shop.payments, order_id, PaymentCommand::Settle).await.unwrap();
     assert_eq!(shop.payments.stage(order_id).await, "failed");
-    assert_eq!(shop.topics(order_id).await, ["payment-failed"]);
+    let told = ["payment-failed", "payment-under-review", "payment-under-review"];
+    assert_eq!(shop.topics(order_id).await, told, "once each time that it waits");
+    let why = "charge: charge-in-doubt";
+    assert_eq!(reviews(&shop.payments, order_id).await, [why, why]);
     assert!(shop.payments.jobs().await.iter().all(|(kind, ..)| kind == "charge"));
     assert_eq!(shop.gateway.counts().await, before, "no call was made under the old key");
 }

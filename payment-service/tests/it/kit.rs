@@ -7,7 +7,8 @@ use std::{
 };
 
 use contract::{
-    OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, StockReserved,
+    OrderCancelled, OrderPlaced, PaymentDone, PaymentFailed, PaymentRefunded, PaymentUnderReview,
+    StockReserved,
 };
 use payment_service::{
     MIGRATIONS,
@@ -159,6 +160,7 @@ impl Payments {
             RecordKind::of::<PaymentDone>(),
             RecordKind::of::<PaymentFailed>(),
             RecordKind::of::<PaymentRefunded>(),
+            RecordKind::of::<PaymentUnderReview>(),
         ];
         // What the others say is known from the start, and does not depend on how long the registry
         // takes to answer later on.

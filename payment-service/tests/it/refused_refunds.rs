@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     kit::{Payments, TOTAL_MINOR},
-    review::decide,
+    review::{decide, reviews},
     simulator::Simulator,
 };
 
@@ -115,10 +115,12 @@ async fn assert_is_ended_by_a_person(
     why: &str,
 ) {
     let mut refunds = payments.refunds(&gateway.url);
-    for _again in 0..2 {
+    for again in 1..=2 {
         assert_eq!(refunds.step().await.unwrap().done, 1);
         assert_eq!(payments.stage(order_id).await, "needs-review");
         assert_eq!(review(payments, order_id).await.as_deref(), Some(why));
+        let told = vec![format!("refund: {why}"); again];
+        assert_eq!(reviews(payments, order_id).await, told, "once each time that it waits");
         assert!(payments.jobs().await.is_empty());
         decide(payments, order_id, PaymentCommand::Refund).await.unwrap();
     }

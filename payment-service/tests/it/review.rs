@@ -4,7 +4,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Request, header},
 };
-use contract::PaymentDone;
+use contract::{PaymentDone, PaymentUnderReview};
 use payment_service::{
     commands::ReviewPayments,
     domain::payment::{PaymentCommand, PaymentRejection},
@@ -46,12 +46,25 @@ async fn words(payments: &Payments, order_id: Uuid) -> Vec<String> {
     payments.said(order_id).await.into_iter().map(|(topic, _)| topic).collect()
 }
 
+/// What the order was told of reviews: of what, and why.
+pub(crate) async fn reviews(payments: &Payments, order_id: Uuid) -> Vec<String> {
+    let mut reviews = Vec::new();
+    for message in payments.messages(order_id).await {
+        if message.incoming.topic == contract::PAYMENT_UNDER_REVIEW {
+            let record: PaymentUnderReview = payments.codec.decode(&message).await.unwrap();
+            assert_eq!((record.order_id, record.since), (order_id, message.envelope.time));
+            reviews.push(format!("{}: {}", record.operation, record.reason));
+        }
+    }
+    reviews
+}
+
 async fn wrongly_charged() -> (Payments, Simulator, Uuid) {
     let (payments, gateway) = (Payments::start().await, Simulator::start().await);
     let order_id = payments.charging("tok_wrongAmount").await;
     payments.charges(&gateway.url).step().await.unwrap();
     assert_eq!(payments.stage(order_id).await, "needs-review");
-    assert!(words(&payments, order_id).await.is_empty());
+    assert_eq!(reviews(&payments, order_id).await, ["charge: wrong-amount"]);
     assert_eq!(gateway.counts().await.net_minor, TOTAL_MINOR + 1);
     (payments, gateway, order_id)
 }
@@ -61,8 +74,8 @@ async fn a_wrong_amount_that_is_accepted_is_a_payment() {
     let (payments, _gateway, order_id) = wrongly_charged().await;
     decide(&payments, order_id, PaymentCommand::Accept).await.unwrap();
     assert_eq!(payments.stage(order_id).await, "done");
-    assert_eq!(words(&payments, order_id).await, ["payment-done"]);
-    let message = payments.messages(order_id).await.remove(0);
+    assert_eq!(words(&payments, order_id).await, ["payment-under-review", "payment-done"]);
+    let message = payments.messages(order_id).await.remove(1);
     let done: PaymentDone = payments.codec.decode(&message).await.unwrap();
     assert_eq!(done.amount_minor, TOTAL_MINOR, "the order takes no other amount than its total");
 }
@@ -71,7 +84,7 @@ async fn a_wrong_amount_that_is_accepted_is_a_payment() {
 async fn a_wrong_amount_that_is_not_accepted_goes_back_whole() {
     let (payments, gateway, order_id) = wrongly_charged().await;
     decide(&payments, order_id, PaymentCommand::Refund).await.unwrap();
-    assert_eq!(words(&payments, order_id).await, ["payment-failed"]);
+    assert_eq!(words(&payments, order_id).await, ["payment-under-review", "payment-failed"]);
     payments.process_batch(&[payments.others.cancelled(order_id)]).await;
     payments.refunds(&gateway.url).step().await.unwrap();
     assert_eq!(payments.stage(order_id).await, "refunded");
@@ -85,7 +98,7 @@ async fn a_wrong_amount_goes_back_by_itself_once_the_order_is_cancelled() {
     let refused = decide(&payments, order_id, PaymentCommand::Accept).await;
     assert_eq!(refused, Err(PaymentRejection::NotUnderReview));
     payments.refunds(&gateway.url).step().await.unwrap();
-    assert_eq!(words(&payments, order_id).await, ["payment-refunded"]);
+    assert_eq!(words(&payments, order_id).await, ["payment-under-review", "payment-refunded"]);
     assert_eq!(gateway.counts().await.net_minor, 0);
 }
 
@@ -103,6 +116,7 @@ async fn a_refund_that_was_given_up_is_tried_again_when_a_person_says_so() {
     }
     assert_eq!(payments.stage(order_id).await, "needs-review");
     assert_eq!(payments.jobs().await, [("refund".to_owned(), "dead".to_owned(), 3)]);
+    assert_eq!(reviews(&payments, order_id).await, ["refund: refund-failed"]);
     gateway.heal().await;
     decide(&payments, order_id, PaymentCommand::Refund).await.unwrap();
     assert_eq!(refunds.step().await.unwrap().done, 1);
@@ -149,7 +163,7 @@ async fn an_operator_decides_by_http() {
         let ((status, _), _) = tokio::join!(post(&reviews, order_id, &accept), worker.step());
         assert_eq!(status, 204);
     }
-    assert_eq!(words(&payments, order_id).await, ["payment-done"]);
+    assert_eq!(words(&payments, order_id).await, ["payment-under-review", "payment-done"]);
 
     let refund = json!({ "decision": "refund" });
     let ((status, problem), _) = tokio::join!(post(&reviews, order_id, &refund), worker.step());

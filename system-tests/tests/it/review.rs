@@ -1,10 +1,25 @@
 //! Payments that no rule can decide: an operator decides with `sagactl payments`.
 
 use reqwest::Url;
-use sagactl::payments::{PaymentAdmin, ReviewDecision};
+use sagactl::{
+    http_client::http_client,
+    payments::{PaymentAdmin, ReviewDecision},
+};
+use serde_json::Value;
+use uuid::Uuid;
 use xtask::cluster::{AuditExpectation, ProcessName};
 
-use crate::stage::{self, insist, until};
+use crate::stage::{self, Stage, answered, insist, until};
+
+/// The reasons of the reviews that the order's history shows.
+async fn reviews(stage: &Stage, order_id: Uuid) -> Vec<String> {
+    let url = format!("{}/orders/{order_id}", stage.cluster.url(ProcessName::Orders));
+    let order: Value =
+        answered(http_client().unwrap().get(url)).await.json().await.unwrap_or_default();
+    let history = order["history"].as_array().cloned().unwrap_or_default();
+    let shown = history.iter().filter(|entry| entry["what"] == "payment-under-review");
+    shown.map(|entry| entry["detail"].as_str().unwrap_or_default().to_owned()).collect()
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
@@ -23,6 +38,9 @@ async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
     .await;
     assert_eq!((found.len(), found[0].order_id), (1, order.id));
     assert_eq!(found[0].review.as_deref(), Some("wrong-amount"));
+    let shown = stage.history(order.id, &["payment-under-review"]).await;
+    assert_eq!(shown.status, "pending", "{shown:?}");
+    assert_eq!(reviews(&stage, order.id).await, ["wrong-amount"]);
 
     for _twice in 0..2 {
         let decide = async || payments.review(order.id, ReviewDecision::Refund).await;
@@ -45,5 +63,6 @@ async fn a_wrong_amount_is_found_and_sent_back_by_an_operator() {
         payments.list(Some("lost"), 10).await.unwrap_err().to_string().ends_with("(400)")
     })
     .await;
+    assert_eq!(reviews(&stage, order.id).await, ["wrong-amount"], "it stays in the history");
     stage.close(AuditExpectation::default()).await;
 }

@@ -57,7 +57,7 @@ const WORLDS: [(&str, Bounds); 14] = [
 ];
 
 /// Mutants: a flaw, the rule that it has to break, and the world in which it does.
-const MUTANTS: [(Flaw, &str, Bounds); 17] = [
+const MUTANTS: [(Flaw, &str, Bounds); 20] = [
     (Flaw::NoTombstoneInInventory, rules::CANCELLED, CALM),
     (Flaw::NoTombstoneInPayment, rules::NOT_STUCK, CALM),
     (Flaw::NoTerminalGuard, rules::FINAL, CALM),
@@ -81,6 +81,13 @@ const MUTANTS: [(Flaw, &str, Bounds); 17] = [
     (Flaw::ChargesAreRedriven, rules::NOT_REFUSED, Bounds { refused: 2, operator: 1, ..CALM }),
     (Flaw::StockBeforeOrderIsForgotten, rules::NOT_STUCK, CALM),
     (Flaw::AttemptsCountedAfterwards, rules::CANCELLED, Bounds { lost: 1, ..CALM }),
+    (Flaw::ReviewIsSilent, rules::REVIEWS_SHOWN, Bounds { mischarges: true, ..CALM }),
+    (Flaw::ReviewCancels, rules::REVIEWS_MOVE_NOTHING, Bounds { mischarges: true, ..CALM }),
+    (
+        Flaw::LateReviewIsRefused,
+        rules::NOT_REFUSED,
+        Bounds { mischarges: true, operator: 1, ..CALM },
+    ),
     (Flaw::NoOutbox, rules::NOT_STUCK, Bounds { crashes: 1, ..CALM }),
     (Flaw::OffsetsBeforeTheCommit, rules::NOT_STUCK, Bounds { crashes: 1, ..CALM }),
 ];

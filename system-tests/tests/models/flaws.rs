@@ -51,6 +51,12 @@ pub(crate) enum Flaw {
     StockBeforeOrderIsForgotten,
     /// An attempt is counted when its outcome is recorded.
     AttemptsCountedAfterwards,
+    /// Nobody is told that a payment waits for a person.
+    ReviewIsSilent,
+    /// An order whose payment waits for a person is given up at once.
+    ReviewCancels,
+    /// A review that is read after the order was confirmed is refused.
+    LateReviewIsRefused,
     /// A crash after the commit loses the messages of the transaction.
     NoOutbox,
     /// A crash after the offset's commit loses the message.
@@ -60,8 +66,12 @@ pub(crate) enum Flaw {
 impl Flaw {
     /// The real deciders, bent if this flaw is one of theirs.
     pub(crate) fn deciders(self) -> Deciders {
-        let order: Bend<Order> =
-            if self == Self::NoTerminalGuard { confirm_the_cancelled } else { straight::<Order> };
+        let bent: [(Self, Bend<Order>); 3] = [
+            (Self::NoTerminalGuard, confirm_the_cancelled),
+            (Self::ReviewCancels, cancel_at_a_review),
+            (Self::LateReviewIsRefused, refuse_a_late_review),
+        ];
+        let order = bent.into_iter().find(|(flaw, _)| *flaw == self);
         let forgets = self == Self::NoTombstoneInInventory;
         let inventory: Bend<Inventory> =
             if forgets { forget_the_release } else { straight::<Inventory> };
@@ -74,10 +84,15 @@ impl Flaw {
         ];
         let payment = bent.into_iter().find(|(flaw, _)| *flaw == self);
         Deciders {
-            order: deciders::order::unroll(order),
+            order: deciders::order::unroll(order.map_or(straight::<Order>, |(_, bend)| bend)),
             inventory: deciders::inventory::unroll(inventory),
             payment: deciders::payment::unroll(
                 payment.map_or(straight::<Payment>, |(_, bend)| bend),
+                if self == Self::ReviewIsSilent {
+                    deciders::payment::deeds_without_reviews
+                } else {
+                    deciders::payment::deeds
+                },
             ),
             notify: deciders::notify::unroll(straight::<OrderNotifications>),
         }
@@ -102,6 +117,41 @@ fn confirm_the_cancelled(
         && paid
     {
         return Ok(vec![order::OrderEvent::Confirmed { total: *total, at: NOW }]);
+    }
+    decision
+}
+
+fn is_review(command: &order::OrderCommand) -> bool {
+    matches!(
+        command,
+        order::OrderCommand::Record { news: ServiceEvent::PaymentUnderReview { .. }, .. }
+    )
+}
+
+#[expect(clippy::ref_option, reason = "a decider's state, whatever it is, comes by reference")]
+fn cancel_at_a_review(
+    order: &Option<Order>,
+    command: &order::OrderCommand,
+    decision: Decision<Order>,
+) -> Decision<Order> {
+    let is_pending = order.is_some_and(|order| matches!(order.stage, OrderStage::Pending { .. }));
+    if is_pending && is_review(command) {
+        let reason = order::CancelReason::PaymentUnavailable;
+        return Ok(vec![order::OrderEvent::Cancelled { reason, at: NOW }]);
+    }
+    decision
+}
+
+#[expect(clippy::ref_option, reason = "a decider's state, whatever it is, comes by reference")]
+fn refuse_a_late_review(
+    order: &Option<Order>,
+    command: &order::OrderCommand,
+    decision: Decision<Order>,
+) -> Decision<Order> {
+    let is_confirmed =
+        order.is_some_and(|order| matches!(order.stage, OrderStage::Confirmed { .. }));
+    if is_confirmed && is_review(command) {
+        return Err(order::OrderRejection::Contradiction);
     }
     decision
 }

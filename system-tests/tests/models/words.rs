@@ -34,10 +34,13 @@ pub(crate) enum Word {
     PaymentDoneOtherwise,
     PaymentFailed,
     PaymentRefunded,
+    PaymentUnderReview,
+    /// It waits for a person once more, after a decision that did not end it.
+    PaymentUnderReviewAgain,
 }
 
 impl Word {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::OrderPlaced,
         Self::OrderConfirmed,
         Self::OrderCancelled,
@@ -48,6 +51,8 @@ impl Word {
         Self::PaymentDoneOtherwise,
         Self::PaymentFailed,
         Self::PaymentRefunded,
+        Self::PaymentUnderReview,
+        Self::PaymentUnderReviewAgain,
     ];
 
     pub(crate) fn of(self) -> Service {
@@ -57,7 +62,9 @@ impl Word {
             Self::PaymentDone
             | Self::PaymentDoneOtherwise
             | Self::PaymentFailed
-            | Self::PaymentRefunded => Service::Payment,
+            | Self::PaymentRefunded
+            | Self::PaymentUnderReview
+            | Self::PaymentUnderReviewAgain => Service::Payment,
         }
     }
 
@@ -71,9 +78,16 @@ impl Word {
             | Self::StockReleased
             | Self::PaymentDone
             | Self::PaymentDoneOtherwise
-            | Self::PaymentFailed => &[Order],
+            | Self::PaymentFailed
+            | Self::PaymentUnderReview
+            | Self::PaymentUnderReviewAgain => &[Order],
             Self::PaymentRefunded => &[Order, Notify],
         }
+    }
+
+    /// The word in whose place this one is said the second time; none if it is said once at most.
+    pub(crate) fn again(self) -> Option<Self> {
+        (self == Self::PaymentUnderReview).then_some(Self::PaymentUnderReviewAgain)
     }
 
     fn bit(self) -> u16 {

@@ -29,6 +29,11 @@ pub enum ServiceEvent {
         /// The gateway's name for the refund.
         refund: String,
     },
+    /// A charge or a refund waits for a person's decision.
+    PaymentUnderReview {
+        /// Why, as payment-service names it. A name that is not known here is shown all the same.
+        reason: String,
+    },
     /// The customer was told.
     NotificationSent {
         /// The kind and the channel.

@@ -64,6 +64,10 @@ fn failed(failure: PaymentFailure) -> ServiceEvent {
     ServiceEvent::PaymentFailed { failure, code: None }
 }
 
+fn under_review() -> ServiceEvent {
+    ServiceEvent::PaymentUnderReview { reason: "wrong-amount".to_owned() }
+}
+
 fn channel() -> NoticeChannel {
     NoticeChannel { name: "email".to_owned(), kind: "confirmed".to_owned() }
 }
@@ -88,6 +92,7 @@ fn everything_said() -> Vec<ServiceEvent> {
         paid(500),
         failed(PaymentFailure::Declined),
         failed(PaymentFailure::Unavailable),
+        under_review(),
     ];
     all.extend(aftermath());
     all
@@ -242,6 +247,26 @@ fn whatever_is_said_of_a_cancelled_order_is_noted() {
     for news in everything_said() {
         given::<Order>(given_up()).when(&record(news.clone())).then([OrderEvent::Noted(news)]);
     }
+}
+
+#[test]
+fn a_payment_under_review_is_noted_at_every_stage_and_changes_nothing() {
+    for history in [pending(), confirmed(), given_up()] {
+        let before = shared::decider::replay::<Order>(&history);
+        let noted = OrderEvent::Noted(under_review());
+        given::<Order>(history).when(&record(under_review())).then([noted.clone()]);
+        assert_eq!(Order::evolve(before, &noted), before);
+    }
+}
+
+#[test]
+fn a_payment_under_review_moves_no_deadline() {
+    let history = [pending(), vec![OrderEvent::Noted(under_review())]].concat();
+    let at = |now| OrderCommand::PassDeadline { now };
+    given::<Order>(history.clone()).when(&at(DUE_AT - Duration::MICROSECOND)).then_nothing();
+    given::<Order>(history)
+        .when(&at(DUE_AT))
+        .then([OrderEvent::Cancelled { reason: CancelReason::TimedOut, at: DUE_AT }]);
 }
 
 #[test]

@@ -71,6 +71,8 @@ struct PaymentWorld {
     /// Whether the key's outcome was lost after it was settled: it stays open for us.
     returned: bool,
     cancelled: bool,
+    /// How often it began to wait for a person.
+    reviews: usize,
 }
 
 impl PaymentWorld {
@@ -83,11 +85,13 @@ impl PaymentWorld {
             amount,
             returned: false,
             cancelled: false,
+            reviews: 0,
         }
     }
 
     fn act(&mut self, act: WorldAct) {
         let Some(command) = self.command(act) else { return };
+        let waited = self.payment.review_code().is_some();
         let Ok(events) = decider::step::<Payment>(&mut self.payment, &command) else {
             assert!(
                 matches!(
@@ -102,6 +106,7 @@ impl PaymentWorld {
         for event in &events {
             self.obey(event);
         }
+        self.reviews += usize::from(!waited && self.payment.review_code().is_some());
         self.history.extend(events);
         let repeat = Payment::decide(&self.payment, &command);
         assert!(repeat.is_ok_and(|items| items.is_empty()), "{command:?} twice is once");
@@ -248,6 +253,8 @@ impl PaymentWorld {
         assert!(charges <= 1, "one charge job at most");
         let words = count(|event| is_paid(event) || matches!(event, PaymentEvent::Failed { .. }));
         assert!(words <= 1, "the order hears one word");
+        let reviews = count(|event| event.review().is_some());
+        assert_eq!(reviews, self.reviews, "each time that a person is waited for is told");
         assert_eq!(self.jobs(), self.awaited(), "a stage has its job and no other: {self:?}");
     }
 

@@ -83,7 +83,7 @@ pub enum PaymentEvent {
     },
     /// Not paid. Says `payment-failed`.
     Failed { failure: PaymentFailure },
-    /// Another amount was charged than was asked for.
+    /// Another amount was charged than was asked for. Says `payment-under-review`.
     Mischarged { charge: GatewayCharge },
     /// It is unknown whether the charge happened. Requests the resolve job.
     ResolveDue {
@@ -92,7 +92,8 @@ pub enum PaymentEvent {
     },
     /// The charge has not happened and never will. The order was notified, or was cancelled.
     FoundUnpaid,
-    /// Whether the charge happened cannot be found out without a person.
+    /// Whether the charge happened cannot be found out without a person. Says
+    /// `payment-under-review`.
     DoubtRemains,
     /// The order was cancelled while the charge was being tried.
     Recalled,
@@ -110,7 +111,7 @@ pub enum PaymentEvent {
         /// The gateway's name for the refund.
         refund_id: String,
     },
-    /// The refund was given up.
+    /// The refund was given up. Says `payment-under-review`.
     RefundFailed {
         /// Why the refund was not possible.
         obstacle: RefundObstacle,

@@ -271,6 +271,35 @@ fn a_refund_that_was_given_up_needs_a_review() {
 }
 
 #[test]
+fn each_review_says_what_waits_and_why() {
+    let told =
+        |event: PaymentEvent| event.review().map(|(operation, reason)| (operation.code(), reason));
+    let charge = wrong_charge();
+    assert_eq!(told(PaymentEvent::Mischarged { charge }), Some(("charge", "wrong-amount")));
+    assert_eq!(told(PaymentEvent::DoubtRemains), Some(("charge", "charge-in-doubt")));
+    for (obstacle, reason) in [
+        (RefundObstacle::GaveUp, "refund-failed"),
+        (RefundObstacle::Disputed, "charge-disputed"),
+        (RefundObstacle::ChargeUnknown, "charge-unknown"),
+    ] {
+        let failed = PaymentEvent::RefundFailed { obstacle };
+        assert_eq!(told(failed), Some(("refund", reason)));
+    }
+}
+
+#[test]
+fn the_name_of_a_review_is_the_same_for_the_operator_and_for_the_order() {
+    for stage in ["wrong amount", "refund failed", "charge in doubt"] {
+        let events = history(stage);
+        let told = events.last().and_then(PaymentEvent::review).map(|(_, reason)| reason);
+        assert_eq!(told, decider::replay::<Payment>(&events).review_code(), "{stage}");
+    }
+    for reason in ReviewReason::ALL {
+        assert_eq!(ReviewReason::parse(reason.code()), Some(reason));
+    }
+}
+
+#[test]
 fn a_refund_that_failed_ends_when_a_person_says_that_the_money_went_back() {
     at("refund failed")
         .when(&PaymentCommand::Settle)

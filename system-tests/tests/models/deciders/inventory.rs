@@ -86,7 +86,9 @@ pub(crate) fn heard(word: Word) -> Ask {
         | Word::PaymentDone
         | Word::PaymentDoneOtherwise
         | Word::PaymentFailed
-        | Word::PaymentRefunded => not_addressed(Service::Inventory, word),
+        | Word::PaymentRefunded
+        | Word::PaymentUnderReview
+        | Word::PaymentUnderReviewAgain => not_addressed(Service::Inventory, word),
     }
 }
 

@@ -91,7 +91,9 @@ pub(crate) fn heard(word: Word) -> Ask {
         | Word::StockReleased
         | Word::PaymentDone
         | Word::PaymentDoneOtherwise
-        | Word::PaymentFailed => not_addressed(Service::Notify, word),
+        | Word::PaymentFailed
+        | Word::PaymentUnderReview
+        | Word::PaymentUnderReviewAgain => not_addressed(Service::Notify, word),
     }
 }
 

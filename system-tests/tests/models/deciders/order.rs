@@ -30,6 +30,7 @@ pub(crate) enum Ask {
     PaymentDoneOtherwise,
     PaymentFailed,
     PaymentRefunded,
+    PaymentUnderReview,
 }
 
 /// The stage of the order.
@@ -60,6 +61,7 @@ pub(crate) fn unroll(bend: Bend<Order>) -> Unrolled<Order> {
             refunded: money(TOTAL_MINOR),
             refund: "re_1".to_owned(),
         }),
+        record(ServiceEvent::PaymentUnderReview { reason: "wrong-amount".to_owned() }),
     ];
     Unrolled::new(&commands, bend, deeds)
 }
@@ -103,6 +105,7 @@ pub(crate) fn heard(word: Word) -> Ask {
         Word::PaymentDoneOtherwise => Ask::PaymentDoneOtherwise,
         Word::PaymentFailed => Ask::PaymentFailed,
         Word::PaymentRefunded => Ask::PaymentRefunded,
+        Word::PaymentUnderReview | Word::PaymentUnderReviewAgain => Ask::PaymentUnderReview,
         Word::OrderPlaced | Word::OrderConfirmed | Word::OrderCancelled => {
             not_addressed(Service::Order, word)
         }

@@ -53,7 +53,10 @@ pub(crate) enum Standing {
     InDoubt,
 }
 
-pub(crate) fn unroll(bend: Bend<Payment>) -> Unrolled<Payment> {
+pub(crate) fn unroll(
+    bend: Bend<Payment>,
+    deeds: fn(&PaymentEvent) -> Vec<Deed>,
+) -> Unrolled<Payment> {
     let charge = |id: &str, minor| GatewayCharge { id: id.to_owned(), amount: money(minor) };
     let right = || charge("ch_1", TOTAL_MINOR);
     let wrong = || charge("ch_1", TOTAL_MINOR + 1);
@@ -93,7 +96,7 @@ fn money(minor: i64) -> Money {
 }
 
 /// What payment-service's `wire` says of an event, and what its `jobs` make of it.
-fn deeds(event: &PaymentEvent) -> Vec<Deed> {
+pub(crate) fn deeds(event: &PaymentEvent) -> Vec<Deed> {
     match event {
         PaymentEvent::Paid { charge: GatewayCharge { amount, .. } }
         | PaymentEvent::Accepted { amount, .. } => {
@@ -111,16 +114,23 @@ fn deeds(event: &PaymentEvent) -> Vec<Deed> {
         PaymentEvent::ResolveDue { .. } => vec![Deed::Begin(Kind::Resolve)],
         PaymentEvent::RefundDue { .. } => vec![Deed::Stop(Kind::Refund), Deed::Begin(Kind::Refund)],
         PaymentEvent::ChargeStopped => vec![Deed::Stop(Kind::Charge)],
+        PaymentEvent::Mischarged { .. }
+        | PaymentEvent::DoubtRemains
+        | PaymentEvent::RefundFailed { .. } => vec![Deed::Say(Word::PaymentUnderReview)],
         PaymentEvent::Awaited { .. }
         | PaymentEvent::StockHeld
-        | PaymentEvent::Mischarged { .. }
         | PaymentEvent::FoundUnpaid
-        | PaymentEvent::DoubtRemains
         | PaymentEvent::Recalled
         | PaymentEvent::Abandoned
-        | PaymentEvent::Fenced
-        | PaymentEvent::RefundFailed { .. } => vec![],
+        | PaymentEvent::Fenced => vec![],
     }
+}
+
+/// As [`deeds`], of a service that tells nobody that a person is waited for.
+pub(crate) fn deeds_without_reviews(event: &PaymentEvent) -> Vec<Deed> {
+    let mut deeds = deeds(event);
+    deeds.retain(|deed| *deed != Deed::Say(Word::PaymentUnderReview));
+    deeds
 }
 
 /// The command of a message; a cancellation also depends on whether the charge was ever tried.
@@ -136,7 +146,9 @@ pub(crate) fn heard(word: Word, untouched: bool) -> Ask {
         | Word::PaymentDone
         | Word::PaymentDoneOtherwise
         | Word::PaymentFailed
-        | Word::PaymentRefunded => not_addressed(Service::Payment, word),
+        | Word::PaymentRefunded
+        | Word::PaymentUnderReview
+        | Word::PaymentUnderReviewAgain => not_addressed(Service::Payment, word),
     }
 }
 

@@ -99,6 +99,9 @@ impl Saga {
         if before == order::Standing::Cancelled && after != before {
             world.broken.add(Broken::LEFT_ITS_END);
         }
+        if ask == order::Ask::PaymentUnderReview && after != before {
+            world.broken.add(Broken::MOVED_BY_REVIEW);
+        }
     }
 
     pub(super) fn ask_inventory(&self, world: &mut World, ask: inventory::Ask) {
@@ -160,6 +163,8 @@ impl Saga {
 
 impl World {
     fn say(&mut self, message: Word) {
+        let again = message.again().filter(|_| self.said.has(message));
+        let message = again.unwrap_or(message);
         if !self.said.add(message) {
             self.broken.add(Broken::SAID_TWICE);
         }

@@ -12,6 +12,7 @@ use crate::{
         notify, order, payment,
     },
     unrolled::Kind,
+    words::{Service, Word},
 };
 
 /// Properties of each state of each decider.
@@ -51,6 +52,7 @@ impl Broken {
     pub(super) const LEFT_ITS_END: Self = Self(8);
     pub(super) const REFUND_WITHOUT_CHARGE: Self = Self(16);
     pub(super) const TOLD_IN_VAIN: Self = Self(32);
+    pub(super) const MOVED_BY_REVIEW: Self = Self(64);
 
     pub(super) fn add(&mut self, what: Self) {
         self.0 |= what.0;
@@ -81,6 +83,11 @@ pub(crate) const NOT_REFUSED: &str = "no message or outcome of ours is a contrad
 pub(crate) const FINAL: &str = "cancelled is final";
 pub(crate) const STOCK_ADDS_UP: &str = "stock adds up";
 pub(crate) const TOLD_TRULY: &str = "no confirmation is sent once the cancellation was seen";
+pub(crate) const REVIEWS_SHOWN: &str = "a payment that waits for a person is shown on the order";
+pub(crate) const REVIEWS_MOVE_NOTHING: &str = "a payment under review changes no order";
+
+/// What is said of reviews.
+const REVIEWS: [Word; 2] = [Word::PaymentUnderReview, Word::PaymentUnderReviewAgain];
 
 /// The rules, and what has to be reachable so that they are not kept by standing still.
 pub(super) fn all(bounds: &Bounds) -> Vec<Property<Saga>> {
@@ -110,6 +117,12 @@ pub(super) fn all(bounds: &Bounds) -> Vec<Property<Saga>> {
             !world.broken.has(Broken::REFUND_WITHOUT_CHARGE)
         }),
         Property::always(TOLD_TRULY, |_, world: &World| !world.broken.has(Broken::TOLD_IN_VAIN)),
+        Property::always(REVIEWS_SHOWN, |saga: &Saga, world: &World| {
+            !world.rests() || !saga.waits_for_a_person(world) || saga.review_is_shown(world)
+        }),
+        Property::always(REVIEWS_MOVE_NOTHING, |_, world: &World| {
+            !world.broken.has(Broken::MOVED_BY_REVIEW)
+        }),
     ];
     all.extend(reachable(bounds));
     all
@@ -127,6 +140,15 @@ fn reachable(bounds: &Bounds) -> Vec<Property<Saga>> {
         all.push(Property::sometimes("money goes back", |_, world: &World| {
             world.gateway.refunds > 0
         }));
+    }
+    if bounds.mischarges {
+        all.push(Property::sometimes(
+            "a pending order shows that a person is waited for",
+            |saga: &Saga, world: &World| {
+                saga.is(world, order::Standing::Pending)
+                    && world.inbox[Service::Order.at()].has(Word::PaymentUnderReview)
+            },
+        ));
     }
     if bounds.expires {
         all.push(Property::sometimes(
@@ -149,6 +171,18 @@ impl Saga {
 
     fn payment(&self, world: &World) -> payment::Standing {
         self.facts.payment[usize::from(world.payment)]
+    }
+
+    fn waits_for_a_person(&self, world: &World) -> bool {
+        use payment::Standing as S;
+        matches!(self.payment(world), S::WrongAmount | S::RefundFailed | S::InDoubt)
+    }
+
+    /// Whether order-service has read all that was said of reviews, and something was.
+    fn review_is_shown(&self, world: &World) -> bool {
+        let read = world.inbox[Service::Order.at()];
+        let mut said = world.said.iter().filter(|word| REVIEWS.contains(word)).peekable();
+        said.peek().is_some() && said.all(|word| read.has(word))
     }
 
     fn is_paid_and_sold(&self, world: &World) -> bool {

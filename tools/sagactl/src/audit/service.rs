@@ -58,6 +58,7 @@ pub fn readers(topic: &str) -> &'static [ServiceName] {
         | contract::PRODUCT_CHANGED
         | contract::PAYMENT_DONE
         | contract::PAYMENT_FAILED
+        | contract::PAYMENT_UNDER_REVIEW
         | contract::NOTIFICATION_SENT
         | contract::NOTIFICATION_FAILED => &[Orders],
         _unknown => &[],

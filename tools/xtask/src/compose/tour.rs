@@ -35,7 +35,8 @@ impl<'a> TourTest<'a> {
         self.ends("A card that is declined", "cancelled", &declined).await?;
         self.ends("Nothing left", "cancelled", &["stock-rejected", "order-cancelled"]).await?;
         self.changed_mind().await?;
-        done(began, "cancelled orders");
+        self.reviewed().await?;
+        done(began, "cancelled orders, and a payment that waited for a person");
         self.unreadable().await?;
         done(began, "an unreadable message");
         self.killed().await?;
@@ -86,6 +87,14 @@ impl<'a> TourTest<'a> {
         let order = self.order(&section).await?;
         self.project.shell(&section.block(0)?.replace("ID", &order)).await?;
         self.comes_to(&section, &order, "cancelled", &[]).await
+    }
+
+    async fn reviewed(&self) -> anyhow::Result<()> {
+        let section = self.section("A payment that waits for a person")?;
+        let order = self.order(&section).await?;
+        self.comes_to(&section, &order, "pending", &["payment-under-review"]).await?;
+        self.project.shell(&section.block(0)?.replace("ID", &order)).await?;
+        self.comes_to(&section, &order, "confirmed", &["payment-under-review"]).await
     }
 
     async fn unreadable(&self) -> anyhow::Result<()> {

@@ -27,6 +27,7 @@ fn commands() -> Vec<(&'static str, OrderCommand)> {
         ("payment done otherwise", record(paid(499))),
         ("payment declined", record(failed(PaymentFailure::Declined))),
         ("payment unavailable", record(failed(PaymentFailure::Unavailable))),
+        ("payment under review", record(under_review())),
         ("deadline", OrderCommand::PassDeadline { now: DUE_AT }),
         ("deadline to come", OrderCommand::PassDeadline { now: DUE_AT - Duration::MICROSECOND }),
         ("cancel", cancel()),
@@ -80,7 +81,7 @@ fn the_table_tells_every_cell() {
             answers.push(TableCell { stage: stage.to_owned(), command: name.to_owned(), what });
         }
     }
-    assert_eq!(answers.len(), 63);
+    assert_eq!(answers.len(), 67);
     let source = include_str!("../../order.rs");
     assert_told(&rows(source, &["stage", "command", "happens", "said"]), &answers);
 }

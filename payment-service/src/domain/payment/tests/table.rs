@@ -81,17 +81,23 @@ fn tell(event: &PaymentEvent) -> [&'static str; 3] {
         PaymentEvent::Failed { failure: PaymentFailure::Unavailable } => {
             ["failed (unavailable)", "`payment-failed`", ""]
         }
-        PaymentEvent::Mischarged { .. } => ["needs review (wrong amount)", "", ""],
+        PaymentEvent::Mischarged { .. } => {
+            ["needs review (wrong amount)", "`payment-under-review`", ""]
+        }
         PaymentEvent::ResolveDue { .. } => ["unresolved", "", "resolve"],
         PaymentEvent::FoundUnpaid => ["failed (unavailable)", "", ""],
-        PaymentEvent::DoubtRemains => ["needs review (charge in doubt)", "", ""],
+        PaymentEvent::DoubtRemains => {
+            ["needs review (charge in doubt)", "`payment-under-review`", ""]
+        }
         PaymentEvent::Recalled => ["cancelling", "", ""],
         PaymentEvent::ChargeStopped => ["abandoned", "", "charge is stopped"],
         PaymentEvent::Abandoned => ["abandoned", "", ""],
         PaymentEvent::Fenced => ["fenced", "", ""],
         PaymentEvent::RefundDue { .. } => ["refunding", "", "refund"],
         PaymentEvent::Refunded { .. } => ["refunded", "`payment-refunded`", ""],
-        PaymentEvent::RefundFailed { .. } => ["needs review (refund failed)", "", ""],
+        PaymentEvent::RefundFailed { .. } => {
+            ["needs review (refund failed)", "`payment-under-review`", ""]
+        }
         PaymentEvent::Settled { .. } => ["refunded", "`payment-refunded`", "refund is stopped"],
     }
 }
