@@ -136,6 +136,8 @@ impl RunningDemo {
         say("Starting the services");
         let board = ProgressBoard::new();
         let wanted = ClusterOptions {
+            // As many as in containers, so that a load can be placed.
+            products: 100,
             ports: PortChoice::Documented,
             logs: Some(logs.path().to_owned()),
             ..ClusterOptions::default()
