@@ -16,6 +16,7 @@
 //! **Architecture invariant:** nothing that is started here outlives the process that started it,
 //! whatever becomes of that process.
 
+pub mod cli;
 mod config;
 mod docker;
 mod error;

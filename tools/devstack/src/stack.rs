@@ -66,8 +66,8 @@ impl ServerStack {
         &self.urls
     }
 
-    /// The parts that answer at another port than the one at which they were wanted. Whoever gives
-    /// the addresses of a stack knows them.
+    /// The parts that answer at another port than the one at which they were wanted; none where the
+    /// addresses were given.
     pub async fn moved(&self) -> Vec<MovedPart> {
         if matches!(self.origin, StackOrigin::Given) {
             return vec![];

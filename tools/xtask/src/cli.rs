@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{chaos, compose, demo, fuzz, load, manifests, readme, stack, stress, verify};
+use crate::{chaos, compose, demo, fuzz, load, manifests, poison, readme, stack, stress, verify};
 
 /// Runs and checks the order system on this machine.
 #[derive(Debug, Parser)]
@@ -26,6 +26,8 @@ enum SubCommand {
     Fuzz(fuzz::FuzzOptions),
     /// Runs the README's commands, and the requests of docs/tour.http, against local processes.
     ReadmeTest(readme::ReadmeOptions),
+    /// Puts a message on a topic of a running demo or compose stack that no service can process.
+    Poison(poison::PoisonOptions),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
     Stack(stack::StackOptions),
     /// Runs every check of this repository.
@@ -47,6 +49,7 @@ impl CommandLine {
             SubCommand::Chaos(options) => chaos::run(options).await,
             SubCommand::Fuzz(options) => fuzz::run(options).await,
             SubCommand::ReadmeTest(options) => readme::run(options).await,
+            SubCommand::Poison(options) => poison::run(options).await,
             SubCommand::Stack(options) => stack::run(options).await,
             SubCommand::Verify(options) => verify::run(options).await,
             SubCommand::StressTests(options) => stress::run(options).await,

@@ -23,7 +23,7 @@ use tokio::signal::unix::{Signal, SignalKind};
 use self::{
     logs::LogFolder,
     scenes::{EndedOrder, SceneClients},
-    watch::{DemoPart, FallenPart, PartWatch},
+    watch::{DemoPart, ExitedPart, PartWatch},
 };
 use crate::{
     cargo,
@@ -116,8 +116,8 @@ struct RunningDemo {
     ui: Option<String>,
     logs: LogFolder,
     watch: PartWatch,
-    /// The user's wish that what has ended is started again.
-    wishes: Signal,
+    /// Requests to start again what has ended (SIGUSR1).
+    restarts: Signal,
     _presence: DemoPresence,
 }
 
@@ -136,6 +136,8 @@ impl RunningDemo {
         say("Starting the services");
         let board = ProgressBoard::new();
         let wanted = ClusterOptions {
+            // As many as in containers, so that a load can be placed.
+            products: 100,
             ports: PortChoice::Documented,
             logs: Some(logs.path().to_owned()),
             ..ClusterOptions::default()
@@ -152,7 +154,7 @@ impl RunningDemo {
             ui,
             logs,
             watch: PartWatch::default(),
-            wishes: tokio::signal::unix::signal(SignalKind::user_defined1())?,
+            restarts: tokio::signal::unix::signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -167,7 +169,7 @@ impl RunningDemo {
         let ended = tokio::select! {
             ended = scenes::play_all(&clients) => ended?,
             code = signal::interrupted() => return Ok(DemoEnd::Interrupted(code)),
-            () = self.watch.falls(&mut self.cluster, &self.stack) => {
+            () = self.watch.next_exit(&mut self.cluster, &self.stack) => {
                 anyhow::bail!("a part ended while orders were on their way")
             }
         };
@@ -195,20 +197,20 @@ impl RunningDemo {
         say("\nEverything stays up until Ctrl-C.");
     }
 
-    /// Says what ends by itself and starts it again if that is wished, until Ctrl-C.
+    /// Says what ends by itself and starts it again on request, until Ctrl-C.
     async fn stand(&mut self) {
         loop {
             tokio::select! {
                 _ = signal::interrupted() => return,
-                () = self.watch.falls(&mut self.cluster, &self.stack) => say(format_args!(
+                () = self.watch.next_exit(&mut self.cluster, &self.stack) => say(format_args!(
                     "  Nothing is started again by itself. To have it started: kill -USR1 {}",
                     std::process::id()
                 )),
-                _ = self.wishes.recv() => {
-                    let fallen = self.watch.take_fallen();
+                _ = self.restarts.recv() => {
+                    let exited = self.watch.take_exited();
                     tokio::select! {
                         _ = signal::interrupted() => return,
-                        () = start_again(&mut self.cluster, &self.stack, fallen) => (),
+                        () = start_again(&mut self.cluster, &self.stack, exited) => (),
                     }
                 }
             }
@@ -231,21 +233,27 @@ impl RunningDemo {
             say(format_args!("✘ {complaint}"));
         }
         say(format_args!("Logs are in {}", logs::from_here(self.logs.path())));
-        unwell.is_empty() && !self.watch.has_fallen()
+        unwell.is_empty() && !self.watch.any_exited()
     }
 }
 
 /// Starts parts again that have ended, and says how that went.
-async fn start_again(cluster: &mut ServiceCluster, stack: &ServerStack, fallen: Vec<FallenPart>) {
-    if fallen.is_empty() {
+async fn start_again(cluster: &mut ServiceCluster, stack: &ServerStack, exited: Vec<ExitedPart>) {
+    if exited.is_empty() {
         say("Nothing has ended: there is nothing to start again");
     }
-    for FallenPart { part, name, .. } in fallen {
+    for ExitedPart { part, name, .. } in exited {
         say(format_args!("Starting {name} again"));
-        let started = match part {
-            DemoPart::Process(member) => cluster.restart(member).await,
-            DemoPart::Server(server) => stack.start_part(server).await.map_err(Into::into),
+        let board = ProgressBoard::new();
+        board.set(&name, "starting");
+        let starting = async {
+            match part {
+                DemoPart::Process(member) => cluster.restart(member).await,
+                DemoPart::Server(server) => stack.start_part(server).await.map_err(Into::into),
+            }
         };
+        let started = board.while_shown(starting).await;
+        drop(board);
         match started {
             Ok(()) => say(format_args!("✔ {name} is ready again")),
             Err(error) => say(format_args!("✘ {name} did not start: {error:#}")),

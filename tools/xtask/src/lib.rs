@@ -20,6 +20,7 @@ pub mod fuzz;
 mod http_collection;
 pub mod load;
 pub mod manifests;
+pub mod poison;
 pub mod readme;
 pub mod stack;
 pub mod stress;

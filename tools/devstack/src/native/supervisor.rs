@@ -185,7 +185,7 @@ impl ServerProcess {
         &self.log
     }
 
-    /// Who ended without being told to, and with which last lines, if it has ended.
+    /// How it ended and its last lines, if it has ended without being told to.
     pub(crate) fn ended_part(&mut self) -> Option<EndedPart> {
         let status = self.ended()?;
         Some(EndedPart {

@@ -61,7 +61,10 @@ pub(super) struct SceneClients {
 /// Places all orders at once and shows each until its end.
 pub(super) async fn play_all(clients: &SceneClients) -> anyhow::Result<Vec<EndedOrder>> {
     let scenes = scenes();
-    wait_for_products(&clients.orders, &scenes).await?;
+    let board = ProgressBoard::new();
+    board.set("catalogue", "on its way to the order service");
+    board.while_shown(wait_for_products(&clients.orders, &scenes)).await?;
+    drop(board);
     say("\nPlacing orders");
     let board = ProgressBoard::new();
     let played = scenes.into_iter().map(|scene| play(clients, &board, scene));
@@ -126,7 +129,10 @@ async fn play(
         let refunded = settled(clients, id).await? == "refunded";
         let is_over = |order: &ShownOrder| {
             let released = count(order, "stock-reserved") == count(order, "stock-released");
-            released && (!refunded || is_refunded(order))
+            // One mail says that the money is given back.
+            let mails = mails + usize::from(refunded);
+            let told = count(order, "notification-sent") >= mails;
+            released && told && (!refunded || is_refunded(order))
         };
         order = follow(orders, id, is_over, show).await?;
     }

@@ -27,7 +27,7 @@ pub(super) enum DemoPart {
 
 /// A part that has ended by itself.
 #[derive(Clone, Debug)]
-pub(super) struct FallenPart {
+pub(super) struct ExitedPart {
     pub(super) part: DemoPart,
     pub(super) name: String,
     status: String,
@@ -35,7 +35,7 @@ pub(super) struct FallenPart {
     last_lines: String,
 }
 
-impl FallenPart {
+impl ExitedPart {
     /// What is said of it.
     pub(super) fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("✘ {} has ended: {}", self.name, self.status)];
@@ -64,24 +64,24 @@ fn cut(line: &str, columns: Option<usize>) -> String {
 /// What has ended, and was said.
 #[derive(Debug, Default)]
 pub(super) struct PartWatch {
-    fallen: Vec<FallenPart>,
+    exited: Vec<ExitedPart>,
     /// Also those that were started again since.
-    has_fallen: bool,
+    any_exited: bool,
 }
 
 impl PartWatch {
     /// Waits until something has ended, and says it.
-    pub(super) async fn falls(&mut self, cluster: &mut ServiceCluster, stack: &ServerStack) {
+    pub(super) async fn next_exit(&mut self, cluster: &mut ServiceCluster, stack: &ServerStack) {
         loop {
-            let known: Vec<_> = self.fallen.iter().map(|fallen| fallen.part).collect();
-            let mut news = all_fallen(cluster, stack).await;
-            news.retain(|fallen| !known.contains(&fallen.part));
+            let known: Vec<_> = self.exited.iter().map(|exited| exited.part).collect();
+            let mut news = all_exited(cluster, stack).await;
+            news.retain(|exited| !known.contains(&exited.part));
             if !news.is_empty() {
-                for line in news.iter().flat_map(FallenPart::lines) {
+                for line in news.iter().flat_map(ExitedPart::lines) {
                     say(line);
                 }
-                self.has_fallen = true;
-                self.fallen.extend(news);
+                self.any_exited = true;
+                self.exited.extend(news);
                 return;
             }
             sleep(LOOK_AGAIN).await;
@@ -89,25 +89,25 @@ impl PartWatch {
     }
 
     /// Whether anything has ever ended by itself.
-    pub(super) fn has_fallen(&self) -> bool {
-        self.has_fallen
+    pub(super) fn any_exited(&self) -> bool {
+        self.any_exited
     }
 
     /// Those that have ended and were not started again.
-    pub(super) fn take_fallen(&mut self) -> Vec<FallenPart> {
-        std::mem::take(&mut self.fallen)
+    pub(super) fn take_exited(&mut self) -> Vec<ExitedPart> {
+        std::mem::take(&mut self.exited)
     }
 }
 
-async fn all_fallen(cluster: &mut ServiceCluster, stack: &ServerStack) -> Vec<FallenPart> {
-    let members = cluster.ended_members().into_iter().map(|ended| FallenPart {
+async fn all_exited(cluster: &mut ServiceCluster, stack: &ServerStack) -> Vec<ExitedPart> {
+    let members = cluster.ended_members().into_iter().map(|ended| ExitedPart {
         part: DemoPart::Process(ended.member),
         name: ended.member.to_string(),
         status: ended.status,
         log: ended.log,
         last_lines: ended.last_lines,
     });
-    let servers = stack.ended().await.into_iter().map(|ended| FallenPart {
+    let servers = stack.ended().await.into_iter().map(|ended| ExitedPart {
         part: DemoPart::Server(ended.part),
         name: ended.part.to_string(),
         status: ended.status,
@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_part_that_has_ended_is_named_with_its_status_and_the_end_of_its_log() {
-        let fallen = FallenPart {
+        let exited = ExitedPart {
             part: DemoPart::Server(StackPart::Kafka),
             name: "Kafka".to_owned(),
             status: "signal 9 (SIGKILL)".to_owned(),
@@ -139,7 +139,7 @@ mod tests {
             "    5",
             "    6",
         ];
-        assert_eq!(fallen.lines(), expected);
+        assert_eq!(exited.lines(), expected);
     }
 
     #[test]
