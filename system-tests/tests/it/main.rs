@@ -20,6 +20,7 @@ mod letters;
 mod lifecycle;
 mod log_loss;
 mod numbers;
+mod operator;
 mod poison;
 mod raw;
 mod read;

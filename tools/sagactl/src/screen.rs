@@ -9,14 +9,17 @@
 use std::{
     collections::BTreeMap,
     fmt::Display,
-    io::{self, Write},
+    io::{self, IsTerminal as _, Write},
     process::ExitCode,
     sync::{LazyLock, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
+use anyhow::Context as _;
+use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use shared::visible_text::{visible, visible_lines};
+use serde::Serialize;
+use shared::visible_text::{visible, visible_json, visible_lines};
 use tokio_util::sync::CancellationToken;
 
 /// Exit code of a program that SIGPIPE ended: 128 and the signal's number.
@@ -46,6 +49,23 @@ fn put(mut to: impl Write, line: &str) -> io::Result<()> {
     to.write_all(visible_lines(line).as_bytes())?;
     to.write_all(b"\n")?;
     to.flush()
+}
+
+/// A value as one JSON document on standard output.
+pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    say(visible_json(&text.context("the answer cannot be written as JSON")?));
+    Ok(())
+}
+
+/// How wide the terminal is to which standard output goes, if it goes to one.
+pub fn columns() -> Option<usize> {
+    Term::stdout().size_checked().map(|(_, columns)| columns.into())
+}
+
+/// Whether a person sees standard error.
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Waits until standard output takes nothing more, which may be never.

@@ -21,6 +21,7 @@ use self::process::ServiceProcess;
 pub use self::{audited::AuditExpectation, process_name::ProcessName};
 use crate::{cargo, source::StackSource, stack_progress::StackProgress};
 
+mod addresses;
 mod audited;
 pub mod beside;
 mod databases;
@@ -139,12 +140,6 @@ impl ServiceCluster {
     /// The base URL of a member's API.
     pub fn url(&self, member: ProcessName) -> String {
         format!("http://{}", self.places[&member].http)
-    }
-
-    /// The base URLs of all services' admin ports, by the services' names.
-    pub fn admin_ports(&self) -> BTreeMap<String, String> {
-        let port = |service: ProcessName| (service.program().to_owned(), self.admin(service));
-        ProcessName::SERVICES.into_iter().map(port).collect()
     }
 
     /// The base URL of a service's admin port.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use crate::{
     cargo,
-    client::{OrderClient, OrderWish, ShownOrder},
+    client::{self, OrderClient, OrderWish, ShownOrder},
     cluster::{self, ProcessName, ServiceCluster},
     source::StackSource,
     stack_progress::StackProgress,
@@ -74,7 +74,7 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
         &ProgressBoard::new(),
     )
     .await?;
-    let _presence = DemoPresence::announce(cluster.admin_ports())?;
+    let _presence = DemoPresence::announce(cluster.addresses())?;
     let http = http_client()?;
     let orders = OrderClient::at(http.clone(), &cluster.url(ProcessName::Orders));
     let scenes = scenes();
@@ -106,6 +106,7 @@ fn scenes() -> Vec<DemoOrder> {
         name,
         wish: OrderWish {
             lines: vec![(sku.to_owned(), 1)],
+            currency: "EUR".to_owned(),
             payment_method: payment_method.to_owned(),
             email: format!("{who}@example.org"),
         },
@@ -135,12 +136,12 @@ async fn play(
     scene: DemoOrder,
 ) -> anyhow::Result<EndedOrder> {
     let key = format!("demo-{}", fastrand::u64(..));
-    let accepted = orders.place_within(STEP_LIMIT, &key, &scene.wish).await?;
+    let accepted = client::place_within(orders, STEP_LIMIT, &key, &scene.wish).await?;
     board.set(scene.name, "accepted");
     if scene.cancel {
         // Once the stock is held and the slow card is being charged: the hardest moment.
         follow(orders, accepted.id, |order| has(order, "stock-reserved"), |_| ()).await?;
-        orders.cancel_within(STEP_LIMIT, accepted.id).await?;
+        client::cancel_within(orders, STEP_LIMIT, accepted.id).await?;
     }
     let show = |order: &ShownOrder| board.set(scene.name, &way(order));
     let order = follow(orders, accepted.id, |order| order.status != "pending", show).await?;
@@ -241,8 +242,7 @@ fn addresses(cluster: &ServiceCluster, stack: &ServerStack, ui: Option<&str>) {
     if let Some(ui) = ui {
         say(format_args!("  {:<22} {ui}", "Kafka UI"));
     }
-    let (url, admin) = (cluster.url(ProcessName::Payments), cluster.admin(ProcessName::Payments));
-    say("\nDecide on payments");
-    say(format_args!("  export PAYMENTS_URL={url} PAYMENTS_ADMIN_URL={admin}"));
-    say("  cargo run --bin sagactl -- payments list");
+    say("\nPlace orders, and decide on payments and dead letters: it finds this demo");
+    say("  cargo sagactl orders place --wait");
+    say("  cargo sagactl payments list");
 }
