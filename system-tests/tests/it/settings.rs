@@ -179,7 +179,7 @@ async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line()
 }
 
 /// The variables of a program.
-fn variables(program: &clap::Command) -> BTreeSet<String> {
+pub(crate) fn variables(program: &clap::Command) -> BTreeSet<String> {
     let own = program.get_arguments().filter_map(|arg| arg.get_env());
     let own = own.map(|name| name.to_str().unwrap().to_owned());
     own.chain(program.get_subcommands().flat_map(variables)).collect()

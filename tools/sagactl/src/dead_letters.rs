@@ -15,6 +15,7 @@ use self::{api::AdminClient, decide::LetterWork, listed::LetterList};
 use crate::{
     admin_urls::AdminUrls,
     screen::{columns, complain, say, say_json},
+    text_table::wrapped,
 };
 
 pub mod api;
@@ -22,6 +23,9 @@ mod decide;
 mod listed;
 mod render;
 mod services;
+
+/// Lines that go on begin with so many spaces.
+const NEXT_LINE: usize = 11;
 
 /// What to do with dead letters.
 #[derive(Debug, Args)]
@@ -171,7 +175,8 @@ async fn show(services: &[AdminClient], id: Uuid, json: bool) -> anyhow::Result<
     if json {
         say_json(&shown)?;
     } else {
-        say(render::whole(service.name(), &shown));
+        let whole = render::whole(service.name(), &shown);
+        whole.lines().for_each(|line| say(wrapped(line, columns(), NEXT_LINE)));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -22,8 +22,13 @@ use serde::Serialize;
 use shared::visible_text::{visible, visible_json, visible_lines};
 use tokio_util::sync::CancellationToken;
 
+use crate::text_table;
+
 /// Exit code of a program that SIGPIPE ended: 128 and the signal's number.
 const NOBODY_READS: u8 = 141;
+
+/// Lines of an error that go on begin with so many spaces.
+const NEXT_LINE: usize = 2;
 
 /// Why standard output takes nothing more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -39,10 +44,14 @@ pub fn say(line: impl Display) {
     }
 }
 
-/// A line on standard error.
+/// A line on standard error; on a terminal in lines that fit, broken between words.
 pub fn complain(line: impl Display) {
+    let columns = Term::stderr().size_checked().map(|(_, columns)| columns.into());
+    let text = line.to_string();
+    let lines: Vec<String> =
+        text.lines().map(|line| text_table::wrapped(line, columns, NEXT_LINE)).collect();
     // Nobody is left to be told that this cannot be told.
-    drop(put(io::stderr().lock(), &line.to_string()));
+    drop(put(io::stderr().lock(), &lines.join("\n")));
 }
 
 fn put(mut to: impl Write, line: &str) -> io::Result<()> {
