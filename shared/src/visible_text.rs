@@ -31,7 +31,7 @@ pub fn visible_lines(text: &str) -> Cow<'_, str> {
 }
 
 /// The same for a text that is JSON already: what it says stays the same.
-pub(crate) fn visible_json(text: &str) -> Cow<'_, str> {
+pub fn visible_json(text: &str) -> Cow<'_, str> {
     escaped(text, is_hidden, put_json)
 }
 

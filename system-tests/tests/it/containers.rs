@@ -3,7 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::CommandFactory as _;
+use sagactl::{cli::CommandLine, service_name::ServiceName, system_addresses::SystemAddresses};
 use serde_json::{Value, json};
+
+use crate::settings::variables;
 
 /// What an official image documents of itself, as far as the compose file relies on it.
 struct Official {
@@ -302,11 +306,59 @@ fn who_stays_says_how_he_is_and_who_does_not_is_waited_for() {
     };
     for (name, service) in &services {
         let stays = service["restart"] == "unless-stopped";
-        let asked_for = [json!(["load"]), json!(["audit"])].contains(&service["profiles"]);
+        let profiles = [json!(["load"]), json!(["audit"]), json!(["sagactl"])];
+        let asked_for = profiles.contains(&service["profiles"]);
         let checked = service["healthcheck"]["test"].is_array();
         assert_eq!(stays, checked, "{name}");
         assert!(stays || asked_for || waited_for(name), "{name}: `up --wait` would call it dead");
     }
+}
+
+#[test]
+fn the_tools_ask_the_ports_that_the_file_publishes() {
+    let services = services();
+    let port = |service: &str, variable: &str| {
+        let ports = words(&services[service]["ports"]);
+        let defaults = ports.iter().filter_map(|port| published(port));
+        let default = defaults.into_iter().find(|(_, name, ..)| *name == variable);
+        default.unwrap_or_else(|| panic!("{service} publishes no {variable}")).2
+    };
+    let url =
+        |service: &str, variable: &str| format!("http://127.0.0.1:{}", port(service, variable));
+    let usual = SystemAddresses::compose();
+    for (service, word) in
+        ServiceName::ALL.into_iter().zip(["ORDERS", "INVENTORY", "PAYMENTS", "NOTIFY"])
+    {
+        let parts = &usual.services[&service];
+        assert_eq!(parts.url, url(service.name(), &format!("{word}_PORT")));
+        assert_eq!(parts.admin_url, url(service.name(), &format!("{word}_ADMIN_PORT")));
+    }
+    assert_eq!(usual.gateway, url("gateway", "GATEWAY_PORT"));
+    assert_eq!(usual.mail_api, url("mailpit", "MAIL_PORT"));
+    assert_eq!(usual.schema_registry, url("schema-registry", "REGISTRY_PORT") + "/apis/ccompat/v7");
+    assert_eq!(usual.kafka_brokers, format!("127.0.0.1:{}", port("kafka", "KAFKA_PORT")));
+}
+
+#[test]
+fn each_setting_of_the_operators_containers_is_one_that_sagactl_reads() {
+    let services = services();
+    let read = variables(&CommandLine::command());
+    // Of the system, and of the text that it prints.
+    let others = ["TMPDIR", "SAGACTL_INVOKED_AS"];
+    for name in ["setup", "sagactl", "audit"] {
+        let settings = services[name]["environment"].as_object().unwrap();
+        for setting in settings.keys().filter(|setting| !others.contains(&setting.as_str())) {
+            assert!(read.contains(setting), "{name}: {setting}");
+        }
+    }
+    let sagactl = &services["sagactl"]["environment"];
+    let named = ServiceName::ALL.map(|service| json!(format!("http://{}:9000", service.name())));
+    let given = ["ORDERS", "INVENTORY", "PAYMENTS", "NOTIFY"]
+        .map(|word| sagactl[format!("{word}_ADMIN_URL")].clone());
+    assert_eq!(given, named);
+    assert_eq!(sagactl["ORDERS_URL"], "http://order-service:8000");
+    assert_eq!(sagactl["PAYMENTS_URL"], "http://payment-service:8000");
+    assert_eq!(mounted(&services["sagactl"]), Vec::<String>::new(), "it sees no password");
 }
 
 #[test]

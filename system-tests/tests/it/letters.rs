@@ -39,8 +39,7 @@ pub(crate) async fn letters(
     member: ProcessName,
     key: impl Into<Option<Uuid>>,
 ) -> Vec<LetterSummary> {
-    let (name, base) = (member.to_string(), stage.cluster.admin(member));
-    let service = AdminClient { name, base, http: http_client().unwrap() };
+    let service = AdminClient::at(http_client().unwrap(), &stage.cluster.admin(member));
     let key = key.into().map(|id| id.to_string());
     let filter = LetterFilter { key, ..LetterFilter::default() };
     insist("the letters are listed", async || service.list(&filter, 100).await).await

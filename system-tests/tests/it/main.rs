@@ -21,6 +21,7 @@ mod letters;
 mod lifecycle;
 mod log_loss;
 mod numbers;
+mod operator;
 mod poison;
 mod raw;
 mod read;

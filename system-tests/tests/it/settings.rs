@@ -179,7 +179,7 @@ async fn a_setting_that_is_wrong_or_missing_ends_a_service_with_one_clear_line()
 }
 
 /// The variables of a program.
-fn variables(program: &clap::Command) -> BTreeSet<String> {
+pub(crate) fn variables(program: &clap::Command) -> BTreeSet<String> {
     let own = program.get_arguments().filter_map(|arg| arg.get_env());
     let own = own.map(|name| name.to_str().unwrap().to_owned());
     own.chain(program.get_subcommands().flat_map(variables)).collect()
@@ -218,17 +218,28 @@ async fn an_empty_variable_is_not_set_for_the_operators_command_either() {
     let program = own.ancestors().nth(2).unwrap().join("sagactl");
     let names = variables(&CommandLine::command());
     assert!(names.contains("PAYMENTS_URL") && names.contains("USER"), "{names:?}");
-    for words in [
-        "dead-letters --service http://127.0.0.1:1 discard --dry-run --because it",
-        "payments list",
+    // No demo is found there.
+    let temporary = tempfile::tempdir().unwrap();
+    for (words, expected) in [
+        (
+            "dead-letters --service http://127.0.0.1:1 discard --dry-run --because it",
+            "http://127.0.0.1:1 does not answer",
+        ),
+        ("payments list", "no demo or compose stack answers at http://127.0.0.1:8003"),
+        ("orders list", "no demo or compose stack answers at http://127.0.0.1:8001"),
+        ("dead-letters list", "no demo or compose stack answers at http://127.0.0.1:9004"),
+        ("audit", "no demo or compose stack answers at http://127.0.0.1:9001"),
+        ("contract", "no demo or compose stack answers at http://127.0.0.1:8081"),
     ] {
         let mut command = Command::new(&program);
         command.args(words.split(' ')).envs(names.iter().map(|name| (name, "")));
+        command.env("TMPDIR", temporary.path());
         let ended = command.stdin(Stdio::null()).output().await.unwrap();
         let complaint = String::from_utf8(ended.stderr).unwrap();
         // Not 2: the command line is in order, and nobody answers.
         assert_eq!(ended.status.code(), Some(1), "{words}: {complaint}");
-        assert!(complaint.contains("error sending request"), "{words}: {complaint}");
+        assert!(complaint.contains(expected), "{words}: {complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{words}: {complaint}");
     }
 }
 

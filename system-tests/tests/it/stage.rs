@@ -113,7 +113,7 @@ impl Stage {
 
     /// Has an order cancelled.
     pub(crate) async fn cancel(&self, id: Uuid) {
-        self.orders.cancel_within(PATIENCE, id).await.unwrap();
+        client::cancel_within(&self.orders, PATIENCE, id).await.unwrap();
     }
 
     /// The numbers that a service shows of itself.
@@ -207,6 +207,7 @@ fn security_of(secured: &SecuredServers) -> ConnectionSecurity {
 pub(crate) fn wish(sku: &str, card: &str) -> OrderWish {
     OrderWish {
         lines: vec![(sku.to_owned(), 1)],
+        currency: "EUR".to_owned(),
         payment_method: card.to_owned(),
         email: "customer@example.org".to_owned(),
     }

@@ -165,6 +165,12 @@ async fn strangers_service() -> SocketAddr {
         "charge": { "id": OUTSIDE, "amount": money }, "refund_id": OUTSIDE, "review": OUTSIDE,
         "failure": { "reason": OUTSIDE, "code": OUTSIDE }, "created_at": time, "updated_at": time,
     });
+    let order = json!({
+        "id": uuid::Uuid::nil(), "status": "confirmed", "reason": OUTSIDE, "total": 1,
+        "currency": OUTSIDE, "placed_at": OUTSIDE, "due_at": OUTSIDE,
+        "lines": [{ "sku": OUTSIDE, "quantity": 1 }],
+        "history": [{ "at": OUTSIDE, "what": OUTSIDE, "detail": OUTSIDE }],
+    });
     let refusal = json!({ "title": OUTSIDE, "detail": OUTSIDE });
     let page = |item: &Value| json!({ "items": [item], "next_cursor": null });
     let json = |value: Value| get(async move || axum::Json(value));
@@ -176,7 +182,10 @@ async fn strangers_service() -> SocketAddr {
         .route("/dead-letters/{id}/redrive", axum::routing::post(refused.clone()))
         .route("/payments", json(page(&payment)))
         .route("/payments/{id}", json(payment))
-        .route("/payments/{id}/review", axum::routing::post(refused));
+        .route("/payments/{id}/review", axum::routing::post(refused.clone()))
+        .route("/orders", json(page(&order)).post(refused.clone()))
+        .route("/orders/{id}", json(order))
+        .route("/orders/{id}/cancel", axum::routing::post(refused));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     #[expect(clippy::disallowed_methods, reason = "it ends with the test's runtime")]
@@ -193,6 +202,25 @@ const SHOWING: &[&str] = &[
     "payments --url {} --admin-url {} list",
     "payments --url {} --admin-url {} show 00000000-0000-0000-0000-000000000000",
     "payments --url {} --admin-url {} review 00000000-0000-0000-0000-000000000000 refund",
+    "orders --url {} list",
+    "orders --url {} show 00000000-0000-0000-0000-000000000000",
+    "orders --url {} watch 00000000-0000-0000-0000-000000000000",
+    "orders --url {} place",
+    "orders --url {} cancel 00000000-0000-0000-0000-000000000000",
+];
+
+/// Those of them that are refused: nothing of them is on standard output.
+const REFUSED: [&str; 3] = ["review", "place", "cancel"];
+
+/// Each command that says the same as JSON.
+const LISTING: [&str; 7] = [
+    "orders --url {} --json list",
+    "orders --url {} --json show 00000000-0000-0000-0000-000000000000",
+    "orders --url {} --json watch 00000000-0000-0000-0000-000000000000",
+    "payments --url {} --json list",
+    "payments --url {} --json show 00000000-0000-0000-0000-000000000000",
+    "dead-letters --service {} list --json",
+    "dead-letters --service {} show --json 00000000-0000-0000-0000-000000000000",
 ];
 
 fn sagactl(words: &str, address: SocketAddr) -> Command {
@@ -246,7 +274,9 @@ async fn a_strangers_message_is_logged_listed_and_shown_without_what_a_terminal_
 #[tokio::test]
 async fn a_command_whose_output_nobody_reads_any_longer_ends_quietly() {
     let address = strangers_service().await;
-    for words in SHOWING.iter().filter(|text| !text.contains("review")) {
+    let shown =
+        SHOWING.iter().filter(|words| !REFUSED.iter().any(|refused| words.contains(refused)));
+    for words in shown.chain(&LISTING).chain(&["completions zsh"]) {
         let mut command = sagactl(words, address);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.kill_on_drop(true).spawn().unwrap();
@@ -255,6 +285,46 @@ async fn a_command_whose_output_nobody_reads_any_longer_ends_quietly() {
         let complaint = String::from_utf8(ended.stderr).unwrap();
         // As a shell says it of a program that SIGPIPE ended.
         assert_eq!((ended.status.code(), complaint.as_str()), (Some(141), ""), "{words}");
+    }
+}
+
+#[tokio::test]
+async fn help_that_nobody_reads_any_longer_ends_quietly() {
+    for words in
+        ["sagactl --help", "sagactl orders place --help", "xtask --help", "xtask load --help"]
+    {
+        let mut words = words.split(' ');
+        let mut command = Command::new(program(words.next().unwrap()));
+        command.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.kill_on_drop(true).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().await.unwrap();
+        assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
+    }
+}
+
+#[tokio::test]
+async fn a_listing_as_json_is_one_document_with_every_text_as_it_was_and_nothing_a_terminal_obeys()
+{
+    let address = strangers_service().await;
+    for words in LISTING {
+        let listed = sagactl(words, address).output().await.unwrap();
+        assert!(listed.status.success(), "{words}: {listed:?}");
+        let text = String::from_utf8(listed.stdout).unwrap();
+        assert_eq!(visible_lines(&text), text, "{words}");
+        let document: Value = serde_json::from_str(&text).unwrap();
+        assert!(holds(&document, OUTSIDE), "{words}: {document:#}");
+        assert!(!words.contains("list") || document["more"] == false, "{words}: {document:#}");
+    }
+}
+
+/// Whether a text is anywhere in a document, as it is.
+fn holds(document: &Value, text: &str) -> bool {
+    match document {
+        Value::String(found) => found == text,
+        Value::Array(items) => items.iter().any(|item| holds(item, text)),
+        Value::Object(parts) => parts.values().any(|part| holds(part, text)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -31,9 +31,10 @@ use secrecy::SecretString;
 use serde::Serialize;
 use shared::{clock::Clock, kafka};
 
+pub use crate::service_name::{ServiceName, readers};
+
 pub use self::{
     invariant::{AuditInvariant, AuditOutcome, AuditSource, InvariantResult},
-    service::{ServiceName, readers},
     topics::TopicTotals,
 };
 use self::{reading::AuditRun, second_look::second_look};
@@ -51,7 +52,6 @@ mod judge;
 mod mails;
 mod reading;
 mod second_look;
-mod service;
 mod spill;
 mod stillness;
 pub mod topics;

@@ -11,21 +11,32 @@ use clap::{Args, Subcommand};
 use shared::{dead_letter::LetterFilter, visible_text::visible};
 use uuid::Uuid;
 
-use self::{api::AdminClient, decide::LetterWork};
-use crate::screen::say;
+use self::{api::AdminClient, decide::LetterWork, listed::LetterList};
+use crate::{
+    admin_urls::AdminUrls,
+    screen::{columns, complain, say, say_json},
+    text_table::wrapped,
+};
 
 pub mod api;
 mod decide;
+mod listed;
 mod render;
 mod services;
+
+/// Lines that go on begin with so many spaces.
+const NEXT_LINE: usize = 11;
 
 /// What to do with dead letters.
 #[derive(Debug, Args)]
 pub struct LetterOptions {
     /// Name of a service (`order-service` or `orders`) or URL of its admin port; may be repeated
-    /// (default: all four). A name means the running demo, or else the ports of docker-compose.yml.
+    /// (default: all four). A name means the admin port below, or else that of the running demo, or
+    /// else that of docker-compose.yml.
     #[arg(long = "service", global = true, value_name = "NAME|URL")]
     services: Vec<String>,
+    #[command(flatten)]
+    urls: AdminUrls,
     #[command(subcommand)]
     command: LetterCommand,
 }
@@ -39,11 +50,18 @@ enum LetterCommand {
         /// Maximum number of letters per service.
         #[arg(long, default_value_t = 20)]
         max: usize,
+        /// Prints one JSON document on standard output and nothing else: `{"items": [...],
+        /// "reasons": [...], "more": true or false}`, each item with its `service`.
+        #[arg(long)]
+        json: bool,
     },
     /// Shows one dead letter: headers, body, decisions.
     Show {
         /// Id of the letter.
         id: Uuid,
+        /// Prints one JSON document on standard output and nothing else: the letter.
+        #[arg(long)]
+        json: bool,
     },
     /// Redrives letters through the normal consumer path, and gives jobs back to their workers.
     Redrive(LetterBatch),
@@ -102,10 +120,12 @@ impl LetterSelection {
 
 /// Does what was asked.
 pub async fn run(options: LetterOptions) -> anyhow::Result<ExitCode> {
-    let services = services::find(&options.services)?;
+    let services = services::find(&options.services, &options.urls)?;
     match options.command {
-        LetterCommand::List { which, max } => list(&services, &which.filter(), max).await,
-        LetterCommand::Show { id } => show(&services, id).await,
+        LetterCommand::List { which, max, json } => {
+            list(&services, &which.filter(), max, json).await
+        }
+        LetterCommand::Show { id, json } => show(&services, id, json).await,
         LetterCommand::Redrive(chosen) => decide(services, chosen, None).await,
         LetterCommand::Discard { chosen, because } => decide(services, chosen, Some(because)).await,
     }
@@ -115,34 +135,49 @@ async fn list(
     services: &[AdminClient],
     filter: &LetterFilter,
     max: usize,
+    json: bool,
 ) -> anyhow::Result<ExitCode> {
-    let mut reached = true;
+    let (mut letters, mut unreached) = (LetterList::default(), Vec::new());
     for service in services {
-        match service.reasons(filter).await {
-            Ok(reasons) => {
-                say(render::reasons(service, &reasons));
-                let letters = service.list(filter, max).await?;
-                for letter in &letters {
-                    say(render::letter(letter));
-                }
-                let more = reasons.letters - letters.len().try_into().unwrap_or(i64::MAX);
+        let asked = async {
+            anyhow::Ok((service.reasons(filter).await?, service.list(filter, max).await?))
+        };
+        match asked.await {
+            Ok((reasons, found)) if json => letters.add(service.name(), reasons, found),
+            Ok((reasons, found)) => {
+                say(render::reasons(service.name(), &reasons, columns()));
+                found.iter().for_each(|letter| say(render::letter(letter, columns())));
+                let more = reasons.letters - found.len().try_into().unwrap_or(i64::MAX);
                 if more > 0 && max > 0 {
                     say(format_args!("  … and {more} more (--max)"));
                 }
             }
-            Err(error) => {
-                reached = false;
-                let (name, why) = (visible(&service.name), format!("{error:#}"));
-                say(format_args!("{name}  cannot be asked: {}", visible(&why)));
-            }
+            Err(error) => unreached.push((service.name(), error)),
         }
     }
-    Ok(if reached { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if unreached.len() == services.len()
+        && let Some((_, error)) = unreached.pop()
+    {
+        return Err(error);
+    }
+    if json {
+        say_json(&letters)?;
+    }
+    for (name, error) in &unreached {
+        let why = format!("{error:#}");
+        complain(format_args!("{}  cannot be asked: {}", visible(name), visible(&why)));
+    }
+    Ok(if unreached.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn show(services: &[AdminClient], id: Uuid) -> anyhow::Result<ExitCode> {
+async fn show(services: &[AdminClient], id: Uuid, json: bool) -> anyhow::Result<ExitCode> {
     let (service, shown) = api::look_up(services, id).await?;
-    say(render::whole(service, &shown));
+    if json {
+        say_json(&shown)?;
+    } else {
+        let whole = render::whole(service.name(), &shown);
+        whole.lines().for_each(|line| say(wrapped(line, columns(), NEXT_LINE)));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -160,8 +195,9 @@ async fn decide(
     );
     if chosen.dry_run && chosen.ids.is_empty() {
         for service in &services {
-            let reasons = service.reasons(&filter).await.with_context(|| service.name.clone())?;
-            say(render::reasons(service, &reasons));
+            let reasons = service.reasons(&filter).await;
+            let reasons = reasons.with_context(|| service.name().to_owned())?;
+            say(render::reasons(service.name(), &reasons, columns()));
         }
         say("Nothing was changed (--dry-run).");
         return Ok(ExitCode::SUCCESS);
@@ -174,7 +210,8 @@ async fn decide(
     };
     if chosen.dry_run {
         for (service, letter) in &found {
-            say(format_args!("{}\n{}", visible(&service.name), render::letter(letter)));
+            let letter = render::letter(letter, columns());
+            say(format_args!("{}\n{letter}", visible(service.name())));
         }
         say("Nothing was changed (--dry-run).");
         return Ok(ExitCode::SUCCESS);

@@ -4,32 +4,45 @@
 
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
-use reqwest::Url;
+use reqwest::{StatusCode, Url};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use shared::visible_text::visible;
 use uuid::Uuid;
 
-use crate::{http_client::http_client, screen::say};
+use crate::{
+    http_client::http_client,
+    invocation,
+    refusal::{explain, problem_of},
+    screen::{columns, complain, say, say_json},
+    service_client::ServiceClient,
+    service_name::ServiceName,
+    which_system::ServiceAddress,
+};
 
 mod render;
+
+/// Payments that the API lists at once, at most.
+const PAGE_MAX: usize = 200;
+
+/// The variables that name its addresses.
+const PAYMENTS_URL: &str = "PAYMENTS_URL";
+const PAYMENTS_ADMIN_URL: &str = "PAYMENTS_ADMIN_URL";
 
 /// Where payment-service is, and what to do there.
 #[derive(Clone, Debug, Args)]
 pub struct PaymentOptions {
-    /// Base URL of payment-service's public API.
-    #[arg(long, env = "PAYMENTS_URL", default_value = "http://127.0.0.1:8003", global = true)]
-    pub url: Url,
-    /// Base URL of payment-service's admin API.
-    #[arg(
-        long,
-        env = "PAYMENTS_ADMIN_URL",
-        default_value = "http://127.0.0.1:9003",
-        global = true
-    )]
-    pub admin_url: Url,
+    /// Base URL of payment-service's public API (default: the running demo's, or else the compose
+    /// stack's at 127.0.0.1:8003).
+    #[arg(long, env = PAYMENTS_URL, global = true)]
+    pub url: Option<Url>,
+    /// Base URL of payment-service's admin API (default: the running demo's, or else the compose
+    /// stack's at 127.0.0.1:9003).
+    #[arg(long, env = PAYMENTS_ADMIN_URL, global = true)]
+    pub admin_url: Option<Url>,
+    /// Prints one JSON document on standard output and nothing else: the payment, or of a list
+    /// `{"items": [...], "more": true or false}`.
+    #[arg(long, global = true)]
+    pub json: bool,
     /// What to do.
     #[command(subcommand)]
     pub command: PaymentCommand,
@@ -44,8 +57,8 @@ pub enum PaymentCommand {
         #[arg(long)]
         stage: Option<String>,
         /// Maximum number of payments.
-        #[arg(long, default_value_t = 50)]
-        max: usize,
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        max: u32,
     },
     /// Shows one payment.
     Show {
@@ -75,7 +88,7 @@ pub enum ReviewDecision {
 }
 
 /// A payment, as payment-service shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownPayment {
     /// Id of the payment's order.
     pub order_id: Uuid,
@@ -98,14 +111,14 @@ pub struct ShownPayment {
 }
 
 /// An amount of money.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Money {
     pub minor: i64,
     /// The currency's code, as in ISO 4217.
     pub currency: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownCharge {
     /// The gateway's name for it.
     pub id: String,
@@ -113,7 +126,7 @@ pub struct ShownCharge {
 }
 
 /// Why a payment was not made.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShownFailure {
     pub reason: String,
     /// The gateway's code for a decline.
@@ -126,88 +139,112 @@ struct PaymentPage {
     next_cursor: Option<String>,
 }
 
+/// A list as one JSON document.
+#[derive(Serialize)]
+struct PaymentList {
+    items: Vec<ShownPayment>,
+    /// Whether there are more than were asked for.
+    more: bool,
+}
+
 /// payment-service, as an operator reaches it.
 #[derive(Clone, Debug)]
 pub struct PaymentAdmin {
     http: reqwest::Client,
-    url: Url,
-    admin_url: Url,
+    url: Option<Url>,
+    admin_url: Option<Url>,
 }
 
 impl PaymentAdmin {
-    /// The service at these addresses.
-    pub fn at(url: Url, admin_url: Url) -> anyhow::Result<Self> {
+    /// The service at these addresses, or those that are found.
+    pub fn at(url: Option<Url>, admin_url: Option<Url>) -> anyhow::Result<Self> {
         Ok(Self { http: http_client()?, url, admin_url })
     }
 
-    /// Payments, those of the newest orders first: of one stage or of all.
-    pub async fn list(&self, stage: Option<&str>, max: usize) -> anyhow::Result<Vec<ShownPayment>> {
-        let mut found: Vec<ShownPayment> = Vec::new();
-        let mut cursor: Option<String> = None;
-        while found.len() < max {
-            let mut url = self.url.join("payments")?;
-            url.query_pairs_mut()
-                .extend_pairs(stage.map(|stage| ("stage", stage)))
-                .extend_pairs(cursor.as_deref().map(|text| ("cursor", text)));
-            let page: PaymentPage = answer(self.http.get(url).send().await?).await?;
+    fn public(&self) -> ServiceClient {
+        let given = self.url.as_ref().map(Url::as_str);
+        let address = ServiceAddress::public(ServiceName::Payments, PAYMENTS_URL, given);
+        ServiceClient::with(self.http.clone(), address)
+    }
+
+    fn admin(&self) -> ServiceClient {
+        let given = self.admin_url.as_ref().map(Url::as_str);
+        let address = ServiceAddress::admin(ServiceName::Payments, PAYMENTS_ADMIN_URL, given);
+        ServiceClient::with(self.http.clone(), address)
+    }
+
+    /// Payments, those of the newest orders first, at most `max`: of one stage or of all. And
+    /// whether there are more.
+    pub async fn list(
+        &self,
+        stage: Option<&str>,
+        max: usize,
+    ) -> anyhow::Result<(Vec<ShownPayment>, bool)> {
+        let (mut found, mut cursor) = (Vec::new(), None::<String>);
+        let public = self.public();
+        loop {
+            let limit = PAGE_MAX.min(max - found.len()).to_string();
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(stage.map(|stage| ("stage", stage)));
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page: PaymentPage = public.read(public.get("payments").query(&query)).await?;
             found.extend(page.items);
             cursor = page.next_cursor;
-            if cursor.is_none() {
-                break;
+            if cursor.is_none() || found.len() >= max {
+                return Ok((found, cursor.is_some()));
             }
         }
-        found.truncate(max);
-        Ok(found)
     }
 
     /// The payment of an order.
     pub async fn show(&self, order_id: Uuid) -> anyhow::Result<ShownPayment> {
-        let url = self.url.join(&format!("payments/{order_id}"))?;
-        answer(self.http.get(url).send().await?).await
+        let public = self.public();
+        let response = public.send(public.get(&format!("payments/{order_id}"))).await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            let list = invocation::command("payments list");
+            anyhow::bail!("there is no payment of order {order_id}: `{list}` lists the newest");
+        }
+        public.body(response).await
     }
 
     /// Decides on a payment. The same again does nothing.
     pub async fn review(&self, order_id: Uuid, decision: ReviewDecision) -> anyhow::Result<()> {
-        let url = self.admin_url.join(&format!("payments/{order_id}/review"))?;
         let body = serde_json::json!({ "decision": decision });
-        refusal(self.http.post(url).json(&body).send().await?).await.map(drop)
-    }
-}
-
-async fn answer<T: serde::de::DeserializeOwned>(response: reqwest::Response) -> anyhow::Result<T> {
-    refusal(response).await?.json().await.context("payment-service gave an unreadable answer")
-}
-
-/// Turns a refusal into what it says.
-async fn refusal(response: reqwest::Response) -> anyhow::Result<reqwest::Response> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let problem: Value = response.json().await.unwrap_or_default();
-    let text = |name: &str| problem.get(name).and_then(Value::as_str).map(visible);
-    let title = text("title").unwrap_or_else(|| "payment-service refused".into());
-    match text("detail") {
-        Some(detail) => anyhow::bail!("{title}: {detail} ({})", status.as_u16()),
-        None => anyhow::bail!("{title} ({})", status.as_u16()),
+        let admin = self.admin();
+        let request = admin.post(&format!("payments/{order_id}/review")).json(&body);
+        let response = admin.send(request).await?;
+        let status = response.status();
+        anyhow::ensure!(status.is_success(), explain(status, &problem_of(response).await));
+        Ok(())
     }
 }
 
 /// Does what was asked.
 pub async fn run(options: PaymentOptions) -> anyhow::Result<ExitCode> {
     let payments = PaymentAdmin::at(options.url, options.admin_url)?;
-    match options.command {
+    let shown = match options.command {
         PaymentCommand::List { stage, max } => {
-            let found = payments.list(stage.as_deref(), max).await?;
-            render::table(&found).into_iter().for_each(say);
+            let (items, more) = payments.list(stage.as_deref(), usize::try_from(max)?).await?;
+            if options.json {
+                say_json(&PaymentList { items, more })?;
+            } else {
+                render::table(&items, columns()).into_iter().for_each(say);
+                if more {
+                    complain(format_args!("… and more than these {max} (--max)"));
+                }
+            }
+            return Ok(ExitCode::SUCCESS);
         }
-        PaymentCommand::Show { order_id } => {
-            render::whole(&payments.show(order_id).await?).into_iter().for_each(say);
-        }
+        PaymentCommand::Show { order_id } => payments.show(order_id).await?,
         PaymentCommand::Review { order_id, decision } => {
             payments.review(order_id, decision).await?;
-            render::whole(&payments.show(order_id).await?).into_iter().for_each(say);
+            payments.show(order_id).await?
         }
+    };
+    if options.json {
+        say_json(&shown)?;
+    } else {
+        render::whole(&shown).into_iter().for_each(say);
     }
     Ok(ExitCode::SUCCESS)
 }

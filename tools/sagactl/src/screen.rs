@@ -16,11 +16,15 @@ use std::{
     time::Duration,
 };
 
+use anyhow::Context as _;
 use console::Term;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-use shared::visible_text::{visible, visible_lines};
+use serde::Serialize;
+use shared::visible_text::{visible, visible_json, visible_lines};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use crate::text_table;
 
 /// Exit code of a program that SIGPIPE ended: 128 and the signal's number.
 const NOBODY_READS: u8 = 141;
@@ -30,6 +34,8 @@ const STATE_COLUMN: usize = 25;
 
 /// How often work that goes on says so where no terminal shows it.
 const STILL_THERE: Duration = Duration::from_secs(8);
+/// Lines of an error that go on begin with so many spaces.
+const NEXT_LINE: usize = 2;
 
 /// Why standard output takes nothing more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -45,16 +51,37 @@ pub fn say(line: impl Display) {
     }
 }
 
-/// A line on standard error.
+/// A line on standard error; on a terminal in lines that fit, broken between words.
 pub fn complain(line: impl Display) {
+    let columns = Term::stderr().size_checked().map(|(_, columns)| columns.into());
+    let text = line.to_string();
+    let lines: Vec<String> =
+        text.lines().map(|line| text_table::wrapped(line, columns, NEXT_LINE)).collect();
     // Nobody is left to be told that this cannot be told.
-    drop(put(io::stderr().lock(), &line.to_string()));
+    drop(put(io::stderr().lock(), &lines.join("\n")));
 }
 
 fn put(mut to: impl Write, line: &str) -> io::Result<()> {
     to.write_all(visible_lines(line).as_bytes())?;
     to.write_all(b"\n")?;
     to.flush()
+}
+
+/// A value as one JSON document on standard output.
+pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let text = serde_json::to_string_pretty(value);
+    say(visible_json(&text.context("the answer cannot be written as JSON")?));
+    Ok(())
+}
+
+/// How wide the terminal is to which standard output goes, if it goes to one.
+pub fn columns() -> Option<usize> {
+    Term::stdout().size_checked().map(|(_, columns)| columns.into())
+}
+
+/// Whether a person sees standard error.
+pub fn is_watched() -> bool {
+    io::stderr().is_terminal()
 }
 
 /// Waits until standard output takes nothing more, which may be never.

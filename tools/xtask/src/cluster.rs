@@ -26,6 +26,7 @@ pub use self::{
 use crate::{cargo, source::StackSource, stack_progress::StackProgress};
 
 mod address;
+mod addresses;
 mod audited;
 pub mod beside;
 mod databases;
@@ -134,12 +135,6 @@ impl ServiceCluster {
             return vec![];
         }
         self.places.iter().flat_map(|(member, place)| place.moved(*member)).collect()
-    }
-
-    /// The base URLs of all services' admin ports, by the services' names.
-    pub fn admin_ports(&self) -> BTreeMap<String, String> {
-        let port = |service: ProcessName| (service.program().to_owned(), self.admin(service));
-        ProcessName::SERVICES.into_iter().map(port).collect()
     }
 
     /// The base URL of a service's admin port.

@@ -64,8 +64,8 @@ const VICTIMS: [&str; 9] = [
 /// Starts all services; the timeout in seconds allows for a busy machine.
 const UP: [&str; 5] = ["up", "--wait", "--wait-timeout", "600", "--quiet-pull"];
 
-/// Every image, that of the audit's container, too.
-const BUILD: [&str; 3] = ["--profile", "audit", "build"];
+/// Every image, those of the operators' containers, too.
+const BUILD: [&str; 5] = ["--profile", "audit", "--profile", "sagactl", "build"];
 
 /// Tries it all; ends at the first promise that does not hold.
 pub async fn run(options: ComposeOptions) -> anyhow::Result<ExitCode> {
@@ -115,7 +115,7 @@ async fn acts(project: &ComposeProject, repository: &Path, complete: bool) -> an
     if complete {
         tour(project, repository, &mut shop).await?;
     }
-    audited(project).await?;
+    operated(project).await?;
     images::weigh(project).await?;
     confined(project, &shop).await?;
     let victims = if complete { &VICTIMS[..] } else { &VICTIMS[..1] };
@@ -170,9 +170,16 @@ async fn confined(project: &ComposeProject, shop: &ComposeShop) -> anyhow::Resul
     Ok(())
 }
 
-/// The audit, as operators run it.
-async fn audited(project: &ComposeProject) -> anyhow::Result<()> {
+/// The operators' command line and the audit, as those without Rust run them.
+async fn operated(project: &ComposeProject) -> anyhow::Result<()> {
     let began = Instant::now();
+    let place = ["run", "--rm", "sagactl", "orders", "place", "--wait"];
+    let said = project.compose(&place).await?;
+    anyhow::ensure!(said.contains(" is confirmed, "), "the order is not confirmed: {said}");
+    for listing in [["orders", "list"], ["payments", "list"], ["dead-letters", "list"]] {
+        project.compose(&[&place[..3], &listing[..]].concat()).await?;
+    }
+    done(began, "the container of sagactl: an order is placed and confirmed, and all is listed");
     project.compose(&["--profile", "audit", "run", "--rm", "audit", "--json"]).await?;
     done(began, "the audit's container: every invariant is kept");
     Ok(())

@@ -148,7 +148,7 @@ impl RunningDemo {
             say(line);
         }
         Ok(Self {
-            _presence: DemoPresence::announce(cluster.admin_ports())?,
+            _presence: DemoPresence::announce(cluster.addresses())?,
             cluster,
             stack,
             ui,

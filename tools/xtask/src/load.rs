@@ -218,5 +218,10 @@ pub(crate) fn wish(n: u64, products: u32) -> OrderWish {
         _others => (),
     }
     let card = if n % 20 == 2 { "tok_chargeDeclined" } else { "tok_visa" };
-    OrderWish { lines, payment_method: card.to_owned(), email: format!("customer-{n}@example.org") }
+    OrderWish {
+        lines,
+        currency: "EUR".to_owned(),
+        payment_method: card.to_owned(),
+        email: format!("customer-{n}@example.org"),
+    }
 }

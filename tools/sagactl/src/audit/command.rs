@@ -3,30 +3,44 @@
 
 use std::{collections::BTreeMap, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
 use clap::Args;
 use reqwest::Url;
 use secrecy::SecretString;
-use shared::config::{BrokerSettings, CheckSettings as _, secret, secret_file};
+use shared::config::{secret, secret_file};
 
 use super::{AuditOptions, AuditOutcome, AuditReport, AuditTargets, ServiceName, audit};
-use crate::screen::{ProgressBoard, say};
+use crate::{
+    admin_urls::AdminUrls,
+    broker_choice::BrokerChoice,
+    screen::{ProgressBoard, columns, complain, say, say_json},
+    service_client::ServiceClient,
+    text_table::wrapped,
+    which_system,
+};
 
 /// How the program ends if something could not be checked. 2 is a wrong command line.
 const NOT_CHECKED: u8 = 3;
 
+/// Lines that go on begin with so many spaces.
+const NEXT_LINE: usize = 8;
+
 /// Examples that are printed of each invariant.
 const EXAMPLES_MAX: usize = 10;
 
+/// What to do where no database is given, as on a machine that runs the compose stack.
+const WITHOUT_DATABASES: &str = "No database is given. Those of the compose stack are opened by its own \
+    containers only: `docker compose --profile audit run --rm audit`. Others: ORDERS_DATABASE_URL and so on.";
+
 /// Where the system is and what it is held to.
 ///
-/// An invariant whose sources are not all given is not checked. The exit code is 0 if all invariants are
-/// kept, 1 if one is violated, and 3 if one could not be checked.
+/// Without any address it is the running demo, or else the compose stack, whose databases only its own
+/// containers can open. An invariant whose sources are not all given is not checked. The exit code is 0
+/// if all invariants are kept, 1 if one is violated, and 3 if one could not be checked.
 #[derive(Debug, Args)]
 pub struct AuditArguments {
     /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
-    broker: BrokerSettings,
+    broker: BrokerChoice,
     #[command(flatten)]
     databases: DatabaseOptions,
     #[command(flatten)]
@@ -45,7 +59,7 @@ pub struct AuditArguments {
     /// own.
     #[arg(long, default_value_t = 60)]
     wait_seconds: u64,
-    /// Prints the report as JSON.
+    /// Prints one JSON document on standard output and nothing else: the report.
     #[arg(long)]
     json: bool,
 }
@@ -91,36 +105,52 @@ struct AddressOptions {
     /// The API of the mail sink (Mailpit).
     #[arg(long = "mail-api-url", env = "MAIL_API_URL")]
     mail_api: Option<Url>,
-    /// The admin port of order-service.
-    #[arg(long = "orders-admin-url", env = "ORDERS_ADMIN_URL")]
-    orders_admin: Option<Url>,
-    /// The admin port of inventory-service.
-    #[arg(long = "inventory-admin-url", env = "INVENTORY_ADMIN_URL")]
-    inventory_admin: Option<Url>,
-    /// The admin port of payment-service.
-    #[arg(long = "payments-admin-url", env = "PAYMENTS_ADMIN_URL")]
-    payments_admin: Option<Url>,
-    /// The admin port of notify-service.
-    #[arg(long = "notify-admin-url", env = "NOTIFY_ADMIN_URL")]
-    notify_admin: Option<Url>,
+    #[command(flatten)]
+    admin: AdminUrls,
 }
 
 impl AuditArguments {
-    fn targets(&self) -> anyhow::Result<AuditTargets> {
-        let broker = if self.addresses.no_broker {
-            None
-        } else {
-            self.broker.check()?;
-            Some(self.broker.settings("sagactl")?)
-        };
-        Ok(AuditTargets {
-            broker,
+    /// The sources that are given; if none is, those of the system that is found. Sources of two
+    /// systems are never mixed: what is missing beside given ones is not checked.
+    async fn targets(&self) -> anyhow::Result<AuditTargets> {
+        let given = AuditTargets {
+            broker: None,
             databases: self.databases.urls()?,
             gateway: self.addresses.gateway.clone(),
             mails: self.addresses.mail_api.clone(),
-            admin: self.addresses.admin(),
-        })
+            admin: self.addresses.admin.given(),
+        };
+        let is_given = self.broker.is_given()
+            || given.gateway.is_some()
+            || given.mails.is_some()
+            || !(given.databases.is_empty() && given.admin.is_empty());
+        let targets = if is_given { given } else { found_targets().await? };
+        let broker = match self.addresses.no_broker {
+            true => None,
+            false if is_given => Some(self.broker.settings()?),
+            false => Some(self.broker.settings_of(which_system::found())?),
+        };
+        Ok(AuditTargets { broker, ..targets })
     }
+}
+
+/// The sources of the system that is found, but for its broker. If nothing runs, that is said at
+/// once, and not as one source after the other that cannot be read.
+async fn found_targets() -> anyhow::Result<AuditTargets> {
+    let orders = AdminUrls::default().address(ServiceName::Orders);
+    ServiceClient::new(orders)?.reach("livez").await?;
+    let addresses = &which_system::found().addresses;
+    let mut targets = AuditTargets {
+        gateway: Some(addresses.gateway.parse()?),
+        mails: Some(addresses.mail_api.parse()?),
+        ..AuditTargets::default()
+    };
+    for (service, parts) in &addresses.services {
+        targets.admin.insert(*service, parts.admin_url.parse()?);
+        let database = parts.database_url.clone().map(SecretString::from);
+        targets.databases.extend(database.map(|url| (*service, url)));
+    }
+    Ok(targets)
 }
 
 impl DatabaseOptions {
@@ -149,21 +179,9 @@ impl DatabaseOptions {
     }
 }
 
-impl AddressOptions {
-    fn admin(&self) -> BTreeMap<ServiceName, Url> {
-        let each =
-            [&self.orders_admin, &self.inventory_admin, &self.payments_admin, &self.notify_admin];
-        ServiceName::ALL
-            .into_iter()
-            .zip(each)
-            .filter_map(|(service, url)| Some((service, url.clone()?)))
-            .collect()
-    }
-}
-
 /// Checks, prints one line for each invariant, and fails if one is violated or could not be checked.
 pub async fn run(options: AuditArguments) -> anyhow::Result<ExitCode> {
-    let targets = options.targets()?;
+    let targets = options.targets().await?;
     let held_to = AuditOptions {
         at_rest: options.at_rest,
         still_max: Duration::from_secs(options.limit_seconds),
@@ -173,9 +191,12 @@ pub async fn run(options: AuditArguments) -> anyhow::Result<ExitCode> {
     let report = audit(&targets, &held_to, &ProgressBoard::new()).await?;
     let report = if options.partial { report.without_missing_sources() } else { report };
     if options.json {
-        say(serde_json::to_string_pretty(&report).context("the report is not JSON")?);
+        say_json(&report)?;
     } else {
         print(&report);
+    }
+    if targets.databases.is_empty() && report.outcome == AuditOutcome::NotChecked {
+        complain(WITHOUT_DATABASES);
     }
     Ok(match report.outcome {
         AuditOutcome::Kept => ExitCode::SUCCESS,
@@ -186,13 +207,14 @@ pub async fn run(options: AuditArguments) -> anyhow::Result<ExitCode> {
 
 /// One line for each invariant, with examples of what is wrong.
 pub fn print(report: &AuditReport) {
+    let lines = |text: String| say(wrapped(&text, columns(), NEXT_LINE));
     for result in &report.invariants {
-        say(format_args!("  {result}"));
+        lines(format!("  {result}"));
         for example in result.examples.iter().take(EXAMPLES_MAX) {
-            say(format_args!("      {example}"));
+            lines(format!("      {example}"));
         }
     }
-    say(format_args!(
+    lines(format!(
         "  {} messages on the topics, {} repeats; services have read {} again",
         report.topics.messages, report.topics.repeats, report.repeats
     ));

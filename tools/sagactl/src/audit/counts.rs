@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use super::{
     AuditOptions,
     invariant::{AuditFindings, AuditInvariant},
-    service::ServiceName,
 };
+use crate::service_name::ServiceName;
 
 /// Examples that a statement answers, at most.
 const ROWS_MAX: i64 = 20;

@@ -18,10 +18,8 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{
-    fact::{FactStatement, OrderFact, known},
-    service::ServiceName,
-};
+use super::fact::{FactStatement, OrderFact, known};
+use crate::service_name::ServiceName;
 
 /// Orders that are read at once.
 const PAGE_MAX: i64 = 1_000;

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
-use super::service::ServiceName;
+use crate::service_name::ServiceName;
 
 /// A stage or a kind, as the databases write it.
 pub(super) type KnownWord = &'static str;

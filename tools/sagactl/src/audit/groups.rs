@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use shared::{kafka, lag::GroupProbe};
 
-use super::{service::ServiceName, stillness::StillCount};
+use super::stillness::StillCount;
+use crate::service_name::ServiceName;
 
 /// The pause between looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt};
 use serde::Serialize;
 use shared::visible_text::visible;
 
-use super::service::ServiceName;
+use crate::service_name::ServiceName;
 
 /// Examples that are kept of each invariant.
 pub(super) const EXAMPLES_MAX: usize = 20;

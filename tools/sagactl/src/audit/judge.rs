@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::{
     fact::{FactStatement, MessageFact, NOTICE_KINDS, OrderFact},
     invariant::AuditInvariant,
-    service::ServiceName,
 };
+use crate::service_name::ServiceName;
 
 mod rules;
 

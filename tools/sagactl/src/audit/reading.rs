@@ -19,10 +19,10 @@ use super::{
     invariant::{AuditFindings, AuditInvariant, AuditSource},
     judge::{JudgeRules, OrderVerdict, OrderView},
     mails,
-    service::ServiceName,
     spill::FactSpill,
     topics::TopicReader,
 };
+use crate::service_name::ServiceName;
 use crate::{http_client::http_client, screen::ProgressBoard};
 
 /// The clocks of this machine and of the services may differ by this much.

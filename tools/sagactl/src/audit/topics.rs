@@ -25,9 +25,9 @@ use uuid::Uuid;
 
 use super::{
     fact::{FactStatement, MessageFact, OrderFact, topic_place},
-    service::ServiceName,
     stillness::StillCount,
 };
+use crate::service_name::ServiceName;
 
 /// One wait for a message.
 const POLL: Duration = Duration::from_millis(200);

@@ -4,26 +4,25 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::StatusCode;
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::json;
 use shared::{
     dead_letter::{LetterFilter, LetterSummary, Resolution},
     http::{LetterView, ReasonCounts},
-    visible_text::visible,
 };
 use uuid::Uuid;
 
-use crate::http_client::retry_after;
+use crate::{
+    http_client::retry_after,
+    invocation,
+    refusal::{explain, problem_of},
+    service_client::ServiceClient,
+    which_system::{AddressSource, ServiceAddress},
+};
 
-/// A service, seen by its operators.
+/// A service, seen by its operators: what its admin port answers.
 #[derive(Clone, Debug)]
-pub struct AdminClient {
-    /// Its name, or its address.
-    pub name: String,
-    /// The URL of its admin port.
-    pub base: String,
-    pub http: reqwest::Client,
-}
+pub struct AdminClient(ServiceClient);
 
 /// A page of letters, as it comes over HTTP.
 #[derive(Debug, Deserialize)]
@@ -47,10 +46,25 @@ pub enum DecisionAnswer {
 const PAGE: usize = 200;
 
 impl AdminClient {
+    /// The service whose admin port is at this URL.
+    pub fn at(http: reqwest::Client, url: &str) -> Self {
+        let source = AddressSource::Named("--service");
+        Self(ServiceClient::with(http, ServiceAddress::of(url.trim_end_matches('/'), url, source)))
+    }
+
+    /// The service behind this client.
+    pub(super) fn new(client: ServiceClient) -> Self {
+        Self(client)
+    }
+
+    /// The name of the service, or its address.
+    pub fn name(&self) -> &str {
+        self.0.name()
+    }
+
     /// How many letters there are of each topic and reason.
     pub async fn reasons(&self, filter: &LetterFilter) -> anyhow::Result<ReasonCounts> {
-        let request = self.http.get(format!("{}/dead-letters/reasons", self.base)).query(filter);
-        read(request).await
+        self.0.read(self.0.get("dead-letters/reasons").query(filter)).await
     }
 
     /// Open letters, oldest first, at most `max`.
@@ -63,13 +77,12 @@ impl AdminClient {
         let mut cursor: Option<String> = None;
         while letters.len() < max {
             let limit = PAGE.min(max - letters.len());
-            let request = self.http.get(format!("{}/dead-letters", self.base)).query(filter);
-            let request = request.query(&[("limit", limit)]);
-            let page: LetterPage = read(match &cursor {
+            let request = self.0.get("dead-letters").query(filter).query(&[("limit", limit)]);
+            let request = match &cursor {
                 Some(cursor) => request.query(&[("cursor", cursor)]),
                 None => request,
-            })
-            .await?;
+            };
+            let page: LetterPage = self.0.read(request).await?;
             letters.extend(page.items);
             cursor = page.next_cursor;
             if cursor.is_none() {
@@ -81,11 +94,11 @@ impl AdminClient {
 
     /// All that is known of a letter; none if this service does not know it.
     pub async fn show(&self, id: Uuid) -> anyhow::Result<Option<LetterView>> {
-        let response = self.http.get(format!("{}/dead-letters/{id}", self.base)).send().await?;
+        let response = self.0.send(self.0.get(&format!("dead-letters/{id}"))).await?;
         if response.status() == StatusCode::NOT_FOUND {
             return Ok(None);
         }
-        Ok(Some(response.error_for_status()?.json().await.context("an unreadable letter")?))
+        self.0.body(response).await.map(Some)
     }
 
     /// Redrives a letter, or discards it for this reason.
@@ -99,18 +112,16 @@ impl AdminClient {
             None => ("redrive", json!({ "by": by })),
             Some(reason) => ("discard", json!({ "by": by, "reason": reason })),
         };
-        let url = format!("{}/dead-letters/{id}/{deed}", self.base);
-        let response = self.http.post(url).json(&body).send().await?;
+        let request = self.0.post(&format!("dead-letters/{id}/{deed}")).json(&body);
+        let response = self.0.send(request).await?;
         let status = response.status();
         if status.is_success() {
-            let carried = response.json().await.context("an unreadable answer")?;
-            return Ok(DecisionAnswer::Carried(carried));
+            return Ok(DecisionAnswer::Carried(self.0.body(response).await?));
         }
         if let Some(wait) = retry_after(&response) {
             return Ok(DecisionAnswer::Later(wait));
         }
-        let problem: Value = response.json().await.unwrap_or_default();
-        Ok(DecisionAnswer::Refused(explain(status, &problem)))
+        Ok(DecisionAnswer::Refused(explain(status, &problem_of(response).await)))
     }
 }
 
@@ -120,31 +131,12 @@ pub(super) async fn look_up(
     id: Uuid,
 ) -> anyhow::Result<(&AdminClient, LetterView)> {
     for service in services {
-        if let Some(shown) = service.show(id).await.with_context(|| service.name.clone())? {
+        if let Some(shown) = service.show(id).await.with_context(|| service.name().to_owned())? {
             return Ok((service, shown));
         }
     }
-    anyhow::bail!("no service that was asked knows {id}");
-}
-
-/// A problem in one line, whatever is in it.
-fn explain(status: StatusCode, problem: &Value) -> String {
-    let text = |value: &Value, name: &str| Some(visible(value.get(name)?.as_str()?).into_owned());
-    let title = text(problem, "title").unwrap_or_else(|| status.to_string());
-    let errors = problem.get("errors").and_then(Value::as_array).cloned().unwrap_or_default();
-    let errors = errors.iter().filter_map(|value| {
-        Some(format!("{} {}", text(value, "pointer")?, text(value, "detail")?))
-    });
-    let details: Vec<String> = text(problem, "detail").into_iter().chain(errors).collect();
-    if details.is_empty() { title } else { format!("{title}: {}", details.join("; ")) }
-}
-
-async fn read<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::Result<T> {
-    let response = request.send().await?;
-    let status = response.status();
-    if status.is_success() {
-        return response.json().await.context("an unreadable answer");
-    }
-    let problem: Value = response.json().await.unwrap_or_default();
-    anyhow::bail!("{}", explain(status, &problem))
+    let list = invocation::command("dead-letters list");
+    anyhow::bail!(
+        "no service that was asked knows the dead letter {id}: `{list}` shows the open ones"
+    );
 }

@@ -44,7 +44,8 @@ pub(super) async fn filtered(
     let mut found = Vec::new();
     for service in services {
         let left = max - found.len();
-        let letters = service.list(filter, left).await.with_context(|| service.name.clone())?;
+        let letters =
+            service.list(filter, left).await.with_context(|| service.name().to_owned())?;
         found.extend(letters.into_iter().map(|letter| (service.clone(), letter)));
     }
     Ok(found)
@@ -103,7 +104,7 @@ impl LetterWork {
         loop {
             pace.tick().await;
             let answer = service.decide(letter.id, &self.by, self.because.as_deref()).await;
-            let answer = answer.with_context(|| format!("{}, {}", service.name, letter.id))?;
+            let answer = answer.with_context(|| format!("{}, {}", service.name(), letter.id))?;
             match answer {
                 DecisionAnswer::Later(wait) if busy < BUSY_MAX => {
                     busy += 1;

@@ -9,44 +9,48 @@ use shared::{
 };
 use time::OffsetDateTime;
 
-use super::api::AdminClient;
+use crate::text_table::{TextTable, unbroken, wrapped};
 
 /// A bar of the histogram is this long at most.
-const BAR_MAX: i64 = 30;
+const BAR_MAX: i64 = 20;
 
 /// A service and its reasons, as a histogram.
-pub(super) fn reasons(service: &AdminClient, reasons: &ReasonCounts) -> String {
-    let name = visible(&service.name);
+pub(super) fn reasons(service: &str, reasons: &ReasonCounts, width: Option<usize>) -> String {
+    let name = visible(service);
     let mut text = match reasons.letters {
         0 => format!("{name}  no open dead letters"),
         1 => format!("{name}  1 open dead letter"),
         n => format!("{name}  {n} open dead letters"),
     };
     let most = reasons.items.iter().map(|reason| reason.letters).max().unwrap_or(1);
-    for it in &reasons.items {
-        let length = usize::try_from((it.letters * BAR_MAX + most - 1) / most).unwrap_or(0);
-        let what = what(&it.source, &it.topic);
-        let bar = "█".repeat(length);
-        let (n, reason) = (it.letters, visible(&it.reason));
-        put(&mut text, format_args!("\n  {n:>7}  {what:<26} {reason:<14} {bar}"));
+    let mut table = TextTable::new(["", "", "", ""]);
+    for counted in &reasons.items {
+        let length = usize::try_from((counted.letters * BAR_MAX + most - 1) / most).unwrap_or(0);
+        let (n, what) = (format!("{:>7}", counted.letters), what(&counted.source, &counted.topic));
+        table.row([unbroken(&n), what, counted.reason.clone(), "█".repeat(length)]);
+    }
+    for line in table.lines(width) {
+        put(&mut text, format_args!("\n{line}"));
     }
     text
 }
 
-/// A letter, in three lines.
-pub(super) fn letter(it: &LetterSummary) -> String {
-    let key = visible(it.key.as_deref().unwrap_or("–"));
-    let (what, reason) = (what(&it.source, &it.topic), visible(&it.reason));
-    let mut text = format!("  {}  {what:<26} {reason}", it.id);
-    let (tried, age) = (tried(it.attempts), age(it.last_failed_at));
-    put(&mut text, format_args!("\n    key {key}, tried {tried}, last {age}"));
-    put(&mut text, format_args!("\n    {}", visible(&it.detail)));
-    text
+/// A letter, in three lines or more on a narrow terminal.
+pub(super) fn letter(shown: &LetterSummary, width: Option<usize>) -> String {
+    let key = visible(shown.key.as_deref().unwrap_or("–"));
+    let (what, reason) = (what(&shown.source, &shown.topic), visible(&shown.reason));
+    let (tried, age) = (tried(shown.attempts), age(shown.last_failed_at));
+    let lines = [
+        wrapped(&format!("  {}  {what}  {reason}", shown.id), width, 4),
+        wrapped(&format!("    key {key}, tried {tried}, last {age}"), width, 4),
+        wrapped(&format!("    {}", visible(&shown.detail)), width, 4),
+    ];
+    lines.join("\n")
 }
 
 /// All that is known of a letter.
-pub(super) fn whole(service: &AdminClient, shown: &LetterView) -> String {
-    let mut text = format!("Dead letter {} of {}", shown.id, visible(&service.name));
+pub(super) fn whole(service: &str, shown: &LetterView) -> String {
+    let mut text = format!("Dead letter {} of {}", shown.id, visible(service));
     if let Some(it) = &shown.letter {
         let state = if shown.open { "open" } else { it.settled.as_deref().unwrap_or("closed") };
         for (name, value) in [
@@ -205,12 +209,10 @@ mod tests {
             "items": [{ "source": OUTSIDE, "topic": OUTSIDE, "reason": OUTSIDE, "letters": 1 }],
         }))
         .unwrap();
-        let (name, base) = (OUTSIDE.to_owned(), String::new());
-        let service = AdminClient { name, base, http: crate::http_client::http_client().unwrap() };
         for (text, lines, times) in [
-            (letter(shown.letter.as_ref().unwrap()), 3, 4),
-            (reasons(&service, &counts), 2, 3),
-            (whole(&service, &shown), 13, 12),
+            (letter(shown.letter.as_ref().unwrap(), None), 3, 4),
+            (reasons(OUTSIDE, &counts, None), 2, 3),
+            (whole(OUTSIDE, &shown), 13, 12),
         ] {
             assert_eq!(text.lines().count(), lines, "{text}");
             assert_eq!(text.matches(SHOWN).count(), times, "{text}");

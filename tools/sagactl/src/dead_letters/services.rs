@@ -3,26 +3,16 @@
 use anyhow::Context as _;
 
 use super::api::AdminClient;
-use crate::{audit::ServiceName, demo_presence, http_client::http_client};
-
-/// The admin ports of docker-compose.yml, for when no demo runs.
-fn usual(service: ServiceName) -> &'static str {
-    match service {
-        ServiceName::Orders => "http://127.0.0.1:9001",
-        ServiceName::Inventory => "http://127.0.0.1:9002",
-        ServiceName::Payments => "http://127.0.0.1:9003",
-        ServiceName::Notify => "http://127.0.0.1:9004",
-    }
-}
+use crate::{
+    admin_urls::AdminUrls, http_client::http_client, service_client::ServiceClient,
+    service_name::ServiceName,
+};
 
 /// The services of these names or URLs; all of them, if none is named.
-pub(super) fn find(asked: &[String]) -> anyhow::Result<Vec<AdminClient>> {
+pub(super) fn find(asked: &[String], urls: &AdminUrls) -> anyhow::Result<Vec<AdminClient>> {
     let http = http_client()?;
-    let demo = demo_presence::find();
-    let of = |service: ServiceName| AdminClient {
-        name: service.name().to_owned(),
-        base: demo.get(service.name()).cloned().unwrap_or_else(|| usual(service).to_owned()),
-        http: http.clone(),
+    let of = |service: ServiceName| {
+        AdminClient::new(ServiceClient::with(http.clone(), urls.address(service)))
     };
     if asked.is_empty() {
         return Ok(ServiceName::ALL.into_iter().map(of).collect());
@@ -31,8 +21,7 @@ pub(super) fn find(asked: &[String]) -> anyhow::Result<Vec<AdminClient>> {
         .iter()
         .map(|asked| {
             if asked.contains("://") {
-                let base = asked.trim_end_matches('/').to_owned();
-                return Ok(AdminClient { name: base.clone(), base, http: http.clone() });
+                return Ok(AdminClient::at(http.clone(), asked));
             }
             let service = named(asked).with_context(|| {
                 let known = ServiceName::ALL.map(ServiceName::name).join(", ");
@@ -55,13 +44,14 @@ mod tests {
 
     #[test]
     fn a_service_goes_by_its_name_in_short_and_by_its_url() {
+        let find = |asked: &[String]| find(asked, &AdminUrls::default());
         for (name, expected) in [
             ("order-service", "order-service"),
             ("orders", "order-service"),
             ("payment", "payment-service"),
             ("http://example.org:9/", "http://example.org:9"),
         ] {
-            assert_eq!(find(&[name.to_owned()]).unwrap()[0].name, expected);
+            assert_eq!(find(&[name.to_owned()]).unwrap()[0].name(), expected);
         }
         assert_eq!(find(&[]).unwrap().len(), 4);
         let unknown = find(&["billing".to_owned()]).unwrap_err().to_string();

@@ -5,28 +5,36 @@ use shared::visible_text::visible;
 use contract::currency;
 
 use super::{Money, ShownPayment};
+use crate::{
+    invocation,
+    text_table::{TextTable, unbroken},
+};
 
-/// One payment a line, under a heading.
-pub(super) fn table(payments: &[ShownPayment]) -> Vec<String> {
+/// One payment a row, under headings.
+pub(super) fn table(payments: &[ShownPayment], width: Option<usize>) -> Vec<String> {
     if payments.is_empty() {
         return vec!["no such payments".to_owned()];
     }
-    let line = |cells: [&str; 6]| {
-        let [order, stage, asked, charged, why, since] = cells.map(visible);
-        let line =
-            format!("{order:<36}  {stage:<14}  {asked:>14}  {charged:>14}  {since:<20}  {why}");
-        line.trim_end().to_owned()
-    };
-    let heading = line(["ORDER", "STAGE", "ASKED", "CHARGED", "WHY", "CHANGED"]);
-    let rows = payments.iter().map(|payment| {
-        let asked = payment.amount.as_ref().map(money).unwrap_or_default();
-        let charged =
-            payment.charge.as_ref().map(|charge| money(&charge.amount)).unwrap_or_default();
-        let why = why(payment).unwrap_or_default();
-        let since = second(&payment.updated_at);
-        line([&payment.order_id.to_string(), &payment.stage, &asked, &charged, &why, &since])
-    });
-    std::iter::once(heading).chain(rows).collect()
+    let mut table = TextTable::new(["ORDER", "STAGE", "AMOUNT", "CHANGED (UTC)"]);
+    for payment in payments {
+        let stage = match why(payment) {
+            Some(why) => format!("{}: {why}", payment.stage),
+            None => payment.stage.clone(),
+        };
+        let changed = second(&payment.updated_at);
+        table.row([payment.order_id.to_string(), stage, amounts(payment), changed]);
+    }
+    table.lines(width)
+}
+
+/// What is asked, and what was charged if that is something else.
+fn amounts(payment: &ShownPayment) -> String {
+    let asked = payment.amount.as_ref().map(|amount| unbroken(&money(amount)));
+    let charged = payment.charge.as_ref().map(|charge| unbroken(&money(&charge.amount)));
+    match (asked, charged) {
+        (Some(asked), Some(charged)) if asked != charged => format!("{asked}, charged {charged}"),
+        (asked, charged) => asked.or(charged).unwrap_or_default(),
+    }
 }
 
 /// All of one payment, and what can be decided of it.
@@ -56,7 +64,8 @@ pub(super) fn whole(payment: &ShownPayment) -> Vec<String> {
     lines.extend(
         decisions
             .iter()
-            .map(|decision| format!("decide:   sagactl payments review {id} {decision}")),
+            .map(|decision| invocation::command(&format!("payments review {id} {decision}")))
+            .map(|command| format!("decide:   {command}")),
     );
     lines
 }
@@ -76,10 +85,9 @@ fn money(money: &Money) -> String {
     currency::amount(money.minor, &money.currency)
 }
 
-/// A time without the part of the second.
+/// A time without the part of the second, as its heading says that it is UTC.
 fn second(time: &str) -> String {
-    let whole = time.split('.').next().unwrap_or_default().trim_end_matches('Z');
-    format!("{whole}Z")
+    time.split('.').next().unwrap_or_default().trim_end_matches('Z').replace('T', " ")
 }
 
 #[cfg(test)]
@@ -106,14 +114,14 @@ mod tests {
         let declined = json!({ "stage": "failed",
             "failure": { "reason": "declined", "code": "expired_card" } });
         assert_eq!(
-            table(&[payment(&wrong), payment(&declined)]),
+            table(&[payment(&wrong), payment(&declined)], None),
             [
-                "ORDER                                 STAGE                    ASKED         CHARGED  CHANGED               WHY".to_owned(),
-                format!("{ORDER}  needs-review         42.05 EUR       42.06 EUR  2026-01-02T03:04:06Z  wrong-amount"),
-                format!("{ORDER}  failed               42.05 EUR                  2026-01-02T03:04:06Z  declined (expired_card)"),
+                "ORDER                                 STAGE                            AMOUNT                        CHANGED (UTC)".to_owned(),
+                format!("{ORDER}  needs-review: wrong-amount       42.05 EUR, charged 42.06 EUR  2026-01-02 03:04:06"),
+                format!("{ORDER}  failed: declined (expired_card)  42.05 EUR                     2026-01-02 03:04:06"),
             ]
         );
-        assert_eq!(table(&[]), ["no such payments"]);
+        assert_eq!(table(&[], None), ["no such payments"]);
     }
 
     #[test]
@@ -125,7 +133,7 @@ mod tests {
             "charge": { "id": outside, "amount": money }, "updated_at": outside,
             "failure": { "reason": outside, "code": outside },
         }));
-        for lines in [table(std::slice::from_ref(&payment)), whole(&payment)] {
+        for lines in [table(std::slice::from_ref(&payment), None), whole(&payment)] {
             for line in lines {
                 assert_eq!(visible(&line), line);
             }
@@ -148,7 +156,7 @@ mod tests {
         }
         let done = whole(&payment(&json!({}))).join("\n");
         assert!(
-            done.contains("since     2026-01-02T03:04:05Z") && !done.contains("decide"),
+            done.contains("since     2026-01-02 03:04:05") && !done.contains("decide"),
             "{done}"
         );
     }

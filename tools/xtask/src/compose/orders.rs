@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{confinement::ROLES, project::ComposeProject};
 use crate::{
-    client::OrderClient,
+    client::{self, OrderClient},
     cluster::{self, AuditExpectation, ProcessAddress, ProcessName, ServiceCluster},
     load::{self, report},
 };
@@ -163,7 +163,7 @@ fn places(project: &ComposeProject) -> anyhow::Result<Vec<(ProcessName, ProcessA
 
 /// Places the n-th wish of a load until it is accepted, whatever is killed meanwhile.
 async fn placed(orders: &OrderClient, key: &str, n: u64) -> anyhow::Result<Uuid> {
-    Ok(orders.place_within(PATIENCE, key, &load::wish(n, PRODUCTS)).await?.id)
+    Ok(client::place_within(orders, PATIENCE, key, &load::wish(n, PRODUCTS)).await?.id)
 }
 
 pub(super) async fn until(

@@ -113,9 +113,11 @@ impl ComposeProject {
         serde_json::from_str(&known).context("docker inspect cannot be read")
     }
 
-    /// The file with its variables filled in, and the audit's container.
+    /// The file with its variables filled in, and the operators' containers.
     pub(super) async fn described(&self) -> anyhow::Result<Value> {
-        let text = self.compose(&["--profile", "audit", "config", "--format", "json"]).await?;
+        let operators = ["--profile", "audit", "--profile", "sagactl"];
+        let config = [&operators[..], &["config", "--format", "json"]].concat();
+        let text = self.compose(&config).await?;
         serde_json::from_str(&text).context("docker compose config cannot be read")
     }
 

@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use sagactl::screen::{ProgressBoard, say};
 use uuid::Uuid;
 
-use crate::client::{OrderClient, OrderWish, ShownOrder};
+use crate::client::{self, OrderClient, OrderWish, ShownOrder};
 
 /// An order has to take its next step within this, on a busy machine.
 const STEP_LIMIT: Duration = Duration::from_secs(90);
@@ -108,7 +108,7 @@ async fn play(
 ) -> anyhow::Result<EndedOrder> {
     let orders = &clients.orders;
     let key = format!("demo-{}", fastrand::u64(..));
-    let id = orders.place_within(STEP_LIMIT, &key, &scene.wish).await?.id;
+    let id = client::place_within(orders, STEP_LIMIT, &key, &scene.wish).await?.id;
     board.set(scene.name, "accepted");
     let show = |order: &ShownOrder| board.set(scene.name, &way(order));
     let (before, mails) = match scene.cancel {
@@ -118,7 +118,7 @@ async fn play(
     };
     if let Some(before) = before {
         follow(orders, id, |order| count(order, before) > 0, show).await?;
-        orders.cancel_within(STEP_LIMIT, id).await?;
+        client::cancel_within(orders, STEP_LIMIT, id).await?;
     }
     // What follows the end, too: the customer told, stock let go, money given back.
     let told = |order: &ShownOrder| {

@@ -3,12 +3,10 @@
 use uuid::Uuid;
 
 use super::{
-    super::{
-        fact::{MessageFact, NOTICE_KINDS},
-        service::ServiceName,
-    },
+    super::fact::{MessageFact, NOTICE_KINDS},
     JudgeRules, OrderRow, OrderVerdict, OrderView, place_of,
 };
+use crate::service_name::ServiceName;
 
 /// Stages of a payment that go on by themselves.
 const PAYMENT_MOVES: [&str; 4] = ["charging", "cancelling", "unresolved", "refunding"];

@@ -1,4 +1,4 @@
-//! The four services, as the audit names them: their databases, groups and sources.
+//! The four services, as the tools name them: consumer groups, sources and the topics that each reads.
 
 use std::{fmt, sync::Arc};
 
@@ -27,7 +27,7 @@ impl ServiceName {
     }
 
     /// The service whose `ce_source` this is.
-    pub(super) fn of_source(source: &str) -> Option<Self> {
+    pub(crate) fn of_source(source: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|service| contract::source(service.name()) == source)
     }
 

@@ -1,0 +1,342 @@
+//! `sagactl orders`: places, follows, lists and cancels orders, over the public API of
+//! order-service.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Args, Subcommand, ValueEnum};
+use reqwest::{StatusCode, Url};
+use serde::Serialize;
+use shared::clock::Clock;
+use uuid::Uuid;
+
+use self::client::{ORDERS_URL, OrderClient, OrderWish, PlaceAnswer, ShownOrder};
+use crate::{
+    invocation,
+    refusal::explain,
+    screen::{columns, complain, say, say_json},
+    service_client::UnansweredCall,
+    service_name::ServiceName,
+    which_system::ServiceAddress,
+};
+
+pub mod client;
+mod render;
+mod watch;
+
+/// How the program ends if the order was cancelled. 2 is a wrong command line.
+const CANCELLED: u8 = 3;
+/// How it ends if the order is still pending when the limit is over.
+const STILL_PENDING: u8 = 4;
+
+/// What the exit codes of these commands mean, at the end of `--help`.
+const EXIT_CODES: &str = "Exit codes: 0 done (`watch` and `place --wait`: the order is confirmed); \
+    1 refused, not found or not reached; 2 wrong command line; 3 the order was cancelled; 4 it is \
+    still pending when the limit is over.";
+
+/// A request that was told to come back is sent again so often.
+const BUSY_MAX: u32 = 10;
+
+/// Where it is the same order that is worked on, the service says of no time when to ask again.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
+/// The service says when it wants to be asked again, and is not believed beyond this.
+const BUSY_PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Where order-service is, and what to do there.
+#[derive(Clone, Debug, Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct OrderOptions {
+    /// Base URL of order-service's public API (default: the running demo's, or else the compose
+    /// stack's at 127.0.0.1:8001).
+    #[arg(long, env = ORDERS_URL, global = true)]
+    url: Option<Url>,
+    /// Prints one JSON document on standard output and nothing else: the order, or of a list
+    /// `{"items": [...], "more": true or false}`.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: OrderCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum OrderCommand {
+    /// Places an order.
+    #[command(after_help = EXIT_CODES)]
+    Place(PlaceOptions),
+    /// Follows an order until it has ended, and shows what happens to it.
+    #[command(after_help = EXIT_CODES)]
+    Watch {
+        /// Id of the order.
+        #[arg(value_parser = order_id)]
+        id: Uuid,
+        #[command(flatten)]
+        limit: WaitOptions,
+    },
+    /// Shows one order and its history.
+    Show {
+        /// Id of the order.
+        #[arg(value_parser = order_id)]
+        id: Uuid,
+    },
+    /// Lists orders, the newest first.
+    List {
+        /// Only orders with this status.
+        #[arg(long, value_enum)]
+        status: Option<OrderStatus>,
+        /// Maximum number of orders; page after page is read.
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        limit: u32,
+    },
+    /// Cancels an order that is pending, or was confirmed a short time ago.
+    Cancel {
+        /// Id of the order.
+        #[arg(value_parser = order_id)]
+        id: Uuid,
+    },
+}
+
+/// What is ordered, by whom, and how it is paid.
+#[derive(Clone, Debug, Args)]
+struct PlaceOptions {
+    /// A product.
+    #[arg(long, default_value = "coffee-beans", conflicts_with = "lines")]
+    sku: String,
+    /// How many of it.
+    #[arg(long, default_value_t = 1, conflicts_with = "lines")]
+    quantity: i32,
+    /// A product and how many of it; may be repeated, in place of --sku and --quantity.
+    #[arg(long = "line", value_name = "SKU=N", value_parser = order_line)]
+    lines: Vec<(String, i32)>,
+    /// The customer's mail address.
+    #[arg(long, default_value = "ada@example.org")]
+    email: String,
+    /// The token of the payment method.
+    #[arg(long, default_value = "tok_visa")]
+    payment_method: String,
+    /// The currency's code, as in ISO 4217.
+    #[arg(long, default_value = "EUR")]
+    currency: String,
+    /// The Idempotency-Key: the same key again is the same order (default: a new one).
+    #[arg(long)]
+    key: Option<String>,
+    /// Follows the order until it has ended.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    limit: WaitOptions,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct WaitOptions {
+    /// Seconds after which the order is no longer waited for.
+    #[arg(long, default_value_t = 60)]
+    limit_seconds: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OrderStatus {
+    Pending,
+    Confirmed,
+    Cancelled,
+}
+
+/// A list as one JSON document.
+#[derive(Serialize)]
+struct OrderList {
+    items: Vec<ShownOrder>,
+    /// Whether there are more than were asked for.
+    more: bool,
+}
+
+fn order_id(text: &str) -> Result<Uuid, String> {
+    text.parse().map_err(|_not_an_id| {
+        let list = invocation::command("orders list");
+        format!("an order's id is a UUID, as `{list}` shows it")
+    })
+}
+
+/// `SKU=N`, or a SKU of which one is meant.
+fn order_line(text: &str) -> Result<(String, i32), String> {
+    let (sku, quantity) = text.rsplit_once('=').unwrap_or((text, "1"));
+    match quantity.parse() {
+        Ok(quantity) if !sku.is_empty() => Ok((sku.to_owned(), quantity)),
+        _ => Err("a line is SKU=N, as in coffee-beans=2".to_owned()),
+    }
+}
+
+impl PlaceOptions {
+    fn wish(&self) -> OrderWish {
+        let one = || vec![(self.sku.clone(), self.quantity)];
+        OrderWish {
+            lines: if self.lines.is_empty() { one() } else { self.lines.clone() },
+            currency: self.currency.clone(),
+            payment_method: self.payment_method.clone(),
+            email: self.email.clone(),
+        }
+    }
+}
+
+impl WaitOptions {
+    fn limit(self) -> Duration {
+        Duration::from_secs(self.limit_seconds)
+    }
+}
+
+impl OrderStatus {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Confirmed => "confirmed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// Does what was asked.
+pub async fn run(options: OrderOptions) -> anyhow::Result<ExitCode> {
+    let given = options.url.as_ref().map(Url::as_str);
+    let orders = OrderClient::new(ServiceAddress::public(ServiceName::Orders, ORDERS_URL, given))?;
+    let json = options.json;
+    match options.command {
+        OrderCommand::Place(place) => place_order(&orders, &place, json).await,
+        OrderCommand::Watch { id, limit } => follow(&orders, id, limit, json).await,
+        OrderCommand::Show { id } => show(&orders, id, json).await,
+        OrderCommand::List { status, limit } => {
+            list(&orders, status, usize::try_from(limit)?, json).await
+        }
+        OrderCommand::Cancel { id } => cancel(&orders, id, json).await,
+    }
+}
+
+async fn place_order(
+    orders: &OrderClient,
+    options: &PlaceOptions,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let key = options.key.clone();
+    let key = key.unwrap_or_else(|| format!("sagactl-{}", Clock::System.new_id()));
+    let wish = options.wish();
+    let order = accepted(async || orders.place(&key, &wish).await).await;
+    let order = order.map_err(|error| match error.downcast_ref() {
+        Some(UnansweredCall { may_have_arrived: true, .. }) => error.context(format!(
+            "whether the order was placed is not known: the same again with `--key {key}` finds out"
+        )),
+        _ => error,
+    })?;
+    if options.wait {
+        if !json {
+            say(format_args!("order {} is accepted, {}", order.id, render::total(&order)));
+        }
+        return follow(orders, order.id, options.limit, json).await;
+    }
+    if json {
+        say_json(&order)?;
+    } else {
+        say(render::standing(&order));
+        say(invocation::command(&format!("orders watch {}", order.id)));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn follow(
+    orders: &OrderClient,
+    id: Uuid,
+    limit: WaitOptions,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let order = watch::follow(orders, id, limit.limit(), !json).await?;
+    if json {
+        say_json(&order)?;
+    } else {
+        say(render::standing(&order));
+    }
+    Ok(match order.status.as_str() {
+        "confirmed" => ExitCode::SUCCESS,
+        "cancelled" => ExitCode::from(CANCELLED),
+        _pending => {
+            let again = invocation::command(&format!("orders watch {id}"));
+            complain(format_args!("not ended after {} s: `{again}` goes on", limit.limit_seconds));
+            ExitCode::from(STILL_PENDING)
+        }
+    })
+}
+
+async fn show(orders: &OrderClient, id: Uuid, json: bool) -> anyhow::Result<ExitCode> {
+    let order = orders.look(id, Duration::ZERO).await?.ok_or_else(|| watch::unknown(id))?;
+    if json {
+        say_json(&order)?;
+    } else {
+        render::whole(&order).into_iter().for_each(say);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(
+    orders: &OrderClient,
+    status: Option<OrderStatus>,
+    limit: usize,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let (items, more) = orders.list(status.map(OrderStatus::name), limit).await?;
+    if json {
+        say_json(&OrderList { items, more })?;
+    } else if items.is_empty() {
+        say(format_args!("no such orders: `{}` places one", invocation::command("orders place")));
+    } else {
+        render::table(&items, columns()).into_iter().for_each(say);
+        if more {
+            complain(format_args!("… and more than these {limit} (--limit)"));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn cancel(orders: &OrderClient, id: Uuid, json: bool) -> anyhow::Result<ExitCode> {
+    let order = accepted(async || match orders.cancel(id).await? {
+        PlaceAnswer::Refused(StatusCode::NOT_FOUND, _) => Err(watch::unknown(id)),
+        answer => Ok(answer),
+    })
+    .await?;
+    if json {
+        say_json(&order)?;
+    } else {
+        say(render::standing(&order));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks again while the service is busy; what it refuses is an error.
+async fn accepted(
+    ask: impl AsyncFn() -> anyhow::Result<PlaceAnswer>,
+) -> anyhow::Result<ShownOrder> {
+    let mut asked = 0;
+    loop {
+        asked += 1;
+        let pause = match ask().await? {
+            PlaceAnswer::Accepted(order) => return Ok(order),
+            PlaceAnswer::Refused(_, problem) if client::is_busy(&problem) => BUSY_PAUSE,
+            PlaceAnswer::Refused(status, problem) => anyhow::bail!("{}", explain(status, &problem)),
+            PlaceAnswer::Busy(pause) => pause.min(BUSY_PAUSE_MAX),
+        };
+        anyhow::ensure!(
+            asked < BUSY_MAX,
+            "order-service was busy at each of {asked} requests: try again later"
+        );
+        complain("  order-service is busy; it is asked again");
+        tokio::time::sleep(pause).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_sku_and_how_many() {
+        assert_eq!(order_line("coffee-beans=2"), Ok(("coffee-beans".to_owned(), 2)));
+        assert_eq!(order_line("lamp"), Ok(("lamp".to_owned(), 1)));
+        for wrong in ["lamp=", "=2", "lamp=two", "lamp=2.0"] {
+            assert!(order_line(wrong).is_err(), "{wrong}");
+        }
+    }
+}
