@@ -84,7 +84,7 @@ impl App {
                 subject: subject.to_string(),
                 sequence: rows.next_sequence(&subject),
                 at,
-                trace: request.trace,
+                trace: request.trace.clone(),
             }
         };
         effects.messages.extend(wire::encode(&self.codec, event, meta)?);

@@ -14,7 +14,7 @@ use shared::{
     effects::DecisionEffects,
     fault::Fault,
     idempotency::{HttpAnswer, IdempotentAnswer, IdempotentBatch, RequestKey},
-    message::TraceParent,
+    message::{TraceContext, TraceParent},
 };
 use sqlx::PgConnection;
 
@@ -38,7 +38,7 @@ pub struct ChangeProduct {
     /// The idempotency key that the caller chose.
     pub key: Option<RequestKey>,
     /// The trace that the command belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl BatchHandler for ChangeProducts {
     type Answer = IdempotentAnswer<InventoryRejection>;
 
     fn trace(change: &mut ChangeProduct) -> Option<&mut TraceParent> {
-        change.trace.as_mut()
+        change.trace.as_mut().map(|trace| &mut trace.parent)
     }
 
     async fn handle_batch(
@@ -74,7 +74,8 @@ impl BatchHandler for ChangeProducts {
 impl ChangeProduct {
     fn request(&self) -> StockRequest {
         let (sku, command) = (self.sku.clone(), self.command.clone());
-        StockRequest { command: InventoryCommand::Product { sku, command }, trace: self.trace }
+        let trace = self.trace.clone();
+        StockRequest { command: InventoryCommand::Product { sku, command }, trace }
     }
 
     fn answer(&self, result: CommandResult) -> Result<HttpAnswer, InventoryRejection> {

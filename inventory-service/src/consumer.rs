@@ -36,7 +36,7 @@ impl RecordHandler for EventHandler {
         batch: &[NewMessage<'_, InventoryCommand>],
     ) -> Result<HandlerOutcome, Fault> {
         let request = |NewMessage { message, input }: &NewMessage<'_, InventoryCommand>| {
-            StockRequest { command: (*input).clone(), trace: message.envelope.trace }
+            StockRequest { command: (*input).clone(), trace: message.envelope.trace.clone() }
         };
         let requests: Vec<StockRequest> = batch.iter().map(request).collect();
         let outcome = self.app.execute(conn, &requests).await?;

@@ -1,6 +1,6 @@
 //! A request to products and reservations, from HTTP callers and from messages.
 
-use shared::message::TraceParent;
+use shared::message::TraceContext;
 
 use crate::domain::inventory::InventoryCommand;
 
@@ -9,5 +9,5 @@ use crate::domain::inventory::InventoryCommand;
 pub struct StockRequest {
     pub command: InventoryCommand,
     /// The trace that the request belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }

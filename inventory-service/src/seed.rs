@@ -96,7 +96,7 @@ async fn introduce(
         sku: sku.clone(),
         command: ProductCommand::Introduce { offer: offer.clone(), quantity: *quantity },
         key: None,
-        trace: Some(span.trace()),
+        trace: Some(span.trace().into()),
     });
     let answers = future::try_join_all(changes.map(|change| batcher.submit(change))).await?;
     // A product is introduced or known; neither is refused.

@@ -71,7 +71,7 @@ impl App {
         match event {
             NotificationEvent::FellDue { occasion, addressee, at } => {
                 let mail = self.mail(order_id, occasion, addressee, *at);
-                effects.jobs.push(mail::job(occasion.kind(), &mail, request.trace)?);
+                effects.jobs.push(mail::job(occasion.kind(), &mail, request.trace.clone())?);
             }
             NotificationEvent::Skipped { occasion, was_due: true } => {
                 effects.stop(mail::key(order_id, occasion.kind()));
@@ -82,7 +82,7 @@ impl App {
                     subject: order_id.to_string(),
                     sequence: rows.next_sequence(&order_id),
                     at: *at,
-                    trace: request.trace,
+                    trace: request.trace.clone(),
                 };
                 effects.messages.extend(wire::encode(&self.codec, order_id, event, meta)?);
             }

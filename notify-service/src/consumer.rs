@@ -41,7 +41,7 @@ impl RecordHandler for EventHandler {
     ) -> Result<HandlerOutcome, Fault> {
         let now = self.app.clock.now();
         let request = |NewMessage { message, input }: &NewMessage<'_, NotificationInput>| {
-            input.request(now, message.envelope.trace)
+            input.request(now, message.envelope.trace.clone())
         };
         let requests: Vec<NotificationRequest> = batch.iter().map(request).collect();
         let outcome = self.app.execute(conn, &requests).await?;

@@ -1,6 +1,6 @@
 //! A request to an order's notifications, from messages or from the results of jobs.
 
-use shared::message::TraceParent;
+use shared::message::TraceContext;
 use uuid::Uuid;
 
 use crate::domain::notification::NotificationCommand;
@@ -11,5 +11,5 @@ pub struct NotificationRequest {
     pub order_id: Uuid,
     pub command: NotificationCommand,
     /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }

@@ -7,7 +7,7 @@ use contract::{
 use shared::{
     codec::{AvroCodec, EventMeta, Record as _, RecordKind},
     fault::Fault,
-    message::{Message, OutgoingMessage, TraceParent},
+    message::{Message, OutgoingMessage, TraceContext},
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -66,7 +66,7 @@ enum InputContent {
 
 impl NotificationInput {
     /// The request that follows from it at this moment.
-    pub fn request(&self, at: OffsetDateTime, trace: Option<TraceParent>) -> NotificationRequest {
+    pub fn request(&self, at: OffsetDateTime, trace: Option<TraceContext>) -> NotificationRequest {
         let command = match self.content.clone() {
             InputContent::Contact(addressee) => {
                 NotificationCommand::RecordContact { addressee, at }

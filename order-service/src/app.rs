@@ -13,7 +13,7 @@ use shared::{
     decider::Decision,
     effects::DecisionEffects,
     fault::Fault,
-    message::TraceParent,
+    message::TraceContext,
 };
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -108,7 +108,7 @@ impl App {
             subject: order_id.to_string(),
             sequence: rows.locked.next_sequence(&order_id),
             at,
-            trace: Some(request.trace.unwrap_or_else(TraceParent::start)),
+            trace: Some(request.trace.clone().unwrap_or_else(TraceContext::start)),
         };
         let (message_id, sequence) = (meta.id, meta.sequence);
         effects.messages.extend(wire::encode(&self.codec, order_id, event, || meta)?);

@@ -15,7 +15,7 @@ use shared::{
     effects::DecisionEffects,
     fault::Fault,
     idempotency::{IdempotentAnswer, IdempotentBatch, RequestKey},
-    message::TraceParent,
+    message::{TraceContext, TraceParent},
 };
 use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
@@ -40,7 +40,7 @@ pub struct PlaceOrder {
     pub key: RequestKey,
     pub draft: OrderDraft,
     /// The trace that it belongs to.
-    pub trace: TraceParent,
+    pub trace: TraceContext,
 }
 
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl BatchHandler for PlaceOrders {
     type Answer = IdempotentAnswer<Vec<draft::DraftFault>>;
 
     fn trace(order: &mut PlaceOrder) -> Option<&mut TraceParent> {
-        Some(&mut order.trace)
+        Some(&mut order.trace.parent)
     }
 
     async fn handle_batch(
@@ -117,7 +117,8 @@ impl PlaceOrders {
     ) -> Result<DecisionEffects, Fault> {
         let request = |(order, plan): (&&PlaceOrder, &OrderPlan)| {
             let (order_id, placement) = plan.as_ref().ok()?;
-            let (command, trace) = (OrderCommand::Place(placement.clone()), Some(order.trace));
+            let command = OrderCommand::Place(placement.clone());
+            let trace = Some(order.trace.clone());
             Some(OrderRequest { order_id: *order_id, command, heard: None, trace })
         };
         let requests: Vec<OrderRequest> = orders.iter().zip(plans).filter_map(request).collect();
@@ -131,11 +132,11 @@ impl PlaceOrders {
 }
 
 /// A command to cancel an order.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct CancelOrder {
     pub order_id: Uuid,
     /// The trace that it belongs to.
-    pub trace: TraceParent,
+    pub trace: TraceContext,
 }
 
 #[derive(Clone, Debug)]
@@ -150,7 +151,7 @@ impl BatchHandler for CancelOrders {
     type Answer = Result<Order, OrderRejection>;
 
     fn trace(order: &mut CancelOrder) -> Option<&mut TraceParent> {
-        Some(&mut order.trace)
+        Some(&mut order.trace.parent)
     }
 
     async fn handle_batch(
@@ -163,7 +164,7 @@ impl BatchHandler for CancelOrders {
             order_id: order.order_id,
             command: OrderCommand::Cancel { now, window: self.window },
             heard: None,
-            trace: Some(order.trace),
+            trace: Some(order.trace.clone()),
         };
         let requests: Vec<OrderRequest> = commands.iter().map(request).collect();
         let outcome = self.app.execute(conn, &requests).await?;

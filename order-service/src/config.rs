@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shared::config::{self, CheckSettings, InvalidSetting, ServiceSettings};
+use shared::config::{self, CheckSettings, InvalidSetting, ServiceSettings, duration_within};
 
 use crate::domain::money::Money;
 
@@ -50,10 +50,14 @@ pub fn asks_for_openapi() -> bool {
 impl CheckSettings for OrderSettings {
     fn check(&self) -> Result<(), InvalidSetting> {
         self.common.check()?;
-        between("ORDER_PATIENCE", self.order_patience, Duration::from_secs(1)..=DAYS_MAX)?;
-        between("CANCEL_WINDOW", self.cancel_window, Duration::ZERO..=DAYS_MAX)?;
-        between("SWEEP_POLL", self.sweep_poll, Duration::from_millis(10)..=MINUTE)?;
-        between("SWEEP_BEHIND_MAX", self.sweep_behind_max, Duration::from_secs(3)..=MINUTE)?;
+        duration_within("ORDER_PATIENCE", self.order_patience, Duration::from_secs(1)..=DAYS_MAX)?;
+        duration_within("CANCEL_WINDOW", self.cancel_window, Duration::ZERO..=DAYS_MAX)?;
+        duration_within("SWEEP_POLL", self.sweep_poll, Duration::from_millis(10)..=MINUTE)?;
+        duration_within(
+            "SWEEP_BEHIND_MAX",
+            self.sweep_behind_max,
+            Duration::from_secs(3)..=MINUTE,
+        )?;
         config::within("ORDER_TOTAL_MAX", self.order_total_max, 1, Money::MINOR_MAX)?;
         config::within("COMMAND_QUEUE_MAX", self.command_queue_max.into(), 1, 1_000_000)
     }
@@ -61,15 +65,3 @@ impl CheckSettings for OrderSettings {
 
 const MINUTE: Duration = Duration::from_mins(1);
 const DAYS_MAX: Duration = Duration::from_hours(30 * 24);
-
-fn between(
-    name: &'static str,
-    value: Duration,
-    limits: std::ops::RangeInclusive<Duration>,
-) -> Result<(), InvalidSetting> {
-    if limits.contains(&value) {
-        return Ok(());
-    }
-    let reason = format!("{value:?} is not between {:?} and {:?}", limits.start(), limits.end());
-    Err(InvalidSetting::new(name, reason))
-}

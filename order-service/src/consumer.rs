@@ -52,7 +52,7 @@ impl RecordHandler for EventHandler {
                         order_id: *order_id,
                         command: OrderCommand::Record { news: news.clone(), now },
                         heard: Some((&message.envelope).into()),
-                        trace: message.envelope.trace,
+                        trace: message.envelope.trace.clone(),
                     });
                 }
             }

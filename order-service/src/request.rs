@@ -1,6 +1,6 @@
 //! A request to an order, from customers, messages or the deadline.
 
-use shared::message::{MessageEnvelope, TraceParent};
+use shared::message::{MessageEnvelope, TraceContext};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ pub struct OrderRequest {
     /// The message that carried the command, if any.
     pub heard: Option<MessageOrigin>,
     /// The trace that the request belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }
 
 /// The message that carried a command.

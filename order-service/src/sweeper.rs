@@ -187,7 +187,7 @@ impl DeadlineSweeper {
             order_id,
             command: OrderCommand::PassDeadline { now },
             heard: None,
-            trace: Some(span.trace()),
+            trace: Some(span.trace().into()),
         };
         let requests: Vec<OrderRequest> = overdue.into_iter().zip(&spans).map(command).collect();
         let outcome = self.parts.app.execute(&mut tx, &requests).await?;

@@ -81,22 +81,27 @@ impl App {
         rows: &mut PaymentRows,
         effects: &mut DecisionEffects,
     ) -> Result<(), Fault> {
-        let (order_id, trace, now) = (request.order_id, request.trace, self.clock.now());
+        let (order_id, trace, now) = (request.order_id, &request.trace, self.clock.now());
         let meta = || EventMeta {
             id: self.clock.new_id(),
             subject: order_id.to_string(),
             sequence: rows.locked.next_sequence(&order_id),
             at: now,
-            trace,
+            trace: trace.clone(),
         };
         effects.messages.extend(wire::encode(&self.codec, order_id, event, meta)?);
         if matches!(event, PaymentEvent::ChargeDue { .. }) {
             rows.charge_asked_at.insert(order_id, now);
         }
         let charge_asked_at = rows.charge_asked_at.get(&order_id).copied();
-        requests::follow(effects, order_id, event, JobContext { charge_asked_at, trace })?;
+        requests::follow(
+            effects,
+            order_id,
+            event,
+            JobContext { charge_asked_at, trace: trace.clone() },
+        )?;
         effects.metrics.extend(metrics::of_event(event));
-        metrics::report(order_id, event, trace);
+        metrics::report(order_id, event, trace.as_ref());
         Ok(())
     }
 }

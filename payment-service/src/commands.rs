@@ -19,7 +19,7 @@ impl BatchHandler for ReviewPayments {
     type Answer = Result<(), PaymentRejection>;
 
     fn trace(request: &mut PaymentRequest) -> Option<&mut TraceParent> {
-        request.trace.as_mut()
+        request.trace.as_mut().map(|trace| &mut trace.parent)
     }
 
     async fn handle_batch(

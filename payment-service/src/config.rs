@@ -94,19 +94,9 @@ impl CheckSettings for PaymentSettings {
             return Err(InvalidSetting::new("GATEWAY_BREAKER_CAP", reason));
         }
         let limits = Duration::from_millis(100)..=Duration::from_mins(1);
-        if !limits.contains(&self.gateway_call_limit) {
-            return Err(InvalidSetting::new(
-                "GATEWAY_CALL_LIMIT",
-                "it is not between 100ms and 1m",
-            ));
-        }
+        config::duration_within("GATEWAY_CALL_LIMIT", self.gateway_call_limit, limits)?;
         let kept = Duration::from_mins(10)..=Duration::from_hours(90 * 24);
-        if !kept.contains(&self.gateway_keys_kept) {
-            return Err(InvalidSetting::new(
-                "GATEWAY_KEYS_KEPT",
-                "it is not between 10m and 2160h",
-            ));
-        }
+        config::duration_within("GATEWAY_KEYS_KEPT", self.gateway_keys_kept, kept)?;
         if self.charge_retry.attempts_max.is_none() {
             let reason = "a charge without limit would keep its order waiting without limit";
             return Err(InvalidSetting::new("CHARGE_RETRY", reason));

@@ -41,7 +41,7 @@ impl RecordHandler for EventHandler {
     ) -> Result<HandlerOutcome, Fault> {
         let request = |NewMessage { message, input }: &NewMessage<'_, PaymentInput>| {
             let (order_id, action) = (input.order_id, input.action.clone());
-            PaymentRequest { order_id, action, trace: message.envelope.trace }
+            PaymentRequest { order_id, action, trace: message.envelope.trace.clone() }
         };
         let requests: Vec<PaymentRequest> = batch.iter().map(request).collect();
         let outcome = self.app.execute(conn, &requests).await?;

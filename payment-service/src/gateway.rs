@@ -314,6 +314,10 @@ impl GatewayClient {
         let mut work = begin_span(&method, path, &url, job);
         let request = with(self.client.request(method, url));
         let request = request.header("traceparent", work.trace().to_string());
+        let request = match job.trace.as_ref().and_then(|trace| trace.state.as_ref()) {
+            Some(state) => request.header("tracestate", state.as_str()),
+            None => request,
+        };
         let request = match &self.settings.api_key {
             Some(api_key) => request.bearer_auth(api_key.expose_secret()),
             None => request,
@@ -333,7 +337,8 @@ impl GatewayClient {
 
 /// A call's span begins. Of the URL, which may hold a password, it says the host and the port.
 fn begin_span(method: &Method, path: &'static str, url: &Url, job: &ClaimedJob) -> OpenSpan {
-    let mut work = OpenSpan::begin(Kind::Client, job.trace, || format!("{method} /{path}").into());
+    let caller = job.trace.as_ref().map(|trace| trace.parent);
+    let mut work = OpenSpan::begin(Kind::Client, caller, || format!("{method} /{path}").into());
     work.note(|| {
         [
             KeyValue::new("http.request.method", method.to_string()),

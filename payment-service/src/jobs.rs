@@ -88,13 +88,14 @@ impl<C: GatewayCall> JobHandler for GatewayJob<C> {
         for (job, ended) in ended {
             let order_id = Uuid::parse_str(&job.key).map_err(Fault::poison)?;
             let action = PaymentAction::Command(C::command(ended)?);
-            batch.push(PaymentRequest { order_id, action, trace: job.trace });
+            batch.push(PaymentRequest { order_id, action, trace: job.trace.clone() });
         }
         let BatchOutcome { answers, mut effects } = self.app.execute(conn, &batch).await?;
         for (request, answer) in batch.iter().zip(answers) {
             if let Err(rejection) = answer {
                 let error = fault::chain(&rejection);
-                let update = metrics::contradiction(request.order_id, &error, request.trace);
+                let update =
+                    metrics::contradiction(request.order_id, &error, request.trace.as_ref());
                 effects.metrics.push(update);
             }
         }

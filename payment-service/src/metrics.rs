@@ -3,7 +3,7 @@
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use shared::{
     effects::MetricUpdate,
-    message::TraceParent,
+    message::TraceContext,
     sampled_metrics::{self, FAR_ENOUGH, MetricSampler},
 };
 use sqlx::PgConnection;
@@ -103,9 +103,9 @@ fn outcome(event: &PaymentEvent) -> Option<&'static str> {
 }
 
 /// Logs an event after which the payment waits for a person.
-pub(crate) fn report(order_id: Uuid, event: &PaymentEvent, trace: Option<TraceParent>) {
+pub(crate) fn report(order_id: Uuid, event: &PaymentEvent, trace: Option<&TraceContext>) {
     if event.review().is_some() {
-        let (outcome, trace_id) = (outcome(event), trace.map(TraceParent::trace_id));
+        let (outcome, trace_id) = (outcome(event), trace.map(TraceContext::trace_id));
         tracing::error!(%order_id, trace_id, outcome, "a payment needs a person's decision");
     }
 }
@@ -115,9 +115,9 @@ pub(crate) fn report(order_id: Uuid, event: &PaymentEvent, trace: Option<TracePa
 pub(crate) fn contradiction(
     order_id: Uuid,
     error: &str,
-    trace: Option<TraceParent>,
+    trace: Option<&TraceContext>,
 ) -> MetricUpdate {
-    let trace_id = trace.map(TraceParent::trace_id);
+    let trace_id = trace.map(TraceContext::trace_id);
     tracing::error!(%order_id, trace_id, error, "the gateway contradicts what is known of a payment");
     MetricUpdate::count(CONTRADICTIONS, &[])
 }

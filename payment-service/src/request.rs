@@ -1,6 +1,6 @@
 //! A request to a payment, from messages, jobs or operators.
 
-use shared::message::TraceParent;
+use shared::message::TraceContext;
 use uuid::Uuid;
 
 use crate::domain::payment::PaymentCommand;
@@ -12,7 +12,7 @@ pub struct PaymentRequest {
     pub order_id: Uuid,
     pub action: PaymentAction,
     /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -29,7 +29,7 @@ use crate::{
     dependency::{self, WaitOutcome},
     fault::Fault,
     health::HealthComponent,
-    message::{Message, MessageEnvelope, OutgoingMessage, TraceParent},
+    message::{Message, MessageEnvelope, OutgoingMessage, TraceContext},
     schema_registry::{self, SchemaRegistry},
 };
 
@@ -140,7 +140,7 @@ pub struct EventMeta {
     /// The `ce_time` header: when the event happened, UTC.
     pub at: OffsetDateTime,
     /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }
 
 /// Why a service cannot encode messages.

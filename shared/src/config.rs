@@ -37,7 +37,7 @@ use crate::{
 
 pub use self::{
     broker::{BrokerSecurity, BrokerSettings},
-    duration::{BadDuration, parse_duration},
+    duration::{BadDuration, duration_within, parse_duration},
     empty::ignore_empty,
     limits::LimitSettings,
     retry::{BadRetry, RetrySettings},

@@ -49,7 +49,7 @@ use crate::{
     effects::{DecisionEffects, WorkerWakers},
     fault::{Fault, FaultSource},
     health::HealthComponent,
-    message::TraceParent,
+    message::TraceContext,
 };
 
 pub use self::{
@@ -82,7 +82,7 @@ pub struct ClaimedJob {
     /// Whether an earlier attempt ended with an unknown outcome.
     pub in_doubt: bool,
     /// The trace that the job belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }
 
 /// Why an attempt did not succeed.

@@ -1,7 +1,7 @@
 //! Messages and their headers.
 //!
 //! Headers follow `CloudEvents` 1.0 in Kafka's binary mode: `ce_id`, `ce_source`, `ce_type`,
-//! `ce_time`, `ce_subject`, the extension `ce_sequence`, and the W3C `traceparent`.
+//! `ce_time`, `ce_subject`, the extension `ce_sequence`, and the W3C `traceparent` and `tracestate`.
 
 use std::borrow::Cow;
 
@@ -11,9 +11,11 @@ use uuid::Uuid;
 
 pub use headers::MessageHeaders;
 pub use trace::TraceParent;
+pub use trace_context::{TraceContext, TraceState};
 
 mod headers;
 mod trace;
+mod trace_context;
 
 /// An outgoing message: returned by a decision and stored in the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +123,8 @@ pub struct MessageEnvelope {
     pub sequence: i64,
     /// `ce_time`: when it happened.
     pub time: OffsetDateTime,
-    /// `traceparent`: the trace that it belongs to.
-    pub trace: Option<TraceParent>,
+    /// `traceparent` and `tracestate`: the trace that it belongs to.
+    pub trace: Option<TraceContext>,
 }
 
 /// Why the headers of a message are invalid.
@@ -152,12 +154,16 @@ impl MessageEnvelope {
         headers.push("ce_sequence", &self.sequence.to_string());
         headers.push("content-type", "application/avro");
         if let Some(trace) = &self.trace {
-            headers.push("traceparent", &trace.to_string());
+            headers.push("traceparent", &trace.parent.to_string());
+            if let Some(state) = &trace.state {
+                headers.push("tracestate", state.as_str());
+            }
         }
         headers
     }
 
-    /// Reads what the headers say. An unreadable `traceparent` is dropped, as W3C asks.
+    /// Reads what the headers say. An unreadable `traceparent` or `tracestate` is dropped, as W3C
+    /// asks.
     pub fn from_headers(headers: &MessageHeaders) -> Result<Self, EnvelopeError> {
         let id = text(headers, "ce_id")?;
         let id = Uuid::parse_str(id)
@@ -178,7 +184,7 @@ impl MessageEnvelope {
             subject: text(headers, "ce_subject")?.to_owned(),
             sequence,
             time,
-            trace: headers.trace(),
+            trace: headers.trace_context(),
         })
     }
 }

@@ -24,7 +24,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::message::{Message, TraceParent};
+use crate::message::{Message, TraceContext};
 
 /// Messages read again, by service and topic.
 pub const REPEATS: &str = "sequence_repeats_total";
@@ -68,7 +68,7 @@ impl SequenceWatch {
                     partition = message.incoming.partition,
                     offset = message.incoming.offset,
                     sequence = message.envelope.sequence,
-                    trace_id = message.envelope.trace.map(TraceParent::trace_id),
+                    trace_id = message.envelope.trace.as_ref().map(TraceContext::trace_id),
                     "a message stands behind a later one of its subject"
                 );
             }

@@ -32,7 +32,7 @@ use shared::{
     db,
     effects::WorkerWakers,
     health::ProcessHealth,
-    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceParent},
+    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceContext},
     outbox,
     sequence::SequenceWatch,
 };
@@ -254,7 +254,7 @@ fn meta(order: Uuid, sequence: i64) -> EventMeta {
         subject: order.to_string(),
         sequence,
         at: Clock::System.now(),
-        trace: Some(TraceParent::start()),
+        trace: Some(TraceContext::start()),
     }
 }
 

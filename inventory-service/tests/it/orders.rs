@@ -28,7 +28,8 @@ async fn an_order_that_is_placed_holds_its_lines() {
     let record: StockReserved = service.read(said[0]).await;
     let line = |sku: &str, quantity| StockLine { sku: sku.to_owned(), quantity };
     assert_eq!(record.lines, [line("chair", 1), line("lamp", 2)]);
-    let (asked, answered) = (placed.headers.text("traceparent"), envelope(said[0]).trace.unwrap());
+    let (asked, answered) =
+        (placed.headers.text("traceparent"), envelope(said[0]).trace.unwrap().parent);
     let asked = shared::message::TraceParent::parse(asked.unwrap().unwrap()).unwrap();
     assert_eq!(asked.trace_id(), answered.trace_id());
     service.assert_adds_up().await;

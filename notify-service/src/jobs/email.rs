@@ -24,7 +24,7 @@ use shared::{
     effects::DecisionEffects,
     fault::{self, Fault},
     jobs::{AttemptFailure, ClaimedJob, DoubtLimit, JobHandler, JobResult},
-    message::TraceParent,
+    message::TraceContext,
     telemetry::spans::{KeyValue, Kind as SpanKind, OpenSpan},
 };
 use sqlx::PgConnection;
@@ -110,7 +110,8 @@ impl JobHandler for EmailJob {
         let mail: EmailMessage = serde_json::from_value(job.payload.clone())
             .map_err(|_unread| never(ComposeError::Payload))?;
         let parcel = write(&self.from, &mail).map_err(never)?;
-        let mut span = OpenSpan::begin(SpanKind::Client, job.trace, || "hand over mail".into());
+        let caller = job.trace.as_ref().map(|trace| trace.parent);
+        let mut span = OpenSpan::begin(SpanKind::Client, caller, || "hand over mail".into());
         let (host, port) = self.smtp.server();
         span.note(|| {
             [
@@ -152,7 +153,7 @@ impl JobHandler for EmailJob {
         for (request, answer) in results.iter().zip(&outcome.answers) {
             let Err(rejection) = answer else { continue };
             let NotificationRequest { order_id, trace, .. } = request;
-            let trace_id = trace.map(TraceParent::trace_id);
+            let trace_id = trace.as_ref().map(TraceContext::trace_id);
             tracing::error!(%order_id, trace_id, %rejection, "the result of a mail was refused");
         }
         Ok(outcome.effects)
@@ -182,7 +183,7 @@ fn result(
             NotificationCommand::RecordGivenUp { kind, reason: format!("{reason}{doubt}"), at }
         }
     };
-    Some(NotificationRequest { order_id, command, trace: job.trace })
+    Some(NotificationRequest { order_id, command, trace: job.trace.clone() })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use shared::{
     fault::Fault,
     jobs::{JobKey, NewJob},
-    message::TraceParent,
+    message::TraceContext,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -54,7 +54,7 @@ pub(super) fn read_key(key: &str) -> Option<(Uuid, NotificationKind)> {
 pub(crate) fn job(
     kind: NotificationKind,
     mail: &EmailMessage,
-    trace: Option<TraceParent>,
+    trace: Option<TraceContext>,
 ) -> Result<NewJob, Fault> {
     let payload = serde_json::to_value(mail).map_err(Fault::poison)?;
     Ok(NewJob { key: key(mail.order_id, kind), payload, trace })

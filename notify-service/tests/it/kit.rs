@@ -25,7 +25,7 @@ use shared::{
     health::ProcessHealth,
     jobs::{self, DoubtLimit, JobPolicy, JobWorker},
     message::{
-        IncomingMessage, Message, MessageEnvelope, MessageHeaders, OutgoingMessage, TraceParent,
+        IncomingMessage, Message, MessageEnvelope, MessageHeaders, OutgoingMessage, TraceContext,
     },
     sequence::SequenceWatch,
 };
@@ -175,7 +175,7 @@ pub(crate) fn say<R: Record>(shop: &AvroCodec, order: &Order, record: &R) -> Out
         subject: order.id.to_string(),
         sequence: 1,
         at: Clock::System.now(),
-        trace: Some(TraceParent::start()),
+        trace: Some(TraceContext::start()),
     };
     shop.message(meta, record).unwrap()
 }
@@ -223,7 +223,7 @@ impl TestService {
     ) -> NotificationRequest {
         let incoming = self.incoming(order, record);
         let envelope = MessageEnvelope::from_headers(&incoming.headers).unwrap();
-        let (handler, trace) = (&self.parts.handler, envelope.trace);
+        let (handler, trace) = (&self.parts.handler, envelope.trace.clone());
         let input = handler.decode(&Message { incoming, envelope }).await.unwrap();
         input.request(handler.app.clock.now(), trace)
     }

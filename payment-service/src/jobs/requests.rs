@@ -8,7 +8,7 @@ use shared::{
     effects::DecisionEffects,
     fault::Fault,
     jobs::{AttemptFailure, ClaimedJob, JobKey, NewJob},
-    message::TraceParent,
+    message::TraceContext,
 };
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -67,12 +67,12 @@ pub(crate) fn awaited(payment: &Payment) -> Option<&'static str> {
 }
 
 /// Data for a job beside its event.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct JobContext {
     /// When the charge of this payment was asked for.
     pub(crate) charge_asked_at: Option<OffsetDateTime>,
     /// The trace that it belongs to.
-    pub(crate) trace: Option<TraceParent>,
+    pub(crate) trace: Option<TraceContext>,
 }
 
 /// Adds the job that an event asks for, or stops the one that it makes needless.
@@ -84,8 +84,8 @@ pub(crate) fn follow(
 ) -> Result<(), Fault> {
     let key = |kind| JobKey { kind, key: order_id.to_string() };
     let (kind, payload) = match event {
-        PaymentEvent::ChargeDue { terms } => (CHARGE, charge_request(terms, context)),
-        PaymentEvent::ResolveDue { terms } => (RESOLVE, charge_request(terms, context)),
+        PaymentEvent::ChargeDue { terms } => (CHARGE, charge_request(terms, &context)),
+        PaymentEvent::ResolveDue { terms } => (RESOLVE, charge_request(terms, &context)),
         PaymentEvent::RefundDue { charge } => {
             // One that was given up before makes way; none that is under way is lost by that.
             effects.stop(key(REFUND));
@@ -121,7 +121,7 @@ pub(crate) fn follow(
 
 fn charge_request(
     terms: &PaymentTerms,
-    context: JobContext,
+    context: &JobContext,
 ) -> serde_json::Result<serde_json::Value> {
     serde_json::to_value(ChargeRequest {
         amount_minor: terms.amount.minor,

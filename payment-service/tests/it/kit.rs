@@ -30,7 +30,7 @@ use shared::{
     fault::Fault,
     health::ProcessHealth,
     jobs::{self, JobHandler, JobPolicy, JobWorker},
-    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceParent},
+    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceContext},
     outbox,
     sequence::SequenceWatch,
 };
@@ -95,7 +95,7 @@ impl Others {
             subject: order_id.to_string(),
             sequence: 1,
             at: Clock::System.now(),
-            trace: Some(TraceParent::start()),
+            trace: Some(TraceContext::start()),
         };
         self.0.message(meta, record).unwrap()
     }

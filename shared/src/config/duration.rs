@@ -1,23 +1,29 @@
-//! Durations as people write them: `500ms`, `30s`, `5m`, `24h`.
+//! Durations as people write them: `500ms`, `30s`, `5m`, `24h`, `1h 30m`, `2days`.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
+
+use super::InvalidSetting;
 
 /// A text that is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a duration: a number and one of ms, s, m, h is wanted, as in 500ms or 30s")]
-pub struct BadDuration;
+#[error("not a duration as in 500ms, 30s or 1h 30m: {0}")]
+pub struct BadDuration(String);
 
-/// Reads a whole number with its unit.
+/// Reads numbers with their units.
 pub fn parse_duration(text: &str) -> Result<Duration, BadDuration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_unread| BadDuration)?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        _ => return Err(BadDuration),
-    };
-    number.checked_mul(millis).map(Duration::from_millis).ok_or(BadDuration)
+    humantime::parse_duration(text).map_err(|error| BadDuration(error.to_string()))
+}
+
+/// Checks that a duration is between two others.
+pub fn duration_within(
+    name: &'static str,
+    value: Duration,
+    limits: RangeInclusive<Duration>,
+) -> Result<(), InvalidSetting> {
+    if limits.contains(&value) {
+        return Ok(());
+    }
+    let [value, least, most] =
+        [value, *limits.start(), *limits.end()].map(humantime::format_duration);
+    Err(InvalidSetting::new(name, format!("{value} is not between {least} and {most}")))
 }

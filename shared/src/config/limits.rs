@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use super::{InvalidSetting, parse_duration, within};
+use super::{InvalidSetting, duration_within, parse_duration, within};
 use crate::{admission, http};
 
 /// Where requests begin to be refused.
@@ -58,22 +58,16 @@ impl LimitSettings {
             ("ADMISSION_RETRY_AFTER", self.admission_retry_after, day),
             ("HTTP_IDLE_LIMIT", self.http_idle_limit, day),
         ] {
-            if !(moment..=most).contains(&value) {
-                let reason = format!("{value:?} is not between {moment:?} and {most:?}");
-                return Err(InvalidSetting::new(name, reason));
-            }
+            duration_within(name, value, moment..=most)?;
         }
         // Below that, a broker that is slow would be taken for one that is away.
-        let (least, most) = (Duration::from_secs(2), minute);
-        if !(least..=most).contains(&self.relay_lead_limit) {
-            let reason =
-                format!("{:?} is not between {least:?} and {most:?}", self.relay_lead_limit);
-            return Err(InvalidSetting::new("RELAY_LEAD_LIMIT", reason));
-        }
+        let least = Duration::from_secs(2);
+        duration_within("RELAY_LEAD_LIMIT", self.relay_lead_limit, least..=minute)?;
         if self.relay_lead_limit >= self.admission_age_max {
             let reason = format!(
-                "{:?} is not below ADMISSION_AGE_MAX, {:?}",
-                self.relay_lead_limit, self.admission_age_max
+                "{} is not below ADMISSION_AGE_MAX, {}",
+                humantime::format_duration(self.relay_lead_limit),
+                humantime::format_duration(self.admission_age_max)
             );
             return Err(InvalidSetting::new("RELAY_LEAD_LIMIT", reason));
         }

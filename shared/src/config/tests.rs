@@ -115,7 +115,7 @@ fn a_setting_out_of_bounds_is_named() {
             "SCHEMA_REGISTRY_URL: it is not an http:// or https:// URL",
         ),
         ("--admission-backlog-max", "0", "ADMISSION_BACKLOG_MAX: 0 is not between 1 and 1000000"),
-        ("--admission-look", "1h", "ADMISSION_LOOK: 3600s is not between 10ms and 60s"),
+        ("--admission-look", "1h", "ADMISSION_LOOK: 1h is not between 10ms and 1m"),
         ("--rate-limit-burst", "0", "RATE_LIMIT_BURST: 0 is not between 1 and 1000000"),
         ("--shutdown-grace", "1ms", "SHUTDOWN_GRACE: less than 1s leaves no time to stop"),
     ] {
@@ -261,17 +261,47 @@ fn help_names_every_variable_and_hides_the_secret() {
 
 #[test]
 fn durations_are_read_with_their_unit() {
-    for (text, millis) in [("500ms", 500), ("30s", 30_000), ("5m", 300_000), ("24h", 86_400_000)] {
-        assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)));
+    for (text, millis) in [
+        ("500ms", 500),
+        ("0s", 0),
+        ("030s", 30_000),
+        ("30s", 30_000),
+        ("5m", 300_000),
+        ("24h", 86_400_000),
+        ("1h 30m", 5_400_000),
+        ("1h30m", 5_400_000),
+        ("1.5s", 1_500),
+        ("5 min", 300_000),
+        ("7days", 604_800_000),
+    ] {
+        assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
     }
 }
 
 #[test]
 fn what_is_not_a_duration_is_refused() {
-    for text in
-        ["", "5", "s", "5 s", "-5s", "5.5s", "5d", "99999999999999999999s", "9999999999999999h"]
-    {
-        assert_eq!(parse_duration(text), Err(BadDuration), "{text}");
+    for (text, why) in [
+        ("", "value was empty"),
+        ("5", "time unit needed, for example 5sec or 5ms"),
+        ("s", "expected number at 0"),
+        ("-5s", "expected number at 0"),
+        ("5 parsecs", "unknown time unit \"parsecs\""),
+        ("99999999999999999999s", "number is too large"),
+        ("9999999999999999h", "number is too large"),
+    ] {
+        let error = parse_duration(text).unwrap_err().to_string();
+        let said = format!("not a duration as in 500ms, 30s or 1h 30m: {why}");
+        assert!(error.starts_with(&said), "{text}: {error}");
+    }
+}
+
+#[test]
+fn a_bad_duration_is_refused_in_one_line_that_names_its_setting() {
+    for (text, why) in [("5", "time unit needed"), ("soon", "expected number")] {
+        let error = settings(&["--database-url", URL, "--admission-look", text]).unwrap_err();
+        let line = one_line(&error.to_string());
+        assert!(line.contains("--admission-look <ADMISSION_LOOK>"), "{line}");
+        assert!(line.contains(why) && line.contains(&format!("'{text}'")), "{line}");
     }
 }
 
@@ -279,5 +309,17 @@ proptest! {
     #[test]
     fn no_text_makes_the_duration_parser_panic(text: String) {
         drop(parse_duration(&text));
+    }
+
+    /// What settings could say before units were read by a library.
+    #[test]
+    fn a_whole_number_of_one_unit_is_read_as_it_always_was(
+        number in 0..1_000_000_000_u64,
+        (unit, millis) in prop::sample::select(
+            vec![("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000_u64)]
+        ),
+    ) {
+        let read = parse_duration(&format!("{number}{unit}"));
+        prop_assert_eq!(read, Ok(Duration::from_millis(number * millis)));
     }
 }

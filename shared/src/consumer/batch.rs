@@ -11,7 +11,7 @@ use crate::{
     codec,
     dead_letter::{DeadLetter, FailureReason},
     fault::{self, Fault},
-    message::{IncomingMessage, Message, MessageEnvelope},
+    message::{IncomingMessage, Message, MessageEnvelope, TraceContext},
     telemetry::messaging::{self, ProcessingCause},
 };
 
@@ -131,8 +131,10 @@ impl<H: MessageHandler> BatchProcessor<H> {
         let entry = |incoming| {
             let mut entry = BatchEntry::parse(incoming);
             if let Ok(Message { envelope, .. }) = &mut entry.message {
-                let own = messaging::processing(envelope.id, self.service, by, envelope.trace);
-                envelope.trace = Some(own);
+                let sent = envelope.trace.as_ref().map(|trace| trace.parent);
+                let own = messaging::processing(envelope.id, self.service, by, sent);
+                let state = envelope.trace.take().and_then(|trace| trace.state);
+                envelope.trace = Some(TraceContext { parent: own, state });
             }
             entry
         };

@@ -4,12 +4,12 @@ use std::convert::Infallible;
 
 use axum::{
     extract::{FromRequestParts, Request},
-    http::{header::HeaderName, request::Parts},
+    http::{HeaderMap, header::HeaderName, request::Parts},
 };
 
 use crate::{
     clock::Clock,
-    message::TraceParent,
+    message::{TraceContext, TraceParent, TraceState},
     telemetry::spans::{Kind, OpenSpan},
 };
 
@@ -20,8 +20,8 @@ pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 pub struct RequestContext {
     /// Names the request: the caller's word for it (`x-request-id`), or ours.
     pub request_id: String,
-    /// The trace that it belongs to: the caller's (`traceparent`), or a new one.
-    pub trace: TraceParent,
+    /// The trace that it belongs to: the caller's (`traceparent`, `tracestate`), or a new one.
+    pub trace: TraceContext,
 }
 
 impl RequestContext {
@@ -36,11 +36,19 @@ impl RequestContext {
             (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
         });
         let caller = only("traceparent").and_then(TraceParent::parse);
+        let state = caller.and_then(|_parent| trace_state(request.headers()));
         let work = OpenSpan::begin(Kind::Server, caller, || format!("{method} {route}").into());
         let request_id =
             request_id.map_or_else(|| Clock::System.new_id().to_string(), ToOwned::to_owned);
-        (Self { request_id, trace: work.trace() }, work)
+        (Self { request_id, trace: TraceContext { parent: work.trace(), state } }, work)
     }
+}
+
+/// A list may come as several headers, which are one list in their order.
+fn trace_state(headers: &HeaderMap) -> Option<TraceState> {
+    let lists = headers.get_all("tracestate").iter();
+    let lists: Vec<&str> = lists.map(|list| list.to_str().ok()).collect::<Option<_>>()?;
+    TraceState::parse(&lists.join(","))
 }
 
 impl<S: Sync> FromRequestParts<S> for RequestContext {
@@ -49,7 +57,7 @@ impl<S: Sync> FromRequestParts<S> for RequestContext {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {
         Ok(parts.extensions.get().cloned().unwrap_or_else(|| Self {
             request_id: Clock::System.new_id().to_string(),
-            trace: TraceParent::start(),
+            trace: TraceContext::start(),
         }))
     }
 }

@@ -67,7 +67,10 @@ fn app() -> Router {
         .route("/full", get(async || Problem::from(SubmitError::Full)))
         .route(
             "/who",
-            get(async |request_context: RequestContext| request_context.trace.to_string()),
+            get(async |RequestContext { trace, .. }: RequestContext| {
+                let state = trace.state.as_ref().map_or("-", |state| state.as_str());
+                format!("{} {state}", trace.parent)
+            }),
         );
     finish(routes.merge(problem_pages(&[])), &settings())
 }
@@ -208,7 +211,29 @@ async fn a_request_keeps_the_ids_that_it_came_with() {
     let response = send(request).await;
     assert_eq!(response.headers()["x-request-id"], "mine");
     // Nothing is recorded here, so no span of ours comes between.
-    assert_eq!(text(response).await, parent);
+    assert_eq!(text(response).await, format!("{parent} -"));
+}
+
+#[tokio::test]
+async fn a_tracestate_is_kept_beside_its_traceparent_and_dropped_if_it_is_none() {
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let asked = async |headers: &[(&str, &[u8])]| {
+        let mut request = Request::get("/who");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = send(request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::OK);
+        text(response).await
+    };
+    let whole = ("traceparent", parent.as_bytes());
+    let kept = asked(&[whole, ("tracestate", b"rojo=1"), ("tracestate", b"congo=2")]).await;
+    assert_eq!(kept, format!("{parent} rojo=1,congo=2"));
+    for bad in [&b"Rojo"[..], b"", b"rojo=\xff", &b"x".repeat(600)] {
+        assert_eq!(asked(&[whole, ("tracestate", bad)]).await, format!("{parent} -"));
+    }
+    let alone = asked(&[("tracestate", b"rojo=1")]).await;
+    assert!(alone.ends_with(" -"), "{alone}");
 }
 
 #[tokio::test]

@@ -30,16 +30,15 @@ pub(super) struct LeasedJob {
 impl LeasedJob {
     /// A job that was claimed. Spans that follow from this attempt belong to its own span.
     pub(super) fn new(mut job: ClaimedJob, fence: LeaseFence, doubts: u32) -> Self {
-        let decided = job.trace;
-        job.trace = decided.map(spans::under);
+        let decided = job.trace.as_ref().map(|trace| trace.parent);
+        job.trace = job.trace.map(|trace| trace.at(spans::under(trace.parent)));
         Self { job, fence, doubts, decided, began: spans::now() }
     }
 
     /// Records the attempt as a span.
     pub(super) fn record(&self, kind: &'static str, outcome: &'static str, error: Option<String>) {
-        let Some(own) = self.job.trace.filter(|trace_parent| spans::wanted(*trace_parent)) else {
-            return;
-        };
+        let own = self.job.trace.as_ref().map(|trace| trace.parent);
+        let Some(own) = own.filter(|trace_parent| spans::wanted(*trace_parent)) else { return };
         spans::record(FinishedSpan {
             own,
             parent: self.decided,

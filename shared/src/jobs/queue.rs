@@ -5,7 +5,7 @@
 use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 
-use crate::{fault::Fault, message::TraceParent};
+use crate::{fault::Fault, message::TraceContext};
 
 /// The identity of a job for good: its action (`kind`) and its subject (`key`). One of each.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub struct NewJob {
     /// The data that the worker needs.
     pub payload: Value,
     /// The trace that it belongs to.
-    pub trace: Option<TraceParent>,
+    pub trace: Option<TraceContext>,
 }
 
 /// Stores jobs as part of the caller's transaction. A job that exists already stays unchanged; a
@@ -38,20 +38,18 @@ pub async fn append(conn: &mut PgConnection, jobs: &[NewJob]) -> Result<(), Faul
     // one statement may not write a row twice.
     jobs.sort_by_key(|job| &job.key);
     jobs.dedup_by_key(|job| &job.key);
+    let traces = || jobs.iter().map(|job| job.trace.as_ref());
     sqlx::query(
-        "INSERT INTO messaging.job (kind, key, payload, trace, due_at)
+        "INSERT INTO messaging.job (kind, key, payload, trace, trace_state, due_at)
          SELECT *, clock_timestamp()
-         FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[])
+         FROM unnest($1::text[], $2::text[], $3::jsonb[], $4::text[], $5::text[])
          ON CONFLICT (kind, key) DO UPDATE SET stopped = false WHERE job.stopped",
     )
     .bind(jobs.iter().map(|job| job.key.kind).collect::<Vec<_>>())
     .bind(jobs.iter().map(|job| job.key.key.as_str()).collect::<Vec<_>>())
     .bind(jobs.iter().map(|job| Json(&job.payload)).collect::<Vec<_>>())
-    .bind(
-        jobs.iter()
-            .map(|job| job.trace.map(|trace_parent| trace_parent.to_string()))
-            .collect::<Vec<_>>(),
-    )
+    .bind(traces().map(|trace| Some(trace?.parent.to_string())).collect::<Vec<_>>())
+    .bind(traces().map(|trace| Some(trace?.state.as_ref()?.as_str())).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())

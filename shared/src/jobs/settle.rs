@@ -15,7 +15,7 @@ use crate::{
     dead_letter::{self, store::DeadJob},
     effects::DecisionEffects,
     fault::{self, Fault, TransactionCollision},
-    message::{OutgoingMessage, TraceParent},
+    message::{OutgoingMessage, TraceContext},
 };
 
 /// A transaction of outcomes is aborted after this long.
@@ -181,7 +181,7 @@ impl<E: JobHandler> WorkerParts<E> {
             let Fault::Poison(error) = fault else { return Err(fault) };
             let error = fault::chain(&*error);
             let ClaimedJob { key, trace, .. } = &outcomes.ended[last].0;
-            let trace_id = trace.map(TraceParent::trace_id);
+            let trace_id = trace.as_ref().map(TraceContext::trace_id);
             let what = "the outcome of a job cannot be applied";
             tracing::error!(kind = E::KIND, key, trace_id, error, "{what}");
             outcomes.hold_last(outcome::delay(&self.policy, i32::MAX, None), error);

@@ -19,7 +19,7 @@ use super::{
     ClaimedJob,
     outcome::{CurrentRow, JobRetry, LeaseFence, LeasedJob, NextAttempt},
 };
-use crate::message::TraceParent;
+use crate::message::TraceContext;
 
 /// Claims jobs due from `from` on, counts the attempt, and holds the jobs until the lease ends.
 /// One whose lease ran out without an outcome is in doubt from now on, or gone if it was stopped.
@@ -50,7 +50,7 @@ pub(super) async fn claim(
              doubts = doubts + (state = 'performing')::integer,
              due_at = clock_timestamp() + make_interval(secs => $3)
          WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM due WHERE NOT stopped))
-         RETURNING key, payload, attempt, in_doubt, doubts, trace, created_at",
+         RETURNING key, payload, attempt, in_doubt, doubts, trace, trace_state, created_at",
     )
     .bind(kind)
     .bind(i64::try_from(n_max).unwrap_or(i64::MAX))
@@ -65,12 +65,13 @@ pub(super) async fn claim(
     .map(|row| {
         let attempt = row.try_get("attempt")?;
         let trace: Option<String> = row.try_get("trace")?;
+        let state: Option<String> = row.try_get("trace_state")?;
         let job = ClaimedJob {
             key: row.try_get("key")?,
             payload: row.try_get::<Value, _>("payload")?,
             attempt,
             in_doubt: row.try_get("in_doubt")?,
-            trace: trace.as_deref().and_then(TraceParent::parse),
+            trace: trace.and_then(|parent| TraceContext::parse(&parent, state.as_deref())),
         };
         let fence = LeaseFence { attempt, created_at: row.try_get("created_at")? };
         let doubts: i32 = row.try_get("doubts")?;

@@ -34,7 +34,7 @@ use super::{
     settle::AppliedOutcomes,
     store,
 };
-use crate::{backoff::BackoffSchedule, db, fault, fault::Fault, lifecycle, message::TraceParent};
+use crate::{backoff::BackoffSchedule, db, fault, fault::Fault, lifecycle, message::TraceContext};
 
 /// The first outcome of a batch waits this long for others.
 const GATHER: Duration = Duration::from_millis(5);
@@ -270,7 +270,7 @@ impl<E: JobHandler> JobWorker<E> {
     fn perform(&mut self, leased: LeasedJob, limit: tokio::time::Instant) {
         let parts = Arc::clone(&self.parts);
         let job = leased.job.clone();
-        let trace_id = job.trace.map(TraceParent::trace_id);
+        let trace_id = job.trace.as_ref().map(TraceContext::trace_id);
         let span = tracing::info_span!(
             "job",
             kind = E::KIND,
@@ -319,7 +319,7 @@ impl<E: JobHandler> JobWorker<E> {
     /// Logs a failed attempt, unless another one was logged a moment ago.
     fn tell(&mut self, leased: &LeasedJob, error: &str) {
         let (kind, key, attempt) = (E::KIND, &leased.job.key, leased.job.attempt);
-        let trace_id = leased.job.trace.map(TraceParent::trace_id);
+        let trace_id = leased.job.trace.as_ref().map(TraceContext::trace_id);
         if let Some(untold) = self.complaints.note(Instant::now()) {
             tracing::info!(kind, key, attempt, trace_id, untold, error, "an attempt failed");
         } else {

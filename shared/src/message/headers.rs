@@ -1,6 +1,6 @@
 //! Kafka headers in their order, and their binary form in a database column.
 
-use super::{EnvelopeError, TraceParent};
+use super::{EnvelopeError, TraceContext, TraceParent, TraceState};
 
 /// Names and values in the order of the message's headers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -48,6 +48,12 @@ impl MessageHeaders {
     /// The trace that the message belongs to; none if its `traceparent` cannot be read.
     pub fn trace(&self) -> Option<TraceParent> {
         self.text("traceparent").ok().flatten().and_then(TraceParent::parse)
+    }
+
+    /// That trace, and what other systems have added to it; that is left out if it cannot be read.
+    pub fn trace_context(&self) -> Option<TraceContext> {
+        let state = self.text("tracestate").ok().flatten().and_then(TraceState::parse);
+        self.trace().map(|parent| TraceContext { parent, state })
     }
 
     /// The form in the database: counts and lengths as big-endian numbers.

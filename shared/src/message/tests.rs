@@ -11,7 +11,7 @@ fn envelope() -> MessageEnvelope {
         subject: "a-subject".to_owned(),
         sequence: 7,
         time: datetime!(2026-01-02 03:04:05.000006 UTC),
-        trace: Some(TraceParent::start()),
+        trace: TraceContext::parse(&TraceParent::start().to_string(), Some("rojo=1,congo=2")),
     }
 }
 
@@ -81,6 +81,23 @@ fn a_header_that_stands_there_twice_is_refused() {
 fn an_unreadable_traceparent_is_dropped_and_the_message_kept() {
     let headers = without("traceparent", Some("00-xyz"));
     assert_eq!(MessageEnvelope::from_headers(&headers).unwrap().trace, None);
+}
+
+#[test]
+fn an_unreadable_tracestate_is_dropped_and_the_trace_kept() {
+    let whole = envelope().to_headers();
+    assert_eq!(whole.text("tracestate"), Ok(Some("rojo=1,congo=2")));
+    for headers in [
+        without("tracestate", Some("Rojo")),
+        without("tracestate", None),
+        without("tracestate", Some(&"x".repeat(600))),
+    ] {
+        let trace = MessageEnvelope::from_headers(&headers).unwrap().trace.unwrap();
+        assert_eq!(trace.state, None, "{headers:?}");
+    }
+    let mut twice = whole;
+    twice.push("tracestate", "other=1");
+    assert_eq!(MessageEnvelope::from_headers(&twice).unwrap().trace.unwrap().state, None);
 }
 
 proptest! {

@@ -97,9 +97,8 @@ pub(crate) fn processed(
     error: Option<String>,
 ) {
     let (incoming, envelope) = (&message.incoming, &message.envelope);
-    let Some(own) = envelope.trace.filter(|trace_parent| spans::wanted(*trace_parent)) else {
-        return;
-    };
+    let own = envelope.trace.as_ref().map(|trace| trace.parent);
+    let Some(own) = own.filter(|trace_parent| spans::wanted(*trace_parent)) else { return };
     let sent = incoming.headers.trace();
     let mut waited = attributes(&incoming.topic, envelope.id, incoming.key.as_deref());
     waited.extend([

@@ -23,7 +23,7 @@ use shared::{
     effects::{DecisionEffects, MetricUpdate, WorkerWakers},
     fault::Fault,
     kafka,
-    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceParent},
+    message::{IncomingMessage, Message, MessageEnvelope, OutgoingMessage, TraceContext},
     sequence::SequenceWatch,
     telemetry,
 };
@@ -80,7 +80,7 @@ pub(crate) fn number(
         subject: key.to_owned(),
         sequence,
         time: clock.now(),
-        trace: Some(TraceParent::start()),
+        trace: Some(TraceContext::start()),
     };
     OutgoingMessage {
         id: envelope.id,

@@ -57,6 +57,10 @@ async fn good_messages(stage: &Stage) -> BTreeMap<&'static str, Raw> {
     let declined = stage.place("load-0001", "tok_chargeDeclined").await;
     stage.history(short.id, &["stock-rejected", "notification-sent"]).await;
     stage.history(declined.id, &["payment-failed", "stock-released", "notification-sent"]).await;
+    let reviewed = stage.place("load-0001", "tok_wrongAmount").await;
+    stage.history(reviewed.id, &["payment-under-review"]).await;
+    stage.cancel(reviewed.id).await;
+    stage.history(reviewed.id, &["payment-refunded", "notification-sent"]).await;
     stage.all_end().await;
     let mut good = BTreeMap::new();
     for topic in topics() {

@@ -16,7 +16,7 @@ use sagactl::{cli::CommandLine, dead_letters::api::AdminClient, http_client::htt
 use shared::{
     clock::Clock,
     dead_letter::{LetterFilter, LetterSummary},
-    message::{MessageEnvelope, TraceParent},
+    message::{MessageEnvelope, TraceContext},
 };
 use sqlx::{Connection as _, PgConnection};
 use tokio::{net::TcpStream, process::Command};
@@ -100,7 +100,7 @@ fn poison(stage: &Stage, topic: &str, order_id: Uuid) -> Raw {
         subject: order_id.to_string(),
         sequence: 1,
         time: clock.now(),
-        trace: Some(TraceParent::start()),
+        trace: Some(TraceContext::start()),
     };
     let header =
         |(name, value): (&str, Option<&[u8]>)| (name.to_owned(), value.map(<[u8]>::to_vec));

@@ -33,6 +33,7 @@ mod smoothing;
 mod stage;
 mod tidy;
 mod trace;
+mod trace_state;
 mod unread;
 mod unread_topics;
 mod watch;

@@ -42,6 +42,12 @@ pub(crate) struct Raw {
 }
 
 impl Raw {
+    /// The text of a header.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        let (_, value) = self.headers.iter().find(|(known, _)| known == name)?;
+        String::from_utf8(value.clone()?).ok()
+    }
+
     /// The same with another value of a header that it has.
     pub(crate) fn with(self, name: &str, value: &str) -> Self {
         self.bytes(name, value.as_bytes())

@@ -66,7 +66,7 @@ const COMMON: &[(&[(&str, &str)], &str)] = &[
     ),
     (
         &[("DATABASE_URL", DATABASE), ("HTTP_IDLE_LIMIT", "0s")],
-        "HTTP_IDLE_LIMIT: 0ns is not between",
+        "HTTP_IDLE_LIMIT: 0s is not between",
     ),
     (&[("DATABASE_URL", "mysql://me:hunter2@db/x")], "DATABASE_URL: it is not a postgres:// URL"),
     (&[("DATABASE_URL", "hunter2")], "DATABASE_URL: it is not a postgres:// URL"),

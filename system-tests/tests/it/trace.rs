@@ -179,12 +179,14 @@ async fn an_order_is_one_tree_from_the_request_to_the_mail() {
     stage.close(AuditExpectation::default()).await;
 }
 
-/// Places an order under a caller's trace.
-async fn place_under(stage: &Stage, traceparent: &str) -> String {
-    let request = reqwest::Client::new()
+/// Places an order under a caller's trace, which these headers say.
+pub(crate) async fn place_under(stage: &Stage, trace: &[(&str, &str)]) -> String {
+    let mut request = reqwest::Client::new()
         .post(format!("{}/orders", stage.cluster.url(ProcessName::Orders)))
-        .header("Idempotency-Key", format!("\"{}\"", devstack::unique_prefix()))
-        .header("traceparent", traceparent);
+        .header("Idempotency-Key", format!("\"{}\"", devstack::unique_prefix()));
+    for (name, value) in trace {
+        request = request.header(*name, *value);
+    }
     let body = json!({
         "lines": [{ "sku": "load-0001", "quantity": 1 }],
         "currency": "EUR",
@@ -205,7 +207,7 @@ async fn a_callers_trace_is_continued_as_far_as_the_caller_records_it() {
     let (trace, span) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
     let unrecorded = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00";
     let ours = stage.place("load-0001", "tok_visa").await.id.to_string();
-    let theirs = place_under(&stage, unrecorded).await;
+    let theirs = place_under(&stage, &[("traceparent", unrecorded)]).await;
     for order in [&ours, &theirs] {
         stage.history(order.parse().unwrap(), &["notification-sent"]).await;
     }
@@ -213,7 +215,8 @@ async fn a_callers_trace_is_continued_as_far_as_the_caller_records_it() {
     let mut patience = TestWait::until("the whole way has arrived");
     loop {
         let before = lost(&stage).await;
-        let order = place_under(&stage, &format!("00-{trace}-{span}-01")).await;
+        let parent = format!("00-{trace}-{span}-01");
+        let order = place_under(&stage, &[("traceparent", &parent)]).await;
         if arrives(&stage, (&collector, &order), before, has_whole_way).await.is_some() {
             break;
         }

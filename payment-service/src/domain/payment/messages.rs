@@ -1,6 +1,9 @@
 //! Commands, events and rejections of a payment.
 
-use super::{GatewayCharge, Money, PaymentFailure, PaymentTerms, RefundObstacle};
+use super::{
+    CHARGE_IN_DOUBT, GatewayCharge, Money, PaymentFailure, PaymentTerms, RefundObstacle,
+    ReviewReason, ReviewedOperation,
+};
 
 /// A command for a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,6 +122,37 @@ pub enum PaymentEvent {
     /// An operator says that the money went back by another way. Says `payment-refunded`, stops the
     /// refund.
     Settled { charge: GatewayCharge },
+}
+
+impl PaymentEvent {
+    /// What waits for a person from this event on, and the name of the reason.
+    pub fn review(&self) -> Option<(ReviewedOperation, &'static str)> {
+        match self {
+            Self::Mischarged { .. } => {
+                Some((ReviewedOperation::Charge, ReviewReason::WrongAmount.code()))
+            }
+            Self::DoubtRemains => Some((ReviewedOperation::Charge, CHARGE_IN_DOUBT)),
+            Self::RefundFailed { obstacle } => {
+                Some((ReviewedOperation::Refund, ReviewReason::RefundFailed(*obstacle).code()))
+            }
+            Self::Awaited { .. }
+            | Self::StockHeld
+            | Self::ChargeDue { .. }
+            | Self::Free { .. }
+            | Self::Paid { .. }
+            | Self::Accepted { .. }
+            | Self::Failed { .. }
+            | Self::ResolveDue { .. }
+            | Self::FoundUnpaid
+            | Self::Recalled
+            | Self::ChargeStopped
+            | Self::Abandoned
+            | Self::Fenced
+            | Self::RefundDue { .. }
+            | Self::Refunded { .. }
+            | Self::Settled { .. } => None,
+        }
+    }
 }
 
 /// Why a command is refused.

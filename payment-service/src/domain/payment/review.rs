@@ -4,7 +4,7 @@
 //! **Architecture invariant:** each reason is of one operation, and its name is never given to
 //! another one.
 
-use super::{Payment, PaymentEvent};
+use super::Payment;
 
 /// Why a person has to decide about a charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,36 +77,5 @@ impl Payment {
             return Some(CHARGE_IN_DOUBT);
         }
         self.review().map(ReviewReason::code)
-    }
-}
-
-impl PaymentEvent {
-    /// What waits for a person from this event on, and the name of the reason.
-    pub fn review(&self) -> Option<(ReviewedOperation, &'static str)> {
-        match self {
-            Self::Mischarged { .. } => {
-                Some((ReviewedOperation::Charge, ReviewReason::WrongAmount.code()))
-            }
-            Self::DoubtRemains => Some((ReviewedOperation::Charge, CHARGE_IN_DOUBT)),
-            Self::RefundFailed { obstacle } => {
-                Some((ReviewedOperation::Refund, ReviewReason::RefundFailed(*obstacle).code()))
-            }
-            Self::Awaited { .. }
-            | Self::StockHeld
-            | Self::ChargeDue { .. }
-            | Self::Free { .. }
-            | Self::Paid { .. }
-            | Self::Accepted { .. }
-            | Self::Failed { .. }
-            | Self::ResolveDue { .. }
-            | Self::FoundUnpaid
-            | Self::Recalled
-            | Self::ChargeStopped
-            | Self::Abandoned
-            | Self::Fenced
-            | Self::RefundDue { .. }
-            | Self::Refunded { .. }
-            | Self::Settled { .. } => None,
-        }
     }
 }

@@ -67,7 +67,8 @@ async fn a_page_of_a_named_origin_may_ask_and_read_the_answers() {
         let allowed = if origins == "*" { "*" } else { SHOP };
         assert_eq!(header("access-control-allow-origin"), allowed);
         assert_eq!(header("access-control-allow-methods"), "GET,HEAD,POST,PUT");
-        for name in ["content-type", "idempotency-key", "x-client-id", "traceparent"] {
+        for name in ["content-type", "idempotency-key", "x-client-id", "traceparent", "tracestate"]
+        {
             assert!(header("access-control-allow-headers").contains(name), "{name}");
         }
         assert_eq!(header("access-control-max-age"), "600");
