@@ -6,12 +6,11 @@
 use axum::Router;
 use shared::{
     batcher::CommandBatcher,
-    http::{ProblemPage, describe, problem_pages},
+    http::{ApiPages, OwnProblems, ProblemPage, api_routes, describe},
 };
 use sqlx::PgPool;
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::commands::ChangeProducts;
 
@@ -36,7 +35,7 @@ pub struct InventoryApi {
 
 #[derive(utoipa::OpenApi)]
 #[openapi(
-    info(title = "inventory-service", description = "Products and their stock.", version = "1.0.0"),
+    info(title = "inventory-service", description = "Products and their stock."),
     tags(
         (name = "products", description = "What the shop offers"),
         (name = "stock", description = "How much of it there is"),
@@ -56,16 +55,22 @@ fn described() -> OpenApiRouter<InventoryApi> {
 /// The endpoints, their description under `/openapi.json`, Swagger UI under `/swagger-ui`, and the
 /// pages behind problem types.
 pub fn routes(api: InventoryApi) -> Router {
-    let (router, document) = described().with_state(api).split_for_parts();
-    router
-        .merge(SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(document)))
-        .merge(problem_pages(PAGES))
+    let (router, description) = described().with_state(api).split_for_parts();
+    api_routes(router, ApiPages { document: describe(description, OWN), problems: PAGES })
 }
 
 /// The description of the API: what `openapi.json` holds.
 pub fn document() -> OpenApi {
-    describe(described().into_openapi())
+    describe(described().into_openapi(), OWN)
 }
+
+/// The problems that only this service answers, by operation.
+const OWN: &OwnProblems = &[
+    ("get_product", &[problems::PRODUCT_UNKNOWN]),
+    ("get_stock", &[problems::PRODUCT_UNKNOWN]),
+    ("put_product", &[problems::SKU_INVALID]),
+    ("restock", &[problems::PRODUCT_UNKNOWN, problems::STOCK_LIMIT]),
+];
 
 /// The pages of this service's own problems.
 const PAGES: &[ProblemPage] = shared::pages!["product-unknown", "sku-invalid", "stock-limit"];

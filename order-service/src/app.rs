@@ -85,7 +85,7 @@ impl App {
                 source: heard.source.clone(),
                 sequence: heard.sequence,
                 what: wire::what(event),
-                detail: wire::detail(event),
+                facts: wire::facts(event),
                 happened_at: heard.at,
             },
             // Only messages lead to events that are only noted.
@@ -119,7 +119,7 @@ impl App {
             source: contract::source(NAME),
             sequence,
             what: wire::what(event),
-            detail: wire::detail(event),
+            facts: wire::facts(event),
             happened_at: at,
         })
     }

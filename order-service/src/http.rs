@@ -8,13 +8,12 @@ use std::sync::Arc;
 use axum::Router;
 use shared::{
     batcher::CommandBatcher,
-    http::{HttpSettings, describe, finish, problem_pages},
+    http::{ApiPages, HttpSettings, OwnProblems, api_routes, describe, finish},
 };
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
-use utoipa::OpenApi as _;
+use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::commands::{CancelOrders, PlaceOrders};
 
@@ -72,10 +71,21 @@ fn routes() -> OpenApiRouter<OrderApi> {
         .routes(routes!(list_products::list_products))
 }
 
+/// The problems that only this service answers, by operation.
+const OWN: &OwnProblems = &[
+    ("place_order", &[problem::NOT_ORDERABLE]),
+    ("get_order", &[problem::ORDER_NOT_FOUND]),
+    ("cancel_order", &[problem::ORDER_NOT_FOUND, problem::TOO_LATE_TO_CANCEL]),
+];
+
+/// The description of the API.
+pub fn document() -> OpenApi {
+    describe(routes().into_openapi(), OWN)
+}
+
 /// The description of the API, as it is committed in `openapi.json`.
 pub fn document_text() -> String {
-    let document = describe(routes().into_openapi()).to_pretty_json();
-    document.map_or_else(
+    document().to_pretty_json().map_or_else(
         |error| format!("the description cannot be written: {error}"),
         |text| text + "\n",
     )
@@ -84,6 +94,6 @@ pub fn document_text() -> String {
 /// The public API, with its description and its pages.
 pub fn router(api: OrderApi, settings: &HttpSettings) -> Router {
     let (router, description) = routes().with_state(api).split_for_parts();
-    let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(description));
-    finish(router.merge(pages).merge(problem_pages(problem::PAGES)), settings)
+    let pages = ApiPages { document: describe(description, OWN), problems: problem::PAGES };
+    finish(api_routes(router, pages), settings)
 }

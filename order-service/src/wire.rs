@@ -11,11 +11,16 @@ use shared::{
 };
 use uuid::Uuid;
 
-use crate::domain::{
-    catalogue::{BadSku, ProductDetails, ProductOffer, ProductSnapshot, Sku},
-    draft::PlacedOrder,
-    money::{BadAmount, BadCurrency, Currency, Money},
-    order::{CancelReason, MissingLine, NoticeChannel, OrderEvent, PaymentFailure, ServiceEvent},
+use crate::{
+    domain::{
+        catalogue::{BadSku, ProductDetails, ProductOffer, ProductSnapshot, Sku},
+        draft::PlacedOrder,
+        money::{BadAmount, BadCurrency, Currency, Money},
+        order::{
+            CancelReason, MissingLine, NoticeChannel, OrderEvent, PaymentFailure, ServiceEvent,
+        },
+    },
+    store::history::{EventFacts, ShortLine},
 };
 
 /// The kinds of records that this service publishes.
@@ -125,40 +130,37 @@ pub fn what(event: &OrderEvent) -> &'static str {
     }
 }
 
-/// Details of the event, as short text for people.
-pub fn detail(event: &OrderEvent) -> Option<String> {
+/// What is particular about the event, by name.
+pub fn facts(event: &OrderEvent) -> EventFacts {
     match event {
-        OrderEvent::Placed(_) | OrderEvent::Confirmed { .. } => None,
-        OrderEvent::Cancelled { reason, .. } => Some(reason.code().to_owned()),
+        OrderEvent::Placed(_) | OrderEvent::Confirmed { .. } => EventFacts::default(),
+        OrderEvent::Cancelled { reason, .. } => EventFacts::reason(reason.code()),
         OrderEvent::Noted(news) => match news {
-            ServiceEvent::StockReserved | ServiceEvent::StockReleased => None,
+            ServiceEvent::StockReserved | ServiceEvent::StockReleased => EventFacts::default(),
             ServiceEvent::StockRejected { missing } => {
-                let line = |missing: &MissingLine| {
-                    format!(
-                        "{}: {} wanted, {} there",
-                        missing.sku.as_str(),
-                        missing.requested,
-                        missing.available
-                    )
+                let line = |line: &MissingLine| ShortLine {
+                    sku: line.sku.as_str().to_owned(),
+                    requested: line.requested,
+                    available: line.available,
                 };
-                Some(missing.iter().map(line).collect::<Vec<_>>().join("; "))
+                EventFacts { missing: missing.iter().map(line).collect(), ..EventFacts::default() }
             }
-            ServiceEvent::PaymentDone { charge, .. } => Some(charge.clone()),
+            ServiceEvent::PaymentDone { charge, .. } => EventFacts::gateway_reference(charge),
             ServiceEvent::PaymentFailed { failure: PaymentFailure::Declined, code } => {
-                let code = code.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
-                Some(format!("declined{code}"))
+                EventFacts { decline_code: code.clone(), ..EventFacts::reason("declined") }
             }
             ServiceEvent::PaymentFailed { failure: PaymentFailure::Unavailable, .. } => {
-                Some("unavailable".to_owned())
+                EventFacts::reason("unavailable")
             }
-            ServiceEvent::PaymentRefunded { refund, .. } => Some(refund.clone()),
-            ServiceEvent::PaymentUnderReview { reason } => Some(reason.clone()),
+            ServiceEvent::PaymentRefunded { refund, .. } => EventFacts::gateway_reference(refund),
+            ServiceEvent::PaymentUnderReview { reason } => EventFacts::reason(reason),
             ServiceEvent::NotificationSent { channel } => {
-                Some(format!("{} by {}", channel.kind, channel.name))
+                EventFacts::notification(&channel.kind, &channel.name)
             }
-            ServiceEvent::NotificationFailed { channel, reason } => {
-                Some(format!("{} by {}: {reason}", channel.kind, channel.name))
-            }
+            ServiceEvent::NotificationFailed { channel, reason } => EventFacts {
+                reason: Some(reason.clone()),
+                ..EventFacts::notification(&channel.kind, &channel.name)
+            },
         },
     }
 }

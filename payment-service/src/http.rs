@@ -1,11 +1,10 @@
 //! The REST API of payments, without the means of payment; operators' decisions at their own port.
 
 use axum::Router;
-use shared::http::{HttpSettings, ProblemPage, describe, finish, problem_pages};
+use shared::http::{ApiPages, HttpSettings, ProblemPage, api_routes, describe, finish};
 use sqlx::PgPool;
 use utoipa::{OpenApi as _, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
-use utoipa_swagger_ui::SwaggerUi;
 
 pub use review_payment::operators;
 
@@ -33,12 +32,12 @@ fn routes() -> OpenApiRouter<PgPool> {
 
 /// The description of the API, as it is committed in `openapi.json`.
 pub fn document() -> OpenApi {
-    describe(routes().into_openapi())
+    describe(routes().into_openapi(), &[])
 }
 
 /// The public API, with its description and its pages.
 pub fn router(pool: PgPool, settings: &HttpSettings) -> Router {
-    let (router, api) = routes().with_state(pool).split_for_parts();
-    let pages = SwaggerUi::new("/swagger-ui").url("/openapi.json", describe(api));
-    finish(router.merge(pages).merge(problem_pages(PAGES)), settings)
+    let (router, description) = routes().with_state(pool).split_for_parts();
+    let pages = ApiPages { document: describe(description, &[]), problems: PAGES };
+    finish(api_routes(router, pages), settings)
 }

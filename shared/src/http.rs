@@ -15,24 +15,27 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     middleware,
 };
 
+use self::extract::BodyLimit;
 pub(crate) use self::healthcheck::ask_readiness;
 pub use self::{
-    admin::AdminRoutes,
+    admin::{AdminRoutes, OperatorRoutes},
+    api::{ApiPages, api_routes},
     cors::CorsOrigins,
     dead_letters::{HeaderView, LetterView, MessageView, ReasonCounts, dead_letters},
-    description::describe,
+    description::{OwnProblems, describe},
     extract::{IdempotentBody, JsonBody, PathParams, QueryParams},
+    index::IndexLink,
     lenient_integer::whole,
     lookup::look_up,
     pages::{ProblemPage, has_pages, problem_pages},
     paging::{BadPageLimit, ListPage, PageLimit},
-    problem::{FieldError, Problem, ProblemDocument, ProblemType},
+    problem::{FieldError, Problem, ProblemDocument, ProblemExample, ProblemType},
     rate::RateLimit,
     replay::respond,
     request_context::RequestContext,
@@ -42,12 +45,17 @@ pub use self::{
 pub(crate) use self::{replay::REPLAYED, server::CUTS};
 
 mod admin;
+mod api;
 mod context;
 mod cors;
 mod dead_letters;
 mod description;
 mod extract;
 mod healthcheck;
+mod html;
+mod index;
+mod input_fault;
+mod input_value;
 mod lenient_integer;
 mod lookup;
 mod pages;
@@ -111,17 +119,22 @@ pub fn finish(routes: Router, settings: &HttpSettings) -> Router {
             if method == Method::OPTIONS && uri.path() == "*" {
                 return Ok(StatusCode::NO_CONTENT);
             }
-            Err(problem::NOT_FOUND.detail(format!("no route matches {method} {}", uri.path())))
+            let detail =
+                format!("no route matches {method} {}: GET / lists what there is", uri.path());
+            Err(problem::NOT_FOUND.detail(detail))
         })
         // Either has the header `Allow`, which the router adds.
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             if method == Method::OPTIONS {
                 return Ok(StatusCode::NO_CONTENT);
             }
-            let detail = format!("{method} is not known at {}", uri.path());
+            let path = uri.path();
+            let detail =
+                format!("{path} does not take {method}: the header Allow lists what it takes");
             Err(problem::METHOD_NOT_ALLOWED.detail(detail))
         })
         .layer(DefaultBodyLimit::max(settings.body_bytes_max))
+        .layer(Extension(BodyLimit(settings.body_bytes_max)))
         .layer(middleware::from_fn_with_state(settings.request_limit, request_limits::limits));
     if let Some(rate) = settings.rate {
         let limiter = Arc::new(rate::CallerLimiter::new(rate));

@@ -128,7 +128,7 @@ pub struct ServiceBuilder {
     admin_routes: AdminRoutes,
     http_component: HealthComponent,
     letters: DeadLetterAdmin,
-    operators: Router,
+    operators: http::OperatorRoutes,
 }
 
 /// What has to be there before anything can be started, each with its word in the health.
@@ -173,7 +173,8 @@ impl ServiceBuilder {
             metrics.clone().run_upkeep(UPKEEP_PERIOD, stop)
         });
         let unlimited = http::HttpSettings::default();
-        let admin_routes = AdminRoutes::new(process_metrics.clone(), metrics, unlimited.clone());
+        let admin_routes =
+            AdminRoutes::new(spec.name, process_metrics.clone(), metrics, unlimited.clone());
         let routes = admin_routes.router();
         life.start(StopStage::Last, "admin", |stop| serve(listener, routes, unlimited, stop));
 
@@ -200,7 +201,7 @@ impl ServiceBuilder {
             admin_routes,
             http_component,
             letters,
-            operators: Router::new(),
+            operators: http::OperatorRoutes::default(),
         };
         builder.start_relay()?;
         let settings = housekeeping::HousekeepingSettings {
@@ -310,18 +311,15 @@ impl ServiceBuilder {
     }
 
     /// Adds routes to the admin server that only this service has.
-    pub fn add_operator_routes(&mut self, routes: Router) {
-        self.operators = std::mem::take(&mut self.operators).merge(routes);
+    pub fn add_operator_routes(&mut self, routes: http::OperatorRoutes) {
+        self.operators = std::mem::take(&mut self.operators).and(routes);
     }
 
     /// Opens the public server, once all parts were started, and completes the admin server. The
     /// routes are [finished](http::finish).
     pub async fn open_server(self, routes: Router) -> Result<ServiceAddresses, ServiceError> {
-        let operators = self
-            .operators
-            .merge(http::dead_letters(self.letters))
-            .merge(http::problem_pages(self.spec.pages));
-        self.admin_routes.complete(operators);
+        let operators = self.operators.and(http::dead_letters(self.letters));
+        self.admin_routes.complete(operators, self.spec.pages);
         let listener = bind("http", self.spec.common.http_listen).await?;
         let addresses = ServiceAddresses { http: listener.local_addr()?, admin: self.admin };
         let limits = self.limits;

@@ -28,10 +28,10 @@ pub(super) async fn get_product(
 }
 
 /// The product that is known by this.
-pub(super) async fn find(api: &InventoryApi, sku: &str) -> Result<(Sku, Product), Problem> {
+pub(super) async fn find(api: &InventoryApi, text: &str) -> Result<(Sku, Product), Problem> {
     // A text that is not a SKU cannot name a product: 404.
-    let sku = Sku::parse(sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
+    let sku = Sku::parse(text).ok_or_else(|| problems::unknown(text))?;
     let look = async |conn: &mut PgConnection| store::product(conn, &sku).await;
     let product = look_up(&api.pool, look).await?;
-    Ok((sku, product.ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?))
+    Ok((sku, product.ok_or_else(|| problems::unknown(text))?))
 }

@@ -32,7 +32,10 @@ impl PageQuery {
     ) -> Result<ListPage<T>, Problem> {
         let limit = self.limit.unwrap_or_default();
         let after = self.cursor.as_deref().map(|cursor| {
-            let unknown = || problem::MALFORMED_REQUEST.detail("cursor was not given by this list");
+            let unknown = || {
+                problem::MALFORMED_REQUEST
+                    .detail("cursor: is not the next_cursor of a page of this list")
+            };
             Sku::parse(cursor).ok_or_else(unknown)
         });
         let after = after.transpose()?;

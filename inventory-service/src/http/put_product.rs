@@ -64,14 +64,14 @@ fn offered() -> bool {
 )]
 pub(super) async fn put_product(
     State(api): State<InventoryApi>,
-    PathParams(sku): PathParams<String>,
+    PathParams(text): PathParams<String>,
     context: RequestContext,
     JsonBody(body): JsonBody<PutProduct>,
 ) -> Result<Response, Problem> {
-    let sku = Sku::parse(&sku).ok_or_else(|| problems::SKU_INVALID.problem())?;
+    let sku = Sku::parse(&text).ok_or_else(|| problems::not_a_sku(&text))?;
     let offer = ProductOffer::new(body.name, body.price_minor, body.currency, body.active)
         .map_err(problems::invalid_offer)?;
     let command = ProductCommand::Put { offer };
     let change = ChangeProduct { sku, command, key: None, trace: Some(context.trace) };
-    respond(api.batcher.submit(change).await?, problems::rejected)
+    respond(api.batcher.submit(change).await?, |rejection| problems::rejected(&text, rejection))
 }

@@ -59,17 +59,17 @@ pub(super) struct RestockBody {
 )]
 pub(super) async fn restock(
     State(api): State<InventoryApi>,
-    PathParams(sku): PathParams<String>,
+    PathParams(text): PathParams<String>,
     context: RequestContext,
     IdempotentBody { key, body }: IdempotentBody<RestockBody>,
 ) -> Result<Response, Problem> {
-    let sku = Sku::parse(&sku).ok_or_else(|| problems::PRODUCT_UNKNOWN.problem())?;
+    let sku = Sku::parse(&text).ok_or_else(|| problems::unknown(&text))?;
     let quantity = i32::try_from(body.quantity).ok().and_then(Quantity::new).ok_or_else(|| {
-        let detail = "quantity is not between 1 and 2147483647";
-        problem::INVALID_BODY.problem().with_error("/quantity", "out-of-range", detail)
+        let detail = "is not between 1 and 2147483647";
+        problem::INVALID_BODY.in_parts().with_error("/quantity", "out-of-range", detail)
     })?;
     let command = ProductCommand::Restock { quantity };
     // The path is part of the fingerprint: a key that was used for another product is refused.
     let change = ChangeProduct { sku, command, key: Some(key), trace: Some(context.trace) };
-    respond(api.batcher.submit(change).await?, problems::rejected)
+    respond(api.batcher.submit(change).await?, |rejection| problems::rejected(&text, rejection))
 }

@@ -30,7 +30,12 @@ pub(super) async fn get_notifications(
 ) -> Result<JsonBody<CorrespondenceView>, Problem> {
     let look = async |conn: &mut PgConnection| store::read(conn, order_id).await;
     let known = look_up(&pool, look).await?;
-    let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
+    let unknown = || {
+        problem::NOT_FOUND.detail(format!(
+            "nothing has been heard of the order {order_id}: an order that was just placed is known \
+             here a moment later"
+        ))
+    };
     known
         .map(|correspondence| JsonBody(CorrespondenceView::of(order_id, &correspondence)))
         .ok_or_else(unknown)

@@ -40,17 +40,7 @@ const ORDER: &str = "01a20fcc-a92c-76ef-87b5-a07309aa9900";
         (status = 404, description = "There is no such order.", body = ProblemDocument,
             content_type = "application/problem+json"),
         (status = 409, description = "It was confirmed too long ago; or something else happens to it at this moment: ask again.",
-            body = ProblemDocument, content_type = "application/problem+json",
-            examples(
-                ("too late" = (summary = "The window for taking it back is over", value = json!({
-                    "type": "/problems/too-late-to-cancel", "status": 409, "code": "too-late-to-cancel",
-                    "title": "The order can no longer be cancelled",
-                    "detail": "the order was confirmed at 2026-01-02 3:04:05.0 +00:00:00 and could be cancelled until 2026-01-02 3:34:05.0 +00:00:00" }))),
-                ("busy" = (summary = "Ask again after `Retry-After`", value = json!({
-                    "type": "/problems/busy", "status": 409, "code": "busy",
-                    "title": "The same thing is being worked on at this moment",
-                    "detail": "The same thing is being worked on at this moment" }))),
-            )),
+            body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Not now: ask again after `Retry-After`.",
             body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -61,7 +51,8 @@ pub(super) async fn cancel_order(
     PathParams(order_id): PathParams<Uuid>,
 ) -> Result<Response, Problem> {
     let order = CancelOrder { order_id, trace: context.trace };
-    let order = api.cancel.submit(order).await?.map_err(|rejection| rejected(&rejection))?;
+    let order =
+        api.cancel.submit(order).await?.map_err(|rejection| rejected(order_id, &rejection))?;
     let location = [(header::LOCATION, format!("/orders/{order_id}"))];
     Ok((StatusCode::ACCEPTED, location, JsonBody(OrderStanding::of(order_id, &order)))
         .into_response())

@@ -12,7 +12,7 @@ use sqlx::PgConnection;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{OrderApi, problem::ORDER_NOT_FOUND, view::OrderWithHistory};
+use super::{OrderApi, problem::not_found, view::OrderWithHistory};
 use crate::{domain::order::OrderStage, store::view};
 
 /// The longest wait for an order to end: below the time limit of a request.
@@ -57,7 +57,7 @@ pub(super) async fn get_order(
             Ok::<_, sqlx::Error>(Some((order, view::history(conn, order_id).await?)))
         };
         let found = look_up(&api.pool, look).await?;
-        let (order, history) = found.ok_or_else(|| ORDER_NOT_FOUND.problem())?;
+        let (order, history) = found.ok_or_else(|| not_found(order_id))?;
         let pending = matches!(order.stage, OrderStage::Pending { .. });
         if !pending || Instant::now() >= until {
             let applied =

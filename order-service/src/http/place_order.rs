@@ -126,7 +126,7 @@ impl PlaceOrderBody {
         if !(1..=OrderDraft::LINES_MAX).contains(&self.lines.len()) {
             return Err(invalid(&[DraftFault::LineCount]));
         }
-        let mut wrong = FieldErrors(problem::INVALID_BODY.problem());
+        let mut wrong = FieldErrors(problem::INVALID_BODY.in_parts());
         let wishes: Vec<_> = self
             .lines
             .iter()

@@ -1,7 +1,9 @@
 //! Problem types that only this service has. Each has its page in `docs/errors`.
 
 use axum::http::StatusCode;
-use shared::http::{Problem, ProblemPage, ProblemType, problem};
+use shared::http::{Problem, ProblemExample, ProblemPage, ProblemType, problem};
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use uuid::Uuid;
 
 use crate::domain::{draft::DraftFault, order::OrderRejection};
 
@@ -10,18 +12,30 @@ pub const NOT_ORDERABLE: ProblemType = ProblemType {
     code: "not-orderable",
     title: "Some of this cannot be ordered",
     status: StatusCode::UNPROCESSABLE_ENTITY,
+    example: ProblemExample::Part {
+        pointer: "/lines/0/sku",
+        code: "unknown-sku",
+        detail: "there is no such product",
+    },
 };
 /// There is no such order.
 pub const ORDER_NOT_FOUND: ProblemType = ProblemType {
     code: "order-not-found",
     title: "There is no such order",
     status: StatusCode::NOT_FOUND,
+    example: ProblemExample::Detail(
+        "no order has the id 01a20fcc-a92c-76ef-87b5-a07309aa9900: use the one that POST /orders answered",
+    ),
 };
 /// The order was confirmed too long ago.
 pub const TOO_LATE_TO_CANCEL: ProblemType = ProblemType {
     code: "too-late-to-cancel",
     title: "The order can no longer be cancelled",
     status: StatusCode::CONFLICT,
+    example: ProblemExample::Detail(
+        "the order was confirmed at 2026-01-02T03:04:05Z and could be cancelled until \
+         2026-01-02T03:34:05Z: it stays confirmed",
+    ),
 };
 
 pub const ALL: &[ProblemType] = &[NOT_ORDERABLE, ORDER_NOT_FOUND, TOO_LATE_TO_CANCEL];
@@ -31,12 +45,12 @@ pub const PAGES: &[ProblemPage] =
 
 /// The faults of an order's lines that do not depend on the products.
 pub(super) fn invalid(faults: &[DraftFault]) -> Problem {
-    point_out(problem::INVALID_BODY.problem(), faults)
+    point_out(problem::INVALID_BODY.in_parts(), faults)
 }
 
 /// The faults that concern the products.
 pub(super) fn not_orderable(faults: &[DraftFault]) -> Problem {
-    point_out(NOT_ORDERABLE.problem(), faults)
+    point_out(NOT_ORDERABLE.in_parts(), faults)
 }
 
 fn point_out(problem: Problem, faults: &[DraftFault]) -> Problem {
@@ -59,11 +73,24 @@ fn sku(line: usize) -> String {
     format!("/lines/{line}/sku")
 }
 
+/// No order has this id.
+pub(super) fn not_found(order_id: Uuid) -> Problem {
+    ORDER_NOT_FOUND
+        .detail(format!("no order has the id {order_id}: use the one that POST /orders answered"))
+}
+
 /// Why an order is not cancelled.
-pub(super) fn rejected(rejection: &OrderRejection) -> Problem {
+pub(super) fn rejected(order_id: Uuid, rejection: &OrderRejection) -> Problem {
     match rejection {
-        OrderRejection::Unknown => ORDER_NOT_FOUND.problem(),
-        OrderRejection::TooLate { .. } => TOO_LATE_TO_CANCEL.detail(rejection.to_string()),
+        OrderRejection::Unknown => not_found(order_id),
+        OrderRejection::TooLate { confirmed_at, closed_at } => {
+            let time = |at: &OffsetDateTime| at.format(&Rfc3339).unwrap_or_default();
+            TOO_LATE_TO_CANCEL.detail(format!(
+                "the order was confirmed at {} and could be cancelled until {}: it stays confirmed",
+                time(confirmed_at),
+                time(closed_at)
+            ))
+        }
         // Rejections of messages; customers never get them.
         OrderRejection::AlreadyPlaced
         | OrderRejection::Contradiction

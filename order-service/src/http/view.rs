@@ -16,6 +16,7 @@ use crate::{
     },
     store::{
         StoredLine,
+        history::{EventFacts, ShortLine},
         view::{ShownEntry, ShownOrder, ShownProduct},
     },
 };
@@ -205,9 +206,30 @@ pub(super) struct EntryView {
     /// What: the topic that carries it.
     #[schema(example = "payment-done")]
     what: String,
-    /// What is particular about it.
+    /// Why: of a cancellation its code, as of the order; of a failed payment `declined` or
+    /// `unavailable`; of a failed notification what the mail server said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    #[schema(example = "declined")]
+    reason: Option<String>,
+    /// Of a declined payment: the gateway's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "insufficient_funds")]
+    decline_code: Option<String>,
+    /// Of a payment or a refund: the gateway's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ch_1")]
+    gateway_reference: Option<String>,
+    /// Of a notification: `confirmed`, `cancelled` or `refunded`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "confirmed")]
+    notification: Option<String>,
+    /// Of a notification: how the customer was notified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "email")]
+    channel: Option<String>,
+    /// Of a rejected reservation: the lines that were short, the first 20 of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<ShortLineView>,
     /// Which service says so: its `ce_source`.
     #[schema(example = "/shop/payment-service")]
     source: String,
@@ -217,8 +239,41 @@ pub(super) struct EntryView {
 
 impl From<ShownEntry> for EntryView {
     fn from(entry: ShownEntry) -> Self {
-        let ShownEntry { happened_at, source, message_id, what, detail } = entry;
-        Self { at: happened_at, what, detail, source, ce_id: message_id }
+        let ShownEntry { happened_at, source, message_id, what, facts } = entry;
+        let EventFacts { reason, decline_code, gateway_reference, notification, channel, missing } =
+            facts;
+        Self {
+            at: happened_at,
+            what,
+            reason,
+            decline_code,
+            gateway_reference,
+            notification,
+            channel,
+            missing: missing.into_iter().map(Into::into).collect(),
+            source,
+            ce_id: message_id,
+        }
+    }
+}
+
+/// A line of which there was too little.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ShortLine)]
+pub(super) struct ShortLineView {
+    /// The product's stock keeping unit.
+    #[schema(example = "coffee-beans")]
+    sku: String,
+    /// How many pieces were ordered.
+    requested: i32,
+    /// How many pieces were there.
+    available: i32,
+}
+
+impl From<ShortLine> for ShortLineView {
+    fn from(line: ShortLine) -> Self {
+        let ShortLine { sku, requested, available } = line;
+        Self { sku, requested, available }
     }
 }
 

@@ -1,8 +1,13 @@
 //! The history of each order, for display.
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
+
+use self::facts::printable;
+pub use self::facts::{EventFacts, ShortLine};
+
+mod facts;
 
 /// An entry in an order's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,13 +20,10 @@ pub struct HistoryEntry {
     pub sequence: i64,
     /// The kind of the event: its topic name.
     pub what: &'static str,
-    /// Details of the event.
-    pub detail: Option<String>,
+    /// What is particular about it.
+    pub facts: EventFacts,
     pub happened_at: OffsetDateTime,
 }
-
-/// Longer details are cut: they are for people, and a batch has to stay small.
-const DETAIL_CHARS_MAX: usize = 400;
 
 /// Stores entries. An entry whose message is stored already stays unchanged.
 ///
@@ -35,9 +37,9 @@ pub async fn note(
     }
     let each = || entries.iter().map(|(_, entry)| entry);
     sqlx::query(
-        "INSERT INTO order_history (order_id, message_id, source, sequence, what, detail, happened_at)
+        "INSERT INTO order_history (order_id, message_id, source, sequence, what, facts, happened_at)
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::int8[], $5::text[],
-                              $6::text[], $7::timestamptz[])
+                              $6::jsonb[], $7::timestamptz[])
          ON CONFLICT DO NOTHING",
     )
     .bind(entries.iter().map(|(order_id, _)| *order_id).collect::<Vec<_>>())
@@ -45,17 +47,9 @@ pub async fn note(
     .bind(each().map(|entry| printable(&entry.source)).collect::<Vec<_>>())
     .bind(each().map(|entry| entry.sequence).collect::<Vec<_>>())
     .bind(each().map(|entry| entry.what).collect::<Vec<_>>())
-    .bind(each().map(|entry| entry.detail.as_deref().map(printable)).collect::<Vec<_>>())
+    .bind(each().map(|entry| entry.facts.stored().map(Json)).collect::<Vec<_>>())
     .bind(each().map(|entry| entry.happened_at).collect::<Vec<_>>())
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// Removes NUL from texts of other services, because Postgres cannot store NUL.
-fn printable(text: &str) -> String {
-    text.chars()
-        .take(DETAIL_CHARS_MAX)
-        .map(|character| if character.is_control() { ' ' } else { character })
-        .collect()
 }

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{StoredLine, stage, total};
+use super::{StoredLine, history::EventFacts, stage, total};
 use crate::domain::{money::Money, order::OrderStage};
 
 /// An order as people see it.
@@ -26,7 +26,7 @@ pub struct ShownOrder {
 }
 
 /// An entry in an order's history, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShownEntry {
     pub happened_at: OffsetDateTime,
     /// Which service says so.
@@ -34,8 +34,8 @@ pub struct ShownEntry {
     /// The message that says so.
     pub message_id: Uuid,
     pub what: String,
-    /// Details of the event.
-    pub detail: Option<String>,
+    /// What is particular about it.
+    pub facts: EventFacts,
 }
 
 /// A product as people see it.
@@ -79,14 +79,29 @@ pub async fn history(
     conn: &mut PgConnection,
     order_id: Uuid,
 ) -> Result<Vec<ShownEntry>, sqlx::Error> {
-    sqlx::query_as(
-        "SELECT happened_at, source, message_id, what, detail FROM order_history
+    let rows = sqlx::query(
+        "SELECT happened_at, source, message_id, what, detail, facts FROM order_history
          WHERE order_id = $1 ORDER BY happened_at, message_id LIMIT $2",
     )
     .bind(order_id)
     .bind(HISTORY_MAX)
     .fetch_all(conn)
-    .await
+    .await?;
+    rows.iter().map(entry).collect()
+}
+
+fn entry(row: &PgRow) -> Result<ShownEntry, sqlx::Error> {
+    let what: String = row.try_get("what")?;
+    let facts: Option<Json<EventFacts>> = row.try_get("facts")?;
+    let earlier: Option<String> = row.try_get("detail")?;
+    let earlier = || earlier.map(|text| EventFacts::of_earlier(&what, &text));
+    Ok(ShownEntry {
+        happened_at: row.try_get("happened_at")?,
+        source: row.try_get("source")?,
+        message_id: row.try_get("message_id")?,
+        facts: facts.map(|Json(facts)| facts).or_else(earlier).unwrap_or_default(),
+        what,
+    })
 }
 
 /// An order of one payment and a few mails has about ten entries.

@@ -16,7 +16,14 @@ fn assert_problem(case: &str, reply: &Reply, status: u16, code: &str) {
     assert_eq!(reply.header("content-type"), "application/problem+json", "{case}");
     assert_eq!(body["type"], format!("/problems/{code}"), "{case}");
     assert_eq!(body["status"], status, "{case}");
-    assert!(body["title"].is_string() && body["instance"].is_string(), "{case}: {body}");
+    let instance = body["instance"].as_str().unwrap_or_default();
+    assert!(instance.starts_with("urn:uuid:"), "{case}: {body}");
+    let (title, detail) = (body["title"].as_str().unwrap(), body["detail"].as_str().unwrap());
+    assert_ne!(detail.to_lowercase(), title.to_lowercase(), "{case}");
+    for word in ["unknown variant", "missing field", "invalid type", "expected ", "struct ", "u16"]
+    {
+        assert!(!detail.contains(word), "{case}: {detail}");
+    }
 }
 
 /// A body with one part replaced.
@@ -94,9 +101,15 @@ async fn a_body_that_is_wrong_is_refused_at_the_place_where_it_is_wrong() {
         assert_eq!((&error["pointer"], &error["code"]), (&json!(pointer), &json!(code)), "{case}");
     }
     for name in ["lines", "currency", "payment_method", "customer"] {
-        assert_problem(name, &shop.post("k", &without(name)).await, 422, "invalid-body");
+        let reply = shop.post("k", &without(name)).await;
+        assert_problem(name, &reply, 422, "invalid-body");
+        let error = &reply.json()["errors"][0];
+        assert_eq!(error["pointer"], format!("/{name}"));
+        assert_eq!(error["detail"], "is missing");
     }
-    for body in [Value::Null, json!([]), json!("order"), json!(1)] {
+    // A list of the members' values is no object either.
+    let list = json!([[], "EUR", "tok_visa", { "email": "ada@example.org" }]);
+    for body in [Value::Null, json!([]), list, json!("order"), json!(1)] {
         assert_problem("no object", &shop.post("k", &body).await, 422, "invalid-body");
     }
     assert_eq!(shop.count().await, 0);

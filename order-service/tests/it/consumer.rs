@@ -5,6 +5,7 @@ use contract::{
     StockReleased,
 };
 use order_service::store::catalogue;
+use serde_json::json;
 use shared::{
     consumer::BatchCounts,
     dead_letter::{self, Actor, LetterFilter, Resolution, RetryDeadMessage as _},
@@ -37,7 +38,12 @@ async fn a_paid_order_is_confirmed_whatever_the_order_of_the_words() {
         assert_eq!(shop.said(order).await, said);
         let mut history = shop.history(order).await;
         history.sort();
-        let happened = ["order-confirmed", "order-placed", "payment-done: ch_1", "stock-reserved"];
+        let happened = [
+            "order-confirmed",
+            "order-placed",
+            "payment-done: {\"gateway_reference\":\"ch_1\"}",
+            "stock-reserved",
+        ];
         assert_eq!(history, happened);
     }
 }
@@ -60,9 +66,9 @@ async fn each_bad_news_cancels_with_its_reason() {
     assert_eq!(shop.stands(odd).await, "cancelled: payment-unavailable");
     let said = [("order-placed".to_owned(), 1), ("order-cancelled".to_owned(), 2)];
     assert_eq!(shop.said(short).await, said);
-    assert!(
-        shop.history(short).await.contains(&"stock-rejected: tea: 2 wanted, 1 there".to_owned())
-    );
+    assert!(shop.history(short).await.contains(
+        &r#"stock-rejected: {"missing":[{"sku":"tea","requested":2,"available":1}]}"#.to_owned()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -138,7 +144,10 @@ async fn several_words_on_one_order_in_one_batch_follow_each_other() {
     let history = shop.history(order).await;
     assert_eq!(history.len(), 8, "{history:?}");
     assert!(
-        history.contains(&"notification-failed: refunded by email: no such  mailbox".to_owned())
+        history.contains(
+            &r#"notification-failed: {"reason":"no such  mailbox","notification":"refunded","channel":"email"}"#
+                .to_owned()
+        )
     );
 }
 
@@ -299,4 +308,42 @@ async fn an_old_snapshot_of_a_product_that_is_redriven_does_not_overwrite_a_newe
     let carried = shop.consumer.redrive(id, &Actor::new("ada").unwrap()).await.unwrap();
     assert_eq!(carried, Resolution::Settled);
     assert_eq!(price(&shop, "tea").await, Some(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_fact_of_the_history_has_a_name_also_in_what_an_earlier_version_wrote() {
+    let shop = Shop::open().await;
+    let order = shop.place().await;
+    shop.consumer.process_batch(&[shop.say(order, &paid(order, 500))]).await.unwrap();
+    let sql = "INSERT INTO order_history (order_id, message_id, source, what, detail, happened_at)
+               VALUES ($1, gen_random_uuid(), '/shop/notify-service', $2, $3, now())";
+    for (what, detail) in [
+        ("notification-failed", "confirmed by email: 550 no such mailbox"),
+        ("payment-failed", "declined: insufficient_funds"),
+        ("stock-rejected", "tea: 2 wanted, 1 there"),
+    ] {
+        sqlx::query(sql).bind(order).bind(what).bind(detail).execute(&shop.pool).await.unwrap();
+    }
+    let shown = shop.get(&format!("/orders/{order}")).await.json();
+    let entries = shown["history"].as_array().unwrap();
+    let entry = |what: &str| entries.iter().find(|entry| entry["what"] == what).unwrap();
+    for (what, facts) in [
+        ("order-placed", json!({})),
+        ("payment-done", json!({ "gateway_reference": "ch_1" })),
+        ("payment-failed", json!({ "reason": "declined", "decline_code": "insufficient_funds" })),
+        (
+            "notification-failed",
+            json!({ "notification": "confirmed", "channel": "email", "reason": "550 no such mailbox" }),
+        ),
+        (
+            "stock-rejected",
+            json!({ "missing": [{ "sku": "tea", "requested": 2, "available": 1 }] }),
+        ),
+    ] {
+        let mut shown = entry(what).as_object().unwrap().clone();
+        for general in ["at", "what", "source", "ce_id"] {
+            assert!(shown.remove(general).is_some(), "{what}: {general}");
+        }
+        assert_eq!(serde_json::Value::from(shown), facts, "{what}");
+    }
 }

@@ -218,10 +218,8 @@ impl Shop {
         entries
             .into_iter()
             .map(|entry| {
-                entry.detail.map_or_else(
-                    || entry.what.clone(),
-                    |detail| format!("{}: {detail}", entry.what),
-                )
+                let facts = serde_json::to_string(&entry.facts).unwrap();
+                if facts == "{}" { entry.what } else { format!("{}: {facts}", entry.what) }
             })
             .collect()
     }

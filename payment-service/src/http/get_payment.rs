@@ -30,6 +30,11 @@ pub(super) async fn get_payment(
 ) -> Result<JsonBody<PaymentView>, Problem> {
     let shown = look_up(&pool, async |conn| store::find(conn, order_id).await).await?;
     let view = shown.as_ref().and_then(PaymentView::of);
-    let unknown = || problem::NOT_FOUND.detail("nothing has been heard of such an order");
+    let unknown = || {
+        problem::NOT_FOUND.detail(format!(
+            "nothing has been heard of the order {order_id}: an order that was just placed is known \
+             here a moment later"
+        ))
+    };
     view.map(JsonBody).ok_or_else(unknown)
 }

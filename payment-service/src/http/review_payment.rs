@@ -9,7 +9,7 @@ use axum::{Router, extract::State, http::StatusCode, routing::post};
 use serde::Deserialize;
 use shared::{
     batcher::CommandBatcher,
-    http::{JsonBody, PathParams, Problem, RequestContext},
+    http::{IndexLink, JsonBody, OperatorRoutes, PathParams, Problem, RequestContext},
 };
 use uuid::Uuid;
 
@@ -36,8 +36,13 @@ struct ReviewBody {
 }
 
 /// The routes for operators.
-pub fn operators(reviews: CommandBatcher<ReviewPayments>) -> Router {
-    Router::new().route("/payments/{order_id}/review", post(review_payment)).with_state(reviews)
+pub fn operators(reviews: CommandBatcher<ReviewPayments>) -> OperatorRoutes {
+    const PATH: &str = "/payments/{order_id}/review";
+    let about = "Decides about a payment: `{\"decision\": \"accept\"}`, `refund` or `settle`";
+    OperatorRoutes {
+        routes: Router::new().route(PATH, post(review_payment)).with_state(reviews),
+        links: vec![IndexLink::of("POST", PATH, about)],
+    }
 }
 
 async fn review_payment(
@@ -57,6 +62,9 @@ async fn review_payment(
     tracing::info!(%order_id, ?decision, taken = decided.is_ok(), "an operator decided");
     match decided {
         Ok(()) => Ok(StatusCode::NO_CONTENT),
-        Err(rejection) => Err(NOT_UNDER_REVIEW.detail(rejection.to_string())),
+        Err(_refused) => Err(NOT_UNDER_REVIEW.detail(format!(
+            "the payment of this order waits for another decision, or for none: its stage is at \
+             /payments/{order_id} of the public port"
+        ))),
     }
 }

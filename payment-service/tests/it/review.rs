@@ -137,7 +137,7 @@ async fn post(
         .unwrap();
     let limits =
         http::HttpSettings { request_limit: 2 * PATIENCE, ..http::HttpSettings::default() };
-    let routes = http::finish(operators(reviews.clone()), &limits);
+    let routes = http::finish(operators(reviews.clone()).routes, &limits);
     let response = routes.oneshot(request).await.unwrap();
     let status = response.status().as_u16();
     let body = to_bytes(response.into_body(), 1 << 16).await.unwrap();

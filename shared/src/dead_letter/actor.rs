@@ -9,7 +9,7 @@ pub struct Actor {
 
 /// The error for an empty or too long name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("from 1 to {BYTES_MAX} bytes, and no control characters")]
+#[error("has to be 1 to {BYTES_MAX} bytes, without control characters")]
 pub struct InvalidActor;
 
 const BYTES_MAX: usize = 500;

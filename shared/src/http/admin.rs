@@ -1,4 +1,4 @@
-//! The admin server for operators: liveness, readiness, metrics.
+//! The admin server for operators: liveness, readiness, metrics, and an index of all that it serves.
 //!
 //! Liveness does not depend on dependencies: a service that lost its database waits for it, and a
 //! restart would not help. Readiness says whether work should be sent here.
@@ -20,7 +20,12 @@ use axum::{
 use serde::Serialize;
 use tower::ServiceExt as _;
 
-use super::{HttpSettings, JsonBody, Problem, finish, problem};
+use super::{
+    HttpSettings, JsonBody, Problem, finish,
+    index::{IndexLink, ServerIndex},
+    pages::{ProblemPage, problem_pages},
+    problem,
+};
 use crate::{
     health::ProcessHealth,
     telemetry::{MetricsHandle, ProcessMetrics},
@@ -39,14 +44,16 @@ struct ReadinessBody {
 #[derive(Clone, Debug)]
 pub struct AdminRoutes {
     health: Router,
+    index: ServerIndex,
     settings: HttpSettings,
     /// All routes, once the service has started.
     complete: Arc<OnceLock<Router>>,
 }
 
 impl AdminRoutes {
-    /// Serves `/livez`, `/readyz` and `/metrics` from the start.
+    /// Serves `/livez`, `/readyz`, `/metrics` and their index from the start.
     pub fn new(
+        service: &str,
         process_metrics: ProcessMetrics,
         metrics: MetricsHandle,
         settings: HttpSettings,
@@ -55,28 +62,65 @@ impl AdminRoutes {
             .route("/livez", get(async || "alive"))
             .route("/readyz", get(readyz).with_state(process_metrics.health().clone()))
             .route("/metrics", get(render).with_state((process_metrics, metrics)));
-        Self { health, settings, complete: Arc::default() }
+        let index = ServerIndex {
+            name: format!("{service}, for operators"),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            about: "What is known here of the service's health, and what waits for a decision."
+                .to_owned(),
+            links: vec![
+                IndexLink::page(
+                    "/readyz?verbose",
+                    "Whether work should be sent here, part by part",
+                ),
+                IndexLink::page("/livez", "Whether the process lives"),
+                IndexLink::page("/metrics", "Metrics, as Prometheus reads them"),
+            ],
+        };
+        Self { health, index, settings, complete: Arc::default() }
     }
 
     /// The router that serves operators and probes.
     pub fn router(&self) -> Router {
-        let starting =
-            self.health.clone().route("/", any(starting)).route("/{*path}", any(starting));
+        let starting = self.health.clone().merge(self.index.clone().routes());
+        let starting = starting.route("/{*path}", any(self::starting));
         let (starting, complete) = (finish(starting, &self.settings), Arc::clone(&self.complete));
         Router::new().fallback(async move |request: Request| {
             complete.get().unwrap_or(&starting).clone().oneshot(request).await
         })
     }
 
-    /// Adds the operators' routes; the service has started.
-    pub fn complete(&self, operators: Router) {
-        let complete = || finish(self.health.clone().merge(operators), &self.settings);
+    /// Adds the operators' routes and the pages of the service's problems; the service has started.
+    pub fn complete(&self, operators: OperatorRoutes, pages: &'static [ProblemPage]) {
+        let OperatorRoutes { routes, links } = operators;
+        let mut index = self.index.clone();
+        index.links.extend(links);
+        index.links.push(IndexLink::page("/problems", "What each refusal means, and what to do"));
+        let routes = routes.merge(problem_pages(pages)).merge(index.routes());
+        let complete = || finish(self.health.clone().merge(routes), &self.settings);
         self.complete.get_or_init(complete);
     }
 }
 
+/// Routes for operators, and what the index of the admin server says of them.
+#[derive(Clone, Debug, Default)]
+pub struct OperatorRoutes {
+    /// The routes.
+    pub routes: Router,
+    /// A link for each.
+    pub links: Vec<IndexLink>,
+}
+
+impl OperatorRoutes {
+    /// These and others.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.links.extend(other.links);
+        Self { routes: self.routes.merge(other.routes), links: self.links }
+    }
+}
+
 async fn starting() -> Problem {
-    let problem = problem::UNAVAILABLE.detail("the service is still starting");
+    let problem = problem::UNAVAILABLE.detail("the service is still starting: ask again after the time in Retry-After, or see GET /readyz");
     problem.retry_after(Duration::from_secs(1))
 }
 

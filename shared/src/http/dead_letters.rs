@@ -25,7 +25,10 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::view::{DecisionsView, LetterCursor};
-use super::{JsonBody, ListPage, PageLimit, PathParams, Problem, QueryParams, problem};
+use super::{
+    IndexLink, JsonBody, ListPage, OperatorRoutes, PageLimit, PathParams, Problem, QueryParams,
+    problem,
+};
 use crate::dead_letter::{
     self, Actor, DeadLetterAdmin, LetterFilter, LetterSummary, Resolution, ResolutionError,
 };
@@ -35,15 +38,25 @@ pub use self::view::{HeaderView, LetterView, MessageView, ReasonCounts};
 mod view;
 
 /// The routes for operators.
-pub fn dead_letters(letters: DeadLetterAdmin) -> Router {
-    Router::new()
+pub fn dead_letters(letters: DeadLetterAdmin) -> OperatorRoutes {
+    let routes = Router::new()
         .route("/dead-letters", get(list))
         .route("/dead-letters/reasons", get(reasons))
         .route("/dead-letters/decisions", get(decisions))
         .route("/dead-letters/{id}", get(show))
         .route("/dead-letters/{id}/redrive", post(redrive))
         .route("/dead-letters/{id}/discard", post(discard))
-        .with_state(letters)
+        .with_state(letters);
+    let post = |path, about| IndexLink::of("POST", path, about);
+    let links = vec![
+        IndexLink::page("/dead-letters", "Open dead letters, oldest first"),
+        IndexLink::page("/dead-letters/reasons", "How many there are of each topic and reason"),
+        IndexLink::page("/dead-letters/decisions", "What was decided last"),
+        IndexLink::page("/dead-letters/{id}", "One of them in whole"),
+        post("/dead-letters/{id}/redrive", "Tries it again: `{\"by\": \"ada\"}`"),
+        post("/dead-letters/{id}/discard", "Ends it: `{\"by\": \"ada\", \"reason\": \"too old\"}`"),
+    ];
+    OperatorRoutes { routes, links }
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,11 +170,11 @@ async fn answer(
 }
 
 fn unknown() -> Problem {
-    problem::NOT_FOUND.detail("no dead letter has this id")
+    problem::NOT_FOUND.detail("no dead letter has this id: GET /dead-letters lists the open ones")
 }
 
 fn invalid(pointer: &str, error: dead_letter::InvalidActor) -> Problem {
-    problem::INVALID_BODY.problem().with_error(pointer, "out-of-range", error.to_string())
+    problem::INVALID_BODY.in_parts().with_error(pointer, "out-of-range", error.to_string())
 }
 
 impl From<ResolutionError> for Problem {
@@ -170,7 +183,7 @@ impl From<ResolutionError> for Problem {
             ResolutionError::Refused(reason) => problem::NOT_REDRIVABLE.detail(reason),
             ResolutionError::Needed(reason) => problem::NOT_DISCARDABLE.detail(reason),
             ResolutionError::Fault(fault) if fault.is_lock_timeout() || fault.is_collision() => {
-                problem::BUSY.problem().retry_after(Duration::from_secs(1))
+                problem::BUSY.detail(problem::IN_USE).retry_after(Duration::from_secs(1))
             }
             ResolutionError::Fault(fault) => Self::unavailable(&fault),
         }

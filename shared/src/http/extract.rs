@@ -2,19 +2,35 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, FromRequestParts, MatchedPath, OptionalFromRequestParts, Request},
+    extract::{
+        FromRequest, FromRequestParts, MatchedPath, OptionalFromRequestParts, RawPathParams,
+        Request,
+    },
     http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::error::Category;
+use serde_json::{Value, error::Category};
 use serde_path_to_error::{Path as Place, Segment};
 
-use super::{Problem, problem, strict_json::StrictJson};
+use super::{
+    Problem,
+    input_fault::InputFault,
+    input_value::InputValue,
+    problem,
+    strict_json::{self, StrictJson},
+};
 use crate::{
     idempotency::{ClientId, IdempotencyKey, RequestFingerprint, RequestKey, ScopedKey},
     visible_text,
 };
+
+const NO_UTF8: &str =
+    "a part of the path is not valid UTF-8: encode its bytes in UTF-8 and then as %XX";
+
+/// What a body may weigh; the server adds it to the extensions of each request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BodyLimit(pub(super) usize);
 
 /// A body in JSON, in and out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,20 +58,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for JsonBody<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let bytes = json_bytes(request, state).await?;
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let body = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let place = pointer(error.path());
-            let error = error.into_inner();
-            match error.classify() {
-                Category::Data => mismatch(place, &error),
-                Category::Io | Category::Syntax | Category::Eof => {
-                    problem::MALFORMED_JSON.detail(error.to_string())
-                }
-            }
-        })?;
-        reader.end().map_err(|error| problem::MALFORMED_JSON.detail(error.to_string()))?;
-        Ok(Self(body))
+        Ok(Self(understood(json(request, state).await?)?))
     }
 }
 
@@ -69,9 +72,8 @@ impl<T: DeserializeOwned + Serialize, S: Send + Sync> FromRequest<S> for Idempot
         let path = request.uri().path().to_owned();
         let route = request.extensions().get::<MatchedPath>().map_or(&*path, MatchedPath::as_str);
         let key = ScopedKey { scope: client.scope(&format!("{method} {route}")), key };
-        let JsonBody(StrictJson(spelling)) = JsonBody::from_request(request, state).await?;
-        let body: T = serde_path_to_error::deserialize(&spelling)
-            .map_err(|error| mismatch(pointer(error.path()), error.inner()))?;
+        let spelling = json(request, state).await?;
+        let body: T = understood(spelling.clone())?;
         let understood = serde_json::to_value(&body).map_err(|error| Problem::internal(&error))?;
         let fingerprint =
             RequestFingerprint::of_spelled(method.as_str(), &path, &understood, &spelling);
@@ -83,10 +85,18 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathPar
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        <axum::extract::Path<T> as FromRequestParts<S>>::from_request_parts(parts, state)
-            .await
-            .map(|axum::extract::Path(path)| Self(path))
-            .map_err(|rejection| refused(rejection.status(), rejection.body_text()))
+        let path = RawPathParams::from_request_parts(parts, state).await;
+        let path = path.map_err(|rejection| match rejection.status() {
+            StatusCode::BAD_REQUEST => problem::MALFORMED_REQUEST.detail(NO_UTF8),
+            status => refused(status, rejection.body_text()),
+        })?;
+        let mut params = path.iter();
+        let (Some((name, text)), None) = (params.next(), params.next()) else {
+            let detail = "a handler reads one part of its path, and the route has not one";
+            return Err(refused(StatusCode::INTERNAL_SERVER_ERROR, detail.to_owned()));
+        };
+        let read = T::deserialize(InputValue::Text(text.to_owned()));
+        read.map(Self).map_err(|fault| unreadable(name, &fault))
     }
 }
 
@@ -94,10 +104,14 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryParams<T>
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match axum::extract::Query::from_request_parts(parts, state).await {
-            Ok(axum::extract::Query(query)) => Ok(Self(query)),
-            Err(rejection) => Err(refused(rejection.status(), rejection.body_text())),
-        }
+        let query = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state);
+        let axum::extract::Query(query) =
+            query.await.map_err(|rejection| refused(rejection.status(), rejection.body_text()))?;
+        serde_path_to_error::deserialize(InputValue::Query(query)).map(Self).map_err(|error| {
+            let place = error.path().to_string();
+            let fault = error.into_inner();
+            unreadable(fault.member.unwrap_or(&place), &fault)
+        })
     }
 }
 
@@ -126,16 +140,51 @@ impl<T: Serialize> IntoResponse for JsonBody<T> {
     }
 }
 
+/// The JSON of a body.
+async fn json<S: Send + Sync>(request: Request, state: &S) -> Result<Value, Problem> {
+    let bytes = json_bytes(request, state).await?;
+    let mut reader = serde_json::Deserializer::from_slice(&bytes);
+    let StrictJson(value) = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+        let place = pointer(error.path());
+        let error = error.into_inner();
+        match error.classify() {
+            // The only thing that is asked of it: that no name is given twice.
+            Category::Data => mismatch(place, strict_json::NAME_TWICE),
+            Category::Io | Category::Syntax | Category::Eof => no_json(&error),
+        }
+    })?;
+    reader.end().map_err(|error| no_json(&error))?;
+    Ok(value)
+}
+
+/// JSON as what is wanted here.
+fn understood<T: DeserializeOwned>(json: Value) -> Result<T, Problem> {
+    serde_path_to_error::deserialize(InputValue::Json(json)).map_err(|error| {
+        let mut place = pointer(error.path());
+        let fault = error.into_inner();
+        if let Some(member) = fault.member {
+            place = format!("{place}/{member}");
+        }
+        mismatch(place, &fault.text)
+    })
+}
+
 async fn json_bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
     if !is_json(request.headers()) {
         let said = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let said = said.map_or_else(|| "none".into(), String::from_utf8_lossy);
-        return Err(problem::UNSUPPORTED_MEDIA_TYPE.detail(format!("its content type is {said}")));
+        let said = said.map_or_else(
+            || "there is no content type".to_owned(),
+            |bytes| format!("the content type is {}", String::from_utf8_lossy(bytes)),
+        );
+        let detail = format!("{said}: send Content-Type: application/json");
+        return Err(problem::UNSUPPORTED_MEDIA_TYPE.detail(detail));
     }
+    let limit = request.extensions().get::<BodyLimit>().copied();
     let read = Bytes::from_request(request, state).await;
-    let bytes = read.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => problem::BODY_TOO_LARGE.problem(),
-        status => refused(status, rejection.body_text()),
+    let bytes = read.map_err(|rejection| match (rejection.status(), limit) {
+        (StatusCode::PAYLOAD_TOO_LARGE, Some(BodyLimit(bytes_max))) => problem::BODY_TOO_LARGE
+            .detail(format!("a body may have {bytes_max} bytes: send less at once")),
+        (status, _) => refused(status, rejection.body_text()),
     })?;
     utf8(bytes)
 }
@@ -171,16 +220,35 @@ fn refused(status: StatusCode, detail: String) -> Problem {
     if status.is_server_error() {
         // A handler that asks for parts which its route does not have: a server fault.
         tracing::error!(detail, "a request cannot be read by its handler");
-        return problem::INTERNAL.problem();
+        return Problem::ours();
     }
     problem::MALFORMED_REQUEST.detail(detail)
 }
 
-fn mismatch(pointer: String, error: &serde_json::Error) -> Problem {
-    // Line and column speak of the text, the pointer of the value; the latter is enough.
+/// A part of the path or the query that is not what is wanted there.
+fn unreadable(name: &str, fault: &InputFault) -> Problem {
+    problem::MALFORMED_REQUEST.detail(format!("{name}: {fault}"))
+}
+
+/// A part of the body that is not what is wanted there.
+fn mismatch(pointer: String, text: &str) -> Problem {
+    problem::INVALID_BODY.in_parts().with_error(pointer, "mismatch", text)
+}
+
+/// A text that is not JSON, in the words of who wrote it.
+fn no_json(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
-    let detail = text.split(" at line ").next().unwrap_or_default();
-    problem::INVALID_BODY.problem().with_error(pointer, "mismatch", detail)
+    let what = text.split(" at line ").next().unwrap_or_default();
+    let what = match what {
+        _ if error.is_eof() => "the body ends before its JSON is complete",
+        "expected value" => "there is no JSON value where one has to be",
+        "trailing characters" => "something follows the JSON value",
+        "recursion limit exceeded" => "lists and objects are nested too deeply",
+        "invalid unicode code point" => "the text is not valid UTF-8",
+        other => other,
+    };
+    let (line, column) = (error.line(), error.column());
+    problem::MALFORMED_JSON.detail(format!("{what}, at line {line}, column {column}"))
 }
 
 /// A place in a body as a JSON pointer (RFC 6901).

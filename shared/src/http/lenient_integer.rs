@@ -10,6 +10,8 @@ use serde::{
 /// Up to here, every whole number has a floating point number of its own.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 
+pub(super) const TOO_LARGE: &str = "is too large or too small a number";
+
 /// Reads a whole number, however it is written: for `#[serde(deserialize_with = "whole")]`.
 pub fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     deserializer.deserialize_any(LenientInteger)
@@ -29,13 +31,15 @@ impl Visitor<'_> for LenientInteger {
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<i64, E> {
-        let too_large = || E::invalid_value(Unexpected::Unsigned(number), &self);
-        i64::try_from(number).map_err(|_large| too_large())
+        i64::try_from(number).map_err(|_large| E::custom(TOO_LARGE))
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<i64, E> {
-        if number.fract() != 0.0 || number.abs() > EXACT_MAX {
+        if number.fract() != 0.0 {
             return Err(E::invalid_value(Unexpected::Float(number), &self));
+        }
+        if number.abs() > EXACT_MAX {
+            return Err(E::custom(TOO_LARGE));
         }
         #[expect(clippy::cast_possible_truncation, reason = "it is whole and small enough")]
         Ok(number as i64)

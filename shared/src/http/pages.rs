@@ -1,13 +1,18 @@
-//! The documentation page of each problem `type`: `/problems/<code>`.
+//! The documentation page of each problem `type`, `/problems/<code>`, and their list, `/problems`:
+//! HTML for browsers, Markdown for everybody else.
 
 use axum::{
     Router,
-    http::header,
+    http::{HeaderMap, HeaderValue, header},
     response::{IntoResponse as _, Response},
     routing::get,
 };
 
-use super::{PathParams, ProblemType, problem};
+use super::{
+    PathParams, ProblemType,
+    html::{VARIES, html_page, prefers_html},
+    problem,
+};
 
 /// The page of one kind of problem.
 #[derive(Clone, Copy, Debug)]
@@ -64,18 +69,43 @@ pub fn has_pages(kinds: &[ProblemType], own: &[ProblemPage]) -> Result<(), Strin
     Ok(())
 }
 
-/// Serves the pages of a service, and those that every service has.
+/// Serves the pages of a service, and those that every service has; `/problems` lists them.
 pub fn problem_pages(own: &'static [ProblemPage]) -> Router {
-    let page = move |PathParams(code): PathParams<String>| async move {
-        own.iter()
-            .chain(SHARED)
-            .find(|page| page.code == code)
-            .map(|page| markdown(page.text))
-            .ok_or_else(|| problem::NOT_FOUND.problem())
+    let every = move || own.iter().chain(SHARED);
+    let page = move |PathParams(code): PathParams<String>, headers: HeaderMap| async move {
+        let page = every().find(|page| page.code == code);
+        let unknown = || {
+            problem::NOT_FOUND
+                .detail(format!("no problem has the code '{code}': GET /problems lists all"))
+        };
+        page.map(|page| readable(page.title(), page.text, &headers)).ok_or_else(unknown)
     };
-    Router::new().route("/problems/{code}", get(page))
+    let list = move |headers: HeaderMap| async move {
+        let mut pages: Vec<&ProblemPage> = every().collect();
+        pages.sort_unstable_by_key(|page| page.code);
+        let line =
+            |page: &&ProblemPage| format!("* [{0}](/problems/{0}): {1}\n", page.code, page.title());
+        let lines: String = pages.iter().map(line).collect();
+        let text = format!("# {LIST}\n\nEach refusal names one of these as its `type`.\n\n{lines}");
+        readable(LIST, &text, &headers)
+    };
+    Router::new().route("/problems", get(list)).route("/problems/{code}", get(page))
 }
 
-fn markdown(text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], text).into_response()
+const LIST: &str = "Problems that this service answers";
+
+impl ProblemPage {
+    /// Its first line, without the sign of a heading.
+    fn title(&self) -> &'static str {
+        self.text.lines().next().unwrap_or_default().trim_start_matches("# ")
+    }
+}
+
+/// The page in HTML for browsers, else as it is written.
+fn readable(title: &str, text: &str, headers: &HeaderMap) -> Response {
+    if prefers_html(headers) {
+        return html_page(title, text);
+    }
+    let form = HeaderValue::from_static("text/markdown; charset=utf-8");
+    ([(header::CONTENT_TYPE, form), VARIES], text.to_owned()).into_response()
 }

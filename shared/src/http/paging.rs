@@ -14,13 +14,13 @@ use utoipa::{
 
 /// Items on a page: 1 to 200; 50 if the caller does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "u16")]
+#[serde(try_from = "i64")]
 pub struct PageLimit(u16);
 
 /// A number of items that no page has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not between 1 and {max}", max = PageLimit::MAX)]
-pub struct BadPageLimit(u16);
+pub struct BadPageLimit(i64);
 
 impl PageLimit {
     const DEFAULT: u16 = 50;
@@ -43,11 +43,12 @@ impl Default for PageLimit {
     }
 }
 
-impl TryFrom<u16> for PageLimit {
+impl TryFrom<i64> for PageLimit {
     type Error = BadPageLimit;
 
-    fn try_from(n: u16) -> Result<Self, BadPageLimit> {
-        if (1..=Self::MAX).contains(&n) { Ok(Self(n)) } else { Err(BadPageLimit(n)) }
+    fn try_from(n: i64) -> Result<Self, BadPageLimit> {
+        let limit = u16::try_from(n).ok().filter(|limit| (1..=Self::MAX).contains(limit));
+        limit.map(Self).ok_or(BadPageLimit(n))
     }
 }
 
@@ -117,7 +118,7 @@ mod tests {
     proptest! {
         #[test]
         fn pages_hold_each_item_once_and_the_last_one_says_so(n in 0..500_u16, limit in 1..=200_u16) {
-            let limit = PageLimit::try_from(limit).unwrap();
+            let limit = PageLimit::try_from(i64::from(limit)).unwrap();
             let (mut seen, mut pages, mut cursor) = (vec![], 0, None);
             loop {
                 let ListPage { items, next_cursor } = page(n, cursor, limit);
@@ -132,7 +133,7 @@ mod tests {
         }
 
         #[test]
-        fn only_a_number_of_items_that_a_page_can_have_is_a_limit(n: u16) {
+        fn only_a_number_of_items_that_a_page_can_have_is_a_limit(n in -300..300_i64) {
             prop_assert_eq!(PageLimit::try_from(n).is_ok(), (1..=200).contains(&n));
         }
     }

@@ -68,6 +68,7 @@ type PerCaller<C> =
 /// Limits the requests per second of each caller.
 #[derive(Debug)]
 pub(super) struct CallerLimiter<C: Clock = DefaultClock> {
+    rate: RateLimit,
     callers: PerCaller<C>,
     clock: C,
     asked: AtomicU32,
@@ -84,7 +85,7 @@ impl<C: Clock + Clone> CallerLimiter<C> {
     fn with_clock(rate: RateLimit, clock: C) -> Self {
         let quota = Quota::per_second(rate.per_second).allow_burst(rate.burst);
         let callers = RateLimiter::new(quota, DefaultKeyedStateStore::default(), clock.clone());
-        Self { callers, clock, asked: AtomicU32::new(0) }
+        Self { rate, callers, clock, asked: AtomicU32::new(0) }
     }
 
     /// Counts a request. An error is the time until the caller's next request is let through.
@@ -109,7 +110,12 @@ pub(super) async fn limit(
         Ok(()) => next.run(request).await,
         Err(wait) => {
             metrics::counter!("http_rate_limited_total").increment(1);
-            problem::RATE_LIMITED.problem().retry_after(wait).into_response()
+            let detail = format!(
+                "nothing was done: one address may send {} requests a second; repeat the request \
+                 after the time in Retry-After",
+                limiter.rate.per_second
+            );
+            problem::RATE_LIMITED.detail(detail).retry_after(wait).into_response()
         }
     }
 }

@@ -19,7 +19,9 @@ pub fn respond<E>(
     match answered {
         IdempotentAnswer::Accepted { answer, replayed } => Ok(response(&answer, replayed)),
         IdempotentAnswer::Refused(reason) => Err(refuse(reason)),
-        IdempotentAnswer::KeyReused => Err(problem::IDEMPOTENCY_KEY_REUSED.problem()),
+        IdempotentAnswer::KeyReused => {
+            Err(problem::IDEMPOTENCY_KEY_REUSED.detail(problem::OTHER_REQUEST))
+        }
     }
 }
 

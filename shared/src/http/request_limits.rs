@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::FutureExt as _;
 
-use super::problem;
+use super::{Problem, problem};
 
 /// Answers for a handler that panics or takes too long. Work that it began in another task goes on.
 pub(super) async fn limits(
@@ -21,10 +21,15 @@ pub(super) async fn limits(
     match tokio::time::timeout(limit, handler).await {
         Ok(Ok(response)) => response,
         // The panic hook has logged it.
-        Ok(Err(_panic)) => problem::INTERNAL.problem().into_response(),
+        Ok(Err(_panic)) => Problem::ours().into_response(),
         Err(_elapsed) => {
             tracing::warn!(limit_ms = limit.as_millis(), "a request took too long");
-            problem::TIMEOUT.problem().retry_after(Duration::from_secs(1)).into_response()
+            let detail = format!(
+                "the answer took more than {} s, and whether the request was processed is unknown: \
+                 repeat it with the same Idempotency-Key, and it takes effect once",
+                limit.as_secs_f64()
+            );
+            problem::TIMEOUT.detail(detail).retry_after(Duration::from_secs(1)).into_response()
         }
     }
 }

@@ -6,6 +6,7 @@ use axum::{Router, body::Body, extract::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -47,11 +48,14 @@ pub async fn serve(
         head: settings.header_limit,
         write: settings.write_limit,
     };
+    let graceful = GracefulShutdown::new();
+    // Tasks that are aborted when this returns: what is not finished in time is cut off.
     let mut connections = JoinSet::new();
     while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &free)).await {
         match accepted {
             Ok((stream, peer, permit)) => {
-                let connection = connection(stream, peer, router.clone(), times, stop.clone());
+                let connection =
+                    connection((stream, peer), router.clone(), times, graceful.watcher());
                 connections.spawn(async move {
                     connection.await;
                     drop(permit);
@@ -68,8 +72,8 @@ pub async fn serve(
         while connections.try_join_next().is_some() {}
     }
     drop(listener);
-    let finished = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(settings.stop_limit, finished).await.is_err() {
+    if tokio::time::timeout(settings.stop_limit, graceful.shutdown()).await.is_err() {
+        while connections.try_join_next().is_some() {}
         tracing::warn!(connections = connections.len(), "requests are cut off");
     }
     Ok(())
@@ -93,11 +97,10 @@ async fn accept(
 }
 
 async fn connection(
-    stream: TcpStream,
-    peer: PeerAddress,
+    (stream, peer): (TcpStream, PeerAddress),
     router: Router,
     times: ConnectionTimes,
-    stop: CancellationToken,
+    stopping: Watcher,
 ) {
     if stream.set_nodelay(true).is_err() {
         // It is gone already.
@@ -117,15 +120,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(times.sum())
         .serve_connection(stream, TowerToHyperService::new(service));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(error) = ended {
+    if let Err(error) = stopping.watch(connection).await {
         tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
     }
 }

@@ -11,6 +11,9 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
+/// What is wrong with an object that has a name twice.
+pub(super) const NAME_TWICE: &str = "has one name more than once";
+
 /// A value in which no object has a name twice.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct StrictJson(pub(super) Value);
@@ -79,7 +82,7 @@ impl<'de> Visitor<'de> for StrictReader {
         let mut object = Map::new();
         while let Some(name) = entries.next_key::<String>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom("a name stands there twice"));
+                return Err(A::Error::custom(NAME_TWICE));
             }
             let value = entries.next_value_seed(self)?;
             object.insert(name, value);
@@ -98,7 +101,7 @@ mod tests {
     fn a_name_that_stands_twice_is_refused_at_every_depth() {
         for text in [r#"{"a":1,"a":1}"#, r#"[{"b":{"a":1,"\u0061":2}}]"#] {
             let error = serde_json::from_str::<StrictJson>(text).unwrap_err();
-            assert!(error.to_string().starts_with("a name stands there twice"), "{error}");
+            assert!(error.to_string().starts_with(NAME_TWICE), "{error}");
         }
     }
 

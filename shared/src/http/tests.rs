@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod edges;
+mod people;
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Order {
@@ -72,7 +73,11 @@ fn app() -> Router {
                 format!("{} {state}", trace.parent)
             }),
         );
-    finish(routes.merge(problem_pages(&[])), &settings())
+    #[derive(utoipa::OpenApi)]
+    #[openapi(info(title = "shop", description = "Sells things."))]
+    struct Document;
+    let document = describe(<Document as utoipa::OpenApi>::openapi(), &[]);
+    finish(api_routes(routes, ApiPages { document, problems: &[] }), &settings())
 }
 
 async fn send(request: Request<Body>) -> Response {
@@ -108,9 +113,50 @@ async fn problem_of(request: Request<Body>, kind: ProblemType) -> (HeaderMap, Va
     assert_eq!(body["code"], kind.code);
     assert_eq!(body["title"], kind.title);
     assert_eq!(body["status"], kind.status.as_u16());
-    assert_eq!(body["instance"], headers["x-request-id"].to_str().unwrap());
+    let id = headers["x-request-id"].to_str().unwrap();
+    assert_eq!(body["request_id"], id);
+    assert_eq!(body["instance"], format!("urn:uuid:{id}"));
+    assert_helps(&body);
     assert_eq!(body["trace_id"].as_str().unwrap().len(), 32);
     (headers, body)
+}
+
+/// What is wrong is said, and it is not the title again.
+fn assert_helps(body: &Value) {
+    let detail = body["detail"].as_str().unwrap_or_else(|| panic!("no detail: {body}"));
+    let said = |text: &str| text.trim_end_matches('.').to_lowercase();
+    assert_ne!(said(detail), said(body["title"].as_str().unwrap()), "{body}");
+}
+
+#[test]
+fn no_kind_of_problem_says_its_title_again() {
+    for kind in problem::ALL {
+        assert_helps(&serde_json::to_value(kind.example()).unwrap());
+    }
+    for refused in [
+        SubmitError::Full,
+        SubmitError::Overloaded { retry_after: Duration::from_secs(1) },
+        SubmitError::Unavailable,
+        SubmitError::Busy,
+        SubmitError::Failed,
+        SubmitError::Stopping,
+    ] {
+        assert_helps(&serde_json::to_value(Problem::from(refused).document(None)).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_instance_is_a_urn_or_is_left_out() {
+    let ask = async |id: &str| {
+        let mut request = get_of("/nowhere");
+        request.headers_mut().insert("x-request-id", id.parse().unwrap());
+        let body: Value = serde_json::from_str(&text(send(request).await).await).unwrap();
+        assert_eq!(body["request_id"], id);
+        body.get("instance").cloned()
+    };
+    let id = "01a20fcc-a92c-76ef-87b5-a07309aa9900";
+    assert_eq!(ask(id).await, Some(json!(format!("urn:uuid:{id}"))));
+    assert_eq!(ask("mine").await, None);
 }
 
 #[tokio::test]
@@ -122,7 +168,7 @@ async fn whatever_cannot_be_read_is_a_problem() {
         (post_of("/orders", &[JSON], "{"), MALFORMED_JSON),
         (post_of("/orders", &[JSON], ""), MALFORMED_JSON),
         (post_of("/orders", &[JSON], r#"{"lines":[]} more"#), MALFORMED_JSON),
-        (post_of("/orders", &[JSON], &deep), INVALID_BODY),
+        (post_of("/orders", &[JSON], &deep), MALFORMED_JSON),
         (post_of("/orders", &[JSON], "\"\u{0}\""), MALFORMED_JSON),
         (post_of("/orders", &[JSON], &large), BODY_TOO_LARGE),
         (post_of("/orders", &[JSON], "[]"), INVALID_BODY),
@@ -156,7 +202,7 @@ async fn a_body_that_does_not_fit_is_told_where() {
         [("/orders", &[JSON][..]), ("/keyed", &[JSON, ("idempotency-key", "k")][..])]
     {
         let (_, problem) = problem_of(post_of(path, headers, body), problem::INVALID_BODY).await;
-        let detail = "invalid type: string \"two\", expected u32";
+        let detail = "has to be a whole number from 0 to 4294967295, but is 'two'";
         let error =
             json!([{ "pointer": "/lines/1/quantity", "detail": detail, "code": "mismatch" }]);
         assert_eq!(problem["errors"], error);
@@ -300,7 +346,8 @@ async fn operators_see_liveness_readiness_and_metrics() {
     send(get_of("/page?limit=3")).await;
     let ask = async |path: &str| {
         let (process_metrics, metrics) = (ProcessMetrics::of(health.clone()), metrics.clone());
-        let router = AdminRoutes::new(process_metrics, metrics, HttpSettings::default()).router();
+        let settings = HttpSettings::default();
+        let router = AdminRoutes::new("shop", process_metrics, metrics, settings).router();
         let response = router.oneshot(get_of(path)).await.unwrap();
         (response.status(), text(response).await)
     };

@@ -39,42 +39,66 @@ fn what_is_not_one_key_is_refused() {
     assert_eq!(IdempotencyKey::parse(&long[1..]).unwrap().as_str().len(), 255);
 }
 
+fn of(text: &str) -> RequestFingerprint {
+    RequestFingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap())
+}
+
 #[test]
 fn a_fingerprint_sees_the_value_not_its_spelling() {
-    let of = |text: &str| {
-        RequestFingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap())
-    };
-    assert_eq!(
-        of(r#"{"a":1,"b":[2,{"d":3,"c":4}]}"#),
-        of(r#" {"b":[2,{"c":4,"d":3}], "\u0061":1} "#)
-    );
-    assert_ne!(of(r#"{"a":1}"#), of(r#"{"a":2}"#));
-    assert_ne!(of("[[1],2]"), of("[1,[2]]"));
-    assert_ne!(of(r#""1""#), of("1"));
+    for (one, other) in [
+        (r#"{"a":1,"b":[2,{"d":3,"c":4}]}"#, r#" {"b":[2,{"c":4,"d":3}], "\u0061":1} "#),
+        (r#"{"quantity":2}"#, r#"{"quantity":2.0}"#),
+        ("[1,10,0.001,-0]", "[1e0,1E1,1e-3,0]"),
+        (r#"[{"lines":[{"n":100}]}]"#, r#"[{"lines":[{"n":1.00e2}]}]"#),
+        (r#""\u20ac/\n\ud83d\ude00""#, "\"\u{20ac}\\/\\u000a\u{1f600}\""),
+        // Names are sorted by UTF-16 (RFC 8785, 3.2.3), whatever order they are sent in.
+        (
+            "{\"\u{fb33}\":1,\"\u{1f600}\":2,\"\u{20ac}\":3}",
+            "{\"\u{20ac}\":3,\"\u{fb33}\":1,\"\u{1f600}\":2}",
+        ),
+    ] {
+        assert_eq!(of(one), of(other), "{one} {other}");
+    }
+    for (one, other) in [
+        (r#"{"a":1}"#, r#"{"a":2}"#),
+        ("[[1],2]", "[1,[2]]"),
+        (r#""1""#, "1"),
+        ("2", "2.5"),
+        ("9007199254740991", "9007199254740990"),
+        (r#""\u0041\u030a""#, r#""\u00c5""#),
+    ] {
+        assert_ne!(of(one), of(other), "{one} {other}");
+    }
+}
+
+#[test]
+fn a_fingerprint_is_the_digest_of_the_canonical_form_of_rfc_8785() {
+    let body =
+        r#"{"numbers":[333333333.33333329,1E30,4.50,2e-3],"literals":[true,false],"a":null}"#;
+    let text = b"POST\0/things\0\
+        {\"literals\":[true,false],\"numbers\":[333333333.3333333,1e+30,4.5,0.002]}";
+    assert_eq!(of(body).as_bytes(), &Sha256::digest(text)[..]);
 }
 
 #[test]
 fn a_name_without_a_value_is_as_good_as_none_and_a_value_without_a_name_is_not() {
-    let of = |text: &str| {
-        RequestFingerprint::of("POST", "/things", &serde_json::from_str(text).unwrap())
-    };
     assert_eq!(of(r#"{"a":1,"b":null,"c":[{"d":null}]}"#), of(r#"{"a":1,"c":[{}]}"#));
     assert_ne!(of("[null]"), of("[]"));
     assert_ne!(of("{}"), of("null"));
 }
 
 #[test]
-fn a_request_is_known_by_the_fingerprint_that_an_earlier_version_kept() {
+fn a_request_is_known_by_the_fingerprints_that_earlier_versions_kept() {
     let (understood, spelling) = (json!({ "n": 2 }), json!({ "n": 2.0, "name": null }));
     let now = RequestFingerprint::of_spelled("POST", "/things", &understood, &spelling);
-    // The SHA-256 of the text that was digested then.
-    let text = b"POST\0/things\0{\"n\":2.0,\"name\":null,}";
-    let kept = RequestFingerprint::from_bytes(&Sha256::digest(text)).unwrap();
-    assert!(now.is_of(&kept));
+    // The SHA-256 of the texts that were digested then.
+    for text in [&b"POST\0/things\0{\"n\":2.0,\"name\":null,}"[..], b"POST\0/things\0{\"n\":2,}"] {
+        let kept = RequestFingerprint::from_bytes(&Sha256::digest(text)).unwrap();
+        assert!(now.is_of(&kept));
+        let three = json!({ "n": 3 });
+        assert!(!RequestFingerprint::of_spelled("POST", "/things", &three, &three).is_of(&kept));
+    }
     assert!(now.is_of(&RequestFingerprint::of("POST", "/things", &understood)));
-    let other =
-        RequestFingerprint::of_spelled("POST", "/things", &json!({ "n": 3 }), &json!({ "n": 3 }));
-    assert!(!other.is_of(&kept));
 }
 
 #[test]

@@ -34,7 +34,7 @@ async fn admin(n: i64) -> (PgPool, Router) {
     let messages = Some(parts as _);
     let letters = DeadLetterAdmin { messages, ..DeadLetterAdmin::new(pool.clone()) };
     let limits = http::HttpSettings { request_limit: PATIENCE, ..http::HttpSettings::default() };
-    (pool, http::finish(dead_letters(letters), &limits))
+    (pool, http::finish(dead_letters(letters).routes, &limits))
 }
 
 async fn ask(app: &Router, request: Request<Body>) -> (StatusCode, Value) {
@@ -144,7 +144,8 @@ async fn what_cannot_be_is_refused_with_a_problem() {
 async fn until_the_service_has_started_its_admin_server_answers_health_and_nothing_else() {
     let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let process_metrics = ProcessMetrics::of(ProcessHealth::default());
-    let admin = AdminRoutes::new(process_metrics, metrics, http::HttpSettings::default());
+    let admin =
+        AdminRoutes::new("loan-service", process_metrics, metrics, http::HttpSettings::default());
     let app = admin.router();
     let status = async |path| {
         let request = Request::get(path).body(Body::empty()).unwrap();
@@ -152,9 +153,52 @@ async fn until_the_service_has_started_its_admin_server_answers_health_and_nothi
     };
     let (early, problem) = get(&app, "/dead-letters").await;
     assert_eq!((early.as_u16(), &problem["code"]), (503, &json!("unavailable")));
-    assert_eq!((status("/livez").await, status("/").await), (200, 503));
+    assert_eq!((status("/livez").await, status("/nowhere").await), (200, 503));
+    assert_eq!(linked(&app).await, ["/readyz?verbose", "/livez", "/metrics"]);
     let (pool, _) = database().await;
-    admin.complete(dead_letters(DeadLetterAdmin::new(pool)));
+    admin.complete(dead_letters(DeadLetterAdmin::new(pool)), &[]);
     assert_eq!((status("/livez").await, status("/dead-letters").await), (200, 200));
-    assert_eq!(status("/").await, 404);
+    assert_eq!(status("/nowhere").await, 404);
+}
+
+/// The links of the index, in order.
+async fn linked(app: &Router) -> Vec<String> {
+    let (status, index) = get(app, "/").await;
+    assert_eq!(status, StatusCode::OK);
+    let links = index["links"].as_array().unwrap().iter();
+    links.map(|link| link["path"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn the_index_of_the_admin_server_names_every_route_of_it() {
+    let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
+    let health = ProcessHealth::default();
+    health.component("http").ready();
+    let admin = AdminRoutes::new(
+        "loan-service",
+        ProcessMetrics::of(health),
+        metrics,
+        http::HttpSettings { request_limit: PATIENCE, ..http::HttpSettings::default() },
+    );
+    let (pool, _) = database().await;
+    let own = http::OperatorRoutes {
+        routes: Router::new().route("/loans", axum::routing::get(async || "none")),
+        links: vec![http::IndexLink::page("/loans", "Open loans")],
+    };
+    admin.complete(own.and(dead_letters(DeadLetterAdmin::new(pool))), &[]);
+    let app = admin.router();
+    let paths = linked(&app).await;
+    assert!(paths.len() >= 10, "{paths:?}");
+    for path in paths.iter().filter(|path| !path.contains('{')) {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        assert_eq!(app.clone().oneshot(request).await.unwrap().status(), 200, "{path}");
+    }
+    let request = Request::get("/").header("accept", "text/html").body(Body::empty()).unwrap();
+    let answer = app.clone().oneshot(request).await.unwrap();
+    let page = to_bytes(answer.into_body(), 1_000_000).await.unwrap();
+    let page = String::from_utf8(page.to_vec()).unwrap();
+    assert!(page.contains("<h1>loan-service, for operators</h1>"), "{page}");
+    for path in paths {
+        assert!(page.contains(&path), "{path}: {page}");
+    }
 }

@@ -23,7 +23,8 @@ async fn parts_connections_and_memory_are_as_they_are_when_asked() {
     let process_metrics = ProcessMetrics::of(health);
     let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
     let settings = http::HttpSettings::default();
-    let admin = AdminRoutes::new(process_metrics.clone(), metrics, settings).router();
+    let admin =
+        AdminRoutes::new("loan-service", process_metrics.clone(), metrics, settings).router();
     let ask = async || {
         let request = Request::get("/metrics").body(Body::empty()).unwrap();
         let answer = admin.clone().oneshot(request).await.unwrap();

@@ -97,6 +97,18 @@ async fn sent(request: &RequestBuilder) -> Response {
     }
 }
 
+/// Words of the program that a caller cannot know.
+const OF_THE_PROGRAM: [&str; 8] = [
+    "unknown variant",
+    "missing field",
+    "invalid type",
+    "struct ",
+    "u16",
+    "i64",
+    "serde",
+    "parsing",
+];
+
 /// Properties of every refusal.
 async fn assert_refused(http: &Client, base: &str, case: &str, request: RequestBuilder) -> Value {
     let response = sent(&request).await;
@@ -115,6 +127,12 @@ async fn assert_refused(http: &Client, base: &str, case: &str, request: RequestB
             problem[part].as_str().is_some_and(|text| !text.is_empty()),
             "{case}: {part}: {text}"
         );
+    }
+    assert!(problem["instance"].as_str().unwrap().starts_with("urn:uuid:"), "{case}: {text}");
+    let lower = |part: &str| problem[part].as_str().unwrap().to_lowercase();
+    assert_ne!(lower("detail"), lower("title"), "{case}: {text}");
+    for word in OF_THE_PROGRAM {
+        assert!(!lower("detail").contains(word), "{case}: {word}: {text}");
     }
     if problem["code"] == "invalid-body" {
         let errors = problem["errors"].as_array().unwrap();
@@ -232,6 +250,38 @@ async fn refuses_paths_and_queries(http: &Client, it: &Operation) {
     }
 }
 
+/// Each refusal in the description has examples with its status, whose pages exist; says how many
+/// examples there are.
+async fn examples_are_of_their_kind(http: &Client, base: &str) -> usize {
+    let document = answered(http.get(format!("{base}/openapi.json"))).await;
+    let document: Value = document.json().await.unwrap();
+    assert_eq!(document["info"]["version"], env!("CARGO_PKG_VERSION"));
+    let mut seen = 0;
+    let operations = document["paths"].as_object().unwrap().values();
+    for operation in operations.flat_map(|methods| methods.as_object().unwrap().values()) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let content = &response["content"]["application/problem+json"];
+            if content.is_null() {
+                continue;
+            }
+            let examples = content["examples"].as_object();
+            let examples = examples.unwrap_or_else(|| panic!("{operation} {status}"));
+            for (code, example) in examples {
+                let value = &example["value"];
+                assert_eq!(value["code"], code.as_str(), "{status}: {value}");
+                assert_ne!(value["detail"], value["title"], "{value}");
+                if status != "default" {
+                    assert_eq!(value["status"].to_string(), *status, "{value}");
+                }
+                let page = format!("{base}{}", value["type"].as_str().unwrap());
+                assert_eq!(answered(http.get(page)).await.status(), 200, "{value}");
+                seen += 1;
+            }
+        }
+    }
+    seen
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_stranger_sends_to_any_endpoint_is_refused_in_one_form_and_nothing_is_done() {
     let (stage, http) = (stage::open().await, client());
@@ -248,6 +298,8 @@ async fn whatever_a_stranger_sends_to_any_endpoint_is_refused_in_one_form_and_no
             }
             asked += 1;
         }
+        let typed = examples_are_of_their_kind(&http, &base).await;
+        assert!(typed > 10, "{member}: {typed} examples");
         assert_refused(&http, &base, "nowhere", http.get(format!("{base}/nowhere"))).await;
     }
     assert!(asked >= 14, "{asked} operations are described");

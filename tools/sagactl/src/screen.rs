@@ -99,11 +99,6 @@ pub fn finish(program: &str) -> Option<ExitCode> {
     Some(ExitCode::FAILURE)
 }
 
-/// How wide the terminal is to which standard output goes, if it goes to one.
-pub fn columns() -> Option<usize> {
-    Term::stdout().size_checked().map(|(_, columns)| columns.into())
-}
-
 /// Lines that change while work goes on; plain lines where there is no terminal. A board is over
 /// once something is said below it: what comes after needs a new one.
 #[derive(Debug, Default)]

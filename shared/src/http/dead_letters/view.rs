@@ -38,7 +38,7 @@ impl FromStr for LetterCursor {
             let at = OffsetDateTime::from_unix_timestamp_nanos(nanos).ok()?;
             Some(Self { at, id: Uuid::parse_str(id).ok()? })
         };
-        parse().ok_or("it is not the next_cursor of a page")
+        parse().ok_or("is not the next_cursor of a page")
     }
 }
 

@@ -32,7 +32,8 @@ async fn a_process_is_ready_when_all_its_parts_are() {
     let listener = bind("admin", SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let mut address = listener.local_addr().unwrap();
     let metrics = telemetry::init(telemetry::LogFormat::Pretty, "off").unwrap();
-    let admin = AdminRoutes::new(ProcessMetrics::of(health), metrics, HttpSettings::default());
+    let admin =
+        AdminRoutes::new("shop", ProcessMetrics::of(health), metrics, HttpSettings::default());
     let routes = admin.router();
     let stop = CancellationToken::new();
     let serving = serve(listener, routes, HttpSettings::default(), stop.clone());

@@ -68,9 +68,6 @@ pub struct HistoryEntry {
     /// When, by the clock of the service that says so.
     #[serde(default)]
     pub at: String,
-    /// What is particular about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
     /// All else that the API says of it.
     #[serde(flatten)]
     pub more: BTreeMap<String, Value>,

@@ -1,6 +1,7 @@
 //! Orders on a terminal. Their texts are the service's: each stays on its line.
 
 use contract::currency;
+use serde_json::Value;
 use shared::visible_text::visible;
 
 use super::client::{HistoryEntry, ShownOrder};
@@ -42,9 +43,23 @@ pub(super) fn whole(order: &ShownOrder) -> Vec<String> {
 
 /// What has happened, and when, in one line.
 pub(super) fn entry(entry: &HistoryEntry) -> String {
-    let detail = entry.detail.as_deref().map(|detail| format!("  {}", visible(detail)));
-    let (at, what) = (milliseconds(&entry.at), visible(&entry.what));
-    format!("  {}  {what}{}", visible(&at), detail.unwrap_or_default())
+    let (at, what, facts) = (milliseconds(&entry.at), &entry.what, facts(entry).join(", "));
+    visible(format!("  {at}  {what:<20} {facts}").trim_end()).into_owned()
+}
+
+/// What is particular about it, in words.
+fn facts(entry: &HistoryEntry) -> Vec<String> {
+    let text = |name: &str| entry.more.get(name)?.as_str().map(str::to_owned);
+    let notification = text("notification").zip(text("channel"));
+    let notification = notification.map(|(kind, channel)| format!("{kind} by {channel}"));
+    let short = |line: &Value| {
+        let number = |name: &str| line.get(name).and_then(Value::as_i64).unwrap_or_default();
+        let sku = line.get("sku").and_then(Value::as_str).unwrap_or_default();
+        format!("{sku}: {} wanted, {} there", number("requested"), number("available"))
+    };
+    let missing = entry.more.get("missing").and_then(Value::as_array).into_iter().flatten();
+    let texts = [notification, text("reason"), text("decline_code"), text("gateway_reference")];
+    texts.into_iter().flatten().chain(missing.map(short)).collect()
 }
 
 /// How an order ended or stands, in a sentence.
@@ -94,7 +109,13 @@ mod tests {
             "id": ORDER, "status": "cancelled", "reason": "out-of-stock", "total": 1_290,
             "currency": "EUR", "placed_at": "2026-01-02T03:04:05.678Z",
             "due_at": "2026-01-02T03:14:05Z", "lines": [{ "sku": "lamp", "quantity": 2 }],
-            "history": [{ "at": "2026-01-02T03:04:05.67Z", "what": "order-placed" }],
+            "history": [
+                { "at": "2026-01-02T03:04:05.67Z", "what": "order-placed" },
+                { "at": "2026-01-02T03:04:05.7Z", "what": "stock-rejected",
+                  "missing": [{ "sku": "lamp", "requested": 2, "available": 0 }] },
+                { "at": "2026-01-02T03:04:06Z", "what": "notification-failed", "reason": "refused",
+                  "notification": "cancelled", "channel": "email" },
+            ],
         }))
         .unwrap()
     }
@@ -117,6 +138,8 @@ mod tests {
             "status     cancelled: out-of-stock",
             "line       2 x lamp",
             "  03:04:05.670  order-placed",
+            "  03:04:05.700  stock-rejected       lamp: 2 wanted, 0 there",
+            "  03:04:06.000  notification-failed  cancelled by email, refused",
         ] {
             assert!(lines.iter().any(|line| line == expected), "{expected}: {lines:#?}");
         }
@@ -131,6 +154,6 @@ mod tests {
         let shown = serde_json::to_value(order()).unwrap();
         assert_eq!(shown["due_at"], "2026-01-02T03:14:05Z");
         assert_eq!(shown["lines"][0]["quantity"], 2);
-        assert!(shown.get("more").is_none() && shown["history"][0].get("detail").is_none());
+        assert!(shown.get("more").is_none() && shown["history"][0].get("more").is_none());
     }
 }

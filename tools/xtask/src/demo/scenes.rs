@@ -76,6 +76,7 @@ fn scenes() -> Vec<DemoOrder> {
         name,
         wish: OrderWish {
             lines: vec![(sku.to_owned(), 1)],
+            currency: "EUR".to_owned(),
             payment_method: payment_method.to_owned(),
             email: format!("{who}@example.org"),
         },
@@ -245,20 +246,17 @@ pub(super) fn summary(ended: &[EndedOrder]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use crate::client::HistoryEntry;
+    use serde_json::json;
 
     use super::*;
 
     fn ended(status: &str, reason: Option<&str>, history: &[&str]) -> EndedOrder {
-        let entry = |what: &&str| HistoryEntry { what: (*what).to_owned() };
-        let order = ShownOrder {
-            id: Uuid::nil(),
-            status: status.to_owned(),
-            reason: reason.map(str::to_owned),
-            total: Some(1890),
-            currency: Some("EUR".to_owned()),
-            history: history.iter().map(entry).collect(),
-        };
+        let history: Vec<_> = history.iter().map(|what| json!({ "what": what })).collect();
+        let order = json!({
+            "id": Uuid::nil(), "status": status, "reason": reason, "total": 1890, "currency": "EUR",
+            "history": history,
+        });
+        let order = serde_json::from_value(order).unwrap();
         EndedOrder { name: "a scene", order, instead_of: None }
     }
 
