@@ -135,8 +135,9 @@ fn explain(status: StatusCode, problem: &Value) -> String {
     let errors = errors.iter().filter_map(|value| {
         Some(format!("{} {}", text(value, "pointer")?, text(value, "detail")?))
     });
-    let details: Vec<String> = text(problem, "detail").into_iter().chain(errors).collect();
-    if details.is_empty() { title } else { format!("{title}: {}", details.join("; ")) }
+    // The detail names the parts already, where there are any.
+    let detail = text(problem, "detail").unwrap_or_else(|| errors.collect::<Vec<_>>().join("; "));
+    if detail.is_empty() { title } else { format!("{title}: {detail}") }
 }
 
 async fn read<T: DeserializeOwned>(request: reqwest::RequestBuilder) -> anyhow::Result<T> {
