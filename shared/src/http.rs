@@ -33,7 +33,7 @@ pub use self::{
     index::IndexLink,
     lenient_integer::whole,
     lookup::look_up,
-    pages::{ProblemPage, has_pages, problem_pages},
+    pages::{ProblemPage, has_pages},
     paging::{BadPageLimit, ListPage, PageLimit},
     problem::{FieldError, Problem, ProblemDocument, ProblemExample, ProblemType},
     rate::RateLimit,

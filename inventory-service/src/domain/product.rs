@@ -41,13 +41,13 @@ pub struct ProductOffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOffer {
     /// The name is empty, too long or not printable.
-    #[error("name is not 1 to {} printable characters", ProductOffer::NAME_CHARS_MAX)]
+    #[error("is not 1 to {} printable characters", ProductOffer::NAME_CHARS_MAX)]
     Name,
     /// The price is negative or too high.
-    #[error("price_minor is not between 0 and {}", ProductOffer::PRICE_MAX)]
+    #[error("is not between 0 and {}", ProductOffer::PRICE_MAX)]
     Price,
     /// The currency is not one for prices.
-    #[error("currency is not one of ISO 4217 that has a minor unit, in capital letters")]
+    #[error("is not one of ISO 4217 that has a minor unit, in capital letters")]
     Currency,
 }
 

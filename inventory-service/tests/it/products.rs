@@ -123,7 +123,7 @@ async fn each_way_to_be_wrong_has_its_problem() {
         ("lamp", offer("Lamp", 1, "XYZ"), 422, "invalid-body", Some("/currency")),
         ("lamp", offer("Lamp", 1, "XXX"), 422, "invalid-body", Some("/currency")),
         ("lamp", offer("Lamp", 1, "XAU"), 422, "invalid-body", Some("/currency")),
-        ("lamp", json!({"name": "Lamp"}), 422, "invalid-body", Some("")),
+        ("lamp", json!({"name": "Lamp"}), 422, "invalid-body", Some("/price_minor")),
         ("lamp", json!({"name": 1}), 422, "invalid-body", Some("/name")),
     ];
     for (sku, body, status, expected, pointer) in puts {

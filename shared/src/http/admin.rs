@@ -104,14 +104,14 @@ impl AdminRoutes {
 /// Routes for operators, and what the index of the admin server says of them.
 #[derive(Clone, Debug, Default)]
 pub struct OperatorRoutes {
-    /// The routes.
+    /// The routes themselves, with their state.
     pub routes: Router,
     /// A link for each.
     pub links: Vec<IndexLink>,
 }
 
 impl OperatorRoutes {
-    /// These and others.
+    /// These routes and others, with the links of both.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.links.extend(other.links);

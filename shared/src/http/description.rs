@@ -21,15 +21,29 @@ pub type OwnProblems = [(&'static str, &'static [ProblemType])];
 /// The media type of a refusal.
 const PROBLEM: &str = "application/problem+json";
 
+/// Refusals that an operation need not describe itself, and whether they say when to ask again.
+const GENERAL: [(&str, &str, bool); 6] = [
+    ("400", "The request cannot be read.", false),
+    ("413", "The body is too large.", false),
+    ("415", "The body has to be application/json.", false),
+    ("429", "You ask too often: ask again after `Retry-After`.", true),
+    ("503", "Not now: ask again after `Retry-After`.", true),
+    ("default", "Any other refusal.", false),
+];
+
 /// Completes the description of an API: the version of the workspace, the refusals that any request
 /// can meet, and examples of refusals.
 pub fn describe(mut api: OpenApi, own: &OwnProblems) -> OpenApi {
     env!("CARGO_PKG_VERSION").clone_into(&mut api.info.version);
     for path in api.paths.paths.values_mut() {
         for (method, operation) in operations_mut(path) {
-            add(operation, "429", "You ask too often: ask again after `Retry-After`.", true);
-            add(operation, "default", "Any other refusal.", false);
             let kinds = kinds(method, operation, own);
+            for (status, description, says_when) in GENERAL {
+                let is_answered = kinds.iter().any(|kind| kind.status.as_str() == status);
+                if is_answered || status == "default" {
+                    add(operation, status, description, says_when);
+                }
+            }
             for (status, response) in &mut operation.responses.responses {
                 let RefOr::T(response) = response else { continue };
                 if let Some(RefOr::T(content)) = response.content.get_mut(PROBLEM) {

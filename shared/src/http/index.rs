@@ -49,7 +49,7 @@ pub(super) struct ServerIndex {
 }
 
 impl ServerIndex {
-    /// Its route.
+    /// The route that answers with it.
     pub(super) fn routes(self) -> Router {
         Router::new().route("/", get(async move |headers: HeaderMap| self.answer(&headers)))
     }

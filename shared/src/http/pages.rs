@@ -70,7 +70,7 @@ pub fn has_pages(kinds: &[ProblemType], own: &[ProblemPage]) -> Result<(), Strin
 }
 
 /// Serves the pages of a service, and those that every service has; `/problems` lists them.
-pub fn problem_pages(own: &'static [ProblemPage]) -> Router {
+pub(super) fn problem_pages(own: &'static [ProblemPage]) -> Router {
     let every = move || own.iter().chain(SHARED);
     let page = move |PathParams(code): PathParams<String>, headers: HeaderMap| async move {
         let page = every().find(|page| page.code == code);

@@ -35,15 +35,15 @@ pub struct ProblemType {
 /// What an occurrence of a problem says, for example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProblemExample {
-    /// Its detail.
+    /// The detail of an occurrence.
     Detail(&'static str),
     /// What is wrong with one part of the body.
     Part {
         /// Where, as a JSON pointer.
         pointer: &'static str,
-        /// What, for programs.
+        /// What is wrong, for programs.
         code: &'static str,
-        /// What, for people.
+        /// What is wrong, for people.
         detail: &'static str,
     },
 }

@@ -299,7 +299,7 @@ async fn whatever_a_stranger_sends_to_any_endpoint_is_refused_in_one_form_and_no
             asked += 1;
         }
         let typed = examples_are_of_their_kind(&http, &base).await;
-        assert!(typed > 10, "{member}: {typed} examples");
+        assert!(typed >= 5, "{member}: {typed} examples");
         assert_refused(&http, &base, "nowhere", http.get(format!("{base}/nowhere"))).await;
     }
     assert!(asked >= 14, "{asked} operations are described");

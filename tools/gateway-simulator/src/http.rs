@@ -11,8 +11,9 @@ use axum::{
     Router,
     body::Body,
     extract::DefaultBodyLimit,
-    http::{HeaderValue, Response, StatusCode, header},
+    http::{HeaderValue, Method, Response, StatusCode, header},
     middleware,
+    response::IntoResponse as _,
     routing::{delete, get, post},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -23,6 +24,8 @@ use crate::{
     executor::ExecutorHandle,
     faults::{CallEnding, FaultSwitches},
 };
+
+const NO_ROUTE: &str = "No such route: GET / lists what there is.";
 
 const BODY_BYTES_MAX: usize = 16 * 1_024;
 
@@ -57,7 +60,15 @@ pub(crate) fn router(gateway: Arc<GatewayState>) -> Router {
     reads
         .merge(writes)
         .merge(test_api)
-        .fallback(async || respond(RequestRefusal::NotFound("No such route.").answer()))
+        .route("/", get(test_api::index))
+        .fallback(async || respond(RequestRefusal::NotFound(NO_ROUTE).answer()))
+        // Either has the header `Allow`, which the router adds.
+        .method_not_allowed_fallback(async |method: Method| {
+            if method == Method::OPTIONS {
+                return StatusCode::NO_CONTENT.into_response();
+            }
+            respond(RequestRefusal::MethodNotAllowed.answer())
+        })
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(gateway)
 }

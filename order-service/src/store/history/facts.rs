@@ -40,7 +40,7 @@ pub struct ShortLine {
 }
 
 impl EventFacts {
-    /// Why it happened.
+    /// Facts of an event that has a reason only.
     pub fn reason(text: &str) -> Self {
         Self { reason: Some(text.to_owned()), ..Self::default() }
     }

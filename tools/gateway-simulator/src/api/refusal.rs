@@ -23,6 +23,8 @@ pub enum RequestRefusal {
     KeyInUse,
     /// There is no such thing.
     NotFound(&'static str),
+    /// The route takes other methods.
+    MethodNotAllowed,
     /// Less than can be charged.
     ChargeTooSmall,
     /// More than can be charged.
@@ -78,6 +80,12 @@ impl RequestRefusal {
                 (409, KEY, "idempotency_key_in_use", "A request with this key is being executed.")
             }
             Self::NotFound(message) => (404, REQUEST, "resource_missing", *message),
+            Self::MethodNotAllowed => (
+                405,
+                REQUEST,
+                "method_not_allowed",
+                "This route does not take the method: the header Allow lists what it takes.",
+            ),
             Self::ChargeTooSmall => {
                 (400, REQUEST, "amount_too_small", "The amount is less than can be charged.")
             }

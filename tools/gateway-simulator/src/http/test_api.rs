@@ -16,6 +16,29 @@ use crate::{
     faults::FaultSettings,
 };
 
+/// `GET /`: what there is.
+pub(super) async fn index() -> Response<Body> {
+    respond(ApiAnswer::of(
+        200,
+        &json!({
+            "name": "gateway-simulator",
+            "version": env!("CARGO_PKG_VERSION"),
+            "about": "A payment gateway with faults: no money is moved.",
+            "links": {
+                "GET /charges": "Charges, newest first",
+                "GET /charges/{id}": "One of them, with its refunds",
+                "POST /charges": "Charges a card, under an Idempotency-Key",
+                "GET /refunds": "Refunds, newest first",
+                "POST /refunds": "Refunds a charge, under an Idempotency-Key",
+                "GET /summary": "Counts and sums of all of these",
+                "GET /faults": "What is broken on purpose; PUT breaks it, DELETE repairs all",
+                "DELETE /keys": "Forgets every Idempotency-Key",
+                "GET /livez": "Whether it lives",
+            },
+        }),
+    ))
+}
+
 /// `GET /livez`
 pub(super) async fn livez() -> Response<Body> {
     respond(ApiAnswer::of(200, &json!({ "status": "ok" })))

@@ -91,7 +91,7 @@ pub(crate) async fn rest_of(stream: &mut TcpStream) -> Vec<u8> {
     received
 }
 
-fn client() -> Client {
+pub(crate) fn client() -> Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| rustls::crypto::ring::default_provider().install_default().unwrap());
     Client::builder().timeout(DEADLINE).build().unwrap()
