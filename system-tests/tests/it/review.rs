@@ -18,7 +18,11 @@ async fn reviews(stage: &Stage, order_id: Uuid) -> Vec<String> {
         answered(http_client().unwrap().get(url)).await.json().await.unwrap_or_default();
     let history = order["history"].as_array().cloned().unwrap_or_default();
     let shown = history.iter().filter(|entry| entry["what"] == "payment-under-review");
-    shown.map(|entry| entry["detail"].as_str().unwrap_or_default().to_owned()).collect()
+    let reason = |entry: &Value| {
+        let reason = entry.get("reason").or_else(|| entry.get("detail"));
+        reason.and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    shown.map(reason).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -164,14 +164,14 @@ fn the_image_finds_dashboards_alerts_and_services_where_they_are() {
         "./deploy/grafana/provider.yaml:/otel-lgtm/grafana/conf/provisioning/dashboards/saga.yaml:ro",
         "./deploy/grafana/dashboards:/otel-lgtm/saga/dashboards:ro",
         "./deploy/grafana/prometheus.yaml:/otel-lgtm/prometheus.yaml:ro",
-        "./deploy/alerts/saga.yaml:/otel-lgtm/saga/alerts.yaml:ro",
+        "alerts:/otel-lgtm/saga/alerts:ro",
     ] {
         assert!(mounts.iter().any(|mounted| mounted == mount), "{mount}");
     }
     let provider: Value = serde_saphyr::from_str(&file("deploy/grafana/provider.yaml")).unwrap();
     assert_eq!(provider["providers"][0]["options"]["path"], "/otel-lgtm/saga/dashboards");
     let config: Value = serde_saphyr::from_str(&file("deploy/grafana/prometheus.yaml")).unwrap();
-    assert_eq!(config["rule_files"], serde_json::json!(["/otel-lgtm/saga/alerts.yaml"]));
+    assert_eq!(config["rule_files"], serde_json::json!(["/otel-lgtm/saga/alerts/saga.yaml"]));
     assert_eq!(config["global"]["scrape_interval"], SCRAPED_EVERY);
     let scraped: Vec<(String, String)> = config["scrape_configs"]
         .as_array()
