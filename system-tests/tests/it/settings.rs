@@ -231,6 +231,11 @@ async fn an_empty_variable_is_not_set_for_the_operators_command_either() {
         ("audit", "no demo or compose stack answers at http://127.0.0.1:9001"),
         ("contract", "no demo or compose stack answers at http://127.0.0.1:8081"),
     ] {
+        // Where something runs at the usual ports, nothing can be said of a machine where nothing does.
+        let usual = expected.rsplit_once("//").unwrap().1.split(' ').next().unwrap();
+        if tokio::net::TcpStream::connect(usual).await.is_ok() {
+            continue;
+        }
         let mut command = Command::new(&program);
         command.args(words.split(' ')).envs(names.iter().map(|name| (name, "")));
         command.env("TMPDIR", temporary.path());

@@ -117,7 +117,7 @@ struct PlaceOptions {
     #[arg(long, default_value = "EUR")]
     currency: String,
     /// The Idempotency-Key: the same key again is the same order (default: a new one).
-    #[arg(long)]
+    #[arg(long, value_parser = order_key)]
     key: Option<String>,
     /// Follows the order until it has ended.
     #[arg(long)]
@@ -162,6 +162,15 @@ fn order_line(text: &str) -> Result<(String, i32), String> {
         Ok(quantity) if !sku.is_empty() => Ok((sku.to_owned(), quantity)),
         _ => Err("a line is SKU=N, as in coffee-beans=2".to_owned()),
     }
+}
+
+/// A key as it stands between quotes in its header.
+fn order_key(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\';
+    if (1..=255).contains(&text.len()) && text.bytes().all(is_plain) {
+        return Ok(text.to_owned());
+    }
+    Err("a key is 1 to 255 visible ASCII characters, without quotes and backslashes".to_owned())
 }
 
 impl PlaceOptions {
@@ -337,6 +346,14 @@ mod tests {
         assert_eq!(order_line("lamp"), Ok(("lamp".to_owned(), 1)));
         for wrong in ["lamp=", "=2", "lamp=two", "lamp=2.0"] {
             assert!(order_line(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_one_that_its_header_can_hold() {
+        assert_eq!(order_key("my-order_7"), Ok("my-order_7".to_owned()));
+        for wrong in ["", "two words", "\"", "\\", "Käse", "a\nb", &"k".repeat(256)] {
+            assert!(order_key(wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -70,7 +70,10 @@ fn put(mut to: impl Write, line: &str) -> io::Result<()> {
 /// A value as one JSON document on standard output.
 pub fn say_json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value);
-    say(visible_json(&text.context("the answer cannot be written as JSON")?));
+    let text = text.context("the answer cannot be written as JSON")?;
+    // Line ends within texts are escaped already.
+    let lines: Vec<_> = text.lines().map(visible_json).collect();
+    say(lines.join("\n"));
     Ok(())
 }
 

@@ -42,11 +42,11 @@ impl<const N: usize> TextTable<N> {
         let gaps = usize::from(GAP) * N.saturating_sub(1);
         match width {
             Some(width) if longest.iter().sum::<usize>() + gaps > width => self.blocks(),
-            _ => self.table(width, longest),
+            _ => self.table(width, &longest),
         }
     }
 
-    fn table(&self, width: Option<usize>, longest: [usize; N]) -> Vec<String> {
+    fn table(&self, width: Option<usize>, longest: &[usize; N]) -> Vec<String> {
         let mut table = Table::new();
         table.load_style(presets::NOTHING);
         if self.headings.iter().any(|heading| !heading.is_empty()) {
@@ -54,11 +54,12 @@ impl<const N: usize> TextTable<N> {
         }
         table.add_rows(&self.rows);
         let least = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        table.set_constraints(
-            longest.map(|n| ColumnConstraint::LowerBoundary(Width::Fixed(least(n)))),
-        );
         for (n, column) in table.column_iter_mut().enumerate() {
-            column.set_padding((0, if n + 1 < N { GAP } else { 0 }));
+            let gap = if n + 1 < N { GAP } else { 0 };
+            column.set_padding((0, gap));
+            // A boundary counts the padding.
+            let boundary = Width::Fixed(least(longest[n]).saturating_add(gap));
+            column.set_constraint(ColumnConstraint::LowerBoundary(boundary));
         }
         match width {
             Some(width) => {
