@@ -71,7 +71,12 @@ fn operations_mut(path: &mut PathItem) -> impl Iterator<Item = (&'static str, &m
 /// The kinds of problems that an operation can answer. Its own replace the general ones that say
 /// less.
 fn kinds(method: &str, operation: &Operation, own: &OwnProblems) -> Vec<ProblemType> {
-    use super::problem::*;
+    use super::problem::{
+        BODY_TOO_LARGE, BUSY, IDEMPOTENCY_KEY_MALFORMED, IDEMPOTENCY_KEY_MISSING,
+        IDEMPOTENCY_KEY_REUSED, INTERNAL, INVALID_BODY, MALFORMED_JSON, MALFORMED_REQUEST,
+        NOT_FOUND, OVERLOADED, RATE_LIMITED, STOPPING, TIMEOUT, UNAVAILABLE,
+        UNSUPPORTED_MEDIA_TYPE,
+    };
     let name = operation.operation_id.as_deref().unwrap_or_default();
     let own = own.iter().find(|(operation, _)| *operation == name);
     let own = own.map(|(_, kinds)| *kinds).unwrap_or_default();

@@ -100,11 +100,11 @@ mod tests {
     fn base64(bytes: &[u8]) -> String {
         const DIGITS: &[u8; 64] =
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let digit = |bits: u32, n: usize| match bits >> (18 - 6 * n) & 63 {
-            value => char::from(DIGITS[value as usize]),
-        };
+        let digit =
+            |bits: u32, n: usize| char::from(DIGITS[((bits >> (18 - 6 * n)) & 63) as usize]);
         let groups = bytes.chunks(3).flat_map(|group| {
-            let bits = (0..3).fold(0, |bits, n| bits << 8 | u32::from(*group.get(n).unwrap_or(&0)));
+            let bits =
+                (0..3).fold(0, |bits, n| (bits << 8) | u32::from(*group.get(n).unwrap_or(&0)));
             (0..4).map(move |n| if n <= group.len() { digit(bits, n) } else { '=' })
         });
         groups.collect()

@@ -31,7 +31,7 @@ impl InputFault {
     }
 
     /// Something else is wanted than what is there.
-    pub(super) fn other_than(wanted: impl Display, is: Unexpected<'_>) -> Self {
+    pub(super) fn other_than(wanted: &str, is: Unexpected<'_>) -> Self {
         Self::here(format!("has to be {wanted}, but is {}", found(is)))
     }
 }
@@ -53,7 +53,7 @@ impl Error for InputFault {
     }
 
     fn invalid_type(is: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::other_than(wanted(&expected.to_string()), is)
+        Self::other_than(&wanted(&expected.to_string()), is)
     }
 
     fn invalid_value(is: Unexpected<'_>, expected: &dyn Expected) -> Self {
@@ -65,7 +65,7 @@ impl Error for InputFault {
     }
 
     fn unknown_variant(name: &str, known: &'static [&'static str]) -> Self {
-        Self::other_than(one_of(known), Unexpected::Str(name))
+        Self::other_than(&one_of(known), Unexpected::Str(name))
     }
 
     fn unknown_field(_name: &str, known: &'static [&'static str]) -> Self {

@@ -1,6 +1,6 @@
 //! What a caller sent, to be read as a type: a JSON value, or a text of the path or the query.
 //!
-//! Its errors are [`InputFault`]s. Stricter than serde_json in one thing: an object is an object,
+//! Its errors are [`InputFault`]s. Stricter than `serde_json` in one thing: an object is an object,
 //! and no list of its members' values in the order in which a struct has them.
 
 use serde::{
@@ -83,10 +83,10 @@ impl<'de> Deserializer<'de> for InputValue {
         match self {
             Self::Json(Value::Null) => visitor.visit_unit(),
             Self::Json(Value::Bool(value)) => visitor.visit_bool(value),
-            Self::Json(Value::Number(n)) => match number(&n) {
-                Unexpected::Unsigned(n) => visitor.visit_u64(n),
-                Unexpected::Signed(n) => visitor.visit_i64(n),
-                _ => visitor.visit_f64(n.as_f64().unwrap_or(f64::NAN)),
+            Self::Json(Value::Number(n)) => match (n.as_u64(), n.as_i64()) {
+                (Some(n), _) => visitor.visit_u64(n),
+                (None, Some(n)) => visitor.visit_i64(n),
+                (None, None) => visitor.visit_f64(n.as_f64().unwrap_or(f64::NAN)),
             },
             Self::Json(Value::String(text)) | Self::Text(text) => visitor.visit_string(text),
             Self::Json(Value::Array(items)) => {
@@ -115,10 +115,10 @@ impl<'de> Deserializer<'de> for InputValue {
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, InputFault> {
-        match &self {
-            Self::Text(text) if text == "true" => visitor.visit_bool(true),
-            Self::Text(text) if text == "false" => visitor.visit_bool(false),
-            _ => self.deserialize_any(visitor),
+        let read = if let Self::Text(text) = &self { text.parse().ok() } else { None };
+        match read {
+            Some(value) => visitor.visit_bool(value),
+            None => self.deserialize_any(visitor),
         }
     }
 
@@ -133,10 +133,10 @@ impl<'de> Deserializer<'de> for InputValue {
         _fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, InputFault> {
-        match self {
-            Self::Json(Value::Object(_)) | Self::Query(_) => self.deserialize_any(visitor),
-            other => Err(InputFault::other_than("an object", other.is())),
+        if matches!(self, Self::Json(Value::Object(_)) | Self::Query(_)) {
+            return self.deserialize_any(visitor);
         }
+        Err(InputFault::other_than("an object", self.is()))
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -145,12 +145,10 @@ impl<'de> Deserializer<'de> for InputValue {
         names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, InputFault> {
-        match self {
-            Self::Json(Value::String(text)) | Self::Text(text) => {
-                visitor.visit_enum(text.into_deserializer())
-            }
-            other => Err(InputFault::other_than(one_of(names), other.is())),
-        }
+        let (Self::Json(Value::String(text)) | Self::Text(text)) = self else {
+            return Err(InputFault::other_than(&one_of(names), self.is()));
+        };
+        visitor.visit_enum(text.into_deserializer())
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(

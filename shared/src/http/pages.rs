@@ -1,6 +1,8 @@
 //! The documentation page of each problem `type`, `/problems/<code>`, and their list, `/problems`:
 //! HTML for browsers, Markdown for everybody else.
 
+use std::fmt::Write as _;
+
 use axum::{
     Router,
     http::{HeaderMap, HeaderValue, header},
@@ -83,9 +85,12 @@ pub(super) fn problem_pages(own: &'static [ProblemPage]) -> Router {
     let list = move |headers: HeaderMap| async move {
         let mut pages: Vec<&ProblemPage> = every().collect();
         pages.sort_unstable_by_key(|page| page.code);
-        let line =
-            |page: &&ProblemPage| format!("* [{0}](/problems/{0}): {1}\n", page.code, page.title());
-        let lines: String = pages.iter().map(line).collect();
+        let lines = pages.iter().fold(String::new(), |mut lines, page| {
+            let (code, title) = (page.code, page.title());
+            // Writing to a string cannot fail.
+            writeln!(lines, "* [{code}](/problems/{code}): {title}").unwrap_or_default();
+            lines
+        });
         let text = format!("# {LIST}\n\nEach refusal names one of these as its `type`.\n\n{lines}");
         readable(LIST, &text, &headers)
     };
