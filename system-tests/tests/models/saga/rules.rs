@@ -118,7 +118,7 @@ pub(super) fn all(bounds: &Bounds) -> Vec<Property<Saga>> {
         }),
         Property::always(TOLD_TRULY, |_, world: &World| !world.broken.has(Broken::TOLD_IN_VAIN)),
         Property::always(REVIEWS_SHOWN, |saga: &Saga, world: &World| {
-            !world.rests() || !saga.waits_for_a_person(world) || saga.review_is_shown(world)
+            !world.rests() || !saga.waits_for_a_person(world) || review_is_shown(world)
         }),
         Property::always(REVIEWS_MOVE_NOTHING, |_, world: &World| {
             !world.broken.has(Broken::MOVED_BY_REVIEW)
@@ -164,6 +164,13 @@ fn reachable(bounds: &Bounds) -> Vec<Property<Saga>> {
     all
 }
 
+/// Whether order-service has read all that was said of reviews, and something was.
+fn review_is_shown(world: &World) -> bool {
+    let read = world.inbox[Service::Order.at()];
+    let mut said = world.said.iter().filter(|word| REVIEWS.contains(word)).peekable();
+    said.peek().is_some() && said.all(|word| read.has(word))
+}
+
 impl Saga {
     fn is(&self, world: &World, standing: order::Standing) -> bool {
         self.facts.order[usize::from(world.order)] == standing
@@ -176,13 +183,6 @@ impl Saga {
     fn waits_for_a_person(&self, world: &World) -> bool {
         use payment::Standing as S;
         matches!(self.payment(world), S::WrongAmount | S::RefundFailed | S::InDoubt)
-    }
-
-    /// Whether order-service has read all that was said of reviews, and something was.
-    fn review_is_shown(&self, world: &World) -> bool {
-        let read = world.inbox[Service::Order.at()];
-        let mut said = world.said.iter().filter(|word| REVIEWS.contains(word)).peekable();
-        said.peek().is_some() && said.all(|word| read.has(word))
     }
 
     fn is_paid_and_sold(&self, world: &World) -> bool {
