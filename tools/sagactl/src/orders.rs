@@ -303,7 +303,9 @@ async fn list(
 async fn cancel(orders: &OrderClient, id: Uuid, json: bool) -> anyhow::Result<ExitCode> {
     let order = accepted(async || match orders.cancel(id).await? {
         PlaceAnswer::Refused(StatusCode::NOT_FOUND, _) => Err(watch::unknown(id)),
-        answer => Ok(answer),
+        answer @ (PlaceAnswer::Accepted(_) | PlaceAnswer::Busy(_) | PlaceAnswer::Refused(..)) => {
+            Ok(answer)
+        }
     })
     .await?;
     if json {
