@@ -11,10 +11,12 @@ use crate::{
 
 const ENVIRONMENT: &str = "\
 Environment:
-  SAGA_STACK           `native` (default: local processes) or `docker` (containers)
-  SAGA_STACK_BROKERS, SAGA_STACK_POSTGRES, SAGA_STACK_REGISTRY, SAGA_STACK_SMTP,
-  SAGA_STACK_MAIL_API  addresses of servers that run already: all of them, then nothing is started
-  SAGA_STACK_CACHE     where servers are installed, once per machine
+  SAGA_STACK            `native` (default: local processes) or `docker`
+  SAGA_STACK_BROKERS, SAGA_STACK_POSTGRES, SAGA_STACK_REGISTRY,
+  SAGA_STACK_SMTP, SAGA_STACK_MAIL_API
+                        addresses of servers that run already; if all are set,
+                        nothing is started
+  SAGA_STACK_CACHE      where servers are installed, once per machine
 The command finds the addresses in the same variables.
 
 Exit code: that of the command.
@@ -23,8 +25,9 @@ Examples:
   devstack cargo test -p shared
   devstack psql -c 'SELECT 1'";
 
-/// Starts a real Kafka, PostgreSQL, schema registry and mail sink for tests, runs a command beside them,
-/// and removes them with their data when it ends.
+/// Runs a command beside a real Kafka, PostgreSQL, schema registry and mail sink.
+///
+/// The servers are started for it, and removed with their data when it ends.
 #[derive(Debug, Parser)]
 #[command(version, after_help = ENVIRONMENT)]
 pub struct CommandLine {
