@@ -117,6 +117,11 @@ impl RecordKind {
         self.topic
     }
 
+    /// The `ce_type` of the messages that carry it.
+    pub fn event_type(&self) -> &'static str {
+        self.event_type
+    }
+
     /// The subject under which its schemas are kept: one per topic.
     fn subject(&self, prefix: &str) -> String {
         format!("{prefix}{}-value", self.topic)

@@ -11,6 +11,7 @@ mod chaos;
 mod containers;
 mod crash;
 mod crowd;
+mod demo;
 mod emptied_registry;
 mod few_connections;
 mod foreign;

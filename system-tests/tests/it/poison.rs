@@ -4,7 +4,10 @@ use contract::StockReserved;
 use devstack::TestWait;
 use shared::{clock::Clock, codec::Record as _, message::MessageEnvelope};
 use sqlx::{Connection as _, PgConnection};
-use xtask::cluster::{AuditExpectation, ProcessName};
+use xtask::{
+    cluster::{AuditExpectation, ProcessName},
+    poison::{self, BadMessage},
+};
 
 use crate::{
     raw::{self, Raw},
@@ -110,4 +113,30 @@ async fn of_reason(stage: &stage::Stage, reason: &str) -> i64 {
         conn.close().await.unwrap();
     }
     all
+}
+
+/// What `xtask poison` puts on a topic is kept for the reason that it promises, and an order under the
+/// same key is confirmed all the same.
+#[tokio::test]
+async fn each_kind_of_poison_is_dead_for_its_own_reason() {
+    let stage = stage::open().await;
+    let order = stage.place("load-0001", "tok_visa").await;
+    let key = order.id.to_string();
+    for (kind, reason) in [
+        (BadMessage::NotAvro, "body"),
+        (BadMessage::UnknownSchema, "body"),
+        (BadMessage::MissingHeaders, "envelope"),
+        (BadMessage::WrongSubject, "envelope"),
+    ] {
+        let before = of_reason(&stage, reason).await;
+        let message = poison::poisoned("payment-done", &key, kind).unwrap();
+        poison::send(&stage.cluster.broker(), &message).await.unwrap();
+        let mut patience = TestWait::until("it is dead");
+        while of_reason(&stage, reason).await == before {
+            patience.look_again(kind).await;
+        }
+    }
+    let order = stage.history(order.id, &["notification-sent"]).await;
+    assert_eq!(order.status, "confirmed");
+    stage.close(AuditExpectation { dead_letters: 4 }).await;
 }

@@ -63,7 +63,8 @@ async fn open_in_turn(
     let environment = SETTINGS.iter().chain(environment).map(own).collect();
     let security = stack.secured().map(security_of).unwrap_or_default();
     let prefix = devstack::unique_prefix();
-    let options = ClusterOptions { prefix, products: 20, security, environment };
+    let options =
+        ClusterOptions { prefix, products: 20, security, environment, ..ClusterOptions::default() };
     let cluster =
         ServiceCluster::start(stack.urls(), options, &ProgressBoard::new()).await.unwrap();
     let orders = OrderClient::at(http_client().unwrap(), &cluster.url(ProcessName::Orders));

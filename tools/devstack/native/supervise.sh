@@ -1,12 +1,13 @@
-# Keeps one server on a leash. Arguments: log file, last signal, grace in seconds, then the server's command line.
+# Keeps one server on a leash. Arguments: last signal, grace in seconds, then the server's command line.
 #
 # Standard input is the leash: our parent holds its other end. A line on it names a signal to pass on.
 # Its end means that the parent is gone, however it went: the server gets the last signal and, after the grace, KILL.
 # Standard output is only held, never written: the sweeper removes the data when nobody holds it any more.
-log=$1 last=$2 grace=$3
-shift 3
-exec 3<&0 2>>"$log"
-"$@" </dev/null >>"$log" 2>&1 3<&- &
+# Standard error is the log, of the server and of this script.
+last=$1 grace=$2
+shift 2
+exec 3<&0
+"$@" </dev/null >&2 3<&- &
 server=$!
 (
   while read -r signal <&3; do kill -s "$signal" "$server"; done

@@ -25,7 +25,7 @@ use crate::{
     PartState, StackError, StackPart, StackUrls, StartProgress, StorageDurability, WantedParts,
     native::{
         LeftoverSweeper, POSTGRES_SETTINGS, REGISTRY_PATH, REGISTRY_SUBJECTS, last_lines,
-        tool::on_path,
+        ports::PortPair, tool::on_path,
     },
     prefix::unique_prefix,
     probe::{PATIENCE, ServerProbe},
@@ -122,6 +122,7 @@ impl ContainerStarter<'_> {
         for (name, value) in KAFKA_SETTINGS {
             request = request.with_env_var(name, value);
         }
+        let request = self.placed(StackPart::Kafka, request, &[KAFKA_PORT]);
         let container = RunningContainer::start(StackPart::Kafka, request).await?;
         let brokers = container.address(KAFKA_PORT).await?;
         let probe = ServerProbe::Kafka { brokers: brokers.clone(), client: vec![] };
@@ -144,6 +145,7 @@ impl ContainerStarter<'_> {
             .with_cmd(command)
             .with_ready_conditions(vec![])
             .with_label(LABEL, &self.label);
+        let request = self.placed(StackPart::Postgres, request, &[POSTGRES_PORT]);
         let container = RunningContainer::start(StackPart::Postgres, request).await?;
         let server = container.address(POSTGRES_PORT).await?;
         let url = format!("postgres://postgres:postgres@{server}/postgres");
@@ -157,6 +159,7 @@ impl ContainerStarter<'_> {
             .with_exposed_port(REGISTRY_PORT)
             .with_env_var("APICURIO_RULES_GLOBAL_COMPATIBILITY", "FULL_TRANSITIVE")
             .with_label(LABEL, &self.label);
+        let request = self.placed(StackPart::Registry, request, &[REGISTRY_PORT]);
         let container = RunningContainer::start(StackPart::Registry, request).await?;
         let address = container.address(REGISTRY_PORT).await?;
         let url = format!("http://{address}{REGISTRY_PATH}");
@@ -172,12 +175,34 @@ impl ContainerStarter<'_> {
             .with_env_var("MP_SMTP_AUTH_ACCEPT_ANY", "1")
             .with_env_var("MP_SMTP_AUTH_ALLOW_INSECURE", "1")
             .with_label(LABEL, &self.label);
+        let request = self.placed(StackPart::Mail, request, &[MAIL_API_PORT, SMTP_PORT]);
         let container = RunningContainer::start(StackPart::Mail, request).await?;
         let smtp = container.address(SMTP_PORT).await?;
         let address = container.address(MAIL_API_PORT).await?;
         let api = format!("http://{address}");
         self.answers(container, &ServerProbe::Http { address, path: "/readyz" }, &api).await?;
         Ok((smtp, api))
+    }
+
+    /// The request with the first of these ports where the part is wanted, if that is free.
+    fn placed<I: Image>(
+        &self,
+        part: StackPart,
+        request: ContainerRequest<I>,
+        inside: &[ContainerPort],
+    ) -> ContainerRequest<I> {
+        let wanted = self.parts.port(part);
+        let Some(free) =
+            wanted.filter(|port| PortPair::claim_near([wanted, None]).numbers[0] == *port)
+        else {
+            return request;
+        };
+        // Where one port is chosen, the engine publishes no other by itself: 0 is any.
+        let numbers = std::iter::once(free).chain(std::iter::repeat(0));
+        inside
+            .iter()
+            .zip(numbers)
+            .fold(request, |request, (inside, outside)| request.with_mapped_port(outside, *inside))
     }
 
     /// What `starting` gives, if the part is wanted.

@@ -16,6 +16,7 @@
 //! **Architecture invariant:** nothing that is started here outlives the process that started it,
 //! whatever becomes of that process.
 
+pub mod cli;
 mod config;
 mod docker;
 mod error;
@@ -43,7 +44,10 @@ pub use native::{
     server::signs::processor_time,
     tool::InstallTool,
 };
-pub use part::{ServerSource, StackPart, StackUrls, StopMode, StorageDurability, WantedParts};
+pub use part::{
+    EndedPart, MovedPart, ServerSource, StackPart, StackUrls, StopMode, StorageDurability,
+    WantedParts,
+};
 pub use patience::{TestWait, none_left, until};
 pub use prefix::unique_prefix;
 pub use progress::{PartState, SilentProgress, StartProgress};

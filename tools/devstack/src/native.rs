@@ -31,7 +31,7 @@ use self::{
 use crate::{
     PartState, StackError, StackPart, StackUrls, StartProgress, StopMode, StorageDurability,
     WantedParts,
-    part::{ServerForm, server_of},
+    part::{EndedPart, ServerForm, server_of},
 };
 
 /// The servers that were started, and the folder in which they work.
@@ -49,7 +49,7 @@ impl NativeServers {
         parts: &WantedParts,
         progress: &dyn StartProgress,
     ) -> Result<(StackUrls, Self), StackError> {
-        let workspace = ServerFolder::new()?;
+        let workspace = ServerFolder::logging_to(parts.logs.clone())?;
         let secured = match parts.form {
             ServerForm::Secured => Some(SecuredServers::new(&workspace)?),
             ServerForm::Plain | ServerForm::Cluster => None,
@@ -58,12 +58,12 @@ impl NativeServers {
             cache: InstallCache::open(progress)?,
             workspace,
             secured,
-            durability: parts.durability,
+            parts,
             progress,
         };
         let (kafka, stores, mail) = tokio::try_join!(
-            if_wanted(parts, StackPart::Kafka, starter.kafka(parts.form)),
-            starter.stores(parts),
+            if_wanted(parts, StackPart::Kafka, starter.kafka()),
+            starter.stores(),
             if_wanted(parts, StackPart::Mail, starter.mail()),
         )?;
         let (mut urls, mut servers) = (StackUrls::default(), Vec::new());
@@ -99,6 +99,15 @@ impl NativeServers {
             roots.extend(server.root().await.map(|root| (*part, root)));
         }
         roots
+    }
+
+    /// The servers that have ended without being told to.
+    pub(crate) async fn ended(&self) -> Vec<EndedPart> {
+        let mut ended = Vec::new();
+        for (_, server) in &self.servers {
+            ended.extend(server.ended().await);
+        }
+        ended
     }
 
     pub(crate) fn secured(&self) -> Option<&SecuredServers> {
@@ -137,7 +146,7 @@ struct NativeStarter<'a> {
     cache: InstallCache<'a>,
     workspace: ServerFolder,
     secured: Option<SecuredServers>,
-    durability: StorageDurability,
+    parts: &'a WantedParts,
     progress: &'a dyn StartProgress,
 }
 
@@ -158,12 +167,12 @@ impl NativeStarter<'_> {
         self.progress.state(part, &PartState::Ready(address.to_owned()));
     }
 
-    async fn kafka(&self, form: ServerForm) -> Result<(Vec<NativeServer>, String), StackError> {
+    async fn kafka(&self) -> Result<(Vec<NativeServer>, String), StackError> {
         let java = java::install(&self.cache, StackPart::Kafka).await?;
         let installed = kafka::install(&self.cache, &java).await?;
         self.progress.state(StackPart::Kafka, &PartState::Starting);
-        let (workspace, durability) = (&self.workspace, self.durability);
-        let (servers, brokers) = match (form, &self.secured) {
+        let (workspace, durability) = (&self.workspace, self.parts.durability);
+        let (servers, brokers) = match (self.parts.form, &self.secured) {
             (ServerForm::Cluster, _) => {
                 let starting = Box::pin(installed.start_cluster(workspace, durability));
                 let (servers, brokers) = starting.await?;
@@ -174,8 +183,9 @@ impl NativeStarter<'_> {
                 (vec![started.0], started.1)
             }
             (ServerForm::Plain | ServerForm::Secured, _) => {
-                let (server, brokers) =
-                    installed.start(workspace, durability, ClassSharing::Use).await?;
+                let port = self.parts.port(StackPart::Kafka);
+                let started = installed.start(port, workspace, durability, ClassSharing::Use);
+                let (server, brokers) = started.await?;
                 (vec![server], brokers)
             }
         };
@@ -184,10 +194,8 @@ impl NativeStarter<'_> {
     }
 
     /// The registry waits for Postgres only if it keeps its schemas there.
-    async fn stores(
-        &self,
-        parts: &WantedParts,
-    ) -> Result<(Option<StartedServer>, Option<StartedServer>), StackError> {
+    async fn stores(&self) -> Result<(Option<StartedServer>, Option<StartedServer>), StackError> {
+        let parts = self.parts;
         let durable = parts.durability == StorageDurability::Durable
             && parts.form != ServerForm::Secured
             && parts.has(StackPart::Postgres);
@@ -206,7 +214,7 @@ impl NativeStarter<'_> {
         let home = postgres::install(&self.cache).await?;
         self.progress.state(StackPart::Postgres, &PartState::Starting);
         let (server, url) =
-            postgres::start(&home, &self.workspace, self.durability, self.secured.as_ref()).await?;
+            postgres::start(&home, &self.workspace, self.parts, self.secured.as_ref()).await?;
         self.ready(StackPart::Postgres, server_of(&url));
         Ok((server, url))
     }
@@ -215,7 +223,9 @@ impl NativeStarter<'_> {
         let java = java::install(&self.cache, StackPart::Registry).await?;
         let installed = registry::install(&self.cache, &java).await?;
         self.progress.state(StackPart::Registry, &PartState::Starting);
-        let (server, url) = installed.start(&self.workspace, &storage, ClassSharing::Use).await?;
+        let port = self.parts.port(StackPart::Registry);
+        let started = installed.start(port, &self.workspace, &storage, ClassSharing::Use);
+        let (server, url) = started.await?;
         self.ready(StackPart::Registry, &url);
         Ok((server, url))
     }
@@ -223,7 +233,8 @@ impl NativeStarter<'_> {
     async fn mail(&self) -> Result<mail::StartedMail, StackError> {
         let program = mail::install(&self.cache).await?;
         self.progress.state(StackPart::Mail, &PartState::Starting);
-        let started = mail::start(&program, &self.workspace).await?;
+        let port = self.parts.port(StackPart::Mail);
+        let started = mail::start(&program, port, &self.workspace).await?;
         self.ready(StackPart::Mail, &started.api);
         Ok(started)
     }

@@ -1,6 +1,6 @@
 //! The parts of a stack: which are wanted, from where, in which form, and where they answer.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
 
 /// A server that the system is built upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +48,8 @@ pub struct WantedParts {
     pub(crate) wanted: Vec<StackPart>,
     pub(crate) durability: StorageDurability,
     pub(crate) form: ServerForm,
+    pub(crate) ports: Vec<(StackPart, u16)>,
+    pub(crate) logs: Option<PathBuf>,
 }
 
 /// In which form broker and database are wanted.
@@ -72,7 +74,28 @@ impl WantedParts {
             wanted: wanted.to_vec(),
             durability: StorageDurability::Durable,
             form: ServerForm::Plain,
+            ports: Vec::new(),
+            logs: None,
         }
+    }
+
+    /// The same parts at these ports where they are free. Without this, and where they are not, a
+    /// free port is chosen.
+    #[must_use]
+    pub fn near(self, ports: &[(StackPart, u16)]) -> Self {
+        Self { ports: ports.to_vec(), ..self }
+    }
+
+    /// The same parts, where local processes write their logs into this folder, which stays. It has
+    /// to be there.
+    #[must_use]
+    pub fn logging_to(self, folder: PathBuf) -> Self {
+        Self { logs: Some(folder), ..self }
+    }
+
+    /// The port at which a part is wanted.
+    pub(crate) fn port(&self, part: StackPart) -> Option<u16> {
+        self.ports.iter().find(|(of, _)| *of == part).map(|(_, port)| *port)
     }
 
     /// The same parts, for tests.
@@ -127,6 +150,28 @@ pub struct StackUrls {
     pub mail_api: String,
 }
 
+/// A part that answers at another port than the one at which it was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedPart {
+    pub part: StackPart,
+    /// The port that was taken.
+    pub taken: u16,
+    /// Where the part answers instead.
+    pub address: String,
+}
+
+/// A server that has ended without being told to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedPart {
+    pub part: StackPart,
+    /// How it ended.
+    pub status: String,
+    /// The file with all that it wrote.
+    pub log: PathBuf,
+    /// The last lines of that file.
+    pub last_lines: String,
+}
+
 /// How a part is made to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
@@ -149,8 +194,28 @@ impl StackUrls {
     }
 }
 
+/// The port in an address, with or without scheme and path.
+pub(crate) fn port_of(address: &str) -> Option<u16> {
+    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
+    let server = rest.split('/').next()?;
+    server.rsplit_once(':')?.1.parse().ok()
+}
+
 /// The `host:port` in a Postgres URL.
 pub(crate) fn server_of(postgres: &str) -> &str {
     let rest = postgres.rsplit_once('@').map_or(postgres, |(_, rest)| rest);
     rest.split_once('/').map_or(rest, |(server, _)| server)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_port_is_found_in_every_form_of_address() {
+        for address in ["127.0.0.1:81", "http://127.0.0.1:81", "http://localhost:81/apis/v7"] {
+            assert_eq!(port_of(address), Some(81), "{address}");
+        }
+        assert_eq!(port_of("nowhere"), None);
+    }
 }

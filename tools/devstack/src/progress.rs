@@ -17,6 +17,8 @@ pub enum PartState {
     Installing(String),
     /// The server is starting.
     Starting,
+    /// The server will lack something, and this is what the user can do about it.
+    Lacking(String),
     /// The server answers at this address.
     Ready(String),
 }
@@ -26,6 +28,7 @@ impl fmt::Display for PartState {
         match self {
             Self::Installing(what) => write!(formatter, "installing {what}"),
             Self::Starting => formatter.write_str("starting"),
+            Self::Lacking(what) => formatter.write_str(what),
             Self::Ready(address) => write!(formatter, "ready at {address}"),
         }
     }

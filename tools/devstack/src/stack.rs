@@ -6,13 +6,17 @@ use crate::{
     PartState, StackError, StartProgress, config,
     docker::StackContainers,
     native::{KafkaUi, NativeServers, authority::SecuredServers},
-    part::{ServerForm, ServerSource, StackPart, StackUrls, StopMode, WantedParts},
+    part::{
+        EndedPart, MovedPart, ServerForm, ServerSource, StackPart, StackUrls, StopMode,
+        WantedParts, port_of,
+    },
 };
 
 /// A running stack. Dropping it ends what it started.
 #[derive(Debug)]
 pub struct ServerStack {
     urls: StackUrls,
+    parts: WantedParts,
     origin: StackOrigin,
     ui: Mutex<Option<KafkaUi>>,
 }
@@ -41,25 +45,55 @@ impl ServerStack {
             return Err(StackError::NativeOnly);
         }
         match source {
-            ServerSource::Environment | ServerSource::Auto => given(&parts, progress),
+            ServerSource::Environment | ServerSource::Auto => given(parts, progress),
             ServerSource::Docker => {
                 let (urls, containers) = Box::pin(StackContainers::start(&parts, progress)).await?;
-                Ok(Self::new(urls, StackOrigin::Docker(containers)))
+                Ok(Self::new(urls, parts, StackOrigin::Docker(containers)))
             }
             ServerSource::Native => {
                 let (urls, native) = Box::pin(NativeServers::start(&parts, progress)).await?;
-                Ok(Self::new(urls, StackOrigin::Native(Box::new(native))))
+                Ok(Self::new(urls, parts, StackOrigin::Native(Box::new(native))))
             }
         }
     }
 
-    fn new(urls: StackUrls, origin: StackOrigin) -> Self {
-        Self { urls, origin, ui: Mutex::new(None) }
+    fn new(urls: StackUrls, parts: WantedParts, origin: StackOrigin) -> Self {
+        Self { urls, parts, origin, ui: Mutex::new(None) }
     }
 
     /// The addresses of the parts.
     pub fn urls(&self) -> &StackUrls {
         &self.urls
+    }
+
+    /// The parts that answer at another port than the one at which they were wanted; none where the
+    /// addresses were given.
+    pub async fn moved(&self) -> Vec<MovedPart> {
+        if matches!(self.origin, StackOrigin::Given) {
+            return vec![];
+        }
+        let ui = self.ui.lock().await;
+        let moved = |&(part, taken): &(StackPart, u16)| {
+            let address = match (part, &*ui) {
+                (StackPart::Ui, Some(ui)) => ui.url(),
+                _ => self.urls.of(part),
+            };
+            let elsewhere = port_of(address).is_some_and(|port| port != taken);
+            elsewhere.then(|| MovedPart { part, taken, address: address.to_owned() })
+        };
+        self.parts.ports.iter().filter_map(moved).collect()
+    }
+
+    /// The servers that have ended without being told to. Of containers nothing is said.
+    pub async fn ended(&self) -> Vec<EndedPart> {
+        let mut ended = match &self.origin {
+            StackOrigin::Native(native) => native.ended().await,
+            StackOrigin::Given | StackOrigin::Docker(_) => vec![],
+        };
+        if let Some(ui) = &*self.ui.lock().await {
+            ended.extend(ui.ended().await);
+        }
+        ended
     }
 
     /// The environment under which another process uses this stack instead of starting its own.
@@ -93,7 +127,7 @@ impl ServerStack {
         let mut ui = self.ui.lock().await;
         let ui = match &mut *ui {
             Some(ui) => ui,
-            none => none.insert(KafkaUi::start(&self.urls, progress).await?),
+            none => none.insert(KafkaUi::start(&self.urls, &self.parts, progress).await?),
         };
         Ok(ui.url().to_owned())
     }
@@ -120,8 +154,11 @@ impl ServerStack {
         self.native(part)?.stop(part, 0, how).await
     }
 
-    /// Starts a stopped part again and waits until it answers.
+    /// Starts a part again that was stopped or has ended, and waits until it answers.
     pub async fn start_part(&self, part: StackPart) -> Result<(), StackError> {
+        if let (StackPart::Ui, Some(ui)) = (part, &*self.ui.lock().await) {
+            return ui.resume().await;
+        }
         self.native(part)?.resume(part, 0).await
     }
 
@@ -159,10 +196,10 @@ impl ServerStack {
     }
 }
 
-fn given(parts: &WantedParts, progress: &dyn StartProgress) -> Result<ServerStack, StackError> {
+fn given(parts: WantedParts, progress: &dyn StartProgress) -> Result<ServerStack, StackError> {
     let urls = config::urls(&parts.wanted)?;
     for part in &parts.wanted {
         progress.state(*part, &PartState::Ready(urls.of(*part).to_owned()));
     }
-    Ok(ServerStack::new(urls, StackOrigin::Given))
+    Ok(ServerStack::new(urls, parts, StackOrigin::Given))
 }

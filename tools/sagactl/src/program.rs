@@ -8,8 +8,8 @@ use shared::config;
 use crate::{screen, signal};
 
 /// Reads the command line of the program `name`, does what it asks and returns the exit code.
-/// Ctrl-C ends the work by dropping it: every process that it started goes with it. An error is
-/// printed here and nowhere else.
+/// Ctrl-C and SIGTERM end the work by dropping it, unless it ends itself in order: every process that
+/// it started goes with it. An error is printed here and nowhere else.
 pub fn run<C, W>(name: &str, work: impl FnOnce(C) -> W) -> ExitCode
 where
     C: Parser,
@@ -23,7 +23,7 @@ where
     runtime.block_on(async {
         let outcome = tokio::select! {
             outcome = work => outcome,
-            () = signal::interrupted() => Ok(ExitCode::from(130)),
+            code = signal::ends_at_once() => Ok(ExitCode::from(code)),
             () = screen::lost() => Ok(ExitCode::FAILURE),
         };
         let code = outcome.unwrap_or_else(|error| failed(name, &error));

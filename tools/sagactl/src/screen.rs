@@ -10,6 +10,7 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     io::{self, IsTerminal as _, Write},
+    pin::pin,
     process::ExitCode,
     sync::{LazyLock, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -17,9 +18,10 @@ use std::{
 
 use anyhow::Context as _;
 use console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use shared::visible_text::{visible, visible_json, visible_lines};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::text_table;
@@ -29,6 +31,12 @@ const NOBODY_READS: u8 = 141;
 
 /// Lines of an error that go on begin with so many spaces.
 const NEXT_LINE: usize = 2;
+
+/// Where the state of a line begins on a board.
+const STATE_COLUMN: usize = 25;
+
+/// How often work that goes on says so where no terminal shows it.
+const STILL_THERE: Duration = Duration::from_secs(8);
 
 /// Why standard output takes nothing more.
 static LOST: OnceLock<io::Error> = OnceLock::new();
@@ -104,15 +112,51 @@ pub struct ProgressBoard {
 }
 
 impl ProgressBoard {
-    /// A board without lines.
+    /// A board without lines. Nothing changes on it unless output and errors are a terminal.
     pub fn new() -> Self {
-        Self::default()
+        let board = Self::default();
+        if !io::stdout().is_terminal() {
+            board.bars.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        board
     }
 
     /// Says how `name` stands.
     pub fn set(&self, name: &str, state: &str) {
         let (name, state) = (visible(name), visible(state));
-        self.with(&name, |bar| bar.set_message(format!("{name:<22} {state}")));
+        self.with(&name, |bar| bar.set_message(self.fitting(&name, &state)));
+    }
+
+    /// A line that fits the terminal, if there is one.
+    fn fitting(&self, name: &str, state: &str) -> String {
+        let line = format!("{name:<22} {state}");
+        if self.bars.is_hidden() {
+            return line;
+        }
+        let columns = usize::from(Term::stderr().size().1);
+        // What stands before the message takes two.
+        wrapped(&line, columns.saturating_sub(2), STATE_COLUMN - 2)
+            .join(&format!("\n{:STATE_COLUMN$}", ""))
+    }
+
+    /// Does the work, and says every few seconds which lines have not ended where no terminal shows
+    /// it.
+    pub async fn while_shown<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            match timeout(STILL_THERE, &mut work).await {
+                Ok(done) => return done,
+                Err(_elapsed) if self.bars.is_hidden() => self.say_unended(),
+                Err(_elapsed) => (),
+            }
+        }
+    }
+
+    fn say_unended(&self) {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        for bar in lines.values().filter(|bar| !bar.is_finished()) {
+            say(format_args!("  {} …", bar.message()));
+        }
     }
 
     /// Says how `name` ended; the line stays.
@@ -123,7 +167,7 @@ impl ProgressBoard {
         }
         self.with(&name, |bar| {
             bar.set_style(style("  {msg}"));
-            bar.finish_with_message(format!("{name:<22} {state}"));
+            bar.finish_with_message(self.fitting(&name, &state));
         });
     }
 
@@ -152,6 +196,23 @@ impl ProgressBoard {
     }
 }
 
+/// A line in pieces that are no longer than `columns`, of which all but the first will be indented.
+/// It is cut before an arrow, else between words, never within one.
+fn wrapped(line: &str, columns: usize, indent: usize) -> Vec<&str> {
+    let (mut pieces, mut rest, mut room) = (Vec::new(), line, columns);
+    while let Some((end, _)) = rest.char_indices().nth(room) {
+        let fits = &rest[..end];
+        // The first column of a piece is no place to cut: nothing would be left.
+        let cut = fits.rfind(" →").or_else(|| fits.rfind(' ')).filter(|cut| *cut > 0);
+        let Some(cut) = cut.or_else(|| rest.find(' ')) else { break };
+        pieces.push(rest[..cut].trim_end());
+        rest = rest[cut..].trim_start();
+        room = columns.saturating_sub(indent).max(1);
+    }
+    pieces.push(rest);
+    pieces
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
@@ -159,6 +220,20 @@ fn style(template: &str) -> ProgressStyle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_is_too_long_goes_on_below_and_is_cut_at_arrows() {
+        let line = "all is well   confirmed  order-placed → stock-reserved → payment-done";
+        assert_eq!(wrapped(line, 200, 14), [line]);
+        let pieces = wrapped(line, 45, 14);
+        let expected = ["all is well   confirmed  order-placed", "→ stock-reserved → payment-done"];
+        assert_eq!(pieces, expected);
+        for columns in 1..90 {
+            let words: Vec<_> =
+                wrapped(line, columns, 14).into_iter().flat_map(str::split_whitespace).collect();
+            assert_eq!(words, line.split_whitespace().collect::<Vec<_>>(), "{columns} columns");
+        }
+    }
 
     #[test]
     fn a_line_holds_nothing_that_a_terminal_would_obey() {

@@ -4,10 +4,11 @@
 //! dependencies watch some of these variables, so a child cargo that inherited them would
 //! rebuild half of the workspace, and the next parent run again. This module removes the variables.
 
-use anyhow::Context as _;
-use tokio::process::Command;
+use std::io::IsTerminal as _;
 
-use sagactl::screen::say;
+use anyhow::Context as _;
+use sagactl::screen::{ProgressBoard, say};
+use tokio::process::Command;
 
 /// What cargo tells a program that it runs; everything else (registries, target folder) stays.
 const TOLD: [&str; 5] =
@@ -30,12 +31,21 @@ pub fn command(program: &str) -> Command {
 pub(crate) async fn build_services() -> anyhow::Result<()> {
     let release = cfg!(not(debug_assertions));
     let mut cargo = command("cargo");
-    cargo.args(["build", "--workspace", "--bins", "--quiet", "--locked"]);
+    // Not quiet: on a machine that has built nothing, this takes minutes.
+    cargo.args(["build", "--workspace", "--bins", "--locked"]);
     if release {
         cargo.arg("--release");
     }
     say("Building the services");
-    let status = cargo.status().await.context("cargo cannot be run")?;
+    let board = ProgressBoard::new();
+    let building = async {
+        if !std::io::stderr().is_terminal() {
+            // A terminal sees cargo's own progress.
+            board.set("services", "being built");
+        }
+        cargo.status().await
+    };
+    let status = board.while_shown(building).await.context("cargo cannot be run")?;
     anyhow::ensure!(status.success(), "the services do not build");
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{chaos, compose, demo, fuzz, load, manifests, stack, stress, verify};
+use crate::{chaos, compose, demo, fuzz, load, manifests, poison, stack, stress, verify};
 
 /// Runs and checks the order system on this machine.
 #[derive(Debug, Parser)]
@@ -24,6 +24,8 @@ enum SubCommand {
     Chaos(chaos::ChaosOptions),
     /// Fuzzes the HTTP APIs from their OpenAPI documents, and checks the form of every answer.
     Fuzz(fuzz::FuzzOptions),
+    /// Puts a message on a topic of a running demo or compose stack that no service can process.
+    Poison(poison::PoisonOptions),
     /// Starts a broker, a database, a registry and a mail sink, and runs a command beside them.
     Stack(stack::StackOptions),
     /// Runs every check of this repository.
@@ -44,6 +46,7 @@ impl CommandLine {
             SubCommand::Load(options) => load::run(options).await,
             SubCommand::Chaos(options) => chaos::run(options).await,
             SubCommand::Fuzz(options) => fuzz::run(options).await,
+            SubCommand::Poison(options) => poison::run(options).await,
             SubCommand::Stack(options) => stack::run(options).await,
             SubCommand::Verify(options) => verify::run(options).await,
             SubCommand::StressTests(options) => stress::run(options).await,

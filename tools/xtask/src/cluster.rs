@@ -5,29 +5,35 @@
 
 use std::{
     collections::BTreeMap,
-    net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use devstack::{PortPair, ServerStack, StackUrls, WaitLimit, WantedParts};
+use devstack::{ServerStack, StackUrls, WaitLimit, WantedParts};
 use nix::sys::signal::Signal;
 use sagactl::{http_client::http_client, screen::ProgressBoard};
 use shared::kafka::{self, ConnectionSecurity};
 use tempfile::TempDir;
 
 use self::process::ServiceProcess;
-pub use self::{audited::AuditExpectation, process_name::ProcessName};
+pub use self::{
+    address::{MovedProcess, PortChoice, ProcessAddress},
+    audited::AuditExpectation,
+    ending::EndedProcess,
+    process_name::ProcessName,
+};
 use crate::{cargo, source::StackSource, stack_progress::StackProgress};
 
-mod addresses;
+mod address;
 mod audited;
 pub mod beside;
 mod databases;
+mod ending;
 mod process;
 mod process_name;
 mod security;
+mod system_addresses;
 
 /// How a cluster is set up.
 #[derive(Clone, Debug, Default)]
@@ -40,28 +46,9 @@ pub struct ClusterOptions {
     pub security: ConnectionSecurity,
     /// Settings beside the usual ones, for all services.
     pub environment: Vec<(String, String)>,
-}
-
-/// Where one member answers. A port that was claimed stays so while its member is away, so that it
-/// is found free when the member comes back.
-#[derive(Debug)]
-pub struct ProcessAddress {
-    http: SocketAddr,
-    admin: SocketAddr,
-    _ports: Option<PortPair>,
-}
-
-impl ProcessAddress {
-    /// The address of a process that was started elsewhere.
-    pub fn given(http: SocketAddr, admin: SocketAddr) -> Self {
-        Self { http, admin, _ports: None }
-    }
-
-    fn claim() -> Self {
-        let ports = PortPair::claim();
-        let [http, admin] = ports.numbers.map(|n| (Ipv4Addr::LOCALHOST, n).into());
-        Self { http, admin, _ports: Some(ports) }
-    }
+    pub ports: PortChoice,
+    /// The folder in which logs are kept; without one, they go with the cluster.
+    pub logs: Option<PathBuf>,
 }
 
 /// The members and where they are.
@@ -95,8 +82,8 @@ impl ServiceCluster {
         board: &ProgressBoard,
     ) -> anyhow::Result<Self> {
         let databases = databases::create(&urls.postgres, &options.prefix).await?;
-        let places =
-            ProcessName::ALL.into_iter().map(|member| (member, ProcessAddress::claim())).collect();
+        let place = |member| (member, ProcessAddress::chosen(member, options.ports));
+        let places = ProcessName::ALL.into_iter().map(place).collect();
         let mut cluster = Self {
             urls: urls.clone(),
             options,
@@ -140,6 +127,14 @@ impl ServiceCluster {
     /// The base URL of a member's API.
     pub fn url(&self, member: ProcessName) -> String {
         format!("http://{}", self.places[&member].http)
+    }
+
+    /// The members that do not answer where the documents say.
+    pub fn moved(&self) -> Vec<MovedProcess> {
+        if self.options.ports == PortChoice::Free {
+            return vec![];
+        }
+        self.places.iter().flat_map(|(member, place)| place.moved(*member)).collect()
     }
 
     /// The base URL of a service's admin port.
@@ -241,20 +236,6 @@ impl ServiceCluster {
         Ok(report(&self.http, url).await)
     }
 
-    /// Ends all members in good order; answers those that did not end well.
-    pub async fn stop(mut self) -> anyhow::Result<Vec<String>> {
-        let mut unwell = Vec::new();
-        for member in ProcessName::ALL.into_iter().rev() {
-            if self.processes.contains_key(&member) {
-                match self.end(member, Signal::SIGTERM).await? {
-                    Some(0) => (),
-                    code => unwell.push(format!("{member} ended with {code:?}")),
-                }
-            }
-        }
-        Ok(unwell)
-    }
-
     /// The end of a member's log, for when something went wrong.
     pub fn log(&self, member: ProcessName) -> String {
         process::tail(&self.log_file(member))
@@ -262,7 +243,10 @@ impl ServiceCluster {
 
     /// The path of a member's log.
     pub fn log_file(&self, member: ProcessName) -> PathBuf {
-        self.folder.path().join(member.program())
+        match &self.options.logs {
+            Some(folder) => folder.join(format!("{member}.log")),
+            None => self.folder.path().join(member.program()),
+        }
     }
 
     /// Starts a member and does not wait until it is ready.

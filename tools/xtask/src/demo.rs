@@ -1,29 +1,64 @@
-//! `cargo demo`: starts everything on this machine and shows one order for each outcome.
+//! `cargo demo`: starts everything on this machine, shows one order for each outcome, and stands until
+//! Ctrl-C.
+//!
+//! **Architecture invariant:** what ends by itself is said at once and makes the exit code a failure,
+//! and nothing is started again unless the user asks for it.
 
-use std::{process::ExitCode, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::Args;
-use devstack::{ServerStack, WaitLimit, WantedParts};
-use futures_util::future::try_join_all;
+use devstack::{ServerStack, StackPart, WantedParts};
 use sagactl::{
     demo_presence::DemoPresence,
     http_client::http_client,
     screen::{ProgressBoard, say},
-    signal,
+    signal::{self, OrderlyEnd},
 };
-use uuid::Uuid;
+use tokio::signal::unix::{Signal, SignalKind};
 
+use self::{
+    logs::LogFolder,
+    scenes::{EndedOrder, SceneClients},
+    watch::{DemoPart, ExitedPart, PartWatch},
+};
 use crate::{
     cargo,
-    client::{self, OrderClient, OrderWish, ShownOrder},
-    cluster::{self, ProcessName, ServiceCluster},
+    client::OrderClient,
+    cluster::{ClusterOptions, PortChoice, ProcessName, ServiceCluster},
     source::StackSource,
     stack_progress::StackProgress,
 };
 
+mod logs;
+mod places;
+mod scenes;
+mod watch;
+
+/// The ports of docker-compose.yml, which the documents name.
+const SERVER_PORTS: [(StackPart, u16); 5] = [
+    (StackPart::Kafka, 9092),
+    (StackPart::Postgres, 5432),
+    (StackPart::Registry, 8081),
+    (StackPart::Mail, 8025),
+    (StackPart::Ui, 8080),
+];
+
+const ENDINGS: &str = "\
+Ctrl-C (or SIGTERM) stops everything in order; a second one ends at once.
+SIGUSR1 starts again what has ended by itself.
+
+Exit code:
+  0         every order ended as expected, and every part ran until it was stopped
+  1         an order ended otherwise, or a part ended by itself or did not stop well
+  130, 143  a signal came before all orders had ended, or twice";
+
 /// How the demo is run.
 #[derive(Debug, Args)]
+#[command(after_help = ENDINGS)]
 pub struct DemoOptions {
     /// Exits when every order has ended: with 0 only if each ended as expected.
     #[arg(long)]
@@ -34,171 +69,194 @@ pub struct DemoOptions {
     /// Source of broker, database, registry and mail sink.
     #[arg(long, value_enum, default_value_t)]
     from: StackSource,
-}
-
-/// An order has to take its next step within this, on a busy machine.
-const STEP_LIMIT: Duration = Duration::from_secs(90);
-
-/// How often an order is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// An order and how it should end.
-struct DemoOrder {
-    name: &'static str,
-    wish: OrderWish,
-    cancel: bool,
-    ends: &'static str,
-    reason: Option<&'static str>,
-}
-
-/// How an order did end.
-struct EndedOrder {
-    name: &'static str,
-    order: ShownOrder,
-    /// The status that the scene ends with, where this one or its reason differs.
-    instead_of: Option<&'static str>,
+    /// Folder for the logs of all processes, emptied of older ones [default: target/demo-logs].
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
 }
 
 /// Starts everything, places the orders, shows them, stays until Ctrl-C.
 pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
+    let logs = LogFolder::open(options.logs.as_deref(), &target_folder()?)?;
     cargo::build_services().await?;
-    say("Starting broker, database, schema registry and mail sink");
-    let board = ProgressBoard::new();
-    let stack =
-        ServerStack::start(options.from.source(), WantedParts::all(), &StackProgress(&board))
-            .await?;
-    say("Starting the services");
-    let cluster = ServiceCluster::start(
-        stack.urls(),
-        cluster::ClusterOptions::default(),
-        &ProgressBoard::new(),
-    )
-    .await?;
-    let _presence = DemoPresence::announce(cluster.addresses())?;
-    let http = http_client()?;
-    let orders = OrderClient::at(http.clone(), &cluster.url(ProcessName::Orders));
-    let scenes = scenes();
-    wait_for_products(&orders, &scenes).await?;
-
-    say("\nPlacing orders");
-    let board = ProgressBoard::new();
-    let ended = try_join_all(scenes.into_iter().map(|scene| play(&orders, &board, scene))).await?;
-    let mails = mails(&http, &stack).await?;
-    summary(&ended, mails);
-    let board = ProgressBoard::new();
-    let ui = if options.ui { Some(stack.start_ui(&StackProgress(&board)).await?) } else { None };
-    addresses(&cluster, &stack, ui.as_deref());
-    if !options.once {
-        say("\nEverything stays up until Ctrl-C.");
-        signal::interrupted().await;
+    let mut demo = Box::pin(RunningDemo::start(&options, logs)).await?;
+    let _orderly = OrderlyEnd::take();
+    let shown = Box::pin(demo.show(&options)).await;
+    if let Ok(DemoEnd::Interrupted(_)) = &shown {
+        say("\nStopping (Ctrl-C again ends at once)");
+    } else {
+        say("\nStopping");
     }
-    let unwell = cluster.stop().await?;
-    for complaint in &unwell {
-        say(format_args!("  {complaint}"));
-    }
-    stack.stop().await;
-    let well = unwell.is_empty() && ended.iter().all(|order| order.instead_of.is_none());
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let well = Box::pin(demo.stop()).await;
+    Ok(match shown? {
+        DemoEnd::Interrupted(code) => ExitCode::from(code),
+        DemoEnd::Shown { as_expected } if as_expected && well => ExitCode::SUCCESS,
+        DemoEnd::Shown { .. } => ExitCode::FAILURE,
+    })
 }
 
-fn scenes() -> Vec<DemoOrder> {
-    let scene = |name, sku: &str, payment_method: &str, who: &str| DemoOrder {
-        name,
-        wish: OrderWish {
-            lines: vec![(sku.to_owned(), 1)],
-            currency: "EUR".to_owned(),
-            payment_method: payment_method.to_owned(),
-            email: format!("{who}@example.org"),
-        },
-        cancel: false,
-        ends: "confirmed",
-        reason: None,
-    };
-    let cancelled = |reason, scene| DemoOrder { ends: "cancelled", reason: Some(reason), ..scene };
-    let mut well = scene("all is well", "espresso-machine", "tok_visa", "ada");
-    well.wish.lines.push(("coffee-beans".to_owned(), 3));
-    let stock = scene("out of stock", "unobtainium", "tok_visa", "ben");
-    let declined = scene("card declined", "coffee-beans", "tok_chargeDeclined", "cleo");
-    let cancels = scene("customer cancels", "coffee-beans", "tok_slow", "dan");
-    vec![
-        well,
-        cancelled("out-of-stock", stock),
-        cancelled("payment-declined", declined),
-        DemoOrder { cancel: true, ..cancelled("requested", cancels) },
-        scene("gateway's answer lost", "coffee-beans", "tok_lost", "eve"),
-    ]
+/// Cargo's target folder, which is above that of the programs.
+fn target_folder() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe().context("this program has no path")?;
+    let target = own.parent().and_then(Path::parent);
+    target.map(Path::to_owned).context("this program is in no folder")
 }
 
-/// Places one order and shows it until its end.
-async fn play(
-    orders: &OrderClient,
-    board: &ProgressBoard,
-    scene: DemoOrder,
-) -> anyhow::Result<EndedOrder> {
-    let key = format!("demo-{}", fastrand::u64(..));
-    let accepted = client::place_within(orders, STEP_LIMIT, &key, &scene.wish).await?;
-    board.set(scene.name, "accepted");
-    if scene.cancel {
-        // Once the stock is held and the slow card is being charged: the hardest moment.
-        follow(orders, accepted.id, |order| has(order, "stock-reserved"), |_| ()).await?;
-        client::cancel_within(orders, STEP_LIMIT, accepted.id).await?;
-    }
-    let show = |order: &ShownOrder| board.set(scene.name, &way(order));
-    let order = follow(orders, accepted.id, |order| order.status != "pending", show).await?;
-    // What follows the end: stock let go, money given back, the customer told.
-    let order = follow(orders, order.id, |order| has(order, "notification-sent"), show).await?;
-    let is_expected = order.status == scene.ends && order.reason.as_deref() == scene.reason;
-    let sign = if is_expected { "✔" } else { "✘" };
-    board.end(scene.name, &format!("{sign} {}", way(&order)));
-    Ok(EndedOrder { name: scene.name, order, instead_of: (!is_expected).then_some(scene.ends) })
+/// How the demo came to its end.
+enum DemoEnd {
+    /// All orders have ended, and then the user wanted no more.
+    Shown { as_expected: bool },
+    /// By a signal, before all orders had ended.
+    Interrupted(u8),
 }
 
-/// Looks at an order until it has come so far.
-async fn follow(
-    orders: &OrderClient,
-    id: Uuid,
-    far_enough: impl Fn(&ShownOrder) -> bool,
-    show: impl Fn(&ShownOrder),
-) -> anyhow::Result<ShownOrder> {
-    let mut limit = WaitLimit::new(format!("order {id} goes on"), STEP_LIMIT, LOOK_AGAIN);
-    loop {
-        let seen = match orders.get(id).await {
-            Ok(order) => {
-                show(&order);
-                if far_enough(&order) {
-                    return Ok(order);
-                }
-                way(&order)
-            }
-            // Told to come back later, one does.
-            Err(error) => format!("{error:#}"),
+/// Everything that was started.
+struct RunningDemo {
+    cluster: ServiceCluster,
+    stack: ServerStack,
+    ui: Option<String>,
+    logs: LogFolder,
+    watch: PartWatch,
+    /// Requests to start again what has ended (SIGUSR1).
+    restarts: Signal,
+    _presence: DemoPresence,
+}
+
+impl RunningDemo {
+    async fn start(options: &DemoOptions, logs: LogFolder) -> anyhow::Result<Self> {
+        say("Starting broker, database, schema registry and mail sink");
+        let board = ProgressBoard::new();
+        let progress = StackProgress(&board);
+        let parts = WantedParts::all().near(&SERVER_PORTS).logging_to(logs.path().to_owned());
+        let starting = async {
+            let stack = ServerStack::start(options.from.source(), parts, &progress).await?;
+            let ui = if options.ui { Some(stack.start_ui(&progress).await?) } else { None };
+            anyhow::Ok((stack, ui))
         };
-        limit.look_again(seen).await?;
+        let (stack, ui) = Box::pin(board.while_shown(starting)).await?;
+        say("Starting the services");
+        let board = ProgressBoard::new();
+        let wanted = ClusterOptions {
+            // As many as in containers, so that a load can be placed.
+            products: 100,
+            ports: PortChoice::Documented,
+            logs: Some(logs.path().to_owned()),
+            ..ClusterOptions::default()
+        };
+        let starting = ServiceCluster::start(stack.urls(), wanted, &board);
+        let cluster = Box::pin(board.while_shown(starting)).await?;
+        for line in places::moved(&cluster, &stack).await {
+            say(line);
+        }
+        Ok(Self {
+            _presence: DemoPresence::announce(cluster.addresses())?,
+            cluster,
+            stack,
+            ui,
+            logs,
+            watch: PartWatch::default(),
+            restarts: tokio::signal::unix::signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    /// Shows the orders, and where to look; then stands until it is told to stop.
+    async fn show(&mut self, options: &DemoOptions) -> anyhow::Result<DemoEnd> {
+        let http = http_client()?;
+        let clients = SceneClients {
+            orders: OrderClient::at(http.clone(), &self.cluster.url(ProcessName::Orders)),
+            payments: self.cluster.url(ProcessName::Payments),
+            http,
+        };
+        let ended = tokio::select! {
+            ended = scenes::play_all(&clients) => ended?,
+            code = signal::interrupted() => return Ok(DemoEnd::Interrupted(code)),
+            () = self.watch.next_exit(&mut self.cluster, &self.stack) => {
+                anyhow::bail!("a part ended while orders were on their way")
+            }
+        };
+        let mails = mails(&clients.http, &self.stack).await?;
+        say("\nOutcomes");
+        for line in scenes::summary(&ended) {
+            say(line);
+        }
+        say(format_args!("  {:<22} {mails}", "mails sent"));
+        let as_expected = ended.iter().all(|order| order.instead_of.is_none());
+        if !options.once {
+            self.say_places(&ended);
+            self.stand().await;
+        }
+        Ok(DemoEnd::Shown { as_expected })
+    }
+
+    fn say_places(&self, ended: &[EndedOrder]) {
+        let first = ended.first().map(|scene| scene.order.id);
+        places::pages(&self.cluster, &self.stack, self.ui.as_deref());
+        places::processes(&self.cluster, &self.logs);
+        for line in places::first_order(&self.cluster.url(ProcessName::Orders), first) {
+            say(line);
+        }
+        say("\nEverything stays up until Ctrl-C.");
+    }
+
+    /// Says what ends by itself and starts it again on request, until Ctrl-C.
+    async fn stand(&mut self) {
+        loop {
+            tokio::select! {
+                _ = signal::interrupted() => return,
+                () = self.watch.next_exit(&mut self.cluster, &self.stack) => say(format_args!(
+                    "  Nothing is started again by itself. To have it started: kill -USR1 {}",
+                    std::process::id()
+                )),
+                _ = self.restarts.recv() => {
+                    let exited = self.watch.take_exited();
+                    tokio::select! {
+                        _ = signal::interrupted() => return,
+                        () = start_again(&mut self.cluster, &self.stack, exited) => (),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Stops everything in order; answers whether all of it had run until then, and stopped well.
+    async fn stop(self) -> bool {
+        let board = ProgressBoard::new();
+        let show = |member: ProcessName, stopped| match stopped {
+            false => board.set(member.program(), "stopping"),
+            true => board.end(member.program(), "stopped"),
+        };
+        let unwell = board.while_shown(self.cluster.stop_showing(show)).await;
+        let servers = "servers";
+        board.set(servers, "stopping");
+        board.while_shown(self.stack.stop()).await;
+        board.end(servers, "stopped");
+        for complaint in &unwell {
+            say(format_args!("✘ {complaint}"));
+        }
+        say(format_args!("Logs are in {}", logs::from_here(self.logs.path())));
+        unwell.is_empty() && !self.watch.any_exited()
     }
 }
 
-fn has(order: &ShownOrder, what: &str) -> bool {
-    order.history.iter().any(|entry| entry.what == what)
-}
-
-/// The way an order has gone, in its own words.
-fn way(order: &ShownOrder) -> String {
-    let mut steps: Vec<&str> = order.history.iter().map(|entry| entry.what.as_str()).collect();
-    steps.dedup();
-    format!("{:<10} {}", order.status, steps.join(" → "))
-}
-
-/// Waits for each product that is going to be ordered: they arrive in any order.
-async fn wait_for_products(orders: &OrderClient, scenes: &[DemoOrder]) -> anyhow::Result<()> {
-    let lines = scenes.iter().flat_map(|scene| &scene.wish.lines);
-    let skus: Vec<String> = lines.map(|(sku, _)| sku.clone()).collect();
-    let mut limit =
-        WaitLimit::new("the catalogue reaches the order service", STEP_LIMIT, LOOK_AGAIN);
-    loop {
-        match orders.knows_skus(&skus).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => limit.look_again("not yet").await?,
-            Err(error) => limit.look_again(format!("{error:#}")).await?,
+/// Starts parts again that have ended, and says how that went.
+async fn start_again(cluster: &mut ServiceCluster, stack: &ServerStack, exited: Vec<ExitedPart>) {
+    if exited.is_empty() {
+        say("Nothing has ended: there is nothing to start again");
+    }
+    for ExitedPart { part, name, .. } in exited {
+        say(format_args!("Starting {name} again"));
+        let board = ProgressBoard::new();
+        board.set(&name, "starting");
+        let starting = async {
+            match part {
+                DemoPart::Process(member) => cluster.restart(member).await,
+                DemoPart::Server(server) => stack.start_part(server).await.map_err(Into::into),
+            }
+        };
+        let started = board.while_shown(starting).await;
+        drop(board);
+        match started {
+            Ok(()) => say(format_args!("✔ {name} is ready again")),
+            Err(error) => say(format_args!("✘ {name} did not start: {error:#}")),
         }
     }
 }
@@ -208,41 +266,4 @@ async fn mails(http: &reqwest::Client, stack: &ServerStack) -> anyhow::Result<u6
     let url = format!("{}/api/v1/messages?limit=1", stack.urls().mail_api);
     let page: serde_json::Value = http.get(url).send().await?.json().await?;
     page.get("total").and_then(serde_json::Value::as_u64).context("the mail sink does not count")
-}
-
-fn summary(ended: &[EndedOrder], mails: u64) {
-    say("");
-    for it in ended {
-        let verdict = it
-            .instead_of
-            .map_or_else(|| "ok".into(), |status| format!("NOT ok: expected {status}"));
-        let reason = it.order.reason.as_deref().map_or(String::new(), |text| format!(" ({text})"));
-        say(format_args!("  {:<22} {}{reason}, {verdict}", it.name, it.order.status));
-    }
-    say(format_args!("  mails sent             {mails}"));
-}
-
-fn addresses(cluster: &ServiceCluster, stack: &ServerStack, ui: Option<&str>) {
-    say("\nLook around");
-    let orders = cluster.url(ProcessName::Orders);
-    for (what, url) in [
-        ("orders, Swagger UI", format!("{orders}/swagger-ui/")),
-        ("stock, Swagger UI", format!("{}/swagger-ui/", cluster.url(ProcessName::Inventory))),
-        ("payments, Swagger UI", format!("{}/swagger-ui/", cluster.url(ProcessName::Payments))),
-        ("notifications", format!("{}/swagger-ui/", cluster.url(ProcessName::Notify))),
-        ("gateway's own account", format!("{}/summary", cluster.url(ProcessName::Gateway))),
-        ("dead letters", format!("{}/dead-letters", cluster.admin(ProcessName::Orders))),
-        ("metrics", format!("{}/metrics", cluster.admin(ProcessName::Orders))),
-        ("mail", format!("{}/api/v1/messages", stack.urls().mail_api)),
-        ("schemas", format!("{}/subjects", stack.urls().registry)),
-        ("Kafka", stack.urls().brokers.clone()),
-    ] {
-        say(format_args!("  {what:<22} {url}"));
-    }
-    if let Some(ui) = ui {
-        say(format_args!("  {:<22} {ui}", "Kafka UI"));
-    }
-    say("\nPlace orders, and decide on payments and dead letters: it finds this demo");
-    say("  cargo sagactl orders place --wait");
-    say("  cargo sagactl payments list");
 }

@@ -18,6 +18,7 @@ pub mod demo;
 pub mod fuzz;
 pub mod load;
 pub mod manifests;
+pub mod poison;
 pub mod stack;
 pub mod stress;
 pub mod verify;

@@ -13,6 +13,7 @@ impl StartProgress for StackProgress<'_> {
             PartState::Installing(_) | PartState::Starting => {
                 self.0.set(&part.to_string(), &state.to_string());
             }
+            PartState::Lacking(what) => self.0.note(format_args!("! {part}: {what}")),
             PartState::Ready(_) => self.0.end(&part.to_string(), &state.to_string()),
         }
     }

@@ -53,6 +53,16 @@ impl<'a> InstallCache<'a> {
         Ok(Self { root, progress })
     }
 
+    /// The folder of this recipe, if it is there.
+    pub(crate) fn made(&self, recipe: &InstallRecipe<'_>) -> Option<PathBuf> {
+        Some(self.root.join(recipe.folder_name())).filter(|folder| folder.exists())
+    }
+
+    /// Tells how a part stands.
+    pub(crate) fn tell(&self, part: StackPart, state: &PartState) {
+        self.progress.state(part, state);
+    }
+
     /// The folder of this recipe; `make` fills it if it is not there yet.
     pub(crate) async fn folder(
         &self,

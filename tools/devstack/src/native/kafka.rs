@@ -78,8 +78,9 @@ impl InstalledKafka {
 
     async fn learn(&self) -> Result<(), StackError> {
         let workspace = ServerFolder::new()?;
-        let (server, _) =
-            self.start(&workspace, StorageDurability::Forgetful, ClassSharing::Learn).await?;
+        let started =
+            self.start(None, &workspace, StorageDurability::Forgetful, ClassSharing::Learn);
+        let (server, _) = started.await?;
         server.stop(StopMode::Ask).await?;
         workspace.swept().await;
         Ok(())
@@ -88,6 +89,7 @@ impl InstalledKafka {
     /// Starts a broker with an empty data folder and waits until it answers.
     pub(crate) async fn start(
         &self,
+        preferred: Option<u16>,
         workspace: &ServerFolder,
         durability: StorageDurability,
         lesson: ClassSharing,
@@ -98,7 +100,7 @@ impl InstalledKafka {
             let (from, to) = (self.home.join("formatted").join(file), data.join(file));
             fs::copy(&from, &to).map_err(StackError::path("copy", &from))?;
         }
-        let (server, [port, _]) = NativeServer::start(workspace, |ports| {
+        let (server, [port, _]) = NativeServer::start_near(preferred, workspace, |ports| {
             let settings = folder.join("server.properties");
             write(&settings, &filled_in(SETTINGS, ports, &data))?;
             let probe = ServerProbe::Kafka { brokers: address(ports[0]), client: vec![] };

@@ -1,6 +1,6 @@
 //! Free ports on loopback, claimed for as long as a server may want them.
 //!
-//! They are chosen below the range from which the system gives ports to clients. A client that
+//! Unless certain ones are preferred, they are chosen below the range from which the system gives ports to clients. A client that
 //! knocks again and again at a stopped server's port would else be given that very port some day,
 //! talk to itself, and keep the server from coming back.
 //!
@@ -27,24 +27,32 @@ impl PortPair {
     /// Claims two. Something that knows nothing of claims may be quicker to listen there: then the
     /// server ends by saying so, and is started on others.
     pub fn claim() -> Self {
-        let mut claims = Vec::new();
-        for _ in 0..TRIES {
-            if claims.len() == 2 {
-                break;
-            }
-            let address = ("127.0.0.1", fastrand::u16(RANGE));
-            if let (Ok(claim), Ok(_)) = (UdpSocket::bind(address), TcpListener::bind(address)) {
-                claims.push(claim);
-            }
-        }
-        let mut numbers = claims
-            .iter()
-            .filter_map(|udp_socket| udp_socket.local_addr().ok())
-            .map(|address| address.port());
-        // Zero if there is none: the server will say what it thinks of that.
-        let numbers = std::array::from_fn(|_| numbers.next().unwrap_or(0));
-        Self { numbers, _claims: claims }
+        Self::claim_near([None, None])
     }
+
+    /// Claims these where they are free, and any free one where they are not or none is named.
+    pub fn claim_near(preferred: [Option<u16>; 2]) -> Self {
+        let mut claims = Vec::new();
+        let numbers = preferred.map(|number| {
+            let (number, claim) = number.and_then(claimed).or_else(any_claimed)?;
+            claims.push(claim);
+            Some(number)
+        });
+        // Zero if there is none: the server will say what it thinks of that.
+        Self { numbers: numbers.map(Option::unwrap_or_default), _claims: claims }
+    }
+}
+
+/// This port, if nobody listens there or has claimed it.
+fn claimed(number: u16) -> Option<(u16, UdpSocket)> {
+    let address = ("127.0.0.1", number);
+    let claim = UdpSocket::bind(address).ok()?;
+    TcpListener::bind(address).ok()?;
+    Some((number, claim))
+}
+
+fn any_claimed() -> Option<(u16, UdpSocket)> {
+    (0..TRIES).find_map(|_| claimed(fastrand::u16(RANGE)))
 }
 
 #[cfg(test)]
@@ -59,6 +67,23 @@ mod tests {
             assert!(RANGE.contains(&number));
             assert!(TcpListener::bind(("127.0.0.1", number)).is_ok());
         }
+    }
+
+    #[test]
+    fn a_preferred_port_is_given_to_the_first_who_asks() {
+        let [free, _] = PortPair::claim().numbers;
+        let first = PortPair::claim_near([Some(free), None]);
+        assert_eq!(first.numbers[0], free);
+        let second = PortPair::claim_near([Some(free), None]);
+        assert_ne!(second.numbers[0], free);
+        assert!(RANGE.contains(&second.numbers[0]));
+    }
+
+    #[test]
+    fn a_preferred_port_at_which_somebody_listens_is_not_given() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let taken = listener.local_addr().unwrap().port();
+        assert_ne!(PortPair::claim_near([None, Some(taken)]).numbers[1], taken);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use super::{
     supervisor::{LaunchCommand, ServerFolder},
     tool,
 };
-use crate::{StackError, StackPart, StorageDurability, probe::ServerProbe};
+use crate::{StackError, StackPart, StorageDurability, WantedParts, probe::ServerProbe};
 
 const POM: &str = include_str!("../../native/postgres/pom.xml");
 /// The superuser of every stack.
@@ -59,7 +59,7 @@ pub(crate) async fn install(cache: &InstallCache<'_>) -> Result<PathBuf, StackEr
 pub(crate) async fn start(
     home: &Path,
     workspace: &ServerFolder,
-    durability: StorageDurability,
+    parts: &WantedParts,
     secured: Option<&SecuredServers>,
 ) -> Result<(NativeServer, String), StackError> {
     let folder = workspace.folder("postgres")?;
@@ -76,17 +76,19 @@ pub(crate) async fn start(
     };
     let security =
         secured.map_or(Ok(vec![]), |secured_servers| secure(secured_servers, &folder, user))?;
-    let (server, [port, _]) = NativeServer::start(workspace, |ports| {
-        let arguments = [arguments(&folder, ports[0], durability), security.clone()].concat();
-        let program = home.join("bin/postgres");
-        let launch = LaunchCommand {
-            environment: vec![("LC_ALL", "C".to_owned())],
-            user,
-            ..LaunchCommand::new(StackPart::Postgres, &program, arguments, &folder)
-        };
-        Ok((launch, ServerProbe::Postgres { url: url(ports[0]) }))
-    })
-    .await?;
+    let (server, [port, _]) =
+        NativeServer::start_near(parts.port(StackPart::Postgres), workspace, |ports| {
+            let arguments =
+                [arguments(&folder, ports[0], parts.durability), security.clone()].concat();
+            let program = home.join("bin/postgres");
+            let launch = LaunchCommand {
+                environment: vec![("LC_ALL", "C".to_owned())],
+                user,
+                ..LaunchCommand::new(StackPart::Postgres, &program, arguments, &folder)
+            };
+            Ok((launch, ServerProbe::Postgres { url: url(ports[0]) }))
+        })
+        .await?;
     Ok((server, url(port)))
 }
 

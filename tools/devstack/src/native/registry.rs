@@ -65,7 +65,7 @@ impl InstalledRegistry {
     async fn learn(&self) -> Result<(), StackError> {
         let workspace = ServerFolder::new()?;
         let (server, _) =
-            self.start(&workspace, &RegistryStorage::Memory, ClassSharing::Learn).await?;
+            self.start(None, &workspace, &RegistryStorage::Memory, ClassSharing::Learn).await?;
         server.stop(StopMode::Ask).await?;
         workspace.swept().await;
         Ok(())
@@ -74,6 +74,7 @@ impl InstalledRegistry {
     /// Starts a registry without schemas and waits until it answers; gives its base URL.
     pub(crate) async fn start(
         &self,
+        preferred: Option<u16>,
         workspace: &ServerFolder,
         storage: &RegistryStorage,
         lesson: ClassSharing,
@@ -81,7 +82,7 @@ impl InstalledRegistry {
         let folder = workspace.folder("registry")?;
         let config = workspace.folder("registry/config")?;
         let datasource = storage.prepare().await?;
-        let (server, [port, _]) = NativeServer::start(workspace, |ports| {
+        let (server, [port, _]) = NativeServer::start_near(preferred, workspace, |ports| {
             let file = config.join("application.properties");
             let settings = datasource.fill(SETTINGS).replace("@port@", &ports[0].to_string());
             fs::write(&file, settings).map_err(StackError::path("write", &file))?;

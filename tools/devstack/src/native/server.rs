@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     StackError, StopMode,
+    part::EndedPart,
     probe::{PATIENCE, ServerProbe},
 };
 
@@ -55,9 +56,19 @@ impl NativeServer {
         workspace: &ServerFolder,
         plan: impl Fn([u16; 2]) -> Result<(LaunchCommand, ServerProbe), StackError>,
     ) -> Result<(Self, [u16; 2]), StackError> {
+        Self::start_near(None, workspace, plan).await
+    }
+
+    /// The same, where the first port is this one if it is free.
+    pub(crate) async fn start_near(
+        preferred: Option<u16>,
+        workspace: &ServerFolder,
+        plan: impl Fn([u16; 2]) -> Result<(LaunchCommand, ServerProbe), StackError>,
+    ) -> Result<(Self, [u16; 2]), StackError> {
         let mut attempt = 1;
         loop {
-            let ports = PortPair::claim();
+            // Somebody who was quicker than the first try keeps the port.
+            let ports = PortPair::claim_near([preferred.filter(|_| attempt == 1), None]);
             let (launch, probe) = plan(ports.numbers)?;
             match launched(&launch, &probe, workspace).await {
                 Ok(process) => {
@@ -101,6 +112,11 @@ impl NativeServer {
         self.process.lock().await.as_ref().map(ServerProcess::root)
     }
 
+    /// How it ended, if it did without being told to.
+    pub(crate) async fn ended(&self) -> Option<EndedPart> {
+        self.process.lock().await.as_mut()?.ended_part()
+    }
+
     /// Starts it again where it was. Nothing to do if it runs.
     pub(crate) async fn resume(&self, workspace: &ServerFolder) -> Result<(), StackError> {
         let mut slot = self.process.lock().await;
@@ -130,7 +146,7 @@ async fn launched(
     workspace: &ServerFolder,
 ) -> Result<ServerProcess, StackError> {
     let mut process = ServerProcess::start(launch, workspace)?;
-    let signs = ServerSigns::of(process.root(), &launch.folder);
+    let signs = ServerSigns::of(process.root(), process.log());
     if probe.answered(|| ready(process.must_live().map(|()| signs.look()))).await? {
         Ok(process)
     } else {

@@ -16,9 +16,10 @@ use std::{
     time::Duration,
 };
 
+use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-use crate::{StackError, StackPart, StopMode};
+use crate::{StackError, StackPart, StopMode, part::EndedPart};
 
 /// How often a process is asked whether it has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -63,6 +64,8 @@ impl LeftoverSweeper {
 #[derive(Debug)]
 pub(crate) struct ServerFolder {
     folder: PathBuf,
+    /// Where logs are kept that stay; otherwise they go with the folder.
+    logs: Option<PathBuf>,
     sweeper: LeftoverSweeper,
 }
 
@@ -78,7 +81,20 @@ impl ServerFolder {
             .map_err(StackError::system(what))?;
         let sweeper =
             LeftoverSweeper::start(&["rm", "-rf", "--", &folder.path().to_string_lossy()])?;
-        Ok(Self { folder: folder.keep(), sweeper })
+        Ok(Self { folder: folder.keep(), logs: None, sweeper })
+    }
+
+    /// One whose servers write their logs into another folder, which stays.
+    pub(crate) fn logging_to(logs: Option<PathBuf>) -> Result<Self, StackError> {
+        Ok(Self { logs, ..Self::new()? })
+    }
+
+    /// The log of the server that works in this folder.
+    fn log(&self, folder: &Path) -> PathBuf {
+        match (&self.logs, folder.file_name()) {
+            (Some(logs), Some(name)) => logs.join(name).with_extension("log"),
+            _ => folder.join("log"),
+        }
     }
 
     /// The folder of one part.
@@ -135,11 +151,12 @@ impl ServerProcess {
         workspace: &ServerFolder,
     ) -> Result<Self, StackError> {
         let what = || format!("cannot start the {}", launch.part);
-        let log = launch.folder.join("log");
+        let log = workspace.log(&launch.folder);
+        let written = fs::File::options().create(true).append(true).open(&log);
+        let written = written.map_err(StackError::path("write", &log))?;
         let held = workspace.sweeper.held.try_clone().map_err(StackError::system(what()))?;
         let mut command = shell(include_str!("../../native/supervise.sh"));
         command
-            .arg(&log)
             .arg(last_signal(launch.part))
             .arg(GRACE.as_secs().to_string())
             .arg(&launch.program)
@@ -148,7 +165,8 @@ impl ServerProcess {
             .current_dir(&launch.folder)
             .stdin(Stdio::piped())
             .stdout(held)
-            .stderr(Stdio::null());
+            // Opened here: a server that runs as another user may not reach the folder.
+            .stderr(written);
         if let Some((user, group)) = launch.user {
             command.uid(user).gid(group);
         }
@@ -160,6 +178,22 @@ impl ServerProcess {
     /// The process under which the server and all its own processes run.
     pub(crate) fn root(&self) -> u32 {
         self.supervisor.id()
+    }
+
+    /// The file into which it writes.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// How it ended and its last lines, if it has ended without being told to.
+    pub(crate) fn ended_part(&mut self) -> Option<EndedPart> {
+        let status = self.ended()?;
+        Some(EndedPart {
+            part: self.part,
+            status: describe(status),
+            log: self.log.clone(),
+            last_lines: self.log_tail(),
+        })
     }
 
     /// How it ended, if it has.
@@ -212,9 +246,16 @@ pub(crate) fn last_lines(text: &str, count: usize) -> String {
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// Whether a signal ended the process, or it failed by itself.
+/// Whether a signal ended the process, or it failed by itself. A shell says 128 + n of a process that
+/// signal n has ended.
 pub(crate) fn describe(status: ExitStatus) -> String {
-    status.signal().map_or_else(|| status.to_string(), |signal| format!("signal {signal}"))
+    let signal =
+        status.signal().or_else(|| status.code().filter(|code| *code > 128)?.checked_sub(128));
+    let named = signal.map(|number| match Signal::try_from(number) {
+        Ok(known) => format!("signal {number} ({known})"),
+        Err(_) => format!("signal {number}"),
+    });
+    named.unwrap_or_else(|| status.to_string())
 }
 
 /// The signal that stops a server in good order. On TERM, Postgres would wait for its clients.

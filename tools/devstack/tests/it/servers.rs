@@ -1,11 +1,17 @@
 //! Each server of a stack does what it is there for.
 
-use devstack::{SilentProgress, TestWait, database, shared};
+use devstack::{
+    ServerSource, ServerStack, SilentProgress, StackPart, TestWait, WantedParts, database, shared,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, Row as _};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
 };
 
 use crate::kafka::Topic;
@@ -78,6 +84,61 @@ async fn what_is_mailed_can_be_read() {
     };
     assert_eq!(found["messages_count"], 1);
     assert_eq!(found["messages"][0]["Subject"], "Heard");
+}
+
+#[tokio::test]
+async fn the_mail_servers_page_has_its_script_and_says_the_version_of_the_image() {
+    let wanted = WantedParts::of(&[StackPart::Mail]).forgetful();
+    let stack = ServerStack::start(ServerSource::Native, wanted, &SilentProgress).await.unwrap();
+    let api = &stack.urls().mail_api;
+    let text = async |url: String| {
+        let answer = client().get(url).send().await.unwrap();
+        answer.error_for_status().unwrap().text().await.unwrap()
+    };
+    let page = text(format!("{api}/")).await;
+    let (_, script) = page.split_once("src=\"").unwrap();
+    let (script, _) = script.split_once('"').unwrap();
+    let script = text(format!("{api}{script}")).await;
+    assert!(script.contains("api/v1/messages"), "{script}");
+    let (_, version) = page.split_once("data-version=\"").unwrap();
+    let compose = include_str!("../../../../docker-compose.yml");
+    let (version, _) = version.split_once('"').unwrap();
+    assert!(compose.contains(&format!("image: axllent/mailpit:{version}\n")), "{version}");
+    stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_dies_is_reported_and_keeps_its_log_where_it_was_wanted() {
+    let logs = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = listener.local_addr().unwrap().port();
+    let wanted = WantedParts::of(&[StackPart::Mail])
+        .forgetful()
+        .near(&[(StackPart::Mail, taken)])
+        .logging_to(logs.path().to_owned());
+    let stack = ServerStack::start(ServerSource::Native, wanted, &SilentProgress).await.unwrap();
+    let moved = stack.moved().await;
+    assert_eq!((moved[0].part, moved[0].taken), (StackPart::Mail, taken));
+    assert_eq!(moved[0].address, stack.urls().mail_api);
+    assert_eq!(stack.ended().await, []);
+    let [(_, root)] = stack.process_trees().await[..] else { panic!("one server was wanted") };
+    let children = std::fs::read_to_string(format!("/proc/{root}/task/{root}/children")).unwrap();
+    // Its supervisor starts the server first.
+    let server: i32 = children.split_whitespace().next().unwrap().parse().unwrap();
+    kill(Pid::from_raw(server), Signal::SIGKILL).unwrap();
+    let mut patience = TestWait::until("its end is seen");
+    let ended = loop {
+        match stack.ended().await.pop() {
+            Some(ended) => break ended,
+            None => patience.look_again("it lives").await,
+        }
+    };
+    assert_eq!((ended.part, ended.status.as_str()), (StackPart::Mail, "signal 9 (SIGKILL)"));
+    assert_eq!(ended.log, logs.path().join("mail.log"));
+    stack.start_part(StackPart::Mail).await.unwrap();
+    assert_eq!(stack.ended().await, []);
+    stack.stop().await;
+    assert!(logs.path().join("mail.log").exists(), "it stays");
 }
 
 #[tokio::test]

@@ -78,3 +78,24 @@ fn the_commands_exit_code_is_passed_on() {
         devstack(&["sh", "-c", "exit 7"]).envs(given).stderr(std::process::Stdio::null()).status();
     assert_eq!(status.unwrap().code(), Some(7));
 }
+
+#[test]
+fn help_and_version_are_printed_and_nothing_is_started() {
+    let empty = TempDir::new().unwrap();
+    for (argument, expected) in [("--help", "Usage: devstack"), ("--version", "devstack ")] {
+        let output = devstack(&[argument]).env("TMPDIR", empty.path()).output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(expected), "{output:?}");
+        assert_eq!(said(&output), "", "no server reports that it starts");
+    }
+}
+
+#[test]
+fn an_unknown_argument_is_an_error_and_those_of_the_command_are_its_own() {
+    let output = devstack(&["--verbose"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(said(&output).contains("--verbose"), "{}", said(&output));
+    let given = ADDRESSES.map(|name| (name, "nowhere"));
+    let output = devstack(&["echo", "--verbose"]).envs(given).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "--verbose\n");
+}

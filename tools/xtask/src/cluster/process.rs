@@ -1,11 +1,11 @@
 //! One process that ends when its parent process ends, however the parent ends.
 
 use std::{
-    fs,
+    fmt, fs,
     io::{BufRead as _, BufReader},
     os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::Path,
-    process::{Child, ChildStdin, Command, Stdio},
+    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -40,6 +40,36 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Lines of a log that are shown.
 const LOG_LINES: usize = 20;
+
+/// How a process has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ProcessExit {
+    Code(i32),
+    Signal(i32),
+}
+
+impl ProcessExit {
+    /// The end of a process under a shell, which says 128 + n of one that signal n has ended.
+    fn of(status: ExitStatus) -> Self {
+        match (status.code(), status.signal()) {
+            (Some(code), _) if code < 128 => Self::Code(code),
+            (Some(code), _) => Self::Signal(code - 128),
+            (None, signal) => Self::Signal(signal.unwrap_or_default()),
+        }
+    }
+}
+
+impl fmt::Display for ProcessExit {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Code(code) => write!(formatter, "exit code {code}"),
+            Self::Signal(number) => match Signal::try_from(number) {
+                Ok(signal) => write!(formatter, "signal {number} ({signal})"),
+                Err(_) => write!(formatter, "signal {number}"),
+            },
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct ServiceProcess {
@@ -85,10 +115,18 @@ impl ServiceProcess {
         !matches!(self.shell.try_wait(), Ok(None))
     }
 
+    /// How it ended, if it has.
+    pub(super) fn exit(&mut self) -> Option<ProcessExit> {
+        self.shell.try_wait().ok().flatten().map(ProcessExit::of)
+    }
+
     /// Sends the signal and waits; answers the exit code, if it was not the signal that ended it.
     pub(super) async fn end(self, signal: Signal) -> anyhow::Result<Option<i32>> {
         let pid = Pid::from_raw(self.pid.cast_signed());
         kill(pid, signal).with_context(|| format!("process {pid} is gone"))?;
+        // One that was stopped by SIGSTOP would not see the signal until it is continued. Between the two
+        // it may have ended.
+        kill(pid, Signal::SIGCONT).ok();
         self.ended().await.with_context(|| format!("after {signal}"))
     }
 
@@ -98,8 +136,10 @@ impl ServiceProcess {
         let mut limit = WaitLimit::new(format!("process {pid} ends"), END_LIMIT, LOOK_AGAIN);
         loop {
             if let Some(status) = self.shell.try_wait()? {
-                // The shell says 128 + n for a process that signal n has ended.
-                return Ok(status.code().filter(|code| *code < 128 && status.signal().is_none()));
+                return Ok(match ProcessExit::of(status) {
+                    ProcessExit::Code(code) => Some(code),
+                    ProcessExit::Signal(_) => None,
+                });
             }
             limit.look_again("it runs").await?;
         }

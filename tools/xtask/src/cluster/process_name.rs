@@ -31,6 +31,17 @@ impl ProcessName {
         }
     }
 
+    /// Its public port and its admin port in docker-compose.yml, which the documents name.
+    pub fn documented_ports(self) -> [Option<u16>; 2] {
+        match self {
+            Self::Gateway => [Some(8005), None],
+            Self::Orders => [Some(8001), Some(9001)],
+            Self::Inventory => [Some(8002), Some(9002)],
+            Self::Payments => [Some(8003), Some(9003)],
+            Self::Notify => [Some(8004), Some(9004)],
+        }
+    }
+
     /// The name of its database; the gateway has none.
     pub fn database(self) -> Option<&'static str> {
         match self {

@@ -29,8 +29,8 @@ pub(super) struct SeenSigns {
 
 impl ServerSigns {
     /// Those of a process with all below it, and of its log.
-    pub(super) fn of(root: u32, folder: &Path) -> Self {
-        Self { root, log: folder.join("log") }
+    pub(super) fn of(root: u32, log: &Path) -> Self {
+        Self { root, log: log.to_owned() }
     }
 
     /// The current snapshot of the signs.
@@ -72,10 +72,11 @@ mod tests {
     #[test]
     fn words_in_the_log_are_a_sign() {
         let folder = tempfile::tempdir().unwrap();
-        let signs = ServerSigns::of(u32::MAX, folder.path());
+        let log = folder.path().join("log");
+        let signs = ServerSigns::of(u32::MAX, &log);
         let before = signs.look();
         assert_eq!(signs.look(), before);
-        fs::write(folder.path().join("log"), "on its way").unwrap();
+        fs::write(&log, "on its way").unwrap();
         assert_ne!(signs.look(), before);
     }
 }
