@@ -220,9 +220,12 @@ impl RunningDemo {
     /// Stops everything in order; answers whether all of it had run until then, and stopped well.
     async fn stop(self) -> bool {
         let board = ProgressBoard::new();
-        let show = |member: ProcessName, stopped| match stopped {
-            false => board.set(member.program(), "stopping"),
-            true => board.end(member.program(), "stopped"),
+        let show = |member: ProcessName, is_stopped| {
+            if is_stopped {
+                board.end(member.program(), "stopped");
+            } else {
+                board.set(member.program(), "stopping");
+            }
         };
         let unwell = board.while_shown(self.cluster.stop_showing(show)).await;
         let servers = "servers";

@@ -13,6 +13,7 @@ use rdkafka::{
 use sagactl::screen::say;
 use shared::{
     clock::Clock,
+    codec::RecordKind,
     kafka::{ConnectionSecurity, KafkaSettings},
     message::{MessageEnvelope, MessageHeaders, OutgoingMessage},
 };
@@ -82,7 +83,7 @@ pub async fn run(options: PoisonOptions) -> anyhow::Result<ExitCode> {
 pub fn poisoned(topic: &str, key: &str, kind: BadMessage) -> anyhow::Result<OutgoingMessage> {
     let kinds = record_kinds();
     let record = kinds.iter().find(|record| record.topic() == topic).with_context(|| {
-        let known: Vec<_> = kinds.iter().map(|record| record.topic()).collect();
+        let known: Vec<_> = kinds.iter().map(RecordKind::topic).collect();
         format!("no topic of events is called {topic}: there are {}", known.join(", "))
     })?;
     let subject = match kind {
