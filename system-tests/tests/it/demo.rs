@@ -33,6 +33,7 @@ struct Demo {
 
 impl Demo {
     /// Starts one on servers of its own, with logs in a folder of its own.
+    #[expect(clippy::disallowed_methods, reason = "where programs are is no setting of ours")]
     fn start() -> Self {
         let folder = TempDir::new().unwrap();
         // The programs that are tried were built with this test.

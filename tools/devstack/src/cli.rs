@@ -1,6 +1,10 @@
 //! The command line of `devstack`: holds one stack for as long as a command runs.
 
-use std::{ffi::OsString, io::Write as _, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io::{ErrorKind, Write as _},
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -9,12 +13,17 @@ use crate::{
     PartState, ServerSource, ServerStack, StackError, StackPart, StartProgress, WantedParts,
 };
 
+/// Exit code of a program that SIGPIPE ended, as a shell says it.
+const NOBODY_READS: i32 = 141;
+
 const ENVIRONMENT: &str = "\
 Environment:
-  SAGA_STACK           `native` (default: local processes) or `docker` (containers)
-  SAGA_STACK_BROKERS, SAGA_STACK_POSTGRES, SAGA_STACK_REGISTRY, SAGA_STACK_SMTP,
-  SAGA_STACK_MAIL_API  addresses of servers that run already: all of them, then nothing is started
-  SAGA_STACK_CACHE     where servers are installed, once per machine
+  SAGA_STACK            `native` (default: local processes) or `docker`
+  SAGA_STACK_BROKERS, SAGA_STACK_POSTGRES, SAGA_STACK_REGISTRY,
+  SAGA_STACK_SMTP, SAGA_STACK_MAIL_API
+                        addresses of servers that run already; if all are set,
+                        nothing is started
+  SAGA_STACK_CACHE      where servers are installed, once per machine
 The command finds the addresses in the same variables.
 
 Exit code: that of the command.
@@ -23,8 +32,9 @@ Examples:
   devstack cargo test -p shared
   devstack psql -c 'SELECT 1'";
 
-/// Starts a real Kafka, PostgreSQL, schema registry and mail sink for tests, runs a command beside them,
-/// and removes them with their data when it ends.
+/// Runs a command beside a real Kafka, PostgreSQL, schema registry and mail sink.
+///
+/// The servers are started for it, and removed with their data when it ends.
 #[derive(Debug, Parser)]
 #[command(version, after_help = ENVIRONMENT)]
 pub struct CommandLine {
@@ -53,10 +63,11 @@ impl CommandLine {
             command.args(arguments).envs(stack.exports());
             let status = command.status().await;
             status.with_context(|| format!("cannot run {}", program.display()))?.code()
-        } else {
-            say(&stack)?;
+        } else if say(&stack)? {
             tokio::signal::ctrl_c().await?;
             Some(0)
+        } else {
+            Some(NOBODY_READS)
         };
         stack.stop().await;
         let code = status.and_then(|code| u8::try_from(code).ok());
@@ -64,9 +75,15 @@ impl CommandLine {
     }
 }
 
-fn say(stack: &ServerStack) -> Result<(), StackError> {
+/// Says where everything is; whether anybody reads it.
+fn say(stack: &ServerStack) -> Result<bool, StackError> {
     let line = |(name, value)| format!("export {name}='{value}'\n");
     let lines: String = stack.exports().into_iter().map(line).collect();
-    let written = std::io::stdout().write_all(lines.as_bytes());
-    written.map_err(StackError::system("the addresses cannot be written"))
+    match std::io::stdout().write_all(lines.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => {
+            written.map_err(StackError::system("the addresses cannot be written"))?;
+            Ok(true)
+        }
+    }
 }

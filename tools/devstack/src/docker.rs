@@ -122,7 +122,7 @@ impl ContainerStarter<'_> {
         for (name, value) in KAFKA_SETTINGS {
             request = request.with_env_var(name, value);
         }
-        let request = self.placed(StackPart::Kafka, request, KAFKA_PORT);
+        let request = self.placed(StackPart::Kafka, request, &[KAFKA_PORT]);
         let container = RunningContainer::start(StackPart::Kafka, request).await?;
         let brokers = container.address(KAFKA_PORT).await?;
         let probe = ServerProbe::Kafka { brokers: brokers.clone(), client: vec![] };
@@ -145,7 +145,7 @@ impl ContainerStarter<'_> {
             .with_cmd(command)
             .with_ready_conditions(vec![])
             .with_label(LABEL, &self.label);
-        let request = self.placed(StackPart::Postgres, request, POSTGRES_PORT);
+        let request = self.placed(StackPart::Postgres, request, &[POSTGRES_PORT]);
         let container = RunningContainer::start(StackPart::Postgres, request).await?;
         let server = container.address(POSTGRES_PORT).await?;
         let url = format!("postgres://postgres:postgres@{server}/postgres");
@@ -159,7 +159,7 @@ impl ContainerStarter<'_> {
             .with_exposed_port(REGISTRY_PORT)
             .with_env_var("APICURIO_RULES_GLOBAL_COMPATIBILITY", "FULL_TRANSITIVE")
             .with_label(LABEL, &self.label);
-        let request = self.placed(StackPart::Registry, request, REGISTRY_PORT);
+        let request = self.placed(StackPart::Registry, request, &[REGISTRY_PORT]);
         let container = RunningContainer::start(StackPart::Registry, request).await?;
         let address = container.address(REGISTRY_PORT).await?;
         let url = format!("http://{address}{REGISTRY_PATH}");
@@ -174,10 +174,8 @@ impl ContainerStarter<'_> {
             .with_exposed_port(MAIL_API_PORT)
             .with_env_var("MP_SMTP_AUTH_ACCEPT_ANY", "1")
             .with_env_var("MP_SMTP_AUTH_ALLOW_INSECURE", "1")
-            .with_label(LABEL, &self.label)
-            // Any port; without this it would have none where the other one is chosen.
-            .with_mapped_port(0, SMTP_PORT);
-        let request = self.placed(StackPart::Mail, request, MAIL_API_PORT);
+            .with_label(LABEL, &self.label);
+        let request = self.placed(StackPart::Mail, request, &[MAIL_API_PORT, SMTP_PORT]);
         let container = RunningContainer::start(StackPart::Mail, request).await?;
         let smtp = container.address(SMTP_PORT).await?;
         let address = container.address(MAIL_API_PORT).await?;
@@ -186,16 +184,25 @@ impl ContainerStarter<'_> {
         Ok((smtp, api))
     }
 
-    /// The request at the port at which the part is wanted, if it is free; else at any.
+    /// The request with the first of these ports where the part is wanted, if that is free.
     fn placed<I: Image>(
         &self,
         part: StackPart,
         request: ContainerRequest<I>,
-        inside: ContainerPort,
+        inside: &[ContainerPort],
     ) -> ContainerRequest<I> {
         let wanted = self.parts.port(part);
-        let free = PortPair::claim_near([wanted, None]).numbers[0];
-        request.with_mapped_port(wanted.filter(|port| *port == free).unwrap_or(0), inside)
+        let Some(free) =
+            wanted.filter(|port| PortPair::claim_near([wanted, None]).numbers[0] == *port)
+        else {
+            return request;
+        };
+        // Where one port is chosen, the engine publishes no other by itself: 0 is any.
+        let numbers = std::iter::once(free).chain(std::iter::repeat(0));
+        inside
+            .iter()
+            .zip(numbers)
+            .fold(request, |request, (inside, outside)| request.with_mapped_port(outside, *inside))
     }
 
     /// What `starting` gives, if the part is wanted.

@@ -12,16 +12,16 @@ use crate::{service_name::ServiceName, which_system::ServiceAddress};
 pub(crate) struct AdminUrls {
     /// The admin port of order-service.
     #[arg(long = "orders-admin-url", env = "ORDERS_ADMIN_URL")]
-    orders_admin: Option<Url>,
+    orders: Option<Url>,
     /// The admin port of inventory-service.
     #[arg(long = "inventory-admin-url", env = "INVENTORY_ADMIN_URL")]
-    inventory_admin: Option<Url>,
+    inventory: Option<Url>,
     /// The admin port of payment-service.
     #[arg(long = "payments-admin-url", env = "PAYMENTS_ADMIN_URL")]
-    payments_admin: Option<Url>,
+    payments: Option<Url>,
     /// The admin port of notify-service.
     #[arg(long = "notify-admin-url", env = "NOTIFY_ADMIN_URL")]
-    notify_admin: Option<Url>,
+    notify: Option<Url>,
 }
 
 impl AdminUrls {
@@ -42,10 +42,10 @@ impl AdminUrls {
 
     fn of(&self, service: ServiceName) -> (&'static str, &Option<Url>) {
         match service {
-            ServiceName::Orders => ("ORDERS_ADMIN_URL", &self.orders_admin),
-            ServiceName::Inventory => ("INVENTORY_ADMIN_URL", &self.inventory_admin),
-            ServiceName::Payments => ("PAYMENTS_ADMIN_URL", &self.payments_admin),
-            ServiceName::Notify => ("NOTIFY_ADMIN_URL", &self.notify_admin),
+            ServiceName::Orders => ("ORDERS_ADMIN_URL", &self.orders),
+            ServiceName::Inventory => ("INVENTORY_ADMIN_URL", &self.inventory),
+            ServiceName::Payments => ("PAYMENTS_ADMIN_URL", &self.payments),
+            ServiceName::Notify => ("NOTIFY_ADMIN_URL", &self.notify),
         }
     }
 }

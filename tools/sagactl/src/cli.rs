@@ -28,7 +28,7 @@ enum SubCommand {
     /// Creates the topics and registers the schemas at a broker and a registry that run already.
     Contract(contract_setup::ContractOptions),
     /// Lists, redrives and discards dead letters and jobs that were given up.
-    DeadLetters(dead_letters::LetterOptions),
+    DeadLetters(Box<dead_letters::LetterOptions>),
     /// Lists, shows and decides payments.
     Payments(payments::PaymentOptions),
     /// Prints a script that completes commands and options: `source <(sagactl completions bash)`.
@@ -46,7 +46,7 @@ impl CommandLine {
             SubCommand::Orders(options) => orders::run(options).await,
             SubCommand::Audit(options) => audit::command::run(*options).await,
             SubCommand::Contract(options) => contract_setup::run(options).await,
-            SubCommand::DeadLetters(options) => dead_letters::run(options).await,
+            SubCommand::DeadLetters(options) => dead_letters::run(*options).await,
             SubCommand::Payments(options) => payments::run(options).await,
             SubCommand::Completions { shell } => complete(shell),
         }

@@ -32,7 +32,7 @@ pub struct ContractOptions {
     #[command(flatten)]
     broker: BrokerChoice,
     /// URL of the schema registry, with its path (default: where neither this nor the broker is given,
-    /// the running demo's; else http://127.0.0.1:8081/apis/ccompat/v7).
+    /// the running demo's; else that at 127.0.0.1:8081/apis/ccompat/v7).
     #[arg(long, env = "SCHEMA_REGISTRY_URL")]
     schema_registry_url: Option<String>,
     /// Fails when broker and registry have not completed it after this many seconds.

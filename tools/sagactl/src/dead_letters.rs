@@ -146,7 +146,9 @@ async fn list(
             Ok((reasons, found)) if json => letters.add(service.name(), reasons, found),
             Ok((reasons, found)) => {
                 say(render::reasons(service.name(), &reasons, columns()));
-                found.iter().for_each(|letter| say(render::letter(letter, columns())));
+                for letter in &found {
+                    say(render::letter(letter, columns()));
+                }
                 let more = reasons.letters - found.len().try_into().unwrap_or(i64::MAX);
                 if more > 0 && max > 0 {
                     say(format_args!("  … and {more} more (--max)"));
@@ -176,7 +178,9 @@ async fn show(services: &[AdminClient], id: Uuid, json: bool) -> anyhow::Result<
         say_json(&shown)?;
     } else {
         let whole = render::whole(service.name(), &shown);
-        whole.lines().for_each(|line| say(wrapped(line, columns(), NEXT_LINE)));
+        for line in whole.lines() {
+            say(wrapped(line, columns(), NEXT_LINE));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

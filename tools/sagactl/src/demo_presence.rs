@@ -117,7 +117,7 @@ fn make_private(folder: &Path) -> anyhow::Result<()> {
 }
 
 fn is_private(metadata: &Metadata) -> bool {
-    metadata.is_dir() && metadata.uid() == getuid().as_raw() && metadata.mode() & 0o077 == 0
+    metadata.is_dir() && metadata.uid() == getuid().as_raw() && metadata.mode() & 0o777 == 0o700
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::{
     screen::{columns, complain, say, say_json},
     service_client::UnansweredCall,
     service_name::ServiceName,
+    text_table::wrapped,
     which_system::ServiceAddress,
 };
 
@@ -32,6 +33,9 @@ const STILL_PENDING: u8 = 4;
 const EXIT_CODES: &str = "Exit codes: 0 done (`watch` and `place --wait`: the order is confirmed); \
     1 refused, not found or not reached; 2 wrong command line; 3 the order was cancelled; 4 it is \
     still pending when the limit is over.";
+
+/// Lines that go on begin with so many spaces.
+const NEXT_LINE: usize = 2;
 
 /// A request that was told to come back is sent again so often.
 const BUSY_MAX: u32 = 10;
@@ -234,17 +238,22 @@ async fn place_order(
     })?;
     if options.wait {
         if !json {
-            say(format_args!("order {} is accepted, {}", order.id, render::total(&order)));
+            say_line(&format!("order {} is accepted, {}", order.id, render::total(&order)));
         }
         return follow(orders, order.id, options.limit, json).await;
     }
     if json {
         say_json(&order)?;
     } else {
-        say(render::standing(&order));
+        say_line(&render::standing(&order));
         say(invocation::command(&format!("orders watch {}", order.id)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A sentence, in lines that fit the terminal.
+fn say_line(line: &str) {
+    say(wrapped(line, columns(), NEXT_LINE));
 }
 
 async fn follow(
@@ -257,7 +266,7 @@ async fn follow(
     if json {
         say_json(&order)?;
     } else {
-        say(render::standing(&order));
+        say_line(&render::standing(&order));
     }
     Ok(match order.status.as_str() {
         "confirmed" => ExitCode::SUCCESS,
@@ -303,13 +312,15 @@ async fn list(
 async fn cancel(orders: &OrderClient, id: Uuid, json: bool) -> anyhow::Result<ExitCode> {
     let order = accepted(async || match orders.cancel(id).await? {
         PlaceAnswer::Refused(StatusCode::NOT_FOUND, _) => Err(watch::unknown(id)),
-        answer => Ok(answer),
+        answer @ (PlaceAnswer::Accepted(_) | PlaceAnswer::Busy(_) | PlaceAnswer::Refused(..)) => {
+            Ok(answer)
+        }
     })
     .await?;
     if json {
         say_json(&order)?;
     } else {
-        say(render::standing(&order));
+        say_line(&render::standing(&order));
     }
     Ok(ExitCode::SUCCESS)
 }

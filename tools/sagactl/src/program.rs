@@ -33,8 +33,15 @@ where
 
 /// Reads the command line and the environment; on an error, prints it and exits.
 fn read<C: Parser>() -> C {
-    let matches = config::ignore_empty(C::command()).get_matches();
-    C::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    let matches = config::ignore_empty(C::command()).try_get_matches();
+    matches.and_then(|matches| C::from_arg_matches(&matches)).unwrap_or_else(|error| {
+        if error.use_stderr() && screen::is_watched() {
+            // As clap writes it, but broken between words.
+            screen::complain(error.render().to_string().trim_end());
+            std::process::exit(error.exit_code());
+        }
+        error.exit()
+    })
 }
 
 fn failed(name: &str, error: &anyhow::Error) -> ExitCode {

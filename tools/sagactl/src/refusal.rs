@@ -17,14 +17,18 @@ pub fn explain(status: StatusCode, problem: &Value) -> String {
     let title = text(problem, "title").unwrap_or_else(|| {
         status.canonical_reason().unwrap_or("the service refused without a reason").to_owned()
     });
-    // Some problems have nothing to add to their title.
-    let detail = text(problem, "detail").filter(|detail| *detail != title);
+    let errors = problem.get("errors").and_then(Value::as_array).into_iter().flatten();
+    let errors = errors.filter_map(|error| Some((text(error, "pointer")?, text(error, "detail")?)));
+    let errors: Vec<(String, String)> = errors.collect();
+    // Some problems have nothing to add to their title, or repeat there what is wrong.
+    let repeats = |detail: &str| {
+        detail == title
+            || !errors.is_empty() && errors.iter().all(|(_, error)| detail.contains(error.as_str()))
+    };
+    let detail = text(problem, "detail").filter(|detail| !repeats(detail));
     let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
     let mut lines = vec![format!("{title}{detail} ({})", status.as_u16())];
-    let errors = problem.get("errors").and_then(Value::as_array).into_iter().flatten();
-    lines.extend(errors.filter_map(|error| {
-        Some(format!("  {}: {}", text(error, "pointer")?, text(error, "detail")?))
-    }));
+    lines.extend(errors.iter().map(|(pointer, detail)| format!("  {pointer}: {detail}")));
     lines.join("\n")
 }
 
@@ -53,6 +57,14 @@ mod tests {
     fn a_detail_that_repeats_the_title_and_an_answer_without_a_problem_are_short() {
         let twice = json!({ "title": "Busy", "detail": "Busy" });
         assert_eq!(explain(StatusCode::CONFLICT, &twice), "Busy (409)");
+        let repeated = json!({
+            "title": "Invalid", "detail": "/a: too long; /b: too short",
+            "errors": [
+                { "pointer": "/a", "detail": "too long" }, { "pointer": "/b", "detail": "too short" },
+            ],
+        });
+        let expected = "Invalid (422)\n  /a: too long\n  /b: too short";
+        assert_eq!(explain(StatusCode::UNPROCESSABLE_ENTITY, &repeated), expected);
         assert_eq!(explain(StatusCode::BAD_GATEWAY, &Value::Null), "Bad Gateway (502)");
     }
 }

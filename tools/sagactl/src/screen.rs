@@ -29,13 +29,14 @@ use crate::text_table;
 /// Exit code of a program that SIGPIPE ended: 128 and the signal's number.
 const NOBODY_READS: u8 = 141;
 
+/// Lines of an error that go on begin with so many spaces.
+const NEXT_LINE: usize = 2;
+
 /// Where the state of a line begins on a board.
 const STATE_COLUMN: usize = 25;
 
 /// How often work that goes on says so where no terminal shows it.
 const STILL_THERE: Duration = Duration::from_secs(8);
-/// Lines of an error that go on begin with so many spaces.
-const NEXT_LINE: usize = 2;
 
 /// Why standard output takes nothing more.
 static LOST: OnceLock<io::Error> = OnceLock::new();

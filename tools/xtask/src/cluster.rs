@@ -26,7 +26,6 @@ pub use self::{
 use crate::{cargo, source::StackSource, stack_progress::StackProgress};
 
 mod address;
-mod addresses;
 mod audited;
 pub mod beside;
 mod databases;
@@ -34,6 +33,7 @@ mod ending;
 mod process;
 mod process_name;
 mod security;
+mod system_addresses;
 
 /// How a cluster is set up.
 #[derive(Clone, Debug, Default)]

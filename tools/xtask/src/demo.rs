@@ -52,9 +52,9 @@ Ctrl-C (or SIGTERM) stops everything in order; a second one ends at once.
 SIGUSR1 starts again what has ended by itself.
 
 Exit code:
-  0        every order ended as expected, and everything ran until it was told to stop
-  1        an order ended otherwise, or a part ended by itself or did not stop well
-  130 143  ended by the signal, before the orders had ended or before all had stopped";
+  0         every order ended as expected, and every part ran until it was stopped
+  1         an order ended otherwise, or a part ended by itself or did not stop well
+  130, 143  a signal came before all orders had ended, or twice";
 
 /// How the demo is run.
 #[derive(Debug, Args)]
@@ -174,7 +174,7 @@ impl RunningDemo {
             }
         };
         let mails = mails(&clients.http, &self.stack).await?;
-        say("");
+        say("\nOutcomes");
         for line in scenes::summary(&ended) {
             say(line);
         }
@@ -220,9 +220,12 @@ impl RunningDemo {
     /// Stops everything in order; answers whether all of it had run until then, and stopped well.
     async fn stop(self) -> bool {
         let board = ProgressBoard::new();
-        let show = |member: ProcessName, stopped| match stopped {
-            false => board.set(member.program(), "stopping"),
-            true => board.end(member.program(), "stopped"),
+        let show = |member: ProcessName, is_stopped| {
+            if is_stopped {
+                board.end(member.program(), "stopped");
+            } else {
+                board.set(member.program(), "stopping");
+            }
         };
         let unwell = board.while_shown(self.cluster.stop_showing(show)).await;
         let servers = "servers";

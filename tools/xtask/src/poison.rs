@@ -13,9 +13,11 @@ use rdkafka::{
 use sagactl::screen::say;
 use shared::{
     clock::Clock,
+    codec::RecordKind,
     kafka::{ConnectionSecurity, KafkaSettings},
     message::{MessageEnvelope, MessageHeaders, OutgoingMessage},
 };
+use tokio::{net::TcpStream, time::timeout};
 
 /// How long the broker may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -81,7 +83,7 @@ pub async fn run(options: PoisonOptions) -> anyhow::Result<ExitCode> {
 pub fn poisoned(topic: &str, key: &str, kind: BadMessage) -> anyhow::Result<OutgoingMessage> {
     let kinds = record_kinds();
     let record = kinds.iter().find(|record| record.topic() == topic).with_context(|| {
-        let known: Vec<_> = kinds.iter().map(|record| record.topic()).collect();
+        let known: Vec<_> = kinds.iter().map(RecordKind::topic).collect();
         format!("no topic of events is called {topic}: there are {}", known.join(", "))
     })?;
     let subject = match kind {
@@ -123,6 +125,13 @@ pub fn poisoned(topic: &str, key: &str, kind: BadMessage) -> anyhow::Result<Outg
 
 /// Puts it on its topic; answers partition and offset.
 pub async fn send(broker: &KafkaSettings, message: &OutgoingMessage) -> anyhow::Result<(i32, i64)> {
+    // The client would try for as long as a message may take, and say less about it.
+    anyhow::ensure!(
+        answers(&broker.brokers).await,
+        "no broker answers at {}: start `cargo demo` or `docker compose up --wait`, or say with \
+         --brokers where the broker is",
+        broker.brokers
+    );
     let mut config = broker.client();
     config.set("message.timeout.ms", ANSWER.as_millis().to_string());
     // The same partition as the messages of the service that writes there.
@@ -136,15 +145,22 @@ pub async fn send(broker: &KafkaSettings, message: &OutgoingMessage) -> anyhow::
     let mut record = FutureRecord::<[u8], [u8]>::to(&topic).headers(headers);
     record.key = message.key.as_deref();
     record.payload = message.payload.as_deref();
-    let sent = producer.send(record, ANSWER).await.map_err(|(error, _)| error);
-    let delivery = sent.with_context(|| {
-        format!(
-            "the broker at {} took no message: start `cargo demo` or `docker compose up --wait`, \
-             or say with --brokers where the broker is",
-            broker.brokers
-        )
+    let sent = producer.send(record, ANSWER).await;
+    let delivery = sent.map_err(|(error, _)| {
+        anyhow::anyhow!("the broker at {} took no message: {error}", broker.brokers)
     })?;
     Ok((delivery.partition, delivery.offset))
+}
+
+/// Whether something listens at one of these addresses.
+async fn answers(brokers: &str) -> bool {
+    for address in brokers.split(',') {
+        let reached = timeout(ANSWER, TcpStream::connect(address.trim())).await;
+        if reached.is_ok_and(|stream| stream.is_ok()) {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -174,5 +190,19 @@ mod tests {
     fn an_unknown_topic_is_refused_with_those_that_there_are() {
         let refused = poisoned("payment", "an-order", BadMessage::NotAvro).unwrap_err();
         assert!(refused.to_string().contains("payment-done, payment-failed"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn a_broker_that_is_away_is_an_error_that_says_what_to_start() {
+        let broker = KafkaSettings {
+            brokers: "127.0.0.1:1".to_owned(),
+            prefix: String::new(),
+            client_id: String::new(),
+            security: Arc::default(),
+            member: None,
+        };
+        let message = poisoned(contract::PAYMENT_DONE, "an-order", BadMessage::NotAvro).unwrap();
+        let refused = send(&broker, &message).await.unwrap_err().to_string();
+        assert!(refused.contains("cargo demo") && refused.contains("--brokers"), "{refused}");
     }
 }

@@ -60,7 +60,7 @@ impl KafkaUi {
             .await?;
         let url = format!("http://127.0.0.1:{port}/");
         progress.state(StackPart::Ui, &PartState::Ready(url.clone()));
-        Ok(Self { url, server, workspace: workspace })
+        Ok(Self { url, server, workspace })
     }
 
     /// How it ended, if it did without being told to.

@@ -73,6 +73,7 @@ pub(super) fn processes(cluster: &ServiceCluster, logs: &LogFolder) {
         say(format_args!("  {name:<22} pid {pid:<8} {name}.log"));
     }
     say("\nOperate it");
+    say("  cargo sagactl orders place --wait");
     say("  cargo sagactl dead-letters list");
     say("  cargo sagactl payments list");
 }

@@ -253,7 +253,7 @@ mod tests {
     fn ended(status: &str, reason: Option<&str>, history: &[&str]) -> EndedOrder {
         let history: Vec<_> = history.iter().map(|what| json!({ "what": what })).collect();
         let order = json!({
-            "id": Uuid::nil(), "status": status, "reason": reason, "total": 1890, "currency": "EUR",
+            "id": Uuid::nil(), "status": status, "reason": reason, "total": 1_890, "currency": "EUR",
             "history": history,
         });
         let order = serde_json::from_value(order).unwrap();
