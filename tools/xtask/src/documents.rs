@@ -6,9 +6,11 @@
 //! what is printed; numbers, ids, times and addresses may differ. `…` stands for anything.
 
 mod blocks;
+mod moved;
 mod shape;
 
 pub(crate) use self::{
     blocks::{CommandBlock, DocumentedStack, command_blocks},
+    moved::MovedAddresses,
     shape::missing_lines,
 };

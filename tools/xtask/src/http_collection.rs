@@ -5,7 +5,6 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -33,10 +32,9 @@ struct CollectedRequest<'a> {
     body: &'a str,
 }
 
-/// Sends all requests of a file in their order; answers how many they were.
-pub(crate) async fn send_all(http: &reqwest::Client, file: &Path) -> anyhow::Result<usize> {
-    let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
-    let (mut variables, requests) = collection(&text)?;
+/// Sends all requests of a collection in their order; answers how many they were.
+pub(crate) async fn send_all(http: &reqwest::Client, text: &str) -> anyhow::Result<usize> {
+    let (mut variables, requests) = collection(text)?;
     for request in &requests {
         let answer = send_until_shown(http, request, &variables).await?;
         let Some(name) = request.name else { continue };

@@ -1,7 +1,8 @@
 //! `xtask readme-test`: the README's commands for local processes, pasted by a program.
 //!
 //! Each is run word for word in the README's order, in the root of the repository, and has to print
-//! the lines that the README shows. `docs/tour.http` is sent request by request while the demo
+//! the lines that the README shows. Only where a port was taken, the address that the demo has
+//! instead is put in. `docs/tour.http` is sent request by request while the demo
 //! stands. At the end the demo is ended by Ctrl-C, as a person would, and has to have nothing to
 //! complain of. `xtask compose-test` does the same with the commands for containers.
 
@@ -28,7 +29,7 @@ use tokio::{
 
 use crate::{
     cargo,
-    documents::{CommandBlock, DocumentedStack, command_blocks, missing_lines},
+    documents::{CommandBlock, DocumentedStack, MovedAddresses, command_blocks, missing_lines},
     http_collection,
 };
 
@@ -55,18 +56,21 @@ pub async fn run(options: ReadmeOptions) -> anyhow::Result<ExitCode> {
     let text = std::fs::read_to_string(root.join("README.md")).context("README.md")?;
     let blocks = command_blocks(&text, DocumentedStack::Native)?;
     anyhow::ensure!(blocks.iter().any(|block| block.stays), "the README starts nothing");
-    let mut running = Vec::new();
+    let (mut running, mut moved) = (Vec::new(), MovedAddresses::default());
     for block in &blocks {
         let began = Instant::now();
         if block.stays {
             running.push(StayingCommand::start(&root, block).await?);
+            moved = MovedAddresses::of_newest_demo();
         } else {
-            run_until_shown(&root, block).await?;
+            let command = moved.put_into(block.command);
+            run_until_shown(&root, &CommandBlock { command: &command, ..*block }).await?;
         }
         done(began, block.command);
     }
     let began = Instant::now();
-    let sent = http_collection::send_all(&http_client()?, &root.join("docs/tour.http")).await?;
+    let tour = std::fs::read_to_string(root.join("docs/tour.http")).context("docs/tour.http")?;
+    let sent = http_collection::send_all(&http_client()?, &moved.put_into(&tour)).await?;
     done(began, &format!("docs/tour.http: {sent} requests are answered as it says"));
     for command in running {
         command.interrupt().await?;
