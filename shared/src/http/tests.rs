@@ -48,6 +48,10 @@ fn settings() -> HttpSettings {
     }
 }
 
+#[derive(utoipa::OpenApi)]
+#[openapi(info(title = "shop", description = "Sells things."))]
+struct Document;
+
 fn app() -> Router {
     let routes = Router::new()
         .route("/orders", post(async |_order: JsonBody<Order>| StatusCode::ACCEPTED))
@@ -70,9 +74,6 @@ fn app() -> Router {
             "/who",
             get(async |request_context: RequestContext| request_context.trace.to_string()),
         );
-    #[derive(utoipa::OpenApi)]
-    #[openapi(info(title = "shop", description = "Sells things."))]
-    struct Document;
     let document = describe(<Document as utoipa::OpenApi>::openapi(), &[]);
     finish(api_routes(routes, ApiPages { document, problems: &[] }), &settings())
 }
