@@ -10,7 +10,7 @@ pub(super) const PRODUCT_UNKNOWN: ProblemType = ProblemType {
     code: "product-unknown",
     title: "There is no such product",
     status: StatusCode::NOT_FOUND,
-    example: ProblemExample::Detail(
+    example: &ProblemExample::Detail(
         "no product has the SKU 'desk-lamb': GET /products lists those that are there",
     ),
 };
@@ -20,7 +20,7 @@ pub(super) const SKU_INVALID: ProblemType = ProblemType {
     code: "sku-invalid",
     title: "This cannot be a SKU",
     status: StatusCode::UNPROCESSABLE_ENTITY,
-    example: ProblemExample::Detail(
+    example: &ProblemExample::Detail(
         "'desk lamp' is not 1 to 64 letters from A to Z, digits, '-', '_' and '.': choose another SKU",
     ),
 };
@@ -30,7 +30,7 @@ pub(super) const STOCK_LIMIT: ProblemType = ProblemType {
     code: "stock-limit",
     title: "There cannot be so much of a product",
     status: StatusCode::UNPROCESSABLE_ENTITY,
-    example: ProblemExample::Detail(
+    example: &ProblemExample::Detail(
         "there cannot be more than 1000000000000 of a product: deliver less, or list another product",
     ),
 };

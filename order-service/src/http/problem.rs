@@ -12,7 +12,7 @@ pub const NOT_ORDERABLE: ProblemType = ProblemType {
     code: "not-orderable",
     title: "Some of this cannot be ordered",
     status: StatusCode::UNPROCESSABLE_ENTITY,
-    example: ProblemExample::Part {
+    example: &ProblemExample::Part {
         pointer: "/lines/0/sku",
         code: "unknown-sku",
         detail: "there is no such product",
@@ -23,7 +23,7 @@ pub const ORDER_NOT_FOUND: ProblemType = ProblemType {
     code: "order-not-found",
     title: "There is no such order",
     status: StatusCode::NOT_FOUND,
-    example: ProblemExample::Detail(
+    example: &ProblemExample::Detail(
         "no order has the id 01a20fcc-a92c-76ef-87b5-a07309aa9900: use the one that POST /orders answered",
     ),
 };
@@ -32,7 +32,7 @@ pub const TOO_LATE_TO_CANCEL: ProblemType = ProblemType {
     code: "too-late-to-cancel",
     title: "The order can no longer be cancelled",
     status: StatusCode::CONFLICT,
-    example: ProblemExample::Detail(
+    example: &ProblemExample::Detail(
         "the order was confirmed at 2026-01-02T03:04:05Z and could be cancelled until \
          2026-01-02T03:34:05Z: it stays confirmed",
     ),

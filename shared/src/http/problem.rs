@@ -29,7 +29,7 @@ pub struct ProblemType {
     /// The HTTP status of the answer.
     pub status: StatusCode,
     /// What an occurrence says, for the description of the API.
-    pub example: ProblemExample,
+    pub example: &'static ProblemExample,
 }
 
 /// What an occurrence of a problem says, for example.
@@ -51,7 +51,7 @@ pub enum ProblemExample {
 macro_rules! problem_types {
     ($($(#[$doc:meta])* $name:ident = $status:ident $code:literal $title:literal $example:expr;)*) => {
         $($(#[$doc])* pub const $name: ProblemType = ProblemType {
-            code: $code, title: $title, status: StatusCode::$status, example: $example,
+            code: $code, title: $title, status: StatusCode::$status, example: &$example,
         };)*
         /// The kinds that every service has.
         pub const ALL: &[ProblemType] = &[$($name),*];
@@ -153,7 +153,7 @@ impl ProblemType {
 
     /// An occurrence of it as the description of the API shows it.
     pub(super) fn example(self) -> ProblemDocument {
-        let problem = match self.example {
+        let problem = match *self.example {
             ProblemExample::Detail(detail) => self.detail(detail),
             ProblemExample::Part { pointer, code, detail } => {
                 self.in_parts().with_error(pointer, code, detail)

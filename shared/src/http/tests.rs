@@ -48,6 +48,10 @@ fn settings() -> HttpSettings {
     }
 }
 
+#[derive(utoipa::OpenApi)]
+#[openapi(info(title = "shop", description = "Sells things."))]
+struct Document;
+
 fn app() -> Router {
     let routes = Router::new()
         .route("/orders", post(async |_order: JsonBody<Order>| StatusCode::ACCEPTED))
@@ -73,9 +77,6 @@ fn app() -> Router {
                 format!("{} {state}", trace.parent)
             }),
         );
-    #[derive(utoipa::OpenApi)]
-    #[openapi(info(title = "shop", description = "Sells things."))]
-    struct Document;
     let document = describe(<Document as utoipa::OpenApi>::openapi(), &[]);
     finish(api_routes(routes, ApiPages { document, problems: &[] }), &settings())
 }
