@@ -10,7 +10,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
-use sagactl::screen::say;
+use sagactl::{screen::say, which_system};
 use shared::{
     clock::Clock,
     codec::RecordKind,
@@ -37,9 +37,10 @@ pub struct PoisonOptions {
     /// What is wrong with it.
     #[arg(long, value_enum, default_value_t)]
     kind: BadMessage,
-    /// Where the broker is: `host:port`.
-    #[arg(long, env = "KAFKA_BROKERS", default_value = "127.0.0.1:9092")]
-    brokers: String,
+    /// Where the broker is: `host:port` (default: the running demo's, or else the compose stack's at
+    /// 127.0.0.1:9092).
+    #[arg(long, env = "KAFKA_BROKERS")]
+    brokers: Option<String>,
 }
 
 /// What is wrong with a message.
@@ -62,7 +63,7 @@ pub async fn run(options: PoisonOptions) -> anyhow::Result<ExitCode> {
     let key = options.key.unwrap_or_else(new_key);
     let message = poisoned(&options.topic, &key, options.kind)?;
     let broker = KafkaSettings {
-        brokers: options.brokers,
+        brokers: options.brokers.unwrap_or_else(found),
         prefix: String::new(),
         client_id: "xtask-poison".to_owned(),
         security: Arc::new(ConnectionSecurity::default()),
@@ -150,6 +151,11 @@ pub async fn send(broker: &KafkaSettings, message: &OutgoingMessage) -> anyhow::
         anyhow::anyhow!("the broker at {} took no message: {error}", broker.brokers)
     })?;
     Ok((delivery.partition, delivery.offset))
+}
+
+/// The broker of the system that runs here.
+fn found() -> String {
+    which_system::found().addresses.kafka_brokers.clone()
 }
 
 /// Whether something listens at one of these addresses.

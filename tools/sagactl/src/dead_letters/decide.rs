@@ -11,7 +11,10 @@ use tokio::time::{Interval, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::api::{AdminClient, DecisionAnswer, look_up};
-use crate::screen::{ProgressBoard, say};
+use crate::{
+    screen::{ProgressBoard, columns, say},
+    text_table::wrapped,
+};
 
 /// The decision about each letter.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(super) struct LetterWork {
 
 /// A letter is asked for again so often while its service is busy.
 const BUSY_MAX: u32 = 10;
+/// Lines that go on begin with so many spaces.
+const NEXT_LINE: usize = 4;
 /// Complaints of one kind that are shown, at most.
 const SHOWN_MAX: usize = 10;
 
@@ -153,7 +158,7 @@ impl WorkTally {
             say(format_args!("  {n:>7}  {outcome}"));
         }
         for complaint in self.complaints.iter().take(SHOWN_MAX) {
-            say(format_args!("  {complaint}"));
+            say(wrapped(&format!("  {complaint}"), columns(), NEXT_LINE));
         }
         if let Some(more @ 1..) = self.complaints.len().checked_sub(SHOWN_MAX) {
             say(format_args!("  … and {more} more"));
