@@ -40,13 +40,16 @@ pub(crate) async fn install(cache: &InstallCache<'_>) -> Result<PathBuf, StackEr
         return Ok(folder.join("mailpit"));
     } else if !page::npm_is_here() {
         MailPage::NoNpm
-    } else if cache.made(&recipe(&MailPage::Failed.input())).is_some() {
+    } else if let Some(folder) = cache.made(&recipe(&MailPage::Failed.input())) {
+        let folder = folder.display();
+        lacking(format!("its page is plain, as npm had failed; to try again, remove {folder}"));
         MailPage::Failed
     } else {
         match with_page(cache, MailPage::Whole).await {
             Ok(program) => return Ok(program),
             Err(error) => {
-                lacking(format!("its page cannot be built: {error}"));
+                let reason = error.to_string().lines().collect::<Vec<_>>().join("; ");
+                lacking(format!("its page will be plain, as npm fails: {reason}"));
                 MailPage::Failed
             }
         }
