@@ -46,7 +46,7 @@ impl Operator {
         serde_json::from_str(&self.reads(words, 0).await).unwrap()
     }
 
-    /// Why it failed.
+    /// Why it failed, if it ends with this code and says nothing else.
     async fn is_refused(&self, words: &str, code: i32) -> String {
         let Output { status, stdout, stderr } = self.types(words).await;
         assert_eq!((status.code(), text(stdout).as_str()), (Some(code), ""), "{words}");

@@ -64,7 +64,7 @@ pub struct OrderOptions {
 
 #[derive(Clone, Debug, Subcommand)]
 enum OrderCommand {
-    /// Places an order.
+    /// Places an order, and says the command that follows it.
     #[command(after_help = EXIT_CODES)]
     Place(PlaceOptions),
     /// Follows an order until it has ended, and shows what happens to it.
@@ -102,7 +102,7 @@ enum OrderCommand {
 /// What is ordered, by whom, and how it is paid.
 #[derive(Clone, Debug, Args)]
 struct PlaceOptions {
-    /// A product.
+    /// A product, by its stock keeping unit.
     #[arg(long, default_value = "coffee-beans", conflicts_with = "lines")]
     sku: String,
     /// How many of it.

@@ -60,7 +60,7 @@ pub enum PaymentCommand {
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         max: u32,
     },
-    /// Shows one payment.
+    /// Shows the payment of one order.
     Show {
         /// Id of the payment's order.
         order_id: Uuid,

@@ -14,7 +14,7 @@ pub struct SystemAddresses {
     pub gateway: String,
     /// The base URL of the mail sink's API.
     pub mail_api: String,
-    /// Kafka's `host:port`.
+    /// Kafka's `host:port`, several with commas.
     pub kafka_brokers: String,
     /// Stands before the name of each topic and group.
     pub kafka_topic_prefix: String,
