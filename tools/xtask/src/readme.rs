@@ -123,7 +123,8 @@ impl StayingCommand {
     /// Starts it and waits until it has printed what is shown.
     async fn start(root: &Path, block: &CommandBlock<'_>) -> anyhow::Result<Self> {
         let shown = block.shown.context("a command that stays has to show when it is ready")?;
-        let mut shell = shell(root, block.command);
+        // In place of the shell: one that waits for a command dies of Ctrl-C itself.
+        let mut shell = shell(root, &format!("exec {}", block.command));
         // A group of its own, as a terminal gives it: Ctrl-C goes to all of it and to nobody else.
         shell.process_group(0).stdin(Stdio::null());
         let mut child = shell.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
