@@ -14,9 +14,9 @@ const escaped = (line) => line.replaceAll("&", "&amp;").replaceAll("<", "&lt;");
 const coloured = (line) =>
   line
     .replace(/(✔|✘)/g, '<b class="sign">$1</b>')
-    .replace(/\b(confirmed)\b/g, '<b class="well">$1</b>')
-    .replace(/\b(cancelled)\b/g, '<b class="ended">$1</b>')
-    .replace(/(→)/g, '<span class="faint">$1</span>')
+    .replace(/( )confirmed(?=,|  )/g, '$1<b class="well">confirmed</b>')
+    .replace(/( )cancelled(?= \(|  )/g, '$1<b class="ended">cancelled</b>')
+    .replace(/→/g, '<span class="faint">→</span>')
     .replace(/(https?:\/\/\S+)/g, '<span class="address">$1</span>');
 
 /// From "Starting …" to the summary: what a person sees first.
