@@ -93,10 +93,10 @@ async fn a_payment_under_review_is_shown_and_changes_nothing_before_or_after_the
     assert_eq!(shop.stands(waiting).await, "pending");
     assert_eq!(due_at().await, before);
     assert_eq!(shop.said(waiting).await, [("order-placed".to_owned(), 1)]);
-    let shown = "payment-under-review: wrong-amount".to_owned();
+    let shown = r#"payment-under-review: {"reason":"wrong-amount"}"#.to_owned();
     assert!(shop.history(waiting).await.contains(&shown));
     assert_eq!(shop.stands(late).await, "cancelled: payment-unavailable");
-    let shown = "payment-under-review: a reason of next year".to_owned();
+    let shown = r#"payment-under-review: {"reason":"a reason of next year"}"#.to_owned();
     assert!(shop.history(late).await.contains(&shown));
 
     // It ends as any other order does.
