@@ -2,8 +2,9 @@
 //!
 //! serde's own texts name Rust types (`expected u32`, `struct PlaceOrderBody`) and speak of what a
 //! program does (`unknown variant`, `missing field`). A deserializer whose error is an
-//! [`InputFault`] is told what is wrong piece by piece, so the text is made here and no text of
-//! serde is parsed.
+//! [`InputFault`] is told what is wrong piece by piece, and the text is made here. Only what serde
+//! and uuid call the value that they expected is matched, name by name; the tests of
+//! `input_value` hold each.
 
 use std::fmt::{self, Display};
 

@@ -65,17 +65,17 @@ const NO_KEY: &str = "send the header Idempotency-Key: a new name for each new r
 pub(super) const OTHER_REQUEST: &str = "another method, path or body was sent with this key within the last 24 hours: send a new key \
      for a new request, or the same body to repeat the earlier one";
 pub(super) const IN_USE: &str = "another request or message changes the same thing, or one with the same Idempotency-Key is \
-     still being processed: repeat the request after the time in Retry-After, with the same key";
+     still being processed: repeat the request after the time in Retry-After, with the same key if it has one";
 const FULL: &str = "nothing was done, because too many requests wait to be processed: repeat the \
-                    request after the time in Retry-After, with the same Idempotency-Key";
+                    request after the time in Retry-After, with the same Idempotency-Key if it has one";
 const BACKLOG: &str = "nothing was done, because too much accepted work waits to be published: repeat the request \
-     after the time in Retry-After, with the same Idempotency-Key";
+     after the time in Retry-After, with the same Idempotency-Key if it has one";
 const OUT_OF_REACH: &str = "something that the service needs does not answer: repeat the request after the time in \
      Retry-After, with the same Idempotency-Key if it has one";
 const LEAVING: &str = "nothing was done, because this instance is about to stop: repeat the request after the time \
-     in Retry-After, with the same Idempotency-Key, and another instance takes it";
+     in Retry-After, with the same Idempotency-Key if it has one, and another instance takes it";
 const OURS: &str = "the cause is in the log of the service, under this trace_id: repeat the request with the same \
-     Idempotency-Key, and report the trace_id if it fails again";
+     Idempotency-Key if it has one, and report the trace_id if it fails again";
 
 problem_types! {
     /// The request cannot be read at all.
@@ -134,7 +134,7 @@ problem_types! {
         ProblemExample::Detail(LEAVING);
     /// No answer was found in time.
     TIMEOUT = SERVICE_UNAVAILABLE "timeout" "No answer was found in time"
-        ProblemExample::Detail("the answer took more than 10 s, and whether the request was processed is unknown: repeat it with the same Idempotency-Key, and it takes effect once");
+        ProblemExample::Detail("the answer took more than 10 s, and whether the request was processed is unknown: repeat it with the same Idempotency-Key if it has one, and it takes effect once");
     /// A fault of the service; its details are in the log only.
     INTERNAL = INTERNAL_SERVER_ERROR "internal" "Something went wrong on our side"
         ProblemExample::Detail(OURS);

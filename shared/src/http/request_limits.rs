@@ -26,7 +26,7 @@ pub(super) async fn limits(
             tracing::warn!(limit_ms = limit.as_millis(), "a request took too long");
             let detail = format!(
                 "the answer took more than {} s, and whether the request was processed is unknown: \
-                 repeat it with the same Idempotency-Key, and it takes effect once",
+                 repeat it with the same Idempotency-Key if it has one, and it takes effect once",
                 limit.as_secs_f64()
             );
             problem::TIMEOUT.detail(detail).retry_after(Duration::from_secs(1)).into_response()

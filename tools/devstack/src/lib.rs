@@ -27,6 +27,7 @@ mod part;
 mod patience;
 mod prefix;
 mod probe;
+mod process_exit;
 mod progress;
 mod stack;
 
@@ -50,5 +51,6 @@ pub use part::{
 };
 pub use patience::{TestWait, none_left, until};
 pub use prefix::unique_prefix;
+pub use process_exit::ProcessExit;
 pub use progress::{PartState, SilentProgress, StartProgress};
 pub use stack::ServerStack;

@@ -48,7 +48,7 @@ enum LetterCommand {
         #[command(flatten)]
         which: LetterSelection,
         /// Maximum number of letters per service.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, visible_alias = "limit", default_value_t = 20)]
         max: usize,
         /// Prints one JSON document on standard output and nothing else: `{"items": [...],
         /// "reasons": [...], "more": true or false}`, each item with its `service`.

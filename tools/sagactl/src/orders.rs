@@ -3,13 +3,14 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use reqwest::{StatusCode, Url};
 use serde::Serialize;
 use shared::clock::Clock;
 use uuid::Uuid;
 
-use self::client::{ORDERS_URL, OrderClient, OrderWish, PlaceAnswer, ShownOrder};
+use self::client::{ORDERS_URL, OrderClient, OrderLook, OrderWish, PlaceAnswer, ShownOrder};
 use crate::{
     invocation,
     refusal::explain,
@@ -40,7 +41,7 @@ const NEXT_LINE: usize = 2;
 /// A request that was told to come back is sent again so often.
 const BUSY_MAX: u32 = 10;
 
-/// Where it is the same order that is worked on, the service says of no time when to ask again.
+/// The same order is being worked on: an earlier request of one's own, which ends soon.
 const BUSY_PAUSE: Duration = Duration::from_secs(1);
 
 /// The service says when it wants to be asked again, and is not believed beyond this.
@@ -88,7 +89,7 @@ enum OrderCommand {
         #[arg(long, value_enum)]
         status: Option<OrderStatus>,
         /// Maximum number of orders; page after page is read.
-        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        #[arg(long, visible_alias = "max", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         limit: u32,
     },
     /// Cancels an order that is pending, or was confirmed a short time ago.
@@ -230,17 +231,22 @@ async fn place_order(
     let key = key.unwrap_or_else(|| format!("sagactl-{}", Clock::System.new_id()));
     let wish = options.wish();
     let order = accepted(async || orders.place(&key, &wish).await).await;
-    let order = order.map_err(|error| match error.downcast_ref() {
-        Some(UnansweredCall { may_have_arrived: true, .. }) => error.context(format!(
+    let order = order.map_err(|failure| {
+        if !failure.may_have_arrived {
+            return failure.error;
+        }
+        failure.error.context(format!(
             "whether the order was placed is not known: the same again with `--key {key}` finds out"
-        )),
-        _ => error,
+        ))
     })?;
     if options.wait {
         if !json {
             say_line(&format!("order {} is accepted, {}", order.id, render::total(&order)));
         }
-        return follow(orders, order.id, options.limit, json).await;
+        let again = invocation::command(&format!("orders watch {}", order.id));
+        return follow(orders, order.id, options.limit, json)
+            .await
+            .with_context(|| format!("order {} was placed: `{again}` goes on", order.id));
     }
     if json {
         say_json(&order)?;
@@ -280,7 +286,11 @@ async fn follow(
 }
 
 async fn show(orders: &OrderClient, id: Uuid, json: bool) -> anyhow::Result<ExitCode> {
-    let order = orders.look(id, Duration::ZERO).await?.ok_or_else(|| watch::unknown(id))?;
+    let order = match orders.look(id, Duration::ZERO).await? {
+        OrderLook::Seen(order) => order,
+        OrderLook::Unknown => return Err(watch::unknown(id)),
+        OrderLook::Busy(_) => anyhow::bail!("order-service is busy: try again later"),
+    };
     if json {
         say_json(&order)?;
     } else {
@@ -316,7 +326,8 @@ async fn cancel(orders: &OrderClient, id: Uuid, json: bool) -> anyhow::Result<Ex
             Ok(answer)
         }
     })
-    .await?;
+    .await
+    .map_err(|failure| failure.error)?;
     if json {
         say_json(&order)?;
     } else {
@@ -325,23 +336,39 @@ async fn cancel(orders: &OrderClient, id: Uuid, json: bool) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
+/// A request that was not accepted.
+struct FailedRequest {
+    error: anyhow::Error,
+    /// Whether it, or one before it, may have had its effect.
+    may_have_arrived: bool,
+}
+
 /// Asks again while the service is busy; what it refuses is an error.
 async fn accepted(
     ask: impl AsyncFn() -> anyhow::Result<PlaceAnswer>,
-) -> anyhow::Result<ShownOrder> {
+) -> Result<ShownOrder, FailedRequest> {
     let mut asked = 0;
     loop {
         asked += 1;
-        let pause = match ask().await? {
+        let answer = ask().await.map_err(|error| {
+            let call = error.downcast_ref::<UnansweredCall>();
+            let arrived = call.is_none_or(|call| call.may_have_arrived);
+            FailedRequest { error, may_have_arrived: arrived || asked > 1 }
+        })?;
+        let pause = match answer {
             PlaceAnswer::Accepted(order) => return Ok(order),
             PlaceAnswer::Refused(_, problem) if client::is_busy(&problem) => BUSY_PAUSE,
-            PlaceAnswer::Refused(status, problem) => anyhow::bail!("{}", explain(status, &problem)),
+            PlaceAnswer::Refused(status, problem) => {
+                let error = anyhow::Error::msg(explain(status, &problem));
+                return Err(FailedRequest { error, may_have_arrived: false });
+            }
             PlaceAnswer::Busy(pause) => pause.min(BUSY_PAUSE_MAX),
         };
-        anyhow::ensure!(
-            asked < BUSY_MAX,
-            "order-service was busy at each of {asked} requests: try again later"
-        );
+        if asked >= BUSY_MAX {
+            let error = format!("order-service was busy at each of {asked} requests");
+            // It is also busy when it does not know whether a request was processed.
+            return Err(FailedRequest { error: anyhow::Error::msg(error), may_have_arrived: true });
+        }
         complain("  order-service is busy; it is asked again");
         tokio::time::sleep(pause).await;
     }

@@ -57,7 +57,7 @@ pub enum PaymentCommand {
         #[arg(long)]
         stage: Option<String>,
         /// Maximum number of payments.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        #[arg(long, visible_alias = "limit", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=100_000))]
         max: u32,
     },
     /// Shows the payment of one order.

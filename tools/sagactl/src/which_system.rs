@@ -23,6 +23,8 @@ use crate::{
 pub enum AddressSource {
     /// An option, or this variable.
     Named(&'static str),
+    /// The caller of this library, which has a way of its own to be told.
+    Given,
     /// The demo that is this process.
     Demo(u32),
     /// The fixed ports of docker-compose.yml; this variable says otherwise.
@@ -62,20 +64,16 @@ pub fn found() -> &'static FoundSystem {
 /// Which system is meant, in one line.
 fn said(demos: &[RunningDemo]) -> String {
     let Some((newest, others)) = demos.split_first() else {
-        return "No demo runs: the ports of docker-compose.yml are asked.".to_owned();
+        return "No demo runs: using the ports of docker-compose.yml.".to_owned();
     };
     let since = format_description!("[hour]:[minute]:[second]");
     let since = newest.started_at.format(since).unwrap_or_default();
     let demo = format!("the demo of process {}, started at {since} UTC", newest.pid);
     if others.is_empty() {
-        return format!("Asked is {demo}.");
+        return format!("Using {demo}.");
     }
     let others: Vec<String> = others.iter().map(|demo| demo.pid.to_string()).collect();
-    format!(
-        "{} demos run. Asked is the newest, {demo}; not: {}.",
-        others.len() + 1,
-        others.join(", ")
-    )
+    format!("Using {demo}; other demos run, too: {}.", others.join(", "))
 }
 
 impl FoundSystem {
@@ -136,6 +134,9 @@ impl ServiceAddress {
             AddressSource::Named(variable) => {
                 format!("{name} does not answer at {url}: does it run, and is {variable} right?")
             }
+            AddressSource::Given => {
+                format!("{name} does not answer at {url}: does it run, and is the address right?")
+            }
             AddressSource::Demo(pid) => format!(
                 "{name} of the demo of process {pid} does not answer at {url}: see what the demo says of it"
             ),
@@ -186,11 +187,11 @@ mod tests {
 
     #[test]
     fn which_system_is_asked_is_said_in_one_line() {
-        assert_eq!(said(&[]), "No demo runs: the ports of docker-compose.yml are asked.");
-        assert_eq!(said(&[demo(7)]), "Asked is the demo of process 7, started at 03:04:05 UTC.");
+        assert_eq!(said(&[]), "No demo runs: using the ports of docker-compose.yml.");
+        assert_eq!(said(&[demo(7)]), "Using the demo of process 7, started at 03:04:05 UTC.");
         assert_eq!(
             said(&[demo(7), demo(6), demo(5)]),
-            "3 demos run. Asked is the newest, the demo of process 7, started at 03:04:05 UTC; not: 6, 5."
+            "Using the demo of process 7, started at 03:04:05 UTC; other demos run, too: 6, 5."
         );
     }
 

@@ -16,7 +16,7 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum SubCommand {
-    /// Starts everything on this machine and places an order for each possible outcome.
+    /// Starts everything on this machine and places six orders that end in different ways.
     Demo(demo::DemoOptions),
     /// Places many orders and measures throughput, latency and CPU time per order.
     Load(load::LoadOptions),

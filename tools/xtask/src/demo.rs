@@ -1,5 +1,5 @@
-//! `cargo demo`: starts everything on this machine, shows one order for each outcome, and stands until
-//! Ctrl-C.
+//! `cargo demo`: starts everything on this machine, shows six orders that end in different ways, and
+//! stands until Ctrl-C.
 //!
 //! **Architecture invariant:** what ends by itself is said at once and makes the exit code a failure,
 //! and nothing is started again unless the user asks for it.
@@ -16,7 +16,7 @@ use sagactl::{
     demo_presence::DemoPresence,
     http_client::http_client,
     screen::{ProgressBoard, say},
-    signal::{self, OrderlyEnd},
+    signal::OrderlyEnd,
 };
 use tokio::signal::unix::{Signal, SignalKind};
 
@@ -69,7 +69,8 @@ pub struct DemoOptions {
     /// Source of broker, database, registry and mail sink.
     #[arg(long, value_enum, default_value_t)]
     from: StackSource,
-    /// Folder for the logs of all processes, emptied of older ones [default: target/demo-logs].
+    /// Folder for the logs of all processes, without those of an earlier demo: these are removed
+    /// [default: target/demo-logs].
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
 }
@@ -79,8 +80,8 @@ pub async fn run(options: DemoOptions) -> anyhow::Result<ExitCode> {
     let logs = LogFolder::open(options.logs.as_deref(), &target_folder()?)?;
     cargo::build_services().await?;
     let mut demo = Box::pin(RunningDemo::start(&options, logs)).await?;
-    let _orderly = OrderlyEnd::take();
-    let shown = Box::pin(demo.show(&options)).await;
+    let orderly = OrderlyEnd::take();
+    let shown = Box::pin(demo.show(&options, &orderly)).await;
     if let Ok(DemoEnd::Interrupted(_)) = &shown {
         say("\nStopping (Ctrl-C again ends at once)");
     } else {
@@ -159,7 +160,11 @@ impl RunningDemo {
     }
 
     /// Shows the orders, and where to look; then stands until it is told to stop.
-    async fn show(&mut self, options: &DemoOptions) -> anyhow::Result<DemoEnd> {
+    async fn show(
+        &mut self,
+        options: &DemoOptions,
+        orderly: &OrderlyEnd,
+    ) -> anyhow::Result<DemoEnd> {
         let http = http_client()?;
         let clients = SceneClients {
             orders: OrderClient::at(http.clone(), &self.cluster.url(ProcessName::Orders)),
@@ -168,21 +173,23 @@ impl RunningDemo {
         };
         let ended = tokio::select! {
             ended = scenes::play_all(&clients) => ended?,
-            code = signal::interrupted() => return Ok(DemoEnd::Interrupted(code)),
+            code = orderly.interrupted() => return Ok(DemoEnd::Interrupted(code)),
             () = self.watch.next_exit(&mut self.cluster, &self.stack) => {
                 anyhow::bail!("a part ended while orders were on their way")
             }
         };
-        let mails = mails(&clients.http, &self.stack).await?;
+        let as_expected = ended.iter().all(|order| order.instead_of.is_none());
         say("\nOutcomes");
         for line in scenes::summary(&ended) {
             say(line);
         }
+        let Some(mails) = mails_unless(orderly, &clients.http, &self.stack).await? else {
+            return Ok(DemoEnd::Shown { as_expected });
+        };
         say(format_args!("  {:<22} {mails}", "mails sent"));
-        let as_expected = ended.iter().all(|order| order.instead_of.is_none());
         if !options.once {
             self.say_places(&ended);
-            self.stand().await;
+            self.stand(orderly).await;
         }
         Ok(DemoEnd::Shown { as_expected })
     }
@@ -198,10 +205,10 @@ impl RunningDemo {
     }
 
     /// Says what ends by itself and starts it again on request, until Ctrl-C.
-    async fn stand(&mut self) {
+    async fn stand(&mut self, orderly: &OrderlyEnd) {
         loop {
             tokio::select! {
-                _ = signal::interrupted() => return,
+                _ = orderly.interrupted() => return,
                 () = self.watch.next_exit(&mut self.cluster, &self.stack) => say(format_args!(
                     "  Nothing is started again by itself. To have it started: kill -USR1 {}",
                     std::process::id()
@@ -209,7 +216,7 @@ impl RunningDemo {
                 _ = self.restarts.recv() => {
                     let exited = self.watch.take_exited();
                     tokio::select! {
-                        _ = signal::interrupted() => return,
+                        _ = orderly.interrupted() => return,
                         () = start_again(&mut self.cluster, &self.stack, exited) => (),
                     }
                 }
@@ -218,7 +225,9 @@ impl RunningDemo {
     }
 
     /// Stops everything in order; answers whether all of it had run until then, and stopped well.
-    async fn stop(self) -> bool {
+    async fn stop(mut self) -> bool {
+        // What ended after the last look would go unsaid; of processes the cluster says it.
+        self.watch.look_at_servers(&self.stack).await;
         let board = ProgressBoard::new();
         let show = |member: ProcessName, is_stopped| {
             if is_stopped {
@@ -261,6 +270,18 @@ async fn start_again(cluster: &mut ServiceCluster, stack: &ServerStack, exited: 
             Ok(()) => say(format_args!("✔ {name} is ready again")),
             Err(error) => say(format_args!("✘ {name} did not start: {error:#}")),
         }
+    }
+}
+
+/// How many mails have arrived; nothing if a signal comes before that is known.
+async fn mails_unless(
+    orderly: &OrderlyEnd,
+    http: &reqwest::Client,
+    stack: &ServerStack,
+) -> anyhow::Result<Option<u64>> {
+    tokio::select! {
+        count = mails(http, stack) => count.map(Some),
+        _ = orderly.interrupted() => Ok(None),
     }
 }
 

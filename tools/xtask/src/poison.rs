@@ -10,7 +10,7 @@ use rdkafka::{
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord},
 };
-use sagactl::{screen::say, which_system};
+use sagactl::{screen::say, system_addresses::SystemAddresses, which_system};
 use shared::{
     clock::Clock,
     codec::RecordKind,
@@ -37,8 +37,8 @@ pub struct PoisonOptions {
     /// What is wrong with it.
     #[arg(long, value_enum, default_value_t)]
     kind: BadMessage,
-    /// Where the broker is: `host:port` (default: the running demo's, or else the compose stack's at
-    /// 127.0.0.1:9092).
+    /// Where the broker is: `host:port`; its topics have no prefix (default: the running demo's, or
+    /// else the compose stack's at 127.0.0.1:9092).
     #[arg(long, env = "KAFKA_BROKERS")]
     brokers: Option<String>,
 }
@@ -62,17 +62,15 @@ pub async fn run(options: PoisonOptions) -> anyhow::Result<ExitCode> {
     let new_key = || Clock::System.new_id().to_string();
     let key = options.key.unwrap_or_else(new_key);
     let message = poisoned(&options.topic, &key, options.kind)?;
-    let broker = KafkaSettings {
-        brokers: options.brokers.unwrap_or_else(found),
-        prefix: String::new(),
-        client_id: "xtask-poison".to_owned(),
-        security: Arc::new(ConnectionSecurity::default()),
-        member: None,
+    let broker = match options.brokers {
+        Some(brokers) => broker_at(brokers, String::new()),
+        None => broker_of(&which_system::found().addresses),
     };
     say(format_args!("Sending to {}", broker.brokers));
     let (partition, offset) = send(&broker, &message).await?;
     let kind = options.kind.to_possible_value().map(|kind| kind.get_name().to_owned());
-    say(format_args!("  topic      {} (partition {partition}, offset {offset})", options.topic));
+    let topic = broker.topic(&options.topic);
+    say(format_args!("  topic      {topic} (partition {partition}, offset {offset})"));
     say(format_args!("  key        {key}"));
     say(format_args!("  wrong      {}", kind.unwrap_or_default()));
     say("Each service that reads this topic keeps it as a dead letter and goes on. Next:");
@@ -153,9 +151,19 @@ pub async fn send(broker: &KafkaSettings, message: &OutgoingMessage) -> anyhow::
     Ok((delivery.partition, delivery.offset))
 }
 
-/// The broker of the system that runs here.
-fn found() -> String {
-    which_system::found().addresses.kafka_brokers.clone()
+/// The broker of a system, with the prefix of that system's topics.
+fn broker_of(addresses: &SystemAddresses) -> KafkaSettings {
+    broker_at(addresses.kafka_brokers.clone(), addresses.kafka_topic_prefix.clone())
+}
+
+fn broker_at(brokers: String, prefix: String) -> KafkaSettings {
+    KafkaSettings {
+        brokers,
+        prefix,
+        client_id: "xtask-poison".to_owned(),
+        security: Arc::new(ConnectionSecurity::default()),
+        member: None,
+    }
 }
 
 /// Whether something listens at one of these addresses.
@@ -198,15 +206,19 @@ mod tests {
         assert!(refused.to_string().contains("payment-done, payment-failed"), "{refused}");
     }
 
+    #[test]
+    fn the_topic_is_that_of_the_system_which_was_found() {
+        let mut addresses = SystemAddresses::compose();
+        addresses.kafka_brokers = "127.0.0.1:31999".to_owned();
+        addresses.kafka_topic_prefix = "third-".to_owned();
+        let broker = broker_of(&addresses);
+        assert_eq!(broker.brokers, "127.0.0.1:31999");
+        assert_eq!(broker.topic("payment-done"), "third-payment-done");
+    }
+
     #[tokio::test]
     async fn a_broker_that_is_away_is_an_error_that_says_what_to_start() {
-        let broker = KafkaSettings {
-            brokers: "127.0.0.1:1".to_owned(),
-            prefix: String::new(),
-            client_id: String::new(),
-            security: Arc::default(),
-            member: None,
-        };
+        let broker = broker_at("127.0.0.1:1".to_owned(), String::new());
         let message = poisoned(contract::PAYMENT_DONE, "an-order", BadMessage::NotAvro).unwrap();
         let refused = send(&broker, &message).await.unwrap_err().to_string();
         assert!(refused.contains("cargo demo") && refused.contains("--brokers"), "{refused}");

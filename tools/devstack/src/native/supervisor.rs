@@ -7,19 +7,15 @@
 use std::{
     fs, io,
     io::{PipeWriter, Write as _},
-    os::unix::{
-        fs::PermissionsExt as _,
-        process::{CommandExt as _, ExitStatusExt as _},
-    },
+    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
     time::Duration,
 };
 
-use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
-use crate::{StackError, StackPart, StopMode, part::EndedPart};
+use crate::{ProcessExit, StackError, StackPart, StopMode, part::EndedPart};
 
 /// How often a process is asked whether it has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -190,7 +186,7 @@ impl ServerProcess {
         let status = self.ended()?;
         Some(EndedPart {
             part: self.part,
-            status: describe(status),
+            status: ProcessExit::of(status).to_string(),
             log: self.log.clone(),
             last_lines: self.log_tail(),
         })
@@ -206,7 +202,7 @@ impl ServerProcess {
         match self.ended() {
             None => Ok(()),
             Some(status) => {
-                let status = status.to_string();
+                let status = ProcessExit::of(status).to_string();
                 Err(StackError::Ended { part: self.part, status, log: self.log_tail() })
             }
         }
@@ -244,18 +240,6 @@ impl ServerProcess {
 pub(crate) fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<_> = text.lines().collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
-}
-
-/// Whether a signal ended the process, or it failed by itself. A shell says 128 + n of a process that
-/// signal n has ended.
-pub(crate) fn describe(status: ExitStatus) -> String {
-    let signal =
-        status.signal().or_else(|| status.code().filter(|code| *code > 128)?.checked_sub(128));
-    let named = signal.map(|number| match Signal::try_from(number) {
-        Ok(known) => format!("signal {number} ({known})"),
-        Err(_) => format!("signal {number}"),
-    });
-    named.unwrap_or_else(|| status.to_string())
 }
 
 /// The signal that stops a server in good order. On TERM, Postgres would wait for its clients.
@@ -302,7 +286,7 @@ pub(crate) fn open_to_all(folder: &Path) -> Result<(), StackError> {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(StackError::Command {
             command: format!("chmod -R a+rX {}", folder.display()),
-            output: describe(status),
+            output: ProcessExit::of(status).to_string(),
         }),
         Err(source) => Err(StackError::System { what: "cannot run chmod".to_owned(), source }),
     }

@@ -11,8 +11,8 @@ use std::{
 
 use tokio::{process::Command, sync::Mutex, time::timeout};
 
-use super::supervisor::{describe, last_lines};
-use crate::{StackError, config};
+use super::supervisor::last_lines;
+use crate::{ProcessExit, StackError, config};
 
 /// How long one installer may take: some compile, and some machines are slow.
 const PATIENCE: Duration = Duration::from_mins(15);
@@ -195,7 +195,8 @@ pub(crate) async fn run(mut command: Command) -> Result<Output, StackError> {
     }
     let mut said = String::from_utf8_lossy(&output.stdout).into_owned();
     said.push_str(&String::from_utf8_lossy(&output.stderr));
-    Err(failed(format!("{}\n{}", describe(output.status), last_lines(&said, OUTPUT_LINES))))
+    let exit = ProcessExit::of(output.status);
+    Err(failed(format!("{exit}\n{}", last_lines(&said, OUTPUT_LINES))))
 }
 
 fn command_line(command: &Command) -> String {

@@ -82,6 +82,16 @@ pub enum PlaceAnswer {
     Refused(StatusCode, Value),
 }
 
+/// How an order stands, if it was told.
+#[derive(Debug)]
+pub(super) enum OrderLook {
+    Seen(ShownOrder),
+    /// There is no such order.
+    Unknown,
+    /// Too much at once, or the service is stopping: to be asked again after a moment.
+    Busy(Duration),
+}
+
 /// Orders or products, as they come over HTTP.
 #[derive(Debug, Deserialize)]
 struct ListedPage<T> {
@@ -104,7 +114,7 @@ impl ShownOrder {
 impl OrderClient {
     /// The order service at `base`.
     pub fn at(http: reqwest::Client, base: &str) -> Self {
-        let source = AddressSource::Named(ORDERS_URL);
+        let source = AddressSource::Given;
         Self(ServiceClient::with(http, ServiceAddress::of("order-service", base, source)))
     }
 
@@ -140,20 +150,18 @@ impl OrderClient {
         self.0.read(self.0.get(&format!("orders/{id}"))).await
     }
 
-    /// How an order stands once it has ended, or after so long; asked for once. None if there is no
-    /// such order.
-    pub(super) async fn look(
-        &self,
-        id: Uuid,
-        wait: Duration,
-    ) -> anyhow::Result<Option<ShownOrder>> {
+    /// How an order stands once it has ended, or after so long; asked for once.
+    pub(super) async fn look(&self, id: Uuid, wait: Duration) -> anyhow::Result<OrderLook> {
         let request = self.0.get(&format!("orders/{id}"));
         let request = request.header("Prefer", format!("wait={}", wait.as_secs()));
         let response = self.0.send(request).await?;
-        if response.status() == StatusCode::NOT_FOUND {
-            return Ok(None);
+        match response.status() {
+            StatusCode::NOT_FOUND => Ok(OrderLook::Unknown),
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                Ok(OrderLook::Busy(retry_after(&response).unwrap_or(Duration::from_secs(1))))
+            }
+            _other => self.0.body(response).await.map(OrderLook::Seen),
         }
-        self.0.body(response).await.map(Some)
     }
 
     /// The newest orders, at most `max`, those of one status or all; and whether there are more.

@@ -1,16 +1,16 @@
 //! One process that ends when its parent process ends, however the parent ends.
 
 use std::{
-    fmt, fs,
+    fs,
     io::{BufRead as _, BufReader},
-    os::unix::process::{CommandExt as _, ExitStatusExt as _},
+    os::unix::process::CommandExt as _,
     path::Path,
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     time::Duration,
 };
 
 use anyhow::Context as _;
-use devstack::WaitLimit;
+use devstack::{ProcessExit, WaitLimit};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -40,36 +40,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
 /// Lines of a log that are shown.
 const LOG_LINES: usize = 20;
-
-/// How a process has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProcessExit {
-    Code(i32),
-    Signal(i32),
-}
-
-impl ProcessExit {
-    /// The end of a process under a shell, which says 128 + n of one that signal n has ended.
-    fn of(status: ExitStatus) -> Self {
-        match (status.code(), status.signal()) {
-            (Some(code), _) if code < 128 => Self::Code(code),
-            (Some(code), _) => Self::Signal(code - 128),
-            (None, signal) => Self::Signal(signal.unwrap_or_default()),
-        }
-    }
-}
-
-impl fmt::Display for ProcessExit {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Code(code) => write!(formatter, "exit code {code}"),
-            Self::Signal(number) => match Signal::try_from(number) {
-                Ok(signal) => write!(formatter, "signal {number} ({signal})"),
-                Err(_) => write!(formatter, "signal {number}"),
-            },
-        }
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct ServiceProcess {

@@ -1,5 +1,5 @@
-//! The orders of the demo: one for each way in which an order can end, each shown until nothing more
-//! happens to it.
+//! The orders of the demo: six that end in different ways, each shown until nothing more happens to
+//! it.
 
 use std::time::Duration;
 

@@ -73,19 +73,32 @@ impl PartWatch {
     /// Waits until something has ended, and says it.
     pub(super) async fn next_exit(&mut self, cluster: &mut ServiceCluster, stack: &ServerStack) {
         loop {
-            let known: Vec<_> = self.exited.iter().map(|exited| exited.part).collect();
-            let mut news = all_exited(cluster, stack).await;
-            news.retain(|exited| !known.contains(&exited.part));
-            if !news.is_empty() {
-                for line in news.iter().flat_map(ExitedPart::lines) {
-                    say(line);
-                }
-                self.any_exited = true;
-                self.exited.extend(news);
+            let mut exited = exited_processes(cluster);
+            exited.extend(exited_servers(stack).await);
+            if self.say_new(exited) {
                 return;
             }
             sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Looks once more at the servers, and says what has ended since.
+    pub(super) async fn look_at_servers(&mut self, stack: &ServerStack) {
+        self.say_new(exited_servers(stack).await);
+    }
+
+    /// Says those of them that are not known; answers whether there are any.
+    fn say_new(&mut self, mut exited: Vec<ExitedPart>) -> bool {
+        exited.retain(|new| !self.exited.iter().any(|known| known.part == new.part));
+        if exited.is_empty() {
+            return false;
+        }
+        for line in exited.iter().flat_map(ExitedPart::lines) {
+            say(line);
+        }
+        self.any_exited = true;
+        self.exited.extend(exited);
+        true
     }
 
     /// Whether anything has ever ended by itself.
@@ -99,7 +112,7 @@ impl PartWatch {
     }
 }
 
-async fn all_exited(cluster: &mut ServiceCluster, stack: &ServerStack) -> Vec<ExitedPart> {
+fn exited_processes(cluster: &mut ServiceCluster) -> Vec<ExitedPart> {
     let members = cluster.ended_members().into_iter().map(|ended| ExitedPart {
         part: DemoPart::Process(ended.member),
         name: ended.member.to_string(),
@@ -107,6 +120,10 @@ async fn all_exited(cluster: &mut ServiceCluster, stack: &ServerStack) -> Vec<Ex
         log: ended.log,
         last_lines: ended.last_lines,
     });
+    members.collect()
+}
+
+async fn exited_servers(stack: &ServerStack) -> Vec<ExitedPart> {
     let servers = stack.ended().await.into_iter().map(|ended| ExitedPart {
         part: DemoPart::Server(ended.part),
         name: ended.part.to_string(),
@@ -114,22 +131,36 @@ async fn all_exited(cluster: &mut ServiceCluster, stack: &ServerStack) -> Vec<Ex
         log: ended.log,
         last_lines: ended.last_lines,
     });
-    members.chain(servers).collect()
+    servers.collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_part_that_has_ended_is_named_with_its_status_and_the_end_of_its_log() {
-        let exited = ExitedPart {
+    fn exited() -> ExitedPart {
+        ExitedPart {
             part: DemoPart::Server(StackPart::Kafka),
             name: "Kafka".to_owned(),
             status: "signal 9 (SIGKILL)".to_owned(),
             log: "/elsewhere/kafka.log".into(),
             last_lines: "1\n2\n3\n4\n5\n6".to_owned(),
-        };
+        }
+    }
+
+    #[test]
+    fn what_has_ended_is_said_once_and_counts_also_after_it_was_started_again() {
+        let mut watch = PartWatch::default();
+        assert!(!watch.say_new(vec![]) && !watch.any_exited());
+        assert!(watch.say_new(vec![exited()]));
+        assert!(!watch.say_new(vec![exited()]), "it is known");
+        assert_eq!(watch.take_exited().len(), 1);
+        assert!(watch.any_exited());
+        assert!(watch.say_new(vec![exited()]), "it has ended again");
+    }
+
+    #[test]
+    fn a_part_that_has_ended_is_named_with_its_status_and_the_end_of_its_log() {
         let expected = [
             "✘ Kafka has ended: signal 9 (SIGKILL)",
             "  The end of /elsewhere/kafka.log:",
@@ -139,7 +170,7 @@ mod tests {
             "    5",
             "    6",
         ];
-        assert_eq!(exited.lines(), expected);
+        assert_eq!(exited().lines(), expected);
     }
 
     #[test]

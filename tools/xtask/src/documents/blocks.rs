@@ -31,11 +31,12 @@ pub(crate) fn command_blocks(
     stack: DocumentedStack,
 ) -> anyhow::Result<Vec<CommandBlock<'_>>> {
     let mut found: Vec<CommandBlock<'_>> = Vec::new();
-    // Whether the block before belongs to this stack.
+    // Whether the block just before is a command of this stack: only its output can be shown next.
     let mut before = false;
     for (mark, text) in fenced_blocks(document) {
+        let is_output = std::mem::take(&mut before);
         if mark == "text shown" {
-            if let Some(block) = found.last_mut().filter(|_| before) {
+            if let Some(block) = found.last_mut().filter(|_| is_output) {
                 block.shown = Some(text);
             }
         } else if let Some(words) = mark.strip_prefix("sh run=") {
@@ -87,6 +88,17 @@ mod tests {
         );
         let compose = command_blocks(TEXT, DocumentedStack::Compose).unwrap();
         assert_eq!(compose, [block("curl a", false, None), block("down", false, Some("done"))]);
+    }
+
+    #[test]
+    fn only_the_block_right_behind_a_command_shows_its_output() {
+        let text = "\n```sh run=native\na\n```\n\n```text shown\none\n```\n\n```text shown\ntwo\n```\n\n\
+            ```sh run=native\nb\n```\n\n```sh\nc\n```\n\n```text shown\nof c\n```\n";
+        let block = |command, shown| CommandBlock { command, stays: false, shown };
+        assert_eq!(
+            command_blocks(text, DocumentedStack::Native).unwrap(),
+            [block("a", Some("one")), block("b", None)]
+        );
     }
 
     #[test]
