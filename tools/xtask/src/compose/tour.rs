@@ -128,11 +128,7 @@ impl<'a> TourTest<'a> {
     /// Places the first order, as this section has it otherwise; answers its id.
     async fn order(&self, section: &TourSection<'_>) -> anyhow::Result<String> {
         let first = self.section(FIRST)?.block(0)?;
-        let first = first.replace("tour-1", &section.title.replace(' ', "-"));
-        let words = section.code().filter_map(|text| text.split_once(": "));
-        let order = words
-            .filter(|(name, value)| name.starts_with('"') && value.starts_with('"'))
-            .try_fold(first, |order, (name, value)| otherwise(&order, name, value))?;
+        let order = order_of(first, section)?;
         id(&self.project.shell(&order).await?)
     }
 
@@ -206,6 +202,15 @@ impl<'a> TourSection<'a> {
     }
 }
 
+/// The first order, as this section has it otherwise.
+fn order_of(first: &str, section: &TourSection<'_>) -> anyhow::Result<String> {
+    let first = first.replace("tour-1", &section.title.replace(' ', "-"));
+    let words = section.code().filter_map(|text| text.split_once(": "));
+    words
+        .filter(|(name, value)| name.starts_with('"') && value.starts_with('"'))
+        .try_fold(first, |order, (name, value)| otherwise(&order, name, value))
+}
+
 /// The command with another value for this field of its JSON.
 fn otherwise(command: &str, name: &str, value: &str) -> anyhow::Result<String> {
     let begin = format!("{name}: \"");
@@ -248,5 +253,19 @@ mod tests {
         let other = otherwise(order, "\"sku\"", "\"b\"").unwrap();
         assert_eq!(other, "-d '{\"sku\": \"b\", \"n\": 1}'");
         assert!(otherwise(order, "\"card\"", "\"b\"").is_err());
+    }
+
+    #[test]
+    fn each_section_of_the_tour_changes_only_fields_that_the_first_order_has() {
+        let tour = include_str!("../../../../docs/tour.md");
+        let sections = || {
+            let parts = tour.split("\n## ").filter_map(|text| text.split_once('\n'));
+            parts.map(|(title, text)| TourSection { title, text })
+        };
+        let first = sections().find(|section| section.title == FIRST).unwrap();
+        let first = first.block(0).unwrap();
+        let orders: Vec<String> =
+            sections().map(|section| order_of(first, &section).unwrap()).collect();
+        assert!(orders.iter().any(|order| order.contains("tok_slow")));
     }
 }
