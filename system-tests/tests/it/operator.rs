@@ -1,10 +1,11 @@
 //! `sagactl` as an operator types it: no address is given, and the demo that runs is found.
 
 use std::{
-    fs,
+    fs::{self, File},
     process::{Output, Stdio},
 };
 
+use devstack::TestWait;
 use nix::sys::signal::Signal;
 use sagactl::{
     demo_presence::{DemoPresence, folder_below},
@@ -12,11 +13,11 @@ use sagactl::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use uuid::Uuid;
 use xtask::cluster::{self, AuditExpectation, ProcessName};
 
-use crate::stage;
+use crate::stage::{self, Stage};
 
 /// An operator on a machine with nothing but this folder for temporary files.
 struct Operator(TempDir);
@@ -53,6 +54,27 @@ impl Operator {
         let complaint = text(stderr);
         assert!(!complaint.contains("panicked") && !complaint.contains("backtrace"), "{complaint}");
         complaint
+    }
+
+    /// `sagactl …`, which goes on; what it says and complains of are kept in this file.
+    fn begins(&self, words: &str, into: &str) -> Child {
+        let file = File::create(self.0.path().join(into)).unwrap();
+        let mut command = Command::new(cluster::programs().unwrap().join("sagactl"));
+        command.args(words.split(' ')).env_clear().env("TMPDIR", self.0.path());
+        command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
+        command.kill_on_drop(true).spawn().unwrap()
+    }
+
+    /// Waits until a command that goes on has said this.
+    async fn has_said(&self, into: &str, expected: &str) {
+        let mut patience = TestWait::until(&format!("sagactl says {expected:?}"));
+        loop {
+            let said = fs::read_to_string(self.0.path().join(into)).unwrap();
+            if said.contains(expected) {
+                return;
+            }
+            patience.look_again(said).await;
+        }
     }
 
     /// Leaves the file of a demo that was killed: it names this process, and is the newest.
@@ -103,14 +125,28 @@ async fn assert_a_pending_order_is_cancelled(operator: &Operator) {
     operator.reads(&watch, 3).await;
 }
 
+/// An order that is followed is not lost sight of while order-service is away.
+async fn assert_a_restart_is_outlasted(operator: &Operator, stage: &mut Stage) {
+    let id = placed(operator, "--email eve@example.org").await;
+    let watch = format!("orders watch {id} --limit-seconds 600");
+    let mut watching = operator.begins(&watch, "watch");
+    operator.has_said("watch", "  order-placed").await;
+    stage.cluster.end(ProcessName::Orders, Signal::SIGKILL).await.unwrap();
+    operator.has_said("watch", "; it is asked again").await;
+    stage.cluster.restart(ProcessName::Orders).await.unwrap();
+    operator.reads(&format!("orders cancel {id}"), 0).await;
+    assert_eq!(watching.wait().await.unwrap().code(), Some(3));
+    operator.has_said("watch", &format!("order {id} is cancelled: requested")).await;
+}
+
 async fn assert_listings(operator: &Operator) {
     let all = operator.parses("orders list --json").await;
-    assert_eq!((all["items"].as_array().unwrap().len(), &all["more"]), (4, &json!(false)));
+    assert_eq!((all["items"].as_array().unwrap().len(), &all["more"]), (5, &json!(false)));
     let one = operator.parses("orders list --limit 1 --status confirmed --json").await;
     assert_eq!((one["items"].as_array().unwrap().len(), &one["more"]), (1, &json!(true)));
     assert_eq!(one["items"][0]["lines"][0]["sku"], "espresso-machine");
     let table = operator.reads("orders list", 0).await;
-    assert_eq!(table.lines().count(), 5, "{table}");
+    assert_eq!(table.lines().count(), 6, "{table}");
     assert!(!table.contains('\u{1b}'), "no terminal, no control sequence: {table:?}");
     let payments = operator.parses("payments list --stage failed --json").await;
     assert_eq!(payments["items"][0]["failure"]["reason"], "declined", "{payments:#}");
@@ -118,7 +154,7 @@ async fn assert_listings(operator: &Operator) {
     assert_eq!(letters, json!({ "items": [], "reasons": [], "more": false }));
     let audited = operator.parses("audit --json").await;
     assert_eq!(audited["outcome"], "kept", "{audited:#}");
-    assert_eq!(audited["orders"], json!({ "confirmed": 2, "cancelled": 2 }));
+    assert_eq!(audited["orders"], json!({ "confirmed": 2, "cancelled": 3 }));
     assert!(operator.reads("contract", 0).await.contains("schemas are as declared"));
 }
 
@@ -152,6 +188,7 @@ async fn an_operator_places_follows_lists_and_cancels_orders_of_the_demo_that_is
 
     stage.cluster.end(ProcessName::Payments, Signal::SIGTERM).await.unwrap();
     assert_a_pending_order_is_cancelled(&operator).await;
+    assert_a_restart_is_outlasted(&operator, &mut stage).await;
     stage.cluster.restart(ProcessName::Payments).await.unwrap();
     stage.all_end().await;
     assert_listings(&operator).await;
