@@ -53,7 +53,7 @@ impl OrderApi {
 #[openapi(
     info(
         title = "order-service",
-        description = "Orders are accepted at once and carried out behind the answer. Amounts are whole \
+        description = "Orders are accepted at once and carried out after the answer. Amounts are whole \
                        minor units of the currency that stands beside them."
     ),
     tags(

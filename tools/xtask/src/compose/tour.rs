@@ -94,7 +94,8 @@ impl<'a> TourTest<'a> {
         let order = self.order(&section).await?;
         self.comes_to(&section, &order, "pending", &["payment-under-review"]).await?;
         self.project.shell(&section.block(0)?.replace("ID", &order)).await?;
-        self.comes_to(&section, &order, "confirmed", &["payment-under-review"]).await
+        let history = ["payment-under-review", "payment-failed", "payment-refunded"];
+        self.comes_to(&section, &order, "cancelled", &history).await
     }
 
     async fn unreadable(&self) -> anyhow::Result<()> {
