@@ -18,6 +18,7 @@ use sagactl::{
     screen::{ProgressBoard, say},
     signal::OrderlyEnd,
 };
+use serde::Deserialize;
 use tokio::signal::unix::{Signal, SignalKind};
 
 use self::{
@@ -285,9 +286,16 @@ async fn mails_unless(
     }
 }
 
+/// A page of the mail server's list.
+#[derive(Debug, Deserialize)]
+struct MailPage {
+    /// How many mails have arrived, on this page or not.
+    total: u64,
+}
+
 /// How many mails have arrived.
 async fn mails(http: &reqwest::Client, stack: &ServerStack) -> anyhow::Result<u64> {
     let url = format!("{}/api/v1/messages?limit=1", stack.urls().mail_api);
-    let page: serde_json::Value = http.get(url).send().await?.json().await?;
-    page.get("total").and_then(serde_json::Value::as_u64).context("the mail sink does not count")
+    let page = http.get(url).send().await?.json::<MailPage>().await;
+    Ok(page.context("the mail server's list cannot be read")?.total)
 }
