@@ -24,7 +24,7 @@ mod listed;
 mod render;
 mod services;
 
-/// Lines that go on begin with so many spaces.
+/// Continued lines are indented by this many spaces.
 const NEXT_LINE: usize = 11;
 
 /// What to do with dead letters.

@@ -35,10 +35,10 @@ const EXIT_CODES: &str = "Exit codes: 0 done (`watch` and `place --wait`: the or
     1 refused, not found or not reached; 2 wrong command line; 3 the order was cancelled; 4 it is \
     still pending when the limit is over.";
 
-/// Lines that go on begin with so many spaces.
+/// Continued lines are indented by this many spaces.
 const NEXT_LINE: usize = 2;
 
-/// A request that was told to come back is sent again so often.
+/// How often a request that was told to come back is sent again, at most.
 const BUSY_MAX: u32 = 10;
 
 /// The same order is being worked on: an earlier request of one's own, which ends soon.

@@ -29,7 +29,7 @@ use crate::text_table;
 /// Exit code of a program that SIGPIPE ended: 128 and the signal's number.
 const NOBODY_READS: u8 = 141;
 
-/// Lines of an error that go on begin with so many spaces.
+/// Continued lines of an error are indented by this many spaces.
 const NEXT_LINE: usize = 2;
 
 /// Where the state of a line begins on a board.

@@ -97,7 +97,7 @@ fn shown(line: &str) -> String {
 }
 
 /// A text in lines of this width at most, broken between words; in one line if there is no width.
-/// Lines but the first begin with so many spaces.
+/// All lines but the first are indented by this many spaces.
 pub(crate) fn wrapped(text: &str, width: Option<usize>, indent: usize) -> String {
     let Some(width) = width else { return text.to_owned() };
     let begin = text.len() - text.trim_start().len();

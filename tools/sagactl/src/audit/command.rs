@@ -21,7 +21,7 @@ use crate::{
 /// How the program ends if something could not be checked. 2 is a wrong command line.
 const NOT_CHECKED: u8 = 3;
 
-/// Lines that go on begin with so many spaces.
+/// Continued lines are indented by this many spaces.
 const NEXT_LINE: usize = 8;
 
 /// Examples that are printed of each invariant.

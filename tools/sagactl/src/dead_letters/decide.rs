@@ -28,7 +28,7 @@ pub(super) struct LetterWork {
 
 /// A letter is asked for again so often while its service is busy.
 const BUSY_MAX: u32 = 10;
-/// Lines that go on begin with so many spaces.
+/// Continued lines are indented by this many spaces.
 const NEXT_LINE: usize = 4;
 /// Complaints of one kind that are shown, at most.
 const SHOWN_MAX: usize = 10;
