@@ -142,21 +142,30 @@ impl ProgressBoard {
     /// Does the work, and says every few seconds which lines have not ended where no terminal shows
     /// it.
     pub async fn while_shown<T>(&self, work: impl Future<Output = T>) -> T {
+        self.while_shown_every(STILL_THERE, say, work).await
+    }
+
+    async fn while_shown_every<T>(
+        &self,
+        pause: Duration,
+        say: impl Fn(String),
+        work: impl Future<Output = T>,
+    ) -> T {
         let mut work = pin!(work);
         loop {
-            match timeout(STILL_THERE, &mut work).await {
+            match timeout(pause, &mut work).await {
                 Ok(done) => return done,
-                Err(_elapsed) if self.bars.is_hidden() => self.say_unended(),
+                Err(_elapsed) if self.bars.is_hidden() => self.unended().into_iter().for_each(&say),
                 Err(_elapsed) => (),
             }
         }
     }
 
-    fn say_unended(&self) {
+    /// A line for each part of the work that has not ended.
+    fn unended(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        for bar in lines.values().filter(|bar| !bar.is_finished()) {
-            say(format_args!("  {} …", bar.message()));
-        }
+        let unended = lines.values().filter(|bar| !bar.is_finished());
+        unended.map(|bar| format!("  {} …", bar.message())).collect()
     }
 
     /// Says how `name` ended; the line stays.
@@ -233,6 +242,22 @@ mod tests {
                 wrapped(line, columns, 14).into_iter().flat_map(str::split_whitespace).collect();
             assert_eq!(words, line.split_whitespace().collect::<Vec<_>>(), "{columns} columns");
         }
+    }
+
+    #[tokio::test]
+    async fn work_that_goes_on_says_so_again_and_again_where_there_is_no_terminal() {
+        let board = ProgressBoard::default();
+        board.bars.set_draw_target(ProgressDrawTarget::hidden());
+        board.set("Kafka", "starting");
+        board.set("Postgres", "starting");
+        board.end("Postgres", "ready");
+        let (say, mut said) = tokio::sync::mpsc::unbounded_channel();
+        let say = |line| say.send(line).unwrap();
+        // Without a word it would never end.
+        let work = async { [said.recv().await, said.recv().await] };
+        let lines = board.while_shown_every(Duration::from_millis(1), say, work).await;
+        let line = Some("  Kafka                  starting …".to_owned());
+        assert_eq!(lines, [line.clone(), line]);
     }
 
     #[test]
