@@ -11,6 +11,7 @@ mod crates;
 mod names;
 mod problems;
 mod purity;
+mod repository;
 mod shape;
 mod size;
 mod sql;
