@@ -5,41 +5,44 @@
 //! little load nobody would come, and the wait would only be latency.
 //!
 //! ```text
-//! items a second    0 ───── RATE_ALONE ──────── RATE_CROWDED ─────
-//! wait              0 ───────── 0 ───────────────── limit ────────
+//! items a second    0 ───── lonely rate ───── twice the lonely rate ─────
+//! wait              0 ───────── 0 ───────────────── limit ────────────────
 //! ```
 //!
 //! Consumer, relay, batcher and job worker have one each, by the same rule.
 //!
 //! **Architecture invariant:** the wait follows from the rate at which items came within the last
-//! fraction of a second, never from the clock of a queue. It is never longer than its limit, and
-//! none below [`RATE_ALONE`]. A batch that is full does not wait.
+//! fraction of a second. It is never longer than its limit, and none up to the lonely rate, nor
+//! after a rest. A batch that is full does not wait.
 
 use std::time::{Duration, Instant};
-
-/// Items a second up to which a batch does not wait. An order is up to five messages for one
-/// service, so this is reached at sixty orders a second and above.
-pub const RATE_ALONE: f64 = 300.0;
-
-/// Items a second from which a batch waits for the whole limit.
-pub const RATE_CROWDED: f64 = 600.0;
 
 /// The rate is that of about this long a time.
 const MEMORY: Duration = Duration::from_millis(100);
 
+/// When a queue waits, and how long at most.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct WaitLimits {
+    /// Items a second up to which a batch does not wait. From twice this rate on it waits for the
+    /// whole limit.
+    pub lonely_rate: f64,
+    /// The longest wait.
+    pub longest: Duration,
+}
+
 /// The wait of one queue.
 #[derive(Clone, Debug)]
 pub struct BatchWait {
-    limit: Duration,
+    limits: WaitLimits,
     /// Items a second, lately.
     rate: f64,
     noted_at: Instant,
 }
 
 impl BatchWait {
-    /// A wait of at most `limit`; none until items come.
-    pub fn up_to(limit: Duration, now: Instant) -> Self {
-        Self { limit, rate: 0.0, noted_at: now }
+    /// A wait within these limits; none until items come.
+    pub fn within(limits: WaitLimits) -> Self {
+        Self { limits, rate: 0.0, noted_at: Instant::now() }
     }
 
     /// Notes that a batch of this many items was gathered.
@@ -56,8 +59,8 @@ impl BatchWait {
         // What was noted fades: after a pause nobody is expected.
         let since = now.saturating_duration_since(self.noted_at).as_secs_f64();
         let rate = self.rate * (-since / MEMORY.as_secs_f64()).exp();
-        let share = (rate - RATE_ALONE) / (RATE_CROWDED - RATE_ALONE);
-        self.limit.mul_f64(share.clamp(0.0, 1.0))
+        let share = rate / self.limits.lonely_rate - 1.0;
+        self.limits.longest.mul_f64(share.clamp(0.0, 1.0))
     }
 }
 
@@ -66,11 +69,12 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_millis(5);
+    const LIMITS: WaitLimits = WaitLimits { lonely_rate: 250.0, longest: LIMIT };
 
     /// The wait after two seconds in which batches of `items` came every `every`.
     fn wait(items: usize, every: Duration) -> Duration {
         let mut now = Instant::now();
-        let mut waits = BatchWait::up_to(LIMIT, now);
+        let mut waits = BatchWait::within(LIMITS);
         for _ in 0..2_000 / every.as_millis() {
             now += every;
             waits.note(items, now);
@@ -79,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_at_forty_orders_a_second() {
+    fn no_batch_waits_up_to_the_lonely_rate() {
         assert_eq!(wait(1, Duration::from_millis(5)), Duration::ZERO);
         assert_eq!(wait(5, Duration::from_millis(25)), Duration::ZERO);
     }
@@ -92,14 +96,14 @@ mod tests {
 
     #[test]
     fn the_wait_grows_with_the_rate() {
-        let some = wait(9, Duration::from_millis(20));
+        let some = wait(7, Duration::from_millis(20));
         assert!(Duration::ZERO < some && some < LIMIT, "{some:?}");
     }
 
     #[test]
     fn the_first_batch_after_a_rest_does_not_wait() {
         let mut now = Instant::now();
-        let mut waits = BatchWait::up_to(LIMIT, now);
+        let mut waits = BatchWait::within(LIMITS);
         now += Duration::from_millis(1);
         waits.note(100, now);
         assert_eq!(waits.wait(now), LIMIT);

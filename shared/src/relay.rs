@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::BackoffSchedule,
-    batch_wait::BatchWait,
+    batch_wait::{BatchWait, WaitLimits},
     db,
     effects::WorkerWakers,
     fault::{self, Fault},
@@ -64,8 +64,9 @@ mod one_by_one;
 mod publish_result;
 mod recorded_ends;
 
-/// A batch waits for more messages for this long at most.
-const WAIT_LIMIT: Duration = Duration::from_millis(3);
+/// When a batch waits for more messages.
+const WAIT_LIMITS: WaitLimits =
+    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(4) };
 
 /// The log to which the relay publishes messages.
 pub trait MessagePublisher: Send {
@@ -207,7 +208,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         let repeats = LogThrottle::default();
         let keep = PublishedRetention::default();
         let (leader, standby) = (None, None);
-        let waits = BatchWait::up_to(WAIT_LIMIT, Instant::now());
+        let waits = BatchWait::within(WAIT_LIMITS);
         Self { settings, publisher, wakers, health, leader, standby, tenure, repeats, keep, waits }
     }
 

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::{BatchHandler, BatcherParts, BatcherSettings, QueuedCommand, SubmitError};
 use crate::{
-    batch_wait::BatchWait,
+    batch_wait::{BatchWait, WaitLimits},
     db,
     effects::DecisionEffects,
     fault::{self, Fault},
@@ -23,8 +23,9 @@ const COLLISIONS_MAX: u32 = 3;
 /// A command that is tried alone waits this long for a lock: other commands wait behind it.
 const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
 
-/// A batch of commands waits for more for this long at most.
-const WAIT_LIMIT: Duration = Duration::from_millis(3);
+/// When a batch of commands waits for more.
+const WAIT_LIMITS: WaitLimits =
+    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(3) };
 
 /// The outcome of one worker step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +58,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         settings: BatcherSettings,
         waiting: mpsc::Receiver<QueuedCommand<B>>,
     ) -> Self {
-        let waits = BatchWait::up_to(WAIT_LIMIT, std::time::Instant::now());
+        let waits = BatchWait::within(WAIT_LIMITS);
         Self { parts, settings, waiting, gathered: vec![], waits }
     }
 

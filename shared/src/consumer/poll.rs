@@ -21,7 +21,7 @@ use super::{
     stall_watch::StallWatch,
 };
 use crate::{
-    batch_wait::BatchWait,
+    batch_wait::{BatchWait, WaitLimits},
     kafka,
     lag::{GroupLag, TopicPartition},
     message::{IncomingMessage, MessageHeaders},
@@ -60,8 +60,9 @@ impl ConsumerSettings {
 /// A wait for messages ends after this long at the latest: the client can lose a wake-up.
 const POLL_LIMIT: Duration = Duration::from_secs(1);
 
-/// A batch of messages waits for more for this long at most.
-const WAIT_LIMIT: Duration = Duration::from_millis(5);
+/// An order is four or five messages for one service, so up to fifty orders a second nothing waits.
+const WAIT_LIMITS: WaitLimits =
+    WaitLimits { lonely_rate: 250.0, longest: Duration::from_millis(5) };
 
 /// While messages come without a pause, the positions of all partitions are stored this often.
 const POSITION_PERIOD: Duration = Duration::from_secs(1);
@@ -113,7 +114,7 @@ impl PartitionReader {
             early: GatheredBatch::default(),
             errors: Mutex::new(ReadErrors::new(group, topics.clone())),
             stall_watch: StallWatch::new(settings.stall_limit, Instant::now()),
-            waits: BatchWait::up_to(WAIT_LIMIT, std::time::Instant::now()),
+            waits: BatchWait::within(WAIT_LIMITS),
             positions_stored: Instant::now(),
             topics,
         })
