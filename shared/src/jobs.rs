@@ -53,14 +53,17 @@ use crate::{
 };
 
 pub use self::{
+    intake::WorkerRegistry,
     job_sampler::JobSampler,
     leases::LeaseTimes,
     queue::{JobKey, NewJob, append, lock_untouched, stop},
     worker::{JobWorker, StopGrace, WorkerStep},
 };
 
+mod attempts;
 mod due_floor;
 mod failure_log;
+pub(crate) mod intake;
 mod job_sampler;
 mod leases;
 mod outcome;

@@ -111,6 +111,47 @@ pub(super) async fn renew(
     Ok(())
 }
 
+/// A job that was born claimed, and whose attempt was never begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UnbegunJob {
+    pub(super) key: String,
+    pub(super) created_at: OffsetDateTime,
+}
+
+/// Gives back jobs whose attempt was never begun, each if its lease is still the first one: as if
+/// they were stored just now, without an attempt. Another life, so that no earlier fence fits it.
+pub(super) async fn give_back(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    jobs: &[UnbegunJob],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH held AS MATERIALIZED (
+             SELECT key, stopped
+             FROM messaging.job
+             JOIN unnest($2::text[], $3::timestamptz[]) AS fence (key, created_at)
+                 USING (key, created_at)
+             WHERE kind = $1 AND job.key = ANY ($2) AND attempt = 1
+               AND coalesce(state, '') = 'performing'
+             ORDER BY key
+             FOR UPDATE OF job
+         ), gone AS (
+             DELETE FROM messaging.job
+             WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM held WHERE stopped))
+         )
+         UPDATE messaging.job
+         SET state = 'waiting', attempt = 0, due_at = clock_timestamp(),
+             created_at = clock_timestamp()
+         WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM held WHERE NOT stopped))",
+    )
+    .bind(kind)
+    .bind(jobs.iter().map(|job| job.key.as_str()).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.created_at).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Deletes the rows of jobs that were done, each if its fence is still current; returns their
 /// number.
 pub(super) async fn remove(
