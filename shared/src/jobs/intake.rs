@@ -160,7 +160,7 @@ impl WorkerIntake {
         let n = wanted.min(room);
         state.table_first |= n == 0;
         state.held += n;
-        LookSlots { n, is_part: n > 0 && n == wanted && wanted < free }
+        LookSlots { n, is_part: wanted < free && room >= self.slots_max }
     }
 
     /// Ends a look that filled its slots or not; `held` is what the worker holds from now on.

@@ -3,10 +3,10 @@
 //! **Architecture invariant:** `due_at` is taken from `clock_timestamp()`, not from the start of a
 //! transaction: [`super::due_floor`] relies on it.
 //!
-//! **Architecture invariant:** no statement scans deleted rows. The planner knows how few rows live
-//! and not how many are dead, and may read a whole index for one of them. So rows are found by
-//! conditions on their whole key that do not depend on a join, and states are compared as
-//! `coalesce(state, '')`, which keeps the planner from using the index of due jobs.
+//! **Architecture invariant:** no statement scans deleted rows. Rows are found one by one, by their
+//! primary key or, when they are due, in the order of that index: the settings of each connection
+//! ([`crate::db`]) leave the planner nothing else. States are compared as `coalesce(state, '')`,
+//! which keeps it from using the index of due jobs for a key.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -57,8 +57,6 @@ pub(super) async fn claim(
     .bind(lease.as_secs_f64())
     .bind(from)
     .bind(held.iter().map(|(key, _)| *key).collect::<Vec<_>>())
-    // A plan made when the table was small reads the whole table.
-    .persistent(false)
     .fetch_all(conn)
     .await?
     .into_iter()
@@ -153,7 +151,7 @@ pub(super) async fn give_back(
 }
 
 /// Deletes the rows of jobs that were done, each if its fence is still current; returns their
-/// number.
+/// number. Finds each row once, by its primary key.
 pub(super) async fn remove(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -162,18 +160,15 @@ pub(super) async fn remove(
     if done.is_empty() {
         return Ok(0);
     }
+    // The rows are locked in the order in which they are given.
+    let mut done = done.to_vec();
+    done.sort_unstable_by_key(|(key, _)| *key);
     let removed = sqlx::query(
-        "WITH done AS MATERIALIZED (
-             SELECT key
-             FROM messaging.job
-             JOIN unnest($2::text[], $3::int4[], $4::timestamptz[])
-                 AS fence (key, attempt, created_at) USING (key, attempt, created_at)
-             WHERE kind = $1 AND job.key = ANY ($2) AND coalesce(state, '') <> 'dead'
-             ORDER BY key
-             FOR UPDATE OF job
-         )
-         DELETE FROM messaging.job
-         WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM done))",
+        "DELETE FROM messaging.job
+         USING unnest($2::text[], $3::int4[], $4::timestamptz[])
+             AS fence (key, attempt, created_at)
+         WHERE job.kind = $1 AND job.key = fence.key AND job.attempt = fence.attempt
+           AND job.created_at = fence.created_at AND coalesce(job.state, '') <> 'dead'",
     )
     .bind(kind)
     .bind(done.iter().map(|(key, _)| *key).collect::<Vec<_>>())
