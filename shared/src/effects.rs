@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use crate::{
     fault::Fault,
     jobs::{
-        intake::WorkerRegistry,
+        handover::WorkerRegistry,
         queue::{self, JobKey, NewJob, StoredJobs},
     },
     message::OutgoingMessage,

@@ -12,7 +12,7 @@ use tracing::Instrument as _;
 use super::{
     AttemptFailure, ClaimedJob, JobHandler, WorkerParts,
     failure_log::FailureLog,
-    intake::BornJob,
+    handover::BornJob,
     outcome::{self, AttemptVerdict, LeaseFence, LeasedJob, RetryRules},
     store::UnbegunJob,
 };
@@ -38,7 +38,7 @@ pub(super) struct RunningAttempts<E: JobHandler> {
 }
 
 impl<E: JobHandler> RunningAttempts<E> {
-    /// No attempt yet.
+    /// Of a worker that has begun nothing yet.
     pub(super) fn of(parts: Arc<WorkerParts<E>>) -> Self {
         let (tasks, in_hand) = (JoinSet::new(), HashMap::new());
         Self { parts, tasks, in_hand, complaints: FailureLog::default(), unbegun: vec![] }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use sqlx::{PgConnection, types::Json};
 use time::OffsetDateTime;
 
-use super::intake::{BornJob, SlotReservation, WorkerRegistry};
+use super::handover::{BornJob, SlotReservation, WorkerRegistry};
 use crate::{fault::Fault, message::TraceContext};
 
 /// The identity of a job for good: its action (`kind`) and its subject (`key`). One of each.
@@ -58,7 +58,7 @@ impl StoredJobs {
 }
 
 /// Stores jobs as [`append`] does, and as many as a worker of this process has slots for as
-/// [born claimed](super::intake).
+/// [born claimed](super::handover).
 pub(crate) async fn store(
     conn: &mut PgConnection,
     mut jobs: Vec<NewJob>,

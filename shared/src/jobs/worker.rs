@@ -7,7 +7,7 @@
 //!    └────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! Most jobs are [handed over](super::intake). The table is looked at when something can be due: a
+//! Most jobs are [handed over](super::handover). The table is looked at when something can be due: a
 //! job was stored there and the worker was woken, the last look left some, a pause that the worker
 //! itself set is over, or the poll interval has passed (retries that others set, leases that ran
 //! out).
@@ -36,7 +36,7 @@ use super::{
     JobHandler, WorkerParts,
     attempts::{JudgedAttempt, RunningAttempts},
     due_floor::DueFloor,
-    intake::{HandedJobs, WorkerIntake},
+    handover::{HandedJobs, WorkerSlots},
     leases::LeaseTimes,
     outcome::PendingOutcomes,
     settle::AppliedOutcomes,
@@ -95,7 +95,7 @@ fn announce(kind: &'static str) {
 /// the same wakers, jobs are handed to the last one that was made.
 pub struct JobWorker<E: JobHandler> {
     parts: Arc<WorkerParts<E>>,
-    intake: Arc<WorkerIntake>,
+    slots: Arc<WorkerSlots>,
     handed: HandedJobs,
     attempts: RunningAttempts<E>,
     outcomes: PendingOutcomes<E::Done>,
@@ -123,12 +123,12 @@ impl<E: JobHandler> JobWorker<E> {
         let parts = Arc::new(parts);
         let weak = Arc::downgrade(&parts);
         let room = move || weak.upgrade().map_or(0, |parts| parts.effect.room());
-        let (intake, handed) = WorkerIntake::new(parts.policy.concurrency_max, room);
-        parts.wakers.jobs.register(E::KIND, &intake);
+        let (slots, handed) = WorkerSlots::new(parts.policy.concurrency_max, room);
+        parts.wakers.jobs.register(E::KIND, &slots);
         let worker = Self {
             attempts: RunningAttempts::of(Arc::clone(&parts)),
             parts,
-            intake,
+            slots,
             handed,
             outcomes: PendingOutcomes::default(),
             beginning: DueFloor::of(E::KIND),
@@ -143,7 +143,7 @@ impl<E: JobHandler> JobWorker<E> {
     /// The same with leases of its own.
     #[must_use]
     pub fn with_leases(self, leases: LeaseTimes) -> Self {
-        self.intake.lend_for(leases.lease(self.parts.policy.attempt_limit));
+        self.slots.lend_for(leases.lease(self.parts.policy.attempt_limit));
         Self { leases, ..self }
     }
 
@@ -166,7 +166,8 @@ impl<E: JobHandler> JobWorker<E> {
             () = Box::pin(self.work(&stop)) => (),
             () = lifecycle::stopped_for(&stop, give_up_after) => (),
         }
-        let lost = self.held() + self.attempts.unbegun().len();
+        let unbegun = self.attempts.unbegun().len();
+        let lost = self.outcomes.len() + self.attempts.len() + unbegun;
         if lost > 0 {
             tracing::warn!(kind = E::KIND, lost, "outcomes are left to the next attempt");
         }
@@ -190,7 +191,7 @@ impl<E: JobHandler> JobWorker<E> {
                 }
             };
             if self.outcomes.len() == 0 {
-                let intake = Arc::clone(&self.intake);
+                let slots = Arc::clone(&self.slots);
                 tokio::select! {
                     () = stop.cancelled() => break,
                     judged = self.attempts.next(), if !self.attempts.is_empty() => {
@@ -198,7 +199,7 @@ impl<E: JobHandler> JobWorker<E> {
                         self.gather().await;
                     }
                     Some(born) = self.handed.next() => self.attempts.begin_born(born, self.lease()),
-                    () = intake.woken(), if failures == 0 => self.look_at = Instant::now(),
+                    () = slots.woken(), if failures == 0 => self.look_at = Instant::now(),
                     () = tokio::time::sleep(wait) => (),
                 }
             }
@@ -244,9 +245,9 @@ impl<E: JobHandler> JobWorker<E> {
         self.leases.lease(self.parts.policy.attempt_limit)
     }
 
-    /// How many slots are taken by attempts and outcomes.
-    fn held(&self) -> usize {
-        self.attempts.len() + self.outcomes.len()
+    /// Shows what is held to those who reserve slots.
+    fn show_held(&self) {
+        self.slots.hold(self.attempts.len(), self.outcomes.len());
     }
 
     /// Begins the jobs that were handed over by now; returns their number.
@@ -263,6 +264,7 @@ impl<E: JobHandler> JobWorker<E> {
     fn note(&mut self, judged: Option<JudgedAttempt<E::Done>>) {
         if let Some((leased, verdict)) = judged {
             self.outcomes.push(leased, verdict);
+            self.show_held();
         }
     }
 
@@ -285,7 +287,7 @@ impl<E: JobHandler> JobWorker<E> {
             return Ok(AppliedOutcomes::default());
         }
         let settled = self.settle_all().await;
-        self.intake.hold(self.held());
+        self.show_held();
         let settled = settled?;
         metrics::histogram!("job_settle_batch_size", "kind" => E::KIND)
             .record(u32::try_from(n).unwrap_or(u32::MAX));
@@ -299,18 +301,26 @@ impl<E: JobHandler> JobWorker<E> {
         Ok(settled)
     }
 
-    /// Settles, and begins what is handed over meanwhile.
+    /// Settles. Attempts end and what is handed over begins meanwhile.
     async fn settle_all(&mut self) -> Result<AppliedOutcomes, Fault> {
-        let lease = self.lease();
-        let Self { parts, outcomes, handed, attempts, .. } = self;
+        let (lease, n) = (self.lease(), self.outcomes.len());
+        let Self { parts, outcomes, handed, attempts, slots, .. } = self;
+        let mut later = Vec::new();
         // Boxed: a transaction is a large future, and the future of a step would contain it.
-        let mut settled = Box::pin(parts.settle(outcomes));
-        loop {
+        let mut settling = Box::pin(parts.settle(outcomes));
+        let settled = loop {
             tokio::select! {
-                settled = &mut settled => return settled,
+                settled = &mut settling => break settled,
                 Some(born) = handed.next() => attempts.begin_born(born, lease),
+                Some(judged) = attempts.next(), if !attempts.is_empty() => {
+                    later.push(judged);
+                    slots.hold(attempts.len(), n + later.len());
+                }
             }
-        }
+        };
+        drop(settling);
+        later.into_iter().for_each(|judged| self.note(Some(judged)));
+        settled
     }
 
     /// Settles outcomes, in as many tries as it takes, until `enough`.
@@ -338,7 +348,7 @@ impl<E: JobHandler> JobWorker<E> {
     /// handed over meanwhile is given back.
     async fn finish(&mut self) {
         let limit = tokio::time::Instant::now() + self.stopping.attempts;
-        self.intake.close();
+        self.slots.close();
         let mut is_open = true;
         while is_open || !self.attempts.is_empty() {
             tokio::select! {

@@ -63,23 +63,31 @@ impl<E: JobHandler> JobWorker<E> {
         })
         .await?;
         self.attempts.unbegun().clear();
-        self.intake.hold(self.held());
+        self.show_held();
         self.look_at = Instant::now();
         Ok(())
     }
 
     /// Claims jobs and begins to perform them. The attempts are committed before they start.
     pub(super) async fn claim(&mut self) -> Result<TableLook, Fault> {
-        let slots = self.intake.begin_look();
+        let slots = self.slots.begin_look();
         if slots.n == 0 {
             return Ok(TableLook { claimed: 0, is_full: true, is_part: false });
         }
         // Counted from before the claim, so that every attempt has ended when its last lease does.
         let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
         let claimed = self.claim_due(slots.n).await;
-        let n = claimed.as_ref().map_or(slots.n, Vec::len);
-        self.intake.end_look(self.held() + claimed.as_ref().map_or(0, Vec::len), n >= slots.n);
-        for leased in claimed? {
+        let is_full = claimed.as_ref().map_or(true, |jobs| jobs.len() >= slots.n);
+        self.slots.end_look(is_full);
+        let begun = claimed.map(|jobs| self.begin_claimed(jobs, limit));
+        self.show_held();
+        Ok(TableLook { claimed: begun?, is_full, is_part: slots.is_part })
+    }
+
+    /// Begins the attempts of jobs that were claimed; returns their number.
+    fn begin_claimed(&mut self, claimed: Vec<LeasedJob>, limit: tokio::time::Instant) -> usize {
+        let n = claimed.len();
+        for leased in claimed {
             if let Some(reason) =
                 outcome::used_up(self.attempts.rules(), &leased.job, leased.doubts)
             {
@@ -91,7 +99,7 @@ impl<E: JobHandler> JobWorker<E> {
                 self.attempts.begin(leased, limit);
             }
         }
-        Ok(TableLook { claimed: n, is_full: n >= slots.n, is_part: slots.is_part })
+        n
     }
 
     async fn claim_due(&mut self, n_max: usize) -> Result<Vec<LeasedJob>, Fault> {

@@ -12,7 +12,8 @@
 //! transaction was committed, nothing is handed over, and the lease tells as well.
 //!
 //! **Architecture invariant:** a worker's slots are reserved before the insert. Jobs that are
-//! reserved, handed over, performed or not settled are never more than the slots.
+//! reserved, handed over or performed are never more than the slots; with the outcomes that are not
+//! settled yet, never more than [`UNSETTLED_FACTOR`] times the slots.
 //!
 //! **Architecture invariant:** what waits in the table comes first. When a worker wants to look for
 //! due jobs and has no slot, or a look filled all the slots that it had, no job is born claimed
@@ -38,6 +39,9 @@ use tokio::{
 
 use crate::message::TraceContext;
 
+/// Jobs that a worker may hold for each of its slots, with those whose outcome is being settled.
+const UNSETTLED_FACTOR: usize = 4;
+
 /// A job whose row was inserted as performing, attempt 1.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct BornJob {
@@ -52,19 +56,19 @@ pub(crate) struct BornJob {
 
 /// The workers of this process, by the kind of their jobs; one of each. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct WorkerRegistry(Arc<Mutex<HashMap<&'static str, Arc<WorkerIntake>>>>);
+pub struct WorkerRegistry(Arc<Mutex<HashMap<&'static str, Arc<WorkerSlots>>>>);
 
 impl WorkerRegistry {
     /// Lets the worker of this kind look for due jobs. To be called after a commit.
     pub fn wake(&self, kind: &str) {
-        if let Some(intake) = self.of(kind) {
-            intake.woken.notify_one();
+        if let Some(slots) = self.of(kind) {
+            slots.woken.notify_one();
         }
     }
 
     /// From now on, jobs of this kind are handed to this worker, in place of an earlier one.
-    pub(super) fn register(&self, kind: &'static str, intake: &Arc<WorkerIntake>) {
-        self.intakes().insert(kind, Arc::clone(intake));
+    pub(super) fn register(&self, kind: &'static str, slots: &Arc<WorkerSlots>) {
+        self.all().insert(kind, Arc::clone(slots));
     }
 
     /// Slots for jobs of this kind, up to `n`; none if they are to go through the table.
@@ -72,45 +76,49 @@ impl WorkerRegistry {
         SlotReservation::of(&self.of(kind)?, n)
     }
 
-    fn of(&self, kind: &str) -> Option<Arc<WorkerIntake>> {
-        self.intakes().get(kind).cloned()
+    fn of(&self, kind: &str) -> Option<Arc<WorkerSlots>> {
+        self.all().get(kind).cloned()
     }
 
-    fn intakes(&self) -> MutexGuard<'_, HashMap<&'static str, Arc<WorkerIntake>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<&'static str, Arc<WorkerSlots>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a worker takes, and how much of it fits.
-pub(super) struct WorkerIntake {
+pub(super) struct WorkerSlots {
     slots_max: usize,
     /// How many jobs the handler would let begin.
     room: Box<dyn Fn() -> usize + Send + Sync>,
-    state: Mutex<IntakeState>,
+    state: Mutex<SlotState>,
     woken: Notify,
 }
 
 #[derive(Debug)]
-struct IntakeState {
+struct SlotState {
     /// None: the worker takes no more.
     sender: Option<mpsc::UnboundedSender<BornJob>>,
     lease: Duration,
     /// Slots of jobs that are being stored, or were handed over and not received.
     reserved: usize,
-    /// Slots of jobs that are being claimed, performed, or settled.
+    /// Slots of jobs that are being claimed or performed.
     held: usize,
+    /// Outcomes that are not settled: they take no slot, but are not to pile up.
+    unsettled: usize,
     table_first: bool,
 }
 
-impl fmt::Debug for WorkerIntake {
+impl fmt::Debug for WorkerSlots {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WorkerIntake").field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("WorkerSlots").field("state", &self.state).finish_non_exhaustive()
     }
 }
 
-impl IntakeState {
+impl SlotState {
     fn free(&self, slots_max: usize) -> usize {
-        slots_max.saturating_sub(self.reserved + self.held)
+        let taken = self.reserved + self.held;
+        let all = slots_max.saturating_mul(UNSETTLED_FACTOR);
+        slots_max.saturating_sub(taken).min(all.saturating_sub(taken + self.unsettled))
     }
 }
 
@@ -122,23 +130,24 @@ pub(super) struct LookSlots {
     pub(super) is_part: bool,
 }
 
-impl WorkerIntake {
-    /// An intake that takes nothing before the first look has shown how much waits in the table.
+impl WorkerSlots {
+    /// Slots that takes nothing before the first look has shown how much waits in the table.
     pub(super) fn new(
         slots_max: usize,
         room: impl Fn() -> usize + Send + Sync + 'static,
     ) -> (Arc<Self>, HandedJobs) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        let state = IntakeState {
+        let state = SlotState {
             sender: Some(sender),
             lease: Duration::ZERO,
             reserved: 0,
             held: 0,
+            unsettled: 0,
             table_first: true,
         };
         let (state, woken) = (Mutex::new(state), Notify::new());
-        let intake = Arc::new(Self { slots_max, room: Box::new(room), state, woken });
-        (Arc::clone(&intake), HandedJobs { intake, receiver })
+        let slots = Arc::new(Self { slots_max, room: Box::new(room), state, woken });
+        (Arc::clone(&slots), HandedJobs { slots, receiver })
     }
 
     /// The lease that a job is born with.
@@ -163,16 +172,15 @@ impl WorkerIntake {
         LookSlots { n, is_part: wanted < free && room >= self.slots_max }
     }
 
-    /// Ends a look that filled its slots or not; `held` is what the worker holds from now on.
-    pub(super) fn end_look(&self, held: usize, is_full: bool) {
-        let mut state = self.state();
-        state.held = held;
-        state.table_first = is_full;
+    /// Ends a look that filled its slots or not.
+    pub(super) fn end_look(&self, is_full: bool) {
+        self.state().table_first = is_full;
     }
 
-    /// The slots that the worker holds.
-    pub(super) fn hold(&self, held: usize) {
-        self.state().held = held;
+    /// What the worker holds: attempts, and outcomes that are not settled.
+    pub(super) fn hold(&self, attempts: usize, unsettled: usize) {
+        let mut state = self.state();
+        (state.held, state.unsettled) = (attempts, unsettled);
     }
 
     /// Takes no more. The receiver ends as soon as all reservations are handed over or dropped.
@@ -180,7 +188,7 @@ impl WorkerIntake {
         self.state().sender = None;
     }
 
-    fn state(&self) -> MutexGuard<'_, IntakeState> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -188,12 +196,12 @@ impl WorkerIntake {
 /// The jobs that were handed to a worker and not received yet.
 #[derive(Debug)]
 pub(super) struct HandedJobs {
-    intake: Arc<WorkerIntake>,
+    slots: Arc<WorkerSlots>,
     receiver: mpsc::UnboundedReceiver<BornJob>,
 }
 
 impl HandedJobs {
-    /// Waits for a job; the worker holds its slot from now on. None once the intake is closed and
+    /// Waits for a job; the worker holds its slot from now on. None once the slots are closed and
     /// no more can come.
     pub(super) async fn next(&mut self) -> Option<BornJob> {
         let job = self.receiver.recv().await?;
@@ -209,7 +217,7 @@ impl HandedJobs {
     }
 
     fn note(&self) {
-        let mut state = self.intake.state();
+        let mut state = self.slots.state();
         state.reserved = state.reserved.saturating_sub(1);
         state.held += 1;
     }
@@ -218,7 +226,7 @@ impl HandedJobs {
 /// Slots of a worker for jobs that are being stored. Dropping it frees those that are not used.
 #[derive(Debug)]
 pub(super) struct SlotReservation {
-    intake: Arc<WorkerIntake>,
+    slots: Arc<WorkerSlots>,
     sender: mpsc::UnboundedSender<BornJob>,
     left: usize,
     lease: Duration,
@@ -226,20 +234,20 @@ pub(super) struct SlotReservation {
 }
 
 impl SlotReservation {
-    fn of(intake: &Arc<WorkerIntake>, n: usize) -> Option<Self> {
-        if (intake.room)() < intake.slots_max {
+    fn of(slots: &Arc<WorkerSlots>, n: usize) -> Option<Self> {
+        if (slots.room)() < slots.slots_max {
             return None;
         }
-        let mut state = intake.state();
-        let left = if state.table_first { 0 } else { state.free(intake.slots_max).min(n) };
+        let mut state = slots.state();
+        let left = if state.table_first { 0 } else { state.free(slots.slots_max).min(n) };
         if left == 0 {
             return None;
         }
         let (sender, lease) = (state.sender.clone()?, state.lease);
         state.reserved += left;
         drop(state);
-        let (intake, reserved_at) = (Arc::clone(intake), Instant::now());
-        Some(Self { intake, sender, left, lease, reserved_at })
+        let (slots, reserved_at) = (Arc::clone(slots), Instant::now());
+        Some(Self { slots, sender, left, lease, reserved_at })
     }
 
     /// The number of its slots.
@@ -272,13 +280,13 @@ impl Drop for SlotReservation {
         if self.left == 0 {
             return;
         }
-        let mut state = self.intake.state();
+        let mut state = self.slots.state();
         state.reserved = state.reserved.saturating_sub(self.left);
         // A look may have waited for these slots.
         let is_waited_for = state.table_first;
         drop(state);
         if is_waited_for {
-            self.intake.woken.notify_one();
+            self.slots.woken.notify_one();
         }
     }
 }
