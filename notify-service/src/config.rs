@@ -30,7 +30,7 @@ pub struct NotifySettings {
     #[arg(long, env = "MAIL_DOMAIN", default_value = "shop.example")]
     pub mail_domain: String,
     /// Mails on their way at the same time, at most; so many conversations with the server.
-    #[arg(long, env = "MAILS_MAX", default_value_t = 16)]
+    #[arg(long, env = "MAILS_MAX", default_value_t = 32)]
     pub mails_max: u32,
     /// How a mail is tried again. By itself it is given up after half a day, later if the server takes long
     /// to say nothing.
@@ -112,7 +112,7 @@ mod tests {
     fn the_defaults_are_in_order() {
         settings(&[]).check().unwrap();
         let policy = settings(&[]).policy();
-        assert_eq!(policy.concurrency_max, 16);
+        assert_eq!(policy.concurrency_max, 32);
         let smtp = settings(&[]).smtp().unwrap();
         assert_eq!(smtp.limits, StepLimits::RFC_5321);
         assert!(

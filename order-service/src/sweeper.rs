@@ -22,7 +22,7 @@ use std::{
 use shared::{
     backoff::BackoffSchedule,
     db,
-    effects::{DecisionEffects, WorkerWakers},
+    effects::{SavedEffects, WorkerWakers},
     fault::{self, Fault},
     health::HealthComponent,
     lag::{GroupLag, LagCause},
@@ -148,8 +148,8 @@ impl DeadlineSweeper {
         };
         self.parts.health.ready();
         let limit = db::limit(&self.parts.pool, SWEEP_LIMIT);
-        let (swept, effects) = db::within(limit, self.sweep(read_up_to)).await?;
-        self.parts.wakers.after_commit(&effects);
+        let (swept, saved) = db::within(limit, self.sweep(read_up_to)).await?;
+        self.parts.wakers.after_commit(saved);
         Ok(if swept == 0 { SweeperStep::Idle } else { SweeperStep::Swept(swept) })
     }
 
@@ -164,7 +164,7 @@ impl DeadlineSweeper {
         behind.as_ref().map_or_else(|| "nothing is known yet".to_owned(), LagCause::to_string)
     }
 
-    async fn sweep(&self, read_up_to: Instant) -> Result<(usize, DecisionEffects), Fault> {
+    async fn sweep(&self, read_up_to: Instant) -> Result<(usize, SavedEffects), Fault> {
         let mut tx = db::begin(&self.parts.pool).await?;
         // `now()` is the begin of the transaction. `ago` is measured after that, so `now() - ago`
         // is never later than `read_up_to`: no order counts as overdue too early.
@@ -178,7 +178,7 @@ impl DeadlineSweeper {
             *self.beginning.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(SearchStart { from, found });
             tx.rollback().await?;
-            return Ok((0, DecisionEffects::default()));
+            return Ok((0, SavedEffects::default()));
         }
         // No request caused this: each cancellation starts its own trace.
         let begin = |_: &_| OpenSpan::begin(Kind::Internal, None, || "pass deadline".into());
@@ -191,10 +191,10 @@ impl DeadlineSweeper {
         };
         let requests: Vec<OrderRequest> = overdue.into_iter().zip(&spans).map(command).collect();
         let outcome = self.parts.app.execute(&mut tx, &requests).await?;
-        outcome.effects.save(&mut tx).await?;
+        let saved = outcome.effects.save(&mut tx, &self.parts.wakers).await?;
         tx.commit().await?;
         spans.into_iter().for_each(OpenSpan::end);
-        Ok((requests.len(), outcome.effects))
+        Ok((requests.len(), saved))
     }
 }
 

@@ -15,7 +15,10 @@ use tokio::sync::Notify;
 
 use crate::{
     fault::Fault,
-    jobs::queue::{self, JobKey, NewJob},
+    jobs::{
+        handover::WorkerRegistry,
+        queue::{self, JobKey, NewJob, StoredJobs},
+    },
     message::OutgoingMessage,
     outbox,
 };
@@ -90,37 +93,51 @@ impl DecisionEffects {
         self.stopped.push(key);
     }
 
-    /// Stores messages and jobs as part of the caller's transaction.
+    /// Stores messages and jobs as part of the caller's transaction. What this returns is for
+    /// [`WorkerWakers::after_commit`]; dropped, the slots that it holds are free again.
     ///
     /// Must come last in a transaction: the rows that the messages are about are locked by then, so
     /// that the ids of one key rise in the order of the commits.
-    pub async fn save(&self, conn: &mut PgConnection) -> Result<(), Fault> {
+    pub async fn save(
+        self,
+        conn: &mut PgConnection,
+        wakers: &WorkerWakers,
+    ) -> Result<SavedEffects, Fault> {
         queue::stop(conn, &self.stopped).await?;
-        queue::append(conn, &self.jobs).await?;
+        let jobs = queue::store(conn, self.jobs, &wakers.jobs).await?;
         outbox::append(conn, &self.messages).await?;
-        Ok(())
+        Ok(SavedEffects { has_messages: !self.messages.is_empty(), jobs, metrics: self.metrics })
     }
 }
 
-/// Wakes the workers of this process. A wake-up carries no data and may be lost: workers also poll.
+/// Effects that are stored by a transaction, until it is committed.
+#[derive(Debug, Default)]
+#[must_use = "jobs that were born claimed begin after the commit, or when their lease has ended"]
+pub struct SavedEffects {
+    has_messages: bool,
+    jobs: StoredJobs,
+    metrics: Vec<MetricUpdate>,
+}
+
+/// Reaches the workers of this process. A wake-up carries no data and may be lost: workers also
+/// poll. A job that is handed over may be lost as well: its row has a lease.
 #[derive(Clone, Debug, Default)]
 pub struct WorkerWakers {
     /// Wakes the relay, when the transaction wrote messages.
     pub relay: Arc<Notify>,
-    /// Wakes the job workers, when the transaction wrote jobs.
-    pub jobs: Arc<Notify>,
+    /// The job workers, which are handed jobs or woken, when the transaction wrote jobs.
+    pub jobs: WorkerRegistry,
 }
 
 impl WorkerWakers {
-    /// After the commit of `effects`: updates the metrics, and wakes the workers that have work.
-    pub fn after_commit(&self, effects: &DecisionEffects) {
-        effects.metrics.iter().for_each(MetricUpdate::apply);
-        if !effects.messages.is_empty() {
+    /// After the commit of `saved`: updates the metrics, hands over the jobs that were born
+    /// claimed, and wakes the workers that have other work.
+    pub fn after_commit(&self, saved: SavedEffects) {
+        saved.metrics.iter().for_each(MetricUpdate::apply);
+        if saved.has_messages {
             self.relay.notify_one();
         }
-        if !effects.jobs.is_empty() {
-            self.jobs.notify_waiters();
-        }
+        saved.jobs.hand_over(&self.jobs);
     }
 }
 

@@ -1,14 +1,16 @@
 //! Durable jobs: calls to external systems, which cannot be part of a transaction.
 //!
-//! The transaction that decides also writes the job. A worker claims due jobs under a lease,
-//! performs them concurrently with a stable key, and settles the results in one batch: one
-//! transaction, with its effects saved as for every command.
+//! The transaction that decides also writes the job. A worker of the same process that has room is
+//! handed the job, which is then born claimed ([`handover`]); other jobs wait, and a worker claims
+//! them when they are due. It performs jobs concurrently, each with a stable key, and settles the
+//! results in one batch: one transaction, with its effects saved as for every command.
 //!
 //! **Architecture invariant:** an attempt is counted and committed before it is made. So "without
 //! effect" is certain, and a worker that dies in the middle leaves an attempt with an unknown
 //! outcome, never an attempt that is not recorded.
 //!
 //! ```text
+//!                        born claimed ────────┐
 //! waiting ──claim (attempt + 1, lease)──> performing ──done──> (row gone, settle)
 //!    ^                                       │  └──final, or attempts used up──> dead (settle)
 //!    ├───── refused, unknown (in doubt) ─────┤
@@ -53,14 +55,17 @@ use crate::{
 };
 
 pub use self::{
+    handover::WorkerRegistry,
     job_sampler::JobSampler,
     leases::LeaseTimes,
     queue::{JobKey, NewJob, append, lock_untouched, stop},
     worker::{JobWorker, StopGrace, WorkerStep},
 };
 
+mod attempts;
 mod due_floor;
 mod failure_log;
+pub(crate) mod handover;
 mod job_sampler;
 mod leases;
 mod outcome;

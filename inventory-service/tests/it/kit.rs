@@ -121,7 +121,7 @@ impl TestService {
     async fn execute(&self, requests: &[StockRequest]) {
         let mut tx = db::begin(&self.pool).await.unwrap();
         let outcome = self.app.execute(&mut tx, requests).await.unwrap();
-        outcome.effects.save(&mut tx).await.unwrap();
+        drop(outcome.effects.save(&mut tx, &WorkerWakers::default()).await.unwrap());
         tx.commit().await.unwrap();
     }
 

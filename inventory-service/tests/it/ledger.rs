@@ -20,7 +20,7 @@ use proptest::{
     sample::select,
 };
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest, prop_state_machine};
-use shared::db;
+use shared::{db, effects::WorkerWakers};
 use sqlx::Executor as _;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
@@ -246,7 +246,7 @@ async fn execute(service: &TestService, Batch { asks, commit }: Batch) -> Vec<St
     let requests: Vec<StockRequest> = asks.into_iter().map(request).collect();
     let mut tx = db::begin(&service.pool).await.unwrap();
     let outcome = service.app.execute(&mut tx, &requests).await.unwrap();
-    outcome.effects.save(&mut tx).await.unwrap();
+    drop(outcome.effects.save(&mut tx, &WorkerWakers::default()).await.unwrap());
     if commit {
         tx.commit().await.unwrap();
     } else {

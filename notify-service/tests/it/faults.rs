@@ -15,9 +15,12 @@ use crate::{
     peer::{Manner, Peer, Turn, gate},
 };
 
-const AGAIN: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 0, again: 1, lost: 0 };
-const DONE: WorkerStep = WorkerStep { claimed: 1, done: 1, gave_up: 0, again: 0, lost: 0 };
-const GAVE_UP: WorkerStep = WorkerStep { claimed: 1, done: 0, gave_up: 1, again: 0, lost: 0 };
+const AGAIN: WorkerStep =
+    WorkerStep { claimed: 1, handed: 0, done: 0, gave_up: 0, again: 1, lost: 0 };
+const DONE: WorkerStep =
+    WorkerStep { claimed: 1, handed: 0, done: 1, gave_up: 0, again: 0, lost: 0 };
+const GAVE_UP: WorkerStep =
+    WorkerStep { claimed: 1, handed: 0, done: 0, gave_up: 1, again: 0, lost: 0 };
 
 /// The time limit of a step in tests where the server does not answer.
 const BRIEF: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! From messages to due mails: every order of messages, in one database.
 
 use contract::{NotificationSent, OrderConfirmed, OrderPlaced, PaymentRefunded};
-use shared::{db, fault::Fault, jobs::WorkerStep};
+use shared::{db, effects::WorkerWakers, fault::Fault, jobs::WorkerStep};
 
 use crate::{
     kit::{Order, Said, TestService},
@@ -86,7 +86,7 @@ async fn two_that_begin_the_same_order_at_once_do_not_overwrite_each_other() {
     let mut first = db::begin(&service.pool).await.unwrap();
     let contact = service.addressed(&order, &order.placed()).await;
     let outcome = service.app.execute(&mut first, &[contact]).await.unwrap();
-    outcome.effects.save(&mut first).await.unwrap();
+    drop(outcome.effects.save(&mut first, &WorkerWakers::default()).await.unwrap());
     let second = async {
         let mut second = db::begin(&service.pool).await.unwrap();
         service.app.execute(&mut second, std::slice::from_ref(&rows)).await

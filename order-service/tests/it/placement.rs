@@ -12,7 +12,7 @@ use order_service::{
     request::OrderRequest,
     store::catalogue,
 };
-use shared::{db, fault::Fault};
+use shared::{db, effects::WorkerWakers, fault::Fault};
 use uuid::Uuid;
 
 use crate::kit::{PATIENCE, Shop};
@@ -40,7 +40,7 @@ impl Shop {
     pub(crate) async fn execute(&self, requests: &[OrderRequest]) -> Result<BatchOutcome, Fault> {
         let mut tx = db::begin(&self.pool).await?;
         let outcome = self.app.execute(&mut tx, requests).await?;
-        outcome.effects.save(&mut tx).await?;
+        drop(outcome.effects.clone().save(&mut tx, &WorkerWakers::default()).await?);
         tx.commit().await?;
         Ok(outcome)
     }

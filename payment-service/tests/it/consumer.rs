@@ -6,7 +6,7 @@ use payment_service::{
     domain::payment::PaymentCommand,
     request::{PaymentAction, PaymentRequest},
 };
-use shared::{clock::Clock, consumer::BatchCounts, db, fault::Fault};
+use shared::{clock::Clock, consumer::BatchCounts, db, effects::WorkerWakers, fault::Fault};
 use uuid::Uuid;
 
 use crate::{kit::Payments, simulator::Simulator};
@@ -88,7 +88,7 @@ async fn a_worker_cannot_begin_a_charge_that_is_being_cancelled() {
     let outcome = payments.app.execute(&mut tx, &[cancel]).await.unwrap();
     let step = payments.charges(&gateway.url).step().await.unwrap();
     assert_eq!(step.claimed, 0, "the row is held");
-    outcome.effects.save(&mut tx).await.unwrap();
+    drop(outcome.effects.save(&mut tx, &WorkerWakers::default()).await.unwrap());
     tx.commit().await.unwrap();
     payments.charges(&gateway.url).step().await.unwrap();
     assert_eq!(payments.stage(order_id).await, "abandoned");

@@ -37,7 +37,7 @@ pub(crate) async fn decide(
     let decision =
         PaymentRequest { order_id, action: PaymentAction::Command(command), trace: None };
     let mut outcome = payments.app.execute(&mut tx, &[decision]).await.unwrap();
-    outcome.effects.save(&mut tx).await.unwrap();
+    drop(outcome.effects.save(&mut tx, &WorkerWakers::default()).await.unwrap());
     tx.commit().await.unwrap();
     outcome.answers.remove(0).map(drop)
 }

@@ -11,7 +11,7 @@ use super::{BatchHandler, BatcherParts, BatcherSettings, QueuedCommand, SubmitEr
 use crate::{
     batch_wait::{BatchWait, WaitLimits},
     db,
-    effects::DecisionEffects,
+    effects::SavedEffects,
     fault::{self, Fault},
     lifecycle,
     telemetry::spans,
@@ -206,8 +206,8 @@ impl<B: BatchHandler> BatchWorker<B> {
                 caught.unwrap_or_else(|_panic| Err(Fault::poison("processing commands panicked")))
             });
             match db::within(self.settings.transaction_limit, work).await {
-                Ok((answers, effects)) => {
-                    self.parts.wakers.after_commit(&effects);
+                Ok((answers, saved)) => {
+                    self.parts.wakers.after_commit(saved);
                     return Ok(answers);
                 }
                 Err(fault) if fault.is_collision() && collisions < COLLISIONS_MAX => {
@@ -222,15 +222,15 @@ impl<B: BatchHandler> BatchWorker<B> {
         &self,
         commands: &[B::Command],
         lock_limit: Duration,
-    ) -> Result<(Vec<B::Answer>, DecisionEffects), Fault> {
+    ) -> Result<(Vec<B::Answer>, SavedEffects), Fault> {
         let mut tx = db::begin_limited(&self.parts.pool, lock_limit).await?;
         let (answers, effects) = self.parts.batch.handle_batch(&mut tx, commands).await?;
         if answers.len() != commands.len() {
             return Err(Fault::poison("not as many answers as commands"));
         }
-        effects.save(&mut tx).await?;
+        let saved = effects.save(&mut tx, &self.parts.wakers).await?;
         tx.commit().await?;
-        Ok((answers, effects))
+        Ok((answers, saved))
     }
 }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     db,
     dead_letter::{self, DeadLetter, FailureReason, MessagePlace},
-    effects::DecisionEffects,
+    effects::{DecisionEffects, SavedEffects},
     fault::{self, Fault},
     inbox::{self, Admission},
     message::{IncomingMessage, Message, TraceParent},
@@ -169,12 +169,12 @@ impl<H: MessageHandler> BatchProcessor<H> {
     ) -> Result<BatchAttempt, Fault> {
         let began = spans::now();
         let transaction = self.transact(batch, failures);
-        let effects = match within_limits(&self.pool, transaction).await? {
-            Ok(effects) => effects,
+        let saved = match within_limits(&self.pool, transaction).await? {
+            Ok(saved) => saved,
             Err(too_many) => return Ok(Err(too_many)),
         };
         failures.note(batch.iter().map(|entry| &entry.disposition));
-        self.wakers.after_commit(&effects);
+        self.wakers.after_commit(saved);
         let counts = tally(batch);
         count(self.service, counts);
         self.watch.note(
@@ -202,7 +202,7 @@ impl<H: MessageHandler> BatchProcessor<H> {
         &self,
         batch: &mut [BatchEntry<H::Input>],
         failures: &FailureCounter,
-    ) -> Result<Result<DecisionEffects, TooMany>, Fault> {
+    ) -> Result<Result<SavedEffects, TooMany>, Fault> {
         let mut tx = db::begin(&self.pool).await?;
         let mut effects = self.handle_new(&mut tx, batch).await?;
         mark_known_failures(&mut tx, batch).await?;
@@ -214,9 +214,9 @@ impl<H: MessageHandler> BatchProcessor<H> {
         let letters: Vec<DeadLetter<'_>> = batch.iter().filter_map(BatchEntry::letter).collect();
         let copies = dead_letter::keep(&mut tx, self.service, &self.clock, &letters).await?;
         effects.messages.extend(copies);
-        effects.save(&mut tx).await?;
+        let saved = effects.save(&mut tx, &self.wakers).await?;
         tx.commit().await?;
-        Ok(Ok(effects))
+        Ok(Ok(saved))
     }
 
     /// Records the readable messages in the inbox, passes the new ones to the handler, and marks

@@ -116,9 +116,9 @@ impl<H: MessageHandler> BatchProcessor<H> {
         decisions::record(&mut tx, id, (LetterAction::Redrive, DecisionOutcome::Processed), &by)
             .await?;
         resolve::settle(&mut tx, id, LetterEnd::Redriven).await?;
-        effects.save(&mut tx).await?;
+        let saved = effects.save(&mut tx, &self.wakers).await?;
         tx.commit().await?;
-        self.wakers.after_commit(&effects);
+        self.wakers.after_commit(saved);
         self.trace(&letter[0], began);
         Ok(Resolution::Settled)
     }
@@ -141,9 +141,9 @@ impl<H: MessageHandler> BatchProcessor<H> {
             let died = LetterHeaders { id, reason, detail: &detail, attempts };
             let messages = vec![copy(self.service, &died, &incoming)];
             let effects = DecisionEffects { messages, ..DecisionEffects::default() };
-            effects.save(&mut tx).await?;
+            let saved = effects.save(&mut tx, &self.wakers).await?;
             tx.commit().await?;
-            self.wakers.after_commit(&effects);
+            self.wakers.after_commit(saved);
             let reason = reason.code().to_owned();
             Ok(Resolution::StillDead { attempts, reason, detail: detail.clone() })
         };

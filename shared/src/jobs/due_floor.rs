@@ -94,7 +94,6 @@ impl DueFloor {
             .bind(self.kind)
             .bind(self.from)
             .bind(up_to)
-            .persistent(false)
             .fetch_optional(conn)
             .await?;
             self.from = first.unwrap_or(up_to);

@@ -22,7 +22,7 @@ impl<E: JobHandler> RetryDeadJob for WorkerParts<E> {
         async move {
             let limit = db::limit(&self.pool, SETTLE_LIMIT);
             let carried = db::within(limit, self.put_back(id, by)).await?;
-            self.wakers.jobs.notify_waiters();
+            self.wakers.jobs.wake(E::KIND);
             Ok(carried)
         }
         .boxed()

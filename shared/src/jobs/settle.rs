@@ -13,7 +13,7 @@ use super::{
 use crate::{
     db,
     dead_letter::{self, store::DeadJob},
-    effects::DecisionEffects,
+    effects::{DecisionEffects, SavedEffects},
     fault::{self, Fault, TransactionCollision},
     message::{OutgoingMessage, TraceContext},
 };
@@ -31,6 +31,8 @@ pub(super) struct AppliedOutcomes {
     pub(super) gave_up: usize,
     pub(super) again: usize,
     pub(super) lost: usize,
+    /// Of the waits until jobs are tried again.
+    pub(super) shortest_pause: Option<Duration>,
 }
 
 /// Some of the outcomes, borrowed.
@@ -75,15 +77,15 @@ impl<E: JobHandler> WorkerParts<E> {
         let work = AssertUnwindSafe(self.transact(some)).catch_unwind();
         let work = work
             .map(|caught| caught.unwrap_or_else(|_panic| Err(Fault::poison("settling panicked"))));
-        let effects = db::within(db::limit(&self.pool, SETTLE_LIMIT), work).await?;
-        self.wakers.after_commit(&effects);
+        let saved = db::within(db::limit(&self.pool, SETTLE_LIMIT), work).await?;
+        self.wakers.after_commit(saved);
         Ok(())
     }
 
     async fn transact(
         &self,
         (ended, fences, stays): OutcomeSlice<'_, E::Done>,
-    ) -> Result<DecisionEffects, Fault> {
+    ) -> Result<SavedEffects, Fault> {
         let mut tx = db::begin(&self.pool).await?;
         let mut effects = match ended {
             [] => DecisionEffects::default(),
@@ -111,9 +113,9 @@ impl<E: JobHandler> WorkerParts<E> {
             return Err(Fault::transient(TransactionCollision));
         }
         effects.messages.extend(self.copies(&stay, &released));
-        effects.save(&mut tx).await?;
+        let saved = effects.save(&mut tx, &self.wakers).await?;
         tx.commit().await?;
-        Ok(effects)
+        Ok(saved)
     }
 
     /// The copies, for the dead-letter topic, of the jobs that are dead now.
@@ -193,6 +195,11 @@ impl<E: JobHandler> WorkerParts<E> {
 impl AppliedOutcomes {
     fn count<D>(&mut self, outcomes: &PendingOutcomes<D>) {
         self.again += outcomes.stays.len();
+        let pauses = outcomes.stays.iter().filter_map(|job_retry| match job_retry.next {
+            NextAttempt::In(pause) => Some(pause),
+            NextAttempt::Dead => None,
+        });
+        self.shortest_pause = self.shortest_pause.into_iter().chain(pauses).min();
         for (_, ended) in &outcomes.ended {
             self.count_ended(ended);
         }

@@ -3,10 +3,10 @@
 //! **Architecture invariant:** `due_at` is taken from `clock_timestamp()`, not from the start of a
 //! transaction: [`super::due_floor`] relies on it.
 //!
-//! **Architecture invariant:** no statement scans deleted rows. The planner knows how few rows live
-//! and not how many are dead, and may read a whole index for one of them. So rows are found by
-//! conditions on their whole key that do not depend on a join, and states are compared as
-//! `coalesce(state, '')`, which keeps the planner from using the index of due jobs.
+//! **Architecture invariant:** no statement scans deleted rows. Rows are found one by one, by their
+//! primary key or, when they are due, in the order of that index: the settings of each connection
+//! ([`crate::db`]) leave the planner nothing else. States are compared as `coalesce(state, '')`,
+//! which keeps it from using the index of due jobs for a key.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -57,8 +57,6 @@ pub(super) async fn claim(
     .bind(lease.as_secs_f64())
     .bind(from)
     .bind(held.iter().map(|(key, _)| *key).collect::<Vec<_>>())
-    // A plan made when the table was small reads the whole table.
-    .persistent(false)
     .fetch_all(conn)
     .await?
     .into_iter()
@@ -111,8 +109,49 @@ pub(super) async fn renew(
     Ok(())
 }
 
+/// A job that was born claimed, and whose attempt was never begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct UnbegunJob {
+    pub(super) key: String,
+    pub(super) created_at: OffsetDateTime,
+}
+
+/// Gives back jobs whose attempt was never begun, each if its lease is still the first one: as if
+/// they were stored just now, without an attempt. Another life, so that no earlier fence fits it.
+pub(super) async fn give_back(
+    conn: &mut PgConnection,
+    kind: &'static str,
+    jobs: &[UnbegunJob],
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "WITH held AS MATERIALIZED (
+             SELECT key, stopped
+             FROM messaging.job
+             JOIN unnest($2::text[], $3::timestamptz[]) AS fence (key, created_at)
+                 USING (key, created_at)
+             WHERE kind = $1 AND job.key = ANY ($2) AND attempt = 1
+               AND coalesce(state, '') = 'performing'
+             ORDER BY key
+             FOR UPDATE OF job
+         ), gone AS (
+             DELETE FROM messaging.job
+             WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM held WHERE stopped))
+         )
+         UPDATE messaging.job
+         SET state = 'waiting', attempt = 0, due_at = clock_timestamp(),
+             created_at = clock_timestamp()
+         WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM held WHERE NOT stopped))",
+    )
+    .bind(kind)
+    .bind(jobs.iter().map(|job| job.key.as_str()).collect::<Vec<_>>())
+    .bind(jobs.iter().map(|job| job.created_at).collect::<Vec<_>>())
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
 /// Deletes the rows of jobs that were done, each if its fence is still current; returns their
-/// number.
+/// number. Finds and locks each row once, in the order of the primary key.
 pub(super) async fn remove(
     conn: &mut PgConnection,
     kind: &'static str,
@@ -121,18 +160,12 @@ pub(super) async fn remove(
     if done.is_empty() {
         return Ok(0);
     }
+    // Without a join: it could be made the other way round, with each row of the kind.
     let removed = sqlx::query(
-        "WITH done AS MATERIALIZED (
-             SELECT key
-             FROM messaging.job
-             JOIN unnest($2::text[], $3::int4[], $4::timestamptz[])
-                 AS fence (key, attempt, created_at) USING (key, attempt, created_at)
-             WHERE kind = $1 AND job.key = ANY ($2) AND coalesce(state, '') <> 'dead'
-             ORDER BY key
-             FOR UPDATE OF job
-         )
-         DELETE FROM messaging.job
-         WHERE kind = $1 AND key = ANY (ARRAY (SELECT key FROM done))",
+        "DELETE FROM messaging.job
+         WHERE kind = $1 AND key = ANY ($2) AND coalesce(state, '') <> 'dead'
+           AND attempt = ($3::int4[])[array_position($2::text[], key)]
+           AND created_at = ($4::timestamptz[])[array_position($2::text[], key)]",
     )
     .bind(kind)
     .bind(done.iter().map(|(key, _)| *key).collect::<Vec<_>>())

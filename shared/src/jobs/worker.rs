@@ -1,46 +1,52 @@
-//! The worker of one kind of jobs: claims, performs, settles the outcomes.
+//! The worker of one kind of jobs: takes, performs, settles the outcomes.
 //!
 //! ```text
-//! claim (as many as fit in the limits) ──> perform, each its own task ──> gather what ended ──> settle
-//!    ^                                                                                           │
-//!    └───────────────────────────────────────────────────────────────────────────────────────────┘
+//! handed over, born claimed ──────────────────────┐
+//! look: claim (as many as fit in the limits) ─────┴─> perform, each its own task ──> gather ──> settle
+//!    ^                                                                                            │
+//!    └────────────────────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! Most jobs are [handed over](super::handover). The table is looked at when something can be due: a
+//! job was stored there and the worker was woken, the last look left some, a pause that the worker
+//! itself set is over, or the poll interval has passed (retries that others set, leases that ran
+//! out).
 //!
 //! Outcomes are settled in batches: those that have ended by the time the first one is a few
 //! milliseconds old, or all, if no attempt is running any more. So a slow attempt delays nothing.
+//! What is handed over while a batch is settled begins at once.
 //!
 //! An outcome that cannot be settled is kept and tried again for as long as the process lives; no
 //! job is claimed meanwhile. Its lease may run out: then another worker may claim the job, and
 //! [`super`] says which outcome counts. A worker does not claim a job that it performs.
+//!
+//! A worker that stops takes no more. What was handed to it and has not begun is given back as if
+//! it had been stored just now: its attempt is not counted, and nothing is in doubt.
 
 use std::{
-    collections::HashMap,
     convert::Infallible,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 use super::{
-    AttemptFailure, JobHandler, JobResult, WorkerParts,
+    JobHandler, WorkerParts,
+    attempts::{JudgedAttempt, RunningAttempts},
     due_floor::DueFloor,
-    failure_log::FailureLog,
+    handover::{HandedJobs, WorkerSlots},
     leases::LeaseTimes,
-    outcome::{self, AttemptVerdict, LeasedJob, PendingOutcomes, RetryRules},
+    outcome::PendingOutcomes,
     settle::AppliedOutcomes,
-    store,
 };
-use crate::{backoff::BackoffSchedule, db, fault, fault::Fault, lifecycle, message::TraceContext};
+use crate::{backoff::BackoffSchedule, fault, fault::Fault, lifecycle};
+
+mod table;
 
 /// The first outcome of a batch waits this long for others.
 const GATHER: Duration = Duration::from_millis(5);
-
-/// A claim is aborted after this long.
-const CLAIM_LIMIT: Duration = Duration::from_secs(10);
 
 /// The time limits of a worker after it was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +69,8 @@ impl Default for StopGrace {
 pub struct WorkerStep {
     /// Jobs that were claimed.
     pub claimed: usize,
+    /// Jobs that were handed over, born claimed.
+    pub handed: usize,
     /// Jobs that were done.
     pub done: usize,
     /// Jobs that became dead.
@@ -83,51 +91,59 @@ fn announce(kind: &'static str) {
     }
 }
 
-/// The result of an attempt, as its task returns it.
-type JoinedAttempt<D> = Result<(Id, Result<D, AttemptFailure>), JoinError>;
-
-/// Performs the jobs of one kind. Any number of workers may perform the same kind.
+/// Performs the jobs of one kind. Any number of workers may perform the same kind; of those with
+/// the same wakers, jobs are handed to the last one that was made.
 pub struct JobWorker<E: JobHandler> {
     parts: Arc<WorkerParts<E>>,
-    performing: JoinSet<Result<E::Done, AttemptFailure>>,
-    in_hand: HashMap<Id, LeasedJob>,
+    slots: Arc<WorkerSlots>,
+    handed: HandedJobs,
+    attempts: RunningAttempts<E>,
     outcomes: PendingOutcomes<E::Done>,
-    complaints: FailureLog,
     beginning: DueFloor,
     stopping: StopGrace,
     leases: LeaseTimes,
     renewed_at: Instant,
+    /// When to look for due jobs.
+    look_at: Instant,
 }
 
 impl<E: JobHandler> fmt::Debug for JobWorker<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
             .field("kind", &E::KIND)
-            .field("performing", &self.in_hand.len())
+            .field("performing", &self.attempts.len())
             .finish_non_exhaustive()
     }
 }
 
 impl<E: JobHandler> JobWorker<E> {
-    /// A worker that has claimed nothing yet.
+    /// A worker that has claimed nothing yet. It is handed jobs after its first look.
     pub fn new(parts: WorkerParts<E>) -> Self {
         announce(E::KIND);
-        Self {
-            parts: Arc::new(parts),
-            performing: JoinSet::new(),
-            in_hand: HashMap::new(),
+        let parts = Arc::new(parts);
+        let weak = Arc::downgrade(&parts);
+        let room = move || weak.upgrade().map_or(0, |parts| parts.effect.room());
+        let (slots, handed) = WorkerSlots::new(parts.policy.concurrency_max, room);
+        parts.wakers.jobs.register(E::KIND, &slots);
+        let worker = Self {
+            attempts: RunningAttempts::of(Arc::clone(&parts)),
+            parts,
+            slots,
+            handed,
             outcomes: PendingOutcomes::default(),
-            complaints: FailureLog::default(),
             beginning: DueFloor::of(E::KIND),
             stopping: StopGrace::default(),
             leases: LeaseTimes::default(),
             renewed_at: Instant::now(),
-        }
+            look_at: Instant::now(),
+        };
+        worker.with_leases(LeaseTimes::default())
     }
 
     /// The same with leases of its own.
     #[must_use]
     pub fn with_leases(self, leases: LeaseTimes) -> Self {
+        self.slots.lend_for(leases.lease(self.parts.policy.attempt_limit));
         Self { leases, ..self }
     }
 
@@ -150,7 +166,8 @@ impl<E: JobHandler> JobWorker<E> {
             () = Box::pin(self.work(&stop)) => (),
             () = lifecycle::stopped_for(&stop, give_up_after) => (),
         }
-        let lost = self.outcomes.len() + self.in_hand.len();
+        let unbegun = self.attempts.unbegun().len();
+        let lost = self.outcomes.len() + self.attempts.len() + unbegun;
         if lost > 0 {
             tracing::warn!(kind = E::KIND, lost, "outcomes are left to the next attempt");
         }
@@ -160,32 +177,29 @@ impl<E: JobHandler> JobWorker<E> {
     async fn work(&mut self, stop: &CancellationToken) {
         let backoff = BackoffSchedule::hold();
         let mut failures = 0;
-        let wakers = self.parts.wakers.clone();
         while !stop.is_cancelled() {
-            // Interest is registered before the table is read, so that a wake-up in between counts.
-            let mut woken = std::pin::pin!(wakers.jobs.notified());
-            woken.as_mut().enable();
-            let renewed = self.renew().await;
-            let wait = match renewed.and(self.claim().await) {
-                Ok(_) => {
+            let wait = match self.keep_up().await {
+                Ok(wait) => {
                     failures = 0;
-                    self.parts.health.ready();
-                    self.parts.policy.poll
+                    wait
                 }
                 Err(fault) => {
                     failures += 1;
+                    self.look_at = Instant::now();
                     self.complain(&fault, "jobs cannot be claimed");
                     backoff.delay(failures)
                 }
             };
             if self.outcomes.len() == 0 {
+                let slots = Arc::clone(&self.slots);
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    joined = self.performing.join_next_with_id(), if !self.in_hand.is_empty() => {
-                        self.note(joined);
+                    judged = self.attempts.next(), if !self.attempts.is_empty() => {
+                        self.note(judged);
                         self.gather().await;
                     }
-                    () = woken, if failures == 0 && self.room() > 0 => (),
+                    Some(born) = self.handed.next() => self.attempts.begin_born(born, self.lease()),
+                    () = slots.woken(), if failures == 0 => self.look_at = Instant::now(),
                     () = tokio::time::sleep(wait) => (),
                 }
             }
@@ -194,145 +208,74 @@ impl<E: JobHandler> JobWorker<E> {
         self.finish().await;
     }
 
-    fn rules(&self) -> RetryRules<'_> {
-        RetryRules { policy: &self.parts.policy, doubts: self.parts.effect.doubts() }
+    /// Renews leases and looks for due jobs, each if it is time; returns how long to wait if
+    /// nothing else happens.
+    async fn keep_up(&mut self) -> Result<Duration, Fault> {
+        self.begin_handed();
+        self.renew().await?;
+        self.give_back().await?;
+        let now = Instant::now();
+        if now < self.look_at {
+            return Ok(self.look_at - now);
+        }
+        let look = self.claim().await?;
+        self.parts.health.ready();
+        if !look.is_full {
+            self.look_at = Instant::now() + self.parts.policy.poll;
+        }
+        Ok(if look.is_part && look.is_full { Duration::ZERO } else { self.parts.policy.poll })
     }
 
-    /// Claims the due jobs, performs all of them, settles all outcomes.
+    /// Claims the due jobs, performs all of them and those that were handed over, settles all
+    /// outcomes.
     pub async fn step(&mut self) -> Result<WorkerStep, Fault> {
-        let claimed = self.claim().await?;
-        while !self.in_hand.is_empty() {
-            let joined = self.performing.join_next_with_id().await;
-            self.note(joined);
+        let handed = self.begin_handed();
+        let look = self.claim().await?;
+        let more = if look.is_part && look.is_full { self.claim().await?.claimed } else { 0 };
+        while !self.attempts.is_empty() {
+            let judged = self.attempts.next().await;
+            self.note(judged);
         }
-        let AppliedOutcomes { done, gave_up, again, lost } = self.settle().await?;
-        Ok(WorkerStep { claimed, done, gave_up, again, lost })
+        let AppliedOutcomes { done, gave_up, again, lost, .. } = self.settle().await?;
+        self.give_back().await?;
+        Ok(WorkerStep { claimed: look.claimed + more, handed, done, gave_up, again, lost })
     }
 
-    /// How many more jobs may be claimed.
-    fn room(&self) -> usize {
-        let held = self.in_hand.len() + self.outcomes.len();
-        let room = self.parts.policy.concurrency_max.saturating_sub(held);
-        room.min(self.parts.effect.room())
+    fn lease(&self) -> Duration {
+        self.leases.lease(self.parts.policy.attempt_limit)
     }
 
-    /// Renews the leases of jobs that are running or not settled yet, if it is time.
-    async fn renew(&mut self) -> Result<(), Fault> {
-        let held = self.outcomes.held_with(self.in_hand.values());
-        if held.is_empty() || self.renewed_at.elapsed() < self.leases.renewed {
-            return Ok(());
+    /// Shows what is held to those who reserve slots.
+    fn show_held(&self) {
+        self.slots.hold(self.attempts.len(), self.outcomes.len());
+    }
+
+    /// Begins the jobs that were handed over by now; returns their number.
+    fn begin_handed(&mut self) -> usize {
+        let (lease, mut n) = (self.lease(), 0);
+        while let Some(born) = self.handed.here() {
+            self.attempts.begin_born(born, lease);
+            n += 1;
         }
-        let lease = self.leases.lease(self.parts.policy.attempt_limit);
-        db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
-            let mut conn = db::borrow(&self.parts.pool).await?;
-            store::renew(&mut conn, E::KIND, &held, lease).await?;
-            conn.give_back();
-            Ok::<_, sqlx::Error>(())
-        })
-        .await?;
-        self.renewed_at = Instant::now();
-        Ok(())
+        n
     }
 
-    /// Claims jobs and begins to perform them. The attempts are committed before they start.
-    async fn claim(&mut self) -> Result<usize, Fault> {
-        let room = self.room();
-        if room == 0 {
-            return Ok(0);
-        }
-        // Counted from before the claim, so that every attempt has ended when its last lease does.
-        let limit = tokio::time::Instant::now() + self.parts.policy.attempt_limit;
-        let lease = self.leases.lease(self.parts.policy.attempt_limit);
-        // A lease may have run out while the process was suspended, or could not renew the lease.
-        let held = self.outcomes.held_with(self.in_hand.values());
-        let claimed = db::within(db::limit(&self.parts.pool, CLAIM_LIMIT), async {
-            let mut conn = db::borrow(&self.parts.pool).await?;
-            let from = self.beginning.get(&mut conn).await?;
-            let claimed = store::claim(&mut conn, E::KIND, from, (lease, room), &held).await?;
-            conn.give_back();
-            Ok::<_, sqlx::Error>(claimed)
-        })
-        .await?;
-        let n = claimed.len();
-        for leased in claimed {
-            if let Some(reason) = outcome::used_up(self.rules(), &leased.job, leased.doubts) {
-                let in_doubt = leased.job.in_doubt;
-                leased.record(E::KIND, "given-up", Some(reason.clone()));
-                self.outcomes
-                    .push(leased, AttemptVerdict::Ended(JobResult::GaveUp { in_doubt, reason }));
-            } else {
-                self.perform(leased, limit);
-            }
-        }
-        Ok(n)
-    }
-
-    fn perform(&mut self, leased: LeasedJob, limit: tokio::time::Instant) {
-        let parts = Arc::clone(&self.parts);
-        let job = leased.job.clone();
-        let trace_id = job.trace.as_ref().map(TraceContext::trace_id);
-        let span = tracing::info_span!(
-            "job",
-            kind = E::KIND,
-            key = job.key,
-            attempt = job.attempt,
-            trace_id
-        );
-        let attempt = async move {
-            let began = Instant::now();
-            let outcome = tokio::time::timeout_at(limit, parts.effect.perform(&job))
-                .await
-                .unwrap_or_else(|elapsed| Err(AttemptFailure::InDoubt { source: elapsed.into() }));
-            metrics::histogram!("job_attempt_duration_seconds", "kind" => E::KIND)
-                .record(began.elapsed());
-            outcome
-        };
-        let task = self.performing.spawn(attempt.instrument(span));
-        self.in_hand.insert(task.id(), leased);
-    }
-
-    /// Records an attempt that ended.
-    fn note(&mut self, joined: Option<JoinedAttempt<E::Done>>) {
-        let (id, outcome) = match joined {
-            Some(Ok((id, outcome))) => (id, outcome),
-            // The task panicked, or was aborted because the process stops.
-            Some(Err(error)) => (error.id(), Err(AttemptFailure::InDoubt { source: error.into() })),
-            None => return,
-        };
-        let Some(leased) = self.in_hand.remove(&id) else { return };
-        let label = match &outcome {
-            Ok(_) => "done",
-            Err(AttemptFailure::NoEffect { .. }) => "refused",
-            Err(AttemptFailure::InDoubt { .. }) => "unknown",
-            Err(AttemptFailure::Permanent { .. }) => "final",
-        };
-        metrics::counter!("job_attempts_total", "kind" => E::KIND, "outcome" => label).increment(1);
-        let error = outcome.as_ref().err().map(|attempt_failure| fault::chain(attempt_failure));
-        if let Some(error) = &error {
-            self.tell(&leased, error);
-        }
-        leased.record(E::KIND, label, error);
-        let verdict = outcome::judge(self.rules(), &leased.job, leased.doubts, outcome);
-        self.outcomes.push(leased, verdict);
-    }
-
-    /// Logs a failed attempt, unless another one was logged a moment ago.
-    fn tell(&mut self, leased: &LeasedJob, error: &str) {
-        let (kind, key, attempt) = (E::KIND, &leased.job.key, leased.job.attempt);
-        let trace_id = leased.job.trace.as_ref().map(TraceContext::trace_id);
-        if let Some(untold) = self.complaints.note(Instant::now()) {
-            tracing::info!(kind, key, attempt, trace_id, untold, error, "an attempt failed");
-        } else {
-            tracing::debug!(kind, key, attempt, trace_id, error, "an attempt failed");
+    /// Keeps the consequence of an attempt until it is settled.
+    fn note(&mut self, judged: Option<JudgedAttempt<E::Done>>) {
+        if let Some((leased, verdict)) = judged {
+            self.outcomes.push(leased, verdict);
+            self.show_held();
         }
     }
 
     /// Waits for more outcomes, as long as attempts are running and the batch is young.
     async fn gather(&mut self) {
+        let lease = self.lease();
         let mut grown = std::pin::pin!(tokio::time::sleep(GATHER));
-        while !self.in_hand.is_empty() {
+        while !self.attempts.is_empty() {
             tokio::select! {
-                joined = self.performing.join_next_with_id() => self.note(joined),
+                judged = self.attempts.next() => self.note(judged),
+                Some(born) = self.handed.next() => self.attempts.begin_born(born, lease),
                 () = &mut grown => return,
             }
         }
@@ -343,15 +286,41 @@ impl<E: JobHandler> JobWorker<E> {
         if n == 0 {
             return Ok(AppliedOutcomes::default());
         }
-        // Boxed: a transaction is a large future, and the future of a step would contain it.
-        let settled = Box::pin(self.parts.settle(&mut self.outcomes)).await?;
+        let settled = self.settle_all().await;
+        self.show_held();
+        let settled = settled?;
         metrics::histogram!("job_settle_batch_size", "kind" => E::KIND)
             .record(u32::try_from(n).unwrap_or(u32::MAX));
         for (how, n) in [("done", settled.done), ("gave up", settled.gave_up)] {
             metrics::counter!("job_ended_total", "kind" => E::KIND, "how" => how)
                 .increment(n as u64);
         }
+        if let Some(pause) = settled.shortest_pause {
+            self.look_at = self.look_at.min(Instant::now() + pause);
+        }
         Ok(settled)
+    }
+
+    /// Settles. Attempts end and what is handed over begins meanwhile.
+    async fn settle_all(&mut self) -> Result<AppliedOutcomes, Fault> {
+        let (lease, n) = (self.lease(), self.outcomes.len());
+        let Self { parts, outcomes, handed, attempts, slots, .. } = self;
+        let mut later = Vec::new();
+        // Boxed: a transaction is a large future, and the future of a step would contain it.
+        let mut settling = Box::pin(parts.settle(outcomes));
+        let settled = loop {
+            tokio::select! {
+                settled = &mut settling => break settled,
+                Some(born) = handed.next() => attempts.begin_born(born, lease),
+                Some(judged) = attempts.next(), if !attempts.is_empty() => {
+                    later.push(judged);
+                    slots.hold(attempts.len(), n + later.len());
+                }
+            }
+        };
+        drop(settling);
+        later.into_iter().for_each(|judged| self.note(Some(judged)));
+        settled
     }
 
     /// Settles outcomes, in as many tries as it takes, until `enough`.
@@ -369,27 +338,38 @@ impl<E: JobHandler> JobWorker<E> {
             if let Err(fault) = self.renew().await {
                 tracing::debug!(error = fault::chain(&fault), "leases are not renewed");
             }
-            while let Some(joined) = self.performing.try_join_next_with_id() {
-                self.note(Some(joined));
+            while let Some(judged) = self.attempts.ended() {
+                self.note(Some(judged));
             }
         }
     }
 
-    /// Lets attempts end, aborts those that take too long, and settles the known outcomes.
+    /// Lets attempts end, aborts those that take too long, and settles the known outcomes. What is
+    /// handed over meanwhile is given back.
     async fn finish(&mut self) {
         let limit = tokio::time::Instant::now() + self.stopping.attempts;
-        while !self.in_hand.is_empty() {
-            match tokio::time::timeout_at(limit, self.performing.join_next_with_id()).await {
-                Ok(joined) => self.note(joined),
-                Err(_elapsed) => break,
+        self.slots.close();
+        let mut is_open = true;
+        while is_open || !self.attempts.is_empty() {
+            tokio::select! {
+                judged = self.attempts.next(), if !self.attempts.is_empty() => self.note(judged),
+                born = self.handed.next(), if is_open => match born {
+                    Some(born) => self.attempts.leave(born),
+                    None => is_open = false,
+                },
+                () = tokio::time::sleep_until(limit) => break,
             }
         }
         // The outcome of aborted attempts is unknown; the next worker may claim them at once.
-        self.performing.abort_all();
-        while let Some(joined) = self.performing.join_next_with_id().await {
-            self.note(Some(joined));
+        self.attempts.abort();
+        while !self.attempts.is_empty() {
+            let judged = self.attempts.next().await;
+            self.note(judged);
         }
         self.settle_until(tokio::time::sleep_until(limit)).await;
+        if let Err(fault) = self.give_back().await {
+            tracing::warn!(kind = E::KIND, error = fault::chain(&fault), "jobs keep their lease");
+        }
     }
 
     fn complain(&self, fault: &Fault, what: &'static str) {

@@ -234,7 +234,7 @@ async fn a_wake_up_is_enough() {
         // The worker has looked, found nothing, and would not look again for an hour.
         until("it has looked", async || health.is_ready()).await;
         append(&pool, &["a"]).await;
-        wakers.jobs.notify_waiters();
+        wakers.jobs.wake("probe");
         until("they are settled", async || probe.settles() == [1]).await;
         stop.cancel();
     };

@@ -7,6 +7,7 @@ use shared::codec::{Record, timestamp_micros};
 mod admission;
 mod batcher;
 mod begun_anew;
+mod born_jobs;
 mod ceiling;
 mod codec;
 mod committed_metrics;

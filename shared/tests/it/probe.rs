@@ -59,6 +59,8 @@ struct State {
     overlaps: usize,
     settles: Vec<usize>,
     doubts: Option<DoubtLimit>,
+    room: Option<usize>,
+    next: HashMap<String, NewJob>,
 }
 
 /// The effect. Clones share the same record.
@@ -74,6 +76,16 @@ impl Probe {
     /// The most attempts that may end with their outcome open.
     pub(crate) fn allow(&self, doubts: DoubtLimit) {
         self.0.lock().unwrap().doubts = Some(doubts);
+    }
+
+    /// How many more jobs may begin.
+    pub(crate) fn restrict(&self, room: usize) {
+        self.0.lock().unwrap().room = Some(room);
+    }
+
+    /// The job that the outcome of this one asks for.
+    pub(crate) fn follow(&self, key: &str, next: NewJob) {
+        self.0.lock().unwrap().next.insert(key.to_owned(), next);
     }
 
     /// The fault of settling the outcomes.
@@ -118,6 +130,10 @@ impl Probe {
 impl JobHandler for Probe {
     const KIND: &'static str = "probe";
     type Done = String;
+
+    fn room(&self) -> usize {
+        self.0.lock().unwrap().room.unwrap_or(usize::MAX)
+    }
 
     fn doubts(&self) -> Option<DoubtLimit> {
         self.0.lock().unwrap().doubts
@@ -184,7 +200,9 @@ impl JobHandler for Probe {
             messages.push(number("ended", &job.key, 1, i64::from(job.attempt)));
         }
         let metrics = vec![MetricUpdate::count("probe_ended_total", &[]); ended.len()];
-        Ok(DecisionEffects { messages, metrics, ..DecisionEffects::default() })
+        let mut next = std::mem::take(&mut self.0.lock().unwrap().next);
+        let jobs = ended.iter().filter_map(|(job, _)| next.remove(&job.key)).collect();
+        Ok(DecisionEffects { messages, jobs, metrics, ..DecisionEffects::default() })
     }
 }
 
@@ -210,8 +228,18 @@ pub(crate) fn policy() -> JobPolicy {
 /// A worker of this effect without time limits once it is told to stop, except for attempts that
 /// never end.
 pub(crate) fn worker(pool: &PgPool, probe: &Probe, policy: JobPolicy) -> JobWorker<Probe> {
+    worker_of(pool, probe, policy, &WorkerWakers::default())
+}
+
+/// The same, which is handed jobs by those who have these wakers.
+pub(crate) fn worker_of(
+    pool: &PgPool,
+    probe: &Probe,
+    policy: JobPolicy,
+    wakers: &WorkerWakers,
+) -> JobWorker<Probe> {
     let stopping = StopGrace { attempts: Duration::from_millis(100), in_all: kit::PATIENCE };
-    let (pool, effect, wakers) = (pool.clone(), probe.clone(), WorkerWakers::default());
+    let (pool, effect, wakers) = (pool.clone(), probe.clone(), wakers.clone());
     let health = ProcessHealth::default().component("jobs");
     let parts = WorkerParts { service: "probe", effect, policy, pool, wakers, health };
     JobWorker::new(parts).stopping_within(stopping)
