@@ -69,16 +69,17 @@ pub async fn measure(
     let mut saga = Box::pin(OneProcessSaga::start(&settings)).await?;
     Box::pin(saga.run(size.before)).await?;
     let forgotten = counter.forgotten().await?;
-    let before = read(&mut counter, &settings).await?;
+    for url in &settings.databases {
+        counter.reset(url).await?;
+    }
     let totals = Box::pin(saga.run(size.orders)).await?;
-    let after = read(&mut counter, &settings).await?;
+    let counts = read(&mut counter, &settings).await?;
     let statements = counter.statements(&settings.databases).await?;
     let mut is_disturbed = counter.forgotten().await? != forgotten;
     saga.close().await;
     let services = array::from_fn(|place| {
-        let counts = after[place].since(before[place]);
-        is_disturbed |= counts.wal_pages != 0;
-        cost(counts, &totals, place)
+        is_disturbed |= counts[place].wal_pages != 0;
+        cost(counts[place], &totals, place)
     });
     Ok(SagaCost { services, totals, statements, is_disturbed })
 }

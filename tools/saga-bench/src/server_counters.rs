@@ -30,20 +30,6 @@ pub struct ServerCounts {
     pub wal_pages: i64,
 }
 
-impl ServerCounts {
-    /// The counts since `before`.
-    #[must_use]
-    pub fn since(self, before: Self) -> Self {
-        Self {
-            statements: self.statements - before.statements,
-            commits: self.commits - before.commits,
-            buffers: self.buffers - before.buffers,
-            wal_bytes: self.wal_bytes - before.wal_bytes,
-            wal_pages: self.wal_pages - before.wal_pages,
-        }
-    }
-}
-
 /// Counts of databases of one server, by this connection to it.
 #[derive(Debug)]
 pub struct ServerCounter(PgConnection);
@@ -106,9 +92,14 @@ impl ServerCounter {
         Ok(ServerCounts { statements, commits, buffers, wal_bytes, wal_pages })
     }
 
-    /// Forgets what was counted, of all databases of the server.
-    pub async fn reset(&mut self) -> Result<(), sqlx::Error> {
-        sqlx::query("SELECT pg_stat_statements_reset()").execute(&mut self.0).await?;
+    /// Begins to count at zero in the database behind a URL.
+    pub async fn reset(&mut self, database_url: &str) -> Result<(), sqlx::Error> {
+        sqlx::query(
+            "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database WHERE datname = $1",
+        )
+        .bind(name(database_url))
+        .execute(&mut self.0)
+        .await?;
         Ok(())
     }
 

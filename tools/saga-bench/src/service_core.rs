@@ -37,7 +37,10 @@ pub struct ServiceCore<H: MessageHandler> {
 
 /// How a database of this process is used.
 pub fn database(url: &str) -> db::DatabaseSettings {
-    db::DatabaseSettings::new(SecretString::from(url.to_owned())).patient(PATIENCE)
+    let settings = db::DatabaseSettings::new(SecretString::from(url.to_owned())).patient(PATIENCE);
+    // A service's work is done one after the other here. A second connection would come and go with
+    // the time that the pool takes to get the first one back.
+    db::DatabaseSettings { connections_max: 1, ..settings }
 }
 
 impl<H: MessageHandler> ServiceCore<H> {

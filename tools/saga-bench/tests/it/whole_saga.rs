@@ -29,7 +29,7 @@ async fn orders_end_in_every_way_and_nothing_is_left_to_do() {
         counted(orders, stages).await,
         expected(&[
             ("cancelled: out-of-stock", 2),
-            ("cancelled: payment-failed", 2),
+            ("cancelled: payment-declined", 2),
             ("cancelled: requested", 4),
             ("confirmed", 32),
         ])
