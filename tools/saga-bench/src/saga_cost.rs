@@ -132,7 +132,7 @@ impl fmt::Display for SagaCost {
             let [statements, transactions, buffers, wal_bytes, batches] = cost.counts();
             writeln!(
                 f,
-                "    ({name:20} [{statements:.3}, {transactions:.3}, {buffers:.1}, {wal_bytes:.1}, {batches:.3}]),"
+                "    ({name} [{statements:.3}, {transactions:.3}, {buffers:.1}, {wal_bytes:.1}, {batches:.3}]),"
             )?;
         }
         Ok(())

@@ -84,7 +84,7 @@ impl FullOutbox {
 
 /// The n-th message: keys take turns, and those of one key are counted.
 fn nth(n: u64) -> shared::message::OutgoingMessage {
-    event(n % KEYS, (n / KEYS).cast_signed())
+    event(n % KEYS, (n / KEYS).cast_signed() + 1)
 }
 
 impl Drop for PublishedEvents {
@@ -107,7 +107,7 @@ impl Drop for PublishedEvents {
             let sequence = headers.find(|header| header.key == "ce_sequence").unwrap().value;
             let sequence = std::str::from_utf8(sequence.unwrap()).unwrap();
             let sequence: i64 = sequence.parse().unwrap();
-            let expected = next.entry(message.key().unwrap().to_vec()).or_default();
+            let expected = next.entry(message.key().unwrap().to_vec()).or_insert(1);
             assert_eq!(*expected, sequence, "a key is out of order");
             *expected += 1;
             read += 1;
