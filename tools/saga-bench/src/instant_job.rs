@@ -10,7 +10,7 @@ use sqlx::PgConnection;
 /// The handler of a service, without its calls.
 #[derive(Debug)]
 pub struct InstantJob<J: JobHandler> {
-    /// Settles the results.
+    /// Settles the results in the service's own tables.
     pub inner: J,
     /// The answer of the outside world to a job.
     pub answer: fn(&ClaimedJob) -> J::Done,

@@ -118,12 +118,12 @@ impl TopicReader {
         self.waiting.extend(messages.iter().filter(heard).cloned());
     }
 
-    /// All that waits.
+    /// Takes all messages that wait.
     pub fn take(&mut self) -> Vec<IncomingMessage> {
         std::mem::take(&mut self.waiting).into()
     }
 
-    /// Whether nothing waits.
+    /// Whether no message waits.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }

@@ -97,7 +97,7 @@ impl OneProcessSaga {
         ]
     }
 
-    /// Closes the connections.
+    /// Closes the connections of all pools.
     pub async fn close(self) {
         for pool in self.pools() {
             pool.close().await;

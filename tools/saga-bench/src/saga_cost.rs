@@ -29,7 +29,7 @@ pub struct OrderCost {
     pub transactions: f64,
     /// Pages that were looked at.
     pub buffers: f64,
-    /// Bytes of WAL.
+    /// Bytes that were written to the WAL.
     pub wal_bytes: f64,
     /// Batches that its relay published.
     pub batches: f64,
@@ -39,7 +39,7 @@ impl OrderCost {
     /// The names of the counts, in the order of [`Self::counts`].
     pub const NAMES: [&str; 5] = ["statements", "transactions", "buffers", "WAL bytes", "batches"];
 
-    /// All counts.
+    /// All counts, in the order of their names.
     pub fn counts(&self) -> [f64; 5] {
         [self.statements, self.transactions, self.buffers, self.wal_bytes, self.batches]
     }

@@ -24,7 +24,7 @@ pub struct ServerCounts {
     pub commits: i64,
     /// Pages that were looked at.
     pub buffers: i64,
-    /// Bytes of WAL.
+    /// Bytes that were written to the WAL.
     pub wal_bytes: i64,
     /// Whole pages in the WAL: noise of checkpoints.
     pub wal_pages: i64,

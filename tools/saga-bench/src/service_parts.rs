@@ -80,7 +80,7 @@ pub(crate) struct OrderPart {
     pub(crate) cancelling: SteppedBatcher<CancelOrders>,
 }
 
-/// inventory-service.
+/// inventory-service: it only reads and publishes.
 pub(crate) struct StockPart {
     pub(crate) core: ServiceCore<StockHandler>,
 }

@@ -20,7 +20,7 @@ pub mod database_control;
 /// How much work, and on what.
 #[derive(Clone, Debug, Args)]
 pub struct ControlOptions {
-    /// Number of orders.
+    /// Number of orders that are carried.
     #[arg(long, default_value_t = 10_000)]
     pub orders: u64,
     /// Commands, messages and jobs in one transaction; messages published at once.
@@ -34,7 +34,7 @@ pub struct ControlOptions {
 /// The size of a control.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ControlSize {
-    /// Number of orders.
+    /// Number of orders that are carried.
     pub orders: u64,
     /// Commands, messages and jobs in one transaction; messages published at once.
     pub batch: usize,
@@ -43,7 +43,7 @@ pub struct ControlSize {
 /// The result of a control.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ControlResult {
-    /// Number of orders.
+    /// Number of orders that are carried.
     pub orders: u64,
     /// Messages that were published.
     pub messages: u64,

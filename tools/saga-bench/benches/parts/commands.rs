@@ -34,7 +34,7 @@ impl BatchHandler for NoWork {
     }
 }
 
-/// Commands a second.
+/// Commands a second, of all callers together.
 #[divan::bench(sample_count = 5, sample_size = 1)]
 fn batcher_alone(bencher: Bencher<'_, '_>) {
     let (pool, _settings) = wait(database());

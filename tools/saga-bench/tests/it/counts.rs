@@ -19,8 +19,8 @@ use saga_bench::{
 const MEASURED: [(&str, [f64; 5]); 4] = [
     ("order-service", [2.660, 0.485, 108.8, 7452.5, 0.150]),
     ("inventory-service", [1.495, 0.270, 48.7, 3021.3, 0.120]),
-    ("payment-service", [1.995, 0.430, 65.5, 4246.1, 0.065]),
-    ("notify-service", [2.530, 0.510, 74.1, 5579.5, 0.115]),
+    ("payment-service", [1.995, 0.430, 65.1, 4228.0, 0.065]),
+    ("notify-service", [2.530, 0.510, 73.6, 5578.0, 0.115]),
 ];
 
 /// How far above what was measured each count may be.
