@@ -9,6 +9,7 @@ mod bad_messages;
 mod brokers;
 mod chaos;
 mod containers;
+mod controls;
 mod crash;
 mod crowd;
 mod demo;

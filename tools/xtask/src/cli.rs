@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::{chaos, compose, demo, fuzz, load, manifests, poison, readme, stack, stress, verify};
+use crate::{
+    chaos, compose, controls, demo, fuzz, load, manifests, poison, readme, stack, stress, verify,
+};
 
 /// Runs and checks the order system on this machine.
 #[derive(Debug, Parser)]
@@ -20,6 +22,8 @@ enum SubCommand {
     Demo(demo::DemoOptions),
     /// Places many orders and measures throughput, latency and CPU time per order.
     Load(load::LoadOptions),
+    /// Measures what the database alone and the broker alone need for the same work.
+    Controls(controls::ControlOptions),
     /// Places orders while processes are killed and networks fail, and checks every invariant.
     Chaos(chaos::ChaosOptions),
     /// Fuzzes the HTTP APIs from their OpenAPI documents, and checks the form of every answer.
@@ -46,6 +50,7 @@ impl CommandLine {
         match self.command {
             SubCommand::Demo(options) => demo::run(options).await,
             SubCommand::Load(options) => load::run(options).await,
+            SubCommand::Controls(options) => controls::run(options).await,
             SubCommand::Chaos(options) => chaos::run(options).await,
             SubCommand::Fuzz(options) => fuzz::run(options).await,
             SubCommand::ReadmeTest(options) => readme::run(options).await,

@@ -13,6 +13,7 @@ pub mod stack_progress;
 
 pub mod chaos;
 pub mod compose;
+pub mod controls;
 pub mod cpu;
 pub mod demo;
 mod documents;
