@@ -31,7 +31,7 @@ const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 pub struct SessionOptions {
     pub(super) connect: PgConnectOptions,
     /// Names and values in the form of `pg_settings`.
-    limits: [(&'static str, String); 6],
+    limits: [(&'static str, String); 12],
 }
 
 impl SessionOptions {
@@ -44,6 +44,12 @@ impl SessionOptions {
             ("tcp_keepalives_idle", "10".to_owned()),
             ("tcp_keepalives_interval", "5".to_owned()),
             ("tcp_keepalives_count", "3".to_owned()),
+            ("enable_seqscan", "off".to_owned()),
+            ("enable_hashjoin", "off".to_owned()),
+            ("enable_mergejoin", "off".to_owned()),
+            ("enable_bitmapscan", "off".to_owned()),
+            ("jit", "off".to_owned()),
+            ("plan_cache_mode", "force_generic_plan".to_owned()),
         ];
         // The text format of floats; none is read as text, and poolers refuse the parameter.
         Self { connect: connect.extra_float_digits(None), limits }
