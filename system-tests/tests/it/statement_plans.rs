@@ -5,7 +5,9 @@
 //! statement, with its buffers, to the client as a notice, and `sqlx` logs it. So there is no second
 //! list of statements, and nothing of other tests on the same server.
 
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Executor as _, PgConnection, postgres::PgConnectOptions,
+};
 use xtask::cluster::ProcessName;
 
 use self::{
@@ -35,15 +37,17 @@ const EXPLAIN: [(&str, &str); 8] = [
 
 /// Settings of the services: what fails is given up soon.
 const SETTINGS: [(&str, &str); 2] = [
-    ("REFUND_RETRY", "first=10ms,factor=1,cap=10ms,attempts=2"),
+    ("REFUND_RETRY", "first=10ms,factor=1,cap=10ms,attempts=3"),
     ("LOG_FILTER", "warn,sqlx::postgres::notice=info"),
 ];
 
-/// A connection to a service's database that explains nothing.
+/// A connection of the superuser to a service's database, that explains nothing.
 async fn connect(stage: &Stage, member: ProcessName) -> PgConnection {
-    let url = stage.cluster.database(member).unwrap();
-    let mut options: sqlx::postgres::PgConnectOptions = url.parse().unwrap();
-    options = options.options([("auto_explain.log_min_duration", "-1")]);
+    let parse = |url: &str| url.parse::<PgConnectOptions>().unwrap();
+    let of_service = parse(stage.cluster.database(member).unwrap());
+    let options = parse(&stage.cluster.stack().postgres)
+        .database(of_service.get_database().unwrap())
+        .options([("auto_explain.log_min_duration", "-1")]);
     let mut conn = options.connect().await.unwrap();
     conn.execute("SET synchronous_commit = off").await.unwrap();
     conn
