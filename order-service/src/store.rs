@@ -94,8 +94,6 @@ pub async fn lock_overdue(
     .bind(ago.as_secs_f64())
     .bind(n_max)
     .bind(from)
-    // A plan that was made while the table was small would read the whole table.
-    .persistent(false)
     .fetch_all(conn)
     .await
 }

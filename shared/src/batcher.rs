@@ -1,6 +1,7 @@
 //! Batches concurrent HTTP commands into one transaction; the next batch gathers meanwhile.
 //!
-//! No linger: a single request is a batch of one. The queue is bounded; a command that finds the
+//! A single request is a batch of one; under load a batch waits a little for more
+//! ([`batch_wait`](crate::batch_wait)). The queue is bounded; a command that finds the
 //! queue full is refused at once, and so are all commands until half of the queue is free again.
 //! Before the queue comes the [`AdmissionGate`], which is shut while too much accepted work waits.
 //!

@@ -305,7 +305,7 @@ impl<H: MessageHandler> GroupConsumer<H> {
                     }
                     if batch.is_empty() {
                         measure(self.parts.service, size, began);
-                        self.log.store_position(generation)?;
+                        self.log.store_position_at_times(generation)?;
                         return Ok(ConsumerStep::Processed(counts));
                     }
                     attempt = 0;

@@ -12,7 +12,7 @@ use std::{
 
 use secrecy::{ExposeSecret as _, SecretString};
 use sqlx::{
-    Executor as _, PgConnection, PgPool, Postgres,
+    AssertSqlSafe, Connection as _, Executor as _, PgConnection, PgPool, Postgres,
     pool::PoolConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
@@ -72,6 +72,10 @@ impl DatabaseSettings {
     }
 }
 
+/// A connection that was idle for longer is tried before it is handed out: the server may have
+/// closed it. In a busy pool that would be one more round trip for each transaction.
+const RESTED: Duration = Duration::from_secs(1);
+
 /// How every connection is opened: named, and with the server's own limits set.
 pub fn options(settings: &DatabaseSettings, name: &str) -> Result<SessionOptions, sqlx::Error> {
     let connect = PgConnectOptions::from_str(settings.url.expose_secret())?.application_name(name);
@@ -86,6 +90,15 @@ pub fn pool(settings: &DatabaseSettings, name: &str) -> Result<PgPool, sqlx::Err
         .max_connections(settings.connections_max)
         .acquire_timeout(settings.acquire_timeout)
         .max_lifetime(Duration::from_mins(30))
+        .test_before_acquire(false)
+        .before_acquire(|conn, state| {
+            Box::pin(async move {
+                if state.idle_for > RESTED {
+                    conn.ping().await?;
+                }
+                Ok(true)
+            })
+        })
         .after_connect(move |conn, _| {
             let options = options.clone();
             Box::pin(async move { options.begin(conn).await })
@@ -154,6 +167,17 @@ pub struct DatabaseTransaction(LoanedConnection);
 pub async fn begin(pool: &PgPool) -> Result<DatabaseTransaction, sqlx::Error> {
     let mut conn = borrow(pool).await?;
     conn.execute("BEGIN").await?;
+    Ok(DatabaseTransaction(conn))
+}
+
+/// As [`begin`], with another limit for waits for locks, in the same round trip.
+pub async fn begin_limited(
+    pool: &PgPool,
+    lock_limit: Duration,
+) -> Result<DatabaseTransaction, sqlx::Error> {
+    let mut conn = borrow(pool).await?;
+    let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", lock_limit.as_millis());
+    conn.execute(AssertSqlSafe(begin)).await?;
     Ok(DatabaseTransaction(conn))
 }
 

@@ -15,6 +15,7 @@ pub mod schema_registry;
 pub mod topics;
 
 pub mod admission;
+pub mod batch_wait;
 pub mod batcher;
 pub mod decider;
 pub mod effects;

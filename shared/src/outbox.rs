@@ -5,9 +5,6 @@
 //! keeps each key's order. Rows of other keys may commit late: the relay deletes exactly the rows
 //! it published ([`published::settle`](crate::published::settle)) and has no cursor that could pass
 //! late rows. Queries begin at a [`OutboxFloor`], below which no row can appear any more.
-//!
-//! Queries are planned anew each time: a plan made while the table was small reads the whole table,
-//! and would still do so when the table is full of deleted rows.
 
 use std::time::Duration;
 
@@ -132,7 +129,6 @@ pub(crate) async fn head_of(
     .bind(n_max)
     .bind(held)
     .bind(only)
-    .persistent(false)
     .fetch_all(conn)
     .await?
     .iter()
@@ -199,7 +195,6 @@ pub async fn backlog(conn: &mut PgConnection, n_max: i64) -> Result<OutboxBacklo
         " ORDER BY outbox_id LIMIT $1) AS head"
     ))
     .bind(n_max)
-    .persistent(false)
     .fetch_one(conn)
     .await?;
     // A clock that was set back gives a negative age, which counts as zero.

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     backoff::BackoffSchedule,
+    batch_wait::BatchWait,
     db,
     effects::WorkerWakers,
     fault::{self, Fault},
@@ -62,6 +63,9 @@ mod losses;
 mod one_by_one;
 mod publish_result;
 mod recorded_ends;
+
+/// A batch waits for more messages for this long at most.
+const WAIT_LIMIT: Duration = Duration::from_millis(3);
 
 /// The log to which the relay publishes messages.
 pub trait MessagePublisher: Send {
@@ -172,6 +176,7 @@ pub struct OutboxRelay<P> {
     tenure: LeaderTenure,
     repeats: LogThrottle,
     keep: PublishedRetention,
+    waits: BatchWait,
 }
 
 impl<P: MessagePublisher> OutboxRelay<P> {
@@ -202,7 +207,8 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         let repeats = LogThrottle::default();
         let keep = PublishedRetention::default();
         let (leader, standby) = (None, None);
-        Self { settings, publisher, wakers, health, leader, standby, tenure, repeats, keep }
+        let waits = BatchWait::up_to(WAIT_LIMIT, Instant::now());
+        Self { settings, publisher, wakers, health, leader, standby, tenure, repeats, keep, waits }
     }
 
     /// Sets which published messages the relay keeps.
@@ -218,6 +224,10 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         let stop_grace = self.settings.stop_grace;
         let mut too_late = std::pin::pin!(lifecycle::stopped_for(&stop, stop_grace));
         loop {
+            let wait = self.waits.wait(Instant::now());
+            if !wait.is_zero() && !stop.is_cancelled() {
+                tokio::time::sleep(wait).await;
+            }
             // Registered before the outbox is read, so that a wake-up in between is not lost.
             let wakers = self.wakers.clone();
             let woken = wakers.relay.notified();
@@ -225,7 +235,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
                 outcome = self.step() => outcome,
                 () = &mut too_late => break,
             };
-            let more = matches!(outcome, Ok(RelayStep::Published(_) | RelayStep::Held));
+            let more = self.goes_on(&outcome);
             // A relay that does not lead is not woken by the messages that the leader publishes.
             let not_leading = matches!(outcome, Ok(RelayStep::Resting | RelayStep::Standby));
             failures = if self.note(outcome) {
@@ -253,6 +263,17 @@ impl<P: MessagePublisher> OutboxRelay<P> {
             }
         }
         Ok(())
+    }
+
+    /// Notes how much was published, and says whether to step again at once. After a batch that was
+    /// not full nothing waits that was there when it was read, and what comes later wakes the relay.
+    fn goes_on(&mut self, outcome: &Result<RelayStep, RelayError>) -> bool {
+        let Ok(RelayStep::Published(n)) = outcome else {
+            return matches!(outcome, Ok(RelayStep::Held));
+        };
+        self.waits.note(*n, Instant::now());
+        let is_whole = self.leader.as_ref().is_some_and(|leader| leader.has_read_all);
+        *n >= self.settings.batch_max || !is_whole
     }
 
     /// Reports the relay's state as health and log; returns whether the step counts as a success.

@@ -3,13 +3,13 @@
 use std::{convert::Infallible, fmt, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use sqlx::Executor as _;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::{BatchHandler, BatcherParts, BatcherSettings, QueuedCommand, SubmitError};
 use crate::{
+    batch_wait::BatchWait,
     db,
     effects::DecisionEffects,
     fault::{self, Fault},
@@ -22,6 +22,9 @@ const COLLISIONS_MAX: u32 = 3;
 
 /// A command that is tried alone waits this long for a lock: other commands wait behind it.
 const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
+
+/// A batch of commands waits for more for this long at most.
+const WAIT_LIMIT: Duration = Duration::from_millis(3);
 
 /// The outcome of one worker step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +40,9 @@ pub struct BatchWorker<B: BatchHandler> {
     parts: Arc<BatcherParts<B>>,
     settings: BatcherSettings,
     waiting: mpsc::Receiver<QueuedCommand<B>>,
+    /// The batch that is being gathered.
+    gathered: Vec<QueuedCommand<B>>,
+    waits: BatchWait,
 }
 
 impl<B: BatchHandler> fmt::Debug for BatchWorker<B> {
@@ -51,7 +57,8 @@ impl<B: BatchHandler> BatchWorker<B> {
         settings: BatcherSettings,
         waiting: mpsc::Receiver<QueuedCommand<B>>,
     ) -> Self {
-        Self { parts, settings, waiting }
+        let waits = BatchWait::up_to(WAIT_LIMIT, std::time::Instant::now());
+        Self { parts, settings, waiting, gathered: vec![], waits }
     }
 
     /// Steps until told to stop; then refuses new commands and processes those that wait already,
@@ -98,11 +105,24 @@ impl<B: BatchHandler> BatchWorker<B> {
         BatcherStep::Answered(answered)
     }
 
-    /// May be dropped at any moment: a command that was not returned is still in the queue.
+    /// Waits for a command, and under load a little longer for more. May be dropped at any moment:
+    /// a command that was not returned is still in the queue or among the gathered ones.
     async fn gather(&mut self) -> Vec<QueuedCommand<B>> {
-        let mut batch = Vec::new();
-        self.waiting.recv_many(&mut batch, self.settings.batch_max).await;
-        batch
+        let n_max = self.settings.batch_max;
+        if self.gathered.is_empty() {
+            self.waiting.recv_many(&mut self.gathered, n_max).await;
+        }
+        let wait = self.waits.wait(std::time::Instant::now());
+        if !self.gathered.is_empty() && self.gathered.len() < n_max && !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+        while self.gathered.len() < n_max
+            && let Ok(command) = self.waiting.try_recv()
+        {
+            self.gathered.push(command);
+        }
+        self.waits.note(self.gathered.len(), std::time::Instant::now());
+        std::mem::take(&mut self.gathered)
     }
 
     async fn answer(&self, batch: Vec<QueuedCommand<B>>) {
@@ -202,9 +222,7 @@ impl<B: BatchHandler> BatchWorker<B> {
         commands: &[B::Command],
         lock_limit: Duration,
     ) -> Result<(Vec<B::Answer>, DecisionEffects), Fault> {
-        let mut tx = db::begin(&self.parts.pool).await?;
-        let limit = format!("SET LOCAL lock_timeout = {}", lock_limit.as_millis());
-        tx.execute(sqlx::AssertSqlSafe(limit)).await?;
+        let mut tx = db::begin_limited(&self.parts.pool, lock_limit).await?;
         let (answers, effects) = self.parts.batch.handle_batch(&mut tx, commands).await?;
         if answers.len() != commands.len() {
             return Err(Fault::poison("not as many answers as commands"));

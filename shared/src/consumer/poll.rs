@@ -21,6 +21,7 @@ use super::{
     stall_watch::StallWatch,
 };
 use crate::{
+    batch_wait::BatchWait,
     kafka,
     lag::{GroupLag, TopicPartition},
     message::{IncomingMessage, MessageHeaders},
@@ -59,6 +60,12 @@ impl ConsumerSettings {
 /// A wait for messages ends after this long at the latest: the client can lose a wake-up.
 const POLL_LIMIT: Duration = Duration::from_secs(1);
 
+/// A batch of messages waits for more for this long at most.
+const WAIT_LIMIT: Duration = Duration::from_millis(5);
+
+/// While messages come without a pause, the positions of all partitions are stored this often.
+const POSITION_PERIOD: Duration = Duration::from_secs(1);
+
 /// A membership in a group.
 pub(crate) struct PartitionReader {
     pub(super) client: GroupMember,
@@ -70,6 +77,8 @@ pub(crate) struct PartitionReader {
     early: GatheredBatch,
     pub(super) errors: Mutex<ReadErrors>,
     pub(super) stall_watch: StallWatch,
+    waits: BatchWait,
+    positions_stored: Instant,
 }
 
 impl std::fmt::Debug for PartitionReader {
@@ -104,6 +113,8 @@ impl PartitionReader {
             early: GatheredBatch::default(),
             errors: Mutex::new(ReadErrors::new(group, topics.clone())),
             stall_watch: StallWatch::new(settings.stall_limit, Instant::now()),
+            waits: BatchWait::up_to(WAIT_LIMIT, std::time::Instant::now()),
+            positions_stored: Instant::now(),
             topics,
         })
     }
@@ -125,11 +136,12 @@ impl PartitionReader {
         standing.or_else(|| self.stall()).or(joining)
     }
 
-    /// Waits briefly for a message, then takes all further available messages, up to the limits.
+    /// Waits briefly for a message, then takes all further available messages, up to the limits;
+    /// under load also those that come within the [wait](BatchWait).
     pub(crate) async fn gather(&mut self) -> Result<GatheredBatch, ConsumerError> {
         self.recover().await?;
         let mut batch = std::mem::take(&mut self.early);
-        let mut bytes = 0;
+        let (mut bytes, mut waited) = (0, false);
         while batch.messages.len() < self.settings.batch_messages_max
             && bytes < self.settings.batch_bytes_max
         {
@@ -138,12 +150,22 @@ impl PartitionReader {
             } else {
                 self.client.consumer.recv().now_or_never()
             };
-            let Some(received) = received else { break };
+            let Some(received) = received else {
+                let wait = self.waits.wait(std::time::Instant::now());
+                if batch.messages.is_empty() || waited || wait.is_zero() {
+                    break;
+                }
+                // Not for each message anew: one wake-up for all that come meanwhile.
+                tokio::time::sleep(wait).await;
+                waited = true;
+                continue;
+            };
             let Some(incoming) = self.read(received)? else { break };
             bytes += weight(&incoming);
             self.add(&mut batch, Some(incoming));
         }
         self.add(&mut batch, None);
+        self.waits.note(batch.messages.len(), std::time::Instant::now());
         self.stall_watch.set_idle(batch.messages.is_empty());
         if let Some(topics) = self.client.new_topics() {
             self.stall_watch.begin_anew(Instant::now());
@@ -228,10 +250,11 @@ impl PartitionReader {
     /// Stores the read position of all partitions, when no batch is being processed. That includes
     /// control records and messages of aborted transactions, which are never delivered, and without
     /// which no log with transactions is ever read to its end.
-    pub(crate) fn store_position(&self, generation: u64) -> Result<(), ConsumerError> {
+    pub(crate) fn store_position(&mut self, generation: u64) -> Result<(), ConsumerError> {
         if generation != self.generation() || !self.early.messages.is_empty() {
             return Ok(());
         }
+        self.positions_stored = Instant::now();
         let mut offsets = TopicPartitionList::new();
         for element in self.client.consumer.position().map_err(ConsumerError::Client)?.elements() {
             // A partition without a read since its assignment has no position; that of a reset one
@@ -247,6 +270,15 @@ impl PartitionReader {
             }
         }
         if offsets.count() == 0 { Ok(()) } else { self.keep(&offsets) }
+    }
+
+    /// The same after a batch, if it was not done a moment ago: the offsets of the batch's own
+    /// messages are stored already, and asking for all partitions costs more than that.
+    pub(crate) fn store_position_at_times(&mut self, generation: u64) -> Result<(), ConsumerError> {
+        if self.positions_stored.elapsed() < POSITION_PERIOD {
+            return Ok(());
+        }
+        self.store_position(generation)
     }
 
     /// Has the client commit these offsets in the background.

@@ -1,8 +1,8 @@
 //! The settings of a new connection, and the check that the connection keeps them.
 //!
-//! The time limits are set by `SET`, in one round trip after the connection is made, and not in the
+//! Time limits and planner are set by `SET`, in one round trip after the connection is made, and not in the
 //! startup parameters: poolers (`PgBouncer`) refuse `options` and `extra_float_digits`, or,
-//! configured to ignore them, drop all limits without an error.
+//! configured to ignore them, drop all settings without an error.
 //!
 //! **Architecture invariant:** a connection is one session of the server for as long as it is open.
 //! The relay's leadership and migrations are session locks, statements are prepared, limits are
@@ -26,12 +26,28 @@ const TRIES: u32 = 20;
 /// The pause before the next try.
 const TRY_AGAIN: std::time::Duration = std::time::Duration::from_millis(50);
 
+/// The settings of the planner, by which no statement has a plan that depends on statistics.
+///
+/// The tables of queues are empty at one moment and hold thousands of rows, living and dead, at the
+/// next; statistics of them are wrong most of the time. Each statement of a service finds its rows
+/// by an index, so a plan that reads a whole table is never the better one, and one plan serves for
+/// every size of table and batch: it is made once per connection. A bitmap is left out because it
+/// does not mark index entries of dead rows, so that each scan would visit them again.
+const PLANNER: [(&str, &str); 6] = [
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("jit", "off"),
+];
+
 /// The way to open connections.
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     pub(super) connect: PgConnectOptions,
     /// Names and values in the form of `pg_settings`.
-    limits: [(&'static str, String); 12],
+    settings: Vec<(&'static str, String)>,
 }
 
 impl SessionOptions {
@@ -44,15 +60,11 @@ impl SessionOptions {
             ("tcp_keepalives_idle", "10".to_owned()),
             ("tcp_keepalives_interval", "5".to_owned()),
             ("tcp_keepalives_count", "3".to_owned()),
-            ("enable_seqscan", "off".to_owned()),
-            ("enable_hashjoin", "off".to_owned()),
-            ("enable_mergejoin", "off".to_owned()),
-            ("enable_bitmapscan", "off".to_owned()),
-            ("jit", "off".to_owned()),
-            ("plan_cache_mode", "force_generic_plan".to_owned()),
         ];
+        let planner = PLANNER.into_iter().map(|(name, value)| (name, value.to_owned()));
+        let settings = limits.into_iter().chain(planner).collect();
         // The text format of floats; none is read as text, and poolers refuse the parameter.
-        Self { connect: connect.extra_float_digits(None), limits }
+        Self { connect: connect.extra_float_digits(None), settings }
     }
 
     /// Opens a connection outside any pool. One that is refused because there are too many is tried
@@ -74,18 +86,18 @@ impl SessionOptions {
         Ok(conn)
     }
 
-    /// Sets the limits of a connection that was just made.
+    /// Sets the limits and the planner of a connection that was just made.
     pub(super) async fn begin(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
         let set: Vec<String> =
-            self.limits.iter().map(|(name, value)| format!("SET {name} = {value}")).collect();
-        // Names are ours, values are numbers.
+            self.settings.iter().map(|(name, value)| format!("SET {name} = {value}")).collect();
+        // Names are ours, values are numbers and words of the planner.
         conn.execute(AssertSqlSafe(set.join(";"))).await?;
         Ok(())
     }
 }
 
-/// Whether connections of this pool are sessions, and keep their limits. The first is an error,
-/// since leadership and migrations need sessions; for each lost limit there is a warning.
+/// Whether connections of this pool are sessions, and keep their settings. The first is an error,
+/// since leadership and migrations need sessions; for each lost setting there is a warning.
 pub async fn check(pool: &PgPool, options: &SessionOptions) -> Result<(), sqlx::Error> {
     let mut one = borrow(pool).await?;
     let mut other = borrow(pool).await?;
@@ -99,16 +111,16 @@ pub async fn check(pool: &PgPool, options: &SessionOptions) -> Result<(), sqlx::
     }
     let set: Vec<(String, String)> =
         sqlx::query_as("SELECT name, setting FROM pg_settings WHERE name = ANY ($1)")
-            .bind(options.limits.iter().map(|(name, _)| *name).collect::<Vec<_>>())
+            .bind(options.settings.iter().map(|(name, _)| *name).collect::<Vec<_>>())
             .fetch_all(&mut *one)
             .await?;
     let set: HashMap<String, String> = set.into_iter().collect();
-    for (name, wanted) in &options.limits {
+    for (name, wanted) in &options.settings {
         let found = set.get(*name).map_or("", String::as_str);
         // A Unix socket has no keepalives.
         let has_none = found == "0" && name.starts_with("tcp_");
         if found != wanted && !has_none {
-            tracing::warn!(name, wanted, found, "the database does not keep this limit");
+            tracing::warn!(name, wanted, found, "the database does not keep this setting");
         }
     }
     one.give_back();

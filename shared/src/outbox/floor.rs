@@ -80,7 +80,6 @@ impl OutboxFloor {
             "), $1)"
         ))
         .bind(up_to)
-        .persistent(false)
         .fetch_one(&mut *conn)
         .await?;
         self.rising = None;

@@ -27,6 +27,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
     /// Publishes one batch: from the head of the outbox, or of a held topic whose retry is due. The
     /// two alternate.
     pub(super) async fn lead(&mut self, leader: &mut LeaderLease) -> Result<RelayStep, RelayError> {
+        leader.has_read_all = false;
         if !self.look(leader).await? {
             return Ok(RelayStep::Deposed);
         }
@@ -75,6 +76,7 @@ impl<P: MessagePublisher> OutboxRelay<P> {
         let waiting =
             leader.held.iter().chain(&leader.suspects).map(|held_topic| held_topic.topic.as_str());
         let beside: Vec<&str> = waiting.chain(leader.known.due_again()).collect();
+        leader.has_read_all = beside.is_empty() && !leader.is_doubtful;
         let limit = self.settings.statement_limit;
         let head = outbox::head_of(&mut leader.conn, n_max, TopicSelection::Beside(&beside));
         let head = db::within(limit, head).await?;

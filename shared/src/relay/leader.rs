@@ -34,6 +34,8 @@ pub(crate) struct LeaderLease {
     pub(super) is_doubtful: bool,
     /// Whether the last step was that of a held topic.
     pub(super) was_alone: bool,
+    /// Whether the last step read the head of the outbox as far as a batch can hold, of all topics.
+    pub(super) has_read_all: bool,
     /// The id up to which the outbox is empty for good.
     pub(super) floor: OutboxFloor,
 }
@@ -72,6 +74,7 @@ impl LeaderLease {
             suspects: vec![],
             is_doubtful: false,
             was_alone: false,
+            has_read_all: false,
             floor: OutboxFloor::default(),
         }))
     }

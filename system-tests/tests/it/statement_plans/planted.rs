@@ -5,7 +5,7 @@ use sqlx::{AssertSqlSafe, Executor as _, PgConnection};
 use xtask::cluster::ProcessName;
 
 use super::connect;
-use crate::stage::Stage;
+use crate::stage::{Stage, until};
 
 /// Rows in each table.
 const ROWS: &str = "100000";
@@ -67,7 +67,8 @@ const PAYMENTS: &str = "
 
 const NOTIFY: &str = "
     INSERT INTO correspondences SELECT uuidv7(), 1, 1, 'a@example.org', NULL, 100, 'EUR' FROM generate_series(1, {rows}) AS n;
-    INSERT INTO notices SELECT order_id, 'confirmed', 100, 'EUR', NULL, 'sent', now(), 'id', NULL FROM correspondences;";
+    INSERT INTO notices SELECT order_id, 'confirmed', 100, 'EUR', NULL, 'sent', now(), 'id', NULL FROM correspondences
+    ON CONFLICT DO NOTHING;";
 
 /// What comes and goes: each row is dead, or was at each stage before.
 const WORN_RUNTIME: &str = "
@@ -152,10 +153,19 @@ pub(super) async fn analyze(stage: &Stage) {
 pub(super) async fn wear_out(stage: &Stage) -> Vec<PgConnection> {
     let mut snapshots = Vec::new();
     for member in ProcessName::SERVICES {
-        let mut conn = connect(stage, member).await;
+        let (mut conn, mut watcher) = (connect(stage, member).await, connect(stage, member).await);
         conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM messaging.relay_lease")
             .await
             .unwrap();
+        // What would be below the floor that is planted is to be published first.
+        until("the outbox is empty", async || {
+            let left: i64 = sqlx::query_scalar("SELECT count(*) FROM messaging.outbox")
+                .fetch_one(&mut watcher)
+                .await
+                .unwrap();
+            left == 0
+        })
+        .await;
         snapshots.push(conn);
     }
     in_each(stage, async |member, mut conn| {
