@@ -74,7 +74,6 @@ async fn no_statement_reads_a_whole_table_be_it_empty_full_or_full_of_dead_rows(
     driven::all(&mut stage, "empty").await;
     plans.collect(&stage, TableState::Empty);
 
-    println!("{}", plans.summary());
     // Plans that were made for the empty tables, and then those of a new process.
     planted::fill(&stage).await;
     driven::all(&mut stage, "full").await;
@@ -84,7 +83,6 @@ async fn no_statement_reads_a_whole_table_be_it_empty_full_or_full_of_dead_rows(
     driven::all(&mut stage, "full-again").await;
     plans.collect(&stage, TableState::Full);
 
-    println!("{}", plans.summary());
     let snapshots = planted::wear_out(&stage).await;
     driven::all(&mut stage, "dead").await;
     plans.collect(&stage, TableState::Dead);

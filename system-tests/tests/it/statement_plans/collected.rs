@@ -80,7 +80,9 @@ impl CollectedPlans {
         for ((statement, state), seen) in &self.by_statement {
             let Some((share, plan)) = &seen.worst else { continue };
             let (buffers, rows, times) = (plan.buffers, plan.rows, seen.times);
-            lines.push(format!("{share:>7} {state:?} {buffers} pages, {rows} rows, {times} times: {statement}"));
+            lines.push(format!(
+                "{share:>7} {state:?} {buffers} pages, {rows} rows, {times} times: {statement}"
+            ));
         }
         lines.sort();
         for state in [TableState::Empty, TableState::Full, TableState::Dead] {
@@ -98,8 +100,7 @@ impl CollectedPlans {
                 faults.push(format!("{state:?}: {fault}: {statement}"));
             }
             let Some((_, plan)) = &seen.worst else { continue };
-            let (buffers, rows, max) =
-                (plan.buffers, plan.rows, limits::buffers_max(plan, *state));
+            let (buffers, rows, max) = (plan.buffers, plan.rows, limits::buffers_max(plan, *state));
             if buffers > max {
                 faults.push(format!(
                     "{state:?}: {buffers} pages for {rows} rows, {max} allowed: {statement}"

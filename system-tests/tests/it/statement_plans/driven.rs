@@ -17,6 +17,7 @@ use super::connect;
 use crate::{
     letters,
     raw::{self, Raw},
+    read,
     stage::{self, Stage, answered, insist, until},
 };
 
@@ -40,6 +41,7 @@ pub(super) async fn all(stage: &mut Stage, round: &str) {
     products(stage, round).await;
     pages(stage, order_id).await;
     review(stage).await;
+    repeat(stage).await;
     dead_messages(stage).await;
     dead_jobs(stage, order_id).await;
     away(stage).await;
@@ -109,8 +111,12 @@ async fn pages(stage: &Stage, order_id: Uuid) {
         format!("{payments}/payments/{order_id}"),
         format!("{notify}/notifications/{order_id}"),
     ];
-    urls.extend(["pending", "confirmed", "cancelled"].map(|s| format!("{orders}/orders?status={s}")));
-    urls.extend(["done", "failed", "needs-review"].map(|s| format!("{payments}/payments?stage={s}")));
+    urls.extend(
+        ["pending", "confirmed", "cancelled"].map(|s| format!("{orders}/orders?status={s}")),
+    );
+    urls.extend(
+        ["done", "failed", "needs-review"].map(|s| format!("{payments}/payments?stage={s}")),
+    );
     for member in ProcessName::SERVICES {
         let admin = stage.cluster.admin(member);
         urls.extend(["", "/reasons", "/decisions"].map(|s| format!("{admin}/dead-letters{s}")));
@@ -139,6 +145,15 @@ async fn review(stage: &Stage) {
     let decide = async || payments.review(order.id, ReviewDecision::Refund).await;
     insist("it is decided", decide).await;
     stage.history(order.id, &["payment-refunded"]).await;
+}
+
+/// A message that comes once more.
+async fn repeat(stage: &Stage) {
+    let brokers = &stage.cluster.stack().brokers;
+    let topic = format!("{}payment-under-review", stage.cluster.prefix());
+    let said = raw::read(brokers, &topic).await.remove(0);
+    raw::say(brokers, vec![said]).await;
+    read::to_the_end(&stage.cluster, ProcessName::Orders).await;
 }
 
 /// Messages that cannot be read: listed, tried again, ended.
@@ -170,7 +185,8 @@ async fn dead_jobs(stage: &Stage, order_id: Uuid) {
     let mut conn = connect(stage, ProcessName::Notify).await;
     let plant = "INSERT INTO messaging.job (kind, key, payload, state) VALUES ('email', $1, '{}', 'dead'), ('gone', $1, '{}', 'dead')";
     sqlx::query(plant).bind(format!("{order_id}.again")).execute(&mut conn).await.unwrap();
-    let service = AdminClient::at(http_client().unwrap(), &stage.cluster.admin(ProcessName::Notify));
+    let service =
+        AdminClient::at(http_client().unwrap(), &stage.cluster.admin(ProcessName::Notify));
     let open = async |kind: &str| {
         let filter = LetterFilter { topic: Some(kind.to_owned()), ..LetterFilter::default() };
         service.list(&filter, 100).await.unwrap_or_default()
@@ -180,11 +196,14 @@ async fn dead_jobs(stage: &Stage, order_id: Uuid) {
     until("it is given up again", async || !open("email").await.is_empty()).await;
     for kind in ["email", "gone"] {
         for job in open(kind).await {
-            insist("it is ended", async || service.decide(job.id, "ada", Some("a test")).await).await;
+            insist("it is ended", async || service.decide(job.id, "ada", Some("a test")).await)
+                .await;
             insist("it is shown", async || service.show(job.id).await).await;
         }
     }
-    conn.execute("DELETE FROM messaging.job WHERE kind = 'email' AND state = 'dead'").await.unwrap();
+    conn.execute("DELETE FROM messaging.job WHERE kind = 'email' AND state = 'dead'")
+        .await
+        .unwrap();
 }
 
 /// The gateway is away: charges are tried again, a refund is given up and waits for a person.

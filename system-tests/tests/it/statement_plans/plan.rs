@@ -55,7 +55,11 @@ fn visit<'p>(node: &'p Value, nodes: &mut Vec<&'p Value>) {
 
 fn number(node: &Value, name: &str) -> u64 {
     node[name].as_f64().map_or(0, |number| {
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a count")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it is a count"
+        )]
         let count = number.ceil() as u64;
         count
     })

@@ -154,9 +154,11 @@ pub(super) async fn wear_out(stage: &Stage) -> Vec<PgConnection> {
     let mut snapshots = Vec::new();
     for member in ProcessName::SERVICES {
         let (mut conn, mut watcher) = (connect(stage, member).await, connect(stage, member).await);
-        conn.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM messaging.relay_lease")
-            .await
-            .unwrap();
+        conn.execute(
+            "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM messaging.relay_lease",
+        )
+        .await
+        .unwrap();
         // What would be below the floor that is planted is to be published first.
         until("the outbox is empty", async || {
             let left: i64 = sqlx::query_scalar("SELECT count(*) FROM messaging.outbox")
