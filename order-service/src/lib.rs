@@ -19,6 +19,7 @@ pub mod config;
 mod metrics;
 mod service;
 
+pub use metrics::OpenOrders;
 pub use service::{StartError, run};
 
 /// This service: its consumer group, its source, the prefix of its dead-letter topic.

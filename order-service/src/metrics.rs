@@ -2,11 +2,13 @@
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use shared::{
+    clock::{self, Clock},
     effects::MetricUpdate,
-    sampled_metrics::{self, FAR_ENOUGH, MetricSampler},
+    sampled_metrics::{self, FAR_ENOUGH, MetricSampler, OVERLAP, ScanFloor},
 };
 use sqlx::PgConnection;
 use time::Duration;
+use uuid::Uuid;
 
 use crate::{
     domain::order::{CancelReason, OrderEvent},
@@ -60,8 +62,10 @@ pub(crate) fn of_event(event: &OrderEvent, since_placed: Duration) -> Vec<Metric
 }
 
 /// Counts the orders that have not ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenOrders;
+///
+/// Ids are minted when an order is placed, so those of open orders are the latest.
+#[derive(Debug, Default)]
+pub struct OpenOrders(ScanFloor<Uuid>);
 
 impl MetricSampler for OpenOrders {
     fn of(&self) -> &'static str {
@@ -69,7 +73,11 @@ impl MetricSampler for OpenOrders {
     }
 
     async fn sample(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let found = open::count(conn, FAR_ENOUGH).await?;
+        let recent = clock::first_id_at(Clock::System.now() - OVERLAP);
+        let from = self.0.get().unwrap_or(Uuid::nil());
+        let found = open::count(conn, from, FAR_ENOUGH).await?;
+        let first = found.iter().map(|open_count| open_count.first).min();
+        self.0.raise(first.map_or(recent, |first| first.min(recent)));
         for (stage, held) in [("stock", false), ("payment", true)] {
             let group = found.iter().find(|open_count| open_count.held == held);
             gauge!("orders_in_flight", "awaiting" => stage)

@@ -53,7 +53,7 @@ pub async fn run(
     let app = App { codec: service.codec().clone(), clock: Clock::System };
     let lag = service.start_consumer(EventHandler { app: app.clone() })?;
     start_sweeper(&service, &settings, app.clone(), lag);
-    service.start_sampler("orders", OpenOrders);
+    service.start_sampler("orders", OpenOrders::default());
     let api = start_batchers(&service, &settings, app)?;
     let routes = http::router(api, service.limits());
     Ok(service.open_server(routes).await?)

@@ -21,6 +21,7 @@ pub mod config;
 mod metrics;
 mod service;
 
+pub use metrics::OpenPayments;
 pub use service::{StartError, run};
 
 /// This service: its consumer group, and the prefix of its dead-letter topic.

@@ -1,15 +1,21 @@
 //! Metrics of this service, and the events that need a person.
 
+use std::collections::HashMap;
+
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use shared::{
     effects::MetricUpdate,
     message::TraceContext,
-    sampled_metrics::{self, FAR_ENOUGH, MetricSampler},
+    sampled_metrics::{self, FAR_ENOUGH, MetricSampler, ScanFloor},
 };
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::{domain::payment::PaymentEvent, store::open};
+use crate::{
+    domain::payment::PaymentEvent,
+    store::open::{self, OpenCount},
+};
 
 const OUTCOMES: &str = "payment_outcomes_total";
 const OUTCOME_NAMES: [&str; 10] = [
@@ -55,8 +61,8 @@ pub(crate) fn describe() {
 }
 
 /// Counts the payments that have not ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct OpenPayments;
+#[derive(Debug, Default)]
+pub struct OpenPayments(ScanFloor<HashMap<String, OffsetDateTime>>);
 
 impl MetricSampler for OpenPayments {
     fn of(&self) -> &'static str {
@@ -64,7 +70,10 @@ impl MetricSampler for OpenPayments {
     }
 
     async fn sample(&self, conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        for (stage, payments, age) in open::count(conn, &OPEN_STAGES, FAR_ENOUGH).await? {
+        let since = self.0.get().unwrap_or_default();
+        let found = open::count(conn, &OPEN_STAGES, &since, FAR_ENOUGH).await?;
+        self.0.raise(found.iter().map(|count| (count.stage.clone(), count.since)).collect());
+        for OpenCount { stage, payments, age, .. } in found {
             let labels = [("stage", stage)];
             gauge!("payments_open", &labels).set(sampled_metrics::rows(payments));
             gauge!("payments_open_age_seconds", &labels).set(age.max(0.0));

@@ -67,7 +67,7 @@ pub async fn run(
     let refund = RefundJob::new(app.clone(), gateway);
     service.start_worker("refunds", refund, settings.policy(&settings.refund_retry));
     service.start_consumer(EventHandler { app: app.clone() })?;
-    service.start_sampler("payments", OpenPayments);
+    service.start_sampler("payments", OpenPayments::default());
     let reviews = service.start_batcher(
         "reviews",
         ReviewPayments { app },

@@ -8,6 +8,10 @@
 //! are correct after any restart. Every instance of a service counts the same rows; a query over
 //! all instances has to take the maximum, not the sum.
 //!
+//! A sample costs what is open, and not what ever was: rows that have ended leave dead entries in an
+//! index until it is vacuumed, and as long as an old snapshot is open they stay. So a sampler
+//! remembers from where on there are open rows ([`ScanFloor`]).
+//!
 //! **Architecture invariant:** a sample is one statement outside any transaction, along an index,
 //! and reads at most [`FAR_ENOUGH`] rows of each kind. Nothing waits for it. A sample that fails
 //! leaves the gauges as they were and is counted; the parts that use the database report the cause.
@@ -18,10 +22,13 @@ use metrics::{counter, describe_counter};
 use sqlx::{PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 
+pub use self::scan_floor::{OVERLAP, ScanFloor};
 use crate::{
     db, fault,
     lifecycle::{InfallibleResult, RepeatedSteps},
 };
+
+mod scan_floor;
 
 /// The highest number of rows that is counted.
 pub const FAR_ENOUGH: i64 = 10_000;

@@ -9,6 +9,7 @@ mod http;
 mod kit;
 mod letters;
 mod money;
+mod open;
 mod outage;
 mod process;
 mod refused_refunds;

@@ -154,3 +154,51 @@ async fn a_sample_that_fails_is_counted_and_leaves_the_metrics_as_they_were() {
     assert_eq!(value("sampler_failures_total{of=\"unseen\"}").to_string(), "1");
     assert_eq!(value("jobs_waiting{kind=\"unseen\"}").to_string(), "1");
 }
+
+/// The pages that a sample of letters reads while an old snapshot is open, once the sampler has seen
+/// them before: of letters that were closed, and two that are open.
+async fn pages(closed: i64) -> i64 {
+    let (pool, _) = kit::database().await;
+    pool.execute("CREATE EXTENSION pg_stat_statements").await.unwrap();
+    let mut reader = db::begin(&pool).await.unwrap();
+    reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await.unwrap();
+    reader.execute("SELECT 1").await.unwrap();
+    sqlx::query(
+        "INSERT INTO messaging.dead_letter (dead_letter_id, topic, partition, \"offset\", headers, reason, detail, failed_at)
+         SELECT gen_random_uuid(), 'numbers', 0, n, '', 'body', '',
+                now() - CASE WHEN n > $1 THEN interval '90 s' ELSE interval '1 h' END
+         FROM generate_series(1, $1 + 2) AS n",
+    )
+    .bind(closed)
+    .execute(&pool)
+    .await
+    .unwrap();
+    let close = "UPDATE messaging.dead_letter SET closed_at = now(), settled = 'redriven' WHERE \"offset\" <= $1";
+    sqlx::query(close).bind(closed).execute(&pool).await.unwrap();
+    let sampler = SamplerLoop::new(pool.clone(), LetterSampler::describe());
+    assert!(sampler.step().await);
+    pool.execute(
+        "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database
+         WHERE datname = current_database()",
+    )
+    .await
+    .unwrap();
+    assert!(sampler.step().await);
+    let pages = sqlx::query_scalar(
+        "SELECT sum(shared_blks_hit + shared_blks_read)::int8 FROM pg_stat_statements
+         JOIN pg_database ON pg_database.oid = dbid
+         WHERE datname = current_database() AND query LIKE '%open GROUP BY reason%'
+           AND query NOT LIKE '%blks_hit%'",
+    );
+    let pages: i64 = pages.fetch_one(&pool).await.unwrap();
+    reader.rollback().await.unwrap();
+    pages
+}
+
+#[tokio::test]
+async fn a_sample_of_letters_costs_what_is_open_and_not_what_was_closed() {
+    let _alone = LETTERS.lock().await;
+    let [few, many] = [pages(1_000).await, pages(100_000).await];
+    assert!(few > 0);
+    assert!(many <= few * 3 / 2 + 20, "{few} pages beside few that are closed, {many} beside many");
+}

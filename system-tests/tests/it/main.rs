@@ -32,6 +32,7 @@ mod secure;
 mod settings;
 mod smoothing;
 mod stage;
+mod statement_plans;
 mod tidy;
 mod trace;
 mod trace_state;
