@@ -13,7 +13,6 @@ pub mod stack_progress;
 
 pub mod chaos;
 pub mod compose;
-pub mod cpu;
 pub mod demo;
 mod documents;
 pub mod fuzz;
@@ -21,6 +20,7 @@ mod http_collection;
 pub mod load;
 pub mod manifests;
 pub mod poison;
+pub mod process_account;
 pub mod readme;
 pub mod stack;
 pub mod stress;
