@@ -20,6 +20,7 @@ use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     message::BorrowedMessage,
+    metadata::{MetadataPartition, MetadataTopic},
 };
 use shared::kafka::KafkaSettings;
 use uuid::Uuid;
@@ -94,8 +95,8 @@ fn assigned(broker: &KafkaSettings) -> anyhow::Result<BaseConsumer> {
         let metadata = consumer
             .fetch_metadata(Some(&topic), ANSWER_LIMIT)
             .with_context(|| format!("the broker at {} is out of reach", broker.brokers))?;
-        let known = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        let ids: Vec<i32> = known.map(|partition| partition.id()).collect();
+        let known = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+        let ids: Vec<i32> = known.map(MetadataPartition::id).collect();
         anyhow::ensure!(
             !ids.is_empty(),
             "the broker at {} has no topic {topic}: does the system run there, and is the prefix right?",

@@ -15,9 +15,9 @@ const RIGHT: f64 = 210.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 50.0;
 
-/// Colours that people of any sight tell apart (Okabe and Ito), and three greys.
+/// Colours that people of any sight tell apart: Okabe and Ito's, but for yellow, and three greys.
 const COLOURS: [&str; 11] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#f0e442",
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#7a4fbf",
     "#555555", "#888888", "#bbbbbb",
 ];
 
@@ -154,10 +154,10 @@ impl LinePlot {
     }
 }
 
-/// A round number that is not below a value: 1, 2 or 5 and zeros.
+/// A round number that is not below a value, and not far above it.
 fn axis_end(value: f64) -> f64 {
     let power = 10_f64.powf(value.max(1e-6).log10().floor());
-    let round = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
+    let round = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0].map(|factor| factor * power);
     round.into_iter().find(|end| *end >= value).unwrap_or(10.0 * power)
 }
 
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn an_axis_ends_at_a_round_number_above_all_values() {
-        for (value, end) in [(0.0, 1e-6), (0.3, 0.5), (1.0, 1.0), (11.0, 20.0), (99.0, 100.0)] {
+        for (value, end) in [(0.0, 1e-6), (0.3, 0.3), (1.0, 1.0), (11.0, 15.0), (99.0, 100.0)] {
             assert!((axis_end(value) - end).abs() < 1e-9, "{value}: {}", axis_end(value));
         }
     }

@@ -94,7 +94,7 @@ mod tests {
         let latency = |n| {
             let due = due_after(n, rate);
             free = free.max(due) + work(n);
-            free - due
+            free.saturating_sub(due)
         };
         (0..requests).map(latency).collect()
     }

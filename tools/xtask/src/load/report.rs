@@ -199,7 +199,7 @@ impl LoadRates {
             Duration::from_micros(last.saturating_sub(first))
         };
         let n = orders.len() as u64;
-        let whole = time(&|order| order.notified.or(order.ended()));
+        let whole = time(&|order| order.notified.or_else(|| order.ended()));
         Self {
             accepted: rate(n, time(&|order| Some(order.answered))),
             ended: rate(n, time(&OrderTimes::ended)),

@@ -50,9 +50,10 @@ impl AccountedProcess {
 
     /// Processor time so far.
     pub fn processor_time(&self) -> Duration {
-        match self.is_tree {
-            true => devstack::processor_time(self.pid),
-            false => process_account::processor_time(self.pid).unwrap_or_default(),
+        if self.is_tree {
+            devstack::processor_time(self.pid)
+        } else {
+            process_account::processor_time(self.pid).unwrap_or_default()
         }
     }
 }
