@@ -26,7 +26,7 @@ const CONTROLS: [ControlRow; 2] = [
     ControlRow { name: "every batch limit 1", measure: |stage| Box::pin(batches_of_one(stage)) },
 ];
 
-/// Something to measure.
+/// A name, and the function that measures.
 struct ControlRow {
     name: &'static str,
     measure: for<'s> fn(&'s ControlStage<'s>) -> LocalBoxFuture<'s, anyhow::Result<ControlNumbers>>,
@@ -39,14 +39,14 @@ struct ControlStage<'s> {
     prefix: String,
 }
 
-/// What is compared.
+/// The numbers by which rows are compared.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct ControlNumbers {
     /// Whole sagas a second.
     pub orders_per_second: f64,
     /// Processor time of all servers for an order.
     pub cpu_us: f64,
-    /// POST to confirmed.
+    /// From the POST to the confirmation.
     pub p50_ms: f64,
     pub p99_ms: f64,
     /// Whether the numbers count.

@@ -16,7 +16,7 @@ use super::{
     usage_samples::UsageSeries,
 };
 
-/// What was measured.
+/// Everything that was seen of the orders that count.
 #[derive(Debug)]
 pub struct LoadMeasurement {
     /// When the first request that counts began, and the moments of its orders.
@@ -49,11 +49,11 @@ pub struct LoadReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuditVerdict {
-    /// Nobody has checked.
+    /// Nobody has checked the invariants.
     #[default]
     NotMade,
     Green,
-    /// They do not.
+    /// They do not count.
     NotGreen,
 }
 
@@ -71,7 +71,7 @@ pub struct RunSettings {
     pub repeat_percent: u32,
 }
 
-/// Orders a second.
+/// How many orders there were in a second.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct LoadRates {
     /// From the first POST to its last answer.
@@ -105,7 +105,7 @@ pub struct OrderCosts {
     pub cpu_us_all: f64,
     /// Without the mail server, which is not part of the system.
     pub cpu_us_without_mail: f64,
-    /// Of this tool.
+    /// Of this tool, which is not in the sums.
     pub cpu_us_own: f64,
     /// Bytes, for all orders together.
     pub peak_memory: BTreeMap<String, u64>,

@@ -65,7 +65,7 @@ pub struct DatabaseCounts {
     /// seconds later, so a run without a warm-up misses some.
     pub transactions: i64,
     pub statements: i64,
-    /// Of statements.
+    /// Written ahead by statements; a commit's own record is not in it.
     pub wal_bytes: i64,
     /// Read by statements, from memory or not.
     pub buffers: i64,

@@ -88,7 +88,7 @@ fn earliest(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct LoadProgress {
     pub accepted: u64,
-    /// Confirmed or cancelled.
+    /// Orders that are confirmed or cancelled.
     pub ended: u64,
     /// A notification was handed over or given up.
     pub told: u64,

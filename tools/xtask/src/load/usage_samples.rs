@@ -25,7 +25,7 @@ pub struct UsageSample {
     pub cpu: Vec<f64>,
 }
 
-/// What was sampled.
+/// All samples of a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct UsageSeries {
     pub names: Vec<String>,
