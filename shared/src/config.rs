@@ -62,6 +62,11 @@ pub struct ServiceSettings {
     /// Connections to the database, at most.
     #[arg(long, env = "DATABASE_CONNECTIONS_MAX", default_value_t = 16)]
     pub database_connections_max: u32,
+    /// Messages, commands or jobs that are worked on at once, at most: in one transaction of the consumer
+    /// or of HTTP callers, in one batch of the relay, by one worker. Other limits may be lower. 1 is for
+    /// measuring what batches are worth.
+    #[arg(long, env = "BATCH_MAX", default_value_t = 1_000)]
+    pub batch_max: u32,
     /// Where the broker is, and how it is spoken to.
     #[command(flatten)]
     pub broker: BrokerSettings,
@@ -146,6 +151,7 @@ impl CheckSettings for ServiceSettings {
     fn check(&self) -> Result<(), InvalidSetting> {
         self.database()?;
         within("DATABASE_CONNECTIONS_MAX", self.database_connections_max.into(), 2, 1_000)?;
+        within("BATCH_MAX", self.batch_max.into(), 1, 1_000)?;
         within("DEAD_LETTERS_SHARE_MAX", self.dead_letters_share_max.into(), 1, 100)?;
         if self.published_kept > published::KEPT_MAX {
             return Err(InvalidSetting::new(
@@ -199,6 +205,11 @@ impl ServiceSettings {
             return Err(InvalidSetting::new("DATABASE_URL", "it is not a postgres:// URL"));
         }
         Ok(settings)
+    }
+
+    /// A limit of a batch that is no higher than all of them may be.
+    pub(crate) fn batch_limit(&self, usual: usize) -> usize {
+        usual.min(self.batch_max as usize)
     }
 
     /// How many messages may die before the consumer stops.

@@ -244,8 +244,9 @@ impl ServiceBuilder {
         &mut self,
         name: &'static str,
         effect: E,
-        policy: JobPolicy,
+        mut policy: JobPolicy,
     ) {
+        policy.concurrency_max = self.spec.common.batch_limit(policy.concurrency_max);
         let (pool, wakers) = (self.pool.clone(), self.wakers.clone());
         let health = self.life.health().component(name);
         let service = self.spec.name;
@@ -267,8 +268,9 @@ impl ServiceBuilder {
         &self,
         name: &'static str,
         batch: B,
-        settings: batcher::BatcherSettings,
+        mut settings: batcher::BatcherSettings,
     ) -> CommandBatcher<B> {
+        settings.batch_max = self.spec.common.batch_limit(settings.batch_max);
         let (pool, wakers, gate) = (self.pool.clone(), self.wakers.clone(), self.gate.clone());
         let (batcher, worker) = CommandBatcher::new(
             batcher::BatcherParts { name, batch, pool, wakers, gate },
@@ -300,9 +302,11 @@ impl ServiceBuilder {
         self.letters.messages = Some(Arc::<consumer::BatchProcessor<H>>::clone(&parts) as _);
         let parked = Arc::clone(&parts);
         self.life.start(StopStage::Work, "parked", |stop| parked.redrive_parked(stop));
+        let usual = consumer::ConsumerSettings::new(kafka);
         let reading = consumer::ConsumerSettings {
+            batch_messages_max: self.spec.common.batch_limit(usual.batch_messages_max),
             limits: self.spec.common.dead_letter_limits(),
-            ..consumer::ConsumerSettings::new(kafka)
+            ..usual
         };
         let health = self.life.health().component("consumer");
         let consumer = GroupConsumer::new(parts, &reading, health)?.watching(lag.clone());
@@ -329,19 +333,19 @@ impl ServiceBuilder {
     }
 
     fn start_relay(&self) -> Result<(), ServiceError> {
+        let batch_max = self.spec.common.batch_limit(RELAY_BATCH_MAX);
         let name = format!("{} relay", self.spec.name);
         let settings = relay::RelaySettings {
             database: db::options(&self.spec.common.database()?, &name)?,
             service: self.spec.name,
-            batch_max: RELAY_BATCH_MAX,
+            batch_max,
             poll: RELAY_POLL,
             statement_limit: RELAY_STATEMENT_LIMIT,
             stop_grace: RELAY_STOP_GRACE,
             lead_limit: self.spec.common.limits.relay_lead_limit,
         };
-        let publisher =
-            KafkaPublisher::new(self.spec.common.kafka(self.spec.name)?, RELAY_BATCH_MAX)
-                .declaring(self.spec.topics, self.spec.common.broker.replicas());
+        let publisher = KafkaPublisher::new(self.spec.common.kafka(self.spec.name)?, batch_max)
+            .declaring(self.spec.topics, self.spec.common.broker.replicas());
         let health = self.life.health().component("relay");
         let relay = OutboxRelay::new(settings, publisher, self.wakers.clone(), health)
             .keeping(self.spec.common.published_retention(self.spec.topics));

@@ -38,6 +38,16 @@ fn the_defaults_are_in_order_once_there_is_a_database() {
 }
 
 #[test]
+fn no_batch_is_larger_than_all_may_be() {
+    let limits = |args: &[&str]| {
+        let common = settings(&[&["--database-url", URL], args].concat()).unwrap().common;
+        [1_000, 500].map(|usual| common.batch_limit(usual))
+    };
+    assert_eq!(limits(&[]), [1_000, 500]);
+    assert_eq!(limits(&["--batch-max", "1"]), [1, 1]);
+}
+
+#[test]
 fn what_is_confirmed_is_on_a_majority_unless_said_otherwise() {
     let replicas = |args: &[&str]| {
         let args = [&["--database-url", URL, "--kafka-replication", "3"], args].concat();
@@ -105,6 +115,7 @@ fn a_setting_out_of_bounds_is_named() {
             "0",
             "DATABASE_CONNECTIONS_MAX: 0 is not between 2 and 1000",
         ),
+        ("--batch-max", "0", "BATCH_MAX: 0 is not between 1 and 1000"),
         ("--kafka-replication", "0", "KAFKA_REPLICATION: 0 is not between 1 and 7"),
         ("--kafka-min-in-sync", "2", "KAFKA_MIN_IN_SYNC: 2 is not between 1 and 1"),
         ("--kafka-min-in-sync", "0", "KAFKA_MIN_IN_SYNC: 0 is not between 1 and 1"),

@@ -11,7 +11,6 @@ use sagactl::screen::ProgressBoard;
 use xtask::{
     cluster::{AuditExpectation, ProcessName},
     load,
-    source::StackSource,
 };
 
 use crate::{
@@ -72,12 +71,10 @@ async fn offsets_set_back_on_a_live_group_repeat_much_and_change_nothing() {
     let stage = stage::open().await;
     let options = load::LoadOptions {
         orders: 300,
-        clients: 16,
+        clients: Some(16),
         products: 20,
         limit_seconds: 300,
-        tables: false,
-        from: StackSource::Auto,
-        at: None,
+        ..load::LoadOptions::default()
     };
     load::drive(&stage.cluster, None, &options, &ProgressBoard::new()).await.unwrap();
     for member in ProcessName::SERVICES {

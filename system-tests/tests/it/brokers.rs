@@ -4,7 +4,7 @@
 use devstack::{ServerStack, StopMode, WantedParts};
 use xtask::{
     cluster::{AuditExpectation, ProcessName},
-    load::report,
+    load::open_work,
 };
 
 use crate::stage::{self, Stage, place_crowd, until};
@@ -16,7 +16,7 @@ const WAITING: u64 = 20;
 async fn lose_one(stage: &Stage, stack: &ServerStack) {
     let killing = async {
         until("a third is accepted", async || {
-            report::accepted(&stage.cluster).await.unwrap() > CROWD / 3
+            open_work::accepted(&stage.cluster).await.unwrap() > CROWD / 3
         })
         .await;
         stack.stop_broker(0, StopMode::Kill).await.unwrap();
@@ -44,7 +44,7 @@ async fn lose_two(stage: &mut Stage, stack: &ServerStack) {
     for id in placed {
         assert_eq!(stage.status(id).await, "pending");
     }
-    assert_eq!(report::open(&stage.cluster).await.unwrap().orders, WAITING);
+    assert_eq!(open_work::open(&stage.cluster).await.unwrap().orders, WAITING);
     for n in [1, 2] {
         stack.start_broker(n).await.unwrap();
     }

@@ -4,7 +4,7 @@ use devstack::TestWait;
 use nix::sys::signal::Signal;
 use xtask::{
     cluster::{AuditExpectation, ProcessName},
-    load::report,
+    load::open_work,
 };
 
 use crate::stage::{self, Stage};
@@ -20,7 +20,7 @@ async fn kill_in_the_middle(stage: &mut Stage, member: ProcessName) {
     let killing = async {
         let mut patience = TestWait::until("a quarter of the crowd is accepted");
         loop {
-            let accepted = report::accepted(cluster).await.unwrap();
+            let accepted = open_work::accepted(cluster).await.unwrap();
             if accepted >= CROWD / 4 {
                 break;
             }

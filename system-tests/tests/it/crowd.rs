@@ -1,19 +1,17 @@
 //! Many orders at once, with every outcome; every invariant holds.
 
 use sagactl::screen::ProgressBoard;
-use xtask::{cluster::AuditExpectation, load, source::StackSource};
+use xtask::{cluster::AuditExpectation, load};
 
 use crate::stage;
 
 fn load(orders: u64) -> load::LoadOptions {
     load::LoadOptions {
         orders,
-        clients: 32,
+        clients: Some(32),
         products: 20,
         limit_seconds: 300,
-        tables: false,
-        from: StackSource::Auto,
-        at: None,
+        ..load::LoadOptions::default()
     }
 }
 

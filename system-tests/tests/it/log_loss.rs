@@ -9,7 +9,7 @@ use sagactl::http_client::http_client;
 use serde::Deserialize;
 use xtask::{
     cluster::{AuditExpectation, ProcessName},
-    load::report,
+    load::open_work,
 };
 
 use crate::stage::{self, Stage, place_crowd, until};
@@ -19,7 +19,7 @@ const CROWD: u64 = 200;
 /// Waits until a part of the crowd is in flight.
 async fn some_are_in_flight(stage: &Stage) {
     until("a third of the crowd is accepted", async || {
-        report::accepted(&stage.cluster).await.unwrap() >= CROWD / 3
+        open_work::accepted(&stage.cluster).await.unwrap() >= CROWD / 3
     })
     .await;
 }

@@ -20,6 +20,7 @@ mod kafka_proxy;
 mod leaders;
 mod letters;
 mod lifecycle;
+mod load_tool;
 mod log_loss;
 mod numbers;
 mod operator;

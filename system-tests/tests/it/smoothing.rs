@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection};
 use xtask::{
     client::PlaceAnswer,
     cluster::{AuditExpectation, ProcessName},
-    load::report,
+    load::open_work,
 };
 
 use crate::stage::{self, Stage, until};
@@ -98,7 +98,7 @@ async fn without_a_broker_orders_wait_in_postgres_up_to_a_limit_and_all_end_when
     stack.stop_kafka(StopMode::Kill).await.unwrap();
 
     let told = place_until_refused(&stage).await;
-    let accepted = i64::try_from(report::accepted(&stage.cluster).await.unwrap()).unwrap();
+    let accepted = i64::try_from(open_work::accepted(&stage.cluster).await.unwrap()).unwrap();
     assert!(told > MESSAGES_MAX, "{told}");
     assert!((told..=told + 1).contains(&accepted), "{accepted}: one more if its answer was lost");
     assert_eq!(waiting(&stage).await, accepted, "each accepted order waits in Postgres");

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use xtask::{
     client::{self, OrderClient, OrderWish, PlaceAnswer, ShownOrder},
     cluster::{AuditExpectation, ClusterOptions, ProcessName, ServiceCluster},
-    load::report,
+    load::open_work,
 };
 
 /// Settings of every cluster: no order is cancelled because the machine stood still.
@@ -69,7 +69,7 @@ async fn open_in_turn(
         ServiceCluster::start(stack.urls(), options, &ProgressBoard::new()).await.unwrap();
     let orders = OrderClient::at(http_client().unwrap(), &cluster.url(ProcessName::Orders));
     let stage = Stage { cluster, orders, _turn: turn };
-    report::catalogue_known(&stage.cluster).await.unwrap();
+    open_work::catalogue_known(&stage.cluster).await.unwrap();
     stage
 }
 
@@ -126,7 +126,7 @@ impl Stage {
     pub(crate) async fn all_end(&self) {
         let mut patience = TestWait::until("nothing is on its way");
         loop {
-            let open = report::open(&self.cluster).await.unwrap();
+            let open = open_work::open(&self.cluster).await.unwrap();
             if open.is_nothing() {
                 return;
             }

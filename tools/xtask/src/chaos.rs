@@ -9,7 +9,7 @@
 //! stays down for a while. Each failure begins when a certain share of the orders has ended, so
 //! that it happens in the middle of work, however fast the machine is.
 
-use std::{process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -25,7 +25,12 @@ use tokio::time::Instant;
 use crate::{
     client,
     cluster::{self, ProcessName, ServiceCluster},
-    load::{self, report},
+    load::{
+        self, OrderMix, open_work,
+        placing::{FailurePolicy, LoadClient},
+        report_table,
+        tracker::OrderTracker,
+    },
     source::StackSource,
 };
 
@@ -92,7 +97,7 @@ impl InjectedFailure {
                 stack.stop_part(StackPart::Kafka, StopMode::Kill).await?;
                 tokio::time::sleep(Duration::from_secs(options.outage_seconds)).await;
                 stack.start_part(StackPart::Kafka).await?;
-                let accepted = report::accepted(cluster).await?;
+                let accepted = open_work::accepted(cluster).await?;
                 let after = began.elapsed().as_secs_f64();
                 Ok(format!(
                     "kill -9 of the broker, back after {after:.1} s; {accepted} orders were accepted"
@@ -119,7 +124,7 @@ pub async fn run(options: ChaosOptions) -> anyhow::Result<ExitCode> {
 #[derive(Debug)]
 pub struct ChaosReport {
     strikes: Vec<(Duration, String)>,
-    load: report::LoadReport,
+    outcomes: BTreeMap<String, u64>,
     /// The gateway's own summary.
     gateway: Value,
 }
@@ -140,7 +145,7 @@ impl ChaosReport {
         for (at, what) in &self.strikes {
             say(format_args!("  {:>6.1} s  {what}", at.as_secs_f64()));
         }
-        self.load.print_ends();
+        report_table::print_outcomes(&self.outcomes);
         say("\nThe gateway's own account");
         for name in ["attempts", "charges", "declined", "refunds", "orders"] {
             say(format_args!("  {:>8}  {name}", self.gateway[name]));
@@ -156,29 +161,20 @@ pub async fn drive(
     options: &ChaosOptions,
     board: &ProgressBoard,
 ) -> anyhow::Result<ChaosReport> {
-    report::catalogue_known(cluster).await?;
+    open_work::catalogue_known(cluster).await?;
     let gateway = cluster.url(ProcessName::Gateway);
     break_gateway(&gateway, options).await?;
-    let orders = client::OrderClient::at(http_client()?, &cluster.url(ProcessName::Orders));
-    let load = load::LoadOptions {
-        orders: options.orders,
-        clients: options.clients,
-        products: options.products,
-        limit_seconds: options.limit_seconds,
-        tables: false,
-        from: StackSource::Native,
-        at: None,
-    };
-    let (began, bar) = (Instant::now(), board.count("placed", options.orders));
+    let bar = board.count("placed", options.orders);
+    let client = clients(&cluster.url(ProcessName::Orders), options)?;
     let placing = async {
-        let posts = load::place_all(&orders, &load, load::FailurePolicy::Endless, &bar).await?;
+        client.place_all(0..options.orders, &bar).await?;
         bar.finish();
-        anyhow::Ok((posts, began.elapsed()))
+        anyhow::Ok(())
     };
     let ended = board.count("ended", options.orders);
     let striking = strike_all(cluster, stack, options, &ended);
-    let ((posts, placed), strikes) = tokio::try_join!(placing, striking)?;
-    report::wait_for_ends(cluster, Duration::from_secs(options.limit_seconds), |open| {
+    let ((), strikes) = tokio::try_join!(placing, striking)?;
+    open_work::wait_for_ends(cluster, Duration::from_secs(options.limit_seconds), |open| {
         ended.set_position(options.orders.saturating_sub(open.orders));
     })
     .await?;
@@ -186,9 +182,24 @@ pub async fn drive(
     let http = http_client()?;
     http.delete(format!("{gateway}/faults")).send().await?.error_for_status()?;
     let gateway = http.get(format!("{gateway}/summary")).send().await?.json().await?;
-    let load = report::make(cluster, posts, placed, load::resource_usage::ResourceUsage::default())
-        .await?;
-    Ok(ChaosReport { strikes, load, gateway })
+    Ok(ChaosReport { strikes, outcomes: open_work::outcomes(cluster).await?, gateway })
+}
+
+/// The clients of a load, who ask again and again while something is broken.
+fn clients(url: &str, options: &ChaosOptions) -> anyhow::Result<LoadClient> {
+    let load = load::LoadOptions {
+        orders: options.orders,
+        clients: Some(options.clients),
+        products: options.products,
+        ..load::LoadOptions::default()
+    };
+    Ok(LoadClient {
+        orders: client::OrderClient::at(http_client()?, url),
+        mix: Arc::new(OrderMix::of(&load)),
+        options: Arc::new(load),
+        tracker: OrderTracker::default(),
+        failures: FailurePolicy::Endless,
+    })
 }
 
 /// A fifth of the faults each: refused with an answer, refused without one; executed, and then an
@@ -220,7 +231,7 @@ async fn strike_all(
     for (percent, strike) in STRIKES {
         let mut limit = WaitLimit::new(format!("it is time for {strike:?}"), still_max, LOOK_AGAIN);
         loop {
-            let ended = report::ended(cluster).await?;
+            let ended = open_work::ended(cluster).await?;
             bar.set_position(ended);
             if ended * 100 >= options.orders * percent {
                 break;

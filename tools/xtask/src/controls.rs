@@ -12,7 +12,7 @@ use clap::Args;
 use devstack::{ServerStack, StackPart, WantedParts};
 use sagactl::screen::{ProgressBoard, say};
 
-use crate::{cpu, source::StackSource, stack_progress::StackProgress};
+use crate::{process_account, source::StackSource, stack_progress::StackProgress};
 
 pub mod broker_control;
 pub mod database_control;
@@ -105,7 +105,9 @@ pub(crate) async fn cpu_so_far(stack: &ServerStack) -> BTreeMap<String, Duration
         .into_iter()
         .map(|(part, root)| (part.to_string(), devstack::processor_time(root)))
         .collect();
-    cpu.extend(cpu::of(std::process::id()).map(|time| (PROGRAM.to_owned(), time)));
+    cpu.extend(
+        process_account::processor_time(std::process::id()).map(|time| (PROGRAM.to_owned(), time)),
+    );
     cpu
 }
 

@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::{
     cargo,
     cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
-    load::report,
+    load::open_work,
     source::StackSource,
 };
 
@@ -64,7 +64,7 @@ pub async fn run(options: FuzzOptions) -> anyhow::Result<ExitCode> {
         say(format_args!("\n==> {member}"));
         faults.extend(ask(&wheels, &cluster, member, &options).await?);
     }
-    report::wait_for_ends(&cluster, END_LIMIT, |_| ()).await?;
+    open_work::wait_for_ends(&cluster, END_LIMIT, |_| ()).await?;
     faults.extend(cluster.audit(AuditExpectation::default()).await?.faults());
     faults.extend(cluster.stop().await?);
     stack.stop().await;

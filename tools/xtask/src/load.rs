@@ -1,227 +1,195 @@
-//! `xtask load`: places many orders, measures their cost, and checks that every invariant holds.
+//! `xtask load`: places many orders, measures their latencies and their cost, and checks that every invariant
+//! holds.
 //!
 //! ```text
-//! cargo run --release --bin xtask -- load --orders 20000 --clients 64
+//! cargo run --release --bin xtask -- load --orders 20000 --clients 64 --warm-up 2000
+//! cargo run --release --bin xtask -- load --orders 20000 --rate 500 --json load.json --svg plots
+//! cargo xtask load --at found --orders 500
 //! ```
 //!
-//! Times from POST to the end are read from the order service's own rows afterwards, so that
-//! measuring does not slow down the services.
+//! ```text
+//! products ──> reader of the topics ──> warm-up ──> costs ──> orders that count ──> costs ──> report ──> audit
+//! ```
+//!
+//! **Invariant:** nothing that is measured is asked meanwhile: ends and mails come from the topics, costs
+//! from counters that are read once before and once after.
 
-use std::{
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-use clap::Args;
 use devstack::ServerStack;
-use indicatif::ProgressBar;
 use sagactl::{
-    audit::{AuditOutcome, command::print},
+    audit::{AuditOutcome, command},
     http_client::http_client,
     screen::{ProgressBoard, say},
 };
-use tokio::{task::JoinSet, time::Instant};
+use tokio::time::Instant;
 
 use self::{
-    report::{LoadReport, PostTimes},
-    resource_usage::ResourceUsage,
+    catalogue::ProductCatalogue,
+    ends::EndReader,
+    given_system::LoadTarget,
+    placing::{AnswerCounts, FailurePolicy, LoadClient},
+    report::{AuditVerdict, LoadMeasurement, LoadReport},
+    resource_usage::{AccountedProcess, ResourceUsage},
+    tracker::OrderTracker,
+    usage_samples::{UsageSampler, UsageSeries},
+};
+pub use self::{
+    mix::{OrderMix, wish},
+    options::{LoadOptions, WaitFor},
 };
 use crate::{
-    client::{self, OrderClient, OrderWish, PlaceAnswer},
-    cluster::{self, AuditExpectation, ProcessName, ServiceCluster},
-    source::StackSource,
+    client::OrderClient,
+    cluster::{self, AuditExpectation, ServiceCluster},
 };
 
-mod given_url;
+pub mod catalogue;
+pub mod controls;
+pub mod ends;
+pub mod given_system;
+pub mod load_plots;
+pub mod mix;
+pub mod open_work;
+pub mod options;
+pub mod order_times;
+pub mod pace;
+pub mod phase;
+pub mod placing;
 pub mod report;
+pub mod report_table;
 pub mod resource_usage;
+pub mod result_files;
 pub mod tables;
-
-/// How much load.
-#[derive(Clone, Debug, Args)]
-pub struct LoadOptions {
-    /// Number of orders to place.
-    #[arg(long, default_value_t = 2_000)]
-    pub orders: u64,
-    /// Number of clients that place orders concurrently.
-    #[arg(long, default_value_t = 32)]
-    pub clients: usize,
-    /// Number of products to choose from.
-    #[arg(long, default_value_t = 100)]
-    pub products: u32,
-    /// Fails when no order has ended for this many seconds.
-    #[arg(long, default_value_t = 600)]
-    pub limit_seconds: u64,
-    /// Prints size and dead rows of every table, before and after.
-    #[arg(long)]
-    pub tables: bool,
-    /// Source of broker, database, registry and mail sink.
-    #[arg(long, value_enum, default_value_t)]
-    pub from: StackSource,
-    /// Base URL of an order service that is already running. Nothing is started then, and only its
-    /// API is read.
-    #[arg(long)]
-    pub at: Option<String>,
-}
-
-/// The reaction of a client to a failed call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailurePolicy {
-    /// It gives up: nothing was to fail.
-    None,
-    /// It asks again under the same key: the service may be on its way up.
-    Endless,
-}
+pub mod tracker;
+pub mod usage_samples;
 
 /// The server looks for what is to be swept up once a minute.
 const SWEPT_AFTER: Duration = Duration::from_secs(75);
 
-/// Pause before a call is repeated that failed or was told to come back.
-const CALL_AGAIN: Duration = Duration::from_millis(200);
-
 /// Starts everything, places the load, prints what it cost.
 pub async fn run(options: LoadOptions) -> anyhow::Result<ExitCode> {
     if let Some(at) = &options.at {
-        return given_url::run(at, &options).await;
+        return run_at(at, &options).await;
     }
-    let (stack, cluster) = cluster::with_stack(options.from, options.products).await?;
+    if options.controls {
+        return controls::run(&options).await;
+    }
+    let (stack, cluster) = cluster::with_stack(options.from, 0).await?;
     let before = if options.tables { Some(tables::read(&cluster).await?) } else { None };
-    let report = drive(&cluster, Some(&stack), &options, &ProgressBoard::new()).await?;
-    report.print();
+    let mut report = drive(&cluster, Some(&stack), &options, &ProgressBoard::new()).await?;
+    report_table::print(&report);
     if let Some(before) = before {
         let after = tables::read(&cluster).await?;
         tokio::time::sleep(SWEPT_AFTER).await;
         tables::print(&before, &after, &tables::read(&cluster).await?);
     }
-    let well = ends_well(stack, cluster).await?;
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_green = ends_well(stack, cluster).await?;
+    report.audit = if is_green { AuditVerdict::Green } else { AuditVerdict::NotGreen };
+    report_table::print_verdict(report.audit);
+    result_files::write(&report, &options)?;
+    Ok(if is_green { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Places the load on a system that others run.
+async fn run_at(at: &str, options: &LoadOptions) -> anyhow::Result<ExitCode> {
+    let target = LoadTarget::given(at, options)?;
+    let report = drive_target(&target, options, &ProgressBoard::new()).await?;
+    report_table::print(&report);
+    report_table::print_verdict(report.audit);
+    result_files::write(&report, options)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Checks every invariant, and ends everything; whether all was as it should be.
 pub(crate) async fn ends_well(stack: ServerStack, cluster: ServiceCluster) -> anyhow::Result<bool> {
+    let is_green = is_kept(cluster).await?;
+    stack.stop().await;
+    Ok(is_green)
+}
+
+/// Checks every invariant of a cluster, and ends it; whether all was as it should be.
+async fn is_kept(cluster: ServiceCluster) -> anyhow::Result<bool> {
     say("\nChecking every promise from outside");
     let audit = cluster.audit(AuditExpectation::default()).await?;
-    print(&audit);
+    command::print(&audit);
     let unwell = cluster.stop().await?;
     for complaint in &unwell {
         say(format_args!("  ✘ {complaint}"));
     }
-    stack.stop().await;
     Ok(audit.outcome == AuditOutcome::Kept && unwell.is_empty())
 }
 
-/// Places the load and waits until every order and all work of it has ended.
+/// Places the load on a cluster, reads its costs, and waits until all work of it has ended.
 pub async fn drive(
     cluster: &ServiceCluster,
     stack: Option<&ServerStack>,
     options: &LoadOptions,
     board: &ProgressBoard,
 ) -> anyhow::Result<LoadReport> {
-    let orders = OrderClient::at(http_client()?, &cluster.url(ProcessName::Orders));
-    report::catalogue_known(cluster).await?;
-    let before = ResourceUsage::read(cluster, stack).await?;
-    let began = Instant::now();
-    let bar = board.count("placed", options.orders);
-    let posts = place_all(&orders, options, FailurePolicy::None, &bar).await?;
-    let placed = began.elapsed();
-    bar.finish();
-    let bar = board.count("ended", options.orders);
-    report::wait_for_ends(cluster, Duration::from_secs(options.limit_seconds), |open| {
-        bar.set_position(options.orders.saturating_sub(open.orders));
-    })
-    .await?;
-    bar.finish();
-    let spent = ResourceUsage::read(cluster, stack).await?.since(&before);
-    report::make(cluster, posts, placed, spent).await
+    let target = LoadTarget::of(cluster);
+    let (client, reader) = ready(&target, options, board).await?;
+    let before = ResourceUsage::before(cluster, stack).await?;
+    let sampler = UsageSampler::start(AccountedProcess::all(cluster, stack).await);
+    let (began, answers) = count(&client, board).await?;
+    let spent = ResourceUsage::after(cluster, stack).await?.since(&before);
+    let usage = sampler.take();
+    drop(reader);
+    // Refunds and second mails of orders that have ended: the audit finds everything at rest.
+    let still_max = Duration::from_secs(options.limit_seconds);
+    open_work::wait_for_ends(cluster, still_max, |_| ()).await?;
+    let orders = client.tracker.take();
+    let measured = LoadMeasurement { began, orders, answers, spent: Some(spent), usage };
+    LoadReport::of(options, &client.mix.run_id, measured)
 }
 
-/// Places all orders of a load, by all its clients.
-pub(crate) async fn place_all(
-    orders: &OrderClient,
+/// Places the load on a system of which nothing but its addresses is known.
+async fn drive_target(
+    target: &LoadTarget,
     options: &LoadOptions,
-    patience: FailurePolicy,
-    bar: &ProgressBar,
-) -> anyhow::Result<PostTimes> {
-    let next = Arc::new(AtomicU64::new(0));
-    let mut clients = JoinSet::new();
-    for _ in 0..options.clients {
-        let (orders, next, bar, options) =
-            (orders.clone(), Arc::clone(&next), bar.clone(), options.clone());
-        clients.spawn(async move {
-            let mut posts = PostTimes::new()?;
-            loop {
-                let n = next.fetch_add(1, Ordering::Relaxed);
-                if n >= options.orders {
-                    return anyhow::Ok(posts);
-                }
-                while let Err(error) = place(&orders, n, &options, &mut posts).await {
-                    if patience == FailurePolicy::None {
-                        return Err(error);
-                    }
-                    tokio::time::sleep(CALL_AGAIN).await;
-                }
-                bar.inc(1);
-            }
-        });
-    }
-    let mut posts = PostTimes::new()?;
-    while let Some(done) = clients.join_next().await {
-        posts.add(&done??)?;
-    }
-    Ok(posts)
+    board: &ProgressBoard,
+) -> anyhow::Result<LoadReport> {
+    let (client, reader) = ready(target, options, board).await?;
+    let (began, answers) = count(&client, board).await?;
+    drop(reader);
+    let (orders, usage) = (client.tracker.take(), UsageSeries::default());
+    let measured = LoadMeasurement { began, orders, answers, spent: None, usage };
+    LoadReport::of(options, &client.mix.run_id, measured)
 }
 
-/// Places the n-th order, again and again under its key while the service is busy.
-async fn place(
-    orders: &OrderClient,
-    n: u64,
+/// All that is done before the orders that count.
+async fn ready(
+    target: &LoadTarget,
     options: &LoadOptions,
-    posts: &mut PostTimes,
-) -> anyhow::Result<()> {
-    let wish = wish(n, options.products);
-    let key = format!("load-{n}");
-    loop {
-        let began = Instant::now();
-        match orders.place(&key, &wish).await? {
-            PlaceAnswer::Accepted(order) => {
-                posts.record(began.elapsed());
-                if n % 20 == 3 {
-                    orders.cancel(order.id).await?;
-                }
-                return Ok(());
-            }
-            PlaceAnswer::Busy(wait) => {
-                posts.busy += 1;
-                tokio::time::sleep(wait).await;
-            }
-            // Its own earlier attempt is still on its way.
-            PlaceAnswer::Refused(_, problem) if client::is_busy(&problem) => {
-                posts.busy += 1;
-                tokio::time::sleep(CALL_AGAIN).await;
-            }
-            PlaceAnswer::Refused(status, problem) => anyhow::bail!("order {n}: {status} {problem}"),
-        }
+    board: &ProgressBoard,
+) -> anyhow::Result<(LoadClient, EndReader)> {
+    let mix = OrderMix::of(options);
+    let catalogue = ProductCatalogue::at(&target.inventory, &target.orders)?;
+    let made = catalogue.prepare(options, &mix.run_id, board).await?;
+    if made > 0 {
+        board.note(format_args!("  {made} products were missing and have been made"));
     }
+    let client = LoadClient {
+        orders: OrderClient::at(http_client()?, &target.orders),
+        options: Arc::new(options.clone()),
+        mix: Arc::new(mix),
+        tracker: OrderTracker::default(),
+        failures: FailurePolicy::None,
+    };
+    let reader = EndReader::start(&target.broker, &client.tracker).await?;
+    if options.warm_up > 0 {
+        board.note(format_args!("  {} orders to warm up", options.warm_up));
+        phase::run_phase(&client, 0..options.warm_up, board).await?;
+        client.tracker.take();
+    }
+    Ok((client, reader))
 }
 
-/// Of twenty orders, one is declined, one is out of stock, one is cancelled, one wants two things.
-pub(crate) fn wish(n: u64, products: u32) -> OrderWish {
-    let sku = |n: u64| format!("load-{:04}", n % u64::from(products.max(1)) + 1);
-    let mut lines = vec![(sku(n), 1)];
-    match n % 20 {
-        1 => lines = vec![("unobtainium".to_owned(), 1)],
-        4 if products > 1 => lines.push((sku(n + 1), 2)),
-        _others => (),
-    }
-    let card = if n % 20 == 2 { "tok_chargeDeclined" } else { "tok_visa" };
-    OrderWish {
-        lines,
-        currency: "EUR".to_owned(),
-        payment_method: card.to_owned(),
-        email: format!("customer-{n}@example.org"),
-    }
+/// Places the orders that count; answers when that began.
+async fn count(
+    client: &LoadClient,
+    board: &ProgressBoard,
+) -> anyhow::Result<(Instant, AnswerCounts)> {
+    let (began, warm_up) = (Instant::now(), client.options.warm_up);
+    let answers = phase::run_phase(client, warm_up..warm_up + client.options.orders, board).await?;
+    Ok((answers.first.unwrap_or(began), answers))
 }

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use xtask::{
     cluster::{ProcessName, ServiceCluster},
     load,
-    source::StackSource,
 };
 
 use super::exposition;
@@ -43,12 +42,10 @@ async fn logged(stage: &Stage, orders: u64) -> Logged {
     assert!(before.iter().any(|line| line.contains("\"level\":\"INFO\"")), "no line can be read");
     let options = load::LoadOptions {
         orders,
-        clients: 8,
+        clients: Some(8),
         products: 20,
         limit_seconds: 300,
-        tables: false,
-        from: StackSource::Auto,
-        at: None,
+        ..load::LoadOptions::default()
     };
     load::drive(&stage.cluster, None, &options, &ProgressBoard::new()).await.unwrap();
     let mut lines = Vec::new();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use devstack::RunningPrometheus;
 use sagactl::screen::ProgressBoard;
-use xtask::{cluster::ProcessName, load, source::StackSource};
+use xtask::{cluster::ProcessName, load};
 
 use super::{alerts, dashboards, exposition, file, page, promql, query};
 use crate::stage::{self, Stage, until};
@@ -46,12 +46,10 @@ async fn all_shown(stage: &Stage, page: &str) -> page::Shown {
 async fn load(stage: &Stage) {
     let options = load::LoadOptions {
         orders: 40,
-        clients: 8,
+        clients: Some(8),
         products: 20,
         limit_seconds: 300,
-        tables: false,
-        from: StackSource::Auto,
-        at: None,
+        ..load::LoadOptions::default()
     };
     load::drive(&stage.cluster, None, &options, &ProgressBoard::new()).await.unwrap();
 }

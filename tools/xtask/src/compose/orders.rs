@@ -21,7 +21,7 @@ use super::{confinement::ROLES, project::ComposeProject};
 use crate::{
     client::{self, OrderClient},
     cluster::{self, AuditExpectation, ProcessAddress, ProcessName, ServiceCluster},
-    load::{self, report},
+    load::{self, open_work},
 };
 
 /// Products for the load.
@@ -131,13 +131,13 @@ impl ComposeShop {
 
     /// How many orders there are.
     pub(super) async fn count(&self) -> anyhow::Result<u64> {
-        report::accepted(&self.cluster).await
+        open_work::accepted(&self.cluster).await
     }
 
     /// Waits until nothing is on its way, and checks every promise from outside.
     pub(super) async fn audit(&self) -> anyhow::Result<BTreeMap<&'static str, i64>> {
         until("nothing is on its way", async || {
-            Ok(report::open(&self.cluster).await?.is_nothing())
+            Ok(open_work::open(&self.cluster).await?.is_nothing())
         })
         .await?;
         let expected = AuditExpectation { dead_letters: self.dead_letters };

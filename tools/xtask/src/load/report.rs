@@ -1,284 +1,287 @@
-//! The report of a load: rates, latencies, costs.
+//! The result of a load: rates, latencies, costs per order; as data, which table, files and plots show.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::Context as _;
-use devstack::WaitLimit;
 use hdrhistogram::Histogram;
-use sagactl::screen::say;
-use sqlx::{Connection as _, PgConnection};
+use serde::Serialize;
+use tokio::time::Instant;
 
-use super::resource_usage::ResourceUsage;
-use crate::cluster::{ProcessName, ServiceCluster};
+use super::{
+    LoadOptions,
+    options::WaitFor,
+    order_times::{LatencyKind, OrderTimes, latencies},
+    placing::AnswerCounts,
+    resource_usage::{BrokerCounts, DatabaseCounts, OWN_NAME, ResourceUsage},
+    tracker::OrderMoments,
+    usage_samples::UsageSeries,
+};
 
-/// The catalogue comes to the order service; nothing of it may take longer than this.
-const CATALOGUE_LIMIT: Duration = Duration::from_mins(2);
-
-/// How often the catalogue is looked at.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
-
-/// The longest time that a histogram can hold, in microseconds.
-const LONGEST_US: u64 = 3_600_000_000;
-
-/// How POSTs were answered.
-#[derive(Clone, Debug)]
-pub struct PostTimes {
-    /// Microseconds until the 202.
-    pub latency_us: Histogram<u64>,
-    /// Answers that said to come back later.
-    pub busy: u64,
-}
-
-impl PostTimes {
-    pub fn new() -> anyhow::Result<Self> {
-        Ok(Self { latency_us: histogram()?, busy: 0 })
-    }
-
-    pub fn record(&mut self, latency: Duration) {
-        let micros = u64::try_from(latency.as_micros()).unwrap_or(LONGEST_US);
-        self.latency_us.saturating_record(micros);
-    }
-
-    /// Those of another client.
-    pub fn add(&mut self, other: &Self) -> anyhow::Result<()> {
-        self.busy += other.busy;
-        self.latency_us.add(&other.latency_us).context("histograms differ")
-    }
-}
-
-fn histogram() -> anyhow::Result<Histogram<u64>> {
-    Histogram::new_with_bounds(1, LONGEST_US, 3).context("no histogram")
-}
-
-/// Orders, messages and jobs that have not ended yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenWork {
-    /// Orders that are pending.
-    pub orders: u64,
-    /// Messages in outboxes, jobs, payments and notices that have not ended.
-    pub work: u64,
-}
-
-impl OpenWork {
-    /// Whether all has ended.
-    pub fn is_nothing(self) -> bool {
-        self.orders == 0 && self.work == 0
-    }
-}
-
-/// Counts what has not ended yet.
-pub async fn open(cluster: &ServiceCluster) -> anyhow::Result<OpenWork> {
-    let pending =
-        count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders WHERE stage = 'pending'");
-    let mut open = OpenWork { orders: pending.await?, work: 0 };
-    if open.orders > 0 {
-        return Ok(open);
-    }
-    // Orders that have ended, and the last mail of each: nothing may be on its way any more.
-    let ended = count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders").await?;
-    let told = count(
-        cluster,
-        ProcessName::Notify,
-        "SELECT count(DISTINCT order_id) FROM notices WHERE stage IN ('sent', 'failed')",
-    );
-    open.work += ended.saturating_sub(told.await?);
-    for member in ProcessName::SERVICES {
-        let waiting = "SELECT (SELECT count(*) FROM messaging.outbox)
-                            + (SELECT count(*) FROM messaging.job)";
-        open.work += count(cluster, member, waiting).await?;
-    }
-    let refunds = "SELECT count(*) FROM payments
-                   WHERE stage IN ('charging', 'cancelling', 'unresolved', 'refunding')";
-    open.work += count(cluster, ProcessName::Payments, refunds).await?;
-    let reserved = "SELECT count(*) FROM products WHERE reserved > 0";
-    open.work += count(cluster, ProcessName::Inventory, reserved).await?;
-    Ok(open)
-}
-
-/// How often open work is counted.
-const COUNT_AGAIN: Duration = Duration::from_millis(250);
-
-/// Waits until no order is open and no message, job or notice waits; tells each count to `show`.
-pub async fn wait_for_ends(
-    cluster: &ServiceCluster,
-    still_max: Duration,
-    show: impl Fn(OpenWork),
-) -> anyhow::Result<()> {
-    let mut limit = WaitLimit::new("everything ends", still_max, COUNT_AGAIN);
-    loop {
-        let open = open(cluster).await?;
-        show(open);
-        if open.is_nothing() {
-            return Ok(());
-        }
-        limit.look_again(open).await?;
-    }
-}
-
-/// Products of the demo's shop, which inventory-service adds before those of a load.
-const DEMO_PRODUCTS: u64 = 8;
-
-/// Waits until the order service knows every product of the inventory's.
-pub async fn catalogue_known(cluster: &ServiceCluster) -> anyhow::Result<()> {
-    let mut limit = WaitLimit::new("all products are known", CATALOGUE_LIMIT, LOOK_AGAIN);
-    let products = "SELECT count(*) FROM products";
-    loop {
-        let seeded = count(cluster, ProcessName::Inventory, products).await?;
-        let known = count(cluster, ProcessName::Orders, products).await?;
-        if known >= seeded && known >= DEMO_PRODUCTS + u64::from(cluster.products()) {
-            return Ok(());
-        }
-        limit.look_again((known, seeded)).await?;
-    }
-}
-
-/// Counts the orders that have ended.
-pub async fn ended(cluster: &ServiceCluster) -> anyhow::Result<u64> {
-    count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders WHERE stage <> 'pending'")
-        .await
-}
-
-/// Counts the orders that were accepted.
-pub async fn accepted(cluster: &ServiceCluster) -> anyhow::Result<u64> {
-    count(cluster, ProcessName::Orders, "SELECT count(*) FROM orders").await
-}
-
-async fn count(
-    cluster: &ServiceCluster,
-    member: ProcessName,
-    sql: &'static str,
-) -> anyhow::Result<u64> {
-    let url = cluster.database(member).context("no database")?;
-    let mut conn = PgConnection::connect(url).await?;
-    let n: i64 = sqlx::query_scalar(sql).fetch_one(&mut conn).await?;
-    conn.close().await?;
-    Ok(u64::try_from(n)?)
-}
-
-/// The results of a load.
+/// Everything that was seen of the orders that count.
 #[derive(Debug)]
-pub struct LoadReport {
-    posts: PostTimes,
-    placed: Duration,
-    sagas: u64,
-    /// From the first POST to the last end.
-    whole: Duration,
-    ends: BTreeMap<String, u64>,
-    to_end_us: Histogram<u64>,
-    spent: ResourceUsage,
+pub struct LoadMeasurement {
+    /// When the first request that counts began, and the moments of its orders.
+    pub began: Instant,
+    pub orders: Vec<OrderMoments>,
+    pub answers: AnswerCounts,
+    /// What the servers have cost, where that is known.
+    pub spent: Option<ResourceUsage>,
+    pub usage: UsageSeries,
 }
 
-/// Reads the orders and the processes' accounts.
-pub async fn make(
-    cluster: &ServiceCluster,
-    posts: PostTimes,
-    placed: Duration,
-    spent: ResourceUsage,
-) -> anyhow::Result<LoadReport> {
-    let mut conn =
-        PgConnection::connect(cluster.database(ProcessName::Orders).context("no database")?)
-            .await?;
-    let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT concat_ws(', ', stage, reason),
-                (extract(epoch FROM least(confirmed_at, cancelled_at) - placed_at) * 1e6)::int8
-         FROM orders WHERE stage <> 'pending'",
-    )
-    .fetch_all(&mut conn)
-    .await?;
-    let whole: f64 = sqlx::query_scalar(
-        "SELECT coalesce(extract(epoch FROM max(least(confirmed_at, cancelled_at)) - min(placed_at)), 0)::float8
-         FROM orders",
-    )
-    .fetch_one(&mut conn)
-    .await?;
-    conn.close().await?;
-    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
-    let mut to_end_us = histogram()?;
-    for (end, micros) in rows {
-        *ends.entry(end).or_default() += 1;
-        to_end_us.saturating_record(u64::try_from(micros).unwrap_or_default());
-    }
-    let sagas = ends.values().sum();
-    let whole = Duration::try_from_secs_f64(whole)?;
-    Ok(LoadReport { posts, placed, sagas, whole, ends, to_end_us, spent })
+/// The result of a load.
+#[derive(Debug, Serialize)]
+pub struct LoadReport {
+    pub settings: RunSettings,
+    /// Whether the audit was green; not known before it was made.
+    pub audit: AuditVerdict,
+    pub outcomes: BTreeMap<String, u64>,
+    pub rates: LoadRates,
+    pub answers: AnswerCounts,
+    pub latencies: BTreeMap<&'static str, LatencySummary>,
+    pub costs: Option<OrderCosts>,
+    pub usage: UsageSeries,
+    /// The times of each order, by which histograms are made.
+    #[serde(skip)]
+    pub orders: Vec<OrderTimes>,
+}
+
+/// Whether the numbers of a run count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditVerdict {
+    /// Nobody has checked the invariants.
+    #[default]
+    NotMade,
+    Green,
+    /// They do not count.
+    NotGreen,
+}
+
+/// How the load was made.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunSettings {
+    pub run_id: String,
+    pub orders: u64,
+    pub warm_up: u64,
+    pub clients: usize,
+    pub rate: Option<f64>,
+    pub wait: WaitFor,
+    pub products: u32,
+    pub hot_product_percent: u32,
+    pub repeat_percent: u32,
+}
+
+/// How many orders there were in a second.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct LoadRates {
+    /// From the first POST to its last answer.
+    pub accepted: f64,
+    /// To the last confirmation or cancellation.
+    pub ended: f64,
+    /// To the last mail that was handed over: whole sagas.
+    pub whole: f64,
+    /// Seconds from the first POST to the last mail.
+    pub seconds: f64,
+}
+
+/// A distribution of latencies, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct LatencySummary {
+    pub count: u64,
+    pub mean: f64,
+    pub p50: f64,
+    pub p90: f64,
+    pub p99: f64,
+    pub p999: f64,
+    pub max: f64,
+}
+
+/// What one order has cost.
+#[derive(Clone, Debug, Serialize)]
+pub struct OrderCosts {
+    /// Microseconds of processor time of each server.
+    pub cpu_us: BTreeMap<String, f64>,
+    /// Of all servers together: this tool is none.
+    pub cpu_us_all: f64,
+    /// Without the mail server, which is not part of the system.
+    pub cpu_us_without_mail: f64,
+    /// Of this tool, which is not in the sums.
+    pub cpu_us_own: f64,
+    /// Bytes, for all orders together.
+    pub peak_memory: BTreeMap<String, u64>,
+    /// By the database of each service.
+    pub databases: BTreeMap<String, DatabaseCosts>,
+    /// Of the whole database server.
+    pub wal_bytes: f64,
+    pub writing_transactions: f64,
+    pub broker: Option<BrokerCosts>,
+}
+
+/// What one order has cost one database.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct DatabaseCosts {
+    pub transactions: f64,
+    pub statements: f64,
+    pub wal_bytes: f64,
+    pub buffers: f64,
+}
+
+/// What one order has cost the broker. Calls are the kernel's: a request is read by two or more of them and
+/// answered by one; what is written to the log is in it, too.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BrokerCosts {
+    pub messages: f64,
+    pub bytes_read: f64,
+    pub bytes_written: f64,
+    pub read_calls: f64,
+    pub write_calls: f64,
 }
 
 impl LoadReport {
-    /// Says how the orders ended.
-    pub fn print_ends(&self) {
-        say("\nOutcomes");
-        for (end, n) in &self.ends {
-            say(format_args!("  {n:>8}  {end}"));
+    /// The result of what was measured.
+    pub fn of(
+        options: &LoadOptions,
+        run_id: &str,
+        measured: LoadMeasurement,
+    ) -> anyhow::Result<Self> {
+        let LoadMeasurement { began, orders: moments, answers, spent, usage } = measured;
+        let mut outcomes = BTreeMap::new();
+        for order in &moments {
+            *outcomes.entry(order.outcome()).or_default() += 1;
         }
-    }
-
-    pub fn print(&self) {
-        self.print_ends();
-        say("\nThroughput and latency");
-        say(format_args!(
-            "  {:>8.0}  orders accepted per second ({} answers said to come back later)",
-            rate(self.posts.latency_us.len(), self.placed),
-            self.posts.busy
-        ));
-        say(format_args!(
-            "  {:>8.0}  whole sagas per second (target 5000)",
-            rate(self.sagas, self.whole)
-        ));
-        latency("POST to 202", &self.posts.latency_us, " (target: p99 below 10 ms)");
-        latency("POST to the end", &self.to_end_us, "");
-        self.print_processor_time();
-        self.print_database_work();
-    }
-
-    fn print_processor_time(&self) {
-        say("\nProcessor time per order, microseconds (target: 400 for all servers together)");
-        let mut total = 0.0;
-        for (name, spent) in self.spent.services.iter().chain(&self.spent.servers) {
-            let per_order = spent.as_secs_f64() * 1e6 / self.orders();
-            total += per_order;
-            say(format_args!("  {per_order:>8.0}  {name}"));
+        let orders: Vec<_> =
+            moments.iter().filter_map(|order| OrderTimes::of(order, began)).collect();
+        let mut summaries = BTreeMap::new();
+        for kind in LatencyKind::ALL {
+            summaries.insert(kind.tag(), LatencySummary::of(&latencies(&orders, kind)?));
         }
-        say(format_args!("  {total:>8.0}  all together"));
+        let n = orders.len() as u64;
+        Ok(Self {
+            settings: RunSettings::of(options, run_id),
+            audit: AuditVerdict::default(),
+            outcomes,
+            rates: LoadRates::of(&orders),
+            answers,
+            latencies: summaries,
+            costs: spent.map(|spent| OrderCosts::of(&spent, n)),
+            usage,
+            orders,
+        })
     }
 
-    fn print_database_work(&self) {
-        say("\nDatabase work per order");
-        for (what, by_member) in
-            [("transactions", &self.spent.transactions), ("statements", &self.spent.statements)]
-        {
-            let each: Vec<String> = by_member
-                .iter()
-                .map(|(name, n)| format!("{name} {:.2}", self.per_order(*n)))
-                .collect();
-            let all = self.per_order(by_member.values().sum());
-            say(format_args!("  {all:>8.2}  {what} ({})", each.join(", ")));
-        }
-    }
-
-    fn orders(&self) -> f64 {
-        count_as_float(self.sagas.max(1))
-    }
-
-    fn per_order(&self, n: i64) -> f64 {
-        count_as_float(u64::try_from(n).unwrap_or_default()) / self.orders()
+    /// A distribution of latencies.
+    pub fn latency(&self, kind: LatencyKind) -> LatencySummary {
+        self.latencies[kind.tag()]
     }
 }
 
-pub(super) fn rate(n: u64, time: Duration) -> f64 {
-    count_as_float(n) / time.as_secs_f64().max(1e-9)
+impl RunSettings {
+    fn of(options: &LoadOptions, run_id: &str) -> Self {
+        Self {
+            run_id: run_id.to_owned(),
+            orders: options.orders,
+            warm_up: options.warm_up,
+            clients: options.unanswered_max(),
+            rate: options.rate,
+            wait: options.wait,
+            products: options.products,
+            hot_product_percent: options.hot_product,
+            repeat_percent: options.repeats,
+        }
+    }
+}
+
+impl LoadRates {
+    fn of(orders: &[OrderTimes]) -> Self {
+        let first = orders.iter().map(|order| order.since).min().unwrap_or_default();
+        let time = |at: &dyn Fn(&OrderTimes) -> Option<u64>| {
+            let last = orders.iter().filter_map(at).max().unwrap_or(first);
+            Duration::from_micros(last.saturating_sub(first))
+        };
+        let n = orders.len() as u64;
+        let whole = time(&|order| order.notified.or_else(|| order.ended()));
+        Self {
+            accepted: rate(n, time(&|order| Some(order.answered))),
+            ended: rate(n, time(&OrderTimes::ended)),
+            whole: rate(n, whole),
+            seconds: whole.as_secs_f64(),
+        }
+    }
+}
+
+impl LatencySummary {
+    fn of(micros: &Histogram<u64>) -> Self {
+        let ms = |us: u64| as_float(us) / 1e3;
+        let at = |quantile| ms(micros.value_at_quantile(quantile));
+        Self {
+            count: micros.len(),
+            mean: micros.mean() / 1e3,
+            p50: at(0.5),
+            p90: at(0.9),
+            p99: at(0.99),
+            p999: at(0.999),
+            max: ms(micros.max()),
+        }
+    }
+}
+
+impl OrderCosts {
+    fn of(spent: &ResourceUsage, orders: u64) -> Self {
+        let orders = as_float(orders.max(1));
+        let mut cpu_us: BTreeMap<_, _> =
+            spent.cpu_us.iter().map(|(name, us)| (name.clone(), as_float(*us) / orders)).collect();
+        let own = cpu_us.remove(OWN_NAME).unwrap_or_default();
+        let all = cpu_us.values().sum();
+        let mail = cpu_us.get(&devstack::StackPart::Mail.to_string()).copied().unwrap_or_default();
+        let databases = spent.databases.iter();
+        Self {
+            cpu_us_all: all,
+            cpu_us_without_mail: all - mail,
+            cpu_us_own: own,
+            cpu_us,
+            peak_memory: spent.peak_memory.clone(),
+            databases: databases
+                .map(|(name, counts)| (name.clone(), DatabaseCosts::of(*counts, orders)))
+                .collect(),
+            wal_bytes: signed(spent.wal_bytes) / orders,
+            writing_transactions: signed(spent.writing_transactions) / orders,
+            broker: spent.broker.map(|counts| BrokerCosts::of(counts, orders)),
+        }
+    }
+}
+
+impl DatabaseCosts {
+    fn of(counts: DatabaseCounts, orders: f64) -> Self {
+        Self {
+            transactions: signed(counts.transactions) / orders,
+            statements: signed(counts.statements) / orders,
+            wal_bytes: signed(counts.wal_bytes) / orders,
+            buffers: signed(counts.buffers) / orders,
+        }
+    }
+}
+
+impl BrokerCosts {
+    fn of(counts: BrokerCounts, orders: f64) -> Self {
+        Self {
+            messages: as_float(counts.messages) / orders,
+            bytes_read: as_float(counts.io.bytes_read) / orders,
+            bytes_written: as_float(counts.io.bytes_written) / orders,
+            read_calls: as_float(counts.io.read_calls) / orders,
+            write_calls: as_float(counts.io.write_calls) / orders,
+        }
+    }
+}
+
+fn rate(n: u64, time: Duration) -> f64 {
+    as_float(n) / time.as_secs_f64().max(1e-9)
+}
+
+fn signed(n: i64) -> f64 {
+    as_float(u64::try_from(n).unwrap_or_default())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a load are far below 2^52")]
-fn count_as_float(n: u64) -> f64 {
+pub fn as_float(n: u64) -> f64 {
     n as f64
-}
-
-pub(super) fn latency(name: &str, micros: &Histogram<u64>, target: &str) {
-    let ms = |us: u64| count_as_float(us) / 1e3;
-    say(format_args!(
-        "  {name}: p50 {:.1} ms, p99 {:.1} ms, max {:.1} ms{target}",
-        ms(micros.value_at_quantile(0.5)),
-        ms(micros.value_at_quantile(0.99)),
-        ms(micros.max())
-    ));
 }
