@@ -12,8 +12,9 @@
 //! itself set is over, or the poll interval has passed (retries that others set, leases that ran
 //! out).
 //!
-//! Outcomes are settled in batches: those that have ended by the time the first one is a few
-//! milliseconds old, or all, if no attempt is running any more. So a slow attempt delays nothing.
+//! Outcomes are settled in batches: those that have ended when the first one has, and under load
+//! those that end a few milliseconds later ([`batch_wait`](crate::batch_wait)). So a slow attempt
+//! delays nothing.
 //! What is handed over while a batch is settled begins at once.
 //!
 //! An outcome that cannot be settled is kept and tried again for as long as the process lives; no
@@ -41,12 +42,19 @@ use super::{
     outcome::PendingOutcomes,
     settle::AppliedOutcomes,
 };
-use crate::{backoff::BackoffSchedule, fault, fault::Fault, lifecycle};
+use crate::{
+    backoff::BackoffSchedule,
+    batch_wait::{BatchWait, WaitLimits},
+    fault,
+    fault::Fault,
+    lifecycle,
+};
 
 mod table;
 
-/// The first outcome of a batch waits this long for others.
-const GATHER: Duration = Duration::from_millis(5);
+/// When the first outcome of a batch waits for others.
+const WAIT_LIMITS: WaitLimits =
+    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(5) };
 
 /// The time limits of a worker after it was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +113,7 @@ pub struct JobWorker<E: JobHandler> {
     renewed_at: Instant,
     /// When to look for due jobs.
     look_at: Instant,
+    waits: BatchWait,
 }
 
 impl<E: JobHandler> fmt::Debug for JobWorker<E> {
@@ -136,6 +145,7 @@ impl<E: JobHandler> JobWorker<E> {
             leases: LeaseTimes::default(),
             renewed_at: Instant::now(),
             look_at: Instant::now(),
+            waits: BatchWait::within(WAIT_LIMITS),
         };
         worker.with_leases(LeaseTimes::default())
     }
@@ -232,13 +242,24 @@ impl<E: JobHandler> JobWorker<E> {
         let handed = self.begin_handed();
         let look = self.claim().await?;
         let more = if look.is_part && look.is_full { self.claim().await?.claimed } else { 0 };
+        self.end_all(WorkerStep { claimed: look.claimed + more, handed, ..WorkerStep::default() })
+            .await
+    }
+
+    /// The same without a look at the table: performs the jobs that were handed over by now.
+    pub async fn step_handed(&mut self) -> Result<WorkerStep, Fault> {
+        let handed = self.begin_handed();
+        self.end_all(WorkerStep { handed, ..WorkerStep::default() }).await
+    }
+
+    async fn end_all(&mut self, begun: WorkerStep) -> Result<WorkerStep, Fault> {
         while !self.attempts.is_empty() {
             let judged = self.attempts.next().await;
             self.note(judged);
         }
         let AppliedOutcomes { done, gave_up, again, lost, .. } = self.settle().await?;
         self.give_back().await?;
-        Ok(WorkerStep { claimed: look.claimed + more, handed, done, gave_up, again, lost })
+        Ok(WorkerStep { done, gave_up, again, lost, ..begun })
     }
 
     fn lease(&self) -> Duration {
@@ -271,14 +292,17 @@ impl<E: JobHandler> JobWorker<E> {
     /// Waits for more outcomes, as long as attempts are running and the batch is young.
     async fn gather(&mut self) {
         let lease = self.lease();
-        let mut grown = std::pin::pin!(tokio::time::sleep(GATHER));
+        let wait = self.waits.wait(Instant::now());
+        let mut grown = std::pin::pin!(tokio::time::sleep(wait));
         while !self.attempts.is_empty() {
             tokio::select! {
+                biased;
                 judged = self.attempts.next() => self.note(judged),
                 Some(born) = self.handed.next() => self.attempts.begin_born(born, lease),
-                () = &mut grown => return,
+                () = &mut grown => break,
             }
         }
+        self.waits.note(self.outcomes.len(), Instant::now());
     }
 
     async fn settle(&mut self) -> Result<AppliedOutcomes, Fault> {

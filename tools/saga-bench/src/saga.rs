@@ -42,8 +42,6 @@ pub struct RunTotals {
     pub elapsed: Duration,
     /// What each service published, in the order of [`SERVICES`].
     pub published: [PublishTotals; 4],
-    /// Claims that found jobs, by service.
-    pub claims: [u64; 4],
 }
 
 /// The services, in the order of all arrays here.
@@ -71,7 +69,7 @@ impl OneProcessSaga {
 
     /// Places so many orders and carries them, and all that follows from them, to the end.
     pub async fn run(&mut self, orders: u64) -> anyhow::Result<RunTotals> {
-        let (published, claims, began) = (self.published(), self.claims(), Instant::now());
+        let (published, began) = (self.published(), Instant::now());
         let until = self.placed + orders;
         while Box::pin(self.round(until)).await? {}
         let mut totals = RunTotals { orders, elapsed: began.elapsed(), ..RunTotals::default() };
@@ -82,7 +80,6 @@ impl OneProcessSaga {
                 messages: now.messages - before.messages,
                 bytes: now.bytes - before.bytes,
             };
-            totals.claims[place] = self.claims()[place] - claims[place];
         }
         Ok(totals)
     }
@@ -161,10 +158,6 @@ impl OneProcessSaga {
             self.payments.core.publisher.totals(),
             self.notify.core.publisher.totals(),
         ]
-    }
-
-    fn claims(&self) -> [u64; 4] {
-        [0, 0, self.payments.claims, self.notify.claims]
     }
 }
 

@@ -114,10 +114,9 @@ async fn read(
 fn cost(counts: ServerCounts, totals: &RunTotals, place: usize) -> OrderCost {
     let per_order = |count: i64| count as f64 / totals.orders.max(1) as f64;
     let batches = totals.published[place].batches;
-    let alone = batches + totals.claims[place];
     OrderCost {
         statements: per_order(counts.statements),
-        transactions: per_order(counts.commits + alone.cast_signed()),
+        transactions: per_order(counts.commits + batches.cast_signed()),
         buffers: per_order(counts.buffers),
         wal_bytes: per_order(counts.wal_bytes),
         batches: per_order(batches.cast_signed()),

@@ -98,8 +98,9 @@ impl SagaSettings {
         let core = self.core(inventory_service::NAME, 1, StockHandler { app: app.clone() })?;
         let mut tx = db::begin(&core.pool).await?;
         let outcome = app.execute(&mut tx, &products).await?;
-        outcome.effects.save(&mut tx).await?;
+        let saved = outcome.effects.save(&mut tx, &core.wakers).await?;
         tx.commit().await?;
+        core.wakers.after_commit(saved);
         Ok(StockPart { core })
     }
 
@@ -119,10 +120,14 @@ impl SagaSettings {
         let charge = ChargeJob::new(app.clone(), gateway.clone());
         let resolve = ResolveJob::new(app.clone(), gateway.clone());
         let refund = RefundJob::new(app, gateway);
-        let charges = core.worker(InstantJob { inner: charge, answer: charged }, &policy());
-        let resolves = core.worker(InstantJob { inner: resolve, answer: not_charged }, &policy());
-        let refunds = core.worker(InstantJob { inner: refund, answer: refunded }, &policy());
-        Ok(PaymentPart { core, charges, resolves, refunds, claims: 0 })
+        let mut charges = core.worker(InstantJob { inner: charge, answer: charged }, &policy());
+        let mut resolves =
+            core.worker(InstantJob { inner: resolve, answer: not_charged }, &policy());
+        let mut refunds = core.worker(InstantJob { inner: refund, answer: refunded }, &policy());
+        charges.step().await?;
+        resolves.step().await?;
+        refunds.step().await?;
+        Ok(PaymentPart { core, charges, resolves, refunds })
     }
 
     pub(crate) async fn notify(&self) -> anyhow::Result<NotifyPart> {
@@ -142,8 +147,9 @@ impl SagaSettings {
             doubts: DoubtLimit { max: 3, pause: Duration::from_mins(1) },
         };
         let core = self.core(notify_service::NAME, 3, NotifyHandler { app })?;
-        let mails = core.worker(InstantJob { inner: email, answer: mailed }, &policy());
-        Ok(NotifyPart { core, mails, claims: 0 })
+        let mut mails = core.worker(InstantJob { inner: email, answer: mailed }, &policy());
+        mails.step().await?;
+        Ok(NotifyPart { core, mails })
     }
 
     fn core<H: shared::consumer::MessageHandler>(

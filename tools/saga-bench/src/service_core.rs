@@ -1,6 +1,5 @@
 //! What each of the four services has in this process: a consumer and a relay.
 
-use futures_util::FutureExt as _;
 use secrecy::SecretString;
 use shared::{
     clock::Clock,
@@ -93,16 +92,13 @@ impl<H: MessageHandler> ServiceCore<H> {
         })
     }
 
-    /// Processes these messages, a batch at a time. Answers whether jobs were written.
-    pub async fn consume(&mut self, messages: &[IncomingMessage]) -> anyhow::Result<bool> {
-        let jobs = std::sync::Arc::clone(&self.wakers.jobs);
-        let mut woken = std::pin::pin!(jobs.notified());
-        woken.as_mut().enable();
+    /// Processes these messages, a batch at a time.
+    pub async fn consume(&mut self, messages: &[IncomingMessage]) -> anyhow::Result<()> {
         for batch in messages.chunks(self.batch) {
             let counts = self.processor.process_batch(batch).await?;
             anyhow::ensure!(counts.fresh == batch.len(), "a message had no effect: {counts:?}");
         }
-        Ok(woken.now_or_never().is_some())
+        Ok(())
     }
 
     /// Publishes all that waits in the outbox.
@@ -122,18 +118,16 @@ impl<H: MessageHandler> ServiceCore<H> {
     }
 }
 
-/// Works on jobs until a claim finds fewer than a batch; says how many claims found some.
-pub(crate) async fn work<J: JobHandler>(
-    worker: &mut JobWorker<J>,
-    batch: usize,
-) -> anyhow::Result<u64> {
-    let mut claims = 0;
+/// Works on the jobs that were handed to this worker, and on those that follow from them.
+///
+/// A worker is handed jobs once it has looked at the table: the first time, and never again here,
+/// since each job is born claimed.
+pub(crate) async fn work<J: JobHandler>(worker: &mut JobWorker<J>) -> anyhow::Result<()> {
     loop {
-        let step = worker.step().await?;
-        anyhow::ensure!(step.done == step.claimed, "a job was not done: {step:?}");
-        claims += u64::from(step.claimed > 0);
-        if step.claimed < batch {
-            return Ok(claims);
+        let step = worker.step_handed().await?;
+        anyhow::ensure!(step.done == step.handed, "a job was not done: {step:?}");
+        if step.handed == 0 {
+            return Ok(());
         }
     }
 }

@@ -91,14 +91,12 @@ pub(crate) struct PaymentPart {
     pub(crate) charges: JobWorker<InstantJob<ChargeJob>>,
     pub(crate) resolves: JobWorker<InstantJob<ResolveJob>>,
     pub(crate) refunds: JobWorker<InstantJob<RefundJob>>,
-    pub(crate) claims: u64,
 }
 
 /// notify-service: it also sends mails.
 pub(crate) struct NotifyPart {
     pub(crate) core: ServiceCore<NotifyHandler>,
     pub(crate) mails: JobWorker<InstantJob<notify_service::jobs::email::EmailJob>>,
-    pub(crate) claims: u64,
 }
 
 impl OrderPart {
@@ -132,11 +130,12 @@ impl StockPart {
 
 impl PaymentPart {
     pub(crate) async fn round(&mut self, messages: &[IncomingMessage]) -> anyhow::Result<()> {
-        if self.core.consume(messages).await? {
-            // A wake-up reaches every kind of worker.
-            self.claims += work(&mut self.charges, self.core.batch).await?;
-            self.claims += work(&mut self.resolves, self.core.batch).await?;
-            self.claims += work(&mut self.refunds, self.core.batch).await?;
+        // A batch at a time, as a worker beside the consumer would: it has slots for one batch.
+        for batch in messages.chunks(self.core.batch) {
+            self.core.consume(batch).await?;
+            work(&mut self.charges).await?;
+            work(&mut self.resolves).await?;
+            work(&mut self.refunds).await?;
         }
         self.core.publish().await
     }
@@ -144,8 +143,9 @@ impl PaymentPart {
 
 impl NotifyPart {
     pub(crate) async fn round(&mut self, messages: &[IncomingMessage]) -> anyhow::Result<()> {
-        if self.core.consume(messages).await? {
-            self.claims += work(&mut self.mails, self.core.batch).await?;
+        for batch in messages.chunks(self.core.batch) {
+            self.core.consume(batch).await?;
+            work(&mut self.mails).await?;
         }
         self.core.publish().await
     }
