@@ -131,7 +131,8 @@ pub(super) struct LookSlots {
 }
 
 impl WorkerSlots {
-    /// Slots that takes nothing before the first look has shown how much waits in the table.
+    /// Slots of a worker that takes nothing before its first look has shown how much waits in the
+    /// table.
     pub(super) fn new(
         slots_max: usize,
         room: impl Fn() -> usize + Send + Sync + 'static,
