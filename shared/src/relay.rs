@@ -39,7 +39,7 @@ use crate::{
     batch_wait::{BatchWait, WaitLimits},
     db,
     effects::WorkerWakers,
-    fault::{self, Fault},
+    fault,
     health::HealthComponent,
     lifecycle,
     log_throttle::LogThrottle,
@@ -52,6 +52,7 @@ use self::leader_tenure::LeaderTenure;
 pub use self::{
     kafka::KafkaPublisher,
     publish_result::{PublishRefusal, PublishResult, RefusalCause},
+    step_result::{RelayError, RelayStep},
 };
 
 mod batch;
@@ -63,6 +64,7 @@ mod losses;
 mod one_by_one;
 mod publish_result;
 mod recorded_ends;
+mod step_result;
 
 /// When a batch waits for more messages.
 const WAIT_LIMITS: WaitLimits =
@@ -110,38 +112,6 @@ pub trait MessagePublisher: Send {
         let no_offsets = partitions.into_iter().map(|pair| (pair, i64::MAX)).collect();
         std::future::ready(Some(no_offsets))
     }
-}
-
-/// The result of one step of the relay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RelayStep {
-    /// This number of messages was published and settled; there may be more.
-    Published(usize),
-    /// A topic is held, or held longer; other topics may go on.
-    Held,
-    /// There was nothing to publish.
-    Idle,
-    /// Some messages were not confirmed; this number was.
-    Unconfirmed(usize),
-    /// Another instance's relay holds the lease.
-    Standby,
-    /// Another relay took over: the last published messages were not settled here.
-    Deposed,
-    /// The relay could not publish for too long, and gave up leadership.
-    GaveUp,
-    /// The relay gave up leadership before, and is not a candidate yet.
-    Resting,
-}
-
-/// Why a step failed. All errors are transient.
-#[derive(Debug, thiserror::Error)]
-pub enum RelayError {
-    /// The outbox could not be read or settled.
-    #[error("the outbox is out of reach")]
-    Outbox(#[from] sqlx::Error),
-    /// A record that the broker refuses could not be moved to the dead letters.
-    #[error("a record could not be moved to the dead letters")]
-    Bury(#[from] Fault),
 }
 
 /// The settings of a relay.

@@ -60,7 +60,8 @@ impl ConsumerSettings {
 /// A wait for messages ends after this long at the latest: the client can lose a wake-up.
 const POLL_LIMIT: Duration = Duration::from_secs(1);
 
-/// An order is four or five messages for one service, so up to fifty orders a second nothing waits.
+/// When a batch of messages waits for more. The rate is higher than elsewhere, because a command
+/// leads to several messages for one service.
 const WAIT_LIMITS: WaitLimits =
     WaitLimits { lonely_rate: 250.0, longest: Duration::from_millis(5) };
 

@@ -14,7 +14,7 @@ const UNANSWERED_MAX: usize = 512;
 
 /// How much load.
 ///
-/// Closed loop: so many clients, each of which goes on when it is answered (or, with `--wait end`, when
+/// Closed loop: a number of clients, each of which goes on when it is answered (or, with `--wait end`, when
 /// its order has ended). Open loop: `--rate` orders a second, whatever the answers.
 ///
 /// The ends of orders and the mails are learnt from the topics. Costs are read once before the orders that
