@@ -68,7 +68,7 @@ mod step_result;
 
 /// When a batch waits for more messages.
 const WAIT_LIMITS: WaitLimits =
-    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(4) };
+    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(6) };
 
 /// The log to which the relay publishes messages.
 pub trait MessagePublisher: Send {

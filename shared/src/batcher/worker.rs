@@ -25,7 +25,7 @@ const LOCK_LIMIT_ALONE: Duration = Duration::from_millis(100);
 
 /// When a batch of commands waits for more.
 const WAIT_LIMITS: WaitLimits =
-    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(3) };
+    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(5) };
 
 /// The outcome of one worker step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

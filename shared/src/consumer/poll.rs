@@ -63,7 +63,7 @@ const POLL_LIMIT: Duration = Duration::from_secs(1);
 /// When a batch of messages waits for more. The rate is higher than elsewhere, because a command
 /// leads to several messages for one service.
 const WAIT_LIMITS: WaitLimits =
-    WaitLimits { lonely_rate: 250.0, longest: Duration::from_millis(5) };
+    WaitLimits { lonely_rate: 250.0, longest: Duration::from_millis(8) };
 
 /// While messages come without a pause, the positions of all partitions are stored this often.
 const POSITION_PERIOD: Duration = Duration::from_secs(1);

@@ -54,7 +54,7 @@ mod table;
 
 /// When the first outcome of a batch waits for others.
 const WAIT_LIMITS: WaitLimits =
-    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(5) };
+    WaitLimits { lonely_rate: 100.0, longest: Duration::from_millis(8) };
 
 /// The time limits of a worker after it was told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
