@@ -343,7 +343,9 @@ impl<E: JobHandler> JobWorker<E> {
             }
         };
         drop(settling);
-        later.into_iter().for_each(|judged| self.note(Some(judged)));
+        for judged in later {
+            self.note(Some(judged));
+        }
         settled
     }
 

@@ -38,7 +38,7 @@ pub(super) struct CollectedPlans {
 
 impl CollectedPlans {
     /// Reads what the services have logged since the last time.
-    pub(super) fn collect(&mut self, stage: &Stage, state: TableState) {
+    pub(super) fn collect(&mut self, stage: &Stage, tables: TableState) {
         for member in ProcessName::SERVICES {
             let begin = self.read.entry(member).or_default();
             let mut log = File::open(stage.cluster.log_file(member)).unwrap();
@@ -53,7 +53,7 @@ impl CollectedPlans {
                 let line: Value = serde_json::from_str(line).unwrap();
                 let plan = ExecutedPlan::parse(line["message"].as_str().unwrap_or_default());
                 if let Some(plan) = plan.filter(ExecutedPlan::is_ours) {
-                    self.add(plan, state);
+                    self.add(plan, tables);
                 }
             }
         }
