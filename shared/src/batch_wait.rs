@@ -23,10 +23,9 @@ const MEMORY: Duration = Duration::from_millis(100);
 /// When a queue waits, and how long at most.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WaitLimits {
-    /// Items a second up to which a batch does not wait. From twice this rate on it waits for the
-    /// whole limit.
+    /// Items a second up to which a batch does not wait.
     pub lonely_rate: f64,
-    /// The longest wait.
+    /// The longest wait, from twice the lonely rate on.
     pub longest: Duration,
 }
 

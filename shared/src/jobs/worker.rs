@@ -50,7 +50,10 @@ use crate::{
     lifecycle,
 };
 
+pub use self::worker_step::WorkerStep;
+
 mod table;
+mod worker_step;
 
 /// When the first outcome of a batch waits for others.
 const WAIT_LIMITS: WaitLimits =
@@ -70,23 +73,6 @@ impl Default for StopGrace {
     fn default() -> Self {
         Self { attempts: Duration::from_secs(2), in_all: Duration::from_millis(2_500) }
     }
-}
-
-/// The result of one step.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WorkerStep {
-    /// Jobs that were claimed.
-    pub claimed: usize,
-    /// Jobs that were handed over, born claimed.
-    pub handed: usize,
-    /// Jobs that were done.
-    pub done: usize,
-    /// Jobs that became dead.
-    pub gave_up: usize,
-    /// Jobs that will be tried again.
-    pub again: usize,
-    /// Outcomes that came after their lease had ended, and do not count.
-    pub lost: usize,
 }
 
 /// Registers the counters of a kind before the first job.
