@@ -346,18 +346,21 @@ async fn what_was_handed_to_a_worker_that_died_is_attempted_again_and_in_doubt()
 #[tokio::test]
 async fn a_job_that_is_handed_over_while_outcomes_are_settled_begins_at_once() {
     let stage = Stage::open().await;
-    // An outcome takes no slot: attempts are made while it is settled.
-    let worker = stage.worker(1).await;
+    // The loop begins with a look, which takes one of two slots, and does not look again here.
+    let policy = JobPolicy { concurrency_max: 2, poll: PATIENCE, ..policy() };
+    let mut worker = worker_of(&stage.pool, &stage.probe, policy, &stage.wakers);
+    worker.step().await.unwrap();
     let mut blocking = db::begin(&stage.pool).await.unwrap();
     blocking.execute("LOCK TABLE ended").await.unwrap();
     let stop = CancellationToken::new();
     let meanwhile = async {
         stage.decide(&["a"]).await;
         until("the outcome is being settled", async || stage.probe.settles() == [1]).await;
-        stage.decide(&["b"]).await;
-        until("the other one has begun", async || stage.probe.attempts().len() == 2).await;
+        // An outcome takes no slot: both fit while it is settled.
+        stage.decide(&["b", "c"]).await;
+        until("the others have begun", async || stage.probe.attempts().len() == 3).await;
         blocking.rollback().await.unwrap();
-        until("all is settled", async || ended(&stage.pool).await.len() == 2).await;
+        until("all is settled", async || ended(&stage.pool).await.len() == 3).await;
         stop.cancel();
     };
     tokio::join!(worker.run(stop.clone()), meanwhile).0.unwrap();
