@@ -128,7 +128,7 @@ async fn a_job_that_is_born_claimed_and_done_costs_one_insert_and_one_delete() {
     let deciding = async {
         // The loop looks at the table before it does its first job.
         stage.decide(&["first"]).await;
-        until("the worker has looked", async || stage.probe.settles() == [1]).await;
+        until("it is settled", async || ended(&stage.pool).await.len() == 1).await;
         let reset = "SELECT pg_stat_statements_reset(0, oid, 0) FROM pg_database
                      WHERE datname = current_database()";
         stage.pool.execute(reset).await.unwrap();
