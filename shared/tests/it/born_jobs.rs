@@ -34,7 +34,7 @@ impl Stage {
         Self { pool, probe, wakers: WorkerWakers::default() }
     }
 
-    /// A worker with so many slots that has looked at the table, and found nothing.
+    /// A worker with this number of slots that has looked at the table, and found nothing.
     async fn worker(&self, slots: usize) -> JobWorker<Probe> {
         let policy = JobPolicy { concurrency_max: slots, ..policy() };
         let mut worker = worker_of(&self.pool, &self.probe, policy, &self.wakers);

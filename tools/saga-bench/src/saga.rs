@@ -67,7 +67,7 @@ impl OneProcessSaga {
         Ok(saga)
     }
 
-    /// Places so many orders and carries them, and all that follows from them, to the end.
+    /// Places this number of orders and carries them, and all that follows, to the end.
     pub async fn run(&mut self, orders: u64) -> anyhow::Result<RunTotals> {
         let (published, began) = (self.published(), Instant::now());
         let until = self.placed + orders;

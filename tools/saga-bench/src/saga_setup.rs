@@ -53,7 +53,7 @@ pub struct SagaSettings {
     pub batch: usize,
 }
 
-/// So many pieces of each product: no run sells out.
+/// Pieces of each product in stock: no run sells out.
 const PIECES: i32 = 1_000_000;
 /// The gateway is not asked: nothing has to listen here.
 const NOWHERE: &str = "127.0.0.1:9";

@@ -69,7 +69,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// A poll of a consumer.
 const POLL: Duration = Duration::from_millis(100);
 
-/// Publishes and reads the messages of so many orders, on topics of its own.
+/// Publishes and reads the messages of this number of orders, on topics of its own.
 pub async fn run(stack: &ServerStack, size: ControlSize) -> anyhow::Result<ControlResult> {
     let kafka = KafkaSettings {
         brokers: stack.urls().brokers.clone(),

@@ -22,7 +22,7 @@ const UNKNOWN_MAX: Duration = Duration::from_secs(30);
 /// How often order-service is asked.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
-/// A service that is busy is asked again so often, at most.
+/// The number of times that a busy service is asked again, at most.
 const BUSY_MAX: usize = 30;
 
 /// Products that are looked at concurrently.

@@ -61,7 +61,7 @@ fn in_share(n: u64, percent: u32) -> bool {
     fastrand::Rng::with_seed(n).u32(0..100) < percent
 }
 
-/// The n-th product of so many.
+/// The product for the n-th order, of this number of products.
 pub fn sku(n: u64, products: u32) -> String {
     format!("load-{:04}", n % u64::from(products.max(1)) + 1)
 }

@@ -181,7 +181,7 @@ impl LoadProgress {
         }
     }
 
-    /// Whether so many orders were accepted, have ended and were told.
+    /// Whether this number of orders were accepted, have ended, and were notified.
     pub fn is_all_of(self, orders: u64) -> bool {
         self == Self { accepted: orders, ended: orders, told: orders }
     }
